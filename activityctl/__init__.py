@@ -1,0 +1,1 @@
+"""activityctl makes automations durable and keeps them in git."""

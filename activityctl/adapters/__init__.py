@@ -1,0 +1,1 @@
+"""Wires to the outside: each realises ports."""

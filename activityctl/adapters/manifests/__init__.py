@@ -1,0 +1,1 @@
+"""YAML files read strictly into manifests, every problem with its place."""

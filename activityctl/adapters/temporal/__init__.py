@@ -1,0 +1,1 @@
+"""Temporal: client, schedules, run starter."""

@@ -1,0 +1,1 @@
+"""Long-lived processes: supervisor, worker, dispatcher, reconciler."""

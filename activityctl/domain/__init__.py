@@ -1,0 +1,1 @@
+"""Nouns and rules: values in, values out; no clock, no IO."""

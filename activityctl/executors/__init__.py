@@ -1,0 +1,1 @@
+"""One file per task kind or context source, named as in YAML."""

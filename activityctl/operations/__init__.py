@@ -1,0 +1,1 @@
+"""Verbs: one operator intent a file."""

@@ -1,0 +1,222 @@
+"""Settings: flag, then environment, then config file profile, then the local daemon.
+
+The only reader of the environment and of the config file. Resolved once, passed down.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from activityctl.errors import InvalidInputError, NotFoundError, UnreachableError, UsageError
+
+Network = IPv4Network | IPv6Network
+
+PROFILE_KEYS: Final = frozenset(
+    {
+        "database_url",
+        "temporal_address",
+        "temporal_namespace",
+        "allow_commands",
+        "allow_http",
+        "allowed_networks",
+        "max_tasks",
+    }
+)
+DAEMON_FILE: Final = "daemon.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that shows as `***` wherever it is printed by accident."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the program was told, from all places, in the order of precedence."""
+
+    home: Path
+    """Where the local daemon keeps its state; one home, one daemon."""
+    profile: str | None = None
+    database_url: Secret | None = None
+    temporal_address: str | None = None
+    temporal_namespace: str = "default"
+    temporal_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Temporal's own `TEMPORAL_*` variables, handed to its client unread."""
+    uses_local_daemon: bool = True
+    """True while neither flag, environment nor profile names a database."""
+    allow_commands: bool = False
+    """Whether the worker may run `command` tasks."""
+    allow_http: bool = False
+    """Whether tasks may call plain http URLs, not https alone."""
+    allowed_networks: tuple[Network, ...] = ()
+    """Networks that tasks may call although they are private, loopback or reserved."""
+    max_tasks: int = 50
+    """How many tasks a worker runs at once."""
+
+    def required_database_url(self) -> str:
+        """Return the database's URL; UnreachableError when no daemon runs here."""
+        if self.database_url is None:
+            raise UnreachableError(
+                f"no activityctl daemon runs for {self.home}", hint="activityctl up"
+            )
+        return self.database_url.value
+
+    def required_temporal_address(self) -> str:
+        """Return Temporal's `host:port`; UnreachableError when none is known."""
+        if self.temporal_address is None:
+            raise UnreachableError("no Temporal address is set", hint="activityctl up")
+        return self.temporal_address
+
+
+def default_home(environment: Mapping[str, str]) -> Path:
+    """Return `ACTIVITYCTL_HOME`, or the user's data folder (XDG, macOS)."""
+    if given := environment.get("ACTIVITYCTL_HOME"):
+        return Path(given).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("activityctl"))
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Resolve the settings; flags hold `home`, `profile` and any profile key, or None.
+
+    Raises InvalidInputError for a broken config file or value, NotFoundError for an
+    unknown profile, UsageError for a half-given pair of addresses.
+    """
+    env = os.environ if environment is None else environment
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    home = Path(given["home"]).absolute() if "home" in given else default_home(env)
+    profile_name, profile = _profile(env, given.get("profile"))
+    merged = {**profile, **_from_environment(env), **given}
+    has_database = "database_url" in merged
+    if not has_database:
+        merged = {**_local_daemon(home), **merged}
+    if has_database and "temporal_address" not in merged and _names_temporal_file(env):
+        merged["temporal_address"] = None
+    return Settings(
+        home=home,
+        profile=profile_name,
+        database_url=Secret(str(merged["database_url"])) if merged.get("database_url") else None,
+        temporal_address=merged.get("temporal_address"),
+        temporal_namespace=str(merged.get("temporal_namespace", "default")),
+        temporal_environment={k: v for k, v in env.items() if k.startswith("TEMPORAL_")},
+        uses_local_daemon=not has_database,
+        allow_commands=_boolean("allow_commands", merged.get("allow_commands", False)),
+        allow_http=_boolean("allow_http", merged.get("allow_http", False)),
+        allowed_networks=_networks(merged.get("allowed_networks", ())),
+        max_tasks=_positive("max_tasks", merged.get("max_tasks", 50)),
+    )
+
+
+def _names_temporal_file(env: Mapping[str, str]) -> bool:
+    return "TEMPORAL_PROFILE" in env or "TEMPORAL_CONFIG_FILE" in env
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    found = {
+        key: env[f"ACTIVITYCTL_{key.upper()}"]
+        for key in PROFILE_KEYS
+        if env.get(f"ACTIVITYCTL_{key.upper()}")
+    }
+    for key, name in (
+        ("temporal_address", "TEMPORAL_ADDRESS"),
+        ("temporal_namespace", "TEMPORAL_NAMESPACE"),
+    ):
+        if env.get(name):
+            found.setdefault(key, env[name])
+    return found
+
+
+def _profile(env: Mapping[str, str], flag: str | None) -> tuple[str | None, dict[str, Any]]:
+    path = config_path(env)
+    name = flag or env.get("ACTIVITYCTL_PROFILE")
+    if not path.is_file():
+        if name:
+            raise NotFoundError("profile", name, hint=f"write [profiles.{name}] into {path}")
+        return None, {}
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InvalidInputError(f"{path}: {error}", hint="mend the config file") from error
+    name = name or document.get("default")
+    if name is None:
+        return None, {}
+    profiles = document.get("profiles", {})
+    if not isinstance(profiles, dict) or name not in profiles:
+        raise NotFoundError("profile", str(name), hint=f"write [profiles.{name}] into {path}")
+    chosen = dict(profiles[name])
+    if unknown := sorted(set(chosen) - PROFILE_KEYS):
+        raise InvalidInputError(
+            f"{path}: profiles.{name}: unknown setting {unknown[0]!r}",
+            hint="known settings: " + ", ".join(sorted(PROFILE_KEYS)),
+        )
+    return str(name), chosen
+
+
+def config_path(env: Mapping[str, str]) -> Path:
+    """Return the config file's path: `ACTIVITYCTL_CONFIG`, or the user's config folder."""
+    if given := env.get("ACTIVITYCTL_CONFIG"):
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("activityctl")) / "config.toml"
+
+
+def _local_daemon(home: Path) -> dict[str, Any]:
+    path = home / DAEMON_FILE
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path}: {error}", hint="activityctl down, then up") from error
+    addresses = document.get("addresses", {})
+    return {
+        key: addresses[key] for key in ("database_url", "temporal_address") if addresses.get(key)
+    }
+
+
+def _boolean(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    match str(value).lower():
+        case "1" | "true":
+            return True
+        case "0" | "false":
+            return False
+        case _:
+            raise UsageError(f"{name} is {value!r}", hint=f"set {name} to true or false")
+
+
+def _positive(name: str, value: object) -> int:
+    text = str(value)
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{name} is {value!r}", hint=f"set {name} to a whole number from 1")
+    return int(text)
+
+
+def _networks(value: object) -> tuple[Network, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise UsageError(f"allowed_networks is {value!r}", hint="write CIDRs, such as 10.0.0.0/8")
+    try:
+        return tuple(ip_network(str(part).strip()) for part in parts)
+    except ValueError as error:
+        raise UsageError(
+            f"allowed_networks: {error}", hint="write CIDRs, such as 10.0.0.0/8"
+        ) from error

@@ -1,0 +1,1 @@
+"""Durable stories, thin: ids, states, deadlines."""
