@@ -1,13 +1,30 @@
 """What we ask of the outside, as Protocols; adapters and executors answer."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
+from activityctl.domain.admission import FiringFacts
+from activityctl.domain.definition import Revision
+from activityctl.domain.firing_ref import FiringRef, ManualFiring
+from activityctl.domain.logbook import Cursor, DeadLetter, Level, LogEntry
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.plan import Plan, Present, WantedSchedule
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.worker import WorkerBeat
+from activityctl.errors import Problem
+
 JsonValue = Any
 """A value made of None, bool, int, float, str, list and dict with str keys."""
+
+# ---- tasks and context ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +40,7 @@ class TaskCall:
     """The same on every attempt of this task instance."""
     timeout_seconds: float
     """The attempt's start-to-close limit; the executor ends within it."""
-    log: Callable[[str, str, Mapping[str, JsonValue]], Awaitable[None]]
+    log: Callable[[Level, str, Mapping[str, JsonValue]], Awaitable[None]]
     """`await log(level, message, metadata)` writes a LogEntry of the run."""
 
 
@@ -52,4 +69,297 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """Release what the instance holds."""
+        ...
+
+
+class ContextSource(Protocol):
+    """A kind of context: looks a value up before a run's rules are evaluated."""
+
+    kind: ClassVar[str]
+    body: ClassVar[type[BaseModel]]
+
+    async def resolve(self, body: Any, run: Run) -> JsonValue:
+        """Return the value, as JSON; ActivityctlError says why there is none."""
+        ...
+
+
+# ---- manifests -----------------------------------------------------------------------
+
+
+class ManifestSource(Protocol):
+    """Reads manifests from where the user keeps them."""
+
+    def read(self, paths: Sequence[str], *, recursive: bool) -> tuple[ManifestSet, list[Problem]]:
+        """Return the manifests of right shape, and every problem of all files."""
+        ...
+
+
+# ---- the catalog: what is wanted -----------------------------------------------------
+
+
+class Catalog(Protocol):
+    """Definitions, subscriptions and the schedules that they ask for."""
+
+    async def present(self) -> Present:
+        """Return what lives, and deleted subscriptions by name."""
+        ...
+
+    def changing(self) -> AbstractAsyncContextManager[None]:
+        """Hold the one lock under which the catalog is changed, in one transaction."""
+        ...
+
+    async def write(self, plan: Plan, now: datetime) -> None:
+        """Carry out the plan; call it within `changing`."""
+        ...
+
+    async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
+        """Return the definitions (name, labels, times) with their current revisions."""
+        ...
+
+    async def revisions(self, selection: Selection) -> list[Revision]:
+        """Return immutable revisions, newest first."""
+        ...
+
+    async def subscriptions(self, selection: Selection) -> list[Subscription]:
+        """Return subscriptions by name; deleted ones only when asked for by status."""
+        ...
+
+    async def find_subscription(self, reference: str) -> Subscription:
+        """Return the one with that name, id or unique id prefix.
+
+        NotFoundError when there is none, ConflictError when the prefix fits several.
+        """
+        ...
+
+    async def set_subscription_status(
+        self, subscription_id: str, status: SubscriptionStatus, now: datetime
+    ) -> bool:
+        """Pause, resume or delete; False when it was so already. Schedules follow."""
+        ...
+
+    async def delete_definition(self, name: str, now: datetime) -> None:
+        """Delete a definition that no live subscription uses (else ConflictError)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleDrift:
+    """A schedule in Temporal that is not as wanted; `wanted` None means it must go."""
+
+    id: str
+    wanted: WantedSchedule | None
+    paused: bool
+    wanted_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A wanted schedule with what the reconciler last saw of it."""
+
+    wanted: WantedSchedule
+    subscription: str
+    status: str
+    """pending, active, paused or error."""
+    error: str | None
+    observed_at: datetime | None
+
+
+class ScheduleRegister(Protocol):
+    """Which schedules Temporal shall hold, and what it was last made to hold."""
+
+    async def schedules(self, selection: Selection) -> list[ScheduleRow]:
+        """Return the wanted schedules."""
+        ...
+
+    async def drifted(self, limit: int) -> list[ScheduleDrift]:
+        """Return schedules whose wanted and observed hashes differ."""
+        ...
+
+    async def observed(self, drift: ScheduleDrift, now: datetime) -> None:
+        """Record that Temporal now holds it (or no longer does)."""
+        ...
+
+    async def failed(self, drift: ScheduleDrift, error: str) -> None:
+        """Record why Temporal could not be made to hold it."""
+        ...
+
+    async def errors(self) -> list[str]:
+        """Return why schedules could not be placed, as last tried."""
+        ...
+
+    def reconciling(self) -> AbstractAsyncContextManager[bool]:
+        """Hold the one reconciler's lock; False when another process holds it."""
+        ...
+
+
+class SchedulePlacer(Protocol):
+    """Makes Temporal hold or drop schedules."""
+
+    async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
+        """Create or update the schedule; repeating it changes nothing."""
+        ...
+
+    async def remove(self, schedule_id: str) -> None:
+        """Delete the schedule; absent is fine."""
+        ...
+
+
+# ---- firings and runs ----------------------------------------------------------------
+
+
+class Claim(Protocol):
+    """Firings that this dispatcher alone may start, until the block ends."""
+
+    firings: list[FiringRef]
+
+    async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
+        """Mark them as started."""
+        ...
+
+
+class Outbox(Protocol):
+    """Firings that people ask for, kept until the dispatcher has started them."""
+
+    async def add(self, firings: list[ManualFiring], now: datetime) -> int:
+        """Store the firings, after which none can be lost; return how many were new."""
+        ...
+
+    def claimed(self, limit: int) -> AbstractAsyncContextManager[Claim]:
+        """Claim the oldest waiting firings, passing over those that others hold."""
+        ...
+
+    async def waiting(self) -> int:
+        """Return how many firings wait to be dispatched."""
+        ...
+
+
+class RunStarter(Protocol):
+    """Starts and cancels RunActivityWorkflows in Temporal."""
+
+    async def start(self, firing: FiringRef) -> None:
+        """Start the run's workflow; one that exists already is success."""
+        ...
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """Ask the workflow to cancel; False when no such workflow is open."""
+        ...
+
+
+class RunStore(Protocol):
+    """Runs and their task instances; every method is one statement or one transaction."""
+
+    async def facts(self, firing: FiringRef) -> FiringFacts | None:
+        """Return what admission needs; None when the subscription is unknown."""
+        ...
+
+    async def open(self, workflow_id: str, change: RunChange) -> bool:
+        """Insert the run with its first task instances; False when it exists already."""
+        ...
+
+    async def load(self, run_id: str) -> RunState | None:
+        """Return the run with its tasks."""
+        ...
+
+    def locked(self, run_id: str) -> AbstractAsyncContextManager["LockedRun"]:
+        """Hold the run's row while a decision about it is made and saved."""
+        ...
+
+    async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
+        """Mark the task running and count the attempt; None when it has ended."""
+        ...
+
+    async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
+        """Count and record a failed attempt; return how many have failed so far."""
+        ...
+
+    async def recent(
+        self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str
+    ) -> list[tuple[Run, list[TaskInstance]]]:
+        """Return the subscription's latest ended runs with their tasks, newest first."""
+        ...
+
+    async def request_cancel(self, run_id: str, now: datetime) -> bool:
+        """Record the wish to cancel and wake the dispatcher; False when the run has ended."""
+        ...
+
+    async def cancel_requests(self) -> list[tuple[str, str]]:
+        """Return (run id, workflow id) of open runs whose cancellation was asked for."""
+        ...
+
+
+class RunLists(Protocol):
+    """Runs and what belongs to them, as people look at them."""
+
+    async def runs(self, selection: Selection) -> list[Run]:
+        """Return runs, newest first."""
+        ...
+
+    async def find_run(self, reference: str) -> Run:
+        """Return the run with that id or unique prefix of it."""
+        ...
+
+    async def tasks(self, selection: Selection) -> list[TaskInstance]:
+        """Return task instances, those of the newest run first."""
+        ...
+
+    async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        ...
+
+
+class LockedRun(Protocol):
+    """A run whose row nobody else can change until the block ends."""
+
+    state: RunState | None
+
+    async def save(self, change: RunChange) -> None:
+        """Write the change; committed when the block ends without an exception."""
+        ...
+
+
+class Logbook(Protocol):
+    """The log of every subscription."""
+
+    async def append(self, entries: Sequence[LogEntry]) -> None:
+        """Add entries and wake those who follow."""
+        ...
+
+    async def page(
+        self,
+        subscription_id: str,
+        after: Cursor,
+        *,
+        limit: int,
+        since: datetime | None = None,
+        run_id: str | None = None,
+    ) -> tuple[list[LogEntry], Cursor]:
+        """Return the next entries after the cursor, and the cursor after them."""
+        ...
+
+    async def tail(self, subscription_id: str, count: int) -> Cursor:
+        """Return the cursor before the last `count` entries."""
+        ...
+
+
+class Signals(Protocol):
+    """Wake-up hints between processes; the tables are the truth."""
+
+    def listening(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Iterate over the payloads of a channel; an empty text every second of silence."""
+        ...
+
+
+class Workers(Protocol):
+    """Which workers are alive."""
+
+    async def beat(self, worker: WorkerBeat) -> None:
+        """Say that this worker lives."""
+        ...
+
+    async def leave(self, worker_id: str) -> None:
+        """Say that this worker has stopped."""
+        ...
+
+    async def alive(self, since: datetime) -> list[WorkerBeat]:
+        """Return the workers heard of since then."""
         ...

@@ -21,6 +21,7 @@ PROFILE_KEYS: Final = frozenset(
         "database_url",
         "temporal_address",
         "temporal_namespace",
+        "api_url",
         "allow_commands",
         "allow_http",
         "allowed_networks",
@@ -28,6 +29,17 @@ PROFILE_KEYS: Final = frozenset(
     }
 )
 DAEMON_FILE: Final = "daemon.json"
+INHERITED: Final = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "SHELL",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,10 @@ class Settings:
     database_url: Secret | None = None
     temporal_address: str | None = None
     temporal_namespace: str = "default"
+    api_url: str | None = None
+    """Where the daemon's own HTTP face answers; http tasks may name just a path of it."""
     temporal_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Temporal's own `TEMPORAL_*` variables, handed to its client unread."""
+    """Temporal's own `TEMPORAL_*` variables, and where its profile file is looked for."""
     uses_local_daemon: bool = True
     """True while neither flag, environment nor profile names a database."""
     allow_commands: bool = False
@@ -63,6 +77,8 @@ class Settings:
     """Whether tasks may call plain http URLs, not https alone."""
     allowed_networks: tuple[Network, ...] = ()
     """Networks that tasks may call although they are private, loopback or reserved."""
+    task_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables that commands of tasks inherit; never the worker's secrets."""
     max_tasks: int = 50
     """How many tasks a worker runs at once."""
 
@@ -106,25 +122,25 @@ def load_settings(
     has_database = "database_url" in merged
     if not has_database:
         merged = {**_local_daemon(home), **merged}
-    if has_database and "temporal_address" not in merged and _names_temporal_file(env):
-        merged["temporal_address"] = None
     return Settings(
         home=home,
         profile=profile_name,
         database_url=Secret(str(merged["database_url"])) if merged.get("database_url") else None,
         temporal_address=merged.get("temporal_address"),
         temporal_namespace=str(merged.get("temporal_namespace", "default")),
-        temporal_environment={k: v for k, v in env.items() if k.startswith("TEMPORAL_")},
+        api_url=merged.get("api_url"),
+        temporal_environment={
+            key: value
+            for key, value in env.items()
+            if key.startswith("TEMPORAL_") or key in {"HOME", "XDG_CONFIG_HOME"}
+        },
         uses_local_daemon=not has_database,
         allow_commands=_boolean("allow_commands", merged.get("allow_commands", False)),
         allow_http=_boolean("allow_http", merged.get("allow_http", False)),
         allowed_networks=_networks(merged.get("allowed_networks", ())),
+        task_environment={key: env[key] for key in INHERITED if env.get(key)},
         max_tasks=_positive("max_tasks", merged.get("max_tasks", 50)),
     )
-
-
-def _names_temporal_file(env: Mapping[str, str]) -> bool:
-    return "TEMPORAL_PROFILE" in env or "TEMPORAL_CONFIG_FILE" in env
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
@@ -186,9 +202,12 @@ def _local_daemon(home: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{path}: {error}", hint="activityctl down, then up") from error
     addresses = document.get("addresses", {})
-    return {
-        key: addresses[key] for key in ("database_url", "temporal_address") if addresses.get(key)
+    names = {
+        "database_url": "database_url",
+        "temporal_address": "temporal_address",
+        "api": "api_url",
     }
+    return {name: addresses[key] for key, name in names.items() if addresses.get(key)}
 
 
 def _boolean(name: str, value: object) -> bool:

@@ -1,0 +1,160 @@
+"""Connections to Postgres: a pool for daemons, one connection for commands; errors made ours."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb, set_json_dumps
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from activityctl.domain.ids import canonical_json
+from activityctl.errors import ConflictError, UnreachableError
+
+CONNECT_SECONDS: Final = 5
+_HINT: Final = "activityctl doctor"
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+
+def json_of(value: Any) -> Jsonb | None:
+    """Return the value as a jsonb parameter; None stays SQL NULL."""
+    return None if value is None else Jsonb(value)
+
+
+def text_of(value: str | None) -> str | None:
+    """Return the text as Postgres can keep it: NUL and lone surrogates become U+FFFD."""
+    if value is None:
+        return None
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _storable_json(value: Any) -> str:
+    text = canonical_json(value)
+    if "\\u0000" in text or not text.isascii():
+        return canonical_json(_storable(value))
+    return text
+
+
+def _storable(value: Any) -> Any:
+    match value:
+        case str():
+            return text_of(value)
+        case dict():
+            return {text_of(key): _storable(child) for key, child in value.items()}
+        case list() | tuple():
+            return [_storable(child) for child in value]
+        case _:
+            return value
+
+
+def prefix_pattern(reference: str) -> str:
+    """Return a LIKE pattern for texts that begin with the reference, taken literally."""
+    escaped = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"{escaped}%"
+
+
+class Database:
+    """Hands out connections in autocommit mode whose rows are dicts."""
+
+    def __init__(self, url: str, pool: AsyncConnectionPool[Connection] | None = None) -> None:
+        self._url = url
+        self._pool = pool
+        self._single: Connection | None = None
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def connect(cls, url: str, *, pool_size: int = 0) -> "Database":
+        """Open the database; pool_size 0 means one connection, opened when first used.
+
+        Raises UnreachableError within CONNECT_SECONDS when Postgres does not answer.
+        """
+        set_json_dumps(_storable_json)
+        if not pool_size:
+            return cls(url)
+        async with await cls(url).dedicated():
+            pass  # one attempt that fails at once tells more than a pool that keeps trying
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            connection_class=psycopg.AsyncConnection[DictRow],
+            min_size=1,
+            max_size=pool_size,
+            kwargs=_connection_options(),
+            open=False,
+            timeout=CONNECT_SECONDS,
+            name="activityctl",
+        )
+        await pool.open()
+        return cls(url, pool)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._pool is not None:
+            await self._pool.close()
+        if self._single is not None:
+            await self._single.close()
+
+    async def dedicated(self) -> Connection:
+        """Return a connection of the caller's own, for locks and LISTEN."""
+        with _reporting():
+            return await psycopg.AsyncConnection.connect(self._url, **_connection_options())
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection; UnreachableError when Postgres goes away meanwhile."""
+        with _reporting():
+            if self._pool is not None:
+                async with self._pool.connection() as connection:
+                    yield connection
+                return
+            async with self._turn:
+                if self._single is None or self._single.closed:
+                    self._single = await self.dedicated()
+                yield self._single
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection inside a transaction that commits when the block ends well."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, **values: Any) -> list[DictRow]:
+        """Run one statement and return its rows; values are bound by name."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(query.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def fetch_one(self, query: str, **values: Any) -> DictRow | None:
+        """Run one statement and return its first row."""
+        rows = await self.fetch(query, **values)
+        return rows[0] if rows else None
+
+
+def _connection_options() -> dict[str, Any]:
+    return {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": "activityctl",
+        "options": "-c timezone=UTC -c statement_timeout=30s",
+        "keepalives_idle": 10,
+    }
+
+
+class _reporting:  # noqa: N801  # a context manager read as a verb
+    """Turns psycopg's errors of connection and of waiting into ours."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        match error:
+            case psycopg.errors.LockNotAvailable():
+                raise ConflictError("somebody else is changing this", hint="try again") from error
+            case psycopg.OperationalError() | PoolTimeout():
+                line = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+                raise UnreachableError(f"Postgres does not answer: {line}", hint=_HINT) from error
+            case _:
+                return

@@ -1,0 +1,116 @@
+"""Rows of the tables turned into values of the domain."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from activityctl.domain.definition import DefinitionSpec, Revision
+from activityctl.domain.ids import RevisionId, RunId, SubscriptionId, TaskId, canonical_json
+from activityctl.domain.logbook import DeadLetter, LogEntry
+from activityctl.domain.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
+
+Row = Mapping[str, Any]
+
+RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, r.revision_id,
+    r.trigger, r.firing_key, r.due_at, r.status, r.created_at, r.params, r.context, r.state,
+    r.payload, r.reason, r.started_at, r.ended_at, r.ending"""
+TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
+    t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at"""
+SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
+    s.created_at, s.updated_at, s.labels, s.annotations, s.state"""
+REVISION_COLUMNS = "v.id, v.definition, v.number, v.spec, v.created_at"
+
+
+def run_of(row: Row) -> Run:
+    """Return the run that RUN_COLUMNS describe."""
+    return Run(
+        id=RunId(row["id"]),
+        subscription_id=SubscriptionId(row["subscription_id"]),
+        subscription=row["subscription"],
+        definition=row["definition"],
+        revision_id=RevisionId(row["revision_id"]),
+        trigger=row["trigger"],
+        firing_key=row["firing_key"],
+        due_at=row["due_at"],
+        status=RunStatus(row["status"]),
+        created_at=row["created_at"],
+        params=row["params"],
+        context=row["context"],
+        state=row["state"],
+        payload=row["payload"],
+        reason=row["reason"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        ending=RunStatus(row["ending"]) if row["ending"] else None,
+    )
+
+
+def task_of(row: Row) -> TaskInstance:
+    """Return the task instance that TASK_COLUMNS describe."""
+    return TaskInstance(
+        id=TaskId(row["id"]),
+        run_id=RunId(row["run_id"]),
+        name=row["name"],
+        index=row["index"],
+        of=row["of"],
+        phase=row["phase"],
+        kind=row["kind"],
+        status=TaskStatus(row["status"]),
+        created_at=row["created_at"],
+        input=row["input"],
+        output=row["output"],
+        error=row["error"],
+        reason=row["reason"],
+        attempts=row["attempts"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+    )
+
+
+def subscription_of(row: Row) -> Subscription:
+    """Return the subscription that SUBSCRIPTION_COLUMNS describe."""
+    return Subscription(
+        id=SubscriptionId(row["id"]),
+        name=row["name"],
+        definition=row["definition"],
+        params=row["params"],
+        triggers=row["triggers"],
+        status=SubscriptionStatus(row["status"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        labels=row["labels"],
+        annotations=row["annotations"],
+        state=row["state"],
+    )
+
+
+def revision_of(row: Row) -> Revision:
+    """Return the revision that REVISION_COLUMNS describe."""
+    return Revision(
+        RevisionId(row["id"]), row["definition"], row["number"], row["spec"], row["created_at"]
+    )
+
+
+def spec_of(stored: Mapping[str, Any]) -> DefinitionSpec:
+    """Return the typed spec of a stored revision."""
+    return DefinitionSpec.model_validate_json(canonical_json(stored))
+
+
+def entry_of(row: Row) -> LogEntry:
+    """Return the log entry of a row of log_entries."""
+    return LogEntry(
+        row["subscription_id"],
+        row["run_id"],
+        row["message"],
+        row["level"],
+        row["created_at"],
+        row["metadata"],
+        row["id"],
+    )
+
+
+def dead_letter_of(row: Row) -> DeadLetter:
+    """Return the dead letter of a row of dead_letters."""
+    return DeadLetter(
+        row["id"], row["run_id"], row["subscription_id"], row["reason"], row["created_at"]
+    )

@@ -1,0 +1,108 @@
+"""The register of schedules in Postgres: what Temporal shall hold and was made to hold."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from activityctl.adapters.postgres.database import Database, text_of
+from activityctl.domain.ids import ScheduleId, SubscriptionId
+from activityctl.domain.plan import WantedSchedule
+from activityctl.domain.selection import Selection
+from activityctl.ports import ScheduleDrift, ScheduleRow
+
+_RECONCILER_LOCK: Final = 0x61637472
+
+
+class PostgresScheduleRegister:
+    """The ScheduleRegister port; a wanted hash is `<timing>:<subscription status>`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def schedules(self, selection: Selection) -> list[ScheduleRow]:
+        """Return the wanted schedules by subscription and trigger."""
+        rows = await self._database.fetch(
+            """SELECT c.*, s.name AS subscription, s.status AS life FROM schedules c
+               JOIN subscriptions s ON s.id = c.subscription_id
+               WHERE c.wanted_hash IS NOT NULL
+                 AND (%(id)s::text IS NULL OR s.id = %(id)s)
+               ORDER BY s.name, c.trigger LIMIT %(limit)s""",
+            id=selection.subscription_id,
+            limit=selection.limit,
+        )
+        return [
+            ScheduleRow(
+                _wanted(row), row["subscription"], _status(row), row["error"], row["observed_at"]
+            )
+            for row in rows
+        ]
+
+    async def drifted(self, limit: int) -> list[ScheduleDrift]:
+        """Return schedules whose wanted and observed hashes differ."""
+        rows = await self._database.fetch(
+            """SELECT * FROM schedules WHERE wanted_hash IS DISTINCT FROM observed_hash
+               ORDER BY id LIMIT %(limit)s""",
+            limit=limit,
+        )
+        return [
+            ScheduleDrift(
+                row["id"],
+                _wanted(row) if row["wanted_hash"] else None,
+                (row["wanted_hash"] or "").endswith(":paused"),
+                row["wanted_hash"],
+            )
+            for row in rows
+        ]
+
+    async def observed(self, drift: ScheduleDrift, now: datetime) -> None:
+        """Record that Temporal now holds it; a row that is wanted no more is dropped."""
+        if drift.wanted is None:
+            query = "DELETE FROM schedules WHERE id = %(id)s AND wanted_hash IS NULL"
+            await self._database.fetch(query, id=drift.id)
+            return
+        await self._database.fetch(
+            """UPDATE schedules SET observed_hash = %(hash)s, observed_at = %(now)s, error = NULL
+               WHERE id = %(id)s""",
+            id=drift.id,
+            hash=drift.wanted_hash,
+            now=now,
+        )
+
+    async def failed(self, drift: ScheduleDrift, error: str) -> None:
+        """Record why Temporal could not be made to hold it."""
+        query = "UPDATE schedules SET error = %(error)s WHERE id = %(id)s"
+        await self._database.fetch(query, id=drift.id, error=text_of(error))
+
+    async def errors(self) -> list[str]:
+        """Return why schedules could not be placed, as last tried."""
+        rows = await self._database.fetch(
+            "SELECT id, error FROM schedules WHERE error IS NOT NULL ORDER BY id LIMIT 20"
+        )
+        return [f"{row['id']}: {row['error']}" for row in rows]
+
+    @asynccontextmanager
+    async def reconciling(self) -> AsyncIterator[bool]:
+        """Hold the one reconciler's lock; False when another process holds it."""
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(
+                "SELECT pg_try_advisory_xact_lock(%s) AS held", (_RECONCILER_LOCK,)
+            )
+            row = await cursor.fetchone()
+            yield bool(row and row["held"])
+
+
+def _wanted(row: dict[str, Any]) -> WantedSchedule:
+    return WantedSchedule(
+        ScheduleId(row["id"]),
+        SubscriptionId(row["subscription_id"]),
+        row["trigger"],
+        row["kind"],
+        row["body"],
+    )
+
+
+def _status(row: dict[str, Any]) -> str:
+    if row["wanted_hash"] == row["observed_hash"]:
+        return str(row["life"])
+    return "error" if row["error"] else "pending"

@@ -1,0 +1,69 @@
+"""NOTIFY and LISTEN as wake-up hints, and the workers' signs of life."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from psycopg import sql
+
+from activityctl.adapters.postgres.database import Database
+from activityctl.domain.worker import WorkerBeat
+
+
+class PostgresSignals:
+    """The Signals port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def listening(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Iterate over the payloads of a channel; an empty text every second of silence."""
+        connection = await self._database.dedicated()
+        async with connection:
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+
+            async def payloads() -> AsyncIterator[str]:
+                while True:
+                    heard = False
+                    async for notify in connection.notifies(timeout=1.0, stop_after=1):
+                        heard = True
+                        yield notify.payload
+                    if not heard:
+                        yield ""
+
+            yield payloads()
+
+
+class PostgresWorkers:
+    """The Workers port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def beat(self, worker: WorkerBeat) -> None:
+        """Say that this worker lives; those silent for a day are forgotten."""
+        await self._database.fetch(
+            """WITH gone AS (
+                   DELETE FROM workers WHERE seen_at < %(seen_at)s - interval '1 day')
+               INSERT INTO workers (id, host, pid, version, started_at, seen_at)
+               VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(started_at)s, %(seen_at)s)
+               ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at""",
+            id=worker.id,
+            host=worker.host,
+            pid=worker.pid,
+            version=worker.version,
+            started_at=worker.started_at,
+            seen_at=worker.seen_at,
+        )
+
+    async def leave(self, worker_id: str) -> None:
+        """Say that this worker has stopped."""
+        await self._database.fetch("DELETE FROM workers WHERE id = %(id)s", id=worker_id)
+
+    async def alive(self, since: datetime) -> list[WorkerBeat]:
+        """Return the workers heard of since then."""
+        rows = await self._database.fetch(
+            "SELECT * FROM workers WHERE seen_at >= %(since)s ORDER BY started_at", since=since
+        )
+        return [WorkerBeat(**row) for row in rows]

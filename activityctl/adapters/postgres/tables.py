@@ -1,0 +1,254 @@
+"""The tables, declared once; migrations realise them and a test holds that both are equal.
+
+Stores speak SQL to them through psycopg; nothing here is imported by a command that only reads.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "%(table_name)s_%(column_0_N_name)s_index",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "pk": "%(table_name)s_pkey",
+}
+SQLModel.metadata.naming_convention = NAMING
+metadata: MetaData = SQLModel.metadata
+
+_NO_JSON = text("'{}'::jsonb")
+
+
+def _text(*constraints: Any, nullable: bool = False, key: bool = False) -> Any:
+    return Field(sa_column=Column(Text, *constraints, nullable=nullable, primary_key=key))
+
+
+def _moment(*, nullable: bool = False) -> Any:
+    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable))
+
+
+def _json(*, nullable: bool = False) -> Any:
+    default = None if nullable else _NO_JSON
+    return Field(sa_column=Column(JSONB, nullable=nullable, server_default=default))
+
+
+def _number(default: int | None = None) -> Any:
+    given = None if default is None else text(str(default))
+    return Field(sa_column=Column(Integer, nullable=False, server_default=given))
+
+
+class Definition(SQLModel, table=True):
+    """An ActivityDefinition and its current revision."""
+
+    __tablename__: ClassVar[Any] = "definitions"
+    name: str = _text(key=True)
+    revision_id: str = _text()
+    labels: dict[str, Any] = _json()
+    annotations: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+    deleted_at: datetime | None = _moment(nullable=True)
+
+
+class Revision(SQLModel, table=True):
+    """An immutable content of a definition."""
+
+    __tablename__: ClassVar[Any] = "revisions"
+    __table_args__ = (UniqueConstraint("definition", "number"),)
+    id: str = _text(key=True)
+    definition: str = _text()
+    number: int = _number()
+    spec: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+
+
+class Subscription(SQLModel, table=True):
+    """A living instance of a definition."""
+
+    __tablename__: ClassVar[Any] = "subscriptions"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        CheckConstraint("status in ('active', 'paused', 'deleted')", name="status"),
+        Index(None, "definition"),
+    )
+    id: str = _text(key=True)
+    name: str = _text()
+    definition: str = _text(ForeignKey("definitions.name"))
+    params: dict[str, Any] = _json()
+    triggers: dict[str, Any] = _json()
+    labels: dict[str, Any] = _json()
+    annotations: dict[str, Any] = _json()
+    status: str = _text()
+    state: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class Schedule(SQLModel, table=True):
+    """The schedule that Temporal shall hold, and what the reconciler last made it hold."""
+
+    __tablename__: ClassVar[Any] = "schedules"
+    __table_args__ = (UniqueConstraint("subscription_id", "trigger"),)
+    id: str = _text(key=True)
+    subscription_id: str = _text(ForeignKey("subscriptions.id"))
+    trigger: str = _text()
+    kind: str = _text()
+    body: dict[str, Any] = _json()
+    wanted_hash: str | None = _text(nullable=True)
+    observed_hash: str | None = _text(nullable=True)
+    observed_at: datetime | None = _moment(nullable=True)
+    error: str | None = _text(nullable=True)
+
+
+class Firing(SQLModel, table=True):
+    """The outbox: firings that were asked for and which the dispatcher starts."""
+
+    __tablename__: ClassVar[Any] = "firings"
+    __table_args__ = (
+        Index(
+            "firings_waiting_index",
+            "created_at",
+            postgresql_where=text("dispatched_at IS NULL"),
+        ),
+    )
+    id: str = _text(key=True)
+    subscription_id: str = _text(ForeignKey("subscriptions.id"))
+    trigger: str = _text()
+    firing_key: str = _text()
+    due_at: datetime = _moment()
+    payload: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    dispatched_at: datetime | None = _moment(nullable=True)
+
+
+class Run(SQLModel, table=True):
+    """One run, with what it froze at admission."""
+
+    __tablename__: ClassVar[Any] = "runs"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "trigger", "firing_key"),
+        CheckConstraint(
+            "status in ('queued', 'running', 'succeeded', 'failed', 'skipped', 'missed', "
+            "'cancelled', 'timed_out')",
+            name="status",
+        ),
+        Index(None, "subscription_id", "created_at"),
+        Index(None, "created_at"),
+        Index("runs_open_index", "created_at", postgresql_where=text("ended_at IS NULL")),
+    )
+    id: str = _text(key=True)
+    subscription_id: str = _text(ForeignKey("subscriptions.id"))
+    definition: str = _text()
+    revision_id: str = _text(ForeignKey("revisions.id"))
+    trigger: str = _text()
+    firing_key: str = _text()
+    workflow_id: str = _text()
+    due_at: datetime = _moment()
+    status: str = _text()
+    reason: str | None = _text(nullable=True)
+    ending: str | None = _text(nullable=True)
+    params: dict[str, Any] = _json()
+    context: dict[str, Any] = _json()
+    state: dict[str, Any] = _json()
+    payload: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    started_at: datetime | None = _moment(nullable=True)
+    ended_at: datetime | None = _moment(nullable=True)
+    cancel_requested_at: datetime | None = _moment(nullable=True)
+
+
+class Task(SQLModel, table=True):
+    """One task instance of a run."""
+
+    __tablename__: ClassVar[Any] = "tasks"
+    __table_args__ = (
+        UniqueConstraint("run_id", "name", "index"),
+        CheckConstraint(
+            "status in ('pending', 'running', 'waiting', 'succeeded', 'failed', 'skipped', "
+            "'cancelled')",
+            name="status",
+        ),
+    )
+    id: str = _text(key=True)
+    run_id: str = _text(ForeignKey("runs.id"))
+    name: str = _text()
+    index: int = _number()
+    of: int | None = Field(sa_column=Column(Integer, nullable=True))
+    phase: str = _text()
+    kind: str = _text()
+    status: str = _text()
+    attempts: int = _number(0)
+    failures: int = _number(0)
+    input: Any = _json(nullable=True)
+    output: Any = _json(nullable=True)
+    error: str | None = _text(nullable=True)
+    reason: str | None = _text(nullable=True)
+    created_at: datetime = _moment()
+    started_at: datetime | None = _moment(nullable=True)
+    ended_at: datetime | None = _moment(nullable=True)
+
+
+class LogEntry(SQLModel, table=True):
+    """One line of a subscription's log; `transaction` orders it safely by commit."""
+
+    __tablename__: ClassVar[Any] = "log_entries"
+    __table_args__ = (
+        Index("log_entries_place_index", "subscription_id", "transaction", "id"),
+        Index(None, "run_id"),
+    )
+    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    transaction: int = Field(
+        sa_column=Column(
+            BigInteger,
+            nullable=False,
+            server_default=text("(pg_current_xact_id()::text)::bigint"),
+        )
+    )
+    subscription_id: str = _text()
+    run_id: str | None = _text(nullable=True)
+    level: str = _text()
+    message: str = _text()
+    metadata_: dict[str, Any] = Field(
+        sa_column=Column("metadata", JSONB, nullable=False, server_default=_NO_JSON)
+    )
+    created_at: datetime = _moment()
+
+
+class DeadLetter(SQLModel, table=True):
+    """A run that failed for good and waits for a person."""
+
+    __tablename__: ClassVar[Any] = "dead_letters"
+    id: str = _text(key=True)
+    run_id: str = _text(ForeignKey("runs.id"))
+    subscription_id: str = _text(ForeignKey("subscriptions.id"))
+    reason: str = _text()
+    created_at: datetime = _moment()
+
+
+class Worker(SQLModel, table=True):
+    """A worker process and when it was last heard of."""
+
+    __tablename__: ClassVar[Any] = "workers"
+    id: str = _text(key=True)
+    host: str = _text()
+    pid: int = _number()
+    version: str = _text()
+    started_at: datetime = _moment()
+    seen_at: datetime = _moment()

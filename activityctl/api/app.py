@@ -1,0 +1,67 @@
+"""The HTTP application: health and readiness of the daemon."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, FastAPI, Request, Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from activityctl import wiring
+from activityctl.domain.worker import COUNTS_AS_ALIVE
+from activityctl.errors import ActivityctlError
+from activityctl.settings import Settings
+from activityctl.version import VERSION
+
+_HOSTS: Final = ["127.0.0.1", "localhost", "[::1]"]
+_READY_SECONDS: Final = 5.0
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """Return the application; it serves before Postgres answers and says so in /readyz."""
+    app = FastAPI(
+        title="activityctl",
+        version=VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    # A page of another site must not reach a daemon on loopback by DNS rebinding.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        """Say that this process lives."""
+        return {"status": "ok", "version": VERSION}
+
+    @app.get("/readyz")
+    async def readyz(
+        response: Response, checks: Annotated[dict[str, str], Depends(_checks)]
+    ) -> Any:
+        """Say whether runs can be started: Postgres answers and a worker is alive."""
+        is_ready = all(state == "ok" for state in checks.values())
+        response.status_code = 200 if is_ready else 503
+        return {"status": "ok" if is_ready else "unavailable", "checks": checks}
+
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with wiring.open_ports(app.state.settings) as ports:
+        app.state.ports = ports
+        yield
+
+
+async def _checks(request: Request) -> dict[str, str]:
+    ports: wiring.Ports = request.app.state.ports
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            alive = await ports.workers.alive(datetime.now(UTC) - COUNTS_AS_ALIVE)
+    except (ActivityctlError, TimeoutError) as error:
+        return {"postgres": f"{error}" or "no answer in time", "worker": "unknown"}
+    return {"postgres": "ok", "worker": "ok" if alive else "none is alive"}

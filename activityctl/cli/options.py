@@ -1,0 +1,72 @@
+"""Options that several commands share, and how their texts are read."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from activityctl.errors import UsageError
+
+Output = Annotated[
+    str,
+    typer.Option("--output", "-o", help="text, wide, json, jsonl, yaml or name.", metavar="FORMAT"),
+]
+Files = Annotated[
+    list[str],
+    typer.Option(
+        "--filename", "-f", help="A file, folder, quoted glob, or - for stdin.", metavar="PATH"
+    ),
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-R", help="Go into subfolders of the folders given.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only what is younger: 10m, 2h, 1d or a time (RFC 3339).", metavar="WHEN"),
+]
+Timeout = Annotated[str, typer.Option(help="How long to wait: 30s, 5m.", metavar="DURATION")]
+
+_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds that `30s`, `5m`, `1h30m` mean; UsageError for anything else."""
+    parts = _SPAN.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise UsageError(f"not a duration: {text!r}", hint="write 30s, 5m, 2h or 1d")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def moment_of(text: str | None, now: datetime) -> datetime | None:
+    """Return the moment that a span before now, or an RFC 3339 time, means."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return now - timedelta(seconds=seconds_of(text))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def labels_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the labels that `-l key=value[,key=value]` ask for."""
+    found: dict[str, str] = {}
+    for pair in (part for given in pairs for part in given.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"not a label: {pair!r}", hint="write -l key=value")
+        found[key] = value
+    return found
+
+
+def default_files(paths: Sequence[str]) -> list[str]:
+    """Return the paths given; without any, `definitions/` where there is one."""
+    if paths:
+        return list(paths)
+    if Path("definitions").is_dir():
+        return ["definitions"]
+    raise UsageError("no manifests named", hint="name files or folders with -f")

@@ -1,0 +1,234 @@
+"""Drawing: tables, JSON, YAML, log lines and errors; strangers' control characters are shown."""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from activityctl.domain.view import View, list_view
+from activityctl.errors import ActivityctlError, InvalidManifestsError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Format = Literal["text", "wide", "json", "jsonl", "yaml", "name"]
+FORMATS: Final = ("text", "wide", "json", "jsonl", "yaml", "name")
+
+STYLES: Final[Mapping[str, str]] = {
+    "succeeded": "green",
+    "running": "cyan",
+    "active": "green",
+    "failed": "red",
+    "timed_out": "red",
+    "error": "red",
+    "backoff": "yellow",
+    "cancelled": "yellow",
+    "paused": "yellow",
+    "pending": "yellow",
+    "skipped": "dim",
+    "missed": "dim",
+    "stopped": "dim",
+    "warning": "yellow",
+    "created": "green",
+    "configured": "yellow",
+    "deleted": "red",
+    "unchanged": "dim",
+}
+Column = tuple[str, Callable[[View], object]]
+
+
+def check_format(text: str, allowed: Sequence[str] = FORMATS) -> Any:
+    """Return the output format; UsageError for one that the command has not."""
+    if text not in allowed:
+        raise UsageError(f"unknown output format {text!r}", hint="use " + ", ".join(allowed))
+    return text
+
+
+def visible(text: str) -> str:
+    """Return the text with control, escape and bidirectional characters made visible."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else _shown(char) for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    return char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _shown(char: str) -> str:
+    code = ord(char)
+    if char == "\t":
+        return "    "
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004  # Latin-1
+
+
+def styled(text: str) -> "Text":
+    """Return a word in the colour of its meaning, with nothing interpreted as markup."""
+    from rich.text import Text
+
+    return Text(visible(text), style=STYLES.get(text, ""))
+
+
+def print_json(console: "Console", value: object) -> None:
+    """Print JSON as it is: never wrapped, never coloured, non-ASCII escaped where not text."""
+    console.file.write(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+
+
+def print_views(
+    console: "Console",
+    kind: str,
+    views: Sequence[View],
+    output: Format,
+    columns: Sequence[Column],
+) -> None:
+    """Print a list in the format asked for."""
+    match output:
+        case "json":
+            print_json(console, list_view(views))
+        case "jsonl":
+            for view in views:
+                console.file.write(json.dumps(view, ensure_ascii=True) + "\n")
+        case "yaml":
+            console.file.write(to_yaml(list_view(views)))
+        case "name":
+            for view in views:
+                label = view["name"] if kind in {"definitions", "subscriptions"} else view["id"]
+                console.file.write(f"{kind[:-1]}/{label}\n")
+        case "text" | "wide":
+            print_table(console, views, columns, empty=f"No {kind} found.")
+
+
+def to_yaml(value: object) -> str:
+    """Return YAML in the order given; strings that could be taken for something else quoted."""
+    import yaml
+
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False, width=100)
+
+
+def print_table(
+    console: "Console", views: Sequence[View], columns: Sequence[Column], *, empty: str
+) -> None:
+    """Print a table without frames; an empty one says so on stderr."""
+    if not views:
+        sys.stderr.write(empty + "\n")
+        return
+    rows = [[_cell(read(view)) for _, read in columns] for view in views]
+    if not console.is_terminal:
+        _print_plain(console, [name for name, _ in columns], rows)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    last = len(columns) - 1
+    for index, (name, _) in enumerate(columns):
+        table.add_column(
+            name, no_wrap=index != last, overflow="ellipsis" if index != last else "fold"
+        )
+    for row in rows:
+        table.add_row(*(styled(cell) if cell in STYLES else Text(cell) for cell in row))
+    console.print(table)
+
+
+def _print_plain(console: "Console", names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
+    for row in (names, *rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.file.write(line.rstrip() + "\n")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return visible(str(value)).replace("\n", "\\n")
+
+
+def age(text: str | None) -> str:
+    """Return how long ago a time stamp of a view was: 12s, 5m, 3h, 2d."""
+    if text is None:
+        return "-"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+    if seconds < 0:
+        return "in " + _span(-seconds)
+    return _span(seconds)
+
+
+def duration(start: str | None, end: str | None) -> str:
+    """Return the time between two stamps: 12ms, 1.2s, 5m; `-` while one is missing."""
+    if start is None or end is None:
+        return "-"
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 60 else _span(seconds)  # noqa: PLR2004  # a minute
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def log_line(view: View) -> "Text":
+    """Return a log entry as one line: local time, level, run, message."""
+    from rich.text import Text
+
+    moment = datetime.fromisoformat(view["createdAt"]).astimezone()
+    line = Text(moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], style="dim")
+    level = view["level"]
+    line.append(f" {level:<7} ", style={"error": "red", "warning": "yellow"}.get(level, "blue"))
+    line.append((view["runId"] or "-")[:8], style="dim")
+    line.append(" " + visible(view["message"]).replace("\n", "\n    "))
+    return line
+
+
+def print_log(console: "Console", view: View, output: Format) -> None:
+    """Print one log entry at once."""
+    if output == "jsonl":
+        console.file.write(json.dumps(view, ensure_ascii=True) + "\n")
+    elif console.is_terminal:
+        console.print(log_line(view))
+    else:
+        console.file.write(log_line(view).plain + "\n")
+    console.file.flush()
+
+
+def print_error(error: ActivityctlError, *, as_json: bool) -> None:
+    """Print an error on stderr: one line a problem, then the hint."""
+    if as_json:
+        sys.stderr.write(json.dumps(_error_object(error), ensure_ascii=True) + "\n")
+        return
+    if isinstance(error, InvalidManifestsError):
+        for problem in error.problems:
+            sys.stderr.write(f"error: {visible(str(problem))}\n")
+    sys.stderr.write(f"error: {visible(error.message)}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {visible(error.hint)}\n")
+
+
+def _error_object(error: ActivityctlError) -> Mapping[str, object]:
+    problems = error.problems if isinstance(error, InvalidManifestsError) else ()
+    first = problems[0] if problems else None
+    return {
+        "code": error.code,
+        "message": error.message,
+        "file": first.file if first else None,
+        "line": first.line if first else None,
+        "path": first.path if first else None,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "problems": [
+            {
+                "file": problem.file,
+                "line": problem.line,
+                "column": problem.column,
+                "path": problem.path,
+                "message": problem.reason,
+            }
+            for problem in problems
+        ],
+    }

@@ -1,0 +1,29 @@
+"""`activityctl resume`."""
+
+from typing import Annotated
+
+import typer
+
+from activityctl.cli.completion import subscription_names
+from activityctl.cli.session import Session, now
+from activityctl.domain.subscription import SubscriptionStatus
+from activityctl.operations.act import change_status
+from activityctl.wiring import Ports
+
+
+def resume(
+    context: typer.Context,
+    subscription: Annotated[str, typer.Argument(metavar="SUB", autocompletion=subscription_names)],
+) -> None:
+    """Resume a paused subscription.
+
+    activityctl resume disk-report
+    """
+    session: Session = context.obj
+
+    async def work(ports: Ports) -> bool:
+        owner = await ports.catalog.find_subscription(subscription)
+        return await change_status(ports.catalog, owner, SubscriptionStatus.ACTIVE, now())
+
+    changed = session.with_ports(work)
+    session.out.print(f"subscription/{subscription} {'resumed' if changed else 'unchanged'}")

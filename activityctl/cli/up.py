@@ -1,0 +1,117 @@
+"""`activityctl up`: the local daemon, in the foreground or detached."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from activityctl import wiring
+from activityctl.cli.apply import apply_files, print_changes, say_pending
+from activityctl.cli.first_runs import show_first_runs
+from activityctl.cli.options import Recursive
+from activityctl.cli.session import Session
+from activityctl.cli.status import print_components
+from activityctl.daemon.daemon_state import DaemonState, lock_is_held, read_status
+from activityctl.daemon.log import configure_logging
+from activityctl.daemon.supervisor import Addresses, ChildSpec, Hooks, start_detached, supervise
+from activityctl.errors import ActivityctlError
+from activityctl.operations.load import load_manifests
+from activityctl.settings import load_settings
+from activityctl.version import VERSION
+
+
+def up(
+    context: typer.Context,
+    files: Annotated[
+        list[str], typer.Option("--filename", "-f", help="Apply these then.", metavar="PATH")
+    ] = [],  # noqa: B006  # typer copies it
+    recursive: Recursive = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once everything runs.")
+    ] = False,
+) -> None:
+    """Start Postgres, Temporal, a worker and the API of this user, then apply manifests.
+
+    activityctl up -d -f definitions/
+
+    activityctl up            (in the foreground, until Ctrl-C)
+    """
+    session: Session = context.obj
+    home = session.settings.home
+    if files:  # what cannot be applied is said before anything is started
+        load_manifests(wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive)
+    if lock_is_held(home):
+        session.err.print(f"activityctl already runs for {home}")
+        _after_start(session, files, recursive=recursive)
+    elif detach:
+        with session.err.status("starting Postgres, Temporal, worker and API"):
+            start_detached(home, _foreground_command(home), os.environ)
+        _after_start(session, files, recursive=recursive)
+    else:
+        _foreground(session, home, files, recursive=recursive)
+
+
+def _after_start(session: Session, files: list[str], *, recursive: bool) -> None:
+    """Show what runs, apply the files and show the first run that they lead to."""
+    session = Session(session.flags, session.color)
+    print_components(session.out, read_status(session.settings.home))
+    if files:
+        applied = apply_files(session, files, recursive=recursive, timeout=30.0)
+        print_changes(session, applied.plan)
+        say_pending(session, applied, waited=True)
+        show_first_runs(session, applied.plan)
+
+
+def _foreground(session: Session, home: Path, files: list[str], *, recursive: bool) -> None:
+    async def on_ready(_: DaemonState) -> None:
+        try:
+            await asyncio.to_thread(_after_start, session, files, recursive=recursive)
+        except ActivityctlError as error:
+            session.err.print(f"error: {error}")
+        if sys.stdin is not None and sys.stdin.isatty():
+            session.err.print("running; Ctrl-C stops everything")
+
+    configure_logging()
+    hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url), on_ready=on_ready)
+    with session.err.status("starting") if session.err.is_terminal else session.err:
+        asyncio.run(supervise(home, _children(), hooks, _with_defaults(os.environ)))
+
+
+def _foreground_command(home: Path) -> list[str]:
+    return [sys.executable, "-m", "activityctl", "--home", str(home), "up"]
+
+
+def _children() -> list[ChildSpec]:
+    python = (sys.executable, "-m", "activityctl")
+    return [
+        ChildSpec("api", (*python, "serve", "--port", "{port}"), listens=True, version=VERSION),
+        ChildSpec("worker", (*python, "worker"), ready=_worker_is_alive, version=VERSION),
+    ]
+
+
+async def _worker_is_alive(addresses: Addresses) -> bool:
+    """Ask Postgres whether a worker has begun to beat."""
+    from activityctl.cli.session import now
+    from activityctl.domain.worker import COUNTS_AS_ALIVE
+    from activityctl.settings import Secret
+
+    settings = replace(
+        load_settings(environment={}), database_url=Secret(addresses["database_url"])
+    )
+    async with wiring.open_ports(settings) as ports:
+        return bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
+
+
+def _with_defaults(environment: Mapping[str, str]) -> dict[str, str]:
+    """A daemon for one person on one machine may run commands and call its own loopback."""
+    return {
+        "ACTIVITYCTL_ALLOW_COMMANDS": "true",
+        "ACTIVITYCTL_ALLOW_HTTP": "true",
+        "ACTIVITYCTL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+        **environment,
+    }

@@ -1,0 +1,39 @@
+"""`activityctl wait`: until a run has ended."""
+
+from typing import Annotated
+
+import typer
+
+from activityctl.cli.options import Output, Timeout, seconds_of
+from activityctl.cli.output import check_format, print_json, styled
+from activityctl.cli.session import Session
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.view import run_view
+from activityctl.operations.wait import wait_for_run
+from activityctl.wiring import Ports
+
+
+def wait(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or a prefix of it.")],
+    timeout: Timeout = "5m",
+    output: Output = "text",
+) -> None:
+    """Wait until a run has ended; exit 1 when it did not succeed, 8 when time is up.
+
+    activityctl wait 3f2a --timeout 10m
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+
+    async def work(ports: Ports) -> Run:
+        found = await ports.run_lists.find_run(run)
+        return await wait_for_run(ports.run_lists, found.id, timeout_seconds=seconds_of(timeout))
+
+    ended = session.with_ports(work)
+    if shape == "json":
+        print_json(session.out, run_view(ended))
+    else:
+        session.out.print(f"run/{ended.id}", styled(ended.status.value), ended.reason or "")
+    if ended.status not in {RunStatus.SUCCEEDED, RunStatus.SKIPPED}:
+        raise typer.Exit(1)

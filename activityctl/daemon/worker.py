@@ -1,0 +1,185 @@
+"""The worker: runs workflows and steps, dispatches firings, reconciles schedules, beats."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activityctl import wiring
+from activityctl.daemon.dispatcher import Dispatcher
+from activityctl.daemon.reconciler import Reconciler
+from activityctl.domain.worker import BEAT_EVERY, WorkerBeat
+from activityctl.errors import ActivityctlError, UnreachableError
+from activityctl.settings import Settings
+from activityctl.steps.admit import AdmitStep
+from activityctl.steps.execute import ExecuteStep
+from activityctl.steps.record import RecordStep
+from activityctl.version import VERSION
+from activityctl.workflows.run_activity import RunActivityWorkflow
+
+_Port = TypeVar("_Port")
+
+_LOG = logging.getLogger(__name__)
+_POOL: Final = 16
+_SAFETY_POLL: Final = 5.0
+"""Notifications are hints; whatever one missed is found within this many seconds."""
+_STICKY: Final = timedelta(seconds=2)
+_DRAIN: Final = timedelta(seconds=15)
+_PATIENCE: Final = 30.0
+"""How long a starting worker waits for Postgres and Temporal to come up."""
+
+
+async def run_worker(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> None:
+    """Work until SIGTERM or SIGINT; drains running steps before it returns.
+
+    Raises UnreachableError when Postgres or Temporal does not come up in time.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        ports = await _patiently(
+            lambda: stack.enter_async_context(wiring.open_ports(settings, pool_size=_POOL))
+        )
+        client = await _patiently(lambda: wiring.connect_temporal(settings))
+        executors = await stack.enter_async_context(wiring.open_executors(settings))
+        recorder = RecordStep(ports.runs, _now)
+        worker = _temporal_worker(settings, client, ports, executors, recorder)
+        chores = _Chores(ports, client, recorder, stopping)
+        async with worker, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(chore) for chore in chores.all()]
+            _LOG.info("worker ready")
+            if on_ready is not None:
+                on_ready()
+            await stopping.wait()
+            _LOG.info("worker drains")
+            for task in tasks:
+                task.cancel()
+        await ports.workers.leave(chores.beat.id)
+    _LOG.info("worker stopped")
+
+
+def _temporal_worker(
+    settings: Settings,
+    client: Client,
+    ports: wiring.Ports,
+    executors: wiring.Executors,
+    recorder: RecordStep,
+) -> Worker:
+    admit = AdmitStep(ports.runs, wiring.build_sources(ports), _now)
+    execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
+    return Worker(
+        client,
+        task_queue=wiring.TASK_QUEUE,
+        workflows=[RunActivityWorkflow],
+        activities=[admit.admit, execute.execute, recorder.record],
+        # The sandbox costs 4-9 ms a run; a test holds that the workflows live by its rules.
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_concurrent_activities=settings.max_tasks,
+        sticky_queue_schedule_to_start_timeout=_STICKY,
+        graceful_shutdown_timeout=_DRAIN,
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+    )
+
+
+class _Chores:
+    """What a worker does beside running workflows, each in a loop that outlives failures."""
+
+    def __init__(
+        self,
+        ports: wiring.Ports,
+        client: Client,
+        recorder: RecordStep,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._ports = ports
+        self._stopping = stopping
+        starter = wiring.build_starter(client)
+        self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now)
+        self._reconciler = Reconciler(ports.register, wiring.build_placer(client), _now)
+        self._wake = {name: asyncio.Event() for name in ("firing", "cancel", "schedules")}
+        now = _now()
+        self.beat = WorkerBeat(
+            uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, now, now
+        )
+
+    def all(self) -> list[Coroutine[Any, Any, None]]:
+        """Return every chore, ready to be run as a task."""
+        return [
+            self._listen(),
+            self._beat(),
+            self._repeat("firing", self._dispatcher.dispatch),
+            self._repeat("cancel", self._dispatcher.cancel),
+            self._repeat("schedules", self._reconciler.reconcile),
+        ]
+
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        wake = self._wake[name]
+        while True:
+            wake.clear()
+            await _surviving(name, work)
+            try:
+                async with asyncio.timeout(_SAFETY_POLL):
+                    await wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _listen(self) -> None:
+        async def until_it_breaks() -> None:
+            async with self._ports.signals.listening(wiring.WORK_CHANNEL) as payloads:
+                for event in self._wake.values():
+                    event.set()  # what came before we listened
+                async for payload in payloads:
+                    if payload in self._wake:
+                        self._wake[payload].set()
+
+        while True:
+            await _surviving("listen", until_it_breaks)
+            await asyncio.sleep(0.5)
+
+    async def _beat(self) -> None:
+        async def once() -> None:
+            await self._ports.workers.beat(replace(self.beat, seen_at=_now()))
+
+        while True:
+            await _surviving("beat", once)
+            await asyncio.sleep(BEAT_EVERY.total_seconds())
+
+
+async def _surviving(name: str, work: Callable[[], Awaitable[object]]) -> None:
+    """Do the work; a daemon's chore logs what went wrong and is tried again later."""
+    try:
+        await work()
+    except ActivityctlError as error:
+        _LOG.warning("%s postponed: %s", name, error)
+        await asyncio.sleep(0.5)
+    except Exception:
+        _LOG.exception("%s failed", name)
+        await asyncio.sleep(1)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[_Port]]) -> _Port:
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    while True:
+        try:
+            return await attempt()
+        except UnreachableError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.3)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

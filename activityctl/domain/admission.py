@@ -1,0 +1,85 @@
+"""Admission: may a firing become a run, and with what does the run begin."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from activityctl.domain.advance import advance, run_scope
+from activityctl.domain.definition import DefinitionSpec, Revision
+from activityctl.domain.expression import evaluate_condition
+from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.model import JsonValue
+from activityctl.domain.params import fill_defaults
+from activityctl.domain.run import Decision, Run, RunEnd, RunState, RunStatus
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.errors import ExpressionError
+
+
+@dataclass(frozen=True, slots=True)
+class FiringFacts:
+    """What admission needs to know about a firing."""
+
+    subscription: Subscription
+    revision: Revision
+    spec: DefinitionSpec
+    was_asked_for: bool
+    """True for a firing from the outbox: a person or an event asked for this one run."""
+    payload: Mapping[str, JsonValue]
+
+
+def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
+    """Return the run with revision, params and state frozen, not yet let in."""
+    subscription = facts.subscription
+    return Run(
+        id=firing.run_id,
+        subscription_id=subscription.id,
+        subscription=subscription.name,
+        definition=subscription.definition,
+        revision_id=facts.revision.id,
+        trigger=firing.trigger,
+        firing_key=firing.firing_key,
+        due_at=firing.due,
+        status=RunStatus.QUEUED,
+        created_at=now,
+        params=fill_defaults(facts.spec.params, subscription.params),
+        state=subscription.state,
+        payload=facts.payload,
+    )
+
+
+def refusal(facts: FiringFacts) -> str | None:
+    """Return why no run may begin now, before anything is looked up."""
+    match facts.subscription.status:
+        case SubscriptionStatus.DELETED:
+            return "the subscription was deleted"
+        case SubscriptionStatus.PAUSED if not facts.was_asked_for:
+            return "the subscription is paused"
+        case SubscriptionStatus.PAUSED | SubscriptionStatus.ACTIVE:
+            return None
+
+
+def skip(reason: str) -> Decision:
+    """Decide that the firing becomes a skipped run with that reason."""
+    return Decision(end=RunEnd(RunStatus.SKIPPED, reason))
+
+
+def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]:
+    """Evaluate the rules in order; the first that does not hold skips the run."""
+    scope = run_scope(run, now)
+    for index, rule in enumerate(spec.rules):
+        try:
+            holds = evaluate_condition(rule.when, scope)
+        except ExpressionError as error:
+            return fail(run, spec, f"rules[{index}]: {error}", now)
+        if not holds:
+            return run, skip(rule.otherwise or f"rule does not hold: {rule.when}")
+    started = replace(run, status=RunStatus.RUNNING, started_at=now)
+    return started, advance(RunState(started, spec, ()), now)
+
+
+def fail(run: Run, spec: DefinitionSpec, reason: str, now: datetime) -> tuple[Run, Decision]:
+    """Decide that the run fails before its first task; onFailure tasks still run."""
+    started = replace(
+        run, status=RunStatus.RUNNING, started_at=now, ending=RunStatus.FAILED, reason=reason
+    )
+    return started, advance(RunState(started, spec, ()), now)

@@ -1,0 +1,200 @@
+"""What a compiled expression reads and how much it can multiply its data; read off its tree.
+
+The runtime bounds depth and iterations, not memory or time: lists that `map` and `filter` build
+cost the square of their length, and nested doublings grow as powers. It offers its tree only
+serialized, as `cel.expr.CheckedExpr` in protobuf; the field numbers here are from its schema.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from activityctl.domain.cel_functions import MAX_TEXT
+
+_SCALAR: Final = frozenset(
+    {"!_", "-_", "_&&_", "_||_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_-_", "_*_", "_/_"}
+    | {"_%_", "@in", "@not_strictly_false", "contains", "startsWith", "endsWith", "matches", "size"}
+    | {"indexOf", "lastIndexOf", "int", "uint", "double", "bool", "timestamp", "duration"}
+    | {"big.compare", "getDate", "getFullYear", "getMonth", "getHours", "getMinutes", "getSeconds"}
+)
+"""Functions whose result is small, whatever they are given."""
+_BOUNDED: Final = frozenset({"replace", "join", "format", "big.add"})
+"""Functions of ours that give at most MAX_TEXT characters."""
+
+_EXPR, _POSITIONS_HOLDER = 4, 5
+_ID, _CONST, _IDENT, _SELECT, _CALL, _LIST, _STRUCT, _LOOP = 2, 3, 4, 5, 6, 7, 8, 9
+
+
+@dataclass(slots=True)
+class Shape:
+    """What an expression reads and does, whatever the data."""
+
+    names: dict[str, int] = field(default_factory=dict)
+    """Names it reads, each with the offset in characters where it does so first."""
+    paths: dict[str, Any] = field(default_factory=dict)
+    """What it reads of each name: nested field names, None for everything below."""
+    growth: float = 0
+    """How many times its data (or MAX_TEXT) its largest value can be."""
+    loops: int = 0
+    """How deep its iterations are nested."""
+    collects: float = 0
+    """How many times the longest list it may `map` or `filter`; 0 when it does neither."""
+    gathers: bool = False
+    """Whether it makes one text of a list."""
+    only_path: tuple[str, ...] = ()
+    """The names from the scope down, when the expression is nothing but `a.b.c`."""
+    message: str | None = None
+    """A protobuf message that it builds, which JSON does not know."""
+
+
+def read_shape(serialized: bytes, names: frozenset[str]) -> Shape:
+    """Return the shape of an expression that the runtime serialized."""
+    checked = dict(_fields(dict(_fields(serialized))[2]))
+    positions: dict[int, int] = {}
+    for number, entry in _fields(checked[_POSITIONS_HOLDER]):
+        if number == 4:  # noqa: PLR2004 - SourceInfo.positions
+            pair = dict(_fields(entry))
+            positions[pair.get(1, 0)] = pair.get(2, 0)
+    reader = _Reader(names, positions)
+    reader.visit(checked[_EXPR], {}, 0)
+    reader.shape.only_path = _only_path(checked[_EXPR])
+    return reader.shape
+
+
+def _only_path(node: bytes) -> tuple[str, ...]:
+    below: tuple[str, ...] = ()
+    parts = dict(_fields(node))
+    while _SELECT in parts:
+        select = dict(_fields(parts[_SELECT]))
+        if 3 in select:  # noqa: PLR2004 - Expr.Select.test_only, which is `has`
+            return ()
+        below = (select[2].decode(), *below)
+        parts = dict(_fields(select[1]))
+    return (dict(_fields(parts[_IDENT]))[1].decode(), *below) if _IDENT in parts else ()
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield the fields of a protobuf message: integers, and bytes for all else."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        match tag & 7:
+            case 0:
+                value, at = _varint(message, at)
+                yield tag >> 3, value
+            case 2:
+                length, at = _varint(message, at)
+                yield tag >> 3, message[at : at + length]
+                at += length
+            case kind:
+                length = 8 if kind == 1 else 4
+                yield tag >> 3, message[at : at + length]
+                at += length
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:  # noqa: PLR2004 - the last byte of a protobuf varint
+            return value, at
+        shift += 7
+
+
+class _Reader:
+    """Walks a tree once; `visit` returns how large the value of a node can be."""
+
+    def __init__(self, names: frozenset[str], positions: Mapping[int, int]) -> None:
+        self.shape = Shape()
+        self._names = names
+        self._positions = positions
+
+    def visit(self, node: bytes, bound: Mapping[str, float], loops: int) -> float:
+        parts = dict(_fields(node))
+        growth = self._grow(parts, bound, loops)
+        self.shape.growth = max(self.shape.growth, growth)
+        return growth
+
+    def _grow(self, parts: dict[int, Any], bound: Mapping[str, float], loops: int) -> float:
+        if _IDENT in parts or _SELECT in parts:
+            return self._path(parts, (), bound, loops)
+        if _CALL in parts:
+            return self._call(parts[_CALL], bound, loops)
+        if _LOOP in parts:
+            return self._loop(dict(_fields(parts[_LOOP])), bound, loops)
+        if _LIST in parts:
+            return sum(
+                self.visit(item, bound, loops)
+                for number, item in _fields(parts[_LIST])
+                if number == 1
+            )
+        if _STRUCT in parts:
+            return self._struct(parts[_STRUCT], bound, loops)
+        return len(parts.get(_CONST, b"")) / MAX_TEXT
+
+    def _path(
+        self, parts: dict[int, Any], below: tuple[str, ...], bound: Mapping[str, float], loops: int
+    ) -> float:
+        if _SELECT in parts:
+            select = dict(_fields(parts[_SELECT]))
+            operand = dict(_fields(select[1]))
+            if _SELECT in operand or _IDENT in operand:
+                return self._path(operand, (select[2].decode(), *below), bound, loops)
+            return self.visit(select[1], bound, loops)
+        name = dict(_fields(parts[_IDENT]))[1].decode()
+        if name in bound:
+            return bound[name]
+        if name in self._names:
+            self.shape.names.setdefault(name, self._positions.get(parts[_ID], 0))
+            _add_path(self.shape.paths, (name, *below))
+        return 1
+
+    def _call(self, call: bytes, bound: Mapping[str, float], loops: int) -> float:
+        function, growth = "", 0.0
+        for number, part in _fields(call):
+            if number == 2:  # noqa: PLR2004 - Expr.Call.function
+                function = part.decode()
+            else:
+                growth += self.visit(part, bound, loops)
+        if function in {"join", "format"}:
+            self.shape.gathers = True
+        if function in _SCALAR:
+            return 0
+        return 1 if function in _BOUNDED else growth
+
+    def _struct(self, struct: bytes, bound: Mapping[str, float], loops: int) -> float:
+        growth = 0.0
+        for number, part in _fields(struct):
+            if number == 1:
+                self.shape.message = part.decode()
+                continue
+            growth += sum(
+                self.visit(value, bound, loops)
+                for kind, value in _fields(part)
+                if kind in {3, 4}  # Entry.map_key, Entry.value
+            )
+        return growth
+
+    def _loop(self, loop: dict[int, Any], bound: Mapping[str, float], loops: int) -> float:
+        accumulator = loop[3].decode()
+        length = self.visit(loop[2], bound, loops)
+        begin = self.visit(loop[4], bound, loops)
+        self.shape.loops = max(self.shape.loops, loops + 1)
+        if _LIST in dict(_fields(loop[4])):
+            self.shape.collects = max(self.shape.collects, length)
+        variables = {loop[number].decode(): length for number in (1, 8) if number in loop}
+        inner = {**bound, **variables, accumulator: begin}
+        self.visit(loop[5], inner, loops + 1)
+        step = self.visit(loop[6], inner, loops + 1)
+        return self.visit(loop[7], {**bound, accumulator: max(begin, step)}, loops)
+
+
+def _add_path(paths: dict[str, Any], path: tuple[str, ...]) -> None:
+    for part in path[:-1]:
+        inner = paths.setdefault(part, {})
+        if inner is None:
+            return
+        paths = inner
+    paths[path[-1]] = None

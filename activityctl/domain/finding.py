@@ -1,0 +1,58 @@
+"""Finding: one thing wrong with one place inside a manifest, before it has a file and line."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ValidationError
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`offset` counts characters inside the string at the path; `at_key` means its key."""
+
+    path: Path
+    reason: str
+    offset: int | None = None
+    at_key: bool = False
+
+    def under(self, *prefix: str | int) -> "Finding":
+        """Return the same finding seen from further above."""
+        return Finding((*prefix, *self.path), self.reason, self.offset, self.at_key)
+
+
+def findings_of(error: ValidationError, model: type[BaseModel] | None = None) -> list[Finding]:
+    """Return pydantic's errors as findings, each reason one plain line."""
+    known = [field.alias or name for name, field in model.model_fields.items()] if model else []
+    found = []
+    for item in error.errors(include_url=False, include_context=False):
+        path = tuple(part for part in item["loc"] if part != "[key]")
+        if item["type"] == "extra_forbidden":
+            is_top = len(path) == 1
+            reason = unknown_field(str(path[-1]), known if is_top else ())
+            found.append(Finding(path, reason, at_key=True))
+        else:
+            found.append(Finding(path, _plain(item["type"], item["msg"])))
+    return found
+
+
+def unknown_field(name: str, known: Iterable[str]) -> str:
+    """Return the reason for a field nobody knows, with the nearest known one."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"unknown field {name!r}; did you mean {near[0]!r}?"
+    return f"unknown field {name!r}" + (f"; known: {', '.join(known)}" if known else "")
+
+
+def _plain(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "required field is missing"
+    if kind == "string_pattern_mismatch":
+        return "not a name: use a-z, 0-9 and -, at most 63 characters, no - at the ends"
+    text = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if text.startswith("Input should be"):
+        return "should be" + text.removeprefix("Input should be")
+    return text

@@ -1,0 +1,81 @@
+"""Typed ids; every id the product computes is minted here, so a repeat mints the same one."""
+
+import hashlib
+import json
+import uuid
+from typing import Any, Final, NewType
+
+SubscriptionId = NewType("SubscriptionId", str)
+RevisionId = NewType("RevisionId", str)
+RunId = NewType("RunId", str)
+TaskId = NewType("TaskId", str)
+WorkflowId = NewType("WorkflowId", str)
+ScheduleId = NewType("ScheduleId", str)
+
+_ROOT: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:activityctl")
+_PARTS_SEPARATOR: Final = "\x1f"
+"""Stands between the parts of a name; the name pattern excludes it."""
+
+MANUAL_TRIGGER: Final = "manual"
+"""The trigger of a run started by hand without naming one of the definition's."""
+
+
+def _computed(*parts: str) -> str:
+    return str(uuid.uuid5(_ROOT, _PARTS_SEPARATOR.join(parts)))
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, UTF-8 kept."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def content_hash(value: Any) -> str:
+    """Return the SHA-256 of the value's canonical JSON, in hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def subscription_id(name: str) -> SubscriptionId:
+    """A subscription's id follows from its name, so one that returns is the same one."""
+    return SubscriptionId(_computed("subscription", name))
+
+
+def revision_id(definition: str, spec: Any) -> RevisionId:
+    """A revision's id is the hash of its definition's name and content."""
+    return RevisionId(content_hash({"definition": definition, "spec": spec}))
+
+
+def run_id(subscription: str, trigger: str, firing_key: str) -> RunId:
+    """One run for each (subscription, trigger, firing key), whoever asks and how often."""
+    return RunId(_computed("run", subscription, trigger, firing_key))
+
+
+def task_id(run: str, name: str, index: int) -> TaskId:
+    """One task instance for each (run, task name, index)."""
+    return TaskId(_computed("task", run, name, str(index)))
+
+
+def firing_id(subscription: str, trigger: str, firing_key: str) -> str:
+    """The outbox row of a firing that a person or an event asked for."""
+    return _computed("firing", subscription, trigger, firing_key)
+
+
+def dead_letter_id(run: str) -> str:
+    """One dead letter a run."""
+    return _computed("deadletter", run)
+
+
+def schedule_id(subscription: str, trigger: str) -> ScheduleId:
+    """The Temporal schedule of one trigger of one subscription."""
+    return ScheduleId(f"schedule/{subscription}/{trigger}")
+
+
+def scheduled_workflow_id(subscription: str, trigger: str) -> WorkflowId:
+    """The id that a schedule's action carries; the server appends `-<nominal time>`."""
+    return WorkflowId(f"run/{subscription}/{trigger}")
+
+
+def workflow_id(subscription: str, trigger: str, firing_key: str) -> WorkflowId:
+    """The id of a run's workflow that was not started by a schedule."""
+    return WorkflowId(f"run/{subscription}/{trigger}/{firing_key}")

@@ -1,0 +1,82 @@
+"""Subscription: a living instance of a definition, its triggers and its life."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from activityctl.domain.definition import DefinitionSpec, Metadata, TriggerTemplate
+from activityctl.domain.ids import SubscriptionId
+from activityctl.domain.model import JsonValue, Manifest, Name
+
+
+class SubscriptionSpec(Manifest):
+    """Which definition a subscription instantiates, with which params."""
+
+    activity: Name = Field(description="The ActivityDefinition's name.")
+    params: dict[str, JsonValue] = Field(
+        default={}, description="Must fit the definition's params schema."
+    )
+    triggers: dict[Name, dict[str, JsonValue] | None] = Field(
+        default={}, description="Override a trigger by its name, or switch it off with null."
+    )
+    paused: bool | None = Field(
+        default=None, description="Left to the operator unless the YAML sets it."
+    )
+
+
+class SubscriptionManifest(Manifest):
+    """A Subscription as written in YAML."""
+
+    metadata: Metadata
+    spec: SubscriptionSpec
+
+
+class SubscriptionStatus(StrEnum):
+    """Where a subscription is in its life."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription as it lives in Postgres."""
+
+    id: SubscriptionId
+    name: str
+    definition: str
+    params: dict[str, JsonValue]
+    triggers: dict[str, JsonValue]
+    status: SubscriptionStatus
+    created_at: datetime
+    updated_at: datetime
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    state: dict[str, JsonValue] = field(default_factory=dict)
+
+
+def effective_triggers(
+    spec: DefinitionSpec, overrides: dict[str, JsonValue]
+) -> tuple[TriggerTemplate, ...]:
+    """Return the definition's triggers with a subscription's overrides laid over them.
+
+    An override names the kind again and replaces the fields it names; null switches off.
+    """
+    return tuple(
+        _overridden(trigger, overrides.get(trigger.name, {}))
+        for trigger in spec.triggers
+        if overrides.get(trigger.name, {}) is not None
+    )
+
+
+def _overridden(trigger: TriggerTemplate, override: dict[str, JsonValue]) -> TriggerTemplate:
+    if not override:
+        return trigger
+    merged = {
+        kind: {**trigger.body, **body} if kind in trigger.kinds else body
+        for kind, body in override.items()
+    }
+    return TriggerTemplate.model_validate({"name": trigger.name, **merged})

@@ -1,0 +1,145 @@
+"""The JSON contract: how each object looks to people and programs, keys in camelCase."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from activityctl.domain.definition import Revision
+from activityctl.domain.logbook import DeadLetter, LogEntry
+from activityctl.domain.model import JsonValue
+from activityctl.domain.run import Run, TaskInstance
+from activityctl.domain.subscription import Subscription
+
+API_VERSION: Final = "activityctl/v1"
+View = dict[str, JsonValue]
+
+
+def list_view(items: Iterable[Mapping[str, JsonValue]]) -> View:
+    """Return a list as DESIGN section 5 has it."""
+    return {"apiVersion": API_VERSION, "kind": "List", "items": list(items)}
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """Return RFC 3339 in UTC, milliseconds kept."""
+    if moment is None:
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def run_view(run: Run) -> View:
+    """Return a run."""
+    return {
+        "id": run.id,
+        "subscription": run.subscription,
+        "subscriptionId": run.subscription_id,
+        "definition": run.definition,
+        "revision": run.revision_id,
+        "trigger": run.trigger,
+        "firingKey": run.firing_key,
+        "dueAt": stamp(run.due_at),
+        "status": run.status.value,
+        "reason": run.reason,
+        "createdAt": stamp(run.created_at),
+        "startedAt": stamp(run.started_at),
+        "endedAt": stamp(run.ended_at),
+    }
+
+
+def run_details(run: Run) -> View:
+    """Return a run with what it saw."""
+    return {
+        **run_view(run),
+        "params": dict(run.params),
+        "payload": dict(run.payload),
+        "context": dict(run.context),
+        "state": dict(run.state),
+    }
+
+
+def task_view(task: TaskInstance) -> View:
+    """Return a task instance."""
+    return {
+        "id": task.id,
+        "run": task.run_id,
+        "name": task.name,
+        "index": task.index,
+        "phase": task.phase,
+        "kind": task.kind,
+        "status": task.status.value,
+        "attempts": task.attempts,
+        "input": task.input,
+        "output": task.output,
+        "error": task.error,
+        "reason": task.reason,
+        "createdAt": stamp(task.created_at),
+        "startedAt": stamp(task.started_at),
+        "endedAt": stamp(task.ended_at),
+    }
+
+
+def log_view(entry: LogEntry) -> View:
+    """Return a log entry."""
+    return {
+        "id": entry.id,
+        "subscriptionId": entry.subscription_id,
+        "runId": entry.run_id,
+        "message": entry.message,
+        "level": entry.level,
+        "createdAt": stamp(entry.created_at),
+        "metadata": dict(entry.metadata),
+    }
+
+
+def subscription_view(subscription: Subscription) -> View:
+    """Return a subscription."""
+    return {
+        "id": subscription.id,
+        "name": subscription.name,
+        "definition": subscription.definition,
+        "status": subscription.status.value,
+        "params": subscription.params,
+        "triggers": subscription.triggers,
+        "labels": subscription.labels,
+        "annotations": subscription.annotations,
+        "state": subscription.state,
+        "createdAt": stamp(subscription.created_at),
+        "updatedAt": stamp(subscription.updated_at),
+    }
+
+
+def definition_view(row: Mapping[str, Any], revision: Revision) -> View:
+    """Return a definition with its current revision."""
+    return {
+        "name": row["name"],
+        "revision": revision.id,
+        "number": revision.number,
+        "description": revision.spec.get("description", ""),
+        "subscriptions": row["subscriptions"],
+        "labels": row["labels"],
+        "annotations": row["annotations"],
+        "createdAt": stamp(row["since"]),
+        "updatedAt": stamp(row["updated_at"]),
+        "spec": revision.spec,
+    }
+
+
+def revision_view(revision: Revision) -> View:
+    """Return a revision."""
+    return {
+        "id": revision.id,
+        "definition": revision.definition,
+        "number": revision.number,
+        "createdAt": stamp(revision.created_at),
+        "spec": revision.spec,
+    }
+
+
+def dead_letter_view(letter: DeadLetter) -> View:
+    """Return a dead letter."""
+    return {
+        "id": letter.id,
+        "run": letter.run_id,
+        "subscriptionId": letter.subscription_id,
+        "reason": letter.reason,
+        "createdAt": stamp(letter.created_at),
+    }

@@ -1,0 +1,21 @@
+"""WorkerBeat: a sign of life of a worker process."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+BEAT_EVERY: Final = timedelta(seconds=2)
+COUNTS_AS_ALIVE: Final = timedelta(seconds=10)
+"""Without a beat for this long a worker is taken for dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBeat:
+    """A worker and when it was last heard of."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    seen_at: datetime

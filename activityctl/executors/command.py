@@ -1,0 +1,178 @@
+"""The `command` task: a program of the worker's machine; holding its processes is `process`."""
+
+import asyncio
+import errno
+import signal
+import time
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from activityctl.domain.foreign import parse_json, storable
+from activityctl.domain.model import Manifest
+from activityctl.errors import TaskError
+from activityctl.executors.process import OUTPUT_BYTES, Capture, Child
+from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
+
+GRACE_SECONDS: Final = 5.0
+INHERITED: Final = frozenset(
+    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR", "SHELL"}
+)
+"""All that a command sees of the worker's environment."""
+QUOTED_CHARACTERS: Final = 500
+_PASSING: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name:
+        raise ValueError("not the name of an environment variable")
+    return name
+
+
+class CommandBody(Manifest):
+    """What stands under `command:`."""
+
+    argv: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="The program and its arguments, run as they are."
+    )
+    shell: str | None = Field(default=None, description="A script, run by /bin/sh -c.")
+    env: dict[Annotated[str, AfterValidator(_variable)], str] = Field(
+        default={}, description="Environment variables of the program, besides a clean base."
+    )
+    cwd: str | None = Field(default=None, description="The program's working folder.")
+    stdin: str | None = Field(default=None, description="Text for its standard input.")
+    parse: Literal["text", "json"] = Field(
+        default="text", description="Whether standard output is read as JSON."
+    )
+    success_codes: list[int] = Field(
+        default=[0], description="Exit codes that mean success.", min_length=1
+    )
+
+    @model_validator(mode="after")
+    def _has_one_program(self) -> Self:
+        if (self.argv is None) == (self.shell is None):
+            raise ValueError("exactly one of argv and shell is needed")
+        return self
+
+
+class CommandExecutor:
+    """Runs one program an attempt, in a process group that does not outlive the attempt.
+
+    At `timeout_seconds`, and when cancelled, the group gets SIGTERM and, `grace_seconds`
+    later, SIGKILL: an attempt takes that long in all. A grandchild that makes a session of
+    its own leaves the group. Output: `exitCode`, `stdout`, `stderr` (each at most 64 KiB, the
+    middle left out), `stdoutBytes`, `stderrBytes`, `json`, `durationMs`.
+    """
+
+    kind: ClassVar[str] = "command"
+    body: ClassVar[type[BaseModel]] = CommandBody
+
+    def __init__(
+        self,
+        *,
+        allowed: bool,
+        base_environment: Mapping[str, str],
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._allowed = allowed
+        self._base = {name: value for name, value in base_environment.items() if name in INHERITED}
+        self._grace_seconds = grace_seconds
+
+    async def execute(self, body: CommandBody, call: TaskCall) -> ExecutorOutcome:
+        """Run the program; TaskError unless its exit code is one of `successCodes`."""
+        if not self._allowed:
+            raise TaskError(
+                "command tasks are off; set ACTIVITYCTL_ALLOW_COMMANDS=true for the worker",
+                code="not_allowed",
+                retryable=False,
+            )
+        started = time.monotonic()
+        child = _start(body, {**self._base, **_told(call), **body.env})
+        try:
+            await self._attend(child, call.timeout_seconds)
+        except TimeoutError:
+            message = f"did not end within {call.timeout_seconds:g} s" + _quoted(child.stderr)
+            raise TaskError(message, code="timeout") from None
+        finally:
+            exit_code = child.close()
+        output = _output(body, child, exit_code)
+        return ExecutorOutcome({**output, "durationMs": round((time.monotonic() - started) * 1000)})
+
+    async def close(self) -> None:
+        """Hold nothing between attempts."""
+
+    async def _attend(self, child: Child, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await child.exited()
+            await child.drained()
+        except (TimeoutError, asyncio.CancelledError):
+            await child.stop(self._grace_seconds)
+            raise
+
+
+def _told(call: TaskCall) -> dict[str, str]:
+    return {
+        "ACTIVITYCTL_RUN_ID": call.run_id,
+        "ACTIVITYCTL_TASK_ID": call.task_id,
+        "ACTIVITYCTL_ATTEMPT": str(call.attempt),
+        "ACTIVITYCTL_IDEMPOTENCY_KEY": call.idempotency_key,
+    }
+
+
+def _start(body: CommandBody, environment: Mapping[str, str]) -> Child:
+    arguments = body.argv or ["/bin/sh", "-c", body.shell or ""]
+    try:
+        stdin = None if body.stdin is None else body.stdin.encode("utf-8", errors="replace")
+        return Child(arguments, environment=environment, directory=body.cwd, stdin=stdin)
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename or arguments[0]}"
+        may_retry = error.errno in _PASSING
+        raise TaskError(
+            f"cannot start: {reason}", code="cannot_start", retryable=may_retry
+        ) from error
+    except ValueError as error:  # NUL or half a surrogate pair in an argument
+        raise TaskError(f"cannot start: {error}", code="cannot_start", retryable=False) from error
+
+
+def _output(body: CommandBody, child: Child, exit_code: int) -> dict[str, JsonValue]:
+    if exit_code not in body.success_codes:
+        raise TaskError(_ended_by(exit_code) + _quoted(child.stderr), code="exit_code")
+    stdout = child.stdout.text()
+    return {
+        "exitCode": exit_code,
+        "stdout": storable(stdout),
+        "stderr": storable(child.stderr.text()),
+        "stdoutBytes": child.stdout.total,
+        "stderrBytes": child.stderr.total,
+        "json": _json(child.stdout, stdout) if body.parse == "json" else None,
+    }
+
+
+def _json(capture: Capture, text: str) -> JsonValue:
+    if not capture.is_whole:
+        raise _bad_output(f"it is longer than {OUTPUT_BYTES} bytes")
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise _bad_output(str(error)) from error
+
+
+def _bad_output(reason: str) -> TaskError:
+    message = f"standard output is not JSON that can be stored: {reason}"
+    return TaskError(message, code="bad_output", retryable=False)
+
+
+def _ended_by(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:  # a real-time signal
+        return f"was killed by signal {-exit_code}"
+
+
+def _quoted(stderr: Capture) -> str:
+    text = storable(stderr.text()).strip()[-QUOTED_CHARACTERS:]
+    return f": {text}" if text else ""

@@ -1,0 +1,289 @@
+"""The `http` task: one request, its answer judged and handed on; the guard is `destination`."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+
+from activityctl.domain.destination import DestinationPolicy, Network
+from activityctl.domain.foreign import printable
+from activityctl.domain.model import Manifest
+from activityctl.errors import DestinationForbiddenError, TaskError
+from activityctl.executors.response import (
+    ACCEPTED_ENCODINGS,
+    check_headers,
+    json_of,
+    place_of,
+    read_body,
+    read_start,
+    text_of,
+    too_large,
+)
+from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
+from activityctl.version import VERSION
+
+if TYPE_CHECKING:
+    import httpx
+
+DEADLINE_SECONDS: Final = 30.0
+"""SECURITY: over waiting for a turn, connecting, headers and body together."""
+CALLS_AT_ONCE: Final = 100
+QUOTED_CHARACTERS: Final = 500
+_QUOTED_BYTES: Final = 4 * QUOTED_CHARACTERS
+_RETRYABLE_STATUSES: Final = frozenset({408, 425, 429})
+_FIRST_SERVER_ERROR: Final = 500
+_HEADER_LINE_TOO_LARGE: Final = 431
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, section 5.6.2."""
+_OURS: Final = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-activityctl-attempt",
+        "x-activityctl-run",
+    }
+)
+_STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9]{2}")
+
+
+def _header_name(name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("not the name of a header")
+    if name.lower() in _OURS:
+        raise ValueError("this header is set by activityctl alone")
+    return name
+
+
+def _header_value(value: str) -> str:
+    if re.search("[\x00-\x08\x0a-\x1f\x7f]", value):
+        raise ValueError("a header's value holds no line ends or other control characters")
+    return value
+
+
+def _status(value: int | str) -> int | str:
+    if not _STATUS.fullmatch(str(value)):
+        raise ValueError("should be a status code such as 404, or a class such as 2xx")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+Status = Annotated[int | str, AfterValidator(_status)]
+Scalar = str | bool | int | float
+
+
+class HttpBody(Manifest):
+    """What stands under `http:`."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
+        default="GET", description="The request's method."
+    )
+    url: str = Field(description="Where the request goes; https, without user and password.")
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default={}, description="Headers to send, besides those that activityctl sends."
+    )
+    query: dict[str, Scalar | list[Scalar]] = Field(
+        default={}, description="Query parameters added to the URL; a list repeats its key."
+    )
+    json_value: JsonValue = Field(
+        default=None, alias="json", description="Sent as JSON; excludes `body`."
+    )
+    body: str | None = Field(default=None, description="Sent as text; excludes `json`.")
+    expect: Annotated[list[Status], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        default=["2xx"], description="Status codes or classes that mean success."
+    )
+
+    @model_validator(mode="after")
+    def _has_one_content(self) -> Self:
+        if self.sends_json and self.body is not None:
+            raise ValueError("json and body exclude one another")
+        return self
+
+    @property
+    def sends_json(self) -> bool:
+        """Whether `json` is given; `json: null` sends a null."""
+        return "json_value" in self.model_fields_set
+
+    def expects(self, status: int) -> bool:
+        """Whether this status means success."""
+        return any(str(wanted) in {str(status), f"{status // 100}xx"} for wanted in self.expect)
+
+
+class HttpExecutor:
+    """Sends one request an attempt, over one pool of kept-alive connections.
+
+    A URL that is just a path names one of `own_api`, under the same guard as any other.
+    Redirects are answers, never followed; no cookies are kept. Output: `status`, `headers`
+    (lower-case names, repeated ones joined by commas), `json`, or else `body` as text, `bytes`
+    (of the body, decompressed) and `durationMs`.
+    """
+
+    kind: ClassVar[str] = "http"
+    body: ClassVar[type[BaseModel]] = HttpBody
+
+    def __init__(
+        self,
+        *,
+        allow_http: bool,
+        allowed_networks: Sequence[Network],
+        own_api: str | None = None,
+        deadline_seconds: float = DEADLINE_SECONDS,
+    ) -> None:
+        from activityctl.executors.destination import GuardedTransport
+
+        policy = DestinationPolicy(allow_http, tuple(allowed_networks))
+        self._transport = GuardedTransport(policy)
+        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._deadline_seconds = deadline_seconds
+        self._own_api = own_api
+
+    async def execute(self, body: HttpBody, call: TaskCall) -> ExecutorOutcome:
+        """Send the request; TaskError for every answer that `expect` does not name."""
+        started = time.monotonic()
+        request = _request(body, call, self._own_api)
+        deadline = min(self._deadline_seconds, call.timeout_seconds)
+        try:
+            async with asyncio.timeout(deadline), self._turns:
+                output = await self._exchange(request, body)
+        except TimeoutError:
+            raise TaskError(
+                f"{place_of(request)}: no complete response within {deadline:g} s", code="timeout"
+            ) from None
+        return ExecutorOutcome({**output, "durationMs": round((time.monotonic() - started) * 1000)})
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._transport.aclose()
+
+    async def _exchange(self, request: "httpx.Request", body: HttpBody) -> dict[str, JsonValue]:
+        import httpx
+
+        try:
+            # no httpx client in between: it would carry cookies from one run to another
+            response = await self._transport.handle_async_request(request)
+            try:
+                check_headers(response)
+                if not body.expects(response.status_code):
+                    raise await _unexpected(response)
+                content = await read_body(response)
+            finally:
+                await response.aclose()
+        except DestinationForbiddenError as error:
+            raise _forbidden(place_of(request), error.message, error.hint) from error
+        except httpx.TransportError as error:
+            raise _broken(request, error) from error
+        return _output(response, content)
+
+
+def _request(body: HttpBody, call: TaskCall, own_api: str | None) -> "httpx.Request":
+    import httpx
+
+    try:
+        url = httpx.URL(_whole_url(body.url, own_api))
+    except httpx.InvalidURL as error:
+        raise _forbidden(body.method, f"the URL cannot be read: {error}") from error
+    try:
+        media_type, content = _content(body)
+        headers = httpx.Headers(
+            {
+                "User-Agent": f"activityctl/{VERSION}",
+                "Accept": "*/*",
+                "Idempotency-Key": call.idempotency_key,
+                **media_type,
+            }
+        )
+        headers.update(httpx.Headers(body.headers, encoding="utf-8"))
+        headers["Accept-Encoding"] = ACCEPTED_ENCODINGS
+        headers["X-Activityctl-Run"] = call.run_id
+        headers["X-Activityctl-Attempt"] = str(call.attempt)
+        if body.query:
+            url = url.copy_merge_params(body.query)
+        return httpx.Request(body.method, url, headers=headers, content=content)
+    except (
+        httpx.InvalidURL,
+        ValueError,
+        TypeError,
+    ) as error:  # too long, NaN in json, half a surrogate pair in a header
+        raise TaskError(
+            f"{body.method}: the request cannot be written: {error}",
+            code="invalid_request",
+            retryable=False,
+        ) from error
+
+
+def _whole_url(url: str, own_api: str | None) -> str:
+    is_path = url.startswith("/") and not url.startswith("//")
+    return own_api.rstrip("/") + url if own_api and is_path else url
+
+
+def _content(body: HttpBody) -> tuple[dict[str, str], bytes | None]:
+    if body.sends_json:  # not left to httpx, which takes a null for no content
+        text = json.dumps(
+            body.json_value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
+        return {"Content-Type": "application/json"}, text.encode()
+    if body.body is not None:
+        return {"Content-Type": "text/plain; charset=utf-8"}, body.body.encode()
+    return {}, None
+
+
+def _forbidden(place: str, reason: str, hint: str | None = None) -> TaskError:
+    message = f"{place}: {reason}" + (f"; {hint}" if hint else "")
+    return TaskError(message, code="destination_forbidden", retryable=False)
+
+
+def _broken(request: "httpx.Request", error: "httpx.TransportError") -> TaskError:
+    import httpx
+
+    place = place_of(request)
+    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+        return TaskError(f"{place}: {error}", code="invalid_request", retryable=False)
+    if isinstance(error, httpx.RemoteProtocolError):
+        origin = error.__cause__.args[0] if error.__cause__ and error.__cause__.args else None
+        if getattr(origin, "error_status_hint", None) == _HEADER_LINE_TOO_LARGE:
+            return too_large(request, "headers that do not end")
+        return TaskError(f"{place}: {error}", code="bad_response")
+    return TaskError(f"{place}: {error or type(error).__name__}", code="unreachable")
+
+
+async def _unexpected(response: "httpx.Response") -> TaskError:
+    status = response.status_code
+    message = f"{place_of(response.request)}: {status} {response.reason_phrase}".rstrip()
+    if location := response.headers.get("location"):
+        message += f": redirects to {location[:QUOTED_CHARACTERS]}, which is not followed"
+    try:
+        quoted = text_of(response, await read_start(response, _QUOTED_BYTES)).strip()
+    except TaskError as error:
+        quoted = error.message
+    if quoted:
+        message += f": {quoted[:QUOTED_CHARACTERS]}"
+    may_heal = status >= _FIRST_SERVER_ERROR or status in _RETRYABLE_STATUSES
+    return TaskError(printable(message), code="unexpected_status", retryable=may_heal)
+
+
+def _output(response: "httpx.Response", content: bytes) -> dict[str, JsonValue]:
+    is_json, value = json_of(response, content)
+    return {
+        "status": response.status_code,
+        "headers": dict(response.headers),
+        "body": text_of(response, content) if content and not is_json else None,
+        "json": value,
+        "bytes": len(content),
+    }

@@ -1,0 +1,52 @@
+"""The visible list of task kinds and context sources; packages add more by entry point."""
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from activityctl.domain.checking import Kinds
+from activityctl.errors import InvalidInputError
+from activityctl.executors.command import CommandExecutor
+from activityctl.executors.http import HttpExecutor
+from activityctl.executors.runs import RunsSource
+from activityctl.ports import ContextSource, Executor
+
+TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
+    CommandExecutor.kind: CommandExecutor,
+    HttpExecutor.kind: HttpExecutor,
+}
+CONTEXT_KINDS: Final[Mapping[str, type[ContextSource]]] = {
+    RunsSource.kind: RunsSource,
+}
+TASK_GROUP: Final = "activityctl.task_kinds"
+CONTEXT_GROUP: Final = "activityctl.context_sources"
+
+
+def added_task_kinds() -> dict[str, type[Executor]]:
+    """Return the executors that installed packages add; each is built without arguments."""
+    return {point.name: _loaded(point) for point in entry_points(group=TASK_GROUP)}
+
+
+def added_context_kinds() -> dict[str, type[ContextSource]]:
+    """Return the context sources that installed packages add."""
+    return {point.name: _loaded(point) for point in entry_points(group=CONTEXT_GROUP)}
+
+
+def known_kinds() -> Kinds:
+    """Return every kind that manifests may name here, with the model of its body."""
+    tasks = {**added_task_kinds(), **TASK_KINDS}
+    contexts = {**added_context_kinds(), **CONTEXT_KINDS}
+    return Kinds(
+        {kind: executor.body for kind, executor in tasks.items()},
+        {kind: source.body for kind, source in contexts.items()},
+    )
+
+
+def _loaded(point: EntryPoint) -> Any:
+    found = point.load()
+    if getattr(found, "kind", None) != point.name or not hasattr(found, "body"):
+        raise InvalidInputError(
+            f"entry point {point.group}: {point.name}: {point.value} is no such kind",
+            hint="give the class `kind` and `body`, see README: adding a task kind",
+        )
+    return found

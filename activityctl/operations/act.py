@@ -1,0 +1,74 @@
+"""Single acts on subscriptions and runs: trigger, pause, resume, cancel, delete."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.ids import MANUAL_TRIGGER
+from activityctl.domain.model import JsonValue
+from activityctl.domain.run import Run
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.errors import ConflictError, NotFoundError, RefusedError
+from activityctl.ports import Catalog, Outbox, RunLists, RunStore
+
+
+async def trigger(
+    catalog: Catalog,
+    outbox: Outbox,
+    subscription: Subscription,
+    now: datetime,
+    *,
+    trigger_name: str | None = None,
+    key: str | None = None,
+    payload: Mapping[str, JsonValue] | None = None,
+) -> ManualFiring:
+    """Ask for a run; once this returns it cannot be lost, and a key makes a repeat harmless.
+
+    NotFoundError when the definition has no such trigger, ConflictError for a deleted
+    subscription.
+    """
+    if subscription.status is SubscriptionStatus.DELETED:
+        raise ConflictError(f'subscription "{subscription.name}" was deleted')
+    if trigger_name is not None:
+        await _require_trigger(catalog, subscription, trigger_name)
+    firing = ManualFiring(
+        subscription.id,
+        trigger_name or MANUAL_TRIGGER,
+        f"manual/{key or uuid.uuid4()}",
+        now,
+        payload or {},
+    )
+    await outbox.add([firing], now)
+    return firing
+
+
+async def _require_trigger(catalog: Catalog, subscription: Subscription, name: str) -> None:
+    (found,) = await catalog.definitions(Selection(name=subscription.definition))
+    names = [trigger["name"] for trigger in found[1].spec.get("triggers", [])]
+    if name not in names:
+        raise NotFoundError(
+            "trigger", name, hint="its triggers: " + (", ".join(names) or "none") + "; or omit it"
+        )
+
+
+async def change_status(
+    catalog: Catalog, subscription: Subscription, status: SubscriptionStatus, now: datetime
+) -> bool:
+    """Pause, resume or delete; False when it was so already."""
+    if subscription.status is SubscriptionStatus.DELETED and status is not subscription.status:
+        raise ConflictError(
+            f'subscription "{subscription.name}" was deleted', hint="apply its manifest again"
+        )
+    return await catalog.set_subscription_status(subscription.id, status, now)
+
+
+async def cancel(runs: RunStore, lists: RunLists, reference: str, now: datetime) -> Run:
+    """Ask for a run to be cancelled; RefusedError when it has ended."""
+    run = await lists.find_run(reference)
+    if not await runs.request_cancel(run.id, now):
+        raise RefusedError(
+            f"run {run.id} has ended: {run.status}", hint=f"activityctl describe run {run.id}"
+        )
+    return run

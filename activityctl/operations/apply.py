@@ -1,0 +1,69 @@
+"""Apply: record the wanted state in one transaction, then wait until the schedules follow."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.plan import Plan, plan_changes
+from activityctl.domain.worker import COUNTS_AS_ALIVE
+from activityctl.operations.load import check_against
+from activityctl.ports import Catalog, ScheduleRegister, Workers
+
+_POLL: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What apply did; `pending` schedules wait for a worker."""
+
+    plan: Plan
+    pending: int
+    has_worker: bool
+    errors: tuple[str, ...] = ()
+    """Why Temporal could not be made to hold schedules, as last tried."""
+
+
+async def apply(
+    manifests: ManifestSet,
+    catalog: Catalog,
+    register: ScheduleRegister,
+    workers: Workers,
+    clock: Callable[[], datetime],
+    *,
+    timeout_seconds: float,
+) -> Applied:
+    """Make Postgres agree with the manifests, all or nothing; a repeat changes nothing.
+
+    Waits up to `timeout_seconds` for a worker to bring Temporal's schedules to agree, and
+    not at all when no worker is alive: the wish is recorded and will be carried out.
+    Raises InvalidManifestsError before anything is changed.
+    """
+    async with catalog.changing():
+        present = await catalog.present()
+        check_against(manifests, present)
+        plan = plan_changes(manifests.wanted, present)
+        await catalog.write(plan, clock())
+    return await settle(plan, register, workers, clock, timeout_seconds=timeout_seconds)
+
+
+async def settle(
+    plan: Plan,
+    register: ScheduleRegister,
+    workers: Workers,
+    clock: Callable[[], datetime],
+    *,
+    timeout_seconds: float,
+) -> Applied:
+    """Wait until no schedule differs from what is wanted, or the time is up."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_seconds
+    while True:
+        drifted = await register.drifted(limit=100_000)
+        alive = bool(await workers.alive(clock() - COUNTS_AS_ALIVE))
+        errors = await register.errors() if drifted else []
+        if not drifted or not alive or errors or loop.time() >= deadline:
+            return Applied(plan, len(drifted), alive, tuple(errors))
+        await asyncio.sleep(_POLL)

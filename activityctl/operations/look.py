@@ -1,0 +1,166 @@
+"""Look: lists of every kind, and one object with all that belongs to it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Final, Literal
+
+from activityctl.domain.selection import Selection
+from activityctl.domain.view import (
+    View,
+    dead_letter_view,
+    definition_view,
+    revision_view,
+    run_details,
+    run_view,
+    stamp,
+    subscription_view,
+    task_view,
+)
+from activityctl.errors import NotFoundError, UsageError
+from activityctl.ports import Catalog, RunLists, ScheduleRegister, ScheduleRow
+
+Kind = Literal[
+    "definitions", "subscriptions", "revisions", "schedules", "runs", "tasks", "deadletters"
+]
+SHORT_FORMS: Final[Mapping[str, Kind]] = {
+    "definition": "definitions",
+    "def": "definitions",
+    "activitydefinition": "definitions",
+    "activitydefinitions": "definitions",
+    "subscription": "subscriptions",
+    "sub": "subscriptions",
+    "subs": "subscriptions",
+    "revision": "revisions",
+    "rev": "revisions",
+    "schedule": "schedules",
+    "sched": "schedules",
+    "run": "runs",
+    "task": "tasks",
+    "deadletter": "deadletters",
+    "dl": "deadletters",
+}
+KINDS: Final[tuple[Kind, ...]] = (
+    "definitions",
+    "subscriptions",
+    "revisions",
+    "schedules",
+    "runs",
+    "tasks",
+    "deadletters",
+)
+_HAVE_LABELS: Final = frozenset({"definitions", "subscriptions"})
+_HAVE_STATUS: Final = frozenset({"subscriptions", "runs", "tasks"})
+
+
+def kind_of(word: str) -> Kind:
+    """Return the kind that the word means, in any of its forms."""
+    lowered = word.lower()
+    for kind in KINDS:
+        if lowered == kind:
+            return kind
+    if lowered in SHORT_FORMS:
+        return SHORT_FORMS[lowered]
+    raise UsageError(f"unknown kind {word!r}", hint="kinds: " + ", ".join(KINDS))
+
+
+class Looker:
+    """Reads every kind as views."""
+
+    def __init__(self, catalog: Catalog, register: ScheduleRegister, lists: RunLists) -> None:
+        self._catalog = catalog
+        self._register = register
+        self._lists = lists
+
+    async def listed(self, kind: Kind, selection: Selection) -> list[View]:
+        """Return the selected objects; UsageError for a filter that the kind has not."""
+        if selection.labels and kind not in _HAVE_LABELS:
+            raise UsageError(f"{kind} have no labels", hint="use -l with " + _words(_HAVE_LABELS))
+        if selection.status and kind not in _HAVE_STATUS:
+            raise UsageError(f"{kind} have no status", hint="use it with " + _words(_HAVE_STATUS))
+        readers: Mapping[Kind, Callable[[Selection], Awaitable[list[View]]]] = {
+            "definitions": self._definitions,
+            "subscriptions": self._subscriptions,
+            "revisions": self._revisions,
+            "schedules": self._schedules,
+            "runs": self._runs,
+            "tasks": self._tasks,
+            "deadletters": self._dead_letters,
+        }
+        return await readers[kind](selection)
+
+    async def named(self, kind: Kind, name: str, selection: Selection) -> list[View]:
+        """Return the objects that answer to the name, an id or a prefix of one."""
+        match kind:
+            case "subscriptions":
+                return [subscription_view(await self._catalog.find_subscription(name))]
+            case "runs":
+                return [run_details(await self._lists.find_run(name))]
+            case "schedules" | "deadletters":
+                owner = await self._catalog.find_subscription(name)
+                return await self.listed(kind, replace(selection, subscription_id=owner.id))
+            case "definitions" | "revisions" | "tasks":
+                found = await self.listed(kind, replace(selection, name=name))
+                if not found:
+                    raise NotFoundError(kind[:-1], name, hint=f"activityctl get {kind}")
+                return found
+
+    async def describe(self, kind: Kind, name: str) -> View:
+        """Return one object with its closest relations."""
+        view: View = (await self.named(kind, name, Selection(limit=1)))[0]
+        match kind:
+            case "subscriptions":
+                owned = Selection(subscription_id=view["id"], limit=10)
+                return {
+                    **view,
+                    "schedules": await self._schedules(owned),
+                    "runs": await self._runs(owned),
+                }
+            case "runs":
+                tasks = await self._tasks(Selection(run_id=view["id"], limit=10_000))
+                return {**view, "tasks": tasks}
+            case "definitions":
+                selection = Selection(name=name, limit=10)
+                revisions = await self._catalog.revisions(selection)
+                listed = [{**revision_view(one), "spec": None} for one in revisions]
+                return {**view, "revisions": listed}
+            case _:
+                return view
+
+    async def _definitions(self, selection: Selection) -> list[View]:
+        return [definition_view(*found) for found in await self._catalog.definitions(selection)]
+
+    async def _subscriptions(self, selection: Selection) -> list[View]:
+        return [subscription_view(one) for one in await self._catalog.subscriptions(selection)]
+
+    async def _revisions(self, selection: Selection) -> list[View]:
+        return [revision_view(one) for one in await self._catalog.revisions(selection)]
+
+    async def _schedules(self, selection: Selection) -> list[View]:
+        return [_schedule_view(row) for row in await self._register.schedules(selection)]
+
+    async def _runs(self, selection: Selection) -> list[View]:
+        return [run_view(one) for one in await self._lists.runs(selection)]
+
+    async def _tasks(self, selection: Selection) -> list[View]:
+        return [task_view(one) for one in await self._lists.tasks(selection)]
+
+    async def _dead_letters(self, selection: Selection) -> list[View]:
+        return [dead_letter_view(one) for one in await self._lists.dead_letters(selection)]
+
+
+def _words(kinds: frozenset[str]) -> str:
+    return " or ".join(sorted(kinds))
+
+
+def _schedule_view(row: ScheduleRow) -> View:
+    return {
+        "id": row.wanted.id,
+        "subscription": row.subscription,
+        "subscriptionId": row.wanted.subscription_id,
+        "trigger": row.wanted.trigger,
+        "kind": row.wanted.kind,
+        "spec": row.wanted.body,
+        "status": row.status,
+        "error": row.error,
+        "observedAt": stamp(row.observed_at),
+    }

@@ -1,0 +1,169 @@
+"""The `execute` step: one attempt of one task, its limits, and what becomes of its failure."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import ValidationError
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activityctl.domain.definition import RetryPolicy, TaskTemplate
+from activityctl.domain.duration import format_duration
+from activityctl.domain.finding import findings_of
+from activityctl.domain.logbook import Level, LogEntry
+from activityctl.domain.model import JsonValue
+from activityctl.domain.run import TaskInstance
+from activityctl.errors import TaskError
+from activityctl.ports import Executor, Logbook, RunStore, TaskCall
+from activityctl.steps.record import RecordStep
+from activityctl.workflows.calls import Orders, TaskOrder
+
+_LOG = logging.getLogger(__name__)
+_HEARTBEAT_EVERY: Final = 2.0
+_BACKSTOP: Final = 1.0
+"""Executors keep the limit themselves and say more; this catches one that does not."""
+_LOST_ATTEMPTS_ALLOWED: Final = 5
+"""A task whose worker died this often beyond its failures is taken for the cause."""
+
+
+class ExecuteStep:
+    """Body of `calls.execute`."""
+
+    def __init__(
+        self,
+        runs: RunStore,
+        logbook: Logbook,
+        executors: Mapping[str, Executor],
+        recorder: RecordStep,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._runs = runs
+        self._logbook = logbook
+        self._executors = executors
+        self._recorder = recorder
+        self._clock = clock
+
+    @activity.defn(name="execute")
+    async def execute(self, order: TaskOrder) -> Orders:
+        """Run one attempt of a task and record it; a failure that may be retried is raised."""
+        task = await self._runs.begin_attempt(order.task_id, self._clock())
+        if task is None:
+            return await self._recorder.end_task(order.run_id, order.task_id)
+        try:
+            output = await self._attempt(task, order)
+        except TaskError as error:
+            return await self._failed(task, order, error)
+        return await self._recorder.end_task(order.run_id, order.task_id, output=output)
+
+    async def _attempt(self, task: TaskInstance, order: TaskOrder) -> JsonValue:
+        if task.attempts > order.max_attempts + _LOST_ATTEMPTS_ALLOWED:
+            message = f"its worker was lost {_LOST_ATTEMPTS_ALLOWED} times during this task"
+            raise TaskError(message, code="worker_lost", retryable=False)
+        executor = self._executors.get(task.kind)
+        if executor is None:
+            message = f"this worker knows no task kind {task.kind!r}"
+            raise TaskError(message, code="unknown_kind", retryable=False)
+        limit = order.start_to_close_seconds
+        async with _heartbeats():
+            try:
+                async with asyncio.timeout(limit + _BACKSTOP):
+                    outcome = await executor.execute(
+                        _typed(executor, task.input), self._call(task, order)
+                    )
+            except TimeoutError as error:
+                shown = format_duration(timedelta(seconds=limit))
+                raise TaskError(f"took longer than {shown}", code="timeout") from error
+            except (TaskError, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                _LOG.exception("executor failed", extra={"task": task.id, "kind": task.kind})
+                message = f"{type(error).__name__} in the executor of {task.kind}: {error}"
+                raise TaskError(message, code="internal", retryable=False) from error
+        return outcome.output
+
+    def _call(self, task: TaskInstance, order: TaskOrder) -> TaskCall:
+        async def log(level: Level, message: str, metadata: Mapping[str, JsonValue]) -> None:
+            await self._logbook.append([self._entry(task, order, level, message, metadata)])
+
+        return TaskCall(
+            run_id=task.run_id,
+            task_id=task.id,
+            name=task.name,
+            index=task.index,
+            attempt=task.attempts,
+            idempotency_key=task.id,
+            timeout_seconds=order.start_to_close_seconds,
+            log=log,
+        )
+
+    async def _failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
+        """Record the failure; raise while the retry policy grants another attempt."""
+        if not error.may_retry or order.max_attempts == 1:
+            return await self._recorder.end_task(order.run_id, order.task_id, error=str(error))
+        wait = (await self._retry_policy(order)).wait_after(task.attempts)
+        message = f"task {task.name} attempt {task.attempts} failed: {error}"
+        facts = {"code": error.task_code, "retryInSeconds": wait.total_seconds()}
+        entry = self._entry(task, order, "warning", message, facts)
+        failures = await self._runs.fail_attempt(task.id, str(error), entry)
+        if failures >= order.max_attempts:
+            return await self._recorder.end_task(order.run_id, order.task_id, error=str(error))
+        raise ApplicationError(
+            f"attempt {task.attempts} failed; the run's log says why",
+            type=error.task_code,
+            next_retry_delay=wait,
+        )
+
+    async def _retry_policy(self, order: TaskOrder) -> RetryPolicy:
+        state = await self._runs.load(order.run_id)
+        if state is None:
+            return RetryPolicy()
+        names = {str(task.id): task.name for task in state.tasks}
+        templates: tuple[TaskTemplate, ...] = (*state.spec.tasks, *state.spec.on_failure)
+        return next(one.retry for one in templates if one.name == names[order.task_id])
+
+    def _entry(
+        self,
+        task: TaskInstance,
+        order: TaskOrder,
+        level: Level,
+        message: str,
+        metadata: Mapping[str, JsonValue],
+    ) -> LogEntry:
+        facts = {
+            "task": task.name,
+            "index": task.index,
+            "taskId": task.id,
+            "attempt": task.attempts,
+            **metadata,
+        }
+        return LogEntry(order.subscription_id, task.run_id, message, level, self._clock(), facts)
+
+
+def _typed(executor: Executor, rendered: JsonValue) -> object:
+    try:
+        return executor.body.model_validate_json(json.dumps(rendered))
+    except ValidationError as error:
+        first = findings_of(error, executor.body)[0]
+        place = ".".join(map(str, (executor.kind, *first.path)))
+        raise TaskError(f"{place}: {first.reason}", code="bad_input", retryable=False) from error
+
+
+@asynccontextmanager
+async def _heartbeats() -> AsyncIterator[None]:
+    """Tell the server that the attempt lives; that is also how a cancellation arrives."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_EVERY)
+            activity.heartbeat()
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()

@@ -1,0 +1,27 @@
+"""Decisions of the domain turned into orders for the workflow: ids and limits only."""
+
+from activityctl.domain.definition import DefinitionSpec, TaskTemplate
+from activityctl.domain.run import Decision, Run, TaskInstance
+from activityctl.workflows.calls import Orders, TaskOrder
+
+
+def orders_of(run: Run, spec: DefinitionSpec, decision: Decision) -> Orders:
+    """Return what the workflow does next."""
+    templates = {template.name: template for template in (*spec.tasks, *spec.on_failure)}
+    return Orders(
+        run_id=run.id,
+        is_over=run.has_ended or decision.end is not None,
+        start=[_order(run, task, templates[task.name]) for task in decision.start],
+    )
+
+
+def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:
+    wait = template.timeout.schedule_to_start
+    return TaskOrder(
+        subscription_id=run.subscription_id,
+        run_id=run.id,
+        task_id=task.id,
+        max_attempts=template.retry.max_attempts,
+        start_to_close_seconds=template.timeout.start_to_close.total_seconds(),
+        schedule_to_start_seconds=wait.total_seconds() if wait else None,
+    )

@@ -1,0 +1,61 @@
+"""The `record` step: ends that come from outside an executor, and the ends of tasks."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from temporalio import activity
+
+from activityctl.domain.advance import advance, stop
+from activityctl.domain.model import JsonValue
+from activityctl.domain.record import change_task, record, with_tasks
+from activityctl.domain.run import RunStatus, TaskStatus
+from activityctl.ports import RunStore
+from activityctl.steps.orders import orders_of
+from activityctl.workflows.calls import Orders, StopOrder
+
+
+class RecordStep:
+    """Body of `calls.record`; `execute` ends its tasks through it too."""
+
+    def __init__(self, runs: RunStore, clock: Callable[[], datetime]) -> None:
+        self._runs = runs
+        self._clock = clock
+
+    @activity.defn(name="record")
+    async def record(self, stop: StopOrder) -> Orders:
+        """Record an end that came from outside: a timeout, a cancellation, a lost worker."""
+        if stop.task_id is not None:
+            return await self.end_task(stop.run_id, stop.task_id, error=stop.reason)
+        return await self._stop_run(stop.run_id, RunStatus(stop.status), stop.reason)
+
+    async def end_task(
+        self, run_id: str, task_id: str, *, error: str | None = None, output: JsonValue = None
+    ) -> Orders:
+        """End the task, failed with an error or succeeded with an output, and go on.
+
+        A task or run that has ended already stays as it is; a repeat gives the same orders.
+        """
+        now = self._clock()
+        async with self._runs.locked(run_id) as locked:
+            state = locked.state
+            if state is None:
+                return Orders(run_id, is_over=True)
+            task = next(task for task in state.tasks if task.id == task_id)
+            if task.has_ended or state.run.has_ended:
+                return orders_of(state.run, state.spec, advance(state, now))
+            status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
+            ended = change_task(task, status, output=output, error=error, ended_at=now)
+            state = with_tasks(state, ended)
+            decision = advance(state, now)
+            await locked.save(record(state.run, decision, now, update=(ended,)))
+        return orders_of(state.run, state.spec, decision)
+
+    async def _stop_run(self, run_id: str, status: RunStatus, reason: str) -> Orders:
+        now = self._clock()
+        async with self._runs.locked(run_id) as locked:
+            state = locked.state
+            if state is None or state.run.has_ended:
+                return Orders(run_id, is_over=True)
+            decision = stop(state, status, reason, now)
+            await locked.save(record(state.run, decision, now))
+        return orders_of(state.run, state.spec, decision)

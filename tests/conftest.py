@@ -1,0 +1,69 @@
+"""Real servers for the tests: one Postgres and one Temporal a session, a database a test."""
+
+import itertools
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from activityctl import wiring
+from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.settings import Secret, Settings
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Start Postgres and Temporal once; gives `database_url` and `temporal_address`."""
+    home = tmp_path_factory.mktemp("servers")
+    program = (
+        "import asyncio, os, pathlib;"
+        "from activityctl.daemon.supervisor import supervise, Hooks;"
+        "from activityctl import wiring;"
+        f"asyncio.run(supervise(pathlib.Path({str(home)!r}), [], "
+        "Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url)), os.environ))"
+    )
+    state = start_detached(home, [sys.executable, "-c", program], os.environ)
+    yield dict(state.addresses)
+    stop_daemon(home)
+
+
+@pytest.fixture
+def database_url(servers: dict[str, str]) -> Iterator[str]:
+    """A migrated database of the test's own, cloned from a template in milliseconds."""
+    url = servers["database_url"]
+    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
+    with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE activityctl").format(sql.Identifier(name))
+        )
+    yield url.rsplit("/", 1)[0] + f"/{name}"
+    with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+        )
+
+
+@pytest.fixture
+def settings(servers: dict[str, str], database_url: str, tmp_path: Path) -> Settings:
+    """Settings of a worker on the session's servers and the test's database."""
+    return Settings(
+        home=tmp_path,
+        database_url=Secret(database_url),
+        temporal_address=servers["temporal_address"],
+        allow_commands=True,
+        allow_http=True,
+        task_environment={"PATH": os.environ["PATH"]},
+    )
+
+
+@pytest.fixture
+async def ports(settings: Settings) -> AsyncIterator[wiring.Ports]:
+    """The ports on the test's database."""
+    async with wiring.open_ports(settings, pool_size=8) as opened:
+        yield opened

@@ -1,0 +1,386 @@
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pydantic import ValidationError
+
+from activityctl.errors import TaskError
+from activityctl.executors.command import CommandBody, CommandExecutor
+from activityctl.ports import ExecutorOutcome, TaskCall
+
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "HOME": "/",
+    "LANG": "C.UTF-8",
+    "DATABASE_PASSWORD": "s3cret",
+}
+SHOW_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+async def silent(_level: str, _message: str, _metadata: Mapping[str, Any]):
+    pass
+
+
+def a_call(timeout_seconds: float = 10.0) -> TaskCall:
+    return TaskCall(
+        run_id="run-1",
+        task_id="task-1",
+        name="compute",
+        index=0,
+        attempt=2,
+        idempotency_key="key-1",
+        timeout_seconds=timeout_seconds,
+        log=silent,
+    )
+
+
+def an_executor(grace_seconds: float = 5.0) -> CommandExecutor:
+    return CommandExecutor(allowed=True, base_environment=ENVIRONMENT, grace_seconds=grace_seconds)
+
+
+async def run(
+    call: TaskCall | None = None, grace_seconds: float = 5.0, **body: Any
+) -> ExecutorOutcome:
+    executor = an_executor(grace_seconds)
+    return await executor.execute(CommandBody.model_validate(body), call or a_call())
+
+
+async def failing(
+    call: TaskCall | None = None, grace_seconds: float = 5.0, **body: Any
+) -> TaskError:
+    with pytest.raises(TaskError) as caught:
+        await run(call, grace_seconds, **body)
+    return caught.value
+
+
+def content_of(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
+
+
+async def written(path: Path) -> int:
+    """Wait until a child has written its number there."""
+    async with asyncio.timeout(20):
+        while not content_of(path):  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.01)
+    return int(content_of(path))
+
+
+def open_descriptors() -> int:
+    return psutil.Process().num_fds()
+
+
+async def is_gone(number: int) -> bool:
+    for _ in range(500):
+        try:
+            if psutil.Process(number).status() == psutil.STATUS_ZOMBIE:
+                return True  # dead, and this machine's first process takes its time
+        except psutil.NoSuchProcess:
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    descriptors = open_descriptors()
+    threads = threading.active_count()
+    yield
+    assert psutil.Process().children(recursive=True) == []
+    assert threading.active_count() == threads
+    assert open_descriptors() <= descriptors
+
+
+# ---- what is run, what comes back ----------------------------------------------------
+
+
+async def test_arguments_are_passed_as_they_are():
+    output = (await run(argv=["printf", "%s|", "a b", "$HOME", ";", "ä"])).output
+    duration = output.pop("durationMs")
+    assert 0 <= duration < 5000
+    assert output == {
+        "exitCode": 0,
+        "stdout": "a b|$HOME|;|ä|",
+        "stderr": "",
+        "stdoutBytes": 15,
+        "stderrBytes": 0,
+        "json": None,
+    }
+
+
+async def test_a_script_is_run_by_the_shell(tmp_path: Path):
+    output = (
+        await run(shell='echo "$MINE"; pwd; echo oops >&2', env={"MINE": "x"}, cwd=str(tmp_path))
+    ).output
+    assert output["stdout"] == f"x\n{tmp_path}\n"
+    assert output["stderr"] == "oops\n"
+
+
+async def test_the_environment_is_clean_and_says_who_calls(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORKER_SECRET", "s3cret")
+    body = {"argv": [sys.executable, "-c", SHOW_ENVIRONMENT], "env": {"HOME": "/tmp", "X": "y"}}
+    seen = (await run(**body, parse="json")).output["json"]
+    seen.pop("LC_CTYPE", None)  # Python sets it for itself
+    assert seen == {
+        "PATH": ENVIRONMENT["PATH"],
+        "LANG": "C.UTF-8",
+        "HOME": "/tmp",
+        "X": "y",
+        "ACTIVITYCTL_RUN_ID": "run-1",
+        "ACTIVITYCTL_TASK_ID": "task-1",
+        "ACTIVITYCTL_ATTEMPT": "2",
+        "ACTIVITYCTL_IDEMPOTENCY_KEY": "key-1",
+    }
+
+
+async def test_standard_input_is_given_and_is_empty_otherwise():
+    assert (await run(argv=["cat"], stdin="grün\n")).output["stdout"] == "grün\n"
+    assert (await run(argv=["cat"], stdin="")).output["stdout"] == ""
+    assert (await run(argv=["cat"])).output["stdout"] == ""
+
+
+async def test_large_input_comes_through_whole():
+    output = (await run(argv=["wc", "-c"], stdin="x" * 3_000_000)).output
+    assert output["stdout"].strip() == "3000000"
+
+
+async def test_input_that_nobody_reads_does_not_hang():
+    assert (await run(argv=["true"], stdin="x" * 3_000_000)).output["exitCode"] == 0
+    assert (await run(shell="exec <&-; sleep 0.1", stdin="x" * 3_000_000)).output["exitCode"] == 0
+    error = await failing(a_call(0.2), argv=["sleep", "60"], stdin="x" * 3_000_000)
+    assert error.task_code == "timeout"
+
+
+async def test_json_is_parsed():
+    output = (await run(argv=["echo", '{"n": 99999999999999999999}'], parse="json")).output
+    assert output["json"] == {"n": "99999999999999999999"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", '"\\u0000"', '"' + "x" * 70_000 + '"'])
+async def test_output_that_is_not_json_is_final(text: str):
+    error = await failing(argv=["cat"], stdin=text, parse="json")
+    assert (error.task_code, error.may_retry) == ("bad_output", False)
+
+
+async def test_output_that_is_no_text_is_made_text():
+    output = (await run(shell=r"printf 'a\0b\377c'")).output
+    assert (output["stdout"], output["stdoutBytes"]) == ("a\ufffdb\ufffdc", 5)
+
+
+async def test_large_output_on_both_pipes_keeps_beginning_and_end():
+    script = (
+        "import os\n"
+        "for n in range(50):\n"
+        "    os.write(1, b'o' * 20000); os.write(2, b'e' * 20000)\n"
+        "os.write(1, b'the end'); os.write(2, b'the end')"
+    )
+    output = (await run(argv=[sys.executable, "-c", script])).output
+    for name, letter in (("stdout", "o"), ("stderr", "e")):
+        text = output[name]
+        assert output[f"{name}Bytes"] == 1_000_007
+        assert text.startswith(letter * 32_768 + "\n[... 934471 bytes left out ...]\n" + letter)
+        assert text.endswith("the end")
+        assert len(text) < 66_000
+
+
+async def test_output_just_within_the_limit_is_whole():
+    output = (await run(argv=["cat"], stdin="ä" * 32_768)).output
+    assert output["stdout"] == "ä" * 32_768
+
+
+async def test_characters_are_not_torn_where_output_is_left_out():
+    output = (await run(argv=["cat"], stdin="x" + "€" * 40_000)).output
+    assert "\ufffd" not in output["stdout"]
+
+
+# ---- what fails ----------------------------------------------------------------------
+
+
+async def test_an_exit_code_is_an_error_that_quotes_the_end_of_stderr():
+    error = await failing(shell="printf '%0600d' 7 >&2; exit 3")
+    assert (error.task_code, error.may_retry) == ("exit_code", True)
+    assert error.message == f"ended with exit code 3: {'0' * 499}7"
+
+
+async def test_a_signal_is_named():
+    error = await failing(shell="kill -SEGV $$")
+    assert (error.task_code, error.message) == ("exit_code", "was killed by SIGSEGV")
+
+
+async def test_other_exit_codes_can_mean_success():
+    output = (await run(shell="exit 3", successCodes=[0, 3])).output
+    assert output["exitCode"] == 3
+    assert (await failing(shell="exit 0", successCodes=[3])).task_code == "exit_code"
+
+
+async def test_what_cannot_be_started_is_final(tmp_path: Path):
+    plain = tmp_path / "plain"
+    plain.write_text("echo x")
+    for body in (
+        {"argv": ["no-such-program"]},
+        {"argv": [""]},
+        {"argv": [str(plain)]},
+        {"argv": [str(tmp_path)]},
+        {"argv": ["true"], "cwd": str(tmp_path / "missing")},
+        {"argv": ["true"], "cwd": str(plain)},
+        {"argv": ["true", "a\0b"]},
+        {"argv": ["true"], "env": {"X": "a\0b"}},
+        {"argv": ["true", "x" * 3_000_000]},
+    ):
+        error = await failing(**body)
+        assert (error.task_code, error.may_retry) == ("cannot_start", False)
+        assert error.message.startswith("cannot start: ")
+    assert "missing" in (await failing(argv=["true"], cwd=str(tmp_path / "missing"))).message
+
+
+async def test_commands_are_off_unless_allowed(tmp_path: Path):
+    trace = tmp_path / "trace"
+    executor = CommandExecutor(allowed=False, base_environment=ENVIRONMENT)
+    with pytest.raises(TaskError, match="ACTIVITYCTL_ALLOW_COMMANDS=true") as caught:
+        await executor.execute(CommandBody(argv=["touch", str(trace)]), a_call())
+    assert (caught.value.task_code, caught.value.may_retry) == ("not_allowed", False)
+    assert not trace.exists()
+
+
+# ---- what does not outlive the attempt -----------------------------------------------
+
+
+async def test_a_timeout_ends_the_program_and_is_retried():
+    started = time.monotonic()
+    error = await failing(a_call(0.2), shell="echo working >&2; sleep 60")
+    assert (error.task_code, error.may_retry) == ("timeout", True)
+    assert error.message == "did not end within 0.2 s: working"
+    assert time.monotonic() - started < 4
+
+
+async def test_a_timeout_leaves_time_to_clean_up(tmp_path: Path):
+    trace = tmp_path / "trace"
+    script = f"trap 'sleep 0.3; echo cleaned > {trace}; exit' TERM; while :; do sleep 0.05; done"
+    await failing(a_call(0.2), shell=script)
+    assert trace.read_text() == "cleaned\n"
+
+
+async def test_children_get_the_grace_too_when_their_parent_ends_at_once(tmp_path: Path):
+    trace = tmp_path / "trace"
+    child = f"trap 'sleep 0.3; echo cleaned > {trace}; exit' TERM; while :; do sleep 0.05; done"
+    await failing(a_call(0.2), shell='sh -c "$CHILD"; echo', env={"CHILD": child})
+    assert trace.read_text() == "cleaned\n"
+
+
+async def test_a_program_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path):
+    path = tmp_path / "number"
+    script = f"trap '' TERM; (sleep 60; echo) & echo $! > {path}; wait; sleep 60"
+    started = time.monotonic()
+    error = await failing(a_call(0.3), grace_seconds=0.3, shell=script)
+    assert error.task_code == "timeout"
+    assert 0.55 < time.monotonic() - started < 4
+    assert await is_gone(await written(path))
+
+
+async def test_cancellation_kills_the_group(tmp_path: Path):
+    path = tmp_path / "number"
+    task = asyncio.create_task(run(shell=f"sleep 60 & echo $! > {path}; wait"))
+    number = await written(path)
+    assert psutil.pid_exists(number)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await is_gone(number)
+
+
+async def test_a_second_cancellation_does_not_wait_for_the_grace(tmp_path: Path):
+    path = tmp_path / "number"
+    script = f"trap '' TERM; echo $$ > {path}; while :; do sleep 0.05; done"
+    task = asyncio.create_task(run(grace_seconds=60, shell=script))
+    number = await written(path)
+    task.cancel()
+    await asyncio.sleep(0.1)
+    assert psutil.pid_exists(number)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await is_gone(number)
+
+
+@pytest.mark.parametrize("redirection", ["", ">/dev/null 2>&1"])
+async def test_a_background_child_does_not_outlive_a_success(tmp_path: Path, redirection: str):
+    path = tmp_path / "number"
+    started = time.monotonic()
+    output = (
+        await run(shell=f"(trap '' HUP TERM; sleep 60) {redirection} & echo $! > {path}; echo ok")
+    ).output
+    assert output["stdout"] == "ok\n"
+    assert time.monotonic() - started < 4
+    assert await is_gone(await written(path))
+
+
+async def test_a_daemon_of_its_own_session_is_not_waited_for(tmp_path: Path):
+    path = tmp_path / "number"
+    script = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        f"    open({str(path)!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+    )
+    started = time.monotonic()
+    assert (await run(argv=[sys.executable, "-c", script])).output["exitCode"] == 0
+    assert time.monotonic() - started < 4
+    os.kill(await written(path), signal.SIGKILL)
+
+
+async def test_output_written_just_before_the_end_is_not_lost():
+    output = (await run(shell="(sleep 0.3; echo late) & echo early")).output
+    assert output["stdout"] == "early\nlate\n"
+
+
+async def test_many_at_once():
+    executor = an_executor()
+    bodies = [CommandBody(shell=f"echo {n}; echo {n} >&2; sleep 0.1") for n in range(100)]
+    outcomes = await asyncio.gather(*(executor.execute(body, a_call(30)) for body in bodies))
+    assert [outcome.output["stdout"] for outcome in outcomes] == [f"{n}\n" for n in range(100)]
+    await executor.close()
+
+
+async def test_systems_that_do_not_tell_of_an_exit_are_asked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    assert (await run(argv=["echo", "x"])).output["stdout"] == "x\n"
+    assert (await failing(shell="exit 3")).task_code == "exit_code"
+    assert (await failing(a_call(0.1), argv=["sleep", "60"])).task_code == "timeout"
+    task = asyncio.create_task(run(argv=["sleep", "60"]))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+# ---- what stands in YAML -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({}, "exactly one"),
+        ({"argv": ["true"], "shell": "true"}, "exactly one"),
+        ({"argv": []}, "at least 1"),
+        ({"argv": "true"}, "list"),
+        ({"argv": ["true"], "env": {"A=B": "x"}}, "environment variable"),
+        ({"argv": ["true"], "parse": "yaml"}, "parse"),
+        ({"argv": ["true"], "successCodes": []}, "at least 1"),
+        ({"argv": ["true"], "user": "root"}, "user"),
+    ],
+)
+def test_bodies_that_make_no_sense_are_refused(body: dict[str, Any], reason: str):
+    with pytest.raises(ValidationError, match=reason):
+        CommandBody.model_validate(body)
+
+
+def test_every_field_of_the_body_is_described():
+    assert all(field.description for field in CommandBody.model_fields.values())

@@ -1,0 +1,361 @@
+"""The daemon on real servers, with sleepers in the place of worker and API."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from activityctl.daemon.child import child_environment, choose_ports, end_processes, strays
+from activityctl.daemon.daemon_state import ComponentStatus, DaemonState, read_state, read_status
+from activityctl.daemon.embedded_postgres import processes_of
+from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.errors import UnreachableError
+
+NAMES = ["postgres", "temporal", "worker", "api"]
+DRIVER = """
+import asyncio, os, sys
+from pathlib import Path
+import psycopg
+from activityctl.daemon.supervisor import ChildSpec, Hooks, supervise
+from activityctl.errors import ActivityctlError
+
+WORKER = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True);"
+SERVE = "import pathlib, time; pathlib.Path('worker.up').touch(); time.sleep(1000)"
+
+async def migrate(url):
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("CREATE TABLE IF NOT EXISTS kept (start serial)")
+        await connection.execute("INSERT INTO kept DEFAULT VALUES")
+
+async def main(home, worker):
+    up = Path(home, "worker.up")
+    up.unlink(missing_ok=True)
+
+    async def ready(addresses):
+        return "database_url" in addresses and up.exists()
+
+    code = (worker or WORKER) + SERVE
+    children = [
+        ChildSpec("worker", (sys.executable, "-c", code), ready=ready, drain=2.0),
+        ChildSpec("api", (sys.executable, "-m", "http.server", "-b", "127.0.0.1", "{port}"), True),
+    ]
+    try:
+        await supervise(Path(home), children, Hooks(migrate), os.environ)
+    except ActivityctlError as error:
+        sys.exit(f"{error.code}: {error.message}")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+class Home:
+    """One home and the daemons that a test starts in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.started: list[subprocess.Popen[str]] = []
+
+    def command(self, worker: str = "") -> list[str]:
+        return [sys.executable, "-c", DRIVER, str(self.path), worker]
+
+    def start(self, worker: str = "") -> subprocess.Popen[str]:
+        process = subprocess.Popen(self.command(worker), stderr=subprocess.PIPE, text=True)
+        self.started.append(process)
+        return process
+
+    def up(self) -> DaemonState:
+        process = self.start()
+        seen = lambda: process.poll() is not None or self.is_ready(process.pid)  # noqa: E731
+        wait_until(seen, 20)
+        assert process.poll() is None, process.communicate()
+        return read_state(self.path)
+
+    def is_ready(self, pid: int) -> bool:
+        state = read_state(self.path)
+        return state.ready and state.supervisor is not None and state.supervisor.pid == pid
+
+    def part(self, name: str) -> ComponentStatus:
+        return next(part for part in read_status(self.path) if part.name == name)
+
+    def came_back(self, name: str) -> bool:
+        part = self.part(name)
+        return part.restarts == 1 and part.state == "running"
+
+    def living(self) -> list[psutil.Process]:
+        return [*strays(self.path), *processes_of(self.path / "postgres")]
+
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.communicate(timeout=10)
+        end_processes(self.living(), signal.SIGKILL)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "home")
+    yield home
+    home.close()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.03)
+
+
+def rows(state: DaemonState) -> int:
+    with psycopg.connect(state.addresses["database_url"]) as connection:
+        found = connection.execute("SELECT count(*) FROM kept").fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def setting(state: DaemonState, name: str) -> str:
+    with psycopg.connect(state.addresses["database_url"]) as connection:
+        found = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+    assert found is not None
+    return str(found[0])
+
+
+def temporal_api(state: DaemonState, path: str, body: dict[str, Any] | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    url = f"http://127.0.0.1:{state.ports['temporal_http']}/api/v1/namespaces/default/{path}"
+    with urllib.request.urlopen(url, data=data, timeout=5) as answer:
+        return json.load(answer)
+
+
+def start_workflow(state: DaemonState, name: str) -> None:
+    body = {"workflowType": {"name": "Kept"}, "taskQueue": {"name": "none"}}
+    temporal_api(state, f"workflows/{name}", body)
+
+
+@pytest.mark.slow
+def test_a_first_start_serves_both_servers_to_the_owner_alone_and_a_signal_leaves_nothing(
+    home: Home,
+):
+    state = home.up()
+    assert [(part.name, part.state) for part in state.components] == [(n, "running") for n in NAMES]
+    assert all(part.pid and psutil.pid_exists(part.pid) for part in state.components)
+    assert [home.part(name).version[:1] for name in NAMES[:2]] == ["1", "1"]
+    assert rows(state) == 1
+    assert [setting(state, name) for name in ("fsync", "TimeZone")] == ["on", "UTC"]
+    start_workflow(state, "seen")
+    assert temporal_api(state, "workflows/seen")["workflowExecutionInfo"]["type"]["name"] == "Kept"
+    assert urllib.request.urlopen(state.addresses["api"], timeout=5).status == 200
+    assert urllib.request.urlopen(state.addresses["temporal_ui"], timeout=5).status == 200
+    assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
+    for name in ("daemon.json", "postgres.password", "temporal.db", "logs/postgres.log"):
+        assert stat.S_IMODE((home.path / name).stat().st_mode) == 0o600
+    listened = [
+        link.laddr.ip
+        for process in home.living()
+        for link in process.net_connections("inet")
+        if link.status == psutil.CONN_LISTEN
+    ]
+    assert listened
+    assert set(listened) == {"127.0.0.1"}
+
+    home.started[0].send_signal(signal.SIGTERM)
+    assert home.started[0].wait(20) == 0
+    assert home.living() == []
+    after = read_state(home.path)
+    assert {part.state for part in after.components} == {"stopped"}
+    assert after.addresses == {}
+
+
+@pytest.mark.slow
+def test_a_wrong_password_is_refused(home: Home):
+    url = home.up().addresses["database_url"].replace("activityctl:", "activityctl:x", 1)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(url)
+
+
+@pytest.mark.slow
+def test_a_second_start_says_that_the_first_runs_and_disturbs_nothing(home: Home):
+    first = home.up()
+    assert first.supervisor is not None
+    second = home.start()
+    _, said = second.communicate(timeout=10)
+    assert second.returncode == 1
+    assert f"conflict: a daemon already runs for {home.path} (pid {first.supervisor.pid})" in said
+    assert read_state(home.path) == first
+    assert rows(first) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root meets PostgreSQL's refusal of root")
+def test_as_root_the_server_has_an_account_of_its_own_and_no_folder_is_opened(home: Home):
+    state = home.up()
+    server = psutil.Process(home.part("postgres").pid)
+    assert server.uids().real == server.uids().effective != 0
+    assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
+    assert home.path.stat().st_uid == 0
+    with psycopg.connect(state.addresses["database_url"]) as connection:
+        target = home.path / "intruder"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(f"COPY kept TO '{target}'")
+
+
+@pytest.mark.slow
+def test_a_killed_component_comes_back_with_what_it_had(home: Home):
+    state = home.up()
+    start_workflow(state, "kept")
+    for name in NAMES:
+        before = home.part(name)
+        assert before.pid is not None
+        os.kill(before.pid, signal.SIGKILL)
+        wait_until(partial(home.came_back, name), 20)
+        assert home.part(name).pid != before.pid
+        assert "SIGKILL" in (home.part(name).last_error or "")
+    assert read_state(home.path).addresses == state.addresses
+    assert rows(state) == 1
+    assert temporal_api(state, "workflows/kept")["workflowExecutionInfo"]["type"]["name"] == "Kept"
+    sleeps = [process for process in strays(home.path) if process.name() == "sleep"]
+    assert len(sleeps) == 1, "the killed worker's own process is ended before the next starts"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victims", ["all", "supervisor", "supervisor and postmaster"])
+def test_after_a_kill_the_next_start_works_and_the_data_is_there(home: Home, victims: str):
+    state = home.up()
+    start_workflow(state, "kept")
+    killed = [home.started[0].pid]
+    if victims == "all":
+        killed += [process.pid for process in home.living()]
+    elif victims == "supervisor and postmaster":
+        killed.append(home.part("postgres").pid or 0)
+    before = home.living()
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    home.started[0].wait()
+
+    again = home.up()
+    assert again.addresses == state.addresses
+    assert rows(again) == 2
+    assert temporal_api(again, "workflows/kept")["workflowExecutionInfo"]["type"]["name"] == "Kept"
+    assert not set(before) & set(home.living())
+
+
+@pytest.mark.slow
+def test_after_a_kill_of_the_supervisor_a_stop_ends_what_is_left(home: Home):
+    home.up()
+    home.started[0].kill()
+    home.started[0].wait()
+    assert {part.state for part in read_status(home.path)} == {"running"}
+    assert [part.name for part in stop_daemon(home.path)] == NAMES
+    assert home.living() == []
+    assert {part.state for part in read_status(home.path)} == {"stopped"}
+    assert stop_daemon(home.path) == ()
+
+
+@pytest.mark.slow
+def test_two_homes_share_no_port_and_no_fate(home: Home, tmp_path: Path):
+    other = Home(tmp_path / "other")
+    try:
+        state, neighbour = home.up(), other.up()
+        assert not set(state.ports.values()) & set(neighbour.ports.values())
+        stop_daemon(home.path)
+        assert home.living() == []
+        assert rows(neighbour) == 1
+        assert {part.state for part in read_status(other.path)} == {"running"}
+    finally:
+        other.close()
+
+
+@pytest.mark.slow
+def test_a_port_that_was_taken_meanwhile_is_replaced(home: Home):
+    state = home.up()
+    stop_daemon(home.path)
+    with socket.create_server(("127.0.0.1", state.ports["postgres"])):
+        again = home.up()
+    assert again.ports["postgres"] != state.ports["postgres"]
+    assert again.ports["temporal"] == state.ports["temporal"]
+    assert rows(again) == 2
+
+
+@pytest.mark.slow
+def test_a_start_that_fails_says_why_and_leaves_nothing(home: Home):
+    process = home.start(worker="raise SystemExit('no such queue');")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "unreachable: worker ended at its start (exit code 1): no such queue" in said
+    assert home.living() == []
+    assert home.part("worker").last_error is not None
+    assert read_state(home.path).addresses == {}
+
+
+@pytest.mark.slow
+def test_a_signal_in_the_middle_of_a_first_start_leaves_nothing_and_spoils_nothing(home: Home):
+    process = home.start()
+    wait_until((home.path / "postgres.new").exists, 10)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert home.living() == []
+    assert rows(home.up()) == 1
+
+
+@pytest.mark.slow
+def test_a_second_signal_does_not_wait_for_a_deaf_worker(home: Home):
+    process = home.start(worker="import signal; signal.signal(15, signal.SIG_IGN);")
+    wait_until(lambda: home.is_ready(process.pid), 20)
+    started = time.monotonic()
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+    process.wait(20)
+    assert time.monotonic() - started < 8
+    assert home.living() == []
+    assert rows(home.up()) == 2
+
+
+@pytest.mark.slow
+def test_a_detached_start_returns_when_all_runs_and_tells_why_when_not(home: Home):
+    state = start_detached(home.path, home.command(), os.environ)
+    assert state.ready
+    with pytest.raises(UnreachableError, match="conflict: a daemon already runs"):
+        start_detached(home.path, home.command(), os.environ)
+    assert [part.name for part in stop_daemon(home.path)] == ["supervisor", *NAMES]
+    assert home.living() == []
+
+
+def test_wanted_ports_are_kept_if_free_and_none_is_given_twice():
+    free = choose_ports({"a": None, "b": None}, {})
+    assert choose_ports(free, free) == free
+    assert len(set(choose_ports(dict.fromkeys("abcdef"), {}).values())) == 6
+    with socket.create_server(("127.0.0.1", free["a"])):
+        again = choose_ports(free, free)
+    assert again["a"] != free["a"]
+    assert again["b"] == free["b"]
+
+
+def test_children_see_the_users_variables_but_no_other_servers(tmp_path: Path):
+    users = {
+        "PATH": "/bin",
+        "ACTIVITYCTL_ALLOW_COMMANDS": "false",
+        "ACTIVITYCTL_DATABASE_URL": "postgresql://elsewhere",
+        "ACTIVITYCTL_PROFILE": "production",
+        "TEMPORAL_ADDRESS": "elsewhere:7233",
+        "TEMPORAL_API_KEY": "secret",
+    }
+    assert child_environment(tmp_path, users) == {
+        "PATH": "/bin",
+        "ACTIVITYCTL_HOME": str(tmp_path),
+        "ACTIVITYCTL_ALLOW_COMMANDS": "false",
+        "ACTIVITYCTL_ALLOW_HTTP": "true",
+        "ACTIVITYCTL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+    }
