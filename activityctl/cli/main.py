@@ -36,6 +36,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "version": ("version", "Settings", "Print the version."),
 }
 
+INTERRUPTED: Final = 130
+
 
 class LazyGroup(TyperGroup):
     """Knows every command's name and line; imports a command when it is called."""
@@ -110,22 +112,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(args: list[str]) -> int:
     try:
         result = app(args, standalone_mode=False, prog_name="activityctl")
+        code = result if isinstance(result, int) else 0
     except ActivityctlError as error:
-        return _report(error, args)
+        code = _report(error, args)
     except typer.Exit as done:
-        return done.exit_code
+        code = done.exit_code
     except typer.TyperException as error:
-        show = getattr(error, "show", None)
-        if show is not None:
+        code = error.exit_code
+        if (show := getattr(error, "show", None)) is not None:
             show()
-        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        code = INTERRUPTED
     except BrokenPipeError:
-        return 0
+        code = 0
     except Exception as error:  # noqa: BLE001  # the one boundary: our bug, told in one line
-        return _report(_bug(error), args)
-    return result if isinstance(result, int) else 0
+        code = _report(_bug(error), args)
+    return code
 
 
 def _report(error: ActivityctlError, args: list[str]) -> int:

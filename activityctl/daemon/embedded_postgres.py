@@ -130,8 +130,17 @@ def processes_of(data: Path) -> list[psutil.Process]:
 
 
 def end_server(data: Path) -> None:
-    """End every server process of a data folder, the postmaster included."""
-    end_processes(processes_of(data), signal.SIGINT, 10.0)
+    """End every server process of a data folder: the postmaster gently, then what it left."""
+    end_processes(_postmaster(data), signal.SIGINT, 10.0)
+    end_processes(processes_of(data), signal.SIGQUIT, 2.0)
+
+
+def _postmaster(data: Path) -> list[psutil.Process]:
+    try:
+        pid = int((data / "postmaster.pid").read_text("utf-8").partition("\n")[0])
+    except (OSError, ValueError):
+        return []
+    return [process for process in processes_of(data) if process.pid == pid]
 
 
 def _clear(data: Path) -> None:

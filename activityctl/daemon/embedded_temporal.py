@@ -34,9 +34,8 @@ DYNAMIC_CONFIG: Final = {
     "matching.rps": "100000",
     # 30 starts a second are the default: overlap then skips firings due at one instant.
     "worker.schedulerNamespaceStartWorkflowRPS": "10000",
-    # The first task of a workflow, and its activities, come with the answer to the worker.
+    # The first task of a workflow comes with the answer to a client that has a worker.
     "system.enableEagerWorkflowStart": "true",
-    "system.enableActivityEagerExecution": "true",
 }
 """Keys and JSON values; the measurements behind them are of Temporal Server 1.32."""
 PORTS: Final = ("temporal", "temporal_ui", "temporal_http")

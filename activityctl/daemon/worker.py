@@ -165,7 +165,7 @@ async def _surviving(name: str, work: Callable[[], Awaitable[object]]) -> None:
     except ActivityctlError as error:
         _LOG.warning("%s postponed: %s", name, error)
         await asyncio.sleep(0.5)
-    except Exception:
+    except Exception:  # noqa: BLE001  # a daemon's outermost loop, logged
         _LOG.exception("%s failed", name)
         await asyncio.sleep(1)
 

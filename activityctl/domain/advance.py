@@ -42,6 +42,7 @@ def advance(state: RunState, now: datetime) -> Decision:
     """
     if state.run.has_ended:
         return Decision()
+    ending: RunStatus
     if state.run.ending is None:
         main = _spawn(state, "main", now)
         if not main.is_over:

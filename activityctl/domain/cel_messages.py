@@ -25,7 +25,7 @@ _TYPES: Final = {
     "google.protobuf.Timestamp": "timestamp",
     "google.protobuf.Duration": "duration",
 }
-_LONGEST: Final = 300
+_LONGEST: Final = 200
 
 TOO_DEEP: Final = "the expression is nested too deeply"
 
@@ -39,7 +39,8 @@ def compile_fault(source: str, message: str, names: Collection[str]) -> tuple[in
         return 0, one_line(_HEAD.sub("", _TAIL.sub("", message)))
     offset = _offset(source, int(found[1]), int(found[2]))
     if undeclared := _UNDECLARED.search(found[3]):
-        return _unknown(source, offset, undeclared[1], names)
+        offset, reason = _unknown(source, offset, undeclared[1], names)
+        return offset, one_line(reason)
     return offset, one_line(_compile_reason(found[3]))
 
 
@@ -64,9 +65,10 @@ def _unknown(source: str, offset: int, name: str, names: Collection[str]) -> tup
     root, is_call = name.split(".", maxsplit=1)[0], source[offset : offset + 1] == "("
     if is_call:
         root = name.rsplit(".", 1)[-1]
+    before = r"(?<!\w)" if is_call else r"(?<![\w.])"
     places = [
         found.start()
-        for found in re.finditer(rf"(?<![\w.]){re.escape(root)}(?!\w)", source)
+        for found in re.finditer(rf"{before}{re.escape(root)}(?!\w)", source)
         if found.start() <= offset
     ]
     start = places[-1] if places else offset
@@ -83,14 +85,14 @@ def evaluation_fault(message: str) -> str:
     """Return the reason why an evaluation failed."""
     text = _HEAD.sub("", _TAIL.sub("", message))
     if key := _KEY.search(text):
-        return f"no such key: {one_line(key[1])!r}"
+        return one_line(f"no such key: {key[1]!r}")
     if index := _INDEX.search(text):
         return f"no item {index[1]} in a list of {index[2]}"
     if name := _UNBOUND.search(text):
         return f"`{name[1]}` is not available here"
     if overload := _OVERLOAD.search(text):
         types = ", ".join(filter(None, (overload[1], overload[3])))
-        return _mismatch(overload[2], types)
+        return one_line(_mismatch(overload[2], types))
     if text.startswith("Applying SELECT to non-message type"):
         return "a field is taken of a value that is not a map"
     return one_line(text)

@@ -34,6 +34,7 @@ _MAX_SCANNED: Final = 1_000_000_000
 """Characters that an evaluation may look at, by iterations and the longest string."""
 _MAX_GATHERED: Final = 64 << 20
 """Characters that `join` and `format` may be handed in lists that `map` built."""
+_MULTIPLIES: Final = "the expression multiplies its data too often"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,12 @@ def _failure(message: str) -> ExpressionError:
 
 def _hold_budget(shape: Shape, size: Size) -> None:
     if shape.growth * (size.text + cel_functions.MAX_TEXT) > _MAX_GROWN:
-        raise ExpressionBudgetError("the expression multiplies its data too often")
-    if shape.collects * size.longest_list > _MAX_COLLECTED:
+        raise ExpressionBudgetError(_MULTIPLIES)
+    longest = max(size.longest_list, cel_functions.MAX_PIECES if shape.splits else 0)
+    if shape.collects * longest > _MAX_COLLECTED:
         raise ExpressionBudgetError(
-            f"map and filter take lists of at most {_MAX_COLLECTED} items,"
-            f" the data has one of {size.longest_list}"
+            f"map and filter take at most {_MAX_COLLECTED} items; here they may get"
+            f" {shape.collects * longest:.0f}"
         )
     items = size.longest_list + _MAX_COLLECTED  # lists can also come from literals and split
     iterations = min(_MAX_ITERATIONS, items**shape.loops) if shape.loops else 0
@@ -124,7 +126,7 @@ def compiled(source: str) -> Program | Fault:
     if shape.message is not None:
         return Fault(0, f"unknown type `{one_line(shape.message)}`")
     if shape.growth * cel_functions.MAX_TEXT > _MAX_GROWN or shape.collects > _MAX_COLLECTED:
-        return Fault(0, "the expression multiplies its data too often", is_budget=True)
+        return Fault(0, _MULTIPLIES, is_budget=True)
     return Program(source, shape, expression)
 
 

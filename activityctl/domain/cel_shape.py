@@ -5,9 +5,9 @@ cost the square of their length, and nested doublings grow as powers. It offers 
 serialized, as `cel.expr.CheckedExpr` in protobuf; the field numbers here are from its schema.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from activityctl.domain.cel_functions import MAX_TEXT
 
@@ -41,6 +41,8 @@ class Shape:
     """How many times the longest list it may `map` or `filter`; 0 when it does neither."""
     gathers: bool = False
     """Whether it makes one text of a list."""
+    splits: bool = False
+    """Whether it makes a list of a text."""
     only_path: tuple[str, ...] = ()
     """The names from the scope down, when the expression is nothing but `a.b.c`."""
     message: str | None = None
@@ -103,6 +105,18 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
+class _Bound(NamedTuple):
+    """How large a value can be, as multiples of the data it is made of."""
+
+    growth: float
+    """Its whole extent, in the data's extent or in MAX_TEXT."""
+    length: float
+    """The longest list in it, in the data's longest list."""
+
+
+_SMALL: Final = _Bound(0, 0)
+
+
 class _Reader:
     """Walks a tree once; `visit` returns how large the value of a node can be."""
 
@@ -111,84 +125,93 @@ class _Reader:
         self._names = names
         self._positions = positions
 
-    def visit(self, node: bytes, bound: Mapping[str, float], loops: int) -> float:
+    def visit(self, node: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
         parts = dict(_fields(node))
-        growth = self._grow(parts, bound, loops)
-        self.shape.growth = max(self.shape.growth, growth)
-        return growth
+        bound = self._bound(parts, seen, loops)
+        self.shape.growth = max(self.shape.growth, bound.growth)
+        return bound
 
-    def _grow(self, parts: dict[int, Any], bound: Mapping[str, float], loops: int) -> float:
+    def _bound(self, parts: dict[int, Any], seen: Mapping[str, _Bound], loops: int) -> _Bound:
         if _IDENT in parts or _SELECT in parts:
-            return self._path(parts, (), bound, loops)
+            return self._path(parts, (), seen, loops)
         if _CALL in parts:
-            return self._call(parts[_CALL], bound, loops)
+            return self._call(parts[_CALL], seen, loops)
         if _LOOP in parts:
-            return self._loop(dict(_fields(parts[_LOOP])), bound, loops)
+            return self._loop(dict(_fields(parts[_LOOP])), seen, loops)
         if _LIST in parts:
-            return sum(
-                self.visit(item, bound, loops)
-                for number, item in _fields(parts[_LIST])
-                if number == 1
-            )
+            items = [item for number, item in _fields(parts[_LIST]) if number == 1]
+            return _together([self.visit(item, seen, loops) for item in items])
         if _STRUCT in parts:
-            return self._struct(parts[_STRUCT], bound, loops)
-        return len(parts.get(_CONST, b"")) / MAX_TEXT
+            return self._struct(parts[_STRUCT], seen, loops)
+        return _Bound(len(parts.get(_CONST, b"")) / MAX_TEXT, 0)
 
     def _path(
-        self, parts: dict[int, Any], below: tuple[str, ...], bound: Mapping[str, float], loops: int
-    ) -> float:
+        self, parts: dict[int, Any], below: tuple[str, ...], seen: Mapping[str, _Bound], loops: int
+    ) -> _Bound:
         if _SELECT in parts:
             select = dict(_fields(parts[_SELECT]))
             operand = dict(_fields(select[1]))
             if _SELECT in operand or _IDENT in operand:
-                return self._path(operand, (select[2].decode(), *below), bound, loops)
-            return self.visit(select[1], bound, loops)
+                return self._path(operand, (select[2].decode(), *below), seen, loops)
+            return self.visit(select[1], seen, loops)
         name = dict(_fields(parts[_IDENT]))[1].decode()
-        if name in bound:
-            return bound[name]
+        if name in seen:
+            return seen[name]
         if name in self._names:
             self.shape.names.setdefault(name, self._positions.get(parts[_ID], 0))
             _add_path(self.shape.paths, (name, *below))
-        return 1
+        return _Bound(1, 1)
 
-    def _call(self, call: bytes, bound: Mapping[str, float], loops: int) -> float:
-        function, growth = "", 0.0
+    def _call(self, call: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
+        function, bounds = "", []
         for number, part in _fields(call):
             if number == 2:  # noqa: PLR2004 - Expr.Call.function
                 function = part.decode()
             else:
-                growth += self.visit(part, bound, loops)
-        if function in {"join", "format"}:
-            self.shape.gathers = True
+                bounds.append(self.visit(part, seen, loops))
+        self.shape.gathers |= function in {"join", "format"}
+        self.shape.splits |= function == "split"
+        whole = _together(bounds)
         if function in _SCALAR:
-            return 0
-        return 1 if function in _BOUNDED else growth
+            return _SMALL
+        if function in _BOUNDED:
+            return _Bound(1, 0)
+        if function == "_+_":
+            return whole._replace(length=sum(bound.length for bound in bounds))
+        return whole._replace(length=1) if function == "split" else whole
 
-    def _struct(self, struct: bytes, bound: Mapping[str, float], loops: int) -> float:
-        growth = 0.0
+    def _struct(self, struct: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
+        bounds = []
         for number, part in _fields(struct):
             if number == 1:
                 self.shape.message = part.decode()
                 continue
-            growth += sum(
-                self.visit(value, bound, loops)
-                for kind, value in _fields(part)
-                if kind in {3, 4}  # Entry.map_key, Entry.value
-            )
-        return growth
+            inner = [value for kind, value in _fields(part) if kind in {3, 4}]  # key and value
+            bounds += [self.visit(value, seen, loops) for value in inner]
+        return _together(bounds)
 
-    def _loop(self, loop: dict[int, Any], bound: Mapping[str, float], loops: int) -> float:
-        accumulator = loop[3].decode()
-        length = self.visit(loop[2], bound, loops)
-        begin = self.visit(loop[4], bound, loops)
+    def _loop(self, loop: dict[int, Any], seen: Mapping[str, _Bound], loops: int) -> _Bound:
+        over = self.visit(loop[2], seen, loops)
+        begin = self.visit(loop[4], seen, loops)
         self.shape.loops = max(self.shape.loops, loops + 1)
-        if _LIST in dict(_fields(loop[4])):
-            self.shape.collects = max(self.shape.collects, length)
-        variables = {loop[number].decode(): length for number in (1, 8) if number in loop}
-        inner = {**bound, **variables, accumulator: begin}
+        collects = _LIST in dict(_fields(loop[4]))
+        if collects:
+            self.shape.collects = max(self.shape.collects, over.length)
+        accumulator = loop[3].decode()
+        variables = {loop[number].decode(): over for number in (1, 8) if number in loop}
+        inner = {**seen, **variables, accumulator: begin}
         self.visit(loop[5], inner, loops + 1)
         step = self.visit(loop[6], inner, loops + 1)
-        return self.visit(loop[7], {**bound, accumulator: max(begin, step)}, loops)
+        whole = _Bound(
+            max(begin.growth, step.growth), max(step.length, over.length if collects else 0)
+        )
+        return self.visit(loop[7], {**seen, accumulator: whole}, loops)
+
+
+def _together(bounds: Sequence[_Bound]) -> _Bound:
+    return _Bound(
+        sum(bound.growth for bound in bounds), max((bound.length for bound in bounds), default=0)
+    )
 
 
 def _add_path(paths: dict[str, Any], path: tuple[str, ...]) -> None:

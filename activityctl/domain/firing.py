@@ -18,6 +18,7 @@ LAST_YEAR: Final = 2100
 
 _HOUR: Final = timedelta(hours=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PAST_LAST_MINUTE: Final = 60
 _KEY_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -86,6 +87,10 @@ class _Walk:
     zone: ZoneInfo
 
     @cached_property
+    def hours(self) -> tuple[int, ...]:
+        return tuple(sorted(self.calendar.hours))
+
+    @cached_property
     def minutes(self) -> tuple[int, ...]:
         return tuple(sorted(self.calendar.minutes))
 
@@ -95,21 +100,27 @@ class _Walk:
         hour, minute = wall.replace(minute=0, second=0), wall.minute + 1
         repeat = _HOUR if self._wall(after - _HOUR).hour == wall.hour else timedelta(0)
         while hour.year <= LAST_YEAR:
-            if minute == _HOUR // timedelta(minutes=1):
-                hour, repeat = self._next_hour(hour, repeat)
-                minute = 0
-            if not self._has_day(hour, minute):
-                hour, minute, repeat = self._next_day(hour), 0, timedelta(0)
-            elif hour.hour not in self.calendar.hours:
-                hour, minute, repeat = hour + _HOUR, 0, timedelta(0)
-            else:
-                minute = next((one for one in self.minutes if one >= minute), 60)
-                if minute < 60:  # noqa: PLR2004 minutes
-                    instant = self._instant(hour + timedelta(minutes=minute))
-                    if self._wall(instant).hour == hour.hour:
-                        return instant + repeat
-                    hour, minute = hour + _HOUR, 0
+            if minute == _PAST_LAST_MINUTE:
+                (hour, repeat), minute = self._next_hour(hour, repeat), 0
+            found = self._hour_of_day(hour, minute)
+            if found != hour.hour:
+                hour = self._next_day(hour) if found is None else hour.replace(hour=found)
+                minute, repeat = 0, timedelta(0)
+            if found is None:
+                continue
+            minute = next((one for one in self.minutes if one >= minute), _PAST_LAST_MINUTE)
+            if minute < _PAST_LAST_MINUTE:
+                instant = self._instant(hour + timedelta(minutes=minute))
+                if self._wall(instant).hour == hour.hour:
+                    return instant + repeat
+                hour, minute = hour + _HOUR, 0
         return None
+
+    def _hour_of_day(self, hour: datetime, minute: int) -> int | None:
+        """Return the first matching hour from `hour` on; None when that day has none."""
+        if not self._has_day(hour, minute):
+            return None
+        return next((one for one in self.hours if one >= hour.hour), None)
 
     def _next_hour(self, hour: datetime, repeat: timedelta) -> tuple[datetime, timedelta]:
         """Go on by an hour, or into the same hour again when the clocks went back."""

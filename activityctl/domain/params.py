@@ -1,7 +1,8 @@
 """Params and their JSON Schema (draft 2020-12): check the schema, check params, fill defaults."""
 
+import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
@@ -48,8 +49,11 @@ def fill_defaults(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) ->
     return filled
 
 
+_LONGEST_REASON: Final = 200
+
+
 def _reason(error: ValidationError) -> str:
-    return error.message if len(error.message) <= 200 else error.message[:197] + "..."
+    return textwrap.shorten(error.message, _LONGEST_REASON, placeholder="...")
 
 
 def _references(schema: Any, path: tuple[str | int, ...]) -> Iterator[tuple[Any, str]]:

@@ -1,4 +1,4 @@
-"""first tables"""
+"""Create the first tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -206,7 +206,9 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "status in ('queued', 'running', 'succeeded', 'failed', 'skipped', 'missed', 'cancelled', 'timed_out')",
+            "status in ("
+            "'queued', 'running', 'succeeded', 'failed', "
+            "'skipped', 'missed', 'cancelled', 'timed_out')",
             name=op.f("runs_status_check"),
         ),
         sa.ForeignKeyConstraint(
@@ -296,7 +298,9 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "status in ('pending', 'running', 'waiting', 'succeeded', 'failed', 'skipped', 'cancelled')",
+            "status in ("
+            "'pending', 'running', 'waiting', 'succeeded', 'failed', "
+            "'skipped', 'cancelled')",
             name=op.f("tasks_status_check"),
         ),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("tasks_run_id_fkey")),

@@ -1,0 +1,355 @@
+"""YAML text into plain values, strictly, every node with its place; files are read elsewhere."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import yaml
+
+from activityctl.errors import Problem
+from activityctl.ports import JsonValue
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 64
+MAX_DIGITS: Final = 4_000
+MAX_PROBLEMS: Final = 1_000
+"""A file with more is not read further; nobody mends a thousand by hand."""
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Path: TypeAlias = Sequence[str | int]
+
+# libyaml looks at each open bracket for each token, so its time grows with depth squared
+# (100,000 open brackets: 11 s); deeper than this the rest of the file is left unread.
+_GIVE_UP_DEPTH: Final = 4 * MAX_DEPTH
+_SHOWN_LENGTH: Final = 60
+
+# What YAML's reader refuses (YAML 1.1, section 5.1), and the three characters that are line
+# breaks to YAML 1.1 and text to everybody else: U+0085, U+2028, U+2029.
+_UNPRINTABLE: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+# libyaml compares each %TAG with all others: 80,000 of them take 12 s.
+_TAG_DIRECTIVE: Final = re.compile("^%TAG", re.MULTILINE)
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_SIMPLE_KEY: Final = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
+
+_CONSTANTS: Final[dict[str, bool | None]] = {
+    "true": True,
+    "false": False,
+    "null": None,
+    "~": None,
+    "": None,
+}
+_BOOLEANS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
+_NUMBER_STARTS: Final = frozenset("+-.0123456789")
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+# What YAML 1.1 or 1.2 reads as a number and JSON does not, by the name of the habit.
+_ODD_NUMBERS: Final = tuple(
+    (re.compile(pattern), habit)
+    for pattern, habit in (
+        (r"[-+]?0[xX][0-9a-fA-F_]+", "a hexadecimal number"),
+        (r"[-+]?0[bB][01_]+", "a binary number"),
+        (r"[-+]?0(?:[oO][0-7_]+|[0-9_]*[0-9])", "an octal number or one with a leading zero"),
+        (r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", "a base-60 number"),
+        (r"[-+]?\.(?:inf|Inf|INF|nan|NaN|NAN)", "infinity or not-a-number"),
+        (r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?", "a number with underscores"),
+        (r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?", "a number"),
+    )
+)
+
+
+class Position(NamedTuple):
+    """A place in a file; line and column count from 1, columns in characters."""
+
+    line: int
+    column: int
+
+
+class _Spot(NamedTuple):
+    """Where one node stands, and its children; a list's item stands in for its own key."""
+
+    key: Position
+    value: Position
+    shift: int | None
+    """Columns from the value's start to its text; None when the text is not as written."""
+    children: "dict[str, _Spot] | list[_Spot] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a file, with the place of each of its nodes.
+
+    A path is made of keys and indices from the document's root, `()` being the root. A path
+    that does not exist stands for its nearest parent that does.
+    """
+
+    value: JsonValue
+    file: str
+    line: int
+    _root: _Spot = field(repr=False, compare=False)
+
+    def key_at(self, path: Path) -> Position:
+        """Return where the key of an entry starts; for an item of a list, the item."""
+        return self._spot(path).key
+
+    def value_at(self, path: Path) -> Position:
+        """Return where a value starts: a quoted string at its quote, a block scalar at its `|`."""
+        return self._spot(path).value
+
+    def column_of(self, path: Path, offset: int) -> Position:
+        """Return where the character `offset` (from 0) of a string stands.
+
+        Exact for a plain or quoted string on one line without escapes; else the string's start.
+        """
+        spot = self._spot(path)
+        if spot.shift is None:
+            return spot.value
+        return Position(spot.value.line, spot.value.column + spot.shift + offset)
+
+    def _spot(self, path: Path) -> _Spot:
+        spot = self._root
+        for part in path:
+            match spot.children, part:
+                case dict() as entries, str() if part in entries:
+                    spot = entries[part]
+                case list() as items, int() if 0 <= part < len(items):
+                    spot = items[part]
+                case _:
+                    return spot._replace(shift=None)
+        return spot
+
+
+def parse_documents(text: bytes, file: str) -> tuple[list[Document], list[Problem]]:
+    """Return the documents that are in order, and the problems of all others.
+
+    Refuses what YAML lets slip (DESIGN, section 2). A document with a problem is left out; a
+    syntax error ends the file, as do the limits; an empty document is skipped. Never raises.
+    """
+    if len(text) > MAX_BYTES:
+        return [], [Problem(file, 0, 0, "", "larger than 1 MiB")]
+    try:
+        decoded = text.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        place = _place_of(text[: error.start].decode("utf-8"), error.start)
+        return [], [Problem(file, *place, "", "not UTF-8")]
+    if problems := _unreadable(decoded, file):
+        return [], problems
+    return _Reader(decoded, file).read()
+
+
+def path_text(path: Path) -> str:
+    """Return a path as problems show it: `spec.tasks[0].http`, odd keys as `["a b"]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _SIMPLE_KEY.fullmatch(part) and len(part) <= _SHOWN_LENGTH:
+            text += f".{part}" if text else part
+        else:
+            text += f"[{_shown(part)}]"
+    return text
+
+
+def _place_of(text: str, index: int) -> Position:
+    before = text[:index]
+    return Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+def _unreadable(text: str, file: str) -> list[Problem]:
+    """Return the characters and directives that must not reach the parser."""
+    problems = []
+    line, start = 1, 0
+    for found in (*_UNPRINTABLE.finditer(text), *_TAG_DIRECTIVE.finditer(text)):
+        if len(problems) == MAX_PROBLEMS:
+            return [*problems, _too_many(file, line)]
+        if found.start() < start:
+            line, start = 1, 0
+        line += text.count("\n", start, found.start())
+        start = found.start()
+        column = start - text.rfind("\n", 0, start)
+        problems.append(Problem(file, line, column, "", _unreadable_reason(found[0])))
+    return problems
+
+
+def _unreadable_reason(found: str) -> str:
+    if len(found) > 1:
+        return "tags are not allowed"
+    escape = f'"\\u{ord(found):04x}"'
+    if found == "\0":
+        return "the character NUL is not allowed"
+    return f"the character U+{ord(found):04X} is not allowed; in quotes it is written {escape}"
+
+
+def _too_many(file: str, line: int) -> Problem:
+    return Problem(file, line, 1, "", f"more than {MAX_PROBLEMS} problems; not read further")
+
+
+class _GaveUpError(Exception):
+    """The rest of the file is not read; the reason stands among the problems."""
+
+
+class _Reader:
+    """One file on its way from parser events to documents and problems."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._text = text
+        self._file = file
+        self._problems: list[Problem] = []
+        self._path: list[str | int] = []
+        self._events: Iterator[Any] = yaml.parse(text, Loader=LOADER)
+
+    def read(self) -> tuple[list[Document], list[Problem]]:
+        documents: list[Document] = []
+        try:
+            for event in self._events:
+                if type(event) is yaml.DocumentStartEvent:
+                    documents += self._document()
+        except yaml.MarkedYAMLError as error:
+            self._problems.append(self._syntax_problem(error))
+        except (yaml.YAMLError, ValueError, OverflowError):
+            # The pure parser hands escapes such as "\UFFFFFFFF" to chr().
+            self._problems.append(Problem(self._file, 0, 0, "", "not valid YAML"))
+        except _GaveUpError:
+            pass
+        return documents, self._problems
+
+    def _document(self) -> list[Document]:
+        """Return the document as the one item of a list, or nothing if empty or refused."""
+        before = len(self._problems)
+        event = next(self._events)
+        is_empty = type(event) is yaml.ScalarEvent and not event.value and not event.style
+        if is_empty and event.tag is None and event.anchor is None:
+            return []
+        place = _start_of(event)
+        value, spot = self._node(event, place, 0)
+        if len(self._problems) > before:
+            return []
+        return [Document(value, self._file, place.line, spot)]
+
+    def _node(self, event: Any, key: Position, depth: int) -> tuple[JsonValue, _Spot]:
+        """Build the node that `event` opens; `key` is where its key stands."""
+        kind = type(event)
+        place = _start_of(event)
+        if kind is yaml.AliasEvent:
+            self._refuse(place, "aliases are not allowed; repeat what the anchor stands for")
+            return None, _Spot(key, place, None, None)
+        if event.anchor is not None:
+            self._refuse(place, "anchors are not allowed")
+        if event.tag is not None:
+            self._refuse(place, "tags are not allowed")
+        if kind is yaml.ScalarEvent:
+            return self._scalar(event, place), _Spot(key, place, _shift(event), None)
+        if depth >= MAX_DEPTH:
+            self._refuse(place, f"nested deeper than {MAX_DEPTH} levels")
+            self._skip(event)
+            return None, _Spot(key, place, None, None)
+        if kind is yaml.MappingStartEvent:
+            entries, spots = self._mapping(depth + 1)
+            return entries, _Spot(key, place, None, spots)
+        items, children = self._sequence(depth + 1)
+        return items, _Spot(key, place, None, children)
+
+    def _sequence(self, depth: int) -> tuple[list[JsonValue], list[_Spot]]:
+        items: list[JsonValue] = []
+        spots: list[_Spot] = []
+        path = self._path
+        for event in self._events:
+            if type(event) is yaml.SequenceEndEvent:
+                break
+            path.append(len(items))
+            value, spot = self._node(event, _start_of(event), depth)
+            path.pop()
+            items.append(value)
+            spots.append(spot)
+        return items, spots
+
+    def _mapping(self, depth: int) -> tuple[dict[str, JsonValue], dict[str, _Spot]]:
+        entries: dict[str, JsonValue] = {}
+        spots: dict[str, _Spot] = {}
+        path = self._path
+        for event in self._events:
+            if type(event) is yaml.MappingEndEvent:
+                break
+            place = _start_of(event)
+            key = self._key(event, place)
+            first = spots.get(key) if key is not None else None
+            path.append("?" if key is None else key)
+            if first is not None:
+                where = f"line {first.key.line}, column {first.key.column}"
+                self._refuse(place, f"the key stands twice; first at {where}")
+            value, spot = self._node(next(self._events), place, depth)
+            path.pop()
+            if key is not None and first is None:
+                entries[key] = value
+                spots[key] = spot
+        return entries, spots
+
+    def _key(self, event: Any, place: Position) -> str | None:
+        """Return a mapping's key; None, with a problem, when it is no string."""
+        if type(event) is not yaml.ScalarEvent:
+            if type(event) is yaml.AliasEvent:
+                self._refuse(place, "aliases are not allowed")
+                return None
+            self._refuse(place, "a key is not a string")
+            self._skip(event)
+            return None
+        if event.anchor is not None:
+            self._refuse(place, "anchors are not allowed")
+        if event.tag is not None:
+            self._refuse(place, "tags are not allowed")
+        if event.value == "<<" and not event.style:
+            self._refuse(place, "merge keys (<<) are not allowed")
+            return None
+        before = len(self._problems)
+        key = self._scalar(event, place)
+        if isinstance(key, str):
+            return key
+        if len(self._problems) == before:
+            shown = _shown(event.value) if event.value else '"null"'
+            self._refuse(place, f"a key is not a string; write it in quotes: {shown}")
+        return None
+
+    def _scalar(self, event: Any, place: Position) -> JsonValue:
+        """Return a scalar's value; None, with a problem, when it is refused."""
+        text: str = event.value
+        if event.style:
+            if event.style == '"' and (found := _UNSTORABLE.search(text)):
+                name = "NUL" if found[0] == "\0" else "of a lone surrogate"
+                self._refuse(place, f"the character {name} is not allowed")
+            return text
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if text[0] in _NUMBER_STARTS:
+            value, reason = _number(text)
+        elif text.lower() in _BOOLEANS:
+            value, reason = None, f"{text} is ambiguous; write true or false, or quote it"
+        elif text.lower() == "null":
+            value, reason = None, f"{text} is ambiguous; write null, or quote it"
+        else:
+            return text
+        if reason:
+            self._refuse(place, reason)
+        return value
+
+    def _skip(self, event: Any) -> None:
+        """Read past the node that `event` opens."""
+        depth = 1
+        for event in self._events:
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth == 0:
+                return
+            if depth > _GIVE_UP_DEPTH:
+                raise _GaveUpError
+
+    def _refuse(self, place: Position, reason: str) -> None:
+        if len(self._problems) >= MAX_PROBLEMS:
+            self._problems.append(_too_many(self._file, place.line))
+            raise _GaveUpError
+        self._problems.append(Problem(self._file, *place, path_text(self._path), reason))
+
+    def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem: ...

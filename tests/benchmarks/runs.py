@@ -1,0 +1,253 @@
+"""One-task runs a second, beside the bare SDK's one-activity workflows on the same servers.
+
+    python tests/benchmarks/runs.py [--runs 300] [--rounds 3] [--task command|none]
+
+Both sides work in turns in one run on fresh embedded servers: the raw baseline is the SDK's
+default worker (sandboxed) with one no-op activity at concurrency 50; ours is `activityctl
+worker` with one-task runs taken from the outbox, all Postgres writes included. Prints
+medians over the rounds, the ratio, CPU by process, idle latency and history events.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+with workflow.unsafe.imports_passed_through():
+    from activityctl import wiring
+    from activityctl.daemon.supervisor import Hooks, supervise
+    from activityctl.domain.definition import ActivityDefinition
+    from activityctl.domain.firing_ref import ManualFiring
+    from activityctl.domain.manifest import ManifestSet
+    from activityctl.domain.selection import Selection
+    from activityctl.domain.subscription import Subscription, SubscriptionManifest
+    from activityctl.operations.apply import apply
+    from activityctl.settings import load_settings
+
+CONCURRENCY = 50
+BODIES = {
+    "command": {"command": {"argv": ["true"]}},
+    "http": {"http": {"url": "/healthz"}},
+}
+
+
+@activity.defn
+async def raw_activity() -> None:
+    """Do nothing."""
+
+
+@workflow.defn
+class RawWorkflow:
+    """The bare SDK's smallest workflow with an activity."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(raw_activity, start_to_close_timeout=timedelta(seconds=10))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def servers(home: Path) -> AsyncIterator[Mapping[str, str]]:
+    """Start the embedded servers alone."""
+    program = (
+        "import asyncio, os, sys, pathlib\n"
+        "from activityctl.daemon.supervisor import Hooks, supervise\n"
+        "from activityctl import wiring\n"
+        "hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url))\n"
+        "asyncio.run(supervise(pathlib.Path(sys.argv[1]), [], hooks, os.environ))\n"
+    )
+    from activityctl.daemon.supervisor import start_detached, stop_daemon
+
+    state = start_detached(home, [sys.executable, "-c", program, str(home)], os.environ)
+    try:
+        yield state.addresses
+    finally:
+        stop_daemon(home)
+
+
+def processes(home: Path, worker: int) -> dict[str, float]:
+    """CPU seconds so far, by component."""
+    from activityctl.daemon.daemon_state import read_status
+
+    found = {}
+    for part in read_status(home):
+        if part.pid:
+            process = psutil.Process(part.pid)
+            family = [process, *process.children(recursive=True)]
+            found[part.name] = sum(_cpu(one) for one in family)
+    found["worker"] = _cpu(psutil.Process(worker))
+    return found
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system + times.children_user + times.children_system
+
+
+async def raw_round(client: Client, count: int) -> float:
+    """Return the bare SDK's workflows a second."""
+    gate = asyncio.Semaphore(CONCURRENCY)
+
+    async def one() -> None:
+        async with gate:
+            await client.execute_workflow(
+                RawWorkflow.run, id=f"raw-{uuid.uuid4()}", task_queue="raw"
+            )
+
+    async with Worker(
+        client, task_queue="raw", workflows=[RawWorkflow], activities=[raw_activity]
+    ):
+        start = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(count)))
+        return count / (time.perf_counter() - start)
+
+
+async def our_round(ports: wiring.Ports, subscription: Subscription, count: int) -> float:
+    """Return our runs a second, from the first firing stored to the last run ended."""
+    start = time.perf_counter()
+    began = now()
+    await ports.outbox.add(firings(subscription, count), now())
+    while True:
+        await asyncio.sleep(0.02)
+        if await ended(ports, began) >= count:
+            return count / (time.perf_counter() - start)
+
+
+async def ended(ports: wiring.Ports, since: datetime) -> int:
+    database = ports.runs._database  # type: ignore[attr-defined]  # noqa: SLF001
+    row = await database.fetch_one(
+        "SELECT count(*) AS n FROM runs WHERE created_at >= %(since)s AND status = 'succeeded'",
+        since=since,
+    )
+    return int(row["n"])
+
+
+def firings(subscription: Subscription, count: int) -> list[ManualFiring]:
+    return [
+        ManualFiring(subscription.id, "manual", f"manual/{uuid.uuid4()}", now())
+        for _ in range(count)
+    ]
+
+
+async def idle_latencies(ports: wiring.Ports, subscription: Subscription, count: int) -> list[float]:
+    """Milliseconds from the stored firing to `succeeded`, one at a time."""
+    found = []
+    for firing in (firings(subscription, 1)[0] for _ in range(count)):
+        start = now()
+        await ports.outbox.add([firing], start)
+        while True:
+            runs = await ports.run_lists.runs(Selection(run_id=firing.ref.run_id))
+            if runs and runs[0].ended_at:
+                found.append((runs[0].ended_at - start).total_seconds() * 1000)
+                break
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(0.05)
+    return sorted(found)
+
+
+async def prepared(ports: wiring.Ports, task: str) -> Subscription:
+    """Apply a one-task definition and return its subscription."""
+    definition = ActivityDefinition.model_validate(
+        {"metadata": {"name": "bench"}, "spec": {"tasks": ({"name": "one", **BODIES[task]},)}}
+    )
+    manifest = SubscriptionManifest.model_validate(
+        {"metadata": {"name": "bench"}, "spec": {"activity": "bench"}}
+    )
+    manifests = ManifestSet({"bench": definition}, {"bench": manifest}, {})
+    await apply(
+        manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10
+    )
+    return await ports.catalog.find_subscription("bench")
+
+
+async def history_events(client: Client, ports: wiring.Ports) -> int:
+    database = ports.runs._database  # type: ignore[attr-defined]  # noqa: SLF001
+    row = await database.fetch_one(
+        "SELECT workflow_id FROM runs WHERE status = 'succeeded' ORDER BY created_at DESC LIMIT 1"
+    )
+    history = await client.get_workflow_handle(row["workflow_id"]).fetch_history()
+    return len(history.events)
+
+
+def spread(values: list[float], wanted: float) -> float:
+    return values[min(int(len(values) * wanted), len(values) - 1)]
+
+
+async def measure(home: Path, options: argparse.Namespace) -> None:
+    """Run both sides in turns and print the figures."""
+    environment = {**os.environ, "ACTIVITYCTL_ALLOW_COMMANDS": "true"}
+    settings = load_settings({"home": home}, environment)
+    client = await Client.connect(settings.required_temporal_address())
+    command = [sys.executable, "-m", "activityctl", "--home", str(home), "worker"]
+    with (home / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(command, env=environment, stderr=log)
+    try:
+        async with wiring.open_ports(settings, pool_size=4) as ports:
+            while not await ports.workers.alive(now() - timedelta(seconds=5)):
+                await asyncio.sleep(0.1)
+            subscription = await prepared(ports, options.task)
+            await raw_round(client, 50)
+            await our_round(ports, subscription, 50)
+            raw, ours, cpu = [], [], []
+            for _ in range(options.rounds):
+                raw.append(await raw_round(client, options.runs))
+                before = processes(home, worker.pid)
+                ours.append(await our_round(ports, subscription, options.runs))
+                after = processes(home, worker.pid)
+                cpu.append({name: after[name] - before[name] for name in after})
+                print(f"  round: raw {raw[-1]:.0f}/s, ours {ours[-1]:.0f}/s")
+            await asyncio.sleep(2)
+            latency = await idle_latencies(ports, subscription, 60)
+            print(f"runs a second: raw {statistics.median(raw):.0f}, "
+                  f"ours {statistics.median(ours):.0f}")
+            ratios = [mine / bare for mine, bare in zip(ours, raw, strict=True)]
+            print(f"ratio ours/raw: {statistics.median(ratios):.2f} (target 1.2)")
+            for name in cpu[0]:
+                each = statistics.median(one[name] for one in cpu) / options.runs * 1000
+                print(f"CPU a run, {name}: {each:.1f} ms")
+            print("idle latency, firing stored to succeeded: "
+                  + ", ".join(f"p{p * 100:.0f} {spread(latency, p):.0f} ms" for p in (.5, .95, .99))
+                  + " (target p50 40 ms)")
+            print(f"history events a run: {await history_events(client, ports)}")
+            print(f"worker memory: {psutil.Process(worker.pid).memory_info().rss / 2**20:.0f} MiB")
+    finally:
+        worker.terminate()
+        worker.wait(30)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--task", choices=sorted(BODIES), default="command")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        async with servers(home):
+            await measure(home, options)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # the SDK's client may crash an interpreter's exit
