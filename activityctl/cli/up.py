@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +14,15 @@ from activityctl import wiring
 from activityctl.cli.apply import apply_files, print_changes, say_pending
 from activityctl.cli.first_runs import show_first_runs
 from activityctl.cli.options import Recursive
-from activityctl.cli.session import Session
+from activityctl.cli.session import Session, now
 from activityctl.cli.status import print_components
 from activityctl.daemon.daemon_state import DaemonState, lock_is_held, read_status
 from activityctl.daemon.log import configure_logging
 from activityctl.daemon.supervisor import Addresses, ChildSpec, Hooks, start_detached, supervise
-from activityctl.errors import ActivityctlError
+from activityctl.domain.worker import COUNTS_AS_ALIVE
+from activityctl.errors import ActivityctlError, RefusedError
 from activityctl.operations.load import load_manifests
-from activityctl.settings import load_settings
+from activityctl.settings import Secret, load_settings
 from activityctl.version import VERSION
 
 
@@ -43,6 +44,11 @@ def up(
     """
     session: Session = context.obj
     home = session.settings.home
+    if not session.settings.uses_local_daemon:
+        raise RefusedError(
+            "the settings name a database; `up` is for a daemon with one of its own",
+            hint="unset ACTIVITYCTL_DATABASE_URL or the profile, or start `activityctl worker`",
+        )
     if files:  # what cannot be applied is said before anything is started
         load_manifests(wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive)
     if lock_is_held(home):
@@ -50,7 +56,7 @@ def up(
         _after_start(session, files, recursive=recursive)
     elif detach:
         with session.err.status("starting Postgres, Temporal, worker and API"):
-            start_detached(home, _foreground_command(home), os.environ)
+            start_detached(home, _foreground_command(home), _environment())
         _after_start(session, files, recursive=recursive)
     else:
         _foreground(session, home, files, recursive=recursive)
@@ -79,39 +85,34 @@ def _foreground(session: Session, home: Path, files: list[str], *, recursive: bo
     configure_logging()
     hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url), on_ready=on_ready)
     with session.err.status("starting") if session.err.is_terminal else session.err:
-        asyncio.run(supervise(home, _children(), hooks, _with_defaults(os.environ)))
+        asyncio.run(supervise(home, _children(), hooks, _environment()))
 
 
 def _foreground_command(home: Path) -> list[str]:
     return [sys.executable, "-m", "activityctl", "--home", str(home), "up"]
 
 
+def _environment() -> dict[str, str]:
+    """Return the user's variables; a profile must not lead the daemon to another database."""
+    return {**os.environ, "ACTIVITYCTL_CONFIG": os.devnull}
+
+
 def _children() -> list[ChildSpec]:
     python = (sys.executable, "-m", "activityctl")
+    began = now()
+
+    async def worker_is_alive(addresses: Addresses) -> bool:
+        return await _beats(addresses["database_url"], began)
+
     return [
+        ChildSpec("worker", (*python, "worker"), ready=worker_is_alive, version=VERSION),
         ChildSpec("api", (*python, "serve", "--port", "{port}"), listens=True, version=VERSION),
-        ChildSpec("worker", (*python, "worker"), ready=_worker_is_alive, version=VERSION),
     ]
 
 
-async def _worker_is_alive(addresses: Addresses) -> bool:
-    """Ask Postgres whether a worker has begun to beat."""
-    from activityctl.cli.session import now
-    from activityctl.domain.worker import COUNTS_AS_ALIVE
-    from activityctl.settings import Secret
-
-    settings = replace(
-        load_settings(environment={}), database_url=Secret(addresses["database_url"])
-    )
+async def _beats(database_url: str, began: datetime) -> bool:
+    """Tell whether a worker beats that was started since then."""
+    settings = replace(load_settings(environment={}), database_url=Secret(database_url))
     async with wiring.open_ports(settings) as ports:
-        return bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
-
-
-def _with_defaults(environment: Mapping[str, str]) -> dict[str, str]:
-    """A daemon for one person on one machine may run commands and call its own loopback."""
-    return {
-        "ACTIVITYCTL_ALLOW_COMMANDS": "true",
-        "ACTIVITYCTL_ALLOW_HTTP": "true",
-        "ACTIVITYCTL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
-        **environment,
-    }
+        alive = await ports.workers.alive(now() - COUNTS_AS_ALIVE)
+    return any(worker.started_at >= began for worker in alive)

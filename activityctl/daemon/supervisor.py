@@ -173,6 +173,8 @@ class _Daemon:
             "temporal_address": f"127.0.0.1:{self._ports['temporal']}",
             "temporal_ui": f"http://127.0.0.1:{self._ports['temporal_ui']}",
         }
+        for spec in self._specs:
+            self._place(spec)
         self._publish()
         await _together(*(self._start_child(spec) for spec in self._specs))
         if self._hooks.on_ready is not None:
@@ -211,11 +213,17 @@ class _Daemon:
                 return
             LOGGER.warning("%s lost its port to another process, trying others", name)
 
+    def _place(self, spec: ChildSpec) -> None:
+        """Choose a listening child's port, so that its siblings find its address at once."""
+        if spec.listens:
+            if spec.name not in self._ports:
+                self._ports |= choose_ports({spec.name: None}, self._ports)
+            self._addresses[spec.name] = f"http://127.0.0.1:{self._ports[spec.name]}"
+
     async def _child_launch(self, spec: ChildSpec) -> Launch:
+        self._place(spec)
         port = self._ports[spec.name] if spec.listens else None
-        address = None
-        if port is not None:
-            address = self._addresses[spec.name] = f"http://127.0.0.1:{port}"
+        address = self._addresses.get(spec.name)
         endings: Endings = ((signal.SIGTERM, spec.drain), (signal.SIGKILL, 5.0))
 
         async def ready() -> bool:

@@ -111,10 +111,17 @@ class _Bound(NamedTuple):
     growth: float
     """Its whole extent, in the data's extent or in MAX_TEXT."""
     length: float
-    """The longest list in it, in the data's longest list."""
+    """The list that it may be, in the data's longest list."""
+    inner: float
+    """The longest list within it, likewise."""
+
+    def opened(self) -> "_Bound":
+        """Return the bound of what can be taken out of the value, or is the value itself."""
+        longest = max(self.length, self.inner)
+        return _Bound(self.growth, longest, longest)
 
 
-_SMALL: Final = _Bound(0, 0)
+_SMALL: Final = _Bound(0, 0, 0)
 
 
 class _Reader:
@@ -140,10 +147,10 @@ class _Reader:
             return self._loop(dict(_fields(parts[_LOOP])), seen, loops)
         if _LIST in parts:
             items = [item for number, item in _fields(parts[_LIST]) if number == 1]
-            return _together([self.visit(item, seen, loops) for item in items])
+            return _within([self.visit(item, seen, loops) for item in items])
         if _STRUCT in parts:
             return self._struct(parts[_STRUCT], seen, loops)
-        return _Bound(len(parts.get(_CONST, b"")) / MAX_TEXT, 0)
+        return _Bound(len(parts.get(_CONST, b"")) / MAX_TEXT, 0, 0)
 
     def _path(
         self, parts: dict[int, Any], below: tuple[str, ...], seen: Mapping[str, _Bound], loops: int
@@ -153,14 +160,14 @@ class _Reader:
             operand = dict(_fields(select[1]))
             if _SELECT in operand or _IDENT in operand:
                 return self._path(operand, (select[2].decode(), *below), seen, loops)
-            return self.visit(select[1], seen, loops)
+            return self.visit(select[1], seen, loops).opened()
         name = dict(_fields(parts[_IDENT]))[1].decode()
         if name in seen:
-            return seen[name]
+            return seen[name].opened() if below else seen[name]
         if name in self._names:
             self.shape.names.setdefault(name, self._positions.get(parts[_ID], 0))
             _add_path(self.shape.paths, (name, *below))
-        return _Bound(1, 1)
+        return _Bound(1, 1, 1)
 
     def _call(self, call: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
         function, bounds = "", []
@@ -171,14 +178,16 @@ class _Reader:
                 bounds.append(self.visit(part, seen, loops))
         self.shape.gathers |= function in {"join", "format"}
         self.shape.splits |= function == "split"
-        whole = _together(bounds)
         if function in _SCALAR:
             return _SMALL
         if function in _BOUNDED:
-            return _Bound(1, 0)
+            return _Bound(1, 0, 0)
+        whole = _together(bounds)
         if function == "_+_":
             return whole._replace(length=sum(bound.length for bound in bounds))
-        return whole._replace(length=1) if function == "split" else whole
+        if function == "split":
+            return whole._replace(length=1)
+        return whole if function == "_?_:_" else whole.opened()
 
     def _struct(self, struct: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
         bounds = []
@@ -188,7 +197,7 @@ class _Reader:
                 continue
             inner = [value for kind, value in _fields(part) if kind in {3, 4}]  # key and value
             bounds += [self.visit(value, seen, loops) for value in inner]
-        return _together(bounds)
+        return _within(bounds)
 
     def _loop(self, loop: dict[int, Any], seen: Mapping[str, _Bound], loops: int) -> _Bound:
         over = self.visit(loop[2], seen, loops)
@@ -197,21 +206,28 @@ class _Reader:
         collects = _LIST in dict(_fields(loop[4]))
         if collects:
             self.shape.collects = max(self.shape.collects, over.length)
-        accumulator = loop[3].decode()
-        variables = {loop[number].decode(): over for number in (1, 8) if number in loop}
+        accumulator, item = loop[3].decode(), _Bound(over.growth, over.inner, over.inner)
+        variables = {loop[number].decode(): item for number in (1, 8) if number in loop}
         inner = {**seen, **variables, accumulator: begin}
         self.visit(loop[5], inner, loops + 1)
         step = self.visit(loop[6], inner, loops + 1)
         whole = _Bound(
-            max(begin.growth, step.growth), max(step.length, over.length if collects else 0)
+            max(begin.growth, step.growth),
+            over.length if collects else max(begin.length, step.length),
+            max(begin.inner, step.inner),
         )
         return self.visit(loop[7], {**seen, accumulator: whole}, loops)
 
 
 def _together(bounds: Sequence[_Bound]) -> _Bound:
-    return _Bound(
-        sum(bound.growth for bound in bounds), max((bound.length for bound in bounds), default=0)
-    )
+    growth = sum(bound.growth for bound in bounds)
+    length = max((bound.length for bound in bounds), default=0)
+    return _Bound(growth, length, max((bound.inner for bound in bounds), default=0))
+
+
+def _within(bounds: Sequence[_Bound]) -> _Bound:
+    """Return the bound of a list or map written out, which the source keeps short."""
+    return _together([bound.opened() for bound in bounds])._replace(length=0)
 
 
 def _add_path(paths: dict[str, Any], path: tuple[str, ...]) -> None:

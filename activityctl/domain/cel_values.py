@@ -13,7 +13,7 @@ from activityctl.errors import ExpressionBudgetError, ExpressionError
 
 MAX_DEPTH: Final = 128
 """Levels of data that an expression may see or give; the runtime crashes at some thousands."""
-MAX_NODES: Final = 1_000_000
+MAX_NODES: Final = 500_000
 """How many values an expression may give, counted through lists and maps."""
 MAX_RESULT_TEXT: Final = 16 << 20
 """How many characters an expression may give, keys included."""

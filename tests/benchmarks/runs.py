@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,6 @@ from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
     from activityctl import wiring
-    from activityctl.daemon.supervisor import Hooks, supervise
     from activityctl.domain.definition import ActivityDefinition
     from activityctl.domain.firing_ref import ManualFiring
     from activityctl.domain.manifest import ManifestSet
@@ -114,9 +113,7 @@ async def raw_round(client: Client, count: int) -> float:
                 RawWorkflow.run, id=f"raw-{uuid.uuid4()}", task_queue="raw"
             )
 
-    async with Worker(
-        client, task_queue="raw", workflows=[RawWorkflow], activities=[raw_activity]
-    ):
+    async with Worker(client, task_queue="raw", workflows=[RawWorkflow], activities=[raw_activity]):
         start = time.perf_counter()
         await asyncio.gather(*(one() for _ in range(count)))
         return count / (time.perf_counter() - start)
@@ -134,7 +131,7 @@ async def our_round(ports: wiring.Ports, subscription: Subscription, count: int)
 
 
 async def ended(ports: wiring.Ports, since: datetime) -> int:
-    database = ports.runs._database  # type: ignore[attr-defined]  # noqa: SLF001
+    database = ports.runs._database  # type: ignore[attr-defined]
     row = await database.fetch_one(
         "SELECT count(*) AS n FROM runs WHERE created_at >= %(since)s AND status = 'succeeded'",
         since=since,
@@ -149,7 +146,9 @@ def firings(subscription: Subscription, count: int) -> list[ManualFiring]:
     ]
 
 
-async def idle_latencies(ports: wiring.Ports, subscription: Subscription, count: int) -> list[float]:
+async def idle_latencies(
+    ports: wiring.Ports, subscription: Subscription, count: int
+) -> list[float]:
     """Milliseconds from the stored firing to `succeeded`, one at a time."""
     found = []
     for firing in (firings(subscription, 1)[0] for _ in range(count)):
@@ -174,14 +173,12 @@ async def prepared(ports: wiring.Ports, task: str) -> Subscription:
         {"metadata": {"name": "bench"}, "spec": {"activity": "bench"}}
     )
     manifests = ManifestSet({"bench": definition}, {"bench": manifest}, {})
-    await apply(
-        manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10
-    )
+    await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
     return await ports.catalog.find_subscription("bench")
 
 
 async def history_events(client: Client, ports: wiring.Ports) -> int:
-    database = ports.runs._database  # type: ignore[attr-defined]  # noqa: SLF001
+    database = ports.runs._database  # type: ignore[attr-defined]
     row = await database.fetch_one(
         "SELECT workflow_id FROM runs WHERE status = 'succeeded' ORDER BY created_at DESC LIMIT 1"
     )
@@ -218,16 +215,22 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
                 print(f"  round: raw {raw[-1]:.0f}/s, ours {ours[-1]:.0f}/s")
             await asyncio.sleep(2)
             latency = await idle_latencies(ports, subscription, 60)
-            print(f"runs a second: raw {statistics.median(raw):.0f}, "
-                  f"ours {statistics.median(ours):.0f}")
+            print(
+                f"runs a second: raw {statistics.median(raw):.0f}, "
+                f"ours {statistics.median(ours):.0f}"
+            )
             ratios = [mine / bare for mine, bare in zip(ours, raw, strict=True)]
             print(f"ratio ours/raw: {statistics.median(ratios):.2f} (target 1.2)")
             for name in cpu[0]:
                 each = statistics.median(one[name] for one in cpu) / options.runs * 1000
                 print(f"CPU a run, {name}: {each:.1f} ms")
-            print("idle latency, firing stored to succeeded: "
-                  + ", ".join(f"p{p * 100:.0f} {spread(latency, p):.0f} ms" for p in (.5, .95, .99))
-                  + " (target p50 40 ms)")
+            print(
+                "idle latency, firing stored to succeeded: "
+                + ", ".join(
+                    f"p{p * 100:.0f} {spread(latency, p):.0f} ms" for p in (0.5, 0.95, 0.99)
+                )
+                + " (target p50 40 ms)"
+            )
             print(f"history events a run: {await history_events(client, ports)}")
             print(f"worker memory: {psutil.Process(worker.pid).memory_info().rss / 2**20:.0f} MiB")
     finally:

@@ -1,8 +1,11 @@
 """YAML text into plain values, strictly, every node with its place; files are read elsewhere."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from math import isinf
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import yaml
@@ -34,28 +37,26 @@ _TAG_DIRECTIVE: Final = re.compile("^%TAG", re.MULTILINE)
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _SIMPLE_KEY: Final = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
-_CONSTANTS: Final[dict[str, bool | None]] = {
-    "true": True,
-    "false": False,
-    "null": None,
-    "~": None,
-    "": None,
-}
+_CONSTANTS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
 _BOOLEANS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 _NUMBER_STARTS: Final = frozenset("+-.0123456789")
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
-_FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-# What YAML 1.1 or 1.2 reads as a number and JSON does not, by the name of the habit.
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)")
+_FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
+# What YAML 1.1 or 1.2 reads as a number and JSON does not, by the name of the habit; possessive
+# repeats, so that a long text costs no backtracking.
 _ODD_NUMBERS: Final = tuple(
     (re.compile(pattern), habit)
     for pattern, habit in (
-        (r"[-+]?0[xX][0-9a-fA-F_]+", "a hexadecimal number"),
-        (r"[-+]?0[bB][01_]+", "a binary number"),
-        (r"[-+]?0(?:[oO][0-7_]+|[0-9_]*[0-9])", "an octal number or one with a leading zero"),
-        (r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", "a base-60 number"),
-        (r"[-+]?\.(?:inf|Inf|INF|nan|NaN|NAN)", "infinity or not-a-number"),
-        (r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?", "a number with underscores"),
-        (r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?", "a number"),
+        (r"[-+]?0[xX][0-9a-fA-F_]++", "a hexadecimal number"),
+        (r"[-+]?0[bB][01_]++", "a binary number"),
+        (r"[-+]?0(?:[oO][0-7_]++|[0-9]++)", "an octal number"),
+        (r"[-+]?[0-9][0-9_]*+(?::[0-5]?[0-9])++(?:\.[0-9_]*+)?", "a base-60 number"),
+        (r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "infinity or not-a-number"),
+        (r"[-+]?[0-9]++_[0-9_]*+(?:\.[0-9_]*+)?", "a number with underscores"),
+        (
+            r"[-+]?(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][-+]?[0-9]++)?",
+            "a number in a form that JSON does not have",
+        ),
     )
 )
 
@@ -67,14 +68,12 @@ class Position(NamedTuple):
     column: int
 
 
-class _Spot(NamedTuple):
-    """Where one node stands, and its children; a list's item stands in for its own key."""
-
-    key: Position
-    value: Position
-    shift: int | None
-    """Columns from the value's start to its text; None when the text is not as written."""
-    children: "dict[str, _Spot] | list[_Spot] | None"
+_Place: TypeAlias = tuple[int, int]
+_Children: TypeAlias = "dict[str, _Spot] | list[_Spot] | None"
+_Spot: TypeAlias = tuple[int, int, int, int, int | None, _Children]
+"""Where a node stands: line and column of its key (an item of a list: of the item), then of its
+value; the columns from there to its text, None when the text is not as written; its children.
+Plain and flat, since the garbage collector looks at all else again and again (twice the time)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,32 +91,30 @@ class Document:
 
     def key_at(self, path: Path) -> Position:
         """Return where the key of an entry starts; for an item of a list, the item."""
-        return self._spot(path).key
+        return Position(*self._spot(path)[:2])
 
     def value_at(self, path: Path) -> Position:
         """Return where a value starts: a quoted string at its quote, a block scalar at its `|`."""
-        return self._spot(path).value
+        return Position(*self._spot(path)[2:4])
 
     def column_of(self, path: Path, offset: int) -> Position:
         """Return where the character `offset` (from 0) of a string stands.
 
         Exact for a plain or quoted string on one line without escapes; else the string's start.
         """
-        spot = self._spot(path)
-        if spot.shift is None:
-            return spot.value
-        return Position(spot.value.line, spot.value.column + spot.shift + offset)
+        _, _, line, column, shift, _ = self._spot(path)
+        return Position(line, column if shift is None else column + shift + offset)
 
     def _spot(self, path: Path) -> _Spot:
         spot = self._root
         for part in path:
-            match spot.children, part:
+            match spot[5], part:
                 case dict() as entries, str() if part in entries:
                     spot = entries[part]
                 case list() as items, int() if 0 <= part < len(items):
                     spot = items[part]
                 case _:
-                    return spot._replace(shift=None)
+                    return (*spot[:4], None, spot[5])
         return spot
 
 
@@ -132,8 +129,8 @@ def parse_documents(text: bytes, file: str) -> tuple[list[Document], list[Proble
     try:
         decoded = text.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        place = _place_of(text[: error.start].decode("utf-8"), error.start)
-        return [], [Problem(file, *place, "", "not UTF-8")]
+        before = text[: error.start].decode("utf-8")
+        return [], [Problem(file, *_place_of(before, len(before)), "", "not UTF-8")]
     if problems := _unreadable(decoded, file):
         return [], problems
     return _Reader(decoded, file).read()
@@ -152,38 +149,32 @@ def path_text(path: Path) -> str:
     return text
 
 
-def _place_of(text: str, index: int) -> Position:
-    before = text[:index]
-    return Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
+def _place_of(text: str, index: int) -> _Place:
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
+
+
+def _shown(text: str) -> str:
+    """Return a text quoted and cut to a length that suits a message."""
+    if len(text) > _SHOWN_LENGTH:
+        text = text[:_SHOWN_LENGTH] + "…"
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _unreadable(text: str, file: str) -> list[Problem]:
     """Return the characters and directives that must not reach the parser."""
-    problems = []
-    line, start = 1, 0
-    for found in (*_UNPRINTABLE.finditer(text), *_TAG_DIRECTIVE.finditer(text)):
+    problems: list[Problem] = []
+    for found in chain(_UNPRINTABLE.finditer(text), _TAG_DIRECTIVE.finditer(text)):
+        place = _place_of(text, found.start())
         if len(problems) == MAX_PROBLEMS:
-            return [*problems, _too_many(file, line)]
-        if found.start() < start:
-            line, start = 1, 0
-        line += text.count("\n", start, found.start())
-        start = found.start()
-        column = start - text.rfind("\n", 0, start)
-        problems.append(Problem(file, line, column, "", _unreadable_reason(found[0])))
+            return [*problems, _too_many(file, place)]
+        is_directive = len(found[0]) > 1
+        what = "tags are" if is_directive else f"the bare character U+{ord(found[0]):04X} is"
+        problems.append(Problem(file, *place, "", f"{what} not allowed"))
     return problems
 
 
-def _unreadable_reason(found: str) -> str:
-    if len(found) > 1:
-        return "tags are not allowed"
-    escape = f'"\\u{ord(found):04x}"'
-    if found == "\0":
-        return "the character NUL is not allowed"
-    return f"the character U+{ord(found):04X} is not allowed; in quotes it is written {escape}"
-
-
-def _too_many(file: str, line: int) -> Problem:
-    return Problem(file, line, 1, "", f"more than {MAX_PROBLEMS} problems; not read further")
+def _too_many(file: str, place: _Place) -> Problem:
+    return Problem(file, *place, "", f"more than {MAX_PROBLEMS} problems; not read further")
 
 
 class _GaveUpError(Exception):
@@ -226,30 +217,35 @@ class _Reader:
         value, spot = self._node(event, place, 0)
         if len(self._problems) > before:
             return []
-        return [Document(value, self._file, place.line, spot)]
+        return [Document(value, self._file, place[0], spot)]
 
-    def _node(self, event: Any, key: Position, depth: int) -> tuple[JsonValue, _Spot]:
+    def _node(self, event: Any, key: _Place, depth: int) -> tuple[JsonValue, _Spot]:
         """Build the node that `event` opens; `key` is where its key stands."""
         kind = type(event)
         place = _start_of(event)
+        self._check_properties(event, place)
+        if kind is yaml.ScalarEvent:
+            return self._scalar(event, place), (*key, *place, _shift_of(event), None)
         if kind is yaml.AliasEvent:
-            self._refuse(place, "aliases are not allowed; repeat what the anchor stands for")
-            return None, _Spot(key, place, None, None)
+            return None, (*key, *place, None, None)
+        if depth >= MAX_DEPTH:
+            self._refuse(place, f"nested deeper than {MAX_DEPTH} levels")
+            self._skip_collection()
+            return None, (*key, *place, None, None)
+        if kind is yaml.MappingStartEvent:
+            entries, spots = self._mapping(depth + 1)
+            return entries, (*key, *place, None, spots)
+        items, children = self._sequence(depth + 1)
+        return items, (*key, *place, None, children)
+
+    def _check_properties(self, event: Any, place: _Place) -> None:
+        if type(event) is yaml.AliasEvent:
+            self._refuse(place, "aliases are not allowed; write out what is meant")
+            return
         if event.anchor is not None:
             self._refuse(place, "anchors are not allowed")
         if event.tag is not None:
             self._refuse(place, "tags are not allowed")
-        if kind is yaml.ScalarEvent:
-            return self._scalar(event, place), _Spot(key, place, _shift(event), None)
-        if depth >= MAX_DEPTH:
-            self._refuse(place, f"nested deeper than {MAX_DEPTH} levels")
-            self._skip(event)
-            return None, _Spot(key, place, None, None)
-        if kind is yaml.MappingStartEvent:
-            entries, spots = self._mapping(depth + 1)
-            return entries, _Spot(key, place, None, spots)
-        items, children = self._sequence(depth + 1)
-        return items, _Spot(key, place, None, children)
 
     def _sequence(self, depth: int) -> tuple[list[JsonValue], list[_Spot]]:
         items: list[JsonValue] = []
@@ -272,33 +268,27 @@ class _Reader:
         for event in self._events:
             if type(event) is yaml.MappingEndEvent:
                 break
+            path.append(event.value if type(event) is yaml.ScalarEvent else "?")
             place = _start_of(event)
             key = self._key(event, place)
-            first = spots.get(key) if key is not None else None
-            path.append("?" if key is None else key)
-            if first is not None:
-                where = f"line {first.key.line}, column {first.key.column}"
-                self._refuse(place, f"the key stands twice; first at {where}")
+            if key is not None and key in spots:
+                line, column = spots[key][:2]
+                self._refuse(place, f"the key stands twice, first at line {line}, column {column}")
             value, spot = self._node(next(self._events), place, depth)
             path.pop()
-            if key is not None and first is None:
-                entries[key] = value
-                spots[key] = spot
+            if key is not None:
+                entries.setdefault(key, value)
+                spots.setdefault(key, spot)
         return entries, spots
 
-    def _key(self, event: Any, place: Position) -> str | None:
+    def _key(self, event: Any, place: _Place) -> str | None:
         """Return a mapping's key; None, with a problem, when it is no string."""
+        self._check_properties(event, place)
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._refuse(place, "a key must be a string")
+            self._skip_collection()
         if type(event) is not yaml.ScalarEvent:
-            if type(event) is yaml.AliasEvent:
-                self._refuse(place, "aliases are not allowed")
-                return None
-            self._refuse(place, "a key is not a string")
-            self._skip(event)
             return None
-        if event.anchor is not None:
-            self._refuse(place, "anchors are not allowed")
-        if event.tag is not None:
-            self._refuse(place, "tags are not allowed")
         if event.value == "<<" and not event.style:
             self._refuse(place, "merge keys (<<) are not allowed")
             return None
@@ -307,49 +297,99 @@ class _Reader:
         if isinstance(key, str):
             return key
         if len(self._problems) == before:
-            shown = _shown(event.value) if event.value else '"null"'
-            self._refuse(place, f"a key is not a string; write it in quotes: {shown}")
+            self._refuse(place, f"a key must be a string; write it as {_shown(event.value)}")
         return None
 
-    def _scalar(self, event: Any, place: Position) -> JsonValue:
+    def _scalar(self, event: Any, place: _Place) -> JsonValue:
         """Return a scalar's value; None, with a problem, when it is refused."""
         text: str = event.value
-        if event.style:
-            if event.style == '"' and (found := _UNSTORABLE.search(text)):
-                name = "NUL" if found[0] == "\0" else "of a lone surrogate"
-                self._refuse(place, f"the character {name} is not allowed")
-            return text
-        if text in _CONSTANTS:
-            return _CONSTANTS[text]
-        if text[0] in _NUMBER_STARTS:
-            value, reason = _number(text)
-        elif text.lower() in _BOOLEANS:
-            value, reason = None, f"{text} is ambiguous; write true or false, or quote it"
-        elif text.lower() == "null":
-            value, reason = None, f"{text} is ambiguous; write null, or quote it"
-        else:
-            return text
-        if reason:
-            self._refuse(place, reason)
-        return value
+        if not event.style:
+            value, reason = _plain(text)
+            if reason:
+                self._refuse(place, reason)
+            return value
+        if event.style == '"' and (found := _UNSTORABLE.search(text)):
+            name = "NUL" if found[0] == "\0" else "of a lone surrogate"
+            self._refuse(place, f"the character {name} is not allowed")
+        return text
 
-    def _skip(self, event: Any) -> None:
-        """Read past the node that `event` opens."""
+    def _skip_collection(self) -> None:
+        """Read past the collection whose start was just read."""
         depth = 1
-        for event in self._events:
+        while depth:
+            event = next(self._events)
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
-            if depth == 0:
-                return
             if depth > _GIVE_UP_DEPTH:
                 raise _GaveUpError
 
-    def _refuse(self, place: Position, reason: str) -> None:
+    def _refuse(self, place: _Place, reason: str) -> None:
         if len(self._problems) >= MAX_PROBLEMS:
-            self._problems.append(_too_many(self._file, place.line))
+            self._problems.append(_too_many(self._file, place))
             raise _GaveUpError
         self._problems.append(Problem(self._file, *place, path_text(self._path), reason))
 
-    def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem: ...
+    def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
+        mark = error.problem_mark or error.context_mark
+        if mark is None:
+            return Problem(self._file, 0, 0, "", _syntax_reason(error, ""))
+        reason = _syntax_reason(error, self._text[mark.index : mark.index + 1])
+        return Problem(self._file, mark.line + 1, mark.column + 1, "", reason)
+
+
+def _start_of(event: Any) -> _Place:
+    mark = event.start_mark
+    return mark.line + 1, mark.column + 1
+
+
+def _shift_of(event: Any) -> int | None:
+    """Return the columns before a scalar's text, when the text stands there as it reads."""
+    start, end = event.start_mark, event.end_mark
+    if start.line != end.line:
+        return None
+    quotes = 2 if event.style else 0
+    return quotes // 2 if end.index - start.index == len(event.value) + quotes else None
+
+
+def _plain(text: str) -> tuple[JsonValue, str]:
+    """Return the value of a plain scalar and why it is refused, empty if it is not."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text], ""
+    if text[0] in _NUMBER_STARTS:
+        return _number(text)
+    word = text.lower() if len(text) <= len("false") else text
+    if word in _BOOLEANS:
+        return None, f"{text} is ambiguous; write true or false, or quote it"
+    if word == "null":
+        return None, f"{text} is ambiguous; write null, or quote it"
+    return text, ""
+
+
+def _number(text: str) -> tuple[JsonValue, str]:
+    if _INTEGER.fullmatch(text):
+        if len(text.lstrip("-")) > MAX_DIGITS:
+            return None, f"a number of more than {MAX_DIGITS:,} digits; quote it"
+        return int(text), ""
+    if _FLOAT.fullmatch(text):
+        value = float(text)
+        return (None, "a number too large for a float; quote it") if isinf(value) else (value, "")
+    for pattern, habit in _ODD_NUMBERS:
+        if pattern.fullmatch(text):
+            shown = _shown(text)[1:-1]
+            return None, f"{shown} can be read as {habit}; write it in decimals, or quote it"
+    return text, ""
+
+
+def _syntax_reason(error: yaml.MarkedYAMLError, character: str) -> str:
+    """Return PyYAML's words as one line, the common ones as what to do."""
+    problem = error.problem or ""
+    if "cannot start any token" in problem:
+        if character == "\t":
+            return "a tab cannot indent; use spaces"
+        return f"the character {_shown(character)} cannot start a value; quote the value"
+    if problem == "found invalid Unicode character escape code":
+        return "an escape of a surrogate or of no character; write the character itself"
+    words = ", ".join(part for part in (error.context, problem) if part)
+    return f"not valid YAML: {' '.join(words.split())}"

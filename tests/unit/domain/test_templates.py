@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -57,26 +58,26 @@ JSON = st.recursive(
         (("${ event.id }", None, True), [7, None, True]),
     ],
 )
-def test_a_template_is_rendered(template, value):
+def test_a_template_is_rendered(template: Any, value: Any):
     result = render(template, SCOPE)
     assert result == value
     assert type(result) is type(value)
 
 
 @given(JSON)
-def test_a_template_without_expressions_is_itself(value):
+def test_a_template_without_expressions_is_itself(value: Any):
     if "${" not in json.dumps(value):
         assert render(value, {}) == value
         assert check_template(value) == []
 
 
 @given(JSON)
-def test_a_string_of_one_expression_becomes_its_value(value):
+def test_a_string_of_one_expression_becomes_its_value(value: Any):
     assert render({"x": "${ event }"}, {"event": value}) == {"x": value}
 
 
 @given(st.text(st.sampled_from("$${}'\"\\a\n")))
-def test_escaping_gives_back_any_text(text):
+def test_escaping_gives_back_any_text(text: str):
     assert render(text.replace("${", "$${"), {}) == text
     assert not has_expression(text.replace("${", "$${"))
 
@@ -84,7 +85,7 @@ def test_escaping_gives_back_any_text(text):
 @given(
     st.text(st.characters(exclude_characters="\0\r\n'\\", exclude_categories=["Cs"]), max_size=50)
 )
-def test_a_cel_string_ends_no_expression(text):
+def test_a_cel_string_ends_no_expression(text: str):
     assert render(f"<${{ '{text}' }}>", {}) == f"<{text}>"
     assert render(f"${{ {{'k': r'{text}'}} }}", {}) == {"k": text}
 
@@ -107,7 +108,7 @@ def test_problems_are_placed_in_their_strings():
 @pytest.mark.parametrize(
     "text", ["${", "a ${ b", "${ {'a': 1 }", "${ '}", "${" + " " * 5000 + "1 }"]
 )
-def test_an_expression_without_end_is_found_by_both(text):
+def test_an_expression_without_end_is_found_by_both(text: str):
     assert has_expression(text)
     assert len(check_template(text)) == 1
     with pytest.raises(ExpressionError):
@@ -115,7 +116,7 @@ def test_an_expression_without_end_is_found_by_both(text):
 
 
 @given(st.text(st.sampled_from("${}'\"r\\/\n1 `"), max_size=60))
-def test_what_passes_the_check_fails_in_no_unknown_way(text):
+def test_what_passes_the_check_fails_in_no_unknown_way(text: str):
     problems = check_template(text)
     assert all(0 <= problem.offset <= len(text) for problem in problems)
     try:
@@ -139,5 +140,5 @@ def test_a_rendered_text_has_a_limit():
 @pytest.mark.parametrize(
     ("text", "found"), [("", False), ("$ {", False), ("$${", False), ("$${ ${ 1 }", True)]
 )
-def test_expressions_are_recognised(text, found):
+def test_expressions_are_recognised(text: str, found: object):
     assert has_expression(text) is found

@@ -1,0 +1,83 @@
+"""The real command in a subprocess, as a user types it, on a daemon of the tests' own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).parent / "activityctl"
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `activityctl ...` for one home, from one folder."""
+
+    home: Path
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("ACTIVITYCTL_", "TEMPORAL_"))
+        }
+        return {**kept, "ACTIVITYCTL_HOME": str(self.home), "COLUMNS": "200"}
+
+    def __call__(
+        self, *arguments: str, code: int | None = 0, stdin: str | None = None, timeout: float = 90
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(COMMAND), *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if code is not None:
+            assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        return json.loads(self(*arguments, "-o", "json", code=code).stdout)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(COMMAND), *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A daemon with nothing applied, shared by the acceptance tests."""
+    shell = Shell(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell("up", "-d")
+    yield shell
+    shell("down")
+
+
+@pytest.fixture
+def shell(daemon: Shell, tmp_path: Path) -> Shell:
+    """The shared daemon, from a folder of the test's own."""
+    return Shell(daemon.home, tmp_path)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Shell:
+    """A home in which nothing runs."""
+    return Shell(tmp_path / "home", tmp_path)

@@ -1,0 +1,201 @@
+"""From nothing to a durable run: what the README promises for the first hour."""
+
+import json
+import signal
+import time
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+DEFINITIONS = Path(__file__).parents[2] / "definitions"
+
+pytestmark = pytest.mark.slow
+
+
+def until(condition, seconds: float = 30.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.2)
+    return found
+
+
+@pytest.fixture(scope="module")
+def samples(daemon):
+    """The samples, applied; at least one of them fires within seconds."""
+    done = daemon("apply", "-f", str(DEFINITIONS))
+    assert "activitydefinition/host-report created" in done.stdout
+    assert "6 created" in done.stderr
+    return daemon
+
+
+def test_a_second_apply_changes_nothing(samples):
+    done = samples("apply", "-f", str(DEFINITIONS))
+    assert done.stdout.count("unchanged") == 6
+    view = samples.json("apply", "-f", str(DEFINITIONS))
+    assert view["summary"] == {"created": 0, "configured": 0, "unchanged": 6, "deleted": 0}
+    assert {"kind": "Subscription", "name": "disk-report", "action": "unchanged"} in view["changes"]
+
+
+def test_every_sample_runs(samples):
+    for name in ("disk-report", "own-health", "daily-digest"):
+        done = samples("trigger", name)
+        assert "succeeded" in done.stdout, done.stdout + samples("logs", name).stdout
+
+
+def test_a_schedule_fires_within_seconds(samples):
+    runs = until(
+        lambda: [
+            run
+            for run in samples.json("get", "runs", "-s", "disk-report")["items"]
+            if run["trigger"] == "often" and run["status"] == "succeeded"
+        ]
+    )
+    due = datetime.fromisoformat(runs[0]["dueAt"])
+    assert runs[0]["firingKey"] == due.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert due.second % 10 == 0
+
+
+def test_the_digest_sees_its_earlier_runs_and_keeps_state(samples):
+    samples("trigger", "daily-digest")
+    samples("trigger", "daily-digest")
+    run = samples.json("get", "runs", "-s", "daily-digest", "--limit", "1")["items"][0]
+    tasks = {
+        task["name"]: task for task in samples.json("get", "tasks", "--run", run["id"])["items"]
+    }
+    counted = tasks["count"]["output"]["json"]
+    assert counted["earlierRuns"] >= 2
+    assert f"{counted['earlierRuns']} earlier runs seen" in tasks["write"]["output"]["stdout"]
+    state = samples.json("get", "sub", "daily-digest")["items"][0]["state"]
+    assert state == {"digests": counted["earlierRuns"] + 1}
+
+
+def test_the_json_contract_has_the_fields_of_the_design(samples):
+    samples("trigger", "disk-report")
+    run = samples.json("get", "runs", "-s", "disk-report")["items"][0]
+    assert {
+        "id",
+        "subscription",
+        "definition",
+        "revision",
+        "trigger",
+        "firingKey",
+        "dueAt",
+        "status",
+        "reason",
+        "startedAt",
+        "endedAt",
+    } <= set(run)
+    listing = samples.json("get", "tasks", "--run", run["id"])
+    assert (listing["apiVersion"], listing["kind"]) == ("activityctl/v1", "List")
+    assert {
+        "id",
+        "run",
+        "name",
+        "index",
+        "kind",
+        "status",
+        "attempts",
+        "input",
+        "output",
+        "error",
+        "startedAt",
+        "endedAt",
+    } <= set(listing["items"][0])
+    lines = samples("logs", "disk-report", "-o", "jsonl").stdout.splitlines()
+    assert {
+        "id",
+        "subscriptionId",
+        "runId",
+        "message",
+        "level",
+        "createdAt",
+        "metadata",
+    } == set(json.loads(lines[0]))
+    components = samples.json("status")["components"]
+    assert {part["name"] for part in components} == {"postgres", "temporal", "worker", "api"}
+    assert {"name", "state", "version", "address", "pid"} <= set(components[0])
+    assert {part["state"] for part in components} == {"running"}
+
+
+def test_logs_follow_shows_what_comes(samples):
+    follower = samples.start("logs", "daily-digest", "--follow", "--tail", "0", "-o", "jsonl")
+    try:
+        time.sleep(1.5)
+        samples("trigger", "daily-digest")
+        assert follower.stdout is not None
+        entries = [json.loads(follower.stdout.readline()) for _ in range(4)]
+    finally:
+        follower.send_signal(signal.SIGINT)
+        _, errors = follower.communicate(timeout=10)
+    assert [entry["message"] for entry in entries] == [
+        "run started by manual",
+        "task count succeeded",
+        "task write succeeded",
+        "run succeeded",
+    ]
+    assert follower.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_pause_stops_the_schedule_and_resume_starts_it(samples):
+    assert "paused" in samples("pause", "own-health").stdout
+    assert "unchanged" in samples("pause", "own-health").stdout
+    until(lambda: samples.json("get", "schedules", "own-health")["items"][0]["status"] == "paused")
+    samples("apply", "-f", str(DEFINITIONS))
+    assert samples.json("get", "sub", "own-health")["items"][0]["status"] == "paused"
+    assert "resumed" in samples("resume", "own-health").stdout
+    until(lambda: samples.json("get", "schedules", "own-health")["items"][0]["status"] == "active")
+
+
+def test_describe_shows_a_run_with_its_tasks(samples):
+    run_id = samples("trigger", "disk-report", "-o", "name").stdout.strip().removeprefix("run/")
+    text = samples("describe", "run", run_id[:13]).stdout
+    assert "name: memory" in text
+    assert samples.json("describe", "sub", "disk-report")["schedules"][0]["trigger"] == "often"
+
+
+def test_a_key_never_runs_twice(samples):
+    first = samples("trigger", "daily-digest", "--key", "deploy-1", "-o", "json").stdout
+    second = samples("trigger", "daily-digest", "--key", "deploy-1", "-o", "json").stdout
+    assert json.loads(first) == json.loads(second)
+
+
+def test_up_again_says_that_it_runs(samples):
+    done = samples("up")
+    assert "already runs" in done.stderr
+    assert "worker" in done.stdout
+
+
+def test_the_doctor_is_content(samples):
+    checks = samples.json("doctor")["checks"]
+    assert {check["state"] for check in checks} == {"ok"}
+
+
+def test_delete_keeps_runs_and_logs(samples, tmp_path):
+    (tmp_path / "one.yaml").write_text(
+        "apiVersion: activityctl/v1\nkind: Subscription\nmetadata: {name: gone}\n"
+        "spec: {activity: digest}\n"
+    )
+    samples("apply", "-f", str(tmp_path))
+    samples("trigger", "gone")
+    samples("delete", "sub", "gone")
+    assert "gone" not in samples("get", "subs", "-o", "name").stdout
+    assert samples.json("get", "runs", "-s", "gone")["items"][0]["status"] == "succeeded"
+    assert "run succeeded" in samples("logs", "gone").stdout
+    samples("trigger", "gone", code=5)
+
+
+def test_two_homes_side_by_side_share_nothing(samples, stranger):
+    stranger("up", "-d")
+    try:
+        mine = {part["address"] for part in samples.json("status")["components"]}
+        other = {part["address"] for part in stranger.json("status")["components"]}
+        assert not {one for one in mine & other if one}
+        assert stranger.json("get", "subs")["items"] == []
+    finally:
+        pids = [part["pid"] for part in stranger.json("status")["components"]]
+        stranger("down")
+    assert not any(psutil.pid_exists(pid) for pid in pids)

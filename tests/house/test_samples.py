@@ -1,0 +1,22 @@
+"""Every sample in definitions/ is right, and fits the others."""
+
+from pathlib import Path
+
+from activityctl import wiring
+from activityctl.domain.plan import Action, Present, plan_changes
+from activityctl.operations.load import load_manifests
+
+DEFINITIONS = Path(__file__).parents[2] / "definitions"
+
+
+def test_every_sample_plans():
+    manifests = load_manifests(
+        wiring.manifest_source(), [str(DEFINITIONS)], wiring.known_kinds(), recursive=True
+    )
+    plan = plan_changes(manifests.wanted, Present())
+    assert {change.action for change in plan.changes} == {Action.CREATED}
+    assert set(manifests.subscriptions) == {"disk-report", "own-health", "daily-digest"}
+
+
+def test_every_file_of_the_folder_is_a_sample():
+    assert {path.suffix for path in DEFINITIONS.rglob("*") if path.is_file()} == {".yaml"}

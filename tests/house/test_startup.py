@@ -1,0 +1,33 @@
+"""What starts fast loads little: the heavy libraries stay out until they are used."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("temporalio", "sqlmodel", "sqlalchemy", "fastapi", "eth_account", "alembic", "httpx")
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    program = (
+        "import sys\n"
+        "sys.argv[1:] = " + repr(list(arguments)) + "\n"
+        "from activityctl.cli.main import main\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    pass\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("version",)], ids=" ".join)
+def test_no_heavy_library_is_loaded(arguments: tuple[str, ...]):
+    assert not loaded_by(*arguments) & {*HEAVY, "psycopg"}
+
+
+def test_a_command_that_reads_loads_neither_temporal_nor_sqlmodel(tmp_path):
+    modules = loaded_by("--home", str(tmp_path), "get", "runs")
+    assert not modules & set(HEAVY)

@@ -1,0 +1,36 @@
+"""The house rules as failing tests: lint, types, formatting and who may import whom."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "--output-format", "concise", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["lint-imports"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_the_tool_is_content(command: list[str]):
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_file_is_over_400_lines():
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in (ROOT / "activityctl").rglob("*.py")
+        if (count := len(path.read_text("utf-8").splitlines())) > 400
+    }
+    assert set(long) <= {"activityctl/ports.py"}, long  # every port on one page

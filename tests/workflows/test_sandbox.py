@@ -1,0 +1,56 @@
+"""The workflows live by the sandbox's rules, although the worker runs them outside of it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from temporalio import workflow
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker.workflow_sandbox._restrictions import UnintentionalPassthroughError
+from temporalio.workflow import SandboxImportNotificationPolicy
+
+from activityctl.workflows.run_activity import RunActivityWorkflow
+
+STRICT = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_import_notification_policy(
+        SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
+    )
+)
+
+
+def prepare(story: type) -> None:
+    STRICT.prepare_workflow(workflow._Definition.must_from_class(story))
+
+
+async def test_the_workflow_can_be_loaded_in_the_sandbox() -> None:
+    prepare(RunActivityWorkflow)
+
+
+async def test_the_check_notices_a_module_that_is_not_passed_through(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("story")
+    (folder / "careless_story.py").write_text(
+        "from temporalio import workflow\n"
+        "import activityctl.domain.ids\n"
+        "@workflow.defn\n"
+        "class Careless:\n"
+        "    @workflow.run\n"
+        "    async def run(self) -> None: ...\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    import careless_story  # type: ignore[import-not-found]  # written above
+
+    with pytest.raises(UnintentionalPassthroughError, match="activityctl.domain.ids"):
+        prepare(careless_story.Careless)
+
+
+@pytest.mark.parametrize("package", ["activityctl", "activityctl.workflows"])
+def test_a_package_that_each_workflow_start_executes_imports_nothing(package: str) -> None:
+    code = (
+        f"import json, sys; before = set(sys.modules); import {package};"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(json.loads(said.stdout)) <= {"activityctl", package}
