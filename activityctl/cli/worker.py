@@ -18,7 +18,9 @@ def worker(
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C; running tasks are drained first.
 
-    ACTIVITYCTL_DATABASE_URL=postgresql://... TEMPORAL_ADDRESS=host:7233 activityctl worker --migrate
+    export ACTIVITYCTL_DATABASE_URL=postgresql://... TEMPORAL_ADDRESS=host:7233
+
+    activityctl worker --migrate
     """
     from activityctl.daemon.worker import run_worker
 

@@ -26,9 +26,10 @@ def nominal_times(trigger: Trigger, after: datetime) -> Iterator[datetime]:
     """Yield the due times strictly after `after`, ascending, in UTC and whole seconds.
 
     No jitter. A cron trigger's end with LAST_YEAR. At a change of the clocks they are what
-    the server (1.32) fires, which is not all that one would wish: a local time that does not
-    exist is skipped; one that comes twice fires twice in zones west of Greenwich, while in
-    zones east of it an hour around the change may fire once, twice or an hour off.
+    the server (1.32) fires, which is not all that one would wish. A local time that does not
+    exist is skipped (after a change of half an hour it is moved on instead). One that comes
+    twice fires twice in zones west of Greenwich; in zones east of it, firings of the two hours
+    around it may be missing, doubled or an hour late.
     ValueError when `after` is naive.
     """
     if after.tzinfo is None:

@@ -56,6 +56,7 @@ CASES = [
     ("*/30 23,0 * * *", "Africa/Cairo", "2026-04-15", 20),
     ("*/30 22-23,0 * * *", "Africa/Cairo", "2026-10-20", 20),
     ("0 3 1-7 * 0", "America/Santiago", "2026-01-01", 400),
+    ("0 1 * * 4-6", "America/Santiago", "2026-08-23", 30),  # the skipped midnight of a Sunday
     ("30 1 * * *", "Antarctica/Troll", "2026-01-01", 366),
     ("0 */6 * * *", "Pacific/Apia", "2026-01-01", 200),
 ]

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 from temporalio import workflow
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
-from temporalio.worker.workflow_sandbox._restrictions import UnintentionalPassthroughError
+from temporalio.worker.workflow_sandbox import (
+    SandboxedWorkflowRunner,
+    SandboxRestrictions,
+    UnintentionalPassthroughError,
+)
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activityctl.workflows.run_activity import RunActivityWorkflow

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from activityctl.domain.ids import canonical_json
-from activityctl.errors import ConflictError, UnreachableError
+from activityctl.errors import ConflictError, RefusedError, UnreachableError
 
 CONNECT_SECONDS: Final = 5
 _HINT: Final = "activityctl doctor"
@@ -153,6 +153,11 @@ class _reporting:  # noqa: N801  # a context manager read as a verb
         match error:
             case psycopg.errors.LockNotAvailable():
                 raise ConflictError("somebody else is changing this", hint="try again") from error
+            case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
+                raise RefusedError(
+                    "the database has no schema of this version",
+                    hint="activityctl worker --migrate",
+                ) from error
             case psycopg.OperationalError() | PoolTimeout():
                 line = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
                 raise UnreachableError(f"Postgres does not answer: {line}", hint=_HINT) from error

@@ -124,6 +124,7 @@ def test_a_range_of_one_value_is_that_value(schedule: str, single: str):
         ("*/ * * * *", "the step ''"),
         ("1-9/2/3 * * * *", "the step '2/3'"),
         ("*/90 * * * *", "the step 90 leaves 0 alone: write 0"),
+        ("*/60 * * * *", "the step 60 leaves 0 alone: write 0"),
         ("5-5/2 * * * *", "leaves 5 alone: write 5"),
         ("1,,2 * * * *", "an empty part"),
         (",1 * * * *", "an empty part"),

@@ -1,0 +1,349 @@
+"""RunActivityWorkflow against a real Temporal server, with steps that follow a script."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from google.protobuf.message import Message
+from temporalio import activity
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleBackfill,
+    ScheduleIntervalSpec,
+    ScheduleSpec,
+    ScheduleState,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowHistory,
+)
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activityctl.daemon.embedded_temporal import DYNAMIC_CONFIG, find_binary
+from activityctl.domain.firing_ref import FiringRef
+from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
+from activityctl.workflows.run_activity import RunActivityWorkflow
+
+FIRING = FiringRef("sub-1", "nightly", "key-1", "2026-11-21T02:00:00+00:00", "run/sub-1/nightly/1")
+RUN = str(FIRING.run_id)
+OVER = Orders(RUN, is_over=True)
+GOING_ON = Orders(RUN, is_over=False)
+Execution = Callable[[TaskOrder], Awaitable[Orders]]
+
+
+def order(task_id: str, **limits: float) -> TaskOrder:
+    blank = TaskOrder("sub-1", RUN, task_id, max_attempts=1, start_to_close_seconds=20)
+    return replace(blank, **limits)  # type: ignore[arg-type]  # limits are numbers
+
+
+def orders(*task_ids: str, deadline_seconds: float = 60) -> Orders:
+    start = [order(task_id) for task_id in task_ids]
+    return Orders(RUN, is_over=False, start=start, deadline_seconds=deadline_seconds)
+
+
+class Script:
+    """Steps that answer as a test says and remember what they were asked."""
+
+    def __init__(
+        self, admitted: Orders, execute: Execution, recorded: Sequence[Orders] = (OVER,)
+    ) -> None:
+        self.admitted = admitted
+        self.body = execute
+        self.recorded = list(recorded)
+        self.firings: list[FiringRef] = []
+        self.executed: list[str] = []
+        self.stops: list[StopOrder] = []
+        self.cancelled: list[str] = []
+
+    @activity.defn
+    async def admit(self, firings: list[FiringRef]) -> list[Orders]:
+        self.firings += firings
+        return [self.admitted]
+
+    @activity.defn
+    async def execute(self, asked: TaskOrder) -> Orders:
+        self.executed.append(asked.task_id)
+        try:
+            return await self.body(asked)
+        except asyncio.CancelledError:
+            self.cancelled.append(asked.task_id)
+            raise
+
+    @activity.defn
+    async def record(self, stop: StopOrder) -> Orders:
+        self.stops.append(stop)
+        return self.recorded.pop(0)
+
+
+async def work_without_end(_: TaskOrder) -> Orders:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(0.1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address() -> AsyncIterator[str]:
+    keys = [("--dynamic-config-value", f"{key}={value}") for key, value in DYNAMIC_CONFIG.items()]
+    server = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(find_binary()),
+        dev_server_extra_args=[part for pair in keys for part in pair],
+    )
+    async with server:
+        yield server.client.service_client.config.target_host
+
+
+@pytest.fixture
+async def client(address: str) -> Client:
+    return await Client.connect(address)
+
+
+@asynccontextmanager
+async def running(
+    client: Client, script: Script, *, serves_tasks: bool = True
+) -> AsyncIterator[WorkflowHandle[Any, str]]:
+    queue = f"test-{uuid.uuid4()}"
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[RunActivityWorkflow],
+        activities=[script.admit, script.execute, script.record],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        no_remote_activities=not serves_tasks,
+        max_heartbeat_throttle_interval=timedelta(seconds=0.2),
+        default_heartbeat_throttle_interval=timedelta(seconds=0.2),
+    ):
+        yield await client.start_workflow(
+            RunActivityWorkflow.run, FIRING, id=f"run/{queue}", task_queue=queue
+        )
+
+
+async def cancelled_soon(script: Script, task_id: str) -> None:
+    async with asyncio.timeout(5):
+        while task_id not in script.cancelled:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_run_of_one_task_ends_with_the_runs_id(client: Client) -> None:
+    async def succeed(_: TaskOrder) -> Orders:
+        return OVER
+
+    script = Script(orders("one"), succeed)
+    async with running(client, script) as handle:
+        assert await handle.result() == RUN
+    assert script.firings == [FIRING]
+    assert script.executed == ["one"]
+    assert script.stops == []
+
+
+async def test_a_run_that_is_over_at_admission_starts_nothing(client: Client) -> None:
+    script = Script(OVER, work_without_end)
+    async with running(client, script) as handle:
+        assert await handle.result() == RUN
+    assert script.executed == []
+
+
+async def test_tasks_that_may_start_are_at_work_together(client: Client) -> None:
+    together = asyncio.Barrier(3)
+
+    async def meet(asked: TaskOrder) -> Orders:
+        async with asyncio.timeout(5):
+            await together.wait()
+        return OVER if asked.task_id == "c" else GOING_ON
+
+    script = Script(orders("a", "b", "c"), meet)
+    async with running(client, script) as handle:
+        await handle.result()
+    assert sorted(script.executed) == ["a", "b", "c"]
+
+
+async def test_orders_given_twice_start_nothing_twice(client: Client) -> None:
+    answers = {"a": orders("b", "c"), "b": orders("c", "d"), "c": orders("d"), "d": OVER}
+
+    async def repeat(asked: TaskOrder) -> Orders:
+        return answers[asked.task_id]
+
+    script = Script(orders("a", "b"), repeat)
+    async with running(client, script) as handle:
+        await handle.result()
+    assert sorted(script.executed) == ["a", "b", "c", "d"]
+
+
+async def test_an_attempt_that_was_raised_is_made_again_after_its_wait(client: Client) -> None:
+    attempts: list[int] = []
+
+    async def fail_once(_: TaskOrder) -> Orders:
+        attempts.append(activity.info().attempt)
+        if len(attempts) == 1:
+            raise ApplicationError("once", next_retry_delay=timedelta(milliseconds=50))
+        return OVER
+
+    script = Script(orders("one"), fail_once)
+    async with running(client, script) as handle:
+        await handle.result()
+    assert attempts == [1, 2]
+    assert script.stops == []
+
+
+async def test_an_attempt_without_a_result_fails_its_task(client: Client) -> None:
+    async def break_off(_: TaskOrder) -> Orders:
+        raise ApplicationError("broken", non_retryable=True)
+
+    script = Script(orders("one"), break_off)
+    async with running(client, script) as handle:
+        await handle.result()
+    (stop,) = script.stops
+    assert (stop.run_id, stop.task_id, stop.status) == (RUN, "one", "failed")
+    assert "without a result" in stop.reason
+
+
+async def test_a_task_that_no_worker_takes_in_time_is_recorded_with_that_reason(
+    client: Client,
+) -> None:
+    start = [order("one", schedule_to_start_seconds=0.3)]
+    script = Script(replace(orders(), start=start), work_without_end)
+    async with running(client, script, serves_tasks=False) as handle:
+        await handle.result()
+    assert script.executed == []
+    reason = "no worker was free within timeout.scheduleToStart"
+    assert script.stops == [StopOrder(RUN, "failed", reason, task_id="one")]
+
+
+async def test_a_run_over_its_time_stops_its_tasks_and_carries_out_on_failure(
+    client: Client,
+) -> None:
+    async def work(asked: TaskOrder) -> Orders:
+        return OVER if asked.task_id == "page" else await work_without_end(asked)
+
+    script = Script(orders("long", deadline_seconds=0.3), work, [orders("page")])
+    async with running(client, script) as handle:
+        assert await handle.result() == RUN
+        await cancelled_soon(script, "long")
+    assert [(stop.task_id, stop.status) for stop in script.stops] == [(None, "timed_out")]
+    assert script.executed == ["long", "page"]
+
+
+async def test_a_cancelled_run_is_recorded_before_its_workflow_ends(client: Client) -> None:
+    script = Script(orders("a", "b"), work_without_end)
+    async with running(client, script) as handle:
+        async with asyncio.timeout(5):
+            while len(script.executed) < 2:
+                await asyncio.sleep(0.02)
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError) as ended:
+            await handle.result()
+        assert isinstance(ended.value.cause, CancelledError)
+        await cancelled_soon(script, "a")
+        await cancelled_soon(script, "b")
+        history = await handle.fetch_history()
+    assert script.stops == [StopOrder(RUN, "cancelled", "cancelled on request")]
+    kinds = [event.event_type for event in history.events]
+    last_record = max(
+        place for place, kind in enumerate(kinds) if kind == EventType.EVENT_TYPE_MARKER_RECORDED
+    )
+    assert last_record < kinds.index(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED)
+
+
+async def test_a_schedules_firing_is_known_by_its_nominal_time(client: Client) -> None:
+    """The server alone knows it; the workflow's start may be much later."""
+    nominal = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    name = f"scheduled-{uuid.uuid4()}"
+    script = Script(OVER, work_without_end)
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            RunActivityWorkflow.run,
+            FiringRef("sub-1", "nightly", "", "", ""),
+            id=f"run/{name}",
+            task_queue=name,
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),
+        state=ScheduleState(paused=True),
+    )
+    async with Worker(
+        client,
+        task_queue=name,
+        workflows=[RunActivityWorkflow],
+        activities=[script.admit, script.execute, script.record],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        handle = await client.create_schedule(name, schedule)
+        await handle.backfill(ScheduleBackfill(nominal, nominal))
+        async with asyncio.timeout(10):
+            while not script.firings:
+                await asyncio.sleep(0.02)
+        await client.get_workflow_handle(script.firings[0].workflow_id).result()
+        await handle.delete()
+    (firing,) = script.firings
+    assert firing.firing_key == "2026-01-02T03:04:00Z"
+    assert firing.due == nominal
+    assert firing.workflow_id == f"run/{name}-2026-01-02T03:04:00Z"
+
+
+async def test_the_history_holds_ids_states_and_deadlines_alone(client: Client) -> None:
+    async def fail(asked: TaskOrder) -> Orders:
+        if asked.task_id == "one":
+            raise ApplicationError("broken", non_retryable=True)
+        return OVER
+
+    script = Script(orders("one", "two"), fail, [GOING_ON])
+    async with running(client, script) as handle:
+        await handle.result()
+        history = await handle.fetch_history()
+    known = {one.name for kind in (FiringRef, Orders, TaskOrder, StopOrder) for one in fields(kind)}
+    values = [json.loads(one.data) for one in payloads(history) if is_json(one)]
+    told = [value for value in values if not is_the_sdks_own(value)]
+    assert len(told) >= 5
+    assert keys(told) <= known
+    assert [value for value in told if not isinstance(value, list | dict)] == [RUN]
+
+
+def is_the_sdks_own(value: object) -> bool:
+    """What the SDK notes beside the result of a local activity: times and numbers."""
+    return isinstance(value, dict) and "seq" in value and "result" not in value
+
+
+def is_json(payload: Payload) -> bool:
+    return payload.metadata["encoding"].startswith(b"json/")
+
+
+def payloads(history: WorkflowHistory) -> list[Payload]:
+    found: list[Payload] = []
+
+    def walk(message: Message) -> None:
+        if isinstance(message, Payload):
+            found.append(message)
+            return
+        for field, value in message.ListFields():
+            if field.message_type is None:
+                continue
+            if field.message_type.GetOptions().map_entry:
+                children = [one for one in value.values() if isinstance(one, Message)]
+            else:
+                children = list(value) if field.is_repeated else [value]
+            for child in children:
+                walk(child)
+
+    for event in history.events:
+        walk(event)
+    return found
+
+
+def keys(value: object) -> set[str]:
+    match value:
+        case dict():
+            return set(value) | {key for child in value.values() for key in keys(child)}
+        case list():
+            return {key for child in value for key in keys(child)}
+        case _:
+            return set()
