@@ -186,6 +186,14 @@ def log_line(view: View) -> "Text":
     return line
 
 
+def print_run_end(console: "Console", view: View) -> None:
+    """Print how a run stands: its id, status and reason."""
+    from rich.text import Text
+
+    line = Text(f"run/{view['id']} ").append_text(styled(view["status"]))
+    console.print(line.append(f" {visible(view['reason'])}" if view["reason"] else ""))
+
+
 def print_log(console: "Console", view: View, output: Format) -> None:
     """Print one log entry at once."""
     if output == "jsonl":

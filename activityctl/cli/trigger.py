@@ -6,7 +6,7 @@ import typer
 
 from activityctl.cli.completion import subscription_names
 from activityctl.cli.options import Output, Timeout, seconds_of
-from activityctl.cli.output import check_format, print_json, styled
+from activityctl.cli.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session, now
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.view import run_view
@@ -66,7 +66,7 @@ def trigger(
     elif shape == "name" or run is None:
         session.out.print(f"run/{run_id}")
     else:
-        session.out.print(f"run/{run_id}", styled(run.status.value), run.reason or "")
+        print_run_end(session.out, run_view(run))
     if run is not None and run.status not in {RunStatus.SUCCEEDED, RunStatus.SKIPPED}:
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.options import Output, Timeout, seconds_of
-from activityctl.cli.output import check_format, print_json, styled
+from activityctl.cli.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.view import run_view
@@ -34,6 +34,6 @@ def wait(
     if shape == "json":
         print_json(session.out, run_view(ended))
     else:
-        session.out.print(f"run/{ended.id}", styled(ended.status.value), ended.reason or "")
+        print_run_end(session.out, run_view(ended))
     if ended.status not in {RunStatus.SUCCEEDED, RunStatus.SKIPPED}:
         raise typer.Exit(1)

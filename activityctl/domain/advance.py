@@ -3,8 +3,7 @@
 Pure: the same state gives the same decision, and a decision once applied gives none anew.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -70,6 +69,8 @@ def stop(state: RunState, status: RunStatus, reason: str, now: datetime) -> Deci
     """
     if state.run.has_ended:
         return Decision()
+    if state.run.ending is status:
+        return advance(state, now)  # a repeat; what it cancelled stays, onFailure tasks go on
     cancelled = tuple(
         replace(task, status=TaskStatus.CANCELLED, reason=reason, ended_at=now)
         for task in state.tasks
@@ -125,16 +126,7 @@ class _Spawned:
 
 def _spawn(state: RunState, phase: Phase, now: datetime) -> _Spawned:
     templates = state.spec.tasks if phase == "main" else state.spec.on_failure
-    groups = {
-        name: list(group)
-        for name, group in itertools.groupby(
-            sorted(
-                (task for task in state.tasks if task.phase == phase),
-                key=lambda task: (task.name, task.index),
-            ),
-            key=lambda task: task.name,
-        )
-    }
+    groups = _by_name(task for task in state.tasks if task.phase == phase)
     created: list[TaskInstance] = []
     for template in _in_order(templates):
         if template.name in groups:
@@ -155,6 +147,13 @@ def _spawn(state: RunState, phase: Phase, now: datetime) -> _Spawned:
         state.tasks + tuple(created),
         is_over,
     )
+
+
+def _by_name(tasks: Iterable[TaskInstance]) -> dict[str, list[TaskInstance]]:
+    groups: dict[str, list[TaskInstance]] = {}
+    for task in sorted(tasks, key=lambda task: task.index):
+        groups.setdefault(task.name, []).append(task)
+    return groups
 
 
 def _in_order(templates: Sequence[TaskTemplate]) -> Iterator[TaskTemplate]:
@@ -237,10 +236,24 @@ def _instances(
 def _items(for_each: JsonValue, scope: Mapping[str, Any]) -> list[JsonValue]:
     items = render(for_each, scope)
     if not isinstance(items, list):
-        raise ExpressionError(f"forEach gave {type(items).__name__}, not a list")
+        raise ExpressionError(f"forEach gave {_called(items)}, not a list")
     if len(items) > MAX_FOR_EACH_ITEMS:
         raise ExpressionError(f"forEach gave {len(items)} items; the limit is {MAX_FOR_EACH_ITEMS}")
     return items
+
+
+def _called(value: JsonValue) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case _:
+            return "a map"
 
 
 def _rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, Any]) -> TaskInstance:
@@ -262,14 +275,13 @@ def _outcomes(
     tasks: Sequence[TaskInstance], groups: Mapping[str, list[TaskInstance]]
 ) -> dict[str, JsonValue]:
     """What expressions see as `tasks`: every task that has ended, main ones too in onFailure."""
-    names = {task.name: [other for other in tasks if other.name == task.name] for task in tasks}
-    ended = {name: group for name, group in {**names, **groups}.items() if _is_over(group)}
-    return {name: _outcome(group) for name, group in ended.items()}
+    known = {**_by_name(tasks), **groups}
+    return {name: _outcome(group) for name, group in known.items() if _is_over(group)}
 
 
 def _outcome(group: list[TaskInstance]) -> JsonValue:
     first = group[0]
-    outputs = [task.output for task in sorted(group, key=lambda task: task.index)]
+    outputs = [task.output for task in group]
     errors = [task.error for task in group if task.error is not None]
     return {
         "status": _group_status(group),
@@ -295,4 +307,4 @@ def _end_of_main(state: RunState, tasks: tuple[TaskInstance, ...], now: datetime
 
 def label(task: TaskInstance) -> str:
     """Return the task's name as people read it: `notify`, or `notify[2]` within a forEach."""
-    return task.name if task.of is None else f"{task.name}[{task.index}]"
+    return task.name if not task.of else f"{task.name}[{task.index}]"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from activityctl.domain.definition import DefinitionSpec, TaskTemplate
+from activityctl.domain.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
 from activityctl.domain.expression import NAMES, check_expression, check_template, has_expression
 from activityctl.domain.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.model import JsonValue, Kinded
@@ -36,7 +36,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
     found = [finding.under("params") for finding in check_schema(spec.params)]
     found += _check_names(spec)
     for index, trigger in enumerate(spec.triggers):
-        found += _under(_check_kind(trigger, TRIGGER_KINDS), "triggers", index)
+        found += _under(_check_trigger(trigger), "triggers", index)
     for index, source in enumerate(spec.context):
         inner = _check_kind(source, kinds.contexts) + _check_templates(source, _BEFORE_TASKS)
         found += _under(inner, "context", index)
@@ -60,16 +60,24 @@ def check_subscription(spec: SubscriptionSpec, definition: DefinitionSpec) -> li
         if name not in known:
             reason = unknown_field(name, known).replace("unknown field", "no such trigger:")
             found.append(Finding(("triggers", name), reason, at_key=True))
-        elif override is not None and len(override) != 1:
-            found.append(
-                Finding(("triggers", name), "an override names exactly one kind, or is null")
-            )
         elif override is not None:
-            (trigger,) = effective_triggers(
-                definition.model_copy(update={"triggers": (known[name],)}), {name: override}
-            )
-            found += _under(_check_kind(trigger, TRIGGER_KINDS), "triggers", name)
+            alone = definition.model_copy(update={"triggers": (known[name],)})
+            found += _under(_check_override(alone, name, override), "triggers", name)
     return found
+
+
+def _check_override(
+    definition: DefinitionSpec, name: str, override: dict[str, JsonValue]
+) -> list[Finding]:
+    """Check an override of the definition's only trigger."""
+    if unknown := [kind for kind in override if kind not in TRIGGER_KINDS]:
+        return [
+            Finding((kind,), unknown_field(kind, TRIGGER_KINDS), at_key=True) for kind in unknown
+        ]
+    if len(override) != 1:
+        return [Finding((), "an override names exactly one kind, or is null")]
+    (trigger,) = effective_triggers(definition, {name: override})
+    return _check_trigger(trigger)
 
 
 def _under(findings: Iterable[Finding], *prefix: str | int) -> list[Finding]:
@@ -106,6 +114,28 @@ def _check_kind(item: Kinded, known: Mapping[str, type[BaseModel]]) -> list[Find
         reason = f"exactly one kind is needed ({listed})"
         return [Finding((), reason + (f"; found {', '.join(kinds)}" if kinds else ""))]
     return _under(_check_body(item.body, known[item.kind]), item.kind)
+
+
+def _check_trigger(trigger: TriggerTemplate) -> list[Finding]:
+    """Check a trigger, whose body is used as it stands: a run's expressions come too late."""
+    templated = [
+        Finding(path, "triggers take no ${ … }; a Subscription can override the trigger")
+        for kind in trigger.kinds
+        for path in _templated_places((trigger.model_extra or {})[kind], (kind,))
+    ]
+    return templated or _check_kind(trigger, TRIGGER_KINDS)
+
+
+def _templated_places(value: JsonValue, path: Path) -> Iterator[Path]:
+    match value:
+        case str() if has_expression(value):
+            yield path
+        case dict():
+            for key, child in value.items():
+                yield from _templated_places(child, (*path, key))
+        case list():
+            for index, child in enumerate(value):
+                yield from _templated_places(child, (*path, index))
 
 
 def _check_body(body: JsonValue, model: type[BaseModel]) -> list[Finding]:
@@ -179,6 +209,9 @@ def _check_needs(templates: Sequence[TaskTemplate]) -> Iterator[Finding]:
     while ready := [name for name, needs in waiting.items() if needs <= done]:
         done.update(ready)
         for name in ready:
+            del waiting[name]
+    while bystanders := waiting.keys() - {need for needs in waiting.values() for need in needs}:
+        for name in bystanders:
             del waiting[name]
     if waiting:
         index = next(i for i, task in enumerate(templates) if task.name in waiting)

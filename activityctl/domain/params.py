@@ -1,11 +1,13 @@
 """Params and their JSON Schema (draft 2020-12): check the schema, check params, fill defaults."""
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from activityctl.domain.finding import Finding
 from activityctl.domain.model import JsonValue
@@ -22,6 +24,7 @@ def check_schema(schema: Mapping[str, Any]) -> list[Finding]:
         for path, target in _references(schema, ())
         if not target.startswith("#")
     ]
+    found = found or list(_dangling(schema))
     if schema.get("type", "object") != "object":
         found.append(Finding(("type",), "params are an object; the type must be object"))
     return found
@@ -32,7 +35,12 @@ def check_params(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> 
     if not schema:
         return [Finding((name,), "the definition takes no params") for name in params]
     validator = Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(params), key=lambda error: list(error.absolute_path))
+    try:
+        errors = sorted(validator.iter_errors(params), key=lambda error: list(error.absolute_path))
+    except Unresolvable as error:
+        return [Finding((), f"the definition's schema has a $ref to nowhere: {error.ref}")]
+    except RecursionError:
+        return [Finding((), "the definition's schema refers to itself without end")]
     return [Finding(tuple(error.absolute_path), _reason(error)) for error in errors]
 
 
@@ -53,7 +61,19 @@ _LONGEST_REASON: Final = 200
 
 
 def _reason(error: ValidationError) -> str:
-    return textwrap.shorten(error.message, _LONGEST_REASON, placeholder="...")
+    """Return the message; of a long one the start and the end, which says what is wrong."""
+    message = " ".join(error.message.split())
+    half = _LONGEST_REASON // 2
+    return message if len(message) <= _LONGEST_REASON else f"{message[:half]}...{message[-half:]}"
+
+
+def _dangling(schema: Mapping[str, Any]) -> Iterator[Finding]:
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    for path, target in _references(schema, ()):
+        try:
+            resolver.lookup(target)
+        except Unresolvable:
+            yield Finding(path, f"$ref {target!r} leads nowhere")
 
 
 def _references(schema: Any, path: tuple[str | int, ...]) -> Iterator[tuple[Any, str]]:

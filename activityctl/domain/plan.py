@@ -75,7 +75,7 @@ class WantedSchedule:
 
     @property
     def content_hash(self) -> str:
-        """Changes when, and only when, the timing changes."""
+        """Changes whenever what is written about the timing does."""
         return ids.content_hash({"kind": self.kind, "body": self.body})
 
 
@@ -152,13 +152,32 @@ def _subscription_action(manifest: SubscriptionManifest, present: Present) -> Ac
     paused = current.status is SubscriptionStatus.PAUSED
     is_same = (
         current.definition == manifest.spec.activity
-        and current.params == manifest.spec.params
-        and current.triggers == manifest.spec.triggers
+        and _is_same_json(current.params, manifest.spec.params)
+        and _is_same_json(current.triggers, manifest.spec.triggers)
         and current.labels == manifest.metadata.labels
         and current.annotations == manifest.metadata.annotations
         and manifest.spec.paused in (None, paused)
     )
     return Action.UNCHANGED if is_same else Action.CONFIGURED
+
+
+def _is_same_json(one: JsonValue, other: JsonValue) -> bool:
+    """Compare as JSON does: `true` is not 1, though Python's True is; 1.0 is 1."""
+    match one:
+        case dict():
+            return (
+                isinstance(other, dict)
+                and one.keys() == other.keys()
+                and all(_is_same_json(value, other[key]) for key, value in one.items())
+            )
+        case list():
+            return (
+                isinstance(other, list)
+                and len(one) == len(other)
+                and all(map(_is_same_json, one, other))
+            )
+        case _:
+            return bool(one == other and isinstance(one, bool) is isinstance(other, bool))
 
 
 def _touched_schedules(

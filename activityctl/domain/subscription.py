@@ -76,7 +76,9 @@ def _overridden(trigger: TriggerTemplate, override: dict[str, JsonValue]) -> Tri
     if not override:
         return trigger
     merged = {
-        kind: {**trigger.body, **body} if kind in trigger.kinds else body
+        kind: {**trigger.body, **body}
+        if kind in trigger.kinds and isinstance(body, dict) and isinstance(trigger.body, dict)
+        else body
         for kind, body in override.items()
     }
     return TriggerTemplate.model_validate({"name": trigger.name, **merged})

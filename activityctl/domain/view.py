@@ -1,7 +1,7 @@
 """The JSON contract: how each object looks to people and programs, keys in camelCase."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from activityctl.domain.definition import Revision
@@ -23,7 +23,7 @@ def stamp(moment: datetime | None) -> str | None:
     """Return RFC 3339 in UTC, milliseconds kept."""
     if moment is None:
         return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def run_view(run: Run) -> View:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import ValidationError
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activityctl.domain.definition import RetryPolicy, TaskTemplate
 from activityctl.domain.duration import format_duration
@@ -116,7 +116,8 @@ class ExecuteStep:
             f"attempt {task.attempts} failed; the run's log says why",
             type=error.task_code,
             next_retry_delay=wait,
-        )
+            category=ApplicationErrorCategory.BENIGN,
+        ) from None  # the cause quotes the task's output, which Temporal must not see
 
     async def _retry_policy(self, order: TaskOrder) -> RetryPolicy:
         state = await self._runs.load(order.run_id)

@@ -38,7 +38,7 @@ def test_one_invalid_document_among_fifty_changes_nothing(shell):
 
 
 BROKEN = {
-    "invalid YAML": ("a: [1, 2", "all.yaml:1"),
+    "invalid YAML": ("a: [1, 2", "not valid YAML"),
     "unknown field": (GOOD.replace("tasks:", "tusks:") % "x", "tusks"),
     "wrong type": (
         GOOD.replace("tasks: [{name: one", "timeout: 7\n  tasks: [{name: one") % "x",

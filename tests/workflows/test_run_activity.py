@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,8 +32,10 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activityctl.adapters.temporal.client import connect
 from activityctl.daemon.embedded_temporal import DYNAMIC_CONFIG, find_binary
 from activityctl.domain.firing_ref import FiringRef
+from activityctl.settings import Settings
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_activity import RunActivityWorkflow
 
@@ -105,8 +108,8 @@ async def address() -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def client(address: str) -> Client:
-    return await Client.connect(address)
+async def client(address: str, tmp_path: Path) -> Client:
+    return await connect(Settings(home=tmp_path, temporal_address=address))
 
 
 @asynccontextmanager
@@ -194,6 +197,28 @@ async def test_an_attempt_that_was_raised_is_made_again_after_its_wait(client: C
         await handle.result()
     assert attempts == [1, 2]
     assert script.stops == []
+
+
+async def test_what_an_unforeseen_error_says_stays_out_of_the_history(client: Client) -> None:
+    attempts: list[int] = []
+
+    async def stumble(_: TaskOrder) -> Orders:
+        attempts.append(activity.info().attempt)
+        if len(attempts) == 1:
+            try:
+                json.loads("quoted-customer")
+            except ValueError as error:
+                raise RuntimeError("quoted-secret") from error
+        return OVER
+
+    script = Script(orders("one"), stumble)
+    async with running(client, script) as handle:
+        await handle.result()
+        history = await handle.fetch_history()
+    assert attempts == [1, 2]
+    text = history.to_json()
+    assert "RuntimeError" in text
+    assert "quoted" not in text.replace('raise RuntimeError(\\"quoted-secret', "")
 
 
 async def test_an_attempt_without_a_result_fails_its_task(client: Client) -> None:

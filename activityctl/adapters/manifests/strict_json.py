@@ -47,19 +47,13 @@ def parse_json(
 
 
 def _decoded(text: bytes | str, max_bytes: int) -> str:
-    if len(text) > max_bytes:
+    encoded = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(encoded) > max_bytes:
         raise InvalidInputError(f"larger than {max_bytes:,} bytes")
-    if isinstance(text, str):
-        try:
-            text = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise _invalid(text, error.start, "lone surrogate in the text") from None
-        if len(text) > max_bytes:
-            raise InvalidInputError(f"larger than {max_bytes:,} bytes")
     try:
-        return text.decode("utf-8").removeprefix("\ufeff")
+        return encoded.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        before = text[: error.start].decode("utf-8")
+        before = encoded[: error.start].decode("utf-8")
         raise _invalid(before, len(before), "not UTF-8") from None
 
 

@@ -38,7 +38,8 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _SIMPLE_KEY: Final = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 _CONSTANTS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
-_BOOLEANS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
+# `y` and `n` are strings: PyYAML never took them for booleans, and they name coordinates.
+_BOOLEANS: Final = frozenset({"yes", "no", "on", "off", "true", "false"})
 _NUMBER_STARTS: Final = frozenset("+-.0123456789")
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)")
 _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")

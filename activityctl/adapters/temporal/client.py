@@ -8,6 +8,7 @@ from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.service import RPCError
 
+from activityctl.adapters.temporal.failures import DISCREET_CONVERTER
 from activityctl.errors import InvalidInputError, NotAllowedError, UnreachableError
 from activityctl.settings import Settings
 
@@ -24,7 +25,9 @@ async def connect(settings: Settings) -> Client:
     profile = connection_profile(settings)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            return await Client.connect(**profile.to_client_connect_config())
+            return await Client.connect(
+                **profile.to_client_connect_config(), data_converter=DISCREET_CONVERTER
+            )
     except (RuntimeError, RPCError, TimeoutError) as error:
         raise UnreachableError(
             f"Temporal does not answer at {profile.address}: {error or 'no answer in time'}",

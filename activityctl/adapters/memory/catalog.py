@@ -1,0 +1,179 @@
+"""The catalog in memory; how a plan changes its tables is told in `plans.py`."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from activityctl.adapters.memory.plans import carry_out
+from activityctl.adapters.memory.state import WORK_CHANNEL, CatalogTables, MemoryState, spec_of
+from activityctl.domain.definition import Revision
+from activityctl.domain.plan import Plan, Present, PresentDefinition
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.errors import ConflictError, NotFoundError
+
+_Pending = list[tuple[Plan, datetime]]
+
+
+class MemoryCatalog:
+    """The Catalog port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+        self._pending: ContextVar[_Pending | None] = ContextVar("pending", default=None)
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """Hold the catalog's lock; what was written takes effect when the block ends well."""
+        async with self._state.catalog_lock:
+            pending: _Pending = []
+            token = self._pending.set(pending)
+            try:
+                yield
+            finally:
+                self._pending.reset(token)
+            for plan, now in pending:
+                carry_out(plan, now, self._state.catalog)
+                if not plan.is_empty:
+                    self._state.notify(WORK_CHANNEL, "schedules")
+
+    async def present(self) -> Present:
+        """Return what lives; within `changing`, with what was written there."""
+        tables = self._tables()
+        return Present(
+            {
+                row.name: PresentDefinition(
+                    row.name,
+                    row.revision_id,
+                    spec_of(tables.revisions[row.revision_id]),
+                    row.labels,
+                    row.annotations,
+                )
+                for row in tables.definitions.values()
+                if row.deleted_at is None
+            },
+            {one.name: one for one in tables.subscriptions.values()},
+        )
+
+    async def write(self, plan: Plan, now: datetime) -> None:
+        """Carry out the plan; call it within `changing`."""
+        pending = self._pending.get()
+        assert pending is not None, "call it within changing()"  # noqa: S101
+        pending.append((plan, now))
+
+    async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
+        """Return the definitions with their current revisions, by name."""
+        tables = self._tables()
+        found = [
+            (
+                {
+                    "name": row.name,
+                    "labels": row.labels,
+                    "annotations": row.annotations,
+                    "since": row.created_at,
+                    "updated_at": row.updated_at,
+                    "subscriptions": len(_users(tables, row.name)),
+                },
+                tables.revisions[row.revision_id],
+            )
+            for row in sorted(tables.definitions.values(), key=lambda row: row.name)
+            if row.deleted_at is None
+            and selection.name in (None, row.name)
+            and selection.labels.items() <= row.labels.items()
+        ]
+        return found[: selection.limit]
+
+    async def revisions(self, selection: Selection) -> list[Revision]:
+        """Return immutable revisions, newest first."""
+        found = [
+            one
+            for one in self._tables().revisions.values()
+            if selection.name in (None, one.definition) or one.id.startswith(selection.name or "")
+        ]
+        found.sort(key=lambda one: (one.created_at, one.number), reverse=True)
+        return found[: selection.limit]
+
+    async def subscriptions(self, selection: Selection) -> list[Subscription]:
+        """Return subscriptions by name; deleted ones only when asked for by status."""
+        found = [
+            one
+            for one in self._tables().subscriptions.values()
+            if selection.subscription_id in (None, one.id)
+            and _has_status(one, selection.status)
+            and selection.labels.items() <= one.labels.items()
+        ]
+        return sorted(found, key=lambda one: one.name)[: selection.limit]
+
+    async def find_subscription(self, reference: str) -> Subscription:
+        """Return the one with that name, id or unique id prefix."""
+        living = self._tables().subscriptions.values()
+        named = [one for one in living if one.name == reference]
+        found = named or [one for one in living if reference and one.id.startswith(reference)]
+        if not found:
+            raise NotFoundError("subscription", reference, hint="activityctl get subscriptions")
+        if len(found) > 1:
+            raise ConflictError(
+                f'"{reference}" fits several subscriptions', hint="give more of the id"
+            )
+        return found[0]
+
+    async def set_subscription_status(
+        self, subscription_id: str, status: SubscriptionStatus, now: datetime
+    ) -> bool:
+        """Pause, resume or delete; False when it was so already, or deleted before."""
+        async with self._state.catalog_lock:
+            tables = self._state.catalog
+            current = tables.subscriptions.get(subscription_id)
+            if current is None or current.status in (status, SubscriptionStatus.DELETED):
+                return False
+            tables.subscriptions[current.id] = replace(current, status=status, updated_at=now)
+            for key, record in tables.schedules.items():
+                if record.wanted.subscription_id == current.id and record.wanted_hash:
+                    tables.schedules[key] = record.changed(
+                        None
+                        if status is SubscriptionStatus.DELETED
+                        else f"{record.wanted.content_hash}:{status}"
+                    )
+            self._state.notify(WORK_CHANNEL, "schedules")
+        return True
+
+    async def delete_definition(self, name: str, now: datetime) -> None:
+        """Delete a definition that no live subscription uses (else ConflictError)."""
+        async with self._state.catalog_lock:
+            tables = self._state.catalog
+            if users := _users(tables, name):
+                raise ConflictError(
+                    f'definition "{name}" is used by {len(users)} subscriptions: '
+                    + ", ".join(users[:5]),
+                    hint=f"activityctl delete subscription {users[0]}",
+                )
+            row = tables.definitions.get(name)
+            if row is None or row.deleted_at is not None:
+                raise NotFoundError("definition", name, hint="activityctl get definitions")
+            tables.definitions[name] = replace(row, deleted_at=now)
+
+    def _tables(self) -> CatalogTables:
+        pending = self._pending.get()
+        if not pending:
+            return self._state.catalog
+        tables = self._state.catalog.copy()
+        for plan, now in pending:
+            carry_out(plan, now, tables)
+        return tables
+
+
+def _users(tables: CatalogTables, definition: str) -> list[str]:
+    return sorted(
+        one.name
+        for one in tables.subscriptions.values()
+        if one.definition == definition and one.status is not SubscriptionStatus.DELETED
+    )
+
+
+def _has_status(subscription: Subscription, status: str | None) -> bool:
+    if status is None:
+        return subscription.status is not SubscriptionStatus.DELETED
+    return subscription.status.value == status

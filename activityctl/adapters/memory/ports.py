@@ -1,0 +1,54 @@
+"""MemoryPorts: every twin, on one shared state."""
+
+from dataclasses import dataclass, field
+
+from activityctl.adapters.memory.catalog import MemoryCatalog
+from activityctl.adapters.memory.lists import MemoryRunLists
+from activityctl.adapters.memory.logbook import MemoryLogbook
+from activityctl.adapters.memory.outbox import MemoryOutbox
+from activityctl.adapters.memory.runs import MemoryRunStore
+from activityctl.adapters.memory.schedules import MemoryScheduleRegister
+from activityctl.adapters.memory.signals import MemorySignals, MemoryWorkers
+from activityctl.adapters.memory.state import MemoryState
+from activityctl.adapters.memory.temporal import MemoryRunStarter, MemorySchedulePlacer
+from activityctl.ports import (
+    Catalog,
+    Logbook,
+    Outbox,
+    RunLists,
+    RunStore,
+    ScheduleRegister,
+    Signals,
+    Workers,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPorts:
+    """What `wiring.Ports` holds, by the same names, and Temporal's two ports."""
+
+    catalog: Catalog
+    register: ScheduleRegister
+    outbox: Outbox
+    runs: RunStore
+    run_lists: RunLists
+    logbook: Logbook
+    signals: Signals
+    workers: Workers
+    starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
+    placer: MemorySchedulePlacer = field(default_factory=MemorySchedulePlacer)
+
+
+def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
+    """Build every twin on the state, or on an empty one."""
+    shared = MemoryState() if state is None else state
+    return MemoryPorts(
+        MemoryCatalog(shared),
+        MemoryScheduleRegister(shared),
+        MemoryOutbox(shared),
+        MemoryRunStore(shared),
+        MemoryRunLists(shared),
+        MemoryLogbook(shared),
+        MemorySignals(shared),
+        MemoryWorkers(shared),
+    )

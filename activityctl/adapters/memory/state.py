@@ -1,0 +1,160 @@
+"""What all memory twins share: rows, locks and listeners; what may be asked of them is not here."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from activityctl.domain.definition import DefinitionSpec, Revision
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.foreign import storable
+from activityctl.domain.ids import canonical_json
+from activityctl.domain.logbook import Cursor, DeadLetter, LogEntry
+from activityctl.domain.model import JsonValue
+from activityctl.domain.plan import WantedSchedule
+from activityctl.domain.run import Run, TaskInstance
+from activityctl.domain.subscription import Subscription
+from activityctl.domain.worker import WorkerBeat
+
+WORK_CHANNEL: Final = "activityctl_work"
+LOG_CHANNEL: Final = "activityctl_log"
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionRow:
+    """A definition with the id of its current revision."""
+
+    name: str
+    revision_id: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRecord:
+    """A schedule; a wanted hash is `<timing>:<subscription status>`, None when it must go."""
+
+    wanted: WantedSchedule
+    wanted_hash: str | None
+    observed_hash: str | None = None
+    observed_at: datetime | None = None
+    error: str | None = None
+
+    def changed(self, wanted_hash: str | None) -> "ScheduleRecord":
+        """Return it wanted so; what was observed of an earlier wish no longer counts."""
+        if wanted_hash == self.wanted_hash:
+            return self
+        return replace(self, wanted_hash=wanted_hash, observed_hash=None)
+
+
+@dataclass(frozen=True, slots=True)
+class FiringRow:
+    """A firing of the outbox."""
+
+    firing: ManualFiring
+    created_at: datetime
+    dispatched_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run with what only the engine reads."""
+
+    run: Run
+    workflow_id: str
+    cancel_requested_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task instance with the count of its failed attempts."""
+
+    task: TaskInstance
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class CatalogTables:
+    """What a catalog's transaction changes; subscriptions and schedules by id."""
+
+    definitions: dict[str, DefinitionRow] = field(default_factory=dict)
+    revisions: dict[str, Revision] = field(default_factory=dict)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    schedules: dict[str, ScheduleRecord] = field(default_factory=dict)
+
+    def copy(self) -> "CatalogTables":
+        """Return tables of their own with the same rows."""
+        return CatalogTables(
+            dict(self.definitions),
+            dict(self.revisions),
+            dict(self.subscriptions),
+            dict(self.schedules),
+        )
+
+
+@dataclass(slots=True)
+class MemoryState:
+    """The rows that every twin of one test reads and writes."""
+
+    catalog: CatalogTables = field(default_factory=CatalogTables)
+    firings: dict[str, FiringRow] = field(default_factory=dict)
+    claimed: set[str] = field(default_factory=set)
+    runs: dict[str, RunRow] = field(default_factory=dict)
+    tasks: dict[str, TaskRow] = field(default_factory=dict)
+    dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
+    log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
+    workers: dict[str, WorkerBeat] = field(default_factory=dict)
+    catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reconciler_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    run_locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    listeners: dict[str, list[asyncio.Queue[str]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def notify(self, channel: str, payload: str) -> None:
+        """Give the payload to all who listen now."""
+        for queue in self.listeners[channel]:
+            queue.put_nowait(payload)
+
+    def write_entries(self, entries: Sequence[LogEntry]) -> None:
+        """Add the entries to the log and wake those who follow, once a subscription."""
+        for entry in entries:
+            number = len(self.log) + 1
+            kept = replace(
+                entry,
+                message=storable(entry.message),
+                metadata=kept_json(dict(entry.metadata)),
+                id=number,
+            )
+            self.log.append((Cursor(number, number), kept))
+        for subscription in sorted({entry.subscription_id for entry in entries}):
+            self.notify(LOG_CHANNEL, subscription)
+
+
+def kept_json(value: JsonValue) -> JsonValue:
+    """Return the value as jsonb would give it back; TypeError or ValueError for what is no JSON."""
+    match value:
+        case str():
+            return storable(value)
+        case dict():
+            return {storable(key): kept_json(child) for key, child in value.items()}
+        case list() | tuple():
+            return [kept_json(child) for child in value]
+        case _:
+            canonical_json(value)
+            return value
+
+
+def kept_text(text: str | None) -> str | None:
+    """Return the text as Postgres would give it back."""
+    return None if text is None else storable(text)
+
+
+def spec_of(revision: Revision) -> DefinitionSpec:
+    """Return the typed spec of a revision."""
+    return DefinitionSpec.model_validate_json(canonical_json(revision.spec))

@@ -1,0 +1,71 @@
+"""Temporal in memory: keeps what it was asked for, and fails when a test tells it to."""
+
+from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.plan import WantedSchedule
+from activityctl.errors import UnreachableError
+from activityctl.ports import RunStarter, SchedulePlacer
+
+
+class MemoryRunStarter(RunStarter):
+    """The RunStarter port; nothing runs, workflows stay open until `end` is called."""
+
+    def __init__(self) -> None:
+        self.failure: UnreachableError | None = None
+        """Raised by every call while it is set."""
+        self.started: list[FiringRef] = []
+        """Each workflow once, in the order of their starts."""
+        self.cancelled: list[str] = []
+        """Workflow ids, once for each call that found one open."""
+        self._open: set[str] = set()
+
+    async def start(self, firing: FiringRef) -> None:
+        """Start the run's workflow; one that exists already is success."""
+        _fail(self.failure)
+        if all(one.workflow_id != firing.workflow_id for one in self.started):
+            self.started.append(firing)
+            self._open.add(firing.workflow_id)
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """Ask the workflow to cancel; False when no such workflow is open."""
+        _fail(self.failure)
+        if workflow_id not in self._open:
+            return False
+        self.cancelled.append(workflow_id)
+        return True
+
+    def end(self, workflow_id: str) -> None:
+        """Close the workflow, as if its run had ended."""
+        self._open.discard(workflow_id)
+
+
+class MemorySchedulePlacer(SchedulePlacer):
+    """The SchedulePlacer port."""
+
+    def __init__(self) -> None:
+        self.failure: UnreachableError | None = None
+        """Raised by every call while it is set."""
+        self.held: dict[str, WantedSchedule] = {}
+        """The schedules that Temporal would hold now, by id."""
+        self.paused: set[str] = set()
+        """Ids of those that are paused."""
+        self.asked: list[tuple[str, str]] = []
+        """Every call that was answered: `place` or `remove`, and the schedule's id."""
+
+    async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
+        """Create or update the schedule; repeating it changes nothing."""
+        _fail(self.failure)
+        self.asked.append(("place", wanted.id))
+        self.held[wanted.id] = wanted
+        (self.paused.add if paused else self.paused.discard)(wanted.id)
+
+    async def remove(self, schedule_id: str) -> None:
+        """Delete the schedule; absent is fine."""
+        _fail(self.failure)
+        self.asked.append(("remove", schedule_id))
+        self.held.pop(schedule_id, None)
+        self.paused.discard(schedule_id)
+
+
+def _fail(failure: UnreachableError | None) -> None:
+    if failure is not None:
+        raise failure

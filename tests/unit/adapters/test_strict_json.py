@@ -1,0 +1,98 @@
+"""JSON from strangers: what is taken, and what is refused before it is stored."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from activityctl.adapters.manifests.strict_json import parse_json
+from activityctl.errors import InvalidInputError
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_characters="\0", codec="utf-8")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["a", "ü", "\n", ""]), inner),
+    max_leaves=20,
+)
+
+
+@given(VALUES, st.booleans())
+def test_storable_json_comes_back_as_it_was(value: Any, ascii_only: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+    assert parse_json(json.dumps(value, ensure_ascii=ascii_only)) == value
+
+
+@given(st.binary() | st.text('[]{}",:\\u0d8c1eE-.\n\0'))
+def test_any_input_is_taken_or_refused(text: bytes | str) -> None:
+    try:
+        parse_json(text)
+    except InvalidInputError as error:
+        assert error.message
+        assert "\n" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("NaN", "NaN is not JSON"),
+        ('{"a": -Infinity}', "-Infinity is not JSON"),
+        ("[1e999]", "1e999 is too large"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', 'the key "c" stands twice'),
+        ('{"a": 1,\n "b": "x\\u0000"}', "2:8: the character NUL"),
+        ('{"\\u0000": 1}', "1:3: the character NUL"),
+        ('"a\0"', "1:3: not valid JSON: Invalid control character"),
+        ('["\\ud83d"]', "1:3: a lone surrogate"),
+        ('["\\ude00\\ud83d"]', "1:3: a lone surrogate"),
+        ('["\\ud83d\\ud83d\\ude00"]', "1:3: a lone surrogate"),
+        ('"\ud800"', "1:2: not UTF-8"),
+        (b'{"a":\n "\xff"}', "2:3: not UTF-8"),
+        (b"\xff\xfe1\x00", "1:1: not UTF-8"),
+        ("[1] x", "1:5: not valid JSON: Extra data"),
+        ("", "1:1: not valid JSON: Expecting value"),
+        ('{\n"a" 1}', "2:5: not valid JSON: Expecting ':'"),
+        ("1" * 4001, "an integer of more than 4,000 digits"),
+        ('{"a": ' * 65 + "1" + "}" * 65, "1:385: nested deeper than 64 levels"),
+        (" " * (1024 * 1024) + "1", "larger than 1,048,576 bytes"),
+        ('"' + "é" * (512 * 1024) + '"', "larger than 1,048,576 bytes"),
+    ],
+)
+def test_refuses_with_the_reason_and_the_place(text: bytes | str, reason: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_json(text)
+    assert caught.value.message.startswith(reason) or reason in caught.value.message
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('"\\ud83d\\ude00 \\\\ud800 \\\\u0000"', "\U0001f600 \\ud800 \\u0000"),
+        ("[" * 64 + "]" * 64, json.loads("[" * 64 + "]" * 64)),
+        ('"' + "[" * 100 + '\\"[[["', "[" * 100 + '"[[['),
+        ("-" + "9" * 4000, -int("9" * 4000)),
+        ("\ufeff{}", {}),
+        (b'{"a": [1.5, true, null]}', {"a": [1.5, True, None]}),
+    ],
+)
+def test_takes_what_is_json(text: bytes | str, value: Any) -> None:
+    assert parse_json(text) == value
+
+
+@pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 200_000, '["' + "\\" * 1_000_000])
+def test_hostile_nesting_is_refused_at_once(text: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(InvalidInputError):
+        parse_json(text)
+    assert time.perf_counter() - started < 2
+
+
+def test_a_caller_sets_tighter_limits() -> None:
+    with pytest.raises(InvalidInputError, match="larger than 3 bytes"):
+        parse_json("1234", max_bytes=3)
+    with pytest.raises(InvalidInputError, match="deeper than 1 "):
+        parse_json("[[]]", max_depth=1)

@@ -1,0 +1,184 @@
+"""Recorded histories of real runs are replayed against today's workflow.
+
+    python tests/workflows/test_histories.py record
+
+records them anew, on embedded servers of its own, into `tests/histories/`. Do so only when a
+new story is added: a recorded history that no longer replays is a run that would be stuck
+after an upgrade.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+
+from activityctl.domain.firing_ref import FiringRef
+from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
+
+FOLDER = Path(__file__).parent.parent / "histories"
+SLEEPS = {"command": {"argv": ["sleep", "60"]}}
+PAGES = [{"name": "page", "command": {"argv": ["true"]}}]
+STORIES: Mapping[str, Mapping[str, Any]] = {
+    "one-task": {"tasks": [{"name": "one", "command": {"argv": ["true"]}}]},
+    "for-each-with-retries": {
+        "tasks": [
+            {
+                "name": "each",
+                "forEach": [1, 2, 3],
+                "maxParallel": 2,
+                "command": {"shell": 'test "$ACTIVITYCTL_ATTEMPT" -ge 2'},
+                "retry": {"maxAttempts": 2, "initialInterval": "100ms"},
+            },
+            {"name": "after", "needs": ["each"], "command": {"argv": ["true"]}},
+        ]
+    },
+    "cancelled": {"tasks": [{"name": "long", **SLEEPS}]},
+    "timed-out": {"timeout": "1s", "tasks": [{"name": "long", **SLEEPS}], "onFailure": PAGES},
+    "failed": {"tasks": [{"name": "bad", "command": {"argv": ["false"]}}], "onFailure": PAGES},
+}
+
+
+def replayer(*workflows: type) -> Replayer:
+    return Replayer(workflows=workflows, workflow_runner=UnsandboxedWorkflowRunner())
+
+
+def history_of(story: str) -> WorkflowHistory:
+    text = (FOLDER / f"{story}.json").read_text("utf-8")
+    return WorkflowHistory.from_json(f"run/{story}", text)
+
+
+def test_every_story_is_recorded() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} >= set(STORIES)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+async def test_a_recorded_run_can_go_on_with_todays_workflow(path: Path) -> None:
+    await replayer(RunActivityWorkflow).replay_workflow(history_of(path.stem))
+
+
+@workflow.defn(name=WORKFLOW_NAME)
+class Changed:
+    """What an upgrade must not do to a run that is open."""
+
+    @workflow.run
+    async def run(self, firing: FiringRef) -> str:
+        await asyncio.sleep(1)
+        return str(firing.run_id)
+
+
+async def test_the_check_notices_a_workflow_that_does_something_else() -> None:
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer(Changed).replay_workflow(history_of("one-task"))
+
+
+async def record(home: Path) -> None:
+    """Run every story once with the real worker and keep what the server remembers."""
+    from activityctl import wiring
+    from activityctl.daemon.daemon_state import read_state
+    from activityctl.daemon.worker import run_worker
+    from activityctl.settings import Secret, load_settings
+
+    addresses = read_state(home).addresses
+    settings = replace(
+        load_settings({"home": home}, os.environ),
+        database_url=Secret(addresses["database_url"]),
+        temporal_address=addresses["temporal_address"],
+        allow_commands=True,
+    )
+    ready = asyncio.Event()
+    worker = asyncio.create_task(run_worker(settings, on_ready=ready.set))
+    await ready.wait()
+    async with wiring.open_ports(settings, pool_size=2) as ports:
+        client = await wiring.connect_temporal(settings)
+        for story, spec in STORIES.items():
+            workflow_id, status = await run_once(ports, story, spec)
+            history = await client.get_workflow_handle(workflow_id).fetch_history()
+            (FOLDER / f"{story}.json").write_text(anonymous(history), "utf-8")
+            print(f"{story}: {status}, {len(history.events)} events")
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+
+async def run_once(ports: Any, story: str, spec: Mapping[str, Any]) -> tuple[str, str]:
+    from activityctl.domain.definition import ActivityDefinition
+    from activityctl.domain.manifest import ManifestSet
+    from activityctl.domain.subscription import SubscriptionManifest
+    from activityctl.operations.act import cancel, trigger
+    from activityctl.operations.apply import apply
+
+    named = {"metadata": {"name": story}}
+    definition = ActivityDefinition.model_validate_json(json.dumps({**named, "spec": spec}))
+    subscription = SubscriptionManifest.model_validate({**named, "spec": {"activity": story}})
+    manifests = ManifestSet({story: definition}, {story: subscription}, {})
+    catalog = ports.catalog
+    await apply(manifests, catalog, ports.register, ports.workers, now, timeout_seconds=10)
+    found = await catalog.find_subscription(story)
+    firing = await trigger(catalog, ports.outbox, found, now())
+    if story == "cancelled":
+        await asyncio.sleep(1)
+        await cancel(ports.runs, ports.run_lists, firing.ref.run_id, now())
+    while True:
+        state = await ports.runs.load(firing.ref.run_id)
+        if state is not None and state.run.has_ended:
+            await asyncio.sleep(0.5)  # the workflow ends a moment after its run
+            return firing.ref.workflow_id, state.run.status
+        await asyncio.sleep(0.05)
+
+
+def anonymous(history: WorkflowHistory) -> str:
+    """Return the history without names and paths of the machine that it was recorded on."""
+    text = json.dumps(without_traces(json.loads(history.to_json())), indent=1)
+    return text.replace(f"@{socket.gethostname()}", "@machine") + "\n"
+
+
+def without_traces(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: without_traces(one) for key, one in value.items() if key != "stackTrace"}
+        case list():
+            return [without_traces(one) for one in value]
+        case _:
+            return value
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def main() -> None:
+    from activityctl.daemon.supervisor import start_detached, stop_daemon
+
+    if sys.argv[1:] != ["record"]:
+        sys.exit(__doc__)
+    program = (
+        "import asyncio, os, sys, pathlib\n"
+        "from activityctl import wiring\n"
+        "from activityctl.daemon.supervisor import Hooks, supervise\n"
+        "hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url))\n"
+        "asyncio.run(supervise(pathlib.Path(sys.argv[1]), [], hooks, os.environ))\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        start_detached(home, [sys.executable, "-c", program, folder], os.environ)
+        try:
+            asyncio.run(record(home))
+        finally:
+            stop_daemon(home)
+    sys.stdout.flush()
+    os._exit(0)  # the SDK's client may crash an interpreter's exit
+
+
+if __name__ == "__main__":
+    main()
