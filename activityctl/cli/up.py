@@ -79,13 +79,15 @@ def _foreground(session: Session, home: Path, files: list[str], *, recursive: bo
             await asyncio.to_thread(_after_start, session, files, recursive=recursive)
         except ActivityctlError as error:
             session.err.print(f"error: {error}")
-        if sys.stdin is not None and sys.stdin.isatty():
-            session.err.print("running; Ctrl-C stops everything")
+        session.err.print(
+            "running; Ctrl-C stops everything, in another terminal: activityctl get runs"
+        )
 
     configure_logging()
     hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url), on_ready=on_ready)
-    with session.err.status("starting") if session.err.is_terminal else session.err:
-        asyncio.run(supervise(home, _children(), hooks, _environment()))
+    session.err.print(f"starting Postgres, Temporal, worker and API for {home}")
+    asyncio.run(supervise(home, _children(), hooks, _environment()))
+    session.err.print("stopped")
 
 
 def _foreground_command(home: Path) -> list[str]:

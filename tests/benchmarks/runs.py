@@ -1,6 +1,6 @@
 """One-task runs a second, beside the bare SDK's one-activity workflows on the same servers.
 
-    python tests/benchmarks/runs.py [--runs 300] [--rounds 3] [--task command|none]
+    python tests/benchmarks/runs.py [--runs 300] [--rounds 3] [--task command] [--soak 5000]
 
 Both sides work in turns in one run on fresh embedded servers: the raw baseline is the SDK's
 default worker (sandboxed) with one no-op activity at concurrency 50; ours is `activityctl
@@ -186,6 +186,10 @@ async def history_events(client: Client, ports: wiring.Ports) -> int:
     return len(history.events)
 
 
+def resident(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / 2**20
+
+
 def spread(values: list[float], wanted: float) -> float:
     return values[min(int(len(values) * wanted), len(values) - 1)]
 
@@ -232,7 +236,12 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
                 + " (target p50 40 ms)"
             )
             print(f"history events a run: {await history_events(client, ports)}")
-            print(f"worker memory: {psutil.Process(worker.pid).memory_info().rss / 2**20:.0f} MiB")
+            memory = [resident(worker.pid)]
+            for _ in range(options.soak // 1000):
+                await our_round(ports, subscription, 1000)
+                memory.append(resident(worker.pid))
+            shown = ", ".join(f"{value:.0f}" for value in memory)
+            print(f"worker memory, MiB, now and after each further 1000 runs: {shown} (target 200)")
     finally:
         worker.terminate()
         worker.wait(30)
@@ -242,6 +251,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--soak", type=int, default=0, help="runs more, watching memory")
     parser.add_argument("--task", choices=sorted(BODIES), default="command")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

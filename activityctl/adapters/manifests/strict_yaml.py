@@ -143,7 +143,7 @@ def path_text(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif _SIMPLE_KEY.fullmatch(part) and len(part) <= _SHOWN_LENGTH:
+        elif len(part) <= _SHOWN_LENGTH and _SIMPLE_KEY.fullmatch(part):
             text += f".{part}" if text else part
         else:
             text += f"[{_shown(part)}]"

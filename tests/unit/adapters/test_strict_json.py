@@ -30,10 +30,10 @@ def test_storable_json_comes_back_as_it_was(value: Any, ascii_only: bool) -> Non
 @given(st.binary() | st.text('[]{}",:\\u0d8c1eE-.\n\0'))
 def test_any_input_is_taken_or_refused(text: bytes | str) -> None:
     try:
-        parse_json(text)
-    except InvalidInputError as error:
-        assert error.message
-        assert "\n" not in error.message
+        value = parse_json(text)
+    except InvalidInputError:
+        return
+    assert parse_json(json.dumps(value, allow_nan=False)) == value
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_any_input_is_taken_or_refused(text: bytes | str) -> None:
         ('{"a": -Infinity}', "-Infinity is not JSON"),
         ("[1e999]", "1e999 is too large"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', 'the key "c" stands twice'),
-        ('{"a": 1,\n "b": "x\\u0000"}', "2:8: the character NUL"),
+        ('{"a": 1,\n "b": "x\\u0000"}', "2:9: the character NUL"),
         ('{"\\u0000": 1}', "1:3: the character NUL"),
         ('"a\0"', "1:3: not valid JSON: Invalid control character"),
         ('["\\ud83d"]', "1:3: a lone surrogate"),
@@ -64,7 +64,7 @@ def test_any_input_is_taken_or_refused(text: bytes | str) -> None:
 def test_refuses_with_the_reason_and_the_place(text: bytes | str, reason: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         parse_json(text)
-    assert caught.value.message.startswith(reason) or reason in caught.value.message
+    assert reason in caught.value.message
     assert caught.value.exit_code == 3
 
 

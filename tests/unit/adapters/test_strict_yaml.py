@@ -131,22 +131,20 @@ def test_a_json_manifest_is_read(indent: Any) -> None:
         ("a:\n", {"a": None}),
         ("[0, -0, 12, -7]", [0, 0, 12, -7]),
         ("[1.5, -0.25, 1e3, 2.5E-1]", [1.5, -0.25, 1000.0, 0.25]),
-        ("[2026-11-21, 5m, 10.0.0.0/8, 1.2.3, -, a_1]".replace("-,", "'-',"), None),
+        ("[2026-11-21, 5m, 10.0.0.0/8, a_1]", ["2026-11-21", "5m", "10.0.0.0/8", "a_1"]),
+        ("{x: 1.2.3, y: n}", {"x": "1.2.3", "y": "n"}),
         ("['yes', \"on\", '1:30', \"<<\"]", ["yes", "on", "1:30", "<<"]),
         ("'yes': 1\n\"017\": 2\n'<<': 3", {"yes": 1, "017": 2, "<<": 3}),
         ("1" * 4000, int("1" * 4000)),
         ("[" * 64 + "]" * 64, json.loads("[" * 64 + "]" * 64)),
         ("\ufeffa: 1", {"a": 1}),
-        ("- \t@x".replace("\t@", ""), ["x"]),
     ],
 )
 def test_plain_scalars_read_like_json(text: str, value: Any) -> None:
-    if value is None:
-        value = ["2026-11-21", "5m", "10.0.0.0/8", "1.2.3", "-", "a_1"]
     assert parse(text) == ([value], [])
 
 
-@pytest.mark.parametrize("word", ["yes", "No", "ON", "off", "y", "N", "True", "TRUE", "False"])
+@pytest.mark.parametrize("word", ["yes", "No", "ON", "off", "True", "TRUE", "False"])
 def test_booleans_of_yaml_1_1_are_refused_as_value_and_as_key(word: str) -> None:
     reason = f"{word} is ambiguous; write true or false, or quote it"
     assert parse(f"a: {word}\n{word}: 1\n") == (
@@ -352,5 +350,5 @@ def test_a_hostile_file_is_dealt_with_at_once(name: str) -> None:
 def test_a_thousand_problems_are_enough() -> None:
     problems = parse_documents(b"- on\n" * 2_000, "f.yaml")[1]
     assert len(problems) == 1_001
-    assert str(problems[-1]) == "f.yaml:1001:1: more than 1000 problems; not read further"
+    assert str(problems[-1]) == "f.yaml:1001:3: more than 1000 problems; not read further"
     assert all(a < b for a, b in itertools.pairwise(problems[:-1]))
