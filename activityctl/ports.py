@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from pydantic import BaseModel
 
@@ -20,6 +20,11 @@ from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.worker import WorkerBeat
 from activityctl.errors import Problem
+
+WORK_CHANNEL: Final = "activityctl_work"
+"""Wakes workers; payloads: firing, cancel, schedules."""
+LOG_CHANNEL: Final = "activityctl_log"
+"""Wakes readers of logs; the payload is a subscription's id."""
 
 JsonValue = Any
 """A value made of None, bool, int, float, str, list and dict with str keys."""

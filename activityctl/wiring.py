@@ -6,7 +6,7 @@ Adapters are imported inside the builders, so that a command loads only what it 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from activityctl.ports import (
     Catalog,
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from activityctl.domain.checking import Kinds
-
-TASK_QUEUE: Final = "activityctl"
-WORK_CHANNEL: Final = "activityctl_work"
-LOG_CHANNEL: Final = "activityctl_log"
 
 Executors = Mapping[str, Executor]
 

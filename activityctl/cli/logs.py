@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from activityctl import wiring
 from activityctl.cli.completion import subscription_names
 from activityctl.cli.options import Output, Since, moment_of
 from activityctl.cli.output import check_format, print_json, print_log
@@ -45,11 +44,9 @@ def logs(
         run_id = (await ports.run_lists.find_run(run)).id if run else None
         start = moment_of(since, now())
         if follow:
-            channel = wiring.LOG_CHANNEL
             async for entry in follow_logs(
                 ports.logbook,
                 ports.signals,
-                channel,
                 owner.id,
                 since=start,
                 run_id=run_id,

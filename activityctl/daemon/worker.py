@@ -20,11 +20,13 @@ from activityctl.daemon.dispatcher import Dispatcher
 from activityctl.daemon.reconciler import Reconciler
 from activityctl.domain.worker import BEAT_EVERY, WorkerBeat
 from activityctl.errors import ActivityctlError, UnreachableError
+from activityctl.ports import WORK_CHANNEL
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.record import RecordStep
 from activityctl.version import VERSION
+from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 
 _Port = TypeVar("_Port")
@@ -81,7 +83,7 @@ def _temporal_worker(
     execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
     return Worker(
         client,
-        task_queue=wiring.TASK_QUEUE,
+        task_queue=TASK_QUEUE,
         workflows=[RunActivityWorkflow],
         activities=[admit.admit, execute.execute, recorder.record],
         # The sandbox costs 4-9 ms a run; a test holds that the workflows live by its rules.
@@ -138,7 +140,7 @@ class _Chores:
 
     async def _listen(self) -> None:
         async def until_it_breaks() -> None:
-            async with self._ports.signals.listening(wiring.WORK_CHANNEL) as payloads:
+            async with self._ports.signals.listening(WORK_CHANNEL) as payloads:
                 for event in self._wake.values():
                     event.set()  # what came before we listened
                 async for payload in payloads:

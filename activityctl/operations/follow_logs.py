@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.domain.logbook import Cursor, LogEntry
-from activityctl.ports import Logbook, Signals
+from activityctl.ports import LOG_CHANNEL, Logbook, Signals
 
 _PAGE: Final = 500
 
@@ -34,7 +34,6 @@ async def read_logs(
 async def follow_logs(
     logbook: Logbook,
     signals: Signals,
-    channel: str,
     subscription_id: str,
     *,
     since: datetime | None = None,
@@ -42,7 +41,7 @@ async def follow_logs(
     tail: int | None = None,
 ) -> AsyncIterator[LogEntry]:
     """Yield every entry, those to come too, each once and none left out; never ends."""
-    async with signals.listening(channel) as payloads:
+    async with signals.listening(LOG_CHANNEL) as payloads:
         cursor = Cursor() if tail is None else await logbook.tail(subscription_id, tail)
         async with aclosing(payloads):  # type: ignore[type-var]  # an async generator
             while True:

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final, Literal
 
+from activityctl.domain.run import RunStatus, TaskStatus
 from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionStatus
 from activityctl.domain.view import (
     View,
     dead_letter_view,
@@ -49,7 +51,11 @@ KINDS: Final[tuple[Kind, ...]] = (
     "deadletters",
 )
 _HAVE_LABELS: Final = frozenset({"definitions", "subscriptions"})
-_HAVE_STATUS: Final = frozenset({"subscriptions", "runs", "tasks"})
+_STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "subscriptions": tuple(SubscriptionStatus),
+    "runs": tuple(RunStatus),
+    "tasks": tuple(TaskStatus),
+}
 
 
 def kind_of(word: str) -> Kind:
@@ -75,8 +81,12 @@ class Looker:
         """Return the selected objects; UsageError for a filter that the kind has not."""
         if selection.labels and kind not in _HAVE_LABELS:
             raise UsageError(f"{kind} have no labels", hint="use -l with " + _words(_HAVE_LABELS))
-        if selection.status and kind not in _HAVE_STATUS:
-            raise UsageError(f"{kind} have no status", hint="use it with " + _words(_HAVE_STATUS))
+        if selection.status and kind not in _STATUSES:
+            raise UsageError(f"{kind} have no status", hint=_words(frozenset(_STATUSES)) + " have")
+        if selection.status and selection.status not in _STATUSES[kind]:
+            raise UsageError(
+                f"{kind} are never {selection.status!r}", hint="use " + ", ".join(_STATUSES[kind])
+            )
         readers: Mapping[Kind, Callable[[Selection], Awaitable[list[View]]]] = {
             "definitions": self._definitions,
             "subscriptions": self._subscriptions,

@@ -4,11 +4,15 @@ Only ids, states and deadlines pass here: no payload, no secret, no customer dat
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from temporalio import activity, workflow
 
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.firing_ref import FiringRef
+
+TASK_QUEUE: Final = "activityctl"
+"""Where every worker polls; one Temporal namespace serves one database."""
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,7 @@ def test_a_dead_database_is_told_within_ten_seconds(stranger):
         (("logs", "nobody"), 4),
         (("trigger", "nobody"), 4),
         (("get", "tasks", "-l", "a=b"), 2),
+        (("get", "runs", "--status", "finished"), 2),
     ],
 )
 def test_each_refusal_has_its_code(shell, arguments, code):

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +37,7 @@ from activityctl.workflows.calls import StopOrder
 
 Spec = Mapping[str, Any]
 NAME = "sample"
+ANY_PARAMS = {"type": "object", "additionalProperties": True}
 
 
 def now() -> datetime:
@@ -51,8 +51,16 @@ def shell(script: str, **fields: object) -> dict[str, Any]:
 
 async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110  # files and processes send no event
+        while not holds():
             await asyncio.sleep(0.02)
+
+
+def lives(pid_file: Path) -> bool:
+    """Whether the process runs; one that ended unreaped, as in some containers, does not."""
+    try:
+        return psutil.Process(int(pid_file.read_text())).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Engine:
@@ -64,7 +72,8 @@ class Engine:
     async def apply(self, spec: Spec, params: Mapping[str, Any] | None = None) -> Subscription:
         """Make the sample definition and its subscription so."""
         named = {"metadata": {"name": NAME}}
-        definition = ActivityDefinition.model_validate_json(json.dumps({**named, "spec": spec}))
+        whole = {**named, "spec": {"params": ANY_PARAMS, **spec}}
+        definition = ActivityDefinition.model_validate_json(json.dumps(whole))
         wanted = {**named, "spec": {"activity": NAME, "params": params or {}}}
         manifest = SubscriptionManifest.model_validate(wanted)
         manifests = ManifestSet({NAME: definition}, {NAME: manifest}, {})
@@ -191,7 +200,7 @@ async def test_when_retries_end_the_run_fails_with_a_dead_letter_and_on_failure_
 class Flaky(BaseHTTPRequestHandler):
     """Answers 503 twice, then 200; the server keeps the Idempotency-Keys it saw."""
 
-    def do_POST(self) -> None:  # noqa: N802  # http.server's name
+    def do_POST(self) -> None:
         seen: list[str | None] = self.server.seen  # type: ignore[attr-defined]  # set below
         seen.append(self.headers["Idempotency-Key"])
         self.send_response(503 if len(seen) < 3 else 200)
@@ -232,7 +241,7 @@ async def test_a_task_over_its_time_fails_and_leaves_no_process(
     run = await engine.run({"tasks": [shell(script, timeout={"startToClose": "500ms"})]})
     assert run.status is RunStatus.FAILED
     assert "did not end within 0.5 s" in str(run.reason)
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    assert not lives(tmp_path / "pid")
 
 
 async def test_a_task_fails_that_no_worker_takes_in_time(
@@ -269,7 +278,7 @@ async def test_cancel_ends_the_run_at_once_and_its_command_soon(
     run = await engine.ended(run_id)
     assert time.monotonic() - asked < 2
     assert (run.status, run.reason) == (RunStatus.CANCELLED, "cancelled on request")
-    await until(lambda: not psutil.pid_exists(int(pid.read_text())), 6)
+    await until(lambda: not lives(pid), 6)
     print(f"the command was gone {time.monotonic() - asked:.1f} s after cancel")
     tasks = await engine.tasks(run_id)
     assert {name: task.status for name, task in tasks.items()} == {"one": "cancelled"}
@@ -290,7 +299,7 @@ async def test_a_run_over_its_time_is_timed_out_and_on_failure_runs(
     assert tasks["one"].status == "cancelled"
     assert tasks["page"].output["stdout"].strip() == reason
     assert await engine.dead_letters() == [reason]
-    await until(lambda: not psutil.pid_exists(int(pid.read_text())), 6)
+    await until(lambda: not lives(pid), 6)
 
 
 @pytest.mark.usefixtures("worker")
@@ -347,7 +356,7 @@ async def test_a_run_sees_the_state_and_the_outputs_of_the_one_before(engine: En
     }
     first = await engine.run(spec)
     second = await engine.ended(await engine.fire())
-    assert (first.status, second.status) == (RunStatus.SUCCEEDED, RunStatus.SUCCEEDED)
+    assert [one.reason for one in (first, second)] == [None, None]
     assert (await engine.tasks(first.id))["seen"].status == "skipped"
     tasks = await engine.tasks(second.id)
     assert tasks["one"].output["json"] == 2
@@ -410,10 +419,7 @@ async def test_a_kind_that_this_worker_does_not_know_fails_the_task(engine: Engi
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_command_kind_that_may_not_run_fails_once(
-    engine: Engine, settings: Settings
-) -> None:
-    del settings
+async def test_a_command_that_does_not_exist_fails_the_run(engine: Engine) -> None:
     run = await engine.run({"tasks": [shell("true", command={"argv": ["absent-program"]})]})
     assert run.status is RunStatus.FAILED
     assert "cannot start: No such file or directory: absent-program" in str(run.reason)
@@ -467,8 +473,6 @@ async def test_nothing_that_a_run_carries_is_seen_by_temporal(
     output = (await engine.tasks(run.id))["one"].output
     assert output["stdout"].split() == words[:3]
     assert output["stderr"].strip() == words[3]
-    firing = await engine.ports.runs.load(run.id)
-    assert firing is not None
     client = await wiring.connect_temporal(settings)
     workflow_id = f"run/{run.subscription_id}/{run.trigger}/{run.firing_key}"
     history = await client.get_workflow_handle(workflow_id).fetch_history()
@@ -487,7 +491,7 @@ async def test_a_timeout_recorded_twice_leaves_the_on_failure_tasks_at_work(
     await engine.apply(spec)
     run_id = await engine.fire()
     async with asyncio.timeout(10):
-        while "page" not in await tasks_of(engine, run_id):
+        while "page" not in await engine.tasks(run_id):
             await asyncio.sleep(0.02)
     recorder = RecordStep(engine.ports.runs, now)
     orders = await recorder.record(StopOrder(run_id, "timed_out", "again"))
@@ -496,9 +500,3 @@ async def test_a_timeout_recorded_twice_leaves_the_on_failure_tasks_at_work(
     run = await engine.ended(run_id)
     assert (run.status, run.reason) == (RunStatus.TIMED_OUT, "the run took longer than its timeout")
     assert (await engine.tasks(run_id))["page"].status == "succeeded"
-
-
-async def tasks_of(engine: Engine, run_id: str) -> Sequence[str]:
-    with suppress(KeyError):
-        return list(await engine.tasks(run_id))
-    return []

@@ -128,6 +128,7 @@ class _Gathering:
         reason = "no manifests in this folder"
         if not self._recursive and any(self._manifests_in(folder, limit=_FOLDERS_SEARCHED)):
             reason += ", but in folders below it; add -R"
+        del self.problems[before:]  # of folders that nobody asked for
         self.refuse(folder, reason)
 
     def _manifests_in(self, folder: str, limit: int | None) -> Iterator[str]:

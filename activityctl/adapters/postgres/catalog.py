@@ -15,7 +15,6 @@ from activityctl.adapters.postgres.rows import (
     spec_of,
     subscription_of,
 )
-from activityctl.adapters.postgres.runs import WORK_CHANNEL
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition, Revision
 from activityctl.domain.definition import revision_of as revision_id_of
@@ -24,6 +23,7 @@ from activityctl.domain.plan import Action, Plan, Present, PresentDefinition, Wa
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
+from activityctl.ports import WORK_CHANNEL
 
 _CATALOG_LOCK: Final = 0x61637470
 

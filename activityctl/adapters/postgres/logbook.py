@@ -7,8 +7,7 @@ from typing import Any, Final
 from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
 from activityctl.adapters.postgres.rows import entry_of
 from activityctl.domain.logbook import Cursor, LogEntry
-
-LOG_CHANNEL: Final = "activityctl_log"
+from activityctl.ports import LOG_CHANNEL
 
 # Only rows of transactions that every later snapshot sees as ended are read, so that a
 # reader's cursor never passes a row that commits behind it.

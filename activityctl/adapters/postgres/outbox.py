@@ -7,9 +7,9 @@ from datetime import datetime
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database
-from activityctl.adapters.postgres.runs import WORK_CHANNEL
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
+from activityctl.ports import WORK_CHANNEL
 
 
 class PostgresClaim:

@@ -26,8 +26,8 @@ from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.logbook import LogEntry
 from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance
+from activityctl.ports import WORK_CHANNEL
 
-WORK_CHANNEL: Final = "activityctl_work"
 _SPECS_KEPT: Final = 1_000
 
 _SELECT_RUN: Final = f"""

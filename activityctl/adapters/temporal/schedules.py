@@ -20,13 +20,13 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from activityctl.adapters.temporal.starter import TASK_QUEUE
 from activityctl.domain import ids
 from activityctl.domain.calendar import CalendarSpec, compile_cron
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.plan import WantedSchedule
 from activityctl.domain.trigger import CronTrigger, IntervalTrigger, trigger_of
 from activityctl.errors import UnreachableError
+from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)

@@ -10,9 +10,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.errors import UnreachableError
+from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 
-TASK_QUEUE: Final = "activityctl"
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 

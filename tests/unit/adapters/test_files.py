@@ -241,6 +241,17 @@ def test_what_may_not_be_read_is_a_problem(as_somebody: Path) -> None:
     assert sorted(read(str(as_somebody), recursive=True)[1]) == sorted(denied)
 
 
+def test_too_long_a_path_below_is_a_problem_only_when_asked_for(folder: Path) -> None:
+    for _ in range(20):
+        name = "n" * 250
+        Path(name).mkdir()
+        os.chdir(name)
+    os.chdir(folder)
+    assert read(".")[1] == [".: no manifests in this folder"]
+    (problem,) = read(".", recursive=True)[1]
+    assert problem.endswith("n: the name is too long")
+
+
 def test_ten_thousand_files_take_seconds() -> None:
     for number in range(10_000):
         folder = f"d/{number // 500}"

@@ -135,7 +135,7 @@ def stories(draw: st.DrawFn, *, stopped: bool = False) -> Story:
 
 
 any_story = st.booleans().flatmap(lambda stopped: stories(stopped=stopped))
-fast = settings(max_examples=60, deadline=None)
+fast = settings(max_examples=100, deadline=None)
 
 
 def group(state: RunState, name: str) -> list[TaskInstance]:
