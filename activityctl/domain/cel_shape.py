@@ -1,15 +1,29 @@
 """What a compiled expression reads and how much it can multiply its data; read off its tree.
 
 The runtime bounds depth and iterations, not memory or time: lists that `map` and `filter` build
-cost the square of their length, and nested doublings grow as powers. It offers its tree only
-serialized, as `cel.expr.CheckedExpr` in protobuf; the field numbers here are from its schema.
+cost the square of their length, and nested doublings grow as powers. The tree is read in its
+serialized form, as `cel_tree` describes it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from activityctl.domain.cel_functions import MAX_TEXT
+from activityctl.domain.cel_tree import (
+    CALL,
+    CONST,
+    EXPR,
+    ID,
+    IDENT,
+    LIST,
+    LOOP,
+    SELECT,
+    SOURCE_INFO,
+    STRUCT,
+    fields_of,
+    positions_of,
+)
 
 _SCALAR: Final = frozenset(
     {"!_", "-_", "_&&_", "_||_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_-_", "_*_", "_/_"}
@@ -20,9 +34,6 @@ _SCALAR: Final = frozenset(
 """Functions whose result is small, whatever they are given."""
 _BOUNDED: Final = frozenset({"replace", "join", "format", "big.add"})
 """Functions of ours that give at most MAX_TEXT characters."""
-
-_EXPR, _POSITIONS_HOLDER = 4, 5
-_ID, _CONST, _IDENT, _SELECT, _CALL, _LIST, _STRUCT, _LOOP = 2, 3, 4, 5, 6, 7, 8, 9
 
 
 @dataclass(slots=True)
@@ -51,58 +62,24 @@ class Shape:
 
 def read_shape(serialized: bytes, names: frozenset[str]) -> Shape:
     """Return the shape of an expression that the runtime serialized."""
-    checked = dict(_fields(dict(_fields(serialized))[2]))
-    positions: dict[int, int] = {}
-    for number, entry in _fields(checked[_POSITIONS_HOLDER]):
-        if number == 4:  # noqa: PLR2004 - SourceInfo.positions
-            pair = dict(_fields(entry))
-            positions[pair.get(1, 0)] = pair.get(2, 0)
+    checked = dict(fields_of(dict(fields_of(serialized))[2]))
+    positions = positions_of(checked[SOURCE_INFO])
     reader = _Reader(names, positions)
-    reader.visit(checked[_EXPR], {}, 0)
-    reader.shape.only_path = _only_path(checked[_EXPR])
+    reader.visit(checked[EXPR], {}, 0)
+    reader.shape.only_path = _only_path(checked[EXPR])
     return reader.shape
 
 
 def _only_path(node: bytes) -> tuple[str, ...]:
     below: tuple[str, ...] = ()
-    parts = dict(_fields(node))
-    while _SELECT in parts:
-        select = dict(_fields(parts[_SELECT]))
+    parts = dict(fields_of(node))
+    while SELECT in parts:
+        select = dict(fields_of(parts[SELECT]))
         if 3 in select:  # noqa: PLR2004 - Expr.Select.test_only, which is `has`
             return ()
         below = (select[2].decode(), *below)
-        parts = dict(_fields(select[1]))
-    return (dict(_fields(parts[_IDENT]))[1].decode(), *below) if _IDENT in parts else ()
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield the fields of a protobuf message: integers, and bytes for all else."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        match tag & 7:
-            case 0:
-                value, at = _varint(message, at)
-                yield tag >> 3, value
-            case 2:
-                length, at = _varint(message, at)
-                yield tag >> 3, message[at : at + length]
-                at += length
-            case kind:
-                length = 8 if kind == 1 else 4
-                yield tag >> 3, message[at : at + length]
-                at += length
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:  # noqa: PLR2004 - the last byte of a protobuf varint
-            return value, at
-        shift += 7
+        parts = dict(fields_of(select[1]))
+    return (dict(fields_of(parts[IDENT]))[1].decode(), *below) if IDENT in parts else ()
 
 
 class _Bound(NamedTuple):
@@ -133,45 +110,45 @@ class _Reader:
         self._positions = positions
 
     def visit(self, node: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
-        parts = dict(_fields(node))
+        parts = dict(fields_of(node))
         bound = self._bound(parts, seen, loops)
         self.shape.growth = max(self.shape.growth, bound.growth)
         return bound
 
     def _bound(self, parts: dict[int, Any], seen: Mapping[str, _Bound], loops: int) -> _Bound:
-        if _IDENT in parts or _SELECT in parts:
+        if IDENT in parts or SELECT in parts:
             return self._path(parts, (), seen, loops)
-        if _CALL in parts:
-            return self._call(parts[_CALL], seen, loops)
-        if _LOOP in parts:
-            return self._loop(dict(_fields(parts[_LOOP])), seen, loops)
-        if _LIST in parts:
-            items = [item for number, item in _fields(parts[_LIST]) if number == 1]
+        if CALL in parts:
+            return self._call(parts[CALL], seen, loops)
+        if LOOP in parts:
+            return self._loop(dict(fields_of(parts[LOOP])), seen, loops)
+        if LIST in parts:
+            items = [item for number, item in fields_of(parts[LIST]) if number == 1]
             return _within([self.visit(item, seen, loops) for item in items])
-        if _STRUCT in parts:
-            return self._struct(parts[_STRUCT], seen, loops)
-        return _Bound(len(parts.get(_CONST, b"")) / MAX_TEXT, 0, 0)
+        if STRUCT in parts:
+            return self._struct(parts[STRUCT], seen, loops)
+        return _Bound(len(parts.get(CONST, b"")) / MAX_TEXT, 0, 0)
 
     def _path(
         self, parts: dict[int, Any], below: tuple[str, ...], seen: Mapping[str, _Bound], loops: int
     ) -> _Bound:
-        if _SELECT in parts:
-            select = dict(_fields(parts[_SELECT]))
-            operand = dict(_fields(select[1]))
-            if _SELECT in operand or _IDENT in operand:
+        if SELECT in parts:
+            select = dict(fields_of(parts[SELECT]))
+            operand = dict(fields_of(select[1]))
+            if SELECT in operand or IDENT in operand:
                 return self._path(operand, (select[2].decode(), *below), seen, loops)
             return self.visit(select[1], seen, loops).opened()
-        name = dict(_fields(parts[_IDENT]))[1].decode()
+        name = dict(fields_of(parts[IDENT]))[1].decode()
         if name in seen:
             return seen[name].opened() if below else seen[name]
         if name in self._names:
-            self.shape.names.setdefault(name, self._positions.get(parts[_ID], 0))
+            self.shape.names.setdefault(name, self._positions.get(parts[ID], 0))
             _add_path(self.shape.paths, (name, *below))
         return _Bound(1, 1, 1)
 
     def _call(self, call: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
         function, bounds = "", []
-        for number, part in _fields(call):
+        for number, part in fields_of(call):
             if number == 2:  # noqa: PLR2004 - Expr.Call.function
                 function = part.decode()
             else:
@@ -191,11 +168,11 @@ class _Reader:
 
     def _struct(self, struct: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
         bounds = []
-        for number, part in _fields(struct):
+        for number, part in fields_of(struct):
             if number == 1:
                 self.shape.message = part.decode()
                 continue
-            inner = [value for kind, value in _fields(part) if kind in {3, 4}]  # key and value
+            inner = [value for kind, value in fields_of(part) if kind in {3, 4}]  # key and value
             bounds += [self.visit(value, seen, loops) for value in inner]
         return _within(bounds)
 
@@ -203,7 +180,7 @@ class _Reader:
         over = self.visit(loop[2], seen, loops)
         begin = self.visit(loop[4], seen, loops)
         self.shape.loops = max(self.shape.loops, loops + 1)
-        collects = _LIST in dict(_fields(loop[4]))
+        collects = LIST in dict(fields_of(loop[4]))
         if collects:
             self.shape.collects = max(self.shape.collects, over.length)
         accumulator, item = loop[3].decode(), _Bound(over.growth, over.inner, over.inner)

@@ -139,14 +139,14 @@ def _templated_places(value: JsonValue, path: Path) -> Iterator[Path]:
 
 
 def _check_body(body: JsonValue, model: type[BaseModel]) -> list[Finding]:
-    """Hold a body against its model; a templated string may turn out as anything."""
+    """Hold a body against its model; a templated value may turn out as anything, a key not."""
     try:
         model.model_validate_json(json.dumps(body))
     except ValidationError as error:
         return [
             finding
             for finding in findings_of(error, model)
-            if not _is_templated(body, finding.path)
+            if finding.at_key or not _is_templated(body, finding.path)
         ]
     return []
 

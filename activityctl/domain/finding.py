@@ -26,15 +26,20 @@ class Finding:
 def findings_of(error: ValidationError, model: type[BaseModel] | None = None) -> list[Finding]:
     """Return pydantic's errors as findings, each reason one plain line."""
     known = [field.alias or name for name, field in model.model_fields.items()] if model else []
+    errors = error.errors(include_url=False, include_context=False)
+    broken = {item["loc"][:length] for item in errors for length in range(len(item["loc"]))}
     found = []
-    for item in error.errors(include_url=False, include_context=False):
+    for item in errors:
+        if item["type"] == "too_short" and item["loc"] in broken:
+            continue  # pydantic does not count the items that it refused
         path = tuple(part for part in item["loc"] if part != "[key]")
         if item["type"] == "extra_forbidden":
             is_top = len(path) == 1
             reason = unknown_field(str(path[-1]), known if is_top else ())
             found.append(Finding(path, reason, at_key=True))
         else:
-            found.append(Finding(path, _plain(item["type"], item["msg"])))
+            is_key = len(path) < len(item["loc"])
+            found.append(Finding(path, _plain(item["type"], item["msg"]), at_key=is_key))
     return found
 
 
@@ -52,6 +57,8 @@ def _plain(kind: str, message: str) -> str:
         return "required field is missing"
     if kind == "string_pattern_mismatch":
         return "not a name: use a-z, 0-9 and -, at most 63 characters, no - at the ends"
+    if kind in {"too_short", "too_long"}:
+        return "should have" + message.partition(" should have")[2].partition(" after")[0]
     text = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if text.startswith("Input should be"):
         return "should be" + text.removeprefix("Input should be")

@@ -1,19 +1,33 @@
 """Wanted against present: a Plan of Changes, the same value that is shown and applied."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
 from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition, DefinitionSpec, revision_of
+from activityctl.domain.definition import (
+    ActivityDefinition,
+    DefinitionSpec,
+    Metadata,
+    revision_of,
+)
+from activityctl.domain.document import (
+    Document,
+    FieldChange,
+    definition_document,
+    differences,
+    subscription_document,
+)
 from activityctl.domain.model import JsonValue
 from activityctl.domain.subscription import (
     Subscription,
     SubscriptionManifest,
+    SubscriptionSpec,
     SubscriptionStatus,
     effective_triggers,
 )
+from activityctl.errors import ConflictError
 
 Kind = Literal["ActivityDefinition", "Subscription"]
 
@@ -36,6 +50,12 @@ class PresentDefinition:
     spec: DefinitionSpec
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    applyset: str | None = None
+
+    @property
+    def document(self) -> Document:
+        """The definition as YAML that applies unchanged."""
+        return definition_document(_metadata(self.name, self.labels, self.annotations), self.spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +65,31 @@ class Present:
     definitions: Mapping[str, PresentDefinition] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
 
+    def live(self, name: str) -> Subscription | None:
+        """Return the subscription of that name unless it is deleted or absent."""
+        found = self.subscriptions.get(name)
+        return None if found is None or found.status is SubscriptionStatus.DELETED else found
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the manifests say, by name."""
+    """What the manifests say, by name, and the apply set that they are, if any."""
 
     definitions: Mapping[str, ActivityDefinition] = field(default_factory=dict)
     subscriptions: Mapping[str, SubscriptionManifest] = field(default_factory=dict)
+    applyset: str | None = None
+    prune: bool = False
+    """Whether members of the apply set that the manifests lack are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object and what happens to it."""
+    """One object, what happens to it, and which fields differ."""
 
     kind: Kind
     name: str
     action: Action
+    fields: tuple[FieldChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +117,7 @@ class Plan:
     schedules: Mapping[ids.SubscriptionId, tuple[WantedSchedule, ...]]
     """Of every subscription that the plan touches, through its definition too."""
     changes: tuple[Change, ...]
+    applyset: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -98,23 +128,39 @@ class Plan:
         """Return how many objects the plan treats so."""
         return sum(change.action is action for change in self.changes)
 
+    def deleted(self, kind: Kind) -> list[str]:
+        """Return the names of that kind that the plan deletes."""
+        return [
+            change.name
+            for change in self.changes
+            if change.kind == kind and change.action is Action.DELETED
+        ]
+
 
 def plan_changes(wanted: Wanted, present: Present) -> Plan:
-    """Compare by identity and content; order: definitions, then subscriptions, by name."""
+    """Compare by identity and content; order: definitions, then subscriptions, by name.
+
+    ConflictError when an object belongs to another apply set, or when a definition would be
+    pruned that a subscription outside the set uses.
+    """
     changes = [
-        Change("ActivityDefinition", name, _definition_action(definition, present))
+        _definition_change(definition, present.definitions.get(name), wanted.applyset)
         for name, definition in sorted(wanted.definitions.items())
     ]
     changes += [
-        Change("Subscription", name, _subscription_action(manifest, present))
+        _subscription_change(manifest, present, wanted.applyset)
         for name, manifest in sorted(wanted.subscriptions.items())
     ]
-    return Plan(
+    changes += _prunes(wanted, present)
+    plan = Plan(
         dict(wanted.definitions),
         dict(wanted.subscriptions),
         _touched_schedules(wanted, present),
         tuple(changes),
+        wanted.applyset,
     )
+    _require_unused(plan, present)
+    return plan
 
 
 def wanted_schedules(
@@ -133,51 +179,137 @@ def wanted_schedules(
     )
 
 
-def _definition_action(definition: ActivityDefinition, present: Present) -> Action:
-    current = present.definitions.get(definition.metadata.name)
+def concerned_subscriptions(
+    wanted: Wanted, present: Present
+) -> Sequence[tuple[Subscription, DefinitionSpec]]:
+    """Return the live subscriptions that a changed definition concerns, with its new spec.
+
+    Those that the same manifests bring anew are not among them.
+    """
+    return [
+        (subscription, wanted.definitions[subscription.definition].spec)
+        for name, subscription in sorted(present.subscriptions.items())
+        if name not in wanted.subscriptions
+        and subscription.status is not SubscriptionStatus.DELETED
+        and subscription.definition in wanted.definitions
+    ]
+
+
+def live_document(subscription: Subscription) -> Document:
+    """Return a live subscription as YAML that applies unchanged.
+
+    `paused` belongs to the operator and is left out.
+    """
+    metadata = _metadata(subscription.name, subscription.labels, subscription.annotations)
+    return subscription_document(
+        metadata,
+        SubscriptionSpec(
+            activity=subscription.definition,
+            params=subscription.params,
+            triggers=subscription.triggers,
+        ),
+    )
+
+
+def fingerprint(plan: Plan, present: Present) -> str:
+    """Return a hash of everything present that the plan was made against.
+
+    A saved plan may be applied as long as it stays the same.
+    """
+    names = {(change.kind, change.name) for change in plan.changes}
+    definitions = [
+        [one.document, one.applyset]
+        for name, one in sorted(present.definitions.items())
+        if ("ActivityDefinition", name) in names
+    ]
+    subscriptions = [
+        [live_document(one), one.status.value, one.applyset]
+        for name, one in sorted(present.subscriptions.items())
+        if ("Subscription", name) in names or one.definition in plan.definitions
+    ]
+    return ids.content_hash([definitions, subscriptions])
+
+
+def _metadata(name: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Metadata:
+    return Metadata(name=name, labels=dict(labels), annotations=dict(annotations))
+
+
+def _definition_change(
+    definition: ActivityDefinition, current: PresentDefinition | None, applyset: str | None
+) -> Change:
+    name = definition.metadata.name
+    new = definition_document(definition.metadata, definition.spec)
     if current is None:
-        return Action.CREATED
-    is_same = (
-        current.revision_id == revision_of(definition)
-        and dict(current.labels) == definition.metadata.labels
-        and dict(current.annotations) == definition.metadata.annotations
-    )
-    return Action.UNCHANGED if is_same else Action.CONFIGURED
+        return Change("ActivityDefinition", name, Action.CREATED, differences(None, new))
+    fields = differences(current.document, new)
+    if not fields and current.revision_id != revision_of(definition):
+        fields = (FieldChange("spec", current.revision_id, revision_of(definition)),)
+    fields += _adoption("ActivityDefinition", name, current.applyset, applyset)
+    action = Action.CONFIGURED if fields else Action.UNCHANGED
+    return Change("ActivityDefinition", name, action, fields)
 
 
-def _subscription_action(manifest: SubscriptionManifest, present: Present) -> Action:
-    current = present.subscriptions.get(manifest.metadata.name)
-    if current is None or current.status is SubscriptionStatus.DELETED:
-        return Action.CREATED
-    paused = current.status is SubscriptionStatus.PAUSED
-    is_same = (
-        current.definition == manifest.spec.activity
-        and _is_same_json(current.params, manifest.spec.params)
-        and _is_same_json(current.triggers, manifest.spec.triggers)
-        and current.labels == manifest.metadata.labels
-        and current.annotations == manifest.metadata.annotations
-        and manifest.spec.paused in (None, paused)
-    )
-    return Action.UNCHANGED if is_same else Action.CONFIGURED
+def _subscription_change(
+    manifest: SubscriptionManifest, present: Present, applyset: str | None
+) -> Change:
+    name = manifest.metadata.name
+    new = subscription_document(manifest.metadata, manifest.spec)
+    current = present.live(name)
+    if current is None:
+        return Change("Subscription", name, Action.CREATED, differences(None, new))
+    paused = manifest.spec.paused
+    old = live_document(current)
+    new["spec"].pop("paused", None)
+    fields = differences(old, new)
+    is_paused = current.status is SubscriptionStatus.PAUSED
+    if paused not in {None, is_paused}:
+        fields += (FieldChange("spec.paused", is_paused, paused),)
+    fields += _adoption("Subscription", name, current.applyset, applyset)
+    action = Action.CONFIGURED if fields else Action.UNCHANGED
+    return Change("Subscription", name, action, fields)
 
 
-def _is_same_json(one: JsonValue, other: JsonValue) -> bool:
-    """Compare as JSON does: `true` is not 1, though Python's True is; 1.0 is 1."""
-    match one:
-        case dict():
-            return (
-                isinstance(other, dict)
-                and one.keys() == other.keys()
-                and all(_is_same_json(value, other[key]) for key, value in one.items())
+def _adoption(
+    kind: Kind, name: str, current: str | None, applyset: str | None
+) -> tuple[FieldChange, ...]:
+    if applyset is None or current == applyset:
+        return ()
+    if current is not None:
+        raise ConflictError(
+            f'{kind.lower()}/{name} belongs to the apply set "{current}", not to "{applyset}"',
+            hint="apply it with its own set, or delete it there first",
+        )
+    return (FieldChange("applyset", None, applyset),)
+
+
+def _prunes(wanted: Wanted, present: Present) -> Iterator[Change]:
+    if not wanted.prune or wanted.applyset is None:
+        return
+    for name, definition in sorted(present.definitions.items()):
+        if definition.applyset == wanted.applyset and name not in wanted.definitions:
+            fields = differences(definition.document, None)
+            yield Change("ActivityDefinition", name, Action.DELETED, fields)
+    for name in sorted(present.subscriptions):
+        current = present.live(name)
+        if current is None or name in wanted.subscriptions:
+            continue
+        if current.applyset == wanted.applyset:
+            fields = differences(live_document(current), None)
+            yield Change("Subscription", name, Action.DELETED, fields)
+
+
+def _require_unused(plan: Plan, present: Present) -> None:
+    gone, leaving = set(plan.deleted("ActivityDefinition")), set(plan.deleted("Subscription"))
+    for name in sorted(present.subscriptions):
+        current = present.live(name)
+        used = plan.subscriptions[name].spec.activity if name in plan.subscriptions else None
+        definition = used or (current.definition if current else None)
+        if definition in gone and name not in leaving:
+            raise ConflictError(
+                f'activitydefinition/{definition} would be pruned, but subscription "{name}" '
+                "outside the pruned objects uses it",
+                hint=f"activityctl describe subscription {name}",
             )
-        case list():
-            return (
-                isinstance(other, list)
-                and len(one) == len(other)
-                and all(map(_is_same_json, one, other))
-            )
-        case _:
-            return bool(one == other and isinstance(one, bool) is isinstance(other, bool))
 
 
 def _touched_schedules(
@@ -199,19 +331,3 @@ def _touched_schedules(
             key, specs[manifest.spec.activity], dict(manifest.spec.triggers)
         )
     return found
-
-
-def concerned_subscriptions(
-    wanted: Wanted, present: Present
-) -> Sequence[tuple[Subscription, DefinitionSpec]]:
-    """Return the live subscriptions that a changed definition concerns, with its new spec.
-
-    Those that the same manifests bring anew are not among them.
-    """
-    return [
-        (subscription, wanted.definitions[subscription.definition].spec)
-        for name, subscription in sorted(present.subscriptions.items())
-        if name not in wanted.subscriptions
-        and subscription.status is not SubscriptionStatus.DELETED
-        and subscription.definition in wanted.definitions
-    ]

@@ -56,6 +56,8 @@ class Subscription:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     state: dict[str, JsonValue] = field(default_factory=dict)
+    applyset: str | None = None
+    """The apply set it is a member of; pruning looks at nothing else."""
 
 
 def effective_triggers(

@@ -349,7 +349,7 @@ async def test_a_run_sees_the_state_and_the_outputs_of_the_one_before(engine: En
             {
                 "name": "seen",
                 "when": "context.before.size() > 0",
-                "command": {"argv": ["echo", "${ context.before[0].tasks.one.json }"]},
+                "command": {"argv": ["echo", "it was ${ context.before[0].tasks.one.json }"]},
             },
         ],
         "state": {"count": "${ tasks.one.output.json }"},
@@ -360,7 +360,7 @@ async def test_a_run_sees_the_state_and_the_outputs_of_the_one_before(engine: En
     assert (await engine.tasks(first.id))["seen"].status == "skipped"
     tasks = await engine.tasks(second.id)
     assert tasks["one"].output["json"] == 2
-    assert tasks["seen"].output["stdout"] == "1\n"
+    assert tasks["seen"].output["stdout"] == "it was 1\n"
 
 
 @pytest.mark.usefixtures("worker")

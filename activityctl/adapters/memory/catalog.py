@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from activityctl.adapters.memory.plans import carry_out
-from activityctl.adapters.memory.state import WORK_CHANNEL, CatalogTables, MemoryState, spec_of
+from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of
 from activityctl.domain.definition import Revision
 from activityctl.domain.plan import Plan, Present, PresentDefinition
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
+from activityctl.ports import WORK_CHANNEL
 
 _Pending = list[tuple[Plan, datetime]]
 
@@ -67,7 +68,7 @@ class MemoryCatalog:
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
         """Return the definitions with their current revisions, by name."""
         tables = self._tables()
-        found = [
+        found: list[tuple[Mapping[str, Any], Revision]] = [
             (
                 {
                     "name": row.name,

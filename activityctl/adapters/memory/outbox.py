@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from activityctl.adapters.memory.state import WORK_CHANNEL, FiringRow, MemoryState, kept_json
+from activityctl.adapters.memory.state import FiringRow, MemoryState, kept_json
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
+from activityctl.ports import WORK_CHANNEL
 
 
 class MemoryClaim:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.state import (
-    WORK_CHANNEL,
     MemoryState,
     RunRow,
     TaskRow,
@@ -20,6 +19,7 @@ from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.logbook import LogEntry
 from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.ports import WORK_CHANNEL
 
 
 class MemoryRunStore:

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
 
 from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.firing_ref import ManualFiring
@@ -17,9 +16,7 @@ from activityctl.domain.plan import WantedSchedule
 from activityctl.domain.run import Run, TaskInstance
 from activityctl.domain.subscription import Subscription
 from activityctl.domain.worker import WorkerBeat
-
-WORK_CHANNEL: Final = "activityctl_work"
-LOG_CHANNEL: Final = "activityctl_log"
+from activityctl.ports import LOG_CHANNEL
 
 
 @dataclass(frozen=True, slots=True)

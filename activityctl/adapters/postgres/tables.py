@@ -65,6 +65,7 @@ class Definition(SQLModel, table=True):
     created_at: datetime = _moment()
     updated_at: datetime = _moment()
     deleted_at: datetime | None = _moment(nullable=True)
+    applyset: str | None = _text(nullable=True)
 
 
 class Revision(SQLModel, table=True):
@@ -99,6 +100,37 @@ class Subscription(SQLModel, table=True):
     state: dict[str, Any] = _json()
     created_at: datetime = _moment()
     updated_at: datetime = _moment()
+    applyset: str | None = _text(nullable=True)
+
+
+class Apply(SQLModel, table=True):
+    """One command that changed the catalog."""
+
+    __tablename__: ClassVar[Any] = "applies"
+    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    command: str = _text()
+    actor: str = _text()
+    source_commit: str | None = _text(nullable=True)
+    applyset: str | None = _text(nullable=True)
+    created_at: datetime = _moment()
+
+
+class ApplyChange(SQLModel, table=True):
+    """What one command changed of one object; rollbacks take the document from here."""
+
+    __tablename__: ClassVar[Any] = "apply_changes"
+    __table_args__ = (UniqueConstraint("kind", "name", "number"),)
+    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    apply_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("applies.id"), nullable=False, index=True)
+    )
+    kind: str = _text()
+    name: str = _text()
+    number: int = _number()
+    action: str = _text()
+    fields: Any = _json()
+    document: Any = _json(nullable=True)
+    revision_id: str | None = _text(nullable=True)
 
 
 class Schedule(SQLModel, table=True):

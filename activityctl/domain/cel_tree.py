@@ -1,0 +1,213 @@
+"""The tree of a compiled expression as plain nodes; what the nodes mean is not known here.
+
+The runtime offers its tree only serialized, as `cel.expr.CheckedExpr` in protobuf; the field
+numbers here are from its schema.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+TYPES, EXPR, SOURCE_INFO = 3, 4, 5
+ID, CONST, IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 2, 3, 4, 5, 6, 7, 8, 9
+_POSITIONS: Final = 4
+_TEXT: Final = 6
+_VARINT_END: Final = 128
+_CONSTANTS: Final = ("", "null", "bool", "int", "uint", "double", "string", "bytes")
+"""By the number of their field in `cel.expr.Constant`."""
+_PRIMITIVES: Final = ("", "bool", "int", "uint", "double", "string", "bytes")
+_WELL_KNOWN: Final = ("", "", "timestamp", "duration")
+
+
+class Constant(NamedTuple):
+    """A literal; the text is that of a string, empty for other kinds."""
+
+    id: int
+    kind: str
+    text: str
+
+
+class Name(NamedTuple):
+    """A name of the scope, or a variable of a loop."""
+
+    id: int
+    name: str
+
+
+class Field(NamedTuple):
+    """`of.field`, or `has(of.field)` when `is_test`."""
+
+    id: int
+    of: "Node"
+    field: str
+    is_test: bool
+
+
+class Call(NamedTuple):
+    """A function or operator; of a method, what it is called on comes first."""
+
+    id: int
+    function: str
+    arguments: "tuple[Node, ...]"
+
+
+class Items(NamedTuple):
+    """A list written out."""
+
+    id: int
+    items: "tuple[Node, ...]"
+
+
+class Entries(NamedTuple):
+    """A map written out: keys and values in turn."""
+
+    id: int
+    parts: "tuple[Node, ...]"
+
+
+class Loop(NamedTuple):
+    """A macro such as `exists` or `map`, unfolded."""
+
+    id: int
+    variables: tuple[str, ...]
+    over: "Node"
+    accumulator: str
+    begin: "Node"
+    condition: "Node"
+    step: "Node"
+    result: "Node"
+
+
+Node: TypeAlias = Constant | Name | Field | Call | Items | Entries | Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """An expression: its root, and by the id of each node its place and its type."""
+
+    root: Node
+    positions: Mapping[int, int]
+    """Offsets in characters; that of a field is the offset of its dot."""
+    kinds: Mapping[int, str]
+    """As far as the compiler knows them: `bool`, `int`, `list`, `timestamp`, …"""
+
+
+def read_tree(serialized: bytes) -> Tree:
+    """Return the tree of an expression that the runtime serialized."""
+    checked, kinds = dict[int, Any](), dict[int, str]()
+    for number, part in fields_of(dict(fields_of(serialized))[2]):
+        if number == TYPES:
+            entry = dict(fields_of(part))
+            if kind := _kind(entry[2]):
+                kinds[entry[1]] = kind
+        else:
+            checked[number] = part
+    return Tree(_node(checked[EXPR]), positions_of(checked[SOURCE_INFO]), kinds)
+
+
+def positions_of(source_info: bytes) -> dict[int, int]:
+    """Return the offset in characters of each node, by its id."""
+    positions: dict[int, int] = {}
+    for number, entry in fields_of(source_info):
+        if number == _POSITIONS:
+            pair = dict(fields_of(entry))
+            positions[pair.get(1, 0)] = pair.get(2, 0)
+    return positions
+
+
+def _kind(serialized: bytes) -> str:
+    (number, value), *_ = fields_of(serialized)
+    match number:
+        case 2:
+            return "null"
+        case 3:
+            return _PRIMITIVES[value]
+        case 5:
+            return _WELL_KNOWN[value]
+        case 6:
+            return "list"
+        case 7:
+            return "map"
+        case _:
+            return ""
+
+
+def _node(serialized: bytes) -> Node:
+    parts = dict(fields_of(serialized))
+    key = parts.pop(ID, 0)
+    ((number, body),) = parts.items()
+    match number:
+        case 3:
+            return _constant(key, body)
+        case 4:
+            return Name(key, dict(fields_of(body))[1].decode())
+        case 5:
+            select = dict(fields_of(body))
+            return Field(key, _node(select[1]), select[2].decode(), 3 in select)
+        case 6:
+            return _call(key, body)
+        case 7:
+            return Items(key, tuple(_node(item) for kind, item in fields_of(body) if kind == 1))
+        case 8:
+            return Entries(key, tuple(_entry_parts(body)))
+        case _:
+            return _loop(key, dict(fields_of(body)))
+
+
+def _constant(key: int, body: bytes) -> Constant:
+    for number, value in fields_of(body):
+        return Constant(key, _CONSTANTS[number], value.decode() if number == _TEXT else "")
+    return Constant(key, "null", "")
+
+
+def _call(key: int, body: bytes) -> Call:
+    function, arguments = "", []
+    for number, part in fields_of(body):
+        if number == 2:  # noqa: PLR2004 - Expr.Call.function
+            function = part.decode()
+        else:
+            arguments.append(_node(part))
+    return Call(key, function, tuple(arguments))
+
+
+def _entry_parts(body: bytes) -> Iterator[Node]:
+    for number, entry in fields_of(body):
+        if number == 2:  # noqa: PLR2004 - Expr.CreateStruct.entries
+            yield from (_node(part) for kind, part in fields_of(entry) if kind in {3, 4})
+
+
+def _loop(key: int, body: dict[int, Any]) -> Loop:
+    variables = tuple(body[number].decode() for number in (1, 8) if number in body)
+    begin, condition, step, result = (_node(body[number]) for number in (4, 5, 6, 7))
+    over, accumulator = _node(body[2]), body[3].decode()
+    return Loop(key, variables, over, accumulator, begin, condition, step, result)
+
+
+def fields_of(message: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield the fields of a protobuf message: integers, and bytes for all else."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        match tag & 7:
+            case 0:
+                value, at = _varint(message, at)
+                yield tag >> 3, value
+            case 2:
+                length, at = _varint(message, at)
+                yield tag >> 3, message[at : at + length]
+                at += length
+            case kind:
+                length = 8 if kind == 1 else 4
+                yield tag >> 3, message[at : at + length]
+                at += length
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < _VARINT_END:
+            return value, at
+        shift += 7

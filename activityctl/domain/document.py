@@ -1,0 +1,115 @@
+"""Documents: an object as clean YAML would have it, and how two of them differ field by field."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from activityctl.domain.definition import DefinitionSpec, Metadata
+from activityctl.domain.model import JsonValue, canonical
+from activityctl.domain.subscription import SubscriptionSpec
+from activityctl.domain.view import API_VERSION
+
+Document = dict[str, JsonValue]
+
+
+class Absent:
+    """The value of a field that a document does not have."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT: Final = Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field that differs; the path names list items by their `name` where they have one."""
+
+    path: str
+    old: JsonValue | Absent
+    new: JsonValue | Absent
+
+
+def definition_document(metadata: Metadata, spec: DefinitionSpec) -> Document:
+    """Return a definition as YAML that applies unchanged; defaults are left out."""
+    return _document("ActivityDefinition", metadata, canonical(spec))
+
+
+def subscription_document(metadata: Metadata, spec: SubscriptionSpec) -> Document:
+    """Return a subscription as YAML that applies unchanged; defaults are left out."""
+    return _document("Subscription", metadata, canonical(spec))
+
+
+def _document(kind: str, metadata: Metadata, spec: Document) -> Document:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": canonical(metadata),
+        "spec": spec,
+    }
+
+
+def differences(old: Document | None, new: Document | None) -> tuple[FieldChange, ...]:
+    """Return the fields that differ, in the order of the new document, removed ones last."""
+    before = dict(_leaves("", _content(old)))
+    after = dict(_leaves("", _content(new)))
+    changed = [
+        FieldChange(path, before.get(path, ABSENT), value)
+        for path, value in after.items()
+        if path not in before or not is_same_json(before[path], value)
+    ]
+    removed = [
+        FieldChange(path, value, ABSENT) for path, value in before.items() if path not in after
+    ]
+    return tuple(changed + removed)
+
+
+def _content(document: Document | None) -> Mapping[str, Any]:
+    if document is None:
+        return {}
+    metadata = {key: value for key, value in document["metadata"].items() if key != "name"}
+    return {**({"metadata": metadata} if metadata else {}), "spec": document["spec"]}
+
+
+def is_same_json(one: JsonValue, other: JsonValue) -> bool:
+    """Compare as JSON does: `true` is not 1, though Python's True is; 1.0 is 1."""
+    match one:
+        case dict():
+            return (
+                isinstance(other, dict)
+                and one.keys() == other.keys()
+                and all(is_same_json(value, other[key]) for key, value in one.items())
+            )
+        case list():
+            return (
+                isinstance(other, list)
+                and len(one) == len(other)
+                and all(map(is_same_json, one, other))
+            )
+        case _:
+            return bool(one == other and isinstance(one, bool) is isinstance(other, bool))
+
+
+def _leaves(path: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
+    if isinstance(value, dict) and (value or not path):
+        for key, child in value.items():
+            yield from _leaves(f"{path}.{key}" if path else key, child)
+    elif isinstance(value, list) and value and _is_named(value):
+        names = [item["name"] for item in value]
+        if len(names) > 1:
+            yield f"{path} (order)", names
+        for item in value:
+            rest = {key: child for key, child in item.items() if key != "name"}
+            yield from _leaves(f"{path}[{item['name']}]", rest or {})
+    else:
+        yield path, value
+
+
+def _is_named(items: list[JsonValue]) -> bool:
+    names = [item.get("name") for item in items if isinstance(item, dict)]
+    return (
+        len(names) == len(items)
+        and all(isinstance(name, str) for name in names)
+        and len(set(names)) == len(names)
+    )

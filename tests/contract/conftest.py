@@ -1,0 +1,152 @@
+"""One suite a port: every test here runs against the memory twin and against Postgres."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.domain import ids
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.plan import Plan, Wanted, plan_changes
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.settings import Secret, Settings
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_SPEC = {
+    "triggers": [{"name": "daily", "cron": {"schedule": "0 8 * * *"}}],
+    "tasks": [{"name": "note", "command": {"argv": ["true"]}}],
+}
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def ports(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[wiring.Ports | MemoryPorts]:
+    """Every port that Postgres answers for, empty; by its twin first, then by itself."""
+    if request.param == "memory":
+        yield memory_ports()
+        return
+    database_url = Secret(request.getfixturevalue("database_url"))
+    settings = Settings(home=tmp_path, database_url=database_url)
+    async with wiring.open_ports(settings, pool_size=6) as opened:
+        yield opened
+
+
+@pytest.fixture
+def define() -> Callable[..., ActivityDefinition]:
+    """Make a definition with a trigger `daily` and a task `note`; fields of its spec follow."""
+
+    def make(name: str, *, labels: dict[str, str] | None = None, **spec: Any) -> ActivityDefinition:
+        metadata = {"name": name, "labels": labels or {}}
+        return ActivityDefinition.model_validate_json(
+            ids.canonical_json({"metadata": metadata, "spec": {**_SPEC, **spec}})
+        )
+
+    return make
+
+
+@pytest.fixture
+def subscribe() -> Callable[..., SubscriptionManifest]:
+    """Make a subscription's manifest; fields of its spec follow."""
+
+    def make(
+        name: str, activity: str = "digest", *, labels: dict[str, str] | None = None, **spec: Any
+    ) -> SubscriptionManifest:
+        metadata = {"name": name, "labels": labels or {}}
+        return SubscriptionManifest.model_validate_json(
+            ids.canonical_json({"metadata": metadata, "spec": {"activity": activity, **spec}})
+        )
+
+    return make
+
+
+@pytest.fixture
+def apply(ports: wiring.Ports) -> Callable[..., Awaitable[Plan]]:
+    """Apply manifests as the command does; gives the plan that was carried out."""
+
+    async def carry_out(
+        *manifests: ActivityDefinition | SubscriptionManifest, at: datetime = NOW
+    ) -> Plan:
+        wanted = Wanted(
+            {one.metadata.name: one for one in manifests if isinstance(one, ActivityDefinition)},
+            {one.metadata.name: one for one in manifests if isinstance(one, SubscriptionManifest)},
+        )
+        async with ports.catalog.changing():
+            plan = plan_changes(wanted, await ports.catalog.present())
+            await ports.catalog.write(plan, at)
+        return plan
+
+    return carry_out
+
+
+@pytest.fixture
+async def mine(
+    ports: wiring.Ports,
+    apply: Callable[..., Awaitable[Plan]],
+    define: Callable[..., ActivityDefinition],
+    subscribe: Callable[..., SubscriptionManifest],
+) -> Subscription:
+    """The subscription `mine` of the definition `digest`, applied."""
+    await apply(define("digest"), subscribe("mine"))
+    return await ports.catalog.find_subscription("mine")
+
+
+@pytest.fixture
+def make_run(ports: wiring.Ports, mine: Subscription) -> Callable[..., Awaitable[Run]]:
+    """Open a run with the tasks `note[0..n-1]`; fields of the run follow."""
+
+    async def make(
+        key: str,
+        *,
+        tasks: int = 1,
+        at: datetime = NOW,
+        status: RunStatus = RunStatus.RUNNING,
+        **fields: Any,
+    ) -> Run:
+        facts = await ports.runs.facts(ManualFiring(mine.id, "manual", key, at).ref)
+        assert facts is not None
+        has_ended = status not in {RunStatus.RUNNING, RunStatus.QUEUED}
+        run = Run(
+            id=ids.run_id(mine.id, "manual", key),
+            subscription_id=mine.id,
+            subscription=mine.name,
+            definition=mine.definition,
+            revision_id=facts.revision.id,
+            trigger="manual",
+            firing_key=key,
+            due_at=at,
+            status=status,
+            created_at=at,
+            started_at=at,
+            ended_at=at if has_ended else None,
+            **fields,
+        )
+        created = tuple(
+            TaskInstance(
+                id=ids.task_id(run.id, "note", index),
+                run_id=run.id,
+                name="note",
+                index=index,
+                phase="main",
+                kind="command",
+                status=TaskStatus.PENDING,
+                created_at=at,
+            )
+            for index in range(tasks)
+        )
+        assert await ports.runs.open(f"run/{mine.id}/manual/{key}", RunChange(run, create=created))
+        return run
+
+    return make

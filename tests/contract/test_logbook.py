@@ -1,0 +1,176 @@
+"""The Logbook port: every entry is read exactly once, whatever commits when."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.logbook import Cursor, LogEntry
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import Run
+
+MakeRun = Callable[..., Awaitable[Run]]
+Say = Callable[..., LogEntry]
+
+HARD = {"text": "a\0b\ud800c", "k\0": ["\udfff"]}
+START = Cursor()
+STORED = {"text": "a\ufffdb\ufffdc", "k\ufffd": ["\ufffd"]}
+
+
+@pytest.fixture
+def say(now: datetime) -> Say:
+    def make(
+        message: str, subscription: str = "s", run: str | None = None, **more: int
+    ) -> LogEntry:
+        return LogEntry(
+            subscription, run, message, "info", now + timedelta(minutes=more.get("minute", 0))
+        )
+
+    return make
+
+
+async def read(
+    ports: wiring.Ports, after: Cursor = START, *, limit: int = 100, **narrowed: object
+) -> list[str]:
+    """Page to the end."""
+    messages: list[str] = []
+    while True:
+        entries, after = await ports.logbook.page("s", after, limit=limit, **narrowed)  # type: ignore[arg-type]  # since and run_id
+        if not entries:
+            return messages
+        messages += [entry.message for entry in entries]
+
+
+async def test_entries_come_back_in_order_and_as_they_were_written(
+    ports: wiring.Ports, now: datetime
+):
+    entry = LogEntry("s", "r", "ä\n", "warning", now, {"a": [1.5, None], "b": {}})
+    await ports.logbook.append([entry, LogEntry("s", None, "two", "debug", now)])
+    await ports.logbook.append([LogEntry("s", None, "three", "error", now)])
+    entries, _ = await ports.logbook.page("s", Cursor(), limit=10)
+    assert [one.message for one in entries] == ["ä\n", "two", "three"]
+    first, second, third = entries
+    assert (first.subscription_id, first.run_id, first.level) == ("s", "r", "warning")
+    assert (first.created_at, first.metadata) == (now, {"a": [1.5, None], "b": {}})
+    assert (second.run_id, second.metadata, third.level) == (None, {}, "error")
+    assert 0 < first.id < second.id < third.id
+
+
+async def test_an_empty_log_has_no_page_and_keeps_the_cursor(ports: wiring.Ports):
+    await ports.logbook.append([])
+    assert await ports.logbook.page("s", Cursor(7, 8), limit=10) == ([], Cursor(7, 8))
+    assert await ports.logbook.tail("s", 3) == Cursor()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+async def test_pages_of_any_size_give_every_entry_once(ports: wiring.Ports, say: Say, limit: int):
+    await ports.logbook.append([say(f"{number}") for number in range(3)])
+    await ports.logbook.append([say("other", "elsewhere")])
+    await ports.logbook.append([say(f"{number}") for number in range(3, 5)])
+    assert await read(ports, limit=limit) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_page_is_narrowed_by_run_and_by_time(ports: wiring.Ports, say: Say, now: datetime):
+    await ports.logbook.append(
+        [
+            say("a", run="r1"),
+            say("b", run="r2", minute=1),
+            say("c", run="r1", minute=2),
+            say("d", minute=3),
+        ]
+    )
+    assert await read(ports, limit=1, run_id="r1") == ["a", "c"]
+    assert await read(ports, limit=1, since=now + timedelta(minutes=1)) == ["b", "c", "d"]
+    assert await read(ports, run_id="r1", since=now + timedelta(minutes=1)) == ["c"]
+
+
+async def test_the_tail_begins_before_the_last_entries(ports: wiring.Ports, say: Say):
+    await ports.logbook.append([say("a"), say("b")])
+    await ports.logbook.append([say("other", "elsewhere")])
+    await ports.logbook.append([say("c"), say("d")])
+    for count in range(5):
+        cursor = await ports.logbook.tail("s", count)
+        assert await read(ports, cursor) == ["a", "b", "c", "d"][4 - count :]
+    assert await ports.logbook.tail("s", 100) == Cursor()
+
+
+async def test_after_the_tail_come_only_new_entries(ports: wiring.Ports, say: Say):
+    await ports.logbook.append([say("old")])
+    cursor = await ports.logbook.tail("s", 0)
+    await ports.logbook.append([say("new")])
+    assert await read(ports, cursor) == ["new"]
+
+
+async def test_an_entry_of_a_transaction_that_commits_late_is_seen_once(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+
+    def said(message: str) -> LogEntry:
+        return LogEntry(run.subscription_id, run.id, message, "info", now)
+
+    async def page(after: Cursor) -> tuple[list[str], Cursor]:
+        entries, cursor = await ports.logbook.page(run.subscription_id, after, limit=10)
+        return [entry.message for entry in entries], cursor
+
+    await ports.logbook.append([said("before")])
+    seen, cursor = await page(Cursor())
+    async with ports.runs.locked(run.id) as locked:
+        await locked.save(RunChange(run, entries=(said("early, commits late"),)))
+        await ports.logbook.append([said("late, commits early")])
+        more, cursor = await page(cursor)
+        seen += more
+        again, cursor = await page(cursor)
+        seen += again
+    more, cursor = await page(cursor)
+    seen += more
+    assert sorted(seen) == ["before", "early, commits late", "late, commits early"]
+    assert await page(cursor) == ([], cursor)
+
+
+async def test_the_tail_too_passes_no_entry_that_commits_late(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    late = LogEntry(run.subscription_id, run.id, "late", "info", now)
+    async with ports.runs.locked(run.id) as locked:
+        await locked.save(RunChange(run, entries=(late,)))
+        await ports.logbook.append([LogEntry(run.subscription_id, None, "early", "info", now)])
+        cursor = await ports.logbook.tail(run.subscription_id, 0)
+    entries, _ = await ports.logbook.page(run.subscription_id, cursor, limit=10)
+    assert "late" in [entry.message for entry in entries]
+
+
+async def test_a_reader_beside_many_writers_sees_each_entry_once(ports: wiring.Ports, say: Say):
+    async def write(writer: int) -> None:
+        for number in range(20):
+            await ports.logbook.append([say(f"{writer}/{number}/{part}") for part in "ab"])
+
+    seen: list[str] = []
+    cursor = Cursor()
+    writing = asyncio.gather(*(write(writer) for writer in range(4)))
+    while True:
+        was_done = writing.done()
+        entries, cursor = await ports.logbook.page("s", cursor, limit=7)
+        seen += [entry.message for entry in entries]
+        if was_done and not entries:
+            break
+        await asyncio.sleep(0)
+    await writing
+    expected = {f"{w}/{n}/{part}" for w in range(4) for n in range(20) for part in "ab"}
+    assert len(seen) == len(expected)
+    assert set(seen) == expected
+    for writer in range(4):
+        mine = [message for message in seen if message.startswith(f"{writer}/")]
+        assert mine == [f"{writer}/{n}/{part}" for n in range(20) for part in "ab"]
+
+
+async def test_nul_and_lone_surrogates_become_replacement_characters(
+    ports: wiring.Ports, now: datetime
+):
+    await ports.logbook.append([LogEntry("s", None, "m\0\udc80\U0001f600", "info", now, HARD)])
+    ((entry,), _) = await ports.logbook.page("s", Cursor(), limit=1)
+    assert entry.message == "m\ufffd\ufffd\U0001f600"
+    assert entry.metadata == STORED

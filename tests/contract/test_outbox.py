@@ -1,0 +1,123 @@
+"""The Outbox port: a firing is stored once, claimed by one, and waits until it is dispatched."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.firing_ref import FiringRef, ManualFiring
+from activityctl.domain.subscription import Subscription
+
+Fire = Callable[..., ManualFiring]
+
+
+@pytest.fixture
+def fire(mine: Subscription, now: datetime) -> Fire:
+    def make(key: str, **payload: object) -> ManualFiring:
+        return ManualFiring(mine.id, "manual", key, now, payload)
+
+    return make
+
+
+async def claimed(ports: wiring.Ports, limit: int = 100) -> list[FiringRef]:
+    """Claim and let go."""
+    async with ports.outbox.claimed(limit) as claim:
+        return list(claim.firings)
+
+
+async def test_a_firing_waits_until_it_is_dispatched(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    firing = fire("k")
+    assert await ports.outbox.add([firing], now) == 1
+    assert await ports.outbox.waiting() == 1
+    async with ports.outbox.claimed(10) as claim:
+        assert claim.firings == [firing.ref]
+        await claim.dispatched(claim.firings, now)
+    assert await ports.outbox.waiting() == 0
+    assert await claimed(ports) == []
+
+
+async def test_a_known_key_counts_nothing_and_changes_nothing(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    await ports.outbox.add([fire("k", a=1)], now)
+    later = now + timedelta(hours=1)
+    repeat = ManualFiring(fire("k").subscription_id, "manual", "k", later, {"a": 2})
+    assert await ports.outbox.add([repeat], later) == 0
+    assert await claimed(ports) == [fire("k").ref]
+    facts = await ports.runs.facts(repeat.ref)
+    assert facts is not None
+    assert facts.payload == {"a": 1}
+
+
+async def test_a_known_key_is_not_dispatched_a_second_time(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    await ports.outbox.add([fire("k")], now)
+    async with ports.outbox.claimed(10) as claim:
+        await claim.dispatched(claim.firings, now)
+    assert await ports.outbox.add([fire("k"), fire("new"), fire("new")], now) == 1
+    assert await claimed(ports) == [fire("new").ref]
+
+
+async def test_nothing_to_add_is_fine(ports: wiring.Ports, now: datetime):
+    assert await ports.outbox.add([], now) == 0
+    assert await ports.outbox.waiting() == 0
+
+
+async def test_two_claimers_never_hold_the_same_firing(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    await ports.outbox.add([fire(f"k{number}") for number in range(5)], now)
+    async with ports.outbox.claimed(3) as first, ports.outbox.claimed(10) as second:
+        assert (len(first.firings), len(second.firings)) == (3, 2)
+        held = [*first.firings, *second.firings]
+        assert {firing.firing_key for firing in held} == {f"k{number}" for number in range(5)}
+        assert await ports.outbox.waiting() == 5
+
+
+async def test_what_was_not_dispatched_is_claimable_again(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    await ports.outbox.add([fire(f"k{number}") for number in range(3)], now)
+    async with ports.outbox.claimed(10) as claim:
+        await claim.dispatched(claim.firings[:1], now)
+        done = claim.firings[0].firing_key
+    left = {firing.firing_key for firing in await claimed(ports)}
+    assert left == {"k0", "k1", "k2"} - {done}
+    assert await ports.outbox.waiting() == 2
+
+
+async def test_a_claim_that_fails_dispatched_nothing(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    await ports.outbox.add([fire("k")], now)
+
+    async def fail() -> None:
+        async with ports.outbox.claimed(10) as claim:
+            await claim.dispatched(claim.firings, now)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await ports.outbox.waiting() == 1
+    assert await claimed(ports) == [fire("k").ref]
+
+
+async def test_the_oldest_are_claimed_first(ports: wiring.Ports, fire: Fire, now: datetime):
+    for key, minutes in (("second", 1), ("third", 2), ("first", 0)):
+        await ports.outbox.add([fire(key)], now + timedelta(minutes=minutes))
+    async with ports.outbox.claimed(2) as claim:
+        assert [firing.firing_key for firing in claim.firings] == ["first", "second"]
+
+
+async def test_a_claim_gives_the_firing_as_the_workflow_takes_it(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    firing = ManualFiring(mine.id, "daily", "manual/ä b", now + timedelta(microseconds=1))
+    await ports.outbox.add([firing], now)
+    (found,) = await claimed(ports)
+    assert found == firing.ref
+    assert found.due == firing.due_at

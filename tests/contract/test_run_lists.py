@@ -1,0 +1,103 @@
+"""The RunLists port: what people see of runs, in which order, and how they refer to them."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain import ids
+from activityctl.domain.logbook import DeadLetter
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription
+from activityctl.errors import ConflictError, NotFoundError
+
+MakeRun = Callable[..., Awaitable[Run]]
+
+
+@pytest.fixture
+async def three(make_run: MakeRun, now: datetime) -> list[Run]:
+    """Three runs, oldest first, opened in another order."""
+    minute = timedelta(minutes=1)
+    second = await make_run("second", at=now + minute, status=RunStatus.FAILED, tasks=2)
+    third = await make_run("third", at=now + 2 * minute)
+    first = await make_run("first", at=now, status=RunStatus.SUCCEEDED)
+    return [first, second, third]
+
+
+async def test_runs_are_listed_newest_first_and_narrowed_by_each_field(
+    ports: wiring.Ports, three: list[Run], mine: Subscription
+):
+    first, second, third = three
+    runs = ports.run_lists.runs
+    assert await runs(Selection()) == [third, second, first]
+    assert await runs(Selection(limit=2)) == [third, second]
+    assert await runs(Selection(status="failed")) == [second]
+    assert await runs(Selection(run_id=first.id)) == [first]
+    assert await runs(Selection(since=second.created_at)) == [third, second]
+    assert await runs(Selection(subscription_id=mine.id, status="running")) == [third]
+    assert await runs(Selection(subscription_id="other")) == []
+
+
+async def test_tasks_are_listed_by_their_runs_newest_first(
+    ports: wiring.Ports, three: list[Run], now: datetime
+):
+    first, second, third = three
+
+    async def keys(selection: Selection) -> list[tuple[str, int]]:
+        found = await ports.run_lists.tasks(selection)
+        names = {run.id: run.firing_key for run in three}
+        return [(names[task.run_id], task.index) for task in found]
+
+    everything = [("third", 0), ("second", 0), ("second", 1), ("first", 0)]
+    assert await keys(Selection()) == everything
+    assert await keys(Selection(limit=2)) == everything[:2]
+    assert await keys(Selection(run_id=second.id)) == everything[1:3]
+    assert await keys(Selection(since=second.created_at)) == everything[:3]
+    await ports.runs.begin_attempt(ids.task_id(first.id, "note", 0), now)
+    assert await keys(Selection(status="running")) == [("first", 0)]
+    assert await keys(Selection(name=ids.task_id(third.id, "note", 0)[:13])) == [("third", 0)]
+    assert await keys(Selection(name="%")) == []
+
+
+async def test_a_run_answers_to_its_id_and_a_unique_prefix(ports: wiring.Ports, three: list[Run]):
+    for run in three:
+        assert await ports.run_lists.find_run(run.id) == run
+        assert await ports.run_lists.find_run(run.id[:13]) == run
+
+
+async def test_a_prefix_of_several_runs_is_a_conflict(ports: wiring.Ports, make_run: MakeRun):
+    firsts = [(await make_run(f"k{number}", tasks=0)).id[0] for number in range(17)]
+    shared = next(first for first in firsts if firsts.count(first) > 1)
+    with pytest.raises(ConflictError, match="several"):
+        await ports.run_lists.find_run(shared)
+
+
+@pytest.mark.parametrize("reference", ["", "%", "_", "\\", "nothing", "\0", "\udcff"])
+async def test_nothing_but_a_prefix_of_an_id_is_found(
+    ports: wiring.Ports, make_run: MakeRun, reference: str
+):
+    await make_run("k", tasks=0)
+    with pytest.raises(NotFoundError):
+        await ports.run_lists.find_run(reference)
+
+
+async def test_dead_letters_are_listed_newest_first_and_narrowed_by_each_field(
+    ports: wiring.Ports, three: list[Run], mine: Subscription
+):
+    letters = []
+    for run in three:
+        letter = DeadLetter(ids.dead_letter_id(run.id), run.id, mine.id, "why", run.created_at)
+        letters.insert(0, letter)
+        for _ in range(2):  # a second time changes nothing: one dead letter a run
+            async with ports.runs.locked(run.id) as locked:
+                await locked.save(RunChange(run, dead_letter=letter))
+    listed = ports.run_lists.dead_letters
+    assert await listed(Selection()) == letters
+    assert await listed(Selection(limit=1)) == letters[:1]
+    assert await listed(Selection(since=three[1].created_at)) == letters[:2]
+    assert await listed(Selection(run_id=three[0].id)) == letters[2:]
+    assert await listed(Selection(subscription_id=mine.id)) == letters
+    assert await listed(Selection(subscription_id="other")) == []

@@ -1,0 +1,454 @@
+"""The RunStore port: runs open once, change together, and never after their end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain import ids
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.logbook import Cursor, DeadLetter, LogEntry
+from activityctl.domain.plan import Plan
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
+
+Apply = Callable[..., Awaitable[Plan]]
+Define = Callable[..., ActivityDefinition]
+MakeRun = Callable[..., Awaitable[Run]]
+
+HARD = {"text": "a\0b\ud800c", "k\0": ["\udfff", "\U0001f600"], "deep": {"x": 1.5}}
+STORED = {"text": "a\ufffdb\ufffdc", "k\ufffd": ["\ufffd", "\U0001f600"], "deep": {"x": 1.5}}
+
+
+def said(run: Run, message: str, now: datetime) -> LogEntry:
+    return LogEntry(run.subscription_id, run.id, message, "info", now, {})
+
+
+def ended(task: TaskInstance, now: datetime, **changes: object) -> TaskInstance:
+    fields = {"status": TaskStatus.SUCCEEDED, "ended_at": now, **changes}
+    return replace(task, **fields)  # type: ignore[arg-type]  # fields of TaskInstance
+
+
+async def state_of(ports: wiring.Ports, run: Run) -> RunState:
+    state = await ports.runs.load(run.id)
+    assert state is not None
+    return state
+
+
+async def save(ports: wiring.Ports, change: RunChange) -> None:
+    async with ports.runs.locked(change.run.id) as locked:
+        await locked.save(change)
+
+
+async def messages(ports: wiring.Ports, subscription: Subscription) -> list[str]:
+    entries, _ = await ports.logbook.page(subscription.id, Cursor(), limit=100)
+    return [entry.message for entry in entries]
+
+
+# ---- facts ---------------------------------------------------------------------------
+
+
+async def test_the_facts_of_a_firing_nobody_asked_for(
+    ports: wiring.Ports, mine: Subscription, define: Define, now: datetime
+):
+    facts = await ports.runs.facts(ManualFiring(mine.id, "daily", "k", now).ref)
+    assert facts is not None
+    assert facts.subscription == mine
+    assert facts.spec == define("digest").spec
+    assert (facts.revision.definition, facts.revision.number) == ("digest", 1)
+    assert not facts.was_asked_for
+    assert facts.payload == {}
+
+
+async def test_the_facts_of_a_firing_asked_for_carry_its_payload_even_when_dispatched(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    firing = ManualFiring(mine.id, "manual", "k", now, {"a": [1]})
+    await ports.outbox.add([firing], now)
+    async with ports.outbox.claimed(1) as claim:
+        await claim.dispatched(claim.firings, now)
+    facts = await ports.runs.facts(firing.ref)
+    assert facts is not None
+    assert facts.was_asked_for
+    assert facts.payload == {"a": [1]}
+    other = await ports.runs.facts(replace(firing, firing_key="other").ref)
+    assert other is not None
+    assert not other.was_asked_for
+
+
+async def test_an_unknown_subscription_has_no_facts(ports: wiring.Ports, now: datetime):
+    stranger = ids.subscription_id("stranger")
+    assert await ports.runs.facts(ManualFiring(stranger, "daily", "k", now).ref) is None
+
+
+async def test_a_deleted_subscription_has_facts_that_say_so(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    deleted = SubscriptionStatus.DELETED
+    await ports.catalog.set_subscription_status(mine.id, deleted, now)
+    await ports.catalog.delete_definition("digest", now)
+    facts = await ports.runs.facts(ManualFiring(mine.id, "daily", "k", now).ref)
+    assert facts is not None
+    assert facts.subscription.status is deleted
+
+
+# ---- open and load -------------------------------------------------------------------
+
+
+async def test_a_run_comes_back_as_it_was_opened(
+    ports: wiring.Ports, make_run: MakeRun, define: Define, now: datetime
+):
+    run = await make_run(
+        "k",
+        tasks=2,
+        params={"a": 1},
+        context={"b": [None]},
+        state={"c": {}},
+        payload={"d": "ä"},
+        reason="why",
+        ending=RunStatus.FAILED,
+    )
+    state = await state_of(ports, run)
+    assert state.run == run
+    assert state.spec == define("digest").spec
+    assert [(task.name, task.index, task.status) for task in state.tasks] == [
+        ("note", 0, TaskStatus.PENDING),
+        ("note", 1, TaskStatus.PENDING),
+    ]
+    assert state.tasks[0].created_at == now
+
+
+async def test_every_field_of_a_task_comes_back(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k", tasks=0)
+    task = TaskInstance(
+        id=ids.task_id(run.id, "each", 2),
+        run_id=run.id,
+        name="each",
+        index=2,
+        phase="onFailure",
+        kind="http",
+        status=TaskStatus.SKIPPED,
+        created_at=now,
+        of=3,
+        input={"url": "x"},
+        output=[False, 0, ""],
+        error="error",
+        reason="reason",
+        attempts=4,
+        started_at=now,
+        ended_at=now + timedelta(seconds=1),
+    )
+    await save(ports, RunChange(run, create=(task,)))
+    assert (await state_of(ports, run)).tasks == (task,)
+
+
+async def test_opening_twice_opens_once_and_changes_nothing(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    other = RunChange(
+        replace(run, status=RunStatus.SKIPPED, reason="late", ended_at=now),
+        create=(replace(task, id=ids.task_id(run.id, "note", 1), index=1),),
+        entries=(said(run, "again", now),),
+        keep_state={"a": 1},
+    )
+    assert not await ports.runs.open("another/workflow", other)
+    assert await state_of(ports, run) == RunState(run, (await state_of(ports, run)).spec, (task,))
+    assert await messages(ports, mine) == []
+    assert (await ports.catalog.find_subscription("mine")).state == {}
+
+
+async def test_of_two_who_open_at_once_one_does(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    pattern = await make_run("pattern")
+    run = replace(pattern, id=ids.run_id(mine.id, "manual", "k"), firing_key="k")
+    change = RunChange(run, entries=(said(run, "opened", now),))
+    opened = await asyncio.gather(*(ports.runs.open("w", change) for _ in range(4)))
+    assert sorted(opened) == [False, False, False, True]
+    assert await messages(ports, mine) == ["opened"]
+
+
+async def test_an_unknown_run_is_none(ports: wiring.Ports):
+    assert await ports.runs.load("nothing") is None
+    async with ports.runs.locked("nothing") as locked:
+        assert locked.state is None
+
+
+async def test_a_run_keeps_the_revision_that_it_froze(
+    ports: wiring.Ports, apply: Apply, define: Define, make_run: MakeRun
+):
+    run = await make_run("k")
+    await apply(define("digest", description="other"))
+    assert (await state_of(ports, run)).spec == define("digest").spec
+
+
+# ---- locked and save -----------------------------------------------------------------
+
+
+async def test_a_second_locker_waits_and_sees_what_the_first_saved(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    seen: list[TaskStatus] = []
+
+    async def second() -> None:
+        async with ports.runs.locked(run.id) as locked:
+            assert locked.state is not None
+            seen.append(locked.state.tasks[0].status)
+
+    async with ports.runs.locked(run.id) as locked:
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0.1)
+        await locked.save(RunChange(run, update=(ended(task, now),)))
+        await asyncio.sleep(0.1)
+        assert seen == []
+        assert (await state_of(ports, run)).tasks[0].status is TaskStatus.PENDING
+    await waiting
+    assert seen == [TaskStatus.SUCCEEDED]
+
+
+async def test_locks_of_two_runs_do_not_meet(ports: wiring.Ports, make_run: MakeRun):
+    first, second = await make_run("a"), await make_run("b")
+    async with asyncio.timeout(5), ports.runs.locked(first.id), ports.runs.locked(second.id) as two:
+        assert two.state is not None
+        assert two.state.run == second
+
+
+async def test_an_exception_rolls_everything_back_and_lets_go(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    run = await make_run("k")
+    before = await state_of(ports, run)
+
+    async def fail() -> None:
+        async with ports.runs.locked(run.id) as locked:
+            await locked.save(failure(before, now))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with asyncio.timeout(5), ports.runs.locked(run.id) as locked:
+        assert locked.state == before
+    assert await messages(ports, mine) == []
+    assert await ports.run_lists.dead_letters(Selection()) == []
+    assert (await ports.catalog.find_subscription("mine")).state == {}
+
+
+def failure(state: RunState, now: datetime) -> RunChange:
+    """A change of everything at once."""
+    (task,) = state.tasks
+    run = replace(state.run, status=RunStatus.FAILED, reason="broken", ended_at=now)
+    return RunChange(
+        run,
+        create=(replace(task, id=ids.task_id(run.id, "note", 1), index=1),),
+        update=(ended(task, now, status=TaskStatus.FAILED, error="bad", output={"a": 1}),),
+        entries=(said(run, "one", now), said(run, "two", now)),
+        dead_letter=DeadLetter(ids.dead_letter_id(run.id), run.id, run.subscription_id, "x", now),
+        keep_state={"seen": 3},
+    )
+
+
+async def test_save_writes_run_tasks_entries_dead_letter_and_kept_state_together(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    run = await make_run("k")
+    change = failure(await state_of(ports, run), now)
+    await save(ports, change)
+    after = await state_of(ports, run)
+    assert after.run == change.run
+    assert after.tasks == (*change.update, *change.create)
+    assert await messages(ports, mine) == ["one", "two"]
+    assert await ports.run_lists.dead_letters(Selection()) == [change.dead_letter]
+    facts = await ports.runs.facts(ManualFiring(mine.id, "daily", "next", now).ref)
+    assert facts is not None
+    assert facts.subscription.state == {"seen": 3}
+
+
+async def test_a_change_that_keeps_no_state_leaves_it(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription
+):
+    first, second, third = await make_run("a"), await make_run("b"), await make_run("c")
+    await save(ports, RunChange(first, keep_state={"a": 1}))
+    await save(ports, RunChange(second))
+    assert (await ports.catalog.find_subscription(mine.id)).state == {"a": 1}
+    await save(ports, RunChange(third, keep_state={}))
+    assert (await ports.catalog.find_subscription(mine.id)).state == {}
+
+
+async def test_a_task_that_has_ended_never_changes_again(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    first = ended(task, now, output=1)
+    await save(ports, RunChange(run, update=(first,)))
+    late = ended(task, now + timedelta(1), status=TaskStatus.CANCELLED, output=2, reason="late")
+    await save(ports, RunChange(run, create=(task,), update=(late,)))
+    assert (await state_of(ports, run)).tasks == (first,)
+
+
+async def test_saving_a_task_keeps_the_attempts_counted_meanwhile(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    async with ports.runs.locked(run.id) as locked:
+        assert locked.state is not None
+        (task,) = locked.state.tasks
+        await ports.runs.begin_attempt(task.id, now)
+        await locked.save(RunChange(run, update=(ended(task, now),)))
+    (found,) = (await state_of(ports, run)).tasks
+    assert (found.attempts, found.started_at) == (1, now)
+
+
+# ---- attempts ------------------------------------------------------------------------
+
+
+async def test_each_begun_attempt_is_counted(ports: wiring.Ports, make_run: MakeRun, now: datetime):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    first = await ports.runs.begin_attempt(task.id, now)
+    assert first == replace(task, status=TaskStatus.RUNNING, attempts=1, started_at=now)
+    second = await ports.runs.begin_attempt(task.id, now + timedelta(minutes=1))
+    assert second == replace(first, attempts=2)
+    assert (await state_of(ports, run)).tasks == (second,)
+
+
+async def test_a_task_that_has_ended_begins_no_attempt(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    await save(ports, RunChange(run, update=(ended(task, now),)))
+    assert await ports.runs.begin_attempt(task.id, now) is None
+    assert (await state_of(ports, run)).tasks[0].attempts == 0
+    assert await ports.runs.begin_attempt("nothing", now) is None
+
+
+async def test_failed_attempts_are_counted_and_said(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    for count in (1, 2, 3):
+        await ports.runs.begin_attempt(task.id, now)
+        entry = said(run, f"failed {count}", now)
+        assert await ports.runs.fail_attempt(task.id, f"error {count}", entry) == count
+    (found,) = (await state_of(ports, run)).tasks
+    assert (found.error, found.status, found.attempts) == ("error 3", TaskStatus.RUNNING, 3)
+    assert await messages(ports, mine) == ["failed 1", "failed 2", "failed 3"]
+
+
+async def test_an_attempt_lost_without_a_failure_is_no_failure(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    for _ in range(3):
+        await ports.runs.begin_attempt(task.id, now)
+    assert await ports.runs.fail_attempt(task.id, "error", said(run, "failed", now)) == 1
+
+
+async def test_an_attempt_that_fails_after_the_end_leaves_the_task_as_it_ended(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    done = ended(task, now, output=1)
+    await save(ports, RunChange(run, update=(done,)))
+    await ports.runs.fail_attempt(task.id, "late", said(run, "late", now))
+    assert (await state_of(ports, run)).tasks == (done,)
+
+
+# ---- recent --------------------------------------------------------------------------
+
+
+async def test_recent_gives_the_latest_ended_runs_with_their_tasks(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    minutes = [now + timedelta(minutes=count) for count in range(5)]
+    await make_run("b", at=minutes[1], status=RunStatus.FAILED)
+    await make_run("a", at=minutes[0], status=RunStatus.SUCCEEDED, tasks=2)
+    await make_run("d", at=minutes[3])
+    latest = await make_run("e", at=minutes[4], status=RunStatus.SUCCEEDED)
+    await make_run("c", at=minutes[2], status=RunStatus.SUCCEEDED, tasks=0)
+
+    async def keys(limit: int, status: RunStatus | None, excluding: str = "") -> list[str]:
+        found = await ports.runs.recent(mine.id, limit=limit, status=status, excluding=excluding)
+        return [run.firing_key for run, _ in found]
+
+    assert await keys(10, None) == ["e", "c", "b", "a"]
+    assert await keys(2, None) == ["e", "c"]
+    assert await keys(10, RunStatus.SUCCEEDED) == ["e", "c", "a"]
+    assert await keys(10, RunStatus.TIMED_OUT) == []
+    assert await keys(2, None, latest.id) == ["c", "b"]
+    found = await ports.runs.recent(mine.id, limit=10, status=None, excluding="")
+    assert [[task.index for task in tasks] for _, tasks in found] == [[0], [], [0], [0, 1]]
+    assert all(task.run_id == run.id for run, tasks in found for task in tasks)
+    assert await ports.runs.recent("other", limit=10, status=None, excluding="") == []
+
+
+# ---- cancel --------------------------------------------------------------------------
+
+
+async def test_a_cancel_request_is_listed_until_the_run_ends(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    run, other = await make_run("k"), await make_run("other")
+    assert await ports.runs.cancel_requests() == []
+    assert await ports.runs.request_cancel(run.id, now)
+    assert await ports.runs.request_cancel(run.id, now + timedelta(minutes=1))
+    assert await ports.runs.cancel_requests() == [(run.id, f"run/{mine.id}/manual/k")]
+    await save(ports, RunChange(replace(run, status=RunStatus.CANCELLED, ended_at=now)))
+    assert await ports.runs.cancel_requests() == []
+    assert not await ports.runs.request_cancel(run.id, now)
+    assert not await ports.runs.request_cancel("nothing", now)
+    assert (await state_of(ports, other)).run == other
+
+
+async def test_a_cancel_request_waits_for_the_decision_being_made(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    async with ports.runs.locked(run.id) as locked:
+        asking = asyncio.create_task(ports.runs.request_cancel(run.id, now))
+        await asyncio.sleep(0.1)
+        assert not asking.done()
+        await locked.save(RunChange(replace(run, status=RunStatus.SUCCEEDED, ended_at=now)))
+    assert not await asking
+
+
+# ---- what no database can hold -------------------------------------------------------
+
+
+async def test_nul_and_lone_surrogates_become_replacement_characters(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k", tasks=2, payload=HARD, context=HARD)
+    one, two = (await state_of(ports, run)).tasks
+    await ports.runs.fail_attempt(one.id, "e\0\udc80", said(run, "failed", now))
+    change = RunChange(
+        replace(run, reason="r\0\ud800"),
+        update=(ended(two, now, output=HARD, error="x\0", reason="\udfff"),),
+        dead_letter=DeadLetter("id", run.id, run.subscription_id, "d\0\ud800", now),
+        keep_state=HARD,
+    )
+    await save(ports, change)
+    state = await state_of(ports, run)
+    one, two = state.tasks
+    assert (state.run.payload, state.run.context) == (STORED, STORED)
+    assert (state.run.reason, one.error) == ("r\ufffd\ufffd", "e\ufffd\ufffd")
+    assert (two.output, two.error, two.reason) == (STORED, "x\ufffd", "\ufffd")
+    (letter,) = await ports.run_lists.dead_letters(Selection())
+    assert letter.reason == "d\ufffd\ufffd"
+    assert (await ports.catalog.find_subscription("mine")).state == STORED

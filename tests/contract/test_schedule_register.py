@@ -1,0 +1,245 @@
+"""The ScheduleRegister port: what drifts, what heals it, and what is never forgotten."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.ids import schedule_id
+from activityctl.domain.plan import Plan, Wanted, plan_changes
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from activityctl.ports import ScheduleRow
+
+Apply = Callable[..., Awaitable[Plan]]
+Define = Callable[..., ActivityDefinition]
+Subscribe = Callable[..., SubscriptionManifest]
+
+ACTIVE, PAUSED, DELETED = SubscriptionStatus
+HOURLY = {"name": "hourly", "cron": {"schedule": "0 * * * *"}}
+DAILY = {"name": "daily", "cron": {"schedule": "0 8 * * *"}}
+
+
+async def heal(ports: wiring.Ports, now: datetime) -> list[tuple[str, bool]]:
+    """Observe all that drifts, as if Temporal did as it was told; gives (id, paused)."""
+    drifted = await ports.register.drifted(100)
+    for drift in drifted:
+        await ports.register.observed(drift, now)
+    return [(drift.id, drift.paused) for drift in drifted]
+
+
+async def row_of(ports: wiring.Ports, subscription: Subscription) -> ScheduleRow:
+    (row,) = await ports.register.schedules(Selection(subscription_id=subscription.id))
+    return row
+
+
+async def test_a_new_schedule_drifts_until_it_is_observed(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    (drift,) = await ports.register.drifted(10)
+    assert drift.id == schedule_id(mine.id, "daily")
+    assert drift.wanted is not None
+    assert (drift.wanted.kind, drift.wanted.body) == ("cron", {"schedule": "0 8 * * *"})
+    assert not drift.paused
+    assert (await row_of(ports, mine)).status == "pending"
+    await ports.register.observed(drift, now)
+    assert await ports.register.drifted(10) == []
+    row = await row_of(ports, mine)
+    assert (row.status, row.observed_at, row.subscription) == ("active", now, "mine")
+    assert row.wanted == drift.wanted
+
+
+async def test_pause_and_resume_drift_and_are_healed(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    key = schedule_id(mine.id, "daily")
+    await heal(ports, now)
+    await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
+    assert await heal(ports, now) == [(key, True)]
+    assert (await row_of(ports, mine)).status == "paused"
+    await ports.catalog.set_subscription_status(mine.id, ACTIVE, now)
+    assert await heal(ports, now) == [(key, False)]
+    assert await ports.register.drifted(10) == []
+
+
+async def test_a_deleted_subscription_drifts_away_and_its_rows_vanish(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    await heal(ports, now)
+    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    (drift,) = await ports.register.drifted(10)
+    assert (drift.id, drift.wanted) == (schedule_id(mine.id, "daily"), None)
+    assert await ports.register.schedules(Selection()) == []
+    await ports.register.observed(drift, now)
+    assert await ports.register.drifted(10) == []
+
+
+async def test_a_schedule_deleted_before_it_was_observed_is_still_removed(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    # Temporal may hold it already: the placer did its work and died before it could say so.
+    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    (drift,) = await ports.register.drifted(10)
+    assert drift.wanted is None
+    await ports.register.observed(drift, now)
+    assert await ports.register.drifted(10) == []
+
+
+async def test_a_wish_that_returned_is_placed_again(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    # Between the two wishes the placer may have paused it and died before it could say so.
+    await heal(ports, now)
+    await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
+    await ports.catalog.set_subscription_status(mine.id, ACTIVE, now)
+    assert await heal(ports, now) == [(schedule_id(mine.id, "daily"), False)]
+
+
+async def test_a_timing_that_returned_is_placed_again(
+    ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
+):
+    await heal(ports, now)
+    other = {"name": "daily", "cron": {"schedule": "0 9 * * *"}}
+    await apply(define("digest", triggers=[other]))
+    await apply(define("digest", triggers=[DAILY]))
+    assert await heal(ports, now) == [(schedule_id(mine.id, "daily"), False)]
+
+
+async def test_a_schedule_wanted_anew_while_it_was_removed_drifts(
+    ports: wiring.Ports, apply: Apply, subscribe: Subscribe, mine: Subscription, now: datetime
+):
+    await heal(ports, now)
+    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    (removal,) = await ports.register.drifted(10)
+    await apply(subscribe("mine"))
+    await ports.register.observed(removal, now)
+    (drift,) = await ports.register.drifted(10)
+    assert drift.wanted is not None
+
+
+async def test_what_changed_while_it_was_placed_drifts_again(
+    ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
+):
+    (old,) = await ports.register.drifted(10)
+    await apply(define("digest", triggers=[{"name": "daily", "cron": {"schedule": "0 9 * * *"}}]))
+    await ports.register.observed(old, now)
+    (drift,) = await ports.register.drifted(10)
+    assert drift.wanted is not None
+    assert drift.wanted.body == {"schedule": "0 9 * * *"}
+    assert (await row_of(ports, mine)).status == "pending"
+
+
+async def test_a_trigger_taken_away_is_removed_and_the_others_stay(
+    ports: wiring.Ports,
+    apply: Apply,
+    define: Define,
+    subscribe: Subscribe,
+    now: datetime,
+):
+    await apply(define("digest", triggers=[DAILY, HOURLY]), subscribe("mine"), subscribe("yours"))
+    await heal(ports, now)
+    await apply(define("digest", triggers=[DAILY]))
+    yours = await ports.catalog.find_subscription("yours")
+    mine = await ports.catalog.find_subscription("mine")
+    gone = await ports.register.drifted(10)
+    assert {drift.id for drift in gone} == {schedule_id(one.id, "hourly") for one in (mine, yours)}
+    assert {drift.wanted for drift in gone} == {None}
+    await apply(subscribe("yours", triggers={"daily": None}))
+    assert [row.subscription for row in await ports.register.schedules(Selection())] == ["mine"]
+
+
+async def test_a_new_trigger_of_a_paused_subscription_is_placed_paused(
+    ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
+):
+    await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
+    await apply(define("digest", triggers=[DAILY, HOURLY]))
+    drifted = await ports.register.drifted(10)
+    assert [drift.paused for drift in drifted] == [True, True]
+
+
+async def test_a_pause_during_an_apply_holds_for_the_trigger_that_it_brings(
+    ports: wiring.Ports, define: Define, mine: Subscription, now: datetime
+):
+    wanted = Wanted({"digest": define("digest", triggers=[DAILY, HOURLY])})
+    async with ports.catalog.changing():
+        plan = plan_changes(wanted, await ports.catalog.present())
+        await ports.catalog.write(plan, now)
+        pausing = asyncio.create_task(ports.catalog.set_subscription_status(mine.id, PAUSED, now))
+        await asyncio.sleep(0.1)
+    assert await pausing
+    drifted = await ports.register.drifted(10)
+    assert [drift.paused for drift in drifted] == [True, True]
+
+
+async def test_an_apply_that_changes_no_timing_makes_nothing_drift(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+):
+    await apply(define("digest"), subscribe("mine"))
+    await heal(ports, now)
+    await apply(define("digest", description="other"), subscribe("mine", params={"a": 1}))
+    assert await ports.register.drifted(10) == []
+
+
+async def test_a_failure_is_told_until_the_schedule_is_placed(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    (drift,) = await ports.register.drifted(10)
+    await ports.register.failed(drift, "no answer")
+    assert await ports.register.errors() == [f"{drift.id}: no answer"]
+    row = await row_of(ports, mine)
+    assert (row.status, row.error) == ("error", "no answer")
+    assert [one.id for one in await ports.register.drifted(10)] == [drift.id]
+    await ports.register.observed(drift, now)
+    assert await ports.register.errors() == []
+    assert (await row_of(ports, mine)).error is None
+
+
+async def test_drifts_and_schedules_are_limited_and_in_order(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe
+):
+    await apply(define("digest", triggers=[HOURLY, DAILY]), subscribe("b"), subscribe("a"))
+    rows = await ports.register.schedules(Selection())
+    assert [(row.subscription, row.wanted.trigger) for row in rows] == [
+        ("a", "daily"),
+        ("a", "hourly"),
+        ("b", "daily"),
+        ("b", "hourly"),
+    ]
+    assert len(await ports.register.schedules(Selection(limit=3))) == 3
+    drifted = await ports.register.drifted(3)
+    assert len(drifted) == 3
+    assert len(await ports.register.drifted(10)) == 4
+
+
+async def test_one_reconciler_at_a_time(ports: wiring.Ports):
+    async with ports.register.reconciling() as first, ports.register.reconciling() as second:
+        assert (first, second) == (True, False)
+    async with ports.register.reconciling() as third:
+        assert third
+
+
+async def test_a_reconciler_that_fails_lets_go(ports: wiring.Ports):
+    async def fail() -> None:
+        async with ports.register.reconciling():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with ports.register.reconciling() as is_ours:
+        assert is_ours
+
+
+async def test_observing_what_is_gone_changes_nothing(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    (placed,) = await ports.register.drifted(10)
+    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    (removal,) = await ports.register.drifted(10)
+    await ports.register.observed(removal, now)
+    await ports.register.observed(placed, now + timedelta(minutes=1))
+    await ports.register.failed(placed, "too late")
+    assert await ports.register.drifted(10) == []
+    assert await ports.register.errors() == []

@@ -1,0 +1,103 @@
+"""The Signals port: a hint arrives within a second, and silence is told each second."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+
+from activityctl import wiring
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.logbook import LogEntry
+from activityctl.domain.plan import Plan
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import Run
+from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL
+
+MakeRun = Callable[..., Awaitable[Run]]
+
+
+async def next_of(payloads: AsyncIterator[str], seconds: float = 1.0) -> str:
+    """Return the next payload, or fail."""
+    async with asyncio.timeout(seconds):
+        return await anext(payloads)
+
+
+async def test_an_appended_entry_is_heard_within_a_second(ports: wiring.Ports, now: datetime):
+    async with ports.signals.listening(LOG_CHANNEL) as payloads:
+        await ports.logbook.append([LogEntry("s", None, "m", "info", now) for _ in range(3)])
+        assert await next_of(payloads) == "s"
+
+
+async def test_whoever_already_waits_is_woken(ports: wiring.Ports, now: datetime):
+    async with ports.signals.listening(LOG_CHANNEL) as payloads:
+        waiting = asyncio.create_task(next_of(payloads))
+        await asyncio.sleep(0.1)
+        before = time.monotonic()
+        await ports.logbook.append([LogEntry("s", None, "m", "info", now)])
+        assert await waiting == "s"
+        assert time.monotonic() - before < 0.5
+
+
+async def test_no_hint_between_two_looks_is_lost(ports: wiring.Ports, now: datetime):
+    async with ports.signals.listening(LOG_CHANNEL) as payloads:
+        for name in ("a", "b", "c"):
+            await ports.logbook.append([LogEntry(name, None, "m", "info", now)])
+        heard = [await next_of(payloads) for _ in range(3)]
+        assert heard == ["a", "b", "c"]
+
+
+async def test_every_listener_hears(ports: wiring.Ports, now: datetime):
+    channel = LOG_CHANNEL
+    async with ports.signals.listening(channel) as one, ports.signals.listening(channel) as two:
+        await ports.logbook.append([LogEntry("s", None, "m", "info", now)])
+        assert (await next_of(one), await next_of(two)) == ("s", "s")
+
+
+async def test_silence_is_an_empty_text_a_second(ports: wiring.Ports, now: datetime):
+    async with ports.signals.listening("activityctl_other") as payloads:
+        await ports.logbook.append([LogEntry("s", None, "m", "info", now)])
+        before = time.monotonic()
+        assert await next_of(payloads, 3.0) == ""
+        assert 0.8 < time.monotonic() - before < 2.0
+
+
+async def test_the_work_channel_tells_of_firings_cancellations_and_pauses(
+    ports: wiring.Ports, mine: Subscription, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    async with ports.signals.listening(WORK_CHANNEL) as payloads:
+        await ports.outbox.add([ManualFiring(mine.id, "manual", "other", now)], now)
+        assert await next_of(payloads) == "firing"
+        await ports.runs.request_cancel(run.id, now)
+        assert await next_of(payloads) == "cancel"
+        await ports.catalog.set_subscription_status(mine.id, SubscriptionStatus.PAUSED, now)
+        assert await next_of(payloads) == "schedules"
+
+
+async def test_an_apply_is_heard_unless_it_changes_nothing(
+    ports: wiring.Ports,
+    apply: Callable[..., Awaitable[Plan]],
+    define: Callable[..., ActivityDefinition],
+    subscribe: Callable[..., SubscriptionManifest],
+):
+    async with ports.signals.listening(WORK_CHANNEL) as payloads:
+        await apply(define("digest"), subscribe("yours"))
+        assert await next_of(payloads) == "schedules"
+        await apply(define("digest"), subscribe("yours"))
+        assert await next_of(payloads, 2.0) == ""
+
+
+async def test_what_a_locked_run_says_is_heard_when_it_is_kept(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    entry = LogEntry(run.subscription_id, run.id, "m", "info", now)
+    async with ports.signals.listening(LOG_CHANNEL) as payloads:
+        async with ports.runs.locked(run.id) as locked:
+            await locked.save(RunChange(run, entries=(entry,)))
+            waiting = asyncio.create_task(next_of(payloads))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+        assert await waiting == run.subscription_id

@@ -1,0 +1,88 @@
+import inspect
+
+import pytest
+
+from activityctl import errors
+from activityctl.errors import (
+    ActivityctlError,
+    InvalidManifestsError,
+    NotFoundError,
+    Problem,
+    TaskError,
+)
+
+TREE = [
+    found
+    for _, found in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(found, ActivityctlError)
+]
+EXIT_CODES = {
+    "failed": 1,
+    "refused": 1,
+    "task_failed": 1,
+    "usage": 2,
+    "invalid_input": 3,
+    "invalid_manifest": 3,
+    "expression_error": 3,
+    "expression_budget": 3,
+    "destination_forbidden": 3,
+    "not_found": 4,
+    "conflict": 5,
+    "not_allowed": 6,
+    "unreachable": 7,
+    "timeout": 8,
+    "internal": 70,
+}
+
+
+def test_every_error_has_the_code_and_exit_code_that_scripts_rely_on():
+    assert {error.code: error.exit_code for error in TREE} == EXIT_CODES
+    assert len(TREE) == len(EXIT_CODES)
+
+
+def test_only_what_may_pass_by_itself_is_worth_a_retry():
+    assert {error.code for error in TREE if error.retryable} == {"unreachable", "timeout"}
+
+
+@pytest.mark.parametrize(
+    "error", [one for one in TREE if one not in {InvalidManifestsError, NotFoundError, TaskError}]
+)
+def test_an_error_is_its_message_and_carries_the_next_step(error: type[ActivityctlError]):
+    raised = error("it broke", hint="activityctl up")
+    assert (str(raised), raised.message, raised.hint) == ("it broke", "it broke", "activityctl up")
+    assert error("it broke").hint is None
+
+
+def test_what_is_not_found_is_named():
+    error = NotFoundError("run", "abc", hint="activityctl get runs")
+    assert str(error) == 'run "abc" not found'
+    assert error.hint == "activityctl get runs"
+
+
+def test_a_task_says_whether_another_attempt_may_help():
+    assert (TaskError("no").task_code, TaskError("no").may_retry) == ("task_failed", True)
+    error = TaskError("no", code="bad_input", retryable=False)
+    assert (error.task_code, error.may_retry) == ("bad_input", False)
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (Problem("a.yaml", 3, 7, "spec.tasks", "no"), "a.yaml:3:7: spec.tasks: no"),
+        (Problem("a.yaml", 3, 7, "", "no"), "a.yaml:3:7: no"),
+        (Problem("a.yaml", 0, 0, "", "no"), "a.yaml: no"),
+        (Problem("a.yaml", 0, 0, "spec", "no"), "a.yaml: spec: no"),
+    ],
+)
+def test_a_problem_is_one_line_with_its_place(problem: Problem, text: str):
+    assert str(problem) == text
+
+
+def test_problems_are_listed_once_each_by_file_and_line():
+    late = Problem("a.yaml", 10, 1, "", "x")
+    early = Problem("a.yaml", 9, 1, "", "x")
+    other = Problem("b.yaml", 1, 1, "", "x")
+    error = InvalidManifestsError([other, late, early, late])
+    assert error.problems == (early, late, other)
+    assert str(error) == "3 problems found; nothing was changed"
+    assert str(InvalidManifestsError([late])) == "1 problem found; nothing was changed"

@@ -1,0 +1,279 @@
+import json
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activityctl.errors import InvalidInputError, NotFoundError, UnreachableError, UsageError
+from activityctl.settings import (
+    DAEMON_FILE,
+    PROFILE_KEYS,
+    Secret,
+    Settings,
+    config_path,
+    default_home,
+    load_settings,
+)
+
+DAEMON = {
+    "database_url": "postgresql://local",
+    "temporal_address": "127.0.0.1:1",
+    "api": "http://127.0.0.1:2",
+}
+
+
+@dataclass
+class Machine:
+    """A home, a config file and an environment of the test's own."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def configure(self, text: str) -> Path:
+        path = self.folder / "config.toml"
+        path.write_text(text, "utf-8")
+        self.environment["ACTIVITYCTL_CONFIG"] = str(path)
+        return path
+
+    def start_daemon(self, text: str | None = None) -> None:
+        self.home.mkdir()
+        document = json.dumps({"addresses": DAEMON}) if text is None else text
+        (self.home / DAEMON_FILE).write_text(document, "utf-8")
+
+    def load(self, **flags: Any) -> Settings:
+        return load_settings(flags, self.environment)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    environment = {
+        "ACTIVITYCTL_HOME": str(tmp_path / "home"),
+        "ACTIVITYCTL_CONFIG": str(tmp_path / "none.toml"),
+    }
+    return Machine(tmp_path, environment)
+
+
+GIVEN: dict[str, tuple[Any, str, Any]] = {
+    "database_url": ("postgresql://a", "postgresql://b", "postgresql://c"),
+    "temporal_address": ("a:1", "b:1", "c:1"),
+    "temporal_namespace": ("a", "b", "c"),
+    "api_url": ("http://a", "http://b", "http://c"),
+    "allow_commands": (True, "false", True),
+    "allow_http": (True, "0", True),
+    "allowed_networks": (["10.0.0.0/8"], "11.0.0.0/8", ["12.0.0.0/8"]),
+    "max_tasks": (5, "6", 7),
+}
+"""A value for the profile, for the environment and for the flag."""
+
+
+def shown(settings: Settings, key: str) -> Any:
+    value = getattr(settings, key)
+    return value.value if isinstance(value, Secret) else value
+
+
+def expected(key: str, value: Any) -> Any:
+    match key:
+        case "allow_commands" | "allow_http":
+            return value in {True, "true", "1"}
+        case "allowed_networks":
+            return tuple(map(ip_network, [value] if isinstance(value, str) else value))
+        case "max_tasks":
+            return int(value)
+        case _:
+            return value
+
+
+def toml(value: Any) -> str:
+    return json.dumps(value)
+
+
+def test_every_setting_is_tried():
+    assert set(GIVEN) == PROFILE_KEYS
+
+
+@pytest.mark.parametrize("key", sorted(PROFILE_KEYS))
+def test_flag_before_environment_before_profile_before_daemon(machine: Machine, key: str):
+    in_profile, in_environment, in_flag = GIVEN[key]
+    machine.start_daemon()
+    local = {"database_url": DAEMON["database_url"], "api_url": DAEMON["api"]}
+    local |= {"temporal_address": DAEMON["temporal_address"]}
+    assert shown(machine.load(), key) == local.get(key, getattr(Settings(machine.home), key))
+    machine.configure(f"default = 'x'\n[profiles.x]\n{key} = {toml(in_profile)}\n")
+    assert shown(machine.load(), key) == expected(key, in_profile)
+    machine.environment[f"ACTIVITYCTL_{key.upper()}"] = in_environment
+    assert shown(machine.load(), key) == expected(key, in_environment)
+    assert shown(machine.load(**{key: in_flag}), key) == expected(key, in_flag)
+    assert shown(machine.load(**{key: None}), key) == expected(key, in_environment)
+
+
+def test_temporals_own_variables_work_but_ours_come_first(machine: Machine):
+    machine.environment |= {"TEMPORAL_ADDRESS": "t:1", "TEMPORAL_NAMESPACE": "n", "OTHER": "x"}
+    settings = machine.load()
+    assert (settings.temporal_address, settings.temporal_namespace) == ("t:1", "n")
+    assert settings.temporal_environment == {"TEMPORAL_ADDRESS": "t:1", "TEMPORAL_NAMESPACE": "n"}
+    machine.environment["ACTIVITYCTL_TEMPORAL_ADDRESS"] = "ours:1"
+    assert machine.load().temporal_address == "ours:1"
+
+
+# ---- the local daemon
+
+
+def test_with_nothing_set_the_local_daemon_is_used(machine: Machine):
+    machine.start_daemon()
+    settings = machine.load()
+    assert settings.uses_local_daemon
+    assert settings.required_database_url() == "postgresql://local"
+    assert settings.required_temporal_address() == "127.0.0.1:1"
+    assert settings.api_url == "http://127.0.0.1:2"
+
+
+def test_a_database_of_ones_own_leaves_the_daemon_alone(machine: Machine):
+    machine.start_daemon()
+    machine.environment["ACTIVITYCTL_DATABASE_URL"] = "postgresql://own"
+    settings = machine.load()
+    assert not settings.uses_local_daemon
+    assert settings.required_database_url() == "postgresql://own"
+    assert (settings.temporal_address, settings.api_url) == (None, None)
+
+
+def test_without_a_daemon_the_hint_is_to_start_one(machine: Machine):
+    settings = machine.load()
+    for asked in (settings.required_database_url, settings.required_temporal_address):
+        with pytest.raises(UnreachableError) as caught:
+            asked()
+        assert caught.value.hint == "activityctl up"
+    with pytest.raises(UnreachableError, match=str(machine.home)):
+        settings.required_database_url()
+
+
+def test_a_broken_daemon_file_is_named(machine: Machine):
+    machine.start_daemon("{")
+    with pytest.raises(InvalidInputError, match=DAEMON_FILE) as caught:
+        machine.load()
+    assert caught.value.hint == "activityctl down, then up"
+
+
+def test_a_home_is_the_flag_or_the_variable_or_the_users(machine: Machine, tmp_path: Path):
+    assert machine.load(home=str(tmp_path / "other")).home == tmp_path / "other"
+    assert machine.load().home == machine.home
+    assert default_home({"ACTIVITYCTL_HOME": "~/x"}) == Path.home() / "x"
+    assert default_home({}).name == "activityctl"
+    assert default_home({}).is_absolute()
+
+
+# ---- profiles
+
+
+def test_a_profile_is_named_by_flag_then_environment_then_default(machine: Machine):
+    names = ["a", "b", "c"]
+    tables = "".join(f"[profiles.{name}]\ntemporal_namespace = '{name}'\n" for name in names)
+    machine.configure(f"default = 'a'\n{tables}")
+    assert (machine.load().profile, machine.load().temporal_namespace) == ("a", "a")
+    machine.environment["ACTIVITYCTL_PROFILE"] = "b"
+    assert machine.load().temporal_namespace == "b"
+    assert machine.load(profile="c").temporal_namespace == "c"
+
+
+def test_a_config_file_without_a_default_changes_nothing(machine: Machine):
+    machine.configure("[profiles.a]\nmax_tasks = 1\n")
+    assert (machine.load().profile, machine.load().max_tasks) == (None, 50)
+
+
+@pytest.mark.parametrize("text", [None, "", "[profiles.a]\n", "profiles = 5\n"])
+def test_an_unknown_profile_is_not_found(machine: Machine, text: str | None):
+    if text is not None:
+        machine.configure(text)
+    with pytest.raises(NotFoundError, match='profile "nope" not found') as caught:
+        machine.load(profile="nope")
+    assert caught.value.hint
+    assert "write [profiles.nope] into" in caught.value.hint
+
+
+def test_an_unknown_key_is_refused_with_the_known_ones(machine: Machine):
+    path = machine.configure("default = 'a'\n[profiles.a]\ndatabse_url = 'x'\n")
+    with pytest.raises(InvalidInputError) as caught:
+        machine.load()
+    assert caught.value.message == f"{path}: profiles.a: unknown setting 'databse_url'"
+    assert caught.value.hint
+    assert "database_url" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", [b"default = ", b"[profiles.a\n", b"x = '\xff'"])
+def test_a_broken_config_file_is_named(machine: Machine, content: bytes):
+    path = machine.configure("")
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match="config.toml") as caught:
+        machine.load()
+    assert caught.value.hint == "mend the config file"
+
+
+def test_the_config_file_is_the_users_unless_named(machine: Machine):
+    assert config_path(machine.environment) == machine.folder / "none.toml"
+    assert config_path({}).parts[-2:] == ("activityctl", "config.toml")
+
+
+# ---- values
+
+
+@pytest.mark.parametrize("key", ["allow_commands", "allow_http"])
+@pytest.mark.parametrize("value", ["yes", "on", "2", "tru", " true"])
+def test_a_boolean_is_true_or_false(machine: Machine, key: str, value: str):
+    machine.environment[f"ACTIVITYCTL_{key.upper()}"] = value
+    with pytest.raises(UsageError, match=f"{key} is {value!r}") as caught:
+        machine.load()
+    assert caught.value.hint == f"set {key} to true or false"
+
+
+@pytest.mark.parametrize(("value", "meant"), [("TRUE", True), ("1", True), ("False", False)])
+def test_booleans_in_other_letters(machine: Machine, value: str, meant: object):
+    machine.environment["ACTIVITYCTL_ALLOW_HTTP"] = value
+    assert machine.load().allow_http is meant
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", " 5", True, 0, 2.0])
+def test_max_tasks_is_a_whole_number_from_one(machine: Machine, value: Any):
+    with pytest.raises(UsageError) as caught:
+        machine.load(max_tasks=value)
+    assert caught.value.hint == "set max_tasks to a whole number from 1"
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1/8", "10.0.0.0/33", "localhost", "::1/64", "10/8,", 5])
+def test_a_network_is_a_cidr(machine: Machine, value: Any):
+    with pytest.raises(UsageError) as caught:
+        machine.load(allowed_networks=value)
+    assert caught.value.message.startswith("allowed_networks")
+    assert caught.value.hint == "write CIDRs, such as 10.0.0.0/8"
+
+
+def test_networks_stand_in_a_list_or_with_commas(machine: Machine):
+    networks = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+    assert machine.load(allowed_networks="10.0.0.0/8, ::1").allowed_networks == networks
+    assert machine.load(allowed_networks=["10.0.0.0/8", "::1"]).allowed_networks == networks
+
+
+# ---- what stays inside
+
+
+def test_secrets_are_masked_wherever_settings_are_printed(machine: Machine):
+    machine.environment |= {
+        "ACTIVITYCTL_DATABASE_URL": "postgresql://user:hunter2@host/db",
+        "TEMPORAL_API_KEY": "hunter2",
+        "PATH": "/hunter2",
+    }
+    settings = machine.load()
+    assert settings.temporal_environment["TEMPORAL_API_KEY"] == "hunter2"
+    for text in (repr(settings), str(settings), f"{settings.database_url}", str([settings])):
+        assert "hunter2" not in text
+    assert "Secret(***)" in repr(settings)
+    assert settings.required_database_url() == "postgresql://user:hunter2@host/db"
+
+
+def test_commands_of_tasks_inherit_no_secret(machine: Machine):
+    machine.environment |= {"PATH": "/bin", "LANG": "", "AWS_SECRET": "x", "TEMPORAL_API_KEY": "y"}
+    assert machine.load().task_environment == {"PATH": "/bin"}
