@@ -10,7 +10,10 @@ from pydantic import BaseModel
 
 from activityctl.domain.admission import FiringFacts
 from activityctl.domain.definition import Revision
+from activityctl.domain.drift import ObservedSchedule, RecordedSchedule
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
+from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.ids import ScheduleId
 from activityctl.domain.logbook import Cursor, DeadLetter, Level, LogEntry
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.plan import Plan, Present, WantedSchedule
@@ -113,8 +116,12 @@ class Catalog(Protocol):
         """Hold the one lock under which the catalog is changed, in one transaction."""
         ...
 
-    async def write(self, plan: Plan, now: datetime) -> None:
-        """Carry out the plan; call it within `changing`."""
+    async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
+        """Carry out the plan and record it in the history; call it within `changing`."""
+        ...
+
+    async def history(self, kind: str, name: str) -> list[HistoryEntry]:
+        """Return every recorded change of one object, the newest first."""
         ...
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
@@ -192,13 +199,25 @@ class ScheduleRegister(Protocol):
         """Return why schedules could not be placed, as last tried."""
         ...
 
+    async def recorded(self, ids: Sequence[str]) -> Mapping[str, RecordedSchedule]:
+        """Return what is recorded of these schedules; those of unknown subscriptions are absent."""
+        ...
+
+    async def placed(self, *, after: str, limit: int) -> list[ScheduleId]:
+        """Return the ids, in their order, of schedules that are observed as wanted."""
+        ...
+
+    def auditing(self) -> AbstractAsyncContextManager[bool]:
+        """Hold the one auditor's lock; False when another process holds it."""
+        ...
+
     def reconciling(self) -> AbstractAsyncContextManager[bool]:
         """Hold the one reconciler's lock; False when another process holds it."""
         ...
 
 
 class SchedulePlacer(Protocol):
-    """Makes Temporal hold or drop schedules."""
+    """Makes Temporal hold or drop schedules, and looks at those it holds."""
 
     async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
         """Create or update the schedule; repeating it changes nothing."""
@@ -206,6 +225,17 @@ class SchedulePlacer(Protocol):
 
     async def remove(self, schedule_id: str) -> None:
         """Delete the schedule; absent is fine."""
+        ...
+
+    def listed(self) -> AsyncIterator[list[ObservedSchedule]]:
+        """Iterate over pages of all schedules whose id has our form.
+
+        The list may be seconds old and shows less of each schedule than `observe`.
+        """
+        ...
+
+    async def observe(self, schedule_id: str) -> ObservedSchedule | None:
+        """Return the schedule as it is now, looked at in full; None when there is none."""
         ...
 
 

@@ -52,7 +52,7 @@ def _offset(source: str, line: int, column: int) -> int:
 
 def _compile_reason(text: str) -> str:
     if overload := _STATIC_OVERLOAD.search(text):
-        return _mismatch(overload[1], overload[2].strip("()"))
+        return mismatch(overload[1], overload[2].strip("()"))
     text = _EXPECTING.sub("", text.removeprefix("Syntax error: "))
     for start in ("mismatched input ", "extraneous input ", "token recognition error at: "):
         if text.startswith(start):
@@ -92,13 +92,14 @@ def evaluation_fault(message: str) -> str:
         return f"`{name[1]}` is not available here"
     if overload := _OVERLOAD.search(text):
         types = ", ".join(filter(None, (overload[1], overload[3])))
-        return one_line(_mismatch(overload[2], types))
+        return one_line(mismatch(overload[2], types))
     if text.startswith("Applying SELECT to non-message type"):
         return "a field is taken of a value that is not a map"
     return one_line(text)
 
 
-def _mismatch(function: str, types: str) -> str:
+def mismatch(function: str, types: str) -> str:
+    """Return that a function or operator does not take these types, named as in `int, string`."""
     named = ", ".join(_TYPES.get(part, part) for part in types.split(", "))
     match function:
         case "<jump_condition>":

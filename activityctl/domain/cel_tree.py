@@ -12,6 +12,8 @@ TYPES, EXPR, SOURCE_INFO = 3, 4, 5
 ID, CONST, IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 2, 3, 4, 5, 6, 7, 8, 9
 _POSITIONS: Final = 4
 _TEXT: Final = 6
+_TEST_ONLY: Final = 3
+"""Expr.Select.test_only, which is `has`."""
 _VARINT_END: Final = 128
 _CONSTANTS: Final = ("", "null", "bool", "int", "uint", "double", "string", "bytes")
 """By the number of their field in `cel.expr.Constant`."""
@@ -132,7 +134,7 @@ def _kind(serialized: bytes) -> str:
             return ""
 
 
-def _node(serialized: bytes) -> Node:
+def _node(serialized: bytes) -> Node:  # noqa: PLR0911 - one return a kind of node
     parts = dict(fields_of(serialized))
     key = parts.pop(ID, 0)
     ((number, body),) = parts.items()
@@ -143,7 +145,7 @@ def _node(serialized: bytes) -> Node:
             return Name(key, dict(fields_of(body))[1].decode())
         case 5:
             select = dict(fields_of(body))
-            return Field(key, _node(select[1]), select[2].decode(), 3 in select)
+            return Field(key, _node(select[1]), select[2].decode(), _TEST_ONLY in select)
         case 6:
             return _call(key, body)
         case 7:

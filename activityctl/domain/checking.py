@@ -5,22 +5,28 @@ Everything that `apply` would find later is found here, offline.
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from activityctl.domain.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
-from activityctl.domain.expression import NAMES, check_expression, check_template, has_expression
+from activityctl.domain.expression import has_expression
 from activityctl.domain.finding import Finding, Path, findings_of, unknown_field
+from activityctl.domain.known import ANYTHING
 from activityctl.domain.model import JsonValue, Kinded
 from activityctl.domain.params import check_params, check_schema, fill_defaults
+from activityctl.domain.static_check import (
+    CONDITION,
+    LIST,
+    StaticScope,
+    check_meaning,
+    check_template_meaning,
+)
+from activityctl.domain.static_scope import Scopes
 from activityctl.domain.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.trigger import TRIGGER_KINDS
-
-_BEFORE_TASKS: Final = tuple(name for name in NAMES if name not in {"tasks", "item"})
-_WITHOUT_ITEM: Final = tuple(name for name in NAMES if name != "item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +40,23 @@ class Kinds:
 def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
     """Return everything wrong with a definition whose shape is right."""
     found = [finding.under("params") for finding in check_schema(spec.params)]
+    scopes = Scopes(spec, has_sound_params=not found)
     found += _check_names(spec)
     for index, trigger in enumerate(spec.triggers):
         found += _under(_check_trigger(trigger), "triggers", index)
     for index, source in enumerate(spec.context):
-        inner = _check_kind(source, kinds.contexts) + _check_templates(source, _BEFORE_TASKS)
+        inner = _check_kind(source, kinds.contexts) + _check_templates(
+            source, scopes.context(index)
+        )
         found += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):
-        found += _under(_check_cel(rule.when, _BEFORE_TASKS, "when"), "rules", index)
+        found += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
     for phase in ("tasks", "onFailure"):
         templates = spec.tasks if phase == "tasks" else spec.on_failure
         for index, task in enumerate(templates):
-            found += _under(_check_task(task, kinds), phase, index)
+            found += _under(_check_task(task, kinds, scopes.task(phase, task)), phase, index)
         found += _under(_check_needs(templates), phase)
-    found += _under(_template_findings(spec.state, _WITHOUT_ITEM), "state")
+    found += _under(_template_findings(spec.state, scopes.state()), "state")
     return found
 
 
@@ -163,13 +172,13 @@ def _is_templated(body: JsonValue, path: Path) -> bool:
     return isinstance(value, str) and has_expression(value)
 
 
-def _check_task(task: TaskTemplate, kinds: Kinds) -> list[Finding]:
-    names = NAMES if task.for_each is not None else _WITHOUT_ITEM
-    found = _check_kind(task, kinds.tasks) + _check_templates(task, names)
+def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Finding]:
+    inside = scope if task.for_each is None else {**scope, "item": ANYTHING}
+    found = _check_kind(task, kinds.tasks) + _check_templates(task, inside)
     if task.when is not None:
-        found += _check_cel(task.when, _WITHOUT_ITEM, "when")
+        found += _check_condition(task.when, scope, "when")
     if task.for_each is not None:
-        found += _under(_template_findings(task.for_each, _WITHOUT_ITEM), "forEach")
+        found += _under(_template_findings(task.for_each, scope, LIST), "forEach")
         if isinstance(task.for_each, str) and not has_expression(task.for_each):
             found.append(Finding(("forEach",), "should be a list, or a ${ … } that gives one"))
     elif task.max_parallel is not None:
@@ -177,23 +186,27 @@ def _check_task(task: TaskTemplate, kinds: Kinds) -> list[Finding]:
     return found
 
 
-def _check_templates(item: Kinded, names: Collection[str]) -> list[Finding]:
+def _check_templates(item: Kinded, scope: StaticScope) -> list[Finding]:
     return [
         finding.under(kind)
         for kind in item.kinds
-        for finding in _template_findings((item.model_extra or {})[kind], names)
+        for finding in _template_findings((item.model_extra or {})[kind], scope)
     ]
 
 
-def _check_cel(source: str, names: Collection[str], *path: str | int) -> list[Finding]:
-    problem = check_expression(source, names)
-    return [] if problem is None else [Finding(path, problem.reason, problem.offset)]
+def _check_condition(source: str, scope: StaticScope, *path: str | int) -> list[Finding]:
+    return [
+        Finding(path, problem.reason, problem.offset)
+        for problem in check_meaning(source, scope, CONDITION)
+    ]
 
 
-def _template_findings(template: JsonValue, names: Collection[str]) -> list[Finding]:
+def _template_findings(
+    template: JsonValue, scope: StaticScope, wanted: frozenset[str] = frozenset()
+) -> list[Finding]:
     return [
         Finding(problem.path, problem.reason, problem.offset)
-        for problem in check_template(template, names)
+        for problem in check_template_meaning(template, scope, wanted)
     ]
 
 

@@ -65,6 +65,13 @@ def differences(old: Document | None, new: Document | None) -> tuple[FieldChange
     return tuple(changed + removed)
 
 
+def field_view(change: FieldChange) -> dict[str, JsonValue]:
+    """Return a field's change as JSON; an absent value has no key."""
+    values = {"old": change.old, "new": change.new}
+    shown = {key: value for key, value in values.items() if not isinstance(value, Absent)}
+    return {"path": change.path, **shown}
+
+
 def _content(document: Document | None) -> Mapping[str, Any]:
     if document is None:
         return {}
@@ -73,7 +80,10 @@ def _content(document: Document | None) -> Mapping[str, Any]:
 
 
 def is_same_json(one: JsonValue, other: JsonValue) -> bool:
-    """Compare as JSON does: `true` is not 1, though Python's True is; 1.0 is 1."""
+    """Compare as JSON does: `true` is not 1, though Python's True is; 1.0 is 1.
+
+    A float is what its double says: jsonb gives 1e300 back as an integer of 301 digits.
+    """
     match one:
         case dict():
             return (
@@ -88,7 +98,21 @@ def is_same_json(one: JsonValue, other: JsonValue) -> bool:
                 and all(map(is_same_json, one, other))
             )
         case _:
-            return bool(one == other and isinstance(one, bool) is isinstance(other, bool))
+            if isinstance(one, bool) is not isinstance(other, bool):
+                return False
+            return bool(one == other) or _is_same_double(one, other)
+
+
+def _is_same_double(one: JsonValue, other: JsonValue) -> bool:
+    numbers = (int, float)
+    if not isinstance(one, numbers) or not isinstance(other, numbers):
+        return False
+    if not isinstance(one, float) and not isinstance(other, float):
+        return False
+    try:
+        return float(one) == float(other)
+    except OverflowError:
+        return False
 
 
 def _leaves(path: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:

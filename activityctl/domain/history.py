@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from activityctl.domain.document import Document
 from activityctl.domain.model import JsonValue
@@ -16,6 +17,9 @@ class Origin:
     """apply, delete or rollback."""
     actor: str = "unknown"
     source_commit: str | None = None
+
+
+UNKNOWN_ORIGIN: Final = Origin()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import uuid
 from typing import Any, Final, NewType
 
@@ -15,6 +16,8 @@ ScheduleId = NewType("ScheduleId", str)
 _ROOT: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:activityctl")
 _PARTS_SEPARATOR: Final = "\x1f"
 """Stands between the parts of a name; the name pattern excludes it."""
+
+_SCHEDULE: Final = re.compile(r"schedule/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([^/]+)")
 
 MANUAL_TRIGGER: Final = "manual"
 """The trigger of a run started by hand without naming one of the definition's."""
@@ -69,6 +72,12 @@ def dead_letter_id(run: str) -> str:
 def schedule_id(subscription: str, trigger: str) -> ScheduleId:
     """The Temporal schedule of one trigger of one subscription."""
     return ScheduleId(f"schedule/{subscription}/{trigger}")
+
+
+def parts_of_schedule(schedule: str) -> tuple[SubscriptionId, str] | None:
+    """Return the subscription and the trigger of a schedule's id; None for one not of ours."""
+    found = _SCHEDULE.fullmatch(schedule)
+    return None if found is None else (SubscriptionId(found[1]), found[2])
 
 
 def scheduled_workflow_id(subscription: str, trigger: str) -> WorkflowId:

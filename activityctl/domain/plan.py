@@ -128,6 +128,17 @@ class Plan:
         """Return how many objects the plan treats so."""
         return sum(change.action is action for change in self.changes)
 
+    def written(self, change: Change) -> tuple[Document | None, str | None]:
+        """Return the object as it is after the change, and a definition's revision id."""
+        if change.action is Action.DELETED:
+            return None, None
+        if change.kind == "ActivityDefinition":
+            definition = self.definitions[change.name]
+            document = definition_document(definition.metadata, definition.spec)
+            return document, revision_of(definition)
+        manifest = self.subscriptions[change.name]
+        return subscription_document(manifest.metadata, manifest.spec), None
+
     def deleted(self, kind: Kind) -> list[str]:
         """Return the names of that kind that the plan deletes."""
         return [

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -148,7 +149,7 @@ def test_without_a_daemon_the_hint_is_to_start_one(machine: Machine):
         with pytest.raises(UnreachableError) as caught:
             asked()
         assert caught.value.hint == "activityctl up"
-    with pytest.raises(UnreachableError, match=str(machine.home)):
+    with pytest.raises(UnreachableError, match=re.escape(str(machine.home))):
         settings.required_database_url()
 
 
@@ -208,7 +209,7 @@ def test_an_unknown_key_is_refused_with_the_known_ones(machine: Machine):
 def test_a_broken_config_file_is_named(machine: Machine, content: bytes):
     path = machine.configure("")
     path.write_bytes(content)
-    with pytest.raises(InvalidInputError, match="config.toml") as caught:
+    with pytest.raises(InvalidInputError, match=r"config\.toml") as caught:
         machine.load()
     assert caught.value.hint == "mend the config file"
 

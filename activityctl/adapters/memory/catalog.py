@@ -10,13 +10,14 @@ from typing import Any
 from activityctl.adapters.memory.plans import carry_out
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of
 from activityctl.domain.definition import Revision
+from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
 from activityctl.domain.plan import Plan, Present, PresentDefinition
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
 from activityctl.ports import WORK_CHANNEL
 
-_Pending = list[tuple[Plan, datetime]]
+_Pending = list[tuple[Plan, datetime, Origin]]
 
 
 class MemoryCatalog:
@@ -36,8 +37,8 @@ class MemoryCatalog:
                 yield
             finally:
                 self._pending.reset(token)
-            for plan, now in pending:
-                carry_out(plan, now, self._state.catalog)
+            for plan, now, origin in pending:
+                carry_out(plan, now, self._state.catalog, origin)
                 if not plan.is_empty:
                     self._state.notify(WORK_CHANNEL, "schedules")
 
@@ -52,6 +53,7 @@ class MemoryCatalog:
                     spec_of(tables.revisions[row.revision_id]),
                     row.labels,
                     row.annotations,
+                    row.applyset,
                 )
                 for row in tables.definitions.values()
                 if row.deleted_at is None
@@ -59,11 +61,15 @@ class MemoryCatalog:
             {one.name: one for one in tables.subscriptions.values()},
         )
 
-    async def write(self, plan: Plan, now: datetime) -> None:
-        """Carry out the plan; call it within `changing`."""
+    async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
+        """Carry out the plan and record it in the history; call it within `changing`."""
         pending = self._pending.get()
         assert pending is not None, "call it within changing()"  # noqa: S101
-        pending.append((plan, now))
+        pending.append((plan, now, origin))
+
+    async def history(self, kind: str, name: str) -> list[HistoryEntry]:
+        """Return every recorded change of one object, the newest first."""
+        return self._tables().history.get((kind, name), [])[::-1]
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
         """Return the definitions with their current revisions, by name."""
@@ -161,8 +167,8 @@ class MemoryCatalog:
         if not pending:
             return self._state.catalog
         tables = self._state.catalog.copy()
-        for plan, now in pending:
-            carry_out(plan, now, tables)
+        for plan, now, origin in pending:
+            carry_out(plan, now, tables, origin)
         return tables
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.firing_ref import ManualFiring
 from activityctl.domain.foreign import storable
+from activityctl.domain.history import HistoryEntry
 from activityctl.domain.ids import canonical_json
 from activityctl.domain.logbook import Cursor, DeadLetter, LogEntry
 from activityctl.domain.model import JsonValue
@@ -30,6 +31,7 @@ class DefinitionRow:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None = None
+    applyset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class CatalogTables:
     revisions: dict[str, Revision] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     schedules: dict[str, ScheduleRecord] = field(default_factory=dict)
+    history: dict[tuple[str, str], list[HistoryEntry]] = field(default_factory=dict)
 
     def copy(self) -> "CatalogTables":
         """Return tables of their own with the same rows."""
@@ -91,6 +94,7 @@ class CatalogTables:
             dict(self.revisions),
             dict(self.subscriptions),
             dict(self.schedules),
+            {key: list(entries) for key, entries in self.history.items()},
         )
 
 

@@ -7,21 +7,21 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
+from activityctl.adapters.postgres.catalog_writes import write_plan
 from activityctl.adapters.postgres.database import Connection, Database, prefix_pattern
 from activityctl.adapters.postgres.rows import (
     REVISION_COLUMNS,
     SUBSCRIPTION_COLUMNS,
+    history_entry_of,
     revision_of,
     spec_of,
     subscription_of,
 )
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition, Revision
-from activityctl.domain.definition import revision_of as revision_id_of
-from activityctl.domain.model import canonical
-from activityctl.domain.plan import Action, Plan, Present, PresentDefinition, WantedSchedule
+from activityctl.domain.definition import Revision
+from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.plan import Plan, Present, PresentDefinition
 from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
 from activityctl.ports import WORK_CHANNEL
 
@@ -61,27 +61,27 @@ class PostgresCatalog:
                     spec_of(row["spec"]),
                     row["labels"],
                     row["annotations"],
+                    row["applyset"],
                 )
                 for row in definitions
             },
             {row["name"]: subscription_of(row) for row in subscriptions},
         )
 
-    async def write(self, plan: Plan, now: datetime) -> None:
-        """Carry out the plan; call it within `changing`."""
-        connection = self._required()
-        actions = {(change.kind, change.name): change.action for change in plan.changes}
-        async with connection.pipeline():
-            for name, definition in plan.definitions.items():
-                if actions["ActivityDefinition", name] is not Action.UNCHANGED:
-                    await _write_definition(connection, definition, now)
-            for name, manifest in plan.subscriptions.items():
-                action = actions["Subscription", name]
-                if action is not Action.UNCHANGED:
-                    is_new = action is Action.CREATED
-                    await _write_subscription(connection, manifest, now, is_new=is_new)
-            if not plan.is_empty:
-                await _write_schedules(connection, plan)
+    async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
+        """Carry out the plan and record it in the history; call it within `changing`."""
+        await write_plan(self._required(), plan, origin, now)
+
+    async def history(self, kind: str, name: str) -> list[HistoryEntry]:
+        """Return every recorded change of one object, the newest first."""
+        rows = await self._rows(
+            """SELECT c.*, a.command, a.actor, a.source_commit, a.applyset, a.created_at
+               FROM apply_changes c JOIN applies a ON a.id = c.apply_id
+               WHERE c.kind = %(kind)s AND c.name = %(name)s ORDER BY c.number DESC""",
+            kind=kind,
+            name=name,
+        )
+        return [history_entry_of(row) for row in rows]
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
         """Return the definitions with their current revisions, by name."""
@@ -198,93 +198,3 @@ class PostgresCatalog:
             return await self._database.fetch(query, **values)
         cursor = await self._changing.execute(query.encode(), values)
         return await cursor.fetchall()
-
-
-async def _write_definition(
-    connection: Connection, definition: ActivityDefinition, now: datetime
-) -> None:
-    values = {
-        "name": definition.metadata.name,
-        "revision": revision_id_of(definition),
-        "spec": Jsonb(canonical(definition.spec)),
-        "labels": Jsonb(definition.metadata.labels),
-        "annotations": Jsonb(definition.metadata.annotations),
-        "now": now,
-    }
-    await connection.execute(
-        """INSERT INTO revisions (id, definition, number, spec, created_at)
-           SELECT %(revision)s, %(name)s,
-               1 + coalesce((SELECT max(number) FROM revisions WHERE definition = %(name)s), 0),
-               %(spec)s, %(now)s
-           ON CONFLICT (id) DO NOTHING""",
-        values,
-    )
-    await connection.execute(
-        """INSERT INTO definitions (name, revision_id, labels, annotations, created_at, updated_at)
-           VALUES (%(name)s, %(revision)s, %(labels)s, %(annotations)s, %(now)s, %(now)s)
-           ON CONFLICT (name) DO UPDATE SET revision_id = excluded.revision_id,
-               labels = excluded.labels, annotations = excluded.annotations,
-               updated_at = excluded.updated_at, deleted_at = NULL""",
-        values,
-    )
-
-
-async def _write_subscription(
-    connection: Connection, manifest: SubscriptionManifest, now: datetime, *, is_new: bool
-) -> None:
-    spec = manifest.spec
-    status = None if spec.paused is None else ("paused" if spec.paused else "active")
-    await connection.execute(
-        """INSERT INTO subscriptions (id, name, definition, params, triggers, labels, annotations,
-               status, created_at, updated_at)
-           VALUES (%(id)s, %(name)s, %(definition)s, %(params)s, %(triggers)s, %(labels)s,
-               %(annotations)s, coalesce(%(status)s, 'active'), %(now)s, %(now)s)
-           ON CONFLICT (id) DO UPDATE SET definition = excluded.definition,
-               params = excluded.params, triggers = excluded.triggers, labels = excluded.labels,
-               annotations = excluded.annotations, updated_at = excluded.updated_at,
-               status = CASE WHEN %(is_new)s OR %(status)s::text IS NOT NULL
-                   THEN excluded.status ELSE subscriptions.status END""",
-        {
-            "id": ids.subscription_id(manifest.metadata.name),
-            "name": manifest.metadata.name,
-            "definition": spec.activity,
-            "params": Jsonb(spec.params),
-            "triggers": Jsonb(spec.triggers),
-            "labels": Jsonb(manifest.metadata.labels),
-            "annotations": Jsonb(manifest.metadata.annotations),
-            "status": status,
-            "is_new": is_new,
-            "now": now,
-        },
-    )
-
-
-async def _write_schedules(connection: Connection, plan: Plan) -> None:
-    for subscription, schedules in plan.schedules.items():
-        await connection.execute(
-            """UPDATE schedules SET wanted_hash = NULL
-               WHERE subscription_id = %s AND wanted_hash IS NOT NULL AND NOT id = ANY(%s)""",
-            (subscription, [schedule.id for schedule in schedules]),
-        )
-        for schedule in schedules:
-            await _write_schedule(connection, schedule)
-    await connection.execute("SELECT pg_notify(%s, 'schedules')", (WORK_CHANNEL,))
-
-
-async def _write_schedule(connection: Connection, schedule: WantedSchedule) -> None:
-    await connection.execute(
-        """INSERT INTO schedules (id, subscription_id, trigger, kind, body, wanted_hash)
-           SELECT %(id)s, %(subscription)s, %(trigger)s, %(kind)s, %(body)s,
-               %(hash)s || ':' || s.status
-           FROM subscriptions s WHERE s.id = %(subscription)s
-           ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, body = excluded.body,
-               wanted_hash = excluded.wanted_hash""",
-        {
-            "id": schedule.id,
-            "subscription": schedule.subscription_id,
-            "trigger": schedule.trigger,
-            "kind": schedule.kind,
-            "body": Jsonb(schedule.body),
-            "hash": schedule.content_hash,
-        },
-    )

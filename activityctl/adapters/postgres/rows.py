@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from activityctl.domain.definition import DefinitionSpec, Revision
+from activityctl.domain.history import HistoryEntry, Origin
 from activityctl.domain.ids import RevisionId, RunId, SubscriptionId, TaskId, canonical_json
 from activityctl.domain.logbook import DeadLetter, LogEntry
 from activityctl.domain.run import Run, RunStatus, TaskInstance, TaskStatus
@@ -17,7 +18,7 @@ RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, 
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at"""
 SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
-    s.created_at, s.updated_at, s.labels, s.annotations, s.state"""
+    s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset"""
 REVISION_COLUMNS = "v.id, v.definition, v.number, v.spec, v.created_at"
 
 
@@ -81,6 +82,7 @@ def subscription_of(row: Row) -> Subscription:
         labels=row["labels"],
         annotations=row["annotations"],
         state=row["state"],
+        applyset=row["applyset"],
     )
 
 
@@ -106,6 +108,22 @@ def entry_of(row: Row) -> LogEntry:
         row["created_at"],
         row["metadata"],
         row["id"],
+    )
+
+
+def history_entry_of(row: Row) -> HistoryEntry:
+    """Return the history entry of a row of apply_changes joined with applies."""
+    return HistoryEntry(
+        row["number"],
+        row["kind"],
+        row["name"],
+        row["action"],
+        row["created_at"],
+        Origin(row["command"], row["actor"], row["source_commit"]),
+        row["applyset"],
+        tuple(row["fields"]),
+        row["document"],
+        row["revision_id"],
     )
 
 

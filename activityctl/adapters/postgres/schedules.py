@@ -1,17 +1,19 @@
 """The register of schedules in Postgres: what Temporal shall hold and was made to hold."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Database, text_of
+from activityctl.domain.drift import RecordedSchedule
 from activityctl.domain.ids import ScheduleId, SubscriptionId
 from activityctl.domain.plan import WantedSchedule
 from activityctl.domain.selection import Selection
 from activityctl.ports import ScheduleDrift, ScheduleRow
 
 _RECONCILER_LOCK: Final = 0x61637472
+_AUDITOR_LOCK: Final = 0x61637461
 
 
 class PostgresScheduleRegister:
@@ -81,13 +83,45 @@ class PostgresScheduleRegister:
         )
         return [f"{row['id']}: {row['error']}" for row in rows]
 
+    async def recorded(self, ids: Sequence[str]) -> Mapping[str, RecordedSchedule]:
+        """Return what is recorded of these schedules; those of unknown subscriptions are absent."""
+        rows = await self._database.fetch(
+            """SELECT asked.id, s.id AS subscription_id, split_part(asked.id, '/', 3) AS trigger,
+                   c.kind, c.body, c.wanted_hash, c.observed_hash, c.id IS NULL AS is_absent
+               FROM unnest(%(ids)s::text[]) AS asked(id)
+               JOIN subscriptions s ON s.id = split_part(asked.id, '/', 2)
+               LEFT JOIN schedules c ON c.id = asked.id""",
+            ids=list(ids),
+        )
+        return {row["id"]: _recorded(row) for row in rows}
+
+    async def placed(self, *, after: str, limit: int) -> list[ScheduleId]:
+        """Return the ids, in their order, of schedules that are observed as wanted."""
+        rows = await self._database.fetch(
+            """SELECT id FROM schedules
+               WHERE id > %(after)s AND wanted_hash = observed_hash
+               ORDER BY id LIMIT %(limit)s""",
+            after=after,
+            limit=limit,
+        )
+        return [ScheduleId(row["id"]) for row in rows]
+
+    @asynccontextmanager
+    async def auditing(self) -> AsyncIterator[bool]:
+        """Hold the one auditor's lock; False when another process holds it."""
+        async with self._holding(_AUDITOR_LOCK) as is_held:
+            yield is_held
+
     @asynccontextmanager
     async def reconciling(self) -> AsyncIterator[bool]:
         """Hold the one reconciler's lock; False when another process holds it."""
+        async with self._holding(_RECONCILER_LOCK) as is_held:
+            yield is_held
+
+    @asynccontextmanager
+    async def _holding(self, lock: int) -> AsyncIterator[bool]:
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(
-                "SELECT pg_try_advisory_xact_lock(%s) AS held", (_RECONCILER_LOCK,)
-            )
+            cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS held", (lock,))
             row = await cursor.fetchone()
             yield bool(row and row["held"])
 
@@ -99,6 +133,19 @@ def _wanted(row: dict[str, Any]) -> WantedSchedule:
         row["trigger"],
         row["kind"],
         row["body"],
+    )
+
+
+def _recorded(row: dict[str, Any]) -> RecordedSchedule:
+    return RecordedSchedule(
+        ScheduleId(row["id"]),
+        SubscriptionId(row["subscription_id"]),
+        row["trigger"],
+        _wanted(row) if row["wanted_hash"] else None,
+        (row["wanted_hash"] or "").endswith(":paused"),
+        row["wanted_hash"],
+        # A row that is wanted no more stays until Temporal has let the schedule go.
+        row["is_absent"] or (row["wanted_hash"] or "") == row["observed_hash"],
     )
 
 

@@ -337,3 +337,23 @@ def test_on_failure_sees_all_outputs_of_a_partly_failed_for_each():
         "error": "no",
         "attempts": 3,
     }
+
+
+def test_a_running_task_is_not_started_again_and_keeps_its_place():
+    state = begun(task("a", forEach=[0, 1, 2], maxParallel=2))
+    state = with_tasks(state, change_task(one(state, "a[0]"), TaskStatus.RUNNING))
+    assert startable(state) == ["a[1]"]
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    state = begun(task("a", forEach=[0, 1, 2], maxParallel=2), task("b", needs=["a"]))
+    state = replace(state, tasks=state.tasks[::-1])
+    assert startable(state) == ["a[0]", "a[1]"]
+
+
+def test_a_for_each_that_failed_before_its_time_was_up_has_failed():
+    state = begun(task("a", forEach=[0, 1]), onFailure=[task("page", say="${ tasks.a.status }")])
+    state = ended(state, "a[1]", error="no")
+    state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
+    assert statuses(state) == {"a[0]": "cancelled", "a[1]": "failed", "page": "pending"}
+    assert one(state, "page").input == "failed"

@@ -75,20 +75,23 @@ class Story:
                 self.end_some_task()
 
     def end_some_task(self) -> None:
+        for task in self.at_work.values():  # some have found a worker by now
+            if task.status is TaskStatus.PENDING and next(self.choices) % 2:
+                self.change(change_task(task, TaskStatus.RUNNING, attempts=1))
         choice = next(self.choices)
-        task = self.at_work.pop(list(self.at_work)[choice % len(self.at_work)])
+        task = self.at_work[list(self.at_work)[choice % len(self.at_work)]]
         fails = choice % 7 == 0
-        if not (fails and choice % 2):  # else it was never picked up by a worker
+        if task.status is TaskStatus.PENDING and not fails:
             task = change_task(task, TaskStatus.RUNNING, attempts=1)
-        task = change_task(
-            task,
-            TaskStatus.FAILED if fails else TaskStatus.SUCCEEDED,
-            error="boom" if fails else None,
-            output=choice,
-            ended_at=NOW,
-        )
-        self.state = with_tasks(self.state, task)
+        status = TaskStatus.FAILED if fails else TaskStatus.SUCCEEDED
+        error = "boom" if fails else None
+        self.change(change_task(task, status, error=error, output=choice, ended_at=NOW))
+        del self.at_work[task.id]
         self.write(advance(self.state, NOW))
+
+    def change(self, task: TaskInstance) -> None:
+        self.at_work[task.id] = task
+        self.state = with_tasks(self.state, task)
 
     def write(self, decision: Decision) -> None:
         before, change = self.state, record(self.state.run, decision, NOW)

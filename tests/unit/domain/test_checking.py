@@ -38,7 +38,7 @@ def task(name: str = "a", **fields: Any) -> dict[str, Any]:
 
 
 def definition(*tasks: dict[str, Any], **fields: Any) -> DefinitionSpec:
-    document = {"tasks": tasks or [task()], **fields}
+    document = {"tasks": tasks or [task()], "params": {"type": "object"}, **fields}
     return DefinitionSpec.model_validate_json(json.dumps(document))
 
 
@@ -234,7 +234,7 @@ def test_tasks_on_failure_cannot_need_those_of_the_run():
     [
         ({"a": ["a"]}, 0, "a"),
         ({"a": [], "b": ["c"], "c": ["b"]}, 1, "b, c"),
-        ({"early": [], "late": ["b"], "a": ["b", "early"], "b": ["a"]}, 2, "a, b"),
+        ({"last": ["late"], "late": ["b"], "a": ["b", "x"], "b": ["a"], "x": []}, 2, "a, b"),
         ({"a": ["c"], "b": ["a"], "c": ["b"]}, 0, "a, b, c"),
     ],
 )
@@ -424,6 +424,6 @@ def test_an_override_is_checked_together_with_what_it_leaves():
 
 
 def test_a_definition_without_params_takes_none():
-    assert found_in_subscription(definition(), params={"x": 1}) == [
+    assert found_in_subscription(definition(params={}), params={"x": 1}) == [
         (("params", "x"), "the definition takes no params")
     ]

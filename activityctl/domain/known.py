@@ -1,0 +1,148 @@
+"""Known: what can be said of a value before there is data, as by a JSON Schema; no CEL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Kinds = frozenset[str]
+
+_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "object": ("map",),
+    "array": ("list",),
+    "string": ("string",),
+    "integer": ("int",),
+    "number": ("int", "double"),
+    "boolean": ("bool",),
+    "null": ("null",),
+}
+"""CEL's kinds by JSON Schema's types; an integer written as 2.0 is rare enough to be an int."""
+_MAX_DEPTH: Final = 16
+_MAX_SCHEMAS: Final = 2_000
+_DECLARE: Final = "declare it in the params schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a value; nothing, unless said."""
+
+    kinds: Kinds = frozenset()
+    """The kinds that CEL may see it as; none named means any."""
+    fields: Mapping[str, "Known"] = field(default_factory=dict)
+    """What is known of a map's entries."""
+    is_closed: bool = False
+    """Whether the map has no fields but these."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Fields that it does not have here, each with the reason."""
+    note: str = ""
+    """What to do about a field that it does not have."""
+    items: "Known | None" = None
+    """What is known of a list's items."""
+
+    def lacks(self, name: str) -> bool:
+        """Whether the map cannot have this field."""
+        return name in self.absent or (self.is_closed and name not in self.fields)
+
+
+ANYTHING: Final = Known()
+
+
+def of_kind(*kinds: str) -> Known:
+    """Return a value of one of these kinds."""
+    return Known(frozenset(kinds))
+
+
+def closed_map(fields: Mapping[str, Known], note: str = "") -> Known:
+    """Return a map with these fields and no others."""
+    return Known(frozenset({"map"}), fields, is_closed=True, note=note)
+
+
+def known_params(schema: Mapping[str, Any]) -> Known:
+    """Return what a valid params schema says of the params that expressions see.
+
+    A param that is not declared is not there, unless the schema says in so many words that
+    there may be others (`additionalProperties`, `patternProperties`) or declares none at all.
+    """
+    if not schema:
+        return closed_map({}, "the definition takes no params")
+    return _Reader(schema).known({"type": "object", **schema}, 0)
+
+
+class _Reader:
+    """Reads one schema; what is too deep or too much of it is left unknown."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = _MAX_SCHEMAS
+
+    def known(self, schema: Any, depth: int) -> Known:
+        self._left -= 1
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._left < 0:
+            return ANYTHING
+        kinds = self._kinds(schema, depth)
+        parts = self._parts(schema)
+        if parts is None:
+            return Known(kinds)
+        fields = {
+            name: self.known(child, depth + 1)
+            for part in reversed(parts)
+            for name, child in part.get("properties", {}).items()
+        }
+        items = ANYTHING if "prefixItems" in schema else self.known(schema.get("items"), depth + 1)
+        return Known(kinds, fields, is_closed=_is_closed(parts), note=_DECLARE, items=items)
+
+    def _parts(self, schema: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+        """Return the schema and all that apply in its place; None when they cannot be told."""
+        found: dict[int, Mapping[str, Any]] = {}
+        waiting = [schema]
+        while waiting:
+            part = waiting.pop()
+            if id(part) in found:
+                continue
+            found[id(part)] = part
+            if "$dynamicRef" in part:
+                return None
+            if "$ref" in part:
+                target = self._target(part["$ref"])
+                if target is None:
+                    return None
+                waiting.append(target)
+            waiting += [child for child in _in_place(part) if isinstance(child, Mapping)]
+        return list(found.values())
+
+    def _kinds(self, schema: Mapping[str, Any], depth: int) -> Kinds:
+        """Return the kinds that the schema, or one that holds beside it, allows."""
+        if "type" in schema:
+            types = schema["type"]
+            names = (types,) if isinstance(types, str) else types
+            return frozenset(kind for name in names for kind in _KINDS.get(name, ()))
+        beside = [*schema.get("allOf", ()), self._target(schema.get("$ref", ""))]
+        for child in beside if depth <= _MAX_DEPTH else ():
+            if isinstance(child, Mapping) and (kinds := self._kinds(child, depth + 1)):
+                return kinds
+        return frozenset()
+
+    def _target(self, reference: str) -> Mapping[str, Any] | None:
+        """Return the schema that a `#/…` reference names; None for anchors and the like."""
+        if not reference.startswith("#/"):
+            return None
+        found: Any = self._root
+        for part in reference[2:].split("/"):
+            key = part.replace("~1", "/").replace("~0", "~")
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found if isinstance(found, Mapping) else None
+
+
+def _in_place(schema: Mapping[str, Any]) -> list[Any]:
+    lists = [child for key in ("allOf", "anyOf", "oneOf") for child in schema.get(key, ())]
+    branches = [schema.get("then"), schema.get("else")]
+    return [*lists, *branches, *schema.get("dependentSchemas", {}).values()]
+
+
+def _is_closed(parts: list[Mapping[str, Any]]) -> bool:
+    if any(
+        part.get(key, False) is not False
+        for part in parts
+        for key in ("additionalProperties", "unevaluatedProperties", "patternProperties")
+    ):
+        return False
+    return any("properties" in part or "additionalProperties" in part for part in parts)
