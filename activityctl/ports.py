@@ -329,6 +329,10 @@ class RunLists(Protocol):
         """Return runs, newest first."""
         ...
 
+    async def open_counts(self) -> dict[str, int]:
+        """Return how many running and queued runs each subscription has, by its id."""
+        ...
+
     async def find_run(self, reference: str) -> Run:
         """Return the run with that id or unique prefix of it."""
         ...

@@ -29,6 +29,8 @@ PROFILE_KEYS: Final = frozenset(
     }
 )
 DAEMON_FILE: Final = "daemon.json"
+ACTOR_VARIABLES: Final = ("ACTIVITYCTL_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN")
+COMMIT_VARIABLES: Final = ("ACTIVITYCTL_SOURCE_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")
 INHERITED: Final = (
     "PATH",
     "HOME",
@@ -79,6 +81,10 @@ class Settings:
     """Networks that tasks may call although they are private, loopback or reserved."""
     task_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The variables that commands of tasks inherit; never the worker's secrets."""
+    actor: str | None = None
+    """Who acts, as a CI names them; None leaves it to the machine's user."""
+    source_commit: str | None = None
+    """The commit that a CI works on; None leaves it to git."""
     max_tasks: int = 50
     """How many tasks a worker runs at once."""
 
@@ -138,6 +144,8 @@ def load_settings(
         allow_commands=_boolean("allow_commands", merged.get("allow_commands", False)),
         allow_http=_boolean("allow_http", merged.get("allow_http", False)),
         allowed_networks=_networks(merged.get("allowed_networks", ())),
+        actor=_first(env, ACTOR_VARIABLES),
+        source_commit=_first(env, COMMIT_VARIABLES),
         task_environment={key: env[key] for key in INHERITED if env.get(key)},
         max_tasks=_positive("max_tasks", merged.get("max_tasks", 50)),
     )
@@ -208,6 +216,10 @@ def _local_daemon(home: Path) -> dict[str, Any]:
         "api": "api_url",
     }
     return {name: addresses[key] for key, name in names.items() if addresses.get(key)}
+
+
+def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    return next((env[name] for name in names if env.get(name)), None)
 
 
 def _boolean(name: str, value: object) -> bool:

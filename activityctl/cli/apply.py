@@ -1,26 +1,51 @@
 """`activityctl apply`: make Postgres and Temporal agree with manifests."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from activityctl import wiring
-from activityctl.cli.options import Files, Output, Recursive, Timeout, default_files, seconds_of
+from activityctl.cli.options import (
+    ApplySet,
+    Files,
+    Output,
+    Prune,
+    Recursive,
+    Timeout,
+    default_files,
+    seconds_of,
+)
 from activityctl.cli.output import check_format, print_json, styled
+from activityctl.cli.plan_text import print_plan
 from activityctl.cli.session import Session, now
-from activityctl.domain.plan import Action, Plan
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.plan import Action, Plan, Wanted
 from activityctl.domain.view import API_VERSION
-from activityctl.errors import RefusedError
-from activityctl.operations.apply import Applied
+from activityctl.errors import InvalidInputError, NotFoundError, RefusedError, UsageError
+from activityctl.operations.apply import Applied, apply_saved, settle
 from activityctl.operations.apply import apply as apply_manifests
 from activityctl.operations.load import load_manifests
+from activityctl.operations.plan import plan_of_files, wanted_of
+from activityctl.operations.saved_plan import restore
 from activityctl.wiring import Ports
 
 
 def apply(
     context: typer.Context,
+    saved: Annotated[
+        Path | None, typer.Argument(metavar="[PLAN]", help="A plan saved by `plan --out`.")
+    ] = None,
     files: Files = [],  # noqa: B006  # typer copies it
     recursive: Recursive = False,
+    applyset: ApplySet = None,
+    prune: Prune = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Prune without asking.")] = False,
+    dry_run: Annotated[
+        str | None,
+        typer.Option(help="client: check the files; server: show the plan.", metavar="WHERE"),
+    ] = None,
     timeout: Timeout = "30s",
     wait: Annotated[bool, typer.Option(help="Wait until the schedules are in place.")] = True,
     output: Output = "text",
@@ -29,13 +54,27 @@ def apply(
 
     activityctl apply -f definitions/
 
-    cat order.yaml | activityctl apply -f -
+    activityctl apply -f definitions/ --applyset shop --prune
+
+    activityctl plan -f definitions/ --out plan.json && activityctl apply plan.json
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    applied = apply_files(
-        session, default_files(files), recursive=recursive, timeout=seconds_of(timeout) * wait
-    )
+    seconds = seconds_of(timeout) * wait
+    if saved is not None:
+        if files or applyset or prune or dry_run:
+            raise UsageError("a saved plan says it all", hint="activityctl apply PLAN")
+        applied = _apply_saved(session, saved, seconds)
+    else:
+        paths = default_files(files)
+        manifests = _load(paths, recursive=recursive)
+        wanted = wanted_of(manifests, applyset=applyset, prune=prune)
+        if dry_run is not None:
+            _dry_run(session, manifests, wanted, dry_run)
+            return
+        if prune and not yes:
+            _confirm(session, manifests, wanted)
+        applied = _apply(session, manifests, wanted, seconds)
     if shape == "json":
         print_json(session.out, _view(applied))
     else:
@@ -49,16 +88,82 @@ def apply(
 
 
 def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout: float) -> Applied:
-    """Load, check and apply the manifests."""
-    source, kinds = wiring.manifest_source(), wiring.known_kinds()
-    manifests = load_manifests(source, paths, kinds, recursive=recursive)
+    """Load, check and apply the manifests; the schedules are waited for."""
+    manifests = _load(paths, recursive=recursive)
+    return _apply(session, manifests, manifests.wanted, timeout)
 
+
+def _load(paths: list[str], *, recursive: bool) -> ManifestSet:
+    return load_manifests(
+        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
+    )
+
+
+def _apply(session: Session, manifests: ManifestSet, wanted: Wanted, seconds: float) -> Applied:
     async def work(ports: Ports) -> Applied:
         return await apply_manifests(
-            manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=timeout
+            manifests,
+            ports.catalog,
+            ports.register,
+            ports.workers,
+            now,
+            timeout_seconds=seconds,
+            wanted=wanted,
+            origin=session.origin,
         )
 
     return session.with_ports(work)
+
+
+def _apply_saved(session: Session, path: Path, seconds: float) -> Applied:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError("saved plan", str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: {error}") from error
+    wanted, made_against = restore(text, str(path))
+
+    async def work(ports: Ports) -> Applied:
+        plan = await apply_saved(wanted, made_against, ports.catalog, now(), session.origin)
+        return await settle(plan, ports.register, ports.workers, now, timeout_seconds=seconds)
+
+    return session.with_ports(work)
+
+
+def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: str) -> None:
+    if where not in {"client", "server"}:
+        raise UsageError(f"--dry-run {where}", hint="use client or server")
+    if where == "client":
+        count = len(manifests.definitions) + len(manifests.subscriptions)
+        session.err.print(f"{count} objects are valid; nothing was changed")
+        return
+
+    async def work(ports: Ports) -> None:
+        planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
+        print_plan(session.out, planned.view)
+
+    session.with_ports(work)
+    session.err.print("nothing was changed")
+
+
+def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> None:
+    """List what would be pruned and ask; without a terminal nobody can answer."""
+
+    async def work(ports: Ports) -> list[str]:
+        planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
+        deleted = [one for one in planned.plan.changes if one.action is Action.DELETED]
+        return [f"{one.kind.lower()}/{one.name}" for one in deleted]
+
+    gone = session.with_ports(work)
+    if not gone:
+        return
+    session.err.print(f"{len(gone)} objects of the set {wanted.applyset} will be deleted:")
+    for name in gone:
+        session.err.print(f"  - {name}")
+    if not sys.stdin.isatty():
+        raise RefusedError("pruning needs a yes", hint="add --yes")
+    typer.confirm("Delete them?", abort=True, err=True)
 
 
 def print_changes(session: Session, plan: Plan) -> None:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
+from activityctl.cli.apply import print_changes
 from activityctl.cli.completion import kinds
+from activityctl.cli.options import catalog_kind
 from activityctl.cli.session import Session, now
-from activityctl.domain.subscription import SubscriptionStatus
-from activityctl.errors import UsageError
-from activityctl.operations.act import change_status
-from activityctl.operations.look import kind_of
+from activityctl.domain.plan import Plan
+from activityctl.operations.history import delete as delete_object
 from activityctl.wiring import Ports
 
 
@@ -20,19 +20,17 @@ def delete(
 ) -> None:
     """Delete a subscription with its schedules, or a definition that none uses.
 
+    Runs and logs stay, and `rollback` brings it back.
+
     activityctl delete sub disk-report
     """
     session: Session = context.obj
-    wanted = kind_of(kind)
+    wanted = catalog_kind(kind)
 
-    async def work(ports: Ports) -> bool:
-        if wanted == "definitions":
-            await ports.catalog.delete_definition(name, now())
-            return True
-        if wanted != "subscriptions":
-            raise UsageError(f"{wanted} cannot be deleted", hint="delete a subscription")
-        owner = await ports.catalog.find_subscription(name)
-        return await change_status(ports.catalog, owner, SubscriptionStatus.DELETED, now())
+    async def work(ports: Ports) -> Plan:
+        found = name
+        if wanted == "Subscription":
+            found = (await ports.catalog.find_subscription(name)).name
+        return await delete_object(ports.catalog, wanted, found, now, session.origin)
 
-    changed = session.with_ports(work)
-    session.out.print(f"{wanted[:-1]}/{name} {'deleted' if changed else 'was deleted already'}")
+    print_changes(session, session.with_ports(work))

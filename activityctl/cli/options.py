@@ -8,7 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
+from activityctl.domain.plan import Kind
 from activityctl.errors import UsageError
+from activityctl.operations.look import kind_of
 
 Output = Annotated[
     str,
@@ -22,6 +24,13 @@ Files = Annotated[
 ]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-R", help="Go into subfolders of the folders given.")
+]
+ApplySet = Annotated[
+    str | None,
+    typer.Option("--applyset", help="The named set these files are, for pruning.", metavar="NAME"),
+]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Delete members of the set that the files lack.")
 ]
 Since = Annotated[
     str | None,
@@ -61,6 +70,17 @@ def labels_of(pairs: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"not a label: {pair!r}", hint="write -l key=value")
         found[key] = value
     return found
+
+
+def catalog_kind(word: str) -> Kind:
+    """Return the kind of the catalog that the word means; UsageError for another."""
+    match kind_of(word):
+        case "definitions":
+            return "ActivityDefinition"
+        case "subscriptions":
+            return "Subscription"
+        case other:
+            raise UsageError(f"{other} have no history", hint="use definition or subscription")
 
 
 def default_files(paths: Sequence[str]) -> list[str]:

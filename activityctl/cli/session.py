@@ -14,6 +14,7 @@ from activityctl.settings import Settings, load_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from activityctl.domain.history import Origin
     from activityctl.wiring import Ports
 
 Result = TypeVar("Result")
@@ -30,6 +31,13 @@ class Session:
     def settings(self) -> Settings:
         """Flag, environment, profile, local daemon: resolved at first use."""
         return load_settings(self.flags)
+
+    @cached_property
+    def origin(self) -> "Origin":
+        """Who calls, and from which commit the files of the working folder are."""
+        from activityctl.cli.provenance import origin_of_call
+
+        return origin_of_call(self.settings)
 
     @cached_property
     def out(self) -> "Console":

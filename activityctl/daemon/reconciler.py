@@ -22,15 +22,18 @@ class Reconciler:
         register: ScheduleRegister,
         placer: SchedulePlacer,
         clock: Callable[[], datetime],
+        turn: asyncio.Lock | None = None,
     ) -> None:
+        """`turn` is held while schedules are placed; share it with this process's auditor."""
         self._register = register
         self._placer = placer
         self._clock = clock
+        self._turn = turn or asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def reconcile(self) -> int:
         """Carry out what is wanted; return how many schedules were brought to agree."""
-        async with self._register.reconciling() as is_ours:
+        async with self._turn, self._register.reconciling() as is_ours:
             if not is_ours:
                 return 0
             drifted = await self._register.drifted(_BATCH)

@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activityctl import wiring
+from activityctl.daemon.auditor import Auditor
 from activityctl.daemon.dispatcher import Dispatcher
 from activityctl.daemon.reconciler import Reconciler
 from activityctl.domain.worker import BEAT_EVERY, WorkerBeat
@@ -35,7 +36,10 @@ _LOG = logging.getLogger(__name__)
 _POOL: Final = 16
 _SAFETY_POLL: Final = 5.0
 """Notifications are hints; whatever one missed is found within this many seconds."""
+_AUDIT_EVERY: Final = 60.0
 _STICKY: Final = timedelta(seconds=2)
+_CACHED_WORKFLOWS: Final = 250
+"""An open run's workflow holds about 80 kB; of a burst, the others are replayed when needed."""
 _DRAIN: Final = timedelta(seconds=15)
 _PATIENCE: Final = 30.0
 """How long a starting worker waits for Postgres and Temporal to come up."""
@@ -89,6 +93,7 @@ def _temporal_worker(
         # The sandbox costs 4-9 ms a run; a test holds that the workflows live by its rules.
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=settings.max_tasks,
+        max_cached_workflows=_CACHED_WORKFLOWS,
         sticky_queue_schedule_to_start_timeout=_STICKY,
         graceful_shutdown_timeout=_DRAIN,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
@@ -110,7 +115,9 @@ class _Chores:
         self._stopping = stopping
         starter = wiring.build_starter(client)
         self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now)
-        self._reconciler = Reconciler(ports.register, wiring.build_placer(client), _now)
+        placer, turn = wiring.build_placer(client), asyncio.Lock()
+        self._reconciler = Reconciler(ports.register, placer, _now, turn)
+        self._auditor = Auditor(ports.register, placer, ports.logbook, _now, turn)
         self._wake = {name: asyncio.Event() for name in ("firing", "cancel", "schedules")}
         now = _now()
         self.beat = WorkerBeat(
@@ -125,6 +132,7 @@ class _Chores:
             self._repeat("firing", self._dispatcher.dispatch),
             self._repeat("cancel", self._dispatcher.cancel),
             self._repeat("schedules", self._reconciler.reconcile),
+            self._audit(),
         ]
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
@@ -137,6 +145,11 @@ class _Chores:
                     await wake.wait()
             except TimeoutError:
                 continue
+
+    async def _audit(self) -> None:
+        while True:
+            await _surviving("audit", self._auditor.audit)
+            await asyncio.sleep(_AUDIT_EVERY)
 
     async def _listen(self) -> None:
         async def until_it_breaks() -> None:

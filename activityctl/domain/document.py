@@ -65,6 +65,21 @@ def differences(old: Document | None, new: Document | None) -> tuple[FieldChange
     return tuple(changed + removed)
 
 
+def aligned(document: JsonValue, like: JsonValue) -> JsonValue:
+    """Return the document with its keys in the order of another one; new keys come last.
+
+    Postgres keeps no order of keys, and a diff should not show what is none.
+    """
+    if isinstance(document, dict) and isinstance(like, dict):
+        keys = [key for key in like if key in document]
+        keys += [key for key in document if key not in like]
+        return {key: aligned(document[key], like.get(key)) for key in keys}
+    if isinstance(document, list) and isinstance(like, list):
+        others = [*like, *([None] * len(document))]
+        return [aligned(item, other) for item, other in zip(document, others, strict=False)]
+    return document
+
+
 def field_view(change: FieldChange) -> dict[str, JsonValue]:
     """Return a field's change as JSON; an absent value has no key."""
     values = {"old": change.old, "new": change.new}

@@ -19,6 +19,10 @@ _ISO: Final = re.compile(
     r"(?:T(?=[0-9])(?:(?P<hours>[0-9]+)H)?(?:(?P<minutes>[0-9]+)M)?"
     r"(?:(?P<seconds>[0-9]+)(?:\.(?P<fraction>[0-9]{1,6}))?S)?)?)"
 )
+DURATION_PATTERN: Final = re.sub(
+    r"\(\?P<\w+>", "(", rf"^(?:(?=[0-9]){_SHORT.pattern}|(?=P[0-9T]){_ISO.pattern})$"
+)
+"""What JSON Schema can say of a duration; ECMA-262, so groups have no names."""
 _MICROSECONDS: Final = {
     "weeks": 604_800_000_000,
     "days": 86_400_000_000,
@@ -94,6 +98,6 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_from_yaml),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["30s", "1h30m", "2d", "PT30S"]}),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["1h30m"]}),
 ]
 """A field of a model: a text in YAML (a plain number is refused), a timedelta in code."""

@@ -27,7 +27,7 @@ from activityctl.domain.subscription import (
     SubscriptionStatus,
     effective_triggers,
 )
-from activityctl.errors import ConflictError
+from activityctl.errors import ConflictError, NotFoundError
 
 Kind = Literal["ActivityDefinition", "Subscription"]
 
@@ -170,6 +170,24 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
         tuple(changes),
         wanted.applyset,
     )
+    _require_unused(plan, present)
+    return plan
+
+
+def plan_deletion(kind: Kind, name: str, present: Present) -> Plan:
+    """Return the plan that deletes one object, whatever its apply set.
+
+    NotFoundError when nothing of that name lives, ConflictError for a definition in use.
+    """
+    definition = present.definitions.get(name) if kind == "ActivityDefinition" else None
+    subscription = present.live(name) if kind == "Subscription" else None
+    if definition is not None:
+        fields = differences(definition.document, None)
+    elif subscription is not None:
+        fields = differences(live_document(subscription), None)
+    else:
+        raise NotFoundError(kind.lower(), name, hint="activityctl get definitions")
+    plan = Plan({}, {}, {}, (Change(kind, name, Action.DELETED, fields),))
     _require_unused(plan, present)
     return plan
 
@@ -317,8 +335,7 @@ def _require_unused(plan: Plan, present: Present) -> None:
         definition = used or (current.definition if current else None)
         if definition in gone and name not in leaving:
             raise ConflictError(
-                f'activitydefinition/{definition} would be pruned, but subscription "{name}" '
-                "outside the pruned objects uses it",
+                f'activitydefinition/{definition} cannot go: subscription "{name}" uses it',
                 hint=f"activityctl describe subscription {name}",
             )
 

@@ -14,15 +14,19 @@ from activityctl.domain.model import JsonValue, Manifest, Name
 class SubscriptionSpec(Manifest):
     """Which definition a subscription instantiates, with which params."""
 
-    activity: Name = Field(description="The ActivityDefinition's name.")
+    activity: Name = Field(description="The ActivityDefinition's name.", examples=["order-review"])
     params: dict[str, JsonValue] = Field(
-        default={}, description="Must fit the definition's params schema."
+        default={},
+        description="Must fit the definition's params schema.",
+        examples=[{"threshold": 0.8}],
     )
     triggers: dict[Name, dict[str, JsonValue] | None] = Field(
-        default={}, description="Override a trigger by its name, or switch it off with null."
+        default={},
+        description="Override a trigger by its name, or switch it off with null.",
+        examples=[{"nightly": {"cron": {"schedule": "0 4 * * *"}}, "heartbeat": None}],
     )
     paused: bool | None = Field(
-        default=None, description="Left to the operator unless the YAML sets it."
+        default=None, description="Left to the operator unless the YAML sets it.", examples=[True]
     )
 
 

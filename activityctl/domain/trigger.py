@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from activityctl.domain.calendar import parse_cron
+from activityctl.domain.calendar import MACROS, parse_cron
 from activityctl.domain.duration import Duration, format_duration
 from activityctl.domain.model import JsonValue, Manifest
 
 _SECOND: Final = timedelta(seconds=1)
 _ZONE: Final = re.compile(r"(?!posix/|right/)[A-Za-z][A-Za-z0-9_+\-/]*")
+SCHEDULE_PATTERN: Final = rf"^\s*({'|'.join(MACROS)}|[^@\s]\S*([ \t]+\S+){{4}})\s*$"
+"""What JSON Schema can say of a schedule: a macro, or five fields."""
 _NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules", "Local", "local"})
 """Names found in zone folders that mean another zone on each machine, or none."""
 
@@ -26,11 +28,20 @@ class CronTrigger(Manifest):
     schedule: str = Field(
         description="Five fields (minute hour day-of-month month day-of-week) or a macro such as "
         "@daily. When day-of-month and day-of-week are both restricted, either suffices; a field "
-        "that begins with * is not restricted."
+        "that begins with * is not restricted.",
+        examples=["0 2 * * 1-5", "@daily"],
+        json_schema_extra={"pattern": SCHEDULE_PATTERN},
     )
-    timezone: str = Field(default="UTC", description="IANA name of the zone, as Europe/Berlin.")
+    timezone: str = Field(
+        default="UTC",
+        description="IANA name of the zone, as Europe/Berlin.",
+        examples=["Europe/Berlin"],
+        json_schema_extra={"pattern": r"^[A-Za-z][A-Za-z0-9_+\-/]*$"},
+    )
     jitter: Duration = Field(
-        default=timedelta(0), description="Start up to this much later, to spread the load."
+        default=timedelta(0),
+        description="Start up to this much later, to spread the load.",
+        examples=["30s"],
     )
 
     @field_validator("schedule")
@@ -51,12 +62,18 @@ class CronTrigger(Manifest):
 class IntervalTrigger(Manifest):
     """Due every so often, counted from 1970-01-01T00:00:00Z plus the offset."""
 
-    every: Duration = Field(description="The distance, in whole seconds, from 1s.")
+    every: Duration = Field(
+        description="The distance, in whole seconds, from 1s.", examples=["30m"]
+    )
     offset: Duration = Field(
-        default=timedelta(0), description="Moves each due time this much later; under `every`."
+        default=timedelta(0),
+        description="Moves each due time this much later; under `every`.",
+        examples=["5m"],
     )
     jitter: Duration = Field(
-        default=timedelta(0), description="Start up to this much later; under `every`."
+        default=timedelta(0),
+        description="Start up to this much later; under `every`.",
+        examples=["10s"],
     )
 
     @field_validator("every")

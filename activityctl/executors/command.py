@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from activityctl.domain.foreign import parse_json, storable
 from activityctl.domain.model import Manifest
@@ -33,20 +33,42 @@ def _variable(name: str) -> str:
 class CommandBody(Manifest):
     """What stands under `command:`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("argv", "shell")
+            ]
+        }
+    )
+
     argv: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, description="The program and its arguments, run as they are."
+        default=None,
+        description="The program and its arguments, run as they are.",
+        examples=[["echo", "${ run.id }"]],
     )
-    shell: str | None = Field(default=None, description="A script, run by /bin/sh -c.")
+    shell: str | None = Field(
+        default=None, description="A script, run by /bin/sh -c.", examples=["df -h | tail -n 1"]
+    )
     env: dict[Annotated[str, AfterValidator(_variable)], str] = Field(
-        default={}, description="Environment variables of the program, besides a clean base."
+        default={},
+        description="Environment variables of the program, besides a clean base.",
+        examples=[{"REGION": "${ run.id }"}],
+        json_schema_extra={"propertyNames": {"pattern": "^[^=]+$"}},
     )
-    cwd: str | None = Field(default=None, description="The program's working folder.")
-    stdin: str | None = Field(default=None, description="Text for its standard input.")
+    cwd: str | None = Field(
+        default=None, description="The program's working folder.", examples=["/srv/data"]
+    )
+    stdin: str | None = Field(
+        default=None, description="Text for its standard input.", examples=["${ run.id }"]
+    )
     parse: Literal["text", "json"] = Field(
-        default="text", description="Whether standard output is read as JSON."
+        default="text",
+        description="Whether standard output is read as JSON.",
+        examples=["json"],
     )
     success_codes: list[int] = Field(
-        default=[0], description="Exit codes that mean success.", min_length=1
+        default=[0], description="Exit codes that mean success.", min_length=1, examples=[[0, 1]]
     )
 
     @model_validator(mode="after")

@@ -7,7 +7,15 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from activityctl.domain.destination import DestinationPolicy, Network
 from activityctl.domain.foreign import printable
@@ -86,28 +94,62 @@ def _listed(value: Any) -> Any:
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Status = Annotated[int | str, AfterValidator(_status)]
+_STATUS_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 100, "maximum": 599},
+        {"type": "string", "pattern": f"^({_STATUS.pattern})$"},
+    ]
+}
 Scalar = str | bool | int | float
 
 
 class HttpBody(Manifest):
     """What stands under `http:`."""
 
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
-        default="GET", description="The request's method."
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {"required": ["json", "body"], "properties": {"body": {"type": "string"}}}
+        }
     )
-    url: str = Field(description="Where the request goes; https, without user and password.")
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
+        default="GET", description="The request's method.", examples=["POST"]
+    )
+    url: str = Field(
+        description="Where the request goes; https, without user and password.",
+        examples=["https://risk.example/score"],
+    )
     headers: dict[HeaderName, HeaderValue] = Field(
-        default={}, description="Headers to send, besides those that activityctl sends."
+        default={},
+        description="Headers to send, besides those that activityctl sends.",
+        examples=[{"Accept": "application/json"}],
+        json_schema_extra={"propertyNames": {"pattern": f"^(?:{_TOKEN.pattern})$"}},
     )
     query: dict[str, Scalar | list[Scalar]] = Field(
-        default={}, description="Query parameters added to the URL; a list repeats its key."
+        default={},
+        description="Query parameters added to the URL; a list repeats its key.",
+        examples=[{"page": 1, "tag": ["a", "b"]}],
     )
     json_value: JsonValue = Field(
-        default=None, alias="json", description="Sent as JSON; excludes `body`."
+        default=None,
+        alias="json",
+        description="Sent as JSON; excludes `body`.",
+        examples=[{"run": "${ run.id }"}],
     )
-    body: str | None = Field(default=None, description="Sent as text; excludes `json`.")
-    expect: Annotated[list[Status], BeforeValidator(_listed), Field(min_length=1)] = Field(
-        default=["2xx"], description="Status codes or classes that mean success."
+    body: str | None = Field(
+        default=None, description="Sent as text; excludes `json`.", examples=["${ run.id }"]
+    )
+    expect: Annotated[
+        list[Status],
+        BeforeValidator(_listed),
+        Field(min_length=1),
+        WithJsonSchema(
+            {"anyOf": [_STATUS_SCHEMA, {"type": "array", "items": _STATUS_SCHEMA, "minItems": 1}]}
+        ),
+    ] = Field(
+        default=["2xx"],
+        description="Status codes or classes that mean success.",
+        examples=[["2xx", 404]],
     )
 
     @model_validator(mode="after")

@@ -12,8 +12,12 @@ from activityctl.ports import RunStore
 class RunsBody(Manifest):
     """Which earlier runs to look at."""
 
-    limit: int = Field(default=10, ge=1, le=100, description="How many, the newest first.")
-    status: RunStatus | None = Field(default=None, description="Only runs that ended so.")
+    limit: int = Field(
+        default=10, ge=1, le=100, description="How many, the newest first.", examples=[5]
+    )
+    status: RunStatus | None = Field(
+        default=None, description="Only runs that ended so.", examples=["succeeded"]
+    )
 
 
 class RunsSource:

@@ -1,4 +1,4 @@
-"""Single acts on subscriptions and runs: trigger, pause, resume, cancel, delete."""
+"""Single acts on subscriptions and runs: trigger, pause, resume, cancel."""
 
 import uuid
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ async def _require_trigger(catalog: Catalog, subscription: Subscription, name: s
 async def change_status(
     catalog: Catalog, subscription: Subscription, status: SubscriptionStatus, now: datetime
 ) -> bool:
-    """Pause, resume or delete; False when it was so already."""
+    """Pause or resume; False when it was so already."""
     if subscription.status is SubscriptionStatus.DELETED and status is not subscription.status:
         raise ConflictError(
             f'subscription "{subscription.name}" was deleted', hint="apply its manifest again"

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.plan import Plan, plan_changes
+from activityctl.domain.plan import Plan, Wanted, fingerprint, plan_changes
 from activityctl.domain.worker import COUNTS_AS_ALIVE
+from activityctl.errors import ConflictError
 from activityctl.operations.load import check_against
 from activityctl.ports import Catalog, ScheduleRegister, Workers
 
@@ -34,19 +36,38 @@ async def apply(
     clock: Callable[[], datetime],
     *,
     timeout_seconds: float,
+    wanted: Wanted | None = None,
+    origin: Origin = UNKNOWN_ORIGIN,
 ) -> Applied:
     """Make Postgres agree with the manifests, all or nothing; a repeat changes nothing.
 
-    Waits up to `timeout_seconds` for a worker to bring Temporal's schedules to agree, and
-    not at all when no worker is alive: the wish is recorded and will be carried out.
-    Raises InvalidManifestsError before anything is changed.
+    `wanted` adds an apply set and pruning. Waits up to `timeout_seconds` for a worker to
+    bring Temporal's schedules to agree, and not at all when no worker is alive: the wish is
+    recorded and will be carried out. Raises InvalidManifestsError or ConflictError before
+    anything is changed.
     """
     async with catalog.changing():
         present = await catalog.present()
         check_against(manifests, present)
-        plan = plan_changes(manifests.wanted, present)
-        await catalog.write(plan, clock())
+        plan = plan_changes(wanted or manifests.wanted, present)
+        await catalog.write(plan, clock(), origin)
     return await settle(plan, register, workers, clock, timeout_seconds=timeout_seconds)
+
+
+async def apply_saved(
+    wanted: Wanted, made_against: str, catalog: Catalog, now: datetime, origin: Origin
+) -> Plan:
+    """Carry out a saved plan; ConflictError when the world has moved since it was made."""
+    async with catalog.changing():
+        present = await catalog.present()
+        plan = plan_changes(wanted, present)
+        if fingerprint(plan, present) != made_against:
+            raise ConflictError(
+                "the world has moved since this plan was made; nothing was changed",
+                hint="make and review a new one: activityctl plan -f ... --out FILE",
+            )
+        await catalog.write(plan, now, origin)
+    return plan
 
 
 async def settle(

@@ -1,6 +1,7 @@
 """Load manifests: every problem of every file at once, or a checked set."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from activityctl.domain.checking import Kinds, check_definition, check_subscription
 from activityctl.domain.definition import DefinitionSpec
@@ -12,6 +13,17 @@ from activityctl.errors import InvalidManifestsError, Problem
 from activityctl.ports import ManifestSource
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What files hold, and everything that is wrong with it."""
+
+    manifests: ManifestSet
+    """Those of right shape."""
+    faulty: frozenset[tuple[str, str]]
+    """Those of them, by (kind, name), that have a problem beyond their shape."""
+    problems: tuple[Problem, ...]
+
+
 def load_manifests(
     source: ManifestSource, paths: Sequence[str], kinds: Kinds, *, recursive: bool
 ) -> ManifestSet:
@@ -20,18 +32,34 @@ def load_manifests(
     A subscription is held against its definition when the files have that; the others are
     held against what is present, by `check_against`.
     """
+    examined = examine(source, paths, kinds, recursive=recursive)
+    if examined.problems:
+        raise InvalidManifestsError(examined.problems)
+    return examined.manifests
+
+
+def examine(
+    source: ManifestSource, paths: Sequence[str], kinds: Kinds, *, recursive: bool
+) -> Examined:
+    """Return the manifests with every problem that is found without a server.
+
+    A subscription is not held against a definition that is faulty itself.
+    """
     manifests, problems = source.read(paths, recursive=recursive)
+    specs: dict[str, DefinitionSpec] = {}
+    faulty: set[tuple[str, str]] = set()
     for name, definition in manifests.definitions.items():
         locate = manifests.locate["ActivityDefinition", name]
-        problems += [
-            locate(finding.under("spec")) for finding in check_definition(definition.spec, kinds)
-        ]
-    if not problems:
-        specs = {name: one.spec for name, one in manifests.definitions.items()}
-        problems += _subscription_problems(manifests, specs)
-    if problems:
-        raise InvalidManifestsError(problems)
-    return manifests
+        if findings := check_definition(definition.spec, kinds):
+            faulty.add(("ActivityDefinition", name))
+            problems += [locate(finding.under("spec")) for finding in findings]
+        else:
+            specs[name] = definition.spec
+    for name, manifest in manifests.subscriptions.items():
+        if found := _problems_of(manifests, name, specs.get(manifest.spec.activity)):
+            faulty.add(("Subscription", name))
+            problems += found
+    return Examined(manifests, frozenset(faulty), tuple(sorted(set(problems))))
 
 
 def check_against(manifests: ManifestSet, present: Present) -> None:
@@ -72,8 +100,16 @@ def _subscription_problems(
     manifests: ManifestSet, specs: Mapping[str, DefinitionSpec]
 ) -> list[Problem]:
     return [
-        manifests.locate["Subscription", name](finding.under("spec"))
+        problem
         for name, manifest in manifests.subscriptions.items()
-        if manifest.spec.activity in specs
-        for finding in check_subscription(manifest.spec, specs[manifest.spec.activity])
+        for problem in _problems_of(manifests, name, specs.get(manifest.spec.activity))
     ]
+
+
+def _problems_of(manifests: ManifestSet, name: str, spec: DefinitionSpec | None) -> list[Problem]:
+    """Return where a subscription does not fit its definition, if that is at hand."""
+    if spec is None:
+        return []
+    locate = manifests.locate["Subscription", name]
+    found = check_subscription(manifests.subscriptions[name].spec, spec)
+    return [locate(finding.under("spec")) for finding in found]

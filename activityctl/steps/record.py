@@ -56,8 +56,6 @@ class RecordStep:
             state = locked.state
             if state is None or state.run.has_ended:
                 return Orders(run_id, is_over=True)
-            if state.run.ending is status:  # a repeat must not stop the onFailure tasks
-                return orders_of(state.run, state.spec, advance(state, now))
             decision = stop(state, status, reason, now)
             await locked.save(record(state.run, decision, now))
         return orders_of(state.run, state.spec, decision)

@@ -123,11 +123,11 @@ async def test_within_a_change_the_changer_sees_it_and_others_do_not(
             written.set()
             await looked.wait()
 
-    changing = asyncio.create_task(change())
-    await written.wait()
-    seen = await ports.catalog.present()
-    looked.set()
-    await changing
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(change())
+        await written.wait()
+        seen = await ports.catalog.present()
+        looked.set()
     assert not seen.definitions
     assert not seen.subscriptions
     assert set((await ports.catalog.present()).subscriptions) == {"mine"}

@@ -1,5 +1,7 @@
 """Runs, task instances and dead letters in memory, as people look at them."""
 
+from collections import Counter
+
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.logbook import DeadLetter
 from activityctl.domain.run import Run, TaskInstance
@@ -17,6 +19,11 @@ class MemoryRunLists:
         """Return runs, newest first."""
         found = [run for run in self._selected(selection) if _has_status(run, selection)]
         return found[: selection.limit]
+
+    async def open_counts(self) -> dict[str, int]:
+        """Return how many running and queued runs each subscription has, by its id."""
+        rows = self._state.runs.values()
+        return dict(Counter(row.run.subscription_id for row in rows if not row.run.has_ended))
 
     async def find_run(self, reference: str) -> Run:
         """Return the run with that id or unique prefix of it."""

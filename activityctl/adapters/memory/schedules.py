@@ -1,11 +1,14 @@
 """The register of schedules in memory."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.state import MemoryState, ScheduleRecord, kept_text
+from activityctl.domain.drift import RecordedSchedule
+from activityctl.domain.ids import ScheduleId, SubscriptionId, parts_of_schedule
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription
 from activityctl.ports import ScheduleDrift, ScheduleRow
@@ -69,14 +72,59 @@ class MemoryScheduleRegister:
             if record.error is not None
         ][:20]
 
+    async def recorded(self, ids: Sequence[str]) -> Mapping[str, RecordedSchedule]:
+        """Return what is recorded of these schedules; those of unknown subscriptions are absent."""
+        tables = self._state.catalog
+        named = {one: parts_of_schedule(one) for one in ids}
+        return {
+            one: _recorded(one, *parts, tables.schedules.get(one))
+            for one, parts in named.items()
+            if parts is not None and parts[0] in tables.subscriptions
+        }
+
+    async def placed(self, *, after: str, limit: int) -> list[ScheduleId]:
+        """Return the ids, in their order, of schedules that are observed as wanted."""
+        return [
+            ScheduleId(key)
+            for key, record in sorted(self._state.catalog.schedules.items())
+            if key > after and record.wanted_hash and record.wanted_hash == record.observed_hash
+        ][:limit]
+
+    @asynccontextmanager
+    async def auditing(self) -> AsyncIterator[bool]:
+        """Hold the one auditor's lock; False when another holds it."""
+        async with _holding(self._state.auditor_lock) as is_held:
+            yield is_held
+
     @asynccontextmanager
     async def reconciling(self) -> AsyncIterator[bool]:
         """Hold the one reconciler's lock; False when another holds it."""
-        if self._state.reconciler_lock.locked():
-            yield False
-            return
-        async with self._state.reconciler_lock:
-            yield True
+        async with _holding(self._state.reconciler_lock) as is_held:
+            yield is_held
+
+
+@asynccontextmanager
+async def _holding(lock: asyncio.Lock) -> AsyncIterator[bool]:
+    if lock.locked():
+        yield False
+        return
+    async with lock:
+        yield True
+
+
+def _recorded(
+    key: str, subscription: SubscriptionId, trigger: str, record: ScheduleRecord | None
+) -> RecordedSchedule:
+    named = (ScheduleId(key), subscription, trigger)
+    if record is None:
+        return RecordedSchedule(*named, None)
+    return RecordedSchedule(
+        *named,
+        record.wanted if record.wanted_hash else None,
+        (record.wanted_hash or "").endswith(":paused"),
+        record.wanted_hash,
+        record.wanted_hash is not None and record.wanted_hash == record.observed_hash,
+    )
 
 
 def _row(record: ScheduleRecord, subscription: Subscription) -> ScheduleRow:

@@ -112,6 +112,7 @@ class MemoryState:
     workers: dict[str, WorkerBeat] = field(default_factory=dict)
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reconciler_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    auditor_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     run_locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     listeners: dict[str, list[asyncio.Queue[str]]] = field(
         default_factory=lambda: defaultdict(list)

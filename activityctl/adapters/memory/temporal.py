@@ -1,5 +1,8 @@
 """Temporal in memory: keeps what it was asked for, and fails when a test tells it to."""
 
+from collections.abc import AsyncIterator
+
+from activityctl.domain.drift import ObservedSchedule, timing_of
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.plan import WantedSchedule
 from activityctl.errors import UnreachableError
@@ -64,6 +67,20 @@ class MemorySchedulePlacer(SchedulePlacer):
         self.asked.append(("remove", schedule_id))
         self.held.pop(schedule_id, None)
         self.paused.discard(schedule_id)
+
+    async def listed(self) -> AsyncIterator[list[ObservedSchedule]]:
+        """Iterate over pages of all schedules."""
+        _fail(self.failure)
+        yield [self._observed(wanted) for wanted in list(self.held.values())]
+
+    async def observe(self, schedule_id: str) -> ObservedSchedule | None:
+        """Return the schedule as it is now; None when there is none."""
+        _fail(self.failure)
+        wanted = self.held.get(schedule_id)
+        return None if wanted is None else self._observed(wanted)
+
+    def _observed(self, wanted: WantedSchedule) -> ObservedSchedule:
+        return ObservedSchedule(wanted.id, timing_of(wanted), wanted.id in self.paused)
 
 
 def _fail(failure: UnreachableError | None) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.catalog_writes import write_plan
-from activityctl.adapters.postgres.database import Connection, Database, prefix_pattern
+from activityctl.adapters.postgres.database import Connection, Database, prefix_pattern, text_of
 from activityctl.adapters.postgres.rows import (
     REVISION_COLUMNS,
     SUBSCRIPTION_COLUMNS,
@@ -33,18 +34,18 @@ class PostgresCatalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._changing: Connection | None = None
+        self._changing: ContextVar[Connection | None] = ContextVar("changing", default=None)
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
         """Hold the catalog's lock, in one transaction; other changers wait their turn."""
         async with self._database.transaction() as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CATALOG_LOCK,))
-            self._changing = connection
+            await _lock(connection)
+            token = self._changing.set(connection)
             try:
                 yield
             finally:
-                self._changing = None
+                self._changing.reset(token)
 
     async def present(self) -> Present:
         """Return what lives; within `changing`, as that transaction sees it."""
@@ -131,9 +132,9 @@ class PostgresCatalog:
         """Return the one with that name, id or unique id prefix."""
         rows = await self._database.fetch(
             f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
-                WHERE s.name = %(reference)s OR s.id LIKE %(prefix)s
+                WHERE s.name = %(reference)s OR (s.id LIKE %(prefix)s AND %(reference)s <> '')
                 ORDER BY s.name <> %(reference)s, s.name LIMIT 2""",
-            reference=reference,
+            reference=text_of(reference),
             prefix=prefix_pattern(reference),
         )
         if not rows:
@@ -147,17 +148,18 @@ class PostgresCatalog:
     async def set_subscription_status(
         self, subscription_id: str, status: SubscriptionStatus, now: datetime
     ) -> bool:
-        """Pause, resume or delete; False when it was so already. Schedules follow."""
+        """Pause, resume or delete; False when it was so already, or deleted before."""
         async with self._database.transaction() as connection:
+            await _lock(connection)  # an apply under way may bring schedules not seen yet
             cursor = await connection.execute(
                 """UPDATE subscriptions SET status = %(status)s, updated_at = %(now)s
-                   WHERE id = %(id)s AND status <> %(status)s""",
+                   WHERE id = %(id)s AND status NOT IN (%(status)s, 'deleted')""",
                 {"id": subscription_id, "status": status.value, "now": now},
             )
             if not cursor.rowcount:
                 return False
             await connection.execute(
-                """UPDATE schedules SET wanted_hash = CASE %(status)s
+                """UPDATE schedules SET observed_hash = NULL, wanted_hash = CASE %(status)s
                        WHEN 'deleted' THEN NULL
                        ELSE split_part(wanted_hash, ':', 1) || ':' || %(status)s END
                    WHERE subscription_id = %(id)s AND wanted_hash IS NOT NULL""",
@@ -190,11 +192,17 @@ class PostgresCatalog:
             raise NotFoundError("definition", name, hint="activityctl get definitions")
 
     def _required(self) -> Connection:
-        assert self._changing is not None, "call it within changing()"  # noqa: S101
-        return self._changing
+        connection = self._changing.get()
+        assert connection is not None, "call it within changing()"  # noqa: S101
+        return connection
 
     async def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        if self._changing is None:
+        connection = self._changing.get()
+        if connection is None:
             return await self._database.fetch(query, **values)
-        cursor = await self._changing.execute(query.encode(), values)
+        cursor = await connection.execute(query.encode(), values)
         return await cursor.fetchall()
+
+
+async def _lock(connection: Connection) -> None:
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CATALOG_LOCK,))

@@ -10,6 +10,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from activityctl.domain.foreign import storable
 from activityctl.domain.ids import canonical_json
 from activityctl.errors import ConflictError, RefusedError, UnreachableError
 
@@ -26,9 +27,7 @@ def json_of(value: Any) -> Jsonb | None:
 
 def text_of(value: str | None) -> str | None:
     """Return the text as Postgres can keep it: NUL and lone surrogates become U+FFFD."""
-    if value is None:
-        return None
-    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    return None if value is None else storable(value)
 
 
 def _storable_json(value: Any) -> str:
@@ -52,7 +51,7 @@ def _storable(value: Any) -> Any:
 
 def prefix_pattern(reference: str) -> str:
     """Return a LIKE pattern for texts that begin with the reference, taken literally."""
-    escaped = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    escaped = storable(reference).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"{escaped}%"
 
 
@@ -98,13 +97,13 @@ class Database:
 
     async def dedicated(self) -> Connection:
         """Return a connection of the caller's own, for locks and LISTEN."""
-        with _reporting():
+        with reporting():
             return await psycopg.AsyncConnection.connect(self._url, **_connection_options())
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection; UnreachableError when Postgres goes away meanwhile."""
-        with _reporting():
+        with reporting():
             if self._pool is not None:
                 async with self._pool.connection() as connection:
                     yield connection
@@ -143,7 +142,7 @@ def _connection_options() -> dict[str, Any]:
     }
 
 
-class _reporting:  # noqa: N801  # a context manager read as a verb
+class reporting:  # noqa: N801  # a context manager read as a verb
     """Turns psycopg's errors of connection and of waiting into ours."""
 
     def __enter__(self) -> None:

@@ -37,11 +37,19 @@ class PostgresRunLists:
         )
         return [run_of(row) for row in rows]
 
+    async def open_counts(self) -> dict[str, int]:
+        """Return how many running and queued runs each subscription has, by its id."""
+        rows = await self._database.fetch(
+            """SELECT subscription_id, count(*) AS count FROM runs WHERE ended_at IS NULL
+               GROUP BY subscription_id"""
+        )
+        return {row["subscription_id"]: row["count"] for row in rows}
+
     async def find_run(self, reference: str) -> Run:
         """Return the run with that id or unique prefix of it."""
         rows = await self._database.fetch(
             f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-                WHERE r.id LIKE %(prefix)s LIMIT 2""",
+                WHERE r.id LIKE %(prefix)s AND %(prefix)s <> '%%' LIMIT 2""",
             prefix=prefix_pattern(reference),
         )
         if not rows:
@@ -69,6 +77,7 @@ class PostgresRunLists:
         rows = await self._database.fetch(
             """SELECT l.* FROM dead_letters l
                WHERE (%(subscription)s::text IS NULL OR l.subscription_id = %(subscription)s)
+                 AND (%(run)s::text IS NULL OR l.run_id = %(run)s)
                  AND (%(since)s::timestamptz IS NULL OR l.created_at >= %(since)s)
                ORDER BY l.created_at DESC LIMIT %(limit)s""",
             **_values(selection),

@@ -144,7 +144,8 @@ class PostgresRunStore:
         """Count and record an attempt that failed; return how many have failed so far."""
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
-                """UPDATE tasks SET error = %(error)s, failures = failures + 1
+                """UPDATE tasks SET failures = failures + 1,
+                       error = CASE WHEN ended_at IS NULL THEN %(error)s ELSE error END
                    WHERE id = %(id)s RETURNING failures""",
                 {"id": task_id, "error": text_of(error)},
             )

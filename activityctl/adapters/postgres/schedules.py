@@ -17,7 +17,11 @@ _AUDITOR_LOCK: Final = 0x61637461
 
 
 class PostgresScheduleRegister:
-    """The ScheduleRegister port; a wanted hash is `<timing>:<subscription status>`."""
+    """The ScheduleRegister port; a wanted hash is `<timing>:<subscription status>`.
+
+    Whoever changes it forgets the observed hash: a wish that returns after another that was
+    being placed would otherwise look fulfilled, while Temporal holds the other.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,9 +45,10 @@ class PostgresScheduleRegister:
         ]
 
     async def drifted(self, limit: int) -> list[ScheduleDrift]:
-        """Return schedules whose wanted and observed hashes differ."""
+        """Return schedules that are not observed as wanted, or are wanted no more."""
         rows = await self._database.fetch(
-            """SELECT * FROM schedules WHERE wanted_hash IS DISTINCT FROM observed_hash
+            """SELECT * FROM schedules
+               WHERE wanted_hash IS NULL OR wanted_hash IS DISTINCT FROM observed_hash
                ORDER BY id LIMIT %(limit)s""",
             limit=limit,
         )
@@ -60,8 +65,7 @@ class PostgresScheduleRegister:
     async def observed(self, drift: ScheduleDrift, now: datetime) -> None:
         """Record that Temporal now holds it; a row that is wanted no more is dropped."""
         if drift.wanted is None:
-            query = "DELETE FROM schedules WHERE id = %(id)s AND wanted_hash IS NULL"
-            await self._database.fetch(query, id=drift.id)
+            await self._removed(drift.id)
             return
         await self._database.fetch(
             """UPDATE schedules SET observed_hash = %(hash)s, observed_at = %(now)s, error = NULL
@@ -70,6 +74,16 @@ class PostgresScheduleRegister:
             hash=drift.wanted_hash,
             now=now,
         )
+
+    async def _removed(self, schedule_id: str) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                "DELETE FROM schedules WHERE id = %s AND wanted_hash IS NULL", (schedule_id,)
+            )
+            # Wanted anew since it was removed: it must be placed again.
+            await connection.execute(
+                "UPDATE schedules SET observed_hash = NULL WHERE id = %s", (schedule_id,)
+            )
 
     async def failed(self, drift: ScheduleDrift, error: str) -> None:
         """Record why Temporal could not be made to hold it."""
@@ -121,7 +135,9 @@ class PostgresScheduleRegister:
     @asynccontextmanager
     async def _holding(self, lock: int) -> AsyncIterator[bool]:
         async with self._database.transaction() as connection:
-            cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS held", (lock,))
+            cursor = await connection.execute(
+                "SELECT pg_try_advisory_xact_lock(%s) AS held", (lock,)
+            )
             row = await cursor.fetchone()
             yield bool(row and row["held"])
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from psycopg import sql
 
-from activityctl.adapters.postgres.database import Database
+from activityctl.adapters.postgres.database import Connection, Database, reporting
 from activityctl.domain.worker import WorkerBeat
 
 
@@ -21,18 +21,20 @@ class PostgresSignals:
         """Iterate over the payloads of a channel; an empty text every second of silence."""
         connection = await self._database.dedicated()
         async with connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            with reporting():
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            yield _payloads(connection)
 
-            async def payloads() -> AsyncIterator[str]:
-                while True:
-                    heard = False
-                    async for notify in connection.notifies(timeout=1.0, stop_after=1):
-                        heard = True
-                        yield notify.payload
-                    if not heard:
-                        yield ""
 
-            yield payloads()
+async def _payloads(connection: Connection) -> AsyncIterator[str]:
+    while True:
+        with reporting():
+            # All at once: while `notifies` is suspended it holds the connection's lock, and
+            # whoever leaves `listening` then would wait for it forever.
+            notifies = connection.notifies(timeout=1.0, stop_after=1)
+            heard = [notify.payload async for notify in notifies]
+        for payload in heard or [""]:
+            yield payload
 
 
 class PostgresWorkers:

@@ -1,37 +1,32 @@
-"""Makes Temporal hold the schedules that triggers ask for."""
+"""Makes Temporal hold the schedules that triggers ask for, and looks at those it holds."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 
+from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, ListSchedulesRequest
 from temporalio.client import (
     Client,
     Schedule,
-    ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
-    ScheduleCalendarSpec,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleRange,
-    ScheduleSpec,
-    ScheduleState,
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from activityctl.domain import ids
-from activityctl.domain.calendar import CalendarSpec, compile_cron
-from activityctl.domain.firing_ref import FiringRef
+from activityctl.adapters.temporal.schedule_form import (
+    observed_in_full,
+    observed_in_list,
+    schedule_for,
+)
+from activityctl.domain.drift import ObservedSchedule
 from activityctl.domain.plan import WantedSchedule
-from activityctl.domain.trigger import CronTrigger, IntervalTrigger, trigger_of
 from activityctl.errors import UnreachableError
-from activityctl.workflows.calls import TASK_QUEUE
-from activityctl.workflows.run_activity import RunActivityWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
-_CATCH_UP: Final = timedelta(minutes=1)
-"""A firing that could not start this long after its time is not made up for."""
+_LIST_TIMEOUT: Final = timedelta(seconds=15)
+_PAGE: Final = 500
+"""An entry has about 1 KB; the server refuses answers over 4 MB."""
 
 
 class TemporalSchedulePlacer:
@@ -42,7 +37,7 @@ class TemporalSchedulePlacer:
 
     async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
         """Create or update the schedule; repeating it changes nothing."""
-        schedule = _schedule(wanted, paused=paused)
+        schedule = schedule_for(wanted, paused=paused)
         try:
             await self._client.create_schedule(wanted.id, schedule, rpc_timeout=_RPC_TIMEOUT)
         except ScheduleAlreadyRunningError:
@@ -68,46 +63,33 @@ class TemporalSchedulePlacer:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise UnreachableError(f"Temporal: {error.message}") from error
 
+    async def listed(self) -> AsyncIterator[list[ObservedSchedule]]:
+        """Iterate over pages of all schedules whose id has our form.
 
-def _schedule(wanted: WantedSchedule, *, paused: bool) -> Schedule:
-    """Every due time starts a run: overlap and misfire are the product's to decide."""
-    firing = FiringRef(wanted.subscription_id, wanted.trigger, "", "", "")
-    return Schedule(
-        action=ScheduleActionStartWorkflow(
-            RunActivityWorkflow.run,
-            firing,
-            id=ids.scheduled_workflow_id(wanted.subscription_id, wanted.trigger),
-            task_queue=TASK_QUEUE,
-        ),
-        spec=_spec(wanted),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=_CATCH_UP),
-        state=ScheduleState(paused=paused),
-    )
+        The list may be seconds old and shows less of each schedule than `observe`.
+        """
+        request = ListSchedulesRequest(namespace=self._client.namespace, maximum_page_size=_PAGE)
+        service = self._client.workflow_service
+        while True:
+            try:
+                # The SDK's iterator gives up at a schedule of others that it cannot read.
+                page = await service.list_schedules(request, retry=True, timeout=_LIST_TIMEOUT)
+            except RPCError as error:
+                raise UnreachableError(f"Temporal: {error.message}") from error
+            found = (observed_in_list(entry) for entry in page.schedules)
+            yield [one for one in found if one is not None]
+            if not page.next_page_token:
+                return
+            request.next_page_token = page.next_page_token
 
-
-def _spec(wanted: WantedSchedule) -> ScheduleSpec:
-    match trigger_of(wanted.kind, wanted.body):
-        case CronTrigger() as cron:
-            return ScheduleSpec(
-                calendars=[_calendar(spec) for spec in compile_cron(cron.schedule)],
-                time_zone_name=cron.timezone,
-                jitter=cron.jitter,
-            )
-        case IntervalTrigger() as interval:
-            return ScheduleSpec(
-                intervals=[ScheduleIntervalSpec(every=interval.every, offset=interval.offset)],
-                jitter=interval.jitter,
-            )
-
-
-def _calendar(spec: CalendarSpec) -> ScheduleCalendarSpec:
-    def ranges(parts: tuple[tuple[int, int, int], ...]) -> list[ScheduleRange]:
-        return [ScheduleRange(start, end, step) for start, end, step in parts]
-
-    return ScheduleCalendarSpec(
-        minute=ranges(spec.minutes),
-        hour=ranges(spec.hours),
-        day_of_month=ranges(spec.days_of_month),
-        month=ranges(spec.months),
-        day_of_week=ranges(spec.days_of_week),
-    )
+    async def observe(self, schedule_id: str) -> ObservedSchedule | None:
+        """Return the schedule as it is now, looked at in full; None when there is none."""
+        request = DescribeScheduleRequest(namespace=self._client.namespace, schedule_id=schedule_id)
+        service = self._client.workflow_service
+        try:
+            found = await service.describe_schedule(request, retry=True, timeout=_RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise UnreachableError(f"Temporal: {error.message}") from error
+        return observed_in_full(schedule_id, found.schedule)

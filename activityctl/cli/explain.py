@@ -1,0 +1,74 @@
+"""`activityctl explain`: what a field of a manifest means, from the same source as `schema`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from activityctl import wiring
+from activityctl.cli.output import check_format, print_json, to_yaml, visible
+from activityctl.cli.session import Session
+from activityctl.domain.explain import Explanation, kinds_explained, view
+from activityctl.domain.explain import explain as explain_path
+from activityctl.domain.schema import document_schema
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def explain(
+    context: typer.Context,
+    path: Annotated[
+        str | None,
+        typer.Argument(help="A field, such as definition.spec.triggers.cron; none for the kinds."),
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")
+    ] = "text",
+) -> None:
+    """Say what a field means: type, default, fields below it and an example.
+
+    activityctl explain definition.spec.triggers.cron.schedule
+
+    activityctl explain subscription.spec
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+    schema = document_schema(wiring.known_kinds())
+    found = explain_path(schema, path) if path else kinds_explained(schema)
+    if shape == "json":
+        print_json(session.out, view(found))
+    else:
+        _print(session.out, found)
+
+
+def _print(console: "Console", found: Explanation) -> None:
+    lines = [
+        ("FIELD", found.path),
+        ("TYPE", found.type + (", or text with ${ … }" if found.takes_templates else "")),
+        ("REQUIRED", "yes" if found.is_required else ""),
+        ("DEFAULT", to_inline(found.default)),
+        ("ONE OF", ", ".join(found.one_of)),
+    ]
+    for label, text in lines:
+        if text:
+            console.print(f"{label + ':':<10}{visible(text)}")
+    console.print(f"\n{visible(found.description)}")
+    if found.fields:
+        console.print("\nFIELDS:")
+        for line in found.fields:
+            mark = " (required)" if line.is_required else ""
+            console.print(f"  {line.name}  <{visible(line.type)}>{mark}", style="bold")
+            if line.description:
+                console.print(f"      {visible(line.description)}")
+    if found.example is not None:
+        console.print("\nEXAMPLE:")
+        name = found.path.rsplit(".", 1)[-1]
+        example = found.example if "." not in found.path else {name: found.example}
+        console.print("  " + to_yaml(example).rstrip().replace("\n", "\n  "))
+
+
+def to_inline(value: object) -> str:
+    """Return a default on one line, empty for none."""
+    import json
+
+    return "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,63 @@
+"""`activityctl plan`: what apply would change, to be read before it is applied."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from activityctl import wiring
+from activityctl.cli.options import ApplySet, Files, Prune, Recursive, default_files
+from activityctl.cli.output import check_format, print_json
+from activityctl.cli.plan_text import markdown, print_plan
+from activityctl.cli.session import Session, now
+from activityctl.operations.load import load_manifests
+from activityctl.operations.plan import Planned, plan_of_files, wanted_of
+from activityctl.operations.saved_plan import save
+from activityctl.wiring import Ports
+
+
+def plan(
+    context: typer.Context,
+    files: Files = [],  # noqa: B006  # typer copies it
+    recursive: Recursive = False,
+    applyset: ApplySet = None,
+    prune: Prune = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Save it here; `activityctl apply FILE` carries it out.")
+    ] = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="0 no changes, 1 error, 2 changes.")
+    ] = False,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="text, json or markdown.", metavar="FORMAT")
+    ] = "text",
+) -> None:
+    """Show what apply would change: objects, fields, schedules and their next firings.
+
+    activityctl plan -f definitions/ -o markdown
+
+    activityctl plan -f definitions/ --out plan.json && activityctl apply plan.json
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json", "markdown"))
+    manifests = load_manifests(
+        wiring.manifest_source(), default_files(files), wiring.known_kinds(), recursive=recursive
+    )
+    wanted = wanted_of(manifests, applyset=applyset, prune=prune)
+
+    async def work(ports: Ports) -> Planned:
+        return await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
+
+    planned = session.with_ports(work)
+    match shape:
+        case "json":
+            print_json(session.out, planned.view)
+        case "markdown":
+            session.out.file.write(markdown(planned.view))
+        case _:
+            print_plan(session.out, planned.view)
+    if out is not None:
+        out.write_text(save(planned, wanted), "utf-8")
+        session.err.print(f"saved; carry it out with: activityctl apply {out}")
+    if detailed_exitcode and not planned.plan.is_empty:
+        raise typer.Exit(2)

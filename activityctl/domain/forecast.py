@@ -1,0 +1,122 @@
+"""What a plan means for time and for runs: schedules touched, next firings, runs that go on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Final, Literal
+
+from activityctl.domain.document import field_view
+from activityctl.domain.firing import nominal_times
+from activityctl.domain.ids import subscription_id
+from activityctl.domain.plan import (
+    Action,
+    Plan,
+    Present,
+    WantedSchedule,
+    wanted_schedules,
+)
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.trigger import trigger_of
+from activityctl.domain.view import API_VERSION, View, stamp
+
+SHOWN_FIRINGS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleChange:
+    """A schedule that Temporal will be made to hold, hold differently, or drop."""
+
+    subscription: str
+    trigger: str
+    action: Literal["created", "configured", "deleted"]
+    before: tuple[datetime, ...]
+    after: tuple[datetime, ...]
+
+
+def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[ScheduleChange, ...]:
+    """Return the schedules whose timing changes, each with its next firings before and after.
+
+    A paused subscription's firings are shown as if it were resumed.
+    """
+    names = {one.id: one.name for one in present.subscriptions.values()}
+    names |= {subscription_id(name): name for name in plan.subscriptions}
+    gone = set(plan.deleted("Subscription"))
+    wanted = dict(plan.schedules)
+    wanted |= {present.subscriptions[name].id: () for name in gone}
+    found = []
+    for owner, schedules in wanted.items():
+        old = {one.trigger: one for one in _held(present.live(names[owner]), present)}
+        new = {one.trigger: one for one in schedules}
+        for trigger in sorted(old.keys() | new.keys()):
+            change = _change(names[owner], trigger, old.get(trigger), new.get(trigger), now)
+            if change is not None:
+                found.append(change)
+    return tuple(sorted(found, key=lambda change: (change.subscription, change.trigger)))
+
+
+def _held(current: Subscription | None, present: Present) -> tuple[WantedSchedule, ...]:
+    if current is None or current.status is SubscriptionStatus.DELETED:
+        return ()
+    spec = present.definitions[current.definition].spec
+    return wanted_schedules(current.id, spec, current.triggers)
+
+
+def _change(
+    subscription: str,
+    trigger: str,
+    old: WantedSchedule | None,
+    new: WantedSchedule | None,
+    now: datetime,
+) -> ScheduleChange | None:
+    if old is not None and new is not None and old.content_hash == new.content_hash:
+        return None
+    if old is None:
+        return ScheduleChange(subscription, trigger, "created", (), _next(new, now))
+    action: Literal["configured", "deleted"] = "deleted" if new is None else "configured"
+    return ScheduleChange(subscription, trigger, action, _next(old, now), _next(new, now))
+
+
+def _next(schedule: WantedSchedule | None, now: datetime) -> tuple[datetime, ...]:
+    if schedule is None:
+        return ()
+    times = nominal_times(trigger_of(schedule.kind, schedule.body), now)
+    return tuple(islice(times, SHOWN_FIRINGS))
+
+
+def plan_view(
+    plan: Plan, schedules: tuple[ScheduleChange, ...], open_runs: Mapping[str, int]
+) -> View:
+    """Return the plan as JSON: the same for every way of showing it.
+
+    `open_runs` counts the running and queued runs of touched subscriptions by name; they go
+    on with the revision and params that they froze.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Plan",
+        "applyset": plan.applyset,
+        "changes": [
+            {
+                "kind": change.kind,
+                "name": change.name,
+                "action": change.action.value,
+                "fields": [field_view(one) for one in change.fields],
+            }
+            for change in plan.changes
+        ],
+        "schedules": [
+            {
+                "subscription": change.subscription,
+                "trigger": change.trigger,
+                "action": change.action,
+                "nextBefore": [stamp(moment) for moment in change.before],
+                "nextAfter": [stamp(moment) for moment in change.after],
+            }
+            for change in schedules
+        ],
+        "openRuns": [
+            {"subscription": name, "count": count} for name, count in sorted(open_runs.items())
+        ],
+        "summary": {action.value: plan.count(action) for action in Action},
+    }

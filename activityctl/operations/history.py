@@ -1,0 +1,113 @@
+"""History: what was changed and by whom; roll an object back; export what lives as YAML."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.document import Document
+from activityctl.domain.finding import Finding
+from activityctl.domain.history import HistoryEntry, Origin
+from activityctl.domain.manifest import Locate, ManifestSet
+from activityctl.domain.plan import Kind, Plan, live_document, plan_changes, plan_deletion
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.errors import ConflictError, NotFoundError, Problem
+from activityctl.operations.load import check_against
+from activityctl.ports import Catalog
+
+
+async def history(catalog: Catalog, kind: Kind, name: str) -> list[HistoryEntry]:
+    """Return every change of the object, the newest first; NotFoundError when there is none."""
+    entries = await catalog.history(kind, name)
+    if not entries:
+        raise NotFoundError(kind, name, hint="activityctl get definitions, or get subscriptions")
+    return entries
+
+
+async def roll_back(
+    catalog: Catalog,
+    kind: Kind,
+    name: str,
+    number: int | None,
+    clock: Callable[[], datetime],
+    origin: Origin,
+) -> Plan:
+    """Give an object an earlier content again, as a new change; a deleted one comes back.
+
+    Without a number it is the content before the latest change. Raises NotFoundError for a
+    number that is none, ConflictError when there is nothing to go back to, and
+    InvalidManifestsError when the old content no longer fits what lives.
+    """
+    document = _content(await history(catalog, kind, name), kind, name, number)
+    manifests = _manifests(kind, name, document)
+    async with catalog.changing():
+        present = await catalog.present()
+        check_against(manifests, present)
+        plan = plan_changes(manifests.wanted, present)
+        await catalog.write(plan, clock(), replace(origin, command="rollback"))
+    return plan
+
+
+def _content(entries: list[HistoryEntry], kind: Kind, name: str, number: int | None) -> Document:
+    if number is not None:
+        chosen = [entry for entry in entries if entry.number == number]
+        if not chosen:
+            raise NotFoundError(
+                "change", str(number), hint=f"activityctl history {kind.lower()} {name}"
+            )
+    else:
+        chosen = [entry for entry in entries[1:] if entry.document is not None]
+    if not chosen or chosen[0].document is None:
+        raise ConflictError(
+            f"{kind.lower()}/{name} has no earlier content",
+            hint=f"activityctl history {kind.lower()} {name}",
+        )
+    return chosen[0].document
+
+
+def _manifests(kind: Kind, name: str, document: Document) -> ManifestSet:
+    text = json.dumps({"metadata": document["metadata"], "spec": document["spec"]})
+
+    def locate(finding: Finding) -> Problem:
+        path = ".".join(str(part) for part in finding.path)
+        return Problem(f"{kind.lower()}/{name} as it was", 0, 0, path, finding.reason)
+
+    places: dict[tuple[str, str], Locate] = {(kind, name): locate}
+    if kind == "ActivityDefinition":
+        definition = ActivityDefinition.model_validate_json(text)
+        return ManifestSet({name: definition}, {}, places)
+    return ManifestSet({}, {name: SubscriptionManifest.model_validate_json(text)}, places)
+
+
+async def export(catalog: Catalog, selection: Selection) -> list[Document]:
+    """Return everything that lives as documents that apply unchanged; by name and labels."""
+    present = await catalog.present()
+    definitions = [one.document for _, one in sorted(present.definitions.items())]
+    subscriptions = [
+        live_document(one)
+        for name in sorted(present.subscriptions)
+        if (one := present.live(name)) is not None
+    ]
+    return [
+        document
+        for document in (*definitions, *subscriptions)
+        if selection.name in (None, document["metadata"]["name"])
+        and selection.labels.items() <= document["metadata"].get("labels", {}).items()
+    ]
+
+
+async def delete(
+    catalog: Catalog, kind: Kind, name: str, clock: Callable[[], datetime], origin: Origin
+) -> Plan:
+    """Delete one object; its runs and logs stay, a subscription's schedules go.
+
+    Raises NotFoundError when nothing of that name lives, ConflictError for a definition
+    that a live subscription uses.
+    """
+    async with catalog.changing():
+        present = await catalog.present()
+        plan = plan_deletion(kind, name, present)
+        await catalog.write(plan, clock(), replace(origin, command="delete"))
+    return plan
