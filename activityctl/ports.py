@@ -195,8 +195,8 @@ class ScheduleRegister(Protocol):
         """Record why Temporal could not be made to hold it."""
         ...
 
-    async def errors(self) -> list[str]:
-        """Return why schedules could not be placed, as last tried."""
+    async def unsettled(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Return (schedule id, last error) of those subscriptions' schedules that drift."""
         ...
 
     async def recorded(self, ids: Sequence[str]) -> Mapping[str, RecordedSchedule]:

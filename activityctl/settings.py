@@ -1,33 +1,35 @@
 """Settings: flag, then environment, then config file profile, then the local daemon.
 
-The only reader of the environment and of the config file. Resolved once, passed down.
+The only reader of the environment. Resolved once, passed down; the file is `config_file`.
 """
 
 import json
 import os
-import tomllib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from activityctl.errors import InvalidInputError, NotFoundError, UnreachableError, UsageError
+from activityctl.config_file import PROFILE_KEYS, config_path, profile_in, read_config
+from activityctl.errors import InvalidInputError, UnreachableError, UsageError
+
+__all__ = [
+    "PROFILE_KEYS",
+    "Secret",
+    "SettingSource",
+    "Settings",
+    "config_path",
+    "default_home",
+    "load_settings",
+    "setting_sources",
+]
 
 Network = IPv4Network | IPv6Network
+_Sourced = dict[str, tuple[Any, str]]
+"""Values by setting, each with the place it comes from."""
 
-PROFILE_KEYS: Final = frozenset(
-    {
-        "database_url",
-        "temporal_address",
-        "temporal_namespace",
-        "api_url",
-        "allow_commands",
-        "allow_http",
-        "allowed_networks",
-        "max_tasks",
-    }
-)
 DAEMON_FILE: Final = "daemon.json"
 ACTOR_VARIABLES: Final = ("ACTIVITYCTL_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 COMMIT_VARIABLES: Final = ("ACTIVITYCTL_SOURCE_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")
@@ -123,11 +125,8 @@ def load_settings(
     env = os.environ if environment is None else environment
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     home = Path(given["home"]).absolute() if "home" in given else default_home(env)
-    profile_name, profile = _profile(env, given.get("profile"))
-    merged = {**profile, **_from_environment(env), **given}
-    has_database = "database_url" in merged
-    if not has_database:
-        merged = {**_local_daemon(home), **merged}
+    profile_name, sourced = _merged(given, env, home)
+    merged = {key: value for key, (value, _) in sourced.items()}
     return Settings(
         home=home,
         profile=profile_name,
@@ -140,7 +139,7 @@ def load_settings(
             for key, value in env.items()
             if key.startswith("TEMPORAL_") or key in {"HOME", "XDG_CONFIG_HOME"}
         },
-        uses_local_daemon=not has_database,
+        uses_local_daemon=sourced.get("database_url", _UNSET)[1] in {_UNSET[1], _LOCAL_DAEMON},
         allow_commands=_boolean("allow_commands", merged.get("allow_commands", False)),
         allow_http=_boolean("allow_http", merged.get("allow_http", False)),
         allowed_networks=_networks(merged.get("allowed_networks", ())),
@@ -151,54 +150,84 @@ def load_settings(
     )
 
 
-def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
-    found = {
-        key: env[f"ACTIVITYCTL_{key.upper()}"]
-        for key in PROFILE_KEYS
-        if env.get(f"ACTIVITYCTL_{key.upper()}")
+@dataclass(frozen=True, slots=True)
+class SettingSource:
+    """One setting, its value as it may be shown, and where it comes from."""
+
+    name: str
+    value: str | int | bool | list[str] | None
+    source: str
+
+
+def setting_sources(
+    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> list[SettingSource]:
+    """Return every setting as `load_settings` resolves it, with its source; passwords masked."""
+    env = os.environ if environment is None else environment
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    settings = load_settings(given, env)
+    _, sourced = _merged(given, env, settings.home)
+    home = "flag --home" if "home" in given else "environment ACTIVITYCTL_HOME"
+    if "home" not in given and not env.get("ACTIVITYCTL_HOME"):
+        home = _UNSET[1]
+    found = [SettingSource("home", str(settings.home), home)]
+    for key in sorted(PROFILE_KEYS):
+        value = getattr(settings, key)
+        source = sourced.get(key, _UNSET)[1]
+        if isinstance(value, Secret):
+            value = masked_url(value.value)
+        if isinstance(value, tuple):
+            value = [str(one) for one in value]
+        found.append(SettingSource(key, value, source))
+    return found
+
+
+def masked_url(url: str) -> str:
+    """Return a database URL without its password; `***` for what is no URL."""
+    if "://" not in url:
+        return "***"
+    hidden = re.sub(r"(?s)(?<=://)([^:@/]*):.*@", r"\1:***@", url)
+    return re.sub(r"(?i)(?<=[?&])([a-z]*password[a-z]*)=[^&]*", r"\1=***", hidden)
+
+
+_UNSET: Final = (None, "default")
+_LOCAL_DAEMON: Final = "local daemon"
+
+
+def _merged(
+    given: Mapping[str, Any], env: Mapping[str, str], home: Path
+) -> tuple[str | None, _Sourced]:
+    """Return the profile's name and all values given, the strongest place of each."""
+    name, profile = _profile(env, given.get("profile"))
+    merged: _Sourced = {
+        **{key: (value, f"profile {name}") for key, value in profile.items()},
+        **_from_environment(env),
+        **{key: (value, "flag") for key, value in given.items()},
     }
-    for key, name in (
+    if "database_url" not in merged:
+        local = {key: (value, _LOCAL_DAEMON) for key, value in _local_daemon(home).items()}
+        merged = {**local, **merged}
+    return name, merged
+
+
+def _from_environment(env: Mapping[str, str]) -> _Sourced:
+    ours = [(key, f"ACTIVITYCTL_{key.upper()}") for key in sorted(PROFILE_KEYS)]
+    temporals = [
         ("temporal_address", "TEMPORAL_ADDRESS"),
         ("temporal_namespace", "TEMPORAL_NAMESPACE"),
-    ):
-        if env.get(name):
-            found.setdefault(key, env[name])
-    return found
+    ]
+    return {
+        key: (env[name], f"environment {name}") for key, name in temporals + ours if env.get(name)
+    }
 
 
 def _profile(env: Mapping[str, str], flag: str | None) -> tuple[str | None, dict[str, Any]]:
     path = config_path(env)
-    name = flag or env.get("ACTIVITYCTL_PROFILE")
-    if not path.is_file():
-        if name:
-            raise NotFoundError("profile", name, hint=f"write [profiles.{name}] into {path}")
-        return None, {}
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InvalidInputError(f"{path}: {error}", hint="mend the config file") from error
-    name = name or document.get("default")
+    document = read_config(path)
+    name = flag or env.get("ACTIVITYCTL_PROFILE") or document.get("default")
     if name is None:
         return None, {}
-    profiles = document.get("profiles", {})
-    if not isinstance(profiles, dict) or name not in profiles:
-        raise NotFoundError("profile", str(name), hint=f"write [profiles.{name}] into {path}")
-    chosen = dict(profiles[name])
-    if unknown := sorted(set(chosen) - PROFILE_KEYS):
-        raise InvalidInputError(
-            f"{path}: profiles.{name}: unknown setting {unknown[0]!r}",
-            hint="known settings: " + ", ".join(sorted(PROFILE_KEYS)),
-        )
-    return str(name), chosen
-
-
-def config_path(env: Mapping[str, str]) -> Path:
-    """Return the config file's path: `ACTIVITYCTL_CONFIG`, or the user's config folder."""
-    if given := env.get("ACTIVITYCTL_CONFIG"):
-        return Path(given)
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("activityctl")) / "config.toml"
+    return str(name), profile_in(document, path, str(name))
 
 
 def _local_daemon(home: Path) -> dict[str, Any]:

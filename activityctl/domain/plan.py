@@ -124,6 +124,11 @@ class Plan:
         """Whether applying it would change nothing."""
         return all(change.action is Action.UNCHANGED for change in self.changes)
 
+    @property
+    def touched_subscriptions(self) -> list[ids.SubscriptionId]:
+        """The subscriptions whose schedules may change."""
+        return [*self.schedules, *map(ids.subscription_id, self.deleted("Subscription"))]
+
     def count(self, action: Action) -> int:
         """Return how many objects the plan treats so."""
         return sum(change.action is action for change in self.changes)

@@ -78,13 +78,13 @@ async def settle(
     *,
     timeout_seconds: float,
 ) -> Applied:
-    """Wait until no schedule differs from what is wanted, or the time is up."""
+    """Wait until no schedule that the plan touches differs from what is wanted, or time is up."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     while True:
-        drifted = await register.drifted(limit=100_000)
+        unsettled = await register.unsettled(plan.touched_subscriptions)
         alive = bool(await workers.alive(clock() - COUNTS_AS_ALIVE))
-        errors = await register.errors() if drifted else []
-        if not drifted or not alive or errors or loop.time() >= deadline:
-            return Applied(plan, len(drifted), alive, tuple(errors))
+        errors = tuple(f"{key}: {error}" for key, error in unsettled if error is not None)
+        if not unsettled or not alive or errors or loop.time() >= deadline:
+            return Applied(plan, len(unsettled), alive, errors)
         await asyncio.sleep(_POLL)

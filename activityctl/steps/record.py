@@ -1,6 +1,7 @@
 """The `record` step: ends that come from outside an executor, and the ends of tasks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from temporalio import activity
@@ -33,7 +34,8 @@ class RecordStep:
     ) -> Orders:
         """End the task, failed with an error or succeeded with an output, and go on.
 
-        A task or run that has ended already stays as it is; a repeat gives the same orders.
+        Returned are the orders that this end made possible; for a task or run that has ended
+        already, which stays as it is, all orders that are open: an earlier answer may be lost.
         """
         now = self._clock()
         async with self._runs.locked(run_id) as locked:
@@ -43,12 +45,15 @@ class RecordStep:
             task = next(task for task in state.tasks if task.id == task_id)
             if task.has_ended or state.run.has_ended:
                 return orders_of(state.run, state.spec, advance(state, now))
+            known = {other.id for other in advance(state, now).start}
             status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
             ended = change_task(task, status, output=output, error=error, ended_at=now)
             state = with_tasks(state, ended)
             decision = advance(state, now)
             await locked.save(record(state.run, decision, now, update=(ended,)))
-        return orders_of(state.run, state.spec, decision)
+        # A loop of a thousand items would else carry a thousand orders in each of its events.
+        news = tuple(task for task in decision.start if task.id not in known)
+        return orders_of(state.run, state.spec, replace(decision, start=news))
 
     async def _stop_run(self, run_id: str, status: RunStatus, reason: str) -> Orders:
         now = self._clock()

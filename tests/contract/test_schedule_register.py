@@ -188,12 +188,13 @@ async def test_a_failure_is_told_until_the_schedule_is_placed(
 ):
     (drift,) = await ports.register.drifted(10)
     await ports.register.failed(drift, "no answer")
-    assert await ports.register.errors() == [f"{drift.id}: no answer"]
+    assert await ports.register.unsettled([mine.id]) == [(drift.id, "no answer")]
+    assert await ports.register.unsettled(["other"]) == []
     row = await row_of(ports, mine)
     assert (row.status, row.error) == ("error", "no answer")
     assert [one.id for one in await ports.register.drifted(10)] == [drift.id]
     await ports.register.observed(drift, now)
-    assert await ports.register.errors() == []
+    assert await ports.register.unsettled([mine.id]) == []
     assert (await row_of(ports, mine)).error is None
 
 
@@ -242,4 +243,4 @@ async def test_observing_what_is_gone_changes_nothing(
     await ports.register.observed(placed, now + timedelta(minutes=1))
     await ports.register.failed(placed, "too late")
     assert await ports.register.drifted(10) == []
-    assert await ports.register.errors() == []
+    assert await ports.register.unsettled([mine.id]) == []

@@ -101,7 +101,8 @@ class House:
         try:
             return await self.client.get_schedule_handle(self.schedule(trigger)).describe()
         except RPCError as error:
-            assert error.status is RPCStatusCode.NOT_FOUND
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
             return None
 
     async def alter(self, change: Callable[[Schedule], None], trigger: str = "often") -> None:
@@ -118,7 +119,7 @@ class House:
 
     async def listed(self, schedule_id: str, *, paused: bool | None = None) -> None:
         """Wait until the listing, which lags, shows the schedule; or shows it so."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 async for one in await self.client.list_schedules():
                     assert one.schedule is not None
@@ -127,7 +128,7 @@ class House:
                 await asyncio.sleep(0.05)
 
     async def told(self) -> list[str]:
-        """What the subscription's log says, without the name of the trigger."""
+        """What the subscription's log says."""
         subscription = ids.subscription_id(self.name)
         page, _ = await self.ports.logbook.page(subscription, Cursor(), limit=100)
         assert {entry.level for entry in page} <= {"warning"}
@@ -388,7 +389,7 @@ async def test_a_starting_worker_heals_what_was_done_while_none_ran(
     await house.apply()
     await house.client.get_schedule_handle(house.schedule()).delete()
     async with working(settings):
-        await until(lambda: house.describe(), 10)
+        await until(house.describe, 10)
         await until(house.told, 5)
     assert await house.told() == ["schedule often was deleted behind our back; created again"]
 
@@ -406,7 +407,7 @@ async def test_a_thousand_schedules_are_audited_in_a_few_seconds(house: House) -
     began = time.monotonic()
     assert await house.auditor.audit() == 3
     print(f"1,000 schedules were audited and 3 healed in {time.monotonic() - began:.1f} s")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20  # two seconds on a machine that is not busy
     assert sorted(await house.told()) == [
         "schedule t3 was paused behind our back; resumed",
         "schedule t500 was deleted behind our back; created again",

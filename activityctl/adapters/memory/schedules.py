@@ -64,13 +64,14 @@ class MemoryScheduleRegister:
         if drift.id in schedules:
             schedules[drift.id] = replace(schedules[drift.id], error=kept_text(error))
 
-    async def errors(self) -> list[str]:
-        """Return why schedules could not be placed, as last tried."""
+    async def unsettled(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Return (schedule id, last error) of those subscriptions' schedules that drift."""
         return [
-            f"{key}: {record.error}"
+            (key, record.error)
             for key, record in sorted(self._state.catalog.schedules.items())
-            if record.error is not None
-        ][:20]
+            if record.wanted_hash != record.observed_hash
+            and record.wanted.subscription_id in subscriptions
+        ]
 
     async def recorded(self, ids: Sequence[str]) -> Mapping[str, RecordedSchedule]:
         """Return what is recorded of these schedules; those of unknown subscriptions are absent."""

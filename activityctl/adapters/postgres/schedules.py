@@ -90,12 +90,14 @@ class PostgresScheduleRegister:
         query = "UPDATE schedules SET error = %(error)s WHERE id = %(id)s"
         await self._database.fetch(query, id=drift.id, error=text_of(error))
 
-    async def errors(self) -> list[str]:
-        """Return why schedules could not be placed, as last tried."""
+    async def unsettled(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Return (schedule id, last error) of those subscriptions' schedules that drift."""
         rows = await self._database.fetch(
-            "SELECT id, error FROM schedules WHERE error IS NOT NULL ORDER BY id LIMIT 20"
+            """SELECT id, error FROM schedules WHERE wanted_hash IS DISTINCT FROM observed_hash
+               AND subscription_id = ANY(%(subscriptions)s) ORDER BY id""",
+            subscriptions=list(subscriptions),
         )
-        return [f"{row['id']}: {row['error']}" for row in rows]
+        return [(row["id"], row["error"]) for row in rows]
 
     async def recorded(self, ids: Sequence[str]) -> Mapping[str, RecordedSchedule]:
         """Return what is recorded of these schedules; those of unknown subscriptions are absent."""

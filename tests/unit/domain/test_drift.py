@@ -40,7 +40,7 @@ def told(record: RecordedSchedule, found: ObservedSchedule | None) -> str | None
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_a_schedule_that_is_as_recorded_has_not_drifted(paused: bool) -> None:
+def test_a_schedule_that_is_as_recorded_has_not_drifted(*, paused: bool) -> None:
     assert told(recorded(wanted(), paused=paused), observed(wanted(), paused=paused)) is None
 
 

@@ -1,0 +1,184 @@
+"""The user's config file: profiles read, added, chosen and removed; what they mean is `settings`.
+
+Only strings, booleans, numbers and lists of them are written back; comments do not survive.
+"""
+
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
+
+PROFILE_KEYS: Final = frozenset(
+    {
+        "database_url",
+        "temporal_address",
+        "temporal_namespace",
+        "api_url",
+        "allow_commands",
+        "allow_http",
+        "allowed_networks",
+        "max_tasks",
+    }
+)
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_FIRST_PRINTABLE: Final = " "
+_DELETE: Final = "\x7f"
+
+Document = dict[str, Any]
+
+
+def config_path(env: Mapping[str, str]) -> Path:
+    """Return the config file's path: `ACTIVITYCTL_CONFIG`, or the user's config folder."""
+    if given := env.get("ACTIVITYCTL_CONFIG"):
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("activityctl")) / "config.toml"
+
+
+def read_config(path: Path) -> Document:
+    """Return the file's content, nothing for none; InvalidInputError when it is broken."""
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InvalidInputError(f"{path}: {error}", hint="mend the config file") from error
+
+
+def profiles_of(document: Document) -> dict[str, Document]:
+    """Return the profiles by name; what is no table is left out."""
+    profiles = document.get("profiles", {})
+    if not isinstance(profiles, dict):
+        return {}
+    return {name: one for name, one in profiles.items() if isinstance(one, dict)}
+
+
+def profile_in(document: Document, path: Path, name: str) -> Document:
+    """Return a profile; NotFoundError for an unknown one, InvalidInputError for unknown keys."""
+    profiles = profiles_of(document)
+    if name not in profiles:
+        hint = f"activityctl config add {name}, or write [profiles.{name}] into {path}"
+        raise NotFoundError("profile", name, hint=hint)
+    if unknown := sorted(set(profiles[name]) - PROFILE_KEYS):
+        raise InvalidInputError(
+            f"{path}: profiles.{name}: unknown setting {unknown[0]!r}",
+            hint="known settings: " + ", ".join(sorted(PROFILE_KEYS)),
+        )
+    return dict(profiles[name])
+
+
+def add_profile(path: Path, name: str, values: Mapping[str, Any], *, replace: bool) -> bool:
+    """Write a profile; return whether it became the default, as the first one does.
+
+    ConflictError when it is there already, unless it is to be replaced.
+    """
+    if not _BARE_KEY.fullmatch(name):
+        raise InvalidInputError(
+            f"not the name of a profile: {name!r}", hint="use letters, digits, _ and -"
+        )
+    document = read_config(path)
+    profiles = profiles_of(document)
+    if name in profiles and not replace:
+        raise ConflictError(
+            f'profile "{name}" is there already', hint=f"activityctl config add {name} --replace …"
+        )
+    is_first = not profiles and "default" not in document
+    added = {**document, "profiles": {**profiles, name: dict(values)}}
+    _write(path, {"default": name, **added} if is_first else added)
+    return is_first
+
+
+def use_profile(path: Path, name: str) -> None:
+    """Make a profile the default; NotFoundError for an unknown one."""
+    document = read_config(path)
+    profile_in(document, path, name)
+    _write(path, {**document, "default": name})
+
+
+def remove_profile(path: Path, name: str) -> bool:
+    """Remove a profile; return whether it was the default, which there is none of then."""
+    document = read_config(path)
+    profiles = profiles_of(document)
+    if name not in profiles:
+        raise NotFoundError("profile", name, hint="activityctl config list")
+    del profiles[name]
+    was_default = document.get("default") == name
+    kept = {key: document[key] for key in document if not (was_default and key == "default")}
+    _write(path, {**kept, "profiles": profiles})
+    return was_default
+
+
+def to_toml(document: Document) -> str:
+    """Return the document as TOML 1.0; InvalidInputError for what is not written here."""
+    return "\n".join(_lines(document, ())).lstrip("\n") + "\n"
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in table.items() if key not in inner}
+    if path and (plain or not inner):
+        yield f"\n[{'.'.join(map(_key, path))}]"
+    for key, value in plain.items():
+        yield f"{_key(key)} = {_value(value)}"
+    for key, value in inner.items():
+        yield from _lines(value, (*path, key))
+
+
+def _key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _quoted(key)
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case str():
+            return _quoted(value)
+        case list() | tuple():
+            return f"[{', '.join(map(_value, value))}]"
+        case _:
+            raise InvalidInputError(
+                f"the config file holds a {type(value).__name__}, which is not written back",
+                hint="edit the file by hand",
+            )
+
+
+def _quoted(text: str) -> str:
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(char: str) -> str:
+    if char < _FIRST_PRINTABLE or char == _DELETE:
+        return _ESCAPES.get(char, f"\\u{ord(char):04x}")
+    return _ESCAPES.get(char, char)
+
+
+def _write(path: Path, document: Document) -> None:
+    """Replace the file in one step, readable by its owner alone."""
+    text = to_toml(document)
+    target = path.resolve()
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".config-")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except (OSError, UnicodeEncodeError) as error:
+        raise InvalidInputError(
+            f"{path}: cannot be written: {error}", hint="set ACTIVITYCTL_CONFIG to another file"
+        ) from error
