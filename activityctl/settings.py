@@ -23,7 +23,9 @@ __all__ = [
     "config_path",
     "default_home",
     "load_settings",
+    "masked_url",
     "setting_sources",
+    "user_config_path",
 ]
 
 Network = IPv4Network | IPv6Network
@@ -182,6 +184,11 @@ def setting_sources(
     return found
 
 
+def user_config_path() -> Path:
+    """Return where this user's config file is, whether it exists or not."""
+    return config_path(os.environ)
+
+
 def masked_url(url: str) -> str:
     """Return a database URL without its password; `***` for what is no URL."""
     if "://" not in url:
@@ -204,10 +211,19 @@ def _merged(
         **_from_environment(env),
         **{key: (value, "flag") for key, value in given.items()},
     }
-    if "database_url" not in merged:
-        local = {key: (value, _LOCAL_DAEMON) for key, value in _local_daemon(home).items()}
-        merged = {**local, **merged}
-    return name, merged
+    if "database_url" in merged:
+        return name, merged
+    source = merged.get("temporal_address", _UNSET)[1]
+    if source not in {_UNSET[1], "environment TEMPORAL_ADDRESS"}:
+        raise UsageError(
+            f"a Temporal address is given ({source}) but no database",
+            hint="give database_url as well, or neither to use the local daemon",
+        )
+    # TEMPORAL_ADDRESS is often set for Temporal's other tools: the local daemon has its own.
+    local = {key: (value, _LOCAL_DAEMON) for key, value in _local_daemon(home).items()}
+    if local:
+        merged.pop("temporal_address", None)
+    return name, {**local, **merged}
 
 
 def _from_environment(env: Mapping[str, str]) -> _Sourced:
@@ -238,7 +254,9 @@ def _local_daemon(home: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{path}: {error}", hint="activityctl down, then up") from error
-    addresses = document.get("addresses", {})
+    addresses = document.get("addresses") if isinstance(document, dict) else None
+    if not isinstance(addresses, dict):
+        raise InvalidInputError(f"{path} is damaged", hint="activityctl down, then up")
     names = {
         "database_url": "database_url",
         "temporal_address": "temporal_address",
@@ -265,7 +283,7 @@ def _boolean(name: str, value: object) -> bool:
 
 def _positive(name: str, value: object) -> int:
     text = str(value)
-    if not text.isdigit() or int(text) < 1:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise UsageError(f"{name} is {value!r}", hint=f"set {name} to a whole number from 1")
     return int(text)
 

@@ -12,14 +12,13 @@ from activityctl.cli.output import check_format, print_json, print_table, visibl
 from activityctl.cli.session import Session
 from activityctl.domain.view import API_VERSION, View
 from activityctl.errors import UsageError
-from activityctl.settings import load_settings, masked_url, setting_sources
+from activityctl.settings import load_settings, masked_url, setting_sources, user_config_path
 
-Format = Annotated[
-    str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")
-]
+Format = Annotated[str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")]
 Name = Annotated[str, typer.Argument(help="The profile's name.", metavar="NAME")]
 
 config = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="""Show the settings, and keep profiles of servers.
@@ -45,7 +44,8 @@ def show(context: typer.Context, output: Format = "text") -> None:
         {"name": one.name, "value": one.value, "source": one.source}
         for one in setting_sources(session.flags)
     ]
-    head = {"profile": session.settings.profile, "configFile": str(_path())}
+    path = str(user_config_path())
+    head = {"profile": session.settings.profile, "configFile": path}
     if shape == "json":
         view = {"apiVersion": API_VERSION, "kind": "Settings", **head, "settings": rows}
         print_json(session.out, view)
@@ -56,7 +56,7 @@ def show(context: typer.Context, output: Format = "text") -> None:
         ("FROM", lambda row: row["source"]),
     )
     print_table(session.out, rows, columns, empty="")
-    session.err.print(f"config file: {visible(head['configFile'])}")
+    session.err.print(f"config file: {visible(path)}")
 
 
 @config.command("list")
@@ -67,7 +67,7 @@ def list_profiles(context: typer.Context, output: Format = "text") -> None:
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    document = config_file.read_config(_path())
+    document = config_file.read_config(user_config_path())
     items: list[View] = [
         {"name": name, "isDefault": name == document.get("default"), "settings": _shown(profile)}
         for name, profile in config_file.profiles_of(document).items()
@@ -127,7 +127,7 @@ def add(
     if not values or url == "":
         raise UsageError("a profile without settings", hint="name at least --database-url")
     load_settings({**values, "home": Path.cwd()}, {"ACTIVITYCTL_CONFIG": os.devnull})
-    is_default = config_file.add_profile(_path(), name, values, replace=replace)
+    is_default = config_file.add_profile(user_config_path(), name, values, replace=replace)
     session.out.print(f"profile/{name} saved{', and is the default' if is_default else ''}")
     if not is_default:
         session.err.print(f"next: activityctl config use {name}, or --profile {name}")
@@ -140,7 +140,7 @@ def use(context: typer.Context, name: Name) -> None:
     activityctl config use prod
     """
     session: Session = context.obj
-    config_file.use_profile(_path(), name)
+    config_file.use_profile(user_config_path(), name)
     session.out.print(f"profile/{name} is the default")
 
 
@@ -151,13 +151,9 @@ def remove(context: typer.Context, name: Name) -> None:
     activityctl config remove prod
     """
     session: Session = context.obj
-    was_default = config_file.remove_profile(_path(), name)
+    was_default = config_file.remove_profile(user_config_path(), name)
     rest = "; there is no default now, the local daemon is used" if was_default else ""
     session.out.print(f"profile/{name} removed{rest}")
-
-
-def _path() -> Path:
-    return config_file.config_path(os.environ)
 
 
 def _shown(profile: config_file.Document) -> config_file.Document:

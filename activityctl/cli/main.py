@@ -23,12 +23,16 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "doctor": ("doctor", "Running it", "Check every dependency and say what to do next."),
     "worker": ("worker", "Running it", "Run a worker against the configured servers."),
     "serve": ("serve", "Running it", "Serve the HTTP API on loopback."),
+    "init": ("init", "Gitops", "Make a working folder with a sample and a CI workflow."),
+    "validate": ("validate", "Gitops", "Check manifests without a server, every problem at once."),
     "apply": ("apply", "Gitops", "Make Postgres and Temporal agree with manifests."),
     "plan": ("plan", "Gitops", "Show what apply would change, field by field."),
     "diff": ("diff", "Gitops", "Show how the live objects differ from the files."),
     "export": ("export", "Gitops", "Print what lives as YAML that applies unchanged."),
     "history": ("history", "Gitops", "Show who changed an object, when and how."),
     "rollback": ("rollback", "Gitops", "Give an object an earlier content again."),
+    "schema": ("schema", "Gitops", "Print JSON Schema of the manifests, for editors."),
+    "explain": ("explain", "Gitops", "Say what a field of a manifest means."),
     "delete": ("delete", "Gitops", "Delete a subscription or a definition; runs and logs stay."),
     "get": ("get", "Looking", "List objects of a kind."),
     "describe": ("describe", "Looking", "Show one object and what belongs to it."),
@@ -38,6 +42,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "pause": ("pause", "Acting", "Pause a subscription's schedules."),
     "resume": ("resume", "Acting", "Resume a paused subscription."),
     "cancel": ("cancel", "Acting", "Cancel a run and stop what it is doing."),
+    "config": ("config", "Settings", "Show the settings, and keep profiles of servers."),
     "version": ("version", "Settings", "Print the version."),
 }
 
@@ -61,8 +66,10 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """Import the command's file and return its command."""
+    """Import the command's file and return its command, or its group of commands."""
     module = importlib.import_module(f"activityctl.cli.{COMMANDS[name][0]}")
+    if isinstance(group := getattr(module, name), typer.Typer):
+        return typer.main.get_command(group)
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
     app.command(name)(getattr(module, name))
     return typer.main.get_command(app)

@@ -32,6 +32,13 @@ ApplySet = Annotated[
 Prune = Annotated[
     bool, typer.Option("--prune", help="Delete members of the set that the files lack.")
 ]
+Sync = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keep this folder and those below it applied as they change; nothing is pruned.",
+        metavar="FOLDER",
+    ),
+]
 Since = Annotated[
     str | None,
     typer.Option(help="Only what is younger: 10m, 2h, 1d or a time (RFC 3339).", metavar="WHEN"),

@@ -3,6 +3,7 @@
 import getpass
 import socket
 import subprocess
+from pathlib import Path
 
 from activityctl.domain.history import Origin
 from activityctl.settings import Settings
@@ -15,6 +16,12 @@ def origin_of_call(settings: Settings) -> Origin:
     )
 
 
+def origin_of_sync(settings: Settings, folder: Path) -> Origin:
+    """Return the origin of changes that came with a folder: its own commit, as it is now."""
+    actor = settings.actor or _local_user()
+    return Origin(command="sync", actor=actor, source_commit=_git_head(folder))
+
+
 def _local_user() -> str:
     try:
         user = getpass.getuser()
@@ -23,10 +30,11 @@ def _local_user() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _git_head() -> str | None:
+def _git_head(folder: Path | None = None) -> str | None:
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607  # the user's own git
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=2,

@@ -1,4 +1,4 @@
-"""`activityctl status`: the local daemon's components."""
+"""`activityctl status`: the local daemon's components, and the folder it keeps applied."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from activityctl.cli.options import Output
-from activityctl.cli.output import check_format, print_json, print_table
+from activityctl.cli.output import check_format, print_json, print_table, visible
 from activityctl.cli.session import Session
 from activityctl.daemon.daemon_state import ComponentStatus, read_status
+from activityctl.daemon.sync_status import SyncStatus, read_sync
 from activityctl.domain.view import API_VERSION, View
 from activityctl.errors import UnreachableError
 
@@ -24,12 +25,12 @@ def status(context: typer.Context, output: Output = "text") -> None:
     session: Session = context.obj
     shape = check_format(output, ("text", "wide", "json"))
     home = session.settings.home
-    components = read_status(home)
+    components, sync = read_status(home), read_sync(home)
     if shape == "json":
-        items = [component_view(part) for part in components]
-        print_json(session.out, {"apiVersion": API_VERSION, "kind": "Status", "components": items})
+        print_json(session.out, _view(components, sync))
     elif components:
         print_components(session.out, components)
+        print_sync(session.out, sync)
     if not any(part.pid for part in components):
         raise UnreachableError(f"no activityctl daemon runs for {home}", hint="activityctl up")
 
@@ -48,6 +49,40 @@ def print_components(console: "Console", components: Sequence[ComponentStatus]) 
         columns.append(("LAST ERROR", lambda view: view["lastError"]))
     views = [component_view(part) for part in components]
     print_table(console, views, columns, empty="No components.")
+
+
+def print_sync(console: "Console", sync: SyncStatus | None) -> None:
+    """Print where the folder that is kept applied stands; nothing when there is none."""
+    if sync is None:
+        return
+    if sync.error is None and sync.applied_at is None:
+        console.print(f"sync of {sync.folder}: not looked at yet")
+    if sync.applied_at is not None:
+        counts = ", ".join(f"{count} {name}" for name, count in sync.summary.items() if count)
+        when = sync.applied_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+        console.print(visible(f"sync of {sync.folder}: last applied {when}: {counts}"))
+    if sync.error is not None:
+        lines = visible(sync.error).replace("\n", "\n  ")
+        console.print(visible(f"sync of {sync.folder}: refused, nothing was changed:"))
+        console.print(f"  {lines}")
+
+
+def _view(components: Sequence[ComponentStatus], sync: SyncStatus | None) -> View:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Status",
+        "components": [component_view(part) for part in components],
+        "sync": None if sync is None else _sync_view(sync),
+    }
+
+
+def _sync_view(sync: SyncStatus) -> View:
+    return {
+        "folder": sync.folder,
+        "appliedAt": None if sync.applied_at is None else sync.applied_at.isoformat(),
+        "summary": dict(sync.summary),
+        "error": sync.error,
+    }
 
 
 def component_view(part: ComponentStatus) -> View:

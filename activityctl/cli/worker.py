@@ -1,13 +1,17 @@
 """`activityctl worker`."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from activityctl import wiring
+from activityctl.cli.options import Sync
 from activityctl.cli.session import Session
 from activityctl.daemon.log import configure_logging
+from activityctl.settings import Settings
 
 
 def worker(
@@ -15,12 +19,13 @@ def worker(
     migrate: Annotated[
         bool, typer.Option(help="Bring the database's schema to the newest version first.")
     ] = False,
+    sync: Sync = None,
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C; running tasks are drained first.
 
     export ACTIVITYCTL_DATABASE_URL=postgresql://... TEMPORAL_ADDRESS=host:7233
 
-    activityctl worker --migrate
+    activityctl worker --migrate --sync definitions/
     """
     from activityctl.daemon.worker import run_worker
 
@@ -28,4 +33,12 @@ def worker(
     configure_logging()
     if migrate:
         wiring.migrate(session.settings.required_database_url())
-    asyncio.run(run_worker(session.settings))
+    kept = None if sync is None else _sync(session.settings, sync)
+    asyncio.run(run_worker(session.settings, sync=kept))
+
+
+def _sync(settings: Settings, folder: Path) -> Callable[[], Coroutine[Any, Any, None]]:
+    from activityctl.cli.provenance import origin_of_sync
+    from activityctl.daemon.sync import FolderSync
+
+    return FolderSync(settings, folder, lambda: origin_of_sync(settings, folder)).run

@@ -45,10 +45,16 @@ _PATIENCE: Final = 30.0
 """How long a starting worker waits for Postgres and Temporal to come up."""
 
 
-async def run_worker(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> None:
+async def run_worker(
+    settings: Settings,
+    *,
+    sync: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
     """Work until SIGTERM or SIGINT; drains running steps before it returns.
 
-    Raises UnreachableError when Postgres or Temporal does not come up in time.
+    `sync` is run beside it and cancelled first. Raises UnreachableError when Postgres or
+    Temporal does not come up in time.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -65,6 +71,8 @@ async def run_worker(settings: Settings, *, on_ready: Callable[[], None] | None 
         chores = _Chores(ports, client, recorder, stopping)
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(chore) for chore in chores.all()]
+            if sync is not None:
+                tasks.append(group.create_task(sync()))
             _LOG.info("worker ready")
             if on_ready is not None:
                 on_ready()

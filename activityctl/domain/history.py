@@ -14,7 +14,7 @@ class Origin:
     """Where a change comes from."""
 
     command: str = "apply"
-    """apply, delete or rollback."""
+    """apply, sync, delete or rollback."""
     actor: str = "unknown"
     source_commit: str | None = None
 

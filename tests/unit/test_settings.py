@@ -105,7 +105,8 @@ def test_flag_before_environment_before_profile_before_daemon(machine: Machine, 
     local = {"database_url": DAEMON["database_url"], "api_url": DAEMON["api"]}
     local |= {"temporal_address": DAEMON["temporal_address"]}
     assert shown(machine.load(), key) == local.get(key, getattr(Settings(machine.home), key))
-    machine.configure(f"default = 'x'\n[profiles.x]\n{key} = {toml(in_profile)}\n")
+    pair = "database_url = 'postgresql://db/x'\n" if key == "temporal_address" else ""
+    machine.configure(f"default = 'x'\n[profiles.x]\n{pair}{key} = {toml(in_profile)}\n")
     assert shown(machine.load(), key) == expected(key, in_profile)
     machine.environment[f"ACTIVITYCTL_{key.upper()}"] = in_environment
     assert shown(machine.load(), key) == expected(key, in_environment)
@@ -119,7 +120,28 @@ def test_temporals_own_variables_work_but_ours_come_first(machine: Machine):
     assert (settings.temporal_address, settings.temporal_namespace) == ("t:1", "n")
     assert settings.temporal_environment == {"TEMPORAL_ADDRESS": "t:1", "TEMPORAL_NAMESPACE": "n"}
     machine.environment["ACTIVITYCTL_TEMPORAL_ADDRESS"] = "ours:1"
+    machine.environment["ACTIVITYCTL_DATABASE_URL"] = "postgresql://db/x"
     assert machine.load().temporal_address == "ours:1"
+
+
+def test_temporals_own_address_does_not_lead_the_local_daemon_astray(machine: Machine):
+    machine.start_daemon()
+    machine.environment["TEMPORAL_ADDRESS"] = "elsewhere:1"
+    assert machine.load().temporal_address == DAEMON["temporal_address"]
+
+
+def test_an_address_of_ours_without_a_database_is_half_a_pair(machine: Machine):
+    machine.environment["ACTIVITYCTL_TEMPORAL_ADDRESS"] = "ours:1"
+    with pytest.raises(UsageError, match="no database"):
+        machine.load()
+
+
+@pytest.mark.parametrize("content", ["[]", '{"addresses": []}', "3", "null"])
+def test_a_damaged_daemon_file_is_told(machine: Machine, content: str):
+    machine.home.mkdir(parents=True, exist_ok=True)
+    (machine.home / "daemon.json").write_text(content)
+    with pytest.raises(InvalidInputError, match="damaged"):
+        machine.load()
 
 
 # ---- the local daemon

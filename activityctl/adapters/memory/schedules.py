@@ -69,7 +69,7 @@ class MemoryScheduleRegister:
         return [
             (key, record.error)
             for key, record in sorted(self._state.catalog.schedules.items())
-            if record.wanted_hash != record.observed_hash
+            if (record.wanted_hash is None or record.wanted_hash != record.observed_hash)
             and record.wanted.subscription_id in subscriptions
         ]
 

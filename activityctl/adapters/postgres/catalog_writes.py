@@ -181,7 +181,9 @@ async def _write_schedule(connection: Connection, schedule: WantedSchedule) -> N
                %(hash)s || ':' || s.status
            FROM subscriptions s WHERE s.id = %(subscription)s
            ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, body = excluded.body,
-               wanted_hash = excluded.wanted_hash""",
+               wanted_hash = excluded.wanted_hash,
+               observed_hash = CASE WHEN schedules.wanted_hash = excluded.wanted_hash
+                   THEN schedules.observed_hash END""",
         {
             "id": schedule.id,
             "subscription": schedule.subscription_id,

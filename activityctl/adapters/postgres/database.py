@@ -1,13 +1,14 @@
 """Connections to Postgres: a pool for daemons, one connection for commands; errors made ours."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from psycopg.types.json import Jsonb, set_json_dumps
+from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from activityctl.domain.foreign import storable
@@ -15,6 +16,7 @@ from activityctl.domain.ids import canonical_json
 from activityctl.errors import ConflictError, RefusedError, UnreachableError
 
 CONNECT_SECONDS: Final = 5
+_LONGEST_INTEGER: Final = len(str(-(2**63)))
 _HINT: Final = "activityctl doctor"
 
 Connection = psycopg.AsyncConnection[DictRow]
@@ -49,6 +51,18 @@ def _storable(value: Any) -> Any:
             return value
 
 
+def _parsed_json(text: str | bytes) -> Any:
+    return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    """Integers stay within 64 bits (DESIGN section 2); a longer one was written as a float."""
+    if len(digits) > _LONGEST_INTEGER:
+        return float(digits)
+    value = int(digits)
+    return value if -(2**63) <= value < 2**64 else float(value)
+
+
 def prefix_pattern(reference: str) -> str:
     """Return a LIKE pattern for texts that begin with the reference, taken literally."""
     escaped = storable(reference).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
@@ -71,6 +85,7 @@ class Database:
         Raises UnreachableError within CONNECT_SECONDS when Postgres does not answer.
         """
         set_json_dumps(_storable_json)
+        set_json_loads(_parsed_json)
         if not pool_size:
             return cls(url)
         async with await cls(url).dedicated():

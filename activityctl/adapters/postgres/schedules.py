@@ -93,8 +93,9 @@ class PostgresScheduleRegister:
     async def unsettled(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
         """Return (schedule id, last error) of those subscriptions' schedules that drift."""
         rows = await self._database.fetch(
-            """SELECT id, error FROM schedules WHERE wanted_hash IS DISTINCT FROM observed_hash
-               AND subscription_id = ANY(%(subscriptions)s) ORDER BY id""",
+            """SELECT id, error FROM schedules
+               WHERE (wanted_hash IS NULL OR wanted_hash IS DISTINCT FROM observed_hash)
+                 AND subscription_id = ANY(%(subscriptions)s) ORDER BY id""",
             subscriptions=list(subscriptions),
         )
         return [(row["id"], row["error"]) for row in rows]
