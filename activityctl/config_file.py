@@ -5,7 +5,6 @@ Only strings, booleans, numbers and lists of them are written back; comments do 
 
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -164,6 +163,8 @@ def _escaped(char: str) -> str:
 
 def _write(path: Path, document: Document) -> None:
     """Replace the file in one step, readable by its owner alone."""
+    import tempfile
+
     text = to_toml(document)
     target = path.resolve()
     try:

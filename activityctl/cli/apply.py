@@ -27,7 +27,7 @@ from activityctl.errors import InvalidInputError, NotFoundError, RefusedError, U
 from activityctl.operations.apply import Applied, apply_saved, settle
 from activityctl.operations.apply import apply as apply_manifests
 from activityctl.operations.load import load_manifests
-from activityctl.operations.plan import plan_of_files, wanted_of
+from activityctl.operations.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.saved_plan import restore
 from activityctl.wiring import Ports
 
@@ -73,8 +73,10 @@ def apply(
             _dry_run(session, manifests, wanted, dry_run)
             return
         if prune and not yes:
-            _confirm(session, manifests, wanted)
-        applied = _apply(session, manifests, wanted, seconds)
+            reviewed = _confirm(session, manifests, wanted)
+            applied = _apply_reviewed(session, wanted, reviewed, seconds)
+        else:
+            applied = _apply(session, manifests, wanted, seconds)
     if shape == "json":
         print_json(session.out, _view(applied))
     else:
@@ -123,7 +125,10 @@ def _apply_saved(session: Session, path: Path, seconds: float) -> Applied:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: {error}") from error
     wanted, made_against = restore(text, str(path))
+    return _apply_reviewed(session, wanted, made_against, seconds)
 
+
+def _apply_reviewed(session: Session, wanted: Wanted, made_against: str, seconds: float) -> Applied:
     async def work(ports: Ports) -> Applied:
         plan = await apply_saved(wanted, made_against, ports.catalog, now(), session.origin)
         return await settle(plan, ports.register, ports.workers, now, timeout_seconds=seconds)
@@ -147,23 +152,28 @@ def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: st
     session.err.print("nothing was changed")
 
 
-def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> None:
-    """List what would be pruned and ask; without a terminal nobody can answer."""
+def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
+    """List what would be pruned and ask; without a terminal nobody can answer.
 
-    async def work(ports: Ports) -> list[str]:
-        planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-        deleted = [one for one in planned.plan.changes if one.action is Action.DELETED]
-        return [f"{one.kind.lower()}/{one.name}" for one in deleted]
+    Returns what the list was made against: nothing else may be pruned by a yes to it.
+    """
 
-    gone = session.with_ports(work)
+    async def work(ports: Ports) -> Planned:
+        return await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
+
+    planned = session.with_ports(work)
+    deleted = [one for one in planned.plan.changes if one.action is Action.DELETED]
+    gone = [f"{one.kind.lower()}/{one.name}" for one in deleted]
     if not gone:
-        return
+        return planned.fingerprint
     session.err.print(f"{len(gone)} objects of the set {wanted.applyset} will be deleted:")
     for name in gone:
         session.err.print(f"  - {name}")
     if not sys.stdin.isatty():
         raise RefusedError("pruning needs a yes", hint="add --yes")
-    typer.confirm("Delete them?", abort=True, err=True)
+    if not typer.confirm("Delete them?", err=True):
+        raise RefusedError("nothing was changed")
+    return planned.fingerprint
 
 
 def print_changes(session: Session, plan: Plan) -> None:

@@ -10,6 +10,7 @@ from activityctl.cli.options import ApplySet, Files, Prune, Recursive, default_f
 from activityctl.cli.output import check_format, print_json
 from activityctl.cli.plan_text import markdown, print_plan
 from activityctl.cli.session import Session, now
+from activityctl.errors import RefusedError
 from activityctl.operations.load import load_manifests
 from activityctl.operations.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.saved_plan import save
@@ -57,7 +58,10 @@ def plan(
         case _:
             print_plan(session.out, planned.view)
     if out is not None:
-        out.write_text(save(planned, wanted), "utf-8")
+        try:
+            out.write_text(save(planned, wanted), "utf-8")
+        except OSError as error:
+            raise RefusedError(f"the plan was not saved: {error}") from error
         session.err.print(f"saved; carry it out with: activityctl apply {out}")
     if detailed_exitcode and not planned.plan.is_empty:
         raise typer.Exit(2)

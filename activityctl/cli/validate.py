@@ -1,7 +1,5 @@
 """`activityctl validate`: everything that can be said of manifests without a server."""
 
-from typing import Annotated
-
 import typer
 
 from activityctl import wiring
@@ -16,9 +14,6 @@ from activityctl.operations.validate import validate as validate_manifests
 
 def validate(
     context: typer.Context,
-    paths: Annotated[
-        list[str], typer.Argument(help="More files; pre-commit names them so.", metavar="[PATH]...")
-    ] = [],  # noqa: B006  # typer copies it
     files: Files = [],  # noqa: B006  # typer copies it
     recursive: Recursive = False,
     output: Output = "text",
@@ -31,7 +26,7 @@ def validate(
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    named = default_files([*files, *paths])
+    named = default_files(files)
     found = validate_manifests(
         wiring.manifest_source(), named, wiring.known_kinds(), recursive=recursive
     )

@@ -52,6 +52,7 @@ class FolderSync:
 
     async def run(self) -> None:
         """Apply the folder now and after each change; never returns, outlives every failure."""
+        self._tell(self._status)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_watching())
             while True:

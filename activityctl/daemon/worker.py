@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -38,6 +38,7 @@ _SAFETY_POLL: Final = 5.0
 """Notifications are hints; whatever one missed is found within this many seconds."""
 _AUDIT_EVERY: Final = 60.0
 _STICKY: Final = timedelta(seconds=2)
+_CANCEL_AGAIN: Final = 0.2
 _CACHED_WORKFLOWS: Final = 250
 """An open run's workflow holds about 80 kB; of a burst, the others are replayed when needed."""
 _DRAIN: Final = timedelta(seconds=15)
@@ -78,8 +79,7 @@ async def run_worker(
                 on_ready()
             await stopping.wait()
             _LOG.info("worker drains")
-            for task in tasks:
-                task.cancel()
+            await end_tasks(tasks)
         await ports.workers.leave(chores.beat.id)
     _LOG.info("worker stopped")
 
@@ -179,6 +179,18 @@ class _Chores:
         while True:
             await _surviving("beat", once)
             await asyncio.sleep(BEAT_EVERY.total_seconds())
+
+
+async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks until every one has ended.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for` may swallow a cancellation that
+    comes as its result does (gh-86296), and the connection pool waits that way.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
 
 async def _surviving(name: str, work: Callable[[], Awaitable[object]]) -> None:

@@ -1,5 +1,7 @@
 """Documents: an object as clean YAML would have it, and how two of them differ field by field."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +12,8 @@ from activityctl.domain.subscription import SubscriptionSpec
 from activityctl.domain.view import API_VERSION
 
 Document = dict[str, JsonValue]
+
+_PLAIN: Final = re.compile(r"[\w-]+")
 
 
 class Absent:
@@ -24,7 +28,10 @@ ABSENT: Final = Absent()
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that differs; the path names list items by their `name` where they have one."""
+    """One field that differs; the path names list items by their `name` where they have one.
+
+    What is no plain word is quoted in it, so that no two places have the same path.
+    """
 
     path: str
     old: JsonValue | Absent
@@ -68,7 +75,8 @@ def differences(old: Document | None, new: Document | None) -> tuple[FieldChange
 def aligned(document: JsonValue, like: JsonValue) -> JsonValue:
     """Return the document with its keys in the order of another one; new keys come last.
 
-    Postgres keeps no order of keys, and a diff should not show what is none.
+    Numbers are written as there, too: Postgres keeps neither the order of keys nor the form
+    of a number, and a diff should not show what is none.
     """
     if isinstance(document, dict) and isinstance(like, dict):
         keys = [key for key in like if key in document]
@@ -77,7 +85,7 @@ def aligned(document: JsonValue, like: JsonValue) -> JsonValue:
     if isinstance(document, list) and isinstance(like, list):
         others = [*like, *([None] * len(document))]
         return [aligned(item, other) for item, other in zip(document, others, strict=False)]
-    return document
+    return like if is_same_json(document, like) else document
 
 
 def field_view(change: FieldChange) -> dict[str, JsonValue]:
@@ -133,16 +141,29 @@ def _is_same_double(one: JsonValue, other: JsonValue) -> bool:
 def _leaves(path: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
     if isinstance(value, dict) and (value or not path):
         for key, child in value.items():
-            yield from _leaves(f"{path}.{key}" if path else key, child)
+            yield from _leaves(_inside(path, key), child)
     elif isinstance(value, list) and value and _is_named(value):
         names = [item["name"] for item in value]
         if len(names) > 1:
             yield f"{path} (order)", names
         for item in value:
             rest = {key: child for key, child in item.items() if key != "name"}
-            yield from _leaves(f"{path}[{item['name']}]", rest or {})
+            yield from _leaves(f"{path}[{_word(item['name'], 'name=')}]", rest)
     else:
         yield path, value
+
+
+def _inside(path: str, key: str) -> str:
+    if not path:
+        return key
+    return f"{path}.{key}" if _PLAIN.fullmatch(key) else f"{path}[{_word(key)}]"
+
+
+def _word(text: str, mark: str = "") -> str:
+    """Return a plain word as it is, anything else quoted and marked."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return mark + json.dumps(text, ensure_ascii=False)
 
 
 def _is_named(items: list[JsonValue]) -> bool:

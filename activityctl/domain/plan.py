@@ -81,6 +81,10 @@ class Wanted:
     prune: bool = False
     """Whether members of the apply set that the manifests lack are deleted."""
 
+    def prunes(self, applyset: str | None) -> bool:
+        """Whether an object of that set which the manifests lack is deleted."""
+        return self.prune and applyset is not None and applyset == self.applyset
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -156,8 +160,8 @@ class Plan:
 def plan_changes(wanted: Wanted, present: Present) -> Plan:
     """Compare by identity and content; order: definitions, then subscriptions, by name.
 
-    ConflictError when an object belongs to another apply set, or when a definition would be
-    pruned that a subscription outside the set uses.
+    ConflictError when an object belongs to another apply set, when a definition would be pruned
+    that a subscription goes on using, or when a subscription's definition is gone.
     """
     changes = [
         _definition_change(definition, present.definitions.get(name), wanted.applyset)
@@ -218,7 +222,7 @@ def concerned_subscriptions(
 ) -> Sequence[tuple[Subscription, DefinitionSpec]]:
     """Return the live subscriptions that a changed definition concerns, with its new spec.
 
-    Those that the same manifests bring anew are not among them.
+    Those that the same manifests bring anew, or prune, are not among them.
     """
     return [
         (subscription, wanted.definitions[subscription.definition].spec)
@@ -226,6 +230,7 @@ def concerned_subscriptions(
         if name not in wanted.subscriptions
         and subscription.status is not SubscriptionStatus.DELETED
         and subscription.definition in wanted.definitions
+        and not wanted.prunes(subscription.applyset)
     ]
 
 
@@ -248,18 +253,27 @@ def live_document(subscription: Subscription) -> Document:
 def fingerprint(plan: Plan, present: Present) -> str:
     """Return a hash of everything present that the plan was made against.
 
-    A saved plan may be applied as long as it stays the same.
+    A saved plan may be applied as long as it stays the same: the objects that it changes or
+    finds unchanged, the definitions that its subscriptions use, and the subscriptions that a
+    definition changed by it concerns.
     """
-    names = {(change.kind, change.name) for change in plan.changes}
+    named = {(change.kind, change.name) for change in plan.changes}
+    changed = {
+        change.name
+        for change in plan.changes
+        if change.kind == "ActivityDefinition" and change.action is not Action.UNCHANGED
+    }
+    used = {manifest.spec.activity for manifest in plan.subscriptions.values()}
     definitions = [
         [one.document, one.applyset]
         for name, one in sorted(present.definitions.items())
-        if ("ActivityDefinition", name) in names
+        if ("ActivityDefinition", name) in named or name in used
     ]
     subscriptions = [
         [live_document(one), one.status.value, one.applyset]
-        for name, one in sorted(present.subscriptions.items())
-        if ("Subscription", name) in names or one.definition in plan.definitions
+        for name in sorted(present.subscriptions)
+        if (one := present.live(name)) is not None
+        and (("Subscription", name) in named or one.definition in changed)
     ]
     return ids.content_hash([definitions, subscriptions])
 
@@ -276,11 +290,19 @@ def _definition_change(
     if current is None:
         return Change("ActivityDefinition", name, Action.CREATED, differences(None, new))
     fields = differences(current.document, new)
-    if not fields and current.revision_id != revision_of(definition):
+    if not fields and not _has_revision(current, definition):
         fields = (FieldChange("spec", current.revision_id, revision_of(definition)),)
     fields += _adoption("ActivityDefinition", name, current.applyset, applyset)
     action = Action.CONFIGURED if fields else Action.UNCHANGED
     return Change("ActivityDefinition", name, action, fields)
+
+
+def _has_revision(current: PresentDefinition, definition: ActivityDefinition) -> bool:
+    """Whether it is the current revision, as it was written or as Postgres gives it back."""
+    wanted = revision_of(definition)
+    if current.revision_id == wanted:
+        return True
+    return ids.revision_id(current.name, current.document["spec"]) == wanted
 
 
 def _subscription_change(
@@ -317,24 +339,22 @@ def _adoption(
 
 
 def _prunes(wanted: Wanted, present: Present) -> Iterator[Change]:
-    if not wanted.prune or wanted.applyset is None:
-        return
     for name, definition in sorted(present.definitions.items()):
-        if definition.applyset == wanted.applyset and name not in wanted.definitions:
+        if wanted.prunes(definition.applyset) and name not in wanted.definitions:
             fields = differences(definition.document, None)
             yield Change("ActivityDefinition", name, Action.DELETED, fields)
     for name in sorted(present.subscriptions):
         current = present.live(name)
         if current is None or name in wanted.subscriptions:
             continue
-        if current.applyset == wanted.applyset:
+        if wanted.prunes(current.applyset):
             fields = differences(live_document(current), None)
             yield Change("Subscription", name, Action.DELETED, fields)
 
 
 def _require_unused(plan: Plan, present: Present) -> None:
     gone, leaving = set(plan.deleted("ActivityDefinition")), set(plan.deleted("Subscription"))
-    for name in sorted(present.subscriptions):
+    for name in sorted({*present.subscriptions, *plan.subscriptions}):
         current = present.live(name)
         used = plan.subscriptions[name].spec.activity if name in plan.subscriptions else None
         definition = used or (current.definition if current else None)
@@ -351,16 +371,15 @@ def _touched_schedules(
     specs = {name: definition.spec for name, definition in present.definitions.items()}
     specs |= {name: definition.spec for name, definition in wanted.definitions.items()}
     found = {
-        subscription.id: wanted_schedules(
-            subscription.id, specs[subscription.definition], subscription.triggers
-        )
-        for subscription in present.subscriptions.values()
-        if subscription.status is not SubscriptionStatus.DELETED
-        and subscription.definition in wanted.definitions
+        subscription.id: wanted_schedules(subscription.id, spec, subscription.triggers)
+        for subscription, spec in concerned_subscriptions(wanted, present)
     }
-    for name, manifest in wanted.subscriptions.items():
-        key = ids.subscription_id(name)
-        found[key] = wanted_schedules(
-            key, specs[manifest.spec.activity], dict(manifest.spec.triggers)
-        )
+    for name, manifest in sorted(wanted.subscriptions.items()):
+        key, activity = ids.subscription_id(name), manifest.spec.activity
+        if activity not in specs:
+            raise ConflictError(
+                f"subscription/{name} needs activitydefinition/{activity}, which is gone",
+                hint="activityctl get definitions",
+            )
+        found[key] = wanted_schedules(key, specs[activity], dict(manifest.spec.triggers))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from activityctl.domain.checking import Kinds
 from activityctl.domain.definition import ActivityDefinition
@@ -31,26 +32,39 @@ _TEMPLATE: Final[Schema] = {
 _PARAMS_SCHEMA: Final[Schema] = {
     "type": "object",
     "properties": {
-        "type": {"const": "object"},
-        "required": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        "type": {"const": "object", "description": "Params are an object."},
+        "required": {
+            "type": "array",
+            "items": {"type": "string"},
+            "uniqueItems": True,
+            "description": "The params that a Subscription must give.",
+        },
         "properties": {
             "type": "object",
-            "additionalProperties": {
-                "type": ["object", "boolean"],
-                "properties": {
-                    "type": {
-                        "anyOf": [
-                            {"$ref": "#/$defs/jsonType"},
-                            {"type": "array", "items": {"$ref": "#/$defs/jsonType"}},
-                        ]
-                    },
-                    "description": {"type": "string"},
-                    "default": {},
-                    "enum": {"type": "array"},
-                },
-            },
+            "additionalProperties": {"$ref": "#/$defs/param"},
+            "description": "Each param by its name.",
         },
-        "additionalProperties": {"type": ["object", "boolean"]},
+        "additionalProperties": {
+            "type": ["object", "boolean"],
+            "description": "Whether there may be params that are not declared.",
+        },
+    },
+}
+_PARAM: Final[Schema] = {
+    "type": ["object", "boolean"],
+    "description": "JSON Schema of one param.",
+    "examples": [{"type": "string", "default": "eu"}],
+    "properties": {
+        "type": {
+            "anyOf": [
+                {"$ref": "#/$defs/jsonType"},
+                {"type": "array", "items": {"$ref": "#/$defs/jsonType"}},
+            ],
+            "description": "The JSON type, or several.",
+        },
+        "description": {"type": "string", "description": "For people."},
+        "default": {"description": "Filled in where a Subscription gives none."},
+        "enum": {"type": "array", "description": "The values allowed."},
     },
 }
 _JSON_TYPE: Final[Schema] = {
@@ -83,7 +97,11 @@ def document_schema(kinds: Kinds, only: str | None = None) -> Schema:
 
 
 def _definitions(kinds: Kinds) -> dict[str, Schema]:
-    found: dict[str, Schema] = {"template": _TEMPLATE, "jsonType": _JSON_TYPE}
+    found: dict[str, Schema] = {
+        "template": _TEMPLATE,
+        "param": _PARAM,
+        "jsonType": _JSON_TYPE,
+    }
     for name, model in DOCUMENT_KINDS.items():
         found |= _model(model, name, "")
         found[name] = _document(name, found[name])
@@ -132,9 +150,19 @@ def _refine(found: dict[str, Schema]) -> None:
     triggers["patternProperties"] = {pattern: allowed}
 
 
+class _Unsorted(GenerateJsonSchema):
+    """Keeps keys, those of examples above all, in the order in which they were written."""
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        """Return the value as it is."""
+        del parent_key
+        return value
+
+
 def _model(model: type[BaseModel], name: str, prefix: str) -> dict[str, Schema]:
     """Return the model's schema under its name, and those it refers to under a prefix."""
-    schema = model.model_json_schema(by_alias=True, ref_template=f"#/$defs/{prefix}{{model}}")
+    references = f"#/$defs/{prefix}{{model}}"
+    schema = model.model_json_schema(ref_template=references, schema_generator=_Unsorted)
     inner = {f"{prefix}{key}": value for key, value in schema.pop("$defs", {}).items()}
     return {key: _cleaned(value) for key, value in {**inner, name: schema}.items()}
 

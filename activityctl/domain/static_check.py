@@ -241,13 +241,13 @@ class _Checker:
         left, right = known
         if (kinds := results(node.function, left.kinds, right.kinds)) is not None:
             return Known(kinds)
-        reason = clash(node.function, [left.kinds, right.kinds])
         first = node.arguments[0]
         if node.function == "_-_" and isinstance(first, Field):
-            of = self._quietly(first.of)
-            if hint := self._hyphen_hint(first.of, self._field_offset(first), of):
-                reason = hint
-        self._refuse(self._at(node), reason)
+            of, offset = self._quietly(first.of), self._field_offset(first)
+            if hint := self._hyphen_hint(first.of, offset, of):
+                self.subtractions.append(ExpressionProblem(offset, hint))
+                return ANYTHING
+        self._refuse(self._at(node), clash(node.function, [left.kinds, right.kinds]))
         return ANYTHING
 
     def _quietly(self, node: Node) -> Known:

@@ -48,7 +48,7 @@ async def apply(
     """
     async with catalog.changing():
         present = await catalog.present()
-        check_against(manifests, present)
+        check_against(manifests, present, wanted)
         plan = plan_changes(wanted or manifests.wanted, present)
         await catalog.write(plan, clock(), origin)
     return await settle(plan, register, workers, clock, timeout_seconds=timeout_seconds)

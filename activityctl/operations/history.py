@@ -40,9 +40,9 @@ async def roll_back(
     number that is none, ConflictError when there is nothing to go back to, and
     InvalidManifestsError when the old content no longer fits what lives.
     """
-    document = _content(await history(catalog, kind, name), kind, name, number)
-    manifests = _manifests(kind, name, document)
     async with catalog.changing():
+        document = _content(await history(catalog, kind, name), kind, name, number)
+        manifests = _manifests(kind, name, document)
         present = await catalog.present()
         check_against(manifests, present)
         plan = plan_changes(manifests.wanted, present)

@@ -7,7 +7,7 @@ from activityctl.domain.checking import Kinds, check_definition, check_subscript
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.finding import Finding
 from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.plan import Present, concerned_subscriptions
+from activityctl.domain.plan import Present, Wanted, concerned_subscriptions
 from activityctl.domain.subscription import SubscriptionSpec
 from activityctl.errors import InvalidManifestsError, Problem
 from activityctl.ports import ManifestSource
@@ -62,10 +62,11 @@ def examine(
     return Examined(manifests, frozenset(faulty), tuple(sorted(set(problems))))
 
 
-def check_against(manifests: ManifestSet, present: Present) -> None:
+def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | None = None) -> None:
     """Hold the set against what lives; InvalidManifestsError lists what does not fit.
 
-    A changed definition must fit the live subscriptions that the set does not mention.
+    A changed definition must fit the live subscriptions that the set does not mention, except
+    for those that `wanted` prunes.
     """
     specs = {name: one.spec for name, one in present.definitions.items()}
     specs |= {name: one.spec for name, one in manifests.definitions.items()}
@@ -75,7 +76,7 @@ def check_against(manifests: ManifestSet, present: Present) -> None:
             locate = manifests.locate["Subscription", name]
             reason = f"no ActivityDefinition {manifest.spec.activity!r} in these files or applied"
             problems.append(locate(Finding(("spec", "activity"), reason)))
-    for subscription, spec in concerned_subscriptions(manifests.wanted, present):
+    for subscription, spec in concerned_subscriptions(wanted or manifests.wanted, present):
         held = SubscriptionSpec(
             activity=subscription.definition,
             params=subscription.params,
@@ -110,6 +111,7 @@ def _problems_of(manifests: ManifestSet, name: str, spec: DefinitionSpec | None)
     """Return where a subscription does not fit its definition, if that is at hand."""
     if spec is None:
         return []
-    locate = manifests.locate["Subscription", name]
-    found = check_subscription(manifests.subscriptions[name].spec, spec)
-    return [locate(finding.under("spec")) for finding in found]
+    return [
+        manifests.locate["Subscription", name](finding.under("spec"))
+        for finding in check_subscription(manifests.subscriptions[name].spec, spec)
+    ]

@@ -1,5 +1,6 @@
 """Plan: what apply would do, as a value; saved plans and whether the world still fits them."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,6 +8,7 @@ from datetime import datetime
 from activityctl.domain.document import Document, aligned
 from activityctl.domain.forecast import plan_view, schedule_changes
 from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.model import NAME_PATTERN
 from activityctl.domain.plan import (
     Action,
     Plan,
@@ -16,8 +18,9 @@ from activityctl.domain.plan import (
     live_document,
     plan_changes,
 )
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.view import View
-from activityctl.errors import RefusedError
+from activityctl.errors import RefusedError, UsageError
 from activityctl.operations.load import check_against
 from activityctl.ports import Catalog, RunLists
 
@@ -33,7 +36,14 @@ class Planned:
 
 
 def wanted_of(manifests: ManifestSet, *, applyset: str | None, prune: bool) -> Wanted:
-    """Return what the manifests want; RefusedError for a prune that names no set or no file."""
+    """Return what the manifests want; RefusedError for a prune that names no set or no file.
+
+    UsageError for a set whose name is none.
+    """
+    if applyset is not None and re.fullmatch(NAME_PATTERN, applyset) is None:
+        raise UsageError(
+            f"--applyset {applyset!r} is no name", hint="lower-case letters, digits and -"
+        )
     if prune and applyset is None:
         raise RefusedError(
             "--prune needs --applyset: only members of a named set are ever pruned",
@@ -59,7 +69,7 @@ async def plan_of_files(
     Raises what apply would raise: InvalidManifestsError, ConflictError.
     """
     present = await catalog.present()
-    check_against(manifests, present)
+    check_against(manifests, present, wanted)
     made = plan_changes(wanted, present)
     view = plan_view(
         made, schedule_changes(made, present, clock()), await _open_runs(made, present, lists)
@@ -97,7 +107,15 @@ def documents(made: Plan, present: Present) -> list[tuple[str, Document | None, 
             live = definition.document if definition else None
         else:
             subscription = present.live(change.name)
-            live = live_document(subscription) if subscription else None
+            live = _as_asked(subscription, wanted) if subscription else None
         name = f"{change.kind.lower()}/{change.name}"
         found.append((name, live, aligned(wanted, live) if wanted else None))
     return found
+
+
+def _as_asked(live: Subscription, wanted: Document | None) -> Document:
+    """Return a live subscription; whether it is paused is told when the manifest tells it."""
+    document = live_document(live)
+    if wanted is not None and "paused" in wanted["spec"]:
+        document["spec"]["paused"] = live.status is SubscriptionStatus.PAUSED
+    return document

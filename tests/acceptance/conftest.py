@@ -63,6 +63,12 @@ class Shell:
 
 
 @pytest.fixture(scope="session")
+def shell_at() -> type[Shell]:
+    """Make a shell for a home and a folder of a module's own."""
+    return Shell
+
+
+@pytest.fixture(scope="session")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A daemon with nothing applied, shared by the acceptance tests."""
     shell = Shell(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))

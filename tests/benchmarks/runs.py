@@ -30,10 +30,12 @@ from temporalio.worker import Worker
 with workflow.unsafe.imports_passed_through():
     from activityctl import wiring
     from activityctl.domain.definition import ActivityDefinition
+    from activityctl.domain.finding import Finding
     from activityctl.domain.firing_ref import ManualFiring
     from activityctl.domain.manifest import ManifestSet
     from activityctl.domain.selection import Selection
     from activityctl.domain.subscription import Subscription, SubscriptionManifest
+    from activityctl.errors import Problem
     from activityctl.operations.apply import apply
     from activityctl.settings import load_settings
 
@@ -164,6 +166,10 @@ async def idle_latencies(
     return sorted(found)
 
 
+def placed(finding: Finding) -> Problem:
+    return Problem("bench", 0, 0, str(finding.path), finding.reason)
+
+
 async def prepared(ports: wiring.Ports, task: str) -> Subscription:
     """Apply a one-task definition and return its subscription."""
     definition = ActivityDefinition.model_validate(
@@ -172,7 +178,8 @@ async def prepared(ports: wiring.Ports, task: str) -> Subscription:
     manifest = SubscriptionManifest.model_validate(
         {"metadata": {"name": "bench"}, "spec": {"activity": "bench"}}
     )
-    manifests = ManifestSet({"bench": definition}, {"bench": manifest}, {})
+    places = {(kind, "bench"): placed for kind in ("ActivityDefinition", "Subscription")}
+    manifests = ManifestSet({"bench": definition}, {"bench": manifest}, places)
     await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
     return await ports.catalog.find_subscription("bench")
 

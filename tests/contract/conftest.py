@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from activityctl import wiring
@@ -23,11 +24,35 @@ _SPEC = {
     "triggers": [{"name": "daily", "cron": {"schedule": "0 8 * * *"}}],
     "tasks": [{"name": "note", "command": {"argv": ["true"]}}],
 }
+_EMPTY = """
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
+END $$"""
 
 
 @pytest.fixture
 def now() -> datetime:
     return NOW
+
+
+@pytest.fixture(scope="session")
+def contract_database_url(servers: dict[str, str]) -> str:
+    """One database for the whole suite: to empty it takes a tenth of the time of a new one."""
+    server = servers["database_url"].rsplit("/", 1)[0]
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE contract TEMPLATE activityctl")
+    return f"{server}/contract"
+
+
+@pytest.fixture
+def empty_database_url(contract_database_url: str) -> str:
+    """The suite's database without a row; its ids and transactions have counted on."""
+    with psycopg.connect(contract_database_url) as connection:
+        connection.execute("SET session_replication_role = replica")  # foreign keys may wait
+        connection.execute(_EMPTY)
+    return contract_database_url
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -38,7 +63,7 @@ async def ports(
     if request.param == "memory":
         yield memory_ports()
         return
-    database_url = Secret(request.getfixturevalue("database_url"))
+    database_url = Secret(request.getfixturevalue("empty_database_url"))
     settings = Settings(home=tmp_path, database_url=database_url)
     async with wiring.open_ports(settings, pool_size=6) as opened:
         yield opened

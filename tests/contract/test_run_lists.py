@@ -101,3 +101,13 @@ async def test_dead_letters_are_listed_newest_first_and_narrowed_by_each_field(
     assert await listed(Selection(run_id=three[0].id)) == letters[2:]
     assert await listed(Selection(subscription_id=mine.id)) == letters
     assert await listed(Selection(subscription_id="other")) == []
+
+
+async def test_open_runs_are_counted_a_subscription(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription
+):
+    assert await ports.run_lists.open_counts() == {}
+    await make_run("a")
+    await make_run("b", status=RunStatus.QUEUED)
+    await make_run("c", status=RunStatus.SUCCEEDED)
+    assert await ports.run_lists.open_counts() == {mine.id: 2}

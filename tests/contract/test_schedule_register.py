@@ -244,3 +244,14 @@ async def test_observing_what_is_gone_changes_nothing(
     await ports.register.failed(placed, "too late")
     assert await ports.register.drifted(10) == []
     assert await ports.register.unsettled([mine.id]) == []
+
+
+async def test_a_schedule_that_must_go_is_unsettled_until_it_is_gone(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    await heal(ports, now)
+    assert await ports.register.unsettled([mine.id]) == []
+    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    assert await ports.register.unsettled([mine.id]) == [(schedule_id(mine.id, "daily"), None)]
+    await heal(ports, now)
+    assert await ports.register.unsettled([mine.id]) == []

@@ -48,12 +48,24 @@ class PostgresCatalog:
                 self._changing.reset(token)
 
     async def present(self) -> Present:
-        """Return what lives; within `changing`, as that transaction sees it."""
-        definitions = await self._rows(
+        """Return what lives, at one moment; within `changing`, as that transaction sees it."""
+        connection = self._changing.get()
+        if connection is not None:
+            return await self._present(connection)
+        async with self._database.transaction() as snapshot:
+            await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return await self._present(snapshot)
+
+    async def _present(self, connection: Connection) -> Present:
+        cursor = await connection.execute(
             "SELECT d.*, v.spec FROM definitions d JOIN revisions v ON v.id = d.revision_id "
             "WHERE d.deleted_at IS NULL"
         )
-        subscriptions = await self._rows(f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s")
+        definitions = await cursor.fetchall()
+        cursor = await connection.execute(
+            f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s".encode()
+        )
+        subscriptions = await cursor.fetchall()
         return Present(
             {
                 row["name"]: PresentDefinition(

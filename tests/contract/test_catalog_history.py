@@ -1,0 +1,93 @@
+"""The Catalog port: apply sets, deletion through plans, and the history of every object."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from activityctl import wiring
+from activityctl.domain.definition import ActivityDefinition, revision_of
+from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
+from activityctl.domain.plan import Plan, Wanted, plan_changes, plan_deletion
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription, SubscriptionManifest
+
+Apply = Callable[..., Awaitable[Plan]]
+Define = Callable[..., ActivityDefinition]
+Subscribe = Callable[..., SubscriptionManifest]
+
+
+async def carry_out(ports: wiring.Ports, wanted: Wanted, at: datetime) -> Plan:
+    async with ports.catalog.changing():
+        plan = plan_changes(wanted, await ports.catalog.present())
+        await ports.catalog.write(plan, at)
+    return plan
+
+
+async def test_every_change_is_recorded_the_newest_first(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+):
+    later = now + timedelta(hours=1)
+    await apply(define("digest"), subscribe("mine", params={"a": 1}))
+    await apply(define("digest"), subscribe("mine", params={"a": 1}))
+    await apply(subscribe("mine", params={"a": 2}), at=later)
+    newest, oldest = await ports.catalog.history("Subscription", "mine")
+    assert (newest.number, newest.action, newest.at) == (2, "configured", later)
+    assert (oldest.number, oldest.action, oldest.at) == (1, "created", now)
+    assert newest.fields == ({"path": "spec.params.a", "old": 1, "new": 2},)
+    assert newest.document is not None
+    assert newest.document["spec"] == {"activity": "digest", "params": {"a": 2}}
+    assert newest.origin == UNKNOWN_ORIGIN
+    (made,) = await ports.catalog.history("ActivityDefinition", "digest")
+    assert (made.kind, made.name, made.revision_id) == (
+        "ActivityDefinition",
+        "digest",
+        revision_of(define("digest")),
+    )
+    assert await ports.catalog.history("Subscription", "digest") == []
+
+
+async def test_a_deletion_through_a_plan_is_recorded_with_its_origin(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    origin = Origin("delete", "ann", "abc123")
+    async with ports.catalog.changing():
+        plan = plan_deletion("Subscription", "mine", await ports.catalog.present())
+        await ports.catalog.write(plan, now, origin)
+    newest = (await ports.catalog.history("Subscription", "mine"))[0]
+    assert (newest.number, newest.action, newest.origin) == (2, "deleted", origin)
+    assert (newest.document, newest.revision_id) == (None, None)
+    assert await ports.catalog.subscriptions(Selection()) == []
+    (drift,) = await ports.register.drifted(10)
+    assert (drift.wanted, mine.id in drift.id) == (None, True)
+
+
+async def test_the_members_of_an_apply_set_are_known_and_pruned(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+):
+    await apply(define("other"), subscribe("free", "other"))
+    both = {"digest": define("digest"), "gone": define("gone")}
+    subscriptions = {"mine": subscribe("mine"), "left": subscribe("left", "gone")}
+    await carry_out(ports, Wanted(both, subscriptions, "ops"), now)
+    present = await ports.catalog.present()
+    assert (present.definitions["digest"].applyset, present.subscriptions["mine"].applyset) == (
+        "ops",
+        "ops",
+    )
+    assert present.subscriptions["free"].applyset is None
+    kept = Wanted({"digest": both["digest"]}, {"mine": subscriptions["mine"]}, "ops", prune=True)
+    await carry_out(ports, kept, now)
+    present = await ports.catalog.present()
+    assert set(present.definitions) == {"digest", "other"}
+    assert {one.name for one in await ports.catalog.subscriptions(Selection())} == {"free", "mine"}
+    assert plan_changes(kept, present).is_empty
+
+
+async def test_an_apply_without_a_set_leaves_the_membership(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+):
+    await carry_out(
+        ports, Wanted({"digest": define("digest")}, {"mine": subscribe("mine")}, "ops"), now
+    )
+    await apply(define("digest", description="new"), subscribe("mine", params={"a": 1}))
+    present = await ports.catalog.present()
+    assert present.definitions["digest"].applyset == "ops"
+    assert present.subscriptions["mine"].applyset == "ops"

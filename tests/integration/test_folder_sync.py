@@ -1,0 +1,205 @@
+"""What a folder's sync outlives: other people's applies, servers that are away, our own bugs."""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from activityctl import wiring
+from activityctl.daemon import sync
+from activityctl.daemon.sync import FolderSync
+from activityctl.daemon.sync_status import SyncStatus, read_sync
+from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionStatus
+from activityctl.settings import Secret, Settings
+
+DEFINITION = """apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: note}
+spec:
+  params: {type: object, additionalProperties: true}
+  tasks: [{name: say, command: {argv: ["true"]}}]
+"""
+ONE = """apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: one}
+spec: {activity: note, params: {text: hello}}
+"""
+
+
+def no_origin() -> Origin:
+    return UNKNOWN_ORIGIN
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    (folder / "note.yaml").write_text(DEFINITION)
+    (folder / "one.yaml").write_text(ONE)
+    return folder
+
+
+@asynccontextmanager
+async def syncing(
+    settings: Settings, folder: Path, origin: Callable[[], Origin] = no_origin
+) -> AsyncIterator[None]:
+    task = asyncio.create_task(FolderSync(settings, folder, origin).run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class Looker:
+    """What is applied, as seen from beside."""
+
+    def __init__(self, ports: wiring.Ports) -> None:
+        self.ports = ports
+
+    async def text(self) -> object:
+        found = await self.ports.catalog.subscriptions(Selection())
+        return found[0].params.get("text") if found else None
+
+    async def until(self, text: str, seconds: float = 10) -> None:
+        async with asyncio.timeout(seconds):
+            while await self.text() != text:
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def looker(ports: wiring.Ports) -> Looker:
+    return Looker(ports)
+
+
+async def test_a_folder_made_again_at_once_is_watched_again(
+    settings: Settings, folder: Path, looker: Looker
+) -> None:
+    async with syncing(settings, folder):
+        await looker.until("hello")
+        for turn in ("first", "second", "third"):
+            make_again(folder, turn)
+            await looker.until(turn)
+            (folder / "one.yaml").write_text(ONE.replace("hello", f"after {turn}"))
+            await looker.until(f"after {turn}")
+
+
+async def test_a_link_to_a_folder_that_is_turned_is_followed(
+    settings: Settings, folder: Path, looker: Looker, tmp_path: Path
+) -> None:
+    link, other = tmp_path / "current", tmp_path / "other"
+    link.symlink_to(folder)
+    async with syncing(settings, link):
+        await looker.until("hello")
+        shutil.copytree(folder, other)
+        (other / "one.yaml").write_text(ONE.replace("hello", "turned"))
+        (tmp_path / "next").symlink_to(other)
+        (tmp_path / "next").rename(link)
+        await looker.until("turned")
+        (other / "one.yaml").write_text(ONE.replace("hello", "after"))
+        await looker.until("after")
+
+
+async def test_what_others_changed_is_put_back_in_time(
+    settings: Settings, folder: Path, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "_SAFETY_SECONDS", 0.5)
+    async with syncing(settings, folder):
+        await looker.until("hello")
+        one = await looker.ports.catalog.find_subscription("one")
+        deleted = SubscriptionStatus.DELETED
+        now = one.updated_at
+        assert await looker.ports.catalog.set_subscription_status(one.id, deleted, now)
+        assert await looker.text() is None
+        await looker.until("hello")
+
+
+async def test_a_database_that_is_away_is_tried_again_soon(
+    settings: Settings,
+    folder: Path,
+    looker: Looker,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(sync, "_RETRY_SECONDS", 0.2)
+    assert settings.database_url is not None
+    away = settings.database_url.value.replace("127.0.0.1", "127.0.0.2")
+    local = replace(settings, uses_local_daemon=True, home=tmp_path)
+    kept = FolderSync(replace(local, database_url=Secret(away)), folder, no_origin)
+    task = asyncio.create_task(kept.run())
+    await error_in(tmp_path, "Postgres does not answer")
+    kept._settings = local  # it is back
+    await looker.until("hello")
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    status = read_sync(tmp_path)
+    assert status is not None
+    assert status.error is None
+    assert status.summary["created"] == 2
+
+
+async def test_our_own_bug_does_not_end_it(
+    settings: Settings,
+    folder: Path,
+    looker: Looker,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faults = [ZeroDivisionError("odd")]
+
+    def origin() -> Origin:
+        if faults:
+            raise faults.pop()
+        return UNKNOWN_ORIGIN
+
+    local = replace(settings, uses_local_daemon=True, home=tmp_path)
+    with caplog.at_level(logging.INFO, logger="activityctl"):
+        async with syncing(local, folder, origin):
+            status = await error_in(tmp_path, "a bug in activityctl: ZeroDivisionError")
+            assert status.applied_at is None
+            (folder / "one.yaml").touch()
+            await looker.until("hello")
+    assert "sync failed" in caplog.text
+
+
+async def test_without_inotify_the_folder_is_polled(
+    settings: Settings, folder: Path, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sync.awatch
+
+    def no_watches_left(*paths: Path, force_polling: bool | None, **options: object) -> object:
+        if not force_polling:
+            raise OSError(28, os.strerror(28))
+        return real(*paths, force_polling=True, **options)
+
+    monkeypatch.setattr(sync, "awatch", no_watches_left)
+    async with syncing(settings, folder):
+        await looker.until("hello")
+        (folder / "one.yaml").write_text(ONE.replace("hello", "polled"))
+        await looker.until("polled")
+
+
+def make_again(folder: Path, text: str) -> None:
+    """Quick enough for the new folder to get the inode of the old one."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "note.yaml").write_text(DEFINITION)
+    (folder / "one.yaml").write_text(ONE.replace("hello", text))
+
+
+async def error_in(home: Path, text: str) -> SyncStatus:
+    async with asyncio.timeout(15):
+        while (status := read_sync(home)) is None or text not in (status.error or ""):
+            await asyncio.sleep(0.05)
+    return status
