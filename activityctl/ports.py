@@ -149,10 +149,6 @@ class Catalog(Protocol):
         """Pause, resume or delete; False when it was so already. Schedules follow."""
         ...
 
-    async def delete_definition(self, name: str, now: datetime) -> None:
-        """Delete a definition that no live subscription uses (else ConflictError)."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class ScheduleDrift:

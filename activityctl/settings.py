@@ -45,6 +45,7 @@ INHERITED: Final = (
     "LOGNAME",
     "TMPDIR",
     "SHELL",
+    "ACTIVITYCTL_SUPERVISED",  # the daemon's mark: it ends what a killed worker left at work
 )
 
 

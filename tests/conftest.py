@@ -44,9 +44,7 @@ def database_url(servers: dict[str, str]) -> Iterator[str]:
         )
     yield url.rsplit("/", 1)[0] + f"/{name}"
     with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-        )
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -59,10 +59,6 @@ SERVER_VARIABLES: Final = ("PATH", "TMPDIR")
 Addresses = Mapping[str, str]
 
 
-def _unheard(_: DaemonState) -> None:
-    """Tell nobody."""
-
-
 async def _at_once(_: Addresses) -> bool:
     """Answer that a process which runs is ready."""
     return True
@@ -92,8 +88,6 @@ class Hooks:
 
     migrate: Callable[[str], Awaitable[None]]
     """Given the database's URL, before any child starts."""
-    on_state: Callable[[DaemonState], None] = _unheard
-    """Given each new state; it must not block."""
     on_ready: Callable[[DaemonState], Awaitable[None]] | None = None
     """Awaited once, when everything runs."""
 
@@ -263,11 +257,9 @@ class _Daemon:
         self._publish()
 
     def _publish(self) -> None:
-        state = self._state()
         try:
-            write_state(self._home, state)
-            self._hooks.on_state(state)
-        except OSError:  # neither a full disk nor a closed terminal may end the daemon
+            write_state(self._home, self._state())
+        except OSError:  # a full disk may not end the daemon
             LOGGER.exception("telling the daemon's state failed")
 
     def _state(self) -> DaemonState:

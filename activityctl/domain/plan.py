@@ -251,7 +251,7 @@ def live_document(subscription: Subscription) -> Document:
 
 
 def fingerprint(plan: Plan, present: Present) -> str:
-    """Return a hash of everything present that the plan was made against.
+    """Return a hash of what the plan wants and of everything present that it was made against.
 
     A saved plan may be applied as long as it stays the same: the objects that it changes or
     finds unchanged, the definitions that its subscriptions use, and the subscriptions that a
@@ -275,7 +275,8 @@ def fingerprint(plan: Plan, present: Present) -> str:
         if (one := present.live(name)) is not None
         and (("Subscription", name) in named or one.definition in changed)
     ]
-    return ids.content_hash([definitions, subscriptions])
+    wanted = [plan.written(change) for change in plan.changes]
+    return ids.content_hash([wanted, definitions, subscriptions])
 
 
 def _metadata(name: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Metadata:

@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
+import json
 import signal
 import time
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from activityctl.domain.foreign import parse_json, storable
 from activityctl.domain.model import Manifest
@@ -16,12 +17,16 @@ from activityctl.executors.process import OUTPUT_BYTES, Capture, Child
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 GRACE_SECONDS: Final = 5.0
-INHERITED: Final = frozenset(
-    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR", "SHELL"}
-)
-"""All that a command sees of the worker's environment."""
 QUOTED_CHARACTERS: Final = 500
 _PASSING: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+
+
+def _word(value: object) -> object:
+    """Take numbers and booleans of rendered templates as the text that JSON gives them."""
+    return json.dumps(value) if isinstance(value, bool | int | float) else value
+
+
+Word = Annotated[str, BeforeValidator(_word)]
 
 
 def _variable(name: str) -> str:
@@ -42,7 +47,7 @@ class CommandBody(Manifest):
         }
     )
 
-    argv: Annotated[list[str], Field(min_length=1)] | None = Field(
+    argv: Annotated[list[Word], Field(min_length=1)] | None = Field(
         default=None,
         description="The program and its arguments, run as they are.",
         examples=[["echo", "${ run.id }"]],
@@ -50,7 +55,7 @@ class CommandBody(Manifest):
     shell: str | None = Field(
         default=None, description="A script, run by /bin/sh -c.", examples=["df -h | tail -n 1"]
     )
-    env: dict[Annotated[str, AfterValidator(_variable)], str] = Field(
+    env: dict[Annotated[str, AfterValidator(_variable)], Word] = Field(
         default={},
         description="Environment variables of the program, besides a clean base.",
         examples=[{"REGION": "${ run.id }"}],
@@ -98,7 +103,7 @@ class CommandExecutor:
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._allowed = allowed
-        self._base = {name: value for name, value in base_environment.items() if name in INHERITED}
+        self._base = dict(base_environment)
         self._grace_seconds = grace_seconds
 
     async def execute(self, body: CommandBody, call: TaskCall) -> ExecutorOutcome:

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping
-
-from pydantic import ValidationError
+from typing import Any, Final
 
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.document import definition_document, subscription_document
@@ -13,7 +12,11 @@ from activityctl.domain.view import API_VERSION, View
 from activityctl.errors import InvalidInputError
 from activityctl.operations.plan import Planned
 
-_KIND = "SavedPlan"
+_KIND: Final = "SavedPlan"
+_MODELS: Final[Mapping[str, type[ActivityDefinition | SubscriptionManifest]]] = {
+    "ActivityDefinition": ActivityDefinition,
+    "Subscription": SubscriptionManifest,
+}
 
 
 def save(planned: Planned, wanted: Wanted) -> str:
@@ -39,24 +42,14 @@ def restore(text: str, name: str) -> tuple[Wanted, str]:
     try:
         content = json.loads(text)
         _require_version(content)
-        definitions = [
-            ActivityDefinition.model_validate_json(_body(one))
-            for one in content["documents"]
-            if one["kind"] == "ActivityDefinition"
-        ]
-        subscriptions = [
-            SubscriptionManifest.model_validate_json(_body(one))
-            for one in content["documents"]
-            if one["kind"] == "Subscription"
-        ]
-        wanted = Wanted(
-            {one.metadata.name: one for one in definitions},
-            {one.metadata.name: one for one in subscriptions},
-            content["applyset"],
-            bool(content["prune"]),
-        )
+        found: dict[str, dict[str, Any]] = {kind: {} for kind in _MODELS}
+        for document in content["documents"]:
+            model = _MODELS[document["kind"]].model_validate_json(_body(document))
+            found[document["kind"]][model.metadata.name] = model
+        applyset, prune = content["applyset"], content["prune"]
+        wanted = Wanted(found["ActivityDefinition"], found["Subscription"], applyset, prune)
         return wanted, str(content["fingerprint"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInputError(
             f"{name} is no saved plan of this version", hint="activityctl plan -f ... --out FILE"
         ) from error
@@ -64,7 +57,9 @@ def restore(text: str, name: str) -> tuple[Wanted, str]:
 
 def _require_version(content: Mapping[str, object]) -> None:
     if content["kind"] != _KIND or content["apiVersion"] != API_VERSION:
-        raise KeyError(_KIND)
+        raise ValueError(_KIND)
+    if not isinstance(content["applyset"], str | None) or not isinstance(content["prune"], bool):
+        raise TypeError(_KIND)
 
 
 def _body(document: Mapping[str, object]) -> str:

@@ -8,10 +8,12 @@ import pytest
 
 from activityctl import wiring
 from activityctl.domain.definition import ActivityDefinition, revision_of
+from activityctl.domain.history import UNKNOWN_ORIGIN
 from activityctl.domain.plan import Action, Plan, Wanted, plan_changes
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
+from activityctl.operations.history import delete
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -210,10 +212,10 @@ async def test_a_definition_in_use_cannot_be_deleted(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     with pytest.raises(ConflictError, match="mine"):
-        await ports.catalog.delete_definition("digest", now)
+        await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
     await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
     with pytest.raises(ConflictError, match="mine"):
-        await ports.catalog.delete_definition("digest", now)
+        await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
     assert len(await ports.catalog.definitions(Selection())) == 1
 
 
@@ -221,11 +223,11 @@ async def test_a_definition_without_live_subscriptions_goes_and_may_come_back(
     ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
 ):
     await ports.catalog.set_subscription_status(mine.id, DELETED, now)
-    await ports.catalog.delete_definition("digest", now)
+    await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
     assert await ports.catalog.definitions(Selection()) == []
     assert not (await ports.catalog.present()).definitions
     with pytest.raises(NotFoundError):
-        await ports.catalog.delete_definition("digest", now)
+        await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
     assert actions(await apply(define("digest"))) == {"digest": Action.CREATED}
     ((_, revision),) = await ports.catalog.definitions(Selection())
     assert revision.number == 1
@@ -233,7 +235,7 @@ async def test_a_definition_without_live_subscriptions_goes_and_may_come_back(
 
 async def test_an_unknown_definition_cannot_be_deleted(ports: wiring.Ports, now: datetime):
     with pytest.raises(NotFoundError):
-        await ports.catalog.delete_definition("nothing", now)
+        await delete(ports.catalog, "ActivityDefinition", "nothing", lambda: now, UNKNOWN_ORIGIN)
 
 
 # ---- finding subscriptions -----------------------------------------------------------

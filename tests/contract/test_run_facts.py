@@ -1,16 +1,20 @@
-"""The RunStore port's facts: what admission is told about a firing."""
+"""The RunStore port: what is told before a run begins, its facts and the runs before it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from activityctl import wiring
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.history import UNKNOWN_ORIGIN
+from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.operations.history import delete
 
 Define = Callable[..., ActivityDefinition]
+MakeRun = Callable[..., Awaitable[Run]]
 
 
 async def test_the_facts_of_a_firing_nobody_asked_for(
@@ -51,7 +55,32 @@ async def test_a_deleted_subscription_has_facts_that_say_so(
 ):
     deleted = SubscriptionStatus.DELETED
     await ports.catalog.set_subscription_status(mine.id, deleted, now)
-    await ports.catalog.delete_definition("digest", now)
+    await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
     facts = await ports.runs.facts(ManualFiring(mine.id, "daily", "k", now).ref)
     assert facts is not None
     assert facts.subscription.status is deleted
+
+
+async def test_recent_gives_the_latest_ended_runs_with_their_tasks(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    minutes = [now + timedelta(minutes=count) for count in range(5)]
+    await make_run("b", at=minutes[1], status=RunStatus.FAILED)
+    await make_run("a", at=minutes[0], status=RunStatus.SUCCEEDED, tasks=2)
+    await make_run("d", at=minutes[3])
+    latest = await make_run("e", at=minutes[4], status=RunStatus.SUCCEEDED)
+    await make_run("c", at=minutes[2], status=RunStatus.SUCCEEDED, tasks=0)
+
+    async def keys(limit: int, status: RunStatus | None, excluding: str = "") -> list[str]:
+        found = await ports.runs.recent(mine.id, limit=limit, status=status, excluding=excluding)
+        return [run.firing_key for run, _ in found]
+
+    assert await keys(10, None) == ["e", "c", "b", "a"]
+    assert await keys(2, None) == ["e", "c"]
+    assert await keys(10, RunStatus.SUCCEEDED) == ["e", "c", "a"]
+    assert await keys(10, RunStatus.TIMED_OUT) == []
+    assert await keys(2, None, latest.id) == ["c", "b"]
+    found = await ports.runs.recent(mine.id, limit=10, status=None, excluding="")
+    assert [[task.index for task in tasks] for _, tasks in found] == [[0], [], [0], [0, 1]]
+    assert all(task.run_id == run.id for run, tasks in found for task in tasks)
+    assert await ports.runs.recent("other", limit=10, status=None, excluding="") == []

@@ -323,34 +323,6 @@ async def test_an_attempt_that_fails_after_the_end_leaves_the_task_as_it_ended(
     assert (await state_of(ports, run)).tasks == (done,)
 
 
-# ---- recent --------------------------------------------------------------------------
-
-
-async def test_recent_gives_the_latest_ended_runs_with_their_tasks(
-    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
-):
-    minutes = [now + timedelta(minutes=count) for count in range(5)]
-    await make_run("b", at=minutes[1], status=RunStatus.FAILED)
-    await make_run("a", at=minutes[0], status=RunStatus.SUCCEEDED, tasks=2)
-    await make_run("d", at=minutes[3])
-    latest = await make_run("e", at=minutes[4], status=RunStatus.SUCCEEDED)
-    await make_run("c", at=minutes[2], status=RunStatus.SUCCEEDED, tasks=0)
-
-    async def keys(limit: int, status: RunStatus | None, excluding: str = "") -> list[str]:
-        found = await ports.runs.recent(mine.id, limit=limit, status=status, excluding=excluding)
-        return [run.firing_key for run, _ in found]
-
-    assert await keys(10, None) == ["e", "c", "b", "a"]
-    assert await keys(2, None) == ["e", "c"]
-    assert await keys(10, RunStatus.SUCCEEDED) == ["e", "c", "a"]
-    assert await keys(10, RunStatus.TIMED_OUT) == []
-    assert await keys(2, None, latest.id) == ["c", "b"]
-    found = await ports.runs.recent(mine.id, limit=10, status=None, excluding="")
-    assert [[task.index for task in tasks] for _, tasks in found] == [[0], [], [0], [0, 1]]
-    assert all(task.run_id == run.id for run, tasks in found for task in tasks)
-    assert await ports.runs.recent("other", limit=10, status=None, excluding="") == []
-
-
 # ---- cancel --------------------------------------------------------------------------
 
 

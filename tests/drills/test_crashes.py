@@ -255,9 +255,6 @@ async def test_nothing_is_lost_and_nothing_doubled_by_kill_9(drill: Drill, scena
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True, raises=TimeoutError, reason="commands do not inherit the mark of their daemon"
-)
 async def test_a_killed_worker_leaves_no_command_at_work_beside_the_next_attempt(
     drill: Drill,
 ) -> None:

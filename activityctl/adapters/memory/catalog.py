@@ -147,21 +147,6 @@ class MemoryCatalog:
             self._state.notify(WORK_CHANNEL, "schedules")
         return True
 
-    async def delete_definition(self, name: str, now: datetime) -> None:
-        """Delete a definition that no live subscription uses (else ConflictError)."""
-        async with self._state.catalog_lock:
-            tables = self._state.catalog
-            if users := _users(tables, name):
-                raise ConflictError(
-                    f'definition "{name}" is used by {len(users)} subscriptions: '
-                    + ", ".join(users[:5]),
-                    hint=f"activityctl delete subscription {users[0]}",
-                )
-            row = tables.definitions.get(name)
-            if row is None or row.deleted_at is not None:
-                raise NotFoundError("definition", name, hint="activityctl get definitions")
-            tables.definitions[name] = replace(row, deleted_at=now)
-
     def _tables(self) -> CatalogTables:
         pending = self._pending.get()
         if not pending:

@@ -180,29 +180,6 @@ class PostgresCatalog:
             await connection.execute("SELECT pg_notify(%s, 'schedules')", (WORK_CHANNEL,))
         return True
 
-    async def delete_definition(self, name: str, now: datetime) -> None:
-        """Delete a definition that no live subscription uses (else ConflictError)."""
-        async with self.changing():
-            users = await self._rows(
-                "SELECT name FROM subscriptions WHERE definition = %(name)s "
-                "AND status <> 'deleted' ORDER BY name",
-                name=name,
-            )
-            if users:
-                names = ", ".join(row["name"] for row in users[:5])
-                raise ConflictError(
-                    f'definition "{name}" is used by {len(users)} subscriptions: {names}',
-                    hint=f"activityctl delete subscription {users[0]['name']}",
-                )
-            found = await self._rows(
-                "UPDATE definitions SET deleted_at = %(now)s WHERE name = %(name)s "
-                "AND deleted_at IS NULL RETURNING name",
-                name=name,
-                now=now,
-            )
-        if not found:
-            raise NotFoundError("definition", name, hint="activityctl get definitions")
-
     def _required(self) -> Connection:
         connection = self._changing.get()
         assert connection is not None, "call it within changing()"  # noqa: S101

@@ -515,7 +515,7 @@ async def test_a_header_that_cannot_be_written_is_final(serve: Serve, executor: 
 async def test_cancelled_calls_leave_the_executor_usable(serve: Serve, executor: HttpExecutor):
     server = await serve(never)
     calls = [asyncio.create_task(run(executor, url=server.url)) for _ in range(120)]
-    while len(server.requests) < 90:  # noqa: ASYNC110 - the server tells by its list
+    while len(server.requests) < 90:
         await asyncio.sleep(0.01)
     for call in calls:
         call.cancel()
