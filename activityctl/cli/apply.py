@@ -166,7 +166,8 @@ def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
     gone = [f"{one.kind.lower()}/{one.name}" for one in deleted]
     if not gone:
         return planned.fingerprint
-    session.err.print(f"{len(gone)} objects of the set {wanted.applyset} will be deleted:")
+    objects = "object" if len(gone) == 1 else "objects"
+    session.err.print(f"{len(gone)} {objects} of the set {wanted.applyset} will be deleted:")
     for name in gone:
         session.err.print(f"  - {name}")
     if not sys.stdin.isatty():

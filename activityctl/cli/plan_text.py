@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from activityctl.cli.output import visible
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 SYMBOLS: Final = {"created": "+", "configured": "~", "deleted": "-", "unchanged": " "}
 _COLORS: Final = {"created": "green", "configured": "yellow", "deleted": "red", "unchanged": "dim"}
 _LONGEST: Final = 100
+_BEFORE: Final = 20
 
 
 def print_plan(console: "Console", view: View) -> None:
@@ -40,15 +42,19 @@ def plan_lines(view: View) -> Iterator[tuple[str, str]]:
         if schedule["nextAfter"]:
             yield f"    next after:  {_times(schedule['nextAfter'])}", "created"
     for runs in view["openRuns"]:
-        text = f"! {runs['count']} open runs of {runs['subscription']} go on as they began"
-        yield text, "unchanged"
+        count, owner = runs["count"], runs["subscription"]
+        text = f"open run of {owner} goes on as it began"
+        if count > 1:
+            text = f"open runs of {owner} go on as they began"
+        yield f"! {count} {text}", "unchanged"
 
 
 def summary_line(view: View) -> str:
     """Return the counts as one sentence."""
     summary = view["summary"]
     if not summary["created"] + summary["configured"] + summary["deleted"]:
-        return f"No changes: {summary['unchanged']} objects are as wanted."
+        count = summary["unchanged"]
+        return f"No changes: {count} {'object is' if count == 1 else 'objects are'} as wanted."
     return (
         f"Plan: {summary['created']} to create, {summary['configured']} to configure, "
         f"{summary['deleted']} to delete, {summary['unchanged']} unchanged."
@@ -75,14 +81,25 @@ def markdown(view: View) -> str:
 def _field(field: Mapping[str, Any]) -> str:
     old = _value(field["old"]) if "old" in field else "(none)"
     new = _value(field["new"]) if "new" in field else "(none)"
-    return f"{visible(field['path'])}: {old} -> {new}"
+    start = _first_shown(old, new)
+    return f"{visible(field['path'])}: {_cut(old, start)} -> {_cut(new, start)}"
 
 
 def _value(value: object) -> str:
     import json
 
-    text = visible(json.dumps(value, ensure_ascii=False)).replace("\n", "\\n")
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return visible(json.dumps(value, ensure_ascii=False))
+
+
+def _first_shown(old: str, new: str) -> int:
+    """Return where long values are shown from: a little before they begin to differ."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    return same - _BEFORE if same > _LONGEST - _BEFORE else 0
+
+
+def _cut(text: str, start: int) -> str:
+    shown = f"…{text[start:]}" if start else text
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
 
 
 def _times(stamps: list[str]) -> str:
