@@ -1,0 +1,95 @@
+"""A worker against servers of somebody else's: nothing embedded is started, and exits are clean."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+COMMAND = str(Path(sys.executable).parent / "activityctl")
+MANIFEST = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: far}
+spec: {tasks: [{name: one, command: {argv: [echo, far]}}]}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: far}
+spec: {activity: far}
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def environment(servers: dict[str, str], database_url: str, tmp_path: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ACTIVITYCTL_")}
+    return {
+        **kept,
+        "ACTIVITYCTL_HOME": str(tmp_path / "home"),
+        "ACTIVITYCTL_DATABASE_URL": database_url,
+        "TEMPORAL_ADDRESS": servers["temporal_address"],
+        "ACTIVITYCTL_ALLOW_COMMANDS": "true",
+    }
+
+
+def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_worker_serves_the_servers_it_is_told(environment: dict[str, str], tmp_path: Path):
+    (tmp_path / "far.yaml").write_text(MANIFEST)
+    applied = call(environment, "apply", "-f", str(tmp_path / "far.yaml"))
+    assert applied.returncode == 0, applied.stderr
+    waiting = call(environment, "trigger", "far", "--key", "early", "-o", "name")
+    assert "no worker is alive; the run will start when one does" in waiting.stderr
+    worker = subprocess.Popen(
+        [COMMAND, "worker", "--migrate"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while "far" not in call(environment, "get", "runs", "--status", "succeeded").stdout:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        assert call(environment, "trigger", "far").returncode == 0
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        _, said = worker.communicate(timeout=30)
+    assert worker.returncode == 0, said
+    assert "worker stopped" in said
+    assert not (tmp_path / "home" / "daemon.json").exists()
+    assert "names a database" in call(environment, "up", "-d").stderr
+
+
+def test_a_database_without_a_schema_is_told(environment: dict[str, str], database_url: str):
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    done = call(environment, "get", "runs")
+    assert done.returncode == 1
+    assert "hint: activityctl worker --migrate" in done.stderr
+
+
+def test_commands_that_use_temporals_client_exit_as_they_say(environment: dict[str, str]):
+    """The SDK crashes one interpreter exit in ten or so; EXITS=200 asks more often."""
+    count = int(os.environ.get("EXITS", "40"))
+
+    def code(_: int) -> int:
+        return call(environment, "doctor").returncode
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = Counter(pool.map(code, range(count)))
+    assert set(codes) == {1}, codes  # no worker is alive, so each says 1: never -11 or -6
