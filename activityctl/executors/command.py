@@ -8,7 +8,15 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from activityctl.domain.foreign import parse_json, storable
 from activityctl.domain.model import Manifest
@@ -26,7 +34,9 @@ def _word(value: object) -> object:
     return json.dumps(value) if isinstance(value, bool | int | float) else value
 
 
-Word = Annotated[str, BeforeValidator(_word)]
+Word = Annotated[
+    str, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number", "boolean"]})
+]
 
 
 def _variable(name: str) -> str:

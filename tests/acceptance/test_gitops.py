@@ -87,7 +87,8 @@ class Repository:
         for kind in ("def", "sub"):
             items = self.shell.json("get", kind, "--limit", "10000")["items"]
             found |= {one["name"] for one in items}
-        return {name.removeprefix(f"{self.tag}-") for name in found if name.startswith(self.tag)}
+        mine = f"{self.tag}-"
+        return {name.removeprefix(mine) for name in found if name.startswith(mine)}
 
     def history(self, word: str = "sub", kind: str = "sub") -> Any:
         return self.shell.json("history", kind, self.name(word))["items"]
@@ -261,7 +262,7 @@ def test_a_diff_shows_lines_of_yaml_and_its_exit_code(applied: Repository):
     done = applied("diff", "-f", "definitions", code=1)
     assert f"--- live/subscription/{applied.name('sub')}" in done.stdout
     assert "-    n: 1\n+    n: 2\n" in done.stdout
-    applied.subscribe(params={"m": 2})
+    applied.subscribe(params={"n": "two"})
     applied("diff", "-f", "definitions", code=3)
 
 
@@ -415,12 +416,13 @@ def test_pruning_needs_a_set_and_files(repository: Repository):
     repository(*in_set(repository))
     done = repository("apply", "-f", "definitions", "--prune", "--yes", code=1)
     assert "--applyset" in done.stderr
+    repository("apply", "-f", "definitions", "--applyset", "Not a name", code=2)
     for word in ("report", "sub"):
         repository.remove(word)
     repository(*in_set(repository, "--prune", "--yes"), code=3)
-    repository(*in_set(repository, "--prune", "--yes")[:1], "-f", "-", code=3, stdin="")
+    empty = ("apply", "-f", "-", "--applyset", repository.tag, "--prune", "--yes")
+    repository(*empty, code=3, stdin="")
     assert repository.names() == {"report", "sub"}
-    repository("apply", "-f", "definitions", "--applyset", "Not a name", code=2)
 
 
 def test_what_belongs_to_another_set_is_a_conflict(repository: Repository):

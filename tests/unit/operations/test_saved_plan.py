@@ -17,6 +17,7 @@ from activityctl.domain.plan import Wanted
 from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.errors import ConflictError, InvalidInputError
 from activityctl.operations.apply import apply_saved
+from activityctl.operations.history import delete
 from activityctl.operations.plan import Planned, plan_of_files
 from activityctl.operations.saved_plan import restore, save
 
@@ -154,7 +155,7 @@ async def test_a_saved_plan_is_refused_when_its_definition_went(ports: MemoryPor
     first, second = wanted(DIGEST), wanted(SUB)
     await carried_out(ports, save(await planned(ports, first), first))
     text = save(await planned(ports, second), second)
-    await ports.catalog.delete_definition("d0", NOW)
+    await delete(ports.catalog, "ActivityDefinition", "d0", lambda: NOW, UNKNOWN_ORIGIN)
     with pytest.raises(ConflictError):
         await carried_out(ports, text)
 

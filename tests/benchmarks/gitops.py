@@ -1,0 +1,229 @@
+"""Plan and apply of a thousand subscriptions, beside the bare SDK's creation of schedules.
+
+    python tests/benchmarks/gitops.py [--subscriptions 1000] [--rounds 3]
+
+Prints medians: wall seconds of the command `apply` when nothing changes (target 2), when one
+param of all changes (3), and of reading and checking the documents (1.5); and how fast a first
+apply places schedules, from its start to the last one placed, as a ratio of the rate at which
+the bare SDK creates the same schedules on the same server, in turns (target 0.9).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from temporalio.client import Client
+
+from activityctl import wiring
+from activityctl.adapters.temporal.schedule_form import schedule_for
+from activityctl.daemon.daemon_state import read_state
+from activityctl.domain import ids
+from activityctl.domain.plan import WantedSchedule
+from activityctl.operations.load import load_manifests
+
+COMMAND = str(Path(sys.executable).parent / "activityctl")
+AT_ONCE = (16, 32, 64)
+"""Calls of the bare SDK at once; the fastest of them counts."""
+TRIGGER = {"schedule": "0 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
+DEFINITION = """apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: %s}
+spec:
+  description: Have large orders looked at by a person.
+  params:
+    type: object
+    required: [threshold]
+    properties: {threshold: {type: number}, region: {type: string, default: eu}}
+  triggers:
+    - name: yearly
+      cron: {schedule: "0 3 1 1 *", timezone: Europe/Berlin, jitter: 30s}
+  rules:
+    - when: params.threshold > 0 && params.region != ""
+      otherwise: nothing to look for
+  tasks:
+    - name: score
+      command: {argv: [echo, "${ params.region }", "${ string(params.threshold) }"]}
+      retry: {maxAttempts: 5, initialInterval: 1s}
+    - name: note
+      needs: [score]
+      when: tasks.score.output.stdout != ""
+      command: {argv: [echo, "${ tasks.score.output.stdout }"]}
+"""
+SUBSCRIPTION = """apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: %s, labels: {team: payments, env: prod}}
+spec:
+  activity: %s
+  params: {threshold: %d, region: eu}
+"""
+
+
+def write_set(folder: Path, count: int, prefix: str, threshold: int) -> None:
+    """Write a definition and its subscriptions, a file each."""
+    folder.mkdir(exist_ok=True)
+    (folder / "definition.yaml").write_text(DEFINITION % prefix)
+    for number in range(count):
+        text = SUBSCRIPTION % (f"{prefix}-{number}", prefix, threshold)
+        (folder / f"s{number}.yaml").write_text(text)
+
+
+def write_documents(folder: Path, count: int) -> None:
+    """Write documents of which every tenth is a definition of its own."""
+    folder.mkdir()
+    for number in range(count):
+        owner = f"d{number // 10}"
+        text = SUBSCRIPTION % (f"s{number}", owner, number) if number % 10 else DEFINITION % owner
+        (folder / f"{number}.yaml").write_text(text)
+
+
+@contextlib.contextmanager
+def running(home: Path) -> Iterator[None]:
+    """Keep a daemon of the benchmark's own."""
+    call(home, "up", "-d")
+    try:
+        yield
+    finally:
+        subprocess.run([COMMAND, "--home", str(home), "down"], capture_output=True, check=False)
+
+
+def call(home: Path, *arguments: str) -> float:
+    """Return the wall seconds of one command."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [COMMAND, "--home", str(home), *arguments], capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"{arguments}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    if "pending" in done.stderr:
+        raise SystemExit(f"not all schedules were placed: {done.stderr[-500:]}")
+    return seconds
+
+
+def wanted(prefix: str, number: int) -> WantedSchedule:
+    owner = ids.subscription_id(f"{prefix}-{number}")
+    return WantedSchedule(ids.schedule_id(owner, "yearly"), owner, "yearly", "cron", TRIGGER)
+
+
+async def raw_round(client: Client, count: int, at_once: int) -> float:
+    """Return the seconds in which the bare SDK creates such schedules; they go again after."""
+    gate = asyncio.Semaphore(at_once)
+    prefix = f"raw-{uuid.uuid4()}"
+    schedules = [wanted(prefix, number) for number in range(count)]
+
+    async def create(one: WantedSchedule) -> None:
+        async with gate:
+            await client.create_schedule(one.id, schedule_for(one, paused=False))
+
+    async def remove(one: WantedSchedule) -> None:
+        async with gate:
+            await client.get_schedule_handle(one.id).delete()
+
+    start = time.perf_counter()
+    await asyncio.gather(*map(create, schedules))
+    seconds = time.perf_counter() - start
+    await asyncio.gather(*map(remove, schedules))
+    return seconds
+
+
+def prune(home: Path, folder: Path, prefix: str) -> None:
+    """Delete a set but for its definition."""
+    for path in folder.glob("s*.yaml"):
+        path.unlink()
+    call(home, "apply", "-f", str(folder), "--applyset", prefix, "--prune", "--yes")
+
+
+async def first_applies(home: Path, folder: Path, options: argparse.Namespace) -> None:
+    """Measure both sides in turns, each on a server that holds none of these schedules."""
+    state = read_state(home)
+    assert state is not None
+    client = await Client.connect(state.addresses["temporal_address"])
+    count, raw, ours = options.subscriptions, [], []
+    await raw_round(client, 50, AT_ONCE[0])
+    for number in range(options.rounds):
+        at_once = [await raw_round(client, count, one) for one in AT_ONCE]
+        raw.append(min(at_once))
+        prefix = f"round{number}"
+        one = folder / prefix
+        write_set(one, count, prefix, 1)
+        apply = ("apply", "-f", str(one), "--applyset", prefix, "--timeout", "5m")
+        ours.append(await asyncio.to_thread(call, home, *apply))
+        shown = ", ".join(f"{seconds:.2f}" for seconds in at_once)
+        print(f"  round: bare SDK {shown} s, first apply {ours[-1]:.2f} s")
+        if number < options.rounds - 1:
+            await asyncio.to_thread(prune, home, one, prefix)
+    rates = [count / statistics.median(seconds) for seconds in (raw, ours)]
+    ratio = statistics.median(bare / mine for bare, mine in zip(raw, ours, strict=True))
+    print(f"schedules a second: bare SDK {rates[0]:.0f}, first apply {rates[1]:.0f}")
+    print(f"ratio ours/raw: {ratio:.2f} (target 0.9)")
+
+
+def row(name: str, values: list[float], target: float) -> None:
+    print(f"{name}: {statistics.median(values):.2f} s (target {target})")
+
+
+def repeated(work: Callable[[int], float], count: int) -> list[float]:
+    return [work(number) for number in range(count)]
+
+
+def later_applies(home: Path, folder: Path, options: argparse.Namespace) -> None:
+    """Measure what is left when the schedules stand."""
+    prefix = f"round{options.rounds - 1}"
+    one = folder / prefix
+    apply = ("apply", "-f", str(one), "--applyset", prefix)
+
+    def changed(number: int) -> float:
+        write_set(one, options.subscriptions, prefix, number + 2)
+        return call(home, *apply)
+
+    for name in ("plan", "diff"):
+        row(f"{name}, nothing differs", repeated(lambda _: call(home, name, *apply[1:3]), 3), 2)  # noqa: B023
+    row("apply, nothing changes", repeated(lambda _: call(home, *apply), options.rounds), 2)
+    row("apply, one param of all changes", repeated(changed, options.rounds), 3)
+
+
+def checks(folder: Path, options: argparse.Namespace) -> None:
+    """Measure reading and checking, in this process and as the command that does nothing else."""
+    write_documents(folder, options.subscriptions)
+    source, kinds = wiring.manifest_source(), wiring.known_kinds()
+
+    def load(_: int) -> float:
+        start = time.perf_counter()
+        load_manifests(source, [str(folder)], kinds, recursive=True)
+        return time.perf_counter() - start
+
+    row("reading and checking the documents", repeated(load, options.rounds), 1.5)
+    row(
+        "validate, the whole command",
+        repeated(lambda _: call(folder, "validate", "-f", str(folder)), options.rounds),
+        1.5,
+    )
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subscriptions", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checks(folder / "documents", options)
+        home = folder / "home"
+        with running(home):
+            await first_applies(home, folder, options)
+            later_applies(home, folder, options)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # the SDK's client may crash an interpreter's exit
