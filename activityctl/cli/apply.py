@@ -183,7 +183,11 @@ def print_changes(session: Session, plan: Plan) -> None:
 
     for change in plan.changes:
         line = Text(f"{change.kind.lower()}/{change.name} ")
-        session.out.print(line.append_text(styled(change.action.value)))
+        line.append_text(styled(change.action.value))
+        if session.out.is_terminal:
+            session.out.print(line)
+        else:
+            session.out.file.write(f"{line.plain}\n")
     counts = [f"{plan.count(action)} {action.value}" for action in Action if plan.count(action)]
     session.err.print(", ".join(counts))
 

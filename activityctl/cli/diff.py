@@ -9,7 +9,7 @@ from activityctl import wiring
 from activityctl.cli.options import Files, Recursive, default_files
 from activityctl.cli.output import to_yaml, visible
 from activityctl.cli.session import Session, now
-from activityctl.domain.document import Document
+from activityctl.domain.document import Document, is_same_json
 from activityctl.operations.load import load_manifests
 from activityctl.operations.plan import documents, plan_of_files
 from activityctl.wiring import Ports
@@ -47,6 +47,8 @@ def diff(
 
 
 def _unified(name: str, live: Document | None, wanted: Document | None) -> Iterator[str]:
+    if is_same_json(live, wanted):
+        return
     old = to_yaml(live).splitlines() if live else []
     new = to_yaml(wanted).splitlines() if wanted else []
-    return difflib.unified_diff(old, new, f"live/{name}", f"files/{name}", lineterm="")
+    yield from difflib.unified_diff(old, new, f"live/{name}", f"files/{name}", lineterm="")

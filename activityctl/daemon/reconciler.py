@@ -33,12 +33,21 @@ class Reconciler:
 
     async def reconcile(self) -> int:
         """Carry out what is wanted; return how many schedules were brought to agree."""
+        healed, is_more = 0, True
+        while is_more:
+            found, brought = await self._reconcile_some()
+            healed += brought
+            is_more = found == _BATCH and brought > 0
+        return healed
+
+    async def _reconcile_some(self) -> tuple[int, int]:
+        """Return how many schedules were to be placed or removed, and how many were."""
         async with self._turn, self._register.reconciling() as is_ours:
             if not is_ours:
-                return 0
+                return 0, 0
             drifted = await self._register.drifted(_BATCH)
             results = await asyncio.gather(*(self._heal(drift) for drift in drifted))
-        return sum(results)
+        return len(drifted), sum(results)
 
     async def _heal(self, drift: ScheduleDrift) -> bool:
         async with self._turns:

@@ -31,7 +31,7 @@ from activityctl.domain.plan import WantedSchedule
 from activityctl.operations.load import load_manifests
 
 COMMAND = str(Path(sys.executable).parent / "activityctl")
-AT_ONCE = (16, 32, 64)
+AT_ONCE = (8, 16, 32)
 """Calls of the bare SDK at once; the fastest of them counts."""
 TRIGGER = {"schedule": "0 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
 DEFINITION = """apiVersion: activityctl/v1
