@@ -19,6 +19,7 @@ from activityctl.cli.options import (
 )
 from activityctl.cli.output import check_format, print_json, styled
 from activityctl.cli.plan_text import print_plan
+from activityctl.cli.progress import placing
 from activityctl.cli.session import Session, now
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.plan import Action, Plan, Wanted
@@ -103,16 +104,18 @@ def _load(paths: list[str], *, recursive: bool) -> ManifestSet:
 
 def _apply(session: Session, manifests: ManifestSet, wanted: Wanted, seconds: float) -> Applied:
     async def work(ports: Ports) -> Applied:
-        return await apply_manifests(
-            manifests,
-            ports.catalog,
-            ports.register,
-            ports.workers,
-            now,
-            timeout_seconds=seconds,
-            wanted=wanted,
-            origin=session.origin,
-        )
+        with placing(session) as on_pending:
+            return await apply_manifests(
+                manifests,
+                ports.catalog,
+                ports.register,
+                ports.workers,
+                now,
+                timeout_seconds=seconds,
+                wanted=wanted,
+                origin=session.origin,
+                on_pending=on_pending,
+            )
 
     return session.with_ports(work)
 
@@ -131,7 +134,15 @@ def _apply_saved(session: Session, path: Path, seconds: float) -> Applied:
 def _apply_reviewed(session: Session, wanted: Wanted, made_against: str, seconds: float) -> Applied:
     async def work(ports: Ports) -> Applied:
         plan = await apply_saved(wanted, made_against, ports.catalog, now(), session.origin)
-        return await settle(plan, ports.register, ports.workers, now, timeout_seconds=seconds)
+        with placing(session) as on_pending:
+            return await settle(
+                plan,
+                ports.register,
+                ports.workers,
+                now,
+                timeout_seconds=seconds,
+                on_pending=on_pending,
+            )
 
     return session.with_ports(work)
 

@@ -28,7 +28,7 @@ class Applied:
     """Why Temporal could not be made to hold schedules, as last tried."""
 
 
-async def apply(
+async def apply(  # noqa: PLR0913  # ports, and how to wait for them
     manifests: ManifestSet,
     catalog: Catalog,
     register: ScheduleRegister,
@@ -38,20 +38,23 @@ async def apply(
     timeout_seconds: float,
     wanted: Wanted | None = None,
     origin: Origin = UNKNOWN_ORIGIN,
+    on_pending: Callable[[int], None] | None = None,
 ) -> Applied:
     """Make Postgres agree with the manifests, all or nothing; a repeat changes nothing.
 
     `wanted` adds an apply set and pruning. Waits up to `timeout_seconds` for a worker to
     bring Temporal's schedules to agree, and not at all when no worker is alive: the wish is
-    recorded and will be carried out. Raises InvalidManifestsError or ConflictError before
-    anything is changed.
+    recorded and will be carried out. `on_pending` hears how many schedules still wait.
+    Raises InvalidManifestsError or ConflictError before anything is changed.
     """
     async with catalog.changing():
         present = await catalog.present()
         check_against(manifests, present, wanted)
         plan = plan_changes(wanted or manifests.wanted, present)
         await catalog.write(plan, clock(), origin)
-    return await settle(plan, register, workers, clock, timeout_seconds=timeout_seconds)
+    return await settle(
+        plan, register, workers, clock, timeout_seconds=timeout_seconds, on_pending=on_pending
+    )
 
 
 async def apply_saved(
@@ -77,12 +80,18 @@ async def settle(
     clock: Callable[[], datetime],
     *,
     timeout_seconds: float,
+    on_pending: Callable[[int], None] | None = None,
 ) -> Applied:
-    """Wait until no schedule that the plan touches differs from what is wanted, or time is up."""
+    """Wait until no schedule that the plan touches differs from what is wanted, or time is up.
+
+    `on_pending` is told how many still do, each time that is looked at.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     while True:
         unsettled = await register.unsettled(plan.touched_subscriptions)
+        if on_pending is not None:
+            on_pending(len(unsettled))
         alive = bool(await workers.alive(clock() - COUNTS_AS_ALIVE))
         errors = tuple(f"{key}: {error}" for key, error in unsettled if error is not None)
         if not unsettled or not alive or errors or loop.time() >= deadline:
