@@ -15,6 +15,9 @@ from activityctl.operations.load import check_against
 from activityctl.ports import Catalog, ScheduleRegister, Workers
 
 _POLL: Final = 0.05
+_LONGEST_POLL: Final = 0.5
+_FEW: Final = 50
+"""Of more schedules than these, looking is dearer and their end is further away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +99,4 @@ async def settle(
         errors = tuple(f"{key}: {error}" for key, error in unsettled if error is not None)
         if not unsettled or not alive or errors or loop.time() >= deadline:
             return Applied(plan, len(unsettled), alive, errors)
-        await asyncio.sleep(_POLL)
+        await asyncio.sleep(min(_POLL * (1 + len(unsettled) / _FEW), _LONGEST_POLL))
