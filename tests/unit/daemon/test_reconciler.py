@@ -1,0 +1,75 @@
+"""The reconciler brings any number of schedules to agree, and ends when Temporal refuses."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.daemon.reconciler import Reconciler
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.plan import Wanted, WantedSchedule, plan_changes
+from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.errors import UnreachableError
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+MANY = 1_200  # more than two batches
+
+
+@pytest.fixture
+async def ports() -> MemoryPorts:
+    """A catalog that wants many schedules, of which Temporal holds none."""
+    found = memory_ports()
+    definition = ActivityDefinition.model_validate_json(
+        json.dumps(
+            {
+                "metadata": {"name": "d"},
+                "spec": {
+                    "tasks": [{"name": "a", "say": {}}],
+                    "triggers": [{"name": "hourly", "interval": {"every": "1h"}}],
+                },
+            }
+        )
+    )
+    subscriptions = {
+        f"s{number}": SubscriptionManifest.model_validate_json(
+            json.dumps({"metadata": {"name": f"s{number}"}, "spec": {"activity": "d"}})
+        )
+        for number in range(MANY)
+    }
+    async with found.catalog.changing():
+        wanted = Wanted({"d": definition}, subscriptions)
+        await found.catalog.write(plan_changes(wanted, await found.catalog.present()), NOW)
+    return found
+
+
+async def test_one_call_places_all_of_them(ports: MemoryPorts):
+    reconciler = Reconciler(ports.register, ports.placer, lambda: NOW)
+    assert await reconciler.reconcile() == MANY
+    assert await ports.register.drifted(MANY) == []
+    assert await reconciler.reconcile() == 0
+
+
+class Refusing:
+    """A Temporal that takes only some of the schedules."""
+
+    def __init__(self, ports: MemoryPorts, takes: int) -> None:
+        self._placer = ports.placer
+        self._left = takes
+        self.calls = 0
+
+    async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
+        self.calls += 1
+        if not self._left:
+            raise UnreachableError("Temporal: busy")
+        self._left -= 1
+        await self._placer.place(wanted, paused=paused)
+
+
+@pytest.mark.parametrize("takes", [0, 700])
+async def test_what_temporal_refuses_is_left_for_later(ports: MemoryPorts, takes: int):
+    placer = Refusing(ports, takes)
+    assert await Reconciler(ports.register, placer, lambda: NOW).reconcile() == takes
+    left = await ports.register.drifted(MANY)
+    assert len(left) == MANY - takes
+    assert placer.calls <= takes + 1_000
