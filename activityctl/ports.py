@@ -146,7 +146,7 @@ class Catalog(Protocol):
     async def set_subscription_status(
         self, subscription_id: str, status: SubscriptionStatus, now: datetime
     ) -> bool:
-        """Pause, resume or delete; False when it was so already. Schedules follow."""
+        """Pause or resume, and schedules follow; False when it was so, or deleted before."""
         ...
 
 

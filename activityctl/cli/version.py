@@ -14,6 +14,6 @@ def version(
     import platform
 
     if output == "json":
-        print(f'{{"version": "{VERSION}", "python": "{platform.python_version()}"}}')  # noqa: T201
+        print(f'{{"version": "{VERSION}", "python": "{platform.python_version()}"}}')  # noqa: T201  # the result
     else:
-        print(f"activityctl {VERSION} (Python {platform.python_version()})")  # noqa: T201
+        print(f"activityctl {VERSION} (Python {platform.python_version()})")  # noqa: T201  # the result

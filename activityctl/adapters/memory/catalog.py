@@ -64,7 +64,7 @@ class MemoryCatalog:
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Carry out the plan and record it in the history; call it within `changing`."""
         pending = self._pending.get()
-        assert pending is not None, "call it within changing()"  # noqa: S101
+        assert pending is not None, "call it within changing()"  # noqa: S101  # our bug
         pending.append((plan, now, origin))
 
     async def history(self, kind: str, name: str) -> list[HistoryEntry]:

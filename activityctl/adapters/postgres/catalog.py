@@ -182,7 +182,7 @@ class PostgresCatalog:
 
     def _required(self) -> Connection:
         connection = self._changing.get()
-        assert connection is not None, "call it within changing()"  # noqa: S101
+        assert connection is not None, "call it within changing()"  # noqa: S101  # our bug
         return connection
 
     async def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
