@@ -15,8 +15,10 @@ from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
 PROFILE_KEYS: Final = frozenset(
     {
         "database_url",
+        "database_password_ref",
         "temporal_address",
         "temporal_namespace",
+        "temporal_api_key_ref",
         "api_url",
         "allow_commands",
         "allow_http",

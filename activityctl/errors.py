@@ -70,6 +70,17 @@ class InvalidManifestsError(InvalidInputError):
         )
 
 
+class InvalidEventError(InvalidInputError):
+    """Not a CloudEvent; `field` is the attribute at fault, empty for the event as a whole."""
+
+    code = "invalid_event"
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        self.reason = reason
+        super().__init__(f"{field}: {reason}" if field else reason)
+
+
 class ExpressionError(InvalidInputError):
     """A CEL expression that does not compile or could not be evaluated."""
 

@@ -3,31 +3,40 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any, ClassVar, Final, Protocol
 
 from pydantic import BaseModel
 
 from activityctl.domain.admission import FiringFacts
-from activityctl.domain.definition import Revision
+from activityctl.domain.backfill import Backfill, BackfillProgress, Past
+from activityctl.domain.day_calendar import PresentCalendar
+from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.drift import ObservedSchedule, RecordedSchedule
+from activityctl.domain.figures import Figures
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
 from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
 from activityctl.domain.ids import ScheduleId
 from activityctl.domain.logbook import Cursor, DeadLetter, Level, LogEntry
 from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.moment import DaySpan
+from activityctl.domain.overlap import Entry
 from activityctl.domain.plan import Plan, Present, WantedSchedule
 from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.subscription import OperatorStatus, Subscription
 from activityctl.domain.worker import WorkerBeat
 from activityctl.errors import Problem
 
 WORK_CHANNEL: Final = "activityctl_work"
-"""Wakes workers; payloads: firing, cancel, schedules."""
+"""Wakes workers; payloads: firing, cancel, queue, schedules."""
 LOG_CHANNEL: Final = "activityctl_log"
 """Wakes readers of logs; the payload is a subscription's id."""
+
+BEGINS_WITHIN: Final = timedelta(seconds=5)
+"""A run that was let in and has not begun by then may have lost its workflow."""
 
 JsonValue = Any
 """A value made of None, bool, int, float, str, list and dict with str keys."""
@@ -128,6 +137,14 @@ class Catalog(Protocol):
         """Return the definitions (name, labels, times) with their current revisions."""
         ...
 
+    async def calendars(self) -> Mapping[str, tuple[DaySpan, ...]]:
+        """Return the days of every calendar that lives, by its name."""
+        ...
+
+    async def listed_calendars(self, selection: Selection) -> list[PresentCalendar]:
+        """Return the calendars that live, by name."""
+        ...
+
     async def revisions(self, selection: Selection) -> list[Revision]:
         """Return immutable revisions, newest first."""
         ...
@@ -144,9 +161,18 @@ class Catalog(Protocol):
         ...
 
     async def set_subscription_status(
-        self, subscription_id: str, status: SubscriptionStatus, now: datetime
+        self,
+        subscription_id: str,
+        status: OperatorStatus,
+        now: datetime,
+        *,
+        catch_up: bool = False,
+        reason: str | None = None,
     ) -> bool:
-        """Pause or resume, and schedules follow; False when it was so, or deleted before."""
+        """Pause or resume, and schedules follow; False when it was so, or deleted before.
+
+        A reason is kept while it is paused; to resume ends its streak of failures.
+        """
         ...
 
 
@@ -170,6 +196,8 @@ class ScheduleRow:
     """pending, active, paused or error."""
     error: str | None
     observed_at: datetime | None
+    fired: int = 0
+    """How many firings have started since the trigger was last changed; maxFirings counts them."""
 
 
 class ScheduleRegister(Protocol):
@@ -201,6 +229,14 @@ class ScheduleRegister(Protocol):
 
     async def placed(self, *, after: str, limit: int) -> list[ScheduleId]:
         """Return the ids, in their order, of schedules that are observed as wanted."""
+        ...
+
+    async def silent(self) -> list[RecordedSchedule]:
+        """Return schedules that Temporal seems to hold but which have stopped waking us."""
+        ...
+
+    async def restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
+        """Record that a silent schedule was created again."""
         ...
 
     def auditing(self) -> AbstractAsyncContextManager[bool]:
@@ -235,6 +271,34 @@ class SchedulePlacer(Protocol):
         ...
 
 
+# ---- the ledger of nominal times -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OverdueSchedule:
+    """A schedule whose next nominal time has passed without a wake-up."""
+
+    subscription_id: str
+    trigger: str
+    next_at: datetime
+
+
+class Timetable(Protocol):
+    """How far each schedule has come; every nominal time is settled once, by Postgres' clock."""
+
+    async def settle(self, firing: FiringRef) -> bool:
+        """Give every nominal time that has come its fate, in one transaction.
+
+        True when the caller's workflow carries its own firing on now. False when that time is
+        not due, was settled otherwise, or starts later and by the dispatcher.
+        """
+        ...
+
+    async def overdue(self, limit: int) -> list[OverdueSchedule]:
+        """Return schedules that nothing woke within seconds of their next nominal time."""
+        ...
+
+
 # ---- firings and runs ----------------------------------------------------------------
 
 
@@ -249,14 +313,18 @@ class Claim(Protocol):
 
 
 class Outbox(Protocol):
-    """Firings that people ask for, kept until the dispatcher has started them."""
+    """Firings that were decided on, kept until the dispatcher has started them."""
 
     async def add(self, firings: list[ManualFiring], now: datetime) -> int:
         """Store the firings, after which none can be lost; return how many were new."""
         ...
 
     def claimed(self, limit: int) -> AbstractAsyncContextManager[Claim]:
-        """Claim the oldest waiting firings, passing over those that others hold."""
+        """Claim the firings whose time has come, the earliest first, passing over held ones."""
+        ...
+
+    async def seconds_to_next(self) -> float | None:
+        """Return how long until the next waiting firing may start; None when none waits."""
         ...
 
     async def waiting(self) -> int:
@@ -276,6 +344,16 @@ class RunStarter(Protocol):
         ...
 
 
+class Opening(Enum):
+    """What came of opening a run."""
+
+    OPENED = auto()
+    OURS = auto()
+    """An earlier call of the same workflow had opened it."""
+    TAKEN = auto()
+    """Another workflow carries it, or it has ended."""
+
+
 class RunStore(Protocol):
     """Runs and their task instances; every method is one statement or one transaction."""
 
@@ -283,8 +361,8 @@ class RunStore(Protocol):
         """Return what admission needs; None when the subscription is unknown."""
         ...
 
-    async def open(self, workflow_id: str, change: RunChange) -> bool:
-        """Insert the run with its first task instances; False when it exists already."""
+    async def open(self, workflow_id: str, change: RunChange) -> Opening:
+        """Insert the run with its first task instances, or begin one that was let in."""
         ...
 
     async def load(self, run_id: str) -> RunState | None:
@@ -352,6 +430,40 @@ class LockedRun(Protocol):
         ...
 
 
+class Gates(Protocol):
+    """Who may be at work at once and how many may start in a time, by Postgres' clock.
+
+    Every call is one transaction for each subscription under locks, so that simultaneous
+    calls decide one after the other.
+    """
+
+    async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> Entry:
+        """Insert the run, with its keys and Postgres' time, as its gates decide.
+
+        Let in and queued runs are `queued`, a refused one is `skipped`, with its reason in the
+        log. A queued run will be carried by the workflow `ids.let_in_workflow_id`. Those it
+        replaces end when they queue, and are asked to cancel when they are at work. A run
+        that exists is left as it is: let in for the workflow that carries it, else queued, or
+        skipped when it has ended. Raises ExpressionError when a key cannot be rendered.
+        """
+        ...
+
+    async def let_in(
+        self, limit: int = 100, *, again_after: timedelta = BEGINS_WITHIN
+    ) -> list[FiringRef]:
+        """Let in the queued runs whose turn has come, each subscription's oldest first.
+
+        Returns at most `limit` whose workflows are to be started: those let in now, then
+        those that were let in `again_after` ago and have not begun. The queue of a paused
+        subscription stays; that of a deleted one ends.
+        """
+        ...
+
+    async def seconds_to_release(self) -> float | None:
+        """Return how long until a throttle lets a queued run in; None when none waits for it."""
+        ...
+
+
 class Logbook(Protocol):
     """The log of every subscription."""
 
@@ -397,4 +509,61 @@ class Workers(Protocol):
 
     async def alive(self, since: datetime) -> list[WorkerBeat]:
         """Return the workers heard of since then."""
+        ...
+
+
+# ---- backfills -----------------------------------------------------------------------
+
+
+class LockedPast(Protocol):
+    """A trigger's past that no settlement changes until the block ends."""
+
+    past: Past
+
+    async def hold(self, backfill: Backfill, nominals: Sequence[datetime]) -> int:
+        """Record the backfill with its firings held back; return how many of them are new.
+
+        What another backfill still holds goes over to this one; a cancelled one is open again.
+        """
+        ...
+
+
+class Backfills(Protocol):
+    """Runs of past nominal times, a few at a time; stretches of time include both ends."""
+
+    async def past(
+        self, subscription_id: str, trigger: str, first: datetime, last: datetime
+    ) -> Past:
+        """Return what is recorded of the trigger's nominal times in that stretch."""
+        ...
+
+    def locked(
+        self, subscription_id: str, trigger: str, first: datetime, last: datetime
+    ) -> AbstractAsyncContextManager[LockedPast]:
+        """Hold the trigger's schedule while a backfill is chosen and recorded."""
+        ...
+
+    async def progress(
+        self, subscription_id: str, trigger: str, first: datetime, last: datetime
+    ) -> BackfillProgress:
+        """Return how far the trigger's backfilled firings of that stretch have come."""
+        ...
+
+    async def cancel(self, subscription_id: str, trigger: str | None) -> int:
+        """Let no held firing be released, of one trigger or of all; return how many those are."""
+        ...
+
+    async def release(self, limit: int) -> int:
+        """Let the next held firings start, in the order of their times; return how many.
+
+        As long as fewer than max_parallel of a backfill are released without an ended run.
+        """
+        ...
+
+
+class Census(Protocol):
+    """How many of everything there are."""
+
+    async def figures(self) -> Figures:
+        """Count everything as it stands now, by Postgres' clock."""
         ...

@@ -14,9 +14,11 @@ from typing import Any, Final
 
 from activityctl.config_file import PROFILE_KEYS, config_path, profile_in, read_config
 from activityctl.errors import InvalidInputError, UnreachableError, UsageError
+from activityctl.secret import Secret, SecretReference, reference_of
 
 __all__ = [
     "PROFILE_KEYS",
+    "SECRET_ADDRESSES",
     "Secret",
     "SettingSource",
     "Settings",
@@ -50,19 +52,6 @@ INHERITED: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    """A text that shows as `***` wherever it is printed by accident."""
-
-    value: str = field(repr=False)
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """What the program was told, from all places, in the order of precedence."""
 
@@ -70,8 +59,10 @@ class Settings:
     """Where the local daemon keeps its state; one home, one daemon."""
     profile: str | None = None
     database_url: Secret | None = None
+    database_password_ref: SecretReference | None = None
     temporal_address: str | None = None
     temporal_namespace: str = "default"
+    temporal_api_key_ref: SecretReference | None = None
     api_url: str | None = None
     """Where the daemon's own HTTP face answers; http tasks may name just a path of it."""
     temporal_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -94,7 +85,10 @@ class Settings:
     """How many tasks a worker runs at once."""
 
     def required_database_url(self) -> str:
-        """Return the database's URL; UnreachableError when no daemon runs here."""
+        """Return the database's URL; UnreachableError when no daemon runs here.
+
+        The password may be kept elsewhere: `wiring.database_url` gives the URL with it.
+        """
         if self.database_url is None:
             raise UnreachableError(
                 f"no activityctl daemon runs for {self.home}", hint="activityctl up"
@@ -134,8 +128,10 @@ def load_settings(
         home=home,
         profile=profile_name,
         database_url=Secret(str(merged["database_url"])) if merged.get("database_url") else None,
+        database_password_ref=_reference("database_password_ref", sourced, env),
         temporal_address=merged.get("temporal_address"),
         temporal_namespace=str(merged.get("temporal_namespace", "default")),
+        temporal_api_key_ref=_reference("temporal_api_key_ref", sourced, env),
         api_url=merged.get("api_url"),
         temporal_environment={
             key: value
@@ -179,6 +175,8 @@ def setting_sources(
         source = sourced.get(key, _UNSET)[1]
         if isinstance(value, Secret):
             value = masked_url(value.value)
+        if isinstance(value, SecretReference):
+            value = str(value)
         if isinstance(value, tuple):
             value = [str(one) for one in value]
         found.append(SettingSource(key, value, source))
@@ -198,6 +196,11 @@ def masked_url(url: str) -> str:
     return re.sub(r"(?i)(?<=[?&])([a-z]*password[a-z]*)=[^&]*", r"\1=***", hidden)
 
 
+SECRET_ADDRESSES: Final = {
+    "database_password_ref": "database_url",
+    "temporal_api_key_ref": "temporal_address",
+}
+"""The address that each secret belongs to."""
 _UNSET: Final = (None, "default")
 _LOCAL_DAEMON: Final = "local daemon"
 
@@ -264,6 +267,16 @@ def _local_daemon(home: Path) -> dict[str, Any]:
         "api": "api_url",
     }
     return {name: addresses[key] for key, name in names.items() if addresses.get(key)}
+
+
+def _reference(key: str, sourced: _Sourced, env: Mapping[str, str]) -> SecretReference | None:
+    """Return the reference; a profile's secret goes to no address of another source."""
+    value, source = sourced.get(key, _UNSET)
+    if not value:
+        return None
+    address = sourced.get(SECRET_ADDRESSES[key], _UNSET)[1]
+    stray = address if source.startswith("profile ") and address != source else None
+    return reference_of(key, str(value), env, source=source, stray=stray)
 
 
 def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:

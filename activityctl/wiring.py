@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from activityctl.errors import InvalidInputError
 from activityctl.ports import (
+    Backfills,
     Catalog,
+    Census,
     ContextSource,
     Executor,
+    Gates,
     Logbook,
     ManifestSource,
     Outbox,
@@ -21,8 +25,10 @@ from activityctl.ports import (
     SchedulePlacer,
     ScheduleRegister,
     Signals,
+    Timetable,
     Workers,
 )
+from activityctl.secret import Secret, SecretReference, has_password, with_password
 from activityctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from activityctl.domain.checking import Kinds
 
 Executors = Mapping[str, Executor]
+_API_KEY = "TEMPORAL_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,10 @@ class Ports:
     logbook: Logbook
     signals: Signals
     workers: Workers
+    backfills: Backfills
+    timetable: Timetable
+    census: Census
+    gates: Gates
 
 
 @asynccontextmanager
@@ -53,16 +64,20 @@ async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator
 
     Raises UnreachableError when no daemon runs or Postgres does not answer.
     """
+    from activityctl.adapters.postgres.backfills import PostgresBackfills
     from activityctl.adapters.postgres.catalog import PostgresCatalog
+    from activityctl.adapters.postgres.census import PostgresCensus
     from activityctl.adapters.postgres.database import Database
+    from activityctl.adapters.postgres.gates import PostgresGates
     from activityctl.adapters.postgres.lists import PostgresRunLists
     from activityctl.adapters.postgres.logbook import PostgresLogbook
     from activityctl.adapters.postgres.outbox import PostgresOutbox
     from activityctl.adapters.postgres.runs import PostgresRunStore
     from activityctl.adapters.postgres.schedules import PostgresScheduleRegister
     from activityctl.adapters.postgres.signals import PostgresSignals, PostgresWorkers
+    from activityctl.adapters.postgres.timetable import PostgresTimetable
 
-    database = await Database.connect(settings.required_database_url(), pool_size=pool_size)
+    database = await Database.connect(await database_url(settings), pool_size=pool_size)
     try:
         yield Ports(
             PostgresCatalog(database),
@@ -73,16 +88,56 @@ async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator
             PostgresLogbook(database),
             PostgresSignals(database),
             PostgresWorkers(database),
+            PostgresBackfills(database),
+            PostgresTimetable(database),
+            PostgresCensus(database),
+            PostgresGates(database),
         )
     finally:
         await database.close()
 
 
-def migrate(database_url: str) -> None:
-    """Bring the schema to the newest version."""
+async def database_url(settings: Settings) -> str:
+    """Return the database's URL, with the password from where the settings say it is kept.
+
+    Raises UnreachableError when no daemon runs, and what `read_secret` raises.
+    """
+    url, reference = settings.required_database_url(), settings.database_password_ref
+    if reference is None or settings.uses_local_daemon or has_password(url):
+        return url
+    return with_password(url, (await read_secret(reference)).value)
+
+
+async def read_secret(reference: SecretReference) -> Secret:
+    """Read a secret from the key store, variable or file that keeps it.
+
+    Raises NotAllowedError when it would travel to another source's address,
+    InvalidInputError when it is not there, UnreachableError when the key store is not.
+    """
+    reference.require_own_address()
+    match reference.store:
+        case "keyring":
+            from activityctl.adapters.keystore.system_keyring import read_keyring
+
+            return await read_keyring(reference)
+        case "file":
+            from activityctl.adapters.keystore.secret_file import read_file
+
+            return read_file(reference)
+        case "env":
+            if reference.found is None:
+                raise InvalidInputError(
+                    f"{reference.setting} names {reference}, which is not set",
+                    hint=f"export {reference.place}=…",
+                )
+            return reference.found
+
+
+def migrate(url: str) -> None:
+    """Bring the schema of the database to the newest version."""
     from activityctl.adapters.postgres import migrate as migration
 
-    migration.migrate(database_url)
+    migration.migrate(url)
 
 
 def manifest_source() -> ManifestSource:
@@ -132,10 +187,16 @@ def build_sources(ports: Ports) -> Mapping[str, ContextSource]:
 
 
 async def connect_temporal(settings: Settings) -> "Client":
-    """Connect Temporal's client; UnreachableError when the server does not answer."""
+    """Connect Temporal's client; UnreachableError when the server does not answer.
+
+    Raises what `read_secret` raises, too, when the settings refer to an API key.
+    """
     from activityctl.adapters.temporal.client import connect
 
-    return await connect(settings)
+    reference = settings.temporal_api_key_ref
+    is_used = not (settings.uses_local_daemon or settings.temporal_environment.get(_API_KEY))
+    key = await read_secret(reference) if reference is not None and is_used else None
+    return await connect(settings, key)
 
 
 def build_starter(client: "Client") -> RunStarter:

@@ -1,4 +1,4 @@
-"""The HTTP application: health and readiness of the daemon."""
+"""The HTTP application: health, readiness and metrics of the daemon."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from activityctl import wiring
+from activityctl.api.metrics import CONTENT_TYPE, exposition
 from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
@@ -47,6 +48,11 @@ def build_app(settings: Settings) -> FastAPI:
         response.status_code = 200 if is_ready else 503
         return {"status": "ok" if is_ready else "unavailable", "checks": checks}
 
+    @app.get("/metrics")
+    async def metrics(answer: Annotated[Response, Depends(_metrics)]) -> Response:
+        """Give Prometheus the figures of this moment; 503 when Postgres does not answer."""
+        return answer
+
     return app
 
 
@@ -55,6 +61,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with wiring.open_ports(app.state.settings) as ports:
         app.state.ports = ports
         yield
+
+
+async def _metrics(request: Request) -> Response:
+    ports: wiring.Ports = request.app.state.ports
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            figures = await ports.census.figures()
+    except (ActivityctlError, TimeoutError) as error:
+        return Response(f"{error}" or "no answer in time", 503, media_type="text/plain")
+    return Response(exposition(figures), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _checks(request: Request) -> dict[str, str]:

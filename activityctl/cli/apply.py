@@ -1,12 +1,12 @@
 """`activityctl apply`: make Postgres and Temporal agree with manifests."""
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from activityctl import wiring
+from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
     ApplySet,
     Files,
@@ -79,15 +79,11 @@ def apply(
         else:
             applied = _apply(session, manifests, wanted, seconds)
     if shape == "json":
-        print_json(session.out, _view(applied))
+        print_json(session.out, applied_view(applied))
     else:
         print_changes(session, applied.plan)
         say_pending(session, applied, waited=wait)
-    if applied.errors:
-        raise RefusedError(
-            f"Temporal refused {len(applied.errors)} schedules: {applied.errors[0]}",
-            hint="activityctl get schedules",
-        )
+    require_placed(applied)
 
 
 def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout: float) -> Applied:
@@ -151,7 +147,7 @@ def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: st
     if where not in {"client", "server"}:
         raise UsageError(f"--dry-run {where}", hint="use client or server")
     if where == "client":
-        count = len(manifests.definitions) + len(manifests.subscriptions)
+        count = len(manifests.locate)
         session.err.print(f"{count} objects are valid; nothing was changed")
         return
 
@@ -181,10 +177,7 @@ def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
     session.err.print(f"{len(gone)} {objects} of the set {wanted.applyset} will be deleted:")
     for name in gone:
         session.err.print(f"  - {name}")
-    if not sys.stdin.isatty():
-        raise RefusedError("pruning needs a yes", hint="add --yes")
-    if not typer.confirm("Delete them?", err=True):
-        raise RefusedError("nothing was changed")
+    require_yes("pruning", "Delete them?")
     return planned.fingerprint
 
 
@@ -214,7 +207,17 @@ def say_pending(session: Session, applied: Applied, *, waited: bool) -> None:
     session.err.print(f"{applied.pending} schedules pending: {why}")
 
 
-def _view(applied: Applied) -> dict[str, object]:
+def require_placed(applied: Applied) -> None:
+    """Raise RefusedError when Temporal could not be made to agree."""
+    if applied.errors:
+        raise RefusedError(
+            f"Temporal refused {len(applied.errors)} schedules: {applied.errors[0]}",
+            hint="activityctl get schedules",
+        )
+
+
+def applied_view(applied: Applied) -> dict[str, Any]:
+    """Return what was changed, and what Temporal does not hold yet, as JSON."""
     plan = applied.plan
     return {
         "apiVersion": API_VERSION,

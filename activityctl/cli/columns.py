@@ -38,6 +38,11 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         _field("status"),
         ("UPDATED", lambda view: age(view["updatedAt"])),
     ),
+    "calendars": (
+        _field("name"),
+        ("DAYS", lambda view: view["count"]),
+        ("UPDATED", lambda view: age(view["updatedAt"])),
+    ),
     "revisions": (
         ("ID", _id),
         _field("definition"),
@@ -80,7 +85,14 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
 }
 _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     "definitions": (("FULL REVISION", lambda view: view["revision"]),),
-    "subscriptions": (("FULL ID", lambda view: view["id"]), _field("params"), _field("labels")),
+    "subscriptions": (
+        ("FULL ID", lambda view: view["id"]),
+        _field("params"),
+        _field("labels"),
+        ("PAUSED", lambda view: view["pausedAt"] and age(view["pausedAt"])),
+        ("PAUSE REASON", lambda view: view["pauseReason"]),
+    ),
+    "calendars": (_field("days"), _field("labels")),
     "revisions": (("FULL ID", lambda view: view["id"]),),
     "runs": (
         ("FULL ID", lambda view: view["id"]),

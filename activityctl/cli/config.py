@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,9 +12,17 @@ from activityctl.cli.output import check_format, print_json, print_table, visibl
 from activityctl.cli.session import Session
 from activityctl.domain.view import API_VERSION, View
 from activityctl.errors import UsageError
-from activityctl.settings import load_settings, masked_url, setting_sources, user_config_path
+from activityctl.secret import has_password
+from activityctl.settings import (
+    SECRET_ADDRESSES,
+    load_settings,
+    masked_url,
+    setting_sources,
+    user_config_path,
+)
 
 Format = Annotated[str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")]
+_PLACES: Final = "keyring:SERVICE/ENTRY, env:NAME or file:/PATH"
 Name = Annotated[str, typer.Argument(help="The profile's name.", metavar="NAME")]
 
 config = typer.Typer(
@@ -23,7 +31,8 @@ config = typer.Typer(
     rich_markup_mode="rich",
     help="""Show the settings, and keep profiles of servers.
 
-    activityctl config add prod --database-url - --temporal-address temporal.example:7233
+    activityctl config add prod --database-url postgresql://app@db.example/app
+    --database-password-ref keyring:activityctl/prod-db --temporal-address temporal.example:7233
 
     activityctl config use prod
 
@@ -92,8 +101,14 @@ def add(
         str | None,
         typer.Option(help="postgresql://…; - reads it from standard input.", metavar="URL"),
     ] = None,
+    database_password_ref: Annotated[
+        str | None, typer.Option(help=f"Where its password is: {_PLACES}.", metavar="REF")
+    ] = None,
     temporal_address: Annotated[str | None, typer.Option(metavar="HOST:PORT")] = None,
     temporal_namespace: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    temporal_api_key_ref: Annotated[
+        str | None, typer.Option(help=f"Where Temporal's API key is: {_PLACES}.", metavar="REF")
+    ] = None,
     api_url: Annotated[str | None, typer.Option(metavar="URL")] = None,
     allow_commands: Annotated[
         bool | None, typer.Option(help="Whether a worker runs command tasks.")
@@ -107,16 +122,21 @@ def add(
     max_tasks: Annotated[int | None, typer.Option(help="Tasks at work at once.")] = None,
     replace: Annotated[bool, typer.Option(help="Replace a profile of this name.")] = False,
 ) -> None:
-    """Add a profile; the first one becomes the default. A password is safer read from stdin.
+    """Add a profile; the first one becomes the default. Secrets stay where they are kept.
 
-    activityctl config add prod --database-url - --temporal-address temporal.example:7233
+    keyring set activityctl prod-db
+
+    activityctl config add prod --database-url postgresql://app@db.example/app
+    --database-password-ref keyring:activityctl/prod-db --temporal-address temporal.example:7233
     """
     session: Session = context.obj
     url = sys.stdin.readline().strip() if database_url == "-" else database_url
     given: dict[str, Any] = {
         "database_url": url,
+        "database_password_ref": database_password_ref,
         "temporal_address": temporal_address,
         "temporal_namespace": temporal_namespace,
+        "temporal_api_key_ref": temporal_api_key_ref,
         "api_url": api_url,
         "allow_commands": allow_commands,
         "allow_http": allow_http,
@@ -126,6 +146,7 @@ def add(
     values = {key: value for key, value in given.items() if value is not None}
     if not values or url == "":
         raise UsageError("a profile without settings", hint="name at least --database-url")
+    _check_secrets(session, name, values, from_stdin=database_url == "-")
     load_settings({**values, "home": Path.cwd()}, {"ACTIVITYCTL_CONFIG": os.devnull})
     is_default = config_file.add_profile(user_config_path(), name, values, replace=replace)
     session.out.print(f"profile/{name} saved{', and is the default' if is_default else ''}")
@@ -154,6 +175,29 @@ def remove(context: typer.Context, name: Name) -> None:
     was_default = config_file.remove_profile(user_config_path(), name)
     rest = "; there is no default now, the local daemon is used" if was_default else ""
     session.out.print(f"profile/{name} removed{rest}")
+
+
+def _check_secrets(
+    session: Session, name: str, values: dict[str, Any], *, from_stdin: bool
+) -> None:
+    """Refuse a password that others could see, and a secret without its address."""
+    for setting, address in SECRET_ADDRESSES.items():
+        if setting in values and address not in values:
+            option = f"--{address.replace('_', '-')}"
+            raise UsageError(
+                f"{setting} without the address that it is for", hint=f"give {option}, too"
+            )
+    if not has_password(values.get("database_url", "")):
+        return
+    if "database_password_ref" in values:
+        raise UsageError("two passwords: one in the URL, one kept elsewhere", hint="give one")
+    instead = (
+        f"keyring set activityctl {name}-db, then give the URL without it and "
+        f"--database-password-ref keyring:activityctl/{name}-db"
+    )
+    if not from_stdin:
+        raise UsageError("a password on the command line is seen by others", hint=instead)
+    session.err.print(f"the password is kept as plain text in the config file; better: {instead}")
 
 
 def _shown(profile: config_file.Document) -> config_file.Document:

@@ -1,36 +1,99 @@
-"""`activityctl delete`: a subscription or a definition; runs and logs stay."""
+"""`activityctl delete`: a subscription, a definition or a calendar; runs and logs stay."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
-from activityctl.cli.apply import print_changes
+from activityctl.cli.apply import applied_view, print_changes, require_placed, say_pending
 from activityctl.cli.completion import kinds
-from activityctl.cli.options import catalog_kind
+from activityctl.cli.confirm import require_yes
+from activityctl.cli.options import Output, Timeout, catalog_kind, seconds_of
+from activityctl.cli.output import check_format, print_json
+from activityctl.cli.progress import placing
 from activityctl.cli.session import Session, now
-from activityctl.domain.plan import Plan
+from activityctl.domain.applyset import listed
+from activityctl.domain.view import run_view
+from activityctl.operations.apply import Applied, settle
+from activityctl.operations.history import Deletion, foresee_deletion
 from activityctl.operations.history import delete as delete_object
 from activityctl.wiring import Ports
 
 
 def delete(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(help="subscription or definition", autocompletion=kinds)],
+    kind: Annotated[str, typer.Argument(help="sub, def or cal", autocompletion=kinds)],
     name: Annotated[str, typer.Argument(help="Its name, or a subscription's id.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    timeout: Timeout = "30s",
+    wait: Annotated[bool, typer.Option(help="Wait until the schedules are gone.")] = True,
+    output: Output = "text",
 ) -> None:
-    """Delete a subscription with its schedules, or a definition that none uses.
+    """Delete a subscription with its schedules, or a definition or calendar that none uses.
 
-    Runs and logs stay, and `rollback` brings it back.
+    What goes along is listed first. Runs and logs stay, and `rollback` brings it back.
 
     activityctl delete sub disk-report
     """
     session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+    seconds = seconds_of(timeout) * wait
     wanted = catalog_kind(kind)
 
-    async def work(ports: Ports) -> Plan:
-        found = name
-        if wanted == "Subscription":
-            found = (await ports.catalog.find_subscription(name)).name
-        return await delete_object(ports.catalog, wanted, found, now, session.origin)
+    async def look(ports: Ports) -> Deletion:
+        return await foresee_deletion(ports.catalog, ports.register, ports.run_lists, wanted, name)
 
-    print_changes(session, session.with_ports(work))
+    async def work(ports: Ports) -> Applied:
+        seen = None if yes else found.fingerprint
+        plan = await delete_object(
+            ports.catalog, wanted, found.name, now, session.origin, made_against=seen
+        )
+        with placing(session) as on_pending:
+            return await settle(
+                plan,
+                ports.register,
+                ports.workers,
+                now,
+                timeout_seconds=seconds,
+                on_pending=on_pending,
+            )
+
+    found = session.with_ports(look)
+    if shape == "text" or not yes:
+        for line in _lines(found):
+            session.err.print(line)
+    if not yes:
+        require_yes("deleting", "Delete it?")
+    applied = session.with_ports(work)
+    if shape == "json":
+        print_json(session.out, _view(found, applied))
+    else:
+        print_changes(session, applied.plan)
+        say_pending(session, applied, waited=wait)
+    require_placed(applied)
+
+
+def _lines(found: Deletion) -> Iterator[str]:
+    yield f"{found.kind.lower()}/{found.name} will be deleted"
+    if found.schedules:
+        names = [f"{row.subscription}/{row.wanted.trigger}" for row in found.schedules]
+        yield f"  - {_counted(len(names), 'schedule')}: {listed(names)}"
+    if found.open_runs:
+        runs = [f"{run.id} {run.status}" for run in found.open_runs]
+        verb = "goes on as it began" if len(runs) == 1 else "go on as they began"
+        yield f"  ! {_counted(len(runs), 'open run')} {verb}: {listed(runs)}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _view(found: Deletion, applied: Applied) -> dict[str, Any]:
+    view = applied_view(applied)
+    gone = [{"id": row.wanted.id, "trigger": row.wanted.trigger} for row in found.schedules]
+    return {
+        **view,
+        "kind": "DeleteResult",
+        "schedules": {"deleted": gone, **view["schedules"]},
+        "openRuns": [run_view(run) for run in found.open_runs],
+    }

@@ -10,6 +10,7 @@ from activityctl.cli.options import Files, Recursive, default_files
 from activityctl.cli.output import to_yaml, visible
 from activityctl.cli.session import Session, now
 from activityctl.domain.document import Document, is_same_json
+from activityctl.errors import RefusedError, UnreachableError
 from activityctl.operations.load import load_manifests
 from activityctl.operations.plan import documents, plan_of_files
 from activityctl.wiring import Ports
@@ -37,8 +38,12 @@ def diff(
         )
         return documents(planned.plan, planned.present)
 
+    try:
+        compared = session.with_ports(work)
+    except RefusedError as error:  # a database without our schema; 1 would say that they differ
+        raise UnreachableError(error.message, hint=error.hint) from error
     differs = False
-    for name, live, wanted in session.with_ports(work):
+    for name, live, wanted in compared:
         for line in _unified(name, live, wanted):
             differs = True
             session.out.print(visible(line), style=_STYLES.get(line[:1], ""))

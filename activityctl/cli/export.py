@@ -21,7 +21,7 @@ def export(
     label: Annotated[list[str] | None, typer.Option("-l", help="key=value")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="yaml or json.")] = "yaml",
 ) -> None:
-    """Print live definitions and subscriptions as clean YAML that applies unchanged.
+    """Print all live objects as clean YAML that applies unchanged.
 
     activityctl export > all.yaml && activityctl diff -f all.yaml
     """
@@ -34,7 +34,9 @@ def export(
 
     found = session.with_ports(read)
     if name is not None and not found:
-        raise NotFoundError("object", name, hint="activityctl get definitions, subscriptions")
+        raise NotFoundError(
+            "object", name, hint="activityctl get definitions, subscriptions or calendars"
+        )
     if shape == "json":
         print_json(session.out, list_view(found))
     else:

@@ -16,7 +16,7 @@ from activityctl.wiring import Ports
 
 def history(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(help="definition or subscription", autocompletion=kinds)],
+    kind: Annotated[str, typer.Argument(help="def, sub or cal", autocompletion=kinds)],
     name: Annotated[str, typer.Argument(help="Its name.")],
     output: Output = "text",
 ) -> None:

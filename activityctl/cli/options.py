@@ -82,12 +82,16 @@ def labels_of(pairs: Sequence[str]) -> dict[str, str]:
 def catalog_kind(word: str) -> Kind:
     """Return the kind of the catalog that the word means; UsageError for another."""
     match kind_of(word):
+        case "calendars":
+            return "Calendar"
         case "definitions":
             return "ActivityDefinition"
         case "subscriptions":
             return "Subscription"
         case other:
-            raise UsageError(f"{other} have no history", hint="use definition or subscription")
+            raise UsageError(
+                f"{other} have no history", hint="use definition, subscription or calendar"
+            )
 
 
 def default_files(paths: Sequence[str]) -> list[str]:

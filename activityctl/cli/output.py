@@ -1,6 +1,7 @@
 """Drawing: tables, JSON, YAML, log lines and errors; strangers' control characters are shown."""
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,10 @@ STYLES: Final[Mapping[str, str]] = {
     "unchanged": "dim",
 }
 Column = tuple[str, Callable[[View], object]]
+
+_ODD_NUMBER: Final = re.compile(
+    r"[-+]?(0[xXbBoO][0-9a-fA-F_]*|[.0-9][0-9_.:]*([eE][-+]?[0-9]*)?|\.(inf|Inf|INF|nan|NaN|NAN))"
+)
 
 
 def check_format(text: str, allowed: Sequence[str] = FORMATS) -> Any:
@@ -105,7 +110,15 @@ def to_yaml(value: object) -> str:
     """Return YAML in the order given; strings that could be taken for something else quoted."""
     import yaml
 
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False, width=100)
+    class Dumper(yaml.SafeDumper):
+        """Quotes, too, what PyYAML takes for text and our strict loader for an odd number."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        style = "'" if _ODD_NUMBER.fullmatch(value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=100)
 
 
 def print_table(

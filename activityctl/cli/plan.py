@@ -1,5 +1,6 @@
 """`activityctl plan`: what apply would change, to be read before it is applied."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ import typer
 from activityctl import wiring
 from activityctl.cli.options import ApplySet, Files, Prune, Recursive, default_files
 from activityctl.cli.output import check_format, print_json
-from activityctl.cli.plan_text import markdown, print_plan
+from activityctl.cli.plan_markdown import markdown
+from activityctl.cli.plan_text import print_plan
 from activityctl.cli.session import Session, now
 from activityctl.errors import RefusedError
 from activityctl.operations.load import load_manifests
@@ -41,8 +43,9 @@ def plan(
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "markdown"))
+    paths = default_files(files)
     manifests = load_manifests(
-        wiring.manifest_source(), default_files(files), wiring.known_kinds(), recursive=recursive
+        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
     )
     wanted = wanted_of(manifests, applyset=applyset, prune=prune)
 
@@ -54,7 +57,8 @@ def plan(
         case "json":
             print_json(session.out, planned.view)
         case "markdown":
-            session.out.file.write(markdown(planned.view))
+            command = _command(paths, recursive=recursive, applyset=applyset, prune=prune)
+            session.out.file.write(markdown(planned.view, command))
         case _:
             print_plan(session.out, planned.view)
     if out is not None:
@@ -65,3 +69,13 @@ def plan(
         session.err.print(f"saved; carry it out with: activityctl apply {out}")
     if detailed_exitcode and not planned.plan.is_empty:
         raise typer.Exit(2)
+
+
+def _command(paths: list[str], *, recursive: bool, applyset: str | None, prune: bool) -> str:
+    """Return the command that shows this plan in full in a terminal."""
+    words = ["activityctl", "plan"]
+    for path in paths:
+        words += ["-f", path]
+    words += ["-R"] * recursive
+    words += ["--applyset", applyset] if applyset else []
+    return shlex.join([*words, *["--prune"] * prune])

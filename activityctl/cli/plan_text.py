@@ -1,6 +1,7 @@
-"""A plan as text for a terminal, and as Markdown for a pull request; both from its view."""
+"""A plan as lines of text, and in colour on a terminal; Markdown is `plan_markdown`."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,17 @@ _COLORS: Final = {"created": "green", "configured": "yellow", "deleted": "red", 
 _LONGEST: Final = 100
 _BEFORE: Final = 20
 
+Line = tuple[str, str]
+"""A text and the action whose colour it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a plan tells: its own line first, then the details."""
+
+    noun: str
+    lines: list[Line]
+
 
 def print_plan(console: "Console", view: View) -> None:
     """Print the plan: an object a line, under it what differs, then time and runs."""
@@ -24,29 +36,36 @@ def print_plan(console: "Console", view: View) -> None:
     console.print(summary_line(view), style="bold")
 
 
-def plan_lines(view: View) -> Iterator[tuple[str, str]]:
-    """Yield (text, action) of every line; unchanged objects are only counted."""
+def plan_lines(view: View) -> Iterator[Line]:
+    """Yield every line; unchanged objects are only counted."""
+    return (line for item in plan_items(view) for line in item.lines)
+
+
+def plan_items(view: View) -> Iterator[Item]:
+    """Yield changes, then schedules, then open runs, each with what differs under it."""
     for change in view["changes"]:
         action = change["action"]
         if action == "unchanged":
             continue
         label = f"{change['kind'].lower()}/{change['name']}"
-        yield f"{SYMBOLS[action]} {label} {action}", action
+        lines = [(f"{SYMBOLS[action]} {label} {action}", action)]
         if action == "configured":
-            yield from ((f"    {_field(field)}", action) for field in change["fields"])
+            lines += [(f"    {_field(field)}", action) for field in change["fields"]]
+        yield Item("change", lines)
     for schedule in view["schedules"]:
         label = f"{schedule['subscription']}/{schedule['trigger']}"
-        yield f"{SYMBOLS[schedule['action']]} schedule {label}", schedule["action"]
+        lines = [(f"{SYMBOLS[schedule['action']]} schedule {label}", schedule["action"])]
         if schedule["nextBefore"]:
-            yield f"    next before: {_times(schedule['nextBefore'])}", "deleted"
+            lines.append((f"    next before: {_times(schedule['nextBefore'])}", "deleted"))
         if schedule["nextAfter"]:
-            yield f"    next after:  {_times(schedule['nextAfter'])}", "created"
+            lines.append((f"    next after:  {_times(schedule['nextAfter'])}", "created"))
+        yield Item("schedule", lines)
     for runs in view["openRuns"]:
         count, owner = runs["count"], runs["subscription"]
         text = f"open run of {owner} goes on as it began"
         if count > 1:
             text = f"open runs of {owner} go on as they began"
-        yield f"! {count} {text}", "unchanged"
+        yield Item("open runs", [(f"! {count} {text}", "unchanged")])
 
 
 def summary_line(view: View) -> str:
@@ -61,34 +80,17 @@ def summary_line(view: View) -> str:
     )
 
 
-def markdown(view: View) -> str:
-    """Return the plan as a pull request comment: the sentence, a diff block, the details."""
-    lines = ["### activityctl plan", "", summary_line(view), ""]
-    shown = [(text, action) for text, action in plan_lines(view)]
-    if shown:
-        marks = {"created": "+", "configured": "!", "deleted": "-"}
-        lines.append("```diff")
-        for text, action in shown:
-            first = marks.get(action, " ")
-            rest = text[1:] if text[:1] in "+~-! " else text
-            lines.append(f"{first}{rest}".replace("`", "'"))
-        lines.append("```")
-    if view["applyset"]:
-        lines += ["", f"Apply set: `{view['applyset']}`"]
-    return "\n".join(lines) + "\n"
-
-
 def _field(field: Mapping[str, Any]) -> str:
     old = _value(field["old"]) if "old" in field else "(none)"
     new = _value(field["new"]) if "new" in field else "(none)"
     start = _first_shown(old, new)
-    return f"{visible(field['path'])}: {_cut(old, start)} -> {_cut(new, start)}"
+    return f"{visible(field['path'])}: {_shown(old, start)} -> {_shown(new, start)}"
 
 
 def _value(value: object) -> str:
     import json
 
-    return visible(json.dumps(value, ensure_ascii=False))
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _first_shown(old: str, new: str) -> int:
@@ -97,9 +99,13 @@ def _first_shown(old: str, new: str) -> int:
     return same - _BEFORE if same > _LONGEST - _BEFORE else 0
 
 
-def _cut(text: str, start: int) -> str:
-    shown = f"…{text[start:]}" if start else text
-    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+def _shown(text: str, start: int) -> str:
+    rest = f"…{text[start : start + _LONGEST]}" if start else text
+    return _cut(visible(_cut(rest)))  # cut first: to make a megabyte visible takes long
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _times(stamps: list[str]) -> str:

@@ -16,7 +16,7 @@ from activityctl.wiring import Ports
 
 def rollback(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(help="definition or subscription", autocompletion=kinds)],
+    kind: Annotated[str, typer.Argument(help="def, sub or cal", autocompletion=kinds)],
     name: Annotated[str, typer.Argument(help="Its name.")],
     to: Annotated[
         int | None, typer.Option(help="The number of a change in `history`; else the one before.")

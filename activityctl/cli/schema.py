@@ -15,7 +15,7 @@ def schema(
     context: typer.Context,
     kind: Annotated[
         str | None,
-        typer.Argument(help="ActivityDefinition or Subscription (def, sub); both without."),
+        typer.Argument(help="One kind (def, sub, cal); all of them without."),
     ] = None,
 ) -> None:
     """Print JSON Schema (draft 2020-12) that an editor checks and completes manifests by.

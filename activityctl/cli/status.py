@@ -1,4 +1,4 @@
-"""`activityctl status`: the local daemon's components, and the folder it keeps applied."""
+"""`activityctl status`: the local daemon's components, its schedules, the folder kept applied."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,6 +7,12 @@ import typer
 
 from activityctl.cli.options import Output
 from activityctl.cli.output import check_format, print_json, print_table, visible
+from activityctl.cli.overview import (
+    auto_paused_view,
+    print_overview,
+    read_overview,
+    schedules_view,
+)
 from activityctl.cli.session import Session
 from activityctl.daemon.daemon_state import ComponentStatus, read_status
 from activityctl.daemon.sync_status import SyncStatus, read_sync
@@ -15,6 +21,8 @@ from activityctl.errors import UnreachableError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from activityctl.operations.overview import Overview
 
 
 def status(context: typer.Context, output: Output = "text") -> None:
@@ -26,12 +34,16 @@ def status(context: typer.Context, output: Output = "text") -> None:
     shape = check_format(output, ("text", "wide", "json"))
     home = session.settings.home
     components, sync = read_status(home), read_sync(home)
+    runs = any(part.pid for part in components)
+    overview = read_overview(session) if runs else None
     if shape == "json":
-        print_json(session.out, _view(components, sync))
+        print_json(session.out, _view(components, sync, overview))
     elif components:
         print_components(session.out, components)
         print_sync(session.out, sync)
-    if not any(part.pid for part in components):
+        if overview is not None:
+            print_overview(session.out, overview)
+    if not runs:
         raise UnreachableError(f"no activityctl daemon runs for {home}", hint="activityctl up")
 
 
@@ -67,12 +79,16 @@ def print_sync(console: "Console", sync: SyncStatus | None) -> None:
         console.print(f"  {lines}")
 
 
-def _view(components: Sequence[ComponentStatus], sync: SyncStatus | None) -> View:
+def _view(
+    components: Sequence[ComponentStatus], sync: SyncStatus | None, overview: "Overview | None"
+) -> View:
     return {
         "apiVersion": API_VERSION,
         "kind": "Status",
         "components": [component_view(part) for part in components],
         "sync": None if sync is None else _sync_view(sync),
+        "schedules": None if overview is None else schedules_view(overview),
+        "autoPaused": None if overview is None else auto_paused_view(overview),
     }
 
 

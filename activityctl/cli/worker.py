@@ -32,7 +32,7 @@ def worker(
     session: Session = context.obj
     configure_logging()
     if migrate:
-        wiring.migrate(session.settings.required_database_url())
+        wiring.migrate(asyncio.run(wiring.database_url(session.settings)))
     kept = None if sync is None else _sync(session.settings, sync)
     asyncio.run(run_worker(session.settings, sync=kept))
 

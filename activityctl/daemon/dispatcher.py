@@ -15,6 +15,8 @@ from activityctl.workflows.calls import StopOrder
 _LOG = logging.getLogger(__name__)
 _CLAIM: Final = 100
 _STARTS_AT_ONCE: Final = 32
+_TRY_AGAIN_AFTER: Final = 0.25
+"""Seconds to wait while firings are due that could not be started."""
 
 
 class Dispatcher:
@@ -35,8 +37,14 @@ class Dispatcher:
         self._clock = clock
         self._turns = asyncio.Semaphore(_STARTS_AT_ONCE)
 
-    async def dispatch(self) -> int:
-        """Start what waits; return how many firings were started."""
+    async def dispatch(self) -> float | None:
+        """Start what waits; return the seconds until the next firing may start, if one waits."""
+        await self.start_due()
+        seconds = await self._outbox.seconds_to_next()
+        return seconds or (None if seconds is None else _TRY_AGAIN_AFTER)
+
+    async def start_due(self) -> int:
+        """Start the firings whose time has come; return how many were started."""
         total = 0
         while True:
             async with self._outbox.claimed(_CLAIM) as claim:

@@ -19,6 +19,9 @@ from activityctl import wiring
 from activityctl.daemon.auditor import Auditor
 from activityctl.daemon.dispatcher import Dispatcher
 from activityctl.daemon.reconciler import Reconciler
+from activityctl.daemon.timekeeper import Timekeeper
+from activityctl.daemon.usher import Usher
+from activityctl.daemon.watchdog import Watchdog
 from activityctl.domain.worker import BEAT_EVERY, WorkerBeat
 from activityctl.errors import ActivityctlError, UnreachableError
 from activityctl.ports import WORK_CHANNEL
@@ -31,12 +34,14 @@ from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 
 _Port = TypeVar("_Port")
+_Answer = TypeVar("_Answer")
 
 _LOG = logging.getLogger(__name__)
 _POOL: Final = 16
 _SAFETY_POLL: Final = 5.0
 """Notifications are hints; whatever one missed is found within this many seconds."""
 _AUDIT_EVERY: Final = 60.0
+_WAKE_EVERY: Final = 1.0
 _STICKY: Final = timedelta(seconds=2)
 _CANCEL_AGAIN: Final = 0.2
 _CACHED_WORKFLOWS: Final = 250
@@ -91,7 +96,7 @@ def _temporal_worker(
     executors: wiring.Executors,
     recorder: RecordStep,
 ) -> Worker:
-    admit = AdmitStep(ports.runs, wiring.build_sources(ports), _now)
+    admit = AdmitStep(ports.runs, ports.timetable, ports.gates, wiring.build_sources(ports), _now)
     execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
     return Worker(
         client,
@@ -123,10 +128,13 @@ class _Chores:
         self._stopping = stopping
         starter = wiring.build_starter(client)
         self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now)
+        self._usher = Usher(ports.gates, ports.backfills, starter)
+        self._timekeeper = Timekeeper(ports.timetable, starter, _now)
         placer, turn = wiring.build_placer(client), asyncio.Lock()
         self._reconciler = Reconciler(ports.register, placer, _now, turn)
         self._auditor = Auditor(ports.register, placer, ports.logbook, _now, turn)
-        self._wake = {name: asyncio.Event() for name in ("firing", "cancel", "schedules")}
+        self._watchdog = Watchdog(ports.register, placer, ports.logbook, _now, turn)
+        self._wake = {name: asyncio.Event() for name in ("firing", "cancel", "schedules", "queue")}
         now = _now()
         self.beat = WorkerBeat(
             uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, now, now
@@ -139,24 +147,37 @@ class _Chores:
             self._beat(),
             self._repeat("firing", self._dispatcher.dispatch),
             self._repeat("cancel", self._dispatcher.cancel),
-            self._repeat("schedules", self._reconciler.reconcile),
+            self._repeat("schedules", self._reconcile),
+            self._repeat("queue", self._usher.let_in),
             self._audit(),
+            self._wake_overdue(),
         ]
 
-    async def _repeat(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[float | None]]) -> None:
+        """Do the work when woken, or after the seconds that it asks for; never seldom."""
         wake = self._wake[name]
         while True:
             wake.clear()
-            await _surviving(name, work)
+            asked = await _surviving(name, work)
+            pause = _SAFETY_POLL if asked is None else min(asked, _SAFETY_POLL)
             try:
-                async with asyncio.timeout(_SAFETY_POLL):
+                async with asyncio.timeout(pause):
                     await wake.wait()
             except TimeoutError:
                 continue
 
+    async def _reconcile(self) -> None:
+        await self._reconciler.reconcile()
+
+    async def _wake_overdue(self) -> None:
+        while True:
+            await asyncio.sleep(_WAKE_EVERY)
+            await _surviving("wake", self._timekeeper.wake)
+
     async def _audit(self) -> None:
         while True:
             await _surviving("audit", self._auditor.audit)
+            await _surviving("watchdog", self._watchdog.restart_silent)
             await asyncio.sleep(_AUDIT_EVERY)
 
     async def _listen(self) -> None:
@@ -193,16 +214,17 @@ async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
         await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
 
-async def _surviving(name: str, work: Callable[[], Awaitable[object]]) -> None:
+async def _surviving(name: str, work: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
     """Do the work; a daemon's chore logs what went wrong and is tried again later."""
     try:
-        await work()
+        return await work()
     except ActivityctlError as error:
         _LOG.warning("%s postponed: %s", name, error)
         await asyncio.sleep(0.5)
     except Exception:  # noqa: BLE001  # a daemon's outermost loop, logged
         _LOG.exception("%s failed", name)
         await asyncio.sleep(1)
+    return None
 
 
 async def _patiently(attempt: Callable[[], Awaitable[_Port]]) -> _Port:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from activityctl.domain import auto_pause
 from activityctl.domain.advance import advance, run_scope
 from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.expression import evaluate_condition
@@ -22,8 +23,6 @@ class FiringFacts:
     subscription: Subscription
     revision: Revision
     spec: DefinitionSpec
-    was_asked_for: bool
-    """True for a firing from the outbox: a person or an event asked for this one run."""
     payload: Mapping[str, JsonValue]
 
 
@@ -44,15 +43,20 @@ def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
         params=fill_defaults(facts.spec.params, subscription.params),
         state=subscription.state,
         payload=facts.payload,
+        failures_before=subscription.failures,
+        owner_is_active=subscription.status is SubscriptionStatus.ACTIVE,
     )
 
 
-def refusal(facts: FiringFacts) -> str | None:
-    """Return why no run may begin now, before anything is looked up."""
+def refusal(firing: FiringRef, facts: FiringFacts) -> str | None:
+    """Return why no run may begin now, before anything is looked up.
+
+    A paused subscription still answers a person; what its clock had put off does not start.
+    """
     match facts.subscription.status:
         case SubscriptionStatus.DELETED:
             return "the subscription was deleted"
-        case SubscriptionStatus.PAUSED if not facts.was_asked_for:
+        case SubscriptionStatus.PAUSED if firing.is_by_clock:
             return "the subscription is paused"
         case SubscriptionStatus.PAUSED | SubscriptionStatus.ACTIVE:
             return None
@@ -79,7 +83,7 @@ def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]
 
 def fail(run: Run, spec: DefinitionSpec, reason: str, now: datetime) -> tuple[Run, Decision]:
     """Decide that the run fails before its first task; onFailure tasks still run."""
-    started = replace(
-        run, status=RunStatus.RUNNING, started_at=now, ending=RunStatus.FAILED, reason=reason
-    )
-    return started, advance(RunState(started, spec, ()), now)
+    started = replace(run, status=RunStatus.RUNNING, started_at=now)
+    pauses = auto_pause.pauses(started, spec)
+    failing = replace(started, ending=RunStatus.FAILED, reason=reason, pauses=pauses)
+    return started, advance(RunState(failing, spec, ()), now)

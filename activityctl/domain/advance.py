@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.domain import ids
+from activityctl.domain import auto_pause, ids
 from activityctl.domain.definition import MAX_FOR_EACH_ITEMS, TaskTemplate
 from activityctl.domain.expression import evaluate_condition, render
 from activityctl.domain.model import JsonValue
@@ -51,15 +51,17 @@ def advance(state: RunState, now: datetime) -> Decision:
             return replace(main.decision, end=end)
         ending, reason = end.status, end.reason
         created, tasks = main.decision.create, main.tasks
+        pauses = auto_pause.pauses(state.run, state.spec)
     else:
         ending, reason = state.run.ending, state.run.reason
         created, tasks = (), state.tasks
-    failing = replace(state, run=replace(state.run, reason=reason), tasks=tasks)
+        pauses = state.run.pauses
+    failing = replace(state, run=replace(state.run, reason=reason, pauses=pauses), tasks=tasks)
     after = _spawn(failing, "onFailure", now)
-    create = created + after.decision.create
+    decision = Decision(create=created + after.decision.create, ending=ending, pauses=pauses)
     if after.is_over:
-        return Decision(create=create, ending=ending, end=RunEnd(ending, reason))
-    return Decision(create=create, start=after.decision.start, ending=ending, reason=reason)
+        return replace(decision, end=RunEnd(ending, reason))
+    return replace(decision, start=after.decision.start, reason=reason)
 
 
 def stop(state: RunState, status: RunStatus, reason: str, now: datetime) -> Decision:
@@ -82,7 +84,8 @@ def stop(state: RunState, status: RunStatus, reason: str, now: datetime) -> Deci
         return Decision(cancel=cancelled, end=RunEnd(state.run.ending, state.run.reason))
     by_id = {task.id: task for task in cancelled}
     tasks = tuple(by_id.get(task.id, task) for task in state.tasks)
-    run = replace(state.run, ending=status, reason=reason)
+    pauses = auto_pause.pauses(state.run, state.spec)
+    run = replace(state.run, ending=status, reason=reason, pauses=pauses)
     return replace(advance(replace(state, run=run, tasks=tasks), now), cancel=cancelled)
 
 
@@ -106,6 +109,7 @@ def run_scope(run: Run, now: datetime) -> dict[str, Any]:
             "revision": run.revision_id,
             "startedAt": _stamp(run.started_at),
             "error": run.reason,
+            "pauses": run.pauses,
         },
         "state": run.state,
         "item": None,

@@ -8,6 +8,7 @@ import calendar
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Final
 
 Span = tuple[int, int, int]
@@ -79,12 +80,21 @@ class CronCalendar:
     days_of_week: frozenset[int]
     either_day: bool
     """True: a day of one kind suffices. False: it must be in both sets."""
+    any_hour: bool = False
+    """Whether the hour field begins with *: the expression names no time of day."""
 
     @property
     def never_fires(self) -> bool:
         """True when no month named has a day named, as in 31 February."""
         longest = (calendar.monthrange(_LEAP_YEAR, month)[1] for month in self.months)
         return not self.either_day and min(self.days_of_month) > max(longest)
+
+    def has_day(self, day: date) -> bool:
+        """Tell whether the calendar has times on that day."""
+        by_date = day.day in self.days_of_month
+        by_weekday = day.isoweekday() % 7 in self.days_of_week
+        is_named = by_date or by_weekday if self.either_day else by_date and by_weekday
+        return is_named and day.month in self.months
 
     def alternatives(self) -> tuple["CronCalendar", ...]:
         """Return the calendars whose union this is, in each of which every field must match."""
@@ -108,25 +118,37 @@ def parse_cron(text: str) -> CronCalendar:
     minutes, hours, days_of_month, months, days_of_week = (
         _parse_field(spec, part) for spec, part in zip(_FIELDS, fields, strict=True)
     )
-    are_restricted = not fields[2].startswith("*") and not fields[4].startswith("*")
-    return CronCalendar(minutes, hours, days_of_month, months, days_of_week, are_restricted)
-
-
-def compile_cron(text: str) -> tuple[CalendarSpec, ...]:
-    """Return the specs whose union is the expression: two when a day of either kind suffices.
-
-    Equal calendars give equal specs, however they were written. ValueError as `parse_cron`.
-    """
-    return tuple(
-        CalendarSpec(
-            _spans(one.minutes),
-            _spans(one.hours),
-            _spans(one.days_of_month),
-            _spans(one.months),
-            _spans(one.days_of_week),
-        )
-        for one in parse_cron(text).alternatives()
+    return CronCalendar(
+        minutes,
+        hours,
+        days_of_month,
+        months,
+        days_of_week,
+        either_day=not fields[2].startswith("*") and not fields[4].startswith("*"),
+        any_hour=fields[1].startswith("*"),
     )
+
+
+def compile_calendar(one: CronCalendar) -> CalendarSpec:
+    """Return a calendar in which every field must match as plain ranges.
+
+    Equal calendars give equal specs, however they were written.
+    """
+    return CalendarSpec(
+        _spans(one.minutes),
+        _spans(one.hours),
+        _spans(one.days_of_month),
+        _spans(one.months),
+        _spans(one.days_of_week),
+    )
+
+
+def parse_weekdays(text: str) -> frozenset[int]:
+    """Return the days of the week that cron's fifth field names; 0 is Sunday.
+
+    ValueError as `parse_cron`.
+    """
+    return _parse_field(_WEEKDAY, text.strip())
 
 
 def _split(text: str) -> list[str]:

@@ -118,7 +118,7 @@ def compiled(source: str) -> Program | Fault:
     if (fault := _source_fault(source)) is not None:
         return fault
     try:
-        expression = _environment().compile(source)
+        expression = environment().compile(source)
     except RuntimeError as error:
         offset, reason = compile_fault(source, str(error), NAMES)
         return Fault(offset, reason, reason == TOO_DEEP)
@@ -146,7 +146,7 @@ def _source_fault(source: str) -> Fault | None:
 
 
 @functools.cache
-def _environment() -> Any:
+def environment() -> Any:
     """Return the one environment; built at first use, since that takes some milliseconds."""
     from cel_expr_python.ext import ext_encoders, ext_math
 

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from activityctl.domain.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
 from activityctl.domain.expression import has_expression
 from activityctl.domain.finding import Finding, Path, findings_of, unknown_field
+from activityctl.domain.gate import OverlapPolicy
 from activityctl.domain.known import ANYTHING
 from activityctl.domain.model import JsonValue, Kinded
 from activityctl.domain.params import check_params, check_schema, fill_defaults
@@ -44,6 +46,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
     found += _check_names(spec)
     for index, trigger in enumerate(spec.triggers):
         found += _under(_check_trigger(trigger), "triggers", index)
+    found += _check_gates(spec, scopes.gates())
     for index, source in enumerate(spec.context):
         inner = _check_kind(source, kinds.contexts) + _check_templates(
             source, scopes.context(index)
@@ -133,6 +136,21 @@ def _check_trigger(trigger: TriggerTemplate) -> list[Finding]:
         for path in _templated_places((trigger.model_extra or {})[kind], (kind,))
     ]
     return templated or _check_kind(trigger, TRIGGER_KINDS)
+
+
+def _check_gates(spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:
+    concurrency, throttle = spec.concurrency, spec.throttle
+    written = concurrency.model_fields_set
+    if concurrency.policy is OverlapPolicy.ALLOW and "policy" not in written:
+        for name in sorted(written):
+            reason = "has no effect without a policy: skip, queue or replace"
+            yield Finding(("concurrency", name), reason, at_key=True)
+    yield from _under(_template_findings(concurrency.key, scope), "concurrency", "key")
+    if throttle is None:
+        return
+    yield from _under(_template_findings(throttle.key, scope), "throttle", "key")
+    if throttle.per == timedelta(0):
+        yield Finding(("throttle", "per"), "should be longer than 0s")
 
 
 def _templated_places(value: JsonValue, path: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from activityctl.domain.duration import Duration
+from activityctl.domain.gate import Concurrency, PauseAfter, Throttle
 from activityctl.domain.ids import RevisionId, revision_id
 from activityctl.domain.model import JsonValue, Kinded, Manifest, Name, canonical
 
@@ -145,6 +146,21 @@ class DefinitionSpec(Manifest):
         examples=[{"type": "object", "properties": {"threshold": {"type": "number"}}}],
     )
     triggers: tuple[TriggerTemplate, ...] = Field(default=(), description="What starts a run.")
+    concurrency: Concurrency = Field(
+        default=Concurrency(),
+        description="How many runs may be at work at once.",
+        examples=[{"policy": "queue", "limit": 1}],
+    )
+    throttle: Throttle | None = Field(
+        default=None,
+        description="How many runs may start within a time.",
+        examples=[{"limit": 10, "per": "1h"}],
+    )
+    pause_after: PauseAfter | None = Field(
+        default=None,
+        description="When a subscription that keeps failing is paused.",
+        examples=[{"failures": 5}],
+    )
     timeout: Duration = Field(
         default=timedelta(days=1), description="How long a run may take in all.", examples=["1h"]
     )

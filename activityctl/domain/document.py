@@ -2,18 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from activityctl.domain.day_calendar import count_days, without
 from activityctl.domain.definition import DefinitionSpec, Metadata
 from activityctl.domain.model import JsonValue, canonical
+from activityctl.domain.moment import DaySpan
 from activityctl.domain.subscription import SubscriptionSpec
 from activityctl.domain.view import API_VERSION
 
 Document = dict[str, JsonValue]
 
 _PLAIN: Final = re.compile(r"[\w-]+")
+_MOST_DAYS: Final = 20
+"""Changes of a calendar's days that are shown one by one."""
 
 
 class Absent:
@@ -48,6 +52,11 @@ def subscription_document(metadata: Metadata, spec: SubscriptionSpec) -> Documen
     return _document("Subscription", metadata, canonical(spec))
 
 
+def calendar_document(metadata: Metadata, days: Iterable[DaySpan]) -> Document:
+    """Return a calendar as YAML that applies unchanged, its days written out."""
+    return _document("Calendar", metadata, {"days": [str(span) for span in days]})
+
+
 def _document(kind: str, metadata: Metadata, spec: Document) -> Document:
     return {
         "apiVersion": API_VERSION,
@@ -70,6 +79,22 @@ def differences(old: Document | None, new: Document | None) -> tuple[FieldChange
         FieldChange(path, value, ABSENT) for path, value in before.items() if path not in after
     ]
     return tuple(changed + removed)
+
+
+def day_differences(old: tuple[DaySpan, ...], new: tuple[DaySpan, ...]) -> tuple[FieldChange, ...]:
+    """Return the days that two calendars differ by, in their order; many end in a count."""
+    found = [(span, FieldChange(_day(span), str(span), ABSENT)) for span in without(old, new)]
+    found += [(span, FieldChange(_day(span), ABSENT, str(span))) for span in without(new, old)]
+    changes = [change for _, change in sorted(found, key=lambda one: one[0])]
+    more = len(changes) - _MOST_DAYS
+    if more > 0:
+        path = f"spec.days (number of days; {more} more changes)"
+        changes[_MOST_DAYS:] = [FieldChange(path, count_days(old), count_days(new))]
+    return tuple(changes)
+
+
+def _day(span: DaySpan) -> str:
+    return f"spec.days[{span}]"
 
 
 def aligned(document: JsonValue, like: JsonValue) -> JsonValue:

@@ -1,27 +1,10 @@
 """Drift: how a schedule in Temporal differs from what is recorded; healing it is not here."""
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import assert_never
 
-from activityctl.domain.calendar import CronCalendar, parse_cron
+from activityctl.domain.alarm import Alarm
 from activityctl.domain.ids import ScheduleId, SubscriptionId
 from activityctl.domain.plan import WantedSchedule
-from activityctl.domain.trigger import CronTrigger, IntervalTrigger, trigger_of
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """When a schedule is due, in a form in which equal timings are equal values."""
-
-    calendars: frozenset[CronCalendar] = frozenset()
-    """In each of them every field must match."""
-    intervals: frozenset[tuple[timedelta, timedelta]] = frozenset()
-    """Distance and offset of each."""
-    timezone: str = "UTC"
-    jitter: timedelta = timedelta(0)
-    extras: tuple[str, ...] = ()
-    """What the product never writes: excluded times, a first or last moment, seconds, years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +26,7 @@ class ObservedSchedule:
     """What Temporal holds under an id, as far as it was looked at."""
 
     id: ScheduleId
-    timing: Timing
+    alarm: Alarm
     paused: bool
     altered: tuple[str, ...] = ()
     """What beside timing and pause is not as the product writes it, in words."""
@@ -79,24 +62,11 @@ def drift_of(recorded: RecordedSchedule, observed: ObservedSchedule | None) -> D
             raise AssertionError(other)
 
 
-def timing_of(wanted: WantedSchedule) -> Timing:
-    """Return the timing that a wanted schedule asks for."""
-    match trigger_of(wanted.kind, wanted.body):
-        case CronTrigger() as cron:
-            calendars = frozenset(parse_cron(cron.schedule).alternatives())
-            return Timing(calendars, timezone=cron.timezone, jitter=cron.jitter)
-        case IntervalTrigger() as interval:
-            every = frozenset({(interval.every, interval.offset)})
-            return Timing(intervals=every, jitter=interval.jitter)
-        case other:
-            assert_never(other)
-
-
 def _difference(
     wanted: WantedSchedule, observed: ObservedSchedule, *, paused: bool
 ) -> Drift | None:
     found, healed = [], []
-    parts = ("timing",) if observed.timing != timing_of(wanted) else ()
+    parts = ("timing",) if observed.alarm != wanted.alarm else ()
     if parts := (*parts, *observed.altered):
         found.append(f"altered ({', '.join(parts)})")
         healed.append("put back")

@@ -13,6 +13,8 @@ from activityctl.domain.view import API_VERSION
 from activityctl.errors import NotFoundError
 
 _SHORT: Final[Mapping[str, str]] = {
+    "calendar": "Calendar",
+    "cal": "Calendar",
     "definition": "ActivityDefinition",
     "def": "ActivityDefinition",
     "subscription": "Subscription",

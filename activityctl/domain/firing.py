@@ -1,46 +1,64 @@
-"""Firing: when a trigger is due, its nominal times, as the scheduling server computes them.
+"""Firing: when a trigger is due, its nominal times, and its jitter; what becomes of them is not.
 
-The server's steps are followed, not an ideal calendar's, so that a preview equals what fires.
+Times are computed as a reader of the schedule means them, not as the scheduling server does:
+that one loses, doubles and moves firings when the clocks change.
 """
 
+import hashlib
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from datetime import UTC, datetime, time, timedelta
+from itertools import takewhile
 from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
-from activityctl.domain.calendar import CronCalendar, parse_cron
+from activityctl.domain.firing_ref import firing_key
+from activityctl.domain.timing import Gap, Overlap
 from activityctl.domain.trigger import CronTrigger, IntervalTrigger, Trigger
+from activityctl.domain.wall_time import Stretch, WallCalendar, stretches, wall_calendar
 
-LAST_YEAR: Final = 2100
-"""The server's calendars end with this year; so do ours."""
-
-_HOUR: Final = timedelta(hours=1)
+_SECOND: Final = timedelta(seconds=1)
+_DAY: Final = timedelta(days=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PAST_LAST_MINUTE: Final = 60
 _KEY_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def nominal_times(trigger: Trigger, after: datetime) -> Iterator[datetime]:
     """Yield the due times strictly after `after`, ascending, in UTC and whole seconds.
 
-    No jitter. A cron trigger's end with LAST_YEAR. At a change of the clocks they are what
-    the server (1.32) fires, which is not all that one would wish. A local time that does not
-    exist is skipped (after a change of half an hour it is moved on instead). One that comes
-    twice fires twice in zones west of Greenwich; in zones east of it, firings of the two hours
-    around it may be missing, doubled or an hour late.
+    Within startAt and endAt, both inclusive, and from 1970; without jitter, exclusions, windows
+    and maxFirings. A cron trigger's end with LAST_YEAR.
+
+    When the clocks go on, `dst.gap` skips a local time that does not exist, or shifts it on by
+    the gap's length, as RFC 5545 (3.3.5) does: it is read with the offset before the change.
+    When they go back, `dst.overlap` takes the first coming of a local time that comes twice, or
+    both; left out, both for a schedule whose hour field begins with `*`, else the first. No
+    instant comes twice.
     ValueError when `after` is naive.
     """
     if after.tzinfo is None:
         raise ValueError("`after` has no time zone")
-    match trigger:
-        case CronTrigger():
-            yield from _cron_times(trigger, after)
-        case IntervalTrigger():
-            yield from _interval_times(trigger, after)
-        case _:
-            assert_never(trigger)
+    after = max(after, (trigger.start_at or _EPOCH) - timedelta.resolution)
+    times = _times(trigger, after.astimezone(UTC).replace(microsecond=0) + _SECOND)
+    last = trigger.end_at
+    return times if last is None else takewhile(lambda one: one <= last, times)
+
+
+def jitter_of(
+    subscription_id: str, trigger_name: str, nominal: datetime, limit: timedelta
+) -> timedelta:
+    """Return how much later than `nominal` the firing may start: from 0 to under `limit`.
+
+    Whole milliseconds, the same for the same arguments, evenly spread over firings.
+    """
+    steps = limit // _MILLISECOND
+    if steps <= 0:
+        return timedelta(0)
+    text = "\n".join((subscription_id, trigger_name, firing_key(nominal)))
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest())
+    return number % steps * _MILLISECOND
 
 
 def parse_firing_key(key: str) -> datetime:
@@ -54,109 +72,87 @@ def parse_firing_key(key: str) -> datetime:
     return nominal
 
 
-def _interval_times(trigger: IntervalTrigger, after: datetime) -> Iterator[datetime]:
+def _times(trigger: Trigger, first: datetime) -> Iterator[datetime]:
+    match trigger:
+        case CronTrigger():
+            return _Walk.of(trigger).times(first)
+        case IntervalTrigger():
+            return _interval_times(trigger, first)
+        case _:
+            assert_never(trigger)
+
+
+def _interval_times(trigger: IntervalTrigger, first: datetime) -> Iterator[datetime]:
     start = _EPOCH + trigger.offset
-    count = (after - start) // trigger.every
+    count = -((start - first) // trigger.every)
     while True:
-        count += 1
         try:
             yield start + count * trigger.every
         except OverflowError:
             return
+        count += 1
 
 
-def _cron_times(trigger: CronTrigger, after: datetime) -> Iterator[datetime]:
-    zone = ZoneInfo(trigger.timezone)
-    walks = [_Walk(one, zone) for one in parse_cron(trigger.schedule).alternatives()]
-    found: datetime | None = after.astimezone(UTC).replace(microsecond=0)
-    while found is not None:
-        present = found
-        candidates = [walk.following(present) for walk in walks]
-        found = min((one for one in candidates if one is not None), default=None)
-        if found is not None:
-            yield found
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Walk:
-    """The server's search for the next match of a calendar, hour of the wall clock by hour.
+    """A calendar's times in a zone, a UTC day at a time."""
 
-    Source: the behaviour of the server's calendar search, held by a test against it.
-    """
-
-    calendar: CronCalendar
+    calendar: WallCalendar
     zone: ZoneInfo
+    repeats: bool
+    """Whether a wall time's second coming counts."""
+    shifts: bool
+    """Whether a wall time that does not exist counts."""
 
-    @cached_property
-    def hours(self) -> tuple[int, ...]:
-        return tuple(sorted(self.calendar.hours))
+    @classmethod
+    def of(cls, trigger: CronTrigger) -> "_Walk":
+        calendar = wall_calendar(trigger.schedule)
+        overlap = trigger.dst.overlap
+        repeats = calendar.calendar.any_hour if overlap is None else overlap is Overlap.BOTH
+        return cls(calendar, ZoneInfo(trigger.timezone), repeats, trigger.dst.gap is Gap.SHIFT)
 
-    @cached_property
-    def minutes(self) -> tuple[int, ...]:
-        return tuple(sorted(self.calendar.minutes))
+    def times(self, first: datetime) -> Iterator[datetime]:
+        """Yield the times from `first` on."""
+        day = self._next_day(datetime.combine(first.date(), time(), UTC))
+        while day is not None:
+            yield from self._within(max(day, first), day + _DAY)
+            day = self._next_day(day + _DAY)
 
-    def following(self, after: datetime) -> datetime | None:
-        """Return the first match after that instant; None when LAST_YEAR has none."""
-        wall = self._wall(after)
-        hour, minute = wall.replace(minute=0, second=0), wall.minute + 1
-        repeat = _HOUR if self._wall(after - _HOUR).hour == wall.hour else timedelta(0)
-        while hour.year <= LAST_YEAR:
-            if minute == _PAST_LAST_MINUTE:
-                (hour, repeat), minute = self._next_hour(hour, repeat), 0
-            found = self._hour_of_day(hour, minute)
-            if found != hour.hour:
-                hour = self._next_day(hour) if found is None else hour.replace(hour=found)
-                minute, repeat = 0, timedelta(0)
-            if found is None:
-                continue
-            minute = next((one for one in self.minutes if one >= minute), _PAST_LAST_MINUTE)
-            if minute < _PAST_LAST_MINUTE:
-                instant = self._instant(hour + timedelta(minutes=minute))
-                if self._wall(instant).hour == hour.hour:
-                    return instant + repeat
-                hour, minute = hour + _HOUR, 0
-        return None
+    def _next_day(self, day: datetime) -> datetime | None:
+        """Return the first UTC day, from that one on, that may have any.
 
-    def _hour_of_day(self, hour: datetime, minute: int) -> int | None:
-        """Return the first matching hour from `hour` on; None when that day has none."""
-        if not self._has_day(hour, minute):
-            return None
-        return next((one for one in self.hours if one >= hour.hour), None)
-
-    def _next_hour(self, hour: datetime, repeat: timedelta) -> tuple[datetime, timedelta]:
-        """Go on by an hour, or into the same hour again when the clocks went back."""
-        following = hour + _HOUR
-        is_longer = self._instant(following) - self._instant(hour) > _HOUR
-        return (hour, _HOUR) if is_longer and not repeat else (following, timedelta(0))
-
-    def _has_day(self, hour: datetime, minute: int) -> bool:
-        """Ask for the weekday of the instant, not of the date: a skipped midnight parts them."""
-        if hour.month not in self.calendar.months or hour.day not in self.calendar.days_of_month:
-            return False
-        instant = self._instant(hour + timedelta(minutes=minute))
-        return self._wall(instant).isoweekday() % 7 in self.calendar.days_of_week
-
-    def _next_day(self, hour: datetime) -> datetime:
-        day = date(hour.year, hour.month, hour.day)
-        if hour.month not in self.calendar.months:
-            day = day.replace(day=28) + timedelta(days=4)
-            day = day.replace(day=1)
-        else:
-            day += timedelta(days=1)
-        return datetime(day.year, day.month, day.day)  # noqa: DTZ001 wall time has no zone
-
-    def _wall(self, instant: datetime) -> datetime:
-        return instant.astimezone(self.zone).replace(tzinfo=None, fold=0)
-
-    def _instant(self, wall: datetime) -> datetime:
-        """Return a wall time's instant as the server's run time does: two guesses at the offset.
-
-        So a repeated time is its first coming west of Greenwich and its second one east of it.
+        A day of wall time lies within the UTC day of that date and its two neighbours.
         """
-        as_utc = wall.replace(tzinfo=UTC)
-        guess = as_utc - self._offset(as_utc)
-        return as_utc - self._offset(guess)
+        found = next(self.calendar.days((day - _DAY).date()), None)
+        return None if found is None else max(day, datetime.combine(found - _DAY, time(), UTC))
 
-    def _offset(self, instant: datetime) -> timedelta:
-        offset = instant.astimezone(self.zone).utcoffset()
-        return offset if offset is not None else timedelta(0)
+    def _within(self, first: datetime, end: datetime) -> Iterator[datetime]:
+        # A day back, since no gap and no overlap is longer: Samoa left out a whole day in 2011.
+        found = list(stretches(self.zone, first - _DAY, end))
+        natural = (one for stretch in found for one in self._natural(stretch, first))
+        if not self.shifts:
+            yield from natural
+            return
+        shifted = (one for stretch in found for one in self._shifted(stretch, first, end))
+        previous = None
+        for one in heapq.merge(natural, shifted):
+            if one != previous:
+                yield one
+            previous = one
+
+    def _natural(self, stretch: Stretch, first: datetime) -> Iterator[datetime]:
+        low = max(stretch.start, first) + stretch.offset
+        if not self.repeats:
+            low = max(low, stretch.start + stretch.before)
+        return self._read(low, stretch.end + stretch.offset, stretch.offset)
+
+    def _shifted(self, stretch: Stretch, first: datetime, end: datetime) -> Iterator[datetime]:
+        low = max(stretch.start, first) + stretch.before
+        high = min(stretch.start + stretch.offset, end + stretch.before)
+        return self._read(low, high, stretch.before)
+
+    def _read(self, low: datetime, high: datetime, offset: timedelta) -> Iterator[datetime]:
+        """Yield the instants of the calendar's wall times, read with that offset."""
+        walls = self.calendar.between(low.replace(tzinfo=None), high.replace(tzinfo=None))
+        for wall in walls:
+            yield wall.replace(tzinfo=UTC) - offset

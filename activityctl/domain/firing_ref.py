@@ -29,6 +29,21 @@ class FiringRef:
         """The nominal time."""
         return datetime.fromisoformat(self.due_at)
 
+    @property
+    def is_alarm(self) -> bool:
+        """Whether its workflow was started by the clock, and has yet to ask what is due."""
+        return ids.is_alarm(self.workflow_id, self.subscription_id, self.trigger)
+
+    @property
+    def is_wake_up(self) -> bool:
+        """Whether the timekeeper started its workflow, because no schedule had."""
+        return self.is_alarm and "/wake-up-" in self.workflow_id
+
+    @property
+    def is_by_clock(self) -> bool:
+        """Whether a cron or interval trigger was due, rather than a person or an event asking."""
+        return self.firing_key == firing_key(self.due)
+
 
 def firing_key(nominal: datetime) -> str:
     """Return the firing key of a nominal time: RFC 3339, UTC, whole seconds."""

@@ -17,7 +17,6 @@ from activityctl.domain.plan import (
     wanted_schedules,
 )
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.trigger import trigger_of
 from activityctl.domain.view import API_VERSION, View, stamp
 
 SHOWN_FIRINGS: Final = 3
@@ -69,18 +68,19 @@ def _change(
     new: WantedSchedule | None,
     now: datetime,
 ) -> ScheduleChange | None:
-    if old is not None and new is not None and old.content_hash == new.content_hash:
-        return None
     if old is None:
         return ScheduleChange(subscription, trigger, "created", (), _next(new, now))
     action: Literal["configured", "deleted"] = "deleted" if new is None else "configured"
-    return ScheduleChange(subscription, trigger, action, _next(old, now), _next(new, now))
+    before, after = _next(old, now), _next(new, now)
+    if new is not None and old.content_hash == new.content_hash and before == after:
+        return None
+    return ScheduleChange(subscription, trigger, action, before, after)
 
 
 def _next(schedule: WantedSchedule | None, now: datetime) -> tuple[datetime, ...]:
     if schedule is None:
         return ()
-    times = nominal_times(trigger_of(schedule.kind, schedule.body), now)
+    times = nominal_times(schedule.value, now)
     return tuple(islice(times, SHOWN_FIRINGS))
 
 

@@ -12,12 +12,16 @@ RunId = NewType("RunId", str)
 TaskId = NewType("TaskId", str)
 WorkflowId = NewType("WorkflowId", str)
 ScheduleId = NewType("ScheduleId", str)
+EventId = NewType("EventId", str)
 
 _ROOT: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:activityctl")
 _PARTS_SEPARATOR: Final = "\x1f"
 """Stands between the parts of a name; the name pattern excludes it."""
 
 _SCHEDULE: Final = re.compile(r"schedule/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([^/]+)")
+
+BACKFILL_PREFIX: Final = "backfill-"
+"""Begins the firing key of a run that makes up for a nominal time of the past."""
 
 MANUAL_TRIGGER: Final = "manual"
 """The trigger of a run started by hand without naming one of the definition's."""
@@ -88,3 +92,29 @@ def scheduled_workflow_id(subscription: str, trigger: str) -> WorkflowId:
 def workflow_id(subscription: str, trigger: str, firing_key: str) -> WorkflowId:
     """The id of a run's workflow that was not started by a schedule."""
     return WorkflowId(f"run/{subscription}/{trigger}/{firing_key}")
+
+
+def let_in_workflow_id(subscription: str, trigger: str, firing_key: str) -> WorkflowId:
+    """The id of the workflow that carries on a run which had to queue."""
+    return WorkflowId(f"run/{subscription}/{trigger}/{firing_key}/let-in")
+
+
+def wake_up_workflow_id(subscription: str, trigger: str, attempt: str) -> WorkflowId:
+    """The id of the workflow that settles a nominal time for which no schedule woke us."""
+    return WorkflowId(f"run/{subscription}/{trigger}/wake-up-{attempt}")
+
+
+def is_alarm(workflow: str, subscription: str, trigger: str) -> bool:
+    """Whether the clock started that workflow: a schedule, or a wake-up in its stead."""
+    scheduled = scheduled_workflow_id(subscription, trigger)
+    return workflow.startswith((f"{scheduled}-", f"{scheduled}/wake-up-"))
+
+
+def backfill_id(subscription: str, trigger: str, start: str, end: str) -> str:
+    """One backfill for each trigger and stretch of time, however often it is asked for."""
+    return _computed("backfill", subscription, trigger, start, end)
+
+
+def event_id(source: str, sender_id: str) -> EventId:
+    """One event for each (source, id of the sender); no attribute holds the separator."""
+    return EventId(_computed("event", source, sender_id))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.finding import Finding
 from activityctl.domain.plan import Wanted
@@ -21,8 +22,10 @@ class ManifestSet:
     subscriptions: Mapping[str, SubscriptionManifest] = field(default_factory=dict)
     locate: Mapping[tuple[str, str], Locate] = field(default_factory=dict)
     """By (kind, name)."""
+    calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
+    """Their days are all written out."""
 
     @property
     def wanted(self) -> Wanted:
         """What the plan compares with what is present."""
-        return Wanted(self.definitions, self.subscriptions)
+        return Wanted(self.definitions, self.subscriptions, calendars=self.calendars)

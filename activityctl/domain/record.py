@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from activityctl.domain import ids
+from activityctl.domain import auto_pause, ids
 from activityctl.domain.advance import label
+from activityctl.domain.auto_pause import Streak
 from activityctl.domain.logbook import DeadLetter, Level, LogEntry
 from activityctl.domain.model import JsonValue
 from activityctl.domain.run import (
@@ -33,6 +34,15 @@ class RunChange:
     dead_letter: DeadLetter | None = None
     keep_state: Mapping[str, JsonValue] | None = None
     """What the subscription's next run finds as `state`; None leaves it."""
+    streak: Streak | None = None
+    """What the run adds to its subscription's streak of failures; None leaves it."""
+
+    @property
+    def frees_a_place(self) -> bool:
+        """Whether another run may have waited for the end of this one."""
+        run = self.run
+        waits = run.concurrency_key is not None or run.throttle_key is not None
+        return run.has_ended and (waits or run.is_backfill)
 
 
 def record(
@@ -45,10 +55,12 @@ def record(
 ) -> RunChange:
     """Turn a decision about a run into the rows it changes; `update` comes before it."""
     after = _after(run, decision, now)
+    streak = auto_pause.after(run, decision, now)
     said = (
         *entries,
         *(_task_entry(run, task, now) for task in (*update, *decision.create, *decision.cancel)),
         *_run_entries(run, after, now),
+        _pause_entry(run, streak, now),
     )
     return RunChange(
         run=after,
@@ -57,6 +69,7 @@ def record(
         entries=tuple(entry for entry in said if entry is not None),
         dead_letter=_dead_letter(after, now),
         keep_state=decision.end.state if decision.end else None,
+        streak=streak,
     )
 
 
@@ -76,7 +89,8 @@ def _after(run: Run, decision: Decision, now: datetime) -> Run:
     if decision.end is None:
         if decision.ending is None:
             return run
-        return replace(run, ending=decision.ending, reason=decision.reason)
+        reason, pauses = decision.reason, decision.pauses
+        return replace(run, ending=decision.ending, reason=reason, pauses=pauses)
     status = decision.end.status
     if status not in RUN_TRANSITIONS[run.status]:
         raise InternalError(f"run {run.id}: {run.status} -> {status} is no transition")
@@ -116,6 +130,12 @@ def _run_entries(before: Run, after: Run, now: datetime) -> tuple[LogEntry, ...]
         durationSeconds=seconds,
     )
     return (said,)
+
+
+def _pause_entry(run: Run, streak: Streak | None, now: datetime) -> LogEntry | None:
+    if streak is None or streak.pause_reason is None:
+        return None
+    return entry(run, "warning", f"subscription paused: {streak.pause_reason}", now)
 
 
 def _dead_letter(run: Run, now: datetime) -> DeadLetter | None:

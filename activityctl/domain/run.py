@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from activityctl.domain.definition import DefinitionSpec
-from activityctl.domain.ids import RevisionId, RunId, SubscriptionId, TaskId
+from activityctl.domain.ids import BACKFILL_PREFIX, RevisionId, RunId, SubscriptionId, TaskId
 from activityctl.domain.model import JsonValue
 
 
@@ -92,11 +92,28 @@ class Run:
     ended_at: datetime | None = None
     ending: RunStatus | None = None
     """Set before the end when onFailure tasks still have to run: how it will end."""
+    concurrency_key: str | None = None
+    """Whose places it takes; None when any number of runs may be at work."""
+    throttle_key: str | None = None
+    """With whom its start is counted; None without a throttle."""
+    cancel_reason: str | None = None
+    """Why its cancellation was asked for, when not by a person."""
+    failures_before: int = 0
+    """How many runs of the subscription have failed in a row, as last read."""
+    owner_is_active: bool = True
+    """Whether the subscription was active, as last read."""
+    pauses: bool = False
+    """Whether this run's failure paused the subscription, which nobody has resumed since."""
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing about the run can change any more."""
         return self.status in ENDED_RUNS
+
+    @property
+    def is_backfill(self) -> bool:
+        """Whether it makes up for a time of the past, on request."""
+        return self.firing_key.startswith(BACKFILL_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +178,5 @@ class Decision:
     reason: str | None = None
     """Why it will end so; onFailure tasks see it as `run.error`."""
     end: RunEnd | None = None
+    pauses: bool = False
+    """Whether the failure decided on pauses the subscription."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from activityctl.domain.checking import Kinds
+from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.duration import DURATION_PATTERN, format_duration, parse_duration
 from activityctl.domain.subscription import SubscriptionManifest
@@ -20,6 +21,7 @@ Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENT_KINDS: Final[Mapping[str, type[BaseModel]]] = {
+    "Calendar": DayCalendar,
     "ActivityDefinition": ActivityDefinition,
     "Subscription": SubscriptionManifest,
 }
@@ -126,6 +128,7 @@ def _definitions(kinds: Kinds) -> dict[str, Schema]:
 
 def _refine(found: dict[str, Schema]) -> None:
     """Say what the models leave to `checking`, as far as JSON Schema can."""
+    found["DayCalendarSpec"]["minProperties"] = 1
     task = found["TaskTemplate"]
     for_each = task["properties"]["forEach"]
     for_each["anyOf"] = [

@@ -24,6 +24,7 @@ RUN: Final = closed_map(
         "revision": _TEXT,
         "startedAt": _TEXT_OR_NULL,
         "error": _TEXT_OR_NULL,
+        "pauses": of_kind("bool"),
     }
 )
 OUTCOME: Final = closed_map(
@@ -49,6 +50,10 @@ class Scopes:
             phase: _transitive(templates)
             for phase, templates in (("tasks", spec.tasks), ("onFailure", spec.on_failure))
         }
+
+    def gates(self) -> StaticScope:
+        """Return what the keys of concurrency and throttle see, before anything is looked up."""
+        return {name: self._shared[name] for name in ("params", "trigger", "event")}
 
     def context(self, index: int) -> StaticScope:
         """Return what the context source at this place sees: those above it."""

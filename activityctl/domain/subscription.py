@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
 from activityctl.domain.definition import DefinitionSpec, Metadata, TriggerTemplate
-from activityctl.domain.ids import SubscriptionId
+from activityctl.domain.ids import RunId, SubscriptionId
 from activityctl.domain.model import JsonValue, Manifest, Name
 
 
@@ -45,6 +46,10 @@ class SubscriptionStatus(StrEnum):
     DELETED = "deleted"
 
 
+OperatorStatus = Literal[SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED]
+"""What an operator sets by hand; to delete is a change of the catalog, with a plan and history."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """A subscription as it lives in Postgres."""
@@ -62,6 +67,12 @@ class Subscription:
     state: dict[str, JsonValue] = field(default_factory=dict)
     applyset: str | None = None
     """The apply set it is a member of; pruning looks at nothing else."""
+    failures: int = 0
+    """How many of its runs have failed in a row since it was last resumed."""
+    pause_reason: str | None = None
+    paused_at: datetime | None = None
+    paused_by_run: RunId | None = None
+    """The run whose failure paused it; None when a person or a manifest did."""
 
 
 def effective_triggers(

@@ -1,30 +1,31 @@
 """Trigger: cron or interval, checked when read; when it is due lives in `firing`."""
 
-import difflib
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from activityctl.domain.calendar import MACROS, parse_cron
 from activityctl.domain.duration import Duration, format_duration
-from activityctl.domain.model import JsonValue, Manifest
+from activityctl.domain.model import JsonValue
+from activityctl.domain.timezone import ZoneName
+from activityctl.domain.timing import Clocked, Dst
 
 _SECOND: Final = timedelta(seconds=1)
-_ZONE: Final = re.compile(r"(?!posix/|right/)[A-Za-z][A-Za-z0-9_+\-/]*")
 SCHEDULE_PATTERN: Final = rf"^\s*({'|'.join(MACROS)}|[^@\s]\S*([ \t]+\S+){{4}})\s*$"
 """What JSON Schema can say of a schedule: a macro, or five fields."""
-_NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules", "Local", "local"})
-"""Names found in zone folders that mean another zone on each machine, or none."""
 
 
-class CronTrigger(Manifest):
+class CronTrigger(Clocked):
     """Due at the minutes that a cron expression names, in a time zone."""
 
+    allow_never: bool = Field(
+        default=False,
+        description="Let a schedule stand that never fires, as 31 February.",
+        examples=[True],
+    )
     schedule: str = Field(
         description="Five fields (minute hour day-of-month month day-of-week) or a macro such as "
         "@daily. When day-of-month and day-of-week are both restricted, either suffices; a field "
@@ -32,34 +33,27 @@ class CronTrigger(Manifest):
         examples=["0 2 * * 1-5", "@daily"],
         json_schema_extra={"pattern": SCHEDULE_PATTERN},
     )
-    timezone: str = Field(
-        default="UTC",
-        description="IANA name of the zone, as Europe/Berlin.",
-        examples=["Europe/Berlin"],
-        json_schema_extra={"pattern": r"^[A-Za-z][A-Za-z0-9_+\-/]*$"},
+    timezone: ZoneName = Field(
+        default="UTC", description="IANA name of the zone.", examples=["Europe/Berlin"]
     )
-    jitter: Duration = Field(
-        default=timedelta(0),
-        description="Start up to this much later, to spread the load.",
-        examples=["30s"],
+    dst: Dst = Field(
+        default=Dst(),
+        description="What happens when the clocks change.",
+        examples=[{"gap": "shift", "overlap": "both"}],
     )
 
     @field_validator("schedule")
     @classmethod
-    def _is_cron(cls, schedule: str) -> str:
-        if parse_cron(schedule).never_fires:
-            raise ValueError(f"{schedule!r} never fires: no month named has such a day")
+    def _is_cron(cls, schedule: str, info: ValidationInfo) -> str:
+        if parse_cron(schedule).never_fires and not info.data.get("allow_never"):
+            raise ValueError(
+                f"{schedule!r} never fires: no month named has such a day; "
+                "write allowNever: true if that is meant"
+            )
         return schedule
 
-    @field_validator("timezone")
-    @classmethod
-    def _is_zone(cls, timezone: str) -> str:
-        if not _is_zone(timezone):
-            raise ValueError(f"unknown time zone {timezone!r}: {_zone_hint(timezone)}")
-        return timezone
 
-
-class IntervalTrigger(Manifest):
+class IntervalTrigger(Clocked):
     """Due every so often, counted from 1970-01-01T00:00:00Z plus the offset."""
 
     every: Duration = Field(
@@ -70,28 +64,26 @@ class IntervalTrigger(Manifest):
         description="Moves each due time this much later; under `every`.",
         examples=["5m"],
     )
-    jitter: Duration = Field(
-        default=timedelta(0),
-        description="Start up to this much later; under `every`.",
-        examples=["10s"],
-    )
 
     @field_validator("every")
     @classmethod
-    def _is_distance(cls, every: timedelta) -> timedelta:
+    def _is_distance(cls, every: timedelta, info: ValidationInfo) -> timedelta:
         if every < _SECOND:
             raise ValueError(f"{format_duration(every)} is too short: write 1s or more")
+        jitter = info.data.get("jitter")
+        if jitter is not None and jitter >= every:
+            shown = format_duration(jitter)
+            raise ValueError(f"{format_duration(every)} is not over the jitter ({shown})")
         return _whole_seconds(every)
 
     @field_validator("offset")
     @classmethod
     def _is_offset(cls, offset: timedelta, info: ValidationInfo) -> timedelta:
-        return _under_every(_whole_seconds(offset), info)
-
-    @field_validator("jitter")
-    @classmethod
-    def _is_jitter(cls, jitter: timedelta, info: ValidationInfo) -> timedelta:
-        return _under_every(jitter, info)
+        every = info.data.get("every")
+        if every is not None and _whole_seconds(offset) >= every:
+            shown = format_duration(offset)
+            raise ValueError(f"{shown} is not under every ({format_duration(every)})")
+        return offset
 
 
 Trigger = CronTrigger | IntervalTrigger
@@ -115,27 +107,3 @@ def _whole_seconds(duration: timedelta) -> timedelta:
         near = format_duration(max(_SECOND, duration - duration % _SECOND))
         raise ValueError(f"{format_duration(duration)} is not in whole seconds: write {near}")
     return duration
-
-
-def _under_every(duration: timedelta, info: ValidationInfo) -> timedelta:
-    every = info.data.get("every")
-    if every is not None and duration >= every:
-        shown = format_duration(duration)
-        raise ValueError(f"{shown} is not under every ({format_duration(every)})")
-    return duration
-
-
-def _is_zone(name: str) -> bool:
-    if not _ZONE.fullmatch(name) or name in _NO_ZONES:
-        return False
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder, as in `America`, is OSError
-        return False
-    return True
-
-
-def _zone_hint(name: str) -> str:
-    known = {zone.lower(): zone for zone in available_timezones()}
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
-    return f"write {known[near[0]]}" if near else "write an IANA name such as Europe/Berlin"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from activityctl.domain.day_calendar import PresentCalendar, count_days
 from activityctl.domain.definition import Revision
 from activityctl.domain.logbook import DeadLetter, LogEntry
 from activityctl.domain.model import JsonValue
@@ -97,6 +98,10 @@ def subscription_view(subscription: Subscription) -> View:
         "name": subscription.name,
         "definition": subscription.definition,
         "status": subscription.status.value,
+        "failures": subscription.failures,
+        "pauseReason": subscription.pause_reason,
+        "pausedAt": stamp(subscription.paused_at),
+        "pausedByRun": subscription.paused_by_run,
         "params": subscription.params,
         "triggers": subscription.triggers,
         "labels": subscription.labels,
@@ -120,6 +125,19 @@ def definition_view(row: Mapping[str, Any], revision: Revision) -> View:
         "createdAt": stamp(row["since"]),
         "updatedAt": stamp(row["updated_at"]),
         "spec": revision.spec,
+    }
+
+
+def calendar_view(calendar: PresentCalendar) -> View:
+    """Return a calendar with its days."""
+    return {
+        "name": calendar.name,
+        "labels": dict(calendar.labels),
+        "annotations": dict(calendar.annotations),
+        "count": count_days(calendar.days),
+        "createdAt": stamp(calendar.created_at),
+        "updatedAt": stamp(calendar.updated_at),
+        "days": [str(span) for span in calendar.days],
     }
 
 

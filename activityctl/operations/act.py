@@ -9,7 +9,7 @@ from activityctl.domain.ids import MANUAL_TRIGGER
 from activityctl.domain.model import JsonValue
 from activityctl.domain.run import Run
 from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.subscription import OperatorStatus, Subscription, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError, RefusedError
 from activityctl.ports import Catalog, Outbox, RunLists, RunStore
 
@@ -54,14 +54,19 @@ async def _require_trigger(catalog: Catalog, subscription: Subscription, name: s
 
 
 async def change_status(
-    catalog: Catalog, subscription: Subscription, status: SubscriptionStatus, now: datetime
+    catalog: Catalog,
+    subscription: Subscription,
+    status: OperatorStatus,
+    now: datetime,
+    *,
+    reason: str | None = None,
 ) -> bool:
-    """Pause or resume; False when it was so already."""
-    if subscription.status is SubscriptionStatus.DELETED and status is not subscription.status:
+    """Pause or resume; False when it was so already, ConflictError when it is deleted."""
+    if subscription.status is SubscriptionStatus.DELETED:
         raise ConflictError(
             f'subscription "{subscription.name}" was deleted', hint="apply its manifest again"
         )
-    return await catalog.set_subscription_status(subscription.id, status, now)
+    return await catalog.set_subscription_status(subscription.id, status, now, reason=reason)
 
 
 async def cancel(runs: RunStore, lists: RunLists, reference: str, now: datetime) -> Run:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from activityctl.domain.fingerprint import fingerprint
 from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.plan import Plan, Wanted, fingerprint, plan_changes
+from activityctl.domain.plan import Plan, Wanted
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import ConflictError
 from activityctl.operations.load import check_against

@@ -2,27 +2,37 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
+from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.document import Document
 from activityctl.domain.finding import Finding
+from activityctl.domain.fingerprint import fingerprint
 from activityctl.domain.history import HistoryEntry, Origin
 from activityctl.domain.manifest import Locate, ManifestSet
-from activityctl.domain.plan import Kind, Plan, live_document, plan_changes, plan_deletion
+from activityctl.domain.plan import Kind, Plan, live_calendar, live_document
+from activityctl.domain.planning import plan_changes, plan_deletion
+from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.errors import ConflictError, NotFoundError, Problem
 from activityctl.operations.load import check_against
-from activityctl.ports import Catalog
+from activityctl.ports import Catalog, RunLists, ScheduleRegister, ScheduleRow
+
+_MOST: Final = 10_000
+"""Schedules and open runs of one subscription that are looked at."""
 
 
 async def history(catalog: Catalog, kind: Kind, name: str) -> list[HistoryEntry]:
     """Return every change of the object, the newest first; NotFoundError when there is none."""
     entries = await catalog.history(kind, name)
     if not entries:
-        raise NotFoundError(kind, name, hint="activityctl get definitions, or get subscriptions")
+        raise NotFoundError(
+            kind, name, hint="activityctl get definitions, subscriptions or calendars"
+        )
     return entries
 
 
@@ -75,6 +85,9 @@ def _manifests(kind: Kind, name: str, document: Document) -> ManifestSet:
         return Problem(f"{kind.lower()}/{name} as it was", 0, 0, path, finding.reason)
 
     places: dict[tuple[str, str], Locate] = {(kind, name): locate}
+    if kind == "Calendar":
+        calendar = DayCalendar.model_validate_json(text)
+        return ManifestSet({}, {}, places, {name: calendar})
     if kind == "ActivityDefinition":
         definition = ActivityDefinition.model_validate_json(text)
         return ManifestSet({name: definition}, {}, places)
@@ -84,6 +97,7 @@ def _manifests(kind: Kind, name: str, document: Document) -> ManifestSet:
 async def export(catalog: Catalog, selection: Selection) -> list[Document]:
     """Return everything that lives as documents that apply unchanged; by name and labels."""
     present = await catalog.present()
+    calendars = [live_calendar(one) for _, one in sorted(present.calendars.items())]
     definitions = [one.document for _, one in sorted(present.definitions.items())]
     subscriptions = [
         live_document(one)
@@ -92,22 +106,69 @@ async def export(catalog: Catalog, selection: Selection) -> list[Document]:
     ]
     return [
         document
-        for document in (*definitions, *subscriptions)
+        for document in (*calendars, *definitions, *subscriptions)
         if selection.name in (None, document["metadata"]["name"])
         and selection.labels.items() <= document["metadata"].get("labels", {}).items()
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What it means to delete one object: its schedules go with it, its open runs go on."""
+
+    kind: Kind
+    name: str
+    schedules: tuple[ScheduleRow, ...]
+    open_runs: tuple[Run, ...]
+    """The running and the queued ones."""
+    fingerprint: str
+    """Of what this was looked up against."""
+
+
+async def foresee_deletion(
+    catalog: Catalog, register: ScheduleRegister, lists: RunLists, kind: Kind, reference: str
+) -> Deletion:
+    """Return what `delete` would do; a subscription may be named by its id, too.
+
+    Raises what `delete` would raise.
+    """
+    name, owned = reference, None
+    if kind == "Subscription":
+        found = await catalog.find_subscription(reference)
+        name, owned = found.name, Selection(subscription_id=found.id, limit=_MOST)
+    present = await catalog.present()
+    made_against = fingerprint(plan_deletion(kind, name, present), present)
+    if owned is None:
+        return Deletion(kind, name, (), (), made_against)
+    runs = [
+        run
+        for status in (RunStatus.RUNNING, RunStatus.QUEUED)
+        for run in await lists.runs(replace(owned, status=status))
+    ]
+    return Deletion(kind, name, tuple(await register.schedules(owned)), tuple(runs), made_against)
+
+
 async def delete(
-    catalog: Catalog, kind: Kind, name: str, clock: Callable[[], datetime], origin: Origin
+    catalog: Catalog,
+    kind: Kind,
+    name: str,
+    clock: Callable[[], datetime],
+    origin: Origin,
+    *,
+    made_against: str | None = None,
 ) -> Plan:
     """Delete one object; its runs and logs stay, a subscription's schedules go.
 
     Raises NotFoundError when nothing of that name lives, ConflictError for a definition
-    that a live subscription uses.
+    or a calendar that is in use, or when it is not as `made_against` has seen it.
     """
     async with catalog.changing():
         present = await catalog.present()
         plan = plan_deletion(kind, name, present)
+        if made_against is not None and fingerprint(plan, present) != made_against:
+            raise ConflictError(
+                f"{kind.lower()}/{name} has changed meanwhile; nothing was deleted",
+                hint="run the command again",
+            )
         await catalog.write(plan, clock(), replace(origin, command="delete"))
     return plan

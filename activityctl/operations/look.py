@@ -9,6 +9,7 @@ from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import SubscriptionStatus
 from activityctl.domain.view import (
     View,
+    calendar_view,
     dead_letter_view,
     definition_view,
     revision_view,
@@ -22,7 +23,14 @@ from activityctl.errors import NotFoundError, UsageError
 from activityctl.ports import Catalog, RunLists, ScheduleRegister, ScheduleRow
 
 Kind = Literal[
-    "definitions", "subscriptions", "revisions", "schedules", "runs", "tasks", "deadletters"
+    "definitions",
+    "subscriptions",
+    "calendars",
+    "revisions",
+    "schedules",
+    "runs",
+    "tasks",
+    "deadletters",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "definition": "definitions",
@@ -32,6 +40,8 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "subscription": "subscriptions",
     "sub": "subscriptions",
     "subs": "subscriptions",
+    "calendar": "calendars",
+    "cal": "calendars",
     "revision": "revisions",
     "rev": "revisions",
     "schedule": "schedules",
@@ -44,13 +54,14 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
 KINDS: Final[tuple[Kind, ...]] = (
     "definitions",
     "subscriptions",
+    "calendars",
     "revisions",
     "schedules",
     "runs",
     "tasks",
     "deadletters",
 )
-_HAVE_LABELS: Final = frozenset({"definitions", "subscriptions"})
+_HAVE_LABELS: Final = frozenset({"definitions", "subscriptions", "calendars"})
 _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "subscriptions": tuple(SubscriptionStatus),
     "runs": tuple(RunStatus),
@@ -90,6 +101,7 @@ class Looker:
         readers: Mapping[Kind, Callable[[Selection], Awaitable[list[View]]]] = {
             "definitions": self._definitions,
             "subscriptions": self._subscriptions,
+            "calendars": self._calendars,
             "revisions": self._revisions,
             "schedules": self._schedules,
             "runs": self._runs,
@@ -108,7 +120,7 @@ class Looker:
             case "schedules" | "deadletters":
                 owner = await self._catalog.find_subscription(name)
                 return await self.listed(kind, replace(selection, subscription_id=owner.id))
-            case "definitions" | "revisions" | "tasks":
+            case "definitions" | "calendars" | "revisions" | "tasks":
                 found = await self.listed(kind, replace(selection, name=name))
                 if not found:
                     raise NotFoundError(kind[:-1], name, hint=f"activityctl get {kind}")
@@ -141,6 +153,9 @@ class Looker:
 
     async def _subscriptions(self, selection: Selection) -> list[View]:
         return [subscription_view(one) for one in await self._catalog.subscriptions(selection)]
+
+    async def _calendars(self, selection: Selection) -> list[View]:
+        return [calendar_view(one) for one in await self._catalog.listed_calendars(selection)]
 
     async def _revisions(self, selection: Selection) -> list[View]:
         return [revision_view(one) for one in await self._catalog.revisions(selection)]

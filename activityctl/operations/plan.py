@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.document import Document, aligned
+from activityctl.domain.fingerprint import fingerprint
 from activityctl.domain.forecast import plan_view, schedule_changes
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.model import NAME_PATTERN
@@ -14,10 +15,10 @@ from activityctl.domain.plan import (
     Plan,
     Present,
     Wanted,
-    fingerprint,
+    live_calendar,
     live_document,
-    plan_changes,
 )
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.view import View
 from activityctl.errors import RefusedError, UsageError
@@ -49,12 +50,14 @@ def wanted_of(manifests: ManifestSet, *, applyset: str | None, prune: bool) -> W
             "--prune needs --applyset: only members of a named set are ever pruned",
             hint="add --applyset NAME",
         )
-    if prune and not manifests.definitions and not manifests.subscriptions:
+    if prune and not (manifests.calendars or manifests.definitions or manifests.subscriptions):
         raise RefusedError(
             "the files hold no manifest; pruning against nothing would delete the whole set",
             hint="name the right folder with -f, or delete the objects by name",
         )
-    return Wanted(manifests.definitions, manifests.subscriptions, applyset, prune)
+    return Wanted(
+        manifests.definitions, manifests.subscriptions, applyset, prune, manifests.calendars
+    )
 
 
 async def plan_of_files(
@@ -102,7 +105,10 @@ def documents(made: Plan, present: Present) -> list[tuple[str, Document | None, 
     found: list[tuple[str, Document | None, Document | None]] = []
     for change in made.changes:
         wanted, _ = made.written(change)
-        if change.kind == "ActivityDefinition":
+        if change.kind == "Calendar":
+            calendar = present.calendars.get(change.name)
+            live = live_calendar(calendar) if calendar else None
+        elif change.kind == "ActivityDefinition":
             definition = present.definitions.get(change.name)
             live = definition.document if definition else None
         else:

@@ -4,8 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.document import definition_document, subscription_document
+from activityctl.domain.document import (
+    calendar_document,
+    definition_document,
+    subscription_document,
+)
 from activityctl.domain.plan import Wanted
 from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.domain.view import API_VERSION, View
@@ -13,7 +18,8 @@ from activityctl.errors import InvalidInputError
 from activityctl.operations.plan import Planned
 
 _KIND: Final = "SavedPlan"
-_MODELS: Final[Mapping[str, type[ActivityDefinition | SubscriptionManifest]]] = {
+_MODELS: Final[Mapping[str, type[DayCalendar | ActivityDefinition | SubscriptionManifest]]] = {
+    "Calendar": DayCalendar,
     "ActivityDefinition": ActivityDefinition,
     "Subscription": SubscriptionManifest,
 }
@@ -21,7 +27,10 @@ _MODELS: Final[Mapping[str, type[ActivityDefinition | SubscriptionManifest]]] = 
 
 def save(planned: Planned, wanted: Wanted) -> str:
     """Return the file's content: JSON with the plan as shown, the documents, the fingerprint."""
-    documents = [definition_document(one.metadata, one.spec) for one in wanted.definitions.values()]
+    documents = [calendar_document(one.metadata, one.days) for one in wanted.calendars.values()]
+    documents += [
+        definition_document(one.metadata, one.spec) for one in wanted.definitions.values()
+    ]
     documents += [
         subscription_document(one.metadata, one.spec) for one in wanted.subscriptions.values()
     ]
@@ -47,7 +56,13 @@ def restore(text: str, name: str) -> tuple[Wanted, str]:
             model = _MODELS[document["kind"]].model_validate_json(_body(document))
             found[document["kind"]][model.metadata.name] = model
         applyset, prune = content["applyset"], content["prune"]
-        wanted = Wanted(found["ActivityDefinition"], found["Subscription"], applyset, prune)
+        wanted = Wanted(
+            found["ActivityDefinition"],
+            found["Subscription"],
+            applyset,
+            prune,
+            found["Calendar"],
+        )
         return wanted, str(content["fingerprint"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInputError(

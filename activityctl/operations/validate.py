@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from activityctl.domain.calendar_use import named_in_definition, named_in_overrides
 from activityctl.domain.checking import Kinds
 from activityctl.domain.finding import Finding
 from activityctl.errors import Problem
@@ -44,11 +45,13 @@ def validate(
 def _validated(examined: Examined, kind: str, name: str) -> Validated:
     place = examined.manifests.locate[kind, name](Finding(("metadata", "name"), ""))
     is_valid = (kind, name) not in examined.faulty
-    note = _note(examined, name) if kind == "Subscription" else None
+    notes = [_definition_note(examined, name)] if kind == "Subscription" else []
+    notes.append(_calendar_note(examined, kind, name))
+    note = "; ".join(filter(None, notes)) or None
     return Validated(kind, name, place.file, place.line, is_valid, note)
 
 
-def _note(examined: Examined, name: str) -> str | None:
+def _definition_note(examined: Examined, name: str) -> str | None:
     activity = examined.manifests.subscriptions[name].spec.activity
     if activity not in examined.manifests.definitions:
         why = f"ActivityDefinition {activity!r} is not among these files"
@@ -57,3 +60,15 @@ def _note(examined: Examined, name: str) -> str | None:
     else:
         return None
     return f"{why}; params and triggers were not held against it"
+
+
+def _calendar_note(examined: Examined, kind: str, name: str) -> str | None:
+    manifests, named = examined.manifests, frozenset[str]()
+    if kind == "ActivityDefinition":
+        named = named_in_definition(manifests.definitions[name].spec)
+    elif kind == "Subscription":
+        named = named_in_overrides(manifests.subscriptions[name].spec.triggers)
+    if absent := sorted(named - manifests.calendars.keys()):
+        listed = ", ".join(map(repr, absent))
+        return f"Calendar {listed} is not among these files; triggers were not held against it"
+    return None

@@ -3,17 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import assert_never
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activityctl.domain.admission import FiringFacts, begin, fail, new_run, refusal, skip
+from activityctl.domain.admission import begin, fail, new_run, refusal, skip
 from activityctl.domain.advance import advance
+from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.gate import OverlapPolicy
 from activityctl.domain.record import entry, record
-from activityctl.domain.run import Decision, Run, RunStatus
-from activityctl.errors import InvalidInputError
-from activityctl.ports import ContextSource, RunStore
+from activityctl.domain.run import Decision, Run, RunState, RunStatus
+from activityctl.errors import ExpressionError, InvalidInputError
+from activityctl.ports import ContextSource, Gates, Opening, RunStore, Timetable
 from activityctl.steps.orders import orders_of
 from activityctl.steps.resolve import resolve_context
 from activityctl.workflows.calls import Orders
@@ -25,10 +28,14 @@ class AdmitStep:
     def __init__(
         self,
         runs: RunStore,
+        timetable: Timetable,
+        gates: Gates,
         sources: Mapping[str, ContextSource],
         clock: Callable[[], datetime],
     ) -> None:
         self._runs = runs
+        self._timetable = timetable
+        self._gates = gates
         self._sources = sources
         self._clock = clock
 
@@ -38,37 +45,77 @@ class AdmitStep:
         return [await self._admit(firing) for firing in firings]
 
     async def _admit(self, firing: FiringRef) -> Orders:
+        if firing.is_alarm and not await self._timetable.settle(firing):
+            return Orders(firing.run_id, is_over=True)
         facts = await self._runs.facts(firing)
         if facts is None:
             raise ApplicationError(
                 "no such subscription in this database", type="unknown", non_retryable=True
             )
         now = self._clock()
-        run, decision = await self._decide(firing, facts, now)
+        run = new_run(firing, facts, now)
+        if (reason := refusal(firing, facts)) is not None:
+            return await self._open(firing, RunState(run, facts.spec, ()), skip(reason), now)
+        try:
+            entered = await self._enter(firing, run, facts.spec)
+        except ExpressionError as error:
+            failed, decision = fail(run, facts.spec, str(error), now)
+            return await self._open(firing, RunState(failed, facts.spec, ()), decision, now)
+        if entered is None:
+            return Orders(firing.run_id, is_over=True)
+        if entered.run.status is not RunStatus.QUEUED:
+            return await self._found(firing)
+        begun, decision = await self._begin(entered, now)
+        return await self._open(firing, replace(entered, run=begun), decision, now)
+
+    async def _enter(self, firing: FiringRef, run: Run, spec: DefinitionSpec) -> RunState | None:
+        """Pass the gates, if there are any; None when the run queues or is refused.
+
+        A run that had to queue goes on with the revision and params that it froze, and with
+        the state that the runs before it kept.
+        """
+        if spec.concurrency.policy is OverlapPolicy.ALLOW and spec.throttle is None:
+            return RunState(run, spec, ())
+        entry = await self._gates.enter(run, spec, firing.workflow_id)
+        if entry.outcome != "let_in":
+            return None
+        state = await self._runs.load(run.id)
+        if state is None:
+            raise ApplicationError("the run vanished while it was let in", type="race")
+        return replace(state, run=replace(state.run, state=run.state))
+
+    async def _begin(self, state: RunState, now: datetime) -> tuple[Run, Decision]:
+        try:
+            run = await resolve_context(state.run, state.spec, self._sources, now)
+        except InvalidInputError as error:
+            return fail(state.run, state.spec, str(error), now)
+        return begin(run, state.spec, now)
+
+    async def _open(
+        self, firing: FiringRef, state: RunState, decision: Decision, now: datetime
+    ) -> Orders:
+        run = state.run
         started = entry(run, "info", f"run started by {run.trigger}", now, firingKey=run.firing_key)
         entries = (started,) if run.status is RunStatus.RUNNING else ()
         change = record(run, decision, now, entries=entries)
-        if await self._runs.open(firing.workflow_id, change):
-            orders = orders_of(change.run, facts.spec, decision)
-        else:
-            orders = await self._found(firing)
-        return replace(orders, deadline_seconds=facts.spec.timeout.total_seconds())
-
-    async def _decide(
-        self, firing: FiringRef, facts: FiringFacts, now: datetime
-    ) -> tuple[Run, Decision]:
-        run = new_run(firing, facts, now)
-        if (reason := refusal(facts)) is not None:
-            return run, skip(reason)
-        try:
-            run = await resolve_context(run, facts.spec, self._sources, now)
-        except InvalidInputError as error:
-            return fail(run, facts.spec, str(error), now)
-        return begin(run, facts.spec, now)
+        match await self._runs.open(firing.workflow_id, change):
+            case Opening.OPENED:
+                return _with_deadline(orders_of(change.run, state.spec, decision), state.spec)
+            case Opening.OURS:
+                return await self._found(firing)
+            case Opening.TAKEN:
+                return Orders(firing.run_id, is_over=True)
+            case other:
+                assert_never(other)
 
     async def _found(self, firing: FiringRef) -> Orders:
         """Answer for a run that an earlier call has opened."""
         state = await self._runs.load(firing.run_id)
         if state is None:
             raise ApplicationError("the run vanished while it was opened", type="race")
-        return orders_of(state.run, state.spec, advance(state, self._clock()))
+        orders = orders_of(state.run, state.spec, advance(state, self._clock()))
+        return _with_deadline(orders, state.spec)
+
+
+def _with_deadline(orders: Orders, spec: DefinitionSpec) -> Orders:
+    return replace(orders, deadline_seconds=spec.timeout.total_seconds())

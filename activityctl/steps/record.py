@@ -61,6 +61,8 @@ class RecordStep:
             state = locked.state
             if state is None or state.run.has_ended:
                 return Orders(run_id, is_over=True)
+            if status is RunStatus.CANCELLED:
+                reason = state.run.cancel_reason or reason
             decision = stop(state, status, reason, now)
             await locked.save(record(state.run, decision, now))
         return orders_of(state.run, state.spec, decision)

@@ -219,7 +219,7 @@ def test_the_sample_runs(shell):
     shell("apply", "-f", "definitions")
     run = shell.json("trigger", "hello-world")
     assert run["status"] == "succeeded"
-    shell("delete", "subscription", "hello-world")
+    shell("delete", "subscription", "hello-world", "--yes")
 
 
 @pytest.mark.parametrize(

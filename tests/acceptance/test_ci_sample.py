@@ -170,7 +170,7 @@ async def test_from_a_pull_request_to_a_healed_schedule(ci: Ci):
 
     if ci.whose == "github":
         await drift_and_heal(ci, world)
-    ci.shell("delete", "sub", world)
+    ci.shell("delete", "sub", world, "--yes")
 
 
 async def drift_and_heal(ci: Ci, name: str) -> None:

@@ -83,6 +83,18 @@ def test_a_database_without_a_schema_is_told(environment: dict[str, str], databa
     assert "hint: activityctl worker --migrate" in done.stderr
 
 
+def test_a_diff_against_a_database_without_a_schema_is_no_difference(
+    environment: dict[str, str], database_url: str, tmp_path: Path
+):
+    (tmp_path / "far.yaml").write_text(MANIFEST)
+    assert call(environment, "diff", "-f", str(tmp_path)).returncode == 1
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    done = call(environment, "diff", "-f", str(tmp_path))
+    assert done.returncode == 7
+    assert (done.stdout, "hint: activityctl worker --migrate" in done.stderr) == ("", True)
+
+
 def test_commands_that_use_temporals_client_exit_as_they_say(environment: dict[str, str]):
     """The SDK crashes one interpreter exit in ten or so; EXITS=200 asks more often."""
     count = int(os.environ.get("EXITS", "24"))

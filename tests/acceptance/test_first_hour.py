@@ -27,15 +27,15 @@ def samples(daemon):
     """The samples, applied; at least one of them fires within seconds."""
     done = daemon("apply", "-f", str(DEFINITIONS))
     assert "activitydefinition/host-report created" in done.stdout
-    assert "6 created" in done.stderr
+    assert "7 created" in done.stderr
     return daemon
 
 
 def test_a_second_apply_changes_nothing(samples):
     done = samples("apply", "-f", str(DEFINITIONS))
-    assert done.stdout.count("unchanged") == 6
+    assert done.stdout.count("unchanged") == 7
     view = samples.json("apply", "-f", str(DEFINITIONS))
-    assert view["summary"] == {"created": 0, "configured": 0, "unchanged": 6, "deleted": 0}
+    assert view["summary"] == {"created": 0, "configured": 0, "unchanged": 7, "deleted": 0}
     assert {"kind": "Subscription", "name": "disk-report", "action": "unchanged"} in view["changes"]
 
 
@@ -181,7 +181,7 @@ def test_delete_keeps_runs_and_logs(samples, tmp_path):
     )
     samples("apply", "-f", str(tmp_path))
     samples("trigger", "gone")
-    samples("delete", "sub", "gone")
+    samples("delete", "sub", "gone", "--yes")
     assert "gone" not in samples("get", "subs", "-o", "name").stdout
     assert samples.json("get", "runs", "-s", "gone")["items"][0]["status"] == "succeeded"
     assert "run succeeded" in samples("logs", "gone").stdout

@@ -429,7 +429,8 @@ def test_what_belongs_to_another_set_is_a_conflict(repository: Repository):
     repository(*in_set(repository))
     repository.subscribe(params={"n": 2})
     done = repository("apply", "-f", "definitions", "--applyset", "others", code=5)
-    assert f'belongs to the apply set "{repository.tag}"' in done.stderr
+    both = f"activitydefinition/{repository.name('report')}, subscription/{repository.name('sub')}"
+    assert f'{both} belong to the apply set "{repository.tag}"' in done.stderr
     assert repository.live()["params"] == {"n": 1}
     repository("plan", "-f", "definitions", "--applyset", "others", code=5)
 
@@ -550,7 +551,7 @@ async def test_a_deleted_subscription_returns_with_its_runs_and_logs(applied: Re
     name = applied.name("sub")
     old = applied.live()["id"]
     applied("trigger", name)
-    assert f"subscription/{name} deleted" in applied("delete", "sub", name).stdout
+    assert f"subscription/{name} deleted" in applied("delete", "sub", name, "--yes").stdout
     assert applied.live() is None
     applied("delete", "sub", name, code=4)
     assert len(runs(applied, "succeeded")) == 1
@@ -567,8 +568,8 @@ def test_a_definition_in_use_is_not_deleted(applied: Repository):
     done = applied("delete", "def", applied.name("report"), code=5)
     assert f'subscription "{applied.name("sub")}" uses it' in done.stderr
     assert applied.names() == {"report", "sub"}
-    applied("delete", "sub", applied.name("sub"))
-    applied("delete", "def", applied.name("report"))
+    applied("delete", "sub", applied.name("sub"), "--yes")
+    applied("delete", "def", applied.name("report"), "--yes")
     assert applied.names() == set()
     assert [one["action"] for one in applied.history("report", "def")] == ["deleted", "created"]
 

@@ -13,10 +13,13 @@ from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.plan import Plan, Wanted, plan_changes
+from activityctl.domain.history import UNKNOWN_ORIGIN
+from activityctl.domain.plan import Plan, Wanted
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.operations.history import delete
 from activityctl.settings import Secret, Settings
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -112,6 +115,16 @@ def apply(ports: wiring.Ports) -> Callable[..., Awaitable[Plan]]:
             plan = plan_changes(wanted, await ports.catalog.present())
             await ports.catalog.write(plan, at)
         return plan
+
+    return carry_out
+
+
+@pytest.fixture
+def remove(ports: wiring.Ports) -> Callable[..., Awaitable[Plan]]:
+    """Delete a subscription as the command does; gives the plan that was carried out."""
+
+    async def carry_out(name: str, at: datetime = NOW) -> Plan:
+        return await delete(ports.catalog, "Subscription", name, lambda: at, UNKNOWN_ORIGIN)
 
     return carry_out
 

@@ -9,7 +9,8 @@ import pytest
 from activityctl import wiring
 from activityctl.domain.definition import ActivityDefinition, revision_of
 from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.domain.plan import Action, Plan, Wanted, plan_changes
+from activityctl.domain.plan import Action, Plan, Wanted
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
@@ -220,9 +221,14 @@ async def test_a_definition_in_use_cannot_be_deleted(
 
 
 async def test_a_definition_without_live_subscriptions_goes_and_may_come_back(
-    ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
+    ports: wiring.Ports,
+    apply: Apply,
+    remove: Apply,
+    define: Define,
+    mine: Subscription,
+    now: datetime,
 ):
-    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    await remove(mine.name)
     await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
     assert await ports.catalog.definitions(Selection()) == []
     assert not (await ports.catalog.present()).definitions
@@ -281,7 +287,7 @@ async def test_a_reference_that_no_database_can_hold_is_not_found(
 
 
 async def test_subscriptions_are_selected_by_status_label_id_and_limit(
-    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+    ports: wiring.Ports, apply: Apply, remove: Apply, define: Define, subscribe: Subscribe
 ):
     await apply(
         define("digest"),
@@ -290,7 +296,7 @@ async def test_subscriptions_are_selected_by_status_label_id_and_limit(
         subscribe("a", labels={"env": "prod"}),
     )
     gone = await ports.catalog.find_subscription("a")
-    await ports.catalog.set_subscription_status(gone.id, DELETED, now)
+    await remove("a")
 
     async def names(selection: Selection) -> list[str]:
         return [one.name for one in await ports.catalog.subscriptions(selection)]
@@ -315,14 +321,13 @@ async def test_a_status_changes_once(ports: wiring.Ports, mine: Subscription, no
     found = await ports.catalog.find_subscription("mine")
     assert (found.status, found.updated_at) == (PAUSED, later)
     assert await change(mine.id, ACTIVE, later)
-    assert await change(mine.id, DELETED, later)
     assert not await change("no such id", PAUSED, later)
 
 
 async def test_a_deleted_subscription_is_neither_paused_nor_resumed(
-    ports: wiring.Ports, mine: Subscription, now: datetime
+    ports: wiring.Ports, mine: Subscription, remove: Apply, now: datetime
 ):
-    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    await remove(mine.name)
     for status in (PAUSED, ACTIVE):
         assert not await ports.catalog.set_subscription_status(mine.id, status, now)
     assert await status_of(ports, "mine") is DELETED
@@ -342,10 +347,15 @@ async def test_a_paused_subscription_stays_paused_unless_its_manifest_says_other
 
 
 async def test_a_subscription_deleted_and_applied_again_is_the_same_one_and_active(
-    ports: wiring.Ports, apply: Apply, subscribe: Subscribe, mine: Subscription, now: datetime
+    ports: wiring.Ports,
+    apply: Apply,
+    remove: Apply,
+    subscribe: Subscribe,
+    mine: Subscription,
+    now: datetime,
 ):
     await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
-    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    await remove(mine.name)
     assert actions(await apply(subscribe("mine"))) == {"mine": Action.CREATED}
     found = await ports.catalog.find_subscription("mine")
     assert (found.id, found.status, found.created_at) == (mine.id, ACTIVE, mine.created_at)

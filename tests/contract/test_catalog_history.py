@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from activityctl import wiring
 from activityctl.domain.definition import ActivityDefinition, revision_of
 from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
-from activityctl.domain.plan import Plan, Wanted, plan_changes, plan_deletion
+from activityctl.domain.plan import Plan, Wanted
+from activityctl.domain.planning import plan_changes, plan_deletion
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionManifest
 

@@ -25,7 +25,6 @@ async def test_the_facts_of_a_firing_nobody_asked_for(
     assert facts.subscription == mine
     assert facts.spec == define("digest").spec
     assert (facts.revision.definition, facts.revision.number) == ("digest", 1)
-    assert not facts.was_asked_for
     assert facts.payload == {}
 
 
@@ -38,11 +37,10 @@ async def test_the_facts_of_a_firing_asked_for_carry_its_payload_even_when_dispa
         await claim.dispatched(claim.firings, now)
     facts = await ports.runs.facts(firing.ref)
     assert facts is not None
-    assert facts.was_asked_for
     assert facts.payload == {"a": [1]}
     other = await ports.runs.facts(replace(firing, firing_key="other").ref)
     assert other is not None
-    assert not other.was_asked_for
+    assert other.payload == {}
 
 
 async def test_an_unknown_subscription_has_no_facts(ports: wiring.Ports, now: datetime):
@@ -53,12 +51,11 @@ async def test_an_unknown_subscription_has_no_facts(ports: wiring.Ports, now: da
 async def test_a_deleted_subscription_has_facts_that_say_so(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
-    deleted = SubscriptionStatus.DELETED
-    await ports.catalog.set_subscription_status(mine.id, deleted, now)
+    await delete(ports.catalog, "Subscription", "mine", lambda: now, UNKNOWN_ORIGIN)
     await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
     facts = await ports.runs.facts(ManualFiring(mine.id, "daily", "k", now).ref)
     assert facts is not None
-    assert facts.subscription.status is deleted
+    assert facts.subscription.status is SubscriptionStatus.DELETED
 
 
 async def test_recent_gives_the_latest_ended_runs_with_their_tasks(

@@ -1,6 +1,7 @@
 """The RunStore port: runs open once, change together, and never after their end."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription
+from activityctl.ports import Opening
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -114,7 +116,8 @@ async def test_opening_twice_opens_once_and_changes_nothing(
         entries=(said(run, "again", now),),
         keep_state={"a": 1},
     )
-    assert not await ports.runs.open("another/workflow", other)
+    assert await ports.runs.open("another/workflow", other) is Opening.TAKEN
+    assert await ports.runs.open(f"run/{mine.id}/manual/k", other) is Opening.OURS
     assert await state_of(ports, run) == RunState(run, (await state_of(ports, run)).spec, (task,))
     assert await messages(ports, mine) == []
     assert (await ports.catalog.find_subscription("mine")).state == {}
@@ -127,7 +130,7 @@ async def test_of_two_who_open_at_once_one_does(
     run = replace(pattern, id=ids.run_id(mine.id, "manual", "k"), firing_key="k")
     change = RunChange(run, entries=(said(run, "opened", now),))
     opened = await asyncio.gather(*(ports.runs.open("w", change) for _ in range(4)))
-    assert sorted(opened) == [False, False, False, True]
+    assert Counter(opened) == {Opening.OPENED: 1, Opening.OURS: 3}
     assert await messages(ports, mine) == ["opened"]
 
 

@@ -51,11 +51,11 @@ async def test_a_pause_is_recorded(ports: wiring.Ports, mine: Subscription, now:
 
 
 async def test_what_shall_go_is_settled_once_it_is_gone(
-    ports: wiring.Ports, mine: Subscription, now: datetime
+    ports: wiring.Ports, mine: Subscription, remove: Apply, now: datetime
 ) -> None:
     key = ids.schedule_id(mine.id, "daily")
     await settle(ports, now)
-    await ports.catalog.set_subscription_status(mine.id, SubscriptionStatus.DELETED, now)
+    await remove(mine.name)
     going = await recorded(ports, key)
     assert (going.wanted, going.is_settled) == (None, False)
     await settle(ports, now)

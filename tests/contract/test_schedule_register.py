@@ -9,7 +9,8 @@ import pytest
 from activityctl import wiring
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.ids import schedule_id
-from activityctl.domain.plan import Plan, Wanted, plan_changes
+from activityctl.domain.plan import Plan, Wanted
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 from activityctl.ports import ScheduleRow
@@ -18,7 +19,7 @@ Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
 Subscribe = Callable[..., SubscriptionManifest]
 
-ACTIVE, PAUSED, DELETED = SubscriptionStatus
+ACTIVE, PAUSED, _ = SubscriptionStatus
 HOURLY = {"name": "hourly", "cron": {"schedule": "0 * * * *"}}
 DAILY = {"name": "daily", "cron": {"schedule": "0 8 * * *"}}
 
@@ -66,10 +67,10 @@ async def test_pause_and_resume_drift_and_are_healed(
 
 
 async def test_a_deleted_subscription_drifts_away_and_its_rows_vanish(
-    ports: wiring.Ports, mine: Subscription, now: datetime
+    ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
     await heal(ports, now)
-    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    await remove(mine.name)
     (drift,) = await ports.register.drifted(10)
     assert (drift.id, drift.wanted) == (schedule_id(mine.id, "daily"), None)
     assert await ports.register.schedules(Selection()) == []
@@ -78,10 +79,10 @@ async def test_a_deleted_subscription_drifts_away_and_its_rows_vanish(
 
 
 async def test_a_schedule_deleted_before_it_was_observed_is_still_removed(
-    ports: wiring.Ports, mine: Subscription, now: datetime
+    ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
     # Temporal may hold it already: the placer did its work and died before it could say so.
-    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    await remove(mine.name)
     (drift,) = await ports.register.drifted(10)
     assert drift.wanted is None
     await ports.register.observed(drift, now)
@@ -109,10 +110,15 @@ async def test_a_timing_that_returned_is_placed_again(
 
 
 async def test_a_schedule_wanted_anew_while_it_was_removed_drifts(
-    ports: wiring.Ports, apply: Apply, subscribe: Subscribe, mine: Subscription, now: datetime
+    ports: wiring.Ports,
+    apply: Apply,
+    subscribe: Subscribe,
+    remove: Apply,
+    mine: Subscription,
+    now: datetime,
 ):
     await heal(ports, now)
-    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    await remove(mine.name)
     (removal,) = await ports.register.drifted(10)
     await apply(subscribe("mine"))
     await ports.register.observed(removal, now)
@@ -234,10 +240,10 @@ async def test_a_reconciler_that_fails_lets_go(ports: wiring.Ports):
 
 
 async def test_observing_what_is_gone_changes_nothing(
-    ports: wiring.Ports, mine: Subscription, now: datetime
+    ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
     (placed,) = await ports.register.drifted(10)
-    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    await remove(mine.name)
     (removal,) = await ports.register.drifted(10)
     await ports.register.observed(removal, now)
     await ports.register.observed(placed, now + timedelta(minutes=1))
@@ -247,11 +253,11 @@ async def test_observing_what_is_gone_changes_nothing(
 
 
 async def test_a_schedule_that_must_go_is_unsettled_until_it_is_gone(
-    ports: wiring.Ports, mine: Subscription, now: datetime
+    ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
     await heal(ports, now)
     assert await ports.register.unsettled([mine.id]) == []
-    await ports.catalog.set_subscription_status(mine.id, DELETED, now)
+    await remove(mine.name)
     assert await ports.register.unsettled([mine.id]) == [(schedule_id(mine.id, "daily"), None)]
     await heal(ports, now)
     assert await ports.register.unsettled([mine.id]) == []

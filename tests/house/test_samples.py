@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from activityctl import wiring
-from activityctl.domain.plan import Action, Present, plan_changes
+from activityctl.domain.plan import Action, Present
+from activityctl.domain.planning import plan_changes
 from activityctl.operations.load import load_manifests
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
@@ -16,7 +17,8 @@ def test_every_sample_plans():
     plan = plan_changes(manifests.wanted, Present())
     assert {change.action for change in plan.changes} == {Action.CREATED}
     assert set(manifests.subscriptions) == {"disk-report", "own-health", "daily-digest"}
+    assert set(manifests.calendars) == {"public-holidays"}
 
 
 def test_every_file_of_the_folder_is_a_sample():
-    assert {path.suffix for path in DEFINITIONS.rglob("*") if path.is_file()} == {".yaml"}
+    assert {path.suffix for path in DEFINITIONS.rglob("*") if path.is_file()} == {".yaml", ".ics"}

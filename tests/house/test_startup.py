@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-HEAVY = ("temporalio", "sqlmodel", "sqlalchemy", "fastapi", "eth_account", "alembic", "httpx")
+HEAVY = (
+    "temporalio",
+    "sqlmodel",
+    "sqlalchemy",
+    "fastapi",
+    "eth_account",
+    "alembic",
+    "httpx",
+    "keyring",
+)
 
 
 def loaded_by(*arguments: str) -> set[str]:

@@ -34,12 +34,18 @@ from activityctl.daemon.reconciler import Reconciler
 from activityctl.daemon.worker import run_worker
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.history import UNKNOWN_ORIGIN
 from activityctl.domain.logbook import Cursor
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.subscription import (
+    OperatorStatus,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
 from activityctl.operations.act import change_status
 from activityctl.operations.apply import apply
+from activityctl.operations.history import delete
 from activityctl.settings import Settings
 
 FAR = {"schedule": "0 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
@@ -92,9 +98,13 @@ class House:
         await apply(manifests, catalog, register, workers, now, timeout_seconds=0)
         await self.reconciler.reconcile()
 
-    async def set_status(self, status: SubscriptionStatus) -> None:
+    async def set_status(self, status: OperatorStatus) -> None:
         subscription = await self.ports.catalog.find_subscription(self.name)
         await change_status(self.ports.catalog, subscription, status, now())
+        await self.reconciler.reconcile()
+
+    async def delete(self) -> None:
+        await delete(self.ports.catalog, "Subscription", self.name, now, UNKNOWN_ORIGIN)
         await self.reconciler.reconcile()
 
     async def describe(self, trigger: str = "often") -> ScheduleDescription | None:
@@ -339,7 +349,7 @@ async def test_a_schedule_of_a_deleted_subscription_that_returns_is_an_orphan(
     house: House,
 ) -> None:
     await house.apply()
-    await house.set_status(SubscriptionStatus.DELETED)
+    await house.delete()
     assert await house.describe() is None
     await house.create(house.schedule(), workflow="RunActivity")
     await house.listed(house.schedule())

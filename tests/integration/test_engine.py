@@ -21,17 +21,20 @@ import pytest
 from activityctl import wiring
 from activityctl.daemon.worker import run_worker
 from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.history import UNKNOWN_ORIGIN
 from activityctl.domain.logbook import Cursor, LogEntry
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.run import Run, RunStatus, TaskInstance
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import (
+    OperatorStatus,
     Subscription,
     SubscriptionManifest,
     SubscriptionStatus,
 )
 from activityctl.operations.act import cancel, change_status, trigger
 from activityctl.operations.apply import apply
+from activityctl.operations.history import delete
 from activityctl.settings import Settings
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import StopOrder
@@ -122,10 +125,18 @@ class Engine:
     async def cancel(self, run_id: str) -> None:
         await cancel(self.ports.runs, self.ports.run_lists, run_id, now())
 
-    async def set_status(self, status: SubscriptionStatus) -> None:
-        """Pause, resume or delete, and wait until Temporal agrees."""
+    async def set_status(self, status: OperatorStatus) -> None:
+        """Pause or resume, and wait until Temporal agrees."""
         subscription = await self.ports.catalog.find_subscription(NAME)
         await change_status(self.ports.catalog, subscription, status, now())
+        await self.placed()
+
+    async def delete(self) -> None:
+        """Delete the subscription, and wait until its schedules are gone."""
+        await delete(self.ports.catalog, "Subscription", NAME, now, UNKNOWN_ORIGIN)
+        await self.placed()
+
+    async def placed(self) -> None:
         async with asyncio.timeout(10):
             while await self.ports.register.drifted(10):
                 await asyncio.sleep(0.02)
@@ -378,7 +389,7 @@ async def test_a_paused_subscription_fires_nothing_until_it_is_resumed(engine: E
     assert len(await engine.runs()) == paused
     await engine.set_status(SubscriptionStatus.ACTIVE)
     await fired(engine, paused + 1)
-    await engine.set_status(SubscriptionStatus.DELETED)
+    await engine.delete()
     for run in await engine.runs():
         assert run.trigger == "tick"
         assert run.firing_key == run.due_at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -17,7 +17,7 @@ from activityctl.daemon.sync import FolderSync
 from activityctl.daemon.sync_status import SyncStatus, read_sync
 from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionStatus
+from activityctl.operations.history import delete
 from activityctl.settings import Secret, Settings
 
 DEFINITION = """apiVersion: activityctl/v1
@@ -117,9 +117,9 @@ async def test_what_others_changed_is_put_back_in_time(
     async with syncing(settings, folder):
         await looker.until("hello")
         one = await looker.ports.catalog.find_subscription("one")
-        deleted = SubscriptionStatus.DELETED
-        now = one.updated_at
-        assert await looker.ports.catalog.set_subscription_status(one.id, deleted, now)
+        await delete(
+            looker.ports.catalog, "Subscription", "one", lambda: one.updated_at, UNKNOWN_ORIGIN
+        )
         assert await looker.text() is None
         await looker.until("hello")
 

@@ -24,7 +24,8 @@ from activityctl.domain.admission import new_run
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.firing_ref import ManualFiring
 from activityctl.domain.logbook import LogEntry
-from activityctl.domain.plan import Wanted, plan_changes
+from activityctl.domain.plan import Wanted
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.subscription import Subscription, SubscriptionManifest

@@ -142,6 +142,8 @@ def test_every_setting_tells_where_it_comes_from(path: Path, tmp_path: Path):
         "max_tasks": (7, "environment ACTIVITYCTL_MAX_TASKS"),
         "temporal_address": ("t:1", "environment TEMPORAL_ADDRESS"),
         "temporal_namespace": ("default", "default"),
+        "database_password_ref": (None, "default"),
+        "temporal_api_key_ref": (None, "default"),
         "api_url": (None, "default"),
         "allow_commands": (False, "default"),
         "allow_http": (False, "default"),

@@ -5,6 +5,7 @@ import pytest
 from activityctl import errors
 from activityctl.errors import (
     ActivityctlError,
+    InvalidEventError,
     InvalidManifestsError,
     NotFoundError,
     Problem,
@@ -16,6 +17,7 @@ TREE = [
     for _, found in inspect.getmembers(errors, inspect.isclass)
     if issubclass(found, ActivityctlError)
 ]
+BUILT_FROM_FACTS = {InvalidEventError, InvalidManifestsError, NotFoundError, TaskError}
 EXIT_CODES = {
     "failed": 1,
     "refused": 1,
@@ -23,6 +25,7 @@ EXIT_CODES = {
     "usage": 2,
     "invalid_input": 3,
     "invalid_manifest": 3,
+    "invalid_event": 3,
     "expression_error": 3,
     "expression_budget": 3,
     "destination_forbidden": 3,
@@ -44,9 +47,7 @@ def test_only_what_may_pass_by_itself_is_worth_a_retry():
     assert {error.code for error in TREE if error.retryable} == {"unreachable", "timeout"}
 
 
-@pytest.mark.parametrize(
-    "error", [one for one in TREE if one not in {InvalidManifestsError, NotFoundError, TaskError}]
-)
+@pytest.mark.parametrize("error", [one for one in TREE if one not in BUILT_FROM_FACTS])
 def test_an_error_is_its_message_and_carries_the_next_step(error: type[ActivityctlError]):
     raised = error("it broke", hint="activityctl up")
     assert (str(raised), raised.message, raised.hint) == ("it broke", "it broke", "activityctl up")

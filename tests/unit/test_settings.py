@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from activityctl.errors import InvalidInputError, NotFoundError, UnreachableError, UsageError
+from activityctl.secret import SecretReference
 from activityctl.settings import (
     DAEMON_FILE,
     PROFILE_KEYS,
@@ -62,8 +63,10 @@ def machine(tmp_path: Path) -> Machine:
 
 GIVEN: dict[str, tuple[Any, str, Any]] = {
     "database_url": ("postgresql://a", "postgresql://b", "postgresql://c"),
+    "database_password_ref": ("keyring:a/b", "env:B", "file:/c"),
     "temporal_address": ("a:1", "b:1", "c:1"),
     "temporal_namespace": ("a", "b", "c"),
+    "temporal_api_key_ref": ("keyring:a/b/c", "env:B", "file:/c"),
     "api_url": ("http://a", "http://b", "http://c"),
     "allow_commands": (True, "false", True),
     "allow_http": (True, "0", True),
@@ -75,6 +78,8 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
 
 def shown(settings: Settings, key: str) -> Any:
     value = getattr(settings, key)
+    if isinstance(value, SecretReference):
+        return str(value)
     return value.value if isinstance(value, Secret) else value
 
 

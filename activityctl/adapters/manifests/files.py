@@ -17,7 +17,7 @@ STDIN_NAME: Final = "<stdin>"
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 # O_NONBLOCK: a FIFO that took the file's place after it was looked at must not block.
-_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _TOO_LARGE: Final = "larger than 1 MiB"
 _CHANGED: Final = "changed while it was read; run the command again"
 _FOLDERS_SEARCHED: Final = 1_000
@@ -62,7 +62,7 @@ def gather(
         try:
             gathering.take(path)
         except (OSError, ValueError) as error:
-            gathering.refuse(path, _reason(error))
+            gathering.refuse(path, reason_of(error))
     return gathering.files, list(dict.fromkeys(gathering.problems))
 
 
@@ -90,7 +90,7 @@ class _Gathering:
         elif stat.S_ISDIR(Path(path).stat().st_mode):
             self._take_folder(path)
         else:
-            self._take_file(path, _FLAGS)
+            self._take_file(path, OPEN_FLAGS)
 
     def _take_stdin(self) -> None:
         if self._stdin is None:
@@ -141,7 +141,7 @@ class _Gathering:
             try:
                 entries = _entries(current)
             except OSError as error:
-                self.refuse(current, _reason(error))
+                self.refuse(current, reason_of(error))
                 continue
             folders = []
             for entry in entries:
@@ -157,27 +157,27 @@ class _Gathering:
             if Path(path).is_symlink():
                 self.refuse(path, "a symbolic link in a folder is not followed; name it with -f")
             else:
-                self._take_file(path, _FLAGS | os.O_NOFOLLOW)
+                self._take_file(path, OPEN_FLAGS | os.O_NOFOLLOW)
         except OSError as error:
             is_gone = error.errno == errno.ENOENT
-            self.refuse(path, "vanished before it was read" if is_gone else _reason(error))
+            self.refuse(path, "vanished before it was read" if is_gone else reason_of(error))
 
     def _take_file(self, path: str, flags: int) -> None:
         """Read a file, or say why not; raises OSError."""
-        if reason := _irregular(Path(path).stat()):
+        if reason := irregular(Path(path).stat()):
             # Looked at before it is opened: to open a FIFO wakes its writer.
             self.refuse(path, reason)
             return
         descriptor = os.open(path, flags)
         try:
             before = os.fstat(descriptor)
-            if reason := _irregular(before):
+            if reason := irregular(before):
                 self.refuse(path, reason)
                 return
             if (before.st_dev, before.st_ino) in self._seen:
                 return
             self._seen.add((before.st_dev, before.st_ino))
-            content, reason = _content(descriptor, before)
+            content, reason = content_of(descriptor, before)
         finally:
             os.close(descriptor)
         if reason:
@@ -186,7 +186,7 @@ class _Gathering:
             self.files.append(SourceFile(path, content))
 
 
-def _content(descriptor: int, before: os.stat_result) -> tuple[bytes, str]:
+def content_of(descriptor: int, before: os.stat_result) -> tuple[bytes, str]:
     """Return a file's bytes and why they are refused, empty if they are not."""
     if before.st_size > MAX_BYTES:
         return b"", _TOO_LARGE
@@ -200,15 +200,16 @@ def _content(descriptor: int, before: os.stat_result) -> tuple[bytes, str]:
     return content, ""
 
 
-def _irregular(status: os.stat_result) -> str:
-    """Return why the file is not read, empty for a regular one."""
+def irregular(status: os.stat_result) -> str:
+    """Return why a file is not read, empty for a regular one."""
     if stat.S_ISREG(status.st_mode):
         return ""
     kind = next((name for fits, name in _KINDS if fits(status.st_mode)), "of an unknown kind")
     return f"is {kind}, not a regular file"
 
 
-def _reason(error: OSError | ValueError) -> str:
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a file could not be read, in plain words."""
     if isinstance(error, OSError) and error.errno is not None:
         return _REASONS.get(error.errno, os.strerror(error.errno))
     return f"cannot be read: {error}"

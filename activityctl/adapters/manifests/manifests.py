@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from activityctl.adapters.manifests.files import gather
 from activityctl.adapters.manifests.strict_yaml import Document, parse_documents
+from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.manifest import Locate, ManifestSet
@@ -17,6 +18,7 @@ from activityctl.domain.view import API_VERSION
 from activityctl.errors import Problem
 
 KINDS: Final[Mapping[str, type[BaseModel]]] = {
+    "Calendar": DayCalendar,
     "ActivityDefinition": ActivityDefinition,
     "Subscription": SubscriptionManifest,
 }
@@ -53,6 +55,8 @@ class _Collected:
         """Check the document's shape and keep it; problems go to the list."""
         locate = _locator(document)
         findings, model = _shape(document.value)
+        if isinstance(model, DayCalendar):
+            findings, model = _with_events(model, document.file)
         self.problems += [locate(finding) for finding in findings]
         if model is None:
             return
@@ -70,7 +74,10 @@ class _Collected:
     def manifests(self) -> ManifestSet:
         """Return what is of right shape."""
         return ManifestSet(
-            self._found["ActivityDefinition"], self._found["Subscription"], self._locate
+            self._found["ActivityDefinition"],
+            self._found["Subscription"],
+            self._locate,
+            self._found["Calendar"],
         )
 
 
@@ -99,6 +106,24 @@ def _shape(value: Any) -> tuple[list[Finding], Any]:
         shown = findings_of(error, model)
         return findings + [finding for finding in shown if finding.path not in missing], None
     return findings, None if findings else parsed
+
+
+def _with_events(calendar: DayCalendar, file: str) -> tuple[list[Finding], DayCalendar | None]:
+    """Return the calendar with the days of its iCalendar file, if it names one."""
+    path = calendar.spec.ical
+    if path is None:
+        return [], calendar
+    from activityctl.adapters.manifests.beside import read_beside
+    from activityctl.adapters.manifests.ical import read_days
+
+    try:
+        content = read_beside(file, path)
+    except ValueError as error:
+        return [Finding(("spec", "ical"), str(error))], None
+    try:
+        return [], calendar.read(read_days(content))
+    except ValueError as error:
+        return [Finding(("spec", "ical"), f"{path} {error}")], None
 
 
 def _locator(document: Document) -> Callable[[Finding], Problem]:

@@ -2,11 +2,12 @@
 
 import json
 import re
+from collections.abc import Callable
 from math import isinf
 from typing import Final, NoReturn
 
+from activityctl.domain.model import JsonValue
 from activityctl.errors import InvalidInputError
-from activityctl.ports import JsonValue
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
@@ -14,34 +15,59 @@ MAX_DIGITS: Final = 4_000
 
 # A string is skipped whole, so that the brackets inside do not count.
 _NESTING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_TOKEN: Final = re.compile(
+    r'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?'
+    r"|[^\s]",
+    re.DOTALL,
+)
+_UNWANTED_ESCAPE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 # In valid JSON a backslash stands only inside a string; a pair of surrogates is one character.
 _ESCAPE: Final = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<nul>u0000)|(?P<surrogate>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_SHORT_INTEGER: Final = 19
+"""An integer's text of less than this many characters is within 64 bits."""
+
+
+class InvalidJsonError(InvalidInputError):
+    """What is wrong at one place of a JSON text; line and column count from 1, in characters."""
+
+    def __init__(self, line: int, column: int, reason: str) -> None:
+        self.line = line
+        self.column = column
+        self.reason = reason
+        super().__init__(f"{line}:{column}: {reason}")
+
+
+class _FaultError(Exception):
+    """A value is refused; the parser does not say where it stands."""
 
 
 def parse_json(
-    text: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
+    text: bytes | str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    wide_integers_as_text: bool = False,
 ) -> JsonValue:
     """Return the value of one JSON text (RFC 8259) that Postgres and everybody can keep.
 
-    Raises InvalidInputError for what is no JSON, for NaN and Infinity, duplicate keys, NUL and
-    lone surrogates in strings, numbers that Python cannot hold or print, and the limits.
+    With `wide_integers_as_text`, integers outside -2^63..2^64-1 become their decimal strings.
+    Raises InvalidJsonError for what is no JSON, for NaN and Infinity, duplicate keys, NUL and
+    lone surrogates in strings, numbers that Python cannot hold or print, and too many levels;
+    InvalidInputError for too many bytes.
     """
     decoded = _decoded(text, max_bytes)
     _check_depth(decoded, max_depth)
+    decoder = _DECODER_OF_64_BITS if wide_integers_as_text else _DECODER
     try:
-        value = json.loads(
-            decoded,
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
-            parse_float=_float,
-            parse_int=_integer,
-        )
+        value = decoder.decode(decoded)
     except json.JSONDecodeError as error:
         raise _invalid(decoded, error.pos, f"not valid JSON: {error.msg}") from None
+    except _FaultError:
+        raise _first_fault(decoded) from None
     _check_escapes(decoded)
     return value
 
@@ -59,6 +85,8 @@ def _decoded(text: bytes | str, max_bytes: int) -> str:
 
 def _check_depth(text: str, max_depth: int) -> None:
     """Refuse deep nesting before the parser sees it; it would end in a RecursionError."""
+    if text.count("{") + text.count("[") <= max_depth:
+        return
     depth = 0
     for found in _NESTING.finditer(text):
         match found[0]:
@@ -71,7 +99,7 @@ def _check_depth(text: str, max_depth: int) -> None:
 
 
 def _check_escapes(text: str) -> None:
-    if "\\u" not in text:
+    if not _UNWANTED_ESCAPE.search(text):
         return
     for found in _ESCAPE.finditer(text):
         if found["nul"]:
@@ -82,35 +110,98 @@ def _check_escapes(text: str) -> None:
 
 def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     value = dict(pairs)
-    if len(value) == len(pairs):
-        return value
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            shown = json.dumps(key[:60])
-            raise InvalidInputError(f"the key {shown} stands twice in one object")
-        seen.add(key)
+    if len(value) != len(pairs):
+        raise _FaultError
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidInputError(f"{name} is not JSON; write a number, null or a string")
+    raise _FaultError(name)
 
 
 def _float(text: str) -> float:
     value = float(text)
     if isinf(value):
-        raise InvalidInputError(f"the number {text[:60]} is too large for a float")
+        raise _FaultError
     return value
 
 
 def _integer(text: str) -> int:
-    if len(text.lstrip("-")) > MAX_DIGITS:
-        raise InvalidInputError(f"an integer of more than {MAX_DIGITS:,} digits")
+    if len(text) > MAX_DIGITS and len(text.lstrip("-")) > MAX_DIGITS:
+        raise _FaultError
     return int(text)
 
 
-def _invalid(text: str, index: int, reason: str) -> InvalidInputError:
+def _integer_or_text(text: str) -> int | str:
+    if len(text) < _SHORT_INTEGER:
+        return int(text)
+    value = _integer(text)
+    return value if -(2**63) <= value < 2**64 else text
+
+
+def _first_fault(text: str) -> InvalidJsonError:
+    """Return the first refused value of a text in which there is one, with its place."""
+    keys: list[set[str] | None] = []
+    previous = ""
+    for found in _TOKEN.finditer(text):
+        word = found[0]
+        reason = ""
+        match word[0]:
+            case "{" | "[":
+                keys.append(set() if word == "{" else None)
+            case "}" | "]":
+                keys.pop()
+            case '"' if previous in ("{", ","):
+                reason = _repeated(word, keys)
+            case _:
+                reason = _fault_of(word)
+        if reason:
+            return _invalid(text, found.start(), reason)
+        previous = word
+    raise AssertionError("no fault in a refused text")
+
+
+def _repeated(key_text: str, keys: list[set[str] | None]) -> str:
+    """Note a key of the innermost object; return why it is refused, empty when it is not."""
+    seen = keys[-1] if keys else None
+    if seen is None:
+        return ""
+    key = json.loads(key_text)
+    if key in seen:
+        return f"the key {json.dumps(key[:60])} stands twice in one object"
+    seen.add(key)
+    return ""
+
+
+def _fault_of(word: str) -> str:
+    """Return why a number or a constant is refused; empty when it is not."""
+    if word in ("NaN", "Infinity", "-Infinity"):
+        return f"{word} is not JSON; write a number, null or a string"
+    digits = word.lstrip("-")
+    if not digits[:1].isdecimal():
+        return ""
+    if digits.isdecimal():
+        is_long = len(digits) > MAX_DIGITS
+        return f"an integer of more than {MAX_DIGITS:,} digits" if is_long else ""
+    if isinf(float(word)):
+        return f"the number {word[:60]} is too large for a float"
+    return ""
+
+
+def _invalid(text: str, index: int, reason: str) -> InvalidJsonError:
     line = text.count("\n", 0, index) + 1
     column = index - text.rfind("\n", 0, index)
-    return InvalidInputError(f"{line}:{column}: {reason}")
+    return InvalidJsonError(line, column, reason)
+
+
+def _decoder_with(parse_int: Callable[[str], JsonValue]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_object,
+        parse_constant=_refuse_constant,
+        parse_float=_float,
+        parse_int=parse_int,
+    )
+
+
+_DECODER: Final = _decoder_with(_integer)
+_DECODER_OF_64_BITS: Final = _decoder_with(_integer_or_text)

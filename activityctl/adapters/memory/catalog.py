@@ -7,13 +7,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from activityctl.adapters.memory.plans import carry_out
+from activityctl.adapters.memory.calendars import living_calendars
+from activityctl.adapters.memory.plans import anew, carry_out
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of
+from activityctl.adapters.memory.streaks import with_reason
+from activityctl.adapters.memory.timetable import settle_subscriptions
+from activityctl.domain.day_calendar import PresentCalendar
 from activityctl.domain.definition import Revision
 from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.moment import DaySpan
 from activityctl.domain.plan import Plan, Present, PresentDefinition
 from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.subscription import OperatorStatus, Subscription, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
 from activityctl.ports import WORK_CHANNEL
 
@@ -38,6 +43,8 @@ class MemoryCatalog:
             finally:
                 self._pending.reset(token)
             for plan, now, origin in pending:
+                if not plan.is_empty:
+                    settle_subscriptions(self._state, plan.touched_subscriptions)
                 carry_out(plan, now, self._state.catalog, origin)
                 if not plan.is_empty:
                     self._state.notify(WORK_CHANNEL, "schedules")
@@ -59,6 +66,7 @@ class MemoryCatalog:
                 if row.deleted_at is None
             },
             {one.name: one for one in tables.subscriptions.values()},
+            {one.name: one for one in living_calendars(tables)},
         )
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
@@ -92,6 +100,19 @@ class MemoryCatalog:
             and selection.labels.items() <= row.labels.items()
         ]
         return found[: selection.limit]
+
+    async def calendars(self) -> Mapping[str, tuple[DaySpan, ...]]:
+        """Return the days of every calendar that lives, by its name."""
+        return {one.name: one.days for one in living_calendars(self._tables())}
+
+    async def listed_calendars(self, selection: Selection) -> list[PresentCalendar]:
+        """Return the calendars that live, by name."""
+        found = [
+            one
+            for one in living_calendars(self._tables())
+            if selection.name in (None, one.name) and selection.labels.items() <= one.labels.items()
+        ]
+        return sorted(found, key=lambda one: one.name)[: selection.limit]
 
     async def revisions(self, selection: Selection) -> list[Revision]:
         """Return immutable revisions, newest first."""
@@ -128,22 +149,29 @@ class MemoryCatalog:
         return found[0]
 
     async def set_subscription_status(
-        self, subscription_id: str, status: SubscriptionStatus, now: datetime
+        self,
+        subscription_id: str,
+        status: OperatorStatus,
+        now: datetime,
+        *,
+        reason: str | None = None,
+        catch_up: bool = False,
     ) -> bool:
-        """Pause, resume or delete; False when it was so already, or deleted before."""
+        """Pause or resume; False when it was so already, or is deleted."""
         async with self._state.catalog_lock:
+            settle_subscriptions(self._state, [subscription_id])
             tables = self._state.catalog
             current = tables.subscriptions.get(subscription_id)
             if current is None or current.status in (status, SubscriptionStatus.DELETED):
                 return False
-            tables.subscriptions[current.id] = replace(current, status=status, updated_at=now)
+            after = replace(current, status=status, updated_at=now)
+            tables.subscriptions[current.id] = with_reason(after, reason)
             for key, record in tables.schedules.items():
                 if record.wanted.subscription_id == current.id and record.wanted_hash:
-                    tables.schedules[key] = record.changed(
-                        None
-                        if status is SubscriptionStatus.DELETED
-                        else f"{record.wanted.content_hash}:{status}"
-                    )
+                    wanted_hash = f"{record.wanted.content_hash}:{status}"
+                    cursor = record.cursor if catch_up else tables.clock()
+                    after_change = replace(record.changed(wanted_hash), wakes=0)
+                    tables.schedules[key] = anew(after_change, cursor)
             self._state.notify(WORK_CHANNEL, "schedules")
         return True
 

@@ -34,15 +34,23 @@ class MemoryOutbox:
         before = len(self._state.firings)
         for firing in firings:
             kept = replace(firing, payload=kept_json(dict(firing.payload)))
-            self._state.firings.setdefault(_key(firing), FiringRow(kept, now))
+            self._state.firings.setdefault(
+                _key(firing), FiringRow(kept, now, fires_at=self._state.clock())
+            )
         self._state.notify(WORK_CHANNEL, "firing")
         return len(self._state.firings) - before
 
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[MemoryClaim]:
-        """Claim the oldest waiting firings, passing over those that others hold."""
-        rows = {key: row for key, row in self._waiting().items() if key not in self._state.claimed}
-        oldest = sorted(rows, key=lambda key: rows[key].created_at)[:limit]
+        """Claim the firings whose time has come, the earliest first, passing over held ones."""
+        now = self._state.clock()
+        due = {
+            key: row.fires_at
+            for key, row in self._waiting().items()
+            if key not in self._state.claimed and row.fires_at is not None and row.fires_at <= now
+        }
+        oldest = sorted(due, key=lambda key: due[key])[:limit]
+        rows = self._state.firings
         claim = MemoryClaim([rows[key].firing.ref for key in oldest])
         self._state.claimed.update(oldest)
         try:
@@ -51,6 +59,12 @@ class MemoryOutbox:
             self._state.claimed.difference_update(oldest)
         for key, now in claim.started.items():
             self._state.firings[key] = replace(self._state.firings[key], dispatched_at=now)
+
+    async def seconds_to_next(self) -> float | None:
+        """Return how long until the next waiting firing may start; None when none waits."""
+        now = self._state.clock()
+        times = [row.fires_at for row in self._waiting().values() if row.fires_at is not None]
+        return max((min(times) - now).total_seconds(), 0.0) if times else None
 
     async def waiting(self) -> int:
         """Return how many firings wait to be dispatched."""

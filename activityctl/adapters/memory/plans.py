@@ -3,18 +3,21 @@
 from dataclasses import replace
 from datetime import datetime
 
+from activityctl.adapters.memory.calendars import write_calendars
 from activityctl.adapters.memory.state import (
     CatalogTables,
     DefinitionRow,
     ScheduleRecord,
     kept_json,
 )
+from activityctl.adapters.memory.streaks import with_streak
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition, Revision, revision_of
 from activityctl.domain.document import field_view
 from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
 from activityctl.domain.model import canonical
 from activityctl.domain.plan import Action, Change, Plan, WantedSchedule
+from activityctl.domain.settlement import Progress, next_after
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 
 
@@ -23,6 +26,7 @@ def carry_out(
 ) -> None:
     """Write what the plan changes and its history; an empty plan changes nothing."""
     actions = {(change.kind, change.name): change.action for change in plan.changes}
+    write_calendars(plan, now, tables)
     for name, definition in plan.definitions.items():
         if actions["ActivityDefinition", name] is not Action.UNCHANGED:
             _write_definition(definition, now, tables, plan.applyset)
@@ -111,7 +115,7 @@ def _write_subscription(
     status = SubscriptionStatus.PAUSED if spec.paused else SubscriptionStatus.ACTIVE
     if present and not is_new and spec.paused is None:
         status = present.status
-    tables.subscriptions[key] = Subscription(
+    after = Subscription(
         id=key,
         name=manifest.metadata.name,
         definition=spec.activity,
@@ -125,6 +129,7 @@ def _write_subscription(
         state=present.state if present else {},
         applyset=applyset or (present.applyset if present else None),
     )
+    tables.subscriptions[key] = with_streak(present, after)
 
 
 def _write_schedules(
@@ -139,7 +144,24 @@ def _write_schedules(
         wanted_hash = f"{schedule.content_hash}:{status}"
         present = tables.schedules.get(schedule.id)
         tables.schedules[schedule.id] = (
-            replace(present.changed(wanted_hash), wanted=schedule)
+            _rewritten(present, schedule, wanted_hash, tables.clock())
             if present
-            else ScheduleRecord(schedule, wanted_hash)
+            else anew(ScheduleRecord(schedule, wanted_hash), tables.clock())
         )
+
+
+def _rewritten(
+    present: ScheduleRecord, wanted: WantedSchedule, wanted_hash: str, now: datetime
+) -> ScheduleRecord:
+    is_same = (present.wanted.kind, present.wanted.body) == (wanted.kind, wanted.body)
+    if is_same and present.wanted_hash == wanted_hash:
+        return present
+    goes_on = is_same and present.wanted_hash is not None
+    after = replace(present.changed(wanted_hash), wanted=wanted, wakes=0)
+    return anew(replace(after, fired=present.fired if goes_on else 0), now)
+
+
+def anew(record: ScheduleRecord, now: datetime) -> ScheduleRecord:
+    """Return it counting from now: what was due before has its fate."""
+    following = next_after(record.wanted.value, Progress(now, record.fired))
+    return replace(record, cursor=now, next_at=following)

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from activityctl.adapters.memory.backfills import MemoryBackfills
 from activityctl.adapters.memory.catalog import MemoryCatalog
+from activityctl.adapters.memory.census import MemoryCensus
+from activityctl.adapters.memory.gates import MemoryGates
 from activityctl.adapters.memory.lists import MemoryRunLists
 from activityctl.adapters.memory.logbook import MemoryLogbook
 from activityctl.adapters.memory.outbox import MemoryOutbox
@@ -11,14 +14,19 @@ from activityctl.adapters.memory.schedules import MemoryScheduleRegister
 from activityctl.adapters.memory.signals import MemorySignals, MemoryWorkers
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.memory.temporal import MemoryRunStarter, MemorySchedulePlacer
+from activityctl.adapters.memory.timetable import MemoryTimetable
 from activityctl.ports import (
+    Backfills,
     Catalog,
+    Census,
+    Gates,
     Logbook,
     Outbox,
     RunLists,
     RunStore,
     ScheduleRegister,
     Signals,
+    Timetable,
     Workers,
 )
 
@@ -35,6 +43,10 @@ class MemoryPorts:
     logbook: Logbook
     signals: Signals
     workers: Workers
+    timetable: Timetable
+    backfills: Backfills
+    census: Census
+    gates: Gates
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     placer: MemorySchedulePlacer = field(default_factory=MemorySchedulePlacer)
 
@@ -51,4 +63,8 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryLogbook(shared),
         MemorySignals(shared),
         MemoryWorkers(shared),
+        MemoryTimetable(shared),
+        MemoryBackfills(shared),
+        MemoryCensus(shared),
+        MemoryGates(shared),
     )

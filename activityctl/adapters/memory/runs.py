@@ -13,13 +13,14 @@ from activityctl.adapters.memory.state import (
     kept_text,
     spec_of,
 )
+from activityctl.adapters.memory.streaks import with_owner, write_streak
 from activityctl.domain import ids
 from activityctl.domain.admission import FiringFacts
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.logbook import LogEntry
 from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import WORK_CHANNEL, Opening
 
 
 class MemoryRunStore:
@@ -42,17 +43,22 @@ class MemoryRunStore:
             subscription,
             revision,
             spec_of(revision),
-            was_asked_for=asked is not None,
             payload=asked.firing.payload if asked else {},
         )
 
-    async def open(self, workflow_id: str, change: RunChange) -> bool:
-        """Insert the run with its first task instances; False when it exists already."""
-        if change.run.id in self._state.runs:
-            return False
-        self._state.runs[change.run.id] = RunRow(_kept_run(change.run), workflow_id)
+    async def open(self, workflow_id: str, change: RunChange) -> Opening:
+        """Insert the run with its first task instances, or begin one that was let in."""
+        row = self._state.runs.get(change.run.id)
+        if row is not None and not _may_begin(row, workflow_id):
+            is_ours = row.workflow_id == workflow_id and row.run.ended_at is None
+            return Opening.OURS if is_ours else Opening.TAKEN
+        run = _kept_run(change.run)
+        if row is not None:
+            run = replace(run, created_at=row.run.created_at, params=row.run.params)
+        fresh = RunRow(run, workflow_id)
+        self._state.runs[run.id] = replace(row, run=run) if row is not None else fresh
         self._write(change)
-        return True
+        return Opening.OPENED
 
     async def load(self, run_id: str) -> RunState | None:
         """Return the run with its tasks."""
@@ -60,7 +66,8 @@ class MemoryRunStore:
         if row is None:
             return None
         revision = self._state.catalog.revisions[row.run.revision_id]
-        return RunState(row.run, spec_of(revision), tuple(self._tasks(run_id)))
+        run = with_owner(self._state.catalog, row.run)
+        return RunState(run, spec_of(revision), tuple(self._tasks(run_id)))
 
     @asynccontextmanager
     async def locked(self, run_id: str) -> AsyncIterator["MemoryLockedRun"]:
@@ -149,6 +156,8 @@ class MemoryRunStore:
         self._write(change)
 
     def _write(self, change: RunChange) -> None:
+        if change.frees_a_place:
+            self._state.notify(WORK_CHANNEL, "queue")
         for task in change.create:
             self._state.tasks.setdefault(task.id, TaskRow(_kept_task(task)))
         for task in change.update:
@@ -162,6 +171,7 @@ class MemoryRunStore:
         if (letter := change.dead_letter) is not None:
             kept_letter = replace(letter, reason=kept_text(letter.reason) or "")
             self._state.dead_letters.setdefault(letter.id, kept_letter)
+        write_streak(self._state, change)
 
     def _end_task(self, task: TaskInstance) -> None:
         row = self._state.tasks.get(task.id)
@@ -176,6 +186,12 @@ class MemoryRunStore:
             ended_at=task.ended_at,
         )
         self._state.tasks[task.id] = replace(row, task=after)
+
+
+def _may_begin(row: RunRow, workflow_id: str) -> bool:
+    """Whether the run was let in, for that workflow to carry."""
+    is_let_in = row.run.status is RunStatus.QUEUED and row.let_in_at is not None
+    return is_let_in and row.workflow_id == workflow_id
 
 
 class MemoryLockedRun:

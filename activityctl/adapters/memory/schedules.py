@@ -11,6 +11,7 @@ from activityctl.domain.drift import RecordedSchedule
 from activityctl.domain.ids import ScheduleId, SubscriptionId, parts_of_schedule
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription
+from activityctl.domain.watchdog import SILENT_AFTER, is_steady
 from activityctl.ports import ScheduleDrift, ScheduleRow
 
 
@@ -91,6 +92,27 @@ class MemoryScheduleRegister:
             if key > after and record.wanted_hash and record.wanted_hash == record.observed_hash
         ][:limit]
 
+    async def silent(self) -> list[RecordedSchedule]:
+        """Return schedules that Temporal seems to hold but which have stopped waking us."""
+        now = self._state.clock()
+        silent = [
+            key
+            for key, record in sorted(self._state.catalog.schedules.items())
+            if record.wakes >= SILENT_AFTER
+            and record.wanted_hash == record.observed_hash
+            and record.wanted_hash is not None
+            and record.wanted_hash.endswith(":active")
+            and is_steady(record.wanted.value, now)
+        ]
+        return list((await self.recorded(silent)).values())
+
+    async def restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
+        """Record that a silent schedule was created again."""
+        record = self._state.catalog.schedules[schedule_id]
+        self._state.catalog.schedules[schedule_id] = replace(
+            record, wakes=0, restarts=record.restarts + 1, restarted_at=now
+        )
+
     @asynccontextmanager
     async def auditing(self) -> AsyncIterator[bool]:
         """Hold the one auditor's lock; False when another holds it."""
@@ -133,4 +155,7 @@ def _row(record: ScheduleRecord, subscription: Subscription) -> ScheduleRow:
         status = subscription.status.value
     else:
         status = "error" if record.error else "pending"
-    return ScheduleRow(record.wanted, subscription.name, status, record.error, record.observed_at)
+    name = subscription.name
+    return ScheduleRow(
+        record.wanted, name, status, record.error, record.observed_at, record.fired
+    )

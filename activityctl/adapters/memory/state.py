@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
+from activityctl.domain.backfill import Backfill
+from activityctl.domain.day_calendar import PresentCalendar
 from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.firing_ref import ManualFiring
 from activityctl.domain.foreign import storable
@@ -35,6 +37,14 @@ class DefinitionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarRow:
+    """A calendar, which may be deleted."""
+
+    calendar: PresentCalendar
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleRecord:
     """A schedule; a wanted hash is `<timing>:<subscription status>`, None when it must go."""
 
@@ -43,6 +53,12 @@ class ScheduleRecord:
     observed_hash: str | None = None
     observed_at: datetime | None = None
     error: str | None = None
+    cursor: datetime = field(default_factory=lambda: datetime.now(UTC))
+    next_at: datetime | None = None
+    fired: int = 0
+    wakes: int = 0
+    restarts: int = 0
+    restarted_at: datetime | None = None
 
     def changed(self, wanted_hash: str | None) -> "ScheduleRecord":
         """Return it wanted so; what was observed of an earlier wish no longer counts."""
@@ -58,6 +74,17 @@ class FiringRow:
     firing: ManualFiring
     created_at: datetime
     dispatched_at: datetime | None = None
+    fires_at: datetime | None = None
+    """None while it is held back."""
+    backfill_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRow:
+    """A backfill; its firings are among the others."""
+
+    backfill: Backfill
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +94,7 @@ class RunRow:
     run: Run
     workflow_id: str
     cancel_requested_at: datetime | None = None
+    let_in_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +114,9 @@ class CatalogTables:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     schedules: dict[str, ScheduleRecord] = field(default_factory=dict)
     history: dict[tuple[str, str], list[HistoryEntry]] = field(default_factory=dict)
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    """What Postgres' clock is to the real adapters."""
+    calendars: dict[str, CalendarRow] = field(default_factory=dict)
 
     def copy(self) -> "CatalogTables":
         """Return tables of their own with the same rows."""
@@ -95,6 +126,8 @@ class CatalogTables:
             dict(self.subscriptions),
             dict(self.schedules),
             {key: list(entries) for key, entries in self.history.items()},
+            self.clock,
+            dict(self.calendars),
         )
 
 
@@ -105,6 +138,7 @@ class MemoryState:
     catalog: CatalogTables = field(default_factory=CatalogTables)
     firings: dict[str, FiringRow] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
+    backfills: dict[str, BackfillRow] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)
     tasks: dict[str, TaskRow] = field(default_factory=dict)
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
@@ -117,6 +151,10 @@ class MemoryState:
     listeners: dict[str, list[asyncio.Queue[str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+
+    def clock(self) -> datetime:
+        """Return the time by which everything in the ledger goes."""
+        return self.catalog.clock()
 
     def notify(self, channel: str, payload: str) -> None:
         """Give the payload to all who listen now."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from activityctl.domain.drift import ObservedSchedule, timing_of
+from activityctl.domain.drift import ObservedSchedule
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.plan import WantedSchedule
 from activityctl.errors import UnreachableError
@@ -80,7 +80,7 @@ class MemorySchedulePlacer(SchedulePlacer):
         return None if wanted is None else self._observed(wanted)
 
     def _observed(self, wanted: WantedSchedule) -> ObservedSchedule:
-        return ObservedSchedule(wanted.id, timing_of(wanted), wanted.id in self.paused)
+        return ObservedSchedule(wanted.id, wanted.alarm, wanted.id in self.paused)
 
 
 def _fail(failure: UnreachableError | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
+from activityctl.adapters.postgres.calendars import CALENDARS, calendar_of, days_of
 from activityctl.adapters.postgres.catalog_writes import write_plan
 from activityctl.adapters.postgres.database import Connection, Database, prefix_pattern, text_of
 from activityctl.adapters.postgres.rows import (
@@ -18,15 +19,19 @@ from activityctl.adapters.postgres.rows import (
     spec_of,
     subscription_of,
 )
+from activityctl.adapters.postgres.settlements import begin_anew, settle_subscriptions
+from activityctl.domain.day_calendar import PresentCalendar
 from activityctl.domain.definition import Revision
 from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.moment import DaySpan
 from activityctl.domain.plan import Plan, Present, PresentDefinition
 from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.subscription import OperatorStatus, Subscription
 from activityctl.errors import ConflictError, NotFoundError
 from activityctl.ports import WORK_CHANNEL
 
-_CATALOG_LOCK: Final = 0x61637470
+CATALOG_LOCK: Final = 0x61637470
+"""Held alone by who changes the catalog, shared by runs that pause their subscription."""
 
 
 class PostgresCatalog:
@@ -66,6 +71,8 @@ class PostgresCatalog:
             f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s".encode()
         )
         subscriptions = await cursor.fetchall()
+        cursor = await connection.execute(CALENDARS.encode())
+        calendars = await cursor.fetchall()
         return Present(
             {
                 row["name"]: PresentDefinition(
@@ -79,6 +86,7 @@ class PostgresCatalog:
                 for row in definitions
             },
             {row["name"]: subscription_of(row) for row in subscriptions},
+            {row["name"]: calendar_of(row) for row in calendars},
         )
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
@@ -111,6 +119,21 @@ class PostgresCatalog:
             limit=selection.limit,
         )
         return [(row, revision_of(row)) for row in rows]
+
+    async def calendars(self) -> Mapping[str, tuple[DaySpan, ...]]:
+        """Return the days of every calendar that lives, by its name."""
+        return {row["name"]: days_of(row["days"]) for row in await self._rows(CALENDARS)}
+
+    async def listed_calendars(self, selection: Selection) -> list[PresentCalendar]:
+        """Return the calendars that live, by name."""
+        rows = await self._rows(
+            f"""{CALENDARS} AND (%(name)s::text IS NULL OR c.name = %(name)s)
+                AND c.labels @> %(labels)s ORDER BY c.name LIMIT %(limit)s""",
+            name=selection.name,
+            labels=Jsonb(dict(selection.labels)),
+            limit=selection.limit,
+        )
+        return [calendar_of(row) for row in rows]
 
     async def revisions(self, selection: Selection) -> list[Revision]:
         """Return immutable revisions, newest first."""
@@ -158,25 +181,42 @@ class PostgresCatalog:
         return subscription_of(rows[0])
 
     async def set_subscription_status(
-        self, subscription_id: str, status: SubscriptionStatus, now: datetime
+        self,
+        subscription_id: str,
+        status: OperatorStatus,
+        now: datetime,
+        *,
+        reason: str | None = None,
+        catch_up: bool = False,
     ) -> bool:
-        """Pause, resume or delete; False when it was so already, or deleted before."""
+        """Pause or resume; False when it was so already, or is deleted."""
         async with self._database.transaction() as connection:
             await _lock(connection)  # an apply under way may bring schedules not seen yet
+            await settle_subscriptions(connection, [subscription_id])
             cursor = await connection.execute(
-                """UPDATE subscriptions SET status = %(status)s, updated_at = %(now)s
+                """UPDATE subscriptions SET status = %(status)s, updated_at = %(now)s,
+                       failures = CASE %(status)s WHEN 'active' THEN 0 ELSE failures END,
+                       pause_reason = %(reason)s, paused_by_run = NULL,
+                       paused_at = CASE %(status)s WHEN 'paused' THEN %(now)s::timestamptz END
                    WHERE id = %(id)s AND status NOT IN (%(status)s, 'deleted')""",
-                {"id": subscription_id, "status": status.value, "now": now},
+                {
+                    "id": subscription_id,
+                    "status": status.value,
+                    "now": now,
+                    "reason": text_of(reason),
+                },
             )
             if not cursor.rowcount:
                 return False
-            await connection.execute(
-                """UPDATE schedules SET observed_hash = NULL, wanted_hash = CASE %(status)s
-                       WHEN 'deleted' THEN NULL
-                       ELSE split_part(wanted_hash, ':', 1) || ':' || %(status)s END
-                   WHERE subscription_id = %(id)s AND wanted_hash IS NOT NULL""",
-                {"id": subscription_id, "status": status.value},
+            cursor = await connection.execute(
+                """UPDATE schedules SET observed_hash = NULL, wakes = 0,
+                       wanted_hash = split_part(wanted_hash, ':', 1) || ':' || %(status)s,
+                       cursor = CASE WHEN %(catch_up)s THEN cursor ELSE clock_timestamp() END
+                   WHERE subscription_id = %(id)s AND wanted_hash IS NOT NULL
+                   RETURNING id, kind, body, cursor, fired""",
+                {"id": subscription_id, "status": status.value, "catch_up": catch_up},
             )
+            await begin_anew(connection, await cursor.fetchall())
             await connection.execute("SELECT pg_notify(%s, 'schedules')", (WORK_CHANNEL,))
         return True
 
@@ -194,4 +234,4 @@ class PostgresCatalog:
 
 
 async def _lock(connection: Connection) -> None:
-    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CATALOG_LOCK,))
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (CATALOG_LOCK,))

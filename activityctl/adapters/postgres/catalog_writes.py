@@ -4,11 +4,13 @@ Rows of one table go in one statement, as JSON: a thousand subscriptions take a 
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
+from activityctl.adapters.postgres.calendars import write_calendars
 from activityctl.adapters.postgres.database import Connection
+from activityctl.adapters.postgres.settlements import begin_anew, settle_subscriptions
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition, revision_of
 from activityctl.domain.document import field_view
@@ -18,13 +20,30 @@ from activityctl.domain.plan import Action, Change, Plan
 from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.ports import WORK_CHANNEL
 
+_WRITE_SCHEDULES: Final = """
+    INSERT INTO schedules AS c (id, subscription_id, trigger, kind, body, wanted_hash, cursor)
+    SELECT x.id, s.id, x.trigger, x.kind, x.body, x.hash || ':' || s.status, clock_timestamp()
+    FROM jsonb_to_recordset(%s) AS x(id text, subscription text, trigger text, kind text,
+        body jsonb, hash text)
+    JOIN subscriptions s ON s.id = x.subscription
+    ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, body = excluded.body,
+        wanted_hash = excluded.wanted_hash, cursor = excluded.cursor, wakes = 0,
+        observed_hash = CASE excluded.wanted_hash WHEN c.wanted_hash THEN c.observed_hash END,
+        fired = CASE WHEN (c.kind, c.body) = (excluded.kind, excluded.body)
+            AND c.wanted_hash IS NOT NULL THEN c.fired ELSE 0 END
+    WHERE (c.wanted_hash, c.kind, c.body)
+        IS DISTINCT FROM (excluded.wanted_hash, excluded.kind, excluded.body)
+    RETURNING id, kind, body, cursor, fired"""
+
 
 async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: datetime) -> None:
     """Write everything that the plan changes, inside the caller's transaction."""
     changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     if not changed:
         return
+    await settle_subscriptions(connection, plan.touched_subscriptions)
     async with connection.pipeline():
+        await write_calendars(connection, plan, changed, now)
         for change in changed:
             if change.kind == "ActivityDefinition" and change.action is not Action.DELETED:
                 definition = plan.definitions[change.name]
@@ -135,11 +154,11 @@ async def _write_subscriptions(
     ]
     await connection.execute(
         """INSERT INTO subscriptions (id, name, definition, params, triggers, labels, annotations,
-               applyset, status, created_at, updated_at)
+               applyset, status, created_at, updated_at, paused_at)
            SELECT x.id, x.name, x.definition, x.params, x.triggers, x.labels, x.annotations,
                %(applyset)s,
                coalesce(x.status, CASE WHEN NOT x.is_new THEN s.status END, 'active'),
-               %(now)s, %(now)s
+               %(now)s, %(now)s, CASE x.status WHEN 'paused' THEN %(now)s::timestamptz END
            FROM jsonb_to_recordset(%(rows)s) AS x(id text, name text, definition text,
                params jsonb, triggers jsonb, labels jsonb, annotations jsonb, status text,
                is_new boolean)
@@ -148,7 +167,16 @@ async def _write_subscriptions(
                params = excluded.params, triggers = excluded.triggers, labels = excluded.labels,
                annotations = excluded.annotations, updated_at = excluded.updated_at,
                applyset = coalesce(excluded.applyset, subscriptions.applyset),
-               status = excluded.status""",
+               status = excluded.status,
+               failures = CASE excluded.status
+                   WHEN subscriptions.status THEN subscriptions.failures ELSE 0 END,
+               pause_reason = CASE excluded.status
+                   WHEN subscriptions.status THEN subscriptions.pause_reason END,
+               paused_by_run = CASE excluded.status
+                   WHEN subscriptions.status THEN subscriptions.paused_by_run END,
+               paused_at = CASE excluded.status
+                   WHEN subscriptions.status THEN subscriptions.paused_at
+                   ELSE excluded.paused_at END""",
         {"rows": Jsonb(rows), "applyset": plan.applyset, "now": now},
     )
 
@@ -187,15 +215,6 @@ async def _write_schedules(connection: Connection, plan: Plan) -> None:
            WHERE subscription_id = ANY(%s) AND wanted_hash IS NOT NULL AND NOT id = ANY(%s)""",
         (list(plan.schedules), [row["id"] for row in rows]),
     )
-    await connection.execute(
-        """INSERT INTO schedules (id, subscription_id, trigger, kind, body, wanted_hash)
-           SELECT x.id, s.id, x.trigger, x.kind, x.body, x.hash || ':' || s.status
-           FROM jsonb_to_recordset(%s) AS x(id text, subscription text, trigger text, kind text,
-               body jsonb, hash text)
-           JOIN subscriptions s ON s.id = x.subscription
-           ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, body = excluded.body,
-               wanted_hash = excluded.wanted_hash, observed_hash = NULL
-           WHERE schedules.wanted_hash IS DISTINCT FROM excluded.wanted_hash""",
-        (Jsonb(rows),),
-    )
+    cursor = await connection.execute(_WRITE_SCHEDULES.encode(), (Jsonb(rows),))
+    await begin_anew(connection, await cursor.fetchall())
     await connection.execute("SELECT pg_notify(%s, 'schedules')", (WORK_CHANNEL,))

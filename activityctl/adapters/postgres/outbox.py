@@ -44,8 +44,8 @@ class PostgresOutbox:
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
                 """INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, payload,
-                       created_at)
-                   SELECT i, s, t, k, d, p, %(now)s FROM unnest(%(ids)s::text[],
+                       created_at, fires_at)
+                   SELECT i, s, t, k, d, p, %(now)s, clock_timestamp() FROM unnest(%(ids)s::text[],
                        %(subscriptions)s::text[], %(triggers)s::text[], %(keys)s::text[],
                        %(due)s::timestamptz[], %(payloads)s::jsonb[]) AS u(i, s, t, k, d, p)
                    ON CONFLICT DO NOTHING""",
@@ -67,11 +67,12 @@ class PostgresOutbox:
 
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[PostgresClaim]:
-        """Claim the oldest waiting firings, passing over those that others hold."""
+        """Claim the firings whose time has come, the earliest first, passing over held ones."""
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
-                """SELECT * FROM firings WHERE dispatched_at IS NULL
-                   ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED""",
+                """SELECT * FROM firings
+                   WHERE dispatched_at IS NULL AND fires_at <= clock_timestamp()
+                   ORDER BY fires_at LIMIT %s FOR UPDATE SKIP LOCKED""",
                 (limit,),
             )
             rows = await cursor.fetchall()
@@ -87,6 +88,14 @@ class PostgresOutbox:
                     for row in rows
                 ],
             )
+
+    async def seconds_to_next(self) -> float | None:
+        """Return how long until the next waiting firing may start; None when none waits."""
+        row = await self._database.fetch_one(
+            """SELECT extract(epoch FROM min(fires_at) - clock_timestamp())::float8 AS seconds
+               FROM firings WHERE dispatched_at IS NULL"""
+        )
+        return None if row is None or row["seconds"] is None else max(float(row["seconds"]), 0.0)
 
     async def waiting(self) -> int:
         """Return how many firings wait to be dispatched."""

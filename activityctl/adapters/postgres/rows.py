@@ -14,11 +14,14 @@ Row = Mapping[str, Any]
 
 RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, r.revision_id,
     r.trigger, r.firing_key, r.due_at, r.status, r.created_at, r.params, r.context, r.state,
-    r.payload, r.reason, r.started_at, r.ended_at, r.ending"""
+    r.payload, r.reason, r.started_at, r.ended_at, r.ending, r.concurrency_key,
+    r.throttle_key, r.cancel_reason, s.failures AS failures_before,
+    s.status = 'active' AS owner_is_active, coalesce(s.paused_by_run = r.id, false) AS pauses"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at"""
 SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
-    s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset"""
+    s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
+    s.pause_reason, s.paused_at, s.paused_by_run"""
 REVISION_COLUMNS = "v.id, v.definition, v.number, v.spec, v.created_at"
 
 
@@ -43,6 +46,12 @@ def run_of(row: Row) -> Run:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         ending=RunStatus(row["ending"]) if row["ending"] else None,
+        concurrency_key=row["concurrency_key"],
+        throttle_key=row["throttle_key"],
+        cancel_reason=row["cancel_reason"],
+        failures_before=row["failures_before"],
+        owner_is_active=row["owner_is_active"],
+        pauses=row["pauses"],
     )
 
 
@@ -83,6 +92,10 @@ def subscription_of(row: Row) -> Subscription:
         annotations=row["annotations"],
         state=row["state"],
         applyset=row["applyset"],
+        failures=row["failures"],
+        pause_reason=row["pause_reason"],
+        paused_at=row["paused_at"],
+        paused_by_run=row["paused_by_run"],
     )
 
 

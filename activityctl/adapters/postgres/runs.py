@@ -19,6 +19,7 @@ from activityctl.adapters.postgres.rows import (
     subscription_of,
     task_of,
 )
+from activityctl.adapters.postgres.streaks import write_streak
 from activityctl.domain import ids
 from activityctl.domain.admission import FiringFacts
 from activityctl.domain.definition import DefinitionSpec, Revision
@@ -26,7 +27,7 @@ from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.logbook import LogEntry
 from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import WORK_CHANNEL, Opening
 
 _SPECS_KEPT: Final = 1_000
 
@@ -38,15 +39,19 @@ _SELECT_RUN: Final = f"""
 _SELECT_TASKS: Final = f"""
     SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = %(id)s ORDER BY t.created_at, t.name,
     t.index"""
-_INSERT_RUN: Final = """
-    INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
+_OPEN_RUN: Final = """
+    INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, ending, params, context, state, payload,
-        created_at, started_at, ended_at)
+        created_at, started_at, ended_at, concurrency_key, throttle_key)
     VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
         %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
         %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
-        %(ended_at)s)
-    ON CONFLICT DO NOTHING"""
+        %(ended_at)s, %(concurrency_key)s, %(throttle_key)s)
+    ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason,
+        ending = excluded.ending, context = excluded.context, state = excluded.state,
+        started_at = excluded.started_at, ended_at = excluded.ended_at
+    WHERE r.status = 'queued' AND r.let_in_at IS NOT NULL
+        AND r.workflow_id = excluded.workflow_id"""
 _INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
         output, error, reason, created_at, started_at, ended_at)
@@ -78,7 +83,7 @@ class PostgresRunStore:
     async def facts(self, firing: FiringRef) -> FiringFacts | None:
         """Return what admission needs; None when the subscription is unknown."""
         row = await self._database.fetch_one(
-            f"""SELECT {SUBSCRIPTION_COLUMNS}, f.id AS firing, f.payload, v.id AS revision_id,
+            f"""SELECT {SUBSCRIPTION_COLUMNS}, f.payload, v.id AS revision_id,
                     v.number, v.spec, v.created_at AS revised_at
                 FROM subscriptions s JOIN definitions d ON d.name = s.definition
                 JOIN revisions v ON v.id = d.revision_id
@@ -100,21 +105,29 @@ class PostgresRunStore:
             subscription_of(row),
             revision,
             self._typed_spec(revision.id, revision.spec),
-            was_asked_for=row["firing"] is not None,
             payload=row["payload"] or {},
         )
 
-    async def open(self, workflow_id: str, change: RunChange) -> bool:
-        """Insert the run with its first task instances; False when it exists already."""
+    async def open(self, workflow_id: str, change: RunChange) -> Opening:
+        """Insert the run with its first task instances, or begin one that was let in."""
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(
-                _INSERT_RUN, {**_run_values(change.run), "workflow_id": workflow_id}
-            )
+            values = {**_run_values(change.run), "workflow_id": workflow_id}
+            cursor = await connection.execute(_OPEN_RUN.encode(), values)
             if not cursor.rowcount:
-                return False
+                return await self._opened_before(connection, change.run.id, workflow_id)
             async with connection.pipeline():
                 await _write(connection, change)
-        return True
+        return Opening.OPENED
+
+    async def _opened_before(
+        self, connection: Connection, run_id: str, workflow_id: str
+    ) -> Opening:
+        cursor = await connection.execute(
+            "SELECT workflow_id = %s AND ended_at IS NULL AS is_ours FROM runs WHERE id = %s",
+            (workflow_id, run_id),
+        )
+        row = await cursor.fetchone()
+        return Opening.OURS if row and row["is_ours"] else Opening.TAKEN
 
     async def load(self, run_id: str) -> RunState | None:
         """Return the run with its tasks."""
@@ -233,6 +246,8 @@ class PostgresLockedRun:
 
 
 async def _write(connection: Connection, change: RunChange) -> None:
+    if change.frees_a_place:
+        await connection.execute("SELECT pg_notify(%s, 'queue')", (WORK_CHANNEL,))
     for task in change.create:
         await connection.execute(_INSERT_TASK, _task_values(task))
     for task in change.update:
@@ -255,6 +270,7 @@ async def _write(connection: Connection, change: RunChange) -> None:
                 "created_at": letter.created_at,
             },
         )
+    await write_streak(connection, change)
 
 
 def _run_values(run: Run) -> dict[str, object]:
@@ -276,6 +292,8 @@ def _run_values(run: Run) -> dict[str, object]:
         "created_at": run.created_at,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
+        "concurrency_key": run.concurrency_key,
+        "throttle_key": run.throttle_key,
     }
 
 

@@ -10,6 +10,7 @@ from activityctl.domain.drift import RecordedSchedule
 from activityctl.domain.ids import ScheduleId, SubscriptionId
 from activityctl.domain.plan import WantedSchedule
 from activityctl.domain.selection import Selection
+from activityctl.domain.watchdog import SILENT_AFTER, is_steady
 from activityctl.ports import ScheduleDrift, ScheduleRow
 
 _RECONCILER_LOCK: Final = 0x61637472
@@ -39,7 +40,12 @@ class PostgresScheduleRegister:
         )
         return [
             ScheduleRow(
-                _wanted(row), row["subscription"], _status(row), row["error"], row["observed_at"]
+                _wanted(row),
+                row["subscription"],
+                _status(row),
+                row["error"],
+                row["observed_at"],
+                row["fired"],
             )
             for row in rows
         ]
@@ -122,6 +128,29 @@ class PostgresScheduleRegister:
             limit=limit,
         )
         return [ScheduleId(row["id"]) for row in rows]
+
+    async def silent(self) -> list[RecordedSchedule]:
+        """Return schedules that Temporal seems to hold but which have stopped waking us.
+
+        Around a change of the clocks the server leaves times out; that is no silence.
+        """
+        rows = await self._database.fetch(
+            """SELECT c.*, false AS is_absent, clock_timestamp() AS now FROM schedules c
+               JOIN subscriptions s ON s.id = c.subscription_id AND s.status = 'active'
+               WHERE c.wakes >= %(wakes)s AND c.wanted_hash = c.observed_hash ORDER BY c.id""",
+            wakes=SILENT_AFTER,
+        )
+        found = [(_recorded(row), row["now"]) for row in rows]
+        return [one for one, now in found if one.wanted and is_steady(one.wanted.value, now)]
+
+    async def restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
+        """Record that a silent schedule was created again."""
+        await self._database.fetch(
+            """UPDATE schedules SET wakes = 0, restarts = restarts + 1, restarted_at = %(now)s
+               WHERE id = %(id)s""",
+            id=schedule_id,
+            now=now,
+        )
 
     @asynccontextmanager
     async def auditing(self) -> AsyncIterator[bool]:

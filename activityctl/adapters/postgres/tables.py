@@ -101,6 +101,25 @@ class Subscription(SQLModel, table=True):
     created_at: datetime = _moment()
     updated_at: datetime = _moment()
     applyset: str | None = _text(nullable=True)
+    failures: int = _number(0)
+    pause_reason: str | None = _text(nullable=True)
+    paused_at: datetime | None = _moment(nullable=True)
+    paused_by_run: str | None = _text(nullable=True)
+
+
+class Calendar(SQLModel, table=True):
+    """Named days on which triggers may refuse to fire."""
+
+    __tablename__: ClassVar[Any] = "calendars"
+    name: str = _text(key=True)
+    spec: dict[str, Any] = _json()
+    days: Any = _json()
+    labels: dict[str, Any] = _json()
+    annotations: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+    deleted_at: datetime | None = _moment(nullable=True)
+    applyset: str | None = _text(nullable=True)
 
 
 class Apply(SQLModel, table=True):
@@ -134,10 +153,16 @@ class ApplyChange(SQLModel, table=True):
 
 
 class Schedule(SQLModel, table=True):
-    """The schedule that Temporal shall hold, and what the reconciler last made it hold."""
+    """The schedule that Temporal shall hold, what it was last made to hold, and how far it came.
+
+    Every nominal time up to `cursor` is accounted for; `next_at` is the one after it.
+    """
 
     __tablename__: ClassVar[Any] = "schedules"
-    __table_args__ = (UniqueConstraint("subscription_id", "trigger"),)
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "trigger"),
+        Index("schedules_next_at_index", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+    )
     id: str = _text(key=True)
     subscription_id: str = _text(ForeignKey("subscriptions.id"))
     trigger: str = _text()
@@ -147,17 +172,49 @@ class Schedule(SQLModel, table=True):
     observed_hash: str | None = _text(nullable=True)
     observed_at: datetime | None = _moment(nullable=True)
     error: str | None = _text(nullable=True)
+    cursor: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
+    next_at: datetime | None = _moment(nullable=True)
+    fired: int = _number(0)
+    wakes: int = _number(0)
+    restarts: int = _number(0)
+    restarted_at: datetime | None = _moment(nullable=True)
+
+
+class Backfill(SQLModel, table=True):
+    """A request to make up for a stretch of the past, a few runs at a time."""
+
+    __tablename__: ClassVar[Any] = "backfills"
+    id: str = _text(key=True)
+    subscription_id: str = _text(ForeignKey("subscriptions.id"))
+    trigger: str = _text()
+    from_at: datetime = _moment()
+    to_at: datetime = _moment()
+    max_parallel: int = _number()
+    created_at: datetime = _moment()
+    cancelled_at: datetime | None = _moment(nullable=True)
 
 
 class Firing(SQLModel, table=True):
-    """The outbox: firings that were asked for and which the dispatcher starts."""
+    """The outbox: firings that were decided on, and which the dispatcher starts at `fires_at`.
+
+    One without `fires_at` is held back until it is released.
+    """
 
     __tablename__: ClassVar[Any] = "firings"
     __table_args__ = (
         Index(
             "firings_waiting_index",
-            "created_at",
+            "fires_at",
             postgresql_where=text("dispatched_at IS NULL"),
+        ),
+        Index(
+            "firings_backfill_id_index",
+            "backfill_id",
+            "fires_at",
+            "due_at",
+            postgresql_where=text("backfill_id IS NOT NULL"),
         ),
     )
     id: str = _text(key=True)
@@ -168,6 +225,8 @@ class Firing(SQLModel, table=True):
     payload: dict[str, Any] = _json()
     created_at: datetime = _moment()
     dispatched_at: datetime | None = _moment(nullable=True)
+    fires_at: datetime | None = _moment(nullable=True)
+    backfill_id: str | None = _text(ForeignKey("backfills.id"), nullable=True)
 
 
 class Run(SQLModel, table=True):
@@ -184,6 +243,26 @@ class Run(SQLModel, table=True):
         Index(None, "subscription_id", "created_at"),
         Index(None, "created_at"),
         Index("runs_open_index", "created_at", postgresql_where=text("ended_at IS NULL")),
+        Index(None, "subscription_id", "trigger", "due_at"),
+        Index(
+            "runs_places_index",
+            "subscription_id",
+            "concurrency_key",
+            postgresql_where=text("concurrency_key IS NOT NULL AND ended_at IS NULL"),
+        ),
+        Index(
+            "runs_queue_index",
+            "subscription_id",
+            "created_at",
+            postgresql_where=text("status = 'queued' AND let_in_at IS NULL AND ended_at IS NULL"),
+        ),
+        Index(
+            "runs_throttle_index",
+            "subscription_id",
+            "throttle_key",
+            "let_in_at",
+            postgresql_where=text("throttle_key IS NOT NULL"),
+        ),
     )
     id: str = _text(key=True)
     subscription_id: str = _text(ForeignKey("subscriptions.id"))
@@ -204,6 +283,10 @@ class Run(SQLModel, table=True):
     started_at: datetime | None = _moment(nullable=True)
     ended_at: datetime | None = _moment(nullable=True)
     cancel_requested_at: datetime | None = _moment(nullable=True)
+    cancel_reason: str | None = _text(nullable=True)
+    concurrency_key: str | None = _text(nullable=True)
+    throttle_key: str | None = _text(nullable=True)
+    let_in_at: datetime | None = _moment(nullable=True)
 
 
 class Task(SQLModel, table=True):

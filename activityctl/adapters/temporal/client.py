@@ -10,19 +10,20 @@ from temporalio.service import RPCError
 
 from activityctl.adapters.temporal.failures import DISCREET_CONVERTER
 from activityctl.errors import InvalidInputError, NotAllowedError, UnreachableError
+from activityctl.secret import Secret
 from activityctl.settings import Settings
 
 CONNECT_SECONDS: Final = 8.0
 _DEFAULT_ADDRESS: Final = "localhost:7233"
 
 
-async def connect(settings: Settings) -> Client:
-    """Connect within CONNECT_SECONDS.
+async def connect(settings: Settings, api_key: Secret | None = None) -> Client:
+    """Connect within CONNECT_SECONDS; `api_key` is the one that the settings refer to.
 
     UnreachableError when nobody answers; NotAllowedError when a profile's API key would
     travel to an address that did not come with it.
     """
-    profile = connection_profile(settings)
+    profile = connection_profile(settings, api_key)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await Client.connect(
@@ -35,8 +36,11 @@ async def connect(settings: Settings) -> Client:
         ) from error
 
 
-def connection_profile(settings: Settings) -> ClientConfigProfile:
-    """Return address, namespace and credentials; our own settings go before Temporal's."""
+def connection_profile(settings: Settings, api_key: Secret | None = None) -> ClientConfigProfile:
+    """Return address, namespace and credentials; our own settings go before temporal.toml.
+
+    `TEMPORAL_API_KEY` goes before the key that the settings refer to.
+    """
     if settings.uses_local_daemon:
         return ClientConfigProfile(
             address=settings.required_temporal_address(), namespace=settings.temporal_namespace
@@ -51,7 +55,7 @@ def connection_profile(settings: Settings) -> ClientConfigProfile:
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise InvalidInputError(f"temporal.toml: {error}") from error
-    key = settings.temporal_environment.get("TEMPORAL_API_KEY")
+    key = settings.temporal_environment.get("TEMPORAL_API_KEY") or (api_key and api_key.value)
     address = settings.temporal_address or stored.address or _DEFAULT_ADDRESS
     if stored.api_key and not key and address != stored.address:
         raise NotAllowedError(

@@ -5,9 +5,10 @@ Calls to the server are in `schedules`.
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.enums.v1 import ScheduleOverlapPolicy as OverlapNumber
 from temporalio.api.schedule import v1 as wire
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
@@ -24,17 +25,17 @@ from temporalio.client import (
 )
 
 from activityctl.domain import ids
-from activityctl.domain.calendar import CalendarSpec, CronCalendar, compile_cron
-from activityctl.domain.drift import ObservedSchedule, Timing
+from activityctl.domain.alarm import Alarm
+from activityctl.domain.calendar import CalendarSpec, CronCalendar, compile_calendar
+from activityctl.domain.drift import ObservedSchedule
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.ids import ScheduleId, SubscriptionId
 from activityctl.domain.plan import WantedSchedule
-from activityctl.domain.trigger import CronTrigger, IntervalTrigger, trigger_of
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
 
 _CATCH_UP: Final = timedelta(minutes=1)
-"""A firing that could not start this long after its time is not made up for."""
+"""What the server itself makes up for; the ledger in Postgres makes up for the rest."""
 _NO_TIME: Final = timedelta(0)
 
 
@@ -48,7 +49,7 @@ def schedule_for(wanted: WantedSchedule, *, paused: bool) -> Schedule:
             id=ids.scheduled_workflow_id(wanted.subscription_id, wanted.trigger),
             task_queue=TASK_QUEUE,
         ),
-        spec=_spec(wanted),
+        spec=_spec(wanted.alarm),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=_CATCH_UP),
         state=ScheduleState(paused=paused),
     )
@@ -65,7 +66,7 @@ def observed_in_list(entry: wire.ScheduleListEntry) -> ObservedSchedule | None:
     is_ours = info.workflow_type.name == WORKFLOW_NAME
     return ObservedSchedule(
         ScheduleId(entry.schedule_id),
-        _timing(info.spec),
+        _alarm(info.spec),
         info.paused,
         () if is_ours else ("action",),
     )
@@ -78,7 +79,7 @@ def observed_in_full(schedule_id: str, schedule: wire.Schedule) -> ObservedSched
         return None
     return ObservedSchedule(
         ScheduleId(schedule_id),
-        _timing(schedule.spec),
+        _alarm(schedule.spec),
         schedule.state.paused,
         tuple(_altered(schedule, *parts)),
     )
@@ -119,19 +120,20 @@ def _starts_a_run(
     )
 
 
-def _spec(wanted: WantedSchedule) -> ScheduleSpec:
-    match trigger_of(wanted.kind, wanted.body):
-        case CronTrigger() as cron:
-            return ScheduleSpec(
-                calendars=[_calendar(spec) for spec in compile_cron(cron.schedule)],
-                time_zone_name=cron.timezone,
-                jitter=cron.jitter,
-            )
-        case IntervalTrigger() as interval:
-            return ScheduleSpec(
-                intervals=[ScheduleIntervalSpec(every=interval.every, offset=interval.offset)],
-                jitter=interval.jitter,
-            )
+def _spec(alarm: Alarm) -> ScheduleSpec:
+    return ScheduleSpec(
+        calendars=[
+            _calendar(compile_calendar(one))
+            for one in sorted(alarm.calendars, key=lambda one: sorted(one.days_of_week))
+        ],
+        intervals=[
+            ScheduleIntervalSpec(every=every, offset=offset)
+            for every, offset in sorted(alarm.intervals)
+        ],
+        time_zone_name=alarm.timezone if alarm.calendars else None,
+        start_at=alarm.start_at,
+        end_at=alarm.end_at,
+    )
 
 
 def _calendar(spec: CalendarSpec) -> ScheduleCalendarSpec:
@@ -147,14 +149,19 @@ def _calendar(spec: CalendarSpec) -> ScheduleCalendarSpec:
     )
 
 
-def _timing(spec: wire.ScheduleSpec) -> Timing:
-    return Timing(
+def _alarm(spec: wire.ScheduleSpec) -> Alarm:
+    return Alarm(
         frozenset(_calendar_of(one) for one in spec.structured_calendar),
         frozenset((one.interval.ToTimedelta(), one.phase.ToTimedelta()) for one in spec.interval),
         spec.timezone_name or "UTC",
-        spec.jitter.ToTimedelta(),
+        _moment(spec.start_time) if spec.HasField("start_time") else None,
+        _moment(spec.end_time) if spec.HasField("end_time") else None,
         tuple(_extras(spec)),
     )
+
+
+def _moment(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(tzinfo=UTC)
 
 
 def _calendar_of(spec: wire.StructuredCalendarSpec) -> CronCalendar:
@@ -180,8 +187,8 @@ def _values(ranges: Sequence[wire.Range]) -> frozenset[int]:
 def _extras(spec: wire.ScheduleSpec) -> Iterator[str]:
     if spec.exclude_structured_calendar:
         yield "excluded times"
-    if spec.HasField("start_time") or spec.HasField("end_time"):
-        yield "a first or last moment"
+    if spec.jitter.ToTimedelta():
+        yield "jitter"
     calendars = spec.structured_calendar
     if any(_values(one.second) != frozenset({0}) or one.year for one in calendars):
         yield "seconds or years"

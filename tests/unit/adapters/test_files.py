@@ -145,7 +145,7 @@ def test_a_file_swapped_for_a_fifo_after_the_look_does_not_block(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write("a.yaml")
-    look = files._irregular
+    look = files.irregular
 
     def look_and_swap(status: os.stat_result) -> str:
         reason = look(status)
@@ -154,7 +154,7 @@ def test_a_file_swapped_for_a_fifo_after_the_look_does_not_block(
             os.mkfifo("a.yaml")
         return reason
 
-    monkeypatch.setattr(files, "_irregular", look_and_swap)
+    monkeypatch.setattr(files, "irregular", look_and_swap)
     assert read("a.yaml") == ([], ["a.yaml: is a FIFO, not a regular file"])
 
 

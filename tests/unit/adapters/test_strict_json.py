@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activityctl.adapters.manifests.strict_json import parse_json
+from activityctl.adapters.manifests.strict_json import InvalidJsonError, parse_json
 from activityctl.errors import InvalidInputError
 
 VALUES = st.recursive(
@@ -39,10 +39,13 @@ def test_any_input_is_taken_or_refused(text: bytes | str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("NaN", "NaN is not JSON"),
-        ('{"a": -Infinity}', "-Infinity is not JSON"),
-        ("[1e999]", "1e999 is too large"),
-        ('{"a": 1, "b": {"c": 1, "c": 2}}', 'the key "c" stands twice'),
+        ("NaN", "1:1: NaN is not JSON"),
+        ('{"a": -Infinity}', "1:7: -Infinity is not JSON"),
+        ('["NaN", {"NaN": "Infinity"},\n NaNa]', "2:2: NaN is not JSON"),
+        ("[1e999]", "1:2: the number 1e999 is too large"),
+        ("[1, -1e999x", "1:5: the number -1e999 is too large"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', '1:24: the key "c" stands twice'),
+        ('{"a": {"b": "a", "c": ["b", "c"]},\n "\\u0061": 2}', '2:2: the key "a" stands twice'),
         ('{"a": 1,\n "b": "x\\u0000"}', "2:9: the character NUL"),
         ('{"\\u0000": 1}', "1:3: the character NUL"),
         ('"a\0"', "1:3: not valid JSON: Invalid control character"),
@@ -55,7 +58,7 @@ def test_any_input_is_taken_or_refused(text: bytes | str) -> None:
         ("[1] x", "1:5: not valid JSON: Extra data"),
         ("", "1:1: not valid JSON: Expecting value"),
         ('{\n"a" 1}', "2:5: not valid JSON: Expecting ':'"),
-        ("1" * 4001, "an integer of more than 4,000 digits"),
+        ("1" * 4001, "1:1: an integer of more than 4,000 digits"),
         ('{"a": ' * 65 + "1" + "}" * 65, "1:385: nested deeper than 64 levels"),
         (" " * (1024 * 1024) + "1", "larger than 1,048,576 bytes"),
         ('"' + "é" * (512 * 1024) + '"', "larger than 1,048,576 bytes"),
@@ -89,6 +92,36 @@ def test_hostile_nesting_is_refused_at_once(text: str) -> None:
     with pytest.raises(InvalidInputError):
         parse_json(text)
     assert time.perf_counter() - started < 2
+
+
+@given(
+    st.lists(
+        st.sampled_from([*'{}[],:"', '"a"', "NaN", "-Infinity", "1e999", "9" * 4001]), max_size=8
+    )
+)
+def test_what_is_refused_has_a_place_within_the_text(parts: list[str]) -> None:
+    text = "".join(parts)
+    with pytest.raises(InvalidJsonError) as caught:
+        parse_json(f"[{text}, NaN")
+    assert caught.value.line == 1
+    assert 1 < caught.value.column <= len(text) + 7
+    assert caught.value.message == f"1:{caught.value.column}: {caught.value.reason}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "as_text"),
+    [
+        ("18446744073709551615", 2**64 - 1, 2**64 - 1),
+        ("18446744073709551616", 2**64, "18446744073709551616"),
+        ("-9223372036854775808", -(2**63), -(2**63)),
+        ("-9223372036854775809", -(2**63) - 1, "-9223372036854775809"),
+        ("9" * 4000, int("9" * 4000), "9" * 4000),
+        ("-1", -1, -1),
+    ],
+)
+def test_wide_integers_travel_as_text_when_asked(text: str, value: int, as_text: Any) -> None:
+    assert parse_json(text) == value
+    assert parse_json(text, wide_integers_as_text=True) == as_text
 
 
 def test_a_caller_sets_tighter_limits() -> None:

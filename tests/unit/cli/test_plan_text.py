@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from activityctl.cli.plan_text import markdown, plan_lines, print_plan, summary_line
+from activityctl.cli.plan_markdown import markdown
+from activityctl.cli.plan_text import plan_lines, print_plan, summary_line
 from activityctl.domain.document import differences, field_view
 
 texts = st.text(max_size=12) | st.sampled_from(

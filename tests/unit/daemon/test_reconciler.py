@@ -8,7 +8,8 @@ import pytest
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.daemon.reconciler import Reconciler
 from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.plan import Wanted, WantedSchedule, plan_changes
+from activityctl.domain.plan import Wanted, WantedSchedule
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.errors import UnreachableError
 

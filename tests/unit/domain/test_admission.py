@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,8 +27,6 @@ def spec(**fields: Any) -> DefinitionSpec:
 def facts(
     definition: DefinitionSpec,
     status: SubscriptionStatus = SubscriptionStatus.ACTIVE,
-    *,
-    was_asked_for: bool = False,
 ) -> FiringFacts:
     subscription = Subscription(
         id=SUB,
@@ -41,9 +40,7 @@ def facts(
         state={"seen": 3},
     )
     revision = Revision(ids.revision_id("def", {}), "def", 2, {}, DUE)
-    return FiringFacts(
-        subscription, revision, definition, was_asked_for=was_asked_for, payload={"why": "test"}
-    )
+    return FiringFacts(subscription, revision, definition, payload={"why": "test"})
 
 
 PARAMS = {"type": "object", "properties": {"threshold": {}, "region": {"default": "eu"}}}
@@ -67,19 +64,19 @@ def test_a_new_run_freezes_what_it_will_see():
 
 
 @pytest.mark.parametrize(
-    ("status", "was_asked_for", "reason"),
+    ("status", "is_by_clock", "reason"),
     [
-        ("active", False, None),
         ("active", True, None),
-        ("paused", False, "the subscription is paused"),
-        ("paused", True, None),
-        ("deleted", False, "the subscription was deleted"),
+        ("active", False, None),
+        ("paused", True, "the subscription is paused"),
+        ("paused", False, None),
         ("deleted", True, "the subscription was deleted"),
+        ("deleted", False, "the subscription was deleted"),
     ],
 )
-def test_who_is_let_in(status: str, was_asked_for: object, reason: str | None):
-    given = facts(spec(), SubscriptionStatus(status), was_asked_for=bool(was_asked_for))
-    assert refusal(given) == reason
+def test_who_is_let_in(status: str, is_by_clock: object, reason: str | None):
+    firing = FIRING if is_by_clock else replace(FIRING, firing_key="asked by a person")
+    assert refusal(firing, facts(spec(), SubscriptionStatus(status))) == reason
 
 
 def test_a_skip_closes_the_run_with_its_reason():
@@ -129,4 +126,5 @@ def test_a_run_that_fails_before_its_tasks_has_none():
     definition = spec(onFailure=[{"name": "page", "say": "hello"}])
     run, decision = fail(run_of(definition), definition, "context before: no", NOW)
     assert [task.name for task in decision.create] == ["page"]
-    assert (run.ending, run.reason) == (RunStatus.FAILED, "context before: no")
+    after = record(run, decision, NOW).run
+    assert (after.ending, after.reason) == (RunStatus.FAILED, "context before: no")

@@ -90,7 +90,7 @@ def test_params_fit_the_definition(params: dict[str, Any], place: Path, reason: 
         (
             {"beat": {"interval": {"each": "5m"}}},
             ("beat", "interval", "each"),
-            "unknown field 'each'; known: every, jitter, offset",
+            "unknown field 'each'; known: endAt, every, exclude, jitter, maxFirings, misfire, offset, startAt, window",
         ),
         (
             {"beat": {"cron": {}}},
@@ -113,8 +113,8 @@ def test_an_override_is_checked_together_with_what_it_leaves():
         definition(triggers=[{"name": "t", "interval": {"every": "1h", "jitter": "5m"}}]),
         triggers={"t": {"interval": {"every": "1m"}}},
     )
-    assert path == ("triggers", "t", "interval", "jitter")
-    assert reason == "5m is not under every (1m)"
+    assert path == ("triggers", "t", "interval", "every")
+    assert reason == "1m is not over the jitter (5m)"
 
 
 def test_a_definition_without_params_takes_none():

@@ -8,9 +8,10 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activityctl.domain.calendar import compile_cron, parse_cron
-from activityctl.domain.firing import LAST_YEAR, nominal_times
+from activityctl.domain.calendar import CalendarSpec, compile_calendar, parse_cron
+from activityctl.domain.firing import nominal_times
 from activityctl.domain.trigger import CronTrigger
+from activityctl.domain.wall_time import LAST_YEAR
 
 START = datetime(2026, 11, 21, 9, 53, 26, tzinfo=UTC)
 
@@ -185,19 +186,23 @@ def test_dates_that_do_not_exist_never_fire(schedule: str, never: bool):  # noqa
     assert parse_cron(schedule).never_fires is never
 
 
+def compiled(text: str) -> tuple[CalendarSpec, ...]:
+    return tuple(compile_calendar(one) for one in parse_cron(text).alternatives())
+
+
 def test_specs_are_ranges_and_two_when_either_day_suffices():
-    both = compile_cron("*/15,7 8-18/2 1-7 */3 *")
+    both = compiled("*/15,7 8-18/2 1-7 */3 *")
     assert len(both) == 1
     assert both[0].hours == ((8, 18, 2),)
     assert both[0].months == ((1, 10, 3),)
     assert both[0].days_of_week == ((0, 6, 1),)
-    first, second = compile_cron("0 0 13 * fri")
+    first, second = compiled("0 0 13 * fri")
     assert (first.days_of_month, first.days_of_week) == (((13, 13, 1),), ((0, 6, 1),))
     assert (second.days_of_month, second.days_of_week) == (((1, 31, 1),), ((5, 5, 1),))
 
 
 def test_equal_calendars_compile_alike():
-    assert compile_cron("0,30 0 * * 7") == compile_cron("*/30 00 * * sun")
+    assert compiled("0,30 0 * * 7") == compiled("*/30 00 * * sun")
 
 
 @st.composite

@@ -6,13 +6,12 @@ from datetime import timedelta
 import pytest
 
 from activityctl.domain import ids
+from activityctl.domain.alarm import Alarm
 from activityctl.domain.calendar import CronCalendar
 from activityctl.domain.drift import (
     ObservedSchedule,
     RecordedSchedule,
-    Timing,
     drift_of,
-    timing_of,
 )
 from activityctl.domain.plan import WantedSchedule
 
@@ -31,7 +30,7 @@ def recorded(want: WantedSchedule | None, **fields: object) -> RecordedSchedule:
 
 
 def observed(want: WantedSchedule, **fields: object) -> ObservedSchedule:
-    return replace(ObservedSchedule(want.id, timing_of(want), False), **fields)
+    return replace(ObservedSchedule(want.id, want.alarm, False), **fields)
 
 
 def told(record: RecordedSchedule, found: ObservedSchedule | None) -> str | None:
@@ -101,12 +100,15 @@ def test_what_the_reconciler_has_yet_to_do_is_no_drift(
         ({"schedule": "0,30 * * * *"}, {"schedule": "*/30 * * * *"}),
         ({"schedule": "0 8 * * *"}, {"schedule": "0 8 * * *", "timezone": "UTC", "jitter": "0s"}),
         ({"schedule": "0 8 * * 0"}, {"schedule": "0 8 * * 7"}),
+        ({"schedule": "0 8 * * *"}, {"schedule": "0 8 * * *", "misfire": {"policy": "skip"}}),
+        ({"schedule": "0 8 * * *"}, {"schedule": "0 8 * * *", "jitter": "5m"}),
+        ({"schedule": "* * * * *"}, {"schedule": "* * * * *", "timezone": "Europe/Berlin"}),
     ],
 )
 def test_the_same_times_are_the_same_timing_however_written(
     one: dict[str, str], other: dict[str, str]
 ) -> None:
-    assert timing_of(wanted(**one)) == timing_of(wanted(**other))
+    assert wanted(**one).alarm == wanted(**other).alarm
 
 
 @pytest.mark.parametrize(
@@ -114,31 +116,32 @@ def test_the_same_times_are_the_same_timing_however_written(
     [
         wanted(**{**CRON, "schedule": "0 8 * * 1-6"}),
         wanted(**{**CRON, "timezone": "Europe/London"}),
-        wanted(**{**CRON, "jitter": "31s"}),
+        wanted(**{**CRON, "endAt": "2027-01-01T00:00:00Z"}),
         wanted(**{**CRON, "schedule": "0 8 1 * 1-5"}),
         wanted("interval", every="1d"),
+        wanted(**{**CRON, "timezone": "Asia/Kolkata"}),
     ],
 )
 def test_other_times_are_another_timing(other: WantedSchedule) -> None:
     assert drift_of(recorded(wanted()), observed(other)) is not None
 
 
-def test_an_interval_has_its_distance_offset_and_jitter() -> None:
-    timing = timing_of(wanted("interval", every="1h", offset="90s", jitter="5s"))
+def test_an_interval_has_its_distance_and_offset() -> None:
+    alarm = wanted("interval", every="1h", offset="90s", jitter="5s").alarm
     hour, offset = timedelta(hours=1), timedelta(seconds=90)
-    assert timing == Timing(intervals=frozenset({(hour, offset)}), jitter=timedelta(seconds=5))
+    assert alarm == Alarm(intervals=frozenset({(hour, offset)}))
 
 
 def test_days_of_either_kind_are_two_calendars() -> None:
-    timing = timing_of(wanted(schedule="0 0 1 * 1"))
-    days = {(len(one.days_of_month), len(one.days_of_week)) for one in timing.calendars}
+    alarm = wanted(schedule="0 0 1 * 1").alarm
+    days = {(len(one.days_of_month), len(one.days_of_week)) for one in alarm.calendars}
     assert days == {(1, 7), (31, 1)}
-    assert all(isinstance(one, CronCalendar) and not one.either_day for one in timing.calendars)
+    assert all(isinstance(one, CronCalendar) and not one.either_day for one in alarm.calendars)
 
 
 def test_what_the_product_never_writes_is_drift() -> None:
-    timing = replace(timing_of(wanted()), extras=("excluded times",))
-    assert drift_of(recorded(wanted()), observed(wanted(), timing=timing)) is not None
+    alarm = replace(wanted().alarm, extras=("excluded times",))
+    assert drift_of(recorded(wanted()), observed(wanted(), alarm=alarm)) is not None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Due times of triggers; those at changes of the clocks were listed by the real server."""
+"""Due times of triggers: their order, their bounds, intervals and keys; cron has a table."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
@@ -12,79 +12,7 @@ from activityctl.domain.firing import nominal_times, parse_firing_key
 from activityctl.domain.firing_ref import firing_key
 from activityctl.domain.trigger import CronTrigger, IntervalTrigger
 
-
-def _local_times(schedule: str, zone: str, start: str, count: int) -> list[str]:
-    local = ZoneInfo(zone)
-    after = datetime.fromisoformat(start).replace(tzinfo=local)
-    found = nominal_times(CronTrigger(schedule=schedule, timezone=zone), after)
-    return [one.astimezone(local).strftime("%d %H:%M%z") for one in islice(found, count)]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "zone", "start", "expected"),
-    [
-        (
-            "30 2 * * *",
-            "America/New_York",
-            "2026-03-07T03:00",
-            ["09 02:30-0400", "10 02:30-0400"],
-        ),
-        ("30 2 * * *", "Europe/Berlin", "2026-03-28T03:00", ["30 02:30+0200", "31 02:30+0200"]),
-        (
-            "*/30 0-4 * * *",
-            "Europe/Berlin",
-            "2026-03-29T01:00",
-            ["29 01:30+0100", "29 03:00+0200", "29 03:30+0200"],
-        ),
-        ("0 0 * * *", "America/Havana", "2026-03-07T12:00", ["09 00:00-0400"]),
-    ],
-)
-def test_a_local_time_that_does_not_exist_is_skipped(
-    schedule: str, zone: str, start: str, expected: list[str]
-):
-    assert _local_times(schedule, zone, start, len(expected)) == expected
-
-
-@pytest.mark.parametrize(
-    ("schedule", "zone", "start", "expected"),
-    [
-        (
-            "*/30 1 * * *",
-            "America/New_York",
-            "2026-11-01T00:00",
-            ["01 01:00-0400", "01 01:30-0400", "01 01:00-0500", "01 01:30-0500", "02 01:00-0500"],
-        ),
-        (
-            "10 0 * * *",
-            "America/Havana",
-            "2026-11-01T00:00",
-            ["01 00:10-0400", "01 00:10-0500", "02 00:10-0500"],
-        ),
-        ("0 2 * * *", "Europe/Berlin", "2026-10-24T12:00", ["25 02:00+0100", "26 02:00+0100"]),
-        (
-            "10 1 * * *",
-            "Europe/Berlin",
-            "2026-10-24T12:00",
-            ["25 01:10+0200", "25 02:10+0200", "26 01:10+0100"],
-        ),
-        (
-            "*/30 2 * * *",
-            "Europe/Berlin",
-            "2026-10-24T12:00",
-            ["25 02:00+0100", "25 03:30+0100", "26 02:00+0100"],
-        ),
-        (
-            "*/30 * * * *",
-            "Europe/London",
-            "2026-10-25T00:00",
-            ["25 00:30+0100", "25 01:00+0100", "25 01:30+0000", "25 02:00+0000"],
-        ),
-    ],
-)
-def test_a_repeated_hour_fires_as_the_server_has_it(
-    schedule: str, zone: str, start: str, expected: list[str]
-):
-    assert _local_times(schedule, zone, start, len(expected)) == expected
+_DAY = timedelta(days=1)
 
 
 def test_due_times_lie_strictly_after_and_ascend_in_utc():
@@ -111,12 +39,68 @@ def test_a_naive_time_is_refused(trigger: CronTrigger | IntervalTrigger):
         next(nominal_times(trigger, datetime(2026, 1, 1)))  # noqa: DTZ001 the point
 
 
+@pytest.mark.parametrize(
+    ("trigger", "expected"),
+    [
+        ({"schedule": "0 * * * *"}, ["10:00", "11:00", "12:00"]),
+        ({"schedule": "0,30 * * * *"}, ["10:00", "10:30", "11:00", "11:30", "12:00"]),
+    ],
+)
+def test_both_ends_of_startat_and_endat_are_due(trigger: dict[str, str], expected: list[str]):
+    bounds = {"startAt": "2026-11-21T10:00:00Z", "endAt": "2026-11-21T13:00:00+01:00"}
+    cron = CronTrigger.model_validate({**trigger, **bounds})
+    found = nominal_times(cron, datetime(2020, 1, 1, tzinfo=UTC))
+    assert [one.strftime("%H:%M") for one in found] == expected
+
+
+def test_an_interval_is_not_moved_by_startat():
+    bounds = {"startAt": "2026-11-21T10:00:01Z", "endAt": "2026-11-21T12:59:59Z"}
+    every = IntervalTrigger.model_validate({"every": "1h", "offset": "15m", **bounds})
+    found = nominal_times(every, datetime(2020, 1, 1, tzinfo=UTC))
+    assert [one.strftime("%H:%M") for one in found] == ["10:15", "11:15", "12:15"]
+
+
+def test_a_start_in_the_past_does_not_bring_firings_back():
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    trigger = CronTrigger.model_validate({"schedule": "@daily", "startAt": "2020-01-01T00:00:00Z"})
+    assert next(nominal_times(trigger, noon)) == datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def test_an_end_in_the_past_leaves_nothing():
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    trigger = CronTrigger.model_validate({"schedule": "@daily", "endAt": "2026-11-21T12:00:00Z"})
+    assert list(nominal_times(trigger, noon)) == []
+
+
+def test_a_schedule_that_never_fires_ends_at_once():
+    trigger = CronTrigger(schedule="0 0 31 2 *", allow_never=True)
+    assert list(nominal_times(trigger, datetime(2026, 1, 1, tzinfo=UTC))) == []
+
+
+@pytest.mark.parametrize("trigger", [CronTrigger(schedule="@daily"), IntervalTrigger(every=_DAY)])
+def test_the_earliest_moment_gives_the_first_of_1970(trigger: CronTrigger | IntervalTrigger):
+    earliest = datetime.min.replace(tzinfo=UTC)
+    assert next(nominal_times(trigger, earliest)) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_the_latest_moment_has_nothing_after_it():
+    latest = datetime(9999, 12, 31, 23, 59, 58, tzinfo=UTC)
+    assert list(nominal_times(CronTrigger(schedule="@daily"), latest)) == []
+
+
 def test_rare_dates_are_found_and_the_calendar_ends_with_its_last_year():
     after = datetime(2026, 1, 1, tzinfo=UTC)
     leap = list(nominal_times(CronTrigger(schedule="0 0 29 2 *"), after))
     assert [one.year for one in leap] == list(range(2028, 2100, 4))
     leap_sundays = nominal_times(CronTrigger(schedule="0 0 29 2 */6"), after)
     assert [one.year for one in leap_sundays] == [2032, 2048, 2060, 2076, 2088]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+def test_the_last_day_is_that_of_local_time(zone: str):
+    after = datetime(2100, 12, 29, tzinfo=UTC)
+    *_, last = nominal_times(CronTrigger(schedule="@daily", timezone=zone), after)
+    assert f"{last.astimezone(ZoneInfo(zone)):%F}" == "2100-12-31"
 
 
 @pytest.mark.parametrize(

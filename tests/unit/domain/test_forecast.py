@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition, revision_of
 from activityctl.domain.forecast import ScheduleChange, plan_view, schedule_changes
-from activityctl.domain.plan import Plan, Present, PresentDefinition, Wanted, plan_changes
+from activityctl.domain.plan import (
+    Plan,
+    Present,
+    PresentDefinition,
+    Wanted,
+)
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 
 NOW = datetime(2026, 5, 1, 12, 10, tzinfo=UTC)  # a Friday

@@ -17,9 +17,9 @@ from activityctl.domain.plan import (
     PresentDefinition,
     Wanted,
     concerned_subscriptions,
-    plan_changes,
     wanted_schedules,
 )
+from activityctl.domain.planning import plan_changes
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -289,14 +289,14 @@ def test_a_subscription_that_switches_its_trigger_off_wants_no_schedule():
     assert plan.schedules == {ids.subscription_id("sub"): ()}
 
 
-def test_the_hash_of_a_schedule_follows_its_timing():
-    def hashed(**interval: str) -> str:
+def test_the_hash_of_a_schedule_follows_what_temporal_holds():
+    def hashed(**interval: Any) -> str:
         spec = definition(triggers=[{"name": "t", "interval": interval}]).spec
         (schedule,) = wanted_schedules(ids.subscription_id("sub"), spec, {})
         return schedule.content_hash
 
-    assert hashed(every="1m", jitter="2s") == hashed(jitter="2s", every="1m")
-    variants = [{"every": "1m"}, {"every": "2m"}, {"every": "1m", "jitter": "2s"}]
+    assert hashed(every="1m", misfire={"policy": "skip"}) == hashed(jitter="2s", every="1m")
+    variants = [{"every": "1m"}, {"every": "2m"}, {"every": "1m", "endAt": "2027-01-01T00:00:00Z"}]
     assert len({hashed(**one) for one in variants}) == len(variants)
 
 

@@ -10,17 +10,16 @@ import pytest
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition, revision_of
 from activityctl.domain.document import ABSENT, FieldChange
+from activityctl.domain.fingerprint import fingerprint
 from activityctl.domain.plan import (
     Plan,
     Present,
     PresentDefinition,
     Wanted,
     concerned_subscriptions,
-    fingerprint,
     live_document,
-    plan_changes,
-    plan_deletion,
 )
+from activityctl.domain.planning import plan_changes, plan_deletion
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
 

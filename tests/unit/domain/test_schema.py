@@ -417,7 +417,7 @@ def test_an_explanation_has_all_that_is_known():
             "activityctl explain definition.spec.rules; it has when, otherwise",
         ),
         ("definition.spec.timeout.x", "activityctl explain definition.spec.timeout"),
-        ("", "kinds: ActivityDefinition, Subscription"),
+        ("", "kinds: Calendar, ActivityDefinition, Subscription"),
     ],
 )
 def test_an_unknown_path_has_the_nearest_as_its_hint(path: str, hint: str):

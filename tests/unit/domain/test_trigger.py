@@ -53,7 +53,7 @@ def test_an_interval_trigger_reads_its_durations():
         ("interval", {"every": "2s500ms"}, "every", "write 2s"),
         ("interval", {"every": "5m", "offset": "5m"}, "offset", r"not under every \(5m\)"),
         ("interval", {"every": "5m", "offset": "1s1ms"}, "offset", "whole seconds"),
-        ("interval", {"every": "5m", "jitter": "6m"}, "jitter", r"not under every \(5m\)"),
+        ("interval", {"every": "5m", "jitter": "6m"}, "every", r"not over the jitter \(6m\)"),
     ],
 )
 def test_a_refusal_names_the_field_and_the_reason(

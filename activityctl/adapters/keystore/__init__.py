@@ -1,0 +1,1 @@
+"""Where secrets are kept outside of our files: the system's key store, and files."""

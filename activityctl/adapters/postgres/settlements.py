@@ -1,0 +1,265 @@
+"""Settling schedules in Postgres: the fates of nominal times become firings and runs.
+
+One transaction of the caller's; which fate a time has is decided in the domain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from activityctl.adapters.postgres.database import Connection, json_of, text_of
+from activityctl.adapters.postgres.logbook import insert_entries
+from activityctl.domain import ids
+from activityctl.domain.firing_ref import FiringRef, firing_key
+from activityctl.domain.moment import parse_days
+from activityctl.domain.params import fill_defaults
+from activityctl.domain.settlement import (
+    Fate,
+    Fated,
+    Progress,
+    Settlement,
+    entries_of,
+    next_after,
+    settle,
+)
+from activityctl.domain.trigger import Trigger, trigger_of
+from activityctl.domain.window import DaysByCalendar
+from activityctl.ports import WORK_CHANNEL
+
+_SKEW: Final = timedelta(seconds=2)
+"""How far Temporal's clock may be ahead of Postgres' before a wake-up counts as too early."""
+
+_LOCKED: Final = """
+    SELECT c.id, c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, c.wakes,
+        s.definition, clock_timestamp() AS now
+    FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
+    WHERE c.id = ANY(%(ids)s) AND c.wanted_hash IS NOT NULL AND s.status = 'active'
+    ORDER BY c.id FOR UPDATE OF c"""
+_MOVE: Final = """
+    UPDATE schedules SET cursor = %(cursor)s, next_at = %(next_at)s, fired = %(fired)s,
+        wakes = %(wakes)s
+    WHERE id = %(id)s"""
+_INSERT_FIRINGS: Final = """
+    INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, created_at, fires_at,
+        dispatched_at)
+    SELECT x.id, %(subscription)s, %(trigger)s, x.key, x.due, %(now)s, x.fires,
+        CASE WHEN x.own THEN %(now)s END
+    FROM jsonb_to_recordset(%(rows)s) AS x(id text, key text, due timestamptz,
+        fires timestamptz, own boolean)
+    ON CONFLICT DO NOTHING"""
+_INSERT_RUNS: Final = """
+    INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
+        workflow_id, due_at, status, reason, params, created_at, ended_at)
+    SELECT x.id, %(subscription)s, %(definition)s, %(revision)s, %(trigger)s, x.key, x.workflow,
+        x.due, x.status, x.reason, %(params)s, %(now)s, %(now)s
+    FROM jsonb_to_recordset(%(rows)s) AS x(id text, key text, workflow text, due timestamptz,
+        status text, reason text)
+    ON CONFLICT DO NOTHING"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A schedule that was settled, and by whom."""
+
+    row: dict[str, Any]
+    settlement: Settlement
+    now: datetime
+
+    def fires(self, firing: FiringRef) -> bool:
+        """Whether the firing is among those that start now."""
+        return any(
+            one.nominal == firing.due and one.fires_at is not None and one.fires_at <= self.now
+            for one in self.settlement.fated
+        )
+
+
+async def settle_schedules(
+    connection: Connection, schedule_ids: Sequence[str], caller: FiringRef | None = None
+) -> list[Settled]:
+    """Settle what has come due of those schedules, as far as they are active.
+
+    `caller` is the firing whose workflow asks: when it starts now, that workflow carries it.
+    A settlement that is not complete wants to be called again.
+    """
+    cursor = await connection.execute(_LOCKED.encode(), {"ids": list(schedule_ids)})
+    rows = await cursor.fetchall()
+    return [await _settle(connection, row, caller) for row in rows]
+
+
+async def settle_all(connection: Connection, schedule_ids: Sequence[str]) -> None:
+    """Settle until nothing that is due is left; before pauses and changes of a trigger."""
+    waiting = list(schedule_ids)
+    while waiting:
+        done = await settle_schedules(connection, waiting)
+        waiting = [one.row["id"] for one in done if not one.settlement.is_complete]
+
+
+async def settle_subscriptions(connection: Connection, subscriptions: Sequence[str]) -> None:
+    """Settle whatever is due of those subscriptions, before they pause, change or go."""
+    cursor = await connection.execute(
+        """SELECT id FROM schedules
+           WHERE subscription_id = ANY(%s) AND next_at <= clock_timestamp()""",
+        (list(subscriptions),),
+    )
+    await settle_all(connection, [row["id"] for row in await cursor.fetchall()])
+
+
+async def begin_anew(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Have those schedules count from their cursor; rows have id, kind, body, cursor, fired."""
+    progress = [(row, Progress(row["cursor"], row["fired"])) for row in rows]
+    following = [
+        (row["id"], next_after(trigger_of(row["kind"], row["body"]), one)) for row, one in progress
+    ]
+    await connection.execute(
+        """UPDATE schedules c SET next_at = x.next_at
+           FROM jsonb_to_recordset(%s) AS x(id text, next_at timestamptz) WHERE c.id = x.id""",
+        (Jsonb([{"id": key, "next_at": at and at.isoformat()} for key, at in following]),),
+    )
+
+
+async def read_calendars(connection: Connection, names: Sequence[str]) -> DaysByCalendar:
+    """Return the days of those calendars that live."""
+    if not names:
+        return {}
+    cursor = await connection.execute(
+        "SELECT name, days FROM calendars WHERE name = ANY(%s) AND deleted_at IS NULL",
+        (list(names),),
+    )
+    rows = await cursor.fetchall()
+    return {row["name"]: tuple(parse_days(days) for days in row["days"]) for row in rows}
+
+
+async def _settle(connection: Connection, row: dict[str, Any], caller: FiringRef | None) -> Settled:
+    trigger = trigger_of(row["kind"], row["body"])
+    now = _now(row["now"], caller)
+    settlement = settle(
+        (row["subscription_id"], row["trigger"]),
+        trigger,
+        Progress(row["cursor"], row["fired"]),
+        now,
+        await _calendars(connection, trigger),
+    )
+    settled = Settled(row, settlement, now)
+    async with connection.pipeline():
+        await _write_firings(connection, settled, caller)
+        await _move(connection, settled, caller)
+    await _write_runs(connection, settled)
+    return settled
+
+
+async def _calendars(connection: Connection, trigger: Trigger) -> DaysByCalendar:
+    names = trigger.exclude.calendars if trigger.exclude is not None else ()
+    return await read_calendars(connection, names)
+
+
+def _now(now: datetime, caller: FiringRef | None) -> datetime:
+    """Return Postgres' time, or the caller's nominal time when its clock is a little ahead."""
+    if caller is not None and now < caller.due <= now + _SKEW:
+        return caller.due
+    return now
+
+
+async def _move(connection: Connection, settled: Settled, caller: FiringRef | None) -> None:
+    progress = settled.settlement.progress
+    await connection.execute(
+        _MOVE.encode(),
+        {
+            "id": settled.row["id"],
+            "cursor": progress.cursor,
+            "next_at": settled.settlement.next_at,
+            "fired": progress.fired,
+            "wakes": _wakes(settled, caller),
+        },
+    )
+
+
+def _wakes(settled: Settled, caller: FiringRef | None) -> int:
+    """Count how often in a row nothing but the timekeeper woke us."""
+    wakes = int(settled.row["wakes"])
+    if caller is None:
+        return wakes
+    if caller.is_wake_up:
+        return wakes + bool(settled.settlement.fated)
+    return 0
+
+
+async def _write_firings(
+    connection: Connection, settled: Settled, caller: FiringRef | None
+) -> None:
+    row, now = settled.row, settled.now
+    owner = (row["subscription_id"], row["trigger"])
+    own = caller.due if caller is not None and settled.fires(caller) else None
+    firings = [
+        {
+            "id": ids.firing_id(*owner, firing_key(one.nominal)),
+            "key": firing_key(one.nominal),
+            "due": one.nominal.isoformat(),
+            "fires": one.fires_at.isoformat(),
+            "own": one.nominal == own,
+        }
+        for one in settled.settlement.fated
+        if one.fires_at is not None
+    ]
+    if not firings:
+        return
+    await connection.execute(
+        _INSERT_FIRINGS.encode(),
+        {
+            "rows": Jsonb(firings),
+            "subscription": row["subscription_id"],
+            "trigger": row["trigger"],
+            "now": now,
+        },
+    )
+    if any(not one["own"] for one in firings):
+        await connection.execute("SELECT pg_notify(%s, 'firing')", (WORK_CHANNEL,))
+
+
+async def _write_runs(connection: Connection, settled: Settled) -> None:
+    """Write a run for each firing that does not start, and say so in the log."""
+    refused = [one for one in settled.settlement.fated if one.fate is not Fate.FIRES]
+    if not refused:
+        return
+    row, now = settled.row, settled.now
+    frozen = await _frozen(connection, row["subscription_id"])
+    await connection.execute(
+        _INSERT_RUNS.encode(),
+        {
+            "rows": Jsonb([_run_row(row, one) for one in refused]),
+            "subscription": row["subscription_id"],
+            "definition": row["definition"],
+            "trigger": row["trigger"],
+            "now": now,
+            **frozen,
+        },
+    )
+    owner = (row["subscription_id"], row["trigger"])
+    await insert_entries(connection, entries_of(owner, refused, now))
+
+
+def _run_row(row: dict[str, Any], one: Fated) -> dict[str, Any]:
+    owner, key = (row["subscription_id"], row["trigger"]), firing_key(one.nominal)
+    return {
+        "id": ids.run_id(*owner, key),
+        "key": key,
+        "workflow": ids.workflow_id(*owner, key),
+        "due": one.nominal.isoformat(),
+        "status": one.fate.value,
+        "reason": text_of(one.reason),
+    }
+
+
+async def _frozen(connection: Connection, subscription: str) -> dict[str, Any]:
+    """Return the revision and the params with which a run of the subscription would begin."""
+    cursor = await connection.execute(
+        """SELECT v.id AS revision, v.spec -> 'params' AS schema, s.params FROM subscriptions s
+           JOIN definitions d ON d.name = s.definition JOIN revisions v ON v.id = d.revision_id
+           WHERE s.id = %s""",
+        (subscription,),
+    )
+    (row,) = await cursor.fetchall()
+    params = fill_defaults(row["schema"] or {}, row["params"])
+    return {"revision": row["revision"], "params": json_of(params)}

@@ -1,0 +1,54 @@
+"""The ledger of nominal times in Postgres: settled once each, and what is overdue."""
+
+from datetime import timedelta
+from typing import Final
+
+from activityctl.adapters.postgres.database import Database
+from activityctl.adapters.postgres.settlements import settle_schedules
+from activityctl.domain import ids
+from activityctl.domain.firing_ref import FiringRef
+from activityctl.ports import OverdueSchedule
+
+_OVERDUE_AFTER: Final = timedelta(seconds=2)
+"""Temporal wakes us within a tenth of this, unless it is away or does not know that time."""
+
+
+class PostgresTimetable:
+    """The Timetable port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def settle(self, firing: FiringRef) -> bool:
+        """Give every nominal time that has come its fate; whether the caller's starts now."""
+        schedule = ids.schedule_id(firing.subscription_id, firing.trigger)
+        is_complete, fires = False, False
+        while not is_complete:
+            async with self._database.transaction() as connection:
+                done = await settle_schedules(connection, [schedule], firing)
+            is_complete = all(one.settlement.is_complete for one in done)
+            fires = fires or any(one.fires(firing) for one in done)
+        return fires or await self._claim(firing)
+
+    async def _claim(self, firing: FiringRef) -> bool:
+        """Take over what an earlier call, this one's or another's, found to start by now."""
+        row = await self._database.fetch_one(
+            """UPDATE firings SET dispatched_at = coalesce(dispatched_at, clock_timestamp())
+               WHERE id = %(id)s AND fires_at <= clock_timestamp() RETURNING id""",
+            id=ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key),
+        )
+        return row is not None
+
+    async def overdue(self, limit: int) -> list[OverdueSchedule]:
+        """Return schedules that nothing woke within seconds of their next nominal time."""
+        rows = await self._database.fetch(
+            """SELECT c.subscription_id, c.trigger, c.next_at FROM schedules c
+               JOIN subscriptions s ON s.id = c.subscription_id AND s.status = 'active'
+               WHERE c.next_at < clock_timestamp() - %(after)s AND c.wanted_hash IS NOT NULL
+               ORDER BY c.next_at LIMIT %(limit)s""",
+            after=_OVERDUE_AFTER,
+            limit=limit,
+        )
+        return [
+            OverdueSchedule(row["subscription_id"], row["trigger"], row["next_at"]) for row in rows
+        ]

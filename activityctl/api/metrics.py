@@ -1,0 +1,98 @@
+"""Figures as Prometheus metrics: names, units and help; how they are counted is not here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from activityctl.domain.figures import (
+    FIRING_STATES,
+    RUN_STATUSES,
+    SCHEDULE_STATUSES,
+    SUBSCRIPTION_STATUSES,
+    Figures,
+    complete,
+)
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+
+def exposition(figures: Figures) -> bytes:
+    """Return the figures in Prometheus' text format, from a registry of their own."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_FiguresCollector(figures))
+    return generate_latest(registry)
+
+
+class _FiguresCollector(Collector):
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield from self._runs_and_firings()
+        yield from self._schedules()
+        figures = self._figures
+        yield _by(
+            "subscriptions",
+            "Subscriptions by status.",
+            "status",
+            complete(figures.subscriptions, SUBSCRIPTION_STATUSES),
+        )
+        yield _gauge("workers_alive", "Workers heard of in the last seconds.", figures.workers)
+        yield _gauge("dead_letters", "Runs that failed for good.", figures.dead_letters)
+
+    def _runs_and_firings(self) -> Iterator[Metric]:
+        figures = self._figures
+        yield _by(
+            "runs",
+            "Runs created within the last 24 hours, and all open ones, by status.",
+            "status",
+            complete(figures.runs, RUN_STATUSES),
+        )
+        yield _by(
+            "firings_waiting",
+            "Firings not yet started: due, later (their time has not come), held by a backfill.",
+            "state",
+            complete(figures.firings, FIRING_STATES),
+        )
+        oldest = figures.oldest_due_at
+        yield _gauge(
+            "firing_oldest_due_age_seconds",
+            "How long the oldest due firing has been waiting to start; 0 when none waits.",
+            0.0 if oldest is None else max(0.0, (figures.counted_at - oldest).total_seconds()),
+        )
+
+    def _schedules(self) -> Iterator[Metric]:
+        figures = self._figures
+        yield _by(
+            "schedules",
+            "Schedules by status.",
+            "status",
+            complete(figures.schedules, SCHEDULE_STATUSES),
+        )
+        yield _gauge(
+            "schedules_overdue",
+            "Schedules of active subscriptions whose next firing was due over 10 seconds ago.",
+            figures.overdue_schedules,
+        )
+        yield CounterMetricFamily(
+            "activityctl_schedule_restarts",
+            "Schedules that had silently stopped and were created anew by the watchdog.",
+            value=figures.restarts,
+        )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"activityctl_{name}", text, value=value)
+
+
+def _by(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"activityctl_{name}", text, labels=[label])
+    for key, count in counts.items():
+        family.add_metric([key], count)
+    return family

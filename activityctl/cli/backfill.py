@@ -1,0 +1,148 @@
+"""`activityctl backfill`: run past nominal times after all."""
+
+import sys
+from datetime import datetime
+from typing import Annotated, Final
+
+import typer
+
+from activityctl.cli.backfill_text import following, print_end, print_survey, result_view
+from activityctl.cli.completion import subscription_names
+from activityctl.cli.confirm import require_yes
+from activityctl.cli.options import Timeout, seconds_of
+from activityctl.cli.output import check_format, print_json
+from activityctl.cli.points import point_of
+from activityctl.cli.session import Session, now
+from activityctl.domain.backfill import BackfillProgress
+from activityctl.domain.worker import COUNTS_AS_ALIVE
+from activityctl.errors import UsageError
+from activityctl.operations.backfill import Order, Survey, follow, progress_of, record, survey
+from activityctl.wiring import Ports
+
+_ASKED_ABOVE: Final = 100
+
+
+def backfill(
+    context: typer.Context,
+    subscription: Annotated[str, typer.Argument(metavar="SUB", autocompletion=subscription_names)],
+    start: Annotated[
+        str | None, typer.Option("--from", help="The first time: RFC 3339, -7d.", metavar="WHEN")
+    ] = None,
+    end: Annotated[
+        str, typer.Option("--to", help="The last time, included: RFC 3339, -1h.", metavar="WHEN")
+    ] = "now",
+    trigger: Annotated[
+        str | None, typer.Option(help="Which trigger; needed when several follow the clock.")
+    ] = None,
+    only_missed: Annotated[
+        bool, typer.Option("--only-missed", help="Only times that have a missed run.")
+    ] = False,
+    max_parallel: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Runs at work at once.", metavar="N")
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, and what would not and why.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Let nothing run that still waits; runs go on.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for the runs to end.")] = True,
+    timeout: Timeout = "1h",
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")
+    ] = "text",
+) -> None:
+    """Run the times in the past that have no run, once each; exit 1 when a run failed.
+
+    Times run in their order with their nominal time. Repeat it to follow, or to raise
+    --max-parallel: nothing runs twice.
+
+    activityctl backfill disk-report --from -7d --only-missed --max-parallel 4
+
+    activityctl backfill disk-report --from 2026-11-01T00:00:00Z --to -1h --dry-run
+
+    activityctl backfill disk-report --cancel
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+    if cancel:
+        _cancel(session, subscription, trigger)
+        return
+    first, last = _stretch(session, start, end)
+    order = Order(trigger, first, last, only_missed, max_parallel)
+
+    async def look(ports: Ports) -> Survey:
+        owner = await ports.catalog.find_subscription(subscription)
+        return await survey(ports.catalog, ports.register, ports.backfills, owner, order)
+
+    found = session.with_ports(look)
+    if dry_run:
+        print_survey(session, subscription, found, shape)
+        return
+    count = len(found.choice.taken)
+    if count > _ASKED_ABOVE and not yes and sys.stdin.isatty():
+        require_yes("the backfill", f"Run {count:,} firings of {subscription}?")
+
+    async def ask(ports: Ports) -> tuple[int, bool]:
+        _, added = await record(ports.backfills, found)
+        return added, bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
+
+    added, alive = session.with_ports(ask)
+    if not alive:
+        session.err.print("no worker is alive; the firings will start when one is")
+    seconds = seconds_of(timeout) if wait and alive else None
+    progress = _followed(session, subscription, found, seconds)
+    if shape == "json":
+        print_json(session.out, result_view(subscription, found, added, progress))
+    else:
+        print_end(session, subscription, found, added, progress)
+    if progress.failed:
+        raise typer.Exit(1)
+
+
+def _cancel(session: Session, subscription: str, trigger: str | None) -> None:
+    async def work(ports: Ports) -> int:
+        owner = await ports.catalog.find_subscription(subscription)
+        return await ports.backfills.cancel(owner.id, trigger)
+
+    count = session.with_ports(work)
+    session.out.print(f"subscription/{subscription} {count} held firings cancelled")
+    session.err.print("runs at work go on; activityctl cancel RUN ends one")
+
+
+def _stretch(session: Session, start: str | None, end: str) -> tuple[datetime, datetime]:
+    if start is None:
+        raise UsageError("--from is missing", hint="write --from -7d, or a time (RFC 3339)")
+    at = now()
+    first, last = point_of(start, at), point_of(end, at)
+    if first > at:
+        raise UsageError(f"--from {start} lies in the future", hint="write -7d for a week ago")
+    if last < first:
+        raise UsageError(f"--to {end} is before --from {start}")
+    if last > at:
+        session.err.print("note: --to lies in the future; the backfill ends now")
+    return first, min(last, at)
+
+
+def _followed(
+    session: Session, subscription: str, found: Survey, seconds: float | None
+) -> BackfillProgress:
+    """Return how far it has come; with seconds, when all of it has ended."""
+
+    async def work(ports: Ports) -> BackfillProgress:
+        if seconds is None:
+            return await progress_of(ports.backfills, found.backfill)
+        with following(session) as show:
+            return await follow(
+                ports.backfills, found.backfill, timeout_seconds=seconds, on_progress=show
+            )
+
+    try:
+        return session.with_ports(work)
+    except KeyboardInterrupt:
+        session.err.print(
+            "the worker goes on with it: repeat the command to follow, "
+            f"activityctl backfill {subscription} --cancel to stop what has not begun"
+        )
+        raise

@@ -1,0 +1,75 @@
+"""How `status` shows schedules and the subscriptions that paused themselves."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from activityctl.cli.output import visible
+from activityctl.cli.session import Session
+from activityctl.domain.figures import SCHEDULE_STATUSES, complete
+from activityctl.domain.view import View, stamp
+from activityctl.errors import ActivityctlError
+from activityctl.operations.overview import Overview, overview
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from activityctl.wiring import Ports
+
+_SECONDS: Final = 3.0
+
+
+def read_overview(session: Session) -> Overview | None:
+    """Return how things stand; None when Postgres does not tell within seconds."""
+
+    async def read(ports: "Ports") -> Overview:
+        async with asyncio.timeout(_SECONDS):
+            return await overview(ports.catalog, ports.census)
+
+    try:
+        return session.with_ports(read)
+    except (ActivityctlError, TimeoutError):
+        return None  # what runs is told from files; which of it is ill, the table above shows
+
+
+def print_overview(console: "Console", found: Overview) -> None:
+    """Print a line for the schedules, if there are any, and one for each self-paused owner."""
+    figures = found.figures
+    schedules = {name: count for name, count in figures.schedules.items() if count}
+    if figures.overdue_schedules:
+        schedules["overdue"] = figures.overdue_schedules
+    if schedules:
+        counts = ", ".join(f"{count} {name}" for name, count in schedules.items())
+        console.print(f"schedules: {counts}")
+    if figures.restarts:
+        console.print(
+            f"schedules that had stopped and were restarted: {figures.restarts}, "
+            f"the last at {stamp(figures.restarted_at)}"
+        )
+    for one in found.auto_paused:
+        since = stamp(one.paused_at)
+        reason = visible(one.pause_reason or "").replace("\n", "\\n")
+        console.print(f"paused by its failures: {one.name} since {since}: {reason}")
+
+
+def schedules_view(found: Overview) -> View:
+    """Return the schedules by status, overdue ones, and restarts with the last one's time."""
+    figures = found.figures
+    return {
+        **complete(figures.schedules, SCHEDULE_STATUSES),
+        "overdue": figures.overdue_schedules,
+        "restarts": figures.restarts,
+        "lastRestartAt": stamp(figures.restarted_at),
+    }
+
+
+def auto_paused_view(found: Overview) -> list[View]:
+    """Return the subscriptions that paused themselves."""
+    return [
+        {
+            "name": one.name,
+            "pauseReason": one.pause_reason,
+            "pausedAt": stamp(one.paused_at),
+            "pausedByRun": one.paused_by_run,
+        }
+        for one in found.auto_paused
+    ]

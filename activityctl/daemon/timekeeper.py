@@ -1,0 +1,45 @@
+"""The timekeeper: wakes schedules that nothing woke, so that no nominal time passes in silence."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from activityctl.domain import ids
+from activityctl.domain.firing_ref import FiringRef, firing_key
+from activityctl.ports import OverdueSchedule, RunStarter, Timetable
+
+_LOG = logging.getLogger(__name__)
+_AT_ONCE: Final = 100
+_TRY_AGAIN_AFTER: Final = 10
+"""Seconds within which one wake-up of a nominal time is enough."""
+
+
+class Timekeeper:
+    """Any number of them may work; a wake-up settles a time once, whoever asks for it."""
+
+    def __init__(
+        self, timetable: Timetable, starter: RunStarter, clock: Callable[[], datetime]
+    ) -> None:
+        self._timetable = timetable
+        self._starter = starter
+        self._clock = clock
+
+    async def wake(self) -> int:
+        """Start a workflow for each overdue schedule, which settles it; return how many.
+
+        UnreachableError while Temporal is away: nothing is settled before it is back, since
+        nothing could start.
+        """
+        overdue = await self._timetable.overdue(_AT_ONCE)
+        await asyncio.gather(*(self._starter.start(self._firing(one)) for one in overdue))
+        return len(overdue)
+
+    def _firing(self, overdue: OverdueSchedule) -> FiringRef:
+        key = firing_key(overdue.next_at)
+        attempt = int(self._clock().timestamp()) // _TRY_AGAIN_AFTER
+        owner = (overdue.subscription_id, overdue.trigger)
+        _LOG.info("schedule overdue", extra={"subscription": owner[0], "trigger": owner[1]})
+        workflow_id = ids.wake_up_workflow_id(*owner, f"{key}-{attempt}")
+        return FiringRef(*owner, key, overdue.next_at.isoformat(), workflow_id)

@@ -1,0 +1,98 @@
+"""Index: the triggers of thousands of subscriptions, of which few are tried on each event.
+
+First by exact type, then by tables for the values that entries need, then, where many entries
+are left, by sieves of their filters. What is left is decided by `matching`, so the result is
+that of deciding one by one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from activityctl.domain.event_parts import ANY, Event, Part, PatternPart, parts_of
+from activityctl.domain.event_trigger import EventTrigger
+from activityctl.domain.match_keys import Place, needs_of
+from activityctl.domain.match_table import Look, Row, affordable, tables_of
+from activityctl.domain.matching import match_parts
+from activityctl.domain.model import JsonValue
+
+_TYPE: Final = Place(("type",), None, may_fail=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event trigger of a subscription."""
+
+    subscription: str
+    trigger: str
+    """The trigger's name in its definition."""
+    event: EventTrigger
+    params: Mapping[str, JsonValue]
+    """The subscription's, defaults filled in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The event wakes this entry."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The event does not wake this entry, since its filter could not be evaluated."""
+
+    entry: Entry
+    reason: str
+
+
+class Index:
+    """Entries, found by the events that may wake them; built in one go, never changed."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = tuple(entries)
+        self._rows: list[Row] = [(parts_of(one.event), one.params) for one in self._entries]
+        by_type: dict[str | None, list[int]] = {}
+        needs = {}
+        for number, (parts, params) in enumerate(self._rows):
+            types = _exact_types(parts)
+            found = (need for need in needs_of(parts, params) if not types or need.place != _TYPE)
+            needs[number] = affordable(found)
+            for name in types or (None,):
+                by_type.setdefault(name, []).append(number)
+        self._tables = {
+            name: tables_of(numbers, self._rows, needs) for name, numbers in by_type.items()
+        }
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def candidates(self, event: Event) -> Iterator[Entry]:
+        """Yield, in the order given, all that the event may wake or whose filter may fail."""
+        return (self._entries[number] for number in self._candidates(event))
+
+    def matches(self, event: Event) -> list[Matched | Failed]:
+        """Return, in the order given, what the event wakes and whose filter fails on it."""
+        found: list[Matched | Failed] = []
+        for number in self._candidates(event):
+            parts, params = self._rows[number]
+            verdict = match_parts(parts, params, event)
+            if verdict.matched:
+                found.append(Matched(self._entries[number]))
+            elif verdict.has_failed:
+                found.append(Failed(self._entries[number], verdict.reason or ""))
+        return found
+
+    def _candidates(self, event: Event) -> list[int]:
+        look = Look(event)
+        tables = (*self._tables.get(event.get("type"), ()), *self._tables.get(None, ()))
+        return sorted({number for table in tables for number in table.passing(look)})
+
+
+def _exact_types(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Return the types that the entry takes; empty when it names none, or a pattern."""
+    for part in parts:
+        if isinstance(part, PatternPart) and part.attribute == "type":
+            is_exact = not any(ANY in pattern for pattern in part.patterns)
+            return part.patterns if is_exact else ()
+    return ()

@@ -1,0 +1,194 @@
+"""delete: what it takes along is listed, a yes is wanted, and the worker is waited for."""
+
+import asyncio
+import itertools
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activityctl.domain import ids
+
+pytestmark = pytest.mark.slow
+
+COMMAND = str(Path(sys.executable).parent / "activityctl")
+_NUMBERS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database of the test's own on real servers, and one subscription in it."""
+
+    environment: dict[str, str]
+    name: str
+
+    def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self(*arguments, "-o", "json").stdout)
+
+    def answered(self, answer: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it with a terminal on its standard input, on which somebody types."""
+        ours, theirs = pty.openpty()
+        os.write(ours, answer.encode())
+        try:
+            return subprocess.run(
+                [COMMAND, *arguments],
+                env=self.environment,
+                stdin=theirs,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        finally:
+            os.close(ours)
+            os.close(theirs)
+
+    def lives(self) -> bool:
+        return f"subscription/{self.name}" in self("get", "subs", "-o", "name").stdout.split()
+
+    async def is_scheduled(self) -> bool:
+        client = await Client.connect(self.environment["TEMPORAL_ADDRESS"])
+        key = ids.schedule_id(ids.subscription_id(self.name), "yearly")
+        try:
+            await client.get_schedule_handle(key).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
+
+@pytest.fixture
+def place(servers: dict[str, str], database_url: str, tmp_path: Path) -> Place:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ACTIVITYCTL_")}
+    environment = {
+        **kept,
+        "ACTIVITYCTL_HOME": str(tmp_path / "home"),
+        "ACTIVITYCTL_DATABASE_URL": database_url,
+        "TEMPORAL_ADDRESS": servers["temporal_address"],
+        "ACTIVITYCTL_ALLOW_COMMANDS": "true",
+        "COLUMNS": "200",
+    }
+    found = Place(environment, f"delete{next(_NUMBERS)}x")
+    spec = {
+        "triggers": [{"name": "yearly", "cron": {"schedule": "0 3 1 1 *"}}],
+        "tasks": [{"name": "one", "command": {"argv": ["sleep", "30"]}}],
+    }
+    documents = [
+        {"kind": "ActivityDefinition", "metadata": {"name": found.name}, "spec": spec},
+        {
+            "kind": "Subscription",
+            "metadata": {"name": found.name},
+            "spec": {"activity": found.name},
+        },
+    ]
+    path = tmp_path / "files.yaml"
+    path.write_text(yaml.safe_dump_all({"apiVersion": "activityctl/v1", **d} for d in documents))
+    found("apply", "-f", str(path), "--no-wait")
+    return found
+
+
+@pytest.fixture
+def worker(place: Place) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [COMMAND, "worker"], env=place.environment, stderr=subprocess.DEVNULL
+    )
+    yield process
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
+async def until_scheduled(place: Place) -> None:
+    async with asyncio.timeout(30):
+        while not await place.is_scheduled():
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_goes_along_and_what_goes_on_is_listed_and_the_worker_is_waited_for(
+    place: Place,
+):
+    await until_scheduled(place)
+    place("trigger", place.name, "--no-wait")
+    async with asyncio.timeout(30):
+        while not (runs := place.json("get", "runs", "--status", "running")["items"]):
+            await asyncio.sleep(0.1)
+    refused = place("delete", "sub", place.name, code=1)
+    assert refused.stderr.splitlines() == [
+        f"subscription/{place.name} will be deleted",
+        f"  - 1 schedule: {place.name}/yearly",
+        f"  ! 1 open run goes on as it began: {runs[0]['id']} running",
+        "error: deleting needs a yes",
+        "hint: add --yes",
+    ]
+    assert place.lives()
+    view = place.json("delete", "sub", place.name, "--yes")
+    assert not await place.is_scheduled()
+    assert view["kind"] == "DeleteResult"
+    assert view["changes"] == [{"kind": "Subscription", "name": place.name, "action": "deleted"}]
+    assert [one["trigger"] for one in view["schedules"]["deleted"]] == ["yearly"]
+    assert (view["schedules"]["pending"], view["schedules"]["errors"]) == (0, [])
+    assert [(one["id"], one["status"]) for one in view["openRuns"]] == [(runs[0]["id"], "running")]
+    place("cancel", runs[0]["id"])
+
+
+async def test_the_wait_is_bounded_and_a_worker_that_is_slow_is_told(
+    place: Place, worker: subprocess.Popen[bytes]
+):
+    await until_scheduled(place)
+    worker.send_signal(signal.SIGSTOP)
+    begin = time.monotonic()
+    done = place("delete", "sub", place.name, "--yes", "--timeout", "1s")
+    assert 1 < time.monotonic() - begin < 8
+    assert "1 schedules pending: the worker is still at it" in done.stderr
+    assert not place.lives()
+
+
+def test_without_a_worker_nothing_is_waited_for_and_that_is_told(place: Place):
+    begin = time.monotonic()
+    done = place("delete", "sub", place.name, "--yes")
+    assert time.monotonic() - begin < 10
+    assert f"subscription/{place.name} deleted\n" == done.stdout
+    assert "1 schedules pending: no worker is alive" in done.stderr
+    assert not place.lives()
+    done = place("delete", "def", place.name, "--yes")
+    assert f"activitydefinition/{place.name} will be deleted\n" in done.stderr
+    assert "pending" not in done.stderr
+
+
+def test_on_a_terminal_it_asks(place: Place):
+    no = place.answered("n\n", "delete", "sub", place.name)
+    assert (no.returncode, no.stdout) == (1, "")
+    assert f"  - 1 schedule: {place.name}/yearly\n" in no.stderr
+    assert "Delete it?" in no.stderr
+    assert place.lives()
+    key = ids.subscription_id(place.name)
+    yes = place.answered("y\n", "delete", "sub", key[:12])
+    assert (yes.returncode, yes.stdout) == (0, f"subscription/{place.name} deleted\n")
+    assert not place.lives()

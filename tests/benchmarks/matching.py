@@ -1,0 +1,137 @@
+"""Matching events against a thousand subscriptions, of which each event wakes one.
+
+    python tests/benchmarks/matching.py [--subscriptions 1000] [--events 10000] [--rounds 5]
+
+Prints for each way in which subscriptions differ the seconds that the index took to build (at
+10,000 subscriptions the target is 2), the events matched a second on one core (median of the
+rounds, which are warm; target 5,000 at 1,000 subscriptions), and in how many microseconds one
+trigger is decided for one event without an index, from which follows what trying each
+subscription in turn would reach.
+"""
+
+import argparse
+import gc
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from activityctl.domain.event_trigger import EventTrigger
+from activityctl.domain.match_index import Entry, Index, Matched
+from activityctl.domain.matching import match
+
+VARIANTS: dict[str, str] = {
+    "exact type": "each its own type",
+    "type pattern": "type: order.<n>.*",
+    "source": "same type, each its own source",
+    "match": "same type, match: {data.customer: c<n>}",
+    "filter ==": "same type, filter: event.data.customer == params.customer",
+    "filter <": "same type, filter: an interval of event.data.amount by params",
+    "filter text": "same type, filter: event.data.customer.startsWith(params.prefix)",
+    "own filters": "same type, each a filter of its own text, no two alike",
+}
+
+
+def entry(variant: str, number: int) -> Entry:
+    """Return the subscription that only events of its number wake."""
+    params: dict[str, Any] = {}
+    body: dict[str, Any] = {"type": "order.created"}
+    match variant:
+        case "exact type":
+            body = {"type": f"order.{number}"}
+        case "type pattern":
+            body = {"type": f"order.{number}.*"}
+        case "source":
+            body["source"] = f"/shops/{number}"
+        case "match":
+            body["match"] = {"data.customer": f"c{number}"}
+        case "filter ==":
+            body["filter"] = "event.data.customer == params.customer"
+            params = {"customer": f"c{number}"}
+        case "filter <":
+            body["filter"] = "event.data.amount >= params.low && event.data.amount < params.high"
+            params = {"low": number, "high": number + 1}
+        case "filter text":
+            body["filter"] = "event.data.customer.startsWith(params.prefix)"
+            params = {"prefix": f"c{number}-"}
+        case "own filters":
+            body["filter"] = f'event.data.customer.startsWith("c{number}-")'
+    return Entry(f"subscription-{number}", "trigger", EventTrigger.model_validate(body), params)
+
+
+def event(variant: str, serial: int, number: int) -> dict[str, Any]:
+    """Return an event of about 600 bytes that wakes the subscription of that number."""
+    kind = {"exact type": f"order.{number}", "type pattern": f"order.{number}.created"}
+    prefixed = variant in {"filter text", "own filters"}
+    return {
+        "specversion": "1.0",
+        "id": f"{serial:012}",
+        "source": f"/shops/{number}",
+        "type": kind.get(variant, "order.created"),
+        "subject": f"order-{serial}",
+        "time": "2026-11-21T12:00:00Z",
+        "data": {
+            "customer": f"c{number}-x" if prefixed else f"c{number}",
+            "amount": number + 0.5,
+            "region": "eu",
+            "address": {"street": "Long Street 12", "city": "Hamburg", "country": "DE"},
+            "items": [{"sku": f"sku-{place}", "count": place, "price": 9.5} for place in range(5)],
+        },
+    }
+
+
+def events(variant: str, count: int, subscriptions: int) -> Iterator[dict[str, Any]]:
+    """Yield events that wake one subscription after another."""
+    for serial in range(count):
+        yield event(variant, serial, serial * 7919 % subscriptions)
+
+
+def main() -> None:
+    """Measure each variant and print its line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subscriptions", type=int, default=1_000)
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=VARIANTS)
+    chosen = parser.parse_args()
+    print(f"{'variant':14}{'build s':>9}{'first s':>9}{'events/s':>10}{'one by one':>12}")
+    for variant, meaning in VARIANTS.items():
+        if chosen.only in {None, variant}:
+            line = measure(variant, chosen.subscriptions, chosen.events, chosen.rounds)
+            print(f"{variant:14}{line}   {meaning}", flush=True)
+
+
+def measure(variant: str, subscriptions: int, count: int, rounds: int) -> str:
+    """Return the figures of a variant; each event is seen to wake just its subscription."""
+    entries = [entry(variant, number) for number in range(subscriptions)]
+    some = list(events(variant, count, subscriptions))
+    gc.collect()
+    started = time.process_time()
+    index = Index(entries)
+    built = time.process_time() - started
+    took = [_round(index, some) for _ in range(rounds + 1)]
+    rate = count / statistics.median(took[1:])
+    return f"{built:9.2f}{took[0]:9.2f}{rate:10,.0f}{_one_by_one(entries, some[0]):9.1f} µs"
+
+
+def _round(index: Index, some: list[dict[str, Any]]) -> float:
+    started = time.process_time()
+    found = [index.matches(one) for one in some]
+    took = time.process_time() - started
+    for one, woken in zip(some, found, strict=True):
+        (only,) = woken
+        number = one["source"].rpartition("/")[2]
+        assert isinstance(only, Matched)
+        assert only.entry.subscription == f"subscription-{number}"
+    return took
+
+
+def _one_by_one(entries: list[Entry], one: dict[str, Any]) -> float:
+    started = time.process_time()
+    for each in entries:
+        match(each.event, each.params, one)
+    return (time.process_time() - started) / len(entries) * 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The Gates port's suite: a subscription with gates, and what happens at it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.adapters.memory.gates import MemoryGates
+from activityctl.domain import ids
+from activityctl.domain.admission import new_run
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing_ref import FiringRef, ManualFiring
+from activityctl.domain.logbook import Cursor
+from activityctl.domain.overlap import Entry
+from activityctl.domain.plan import Plan
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.ports import Opening
+
+Apply = Callable[..., Awaitable[Plan]]
+Define = Callable[..., ActivityDefinition]
+Subscribe = Callable[..., SubscriptionManifest]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A subscription with gates, and what happens at it."""
+
+    ports: wiring.Ports
+    subscription: Subscription
+    now: datetime
+
+    def firing(self, key: str) -> FiringRef:
+        return ManualFiring(self.subscription.id, "manual", key, self.now).ref
+
+    async def arrives(self, key: str, **payload: Any) -> Entry:
+        firing = self.firing(key)
+        facts = await self.ports.runs.facts(firing)
+        assert facts is not None
+        run = new_run(firing, replace(facts, payload=payload), self.now)
+        return await self.ports.gates.enter(run, facts.spec, firing.workflow_id)
+
+    def id(self, key: str) -> ids.RunId:
+        return self.firing(key).run_id
+
+    async def run(self, key: str) -> Run:
+        state = await self.ports.runs.load(self.id(key))
+        assert state is not None
+        return state.run
+
+    async def begins(self, key: str) -> None:
+        """Begin the run, as the workflow does that carries it."""
+        run = await self.run(key)
+        change = RunChange(replace(run, status=RunStatus.RUNNING, started_at=self.now))
+        later = ids.let_in_workflow_id(run.subscription_id, run.trigger, run.firing_key)
+        openings = [
+            await self.ports.runs.open(workflow_id, change)
+            for workflow_id in (self.firing(key).workflow_id, later)
+        ]
+        assert openings.count(Opening.OPENED) == 1
+
+    async def ends(self, key: str, status: RunStatus = RunStatus.SUCCEEDED) -> None:
+        """End the run, which begins before if it can."""
+        if status is RunStatus.SUCCEEDED and (await self.run(key)).started_at is None:
+            await self.begins(key)
+        async with self.ports.runs.locked(self.id(key)) as locked:
+            assert locked.state is not None
+            ended = replace(locked.state.run, status=status, ended_at=self.now)
+            await locked.save(RunChange(ended))
+
+    async def let_in(self, limit: int = 100) -> list[str]:
+        """Let in who may now; gives the firing keys."""
+        firings = await self.ports.gates.let_in(limit, again_after=timedelta(days=1))
+        return [firing.firing_key for firing in firings]
+
+    async def pass_time(self, by: timedelta) -> None:
+        """Let all runs have been let in that much earlier."""
+        gates = self.ports.gates
+        if isinstance(gates, MemoryGates):
+            for key, row in gates._state.runs.items():
+                moved = row.let_in_at and row.let_in_at - by
+                gates._state.runs[key] = replace(row, let_in_at=moved)
+        else:
+            database = gates._database  # type: ignore[attr-defined]  # the other adapter
+            await database.fetch("UPDATE runs SET let_in_at = let_in_at - %(by)s", by=by)
+
+    async def messages(self, key: str) -> list[str]:
+        entries, _ = await self.ports.logbook.page(
+            self.subscription.id, Cursor(), limit=1000, run_id=self.id(key)
+        )
+        return [entry.message for entry in entries]
+
+    async def statuses(self) -> dict[str, RunStatus]:
+        runs = await self.ports.run_lists.runs(Selection(limit=1000))
+        return {run.firing_key: run.status for run in runs}
+
+
+@pytest.fixture
+def door(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+) -> Callable[..., Awaitable[Door]]:
+    """Apply a subscription whose definition has these gates."""
+
+    async def make(policy: str | None = None, **gates: Any) -> Door:
+        spec = {"throttle": gates.pop("throttle")} if "throttle" in gates else {}
+        if policy is not None:
+            spec["concurrency"] = {"policy": policy, **gates}
+        await apply(define("digest", **spec), subscribe("mine"))
+        return Door(ports, await ports.catalog.find_subscription("mine"), now)
+
+    return make

@@ -1,0 +1,304 @@
+"""The Gates port: who is let in at once, who queues and who is refused, by concurrency policy."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain import ids
+from activityctl.domain.admission import new_run
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.overlap import Entry
+from activityctl.domain.plan import Plan
+from activityctl.domain.run import RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.errors import ExpressionError
+
+Apply = Callable[..., Awaitable[Plan]]
+Define = Callable[..., ActivityDefinition]
+Subscribe = Callable[..., SubscriptionManifest]
+
+
+Doors = Callable[..., Awaitable[Any]]
+
+
+def outcomes(entries: list[Entry]) -> list[str]:
+    return [entry.outcome for entry in entries]
+
+
+# ---- skip ----------------------------------------------------------------------------
+
+
+async def test_a_run_that_is_let_in_has_a_row_with_its_key_and_no_place_is_left(door: Doors):
+    mine = await door("skip", key="${ trigger.payload.region }")
+    assert await mine.arrives("a", region="eu") == Entry("let_in")
+    run = await mine.run("a")
+    assert (run.status, run.concurrency_key, run.throttle_key) == (RunStatus.QUEUED, "eu", None)
+    assert run.payload == {"region": "eu"}
+    refused = await mine.arrives("b", region="eu")
+    reason = f"run {run.id[:8]} is still at work (concurrency policy skip, limit 1, key eu)"
+    assert refused == Entry("skipped", reason)
+    row = await mine.run("b")
+    assert (row.status, row.reason) == (RunStatus.SKIPPED, reason)
+    assert row.ended_at == row.created_at
+    assert await mine.messages("b") == [f"run skipped: {reason}"]
+
+
+async def test_a_place_is_free_again_once_its_run_has_ended(door: Doors):
+    mine = await door("skip")
+    await mine.arrives("a")
+    await mine.begins("a")
+    assert (await mine.arrives("b")).outcome == "skipped"
+    await mine.ends("a", RunStatus.FAILED)
+    assert (await mine.arrives("c")).outcome == "let_in"
+
+
+async def test_keys_count_apart(door: Doors):
+    mine = await door("skip", key="${ trigger.payload.n }")
+    entries = [await mine.arrives(f"r{n}-{turn}", n=n) for turn in range(2) for n in (1, 2, 3)]
+    assert outcomes(entries) == ["let_in"] * 3 + ["skipped"] * 3
+
+
+async def test_subscriptions_count_apart(
+    door: Doors, apply: Apply, subscribe: Subscribe, ports: wiring.Ports
+):
+    mine = await door("skip")
+    await apply(subscribe("other"))
+    other = replace(mine, subscription=await ports.catalog.find_subscription("other"))
+    assert outcomes([await mine.arrives("a"), await other.arrives("a")]) == ["let_in", "let_in"]
+
+
+@pytest.mark.parametrize("policy", ["skip", "queue"])
+async def test_twenty_at_once_take_exactly_three_places(door: Doors, policy: str):
+    mine = await door(policy, limit=3)
+    entries = await asyncio.gather(*(mine.arrives(f"r{n}") for n in range(20)))
+    counted = outcomes(entries)
+    assert counted.count("let_in") == 3
+    assert counted.count("skipped" if policy == "skip" else "queued") == 17
+    assert len(await mine.statuses()) == 20
+
+
+async def test_a_key_that_cannot_be_rendered_leaves_no_row(door: Doors):
+    mine = await door("skip", key="${ trigger.payload.absent }")
+    with pytest.raises(ExpressionError):
+        await mine.arrives("a", other=1)
+    assert await mine.statuses() == {}
+
+
+# ---- repeats -------------------------------------------------------------------------
+
+
+async def test_a_repeated_entry_is_answered_from_the_row(door: Doors):
+    mine = await door("queue")
+    assert (await mine.arrives("a")).outcome == "let_in"
+    assert (await mine.arrives("b")).outcome == "queued"
+    again = [await mine.arrives("a"), await mine.arrives("b")]
+    assert outcomes(again) == ["let_in", "queued"]
+    await mine.begins("a")
+    assert (await mine.arrives("a")).outcome == "let_in"
+    await mine.ends("a")
+    assert (await mine.arrives("a")).outcome == "skipped"
+    assert await mine.messages("b") == [
+        "run queued behind 1 run (concurrency policy queue, limit 1)"
+    ]
+
+
+async def test_the_same_firing_twice_at_once_takes_one_place(door: Doors):
+    mine = await door("skip", limit=2)
+    entries = await asyncio.gather(*(mine.arrives("same") for _ in range(8)))
+    assert set(outcomes(entries)) == {"let_in"}
+    assert (await mine.arrives("other")).outcome == "let_in"
+
+
+async def test_only_the_workflow_that_carries_a_run_is_let_in_again(door: Doors):
+    mine = await door("queue")
+    await mine.arrives("a")
+    await mine.arrives("b")
+    await mine.ends("a")
+    (firing,) = await mine.ports.gates.let_in()
+    assert firing.workflow_id == ids.let_in_workflow_id(mine.subscription.id, "manual", "b")
+    assert (await mine.arrives("b")).outcome == "queued"  # its first workflow has no more part
+    facts = await mine.ports.runs.facts(firing)
+    assert facts is not None
+    run = new_run(firing, facts, mine.now)
+    again = await mine.ports.gates.enter(run, facts.spec, firing.workflow_id)
+    assert again.outcome == "let_in"
+
+
+# ---- queue ---------------------------------------------------------------------------
+
+
+async def test_queued_runs_are_let_in_one_by_one_in_their_order(door: Doors):
+    mine = await door("queue")
+    assert outcomes([await mine.arrives(key) for key in "zayb"]) == ["let_in"] + ["queued"] * 3
+    assert await mine.let_in() == []
+    seen = []
+    for key in "zay":
+        await mine.ends(key)
+        seen += await mine.let_in()
+    assert seen == ["a", "y", "b"]
+    assert (await mine.messages("y"))[-1] == "run let in after 0s in the queue"
+
+
+async def test_nobody_overtakes_the_queue_at_a_free_place(door: Doors):
+    mine = await door("queue")
+    await mine.arrives("a")
+    await mine.arrives("b")
+    await mine.ends("a")
+    assert (await mine.arrives("c")).outcome == "queued"
+    assert await mine.let_in() == ["b"]
+
+
+async def test_a_run_let_in_whose_start_was_lost_is_given_again(door: Doors):
+    mine = await door("queue")
+    for key in "ab":
+        await mine.arrives(key)
+    gates = mine.ports.gates
+    assert await gates.let_in() == []  # the one at work has only just been let in
+    (first,) = await gates.let_in(again_after=timedelta(0))
+    assert (first.firing_key, first.workflow_id) == ("a", mine.firing("a").workflow_id)
+    await mine.begins("a")
+    assert await gates.let_in(again_after=timedelta(0)) == []
+    await mine.ends("a")
+    assert await mine.let_in() == ["b"]
+    assert await mine.let_in() == []
+    (again,) = await gates.let_in(again_after=timedelta(0))
+    assert again.firing_key == "b"
+    assert again.due == mine.now
+
+
+async def test_simultaneous_sweeps_let_each_run_in_once_and_no_more_than_may(door: Doors):
+    mine = await door("queue", limit=3)
+    for number in range(12):
+        await mine.arrives(f"r{number:02}")
+    for number in range(3):
+        await mine.ends(f"r{number:02}")
+    sweeps = await asyncio.gather(*(mine.let_in() for _ in range(4)))
+    assert sorted(key for sweep in sweeps for key in sweep) == ["r03", "r04", "r05"]
+
+
+async def test_a_full_key_does_not_hold_up_another(door: Doors):
+    mine = await door("queue", key="${ trigger.payload.n }")
+    for number in (1, 2):
+        for turn in range(3):
+            await mine.arrives(f"k{number}-{turn}", n=number)
+    await mine.ends("k2-0")
+    assert await mine.let_in(limit=1) == ["k2-1"]
+
+
+async def test_no_more_are_let_in_than_asked_for_and_the_rest_follow(door: Doors):
+    mine = await door("queue", key="${ trigger.payload.n }")
+    for turn in range(2):
+        for number in range(5):
+            await mine.arrives(f"{turn}-{number}", n=number)
+    for number in range(5):
+        await mine.ends(f"0-{number}")
+    assert await mine.let_in(limit=2) == ["1-0", "1-1"]
+    assert await mine.let_in(limit=2) == ["1-2", "1-3"]
+    assert await mine.let_in(limit=2) == ["1-4"]
+
+
+async def test_a_queued_run_goes_by_the_revision_that_it_froze(
+    door: Doors, apply: Apply, define: Define
+):
+    mine = await door("queue", limit=2)
+    for key in "abcd":
+        await mine.arrives(key)
+    await apply(define("digest", concurrency={"policy": "queue", "limit": 1}))
+    await mine.ends("a")
+    assert await mine.let_in() == ["c"]
+
+
+async def test_a_queued_run_that_shall_be_cancelled_is_passed_over(door: Doors):
+    mine = await door("queue")
+    for key in "abc":
+        await mine.arrives(key)
+    await mine.ports.runs.request_cancel(mine.id("b"), mine.now)
+    await mine.ends("a")
+    assert await mine.let_in() == ["c"]
+
+
+async def test_the_queue_of_a_paused_subscription_waits(door: Doors):
+    mine = await door("queue")
+    for key in "ab":
+        await mine.arrives(key)
+    await mine.ends("a")
+    change = mine.ports.catalog.set_subscription_status
+    await change(mine.subscription.id, SubscriptionStatus.PAUSED, mine.now)
+    assert await mine.let_in() == []
+    await change(mine.subscription.id, SubscriptionStatus.ACTIVE, mine.now)
+    assert await mine.let_in() == ["b"]
+
+
+async def test_the_queue_of_a_deleted_subscription_ends(
+    door: Doors, remove: Callable[..., Awaitable[Plan]]
+):
+    mine = await door("queue")
+    for key in "abc":
+        await mine.arrives(key)
+    await mine.begins("a")
+    await remove("mine")
+    assert await mine.let_in() == []
+    assert await mine.statuses() == {
+        "a": RunStatus.RUNNING,
+        "b": RunStatus.CANCELLED,
+        "c": RunStatus.CANCELLED,
+    }
+    assert (await mine.run("c")).reason == "the subscription was deleted"
+    assert (await mine.messages("c"))[-1] == "run cancelled: the subscription was deleted"
+
+
+# ---- replace -------------------------------------------------------------------------
+
+
+async def test_a_newer_run_replaces_the_one_at_work_and_those_that_queue(door: Doors):
+    mine = await door("replace")
+    await mine.arrives("a")
+    await mine.begins("a")
+    assert (await mine.arrives("b")).replaces == (mine.id("a"),)
+    assert (await mine.arrives("c")).replaces == (mine.id("a"), mine.id("b"))
+    replaced = await mine.run("b")
+    assert (replaced.status, replaced.reason) == (
+        RunStatus.CANCELLED,
+        f"replaced by run {mine.id('c')[:8]}",
+    )
+    assert await mine.ports.runs.cancel_requests() == [(mine.id("a"), mine.firing("a").workflow_id)]
+    assert (await mine.run("a")).cancel_reason == f"replaced by run {mine.id('b')[:8]}"
+    assert await mine.let_in() == []
+    await mine.ends("a", RunStatus.CANCELLED)
+    assert await mine.let_in() == ["c"]
+    assert await mine.messages("b") == [
+        "run queued behind 1 run (concurrency policy replace, limit 1)",
+        f"run replaces run {mine.id('a')[:8]}",
+        f"run cancelled: replaced by run {mine.id('c')[:8]}",
+    ]
+
+
+async def test_a_burst_leaves_exactly_the_newest_runs(door: Doors):
+    mine = await door("replace", limit=2)
+    await asyncio.gather(*(mine.arrives(f"r{number}") for number in range(12)))
+    runs = sorted(
+        await mine.ports.run_lists.runs(Selection(limit=100)),
+        key=lambda run: (run.created_at, run.id),
+    )
+    for run_id, _ in await mine.ports.runs.cancel_requests():
+        (key,) = [run.firing_key for run in runs if run.id == run_id]
+        await mine.ends(key, RunStatus.CANCELLED)
+    await mine.let_in()
+    statuses = await mine.statuses()
+    assert [statuses[run.firing_key] for run in runs] == [RunStatus.CANCELLED] * 10 + [
+        RunStatus.QUEUED
+    ] * 2
+
+
+async def test_what_a_person_cancelled_keeps_having_no_other_reason(door: Doors):
+    mine = await door("replace")
+    await mine.arrives("a")
+    await mine.ports.runs.request_cancel(mine.id("a"), mine.now)
+    await mine.arrives("b")
+    assert (await mine.run("a")).cancel_reason is None

@@ -1,0 +1,122 @@
+"""The Catalog port: calendars, written by plans and read by settlement and lists."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.day_calendar import DayCalendar, PresentCalendar
+from activityctl.domain.moment import parse_days
+from activityctl.domain.plan import Plan, Wanted
+from activityctl.domain.planning import plan_changes, plan_deletion
+from activityctl.domain.selection import Selection
+
+
+def calendar(name: str, *days: str, **metadata: Any) -> DayCalendar:
+    document = {"metadata": {"name": name, **metadata}, "spec": {"days": days}}
+    return DayCalendar.model_validate_json(json.dumps(document))
+
+
+async def applied(
+    ports: wiring.Ports, at: datetime, *calendars: DayCalendar, applyset: str | None = None
+) -> Plan:
+    wanted = Wanted(calendars={one.metadata.name: one for one in calendars}, applyset=applyset)
+    async with ports.catalog.changing():
+        plan = plan_changes(wanted, await ports.catalog.present())
+        await ports.catalog.write(plan, at)
+    return plan
+
+
+async def deleted(ports: wiring.Ports, at: datetime, name: str) -> None:
+    async with ports.catalog.changing():
+        plan = plan_deletion("Calendar", name, await ports.catalog.present())
+        await ports.catalog.write(plan, at)
+
+
+async def test_a_calendar_lives_as_it_was_applied(ports: wiring.Ports, now: datetime):
+    labels, annotations = {"team": "a"}, {"note": "naïve ☃"}
+    await applied(
+        ports,
+        now,
+        calendar("holidays", "2027-01-01", "2026-12-24/2026-12-26", labels=labels),
+        calendar("edges", "0001-01-01", "9999-12-31", annotations=annotations),
+        applyset="set",
+    )
+    days = tuple(map(parse_days, ("2026-12-24/2026-12-26", "2027-01-01")))
+    edges = tuple(map(parse_days, ("0001-01-01", "9999-12-31")))
+    assert await ports.catalog.calendars() == {"holidays": days, "edges": edges}
+    expected = {
+        "edges": PresentCalendar("edges", edges, now, now, {}, annotations, "set"),
+        "holidays": PresentCalendar("holidays", days, now, now, labels, {}, "set"),
+    }
+    assert (await ports.catalog.present()).calendars == expected
+
+
+async def test_a_change_keeps_when_it_was_made_and_its_set(ports: wiring.Ports, now: datetime):
+    later = now + timedelta(hours=1)
+    await applied(ports, now, calendar("holidays", "2026-12-25"), applyset="set")
+    await applied(ports, later, calendar("holidays", "2026-12-25"))
+    (one,) = await ports.catalog.listed_calendars(Selection())
+    assert one.updated_at == now
+    await applied(ports, later, calendar("holidays", "2026-12-26", labels={"team": "a"}))
+    (one,) = await ports.catalog.listed_calendars(Selection())
+    assert (one.created_at, one.updated_at, one.applyset) == (now, later, "set")
+    assert (one.days, one.labels) == ((parse_days("2026-12-26"),), {"team": "a"})
+    newest, _ = await ports.catalog.history("Calendar", "holidays")
+    assert newest.document is not None
+    assert newest.document["spec"] == {"days": ["2026-12-26"]}
+
+
+async def test_a_deleted_calendar_is_gone_and_may_come_back(ports: wiring.Ports, now: datetime):
+    await applied(ports, now, calendar("holidays", "2026-12-25"), applyset="set")
+    await deleted(ports, now, "holidays")
+    assert await ports.catalog.calendars() == {}
+    assert await ports.catalog.listed_calendars(Selection()) == []
+    assert (await ports.catalog.present()).calendars == {}
+    newest = (await ports.catalog.history("Calendar", "holidays"))[0]
+    assert (newest.action, newest.document) == ("deleted", None)
+    plan = await applied(ports, now, calendar("holidays", "2026-12-26"))
+    assert plan.changes[0].action.value == "created"
+    (one,) = await ports.catalog.listed_calendars(Selection())
+    assert (one.days, one.applyset) == ((parse_days("2026-12-26"),), None)
+
+
+async def test_calendars_are_listed_by_name_and_selected(ports: wiring.Ports, now: datetime):
+    team = {"team": "a"}
+    await applied(
+        ports,
+        now,
+        calendar("b", "2026-12-25", labels=team),
+        calendar("c", "2026-12-25", labels={**team, "x": "y"}),
+        calendar("a", "2026-12-25"),
+    )
+
+    async def names(**selection: Any) -> list[str]:
+        found = await ports.catalog.listed_calendars(Selection(**selection))
+        return [one.name for one in found]
+
+    assert await names() == ["a", "b", "c"]
+    assert await names(limit=2) == ["a", "b"]
+    assert await names(name="b") == ["b"]
+    assert await names(name="d") == []
+    assert await names(labels=team) == ["b", "c"]
+
+
+async def test_what_was_written_in_a_change_is_seen_there_and_lost_when_it_fails(
+    ports: wiring.Ports, now: datetime
+):
+    wanted = Wanted(calendars={"holidays": calendar("holidays", "2026-12-25")})
+
+    async def change_and_fail() -> None:
+        async with ports.catalog.changing():
+            plan = plan_changes(wanted, await ports.catalog.present())
+            await ports.catalog.write(plan, now)
+            assert set(await ports.catalog.calendars()) == {"holidays"}
+            assert set((await ports.catalog.present()).calendars) == {"holidays"}
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await change_and_fail()
+    assert await ports.catalog.calendars() == {}

@@ -1,0 +1,136 @@
+"""The Census port: how many of everything there are at one moment."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.figures import Figures
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.ids import ScheduleId
+from activityctl.domain.logbook import DeadLetter
+from activityctl.domain.plan import Plan
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.worker import WorkerBeat
+
+Apply = Callable[..., Awaitable[Plan]]
+Define = Callable[..., ActivityDefinition]
+Subscribe = Callable[..., SubscriptionManifest]
+MakeRun = Callable[..., Awaitable[Run]]
+EMPTY = Figures(
+    counted_at=datetime.max.replace(tzinfo=UTC),
+    runs={},
+    firings={},
+    oldest_due_at=None,
+    schedules={},
+    overdue_schedules=0,
+    restarts=0,
+    restarted_at=None,
+    subscriptions={},
+    workers=0,
+    dead_letters=0,
+)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The real time: figures are counted by the clock of Postgres."""
+    return datetime.now(UTC)
+
+
+async def test_an_empty_database_has_nothing_to_count(ports: wiring.Ports, now: datetime):
+    figures = await ports.census.figures()
+    assert figures == replace(EMPTY, counted_at=figures.counted_at)
+    assert abs(figures.counted_at - now) < timedelta(minutes=1)
+
+
+async def test_runs_of_the_last_day_and_open_ones_are_counted(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    for key, age, status in (
+        ("a", timedelta(0), RunStatus.SUCCEEDED),
+        ("b", timedelta(hours=23), RunStatus.SUCCEEDED),
+        ("c", timedelta(hours=25), RunStatus.SUCCEEDED),
+        ("d", timedelta(days=9), RunStatus.RUNNING),
+        ("e", timedelta(0), RunStatus.FAILED),
+    ):
+        await make_run(key, at=now - age, status=status)
+    figures = await ports.census.figures()
+    assert figures.runs == {"succeeded": 2, "running": 1, "failed": 1}
+
+
+async def test_firings_wait_and_the_oldest_due_one_says_since_when(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    times = [(await ports.census.figures()).counted_at]
+    for key in "abc":
+        await ports.outbox.add([ManualFiring(mine.id, "manual", key, now)], now)
+        times.append((await ports.census.figures()).counted_at)
+    async with ports.outbox.claimed(1) as claim:
+        await claim.dispatched(claim.firings, now)
+    figures = await ports.census.figures()
+    assert figures.firings == {"due": 2}
+    assert figures.oldest_due_at is not None
+    assert times[1] <= figures.oldest_due_at <= times[2] <= figures.counted_at
+
+
+async def test_schedules_are_counted_by_status_like_their_list(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+):
+    await apply(
+        define("digest"),
+        *(subscribe(name) for name in ("a", "b", "c")),
+        subscribe("d", paused=True),
+        subscribe("e"),
+        subscribe("gone"),
+    )
+    await apply(define("digest"), subscribe("e", triggers={"daily": None}))
+    drifts = {drift.id: drift for drift in await ports.register.drifted(10)}
+    ids = {one: (await ports.catalog.find_subscription(one)).id for one in "abcd"}
+    by_name = {name: next(d for d in drifts.values() if key in d.id) for name, key in ids.items()}
+    await ports.register.observed(by_name["a"], now)
+    await ports.register.observed(by_name["d"], now)
+    await ports.register.failed(by_name["b"], "no")
+    figures = await ports.census.figures()
+    assert figures.schedules == {"active": 1, "paused": 1, "error": 1, "pending": 2}
+    assert figures.subscriptions == {"active": 5, "paused": 1}
+
+
+async def test_restarts_of_schedules_are_summed_up(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+):
+    await apply(define("digest"), subscribe("a"), subscribe("b"))
+    first, second = [ScheduleId(drift.id) for drift in await ports.register.drifted(10)]
+    for schedule, minutes in ((first, 3), (second, 1), (first, 2)):
+        await ports.register.restarted(schedule, now - timedelta(minutes=minutes))
+    figures = await ports.census.figures()
+    assert (figures.restarts, figures.restarted_at) == (3, now - timedelta(minutes=1))
+
+
+async def test_a_deleted_subscription_is_not_counted(
+    ports: wiring.Ports, mine: Subscription, remove: Callable[..., Awaitable[Plan]]
+):
+    await remove(mine.name)
+    figures = await ports.census.figures()
+    assert (figures.subscriptions, figures.schedules) == ({}, {})
+
+
+async def test_workers_count_while_they_are_heard_of(ports: wiring.Ports, now: datetime):
+    for name, seconds in (("fresh", 1), ("dead", 60)):
+        seen = now - timedelta(seconds=seconds)
+        await ports.workers.beat(WorkerBeat(name, "host", 1, "0.1.0", seen, seen))
+    assert (await ports.census.figures()).workers == 1
+
+
+async def test_dead_letters_are_counted(ports: wiring.Ports, make_run: MakeRun, now: datetime):
+    run = await make_run("k")
+    failed = replace(run, status=RunStatus.FAILED, ended_at=now)
+    letter = DeadLetter("letter", run.id, run.subscription_id, "no", now)
+    async with ports.runs.locked(run.id) as locked:
+        await locked.save(RunChange(failed, dead_letter=letter))
+    assert (await ports.census.figures()).dead_letters == 1

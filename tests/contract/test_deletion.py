@@ -1,0 +1,69 @@
+"""What a deletion takes along is foreseen, and what was foreseen is what is deleted."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.history import UNKNOWN_ORIGIN
+from activityctl.domain.plan import Kind, Plan
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.errors import ConflictError, NotFoundError
+from activityctl.operations.history import Deletion, delete, foresee_deletion
+
+Apply = Callable[..., Awaitable[Plan]]
+Define = Callable[..., ActivityDefinition]
+Subscribe = Callable[..., SubscriptionManifest]
+MakeRun = Callable[..., Awaitable[Run]]
+
+
+async def foreseen(ports: wiring.Ports, kind: Kind, reference: str) -> Deletion:
+    return await foresee_deletion(ports.catalog, ports.register, ports.run_lists, kind, reference)
+
+
+async def test_schedules_and_open_runs_of_this_subscription_alone_are_foreseen(
+    ports: wiring.Ports, mine: Subscription, apply: Apply, subscribe: Subscribe, make_run: MakeRun
+):
+    await apply(subscribe("other"))
+    running = await make_run("a")
+    queued = await make_run("b", status=RunStatus.QUEUED)
+    await make_run("c", status=RunStatus.SUCCEEDED)
+    for reference in ("mine", mine.id, mine.id[:10]):
+        found = await foreseen(ports, "Subscription", reference)
+        assert found.name == "mine"
+        triggers = [(row.subscription, row.wanted.trigger) for row in found.schedules]
+        assert triggers == [("mine", "daily")]
+        assert [run.id for run in found.open_runs] == [running.id, queued.id]
+
+
+async def test_what_cannot_be_deleted_is_not_foreseen(
+    ports: wiring.Ports, mine: Subscription, remove: Apply
+):
+    with pytest.raises(ConflictError, match='"mine" uses it'):
+        await foreseen(ports, "ActivityDefinition", "digest")
+    await remove(mine.name)
+    with pytest.raises(NotFoundError):
+        await foreseen(ports, "Subscription", "mine")
+    found = await foreseen(ports, "ActivityDefinition", "digest")
+    assert (found.schedules, found.open_runs) == ((), ())
+
+
+async def test_what_has_changed_since_it_was_foreseen_is_not_deleted(
+    ports: wiring.Ports, mine: Subscription, apply: Apply, subscribe: Subscribe, now: datetime
+):
+    seen = (await foreseen(ports, "Subscription", mine.name)).fingerprint
+
+    async def attempt(made_against: str) -> Plan:
+        origin = UNKNOWN_ORIGIN
+        return await delete(
+            ports.catalog, "Subscription", "mine", lambda: now, origin, made_against=made_against
+        )
+
+    await apply(subscribe("mine", params={"a": 1}))
+    with pytest.raises(ConflictError, match="has changed meanwhile"):
+        await attempt(seen)
+    plan = await attempt((await foreseen(ports, "Subscription", "mine")).fingerprint)
+    assert plan.deleted("Subscription") == ["mine"]

@@ -1,0 +1,43 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activityctl.adapters.temporal.client import connection_profile
+from activityctl.errors import NotAllowedError
+from activityctl.secret import Secret
+from activityctl.settings import Settings
+
+KEY = Secret("ours")
+
+
+def settings(folder: Path, **variables: str) -> Settings:
+    more: dict[str, Any] = {"temporal_address": "ours:7233", "uses_local_daemon": False}
+    environment = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), **variables}
+    return Settings(folder, temporal_environment=environment, **more)
+
+
+def test_the_api_key_that_the_settings_refer_to_is_sent_to_their_address(tmp_path: Path):
+    profile = connection_profile(settings(tmp_path), KEY)
+    assert (profile.address, profile.api_key) == ("ours:7233", "ours")
+
+
+def test_temporals_own_variable_goes_before_it(tmp_path: Path):
+    assert (
+        connection_profile(settings(tmp_path, TEMPORAL_API_KEY="theirs"), KEY).api_key == "theirs"
+    )
+
+
+def test_it_stands_in_for_a_key_of_temporal_toml_that_belongs_elsewhere(tmp_path: Path):
+    path = tmp_path / "temporal.toml"
+    path.write_text('[profile.default]\naddress = "cloud:7233"\napi_key = "cloud"\n')
+    here = settings(tmp_path, TEMPORAL_CONFIG_FILE=str(path))
+    with pytest.raises(NotAllowedError, match="belongs to cloud:7233, not to ours:7233"):
+        connection_profile(here)
+    profile = connection_profile(here, KEY)
+    assert (profile.address, profile.api_key) == ("ours:7233", "ours")
+
+
+def test_the_local_daemon_gets_no_key(tmp_path: Path):
+    local = Settings(tmp_path, temporal_address="127.0.0.1:1", uses_local_daemon=True)
+    assert connection_profile(local, KEY).api_key is None

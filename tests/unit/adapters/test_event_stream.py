@@ -1,0 +1,280 @@
+"""Inputs of events: every framing, any size, any damage; memory stays flat."""
+
+import io
+import json
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from activityctl.adapters.manifests.event_stream import read_events, split_events
+from activityctl.domain.envelope import MAX_EVENT_BYTES
+from activityctl.domain.event_input import EventText, ReadEvent, RefusedEvent
+
+EVENTS = st.lists(
+    st.dictionaries(
+        st.sampled_from(["a", "ü", "\n", '"', "\\", "{["]),
+        st.recursive(
+            st.integers(-(2**63), 2**64 - 1) | st.text('x"\\{}[],\n€', max_size=5) | st.none(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("a]"), inner),
+            max_leaves=5,
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    max_size=5,
+)
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        [
+            *(b"[", b"]", b"{", b"}", b",", b'"', b"\\", b"\n", b"\r\n", b" ", b"x", b"NaN"),
+            *(b'{"a":1}', b'{"a":[{}]}', b'{"a": "x', b"1e999"),
+            *(b"\xc3\xbc", b"\xff", b"\xef\xbb\xbf"),
+        ]
+    ),
+    max_size=30,
+).map(b"".join)
+STYLES: dict[str, Callable[[list[Any]], str]] = {
+    "lines": lambda items: "\n".join(map(json.dumps, items)),
+    "lines of Windows": lambda items: "".join(f"{json.dumps(item)} \r\n\r\n" for item in items),
+    "an array": json.dumps,
+    "an array on many lines": lambda items: json.dumps(items, indent=1, ensure_ascii=False),
+    "many lines each": lambda items: "\n".join(json.dumps(item, indent=2) for item in items),
+    "no line at all": lambda items: " ".join(map(json.dumps, items)),
+}
+
+
+class Pieces(io.RawIOBase):
+    """A stream that hands out its pieces as a pipe would."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces: Iterator[bytes] = iter(pieces)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        del size
+        return next(self._pieces, b"")
+
+
+def read(text: str | bytes) -> list[ReadEvent | RefusedEvent]:
+    encoded = text.encode() if isinstance(text, str) else text
+    return list(read_events(io.BytesIO(encoded), "events.json"))
+
+
+def seen(text: str | bytes) -> list[Any]:
+    """The value of each event, and each refusal as its text."""
+    return [
+        str(item.problem) if isinstance(item, RefusedEvent) else item.value for item in read(text)
+    ]
+
+
+def numbers(items: list[ReadEvent | RefusedEvent]) -> list[int]:
+    return [item.number if isinstance(item, RefusedEvent) else item.origin.number for item in items]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@given(items=EVENTS)
+def test_events_come_back_in_their_order_from_every_framing(style: str, items: list[Any]) -> None:
+    found = read(STYLES[style](items))
+    assert [item.value for item in found if isinstance(item, ReadEvent)] == items
+    assert numbers(found) == list(range(1, len(items) + 1))
+
+
+@given(FRAGMENTS, st.lists(st.integers(1, 7), max_size=60))
+@example(b'{"a": "\\"}"}{"b": 1}', [1] * 20)
+@example(b'[{"a": "\\\\"}, {"b": 1}]', [1] * 24)
+@example(b'{"a": "x\n{"a":1}\n{"a":1}', [1] * 24)
+def test_where_an_input_is_cut_into_pieces_makes_no_difference(
+    text: bytes, sizes: list[int]
+) -> None:
+    pieces, at = [], 0
+    for size in sizes:
+        pieces.append(text[at : at + size])
+        at += size
+    pieces = [piece for piece in [*pieces, text[at:]] if piece]
+    assert list(read_events(Pieces(pieces), "events.json")) == read(text)
+
+
+@given(FRAGMENTS | st.binary() | st.text('[]{}",:\\u0d8c1eE-.\n\0').map(str.encode))
+def test_any_input_is_answered_for(text: bytes) -> None:
+    found = read(text)
+    assert numbers(found) == list(range(1, len(found) + 1))
+    for item in found:
+        if isinstance(item, RefusedEvent):
+            assert item.problem.reason
+
+
+@given(FRAGMENTS)
+def test_in_json_lines_no_line_spoils_the_next(text: bytes) -> None:
+    lines = [b'{"first": 1}', text.replace(b"\n", b" "), b'{"last": 1}']
+    found = seen(b"\n".join(lines))
+    assert (found[0], found[-1]) == ({"first": 1}, {"last": 1})
+
+
+BAD = {
+    '{"a": "\\u0000"}': ":2:8: the character NUL is not allowed",
+    '{"a": "\\ud83d"}': ":2:8: a lone surrogate is not allowed",
+    '{"a": NaN}': ":2:7: NaN is not JSON",
+    '{"a": [1, -Infinity]}': ":2:11: -Infinity is not JSON",
+    '{"a": 1, "b": {"c": 1, "ü": 2, "c": 3}}': ':2:32: the key "c" stands twice',
+    '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}": ":2:70: nested deeper than 64 levels",
+    '{"a":' * 100_000 + "1" + "}" * 100_000: ":2:321: nested deeper than 64 levels",
+    '{"a": ' + "9" * 5_000 + "}": ":2:7: an integer of more than 4,000 digits",
+    '{"a": 1e999}': ":2:7: the number 1e999 is too large for a float",
+    '{"a": 1,}': ":2:9: not valid JSON",
+    '{"a": "' + "x" * MAX_EVENT_BYTES + '"}': ":2:1: larger than 1,048,576 bytes",
+}
+
+
+@pytest.mark.parametrize(("bad", "problem"), BAD.items(), ids=range(len(BAD)))
+def test_a_bad_event_is_named_with_its_place_and_the_next_one_passes(
+    bad: str, problem: str
+) -> None:
+    started = time.perf_counter()
+    in_lines = seen(f'{{"first": 1}}\n{bad}\n{{"last": 1}}\n')
+    in_array = seen(f'[{{"first": 1}},\n{bad},\n{{"last": 1}}]')
+    in_sequence = seen(f'{{"first":\n1}}{bad}\n{{"last": 1}}\n')
+    assert time.perf_counter() - started < 2
+    for found in (in_lines, in_array):
+        assert (found[0], found[2:]) == ({"first": 1}, [{"last": 1}])
+        assert found[1].startswith(f"events.json{problem}")
+    assert (in_sequence[0], in_sequence[2:]) == ({"first": 1}, [{"last": 1}])
+    assert problem.split(": ", 1)[1] in in_sequence[1]
+
+
+@pytest.mark.parametrize(
+    "bad", ["[" * 100_000, '{"a": ' * 100_000, '{"a": "x', '{"a": 1', "x", "]"]
+)
+@pytest.mark.parametrize("before", ["", '{"first": 1}\n'])
+def test_in_json_lines_not_even_broken_framing_spoils_the_next(bad: str, before: str) -> None:
+    bad = bad if before or not bad.startswith("[") else '{"a":' + bad
+    found = seen(f'{before}{bad}\n{{"last": 1}}\n{{"last": 2}}')
+    assert len(found) == (4 if before else 3)
+    assert found[-2:] == [{"last": 1}, {"last": 2}]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \n\n", []),
+        ("[]", []),
+        (" [ ] \n", []),
+        ("\ufeff[{}]", [{}]),
+        ('\ufeff{"a":\n1}', [{"a": 1}]),
+        (b'{"a": 1}\n{"a": "\xff"}\n{"a": 2}', [{"a": 1}, ":2:8: not UTF-8", {"a": 2}]),
+        ("[{}, ]", [{}, ":1:6: an event is missing here"]),
+        ("[, {}]", [":1:2: an event is missing here", {}]),
+        ("[{}, {", [{}, ":1:6: the input ends within this event"]),
+        ('[{}, {"a": "x', [{}, ":1:6: the input ends within this event"]),
+        ("[{}", [{}, ":1:4: the input ends before the array does"]),
+        ("[{},\n", [{}, ":2:1: the input ends before the array does"]),
+        ("[", [":1:2: the input ends before the array does"]),
+        ("[{}]\n[{}]", [{}, ":2:1: text after the end of the array"]),
+        ("[{}}, {}]", [":1:4: not valid JSON: Extra data", {}]),
+        ("[{} x {}, {}]", [":1:5: not valid JSON: Extra data", {}]),
+        ('{"a":\n{"b": 1', [":1:1: the input ends within this event"]),
+        ('{"a":\n1}\nx y {"b": 1}', [{"a": 1}, ":3:1: not the start of an event", {"b": 1}]),
+        ('{\n "a": 1,\n}\n', [":3:1: not valid JSON"]),
+        ('{\n "id": 1\n}{"b": 1}\n{\n}', [{"id": 1}, {"b": 1}, {}]),
+        ('{"a": 1},\n{"a": 2}', [":1:9: not valid JSON: Extra data", {"a": 2}]),
+        ('{"a": 1}\x0c\n{}', [":1:9: not valid JSON: Extra data", {}]),
+        ('{}\n{"a": 18446744073709551616}', [{}, {"a": "18446744073709551616"}]),
+        ('{"a": [-9223372036854775809, 18446744073709551615]}',
+         [{"a": ["-9223372036854775809", 2**64 - 1]}]),
+        ("hello\n", [":1:1: not valid JSON"]),
+        ("null", [None]),
+    ],
+)  # fmt: skip
+def test_what_an_input_gives(text: str | bytes, expected: list[Any]) -> None:
+    found = seen(text)
+    assert len(found) == len(expected)
+    for one, wanted in zip(found, expected, strict=True):
+        if isinstance(wanted, str):
+            assert one.startswith(f"events.json{wanted}")
+        else:
+            assert one == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": 1}'.encode("utf-16"), "UTF-16 or UTF-32"),
+        ('{"a": 1}'.encode("utf-16-le"), "UTF-16 or UTF-32"),
+        ('{"a": 1}'.encode("utf-32-be"), "UTF-16 or UTF-32"),
+        (b"\x1f\x8b\x08\x00", "compressed"),
+    ],
+)
+def test_an_input_in_another_coding_is_one_problem(text: bytes, reason: str) -> None:
+    (refused,) = seen(text + b"\n\n\n")
+    assert refused.startswith("events.json: ")
+    assert reason in refused
+
+
+def test_one_mebibyte_is_taken_and_one_byte_more_is_not() -> None:
+    most = '{"a": "' + "é" * ((MAX_EVENT_BYTES - 10) // 2) + 'x"}'
+    assert len(most.encode()) == MAX_EVENT_BYTES
+    more = most[:-2] + 'x"}'
+    for text in (f"{most} \n {more}\n{{}}", f"[{most}\n, {more}\n, {{}}]", f"{most}{more}{{}}"):
+        first, refused, last = read(text)
+        assert isinstance(first, ReadEvent)
+        assert isinstance(refused, RefusedEvent)
+        assert refused.problem.reason == "larger than 1,048,576 bytes"
+        assert isinstance(last, ReadEvent)
+        assert numbers([first, refused, last]) == [1, 2, 3]
+
+
+def test_a_first_event_that_is_too_large_leaves_the_framing_known() -> None:
+    wide = '{"a": "' + "x" * 2 * MAX_EVENT_BYTES + '"}'
+    tall = '{"a": [\n' + "1,\n" * MAX_EVENT_BYTES + "1]}"
+    for text in (f"{wide}\n{{}}", f"[{wide}, {{}}]", f"{tall}\n{{\n}}", f"[{tall}, {{}}]"):
+        refused, last = seen(text)
+        assert refused.endswith("larger than 1,048,576 bytes")
+        assert last == {}
+
+
+def test_a_refusal_of_what_is_no_event_stands_where_the_event_does() -> None:
+    event = list(split_events(io.BytesIO(b'[{},\n "ue", {}]'), "e.json"))[2]
+    assert isinstance(event, EventText)
+    assert (event.number, event.line, event.column, event.text) == (3, 2, 8, b"{}")
+    assert str(event.refused("is missing", "type").problem) == "e.json:2:8: type: is missing"
+
+
+def test_an_event_is_given_out_before_the_next_one_comes() -> None:
+    taken = []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(3):
+            taken.append(number)
+            yield b'{"a": 1}\n'
+
+    events = read_events(Pieces(pieces()), "-")
+    next(events)
+    assert taken == [0]
+
+
+@pytest.mark.parametrize("framing", ["lines", "array", "one endless event", "endless brackets"])
+def test_memory_is_flat_however_long_the_input(framing: str) -> None:
+    event = b'{"a": ["' + b"x" * 20_000 + b'"]}'
+    begin, piece = {
+        "lines": (b"", event + b"\n"),
+        "array": (b"[" + event, b"," + event),
+        "one endless event": (b'{"a": "', b"x" * 20_000),
+        "endless brackets": (b'[{"a":', b"[[[],[]],        \n" * 50 + b" " * 19_000),
+    }[framing]
+    count = 3_000 if framing != "endless brackets" else 1_000
+    stream = Pieces(piece if number else begin for number in range(count))
+    tracemalloc.start()
+    try:
+        found = sum(1 for _ in read_events(stream, "-"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == {"lines": count - 1, "array": count + 1}.get(framing, 1)
+    assert peak < 6 * MAX_EVENT_BYTES

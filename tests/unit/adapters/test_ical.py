@@ -1,0 +1,135 @@
+import time
+
+import pytest
+
+from activityctl.adapters.manifests import ical as module
+from activityctl.adapters.manifests.ical import read_days
+
+CHRISTMAS = "UID:c\nSUMMARY:Christmas\nDTSTART;VALUE=DATE:20251225"
+
+
+def ical(*events: str, head: str = "") -> bytes:
+    body = "".join(f"BEGIN:VEVENT\n{event}\nEND:VEVENT\n" for event in events)
+    text = f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//x//EN\n{head}{body}END:VCALENDAR\n"
+    return text.replace("\n", "\r\n").encode()
+
+
+def days(*events: str, head: str = "") -> list[str]:
+    """Return what the process of its own answers; in this one, which is faster."""
+    answer = module._answer(ical(*events, head=head))
+    return list(answer["days"])
+
+
+def test_the_days_come_back_from_the_process_that_works_them_out():
+    event = f"{CHRISTMAS}\nRRULE:FREQ=YEARLY;COUNT=2"
+    assert list(map(str, read_days(ical(event)))) == ["2025-12-25", "2026-12-25"]
+    with pytest.raises(ValueError, match="is no iCalendar file that can be read"):
+        read_days(b"<html>404</html>")
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (CHRISTMAS, ["2025-12-25"]),
+        # The end of an all-day event is the first day after it.
+        (f"{CHRISTMAS}\nDTEND;VALUE=DATE:20251227", ["2025-12-25/2025-12-26"]),
+        (f"{CHRISTMAS}\nDURATION:P3D", ["2025-12-25/2025-12-27"]),
+        (
+            f"{CHRISTMAS}\nRRULE:FREQ=YEARLY;COUNT=3\nEXDATE;VALUE=DATE:20261225",
+            ["2025-12-25", "2027-12-25"],
+        ),
+        (f"{CHRISTMAS}\nRDATE;VALUE=DATE:20260106", ["2025-12-25", "2026-01-06"]),
+        # The fourth Thursday of November, as long as there are days: until 2040.
+        (
+            "UID:t\nDTSTART;VALUE=DATE:20381125\nRRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=4TH",
+            ["2038-11-25", "2039-11-24", "2040-11-22"],
+        ),
+        ("UID:b\nDTSTART;VALUE=DATE:20191231\nDTEND;VALUE=DATE:20200102", ["2020-01-01"]),
+        ("UID:e\nDTSTART;VALUE=DATE:20401231\nDTEND;VALUE=DATE:20410105", ["2040-12-31"]),
+        # Timed events touch the days of their own zone; one that ends at midnight not the next.
+        (
+            (
+                "UID:p\nDTSTART;TZID=America/New_York:20260704T220000\n"
+                "DTEND;TZID=America/New_York:20260705T000000"
+            ),
+            ["2026-07-04"],
+        ),
+        (
+            (
+                "UID:p\nDTSTART;TZID=America/New_York:20260704T220000\n"
+                "DTEND;TZID=America/New_York:20260705T001000"
+            ),
+            ["2026-07-04/2026-07-05"],
+        ),
+        ("UID:u\nDTSTART:20260704T233000Z\nDTEND:20260704T235900Z", ["2026-07-04"]),
+        (
+            "UID:z\nDTSTART;TZID=Asia/Tokyo:20260705T080000\nDTEND:20260705T000000Z",
+            ["2026-07-05"],
+        ),
+        ("UID:i\nDTSTART:20260704T120000Z", ["2026-07-04"]),
+        (f"{CHRISTMAS}\nSTATUS:CONFIRMED\nTRANSP:TRANSPARENT", ["2025-12-25"]),
+    ],
+)
+def test_the_days_that_an_event_touches(event: str, expected: list[str]):
+    assert days(event) == expected
+
+
+def test_cancelled_events_and_cancelled_occurrences_have_no_days():
+    assert days(
+        f"{CHRISTMAS}\nRRULE:FREQ=YEARLY;COUNT=3",
+        "UID:c\nRECURRENCE-ID;VALUE=DATE:20261225\nDTSTART;VALUE=DATE:20261225\nSTATUS:CANCELLED",
+        "UID:d\nDTSTART;VALUE=DATE:20260501\nSTATUS:CANCELLED",
+    ) == ["2025-12-25", "2027-12-25"]
+
+
+def test_an_occurrence_that_was_moved_has_its_new_day():
+    assert days(
+        f"{CHRISTMAS}\nRRULE:FREQ=YEARLY;COUNT=2",
+        "UID:c\nRECURRENCE-ID;VALUE=DATE:20261225\nDTSTART;VALUE=DATE:20261228",
+    ) == ["2025-12-25", "2026-12-28"]
+
+
+def test_a_zone_that_the_file_defines_itself():
+    zone = (
+        "BEGIN:VTIMEZONE\nTZID:Office\nBEGIN:STANDARD\nDTSTART:19700101T000000\n"
+        "TZOFFSETFROM:+1300\nTZOFFSETTO:+1300\nEND:STANDARD\nEND:VTIMEZONE\n"
+    )
+    event = "UID:o\nDTSTART;TZID=Office:20260705T003000\nDTEND;TZID=Office:20260705T010000"
+    assert days(event, head=zone) == ["2026-07-05"]
+
+
+def test_days_that_meet_become_one_span():
+    events = [f"UID:{n}\nDTSTART;VALUE=DATE:202605{n:02}" for n in (3, 1, 2, 2, 9)]
+    assert days(*events) == ["2026-05-01/2026-05-03", "2026-05-09"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it holds no whole VCALENDAR"),
+        (b"<html>404</html>", "is no iCalendar file"),
+        (b"\xff\xfe\x00", "is no iCalendar file"),
+        (ical(CHRISTMAS)[:80], "is no iCalendar file"),
+        (ical(), "has no event from 2020 to 2040"),
+        (ical("UID:o\nDTSTART;VALUE=DATE:20180101"), "has no event from 2020 to 2040"),
+        (
+            ical("UID:c\nSUMMARY:Xmas\nDTSTART;VALUE=DATE:20251345"),
+            "event 'Xmas': DTSTART: Wrong date",
+        ),
+        (ical(f"{CHRISTMAS}\nRRULE:FREQ=SOMETIMES"), "event 'Christmas': RRULE: Expected freq"),
+        (ical("UID:n\nSUMMARY:Some day"), "event 'Some day' has no DTSTART"),
+        (ical("UID:h\nDTSTART;VALUE=DATE:99991231\nRRULE:FREQ=YEARLY"), "is no iCalendar file"),
+    ],
+)
+def test_a_file_that_is_no_calendar_is_refused_with_the_reason(content: bytes, reason: str):
+    error = module._answer(content)["error"]
+    assert reason in error
+    assert "\n" not in error
+
+
+@pytest.mark.slow
+def test_an_event_that_recurs_every_second_for_ever_ends_in_an_error():
+    before = time.monotonic()
+    with pytest.raises(ValueError, match="recur too often"):
+        read_days(ical("UID:s\nDTSTART:20200101T000000Z\nRRULE:FREQ=SECONDLY"))
+    assert time.monotonic() - before < 60

@@ -1,0 +1,179 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from activityctl.domain import cel_sieve
+from activityctl.domain.event_trigger import EventTrigger
+from activityctl.domain.match_index import Entry, Failed, Index, Matched
+from activityctl.domain.matching import match
+
+
+def entry(number: int, body: dict[str, Any], params: dict[str, Any] | None = None) -> Entry:
+    trigger = EventTrigger.model_validate_json(json.dumps(body))
+    return Entry(f"s{number}", "t", trigger, params or {})
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": "1", "source": "/a", "type": "order.created", **fields}
+
+
+def one_by_one(entries: list[Entry], one: dict[str, Any]) -> list[Matched | Failed]:
+    found: list[Matched | Failed] = []
+    for each in entries:
+        verdict = match(each.event, each.params, one)
+        if verdict.matched:
+            found.append(Matched(each))
+        elif verdict.has_failed:
+            found.append(Failed(each, verdict.reason or ""))
+    return found
+
+
+TEXTS = st.sampled_from(["", "a", "ab", "abc", "b", "é\n"])
+PATTERNS = st.sampled_from(["a", "ab", "abc", "b", "a*", "ab*", "*", "*b", "a*c"])
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([0, 1, 1.0, 2, 2**53, 2**53 + 1, 2.0**53, 2**63, 2**64, 2**70]),
+    TEXTS,
+)
+VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=2), st.just({"z": 1}))
+FILTERS = st.sampled_from(
+    [
+        "event.data.x == params.p",
+        "params.p == event.data.x && event.data.y == params.q",
+        "event.data.x in params.p",
+        "event.data.x in [params.p, 1, 'ab']",
+        "event.data.x > params.p",
+        "event.data.x == params.p || event.data.y == params.q",
+        "event.data.y.startsWith(params.q)",
+        "event.data.y.startsWith(params.q) && event.data.x != params.p // why",
+        "event.data.x == 1",
+        "event.data.y == 'ab' && event.data.x",
+        "event.data.x.exists(i, i == params.p)",
+        "event.data.y.matches('a+') && event.data.x.all(i, i == 1)",
+        "has(event.data.x) && event.data.x != params.p",
+        "params.p == 1",
+        "event.subject + params.q == 'abab'",
+    ]
+)
+BODIES = st.fixed_dictionaries(
+    {"type": st.one_of(PATTERNS, st.lists(PATTERNS, min_size=1, max_size=3))},
+    optional={
+        "source": PATTERNS,
+        "subject": st.lists(PATTERNS, min_size=1, max_size=2),
+        "match": st.dictionaries(
+            st.sampled_from(["data.x", "data.y", "data.z.w", "subject"]),
+            st.lists(SCALARS, min_size=1, max_size=3),
+        ),
+        "filter": FILTERS,
+    },
+)
+PARAMS = st.fixed_dictionaries({}, optional={"p": VALUES, "q": VALUES})
+EVENTS = st.builds(
+    lambda fields, data: event(**fields, data=data),
+    st.fixed_dictionaries({"type": TEXTS, "source": TEXTS}, optional={"subject": TEXTS}),
+    st.one_of(st.fixed_dictionaries({}, optional={"x": VALUES, "y": VALUES, "z": VALUES}), VALUES),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(BODIES, PARAMS), max_size=15),
+    st.lists(st.tuples(FILTERS, PARAMS), min_size=10, max_size=40),
+    st.lists(EVENTS, min_size=1, max_size=8),
+)
+def test_an_index_finds_what_deciding_one_by_one_finds(various, alike, some_events):
+    bodies = [*various, *(({"type": "a*", "filter": text}, params) for text, params in alike)]
+    entries = [entry(number, *one) for number, one in enumerate(bodies)]
+    index = Index(entries)
+    for one in some_events:
+        found = index.matches(one)
+        assert found == one_by_one(entries, one)
+        woken = [each.entry.subscription for each in found]
+        passing = [each.subscription for each in index.candidates(one)]
+        assert [name for name in passing if name in woken] == woken
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda number: ({"type": f"order.{number}"}, {}),
+        lambda number: ({"type": f"order.{number}.*"}, {}),
+        lambda number: ({"type": "order*", "source": f"/shops/{number}/*"}, {}),
+        lambda number: ({"type": ["a", "order*"], "match": {"data.c": [number, f"c{number}"]}}, {}),
+        lambda number: ({"type": "*", "filter": "event.data.c == params.c"}, {"c": number}),
+        lambda number: ({"type": "*", "filter": "event.data.c in params.c"}, {"c": [number, "-"]}),
+        lambda number: (
+            {"type": "*", "filter": "event.data.c < params.c && event.data.c > 997"},
+            {"c": number},
+        ),
+        lambda number: ({"type": "*", "filter": f"event.data.c + 1 == {number + 1}"}, {}),
+    ],
+)
+def test_few_of_many_entries_are_tried(body):
+    index = Index([entry(number, *body(number)) for number in range(1000)])
+    one = event(type="order.998.x", source="/shops/998/x", data={"c": 998})
+    alike = event(type="order.998", source="/shops/998/x", data={"c": 998})
+    assert len(list(index.candidates(one))) <= 2
+    assert [each.entry.subscription for each in index.matches(one) + index.matches(alike)]
+
+
+def test_a_filter_that_fails_is_told_for_each_entry_in_their_order():
+    body = {"type": "order.*", "filter": "event.data.amount > params.least"}
+    entries = [entry(number, body, {"least": number}) for number in range(20)]
+    found = Index(entries).matches(event(data={}))
+    assert [each.entry for each in found] == entries
+    assert isinstance(found[0], Failed)
+    assert found[0].reason.startswith("filter error: no such key: 'amount'")
+
+
+def test_one_broken_entry_among_many_hides_none_of_them():
+    body = {"type": "order.*", "filter": "event.data.amount > params.least"}
+    entries = [entry(number, body, {"least": number}) for number in range(200)]
+    entries[77] = entry(77, body, {})
+    found = Index(entries).matches(event(data={"amount": 2}))
+    assert [(type(each), each.entry.subscription) for each in found] == [
+        (Matched, "s0"),
+        (Matched, "s1"),
+        (Failed, "s77"),
+    ]
+
+
+def test_entries_of_equal_params_share_one_answer():
+    body = {"type": "order.*", "filter": "event.data.amount + 1 > params.least"}
+    entries = [entry(number, body, {"least": 5, "unread": number}) for number in range(50)]
+    index = Index(entries)
+    assert len(index.matches(event(data={"amount": 5}))) == 50
+    assert index.matches(event(data={"amount": 1})) == []
+
+
+def test_params_stay_what_they_are_when_many_are_asked_at_once():
+    texts = [
+        "\"'\\",
+        "\n\t\x01\x7f",
+        "é\U0001f600",
+        "${x}",
+        "//",
+        "]).exists(p, true)",
+        2**63,
+        -(2**63),
+    ]
+    texts += [2**64, 1e300, 0.1, True, None, [1, "a"], {"k": [None]}]
+    body = {"type": "order.*", "filter": "[params.p] == [event.data.x] // all of it"}
+    entries = [entry(number, body, {"p": text}) for number, text in enumerate(texts)]
+    index = Index(entries)
+    for number, text in enumerate(texts):
+        (found,) = index.matches(event(data={"x": text}))
+        assert found == Matched(entries[number])
+        assert len(list(index.candidates(event(data={"x": text})))) <= 2
+
+
+def test_an_event_too_large_for_sieves_is_decided_all_the_same(monkeypatch):
+    monkeypatch.setattr(cel_sieve, "_MAX_EVENT", 10)
+    body = {"type": "order.*", "filter": "event.data.text.endsWith(params.p)"}
+    index = Index([entry(number, body, {"p": str(number)}) for number in range(20)])
+    found = index.matches(event(data={"text": "x" * 100 + "7"}))
+    assert [each.entry.subscription for each in found] == ["s7"]

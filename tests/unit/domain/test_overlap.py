@@ -1,0 +1,404 @@
+"""Overlap and throttle: decisions, their words, and what holds for every sequence of runs."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from activityctl.domain import ids
+from activityctl.domain.definition import DefinitionSpec
+from activityctl.domain.gate import Excess, OverlapPolicy
+from activityctl.domain.overlap import (
+    LONGEST_KEY,
+    Entry,
+    Occupancy,
+    QueuedRun,
+    decide_entry,
+    gate_keys,
+    next_in,
+    throttle_opens_at,
+)
+from activityctl.domain.run import Run, RunStatus
+from activityctl.errors import ExpressionError
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+
+
+def spec(policy: str = "allow", throttle: dict[str, Any] | None = None, **gate: Any):
+    document: dict[str, Any] = {"tasks": [{"name": "a", "say": "x"}]}
+    document["concurrency"] = {"policy": policy, **gate}
+    if throttle is not None:
+        document["throttle"] = throttle
+    return DefinitionSpec.model_validate_json(json.dumps(document))
+
+
+def run(key: str = "k", **fields: Any) -> Run:
+    made = Run(
+        id=ids.run_id("sub", "manual", key),
+        subscription_id=ids.subscription_id("sub"),
+        subscription="sub",
+        definition="def",
+        revision_id=ids.revision_id("def", {}),
+        trigger="manual",
+        firing_key=key,
+        due_at=NOW,
+        status=RunStatus.QUEUED,
+        created_at=NOW,
+        concurrency_key="",
+        throttle_key="",
+    )
+    return replace(made, **fields)
+
+
+def runs(names: str) -> tuple[ids.RunId, ...]:
+    return tuple(ids.RunId(name * 12) for name in names)
+
+
+def decide(
+    definition: DefinitionSpec,
+    taken: str = "",
+    queued: str = "",
+    started: tuple[timedelta, ...] = (),
+    *,
+    is_throttle_queued: bool = False,
+    **fields: Any,
+) -> Entry:
+    moments = tuple(NOW - ago for ago in started)
+    occupancy = Occupancy(runs(taken), runs(queued), moments, is_throttle_queued)
+    return decide_entry(definition, occupancy, run(**fields), NOW)
+
+
+# ---- keys ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ("eu", "eu"),
+        ("", ""),
+        (7, "7"),
+        (True, "true"),
+        (None, "null"),
+        ({"b": [1], "a": "ä"}, '{"a":"ä","b":[1]}'),
+        ("a\0b", "a\ufffdb"),
+    ],
+)
+def test_a_key_is_the_text_of_its_value(value: object, key: str):
+    definition = spec("skip", key="${ trigger.payload.x }")
+    assert gate_keys(run(payload={"x": value}), definition, NOW) == (key, None)
+
+
+def test_gates_without_a_key_share_the_empty_one_and_no_gate_has_none():
+    assert gate_keys(run(), spec("queue", {"limit": 1, "per": "1h"}), NOW) == ("", "")
+    assert gate_keys(run(), spec(), NOW) == (None, None)
+
+
+def test_a_key_sees_params_and_may_be_put_together():
+    throttle = {"limit": 1, "per": "1h", "key": "${ params.account }/${ trigger.name }"}
+    keys = gate_keys(run(params={"account": 3}), spec(throttle=throttle), NOW)
+    assert keys == (None, "3/manual")
+
+
+def test_long_keys_stay_apart_and_fit_an_index():
+    definition = spec("skip", key="${ trigger.payload.x }")
+    long = ["é" * 5000, "é" * 5001]
+    first, second = (gate_keys(run(payload={"x": x}), definition, NOW)[0] or "" for x in long)
+    assert first != second
+    assert len(first) == len(second) == LONGEST_KEY
+    exact = "k" * LONGEST_KEY
+    assert gate_keys(run(payload={"x": exact}), definition, NOW)[0] == exact
+
+
+def test_a_key_that_fails_is_an_expression_error():
+    with pytest.raises(ExpressionError, match="absent"):
+        gate_keys(run(), spec("skip", key="${ trigger.payload.absent }"), NOW)
+
+
+# ---- decisions -----------------------------------------------------------------------
+
+
+def test_without_gates_everything_is_let_in():
+    assert decide(spec(), "abc") == Entry("let_in")
+
+
+@pytest.mark.parametrize(
+    ("taken", "limit", "words"),
+    [
+        ("a", 1, "run aaaaaaaa is still at work (concurrency policy skip, limit 1)"),
+        ("ab", 2, "runs aaaaaaaa and bbbbbbbb are still at work (concurrency policy skip, limit 2"),
+        ("abc", 3, "runs aaaaaaaa, bbbbbbbb and cccccccc are still at work"),
+        ("abcd", 4, "runs aaaaaaaa, bbbbbbbb and 2 more are still at work"),
+    ],
+)
+def test_skip_names_who_is_at_work(taken: str, limit: int, words: str):
+    entry = decide(spec("skip", limit=limit), taken)
+    assert (entry.outcome, entry.replaces) == ("skipped", ())
+    assert (entry.reason or "").startswith(words)
+    assert decide(spec("skip", limit=limit), taken[1:]) == Entry("let_in")
+
+
+def test_the_key_is_named_and_cut():
+    definition = spec("skip")
+    assert (decide(definition, "a", concurrency_key="eu").reason or "").endswith("1, key eu)")
+    long = decide(definition, "a", concurrency_key="k" * 99).reason or ""
+    assert long.endswith(f", key {'k' * 39}…)")
+
+
+def test_queue_takes_a_free_place_unless_somebody_waits_for_it():
+    definition = spec("queue", limit=2)
+    words = "(concurrency policy queue, limit 2)"
+    assert decide(definition, "a") == Entry("let_in")
+    assert decide(definition, "ab") == Entry("queued", f"behind 2 runs {words}")
+    assert decide(definition, "a", "b") == Entry("queued", f"behind 2 runs {words}")
+    assert decide(definition, "", "b") == Entry("queued", f"behind 1 run {words}")
+    assert (decide(definition, "ab", "c" * 100).reason or "").startswith("behind at least 102 runs")
+
+
+def test_replace_leaves_the_newest_runs():
+    one, two = spec("replace"), spec("replace", limit=2)
+    assert decide(one) == Entry("let_in")
+    assert decide(one, "a").outcome == "queued"
+    assert decide(one, "a").replaces == runs("a")
+    assert decide(one, "a", "bc").replaces == runs("abc")
+    assert decide(two, "a") == Entry("let_in")
+    assert decide(two, "ab").replaces == runs("a")
+    assert decide(two, "ab", "c").replaces == runs("ab")
+    assert decide(two, "abcd").replaces == runs("abc")  # the limit was lowered
+    assert decide(one, "", "a") == Entry("let_in", replaces=runs("a"))
+
+
+def test_a_throttle_counts_the_starts_within_its_time():
+    definition = spec(throttle={"limit": 2, "per": "1h"})
+    assert decide(definition, started=(2 * HOUR, HOUR, SECOND)) == Entry("let_in")
+    refused = decide(definition, started=(HOUR - SECOND, SECOND))
+    reason = "throttled: 2 runs in 1h; the next may start at 2026-05-01T12:00:01Z"
+    assert refused == Entry("skipped", reason)
+    later = decide(definition, started=(3 * SECOND, 2 * SECOND, SECOND), throttle_key="k")
+    # The limit was lowered: more than one has to leave the window.
+    reason = "throttled: 2 runs in 1h, key k; the next may start at 2026-05-01T12:59:58Z"
+    assert later.reason == reason
+
+
+def test_the_moment_told_is_never_too_early():
+    throttle = spec(throttle={"limit": 1, "per": "1h"}).throttle
+    started = [NOW + timedelta(milliseconds=1) - HOUR]
+    assert throttle_opens_at(throttle, started, NOW) == NOW + timedelta(milliseconds=1)
+    told = decide(spec(throttle={"limit": 1, "per": "1h"}), started=(NOW - started[0],)).reason
+    assert (told or "").endswith("2026-05-01T12:00:01Z")
+    assert throttle_opens_at(throttle, started, NOW + timedelta(milliseconds=1)) is None
+
+
+def test_the_excess_of_a_throttle_may_queue():
+    definition = spec(throttle={"limit": 1, "per": "1h", "excess": "queue"})
+    assert decide(definition) == Entry("let_in")
+    waits = decide(definition, started=(SECOND,))
+    assert waits.outcome == "queued"
+    assert (waits.reason or "").startswith("behind the throttle: 1 run in 1h; the next may start")
+    behind = decide(definition, is_throttle_queued=True)
+    assert behind == Entry("queued", "behind the throttle: 1 run in 1h")
+    refusing = spec(throttle={"limit": 1, "per": "1h"})
+    assert decide(refusing, is_throttle_queued=True) == Entry("let_in")
+
+
+def test_overlap_comes_before_the_throttle_and_a_refused_run_replaces_nobody():
+    throttle = {"limit": 1, "per": "1h"}
+    full = decide(spec("skip", throttle), "a", started=(SECOND,))
+    assert "still at work" in (full.reason or "")
+    refused = decide(spec("replace", throttle), "a", started=(SECOND,))
+    assert (refused.outcome, refused.replaces) == ("skipped", ())
+
+
+# ---- whose turn it is ----------------------------------------------------------------
+
+
+def waiting(name: str, definition: DefinitionSpec, place: str | None, throttle: str | None = None):
+    return QueuedRun(runs(name)[0], place, throttle, definition)
+
+
+def test_an_older_run_that_waits_for_the_throttle_holds_up_those_of_its_keys_only():
+    throttle = {"limit": 1, "per": "1h", "excess": "queue"}
+    definition = spec("queue", throttle)
+    queue = [
+        waiting("a", definition, "p", "t"),
+        waiting("b", definition, "p", "free"),
+        waiting("c", definition, "q", "t"),
+        waiting("d", definition, "q", "free"),
+        waiting("e", definition, "r", "free"),
+    ]
+    decided = next_in(queue, {}, {"t": [NOW]}, NOW, 9)
+    assert decided == [(runs("e")[0], Entry("let_in"))]
+
+
+def test_a_run_without_a_place_does_not_hold_up_the_throttle():
+    definition = spec("queue", {"limit": 2, "per": "1h", "excess": "queue"})
+    queue = [waiting(name, definition, place, "t") for name, place in ("ap", "bq", "cr", "ds")]
+    decided = next_in(queue, {"p": runs("z")}, {}, NOW, 9)
+    assert [name for name, _ in decided] == [*runs("bc")]
+
+
+def test_a_throttled_run_is_not_skipped_before_its_turn():
+    definition = spec("skip", {"limit": 1, "per": "1h", "excess": "queue"})
+    queue = [waiting("a", definition, "p", "t")]
+    assert next_in(queue, {"p": runs("z")}, {"t": [NOW]}, NOW, 9) == []
+    ((_, entry),) = next_in(queue, {"p": runs("z")}, {}, NOW, 9)
+    assert entry.outcome == "skipped"
+
+
+# ---- every sequence ------------------------------------------------------------------
+
+
+@dataclass
+class House:
+    """Runs that come, queue, work and go, as the adapters carry out what is decided."""
+
+    spec: DefinitionSpec
+    now: datetime = NOW
+    number: int = 0
+    at_work: dict[ids.RunId, str] = field(default_factory=dict)
+    cancelling: set[ids.RunId] = field(default_factory=set)
+    queue: dict[ids.RunId, str] = field(default_factory=dict)
+    started: dict[str, list[datetime]] = field(default_factory=dict)
+    let_in: dict[str, list[int]] = field(default_factory=dict)
+    numbers: dict[ids.RunId, int] = field(default_factory=dict)
+    fates: Counter[ids.RunId] = field(default_factory=Counter)
+
+    def arrive(self, key: str) -> None:
+        self.number += 1
+        one = run(str(self.number), concurrency_key=key, throttle_key=key)
+        self.numbers[one.id] = self.number
+        occupancy = Occupancy(
+            tuple(name for name, other in self.at_work.items() if other == key),
+            tuple(name for name, other in self.queue.items() if other == key),
+            tuple(self.started.get(key, ())),
+            key in self.queue.values(),
+        )
+        entry = decide_entry(self.spec, occupancy, one, self.now)
+        for gone in entry.replaces:
+            if gone in self.queue:
+                del self.queue[gone]
+                self.fates[gone] += 1
+            self.cancelling |= {gone} & self.at_work.keys()
+        match entry.outcome:
+            case "let_in":
+                self.admit(one.id, key)
+            case "queued":
+                self.queue[one.id] = key
+            case "skipped":
+                self.fates[one.id] += 1
+                assert entry.reason
+
+    def admit(self, name: ids.RunId, key: str) -> None:
+        self.at_work[name] = key
+        self.fates[name] += 1
+        self.started.setdefault(key, []).append(self.now)
+        self.let_in.setdefault(key, []).append(self.numbers[name])
+
+    def sweep(self) -> None:
+        queue = [QueuedRun(name, key, key, self.spec) for name, key in self.queue.items()]
+        places: dict[str, list[ids.RunId]] = {}
+        for name, key in self.at_work.items():
+            places.setdefault(key, []).append(name)
+        for name, entry in next_in(queue, places, self.started, self.now, 3):
+            key = self.queue.pop(name)
+            if entry.outcome == "let_in":
+                self.admit(name, key)
+            else:
+                self.fates[name] += 1
+
+    def end(self, which: int) -> None:
+        names = [*self.at_work]
+        if names:
+            name = names[which % len(names)]
+            del self.at_work[name]
+            self.cancelling.discard(name)
+
+    def drain(self) -> None:
+        for _ in range(200):
+            self.now += HOUR
+            self.at_work.clear()
+            self.sweep()
+
+    def check(self) -> None:
+        gate, throttle = self.spec.concurrency, self.spec.throttle
+        counts = Counter(self.at_work.values())
+        if gate.policy is not OverlapPolicy.ALLOW:
+            assert all(count <= gate.limit for count in counts.values())
+        for key, moments in self.started.items():
+            assert moments == sorted(moments)
+            if throttle is not None:
+                for first, later in zip(moments, moments[throttle.limit :], strict=False):
+                    assert later - first >= throttle.per, key
+        for numbers in self.let_in.values():
+            assert numbers == sorted(numbers)
+        assert all(count <= 1 for count in self.fates.values())
+
+
+THROTTLES = st.none() | st.fixed_dictionaries(
+    {
+        "limit": st.integers(1, 3),
+        "per": st.sampled_from(["1s", "5s", "1m"]),
+        "excess": st.sampled_from([one.value for one in Excess]),
+    }
+)
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("arrive"), st.sampled_from("xy")),
+        st.tuples(st.just("end"), st.integers(0, 9)),
+        st.tuples(st.just("sweep"), st.none()),
+        st.tuples(st.just("wait"), st.sampled_from([1, 4, 30])),
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from([one.value for one in OverlapPolicy]),
+    st.integers(1, 3),
+    THROTTLES,
+    EVENTS,
+)
+def test_never_more_than_may_in_order_and_each_run_has_one_fate(policy, limit, throttle, events):
+    house = House(spec(policy, throttle, limit=limit))
+    for event, value in events:
+        match event:
+            case "arrive":
+                house.arrive(value)
+            case "end":
+                house.end(value)
+            case "sweep":
+                house.sweep()
+            case "wait":
+                house.now += value * SECOND
+        house.check()
+    house.drain()
+    house.check()
+    assert not house.queue
+    assert house.fates.keys() == house.numbers.keys()
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 3), st.lists(st.integers(-1, 5), max_size=40))
+def test_replace_ends_with_the_newest_runs_whatever_the_timing(limit, events):
+    house = House(spec("replace", limit=limit))
+    for value in events:
+        if value < 0:
+            house.sweep()
+        elif value < len(house.cancelling):
+            gone = sorted(house.cancelling)[value]
+            del house.at_work[gone]
+            house.cancelling.discard(gone)
+        else:
+            house.arrive("x")
+    for name in house.cancelling:
+        del house.at_work[name]
+    house.sweep()
+    left = sorted(house.numbers[name] for name in house.at_work)
+    assert left == [*range(1, house.number + 1)][-limit:]
