@@ -10,16 +10,19 @@ from typing import Any, ClassVar, Final, Protocol
 from pydantic import BaseModel
 
 from activityctl.domain.admission import FiringFacts
+from activityctl.domain.arrival import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.backfill import Backfill, BackfillProgress, Past
 from activityctl.domain.day_calendar import PresentCalendar
 from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.drift import ObservedSchedule, RecordedSchedule
+from activityctl.domain.envelope import EventEnvelope
 from activityctl.domain.figures import Figures
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
 from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
-from activityctl.domain.ids import ScheduleId
+from activityctl.domain.ids import EventId, ScheduleId
 from activityctl.domain.logbook import Cursor, DeadLetter, Level, LogEntry
 from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.match_index import Listener
 from activityctl.domain.moment import DaySpan
 from activityctl.domain.overlap import Entry
 from activityctl.domain.plan import Plan, Present, WantedSchedule
@@ -566,4 +569,79 @@ class Census(Protocol):
 
     async def figures(self) -> Figures:
         """Count everything as it stands now, by Postgres' clock."""
+        ...
+
+
+# ---- events --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EventFiring:
+    """A firing that events led to; it starts at `fires_at`."""
+
+    subscription_id: str
+    trigger: str
+    firing_key: str
+    due_at: datetime
+    event_ids: tuple[EventId, ...]
+    fires_at: datetime
+    order_key: str | None = None
+    """Firings of one order key start one after the other, as they were decided on."""
+    priority: int = 0
+    """Among firings that are due, the higher starts first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What a batch of events led to; written in one transaction with `routed_at`."""
+
+    events: tuple[EventId, ...]
+    firings: tuple[EventFiring, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class Routing(Protocol):
+    """Events whose routing nobody else decides on until the block ends."""
+
+    events: list[ArrivedEvent]
+    """The oldest unrouted ones, in order."""
+    catalog_version: int
+    """Grows with every apply; what listens to events is read within the same block."""
+
+    async def listeners(self) -> list[Listener]:
+        """Return every event trigger of every subscription that is not deleted."""
+        ...
+
+    async def save(self, routed: Routed, now: datetime) -> None:
+        """Write it and wake the dispatcher; committed when the block ends well."""
+        ...
+
+
+class EventStore(Protocol):
+    """The archive of events, and the routing of those that have come."""
+
+    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+        """Store the events, after which none can be lost, and wake the router.
+
+        One outcome for each, in order; the same event twice in one call is a duplicate too.
+        """
+        ...
+
+    def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
+        """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+        ...
+
+    async def find_event(self, reference: str) -> ArrivedEvent:
+        """Return the one with our id, a unique prefix of it, or the sender's id.
+
+        NotFoundError when there is none, ConflictError when the reference fits several.
+        """
+        ...
+
+    async def events(self, selection: Selection) -> list[ArrivedEvent]:
+        """Return events, newest first."""
+        ...
+
+    async def verdicts(self, event_ids: Sequence[str]) -> list[Verdict]:
+        """Return what those events meant to whom, by event, subscription and trigger."""
         ...

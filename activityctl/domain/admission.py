@@ -24,6 +24,7 @@ class FiringFacts:
     revision: Revision
     spec: DefinitionSpec
     payload: Mapping[str, JsonValue]
+    events: tuple[Mapping[str, JsonValue], ...] = ()
 
 
 def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
@@ -43,6 +44,7 @@ def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
         params=fill_defaults(facts.spec.params, subscription.params),
         state=subscription.state,
         payload=facts.payload,
+        events=facts.events,
         failures_before=subscription.failures,
         owner_is_active=subscription.status is SubscriptionStatus.ACTIVE,
     )

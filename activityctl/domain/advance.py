@@ -98,8 +98,9 @@ def run_scope(run: Run, now: datetime) -> dict[str, Any]:
             "firingKey": run.firing_key,
             "dueAt": _stamp(run.due_at),
             "payload": run.payload,
+            "events": list(run.events),
         },
-        "event": None,
+        "event": run.events[-1] if run.events else None,
         "context": run.context,
         "tasks": {},
         "run": {

@@ -136,15 +136,15 @@ def choose(
     left: list[tuple[datetime, str]] = []
     for nominal in nominals:
         reason = _why_left(trigger, nominal, past, calendars, only_missed=only_missed)
-        if reason is None:
-            taken.append(nominal)
-        else:
+        if reason is not None:
             left.append((nominal, reason))
-    if len(taken) > MOST_FIRINGS:
-        raise RefusedError(
-            f"{len(taken):,} firings are more than the {MOST_FIRINGS:,} of one backfill",
-            hint="narrow the range with --from and --to",
-        )
+            continue
+        if len(taken) == MOST_FIRINGS:
+            raise RefusedError(
+                f"that range has more than {MOST_FIRINGS:,} firings to run",
+                hint="narrow it with --from and --to",
+            )
+        taken.append(nominal)
     return Choice(tuple(taken), tuple(left))
 
 

@@ -9,8 +9,9 @@ from activityctl.domain.day_calendar import calendars_named
 from activityctl.domain.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.finding import Finding
 from activityctl.domain.model import JsonValue
+from activityctl.domain.settlement import zone_of
 from activityctl.domain.subscription import SubscriptionSpec, effective_triggers
-from activityctl.domain.trigger import TRIGGER_KINDS, CronTrigger, trigger_of
+from activityctl.domain.trigger import CLOCK_KINDS, trigger_of
 from activityctl.domain.window import DaysByCalendar, why_never
 
 
@@ -61,7 +62,7 @@ def never_of(triggers: Sequence[TriggerTemplate], known: DaysByCalendar) -> Mapp
     """Return, by name, why no firing of a trigger can ever start; sound triggers alone."""
     found = {}
     for trigger in triggers:
-        is_sound = len(trigger.kinds) == 1 and trigger.kind in TRIGGER_KINDS
+        is_sound = len(trigger.kinds) == 1 and trigger.kind in CLOCK_KINDS
         if is_sound and (reason := _why_never(trigger.kind, trigger.body, known)):
             found[trigger.name] = reason
     return found
@@ -76,8 +77,7 @@ def _why_never(kind: str, body: JsonValue, known: DaysByCalendar) -> str | None:
         trigger = trigger_of(kind, body)
     except ValidationError:
         return None  # told where its shape is checked
-    zone = trigger.timezone if isinstance(trigger, CronTrigger) else "UTC"
-    return why_never(trigger, zone, known)
+    return why_never(trigger, zone_of(trigger), known)
 
 
 def _bound(body: JsonValue) -> str:

@@ -7,15 +7,15 @@ What passes is still to be decided one by one.
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from activityctl.domain.cel_bounds import Bounds, are_broken, bounds_of, weakest
+from activityctl.domain.cel_event import BoundEvent, merge_paths
 from activityctl.domain.cel_operand import is_plain
-from activityctl.domain.cel_program import Fault, Program, compiled, environment
+from activityctl.domain.cel_program import Program, compiled, environment
 from activityctl.domain.cel_source import literal
 from activityctl.domain.cel_values import Size, to_cel
-from activityctl.domain.field_path import FieldPath, is_exact_number, value_at
 from activityctl.domain.model import JsonValue
 from activityctl.errors import ExpressionError
 
@@ -30,9 +30,9 @@ _LONGEST_LITERAL: Final = 1 << 14
 """Characters of one entry's params; longer ones are not worth a literal."""
 _NONE: Final = ""
 """What stands for the params of a condition that reads none."""
-_MAX_EVENT: Final = 4 << 20
-"""With no more, the budgets of a plain condition cannot be passed, so a sieve need not count."""
 
+
+Conditions = tuple[str, ...]
 Item = TypeVar("Item")
 
 
@@ -44,23 +44,6 @@ class Member:
     params: str
     """A CEL literal."""
     bounds: Bounds
-
-
-class BoundEvent:
-    """An event as sieves take it."""
-
-    def __init__(self, document: Mapping[str, JsonValue], activation: Any) -> None:
-        self._document = document
-        self.activation = activation
-        """The runtime's form, with what the conditions read."""
-        self._numbers: dict[FieldPath, float | None] = {}
-
-    def number_at(self, path: FieldPath) -> float | None:
-        """Return the number at a path; None when it is none, or compares inexactly."""
-        if path not in self._numbers:
-            value = value_at(self._document, path)
-            self._numbers[path] = value if is_exact_number(value) else None
-        return self._numbers[path]
 
 
 class Sieve:
@@ -108,22 +91,48 @@ class Sieve:
         return self._narrower()
 
 
-def sieves_of(
-    params: Mapping[str, Mapping[int, Mapping[str, JsonValue]]],
-) -> tuple[list[Sieve], list[int]]:
-    """Return sieves for entries, and the entries that none can hold.
+@dataclass(slots=True)
+class Sieves:
+    """What stands between an event and the entries of a bucket."""
 
-    `params` are those of each entry by its number, by the entry's condition.
+    sieves: list[Sieve] = field(default_factory=list)
+    rest: list[int] = field(default_factory=list)
+    """Entries that are in no sieve."""
+    reads: dict[str, Any] = field(default_factory=dict)
+    """What the sieves read of an event's scope, as `to_cel` takes it."""
+
+
+def sieves_of(params: Mapping[Conditions, Mapping[int, Mapping[str, JsonValue]]]) -> Sieves:
+    """Return sieves for entries: the params of each by its number, by its conditions.
+
+    All conditions hold for an entry to match; those that are no small work are left out.
     """
-    wide: list[Sieve] = []
+    found = Sieves()
     alone: list[Sieve] = []
-    rest: list[int] = []
-    for condition, some in params.items():
-        members, left = _members(condition, some)
-        rest += left
+    for conditions, some in params.items():
+        condition = _joined(conditions)
+        program = compiled(condition) if condition else None
+        if not isinstance(program, Program) or not is_plain(program):
+            found.rest += some
+            continue
+        merge_paths(found.reads, program.shape.paths)
+        members, rest = _members(program, some)
+        found.rest += rest
         for chunk in _cut(members, _MOST):
-            (alone if len(chunk) == 1 else wide).append(_same(condition, chunk))
-    return wide + [_either(chunk) for chunk in _cut(alone, _MOST_TEXTS)], rest
+            (alone if len(chunk) == 1 else found.sieves).append(_same(condition, chunk))
+    found.sieves += [_either(chunk) for chunk in _cut(alone, _MOST_TEXTS)]
+    return found
+
+
+def _joined(conditions: Conditions) -> str:
+    """Return the conditions that are small work as one; a comment ends with its line."""
+    small = [text for text in conditions if _is_small(text)]
+    return small[0] if len(small) == 1 else " && ".join(f"({text}\n)" for text in small)
+
+
+def _is_small(text: str) -> bool:
+    program = compiled(text)
+    return isinstance(program, Program) and is_plain(program)
 
 
 def _same(condition: str, members: Sequence[Member]) -> Sieve:
@@ -159,18 +168,15 @@ def _cut(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def _members(
-    condition: str, params: Mapping[int, Mapping[str, JsonValue]]
+    program: Program, params: Mapping[int, Mapping[str, JsonValue]]
 ) -> tuple[list[Member], list[int]]:
     """Return the entries by equal params, and those that no sieve can hold."""
-    program = compiled(condition)
-    if isinstance(program, Fault) or not is_plain(program):
-        return [], list(params)
     numbers: dict[str | None, list[int]] = {}
     for number, one in params.items():
         numbers.setdefault(_params_literal(program, one), []).append(number)
     rest = numbers.pop(None, [])
     members = [
-        Member(tuple(same), text, bounds_of(condition, params[same[0]]))
+        Member(tuple(same), text, bounds_of(program.source, params[same[0]]))
         for text, same in numbers.items()
         if text is not None
     ]
@@ -190,35 +196,3 @@ def _params_literal(program: Program, params: Mapping[str, JsonValue]) -> str | 
     except ExpressionError:
         return None
     return text if len(text) <= _LONGEST_LITERAL else None
-
-
-def paths_read(conditions: Sequence[str]) -> Mapping[str, Any] | None:
-    """Return what the conditions read of an event, as `to_cel` takes it; None for all of it."""
-    merged: dict[str, Any] = {}
-    for condition in conditions:
-        program = compiled(condition)
-        if isinstance(program, Program) and "event" in program.shape.paths:
-            if (paths := program.shape.paths["event"]) is None:
-                return None
-            _merge(merged, paths)
-    return merged
-
-
-def _merge(into: dict[str, Any], paths: Mapping[str, Any]) -> None:
-    for name, inner in paths.items():
-        if inner is None:
-            into[name] = None
-        elif (known := into.setdefault(name, {})) is not None:
-            _merge(known, inner)
-
-
-def bind(event: Mapping[str, JsonValue], wanted: Mapping[str, Any] | None) -> BoundEvent | None:
-    """Return the event ready for sieves, converted once; None when it is too much for them."""
-    size = Size()
-    try:
-        seen = to_cel(event, wanted, size)
-    except ExpressionError:
-        return None
-    if size.text > _MAX_EVENT:
-        return None
-    return BoundEvent(event, environment().Activation({"event": seen}))

@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from activityctl.domain.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
+from activityctl.domain.event_trigger import EventTrigger, check_event_trigger
 from activityctl.domain.expression import has_expression
 from activityctl.domain.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.gate import OverlapPolicy
-from activityctl.domain.known import ANYTHING
+from activityctl.domain.known import ANYTHING, Known, known_params
 from activityctl.domain.model import JsonValue, Kinded
 from activityctl.domain.params import check_params, check_schema, fill_defaults
 from activityctl.domain.static_check import (
@@ -28,7 +29,7 @@ from activityctl.domain.static_check import (
 )
 from activityctl.domain.static_scope import Scopes
 from activityctl.domain.subscription import SubscriptionSpec, effective_triggers
-from activityctl.domain.trigger import TRIGGER_KINDS
+from activityctl.domain.trigger_kinds import TRIGGER_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
     scopes = Scopes(spec, has_sound_params=not found)
     found += _check_names(spec)
     for index, trigger in enumerate(spec.triggers):
-        found += _under(_check_trigger(trigger), "triggers", index)
+        found += _under(_check_trigger(trigger, scopes.params), "triggers", index)
     found += _check_gates(spec, scopes.gates())
     for index, source in enumerate(spec.context):
         inner = _check_kind(source, kinds.contexts) + _check_templates(
@@ -89,7 +90,7 @@ def _check_override(
     if len(override) != 1:
         return [Finding((), "an override names exactly one kind, or is null")]
     (trigger,) = effective_triggers(definition, {name: override})
-    return _check_trigger(trigger)
+    return _check_trigger(trigger, known_params(definition.params))
 
 
 def _under(findings: Iterable[Finding], *prefix: str | int) -> list[Finding]:
@@ -128,14 +129,17 @@ def _check_kind(item: Kinded, known: Mapping[str, type[BaseModel]]) -> list[Find
     return _under(_check_body(item.body, known[item.kind]), item.kind)
 
 
-def _check_trigger(trigger: TriggerTemplate) -> list[Finding]:
+def _check_trigger(trigger: TriggerTemplate, params: Known) -> list[Finding]:
     """Check a trigger, whose body is used as it stands: a run's expressions come too late."""
     templated = [
         Finding(path, "triggers take no ${ … }; a Subscription can override the trigger")
         for kind in trigger.kinds
         for path in _templated_places((trigger.model_extra or {})[kind], (kind,))
     ]
-    return templated or _check_kind(trigger, TRIGGER_KINDS)
+    found = templated or _check_kind(trigger, TRIGGER_KINDS)
+    if found or trigger.kind != "event":
+        return found
+    return _under(check_event_trigger(EventTrigger.model_validate(trigger.body), params), "event")
 
 
 def _check_gates(spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:

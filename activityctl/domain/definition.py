@@ -32,7 +32,7 @@ class Metadata(Manifest):
 
 
 class TriggerTemplate(Kinded):
-    """A named trigger: `cron` or `interval`."""
+    """A named trigger: `cron`, `interval` or `event`."""
 
     name: Name = Field(
         description="Unique among the triggers of the definition.", examples=["nightly"]

@@ -20,7 +20,7 @@ _TYPE: Final = Place(("type",), None, may_fail=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Listener:
     """An event trigger of a subscription."""
 
     subscription: str
@@ -35,21 +35,21 @@ class Entry:
 class Matched:
     """The event wakes this entry."""
 
-    entry: Entry
+    entry: Listener
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """The event does not wake this entry, since its filter could not be evaluated."""
 
-    entry: Entry
+    entry: Listener
     reason: str
 
 
 class Index:
-    """Entries, found by the events that may wake them; built in one go, never changed."""
+    """Listeners, found by the events that may wake them; built in one go, never changed."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Listener]) -> None:
         self._entries = tuple(entries)
         self._rows: list[Row] = [(parts_of(one.event), one.params) for one in self._entries]
         by_type: dict[str | None, list[int]] = {}
@@ -67,7 +67,7 @@ class Index:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def candidates(self, event: Event) -> Iterator[Entry]:
+    def candidates(self, event: Event) -> Iterator[Listener]:
         """Yield, in the order given, all that the event may wake or whose filter may fail."""
         return (self._entries[number] for number in self._candidates(event))
 

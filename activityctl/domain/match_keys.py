@@ -17,7 +17,7 @@ from activityctl.domain.event_parts import (
     PatternPart,
     ValuePart,
 )
-from activityctl.domain.field_path import MISSING, FieldPath, is_exact_number, value_at
+from activityctl.domain.field_path import MISSING, FieldPath, Missing, is_exact_number, value_at
 from activityctl.domain.model import JsonValue
 
 
@@ -59,20 +59,19 @@ def needs_of(parts: Sequence[Part], params: Mapping[str, JsonValue]) -> Iterator
 def key_at(event: Event, place: Place) -> Hashable:
     """Return the event's key at a place; MISSING when nothing is there, UNTOLD as said there."""
     value = value_at(event, place.path)
-    if value is MISSING:
+    if isinstance(value, Missing):
         return MISSING
     if place.length is None:
         return _key(value)
-    return value[: place.length] if isinstance(value, str) else MISSING
+    return str(value)[: place.length] if isinstance(value, str) else MISSING
 
 
 def _key(value: Any) -> Hashable:
     """Return equal keys for values that CEL calls equal, else different ones."""
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # which Python calls equal to 0 and 1
         return ("bool", value)
-    if value is None or isinstance(value, str) or is_exact_number(value):
-        return value if value is None else (value,)
-    return UNTOLD
+    is_told = value is None or isinstance(value, str) or is_exact_number(value)
+    return value if is_told else UNTOLD
 
 
 def _need(place: Place, values: Sequence[Any]) -> Need | None:

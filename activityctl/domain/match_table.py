@@ -7,11 +7,10 @@ import functools
 import itertools
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from activityctl.domain.cel_operand import is_plain
-from activityctl.domain.cel_program import Program, compiled
-from activityctl.domain.cel_sieve import Sieve, bind, paths_read, sieves_of
+from activityctl.domain.cel_event import bind
+from activityctl.domain.cel_sieve import Sieves, sieves_of
 from activityctl.domain.event_parts import Event, FilterPart, Part
 from activityctl.domain.field_path import MISSING
 from activityctl.domain.match_keys import UNTOLD, Need, Place, key_at
@@ -95,34 +94,16 @@ class Bucket:
         """Return the numbers of the entries that the event may wake or fail."""
         if len(self._numbers) < _WORTH_SIEVING:
             return self._numbers
-        sieves, rest, wanted = self._sieved
-        if not sieves or (bound := bind(event, wanted)) is None:
+        known = self._sieves
+        if not known.sieves or (bound := bind(event, known.reads.get("event", {}))) is None:
             return self._numbers
-        return itertools.chain(rest, *(sieve.passing(bound) for sieve in sieves))
+        return itertools.chain(known.rest, *(sieve.passing(bound) for sieve in known.sieves))
 
     @functools.cached_property
-    def _sieved(self) -> tuple[list[Sieve], list[int], Mapping[str, Any] | None]:
-        """The sieves, the entries that are in none, and what the sieves read of an event."""
-        rest: list[int] = []
-        by_condition: dict[str, dict[int, Mapping[str, JsonValue]]] = {}
+    def _sieves(self) -> Sieves:
+        by_conditions: dict[tuple[str, ...], dict[int, Mapping[str, JsonValue]]] = {}
         for number in self._numbers:
             parts, params = self._rows[number]
-            if condition := _condition(parts):
-                by_condition.setdefault(condition, {})[number] = params
-            else:
-                rest.append(number)
-        sieves, left = sieves_of(by_condition)
-        rest += left
-        return sieves, rest, paths_read(list(by_condition))
-
-
-def _condition(parts: Sequence[Part]) -> str:
-    """Return what a filter needs, as far as it is small work; empty when there is nothing."""
-    texts = (part.text for part in parts if isinstance(part, FilterPart))
-    small = [text for text in texts if _is_small(text)]
-    return small[0] if len(small) == 1 else " && ".join(f"({text}\n)" for text in small)
-
-
-def _is_small(text: str) -> bool:
-    program = compiled(text)
-    return isinstance(program, Program) and is_plain(program)
+            texts = tuple(part.text for part in parts if isinstance(part, FilterPart))
+            by_conditions.setdefault(texts, {})[number] = params
+        return sieves_of(by_conditions)

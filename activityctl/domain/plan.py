@@ -29,7 +29,7 @@ from activityctl.domain.subscription import (
     SubscriptionStatus,
     effective_triggers,
 )
-from activityctl.domain.trigger import Trigger, trigger_of
+from activityctl.domain.trigger import CLOCK_KINDS, Trigger, trigger_of
 
 Kind = Literal["Calendar", "ActivityDefinition", "Subscription"]
 
@@ -178,7 +178,7 @@ class Plan:
 def wanted_schedules(
     subscription: ids.SubscriptionId, spec: DefinitionSpec, overrides: dict[str, JsonValue]
 ) -> tuple[WantedSchedule, ...]:
-    """Return the schedules that the triggers of a subscription ask for."""
+    """Return the schedules that the triggers of a subscription ask for; events need none."""
     return tuple(
         WantedSchedule(
             ids.schedule_id(subscription, trigger.name),
@@ -188,6 +188,7 @@ def wanted_schedules(
             trigger.body,
         )
         for trigger in effective_triggers(spec, overrides)
+        if trigger.kind in CLOCK_KINDS
     )
 
 

@@ -87,6 +87,9 @@ class Run:
     """What the last succeeded run kept, as this run found it."""
     payload: Mapping[str, JsonValue] = field(default_factory=dict)
     """What a firing by hand brought along; expressions see it as `trigger.payload`."""
+    events: tuple[Mapping[str, JsonValue], ...] = ()
+    """The events that it answers, in the order of arrival; expressions see the last as `event`
+    and all of them as `trigger.events`."""
     reason: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None

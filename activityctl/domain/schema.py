@@ -14,7 +14,7 @@ from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.duration import DURATION_PATTERN, format_duration, parse_duration
 from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.domain.trigger import TRIGGER_KINDS
+from activityctl.domain.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.view import API_VERSION
 
 Schema = dict[str, Any]

@@ -14,7 +14,13 @@ _TEXT: Final = of_kind("string")
 _TEXT_OR_NULL: Final = of_kind("string", "null")
 
 TRIGGER: Final = closed_map(
-    {"name": _TEXT, "firingKey": _TEXT, "dueAt": _TEXT_OR_NULL, "payload": ANYTHING}
+    {
+        "name": _TEXT,
+        "firingKey": _TEXT,
+        "dueAt": _TEXT_OR_NULL,
+        "payload": ANYTHING,
+        "events": of_kind("list"),
+    }
 )
 RUN: Final = closed_map(
     {
@@ -50,6 +56,11 @@ class Scopes:
             phase: _transitive(templates)
             for phase, templates in (("tasks", spec.tasks), ("onFailure", spec.on_failure))
         }
+
+    @property
+    def params(self) -> Known:
+        """What is known of the params, for a trigger's filter."""
+        return self._shared["params"]
 
     def gates(self) -> StaticScope:
         """Return what the keys of concurrency and throttle see, before anything is looked up."""

@@ -88,18 +88,18 @@ class IntervalTrigger(Clocked):
 
 Trigger = CronTrigger | IntervalTrigger
 
-TRIGGER_KINDS: Final[Mapping[str, type[CronTrigger | IntervalTrigger]]] = MappingProxyType(
+CLOCK_KINDS: Final[Mapping[str, type[CronTrigger | IntervalTrigger]]] = MappingProxyType(
     {"cron": CronTrigger, "interval": IntervalTrigger}
 )
-"""Every kind of trigger by its key in YAML, with the model of what stands under it."""
+"""The kinds of trigger that follow the clock, and so have a schedule, by their key in YAML."""
 
 
 def trigger_of(kind: str, body: JsonValue) -> Trigger:
-    """Return the trigger of a kind in TRIGGER_KINDS; `body` is what stands under its key.
+    """Return the trigger of a kind in CLOCK_KINDS; `body` is what stands under its key.
 
     Pydantic's ValidationError has one reason a field; KeyError for an unknown kind.
     """
-    return TRIGGER_KINDS[kind].model_validate(body)
+    return CLOCK_KINDS[kind].model_validate(body)
 
 
 def _whole_seconds(duration: timedelta) -> timedelta:

@@ -18,7 +18,6 @@ from activityctl.domain.window import DaysByCalendar
 from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
 from activityctl.ports import Catalog, ScheduleRegister
 
-BY_CLOCK: Final = frozenset({"cron", "interval"})
 """Kinds of triggers that are due by themselves."""
 _MOMENT: Final = timedelta(microseconds=1)
 MOST_TRIGGERS: Final = 10_000
@@ -118,9 +117,7 @@ def _timing_of_files(manifests: ManifestSet, name: str, now: datetime) -> _Timin
 
 def triggers_of(schedules: Iterable[WantedSchedule]) -> dict[str, Trigger]:
     """Return the triggers that follow the clock, by name."""
-    return {
-        one.trigger: trigger_of(one.kind, one.body) for one in schedules if one.kind in BY_CLOCK
-    }
+    return {one.trigger: trigger_of(one.kind, one.body) for one in schedules}
 
 
 def _upcoming(timing: _Timing, owner: str, span: Span, calendars: DaysByCalendar) -> Upcoming:

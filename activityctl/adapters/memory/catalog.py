@@ -169,7 +169,8 @@ class MemoryCatalog:
             for key, record in tables.schedules.items():
                 if record.wanted.subscription_id == current.id and record.wanted_hash:
                     wanted_hash = f"{record.wanted.content_hash}:{status}"
-                    cursor = record.cursor if catch_up else tables.clock()
+                    is_kept = catch_up or status is SubscriptionStatus.PAUSED
+                    cursor = record.cursor if is_kept else tables.clock()
                     after_change = replace(record.changed(wanted_hash), wakes=0)
                     tables.schedules[key] = anew(after_change, cursor)
             self._state.notify(WORK_CHANNEL, "schedules")

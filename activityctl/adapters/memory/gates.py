@@ -39,10 +39,10 @@ class MemoryGates:
     async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> Entry:
         """Insert the run as the gate decides, or answer from its row; carry out `replaces`."""
         now = self._state.clock()
-        place, throttle = gate_keys(run, spec, run.created_at)
         if (row := self._state.runs.get(run.id)) is not None:
             is_ours = row.workflow_id == workflow_id
             return answer_again(row.run, is_let_in=row.let_in_at is not None, is_ours=is_ours)
+        place, throttle = gate_keys(run, spec, run.created_at)
         arriving = replace(run, concurrency_key=place, throttle_key=throttle, created_at=now)
         occupancy = self._occupancy(arriving)
         decided = decide_entry(spec, occupancy, arriving, now)

@@ -158,10 +158,13 @@ def _rewritten(
         return present
     goes_on = is_same and present.wanted_hash is not None
     after = replace(present.changed(wanted_hash), wanted=wanted, wakes=0)
-    return anew(replace(after, fired=present.fired if goes_on else 0), now)
+    is_settled = (present.wanted_hash or "").endswith(":active")
+    keeps_cursor = is_settled or present.wanted_hash == wanted_hash
+    after = replace(after, fired=present.fired if goes_on else 0)
+    return anew(after, present.cursor if keeps_cursor else now)
 
 
 def anew(record: ScheduleRecord, now: datetime) -> ScheduleRecord:
-    """Return it counting from now: what was due before has its fate."""
+    """Return it counting from that moment: what was due before has its fate."""
     following = next_after(record.wanted.value, Progress(now, record.fired))
     return replace(record, cursor=now, next_at=following)

@@ -156,6 +156,4 @@ def _row(record: ScheduleRecord, subscription: Subscription) -> ScheduleRow:
     else:
         status = "error" if record.error else "pending"
     name = subscription.name
-    return ScheduleRow(
-        record.wanted, name, status, record.error, record.observed_at, record.fired
-    )
+    return ScheduleRow(record.wanted, name, status, record.error, record.observed_at, record.fired)

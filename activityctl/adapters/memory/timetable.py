@@ -52,7 +52,9 @@ class MemoryTimetable:
     def _claim(self, firing: FiringRef) -> bool:
         key = ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
         row, now = self._state.firings.get(key), self._state.clock()
-        if row is None or row.fires_at is None or row.fires_at > now:
+        if row is None or row.fires_at is None:
+            return False
+        if row.fires_at > now and row.dispatched_at is None:
             return False
         self._state.firings[key] = replace(row, dispatched_at=row.dispatched_at or now)
         return True
@@ -96,7 +98,8 @@ def settle_schedule(state: MemoryState, key: str, caller: FiringRef | None) -> S
     settled = Settled(settlement, now)
     wakes = record.wakes
     if caller is not None:
-        wakes = wakes + bool(settlement.fated) if caller.is_wake_up else 0
+        is_count = settlement.is_complete and bool(settlement.fated)
+        wakes = wakes + is_count if caller.is_wake_up else 0
     state.catalog.schedules[key] = replace(
         record,
         cursor=settlement.progress.cursor,

@@ -211,7 +211,8 @@ class PostgresCatalog:
             cursor = await connection.execute(
                 """UPDATE schedules SET observed_hash = NULL, wakes = 0,
                        wanted_hash = split_part(wanted_hash, ':', 1) || ':' || %(status)s,
-                       cursor = CASE WHEN %(catch_up)s THEN cursor ELSE clock_timestamp() END
+                       cursor = CASE WHEN %(catch_up)s OR %(status)s = 'paused' THEN cursor
+                           ELSE clock_timestamp() END
                    WHERE subscription_id = %(id)s AND wanted_hash IS NOT NULL
                    RETURNING id, kind, body, cursor, fired""",
                 {"id": subscription_id, "status": status.value, "catch_up": catch_up},

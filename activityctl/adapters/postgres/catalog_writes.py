@@ -10,7 +10,11 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.calendars import write_calendars
 from activityctl.adapters.postgres.database import Connection
-from activityctl.adapters.postgres.settlements import begin_anew, settle_subscriptions
+from activityctl.adapters.postgres.settlements import (
+    begin_anew,
+    count_from_now,
+    settle_subscriptions,
+)
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition, revision_of
 from activityctl.domain.document import field_view
@@ -27,7 +31,9 @@ _WRITE_SCHEDULES: Final = """
         body jsonb, hash text)
     JOIN subscriptions s ON s.id = x.subscription
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, body = excluded.body,
-        wanted_hash = excluded.wanted_hash, cursor = excluded.cursor, wakes = 0,
+        wanted_hash = excluded.wanted_hash, wakes = 0,
+        cursor = CASE WHEN split_part(c.wanted_hash, ':', 2) = 'active'
+            OR c.wanted_hash = excluded.wanted_hash THEN c.cursor ELSE excluded.cursor END,
         observed_hash = CASE excluded.wanted_hash WHEN c.wanted_hash THEN c.observed_hash END,
         fired = CASE WHEN (c.kind, c.body) = (excluded.kind, excluded.body)
             AND c.wanted_hash IS NOT NULL THEN c.fired ELSE 0 END
@@ -41,6 +47,7 @@ async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: da
     changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     if not changed:
         return
+    await count_from_now(connection, plan.touched_subscriptions)
     await settle_subscriptions(connection, plan.touched_subscriptions)
     async with connection.pipeline():
         await write_calendars(connection, plan, changed, now)

@@ -52,11 +52,11 @@ _OCCUPANCY: Final = f"""
 _INSERT: Final = """
     INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, params, context, state, payload, created_at,
-        ended_at, concurrency_key, throttle_key, let_in_at)
+        ended_at, concurrency_key, throttle_key, let_in_at, events)
     VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
         %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(params)s,
         %(context)s, %(state)s, %(payload)s, %(created_at)s, %(ended_at)s,
-        %(concurrency_key)s, %(throttle_key)s, %(let_in_at)s)"""
+        %(concurrency_key)s, %(throttle_key)s, %(let_in_at)s, %(events)s)"""
 # What a person asked for before keeps its own moment and reason.
 _ASK_TO_CANCEL: Final = f"""
     WITH asked AS (
@@ -74,8 +74,7 @@ _HEADS: Final = f"""
     SELECT h.id, h.concurrency_key, h.throttle_key, h.revision_id FROM (
         SELECT r.*, row_number() OVER (
             PARTITION BY r.concurrency_key, r.throttle_key ORDER BY r.created_at, r.id) AS place
-        FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-        WHERE r.subscription_id = %(subscription)s AND {QUEUED} AND s.status = 'active') h
+        FROM runs r WHERE r.subscription_id = %(subscription)s AND {QUEUED}) h
     WHERE h.place <= %(limit)s ORDER BY h.created_at, h.id"""
 _ORPHANS: Final = f"""
     SELECT r.id FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
@@ -107,6 +106,18 @@ async def read_clock(connection: Connection) -> datetime:
     return now
 
 
+async def read_answer(connection: Connection, run_id: str, workflow_id: str) -> Entry | None:
+    """Return what a repeated entry is told; None when there is no such run."""
+    cursor = await connection.execute(_KNOWN.encode(), {"id": run_id})
+    row = await cursor.fetchone()
+    return None if row is None else _answer(row, workflow_id)
+
+
+def _answer(row: Mapping[str, Any], workflow_id: str) -> Entry:
+    is_let_in, is_ours = row["let_in_at"] is not None, row["workflow_id"] == workflow_id
+    return answer_again(run_of(row), is_let_in=is_let_in, is_ours=is_ours)
+
+
 async def read_before(
     connection: Connection, run: Run, spec: DefinitionSpec, workflow_id: str, locks: Locks
 ) -> tuple[datetime, Occupancy] | Entry:
@@ -131,9 +142,7 @@ async def read_before(
         before = await connection.execute(_OCCUPANCY.encode(), values)
         known_row, row = await known.fetchone(), await before.fetchone()
     if known_row is not None:
-        is_ours = known_row["workflow_id"] == workflow_id
-        is_let_in = known_row["let_in_at"] is not None
-        return answer_again(run_of(known_row), is_let_in=is_let_in, is_ours=is_ours)
+        return _answer(known_row, workflow_id)
     found: Any = row
     return found["now"], Occupancy(
         tuple(found["places_taken"]),
@@ -162,6 +171,7 @@ async def insert_run(
             "status": run.status,
             "reason": text_of(run.reason),
             "params": json_of(dict(run.params)),
+            "events": json_of(list(run.events)) if run.events else None,
             "context": json_of(dict(run.context)),
             "state": json_of(dict(run.state)),
             "payload": json_of(dict(run.payload)),
@@ -211,7 +221,7 @@ async def read_orphans(connection: Connection, subscription: str) -> list[RunId]
 
 
 async def read_heads(connection: Connection, subscription: str, limit: int) -> list[dict[str, Any]]:
-    """Return the first runs of each queue of an active subscription, the oldest first."""
+    """Return the first runs of each queue of a subscription, the oldest first."""
     values = {"subscription": subscription, "limit": limit}
     cursor = await connection.execute(_HEADS.encode(), values)
     return await cursor.fetchall()

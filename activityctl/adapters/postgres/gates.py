@@ -32,7 +32,7 @@ from activityctl.domain.overlap import (
     throttle_opens_at,
 )
 from activityctl.domain.run import Run, RunEnd, RunStatus
-from activityctl.errors import InternalError
+from activityctl.errors import ExpressionError, InternalError
 from activityctl.ports import BEGINS_WITHIN, WORK_CHANNEL
 
 _SPECS_KEPT: Final = 1_000
@@ -57,7 +57,15 @@ class PostgresGates:
 
     async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> Entry:
         """Insert the run as the gate decides, or answer from its row; carry out `replaces`."""
-        place, throttle = gate_keys(run, spec, run.created_at)
+        try:
+            place, throttle = gate_keys(run, spec, run.created_at)
+        except ExpressionError:
+            # One that entered before has its keys, though a later revision has no more.
+            async with self._database.connection() as connection:
+                answer = await gate_rows.read_answer(connection, run.id, workflow_id)
+            if answer is None:
+                raise
+            return answer
         arriving = replace(run, concurrency_key=place, throttle_key=throttle)
         for _ in range(_RACES):
             try:

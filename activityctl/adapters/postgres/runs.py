@@ -3,10 +3,10 @@
 What people look at is read in `lists.py`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
 from activityctl.adapters.postgres.logbook import insert_entries
@@ -42,11 +42,11 @@ _SELECT_TASKS: Final = f"""
 _OPEN_RUN: Final = """
     INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, ending, params, context, state, payload,
-        created_at, started_at, ended_at, concurrency_key, throttle_key)
+        created_at, started_at, ended_at, concurrency_key, throttle_key, events)
     VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
         %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
         %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
-        %(ended_at)s, %(concurrency_key)s, %(throttle_key)s)
+        %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(events)s)
     ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason,
         ending = excluded.ending, context = excluded.context, state = excluded.state,
         started_at = excluded.started_at, ended_at = excluded.ended_at
@@ -83,7 +83,7 @@ class PostgresRunStore:
     async def facts(self, firing: FiringRef) -> FiringFacts | None:
         """Return what admission needs; None when the subscription is unknown."""
         row = await self._database.fetch_one(
-            f"""SELECT {SUBSCRIPTION_COLUMNS}, f.payload, v.id AS revision_id,
+            f"""SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.event_ids, v.id AS revision_id,
                     v.number, v.spec, v.created_at AS revised_at
                 FROM subscriptions s JOIN definitions d ON d.name = s.definition
                 JOIN revisions v ON v.id = d.revision_id
@@ -106,7 +106,19 @@ class PostgresRunStore:
             revision,
             self._typed_spec(revision.id, revision.spec),
             payload=row["payload"] or {},
+            events=await self._events(row["event_ids"] or []),
         )
+
+    async def _events(self, event_ids: Sequence[str]) -> tuple[dict[str, Any], ...]:
+        """Return the documents of those events, in that order; empty for none."""
+        if not event_ids:
+            return ()
+        rows = await self._database.fetch(
+            """SELECT e.document FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS x(id, place)
+               JOIN events e ON e.id = x.id ORDER BY x.place""",
+            ids=list(event_ids),
+        )
+        return tuple(row["document"] for row in rows)
 
     async def open(self, workflow_id: str, change: RunChange) -> Opening:
         """Insert the run with its first task instances, or begin one that was let in."""
@@ -294,6 +306,7 @@ def _run_values(run: Run) -> dict[str, object]:
         "ended_at": run.ended_at,
         "concurrency_key": run.concurrency_key,
         "throttle_key": run.throttle_key,
+        "events": json_of(list(run.events)) if run.events else None,
     }
 
 

@@ -107,6 +107,22 @@ async def settle_subscriptions(connection: Connection, subscriptions: Sequence[s
     await settle_all(connection, [row["id"] for row in await cursor.fetchall()])
 
 
+async def count_from_now(connection: Connection, subscriptions: Sequence[str]) -> None:
+    """Move the cursors of what is not due to now; call it before `settle_subscriptions`.
+
+    Every active schedule is then settled up to a moment within this transaction, from which
+    what becomes of it may count: no time is lost between the old timing and the new.
+    """
+    await connection.execute(
+        """WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+           UPDATE schedules c SET cursor = clock.now FROM clock, subscriptions s
+           WHERE c.subscription_id = ANY(%s) AND c.wanted_hash IS NOT NULL
+             AND s.id = c.subscription_id AND s.status = 'active' AND c.cursor < clock.now
+             AND (c.next_at IS NULL OR c.next_at > clock.now)""",
+        (list(subscriptions),),
+    )
+
+
 async def begin_anew(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Have those schedules count from their cursor; rows have id, kind, body, cursor, fired."""
     progress = [(row, Progress(row["cursor"], row["fired"])) for row in rows]
@@ -182,7 +198,8 @@ def _wakes(settled: Settled, caller: FiringRef | None) -> int:
     if caller is None:
         return wakes
     if caller.is_wake_up:
-        return wakes + bool(settled.settlement.fated)
+        # Once a wake-up, however many transactions it takes to settle an outage.
+        return wakes + (settled.settlement.is_complete and bool(settled.settlement.fated))
     return 0
 
 

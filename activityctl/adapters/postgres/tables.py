@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -227,6 +227,68 @@ class Firing(SQLModel, table=True):
     dispatched_at: datetime | None = _moment(nullable=True)
     fires_at: datetime | None = _moment(nullable=True)
     backfill_id: str | None = _text(ForeignKey("backfills.id"), nullable=True)
+    event_ids: list[str] | None = Field(sa_column=Column(ARRAY(Text), nullable=True))
+    order_key: str | None = _text(nullable=True)
+    priority: int = _number(0)
+
+
+class Event(SQLModel, table=True):
+    """An event as it came, kept whole; `place` is the order of arrival."""
+
+    __tablename__: ClassVar[Any] = "events"
+    __table_args__ = (
+        Index("events_unrouted_index", "place", postgresql_where=text("routed_at IS NULL")),
+        Index(None, "arrived_at"),
+        Index(None, "type", "arrived_at"),
+    )
+    id: str = _text(key=True)
+    place: int = Field(
+        sa_column=Column(BigInteger, Identity(always=True), nullable=False, unique=True)
+    )
+    source: str = _text()
+    event_id: str = _text()
+    type: str = _text()
+    subject: str | None = _text(nullable=True)
+    occurred_at: datetime | None = _moment(nullable=True)
+    arrived_at: datetime = _moment()
+    digest: str = _text()
+    document: dict[str, Any] = _json()
+    routed_at: datetime | None = _moment(nullable=True)
+
+
+class Verdict(SQLModel, table=True):
+    """What an event meant to a trigger that it woke, or might have woken but for a reason."""
+
+    __tablename__: ClassVar[Any] = "verdicts"
+    __table_args__ = (Index(None, "subscription_id", "created_at"),)
+    event_id: str = Field(
+        sa_column=Column(Text, ForeignKey("events.id", ondelete="CASCADE"), primary_key=True)
+    )
+    subscription_id: str = _text(ForeignKey("subscriptions.id"), key=True)
+    trigger: str = _text(key=True)
+    feed: str = Field(sa_column=Column(Text, primary_key=True, server_default=text("''")))
+    outcome: str = _text()
+    reason: str | None = _text(nullable=True)
+    firing_key: str | None = _text(nullable=True)
+    created_at: datetime = _moment()
+
+
+class Gathering(SQLModel, table=True):
+    """Events that a trigger has seen so far of those it waits for, by key."""
+
+    __tablename__: ClassVar[Any] = "gatherings"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "trigger", "key"),
+        Index("gatherings_due_at_index", "due_at"),
+    )
+    id: str = _text(key=True)
+    subscription_id: str = _text(ForeignKey("subscriptions.id"))
+    trigger: str = _text()
+    key: str = _text()
+    state: dict[str, Any] = _json()
+    due_at: datetime | None = _moment(nullable=True)
+    opened_at: datetime = _moment()
+    updated_at: datetime = _moment()
 
 
 class Run(SQLModel, table=True):
@@ -279,6 +341,7 @@ class Run(SQLModel, table=True):
     context: dict[str, Any] = _json()
     state: dict[str, Any] = _json()
     payload: dict[str, Any] = _json()
+    events: Any = _json(nullable=True)
     created_at: datetime = _moment()
     started_at: datetime | None = _moment(nullable=True)
     ended_at: datetime | None = _moment(nullable=True)

@@ -31,10 +31,14 @@ class PostgresTimetable:
         return fires or await self._claim(firing)
 
     async def _claim(self, firing: FiringRef) -> bool:
-        """Take over what an earlier call, this one's or another's, found to start by now."""
+        """Take over what an earlier call, this one's or another's, found to start by now.
+
+        What was given to a caller stays so: its answer may be lost, and the caller asks again.
+        """
         row = await self._database.fetch_one(
             """UPDATE firings SET dispatched_at = coalesce(dispatched_at, clock_timestamp())
-               WHERE id = %(id)s AND fires_at <= clock_timestamp() RETURNING id""",
+               WHERE id = %(id)s AND (fires_at <= clock_timestamp() OR dispatched_at IS NOT NULL)
+               RETURNING id""",
             id=ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key),
         )
         return row is not None

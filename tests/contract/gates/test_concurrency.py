@@ -115,6 +115,25 @@ async def test_the_same_firing_twice_at_once_takes_one_place(door: Doors):
     assert (await mine.arrives("other")).outcome == "let_in"
 
 
+async def test_a_firing_that_comes_with_other_keys_at_once_enters_by_one_of_them(door: Doors):
+    mine = await door("skip", key="${ trigger.payload.n }")
+    entries = await asyncio.gather(*(mine.arrives("same", n=number) for number in range(6)))
+    assert set(outcomes(entries)) == {"let_in"}
+    others = [await mine.arrives(f"r{number}", n=number) for number in range(6)]
+    assert outcomes(others).count("skipped") == 1
+
+
+async def test_a_run_that_entered_keeps_its_keys_though_a_revision_has_none_for_it(
+    door: Doors, apply: Apply, define: Define
+):
+    mine = await door("queue", key="${ trigger.payload.n }")
+    await mine.arrives("a", n=1)
+    key = "${ trigger.payload.absent }"
+    await apply(define("digest", concurrency={"policy": "queue", "key": key}))
+    assert (await mine.arrives("a", n=1)).outcome == "let_in"
+    assert (await mine.run("a")).concurrency_key == "1"
+
+
 async def test_only_the_workflow_that_carries_a_run_is_let_in_again(door: Doors):
     mine = await door("queue")
     await mine.arrives("a")

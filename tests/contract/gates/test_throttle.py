@@ -138,6 +138,23 @@ async def test_a_queued_run_is_decided_on_again_when_its_turn_comes(door: Doors)
     assert (await mine.messages("b"))[-1] == f"run skipped: {row.reason}"
 
 
+async def test_the_last_start_goes_to_an_arrival_or_to_the_queue_but_not_to_both(door: Doors):
+    throttle = {"limit": 2, "per": "1h", "key": "${ trigger.payload.round }"}
+    mine = await door("queue", key="${ trigger.payload.n }", throttle=throttle)
+    for turn in range(12):
+        await mine.arrives(f"a{turn}", n=turn, round=turn)
+        await mine.arrives(f"b{turn}", n=turn, round=turn)
+        await mine.ends(f"a{turn}")
+    arrivals = [mine.arrives(f"c{turn}", n=-turn - 1, round=turn) for turn in range(12)]
+    sweeps = [mine.let_in(limit=3) for _ in range(12)]
+    await asyncio.gather(*(one for pair in zip(arrivals, sweeps, strict=True) for one in pair))
+    await mine.let_in()
+    statuses = await mine.statuses()
+    for turn in range(12):
+        last = sorted([statuses[f"b{turn}"], statuses[f"c{turn}"]])
+        assert last == [RunStatus.QUEUED, RunStatus.SKIPPED]
+
+
 async def test_a_run_that_waits_for_a_place_does_not_hold_up_the_throttle(door: Doors):
     throttle = {"limit": 3, "per": "1h", "excess": "queue"}
     mine = await door("queue", key="${ trigger.payload.n }", throttle=throttle)

@@ -104,7 +104,7 @@ def test_a_definition_in_order_has_no_findings():
         (
             {"triggers": [{"name": "t"}]},
             ("triggers", 0),
-            "exactly one kind is needed (cron, interval)",
+            "exactly one kind is needed (cron, event, interval)",
         ),
     ],
 )

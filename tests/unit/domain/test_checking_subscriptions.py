@@ -83,14 +83,15 @@ def test_params_fit_the_definition(params: dict[str, Any], place: Path, reason: 
         (
             {"beat": {"name": "x"}},
             ("beat", "name"),
-            "unknown field 'name'; known: cron, interval",
+            "unknown field 'name'; known: cron, event, interval",
         ),
         ({"beat": {"interval": "5m"}}, ("beat", "interval"), "should be an object"),
         ({"beat": {"interval": None}}, ("beat", "interval"), "should be an object"),
         (
             {"beat": {"interval": {"each": "5m"}}},
             ("beat", "interval", "each"),
-            "unknown field 'each'; known: endAt, every, exclude, jitter, maxFirings, misfire, offset, startAt, window",
+            "unknown field 'each'; known: endAt, every, exclude, jitter, maxFirings, misfire, "
+            "offset, startAt, window",
         ),
         (
             {"beat": {"cron": {}}},

@@ -5,22 +5,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activityctl.domain import cel_sieve
+from activityctl.domain import cel_event
 from activityctl.domain.event_trigger import EventTrigger
-from activityctl.domain.match_index import Entry, Failed, Index, Matched
+from activityctl.domain.match_index import Failed, Index, Listener, Matched
 from activityctl.domain.matching import match
 
 
-def entry(number: int, body: dict[str, Any], params: dict[str, Any] | None = None) -> Entry:
+def entry(number: int, body: dict[str, Any], params: dict[str, Any] | None = None) -> Listener:
     trigger = EventTrigger.model_validate_json(json.dumps(body))
-    return Entry(f"s{number}", "t", trigger, params or {})
+    return Listener(f"s{number}", "t", trigger, params or {})
 
 
 def event(**fields: Any) -> dict[str, Any]:
     return {"specversion": "1.0", "id": "1", "source": "/a", "type": "order.created", **fields}
 
 
-def one_by_one(entries: list[Entry], one: dict[str, Any]) -> list[Matched | Failed]:
+def one_by_one(entries: list[Listener], one: dict[str, Any]) -> list[Matched | Failed]:
     found: list[Matched | Failed] = []
     for each in entries:
         verdict = match(each.event, each.params, one)
@@ -47,6 +47,8 @@ FILTERS = st.sampled_from(
         "event.data.x in params.p",
         "event.data.x in [params.p, 1, 'ab']",
         "event.data.x > params.p",
+        "event.data.x >= params.p && params.q > event.data.x",
+        "event.data.x <= 1 && event.data.y < params.q",
         "event.data.x == params.p || event.data.y == params.q",
         "event.data.y.startsWith(params.q)",
         "event.data.y.startsWith(params.q) && event.data.x != params.p // why",
@@ -172,8 +174,53 @@ def test_params_stay_what_they_are_when_many_are_asked_at_once():
 
 
 def test_an_event_too_large_for_sieves_is_decided_all_the_same(monkeypatch):
-    monkeypatch.setattr(cel_sieve, "_MAX_EVENT", 10)
+    monkeypatch.setattr(cel_event, "_MAX_EVENT", 10)
     body = {"type": "order.*", "filter": "event.data.text.endsWith(params.p)"}
     index = Index([entry(number, body, {"p": str(number)}) for number in range(20)])
     found = index.matches(event(data={"text": "x" * 100 + "7"}))
     assert [each.entry.subscription for each in found] == ["s7"]
+
+
+@pytest.mark.parametrize(
+    ("source", "amount"),
+    [
+        ("event.data.amount > params.low && event.data.amount <= params.high", 500.5),
+        ("params.high >= event.data.amount && params.low < event.data.amount", 500.5),
+        ("params.low < event.data.amount && params.high >= event.data.amount", 501),
+    ],
+)
+def test_of_many_intervals_few_are_tried(source, amount):
+    bounds = [{"low": number, "high": number + 1} for number in range(1000)]
+    body = {"type": "order.*", "filter": source}
+    index = Index([entry(number, body, params) for number, params in enumerate(bounds)])
+    one = event(data={"amount": amount})
+    assert [each.entry.subscription for each in index.matches(one)] == ["s500"]
+    assert len(list(index.candidates(one))) <= 2
+    assert len(index.matches(event(data={"amount": "500.5"}))) == 1000
+
+
+@pytest.mark.parametrize(
+    ("sign", "bound", "amount", "outcome"),
+    [
+        (">", True, 0, Failed),
+        (">", 1, False, Failed),
+        (">=", 2**53 + 1, 2.0**53, Matched),  # CEL compares them as doubles
+        (">=", 2.0**53, 2**53 - 1, None),
+        ("<", 2**63, 2**64, Failed),  # which comes as a string
+    ],
+)
+def test_a_number_is_compared_as_cel_does_however_many_entries(sign, bound, amount, outcome):
+    body = {"type": "order.*", "filter": f"event.data.amount {sign} params.bound"}
+    entries = [entry(number, body, {"bound": bound}) for number in range(20)]
+    one = event(data={"amount": amount})
+    found = Index(entries).matches(one)
+    assert found == one_by_one(entries, one)
+    assert {type(each) for each in found} == ({outcome} if outcome else set())
+
+
+def test_params_too_long_to_be_asked_together_are_decided_all_the_same():
+    body = {"type": "order.*", "filter": "params.p.startsWith(event.data.text)"}
+    texts = [*map(str, range(20)), "long" * 10_000]
+    index = Index([entry(number, body, {"p": text}) for number, text in enumerate(texts)])
+    found = index.matches(event(data={"text": "long"}))
+    assert [each.entry.subscription for each in found] == ["s20"]

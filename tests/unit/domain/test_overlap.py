@@ -251,6 +251,26 @@ def test_a_throttled_run_is_not_skipped_before_its_turn():
     assert entry.outcome == "skipped"
 
 
+def test_every_run_let_in_counts_for_the_next():
+    queue = [waiting(name, spec("queue", limit=2), "p") for name in "abc"]
+    assert [name for name, _ in next_in(queue, {"p": runs("z")}, {}, NOW, 9)] == [*runs("a")]
+    throttle = {"limit": 2, "per": "1h", "excess": "queue"}
+    queue = [waiting(name, spec(throttle=throttle), None, "t") for name in "abc"]
+    assert [name for name, _ in next_in(queue, {}, {"t": [NOW]}, NOW, 9)] == [*runs("a")]
+
+
+def test_a_newer_revision_with_a_wider_throttle_does_not_overtake():
+    old, new = (spec(throttle={"limit": limit, "per": "1h", "excess": "queue"}) for limit in (1, 5))
+    queue = [waiting("a", old, None, "t"), waiting("b", new, None, "t")]
+    assert next_in(queue, {}, {"t": [NOW]}, NOW, 9) == []
+    assert len(next_in(queue, {}, {}, NOW, 9)) == 2
+
+
+def test_no_more_are_decided_on_than_asked_for():
+    queue = [waiting(name, spec("queue", limit=9), "p") for name in "abc"]
+    assert [name for name, _ in next_in(queue, {}, {}, NOW, 2)] == [*runs("ab")]
+
+
 # ---- every sequence ------------------------------------------------------------------
 
 
@@ -324,6 +344,7 @@ class House:
             self.now += HOUR
             self.at_work.clear()
             self.sweep()
+            self.check()
 
     def check(self) -> None:
         gate, throttle = self.spec.concurrency, self.spec.throttle
@@ -354,6 +375,7 @@ EVENTS = st.lists(
         st.tuples(st.just("sweep"), st.none()),
         st.tuples(st.just("wait"), st.sampled_from([1, 4, 30])),
     ),
+    min_size=10,
     max_size=60,
 )
 

@@ -400,7 +400,7 @@ def test_an_explanation_has_all_that_is_known():
         "oneOf": [],
         "fields": [],
     }
-    assert explain(SCHEMA, "definition.spec.triggers").one_of == ("cron", "interval")
+    assert explain(SCHEMA, "definition.spec.triggers").one_of == ("cron", "interval", "event")
     assert explain(SCHEMA, "def.spec.context.runs.limit").takes_templates
     assert explain(SCHEMA, "def.spec.tasks.http.method").allowed[:2] == ("GET", "HEAD")
     assert explain(SCHEMA, "def.spec.timeout").default == "1d"

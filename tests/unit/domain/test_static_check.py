@@ -246,7 +246,7 @@ def test_what_expressions_see_is_what_a_run_gives():
 
     fields = dict.fromkeys(Run.__dataclass_fields__)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    run = Run(**{**fields, "due_at": now, "started_at": now, "params": {}, "context": {}})
+    run = Run(**{**fields, "due_at": now, "started_at": now, "events": ()})
     scope = run_scope(run, now)
     assert set(scope["run"]) == set(RUN.fields)
     assert set(scope["trigger"]) == set(TRIGGER.fields)

@@ -5,11 +5,11 @@ import pytest
 from pydantic import ValidationError
 
 from activityctl.domain.trigger import (
-    TRIGGER_KINDS,
     CronTrigger,
     IntervalTrigger,
     trigger_of,
 )
+from activityctl.domain.trigger_kinds import TRIGGER_KINDS
 
 
 def test_a_cron_trigger_is_in_utc_without_jitter_unless_told():

@@ -177,6 +177,15 @@ def test_a_wait_starts_at_the_end_of_an_excluded_day_when_the_window_is_open():
     assert placed(fields, "2026-12-23T12:00Z").starts_at == at("2026-12-25T00:00Z")
 
 
+def test_an_excluded_day_of_23_hours_ends_an_hour_sooner():
+    fields = {
+        "window": {"from": "23:00", "to": "22:50", "timezone": "UTC"},
+        "exclude": {"dates": ["2026-03-29"]},
+    }
+    verdict = placed(fields, "2026-03-28T22:50Z", "Europe/Berlin")
+    assert verdict.starts_at == at("2026-03-29T22:00Z")
+
+
 def test_an_excluded_day_comes_before_the_window():
     fields = {"window": {**OFFICE, "outside": "miss"}, "exclude": {"dates": ["2026-12-25"]}}
     assert placed(fields, "2026-12-25T20:00+01:00", "Europe/Berlin").outcome == "skipped"

@@ -1,0 +1,206 @@
+"""`backfill` runs past times once each, in order, a few at a time, whatever happens meanwhile."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+MANIFESTS = """\
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {{name: {name}}}
+spec:
+  triggers:
+    - name: daily
+      cron: {{schedule: "0 8 * * *", exclude: {{dates: [2024-03-05]}}}}
+  tasks:
+    - name: note
+      command: {{argv: ["sh", "-c", "{shell}"]}}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {{name: {name}}}
+spec: {{activity: {name}}}
+"""
+TEN_DAYS = ("--from", "2024-03-01T08:00:00Z", "--to", "2024-03-10T08:00:00Z")
+DUE = [f"2024-03-{day:02}T08:00:00.000Z" for day in range(1, 11) if day != 5]
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Sub:
+    """A subscription of a test's own that is due daily at 08:00, save for one day."""
+
+    shell: Any
+    name: str
+
+    def backfill(self, *arguments: str, code: int = 0) -> Any:
+        return self.shell("backfill", self.name, *arguments, code=code)
+
+    def runs(self) -> list[Any]:
+        found: list[Any] = self.shell.json("get", "runs", "-s", self.name)["items"]
+        return sorted(found, key=lambda run: run["dueAt"])
+
+    def past_runs(self) -> list[Any]:
+        return [run for run in self.runs() if run["dueAt"] in DUE]
+
+
+@pytest.fixture
+def make(shell: Any, tmp_path: Path) -> Callable[..., Sub]:
+    def apply(name: str, shell_text: str = "true") -> Sub:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(MANIFESTS.format(name=name, shell=shell_text))
+        shell("apply", "-f", str(path))
+        return Sub(shell, name)
+
+    return apply
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.2)
+    return found
+
+
+def at_once(runs: list[Any]) -> int:
+    """Return how many of the runs were at work at the same time."""
+    spans = [(run["startedAt"], run["endedAt"]) for run in runs]
+    return max(sum(begin <= start < end for begin, end in spans) for start, _ in spans)
+
+
+def test_each_past_time_runs_once_however_often_it_is_asked_for(make: Callable[..., Sub]):
+    sub = make("backfill-once", "sleep 0.3")
+    dry = sub.shell.json("backfill", sub.name, *TEN_DAYS, "--dry-run")
+    assert dry["firings"] == DUE
+    assert dry["leftAlone"] == [
+        {"dueAt": "2024-03-05T08:00:00.000Z", "reason": "skipped: excluded: 2024-03-05"}
+    ]
+    assert sub.past_runs() == []
+    done = sub.backfill(*TEN_DAYS, "--max-parallel", "3")
+    assert f"backfill {sub.name}/daily: 9 firings, 9 new, 9 succeeded" in done.stdout
+    runs = sub.past_runs()
+    assert [run["dueAt"] for run in runs] == DUE
+    assert runs[0]["firingKey"] == "backfill-2024-03-01T08:00:00Z"
+    assert {run["trigger"] for run in runs} == {"daily"}
+    assert at_once(runs) <= 3
+    again = sub.shell.json("backfill", sub.name, *TEN_DAYS)
+    assert (again["added"], again["progress"]["succeeded"]) == (0, 9)
+    wider = sub.backfill("--from", "2024-02-29T00:00:00Z", "--to", "2024-03-10T08:00:00Z")
+    assert "10 firings, 1 new, 10 succeeded" in wider.stdout
+    assert sub.past_runs() == runs
+
+
+def test_one_at_a_time_keeps_the_order(make: Callable[..., Sub]):
+    sub = make("backfill-order")
+    sub.backfill(*TEN_DAYS)
+    runs = sub.past_runs()
+    assert at_once(runs) == 1
+    assert sorted(runs, key=lambda run: run["startedAt"]) == runs
+
+
+def test_a_failed_run_is_told_and_not_repeated(make: Callable[..., Sub]):
+    sub = make("backfill-fails", "test ${ trigger.dueAt.substring(8, 10) } != 03")
+    done = sub.backfill(*TEN_DAYS, "--max-parallel", "9", code=1)
+    assert "8 succeeded, 1 failed" in done.stdout
+    assert f"get runs -s {sub.name} --status failed" in done.stderr
+    again = sub.backfill(*TEN_DAYS, code=1)
+    assert "0 new, 8 succeeded, 1 failed" in again.stdout
+    assert "1 left alone: has a run: failed" in again.stderr
+
+
+def test_a_paused_subscription_runs_what_a_person_asks_for(make: Callable[..., Sub]):
+    sub = make("backfill-paused")
+    sub.shell("pause", sub.name)
+    done = sub.backfill(*TEN_DAYS, "--max-parallel", "9")
+    assert "9 succeeded" in done.stdout
+
+
+def test_only_missed_takes_no_time_without_a_missed_run(make: Callable[..., Sub]):
+    sub = make("backfill-missed")
+    done = sub.backfill(*TEN_DAYS, "--only-missed")
+    assert "0 firings, 0 new" in done.stdout
+    assert "10 left alone: was not missed" in done.stderr
+
+
+def test_what_is_cancelled_stops_and_goes_on_when_asked_again(make: Callable[..., Sub]):
+    sub = make("backfill-cancelled", "sleep 1")
+    sub.backfill(*TEN_DAYS, "--no-wait")
+    until(sub.past_runs)
+    done = sub.backfill("--cancel")
+    held = int(done.stdout.split()[1])
+    assert 5 <= held <= 8
+    until(lambda: len([run for run in sub.past_runs() if run["endedAt"]]) == 9 - held)
+    time.sleep(1.5)
+    assert len(sub.past_runs()) == 9 - held
+    again = sub.backfill(*TEN_DAYS, "--max-parallel", "9")
+    assert "0 new, 9 succeeded" in again.stdout
+
+
+def test_ctrl_c_leaves_the_backfill_to_the_worker(make: Callable[..., Sub]):
+    sub = make("backfill-left", "sleep 0.5")
+    command = sub.shell.start("backfill", sub.name, *TEN_DAYS, "--max-parallel", "2")
+    until(sub.past_runs)
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=20)
+    assert command.returncode == 130
+    assert f"activityctl backfill {sub.name} --cancel" in said
+    until(lambda: sum(run["status"] == "succeeded" for run in sub.past_runs()) == 9)
+
+
+def test_time_that_is_up_exits_8_and_the_runs_go_on(make: Callable[..., Sub]):
+    sub = make("backfill-timeout", "sleep 0.5")
+    done = sub.backfill(*TEN_DAYS, "--timeout", "300ms", code=8)
+    assert "repeat the command to follow" in done.stderr
+    assert "9 succeeded" in sub.backfill(*TEN_DAYS, "--max-parallel", "9").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "--from"),
+        (("--from", "1h"), 2, "future"),
+        (("--from", "-1h", "--to", "-2h"), 2, "before"),
+        ((*TEN_DAYS, "--trigger", "weekly"), 4, "daily"),
+        ((*TEN_DAYS, "--max-parallel", "0"), 2, "max-parallel"),
+    ],
+)
+def test_what_cannot_be_backfilled_says_why(
+    make: Callable[..., Sub], arguments: tuple[str, ...], code: int, said: str
+):
+    done = make("backfill-refused").backfill(*arguments, code=code)
+    assert said in done.stderr
+
+
+@pytest.fixture
+def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A daemon whose worker may be killed."""
+    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell("up", "-d")
+    yield shell
+    shell("down")
+
+
+def test_each_time_runs_once_though_the_worker_and_the_command_are_killed(own: Any):
+    path = own.folder / "own.yaml"
+    path.write_text(MANIFESTS.format(name="own", shell="sleep 0.4"))
+    own("apply", "-f", str(path))
+    sub = Sub(own, "own")
+    command = own.start("backfill", "own", *TEN_DAYS, "--max-parallel", "2")
+    until(sub.past_runs)
+    worker = next(one for one in own.json("status")["components"] if one["name"] == "worker")
+    psutil.Process(worker["pid"]).kill()
+    command.kill()
+    command.communicate(timeout=20)
+    done = sub.backfill(*TEN_DAYS, "--max-parallel", "2", "--timeout", "80s")
+    assert "9 firings, 0 new, 9 succeeded" in done.stdout
+    runs = sub.past_runs()
+    assert [run["dueAt"] for run in runs] == DUE
+    assert at_once(runs) <= 2

@@ -1,0 +1,130 @@
+"""`next` says what will fire, of what lives and of files that nobody has applied."""
+
+import json
+import time
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MANIFESTS = """\
+apiVersion: activityctl/v1
+kind: Calendar
+metadata: {name: next-holidays}
+spec: {days: [2027-03-30]}
+---
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: next-report}
+spec:
+  triggers:
+    - name: nightly
+      cron: {schedule: "30 2 * * *", timezone: Europe/Berlin, dst: {gap: shift},
+             exclude: {calendars: [next-holidays]}, jitter: 10s}
+    - name: often
+      interval: {every: 2s, jitter: 1s, maxFirings: 400}
+  tasks:
+    - name: note
+      command: {argv: ["true"]}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: next-sub}
+spec: {activity: next-report, triggers: {often: null}}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: next-often}
+spec: {activity: next-report, triggers: {nightly: null}}
+"""
+SPRING = ("--from", "2027-03-27T12:00:00Z", "--until", "2027-03-31T00:00:00Z")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    path = tmp_path / "next.yaml"
+    path.write_text(MANIFESTS)
+    return path
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_files_are_shown_without_any_server(stranger: Any, files: Path):
+    listed = stranger.json("next", "next-sub", "-f", str(files), *SPRING)
+    assert (listed["kind"], len(listed["items"])) == ("List", 3)
+    shifted, plain, excluded = listed["items"]
+    assert set(plain) == {"subscription", "trigger", "dueAt", "localTime", "firesAt", "note"}
+    assert (shifted["dueAt"], shifted["localTime"]) == (
+        "2027-03-28T01:30:00.000Z",
+        "2027-03-28T03:30:00+02:00",
+    )
+    assert shifted["note"].startswith("shifted: 02:30 does not exist that day; jitter ")
+    waited = moment(plain["firesAt"]) - moment(plain["dueAt"])
+    assert timedelta(0) < waited < timedelta(seconds=10)
+    assert excluded["firesAt"] is None
+    assert excluded["note"] == "skipped: excluded: 2027-03-30 (calendar next-holidays)"
+
+
+def test_files_show_all_their_subscriptions_unless_one_is_named(stranger: Any, files: Path):
+    done = stranger("next", "-f", str(files), "-n", "3")
+    assert done.stdout.splitlines()[0].split()[:2] == ["SUBSCRIPTION", "TRIGGER"]
+    assert len(done.stdout.splitlines()) == 4
+    lines = stranger("next", "next-sub", "-f", str(files), "-n", "3", "-o", "jsonl").stdout
+    assert {json.loads(line)["subscription"] for line in lines.splitlines()} == {"next-sub"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("next",), 2, "name a subscription"),
+        (("next", "x"), 7, "activityctl up"),
+        (("next", "x", "-n", "0"), 2, "-n"),
+        (("next", "x", "--from", "soon"), 2, "2026-12-31T18:00:00Z"),
+        (("next", "x", "--from", "2h", "--until", "1h"), 2, "before"),
+        (("next", "x", "-f", "absent.yaml"), 3, "absent.yaml"),
+    ],
+)
+def test_what_cannot_be_shown_says_why(
+    stranger: Any, arguments: tuple[str, ...], code: int, said: str
+):
+    done = stranger(*arguments, code=code)
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_what_next_printed_is_what_fires(shell: Any, files: Path):
+    shell("apply", "-f", str(files))
+    shown = shell.json("next", "next-often", "--from", "1s", "-n", "5")["items"]
+    assert all(
+        moment(two["dueAt"]) - moment(one["dueAt"]) == timedelta(seconds=2)
+        for one, two in pairwise(shown)
+    )
+    last = shown[-1]["dueAt"]
+    deadline = time.monotonic() + 40
+    while True:
+        runs = shell.json("get", "runs", "-s", "next-often")["items"]
+        if any(run["dueAt"] == last for run in runs):
+            break
+        assert time.monotonic() < deadline, "the last one shown did not fire"
+        time.sleep(0.5)
+    first = shown[0]["dueAt"]
+    fired = {run["dueAt"]: run for run in runs if first <= run["dueAt"] <= last}
+    assert sorted(fired) == [one["dueAt"] for one in shown]
+    for one in shown:
+        begun = moment(fired[one["dueAt"]]["startedAt"])
+        assert timedelta(0) <= begun - moment(one["firesAt"]) < timedelta(seconds=10)
+    shell("pause", "next-often")
+    paused = shell("next", "next-often", "-n", "2")
+    assert paused.stdout.count("paused") == 2
+    assert "activityctl resume next-often" in paused.stderr
+    assert shell.json("next", "next-sub", *SPRING)["items"] == stored(shell, files)
+
+
+def stored(shell: Any, files: Path) -> list[Any]:
+    items: list[Any] = shell.json("next", "next-sub", "-f", str(files), *SPRING)["items"]
+    return items

@@ -1,0 +1,123 @@
+"""Overlap and throttle as a user meets them: what runs, what waits, what is refused and why."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MANIFEST = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: NAME}
+spec:
+  GATE
+  tasks:
+    - name: work
+      command: {shell: "echo ${ trigger.firingKey } >> FOLDER/begun; while test ! -e FOLDER/${ trigger.firingKey }; do sleep 0.05; done"}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: NAME}
+spec: {activity: NAME}
+"""  # noqa: E501  # a line of shell
+
+
+def until(probe: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.1)
+    return found
+
+
+class Works:
+    """A subscription whose runs work until they are told to end."""
+
+    def __init__(self, shell: Any, folder: Path, name: str) -> None:
+        self.shell, self.folder, self.name = shell, folder, name
+
+    def fire(self, *keys: str) -> None:
+        for key in keys:
+            self.shell("trigger", self.name, "--key", key, "--no-wait")
+            until(lambda key=key: key in self.runs())
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        items = self.shell.json("get", "runs", "-s", self.name)["items"]
+        return {run["firingKey"]: run for run in items}
+
+    def statuses(self) -> dict[str, str]:
+        return {key: run["status"] for key, run in self.runs().items()}
+
+    def begun(self) -> list[str]:
+        file = self.folder / "begun"
+        return file.read_text().split() if file.exists() else []
+
+    def release(self, key: str) -> None:
+        (self.folder / key).touch()
+
+    def comes_to(self, **statuses: str) -> None:
+        until(lambda: self.statuses() == statuses)
+
+
+@pytest.fixture
+def works(shell: Any, tmp_path: Path) -> Iterator[Callable[[str, str], Works]]:
+    made: list[Works] = []
+
+    def make(name: str, gate: str) -> Works:
+        text = MANIFEST.replace("NAME", name).replace("GATE", gate)
+        (tmp_path / "works.yaml").write_text(text.replace("FOLDER", str(tmp_path)))
+        shell("apply", "-f", "works.yaml")
+        made.append(Works(shell, tmp_path, name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        for key in one.statuses():
+            one.release(key)
+        shell("delete", "sub", one.name, "--yes", code=None)
+
+
+def test_queued_runs_work_one_after_the_other_in_their_order(works: Any):
+    mine = works("one-by-one", "concurrency: {policy: queue}")
+    mine.fire("c", "a", "b")
+    mine.comes_to(c="running", a="queued", b="queued")
+    for key in "cab":
+        until(lambda key=key: mine.begun()[-1:] == [key])
+        mine.release(key)
+    mine.comes_to(c="succeeded", a="succeeded", b="succeeded")
+    assert mine.begun() == ["c", "a", "b"]
+    log = mine.shell("logs", mine.name).stdout
+    assert "run queued behind 2 runs (concurrency policy queue, limit 1)" in log
+    assert "in the queue" in log
+
+
+def test_a_run_that_comes_while_another_works_is_skipped_and_says_so(works: Any):
+    mine = works("only-one", "concurrency: {policy: skip}")
+    mine.fire("a", "b")
+    mine.comes_to(a="running", b="skipped")
+    first = mine.runs()["a"]["id"][:8]
+    assert mine.runs()["b"]["reason"] == (
+        f"run {first} is still at work (concurrency policy skip, limit 1)"
+    )
+
+
+def test_a_newer_run_replaces_the_one_at_work(works: Any):
+    mine = works("newest", "concurrency: {policy: replace}")
+    mine.fire("a")
+    until(lambda: mine.begun() == ["a"])
+    mine.fire("b")
+    mine.comes_to(a="cancelled", b="running")
+    assert mine.runs()["a"]["reason"] == f"replaced by run {mine.runs()['b']['id'][:8]}"
+
+
+def test_a_throttle_lets_the_queue_in_as_its_window_frees(works: Any):
+    mine = works("slowly", "throttle: {limit: 1, per: 3s, excess: queue}")
+    for key in "abc":
+        mine.release(key)
+    mine.fire("a", "b", "c")
+    mine.comes_to(a="succeeded", b="succeeded", c="succeeded")
+    assert mine.begun() == ["a", "b", "c"]
+    entries = mine.shell("logs", mine.name).stdout
+    assert "run queued behind the throttle: 1 run in 3s; the next may start at" in entries

@@ -1,0 +1,348 @@
+"""Firing lag of schedules, beside the bare SDK's on the same servers; what settling costs.
+
+    python tests/benchmarks/schedules.py [--schedules 300] [--rounds 5] [--task nothing]
+
+In turns, ten seconds apart, N schedules of ours and N of the bare SDK's are due in the same
+second. Ours: from the nominal time to the run row's startedAt. The bare SDK's, a workflow with
+one local activity under the default (sandboxed) worker: from the nominal time to the workflow's
+start, and to its local activity, which is where ours writes the row. Prints medians over the
+rounds, with ratios; the lag of a lone schedule; the cost of settling a firing in Postgres, also
+with 10,000 schedules present; and the CPU of idle processes with 1,000 schedules not due.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from runs import now, processes, servers, spread
+from temporalio import activity, workflow
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.common import SearchAttributeKey
+from temporalio.worker import Worker
+
+with workflow.unsafe.imports_passed_through():
+    from activityctl import wiring
+    from activityctl.domain import ids
+    from activityctl.domain.firing_ref import FiringRef, firing_key
+    from activityctl.settings import load_settings
+
+EVERY = 20
+LONE_EVERY = 2
+SHARES = (0.5, 0.95, 0.99)
+PRESENT = 10_000
+TASKS = {
+    "nothing": {"when": "false", "command": {"argv": ["true"]}},
+    "command": {"command": {"argv": ["true"]}},
+}
+CLONES = """
+    WITH owner AS (
+        INSERT INTO subscriptions (id, name, definition, params, triggers, labels, annotations,
+            status, created_at, updated_at)
+        SELECT md5('clone' || n)::uuid::text, 'clone-' || n, definition, params, triggers, labels,
+            annotations, 'active', created_at, updated_at
+        FROM subscriptions, generate_series(1, %(count)s) n WHERE name = 'settled'
+        RETURNING id)
+    INSERT INTO schedules (id, subscription_id, trigger, kind, body, wanted_hash, observed_hash,
+        cursor, next_at)
+    SELECT 'schedule/' || owner.id || '/ticks', owner.id, 'ticks', c.kind, c.body, 'x:active',
+        'x:active', clock_timestamp(), clock_timestamp() + random() * interval '1 day'
+    FROM owner, schedules c JOIN subscriptions s ON s.id = c.subscription_id
+    WHERE s.name = 'settled'"""
+
+
+@dataclass
+class Lags:
+    """Milliseconds after their nominal times, by nominal time."""
+
+    found: dict[datetime, list[float]] = field(default_factory=dict)
+
+    def add(self, nominal: datetime, moment: datetime) -> None:
+        self.found.setdefault(nominal, []).append((moment - nominal).total_seconds() * 1000)
+
+    def median(self, share: float, count: int, rounds: int) -> float:
+        """The median over the last rounds that are whole."""
+        whole = [sorted(self.found[key]) for key in sorted(self.found)]
+        whole = [one for one in whole if len(one) == count][-rounds:]
+        return statistics.median(spread(one, share) for one in whole)
+
+
+STARTS, CALLS = Lags(), Lags()
+NOMINAL = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
+
+
+@activity.defn
+async def raw_call(nominal: str, started: str) -> None:
+    """Write down when the firing came here."""
+    STARTS.add(datetime.fromisoformat(nominal), datetime.fromisoformat(started))
+    CALLS.add(datetime.fromisoformat(nominal), now())
+
+
+@workflow.defn
+class RawFiring:
+    """The bare SDK's smallest workflow that tells its firing."""
+
+    @workflow.run
+    async def run(self) -> None:
+        info = workflow.info()
+        nominal = info.typed_search_attributes[NOMINAL]
+        await workflow.execute_local_activity(
+            raw_call,
+            args=[nominal.isoformat(), info.start_time.isoformat()],
+            start_to_close_timeout=timedelta(seconds=10),
+        )
+
+
+class Bench:
+    """One home, its servers and our worker."""
+
+    def __init__(self, home: Path, ports: wiring.Ports, client: Client, task: str) -> None:
+        self.home = home
+        self.ports = ports
+        self.client = client
+        self.task = TASKS[task]
+
+    async def apply(
+        self, prefix: str, count: int, every: int, offset: int = 0, *, wait: bool = True
+    ) -> None:
+        """Apply a definition with an interval and its subscriptions."""
+        head = {"apiVersion": "activityctl/v1"}
+        trigger = {"name": "ticks", "interval": {"every": f"{every}s", "offset": f"{offset}s"}}
+        spec = {"triggers": [trigger], "tasks": [{"name": "one", **self.task}]}
+        documents: list[Mapping[str, Any]] = [
+            {**head, "kind": "ActivityDefinition", "metadata": {"name": prefix}, "spec": spec}
+        ]
+        documents += [
+            {
+                **head,
+                "kind": "Subscription",
+                "metadata": {"name": prefix if count == 1 else f"{prefix}-{number}"},
+                "spec": {"activity": prefix},
+            }
+            for number in range(count)
+        ]
+        path = self.home / f"{prefix}.yaml"
+        path.write_text("\n---\n".join(map(json.dumps, documents)))
+        waiting = ("--timeout", "120s") if wait else ("--no-wait",)
+        await self.command("apply", "-f", str(path), *waiting)
+
+    async def command(self, *words: str) -> None:
+        command = [sys.executable, "-m", "activityctl", "--home", str(self.home), *words]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+        if process.returncode:
+            raise SystemExit(f"{words}\n{said.decode()[-2000:]}")
+
+    async def schedule_raw(self, prefix: str, count: int, every: int, offset: int) -> None:
+        """Have the bare SDK's schedules fire that often."""
+        rhythm = ScheduleIntervalSpec(timedelta(seconds=every), timedelta(seconds=offset))
+        for number in range(count):
+            name = f"{prefix}-{number}"
+            action = ScheduleActionStartWorkflow(RawFiring.run, id=name, task_queue="raw")
+            policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
+            spec = ScheduleSpec(intervals=[rhythm])
+            await self.client.create_schedule(name, Schedule(action, spec=spec, policy=policy))
+
+    async def unschedule_raw(self, prefix: str, count: int) -> None:
+        for number in range(count):
+            await self.client.get_schedule_handle(f"{prefix}-{number}").delete()
+
+    async def lags(self, prefix: str) -> Lags:
+        """Our runs' lags."""
+        query = """SELECT r.due_at, r.started_at FROM runs r
+            WHERE r.definition = %(definition)s AND r.started_at IS NOT NULL"""
+        found = Lags()
+        for row in await self.fetch(query, definition=prefix):
+            found.add(row["due_at"], row["started_at"])
+        return found
+
+    async def fetch(self, query: str, **values: object) -> list[dict[str, Any]]:
+        database = self.ports.timetable._database  # type: ignore[attr-defined]
+        return list(await database.fetch(query, **values))
+
+
+@asynccontextmanager
+async def worker_of(home: Path, ports: wiring.Ports) -> AsyncIterator[int]:
+    """Run our worker; its process id."""
+    environment = {**os.environ, "ACTIVITYCTL_ALLOW_COMMANDS": "true"}
+    command = [sys.executable, "-m", "activityctl", "--home", str(home), "worker"]
+    with (home / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(command, env=environment, stderr=log)
+    try:
+        while not await ports.workers.alive(now() - timedelta(seconds=5)):
+            await asyncio.sleep(0.1)
+        yield worker.pid
+    finally:
+        worker.terminate()
+        worker.wait(30)
+
+
+async def settle_costs(bench: Bench, count: int) -> None:
+    """Settle one firing after the other, alone and among many schedules; no worker runs."""
+    await bench.apply("settled", 1, 1, wait=False)
+    owner = ids.subscription_id("settled")
+    alone = await settled(bench, owner, count)
+    bare = await inserted(bench, count)
+    await bench.fetch(CLONES, count=PRESENT)
+    await bench.fetch("ANALYZE")
+    among = await settled(bench, owner, count)
+    start = time.perf_counter()
+    for _ in range(20):
+        await bench.ports.timetable.overdue(100)
+    overdue = (time.perf_counter() - start) / 20 * 1000
+    clones = "SELECT id FROM subscriptions WHERE name LIKE 'clone-%%'"
+    await bench.fetch(f"DELETE FROM schedules WHERE subscription_id IN ({clones})")
+    await bench.fetch("DELETE FROM subscriptions WHERE name LIKE 'clone-%%'")
+    print(
+        f"settling a firing: {alone:.1f} ms alone, {among:.1f} ms among {PRESENT} schedules "
+        f"({among / alone:.2f}); a bare INSERT with its commit: {bare:.1f} ms; "
+        f"the timekeeper's look at {PRESENT}: {overdue:.1f} ms"
+    )
+
+
+async def settled(bench: Bench, owner: str, count: int) -> float:
+    """Median milliseconds of settling the one firing that is due."""
+    schedule, found = ids.schedule_id(owner, "ticks"), []
+    for _ in range(count):
+        await bench.fetch("TRUNCATE firings CASCADE")
+        due = now().replace(microsecond=0)
+        query = "UPDATE schedules SET cursor = %(cursor)s WHERE id = %(id)s"
+        await bench.fetch(query, cursor=due - timedelta(microseconds=1), id=schedule)
+        key = firing_key(due)
+        workflow_id = f"{ids.scheduled_workflow_id(owner, 'ticks')}-{key}"
+        firing = FiringRef(owner, "ticks", key, due.isoformat(), workflow_id)
+        start = time.perf_counter()
+        await bench.ports.timetable.settle(firing)
+        found.append((time.perf_counter() - start) * 1000)
+    return statistics.median(found)
+
+
+async def inserted(bench: Bench, count: int) -> float:
+    await bench.fetch("CREATE TABLE bare (id int, text text)")
+    found = []
+    for number in range(count):
+        start = time.perf_counter()
+        await bench.fetch("INSERT INTO bare VALUES (%(id)s, 'text')", id=number)
+        found.append((time.perf_counter() - start) * 1000)
+    await bench.fetch("DROP TABLE bare")
+    return statistics.median(found)
+
+
+async def idle(bench: Bench, worker: int, seconds: float = 20) -> Mapping[str, float]:
+    """Percent of a core by component, while nothing is due."""
+    await asyncio.sleep(5)
+    before, start = processes(bench.home, worker), time.perf_counter()
+    await asyncio.sleep(seconds)
+    after, taken = processes(bench.home, worker), time.perf_counter() - start
+    return {name: (after[name] - before[name]) / taken * 100 for name in after}
+
+
+async def idle_costs(bench: Bench, worker: int) -> None:
+    without = await idle(bench, worker)
+    await bench.apply("idle", 1000, 24 * 3600, seconds_ago())
+    among = await idle(bench, worker)
+    for name in among:
+        print(
+            f"idle CPU, {name}: {without[name]:.1f} % of a core without schedules, "
+            f"{among[name]:.1f} % with 1,000 not due"
+        )
+
+
+def seconds_ago() -> int:
+    """An offset into the day that was due a minute ago."""
+    moment = datetime.now(UTC) - timedelta(minutes=1)
+    return moment.hour * 3600 + moment.minute * 60 + moment.second
+
+
+async def lone_lags(bench: Bench) -> None:
+    await bench.apply("lone", 1, LONE_EVERY)
+    await bench.schedule_raw("raw-lone", 1, LONE_EVERY, 1)
+    await asyncio.sleep(40)
+    await bench.command("pause", "lone")
+    await bench.unschedule_raw("raw-lone", 1)
+    sides = (await bench.lags("lone"), STARTS, CALLS)
+    show("a lone schedule", *([spread(flat(one), share) for share in SHARES] for one in sides))
+    STARTS.found.clear()
+    CALLS.found.clear()
+
+
+def flat(lags: Lags) -> list[float]:
+    return sorted(value for values in lags.found.values() for value in values)
+
+
+async def bursts(bench: Bench, count: int, rounds: int) -> None:
+    await bench.apply("burst", count, EVERY)
+    await bench.schedule_raw("raw", count, EVERY, EVERY // 2)
+    await asyncio.sleep(EVERY * (rounds + 1.5))
+    ours = await bench.lags("burst")
+    for lags, side in ((ours, "ours"), (CALLS, "bare SDK")):
+        shown = [f"{max(lags.found[key]):.0f}" for key in sorted(lags.found)]
+        print(f"  rounds of {side}, the last firing's lag in ms: {', '.join(shown)}")
+    sides = (ours, STARTS, CALLS)
+    figures = [[one.median(share, count, rounds) for share in SHARES] for one in sides]
+    show(f"{count} in the same second", *figures)
+
+
+def show(what: str, ours: Sequence[float], starts: Sequence[float], calls: Sequence[float]) -> None:
+    for place, share in enumerate(SHARES):
+        print(
+            f"{what}, p{share * 100:.0f}: ours {ours[place]:.0f} ms; bare SDK's workflow start "
+            f"{starts[place]:.0f} ms (ratio {ours[place] / starts[place]:.2f}), its local "
+            f"activity {calls[place]:.0f} ms ({ours[place] / calls[place]:.2f})"
+        )
+
+
+async def measure(home: Path, options: argparse.Namespace) -> None:
+    settings = load_settings({"home": home}, dict(os.environ))
+    client = await Client.connect(settings.required_temporal_address())
+    async with wiring.open_ports(settings, pool_size=4) as ports:
+        bench = Bench(home, ports, client, options.task)
+        print(f"load average {os.getloadavg()[0]:.1f}")
+        await settle_costs(bench, 200)
+        await bench.command("pause", "settled")
+        raw = Worker(client, task_queue="raw", workflows=[RawFiring], activities=[raw_call])
+        async with worker_of(home, ports) as worker:
+            await idle_costs(bench, worker)
+            async with raw:
+                await lone_lags(bench)
+                await bursts(bench, options.schedules, options.rounds)
+        print(f"load average {os.getloadavg()[0]:.1f}")
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--schedules", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--task", choices=sorted(TASKS), default="nothing")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        async with servers(home):
+            await measure(home, options)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)  # the SDK's client may crash an interpreter's exit

@@ -1,0 +1,259 @@
+"""The Timetable port's suite: a ledger whose clock stands still until a test moves it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from activityctl import wiring
+from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain import ids
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing import nominal_times
+from activityctl.domain.firing_ref import FiringRef, firing_key
+from activityctl.domain.logbook import Cursor, LogEntry
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.plan import Plan, Wanted
+from activityctl.domain.planning import plan_changes
+from activityctl.domain.run import Run
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.trigger import trigger_of
+from activityctl.ports import ScheduleRow
+from activityctl.settings import Secret, Settings
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+TRIGGER = "often"
+# Found before Postgres' own function of that name, since pg_catalog stands last in the path.
+_CLOCK = """
+    CREATE SCHEMA clock;
+    CREATE TABLE clock.face AS
+        SELECT '2026-03-02T12:00:00Z'::timestamptz AS shows, '0'::interval AS step;
+    CREATE SEQUENCE clock.readings;
+    CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+        AS 'SELECT shows + step * nextval(''clock.readings'') FROM clock.face';
+    ALTER DATABASE {} SET search_path = clock, public, pg_catalog"""
+
+
+class MemoryClock:
+    """The clock of a memory ledger."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def set(self, moment: datetime) -> None:
+        self._state.catalog.clock = lambda: moment
+
+
+class PostgresClock:
+    """The clock of a Postgres whose database has a function of its own for it."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def ticking(self, step: timedelta) -> AsyncIterator[None]:
+        """Let the clock go on by that much each time somebody reads it."""
+        statement = "UPDATE clock.face SET step = %s"
+        await self._connection.execute("ALTER SEQUENCE clock.readings RESTART")
+        await self._connection.execute(statement, (step,))
+        yield
+        await self._connection.execute(statement, (timedelta(0),))
+
+    async def set(self, moment: datetime) -> None:
+        await self._connection.execute("UPDATE clock.face SET shows = %s", (moment,))
+
+
+@dataclass
+class Ledger:
+    """One subscription of one definition, and the time."""
+
+    ports: wiring.Ports | MemoryPorts
+    clock: MemoryClock | PostgresClock
+    now: datetime = NOON
+    started: list[FiringRef] = field(default_factory=list)
+    """What a workflow went on with, in this order: at once, or when the dispatcher started it."""
+
+    @property
+    def owner(self) -> ids.SubscriptionId:
+        return ids.subscription_id("mine")
+
+    async def at(self, moment: datetime) -> None:
+        self.now = moment
+        await self.clock.set(moment)
+
+    async def apply(
+        self,
+        kind: str = "interval",
+        body: dict[str, Any] | None = None,
+        *,
+        params: dict[str, Any] | None = None,
+        spec: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> Plan:
+        """Apply the definition with that trigger and the subscription `mine`."""
+        triggers = [] if body is None else [{"name": TRIGGER, kind: body}]
+        whole = {
+            "triggers": triggers,
+            "tasks": [{"name": "note", "command": {"argv": ["true"]}}],
+            **(spec or {}),
+        }
+        definition = ActivityDefinition.model_validate_json(
+            ids.canonical_json({"metadata": {"name": "digest"}, "spec": whole})
+        )
+        subscribed = {"activity": "digest", "params": params or {}, **fields}
+        manifest = SubscriptionManifest.model_validate_json(
+            ids.canonical_json({"metadata": {"name": "mine"}, "spec": subscribed})
+        )
+        return await self.write(ManifestSet({"digest": definition}, {"mine": manifest}, {}))
+
+    async def write(self, manifests: ManifestSet) -> Plan:
+        catalog = self.ports.catalog
+        wanted = Wanted(
+            manifests.definitions, manifests.subscriptions, calendars=manifests.calendars
+        )
+        async with catalog.changing():
+            plan = plan_changes(wanted, await catalog.present())
+            await catalog.write(plan, self.now)
+        return plan
+
+    async def pause(self) -> None:
+        await self._set(SubscriptionStatus.PAUSED)
+
+    async def resume(self, *, catch_up: bool = False) -> None:
+        await self._set(SubscriptionStatus.ACTIVE, catch_up=catch_up)
+
+    async def _set(self, status: Any, **options: Any) -> None:
+        catalog = self.ports.catalog
+        assert await catalog.set_subscription_status(self.owner, status, self.now, **options)
+
+    def alarm(self, nominal: datetime) -> FiringRef:
+        """The firing with which Temporal's schedule starts a workflow."""
+        key = firing_key(nominal)
+        scheduled = ids.scheduled_workflow_id(self.owner, TRIGGER)
+        return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), f"{scheduled}-{key}")
+
+    def wake_up(self, nominal: datetime, attempt: int = 1) -> FiringRef:
+        """The firing with which the timekeeper starts a workflow."""
+        key = firing_key(nominal)
+        named = ids.wake_up_workflow_id(self.owner, TRIGGER, f"{key}-{attempt}")
+        return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), named)
+
+    async def rings(self, nominal: datetime) -> bool:
+        """Let the schedule's workflow ask; whether it carries its run."""
+        return await self._asks(self.alarm(nominal))
+
+    async def wakes(self, nominal: datetime, attempt: int = 1) -> bool:
+        """Let the timekeeper's workflow ask; whether it carries its run."""
+        return await self._asks(self.wake_up(nominal, attempt))
+
+    async def _asks(self, firing: FiringRef) -> bool:
+        goes_on = await self.ports.timetable.settle(firing)
+        if goes_on:
+            self.started.append(firing)
+        return goes_on
+
+    async def dispatch(self) -> list[datetime]:
+        """Start what the outbox gives now; returns the nominal times."""
+        found: list[FiringRef] = []
+        while True:
+            async with self.ports.outbox.claimed(1_000) as claim:
+                await claim.dispatched(claim.firings, self.now)
+            if not claim.firings:
+                break
+            found += claim.firings
+        self.started += found
+        return [one.due for one in found]
+
+    async def rows(self) -> list[Run]:
+        """The runs that were written without having started, by nominal time."""
+        runs = await self.ports.run_lists.runs(Selection(limit=100_000))
+        return sorted(runs, key=lambda run: run.due_at)
+
+    async def told(self) -> list[str]:
+        """The rows as `HH:MM:SS status: reason`."""
+        return [f"{run.due_at:%H:%M:%S} {run.status}: {run.reason}" for run in await self.rows()]
+
+    async def log(self) -> list[LogEntry]:
+        page, _ = await self.ports.logbook.page(self.owner, Cursor(), limit=1_000)
+        return page
+
+    async def schedule(self) -> ScheduleRow:
+        (row,) = await self.ports.register.schedules(Selection(subscription_id=self.owner))
+        return row
+
+    async def next_at(self) -> datetime | None:
+        """When the schedule counts as overdue, unless something wakes it."""
+        later = self.now + timedelta(days=4_000)
+        await self.clock.set(later)
+        overdue = await self.ports.timetable.overdue(10)
+        await self.clock.set(self.now)
+        return overdue[0].next_at if overdue else None
+
+    async def fates(self) -> dict[datetime, str]:
+        """What became of each nominal time; started ones are `fires`, waiting ones `waits`."""
+        await self._nothing_twice()
+        fates = {run.due_at: str(run.status) for run in await self.rows()}
+        return fates | {one.due: "fires" for one in self.started}
+
+    async def _nothing_twice(self) -> None:
+        started = [one.due for one in self.started]
+        assert len(set(started)) == len(started)
+        assert set(started).isdisjoint(run.due_at for run in await self.rows())
+
+    def due(self, kind: str, body: dict[str, Any], after: datetime) -> list[datetime]:
+        """Every nominal time after that moment and up to now."""
+        times = nominal_times(trigger_of(kind, body), after)
+        return list(takewhile(lambda one: one <= self.now, times))
+
+
+@pytest.fixture(scope="session")
+def clocked_database_url(servers: dict[str, str]) -> str:
+    """A database whose clock is a row of a table."""
+    server = servers["database_url"].rsplit("/", 1)[0]
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE clocked TEMPLATE activityctl")
+    with psycopg.connect(f"{server}/clocked", autocommit=True) as connection:
+        connection.execute(sql.SQL(_CLOCK).format(sql.Identifier("clocked")))
+    return f"{server}/clocked"
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    """An empty ledger at noon; the twin's first, then Postgres'."""
+    async with AsyncExitStack() as stack:
+        if request.param == "memory":
+            state = MemoryState()
+            made = Ledger(memory_ports(state), MemoryClock(state))
+        else:
+            url = request.getfixturevalue("clocked_database_url")
+            connection = await stack.enter_async_context(
+                await psycopg.AsyncConnection.connect(url, autocommit=True)
+            )
+            await _empty(connection)
+            settings = Settings(home=tmp_path, database_url=Secret(url))
+            opened = await stack.enter_async_context(wiring.open_ports(settings, pool_size=6))
+            made = Ledger(opened, PostgresClock(connection))
+        await made.at(NOON)
+        yield made
+
+
+async def _empty(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Delete every row; foreign keys may wait."""
+    cursor = await connection.execute(
+        """SELECT tablename FROM pg_tables
+           WHERE schemaname = 'public' AND tablename <> 'alembic_version'"""
+    )
+    names = [name for (name,) in await cursor.fetchall()]
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        for name in names:
+            await connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))

@@ -1,0 +1,425 @@
+"""Outages while schedules of seconds are due: every nominal time gets one fate, as promised.
+
+    DRILL_SEED=7 DRILL_FULL=1 pytest tests/drills/test_outages.py -rP
+
+repeats a drill with a seed that an earlier one printed. Without DRILL_FULL one short outage is
+drilled, with it every one in turn, of one daemon that `up` runs, each at a moment and of a
+length that the seed chooses.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from activityctl.daemon.child import strays
+from activityctl.daemon.daemon_state import find_process, read_state
+from activityctl.daemon.embedded_postgres import processes_of
+from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.domain.settlement import ON_TIME
+
+FULL = os.environ.get("DRILL_FULL") == "1"
+PATIENCE = 60.0
+SHORT_WINDOW = timedelta(seconds=10)
+JITTER = timedelta(seconds=2)
+AT_THE_EDGE = timedelta(seconds=2)
+"""What is due as an outage begins may be under way already."""
+START = timedelta(seconds=5)
+"""What a run that was let go may take to begin on a busy machine."""
+
+OUTAGES: Mapping[str, tuple[str, signal.Signals]] = {
+    "temporal is frozen": ("temporal", signal.SIGSTOP),
+    "temporal is killed": ("temporal", signal.SIGKILL),
+    "postgres is stopped": ("postgres", signal.SIGINT),
+    "postgres is killed": ("postgres", signal.SIGKILL),
+    "postgres is frozen": ("postgres", signal.SIGSTOP),
+    "worker is killed": ("worker", signal.SIGKILL),
+    "worker is frozen": ("worker", signal.SIGSTOP),
+}
+MISFIRES: Mapping[str, Mapping[str, Any]] = {
+    "skip": {"misfire": {"policy": "skip"}},
+    "once": {"misfire": {"policy": "fire_once"}},
+    "all": {"misfire": {"policy": "fire_all"}},
+    "short": {"misfire": {"policy": "fire_all", "window": "10s"}},
+    "jittered": {"misfire": {"policy": "skip"}, "jitter": "2s"},
+}
+RUNS = """
+    SELECT r.id, s.name, r.trigger, r.due_at, r.status, r.reason, r.created_at, r.started_at,
+        f.created_at AS settled_at, f.fires_at
+    FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
+    LEFT JOIN firings f USING (subscription_id, trigger, firing_key)
+    ORDER BY r.due_at"""
+
+
+@dataclass(frozen=True)
+class Outage:
+    """When a component was gone, and how long the schedules took to fire again."""
+
+    name: str
+    down: datetime
+    up: datetime
+    recovered: datetime
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run as Postgres has it."""
+
+    id: str
+    name: str
+    trigger: str
+    due_at: datetime
+    status: str
+    reason: str | None
+    created_at: datetime
+    started_at: datetime | None
+    settled_at: datetime | None
+    fires_at: datetime | None
+
+    @property
+    def ran(self) -> bool:
+        return self.status == "succeeded"
+
+    @property
+    def fate_at(self) -> datetime:
+        """When it was decided what becomes of it."""
+        return self.settled_at or self.created_at
+
+
+class Receiver(ThreadingHTTPServer):
+    """Counts what the tasks send."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Receive)
+        self.keys: list[str] = []
+
+
+class _Receive(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        assert isinstance(self.server, Receiver)
+        self.server.keys.append(self.headers["Idempotency-Key"])
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Drill:
+    """One home, its daemon, and who counts what it does."""
+
+    def __init__(self, home: Path, chance: random.Random, receiver: Receiver) -> None:
+        self.home = home
+        self.chance = chance
+        self.receiver = receiver
+        self.every = {name: timedelta(seconds=chance.randint(2, 5)) for name in MISFIRES}
+
+    def command(self, *words: str) -> Any:
+        """Run a command as a user does and return its JSON, or None."""
+        done = subprocess.run(
+            [sys.executable, "-m", "activityctl", "--home", str(self.home), *words],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout) if "json" in words else None
+
+    def up(self) -> None:
+        words = [sys.executable, "-m", "activityctl", "--home", str(self.home), "up"]
+        start_detached(self.home, words, os.environ)
+
+    def apply(self) -> None:
+        path = self.home.with_name("drill.yaml")
+        path.write_text("\n---\n".join(json.dumps(one) for one in self.manifests()))
+        self.command("apply", "-f", str(path))
+
+    def manifests(self) -> Iterator[Mapping[str, Any]]:
+        port = self.receiver.server_address[1]
+        for name, misfire in MISFIRES.items():
+            seconds = int(self.every[name].total_seconds())
+            spec = {
+                "triggers": [
+                    {"name": "ticks", "interval": {"every": f"{seconds}s", **misfire}},
+                    {"name": "minutes", "cron": {"schedule": "* * * * *", **misfire}},
+                ],
+                "tasks": [
+                    {
+                        "name": "tell",
+                        "http": {"method": "POST", "url": f"http://127.0.0.1:{port}/{name}"},
+                        "retry": {"maxAttempts": 3},
+                    }
+                ],
+            }
+            head = {"apiVersion": "activityctl/v1", "metadata": {"name": name}}
+            yield {**head, "kind": "ActivityDefinition", "spec": spec}
+            yield {**head, "kind": "Subscription", "spec": {"activity": name}}
+
+    def suffer(self, name: str, seconds: float) -> Outage:
+        """Take a component away for that long, and wait until every schedule fires again."""
+        component, number = OUTAGES[name]
+        with self._held_down(component, number):
+            down = now()
+            time.sleep(seconds)
+        up = now()
+        self._until(lambda: self._fire_since(up), f"the schedules fire again after {name}")
+        return Outage(name, down, up, now())
+
+    @contextmanager
+    def _held_down(self, component: str, number: signal.Signals) -> Iterator[None]:
+        """Signal the processes; who would start them anew is frozen meanwhile."""
+        state = read_state(self.home)
+        assert state.supervisor is not None
+        keeper = psutil.Process(state.supervisor.pid)
+        if component == "postgres":
+            targets = processes_of(self.home / "postgres")
+        else:
+            (part,) = (part for part in state.components if part.name == component)
+            process = find_process(part.mark)
+            assert process is not None
+            targets = [process]
+        if number is signal.SIGINT:  # a fast shutdown is the postmaster's to carry out
+            targets = [one for one in targets if one.parent() not in targets]
+        keeper.suspend()
+        try:
+            for process in targets:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+            yield
+        finally:
+            for process in targets if number is signal.SIGSTOP else ():
+                process.resume()
+            keeper.resume()
+
+    def _fire_since(self, moment: datetime) -> bool:
+        """Whether each interval has a run that came due since and succeeded."""
+        latest = {row.name: row for row in self.rows() if row.trigger == "ticks" and row.ran}
+        return all(name in latest and latest[name].due_at > moment for name in MISFIRES)
+
+    def rest(self) -> None:
+        """Let nothing more come due, and wait until every run has ended."""
+        for name in MISFIRES:
+            self.command("pause", name)
+        self._until(self._is_at_rest, "every run ends")
+
+    def _is_at_rest(self) -> bool:
+        waiting = self.fetch("SELECT id FROM firings WHERE dispatched_at IS NULL")
+        known = {row.id for row in self.rows()}
+        started = self.fetch("SELECT count(*) FROM firings")[0][0]
+        has_run = sum(row.settled_at is not None for row in self.rows())
+        still = self.fetch("SELECT id FROM runs WHERE ended_at IS NULL")
+        return bool(known) and not waiting and not still and has_run == started
+
+    def rows(self) -> list[Row]:
+        return [Row(*one) for one in self.fetch(RUNS)]
+
+    def fetch(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        url = read_state(self.home).addresses["database_url"]
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            return connection.execute(query.encode(), values).fetchall()
+
+    def life_of(self, name: str, trigger: str) -> tuple[datetime, datetime]:
+        """When the schedule was applied, and when the pause settled it."""
+        query = """SELECT s.created_at, greatest(s.paused_at, c.cursor) FROM schedules c
+            JOIN subscriptions s ON s.id = c.subscription_id
+            WHERE s.name = %s AND c.trigger = %s"""
+        ((began, ended),) = self.fetch(query, name, trigger)
+        return began, ended
+
+    def _until(self, holds: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with suppress(psycopg.OperationalError, KeyError):
+                if holds():
+                    return
+            assert time.monotonic() < deadline, f"{PATIENCE:.0f} s were too short: {what}"
+            time.sleep(0.3)
+
+    def living(self) -> list[psutil.Process]:
+        return [*strays(self.home), *processes_of(self.home / "postgres")]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def drill(tmp_path: Path) -> Iterator[Drill]:
+    seed = int(os.environ.get("DRILL_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"DRILL_SEED={seed}")
+    with Receiver() as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        drill = Drill(tmp_path / "home", random.Random(seed), receiver)
+        drill.up()
+        yield drill
+        stop_daemon(drill.home)
+        for process in drill.living():
+            process.kill()
+        receiver.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_nominal_time_has_one_fate_whatever_was_away(drill: Drill) -> None:
+    drill.apply()
+    drill._until(lambda: drill._fire_since(datetime.min.replace(tzinfo=UTC)), "the first runs")
+    names = drill.chance.sample(sorted(OUTAGES), len(OUTAGES) if FULL else 1)
+    outages = []
+    for name in names:
+        longest = 60.0 if name == "temporal is killed" else 32.0
+        seconds = drill.chance.uniform(20, longest) if FULL else 20
+        time.sleep(drill.chance.uniform(1, 4))
+        outages.append(drill.suffer(name, seconds))
+        print(told(outages[-1]))
+    drill.rest()
+    rows = drill.rows()
+    for name in MISFIRES:
+        print(name, counted([row for row in rows if row.name == name]))
+
+    distances = {
+        **{(name, "ticks"): every for name, every in drill.every.items()},
+        **{(name, "minutes"): timedelta(minutes=1) for name in MISFIRES},
+    }
+    for (name, trigger), every in distances.items():
+        own = [row for row in rows if (row.name, row.trigger) == (name, trigger)]
+        check_each_time_has_one_row(own, every, drill.life_of(name, trigger))
+        CHECKS[name](own, every, outages)
+    check_effects(drill, rows)
+    check_what_get_shows(drill, rows)
+
+
+def check_each_time_has_one_row(
+    rows: Sequence[Row], every: timedelta, life: tuple[datetime, datetime]
+) -> None:
+    """From the apply to the pause, in order, without a gap; a missed one says why."""
+    zero = datetime.fromtimestamp(0, UTC)
+    began, ended = life
+    first = rows[0].due_at if rows else ended
+    assert began < first <= began + every + AT_THE_EDGE  # it counts since the apply's commit
+    numbers = range(-((zero - first) // every), (ended - zero) // every + 1)
+    assert [row.due_at for row in rows] == [zero + every * number for number in numbers]
+    assert {row.status for row in rows} <= {"succeeded", "missed"}
+    assert all(" late" in (row.reason or "") for row in rows if row.status == "missed")
+
+
+def check_skip(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> None:
+    """None starts later than on time; what was due meanwhile was missed."""
+    for row in rows:
+        if row.ran:
+            assert row.started_at is not None
+            assert row.fires_at is not None
+            assert row.fires_at - row.due_at < JITTER
+            assert row.started_at - row.fires_at <= ON_TIME + START, row
+        else:
+            assert "misfire policy skip" in (row.reason or ""), row
+    assert not [row for row in meanwhile(rows, every, outages) if row.ran]
+
+
+def check_once(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> None:
+    """Of what was settled together, exactly the latest that was due ran."""
+    for moment, together in grouped(rows).items():
+        *earlier, latest = together
+        assert latest.ran, latest
+        assert latest.due_at > moment - every - AT_THE_EDGE, latest
+        for row in earlier:
+            assert "fire_once: a later firing runs" in (row.reason or ""), row
+    assert not [row for row in meanwhile(rows, every, outages) if row.ran]
+
+
+def check_all(rows: Sequence[Row], _: timedelta, __: Sequence[Outage]) -> None:
+    """None is missed."""
+    assert Counter(row.status for row in rows) == {"succeeded": len(rows)}
+
+
+def check_short(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> None:
+    """Within the window each ran, beyond it none; the latest is on time for longer."""
+    for together in grouped(rows).values():
+        for row in together:
+            late = row.fate_at - row.due_at
+            limit = ON_TIME if row is together[-1] else SHORT_WINDOW
+            assert row.ran == (late <= limit), row
+            assert row.ran or "over the misfire window of 10s" in (row.reason or ""), row
+    beyond = max(every, SHORT_WINDOW)
+    assert not [row for row in meanwhile(rows, beyond, outages) if row.ran]
+
+
+CHECKS: Mapping[str, Callable[[Sequence[Row], timedelta, Sequence[Outage]], None]] = {
+    "skip": check_skip,
+    "once": check_once,
+    "all": check_all,
+    "short": check_short,
+    "jittered": check_skip,
+}
+
+
+def check_effects(drill: Drill, rows: Sequence[Row]) -> None:
+    """Each run that ran has told the receiver once; again only where an attempt was lost."""
+    tasks = drill.fetch("SELECT id, run_id, attempts FROM tasks")
+    assert Counter(run for _, run, _ in tasks) == Counter(row.id for row in rows if row.ran)
+    told = Counter(drill.receiver.keys)
+    assert set(told) == {task for task, _, _ in tasks}
+    again = {task: count for task, count in told.items() if count > 1}
+    attempts = {task: number for task, _, number in tasks}
+    print(f"{len(tasks)} runs told, {len(again)} of them again after a lost attempt")
+    assert all(count <= attempts[task] for task, count in again.items())
+
+
+def check_what_get_shows(drill: Drill, rows: Sequence[Row]) -> None:
+    shown = drill.command("get", "runs", "--limit", "10000", "-o", "json")["items"]
+    assert Counter((run["id"], run["status"]) for run in shown) == Counter(
+        (row.id, row.status) for row in rows
+    )
+    assert all(run["dueAt"] and run["reason"] for run in shown if run["status"] == "missed")
+
+
+def grouped(rows: Sequence[Row]) -> Mapping[datetime, list[Row]]:
+    """What was settled together, by the moment."""
+    found = defaultdict(list)
+    for row in rows:
+        found[row.fate_at].append(row)
+    return found
+
+
+def meanwhile(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> list[Row]:
+    """What was due while something was away, and had a follower before it came back."""
+    return [
+        row
+        for row in rows
+        for one in outages
+        if one.down + AT_THE_EDGE < row.due_at < one.up - every
+    ]
+
+
+def counted(rows: Sequence[Row]) -> str:
+    statuses = Counter(row.status for row in rows)
+    lags = [row.started_at - row.fires_at for row in rows if row.started_at and row.fires_at]
+    latest = max(lags, default=timedelta(0)).total_seconds()
+    return f"{dict(statuses)}, the latest began {latest:.1f} s after its time"
+
+
+def told(outage: Outage) -> str:
+    away, back = outage.up - outage.down, outage.recovered - outage.up
+    return (
+        f"{outage.name} for {away.total_seconds():.1f} s, "
+        f"all fire again {back.total_seconds():.1f} s later"
+    )
