@@ -39,7 +39,7 @@ class Need(NamedTuple):
 
 
 UNTOLD: Final = object()
-"""The key of what no table holds: values that CEL may take for equal to others."""
+"""The key of lists, maps and large numbers: an event that has it is held against every entry."""
 
 
 def needs_of(parts: Sequence[Part], params: Mapping[str, JsonValue]) -> Iterator[Need]:
@@ -67,16 +67,13 @@ def key_at(event: Event, place: Place) -> Hashable:
 
 
 def _key(value: Any) -> Hashable:
-    """Return equal keys for values that CEL calls equal, else different ones."""
-    if isinstance(value, bool):  # which Python calls equal to 0 and 1
-        return ("bool", value)
-    is_told = value is None or isinstance(value, str) or is_exact_number(value)
+    """Return equal keys for values that CEL calls equal; UNTOLD is that of all the rest."""
+    is_told = value is None or isinstance(value, bool | str) or is_exact_number(value)
     return value if is_told else UNTOLD
 
 
-def _need(place: Place, values: Sequence[Any]) -> Need | None:
-    keys = frozenset(map(_key, values))
-    return None if UNTOLD in keys else Need(place, keys)
+def _need(place: Place, values: Sequence[Any]) -> Need:
+    return Need(place, frozenset(map(_key, values)))
 
 
 def _pattern_need(part: PatternPart) -> Need | None:

@@ -90,8 +90,10 @@ def test_params_fit_the_definition(params: dict[str, Any], place: Path, reason: 
         (
             {"beat": {"interval": {"each": "5m"}}},
             ("beat", "interval", "each"),
-            "unknown field 'each'; known: endAt, every, exclude, jitter, maxFirings, misfire, "
-            "offset, startAt, window",
+            (
+                "unknown field 'each'; known: endAt, every, exclude, jitter, maxFirings, "
+                "misfire, offset, startAt, window"
+            ),
         ),
         (
             {"beat": {"cron": {}}},

@@ -177,7 +177,9 @@ def test_an_event_too_large_for_sieves_is_decided_all_the_same(monkeypatch):
     monkeypatch.setattr(cel_event, "_MAX_EVENT", 10)
     body = {"type": "order.*", "filter": "event.data.text.endsWith(params.p)"}
     index = Index([entry(number, body, {"p": str(number)}) for number in range(20)])
-    found = index.matches(event(data={"text": "x" * 100 + "7"}))
+    one = event(data={"text": "x" * 100 + "7"})
+    assert len(list(index.candidates(one))) == 20
+    found = index.matches(one)
     assert [each.entry.subscription for each in found] == ["s7"]
 
 
@@ -224,3 +226,28 @@ def test_params_too_long_to_be_asked_together_are_decided_all_the_same():
     index = Index([entry(number, body, {"p": text}) for number, text in enumerate(texts)])
     found = index.matches(event(data={"text": "long"}))
     assert [each.entry.subscription for each in found] == ["s20"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "is_equal"),
+    [
+        (2**53 + 1, 2.0**53, True),  # CEL compares them as doubles
+        (2.0**53, 2**53 + 1, True),
+        (2**53 + 1, 2**53, False),
+        (1, 1.0, True),
+        (1, True, False),
+        (False, 0, False),
+        (2**70, str(2**70), True),  # which is what so large an integer comes as
+        (None, None, True),
+        (None, "", False),
+    ],
+)
+def test_values_are_equal_as_in_cel_however_they_are_found(wanted, value, is_equal):
+    ways = [
+        ({"type": "*", "match": {"data.x": wanted}}, {}),
+        ({"type": "*", "match": {"data.x": [wanted, "other"]}}, {}),
+        ({"type": "*", "filter": "event.data.x == params.p"}, {"p": wanted}),
+        ({"type": "*", "filter": "event.data.x in params.p"}, {"p": [wanted]}),
+    ]
+    index = Index([entry(number, *way) for number, way in enumerate(ways)])
+    assert len(index.matches(event(data={"x": value}))) == (len(ways) if is_equal else 0)
