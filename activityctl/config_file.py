@@ -24,6 +24,7 @@ PROFILE_KEYS: Final = frozenset(
         "allow_http",
         "allowed_networks",
         "max_tasks",
+        "event_retention",
     }
 )
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")

@@ -1,6 +1,6 @@
 """What we ask of the outside, as Protocols; adapters and executors answer."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Protocol
 from pydantic import BaseModel
 
 from activityctl.domain.admission import FiringFacts
+from activityctl.domain.archive import Stretch
 from activityctl.domain.arrival import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.backfill import Backfill, BackfillProgress, Past
 from activityctl.domain.day_calendar import PresentCalendar
@@ -18,6 +19,7 @@ from activityctl.domain.drift import ObservedSchedule, RecordedSchedule
 from activityctl.domain.envelope import EventEnvelope
 from activityctl.domain.figures import Figures
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
+from activityctl.domain.gathering import Gathering, GatheringKey
 from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
 from activityctl.domain.ids import EventId, ScheduleId
 from activityctl.domain.logbook import Cursor, DeadLetter, Level, LogEntry
@@ -27,17 +29,21 @@ from activityctl.domain.moment import DaySpan
 from activityctl.domain.overlap import Entry
 from activityctl.domain.plan import Plan, Present, WantedSchedule
 from activityctl.domain.record import RunChange
+from activityctl.domain.routing import EventFiring, Routed
 from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import OperatorStatus, Subscription
+from activityctl.domain.window import DaysByCalendar
 from activityctl.domain.worker import WorkerBeat
 from activityctl.errors import Problem
 
 WORK_CHANNEL: Final = "activityctl_work"
-"""Wakes workers; payloads: firing, cancel, queue, schedules."""
+"""Wakes workers; payloads: event, firing, cancel, queue, schedules."""
 LOG_CHANNEL: Final = "activityctl_log"
 """Wakes readers of logs; the payload is a subscription's id."""
 
+ORDER_WAITS: Final = timedelta(hours=1)
+"""A firing of an order key waits at most this long for a run of the started one before it."""
 BEGINS_WITHIN: Final = timedelta(seconds=5)
 """A run that was let in and has not begun by then may have lost its workflow."""
 
@@ -277,6 +283,10 @@ class SchedulePlacer(Protocol):
 # ---- the ledger of nominal times -------------------------------------------------------
 
 
+WAKE_AFTER: Final = timedelta(seconds=2)
+"""Temporal wakes us within a tenth of this, unless it is busy, away or does not know that time."""
+
+
 @dataclass(frozen=True, slots=True)
 class OverdueSchedule:
     """A schedule whose next nominal time has passed without a wake-up."""
@@ -293,12 +303,16 @@ class Timetable(Protocol):
         """Give every nominal time that has come its fate, in one transaction.
 
         True when the caller's workflow carries its own firing on now. False when that time is
-        not due, was settled otherwise, or starts later and by the dispatcher.
+        not due, was settled otherwise, or starts later and by the dispatcher; or when an outage
+        came between and it is too late: it is missed then, as its misfire policy has it.
+        A firing that the dispatcher starts was settled before; nothing else is, then.
         """
         ...
 
-    async def overdue(self, limit: int) -> list[OverdueSchedule]:
-        """Return schedules that nothing woke within seconds of their next nominal time."""
+    async def overdue(
+        self, limit: int, *, late_by: timedelta = WAKE_AFTER
+    ) -> list[OverdueSchedule]:
+        """Return schedules that nothing woke within that long of their next nominal time."""
         ...
 
 
@@ -323,7 +337,11 @@ class Outbox(Protocol):
         ...
 
     def claimed(self, limit: int) -> AbstractAsyncContextManager[Claim]:
-        """Claim the firings whose time has come, the earliest first, passing over held ones."""
+        """Claim firings whose time has come: higher priority first, then the earliest.
+
+        Held ones are passed over. Of one order key only the first that was decided on can be
+        claimed, and once it is started the next only when a run answers it, or after ORDER_WAITS.
+        """
         ...
 
     async def seconds_to_next(self) -> float | None:
@@ -412,6 +430,10 @@ class RunLists(Protocol):
 
     async def find_run(self, reference: str) -> Run:
         """Return the run with that id or unique prefix of it."""
+        ...
+
+    async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
+        """Return those of the runs that exist, in any order."""
         ...
 
     async def tasks(self, selection: Selection) -> list[TaskInstance]:
@@ -575,31 +597,6 @@ class Census(Protocol):
 # ---- events --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class EventFiring:
-    """A firing that events led to; it starts at `fires_at`."""
-
-    subscription_id: str
-    trigger: str
-    firing_key: str
-    due_at: datetime
-    event_ids: tuple[EventId, ...]
-    fires_at: datetime
-    order_key: str | None = None
-    """Firings of one order key start one after the other, as they were decided on."""
-    priority: int = 0
-    """Among firings that are due, the higher starts first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """What a batch of events led to; written in one transaction with `routed_at`."""
-
-    events: tuple[EventId, ...]
-    firings: tuple[EventFiring, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()
-
-
 class Routing(Protocol):
     """Events whose routing nobody else decides on until the block ends."""
 
@@ -607,9 +604,32 @@ class Routing(Protocol):
     """The oldest unrouted ones, in order."""
     catalog_version: int
     """Grows with every apply; what listens to events is read within the same block."""
+    now: datetime
+    """Postgres' time as the block began."""
 
     async def listeners(self) -> list[Listener]:
-        """Return every event trigger of every subscription that is not deleted."""
+        """Return every event trigger of every subscription that is not deleted, all of one moment.
+
+        `catalog_version` is then the version that these are of.
+        """
+        ...
+
+    async def paused(self, subscriptions: Iterable[str]) -> frozenset[str]:
+        """Return which of these subscriptions are paused."""
+        ...
+
+    async def calendars(self, names: Iterable[str]) -> DaysByCalendar:
+        """Return the days of those of these calendars that live."""
+        ...
+
+    async def gatherings(
+        self, keys: Iterable[GatheringKey], until: datetime, limit: int
+    ) -> list[Gathering]:
+        """Return those of these keys, and as many more that time changes until then, if any."""
+        ...
+
+    async def gathered(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
+        """Return those of the events that are still kept."""
         ...
 
     async def save(self, routed: Routed, now: datetime) -> None:
@@ -628,7 +648,14 @@ class EventStore(Protocol):
         ...
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
-        """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+        """Hold the one router's lock and the oldest unrouted events; None when others hold it.
+
+        All in one transaction: whatever is written within it comes with `routed_at`, or not at all.
+        """
+        ...
+
+    async def seconds_to_due(self) -> float | None:
+        """Return how long until time changes what is gathered; None when nothing waits."""
         ...
 
     async def find_event(self, reference: str) -> ArrivedEvent:
@@ -642,6 +669,54 @@ class EventStore(Protocol):
         """Return events, newest first."""
         ...
 
+    async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
+        """Return those of the events of which it is not yet found out whom they wake."""
+        ...
+
     async def verdicts(self, event_ids: Sequence[str]) -> list[Verdict]:
         """Return what those events meant to whom, by event, subscription and trigger."""
+        ...
+
+
+class EventArchive(Protocol):
+    """Events that have come: read again, fed again, and removed when their time is over."""
+
+    async def count(self, stretch: Stretch) -> int:
+        """Return how many events the stretch holds."""
+        ...
+
+    async def page(
+        self,
+        stretch: Stretch,
+        after: ArrivedEvent | None,
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> list[ArrivedEvent]:
+        """Return the next events behind that one, as they arrived or the other way round.
+
+        A page holds nothing open; what is removed between two pages is missing, no more.
+        """
+        ...
+
+    async def feed(
+        self, firings: Sequence[EventFiring], verdicts: Sequence[Verdict], now: datetime
+    ) -> int:
+        """Write what events fed again led to, in one transaction; return how many firings are new.
+
+        A repeat adds nothing. A verdict of an earlier feeding by the same name gives way unless
+        it is `woken`; what belongs to events that are gone is left out.
+        """
+        ...
+
+    async def waiting(self, firing_keys: str) -> int:
+        """Return how many firings are due and not started whose keys begin so."""
+        ...
+
+    async def remove(self, age: timedelta, limit: int) -> int:
+        """Remove the oldest events over that age, by Postgres' clock; return how many.
+
+        Their verdicts go with them. Left alone: events that are not routed, those of firings
+        not started yet, and those that a gathering may still wait with.
+        """
         ...

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -83,6 +84,8 @@ class Settings:
     """The commit that a CI works on; None leaves it to git."""
     max_tasks: int = 50
     """How many tasks a worker runs at once."""
+    event_retention: timedelta = timedelta(days=30)
+    """How long events are kept; zero keeps them for ever."""
 
     def required_database_url(self) -> str:
         """Return the database's URL; UnreachableError when no daemon runs here.
@@ -146,6 +149,7 @@ def load_settings(
         source_commit=_first(env, COMMIT_VARIABLES),
         task_environment={key: env[key] for key in INHERITED if env.get(key)},
         max_tasks=_positive("max_tasks", merged.get("max_tasks", 50)),
+        event_retention=_span("event_retention", merged.get("event_retention", "30d")),
     )
 
 
@@ -179,6 +183,8 @@ def setting_sources(
             value = str(value)
         if isinstance(value, tuple):
             value = [str(one) for one in value]
+        if isinstance(value, timedelta):
+            value = _span_text(value)
         found.append(SettingSource(key, value, source))
     return found
 
@@ -300,6 +306,23 @@ def _positive(name: str, value: object) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise UsageError(f"{name} is {value!r}", hint=f"set {name} to a whole number from 1")
     return int(text)
+
+
+def _span(name: str, value: object) -> timedelta:
+    found = re.fullmatch(r"([0-9]{1,6})([dhm])|0", str(value))
+    if found is None:
+        raise UsageError(
+            f"{name} is {value!r}", hint=f"set {name} to days, hours or minutes: 30d, 12h; or 0"
+        )
+    units = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+    return int(found[1]) * units[found[2]] if found[1] else timedelta(0)
+
+
+def _span_text(span: timedelta) -> str:
+    for unit, symbol in ((timedelta(days=1), "d"), (timedelta(hours=1), "h")):
+        if not span % unit:
+            return f"{span // unit}{symbol}" if span else "0"
+    return f"{span // timedelta(minutes=1)}m"
 
 
 def _networks(value: object) -> tuple[Network, ...]:

@@ -4,16 +4,20 @@ Adapters are imported inside the builders, so that a command loads only what it 
 """
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from activityctl.domain.envelope import MAX_EVENT_BYTES
+from activityctl.domain.model import JsonValue
 from activityctl.errors import InvalidInputError
 from activityctl.ports import (
     Backfills,
     Catalog,
     Census,
     ContextSource,
+    EventArchive,
+    EventStore,
     Executor,
     Gates,
     Logbook,
@@ -34,6 +38,7 @@ from activityctl.settings import Settings
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from activityctl.adapters.manifests.event_source import EventSource
     from activityctl.domain.checking import Kinds
 
 Executors = Mapping[str, Executor]
@@ -56,6 +61,8 @@ class Ports:
     timetable: Timetable
     census: Census
     gates: Gates
+    events: EventStore
+    archive: EventArchive
 
 
 @asynccontextmanager
@@ -64,10 +71,12 @@ async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator
 
     Raises UnreachableError when no daemon runs or Postgres does not answer.
     """
+    from activityctl.adapters.postgres.archive import PostgresEventArchive
     from activityctl.adapters.postgres.backfills import PostgresBackfills
     from activityctl.adapters.postgres.catalog import PostgresCatalog
     from activityctl.adapters.postgres.census import PostgresCensus
     from activityctl.adapters.postgres.database import Database
+    from activityctl.adapters.postgres.events import PostgresEventStore
     from activityctl.adapters.postgres.gates import PostgresGates
     from activityctl.adapters.postgres.lists import PostgresRunLists
     from activityctl.adapters.postgres.logbook import PostgresLogbook
@@ -92,6 +101,8 @@ async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator
             PostgresTimetable(database),
             PostgresCensus(database),
             PostgresGates(database),
+            PostgresEventStore(database),
+            PostgresEventArchive(database),
         )
     finally:
         await database.close()
@@ -155,9 +166,10 @@ def known_kinds() -> "Kinds":
 
 
 @asynccontextmanager
-async def open_executors(settings: Settings) -> AsyncIterator[Executors]:
+async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Executors]:
     """Build every task kind within the limits of the settings; closed at the end."""
     from activityctl.executors.command import CommandExecutor
+    from activityctl.executors.emit import EmitExecutor
     from activityctl.executors.http import HttpExecutor
     from activityctl.executors.registry import added_task_kinds
 
@@ -165,6 +177,7 @@ async def open_executors(settings: Settings) -> AsyncIterator[Executors]:
     built["command"] = CommandExecutor(
         allowed=settings.allow_commands, base_environment=settings.task_environment
     )
+    built["emit"] = EmitExecutor(ports.events, ports.runs)
     built["http"] = HttpExecutor(
         allow_http=settings.allow_http,
         allowed_networks=settings.allowed_networks,
@@ -218,3 +231,35 @@ def parse_json(text: str) -> object:
     from activityctl.adapters.manifests.strict_json import parse_json as parse
 
     return parse(text)
+
+
+def open_events(path: str) -> "AbstractContextManager[EventSource]":
+    """Open the input of events that a file is, or standard input for `-`."""
+    from activityctl.adapters.manifests.event_source import open_source
+
+    return open_source(path)
+
+
+def read_event_data(path: str) -> bytes:
+    """Return what a file holds, or standard input for `-`, if it is no longer than an event."""
+    from activityctl.adapters.manifests.event_source import read_text
+
+    return read_text(path, MAX_EVENT_BYTES)
+
+
+def parse_event_data(text: bytes | str, name: str) -> JsonValue:
+    """Return the value of the strict JSON that stands under an event's `data`.
+
+    InvalidInputError begins with the name that the text's user knows it by.
+    """
+    from activityctl.adapters.manifests.strict_json import MAX_DEPTH, InvalidJsonError
+    from activityctl.adapters.manifests.strict_json import parse_json as parse
+
+    depth = MAX_DEPTH - 1
+    try:
+        return parse(text, max_bytes=MAX_EVENT_BYTES, max_depth=depth, wide_integers_as_text=True)
+    except InvalidJsonError as error:
+        hint = """write a string with its quotes: '"text"'"""
+        raise InvalidInputError(f"{name}:{error}", hint=hint) from None
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{name}: {error.message}", hint=error.hint) from None

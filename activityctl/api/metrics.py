@@ -35,6 +35,7 @@ class _FiguresCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         yield from self._runs_and_firings()
+        yield from self._events()
         yield from self._schedules()
         figures = self._figures
         yield _by(
@@ -65,6 +66,24 @@ class _FiguresCollector(Collector):
             "firing_oldest_due_age_seconds",
             "How long the oldest due firing has been waiting to start; 0 when none waits.",
             0.0 if oldest is None else max(0.0, (figures.counted_at - oldest).total_seconds()),
+        )
+
+    def _events(self) -> Iterator[Metric]:
+        figures = self._figures
+        yield _gauge(
+            "events_unrouted",
+            "Events of which it is not yet found out whom they wake.",
+            figures.unrouted_events,
+        )
+        yield _gauge(
+            "event_lag_seconds",
+            "How long the oldest unrouted event has waited; 0 when none does.",
+            figures.event_lag.total_seconds(),
+        )
+        yield _gauge(
+            "event_filter_errors",
+            "Filters of triggers that could not be evaluated within the last 24 hours.",
+            figures.filter_errors,
         )
 
     def _schedules(self) -> Iterator[Metric]:

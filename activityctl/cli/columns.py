@@ -82,6 +82,14 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("CREATED", lambda view: age(view["createdAt"])),
         _field("reason"),
     ),
+    "events": (
+        _field("id"),
+        _field("source"),
+        _field("type"),
+        _field("subject"),
+        _field("status"),
+        ("ARRIVED", lambda view: age(view["arrivedAt"])),
+    ),
 }
 _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     "definitions": (("FULL REVISION", lambda view: view["revision"]),),
@@ -101,6 +109,7 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
     "tasks": (("FULL ID", lambda view: view["id"]), _field("output")),
     "deadletters": (("FULL RUN", lambda view: view["run"]),),
+    "events": (("UID", lambda view: view["uid"]), _field("time")),
 }
 
 

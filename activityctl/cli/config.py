@@ -120,6 +120,9 @@ def add(
         str | None, typer.Option(help="Private networks to allow: 10.0.0.0/8,…", metavar="CIDRS")
     ] = None,
     max_tasks: Annotated[int | None, typer.Option(help="Tasks at work at once.")] = None,
+    event_retention: Annotated[
+        str | None, typer.Option(help="How long events are kept: 30d; 0 for ever.", metavar="SPAN")
+    ] = None,
     replace: Annotated[bool, typer.Option(help="Replace a profile of this name.")] = False,
 ) -> None:
     """Add a profile; the first one becomes the default. Secrets stay where they are kept.
@@ -142,6 +145,7 @@ def add(
         "allow_http": allow_http,
         "allowed_networks": allowed_networks.split(",") if allowed_networks else None,
         "max_tasks": max_tasks,
+        "event_retention": event_retention,
     }
     values = {key: value for key, value in given.items() if value is not None}
     if not values or url == "":

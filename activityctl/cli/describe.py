@@ -15,7 +15,9 @@ from activityctl.wiring import Ports
 
 def describe(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(help="run, sub, def, task, ...", autocompletion=kinds)],
+    kind: Annotated[
+        str, typer.Argument(help="run, sub, def, task, event, ...", autocompletion=kinds)
+    ],
     name: Annotated[str, typer.Argument(help="A name, an id or a prefix of one.")],
     output: Output = "yaml",
 ) -> None:
@@ -24,13 +26,15 @@ def describe(
     activityctl describe sub disk-report
 
     activityctl describe run 3f2a -o json
+
+    activityctl describe event order-17
     """
     session: Session = context.obj
     shape = check_format(output, ("yaml", "json", "text"))
     wanted = kind_of(kind)
 
     async def read(ports: Ports) -> View:
-        looker = Looker(ports.catalog, ports.register, ports.run_lists)
+        looker = Looker(ports.catalog, ports.register, ports.run_lists, ports.events)
         return await looker.describe(wanted, name)
 
     view = {"apiVersion": API_VERSION, "kind": wanted[:-1], **session.with_ports(read)}

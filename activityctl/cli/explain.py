@@ -1,38 +1,76 @@
-"""`activityctl explain`: what a field of a manifest means, from the same source as `schema`."""
+"""`activityctl explain`: what a field of a manifest means, or what triggers make of an event.
 
-from typing import TYPE_CHECKING, Annotated
+Fields are told from the same source as `schema`; events are `explain_event`'s.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from activityctl import wiring
+from activityctl.cli.completion import subscription_names
 from activityctl.cli.output import check_format, print_json, to_yaml, visible
 from activityctl.cli.session import Session
 from activityctl.domain.explain import Explanation, kinds_explained, view
 from activityctl.domain.explain import explain as explain_path
 from activityctl.domain.schema import document_schema
+from activityctl.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_EVENT: Final = "event"
 
 
 def explain(
     context: typer.Context,
     path: Annotated[
         str | None,
-        typer.Argument(help="A field, such as definition.spec.triggers.cron; none for the kinds."),
+        typer.Argument(
+            help="A field, such as definition.spec.triggers.cron; none for the kinds; or event."
+        ),
+    ] = None,
+    event: Annotated[
+        str | None, typer.Argument(help="After `event`: its id, or a prefix of ours.", metavar="ID")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--filename", "-f", help="Explain the events of a file.", metavar="PATH"),
+    ] = None,
+    subscription: Annotated[
+        str | None,
+        typer.Option(
+            "--subscription",
+            "-s",
+            help="Only what this one makes of the event.",
+            autocompletion=subscription_names,
+            metavar="SUB",
+        ),
     ] = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")
     ] = "text",
 ) -> None:
-    """Say what a field means: type, default, fields below it and an example.
+    """Say what a field means, or which part of a trigger decides about an event, with its value.
 
     activityctl explain definition.spec.triggers.cron.schedule
 
-    activityctl explain subscription.spec
+    activityctl explain event 8c1f2a3b
+
+    activityctl explain event -f event.json --subscription eu-orders
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
+    if path == _EVENT:
+        from activityctl.cli.explain_event import explain_event
+
+        explain_event(session, event, file, subscription, shape)
+        return
+    if event or file or subscription:
+        raise UsageError(
+            "an id, --filename and --subscription belong to events",
+            hint="activityctl explain event ID",
+        )
     schema = document_schema(wiring.known_kinds())
     found = explain_path(schema, path) if path else kinds_explained(schema)
     if shape == "json":

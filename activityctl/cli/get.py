@@ -28,7 +28,7 @@ def get(
             "--subscription", "-s", help="Only of this one.", autocompletion=subscription_names
         ),
     ] = None,
-    run: Annotated[str | None, typer.Option(help="Only tasks of this run.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only tasks or events of this run.")] = None,
     status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
     since: Since = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
@@ -40,6 +40,8 @@ def get(
     activityctl get runs -s disk-report --status failed --since 1d
 
     activityctl get tasks --run 3f2a -o json
+
+    activityctl get events --since 1h -s eu-orders
     """
     session: Session = context.obj
     shape = check_format(output)
@@ -55,7 +57,7 @@ def get(
             labels=labels_of(label or ()),
             limit=limit,
         )
-        looker = Looker(ports.catalog, ports.register, ports.run_lists)
+        looker = Looker(ports.catalog, ports.register, ports.run_lists, ports.events)
         if name is not None:
             return await looker.named(wanted, name, selection)
         return await looker.listed(wanted, selection)

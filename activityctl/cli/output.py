@@ -37,7 +37,17 @@ STYLES: Final[Mapping[str, str]] = {
     "configured": "yellow",
     "deleted": "red",
     "unchanged": "dim",
+    "accepted": "green",
+    "duplicate": "dim",
+    "conflict": "red",
+    "invalid": "red",
 }
+_LABELS: Final[Mapping[str, str]] = {
+    "definitions": "name",
+    "subscriptions": "name",
+    "events": "uid",
+}
+"""What names an object of a kind, when it is not its id."""
 Column = tuple[str, Callable[[View], object]]
 
 _ODD_NUMBER: Final = re.compile(
@@ -100,7 +110,7 @@ def print_views(
             console.file.write(to_yaml(list_view(views)))
         case "name":
             for view in views:
-                label = view["name"] if kind in {"definitions", "subscriptions"} else view["id"]
+                label = view[_LABELS.get(kind, "id")]
                 console.file.write(f"{kind[:-1]}/{label}\n")
         case "text" | "wide":
             print_table(console, views, columns, empty=f"No {kind} found.")

@@ -1,10 +1,12 @@
 """How `status` shows schedules and the subscriptions that paused themselves."""
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from activityctl.cli.output import visible
 from activityctl.cli.session import Session
+from activityctl.domain.duration import format_duration
 from activityctl.domain.figures import SCHEDULE_STATUSES, complete
 from activityctl.domain.view import View, stamp
 from activityctl.errors import ActivityctlError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from activityctl.wiring import Ports
 
 _SECONDS: Final = 3.0
+_SECOND: Final = timedelta(seconds=1)
 
 
 def read_overview(session: Session) -> Overview | None:
@@ -45,6 +48,9 @@ def print_overview(console: "Console", found: Overview) -> None:
             f"schedules that had stopped and were restarted: {figures.restarts}, "
             f"the last at {stamp(figures.restarted_at)}"
         )
+    if figures.unrouted_events:
+        lag = format_duration(figures.event_lag // _SECOND * _SECOND)
+        console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
     for one in found.auto_paused:
         since = stamp(one.paused_at)
         reason = visible(one.pause_reason or "").replace("\n", "\\n")
@@ -59,6 +65,17 @@ def schedules_view(found: Overview) -> View:
         "overdue": figures.overdue_schedules,
         "restarts": figures.restarts,
         "lastRestartAt": stamp(figures.restarted_at),
+    }
+
+
+def events_view(found: Overview) -> View:
+    """Return how many events wait to be routed, the oldest for how long, and filters' errors."""
+    figures = found.figures
+    return {
+        "unrouted": figures.unrouted_events,
+        "oldestUnroutedAt": stamp(figures.oldest_unrouted_at),
+        "lagSeconds": figures.event_lag.total_seconds(),
+        "filterErrors": figures.filter_errors,
     }
 
 

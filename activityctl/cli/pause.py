@@ -5,10 +5,8 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.session import Session, now
+from activityctl.cli.standing import set_status
 from activityctl.domain.subscription import SubscriptionStatus
-from activityctl.operations.act import change_status
-from activityctl.wiring import Ports
 
 
 def pause(
@@ -20,13 +18,4 @@ def pause(
 
     activityctl pause disk-report --reason "the disk is being replaced"
     """
-    session: Session = context.obj
-
-    async def work(ports: Ports) -> bool:
-        owner = await ports.catalog.find_subscription(subscription)
-        return await change_status(
-            ports.catalog, owner, SubscriptionStatus.PAUSED, now(), reason=reason
-        )
-
-    changed = session.with_ports(work)
-    session.out.print(f"subscription/{subscription} {'paused' if changed else 'unchanged'}")
+    set_status(context.obj, subscription, SubscriptionStatus.PAUSED, "paused", reason=reason)

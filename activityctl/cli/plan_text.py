@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from activityctl.cli.output import visible
+from activityctl.cli.plan_events import head_lines, trigger_lines
 from activityctl.domain.view import View
 
 if TYPE_CHECKING:
@@ -42,16 +43,8 @@ def plan_lines(view: View) -> Iterator[Line]:
 
 
 def plan_items(view: View) -> Iterator[Item]:
-    """Yield changes, then schedules, then open runs, each with what differs under it."""
-    for change in view["changes"]:
-        action = change["action"]
-        if action == "unchanged":
-            continue
-        label = f"{change['kind'].lower()}/{change['name']}"
-        lines = [(f"{SYMBOLS[action]} {label} {action}", action)]
-        if action == "configured":
-            lines += [(f"    {_field(field)}", action) for field in change["fields"]]
-        yield Item("change", lines)
+    """Yield changes, schedules, events of the past, open runs, each with what differs under it."""
+    yield from map(_change_item, (one for one in view["changes"] if one["action"] != "unchanged"))
     for schedule in view["schedules"]:
         label = f"{schedule['subscription']}/{schedule['trigger']}"
         lines = [(f"{SYMBOLS[schedule['action']]} schedule {label}", schedule["action"])]
@@ -60,12 +53,25 @@ def plan_items(view: View) -> Iterator[Item]:
         if schedule["nextAfter"]:
             lines.append((f"    next after:  {_times(schedule['nextAfter'])}", "created"))
         yield Item("schedule", lines)
+    if (events := view.get("againstEvents")) is not None:
+        yield Item("note", head_lines(events))
+        for lines in trigger_lines(events):
+            yield Item("event trigger", lines)
     for runs in view["openRuns"]:
         count, owner = runs["count"], runs["subscription"]
         text = f"open run of {owner} goes on as it began"
         if count > 1:
             text = f"open runs of {owner} go on as they began"
         yield Item("open runs", [(f"! {count} {text}", "unchanged")])
+
+
+def _change_item(change: Mapping[str, Any]) -> Item:
+    action = change["action"]
+    label = f"{change['kind'].lower()}/{change['name']}"
+    lines = [(f"{SYMBOLS[action]} {label} {action}", action)]
+    if action == "configured":
+        lines += [(f"    {_field(field)}", action) for field in change["fields"]]
+    return Item("change", lines)
 
 
 def summary_line(view: View) -> str:

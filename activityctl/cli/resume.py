@@ -5,25 +5,26 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.session import Session, now
+from activityctl.cli.standing import set_status
 from activityctl.domain.subscription import SubscriptionStatus
-from activityctl.operations.act import change_status
-from activityctl.wiring import Ports
 
 
 def resume(
     context: typer.Context,
     subscription: Annotated[str, typer.Argument(metavar="SUB", autocompletion=subscription_names)],
+    catch_up: Annotated[
+        bool,
+        typer.Option(
+            "--catch-up",
+            help="Make up for what was due since it was paused, as each trigger's misfire policy "
+            "says; else that is left out.",
+        ),
+    ] = False,
 ) -> None:
     """Resume a paused subscription.
 
     activityctl resume disk-report
+    activityctl resume disk-report --catch-up
     """
-    session: Session = context.obj
-
-    async def work(ports: Ports) -> bool:
-        owner = await ports.catalog.find_subscription(subscription)
-        return await change_status(ports.catalog, owner, SubscriptionStatus.ACTIVE, now())
-
-    changed = session.with_ports(work)
-    session.out.print(f"subscription/{subscription} {'resumed' if changed else 'unchanged'}")
+    done = "resumed, catching up" if catch_up else "resumed"
+    set_status(context.obj, subscription, SubscriptionStatus.ACTIVE, done, catch_up=catch_up)

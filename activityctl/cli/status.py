@@ -9,6 +9,7 @@ from activityctl.cli.options import Output
 from activityctl.cli.output import check_format, print_json, print_table, visible
 from activityctl.cli.overview import (
     auto_paused_view,
+    events_view,
     print_overview,
     read_overview,
     schedules_view,
@@ -88,6 +89,7 @@ def _view(
         "components": [component_view(part) for part in components],
         "sync": None if sync is None else _sync_view(sync),
         "schedules": None if overview is None else schedules_view(overview),
+        "events": None if overview is None else events_view(overview),
         "autoPaused": None if overview is None else auto_paused_view(overview),
     }
 

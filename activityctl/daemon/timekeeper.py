@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.domain import ids
@@ -12,6 +12,9 @@ from activityctl.ports import OverdueSchedule, RunStarter, Timetable
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE: Final = 100
+_FEW: Final = 10
+_BUSY_FOR: Final = timedelta(seconds=10)
+"""When many schedules are due at once, Temporal needs seconds to wake us for each."""
 _TRY_AGAIN_AFTER: Final = 10
 """Seconds within which one wake-up of a nominal time is enough."""
 
@@ -33,6 +36,8 @@ class Timekeeper:
         nothing could start.
         """
         overdue = await self._timetable.overdue(_AT_ONCE)
+        if len(overdue) > _FEW:  # a wake-up of each would double the work of a busy server
+            overdue = await self._timetable.overdue(_AT_ONCE, late_by=_BUSY_FOR)
         await asyncio.gather(*(self._starter.start(self._firing(one)) for one in overdue))
         return len(overdue)
 

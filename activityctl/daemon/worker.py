@@ -19,6 +19,8 @@ from activityctl import wiring
 from activityctl.daemon.auditor import Auditor
 from activityctl.daemon.dispatcher import Dispatcher
 from activityctl.daemon.reconciler import Reconciler
+from activityctl.daemon.retention import Retention
+from activityctl.daemon.router import Router
 from activityctl.daemon.timekeeper import Timekeeper
 from activityctl.daemon.usher import Usher
 from activityctl.daemon.watchdog import Watchdog
@@ -42,6 +44,7 @@ _SAFETY_POLL: Final = 5.0
 """Notifications are hints; whatever one missed is found within this many seconds."""
 _AUDIT_EVERY: Final = 60.0
 _WAKE_EVERY: Final = 1.0
+_RETENTION_EVERY: Final = 3600.0
 _STICKY: Final = timedelta(seconds=2)
 _CANCEL_AGAIN: Final = 0.2
 _CACHED_WORKFLOWS: Final = 250
@@ -71,10 +74,10 @@ async def run_worker(
             lambda: stack.enter_async_context(wiring.open_ports(settings, pool_size=_POOL))
         )
         client = await _patiently(lambda: wiring.connect_temporal(settings))
-        executors = await stack.enter_async_context(wiring.open_executors(settings))
+        executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
         recorder = RecordStep(ports.runs, _now)
         worker = _temporal_worker(settings, client, ports, executors, recorder)
-        chores = _Chores(ports, client, recorder, stopping)
+        chores = _Chores(settings, ports, client, recorder, stopping)
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(chore) for chore in chores.all()]
             if sync is not None:
@@ -119,6 +122,7 @@ class _Chores:
 
     def __init__(
         self,
+        settings: Settings,
         ports: wiring.Ports,
         client: Client,
         recorder: RecordStep,
@@ -134,7 +138,10 @@ class _Chores:
         self._reconciler = Reconciler(ports.register, placer, _now, turn)
         self._auditor = Auditor(ports.register, placer, ports.logbook, _now, turn)
         self._watchdog = Watchdog(ports.register, placer, ports.logbook, _now, turn)
-        self._wake = {name: asyncio.Event() for name in ("firing", "cancel", "schedules", "queue")}
+        names = ("event", "firing", "cancel", "schedules", "queue")
+        self._wake = {name: asyncio.Event() for name in names}
+        self._router = Router(ports.events, self._wake["firing"].set)
+        self._retention = Retention(ports.archive, settings.event_retention)
         now = _now()
         self.beat = WorkerBeat(
             uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, now, now
@@ -145,12 +152,14 @@ class _Chores:
         return [
             self._listen(),
             self._beat(),
+            self._repeat("event", self._router.route),
             self._repeat("firing", self._dispatcher.dispatch),
             self._repeat("cancel", self._dispatcher.cancel),
             self._repeat("schedules", self._reconcile),
             self._repeat("queue", self._usher.let_in),
             self._audit(),
             self._wake_overdue(),
+            self._remove_old(),
         ]
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[float | None]]) -> None:
@@ -173,6 +182,11 @@ class _Chores:
         while True:
             await asyncio.sleep(_WAKE_EVERY)
             await _surviving("wake", self._timekeeper.wake)
+
+    async def _remove_old(self) -> None:
+        while True:
+            await _surviving("retention", self._retention.sweep)
+            await asyncio.sleep(_RETENTION_EVERY)
 
     async def _audit(self) -> None:
         while True:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
-from activityctl.domain.ids import EventId
+from activityctl.domain.ids import EventId, RunId, run_id
 from activityctl.domain.model import JsonValue
 
 
@@ -32,6 +33,15 @@ class ArrivedEvent:
     routed_at: datetime | None = None
     """When it was found out whom it wakes; None until then."""
 
+    @property
+    def status(self) -> str:
+        """One of EVENT_STATUSES."""
+        return "waiting" if self.routed_at is None else "routed"
+
+
+EVENT_STATUSES: Final = ("waiting", "routed")
+"""Whether it is found out whom an event wakes."""
+
 
 class VerdictOutcome(StrEnum):
     """What an event meant to a trigger; those that it plainly does not concern have no verdict."""
@@ -40,6 +50,8 @@ class VerdictOutcome(StrEnum):
     """A firing was decided on."""
     GATHERED = "gathered"
     """It was kept for a trigger that waits for more."""
+    DROPPED = "dropped"
+    """It matched such a trigger, but led to no firing: what it needs did not come in time."""
     SKIPPED = "skipped"
     """It matched, but exclusions or the window forbid a start."""
     PAUSED = "paused"
@@ -61,3 +73,10 @@ class Verdict:
     firing_key: str | None = None
     feed: str = ""
     """The replay that fed it again; empty for its arrival."""
+
+    @property
+    def run_id(self) -> RunId | None:
+        """The id of the run that its firing leads to; None without a firing."""
+        if self.firing_key is None:
+            return None
+        return run_id(self.subscription_id, self.trigger, self.firing_key)

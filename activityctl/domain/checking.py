@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from activityctl.domain.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
-from activityctl.domain.event_trigger import EventTrigger, check_event_trigger
+from activityctl.domain.event_trigger import KEY_PLACES, EventTrigger, check_event_trigger
 from activityctl.domain.expression import has_expression
 from activityctl.domain.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.gate import OverlapPolicy
@@ -135,6 +135,7 @@ def _check_trigger(trigger: TriggerTemplate, params: Known) -> list[Finding]:
         Finding(path, "triggers take no ${ … }; a Subscription can override the trigger")
         for kind in trigger.kinds
         for path in _templated_places((trigger.model_extra or {})[kind], (kind,))
+        if kind != "event" or path[1:] not in KEY_PLACES
     ]
     found = templated or _check_kind(trigger, TRIGGER_KINDS)
     if found or trigger.kind != "event":

@@ -1,4 +1,4 @@
-"""The parts of an event trigger: each one claim about an event, in CEL; all must hold.
+"""The parts of an event pattern: each one claim about an event, in CEL; all must hold.
 
 `type`, `source`, `subject` and `match` are short forms: their parts are decided here without
 the CEL runtime, and a test holds that their text means the same. The filter's parts are the
@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from activityctl.domain.cel_clauses import conjuncts
 from activityctl.domain.cel_source import literal, place_text
 from activityctl.domain.cel_values import Size, to_cel
-from activityctl.domain.event_trigger import EventTrigger, texts_of
+from activityctl.domain.event_pattern import EventPattern, texts_of
 from activityctl.domain.field_path import FieldPath, value_at
 from activityctl.domain.model import JsonValue
 
@@ -64,25 +64,25 @@ class FilterPart:
 Part: TypeAlias = PatternPart | ValuePart | FilterPart
 
 
-def parts_of(trigger: EventTrigger) -> tuple[Part, ...]:
+def parts_of(pattern: EventPattern) -> tuple[Part, ...]:
     """Return the parts in the order in which they decide: short forms first."""
-    return tuple(_parts(trigger))
+    return tuple(_parts(pattern))
 
 
-def _parts(trigger: EventTrigger) -> Iterator[Part]:
+def _parts(pattern: EventPattern) -> Iterator[Part]:
     named: tuple[tuple[Attribute, Sequence[str] | None], ...] = (
-        ("type", trigger.type),
-        ("source", trigger.source),
-        ("subject", trigger.subject),
+        ("type", pattern.type),
+        ("source", pattern.source),
+        ("subject", pattern.subject),
     )
     for attribute, patterns in named:
         if texts := texts_of(patterns):
             yield PatternPart(attribute, texts, _pattern_text(attribute, texts))
-    for name, values in trigger.match.items():
+    for name, values in pattern.match.items():
         path = tuple(name.split("."))
         seen = tuple(to_cel(value, None, Size()) for value in values)
         yield ValuePart(path, seen, _value_text(path, seen))
-    for text in conjuncts(trigger.filter) if trigger.filter else ():
+    for text in conjuncts(pattern.filter) if pattern.filter else ():
         yield FilterPart(text)
 
 

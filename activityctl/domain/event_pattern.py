@@ -1,4 +1,4 @@
-"""EventPattern: what is said of an event, checked when read; what it means lives in `event_parts`."""
+"""EventPattern: claims about an event, checked when read; what they mean is in `event_parts`."""
 
 import math
 import re

@@ -1,155 +1,185 @@
-"""EventTrigger: which events start a run, checked when read; what it means lives in `event_parts`.
+"""EventTrigger: which events start a run, checked when read; what it means is decided elsewhere.
 
-Left for later: triggers of several events, debounce, throttle and priority.
+One event in `matching`, several in `gathering`.
 """
 
-import math
-import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from activityctl.domain.event_pattern import EVENT, EventPattern, check_event_pattern
 from activityctl.domain.finding import Finding
-from activityctl.domain.foreign import storable
-from activityctl.domain.known import ANYTHING, Known, of_kind
-from activityctl.domain.model import JsonValue
-from activityctl.domain.static_check import CONDITION, check_meaning
+from activityctl.domain.gathering_trigger import (
+    NAMES_NO_EVENT,
+    Absence,
+    Batch,
+    Debounce,
+    Parts,
+    Span,
+)
+from activityctl.domain.known import Known
+from activityctl.domain.static_check import check_template_meaning
 from activityctl.domain.timing import Bounded
 
-_LONGEST: Final = 1024
-"""Characters of a pattern or value; the attributes that events are found by are no longer."""
-_MOST: Final = 256
-"""Patterns or values in one list."""
-_SEGMENT: Final = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
-MATCH_PATH: Final = re.compile(rf"data(\.{_SEGMENT})+|[a-z0-9]+")
-"""A field of the data, or an attribute; CloudEvents names those with a-z and 0-9 alone."""
+Form = Literal["debounce", "batch", "all", "sequence", "absence"]
+"""How a trigger gathers several events; the field that says it."""
+FORMS: Final[tuple[Form, ...]] = ("debounce", "batch", "all", "sequence", "absence")
+KEY_PLACES: Final = frozenset({("key",), *((form, "key") for form in FORMS)})
+"""Where a template may stand, evaluated as each event comes."""
 
-EVENT: Final = Known(
-    frozenset({"map"}),
-    {
-        **dict.fromkeys(("specversion", "id", "source", "type"), of_kind("string")),
-        **dict.fromkeys(("subject", "time", "datacontenttype"), of_kind("string")),
-        **dict.fromkeys(("dataschema", "data_base64"), of_kind("string")),
-        "data": ANYTHING,
-    },
-)
-"""What is known of any event; extensions come beside."""
+_LISTS: Final[tuple[Form, ...]] = ("all", "sequence")
+_PATTERN: Final = ("type", "source", "subject", "match", "filter")
 
 
-def _listed(value: object) -> object:
-    """Let one item stand for the list of it."""
-    return value if isinstance(value, list | tuple) else (value,)
+class EventTrigger(EventPattern, Bounded):
+    """Due when an event comes of which all that is said here holds, or several of them."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"type": "order.created"}]})
 
-def _is_short_text(text: str) -> str:
-    if not 0 < len(text) <= _LONGEST:
-        raise ValueError(f"should have 1 to {_LONGEST} characters")
-    if storable(text) != text:
-        raise ValueError("holds NUL or half a surrogate pair, which no event does")
-    return text
-
-
-def _is_scalar(value: object) -> object:
-    if isinstance(value, str):
-        return _is_short_text(value) if value else value
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is not JSON, so no event has it")
-    if value is not None and not isinstance(value, bool | int | float):
-        raise ValueError("should be text, a number, true, false or null; use filter for the rest")
-    return value
-
-
-def _is_path(path: str) -> str:
-    if MATCH_PATH.fullmatch(path):
-        return path
-    if path.startswith("event."):
-        raise ValueError(f"leave out event: write {path.removeprefix('event.')}")
-    if re.fullmatch(rf"{_SEGMENT}(\.{_SEGMENT})+", path):
-        raise ValueError(f"only data has fields below it: write data.{path} if that is meant")
-    raise ValueError("not a path such as data.status; use filter for fields of other names")
-
-
-def _one_or_many(item: dict[str, Any]) -> WithJsonSchema:
-    many = {"type": "array", "items": item, "minItems": 1, "maxItems": _MOST}
-    return WithJsonSchema({"anyOf": [item, many]})
-
-
-_TEXT_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": _LONGEST}
-_SCALAR_SCHEMA: Final = {"type": ["string", "number", "boolean", "null"], "maxLength": _LONGEST}
-Patterns = Annotated[
-    tuple[Annotated[str, AfterValidator(_is_short_text)], ...],
-    BeforeValidator(_listed),
-    Field(strict=False, min_length=1, max_length=_MOST),
-    _one_or_many(_TEXT_SCHEMA),
-]
-"""Texts in which each * stands for any characters, none included; one or a list."""
-Scalars = Annotated[
-    tuple[Annotated[JsonValue, AfterValidator(_is_scalar)], ...],
-    BeforeValidator(_listed),
-    Field(strict=False, min_length=1, max_length=_MOST),
-    _one_or_many(_SCALAR_SCHEMA),
-]
-"""Values that a field may have; one or a list."""
-MatchPath = Annotated[str, AfterValidator(_is_path)]
-
-
-class EventTrigger(Bounded):
-    """Due when an event comes of which all that is said here holds."""
-
-    type: Patterns | None = Field(
-        default=None,
-        description="The event's type; * stands for any characters, several patterns for any of "
-        "them.",
-        examples=["order.*", ["order.paid", "order.refunded"]],
-    )
-    source: Patterns | None = Field(
-        default=None, description="The event's source, likewise.", examples=["/shops/*"]
-    )
-    subject: Patterns | None = Field(
-        default=None,
-        description="The event's subject, likewise; an event without one does not match.",
-        examples=["invoice-*"],
-    )
-    match: dict[MatchPath, Scalars] = Field(
-        default={},
-        description="Values that fields must have, by their path: one, or a list of which any "
-        "will do. A field that is missing has none of them.",
-        examples=[{"data.status": ["paid", "refunded"], "data.region": "eu"}],
-        json_schema_extra={"propertyNames": {"pattern": f"^({MATCH_PATH.pattern})$"}},
-    )
-    filter: str | None = Field(
-        default=None,
-        description="CEL over event and params. One that cannot be evaluated, as for a field that "
-        "is missing, is no match, with the reason recorded.",
-        examples=["event.data.amount > params.threshold"],
-    )
     ordered: bool = Field(
         default=False,
         description="Start the runs of a subscription in the order in which the events came.",
         examples=[True],
     )
+    priority: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Among firings that are due, those of a higher priority start first.",
+        examples=[10],
+    )
+    debounce: Debounce | None = Field(
+        default=None,
+        description="One run for events that follow one another closely.",
+        examples=[{"for": "10s", "key": "${ event.data.id }", "max": "1m"}],
+    )
+    batch: Batch | None = Field(
+        default=None,
+        description="One run for many events.",
+        examples=[{"size": 100, "within": "30s"}],
+    )
+    all: Parts | None = Field(
+        default=None,
+        description="Due when each of these has come, in any order, `within` so long; the run "
+        "sees them all. An event counts for each that it matches.",
+        examples=[[{"type": "order.created"}, {"type": "payment.received"}]],
+    )
+    sequence: Parts | None = Field(
+        default=None,
+        description="Due when these have come in this order, `within` so long. What comes between "
+        "them does not matter.",
+        examples=[[{"type": "deploy.started"}, {"type": "deploy.failed"}]],
+    )
+    absence: Absence | None = Field(
+        default=None,
+        description="Due when something that should follow does not.",
+        examples=[
+            {"after": {"type": "order.created"}, "of": {"type": "order.paid"}, "within": "2h"}
+        ],
+    )
+    key: str | None = Field(
+        default=None,
+        description="Events of `all` or `sequence` belong together that have the same value of "
+        "this template; it sees event and params. Default: all events together.",
+        examples=["${ event.data.orderId }"],
+    )
+    within: Span | None = Field(
+        default=None,
+        description="How long after the first event of `all` or `sequence` the others may come.",
+        examples=["1h"],
+    )
 
     @model_validator(mode="after")
     def _names_events(self) -> "EventTrigger":
-        if not (self.type or self.source or self.subject or self.match or self.filter):
-            raise ValueError(
-                'names no event: write type, source, subject, match or filter; type: "*" takes all'
-            )
+        if not (self.names_events or self.all or self.sequence or self.absence):
+            raise ValueError(NAMES_NO_EVENT)
         return self
+
+    @property
+    def form(self) -> Form | None:
+        """How it gathers events; None for one that each matching event makes due."""
+        return next((form for form in FORMS if getattr(self, form) is not None), None)
+
+    @property
+    def parts(self) -> dict[str, EventPattern]:
+        """The events that it waits for, by name; empty when its own pattern says it all."""
+        if self.absence is not None:
+            return {"after": self.absence.after, "of": self.absence.of}
+        listed = enumerate(self.all or self.sequence or (), 1)
+        return {part.name or str(place): part for place, part in listed}
+
+    @property
+    def gathering_key(self) -> str | None:
+        """The template of the key by which it gathers events."""
+        inner = self.debounce or self.batch or self.absence
+        return self.key if inner is None else inner.key
 
 
 def check_event_trigger(trigger: EventTrigger, params: Known) -> list[Finding]:
-    """Return what is wrong with the filter, whatever the events; `params` as `known_params` has it.
+    """Return what is wrong with the trigger beyond its fields: forms that clash, filters, keys.
 
-    The rest of the trigger is checked when it is read.
+    `params` as `known_params` has it.
     """
-    if trigger.filter is None:
-        return []
-    problems = check_meaning(trigger.filter, {"event": EVENT, "params": params}, CONDITION)
-    return [Finding(("filter",), problem.reason, problem.offset) for problem in problems]
+    found = [*_check_form(trigger), *_check_names(trigger)]
+    for path, pattern in _patterns(trigger):
+        found += [one.under(*path) for one in check_event_pattern(pattern, params)]
+    return found + list(_check_keys(trigger, {"event": EVENT, "params": params}))
 
 
-def texts_of(patterns: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the patterns, none of them twice."""
-    return tuple(dict.fromkeys(patterns or ()))
+def _check_form(trigger: EventTrigger) -> Iterator[Finding]:
+    form = trigger.form
+    others = [one for one in FORMS if one != form and getattr(trigger, one) is not None]
+    for other in others:
+        yield Finding((other,), f"stands beside {form}; a trigger has one form", at_key=True)
+    if others:
+        return
+    written = [name for name in _PATTERN if getattr(trigger, name)]
+    for name in written if trigger.parts else ():
+        place = f"each part of {form}" if form in _LISTS else "its parts after and of"
+        reason = f"has no effect beside {form}: write it in {place}"
+        yield Finding((name,), reason, at_key=True)
+    if form not in _LISTS:
+        for name in ("key", "within"):
+            if getattr(trigger, name) is not None:
+                yield Finding((name,), _misplaced(form, name), at_key=True)
+    elif trigger.within is None:
+        yield Finding((str(form),), "needs `within` beside it: how long the others may take")
+
+
+def _misplaced(form: Form | None, name: str) -> str:
+    if form is None:
+        return "belongs to all or sequence, of which there is none here"
+    if form == "debounce" and name == "within":
+        return "has no effect beside debounce: it takes for and max"
+    return f"stands inside {form}: write {form}: {{{name}: …}}"
+
+
+def _check_names(trigger: EventTrigger) -> Iterator[Finding]:
+    for form in _LISTS:
+        seen: set[str] = set()
+        for index, part in enumerate(getattr(trigger, form) or ()):
+            name = part.name or str(index + 1)
+            if name in seen:
+                yield Finding((form, index, "name"), f"{name!r} is used twice")
+            seen.add(name)
+
+
+def _patterns(trigger: EventTrigger) -> Iterator[tuple[tuple[str | int, ...], EventPattern]]:
+    """Yield every pattern with its place."""
+    yield (), trigger
+    for form in _LISTS:
+        for index, part in enumerate(getattr(trigger, form) or ()):
+            yield (form, index), part
+    if trigger.absence is not None:
+        yield ("absence", "after"), trigger.absence.after
+        yield ("absence", "of"), trigger.absence.of
+
+
+def _check_keys(trigger: EventTrigger, scope: Mapping[str, Known]) -> Iterator[Finding]:
+    for place in sorted(KEY_PLACES):
+        template: Any = trigger
+        for step in place:
+            template = getattr(template, step, None)
+        for problem in check_template_meaning(template, scope):
+            yield Finding(place, problem.reason, problem.offset)

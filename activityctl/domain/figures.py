@@ -42,6 +42,18 @@ class Figures:
     workers: int
     """Those alive."""
     dead_letters: int
+    unrouted_events: int = 0
+    """Events of which it is not yet found out whom they wake."""
+    oldest_unrouted_at: datetime | None = None
+    """When the oldest of these arrived."""
+    filter_errors: int = 0
+    """How often the filter of a trigger could not be evaluated, within the last day."""
+
+    @property
+    def event_lag(self) -> timedelta:
+        """How long the oldest unrouted event has waited; zero when none does."""
+        oldest = self.oldest_unrouted_at
+        return timedelta(0) if oldest is None else max(timedelta(0), self.counted_at - oldest)
 
 
 def complete(counts: Mapping[str, int], keys: tuple[str, ...]) -> dict[str, int]:

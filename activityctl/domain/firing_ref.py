@@ -40,6 +40,12 @@ class FiringRef:
         return self.is_alarm and "/wake-up-" in self.workflow_id
 
     @property
+    def is_let_in(self) -> bool:
+        """Whether its workflow carries on a run that had to queue, by the revision it froze."""
+        owner = (self.subscription_id, self.trigger)
+        return self.workflow_id == ids.let_in_workflow_id(*owner, self.firing_key)
+
+    @property
     def is_by_clock(self) -> bool:
         """Whether a cron or interval trigger was due, rather than a person or an event asking."""
         return self.firing_key == firing_key(self.due)

@@ -23,6 +23,9 @@ _SCHEDULE: Final = re.compile(r"schedule/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f
 BACKFILL_PREFIX: Final = "backfill-"
 """Begins the firing key of a run that makes up for a nominal time of the past."""
 
+REPLAY_PREFIX: Final = "replay/"
+"""Begins the firing key of a run that answers an event which was fed again."""
+
 MANUAL_TRIGGER: Final = "manual"
 """The trigger of a run started by hand without naming one of the definition's."""
 
@@ -115,6 +118,21 @@ def backfill_id(subscription: str, trigger: str, start: str, end: str) -> str:
     return _computed("backfill", subscription, trigger, start, end)
 
 
+def gathering_id(subscription: str, trigger: str, key: str) -> str:
+    """One gathering for each (subscription, trigger, value of its key)."""
+    return _computed("gathering", subscription, trigger, key)
+
+
 def event_id(source: str, sender_id: str) -> EventId:
     """One event for each (source, id of the sender); no attribute holds the separator."""
     return EventId(_computed("event", source, sender_id))
+
+
+def replay_id(*arguments: str) -> str:
+    """The name of a replay of events; the same arguments name the same one."""
+    return _computed("replay", *arguments)
+
+
+def replay_key(replay: str, firing_key: str) -> str:
+    """The firing key that an event's own becomes when that replay feeds it again."""
+    return f"{REPLAY_PREFIX}{replay}/{firing_key}"

@@ -15,7 +15,7 @@ from activityctl.domain.event_parts import (
     ValuePart,
     parts_of,
 )
-from activityctl.domain.event_trigger import EventTrigger
+from activityctl.domain.event_pattern import EventPattern
 from activityctl.domain.expression import Scope, evaluate
 from activityctl.domain.field_path import MISSING, value_at
 from activityctl.domain.matching import Match, match_parts, verdict_of
@@ -57,7 +57,7 @@ class MatchExplanation:
 
 
 def explain_match(
-    trigger: EventTrigger, params: Mapping[str, JsonValue], event: Event
+    trigger: EventPattern, params: Mapping[str, JsonValue], event: Event
 ) -> MatchExplanation:
     """Return how every part came out, those too that did not matter any more."""
     parts = parts_of(trigger)

@@ -6,10 +6,11 @@ that of deciding one by one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from activityctl.domain.event_parts import ANY, Event, Part, PatternPart, parts_of
+from activityctl.domain.event_pattern import EventPattern
 from activityctl.domain.event_trigger import EventTrigger
 from activityctl.domain.match_keys import Place, needs_of
 from activityctl.domain.match_table import Look, Row, affordable, tables_of
@@ -21,7 +22,7 @@ _TYPE: Final = Place(("type",), None, may_fail=False)
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An event trigger of a subscription."""
+    """An event trigger of a subscription, or one of the events that it waits for."""
 
     subscription: str
     trigger: str
@@ -29,6 +30,19 @@ class Listener:
     event: EventTrigger
     params: Mapping[str, JsonValue]
     """The subscription's, defaults filled in."""
+    concurrency_key: str | None = None
+    """The template of the definition's concurrency key, unrendered."""
+    part: str | None = None
+    """Which of the events that the trigger waits for; None when its own pattern says it all."""
+
+    @property
+    def pattern(self) -> EventPattern:
+        """What an event must be for this entry."""
+        return self.event if self.part is None else self.event.parts[self.part]
+
+    def each_part(self) -> "tuple[Listener, ...]":
+        """Return the entries of the whole trigger: one for each event that it waits for."""
+        return tuple(replace(self, part=name) for name in self.event.parts) or (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ class Index:
 
     def __init__(self, entries: Iterable[Listener]) -> None:
         self._entries = tuple(entries)
-        self._rows: list[Row] = [(parts_of(one.event), one.params) for one in self._entries]
+        self._rows: list[Row] = [(parts_of(one.pattern), one.params) for one in self._entries]
         by_type: dict[str | None, list[int]] = {}
         needs = {}
         for number, (parts, params) in enumerate(self._rows):

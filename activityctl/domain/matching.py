@@ -14,7 +14,7 @@ from activityctl.domain.event_parts import (
     ValuePart,
     parts_of,
 )
-from activityctl.domain.event_trigger import EventTrigger
+from activityctl.domain.event_pattern import EventPattern
 from activityctl.domain.expression import evaluate_condition
 from activityctl.domain.field_path import MISSING, value_at
 from activityctl.domain.model import JsonValue
@@ -49,7 +49,7 @@ class Match:
         return not self.matched and all(verdict.holds is not False for verdict in self.parts)
 
 
-def match(trigger: EventTrigger, params: Mapping[str, JsonValue], event: Event) -> Match:
+def match(trigger: EventPattern, params: Mapping[str, JsonValue], event: Event) -> Match:
     """Decide whether the event wakes the trigger.
 
     A part that is false decides, whatever others give; without one, a filter that cannot be

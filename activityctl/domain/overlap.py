@@ -3,7 +3,6 @@
 What a definition may say about it is in `gate`; who holds places is looked up by the adapters.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,16 +12,14 @@ from activityctl.domain.advance import run_scope
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.duration import format_duration
 from activityctl.domain.expression import render
-from activityctl.domain.foreign import storable
 from activityctl.domain.gate import Concurrency, Excess, OverlapPolicy, Throttle
-from activityctl.domain.ids import RunId, canonical_json
+from activityctl.domain.group_key import group_key
+from activityctl.domain.ids import RunId
 from activityctl.domain.logbook import LogEntry
 from activityctl.domain.moment import format_moment
 from activityctl.domain.record import RunChange, entry, record
 from activityctl.domain.run import Decision, Run, RunEnd, RunStatus
 
-LONGEST_KEY: Final = 200
-"""Characters of a key that are kept as they are; an index entry of Postgres holds 2.7 kB."""
 QUEUE_COUNTED: Final = 100
 """Queued runs that a message counts; a queue may be any length."""
 DELETED: Final = "the subscription was deleted"
@@ -76,18 +73,14 @@ def gate_keys(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[str | None
     concurrency, throttle = spec.concurrency, spec.throttle
     is_free = concurrency.policy is OverlapPolicy.ALLOW
     return (
-        None if is_free else _key(concurrency.key, run, now),
-        None if throttle is None else _key(throttle.key, run, now),
+        None if is_free else render_key(concurrency.key, run, now),
+        None if throttle is None else render_key(throttle.key, run, now),
     )
 
 
-def _key(template: str | None, run: Run, now: datetime) -> str:
-    value = "" if template is None else render(template, run_scope(run, now))
-    key = storable(value if isinstance(value, str) else canonical_json(value))
-    if len(key) <= LONGEST_KEY:
-        return key
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return f"{key[: LONGEST_KEY - len(digest) - 1]}…{digest}"
+def render_key(template: str | None, run: Run, now: datetime) -> str:
+    """Return a gate's key as it is kept; "" without a template. Raises ExpressionError."""
+    return group_key("" if template is None else render(template, run_scope(run, now)))
 
 
 def decide_entry(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datetime) -> Entry:

@@ -4,9 +4,10 @@ When a trigger is due is in `firing`, whether it may start then in `window`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import takewhile
 from typing import Final, assert_never
 
 from activityctl.domain import ids
@@ -24,6 +25,7 @@ ON_TIME: Final = timedelta(seconds=30)
 A worker that is replaced or killed is back within it.
 """
 _TOLD_ONE_BY_ONE: Final = 10
+_INSTANT: Final = timedelta.resolution
 AT_ONCE: Final = 1_000
 """Nominal times settled in one transaction; an interval of 1s has 86,400 of them a day."""
 
@@ -99,6 +101,47 @@ def settle(
         None if is_spent else coming.head,
         is_complete or is_spent,
     )
+
+
+def why_too_late(
+    trigger: Trigger,
+    times: tuple[datetime, datetime],
+    now: datetime,
+    calendars: DaysByCalendar,
+    *,
+    is_followed: bool,
+) -> str | None:
+    """Return why a firing that was to start and did not, starts no more; None if it still may.
+
+    `times` are its nominal time and when it was to start. Settled in time, it was cut off by an
+    outage: over ON_TIME later it is one that misfired.
+    """
+    nominal, fires_at = times
+    if now - fires_at <= ON_TIME:
+        return None
+    late = now - (_place(trigger, nominal, calendars).starts_at or nominal)
+    refusal = _misfire(trigger.misfire, late, is_latest=not is_followed)
+    present = _place(trigger, now, calendars)
+    if refusal is None and present.outcome == "starts":
+        return None
+    shown = format_duration(late - late % timedelta(seconds=1))
+    return f"cut off, {shown} late{refusal or f'; now it is {present.reason}'}"
+
+
+def follows(
+    trigger: Trigger,
+    progress: Progress,
+    nominal: datetime,
+    now: datetime,
+    calendars: DaysByCalendar,
+) -> bool:
+    """Whether a nominal time without a fate follows that one, and can start by now."""
+    following = next_after(trigger, replace(progress, cursor=max(progress.cursor, nominal)))
+    if following is None:
+        return False
+    later = takewhile(lambda one: one <= now, nominal_times(trigger, following - _INSTANT))
+    starts = (_place(trigger, one, calendars).starts_at for one in later)
+    return any(moment is not None and moment <= now for moment in starts)
 
 
 def next_after(trigger: Trigger, progress: Progress) -> datetime | None:

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from activityctl.domain.arrival import ArrivedEvent, Verdict
 from activityctl.domain.day_calendar import PresentCalendar, count_days
 from activityctl.domain.definition import Revision
+from activityctl.domain.emission import Emitted
 from activityctl.domain.logbook import DeadLetter, LogEntry
 from activityctl.domain.model import JsonValue
 from activityctl.domain.run import Run, TaskInstance
@@ -161,3 +163,58 @@ def dead_letter_view(letter: DeadLetter) -> View:
         "reason": letter.reason,
         "createdAt": stamp(letter.created_at),
     }
+
+
+def event_view(event: ArrivedEvent) -> View:
+    """Return an event of the archive without its data; `id` is the sender's, `uid` ours."""
+    document = event.document
+    return {
+        "id": document["id"],
+        "source": document["source"],
+        "type": document["type"],
+        "subject": document.get("subject"),
+        "time": document.get("time"),
+        "uid": event.id,
+        "status": event.status,
+        "arrivedAt": stamp(event.arrived_at),
+        "routedAt": stamp(event.routed_at),
+    }
+
+
+def event_details(event: ArrivedEvent) -> View:
+    """Return an event of the archive with all that its sender wrote."""
+    return {**event_view(event), "event": dict(event.document)}
+
+
+def verdict_view(verdict: Verdict, subscription: str, run: str | None) -> View:
+    """Return what an event meant to a trigger, and the run that it led to."""
+    return {
+        "subscription": subscription,
+        "subscriptionId": verdict.subscription_id,
+        "trigger": verdict.trigger,
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "run": run,
+        "replay": verdict.feed or None,
+        "createdAt": stamp(verdict.created_at),
+    }
+
+
+def emitted_view(emitted: Emitted) -> View:
+    """Return what became of an event that was handed in; `id` is the sender's, `uid` ours."""
+    view: View = {
+        "id": emitted.id,
+        "source": emitted.source,
+        "type": emitted.type,
+        "outcome": emitted.outcome.value,
+        "uid": emitted.uid,
+        "filled": list(emitted.filled),
+    }
+    if (problem := emitted.problem) is not None:
+        view |= {
+            "reason": f"{problem.path}: {problem.reason}" if problem.path else problem.reason,
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+        }
+    return view

@@ -7,12 +7,14 @@ from typing import Any, Final
 from activityctl.domain.checking import Kinds
 from activityctl.errors import InvalidInputError
 from activityctl.executors.command import CommandExecutor
+from activityctl.executors.emit import EmitExecutor
 from activityctl.executors.http import HttpExecutor
 from activityctl.executors.runs import RunsSource
 from activityctl.ports import ContextSource, Executor
 
 TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
     CommandExecutor.kind: CommandExecutor,
+    EmitExecutor.kind: EmitExecutor,
     HttpExecutor.kind: HttpExecutor,
 }
 CONTEXT_KINDS: Final[Mapping[str, type[ContextSource]]] = {

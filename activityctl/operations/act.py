@@ -60,13 +60,19 @@ async def change_status(
     now: datetime,
     *,
     reason: str | None = None,
+    catch_up: bool = False,
 ) -> bool:
-    """Pause or resume; False when it was so already, ConflictError when it is deleted."""
+    """Pause or resume; False when it was so already, ConflictError when it is deleted.
+
+    To catch up is to treat what was due since the pause as the misfire policies say.
+    """
     if subscription.status is SubscriptionStatus.DELETED:
         raise ConflictError(
             f'subscription "{subscription.name}" was deleted', hint="apply its manifest again"
         )
-    return await catalog.set_subscription_status(subscription.id, status, now, reason=reason)
+    return await catalog.set_subscription_status(
+        subscription.id, status, now, reason=reason, catch_up=catch_up
+    )
 
 
 async def cancel(runs: RunStore, lists: RunLists, reference: str, now: datetime) -> Run:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final, Literal
 
+from activityctl.domain.arrival import EVENT_STATUSES
 from activityctl.domain.run import RunStatus, TaskStatus
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import SubscriptionStatus
@@ -12,15 +13,18 @@ from activityctl.domain.view import (
     calendar_view,
     dead_letter_view,
     definition_view,
+    event_details,
+    event_view,
     revision_view,
     run_details,
     run_view,
     stamp,
     subscription_view,
     task_view,
+    verdict_view,
 )
 from activityctl.errors import NotFoundError, UsageError
-from activityctl.ports import Catalog, RunLists, ScheduleRegister, ScheduleRow
+from activityctl.ports import Catalog, EventStore, RunLists, ScheduleRegister, ScheduleRow
 
 Kind = Literal[
     "definitions",
@@ -31,6 +35,7 @@ Kind = Literal[
     "runs",
     "tasks",
     "deadletters",
+    "events",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "definition": "definitions",
@@ -50,6 +55,8 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "task": "tasks",
     "deadletter": "deadletters",
     "dl": "deadletters",
+    "event": "events",
+    "ev": "events",
 }
 KINDS: Final[tuple[Kind, ...]] = (
     "definitions",
@@ -60,12 +67,14 @@ KINDS: Final[tuple[Kind, ...]] = (
     "runs",
     "tasks",
     "deadletters",
+    "events",
 )
 _HAVE_LABELS: Final = frozenset({"definitions", "subscriptions", "calendars"})
 _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "subscriptions": tuple(SubscriptionStatus),
     "runs": tuple(RunStatus),
     "tasks": tuple(TaskStatus),
+    "events": EVENT_STATUSES,
 }
 
 
@@ -83,10 +92,13 @@ def kind_of(word: str) -> Kind:
 class Looker:
     """Reads every kind as views."""
 
-    def __init__(self, catalog: Catalog, register: ScheduleRegister, lists: RunLists) -> None:
+    def __init__(
+        self, catalog: Catalog, register: ScheduleRegister, lists: RunLists, events: EventStore
+    ) -> None:
         self._catalog = catalog
         self._register = register
         self._lists = lists
+        self._events = events
 
     async def listed(self, kind: Kind, selection: Selection) -> list[View]:
         """Return the selected objects; UsageError for a filter that the kind has not."""
@@ -107,6 +119,7 @@ class Looker:
             "runs": self._runs,
             "tasks": self._tasks,
             "deadletters": self._dead_letters,
+            "events": self._archived,
         }
         return await readers[kind](selection)
 
@@ -117,6 +130,8 @@ class Looker:
                 return [subscription_view(await self._catalog.find_subscription(name))]
             case "runs":
                 return [run_details(await self._lists.find_run(name))]
+            case "events":
+                return [event_details(await self._events.find_event(name))]
             case "schedules" | "deadletters":
                 owner = await self._catalog.find_subscription(name)
                 return await self.listed(kind, replace(selection, subscription_id=owner.id))
@@ -140,6 +155,8 @@ class Looker:
             case "runs":
                 tasks = await self._tasks(Selection(run_id=view["id"], limit=10_000))
                 return {**view, "tasks": tasks}
+            case "events":
+                return {**view, **await self._meaning(view["uid"])}
             case "definitions":
                 selection = Selection(name=name, limit=10)
                 revisions = await self._catalog.revisions(selection)
@@ -168,6 +185,23 @@ class Looker:
 
     async def _tasks(self, selection: Selection) -> list[View]:
         return [task_view(one) for one in await self._lists.tasks(selection)]
+
+    async def _archived(self, selection: Selection) -> list[View]:
+        return [event_view(one) for one in await self._events.events(selection)]
+
+    async def _meaning(self, event_id: str) -> View:
+        """Return what an event meant to whom, and the runs that it led to."""
+        verdicts = await self._events.verdicts([event_id])
+        owners = {one.subscription_id for one in verdicts}
+        names = {one: (await self._catalog.find_subscription(one)).name for one in owners}
+        runs = {one: run for one in verdicts if (run := one.run_id) is not None}
+        found = await self._lists.runs_of(list(runs.values()))
+        return {
+            "verdicts": [
+                verdict_view(one, names[one.subscription_id], runs.get(one)) for one in verdicts
+            ],
+            "runs": [run_view(one) for one in sorted(found, key=lambda run: run.created_at)],
+        }
 
     async def _dead_letters(self, selection: Selection) -> list[View]:
         return [dead_letter_view(one) for one in await self._lists.dead_letters(selection)]

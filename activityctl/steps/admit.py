@@ -45,7 +45,7 @@ class AdmitStep:
         return [await self._admit(firing) for firing in firings]
 
     async def _admit(self, firing: FiringRef) -> Orders:
-        if firing.is_alarm and not await self._timetable.settle(firing):
+        if firing.is_by_clock and not await self._timetable.settle(firing):
             return Orders(firing.run_id, is_over=True)
         facts = await self._runs.facts(firing)
         if facts is None:
@@ -74,7 +74,8 @@ class AdmitStep:
         A run that had to queue goes on with the revision and params that it froze, and with
         the state that the runs before it kept.
         """
-        if spec.concurrency.policy is OverlapPolicy.ALLOW and spec.throttle is None:
+        has_gates = spec.concurrency.policy is not OverlapPolicy.ALLOW or spec.throttle is not None
+        if not has_gates and not firing.is_let_in:
             return RunState(run, spec, ())
         entry = await self._gates.enter(run, spec, firing.workflow_id)
         if entry.outcome != "let_in":

@@ -51,6 +51,9 @@ class Shell:
     def json(self, *arguments: str, code: int = 0) -> Any:
         return json.loads(self(*arguments, "-o", "json", code=code).stdout)
 
+    def command(self, *arguments: str) -> list[str]:
+        return [str(COMMAND), *arguments]
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [str(COMMAND), *arguments],

@@ -1,5 +1,6 @@
 """Overlap and throttle as a user meets them: what runs, what waits, what is refused and why."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ spec:
   GATE
   tasks:
     - name: work
-      command: {shell: "echo ${ trigger.firingKey } >> FOLDER/begun; while test ! -e FOLDER/${ trigger.firingKey }; do sleep 0.05; done"}
+      command: {shell: "echo ${ trigger.payload.name } >> FOLDER/begun; while test ! -e FOLDER/${ trigger.payload.name }; do sleep 0.05; done"}
 ---
 apiVersion: activityctl/v1
 kind: Subscription
@@ -40,12 +41,14 @@ class Works:
 
     def fire(self, *keys: str) -> None:
         for key in keys:
-            self.shell("trigger", self.name, "--key", key, "--no-wait")
+            payload = json.dumps({"name": key})
+            asked = ("trigger", self.name, "--key", key, "--payload", payload)
+            self.shell(*asked, "--no-wait")
             until(lambda key=key: key in self.runs())
 
     def runs(self) -> dict[str, dict[str, Any]]:
         items = self.shell.json("get", "runs", "-s", self.name)["items"]
-        return {run["firingKey"]: run for run in items}
+        return {run["firingKey"].removeprefix("manual/"): run for run in items}
 
     def statuses(self) -> dict[str, str]:
         return {key: run["status"] for key, run in self.runs().items()}

@@ -1,6 +1,7 @@
 """Firing lag of schedules, beside the bare SDK's on the same servers; what settling costs.
 
     python tests/benchmarks/schedules.py [--schedules 300] [--rounds 5] [--task nothing]
+        [--parts settle idle lone bursts]
 
 In turns, ten seconds apart, N schedules of ours and N of the bare SDK's are due in the same
 second. Ours: from the nominal time to the run row's startedAt. The bare SDK's, a workflow with
@@ -50,6 +51,7 @@ EVERY = 20
 LONE_EVERY = 2
 SHARES = (0.5, 0.95, 0.99)
 PRESENT = 10_000
+PARTS = ("settle", "idle", "lone", "bursts")
 TASKS = {
     "nothing": {"when": "false", "command": {"argv": ["true"]}},
     "command": {"command": {"argv": ["true"]}},
@@ -157,12 +159,16 @@ class Bench:
     async def schedule_raw(self, prefix: str, count: int, every: int, offset: int) -> None:
         """Have the bare SDK's schedules fire that often."""
         rhythm = ScheduleIntervalSpec(timedelta(seconds=every), timedelta(seconds=offset))
-        for number in range(count):
-            name = f"{prefix}-{number}"
+        gate = asyncio.Semaphore(16)
+
+        async def create(name: str) -> None:
             action = ScheduleActionStartWorkflow(RawFiring.run, id=name, task_queue="raw")
             policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
             spec = ScheduleSpec(intervals=[rhythm])
-            await self.client.create_schedule(name, Schedule(action, spec=spec, policy=policy))
+            async with gate:
+                await self.client.create_schedule(name, Schedule(action, spec=spec, policy=policy))
+
+        await asyncio.gather(*(create(f"{prefix}-{number}") for number in range(count)))
 
     async def unschedule_raw(self, prefix: str, count: int) -> None:
         for number in range(count):
@@ -249,9 +255,9 @@ async def inserted(bench: Bench, count: int) -> float:
     return statistics.median(found)
 
 
-async def idle(bench: Bench, worker: int, seconds: float = 20) -> Mapping[str, float]:
-    """Percent of a core by component, while nothing is due."""
-    await asyncio.sleep(5)
+async def idle(bench: Bench, worker: int, seconds: float = 30) -> Mapping[str, float]:
+    """Percent of a core by component, while nothing is due and the server has come to rest."""
+    await asyncio.sleep(45)
     before, start = processes(bench.home, worker), time.perf_counter()
     await asyncio.sleep(seconds)
     after, taken = processes(bench.home, worker), time.perf_counter() - start
@@ -278,7 +284,7 @@ def seconds_ago() -> int:
 async def lone_lags(bench: Bench) -> None:
     await bench.apply("lone", 1, LONE_EVERY)
     await bench.schedule_raw("raw-lone", 1, LONE_EVERY, 1)
-    await asyncio.sleep(40)
+    await asyncio.sleep(90)
     await bench.command("pause", "lone")
     await bench.unschedule_raw("raw-lone", 1)
     sides = (await bench.lags("lone"), STARTS, CALLS)
@@ -319,14 +325,18 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
     async with wiring.open_ports(settings, pool_size=4) as ports:
         bench = Bench(home, ports, client, options.task)
         print(f"load average {os.getloadavg()[0]:.1f}")
-        await settle_costs(bench, 200)
-        await bench.command("pause", "settled")
+        if "settle" in options.parts:
+            await settle_costs(bench, 200)
+            await bench.command("pause", "settled")
         raw = Worker(client, task_queue="raw", workflows=[RawFiring], activities=[raw_call])
         async with worker_of(home, ports) as worker:
-            await idle_costs(bench, worker)
+            if "idle" in options.parts:
+                await idle_costs(bench, worker)
             async with raw:
-                await lone_lags(bench)
-                await bursts(bench, options.schedules, options.rounds)
+                if "lone" in options.parts:
+                    await lone_lags(bench)
+                if "bursts" in options.parts:
+                    await bursts(bench, options.schedules, options.rounds)
         print(f"load average {os.getloadavg()[0]:.1f}")
 
 
@@ -334,6 +344,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schedules", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--task", choices=sorted(TASKS), default="nothing")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,13 @@ def test_every_sample_plans():
     )
     plan = plan_changes(manifests.wanted, Present())
     assert {change.action for change in plan.changes} == {Action.CREATED}
-    assert set(manifests.subscriptions) == {"disk-report", "own-health", "daily-digest"}
+    assert set(manifests.subscriptions) == {
+        "disk-report",
+        "own-health",
+        "daily-digest",
+        "order-fulfilment",
+        "search-index",
+    }
     assert set(manifests.calendars) == {"public-holidays"}
 
 

@@ -147,6 +147,7 @@ def test_every_setting_tells_where_it_comes_from(path: Path, tmp_path: Path):
         "api_url": (None, "default"),
         "allow_commands": (False, "default"),
         "allow_http": (False, "default"),
+        "event_retention": ("30d", "default"),
     }
     flagged = setting_sources({"home": tmp_path, "profile": None}, environment)
     assert flagged[0].source == "flag --home"

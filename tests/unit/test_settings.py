@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from activityctl.settings import (
     config_path,
     default_home,
     load_settings,
+    setting_sources,
 )
 
 DAEMON = {
@@ -72,6 +74,7 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "allow_http": (True, "0", True),
     "allowed_networks": (["10.0.0.0/8"], "11.0.0.0/8", ["12.0.0.0/8"]),
     "max_tasks": (5, "6", 7),
+    "event_retention": ("2d", "3h", "0"),
 }
 """A value for the profile, for the environment and for the flag."""
 
@@ -91,6 +94,8 @@ def expected(key: str, value: Any) -> Any:
             return tuple(map(ip_network, [value] if isinstance(value, str) else value))
         case "max_tasks":
             return int(value)
+        case "event_retention":
+            return {"2d": timedelta(days=2), "3h": timedelta(hours=3), "0": timedelta(0)}[value]
         case _:
             return value
 
@@ -269,6 +274,22 @@ def test_max_tasks_is_a_whole_number_from_one(machine: Machine, value: Any):
     with pytest.raises(UsageError) as caught:
         machine.load(max_tasks=value)
     assert caught.value.hint == "set max_tasks to a whole number from 1"
+
+
+@pytest.mark.parametrize("value", ["30", "-1d", "1w", "1h30m", "", "many", 5, True])
+def test_a_retention_has_a_unit_or_is_zero(machine: Machine, value: Any):
+    with pytest.raises(UsageError) as caught:
+        machine.load(event_retention=value)
+    assert caught.value.hint == ("set event_retention to days, hours or minutes: 30d, 12h; or 0")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("48h", "2d"), ("90m", "90m"), ("120m", "2h"), ("0d", "0"), ("0", "0")]
+)
+def test_a_retention_is_shown_in_its_largest_unit(machine: Machine, text: str, shown: str):
+    flags = {"event_retention": text}
+    found = {one.name: one.value for one in setting_sources(flags, machine.environment)}
+    assert found["event_retention"] == shown
 
 
 @pytest.mark.parametrize("value", ["10.0.0.1/8", "10.0.0.0/33", "localhost", "::1/64", "10/8,", 5])

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import datetime
 
 from activityctl.adapters.memory.state import FiringRow, MemoryState, ScheduleRecord
+from activityctl.domain.arrival import VerdictOutcome
 from activityctl.domain.figures import LIVING, OVERDUE_AFTER, RUNS_COUNTED_FOR, Figures
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.worker import COUNTS_AS_ALIVE
@@ -19,6 +20,8 @@ class MemoryCensus:
         """Count everything as it stands now."""
         state, now = self._state, self._state.clock()
         waiting = [row for row in state.firings.values() if row.dispatched_at is None]
+        events = (row.event for row in state.events.values())
+        unrouted = [one for one in events if one.routed_at is None]
         wanted = [row for row in state.catalog.schedules.values() if row.wanted_hash is not None]
         return Figures(
             counted_at=now,
@@ -51,6 +54,12 @@ class MemoryCensus:
             ),
             workers=sum(one.seen_at >= now - COUNTS_AS_ALIVE for one in state.workers.values()),
             dead_letters=len(state.dead_letters),
+            unrouted_events=len(unrouted),
+            oldest_unrouted_at=min((one.arrived_at for one in unrouted), default=None),
+            filter_errors=sum(
+                one.outcome is VerdictOutcome.ERROR and one.created_at >= now - RUNS_COUNTED_FOR
+                for one in state.verdicts.values()
+            ),
         )
 
     def _status_of(self, record: ScheduleRecord) -> str:

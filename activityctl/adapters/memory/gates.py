@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from activityctl.adapters.memory.outbox import wake_follower
 from activityctl.adapters.memory.state import MemoryState, RunRow, kept_json, kept_text, spec_of
 from activityctl.domain import ids
 from activityctl.domain.definition import DefinitionSpec
@@ -150,6 +151,7 @@ class MemoryGates:
         let_in_at = now if decided.outcome == "let_in" else None
         self._state.runs[run.id] = RunRow(kept, workflow_id, None, let_in_at)
         self._state.write_entries(change.entries)
+        wake_follower(self._state, run)
 
     def _replace(self, run: Run, replaces: Iterable[ids.RunId], now: datetime) -> None:
         end, runs = replaced_by(run), self._state.runs

@@ -1,6 +1,7 @@
 """Runs, task instances and dead letters in memory, as people look at them."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.logbook import DeadLetter
@@ -37,6 +38,11 @@ class MemoryRunLists:
         if len(found) > 1:
             raise ConflictError(f'"{reference}" fits several runs', hint="give more of the id")
         return found[0]
+
+    async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
+        """Return those of the runs that exist, in any order."""
+        rows = self._state.runs
+        return [rows[run_id].run for run_id in run_ids if run_id in rows]
 
     async def tasks(self, selection: Selection) -> list[TaskInstance]:
         """Return task instances, those of the newest run first."""

@@ -8,7 +8,8 @@ from datetime import datetime
 from activityctl.adapters.memory.state import FiringRow, MemoryState, kept_json
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
-from activityctl.ports import WORK_CHANNEL
+from activityctl.domain.run import Run
+from activityctl.ports import ORDER_WAITS, WORK_CHANNEL
 
 
 class MemoryClaim:
@@ -42,14 +43,8 @@ class MemoryOutbox:
 
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[MemoryClaim]:
-        """Claim the firings whose time has come, the earliest first, passing over held ones."""
-        now = self._state.clock()
-        due = {
-            key: row.fires_at
-            for key, row in self._waiting().items()
-            if key not in self._state.claimed and row.fires_at is not None and row.fires_at <= now
-        }
-        oldest = sorted(due, key=lambda key: due[key])[:limit]
+        """Claim firings whose time has come: higher priority first, then the earliest."""
+        oldest = self._claimable()[:limit]
         rows = self._state.firings
         claim = MemoryClaim([rows[key].firing.ref for key in oldest])
         self._state.claimed.update(oldest)
@@ -70,8 +65,44 @@ class MemoryOutbox:
         """Return how many firings wait to be dispatched."""
         return len(self._waiting())
 
+    def _claimable(self) -> list[str]:
+        """Return the firings that may start now, in the order in which they do."""
+        now, rows = self._state.clock(), self._state.firings
+        due = [
+            (-row.priority, row.fires_at, row.firing.due_at, place, key)
+            for place, (key, row) in enumerate(rows.items())
+            if row.dispatched_at is None
+            and key not in self._state.claimed
+            and row.fires_at is not None
+            and row.fires_at <= now
+            and self._is_in_turn(key, row, now)
+        ]
+        return [key for *_, key in sorted(due)]
+
+    def _is_in_turn(self, key: str, row: FiringRow, now: datetime) -> bool:
+        """Return whether the firing before it in its order key has been started, and has a run."""
+        if row.order_key is None:
+            return True
+        rows = self._state.firings
+        same = [other for other, one in rows.items() if one.order_key == row.order_key]
+        place = same.index(key)
+        if any(rows[other].dispatched_at is None for other in same[:place]):
+            return False
+        started = rows[same[place - 1]] if place else None
+        if started is None or started.dispatched_at is None:
+            return True
+        has_run = started.firing.ref.run_id in self._state.runs
+        return has_run or started.dispatched_at <= now - ORDER_WAITS
+
     def _waiting(self) -> dict[str, FiringRow]:
         return {key: row for key, row in self._state.firings.items() if row.dispatched_at is None}
+
+
+def wake_follower(state: MemoryState, run: Run) -> None:
+    """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
+    row = state.firings.get(ids.firing_id(run.subscription_id, run.trigger, run.firing_key))
+    if row is not None and row.order_key is not None:
+        state.notify(WORK_CHANNEL, "firing")
 
 
 def _key(firing: FiringRef | ManualFiring) -> str:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from activityctl.adapters.memory.archive import MemoryEventArchive
 from activityctl.adapters.memory.backfills import MemoryBackfills
 from activityctl.adapters.memory.catalog import MemoryCatalog
 from activityctl.adapters.memory.census import MemoryCensus
+from activityctl.adapters.memory.events import MemoryEventStore
 from activityctl.adapters.memory.gates import MemoryGates
 from activityctl.adapters.memory.lists import MemoryRunLists
 from activityctl.adapters.memory.logbook import MemoryLogbook
@@ -19,6 +21,8 @@ from activityctl.ports import (
     Backfills,
     Catalog,
     Census,
+    EventArchive,
+    EventStore,
     Gates,
     Logbook,
     Outbox,
@@ -47,6 +51,8 @@ class MemoryPorts:
     backfills: Backfills
     census: Census
     gates: Gates
+    events: EventStore
+    archive: EventArchive
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     placer: MemorySchedulePlacer = field(default_factory=MemorySchedulePlacer)
 
@@ -67,4 +73,6 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryBackfills(shared),
         MemoryCensus(shared),
         MemoryGates(shared),
+        MemoryEventStore(shared),
+        MemoryEventArchive(shared),
     )

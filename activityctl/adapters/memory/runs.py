@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from activityctl.adapters.memory.outbox import wake_follower
 from activityctl.adapters.memory.state import (
     MemoryState,
     RunRow,
@@ -44,6 +45,10 @@ class MemoryRunStore:
             revision,
             spec_of(revision),
             payload=asked.firing.payload if asked else {},
+            events=tuple(
+                self._state.events[event_id].event.document
+                for event_id in (asked.event_ids if asked else ())
+            ),
         )
 
     async def open(self, workflow_id: str, change: RunChange) -> Opening:
@@ -58,6 +63,7 @@ class MemoryRunStore:
         fresh = RunRow(run, workflow_id)
         self._state.runs[run.id] = replace(row, run=run) if row is not None else fresh
         self._write(change)
+        wake_follower(self._state, run)
         return Opening.OPENED
 
     async def load(self, run_id: str) -> RunState | None:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from activityctl.domain.arrival import ArrivedEvent, Verdict
 from activityctl.domain.backfill import Backfill
 from activityctl.domain.day_calendar import PresentCalendar
 from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.firing_ref import ManualFiring
 from activityctl.domain.foreign import storable
+from activityctl.domain.gathering import Gathering, GatheringKey
 from activityctl.domain.history import HistoryEntry
 from activityctl.domain.ids import canonical_json
 from activityctl.domain.logbook import Cursor, DeadLetter, LogEntry
@@ -77,6 +79,17 @@ class FiringRow:
     fires_at: datetime | None = None
     """None while it is held back."""
     backfill_id: str | None = None
+    event_ids: tuple[str, ...] = ()
+    order_key: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event of the archive, and the digest by which a duplicate is known."""
+
+    event: ArrivedEvent
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +150,13 @@ class MemoryState:
 
     catalog: CatalogTables = field(default_factory=CatalogTables)
     firings: dict[str, FiringRow] = field(default_factory=dict)
+    """In the order in which they were decided on."""
     claimed: set[str] = field(default_factory=set)
+    events: dict[str, EventRow] = field(default_factory=dict)
+    """By our id, in the order of arrival."""
+    verdicts: dict[tuple[str, str, str, str], Verdict] = field(default_factory=dict)
+    """By event, subscription, trigger and feed."""
+    gatherings: dict[GatheringKey, Gathering] = field(default_factory=dict)
     backfills: dict[str, BackfillRow] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)
     tasks: dict[str, TaskRow] = field(default_factory=dict)
@@ -147,6 +166,7 @@ class MemoryState:
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reconciler_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     auditor_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    router_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     run_locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     listeners: dict[str, list[asyncio.Queue[str]]] = field(
         default_factory=lambda: defaultdict(list)

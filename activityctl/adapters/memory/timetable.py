@@ -9,13 +9,21 @@ from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, ManualFiring, firing_key
 from activityctl.domain.params import fill_defaults
 from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.settlement import Fate, Fated, Progress, Settlement, entries_of, settle
+from activityctl.domain.settlement import (
+    Fate,
+    Fated,
+    Progress,
+    Settlement,
+    entries_of,
+    follows,
+    settle,
+    why_too_late,
+)
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.window import DaysByCalendar
-from activityctl.ports import WORK_CHANNEL, OverdueSchedule
+from activityctl.ports import WAKE_AFTER, WORK_CHANNEL, OverdueSchedule
 
 _SKEW = timedelta(seconds=2)
-_OVERDUE_AFTER = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class MemoryTimetable:
     async def settle(self, firing: FiringRef) -> bool:
         """Give every nominal time that has come its fate; whether the caller's starts now."""
         key = ids.schedule_id(firing.subscription_id, firing.trigger)
-        fires, is_complete = False, False
+        fires, is_complete = False, not firing.is_alarm
         while not is_complete:
             done = settle_schedule(self._state, key, firing)
             is_complete = done is None or done.settlement.is_complete
@@ -53,20 +61,46 @@ class MemoryTimetable:
         key = ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
         row, now = self._state.firings.get(key), self._state.clock()
         if row is None or row.fires_at is None:
-            return False
+            return not firing.is_alarm
         if row.fires_at > now and row.dispatched_at is None:
             return False
         self._state.firings[key] = replace(row, dispatched_at=row.dispatched_at or now)
+        return not self._miss_cut_off(firing, row.fires_at, now)
+
+    def _miss_cut_off(self, firing: FiringRef, fires_at: datetime, now: datetime) -> bool:
+        """Write the firing as missed if it is too late for it to begin; whether it is."""
+        owner = (firing.subscription_id, firing.trigger)
+        record = self._state.catalog.schedules.get(ids.schedule_id(*owner))
+        if record is None or firing.run_id in self._state.runs:
+            return False
+        trigger, calendars = record.wanted.value, _calendars(self._state)
+        progress = Progress(record.cursor, record.fired)
+        is_followed = follows(trigger, progress, firing.due, now, calendars) or any(
+            (row.firing.subscription_id, row.firing.trigger) == owner
+            and row.firing.due_at > firing.due
+            and row.backfill_id is None
+            for row in self._state.firings.values()
+        )
+        times = (firing.due, fires_at)
+        reason = why_too_late(trigger, times, now, calendars, is_followed=is_followed)
+        if reason is None:
+            return False
+        subscription = self._state.catalog.subscriptions[firing.subscription_id]
+        fated = Fated(firing.due, Fate.MISSED, reason=reason)
+        _write_run(self._state, subscription, firing.trigger, fated, now)
+        self._state.write_entries(entries_of(owner, [fated], now))
         return True
 
-    async def overdue(self, limit: int) -> list[OverdueSchedule]:
-        """Return schedules that nothing woke within seconds of their next nominal time."""
+    async def overdue(
+        self, limit: int, *, late_by: timedelta = WAKE_AFTER
+    ) -> list[OverdueSchedule]:
+        """Return schedules that nothing woke within that long of their next nominal time."""
         found = []
         for record in self._state.catalog.schedules.values():
             wanted = record.wanted
             owner = self._state.catalog.subscriptions[wanted.subscription_id]
             is_active = owner.status is SubscriptionStatus.ACTIVE and record.wanted_hash is not None
-            latest = self._state.clock() - _OVERDUE_AFTER
+            latest = self._state.clock() - late_by
             if is_active and record.next_at is not None and record.next_at < latest:
                 found.append(
                     OverdueSchedule(wanted.subscription_id, wanted.trigger, record.next_at)

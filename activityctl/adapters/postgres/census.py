@@ -36,7 +36,12 @@ _COUNTED: Final = """
         (SELECT coalesce(sum(restarts), 0) FROM schedules) AS restarts,
         (SELECT max(restarted_at) FROM schedules) AS restarted_at,
         (SELECT count(*) FROM workers WHERE seen_at >= now() - %(alive)s) AS workers,
-        (SELECT count(*) FROM dead_letters) AS dead_letters"""
+        (SELECT count(*) FROM dead_letters) AS dead_letters,
+        (SELECT count(*) FROM events WHERE routed_at IS NULL) AS unrouted_events,
+        (SELECT arrived_at FROM events WHERE routed_at IS NULL
+         ORDER BY place LIMIT 1) AS oldest_unrouted_at,
+        (SELECT count(*) FROM verdicts
+         WHERE outcome = 'error' AND created_at >= now() - %(runs)s) AS filter_errors"""
 
 
 class PostgresCensus:
@@ -66,4 +71,7 @@ class PostgresCensus:
             subscriptions=counts.get("subscriptions", {}),
             workers=row["workers"],
             dead_letters=row["dead_letters"],
+            unrouted_events=row["unrouted_events"],
+            oldest_unrouted_at=row["oldest_unrouted_at"],
+            filter_errors=row["filter_errors"],
         )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, json_of, text_of
 from activityctl.adapters.postgres.logbook import insert_entries
+from activityctl.adapters.postgres.outbox import wake_follower
 from activityctl.adapters.postgres.rows import RUN_COLUMNS, run_of
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.firing_ref import FiringRef
@@ -183,6 +184,7 @@ async def insert_run(
         },
     )
     await insert_entries(connection, change.entries)
+    await wake_follower(connection, run)
 
 
 async def replace_runs(connection: Connection, run: Run, replaces: Iterable[RunId]) -> None:

@@ -1,5 +1,6 @@
 """Runs, task instances and dead letters as people look at them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from activityctl.adapters.postgres.database import Database, prefix_pattern
@@ -57,6 +58,15 @@ class PostgresRunLists:
         if len(rows) > 1:
             raise ConflictError(f'"{reference}" fits several runs', hint="give more of the id")
         return run_of(rows[0])
+
+    async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
+        """Return those of the runs that exist, in any order."""
+        rows = await self._database.fetch(
+            f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
+                WHERE r.id = ANY(%(ids)s)""",
+            ids=list(run_ids),
+        )
+        return [run_of(row) for row in rows]
 
     async def tasks(self, selection: Selection) -> list[TaskInstance]:
         """Return task instances, those of the newest run first."""

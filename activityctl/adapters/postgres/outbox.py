@@ -3,13 +3,57 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Final
 
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
-from activityctl.ports import WORK_CHANNEL
+from activityctl.domain.run import Run
+from activityctl.ports import ORDER_WAITS, WORK_CHANNEL
+
+_HEADS_PER_CLAIM: Final = 3
+"""How many first ones of order keys are looked at for each firing that may be claimed."""
+# Of an order key only the first waiting one counts, found by leaping from key to key; it is
+# started when a run answers the one before it. Each branch locks its own rows, so that two
+# claims together take what one would.
+_CLAIM: Final = """
+    WITH RECURSIVE plain AS (
+        SELECT * FROM firings
+        WHERE dispatched_at IS NULL AND order_key IS NULL AND fires_at <= (SELECT clock_timestamp())
+        ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+    heads AS (
+        (SELECT id, order_key, place, fires_at FROM firings
+         WHERE dispatched_at IS NULL AND order_key IS NOT NULL
+         ORDER BY order_key, place LIMIT 1)
+        UNION ALL
+        SELECT next.* FROM heads h CROSS JOIN LATERAL (
+            SELECT f.id, f.order_key, f.place, f.fires_at FROM firings f
+            WHERE f.dispatched_at IS NULL AND f.order_key > h.order_key
+            ORDER BY f.order_key, f.place LIMIT 1) AS next),
+    free AS (
+        SELECT h.id FROM heads h
+        WHERE h.fires_at <= (SELECT clock_timestamp()) AND NOT EXISTS (
+            SELECT FROM (
+                SELECT p.* FROM firings p
+                WHERE p.order_key = h.order_key AND p.place < h.place
+                ORDER BY p.place DESC LIMIT 1) AS before
+            LEFT JOIN runs r USING (subscription_id, trigger, firing_key)
+            WHERE r.id IS NULL AND before.dispatched_at > clock_timestamp() - %(patience)s)
+        LIMIT %(heads)s),
+    ordered AS (
+        SELECT * FROM firings
+        WHERE id IN (SELECT id FROM free) AND dispatched_at IS NULL
+        ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    SELECT subscription_id, trigger, firing_key, due_at
+    FROM (SELECT * FROM plain UNION ALL SELECT * FROM ordered) AS firings
+    ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s"""
+
+_WAKE: Final = """
+    SELECT pg_notify(%s, 'firing') FROM firings f
+    WHERE f.id = %s AND f.order_key IS NOT NULL AND EXISTS (
+        SELECT FROM firings n WHERE n.order_key = f.order_key AND n.dispatched_at IS NULL)"""
 
 
 class PostgresClaim:
@@ -67,13 +111,11 @@ class PostgresOutbox:
 
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[PostgresClaim]:
-        """Claim the firings whose time has come, the earliest first, passing over held ones."""
+        """Claim firings whose time has come: higher priority first, then the earliest."""
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
-                """SELECT * FROM firings
-                   WHERE dispatched_at IS NULL AND fires_at <= clock_timestamp()
-                   ORDER BY fires_at LIMIT %s FOR UPDATE SKIP LOCKED""",
-                (limit,),
+                _CLAIM,
+                {"limit": limit, "heads": _HEADS_PER_CLAIM * limit, "patience": ORDER_WAITS},
             )
             rows = await cursor.fetchall()
             yield PostgresClaim(
@@ -103,3 +145,10 @@ class PostgresOutbox:
             "SELECT count(*) AS n FROM firings WHERE dispatched_at IS NULL"
         )
         return int(row["n"]) if row else 0
+
+
+async def wake_follower(connection: Connection, run: Run) -> None:
+    """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
+    if run.events:
+        firing = ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
+        await connection.execute(_WAKE, (WORK_CHANNEL, firing))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
 from activityctl.adapters.postgres.logbook import insert_entries
+from activityctl.adapters.postgres.outbox import wake_follower
 from activityctl.adapters.postgres.rows import (
     RUN_COLUMNS,
     SUBSCRIPTION_COLUMNS,
@@ -129,6 +130,7 @@ class PostgresRunStore:
                 return await self._opened_before(connection, change.run.id, workflow_id)
             async with connection.pipeline():
                 await _write(connection, change)
+                await wake_follower(connection, change.run)
         return Opening.OPENED
 
     async def _opened_before(

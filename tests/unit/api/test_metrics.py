@@ -18,6 +18,9 @@ FIGURES = Figures(
     subscriptions={"active": 2, "paused": 1},
     workers=2,
     dead_letters=6,
+    unrouted_events=8,
+    oldest_unrouted_at=NOW - timedelta(seconds=3),
+    filter_errors=9,
 )
 NOTHING = Figures(NOW, {}, {}, None, {}, 0, 0, None, {}, 0, 0)
 BY_STATUS = {
@@ -36,6 +39,9 @@ BY_STATUS = {
 }
 SINGLE = {
     "activityctl_firing_oldest_due_age_seconds": 90,
+    "activityctl_events_unrouted": 8,
+    "activityctl_event_lag_seconds": 3,
+    "activityctl_event_filter_errors": 9,
     "activityctl_schedules_overdue": 1,
     "activityctl_schedule_restarts_total": 4,
     "activityctl_workers_alive": 2,

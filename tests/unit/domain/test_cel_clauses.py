@@ -35,6 +35,7 @@ def test_what_and_joins_is_cut_as_written(source, parts):
         ("event.a + 1 >= params.b * 2", Clause(">=", ("event.a + 1", "params.b * 2"))),
         ("event.a in ['in', 'x']", Clause("in", ("event.a", "['in', 'x']"))),
         ("(event.a < 1) == event.b", Clause("==", ("(event.a < 1)", "event.b"))),
+        ("event.a < 1 == event.b", Clause("==", ("event.a < 1", "event.b"))),
         ("!event.a == event.b", Clause("==", ("!event.a", "event.b"))),
         ("!(event.a == event.b)", Clause("!", ("(event.a == event.b)",))),
         ("event.a || event.b", Clause("||", ("event.a", "event.b"))),

@@ -245,9 +245,30 @@ def test_params_too_long_to_be_asked_together_are_decided_all_the_same():
 def test_values_are_equal_as_in_cel_however_they_are_found(wanted, value, is_equal):
     ways = [
         ({"type": "*", "match": {"data.x": wanted}}, {}),
-        ({"type": "*", "match": {"data.x": [wanted, "other"]}}, {}),
+        ({"type": "*", "match": {"data.x": ["other", wanted]}}, {}),
+        ({"type": ["order.other", "order.created"], "match": {"data.x": wanted}}, {}),
         ({"type": "*", "filter": "event.data.x == params.p"}, {"p": wanted}),
-        ({"type": "*", "filter": "event.data.x in params.p"}, {"p": [wanted]}),
+        ({"type": "*", "filter": "event.data.x in params.p"}, {"p": ["other", wanted]}),
     ]
     index = Index([entry(number, *way) for number, way in enumerate(ways)])
     assert len(index.matches(event(data={"x": value}))) == (len(ways) if is_equal else 0)
+
+
+def test_data_nested_too_deep_fails_each_filter_that_reads_it():
+    body = {"type": "order.*", "filter": "event.data.x == params.p"}
+    entries = [entry(number, body, {"p": number}) for number in range(10)]
+    deep: Any = []
+    for _ in range(200):
+        deep = [deep]
+    found = Index(entries).matches(event(data={"x": deep}))
+    assert [each.entry for each in found] == entries
+    assert all(isinstance(each, Failed) and "nested deeper" in each.reason for each in found)
+
+
+def test_lists_that_multiply_to_many_values_are_matched_in_full():
+    body = {"type": "a", "match": {f"data.{name}": [*range(20)] for name in "xyz"}}
+    index = Index([entry(0, body), entry(1, {"type": "a"})])
+    assert len(index.matches(event(type="a", data={"x": 19, "y": 0, "z": 7}))) == 2
+    for wrong in "xyz":
+        data = {"x": 1, "y": 1, "z": 1, wrong: 20}
+        assert len(index.matches(event(type="a", data=data))) == 1

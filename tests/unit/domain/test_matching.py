@@ -163,6 +163,12 @@ def test_a_star_stands_for_any_characters(text, pattern):
     assert fits(text, pattern) == bool(re.fullmatch(expression, text, re.DOTALL))
 
 
+def test_no_character_counts_twice():
+    assert not fits("a", "a*a")
+    assert not fits("ab", "ab*b")
+    assert fits("aa", "a*a")
+
+
 def test_a_pattern_of_many_stars_takes_no_time_on_a_long_text():
     assert not fits("ab" * 50_000, "*a" * 200 + "c")
 

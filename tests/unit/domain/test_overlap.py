@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from activityctl.domain import ids
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.gate import Excess, OverlapPolicy
+from activityctl.domain.group_key import LONGEST_KEY
 from activityctl.domain.overlap import (
-    LONGEST_KEY,
     Entry,
     Occupancy,
     QueuedRun,

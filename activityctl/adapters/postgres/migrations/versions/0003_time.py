@@ -24,7 +24,7 @@ def _create_calendars() -> None:
     op.create_table(
         "calendars",
         sa.Column("name", sa.Text(), nullable=False),
-        *(_json(name) for name in ("spec", "days", "labels", "annotations")),
+        *(_json(name) for name in ("days", "labels", "annotations")),
         _moment("created_at", nullable=False),
         _moment("updated_at", nullable=False),
         _moment("deleted_at"),

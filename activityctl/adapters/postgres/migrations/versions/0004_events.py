@@ -15,13 +15,40 @@ def upgrade() -> None:
     _create_events()
     _create_verdicts()
     _create_gatherings()
+    _order_firings()
+    op.add_column("runs", sa.Column("events", postgresql.JSONB(), nullable=True))
+
+
+def _order_firings() -> None:
     op.add_column("firings", sa.Column("event_ids", postgresql.ARRAY(sa.Text()), nullable=True))
     op.add_column("firings", sa.Column("order_key", sa.Text(), nullable=True))
     op.add_column(
         "firings",
         sa.Column("priority", sa.Integer(), server_default=sa.text("0"), nullable=False),
     )
-    op.add_column("runs", sa.Column("events", postgresql.JSONB(), nullable=True))
+    op.add_column(
+        "firings", sa.Column("place", sa.BigInteger(), sa.Identity(always=True), nullable=False)
+    )
+    op.create_index(
+        "firings_plain_index",
+        "firings",
+        [sa.text("priority DESC"), "fires_at", "due_at", "place"],
+        postgresql_where=sa.text(
+            "dispatched_at IS NULL AND order_key IS NULL AND fires_at IS NOT NULL"
+        ),
+    )
+    op.create_index(
+        "firings_ordered_index",
+        "firings",
+        ["order_key", "place"],
+        postgresql_where=sa.text("dispatched_at IS NULL AND order_key IS NOT NULL"),
+    )
+    op.create_index(
+        "firings_order_key_index",
+        "firings",
+        ["order_key", "place"],
+        postgresql_where=sa.text("order_key IS NOT NULL"),
+    )
 
 
 def _create_events() -> None:
@@ -47,6 +74,7 @@ def _create_events() -> None:
     )
     op.create_index(op.f("events_arrived_at_index"), "events", ["arrived_at"])
     op.create_index(op.f("events_type_arrived_at_index"), "events", ["type", "arrived_at"])
+    op.create_index(op.f("events_event_id_index"), "events", ["event_id"])
 
 
 def _create_verdicts() -> None:
@@ -77,6 +105,12 @@ def _create_verdicts() -> None:
         op.f("verdicts_subscription_id_created_at_index"),
         "verdicts",
         ["subscription_id", "created_at"],
+    )
+    op.create_index(
+        "verdicts_errors_index",
+        "verdicts",
+        ["created_at"],
+        postgresql_where=sa.text("outcome = 'error'"),
     )
 
 

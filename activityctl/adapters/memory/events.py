@@ -1,0 +1,113 @@
+"""The archive of events in memory; their routing is in `routing`."""
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+
+from activityctl.adapters.memory import gatherings
+from activityctl.adapters.memory.routing import route
+from activityctl.adapters.memory.state import EventRow, MemoryState
+from activityctl.domain import ids
+from activityctl.domain.arrival import ArrivedEvent, EmitOutcome, Verdict
+from activityctl.domain.emission import outcomes_of
+from activityctl.domain.envelope import EventEnvelope
+from activityctl.domain.ids import EventId
+from activityctl.domain.selection import Selection
+from activityctl.errors import ConflictError, NotFoundError
+from activityctl.ports import WORK_CHANNEL, Routing
+
+
+class MemoryEventStore:
+    """The EventStore port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+        """Store the events, after which none can be lost, and wake the router."""
+        rows = self._state.events
+        now = self._state.clock()
+        new: set[EventId] = set()
+        given: list[tuple[EventId, str]] = []
+        for event in events:
+            text, digest = event.serialised()
+            given.append((event.event_id, digest))
+            if event.event_id not in rows:
+                new.add(event.event_id)
+                place = next(reversed(rows.values())).event.place + 1 if rows else 1
+                kept = ArrivedEvent(event.event_id, place, json.loads(text), now)
+                rows[event.event_id] = EventRow(kept, digest)
+        if new:
+            self._state.notify(WORK_CHANNEL, "event")
+        return outcomes_of(given, new, {key: rows[key].digest for key, _ in given})
+
+    def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
+        """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+        return route(self._state, limit)
+
+    async def seconds_to_due(self) -> float | None:
+        """Return how long until time changes what is gathered; None when nothing waits."""
+        return gatherings.seconds_to_due(self._state)
+
+    async def find_event(self, reference: str) -> ArrivedEvent:
+        """Return the one with our id, a unique prefix of it, or the sender's id."""
+        rows = self._state.events
+        if reference in rows:
+            return rows[reference].event
+        found = [
+            row.event
+            for row in rows.values()
+            if reference
+            and (row.event.id.startswith(reference) or row.event.document["id"] == reference)
+        ]
+        if not found:
+            raise NotFoundError("event", reference, hint="activityctl get events")
+        if len(found) > 1:
+            raise ConflictError(
+                f'"{reference}" fits several events',
+                hint="activityctl get events -o wide shows their full ids",
+            )
+        return found[0]
+
+    async def events(self, selection: Selection) -> list[ArrivedEvent]:
+        """Return events, newest first."""
+        found = [
+            row.event for row in self._state.events.values() if self._is_chosen(row, selection)
+        ]
+        return sorted(found, key=lambda event: -event.place)[: selection.limit]
+
+    async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
+        """Return those of the events of which it is not yet found out whom they wake."""
+        wanted = set(event_ids)
+        rows = self._state.events.values()
+        events = (row.event for row in rows if row.event.id in wanted)
+        return [event.id for event in events if event.routed_at is None]
+
+    async def verdicts(self, event_ids: Sequence[str]) -> list[Verdict]:
+        """Return what those events meant to whom, by event, subscription and trigger."""
+        wanted = set(event_ids)
+        verdicts = self._state.verdicts
+        return [verdicts[key] for key in sorted(verdicts) if key[0] in wanted]
+
+    def _is_chosen(self, row: EventRow, selection: Selection) -> bool:
+        event = row.event
+        return (
+            (selection.since is None or event.arrived_at >= selection.since)
+            and selection.status in (None, event.status)
+            and (selection.subscription_id is None or self._concerns(event, selection))
+            and (selection.run_id is None or self._led_to(event, selection.run_id))
+        )
+
+    def _concerns(self, event: ArrivedEvent, selection: Selection) -> bool:
+        wanted = (event.id, selection.subscription_id)
+        return any(key[:2] == wanted for key in self._state.verdicts)
+
+    def _led_to(self, event: ArrivedEvent, run_id: str) -> bool:
+        row = self._state.runs.get(run_id)
+        if row is None:
+            return False
+        run = row.run
+        firing = self._state.firings.get(
+            ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
+        )
+        return firing is not None and event.id in firing.event_ids

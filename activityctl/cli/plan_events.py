@@ -1,0 +1,121 @@
+"""The part of a plan that tells of events of the past, as lines of text."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from activityctl.cli.output import visible
+from activityctl.cli.session import Session
+from activityctl.domain.cel_messages import one_line
+from activityctl.domain.matching import shown
+from activityctl.domain.view import View
+
+Line = tuple[str, str]
+"""A text and the action whose colour it has."""
+_SYMBOLS: Final = {"created": "+", "configured": "~", "deleted": "-"}
+_MANY: Final = 2_000
+
+
+def head_lines(view: View) -> list[Line]:
+    """Return which events the plan was held against."""
+    changed = len(view["triggers"])
+    if not changed:
+        return [(f"! no event trigger changes; the events of {view['span']} mean the same", "")]
+    since = f"since {_moment(view['since'])}"
+    events = _counted(view["events"], "event")
+    if view["isCut"]:
+        events = f"the newest {view['read']:,} of {events}"
+    triggers = "the event trigger that changes"
+    if changed > 1:
+        triggers = f"the {changed:,} event triggers that change"
+    return [(f"! {events} {since}, held against {triggers}", "")]
+
+
+def trigger_lines(view: View) -> Iterator[list[Line]]:
+    """Yield a trigger's counts and, under them, the events that differ."""
+    for one in view["triggers"]:
+        label = f"{one['subscription']}/{one['trigger']}"
+        lines = [(f"{_SYMBOLS[one['action']]} events of {label}: {_counts(one)}", one["action"])]
+        lines += _differing(one, matches_after=True)
+        lines += _differing(one, matches_after=False)
+        yield lines
+
+
+@contextmanager
+def reading(session: Session) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that is told how many events were read; it draws a bar for many."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("reading events"), BarColumn(), MofNCompleteColumn())
+    progress = Progress(*columns, console=session.err, transient=True)
+
+    def show(read: int, total: int) -> None:
+        if not session.err.is_terminal or total < _MANY:
+            return
+        if not progress.tasks:
+            progress.add_task("", total=total)
+            progress.start()
+        progress.update(progress.task_ids[0], completed=read, total=total)
+
+    try:
+        yield show
+    finally:
+        progress.stop()
+
+
+def _counts(one: Mapping[str, Any]) -> str:
+    match one["action"]:
+        case "created":
+            text = f"would match {one['after']:,}"
+        case "deleted":
+            text = f"matched {one['before']:,}, and goes"
+        case _:
+            text = f"matched {one['before']:,}, would match {one['after']:,}"
+            if one["gained"] or one["lost"]:
+                text += f" ({one['gained']:,} more, {one['lost']:,} no longer)"
+            else:
+                text += ", the same"
+    before, after = one["errorsBefore"], one["errorsAfter"]
+    return f"{text}; filter errors: {before:,} before, {after:,} now" if before or after else text
+
+
+def _differing(one: Mapping[str, Any], *, matches_after: bool) -> Iterator[Line]:
+    """Yield the newest events that differ in this direction, and how many more there are."""
+    found = [event for event in one["differing"] if event["matchesAfter"] is matches_after]
+    yield from (_event_line(event, one["action"]) for event in found)
+    more = one["gained" if matches_after else "lost"] - len(found)
+    if more:
+        said = "would match" if matches_after else "would match no longer"
+        yield f"      … {more:,} more {said}", "created" if matches_after else "deleted"
+
+
+def _event_line(event: Mapping[str, Any], action: str) -> Line:
+    mark, kind = ("+", "created") if event["matchesAfter"] else ("-", "deleted")
+    when = _moment(event["arrivedAt"])
+    text = f"    {mark} {event['uid'][:8]} {event['type']} {when}"
+    if action == "configured" and event["decidedBy"] is not None:
+        text += f": {_decision(event)}"
+    return visible(text), kind
+
+
+def _decision(event: Mapping[str, Any]) -> str:
+    said = "could not be evaluated" if event["holds"] is None else "does not hold"
+    if event["matchesAfter"]:
+        said = said.replace("does not hold", "did not hold")
+    values = [
+        f"{one['text']} {one['error']}"
+        if one["error"]
+        else f"{one['text']} = {shown(one['value'])}"
+        for one in event["operands"]
+    ]
+    looked_at = f" ({', '.join(values)})" if values else ""
+    return f"{one_line(event['decidedBy'])} {said}{looked_at}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _moment(stamp: str) -> str:
+    return datetime.fromisoformat(stamp).strftime("%Y-%m-%d %H:%M:%SZ")

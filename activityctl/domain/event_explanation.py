@@ -1,0 +1,140 @@
+"""What each trigger makes of one event, part by part, and how that looks as JSON."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from activityctl.domain.event_parts import Event
+from activityctl.domain.event_trigger import Form
+from activityctl.domain.listening import listeners_of
+from activityctl.domain.match_explain import ClauseVerdict, MatchExplanation, Operand, explain_match
+from activityctl.domain.match_index import Listener
+from activityctl.domain.plan import Present
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.view import View
+
+Outcome = Literal["matches", "paused", "error", "no_match"]
+_RANKS: Mapping[Outcome, int] = {"matches": 0, "paused": 1, "error": 2, "no_match": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class PatternExplanation:
+    """One of the events that a trigger waits for, held against the event at hand."""
+
+    name: str | None
+    """None for a trigger whose own pattern says it all."""
+    found: MatchExplanation
+
+    @property
+    def missed(self) -> int:
+        """How many of its parts do not hold."""
+        return sum(part.holds is not True for part in self.found.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerExplanation:
+    """What one trigger makes of the event."""
+
+    subscription: str
+    """Its name."""
+    trigger: str
+    form: Form | None
+    """How it gathers events; None for one that each matching event makes due."""
+    is_paused: bool
+    patterns: tuple[PatternExplanation, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the event matches, and whether that has an effect."""
+        if any(one.found.match.matched for one in self.patterns):
+            return "paused" if self.is_paused else "matches"
+        return "error" if any(one.found.match.has_failed for one in self.patterns) else "no_match"
+
+    @property
+    def closest(self) -> PatternExplanation:
+        """The pattern of which the fewest parts do not hold."""
+        return min(self.patterns, key=lambda one: (not one.found.match.matched, one.missed))
+
+    @property
+    def reason(self) -> str | None:
+        """Why it does not match, by the closest pattern."""
+        return self.closest.found.match.reason
+
+
+def explain_listeners(
+    listeners: Iterable[tuple[Subscription, Listener]], event: Event
+) -> list[TriggerExplanation]:
+    """Return what each makes of the event: those that match first, then the closest."""
+    found = [
+        TriggerExplanation(
+            owner.name,
+            listener.trigger,
+            listener.event.form,
+            owner.status is SubscriptionStatus.PAUSED,
+            tuple(
+                PatternExplanation(one.part, explain_match(one.pattern, one.params, event))
+                for one in listener.each_part()
+            ),
+        )
+        for owner, listener in listeners
+    ]
+    return sorted(found, key=_order)
+
+
+def live_listeners(
+    present: Present, owners: Iterable[Subscription]
+) -> list[tuple[Subscription, Listener]]:
+    """Return the event triggers of these subscriptions, which live."""
+    return [
+        (owner, listener)
+        for owner in owners
+        for listener in listeners_of(
+            owner.id, present.definitions[owner.definition].spec, owner.params, owner.triggers
+        )
+    ]
+
+
+def _order(one: TriggerExplanation) -> tuple[int, int, str, str]:
+    return _RANKS[one.outcome], one.closest.missed, one.subscription, one.trigger
+
+
+def explanation_view(event: View, triggers: Sequence[TriggerExplanation]) -> View:
+    """Return the event with what every trigger makes of it."""
+    return {**event, "triggers": [trigger_view(one) for one in triggers]}
+
+
+def trigger_view(one: TriggerExplanation) -> View:
+    """Return what one trigger makes of the event, with the value that each part looked at."""
+    return {
+        "subscription": one.subscription,
+        "trigger": one.trigger,
+        "form": one.form,
+        "outcome": one.outcome,
+        "reason": one.reason,
+        "patterns": [
+            {
+                "name": pattern.name,
+                "matches": pattern.found.match.matched,
+                "reason": pattern.found.match.reason,
+                "parts": [clause_view(part) for part in pattern.found.parts],
+            }
+            for pattern in one.patterns
+        ],
+    }
+
+
+def clause_view(clause: ClauseVerdict) -> View:
+    """Return a condition with what it gave; `holds` is null for what cannot be evaluated."""
+    return {
+        "text": clause.text,
+        "holds": clause.holds,
+        "reason": clause.reason,
+        "operator": clause.operator or None,
+        "operands": [operand_view(one) for one in clause.operands],
+        "clauses": [clause_view(inner) for inner in clause.clauses],
+    }
+
+
+def operand_view(one: Operand) -> View:
+    """Return a value that a condition looked at."""
+    return {"text": one.text, "value": one.value, "error": one.error}

@@ -1,0 +1,105 @@
+"""Refeed: events of the archive fed again to triggers as they are now, page after page.
+
+What an event means is decided as on arrival, by `routing` and `gathering_round`; reading the
+events and writing what they led to is done elsewhere.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from activityctl.domain.arrival import ArrivedEvent, Verdict
+from activityctl.domain.gathering import Gathering, GatheringKey
+from activityctl.domain.gathering_round import Round, arrivals_of, standing_of
+from activityctl.domain.ids import EventId, replay_key
+from activityctl.domain.match_index import Index, Listener
+from activityctl.domain.routing import Circumstances, EventFiring, Matches, Routed, route
+from activityctl.domain.window import DaysByCalendar
+
+_Keyed = TypeVar("_Keyed", EventFiring, Verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What a page of events led to."""
+
+    firings: tuple[EventFiring, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    """One for each event and trigger; it replaces what an earlier page said of them."""
+
+
+class Refeed:
+    """Feeds events to listeners in the order of their arrival, each page once.
+
+    A firing's key is that of the replay and of its first event, so a repeat makes the same one.
+    Triggers that gather do so apart from what waits with them now, by the times of arrival.
+    Paused subscriptions are fed too: a person asked.
+    """
+
+    def __init__(
+        self, replay: str, listeners: Iterable[Listener], calendars: DaysByCalendar
+    ) -> None:
+        whole = list(listeners)
+        self._replay = replay
+        self._calendars = calendars
+        self._standing = standing_of(whole)
+        self._index = Index(part for one in whole for part in one.each_part())
+        self._gatherings: dict[GatheringKey, Gathering] = {}
+        self._kept: dict[EventId, ArrivedEvent] = {}
+        """Waiting events whose content decides on the order of runs."""
+
+    @property
+    def waiting(self) -> int:
+        """How many events still wait for others."""
+        return sum(len(one.events) for one in self._gatherings.values())
+
+    def feed(self, events: Sequence[ArrivedEvent], now: datetime) -> Fed:
+        """Return what these events lead to; they arrived after those of earlier pages."""
+        matches = [Matches(event, self._index.matches(event.document)) for event in events]
+        until = events[-1].arrived_at if events else now
+        return self._fed(matches, until, now)
+
+    def end(self, until: datetime, now: datetime) -> Fed:
+        """Return what the time from the last event up to `until` leads to."""
+        return self._fed([], until, now)
+
+    def _fed(self, matches: Sequence[Matches], until: datetime, now: datetime) -> Fed:
+        circumstances = Circumstances(now, calendars=self._calendars)
+        arrivals, errors = arrivals_of(matches, now)
+        found = Round(self._gatherings.values(), self._standing, circumstances)
+        for arrival in arrivals:
+            found.take(arrival)
+        found.elapse(until)
+        documents = self._kept | {one.event.id: one.event for one in matches}
+        gathered = found.routed(documents)
+        self._keep(gathered, documents)
+        routed = route(matches, circumstances)
+        verdicts = (*routed.verdicts, *errors, *gathered.settled)
+        return Fed(
+            tuple(self._marked(one, now) for one in (*routed.firings, *gathered.firings)),
+            tuple(replace(self._keyed(one), feed=self._replay) for one in verdicts),
+        )
+
+    def _keep(self, gathered: Routed, documents: dict[EventId, ArrivedEvent]) -> None:
+        for key in gathered.gone:
+            del self._gatherings[key]
+        self._gatherings |= {one.key: one for one in gathered.gatherings}
+        self._kept = {
+            event.id: documents[event.id]
+            for key, one in self._gatherings.items()
+            if self._needs_documents(key)
+            for event in one.events
+        }
+
+    def _needs_documents(self, key: GatheringKey) -> bool:
+        listener = self._standing[key.subscription_id, key.trigger]
+        return listener.event.ordered and listener.concurrency_key is not None
+
+    def _marked(self, firing: EventFiring, now: datetime) -> EventFiring:
+        """Return the firing as the replay's, behind those that are due already."""
+        return replace(self._keyed(firing), fires_at=max(firing.fires_at, now))
+
+    def _keyed(self, one: _Keyed) -> _Keyed:
+        key = one.firing_key
+        return one if key is None else replace(one, firing_key=replay_key(self._replay, key))

@@ -1,0 +1,50 @@
+"""Plan against events: which events of the past the changed triggers would match, or no longer."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from activityctl.domain.archive import Stretch
+from activityctl.domain.arrival import ArrivedEvent
+from activityctl.domain.event_impact import Comparison, EventImpact
+from activityctl.domain.plan import Plan, Present
+from activityctl.domain.trigger_change import event_trigger_changes
+from activityctl.ports import EventArchive
+
+MOST_EVENTS: Final = 100_000
+"""The newest events that a plan is held against; a person waits for it."""
+_PAGE: Final = 1_000
+
+
+async def hold_against(
+    archive: EventArchive,
+    plan: Plan,
+    present: Present,
+    span: str,
+    age: timedelta,
+    now: datetime,
+    *,
+    most: int = MOST_EVENTS,
+    on_read: Callable[[int, int], None] = lambda _read, _total: None,
+) -> EventImpact:
+    """Hold the newest events of that age against the event triggers that the plan changes.
+
+    Memory stays flat; `on_read` is told how many of how many events have been looked at.
+    """
+    changes = event_trigger_changes(plan, present)
+    stretch = Stretch(now - age, now)
+    total = await archive.count(stretch)
+    comparison, read = Comparison(changes), 0
+    last: ArrivedEvent | None = None
+    wanted = min(total, most) if changes else 0
+    while read < wanted:
+        page = await archive.page(stretch, last, min(_PAGE, wanted - read), newest_first=True)
+        if not page:
+            break
+        for event in page:
+            comparison.look_at(event)
+        last, read = page[-1], read + len(page)
+        on_read(read, wanted)
+        await asyncio.sleep(0)
+    return EventImpact(span, stretch, total, read, comparison.impacts())

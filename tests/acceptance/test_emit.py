@@ -1,0 +1,373 @@
+"""`emit` as a user types it: what becomes of each event, and where it is found again."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from activityctl.daemon.daemon_state import read_state, read_status
+
+LISTENERS = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: %(name)s}
+spec:
+  params: {type: object, properties: {least: {type: number, default: 10}}}
+  triggers:
+    - name: large
+      event: {type: %(name)s.paid, filter: event.data.amount > params.least}
+    - name: odd
+      event: {type: %(name)s.odd}
+  tasks: [{name: one, command: {shell: "exit ${ event.data.code }"}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: %(name)s}
+spec: {activity: %(name)s}
+"""
+MIB = 1024 * 1024
+NAMES = iter(range(1_000_000))
+
+
+def event(sender_id: str, **fields: Any) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": sender_id, "source": "/t", "type": "t", **fields}
+
+
+def lines(*events: Any) -> str:
+    return "".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in events)
+
+
+@pytest.fixture
+def name(shell) -> str:
+    """A name of this test's own, under which a subscription waits for events."""
+    name = f"emit{next(NAMES)}"
+    (shell.folder / "listeners.yaml").write_text(LISTENERS % {"name": name})
+    shell("apply", "-f", "listeners.yaml")
+    return name
+
+
+def emitted(done: subprocess.CompletedProcess[str]) -> list[tuple[str | None, str]]:
+    return [(one["id"], one["outcome"]) for one in json.loads(done.stdout)["items"]]
+
+
+def test_an_event_by_hand_starts_its_run(shell, name):
+    data = ("--data", '{"amount": 12, "code": 0}')
+    by_hand = ("emit", "--type", f"{name}.paid", "--source", "/shop", *data)
+    done = shell(*by_hand, "--wait", "-o", "json")
+    (item,) = json.loads(done.stdout)["items"]
+    assert (item["source"], item["outcome"]) == ("/shop", "accepted")
+    assert f"filled in: id {item['id']}, time" in done.stderr
+    (run,) = item["runs"]
+    assert (run["subscription"], run["trigger"], run["status"]) == (name, "large", "succeeded")
+    found = shell.json("describe", "event", item["id"])
+    assert found["event"]["data"] == {"amount": 12, "code": 0}
+    assert [one["outcome"] for one in found["verdicts"]] == ["woken"]
+    assert [one["id"] for one in found["runs"]] == [run["id"]]
+    assert shell.json("get", "ev", "-s", name)["items"][0]["id"] == item["id"]
+    assert shell.json("get", "events", "--run", run["id"])["items"][0]["uid"] == item["uid"]
+
+
+def test_a_failed_run_is_told_and_exit_1(shell, name):
+    data = ("--data", '{"amount": 12, "code": 3}')
+    done = shell("emit", "--type", f"{name}.odd", *data, "--id", name, "--wait", code=1)
+    assert f"{name}/odd failed" in done.stdout
+    again = shell("emit", "--type", f"{name}.odd", *data, "--id", name, "--wait", code=1)
+    assert "duplicate" in again.stdout
+    assert f"{name}/odd failed" in again.stdout
+
+
+def test_time_that_is_up_is_exit_8(shell, name):
+    (shell.folder / "slow.yaml").write_text(
+        (LISTENERS % {"name": f"{name}-slow"}).replace('"exit ${ event.data.code }"', "sleep 20")
+    )
+    shell("apply", "-f", "slow.yaml")
+    done = shell("emit", "--type", f"{name}-slow.odd", "--wait", "--timeout", "1s", code=8)
+    assert "accepted" in done.stdout
+    (run,) = shell.json("get", "runs", "-s", f"{name}-slow")["items"]
+    shell("cancel", run["id"])
+
+
+def test_an_event_that_nobody_waits_for_says_so(shell):
+    assert "wakes nobody" in shell("emit", "--type", "lonely", "--wait").stdout
+
+
+def test_a_dry_run_stores_nothing_and_says_who_sleeps_and_why(shell, name):
+    small = ("emit", "--type", f"{name}.paid", "--id", name, "--data", '{"amount": 12}')
+    done = shell(*small, "--dry-run")
+    told = [line.strip() for line in done.stdout.splitlines() if f" {name}/" in line]
+    assert told[0] == f"wakes  {name}/large"
+    assert told[1].startswith(f"sleeps {name}/odd: type is {name}.paid, not {name}.odd")
+    assert done.stdout.index(f"{name}/large") < done.stdout.index("sleeps")
+    shell("pause", name)
+    (item,) = json.loads(shell(*small, "--dry-run", "-o", "json").stdout)["items"]
+    reasons = {one["trigger"]: one["reason"] for one in item["sleeps"] if one["subscription"] == name}
+    assert reasons["large"] == "the subscription is paused"
+    shell("get", "event", name, code=4)
+
+
+@pytest.mark.parametrize("framing", ["lines", "array", "indented", "one"])
+def test_every_framing_is_taken_from_a_file_and_from_stdin(shell, framing):
+    start = f"{framing}{next(NAMES)}"
+    events = [event(f"{start}-{number}") for number in range(1 if framing == "one" else 30)]
+    text = {
+        "lines": lines(*events),
+        "array": json.dumps(events),
+        "indented": "\n".join(json.dumps(one, indent=2) for one in events),
+        "one": json.dumps(events[0]),
+    }[framing]
+    (shell.folder / "events.json").write_text(text)
+    done = shell("emit", "events.json", "-o", "json")
+    assert emitted(done) == [(one["id"], "accepted") for one in events]
+    again = shell("emit", "-", "-o", "jsonl", stdin=text).stdout.splitlines()
+    assert [json.loads(one)["outcome"] for one in again] == ["duplicate"] * len(events)
+
+
+BAD = {
+    "NUL": (r'{"specversion":"1.0","id":"b","source":"/t","type":"t","data":"\u0000"}', "NUL"),
+    "lone surrogate": (
+        r'{"specversion":"1.0","id":"b","source":"/t","type":"t","data":"\ud800"}',
+        "lone surrogate",
+    ),
+    "NaN": ('{"specversion":"1.0","id":"b","source":"/t","type":"t","data":NaN}', "NaN"),
+    "duplicate key": ('{"specversion":"1.0","id":"b","id":"c","source":"/t","type":"t"}', "twice"),
+    "depth": (lines(event("b"))[:-2] + ',"data":' + "[" * 100_000 + "]" * 100_000 + "}", "64"),
+    "digits": (lines(event("b"))[:-2] + ',"data":' + "9" * 5_000 + "}", "4,000 digits"),
+    "too large": (lines(event("b", data="x" * MIB)).strip(), "larger than 1,048,576 bytes"),
+    "no JSON": ("nonsense", "not valid JSON"),
+    "no type": ('{"specversion":"1.0","id":"b","source":"/t"}', "type: is missing"),
+    "no object": ('["a"]', "an event is a JSON object"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case.replace(" ", "-"))
+def test_a_bad_event_is_refused_with_its_place_and_the_next_passes(shell, case):
+    text, reason = BAD[case]
+    start = f"bad{next(NAMES)}"
+    given = lines(event(f"{start}-1"), text, event(f"{start}-2"))
+    done = shell("emit", "-", "-o", "json", stdin=given, code=3)
+    assert emitted(done) == [
+        (f"{start}-1", "accepted"),
+        (None, "invalid"),
+        (f"{start}-2", "accepted"),
+    ]
+    error = json.loads(done.stderr)
+    assert (error["code"], error["line"]) == ("invalid_event", 2)
+    assert reason in error["message"]
+    text_done = shell("emit", "-", stdin=given, code=3)
+    assert "error: <stdin>:2:" in text_done.stderr
+    assert reason in text_done.stderr
+    assert "Traceback" not in text_done.stderr
+
+
+def test_a_mebibyte_is_taken_and_one_byte_more_is_not(shell):
+    start = f"size{next(NAMES)}"
+
+    def sized(sender_id: str, size: int) -> str:
+        rest = size - len(json.dumps(event(sender_id, data="")))
+        return json.dumps(event(sender_id, data="x" * rest))
+
+    texts = [sized(f"{start}-1", MIB), sized(f"{start}-2", MIB + 1), sized(f"{start}-3", 300)]
+    assert [len(text) for text in texts] == [MIB, MIB + 1, 300]
+    done = shell("emit", "-", "-o", "json", stdin=lines(*texts), code=3)
+    assert [outcome for _, outcome in emitted(done)] == ["accepted", "invalid", "accepted"]
+    assert len(shell.json("get", "event", f"{start}-1")["items"][0]["event"]["data"]) > MIB - 200
+    (shell.folder / "data.json").write_text(json.dumps("x" * MIB))
+    by_hand = ("emit", "--type", "t", "--data", "@data.json")
+    assert "larger than 1,048,576 bytes" in shell(*by_hand, code=3).stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ('{"a": NaN}', "--data:1:7: NaN is not JSON"),
+        ('{"a": 1, "a": 2}', "stands twice"),
+        (r'"\u0000"', "NUL"),
+        ("[" * 64 + "]" * 64, "nested deeper than 63 levels"),
+        ("hello", "hint: write a string with its quotes"),
+        ("@absent", "absent: no such file"),
+    ],
+)
+def test_bad_data_by_hand_is_refused_with_its_place(shell, data, reason):
+    done = shell("emit", "--type", "t", "--data", data, code=3)
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("emit",),
+        ("emit", "x.json", "--type", "t"),
+        ("emit", "--type", "t", "--extension", "nonsense"),
+        ("emit", "--type", "t", "--extension", "id=x", "--id", "y"),
+        ("emit", "x.json", "-o", "yaml"),
+    ],
+    ids=" ".join,
+)
+def test_options_that_do_not_fit_together_are_exit_2(shell, arguments):
+    assert "error:" in shell(*arguments, code=2).stderr
+
+
+def test_what_is_no_regular_file_is_refused_at_once(shell):
+    os.mkfifo(shell.folder / "fifo")
+    for path in ("fifo", "absent.json", "/dev/zero", "."):
+        assert "hint: name a regular file" in shell("emit", path, code=3, timeout=10).stderr
+
+
+def test_data_extensions_and_stdin_make_an_event(shell):
+    sender_id = f"made{next(NAMES)}"
+    options = ("--id", sender_id, "--subject", "s", "--time", "2026-01-01T00:00:00Z")
+    extensions = ("--extension", "tenant=eu", "--extension", "region=north=1")
+    made = ("emit", "--type", "t", *options, *extensions, "--data", "-")
+    done = shell(*made, stdin='{"wide": 36893488147419103232}')
+    assert "filled in: source" in done.stderr
+    kept = shell.json("get", "event", sender_id)["items"][0]["event"]
+    assert kept == {
+        "specversion": "1.0",
+        "id": sender_id,
+        "source": "/activityctl/emit",
+        "type": "t",
+        "subject": "s",
+        "time": "2026-01-01T00:00:00Z",
+        "tenant": "eu",
+        "region": "north=1",
+        "data": {"wide": "36893488147419103232"},
+    }
+
+
+def test_strict_fills_nothing_in(shell):
+    given = lines({"specversion": "1.0", "source": "/t", "type": "t"})
+    assert "id: is missing" in shell("emit", "-", "--strict", stdin=given, code=3).stderr
+    assert "filled in: id" in shell("emit", "-", stdin=given).stderr
+
+
+def test_a_conflict_is_exit_5_and_the_first_is_kept(shell):
+    sender_id = f"conflict{next(NAMES)}"
+    shell("emit", "-", stdin=lines(event(sender_id, data=1)))
+    rest = event(f"{sender_id}-after")
+    done = shell("emit", "-", stdin=lines(event(sender_id, data=2), rest), code=5)
+    assert f"error: <stdin>:1:1: {sender_id} of /t came before with other content" in done.stderr
+    assert f"accepted   {sender_id}-after" in done.stdout
+    assert shell.json("get", "event", sender_id)["items"][0]["event"]["data"] == 1
+
+
+def test_of_many_events_a_summary_is_printed_and_the_refused_ones_are_listed(shell):
+    start = f"many{next(NAMES)}"
+    events = [event(f"{start}-{number}") for number in range(2_500)]
+    given = lines(*events[:1_700], "nonsense", *events[1_700:], event(f"{start}-3", data=1))
+    done = shell("emit", "-", stdin=given, code=3)
+    assert done.stdout == "2,502 events: 2,500 accepted, 1 in conflict, 1 invalid\n"
+    assert [line.partition(": ")[2][:15] for line in done.stderr.splitlines()] == [
+        "<stdin>:1701:1:",
+        "<stdin>:2502:1:",
+    ]
+    listed = shell.json("get", "events", "--limit", "3")["items"]
+    assert [one["id"] for one in listed] == [f"{start}-{number}" for number in (2499, 2498, 2497)]
+
+
+def test_twenty_processes_with_the_same_thousand_events_store_each_once(shell):
+    start = f"race{next(NAMES)}"
+    (shell.folder / "same.jsonl").write_text(
+        lines(*(event(f"{start}-{number}") for number in range(50)), *[event(start)] * 50)
+    )
+    running = [shell.start("emit", "same.jsonl", "-o", "json") for _ in range(20)]
+    outcomes: dict[str, int] = {}
+    for process in running:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        for outcome, count in json.loads(out)["summary"].items():
+            outcomes[outcome] = outcomes.get(outcome, 0) + count
+    assert outcomes == {"accepted": 51, "duplicate": 20 * 100 - 51, "conflict": 0, "invalid": 0}
+
+
+def test_a_slow_input_is_stored_as_it_comes(shell):
+    process = subprocess.Popen(
+        [*shell.command("emit", "-", "-o", "jsonl")],
+        env=shell.environment,
+        cwd=shell.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for _ in range(2):
+        process.stdin.write(lines(event(f"slow{next(NAMES)}")))
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["outcome"] == "accepted"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_without_a_daemon_the_next_step_is_named(stranger):
+    done = stranger("emit", "--type", "t", code=7)
+    assert "hint: activityctl up" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def lone(shell_at, tmp_path_factory) -> Iterator[Any]:
+    """A daemon of this module's own, whose servers may be stopped."""
+    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell("up", "-d")
+    yield shell
+    shell("down")
+
+
+def pid_of(shell, part: str) -> int:
+    (pid,) = [one.pid for one in read_status(shell.home) if one.name == part]
+    assert pid
+    return pid
+
+
+def test_while_temporal_is_frozen_events_are_stored(lone):
+    temporal = psutil.Process(pid_of(lone, "temporal"))
+    temporal.suspend()
+    try:
+        assert "accepted" in lone("emit", "--type", "t", "--id", "frozen").stdout
+    finally:
+        temporal.resume()
+    assert lone.json("get", "event", "frozen")["items"][0]["id"] == "frozen"
+
+
+def test_when_postgres_goes_away_it_is_told_how_far_events_are_stored(lone):
+    process = subprocess.Popen(
+        lone.command("emit", "-", "-o", "jsonl"),
+        env=lone.environment,
+        cwd=lone.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    given = lines(*(event(f"away-{number}") for number in range(3)))
+    process.stdin.write(given)
+    process.stdin.flush()
+    stored = [json.loads(process.stdout.readline())["id"] for _ in range(3)]
+    postgres = pid_of(lone, "postgres")
+    os.kill(postgres, signal.SIGINT)
+    psutil.Process(postgres).wait(20) if psutil.pid_exists(postgres) else None
+    start = time.monotonic()
+    out, err = process.communicate(lines(event("away-3")), timeout=30)
+    assert time.monotonic() - start < 10
+    assert process.returncode == 7, err
+    error = json.loads(err.splitlines()[-1])
+    assert "3 events are stored, those before event 4 (<stdin>:4)" in error["message"]
+    assert error["retryable"] is True
+    deadline = time.monotonic() + 60
+    while lone("emit", "-", stdin=given + lines(event("away-3")), code=None).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert stored == ["away-0", "away-1", "away-2"]
+    listed = [one["id"] for one in lone.json("get", "events")["items"]]
+    assert sorted(one for one in listed if one.startswith("away")) == [*stored, "away-3"]
+    assert read_state(lone.home) is not None

@@ -1,0 +1,122 @@
+"""How many events a second the real command stores from a file, beside COPY of the same rows.
+
+    python tests/benchmarks/emit.py [--events 10000] [--rounds 5]
+
+Both work in turns on one fresh embedded Postgres; of the command, the whole process is timed,
+its start too. Prints medians over the rounds; to reach: 5,000 events of about 300 bytes a second.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.domain.envelope import EventEnvelope, envelope_of
+
+COMMAND = Path(sys.executable).parent / "activityctl"
+SERVERS = (
+    "import asyncio, os, sys, pathlib\n"
+    "from activityctl.daemon.supervisor import Hooks, supervise\n"
+    "from activityctl import wiring\n"
+    "hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url))\n"
+    "asyncio.run(supervise(pathlib.Path(sys.argv[1]), [], hooks, os.environ))\n"
+)
+COLUMNS = "id, source, event_id, type, subject, occurred_at, arrived_at, digest, document"
+
+
+def event(number: int, label: str) -> dict[str, object]:
+    return {
+        "specversion": "1.0",
+        "id": f"{label}-{number:07}",
+        "source": "https://shop.example/orders",
+        "type": "order.created",
+        "subject": f"customer/{number % 1000}",
+        "time": "2026-05-01T12:00:00.123Z",
+        "data": {"amount": number * 1.5, "customer": {"id": number % 1000}, "note": "x" * 60},
+    }
+
+
+def row_of(envelope: EventEnvelope, now: datetime) -> tuple[object, ...]:
+    text, digest = envelope.serialised()
+    named = (envelope.event_id, envelope.source, envelope.id, envelope.type, envelope.subject)
+    return (*named, envelope.time, now, digest, text)
+
+
+def copy_all(url: str, rows: Sequence[tuple[object, ...]]) -> None:
+    command = f"COPY events ({COLUMNS}) FROM STDIN"
+    with psycopg.connect(url) as connection, connection.cursor().copy(command) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        state = start_detached(home, [sys.executable, "-c", SERVERS, str(home)], os.environ)
+        try:
+            measure(state.addresses["database_url"], Path(folder), arguments)
+        finally:
+            stop_daemon(home)
+
+
+def measure(url: str, folder: Path, arguments: argparse.Namespace) -> None:
+    environment = {**os.environ, "ACTIVITYCTL_DATABASE_URL": url}
+    now = datetime.now(UTC)
+    found: dict[str, list[float]] = {}
+
+    def emit(path: Path) -> None:
+        done = subprocess.run(
+            [str(COMMAND), "emit", str(path)],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert f"{arguments.events:,} events" in done.stdout, done.stdout
+
+    for number in range(arguments.rounds):
+        path = folder / f"events-{number}.jsonl"
+        events = [event(one, f"emit-{number}") for one in range(arguments.events)]
+        path.write_text("\n".join(map(json.dumps, events)))
+        copied = (event(one, f"copy-{number}") for one in range(arguments.events))
+        rows = [row_of(envelope_of(one), now) for one in copied]
+        stages: dict[str, Callable[[], object]] = {
+            "COPY of the same rows": lambda rows=rows: copy_all(url, rows),
+            "emit, new": lambda path=path: emit(path),
+            "emit again, duplicates": lambda path=path: emit(path),
+            "start of the command": lambda: subprocess.run(
+                [str(COMMAND), "get", "runs"], env=environment, check=True, capture_output=True
+            ),
+        }
+        for name, work in stages.items():
+            found.setdefault(name, []).append(seconds_of(work))
+    size = path.stat().st_size / arguments.events
+    print(f"{arguments.events:,} events of {size:.0f} bytes, load {os.getloadavg()[0]:.1f}")
+    for name, seconds in found.items():
+        median = statistics.median(seconds)
+        rate = f"{arguments.events / median:9,.0f} a second" if "start" not in name else ""
+        print(f"{name:24} {median:6.3f} s {rate}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The EventStore port: an event is stored once, known again, and found by each of its names."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.arrival import EmitOutcome
+from activityctl.domain.envelope import EventEnvelope, envelope_of, fill
+from activityctl.domain.selection import Selection
+from activityctl.errors import ConflictError, NotFoundError
+
+ACCEPTED, DUPLICATE, CONFLICT = EmitOutcome.ACCEPTED, EmitOutcome.DUPLICATE, EmitOutcome.CONFLICT
+
+
+def event(sender_id: str, source: str = "/shop", **fields: Any) -> EventEnvelope:
+    given = {"specversion": "1.0", "id": sender_id, "source": source, "type": "order.paid"}
+    return envelope_of({**given, **fields})
+
+
+async def sender_ids(ports: wiring.Ports, **selection: Any) -> list[str]:
+    return [one.document["id"] for one in await ports.events.events(Selection(**selection))]
+
+
+async def test_what_is_accepted_is_kept_whole(ports: wiring.Ports):
+    data = {"amount": 2**64 - 1, "neg": -(2**63), "float": 0.1, "ü": [None, True, "𝄞\t"], "": {}}
+    given = event("a", subject="s", time="2026-05-01T12:00:00.123+02:00", tenant="t", data=data)
+    assert await ports.events.add([given]) == [ACCEPTED]
+    kept = await ports.events.find_event("a")
+    assert kept.document == given.document
+    assert kept.id == given.event_id
+    assert kept.routed_at is None
+    assert abs(kept.arrived_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_nothing_to_add_is_fine(ports: wiring.Ports):
+    assert await ports.events.add([]) == []
+    assert await ports.events.events(Selection()) == []
+
+
+async def test_the_same_again_is_a_duplicate_and_other_content_a_conflict(ports: wiring.Ports):
+    assert await ports.events.add([event("a", data=1), event("b")]) == [ACCEPTED, ACCEPTED]
+    again = [event("b"), event("a", data=2), event("c"), event("a", data=1)]
+    assert await ports.events.add(again) == [DUPLICATE, CONFLICT, ACCEPTED, DUPLICATE]
+    assert (await ports.events.find_event("a")).document["data"] == 1
+    assert await sender_ids(ports) == ["c", "b", "a"]
+
+
+async def test_one_id_of_two_sources_is_two_events(ports: wiring.Ports):
+    assert await ports.events.add([event("a", "/x"), event("a", "/y")]) == [ACCEPTED, ACCEPTED]
+
+
+async def test_within_one_call_the_first_of_an_id_counts(ports: wiring.Ports):
+    given = [event("a", data=1), event("a", data=2), event("a", data=1)]
+    assert await ports.events.add(given) == [ACCEPTED, CONFLICT, DUPLICATE]
+    assert await ports.events.add(given[1:]) == [CONFLICT, DUPLICATE]
+    assert await sender_ids(ports) == ["a"]
+
+
+async def test_a_time_that_was_filled_in_makes_no_conflict(ports: wiring.Ports):
+    def at(second: int) -> EventEnvelope:
+        moment = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
+        value = {"id": "a", "source": "/shop", "type": "t"}
+        return envelope_of(*fill(value, moment, lambda: "never"))
+
+    assert await ports.events.add([at(1), at(2)]) == [ACCEPTED, DUPLICATE]
+    assert (await ports.events.find_event("a")).document["time"] == "2026-01-01T00:00:01Z"
+
+
+async def test_places_follow_the_order_given(ports: wiring.Ports):
+    given = [event(f"e{number}") for number in range(200)]
+    await ports.events.add(given)
+    await ports.events.add([event("last")])
+    found = await ports.events.events(Selection(limit=1_000))
+    assert [one.document["id"] for one in found] == ["last", *(one.id for one in reversed(given))]
+    assert [one.place for one in found] == sorted((one.place for one in found), reverse=True)
+    assert await sender_ids(ports, limit=2) == ["last", "e199"]
+
+
+async def test_twenty_senders_of_the_same_thousand_events_store_each_once(ports: wiring.Ports):
+    given = [event(f"e{number}") for number in range(50)]
+    orders = [given, given[::-1], given[25:] + given[:25]]
+    found = await asyncio.gather(
+        *(ports.events.add(orders[number % 3]) for number in range(20) for _ in range(20))
+    )
+    counted = Counter(outcome for outcomes in found for outcome in outcomes)
+    assert counted == {ACCEPTED: 50, DUPLICATE: 50 * 399}
+    assert len(await sender_ids(ports, limit=1_000)) == 50
+
+
+async def test_of_rivals_with_other_content_exactly_one_wins(ports: wiring.Ports):
+    found = await asyncio.gather(*(ports.events.add([event("a", data=n)]) for n in range(20)))
+    assert Counter(outcome for (outcome,) in found) == {ACCEPTED: 1, CONFLICT: 19}
+    (winner,) = [number for number, outcomes in enumerate(found) if outcomes == [ACCEPTED]]
+    assert (await ports.events.find_event("a")).document["data"] == winner
+
+
+async def test_the_router_is_woken_by_what_is_new_alone(ports: wiring.Ports):
+    async with ports.signals.listening("activityctl_work") as payloads:
+        for given in ([event("a")], [event("a")], [event("b"), event("a")]):
+            await ports.events.add(given)
+        heard = []
+        async for payload in payloads:
+            if not payload:
+                break
+            heard.append(payload)
+    assert heard == ["event", "event"]
+
+
+async def test_an_event_is_found_by_each_of_its_names(ports: wiring.Ports):
+    first, second = event("order-1"), event("order-2")
+    await ports.events.add([first, second])
+    for reference in ("order-1", first.event_id, first.event_id[:13]):
+        assert (await ports.events.find_event(reference)).id == first.event_id
+
+
+@pytest.mark.parametrize("reference", ["", "order", "%", "ffffffff", "ord_r-1", "\0"])
+async def test_what_names_no_event_is_not_found(ports: wiring.Ports, reference: str):
+    await ports.events.add([event("order-1")])
+    with pytest.raises(NotFoundError):
+        await ports.events.find_event(reference)
+
+
+async def test_a_name_of_several_events_is_a_conflict(ports: wiring.Ports):
+    first = event("a", "/x")
+    taken = event(first.event_id, "/impostor")
+    await ports.events.add([first, event("a", "/y"), taken])
+    with pytest.raises(ConflictError):
+        await ports.events.find_event("a")
+    assert (await ports.events.find_event(first.event_id)).id == first.event_id
+
+
+async def test_events_are_listed_by_age_and_by_whether_they_wait(ports: wiring.Ports):
+    await ports.events.add([event("a")])
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert await sender_ids(ports, since=later) == []
+    assert await sender_ids(ports, since=later - timedelta(hours=2)) == ["a"]
+    assert await sender_ids(ports, status="waiting") == ["a"]
+    assert await sender_ids(ports, status="routed") == []
+    assert await sender_ids(ports, run_id="none") == []
+    assert await sender_ids(ports, subscription_id="none") == []
+
+
+async def test_unrouted_are_those_that_wait_of_those_asked_for(ports: wiring.Ports):
+    first, second = event("a"), event("b")
+    await ports.events.add([first, second])
+    assert await ports.events.unrouted([first.event_id, "none"]) == [first.event_id]
+    assert await ports.events.verdicts([first.event_id]) == []

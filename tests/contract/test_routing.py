@@ -1,0 +1,305 @@
+"""The router on both stores: each event wakes whom it should, once, and each answer is kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.adapters.memory.ports import MemoryPorts
+from activityctl.daemon.router import BATCH, Router
+from activityctl.domain import ids
+from activityctl.domain.arrival import EmitOutcome, Verdict
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.envelope import EventEnvelope, envelope_of
+from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.logbook import Cursor
+from activityctl.domain.plan import Plan
+from activityctl.domain.routing import Routed
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+
+Ports = wiring.Ports | MemoryPorts
+Listen = Callable[..., Awaitable[Plan]]
+MINE = ids.subscription_id("mine")
+
+
+def event(key: str, kind: str = "order.paid", **data: Any) -> EventEnvelope:
+    """An event of a shop."""
+    document = {"specversion": "1.0", "id": key, "source": "/shop", "type": kind, "data": data}
+    return envelope_of(document)
+
+
+@pytest.fixture
+def listen(
+    apply: Callable[..., Awaitable[Plan]],
+    define: Callable[..., ActivityDefinition],
+    subscribe: Callable[..., SubscriptionManifest],
+) -> Listen:
+    """Apply the definition `digest` with an event trigger, and the subscription `mine`."""
+
+    async def carry_out(
+        body: dict[str, Any], spec: dict[str, Any] | None = None, **fields: Any
+    ) -> Plan:
+        trigger = {"name": "paid", "event": body}
+        params = {"type": "object", "additionalProperties": True}
+        whole = {"triggers": [trigger], "params": params, **(spec or {})}
+        return await apply(define("digest", **whole), subscribe("mine", **fields))
+
+    return carry_out
+
+
+async def emit(ports: Ports, *events: EventEnvelope) -> None:
+    assert set(await ports.events.add(events)) == {EmitOutcome.ACCEPTED}
+
+
+async def route(ports: Ports) -> int:
+    """Route what waits; returns how often the dispatcher was woken."""
+    woken: list[None] = []
+    assert await Router(ports.events, lambda: woken.append(None)).route() is None
+    return len(woken)
+
+
+async def claimed(ports: Ports, *, start: bool = True) -> list[FiringRef]:
+    """Claim what may start now, and start it."""
+    async with ports.outbox.claimed(100) as claim:
+        if start:
+            await claim.dispatched(claim.firings, datetime.now(UTC))
+        return list(claim.firings)
+
+
+async def verdicts(ports: Ports, *events: EventEnvelope) -> list[Verdict]:
+    return await ports.events.verdicts([one.event_id for one in events])
+
+
+async def outcomes(ports: Ports, *events: EventEnvelope) -> list[tuple[str, str | None]]:
+    found = await verdicts(ports, *events)
+    return [(one.outcome.value, one.reason) for one in found]
+
+
+async def rows(ports: Ports) -> list[Run]:
+    return await ports.run_lists.runs(Selection(limit=1000))
+
+
+def keys(firings: Sequence[FiringRef], *events: EventEnvelope) -> list[str]:
+    """The senders' ids of the events whose firings these are."""
+    senders = {one.event_id: one.id for one in events}
+    return [senders[ids.EventId(one.firing_key)] for one in firings]
+
+
+async def test_a_matching_event_wakes_and_the_run_sees_it(ports: Ports, listen: Listen) -> None:
+    await listen({"type": "order.paid"})
+    paid = event("1", amount=7)
+    await emit(ports, paid)
+    assert await route(ports) == 1
+    (firing,) = await claimed(ports)
+    assert (firing.subscription_id, firing.trigger) == (MINE, "paid")
+    assert firing.firing_key == paid.event_id
+    facts = await ports.runs.facts(firing)
+    assert facts is not None
+    assert facts.events == (paid.document,)
+    (verdict,) = await verdicts(ports, paid)
+    assert (verdict.outcome, verdict.firing_key) == ("woken", paid.event_id)
+    kept = await ports.events.find_event(paid.event_id)
+    assert kept.routed_at is not None
+    assert firing.due == kept.arrived_at
+
+
+async def test_an_event_of_no_concern_is_routed_without_a_verdict(
+    ports: Ports, listen: Listen
+) -> None:
+    await listen({"type": "order.paid"})
+    await emit(ports, event("1", "order.created"))
+    assert await route(ports) == 0
+    assert await claimed(ports) == []
+    assert await verdicts(ports, event("1", "order.created")) == []
+    assert (await ports.events.find_event("1")).routed_at is not None
+
+
+async def test_events_are_routed_without_anybody_who_listens(ports: Ports) -> None:
+    await emit(ports, event("1"))
+    assert await route(ports) == 0
+    assert (await ports.events.find_event("1")).routed_at is not None
+
+
+async def test_more_events_than_a_batch_are_routed_in_their_order(
+    ports: Ports, listen: Listen
+) -> None:
+    await listen({"type": "order.paid", "filter": "event.data.number % 100 == 0"})
+    many = [event(str(number), number=number) for number in range(2 * BATCH + 1)]
+    await emit(ports, *many)
+    assert await route(ports) == 3
+    assert keys(await claimed(ports), *many) == ["0", "100", "200", "300", "400", "500"]
+    assert not await ports.events.unrouted([one.event_id for one in many])
+
+
+async def test_two_routers_at_once_wake_once(ports: Ports, listen: Listen) -> None:
+    await listen({"type": "order.paid"})
+    many = [event(str(number)) for number in range(60)]
+    await emit(ports, *many)
+
+    async def work() -> None:
+        router = Router(ports.events, lambda: None)
+        while await router.route() is not None:
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(work(), work(), work())
+    assert keys(await claimed(ports), *many) == [one.id for one in many]
+
+
+async def test_a_router_that_fails_leaves_everything_to_the_next(
+    ports: Ports, listen: Listen
+) -> None:
+    await listen({"type": "order.paid"})
+    await emit(ports, event("1"))
+
+    async def fail() -> None:
+        async with ports.events.routing(10) as routing:
+            assert routing is not None
+            await routing.save(Routed((event("1").event_id,)), routing.now)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await route(ports) == 1
+    assert keys(await claimed(ports), event("1")) == ["1"]
+
+
+async def test_while_one_routes_the_others_come_back_soon(ports: Ports) -> None:
+    await emit(ports, event("1"))
+    async with ports.events.routing(10) as routing:
+        assert routing is not None
+        assert await Router(ports.events, lambda: None).route() == pytest.approx(0.25)
+
+
+async def test_a_router_knows_the_triggers_of_the_latest_apply(
+    ports: Ports, listen: Listen
+) -> None:
+    router = Router(ports.events, lambda: None)
+    for number, kind in enumerate(("order.paid", "order.created")):
+        await listen({"type": kind})
+        both = [event(f"{number}{one}", one) for one in ("order.paid", "order.created")]
+        await emit(ports, *both)
+        await router.route()
+        assert keys(await claimed(ports), *both) == [f"{number}{kind}"]
+
+
+async def test_a_deleted_subscription_hears_nothing(
+    ports: Ports, listen: Listen, remove: Callable[..., Awaitable[Plan]]
+) -> None:
+    await listen({"type": "order.paid"})
+    await remove("mine")
+    await emit(ports, event("1"))
+    assert await route(ports) == 0
+    assert await verdicts(ports, event("1")) == []
+
+
+async def test_a_paused_subscription_is_told_what_it_slept_through(
+    ports: Ports, listen: Listen, now: datetime
+) -> None:
+    await listen({"type": "order.paid"})
+    await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.PAUSED, now)
+    await emit(ports, event("1"))
+    assert await route(ports) == 0
+    assert await outcomes(ports, event("1")) == [("paused", "the subscription is paused")]
+    await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.ACTIVE, now)
+    await emit(ports, event("2"))
+    assert await route(ports) == 1
+    assert keys(await claimed(ports), event("1"), event("2")) == ["2"]
+
+
+async def test_a_filter_that_fails_is_a_verdict_with_its_reason(
+    ports: Ports, listen: Listen
+) -> None:
+    await listen({"type": "order.paid", "filter": "event.data.amount > 5"})
+    await emit(ports, event("without"), event("with", amount=6))
+    await route(ports)
+    assert keys(await claimed(ports), event("with", amount=6)) == ["with"]
+    ((outcome, reason),) = await outcomes(ports, event("without"))
+    assert outcome == "error"
+    assert "amount" in (reason or "")
+    figures = await ports.census.figures()
+    assert figures.filter_errors == 1
+
+
+async def test_an_override_of_a_trigger_and_params_decide(ports: Ports, listen: Listen) -> None:
+    await listen(
+        {"type": "order.paid", "filter": "event.data.amount > params.least"},
+        params={"least": 10},
+        triggers={"paid": {"event": {"type": "order.refunded"}}},
+    )
+    emitted = [
+        event("paid", amount=11),
+        event("less", "order.refunded", amount=9),
+        event("refunded", "order.refunded", amount=11),
+    ]
+    await emit(ports, *emitted)
+    await route(ports)
+    assert keys(await claimed(ports), *emitted) == ["refunded"]
+
+
+async def test_an_excluded_day_is_a_skipped_run_with_the_event(
+    ports: Ports, listen: Listen
+) -> None:
+    today = datetime.now(UTC).date()
+    span = f"{today - timedelta(days=1)}/{today + timedelta(days=1)}"
+    await listen({"type": "order.paid", "exclude": {"dates": [span]}}, params={"a": 1})
+    await emit(ports, event("1"))
+    assert await route(ports) == 0
+    (run,) = await rows(ports)
+    assert (run.status, run.firing_key) == (RunStatus.SKIPPED, event("1").event_id)
+    assert (run.params, run.events) == ({"a": 1}, (event("1").document,))
+    assert (run.reason or "").startswith("excluded: ")
+    assert await outcomes(ports, event("1")) == [("skipped", run.reason)]
+    page, _ = await ports.logbook.page(MINE, Cursor(), limit=10)
+    assert [(one.run_id, one.message) for one in page] == [(run.id, f"run skipped: {run.reason}")]
+
+
+async def test_outside_its_window_a_firing_waits_or_is_missed(ports: Ports, listen: Listen) -> None:
+    # A window of yesterday's weekday is closed now and for days.
+    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%a}".lower()
+    window = {"days": yesterday}
+    await listen({"type": "order.paid", "window": {**window, "outside": "wait"}})
+    await emit(ports, event("1"))
+    await route(ports)
+    assert await claimed(ports) == []
+    seconds = await ports.outbox.seconds_to_next()
+    assert seconds is not None
+    assert 3 * 86_400 < seconds < 7 * 86_400
+    ((outcome, reason),) = await outcomes(ports, event("1"))
+    assert outcome == "woken"
+    assert (reason or "").startswith("outside its window")
+
+    await listen({"type": "order.paid", "window": {**window, "outside": "miss"}})
+    await emit(ports, event("2"))
+    await route(ports)
+    (run,) = await rows(ports)
+    assert (run.status, run.firing_key) == (RunStatus.MISSED, event("2").event_id)
+
+
+async def test_higher_priority_starts_first(ports: Ports, listen: Listen) -> None:
+    await listen({"type": "order.paid"})
+    low = [event(f"low{number}") for number in range(3)]
+    await emit(ports, *low)
+    await route(ports)
+    await listen({"type": "order.paid", "priority": 50})
+    high = [event(f"high{number}") for number in range(2)]
+    await emit(ports, *high)
+    await route(ports)
+    found = keys(await claimed(ports), *low, *high)
+    assert found == ["high0", "high1", "low0", "low1", "low2"]
+
+
+async def test_lag_counts_what_is_not_routed(ports: Ports) -> None:
+    figures = await ports.census.figures()
+    assert (figures.unrouted_events, figures.oldest_unrouted_at) == (0, None)
+    await emit(ports, event("1"), event("2"))
+    figures = await ports.census.figures()
+    assert figures.unrouted_events == 2
+    assert figures.oldest_unrouted_at == (await ports.events.find_event("1")).arrived_at
+    await route(ports)
+    figures = await ports.census.figures()
+    assert (figures.unrouted_events, figures.oldest_unrouted_at) == (0, None)

@@ -1,0 +1,301 @@
+"""A month of a definition's life in seconds: real steps and workflows, a server that skips time.
+
+The ledger is the memory twin, whose clock the test moves; Temporal's schedule is played by it.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
+
+import pytest
+from pydantic import BaseModel
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.adapters.memory.state import MemoryState
+from activityctl.adapters.temporal.starter import TemporalRunStarter
+from activityctl.daemon.dispatcher import Dispatcher
+from activityctl.daemon.embedded_temporal import DYNAMIC_CONFIG, find_binary
+from activityctl.daemon.timekeeper import Timekeeper
+from activityctl.daemon.usher import Usher
+from activityctl.domain import ids
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing_ref import FiringRef, firing_key
+from activityctl.domain.logbook import Cursor
+from activityctl.domain.plan import Wanted
+from activityctl.domain.planning import plan_changes
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.errors import TaskError
+from activityctl.operations.act import change_status
+from activityctl.operations.upcoming import Span, upcoming
+from activityctl.ports import ExecutorOutcome, TaskCall
+from activityctl.steps.admit import AdmitStep
+from activityctl.steps.execute import ExecuteStep
+from activityctl.steps.record import RecordStep
+from activityctl.workflows.calls import TASK_QUEUE
+from activityctl.workflows.run_activity import RunActivityWorkflow
+
+MARCH: Final = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+OWNER: Final = ids.subscription_id("report")
+SPEC: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "triggers": [
+            {
+                "name": "nightly",
+                "cron": {
+                    "schedule": "30 2 * * *",
+                    "timezone": "Europe/Berlin",
+                    "dst": {"gap": "shift"},
+                    "jitter": "20m",
+                    "misfire": {"policy": "fire_once", "window": "6h"},
+                    "exclude": {"dates": ["2026-03-31"]},
+                },
+            }
+        ],
+        "concurrency": {"policy": "queue"},
+        "pauseAfter": {"failures": 7},
+        "timeout": "30d",
+        "tasks": [
+            {
+                "name": "write",
+                "probe": {"day": "${ int(trigger.dueAt.substring(8, 10)) }"},
+                "retry": {"maxAttempts": 2, "initialInterval": "2h", "maxInterval": "2h"},
+            }
+        ],
+    }
+)
+
+
+class Body(BaseModel):
+    """What stands under `probe`."""
+
+    day: int
+
+
+@dataclass
+class Probe:
+    """An executor that has bad days, and one on which it works until it is let go."""
+
+    kind: ClassVar[str] = "probe"
+    body: ClassVar[type[BaseModel]] = Body
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def execute(self, body: Body, call: TaskCall) -> ExecutorOutcome:
+        if body.day == 3 and call.attempt == 1:
+            raise TaskError("a cough")
+        if 9 <= body.day <= 15:
+            raise TaskError("the printer is away", retryable=False)
+        if body.day == 21:
+            await self.may_end.wait()
+        return ExecutorOutcome({"day": body.day})
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass
+class Month:
+    """The ledger, its worker's chores, and the time."""
+
+    state: MemoryState
+    ports: MemoryPorts
+    client: Client
+    probe: Probe
+    now: datetime = MARCH
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def __post_init__(self) -> None:
+        self.state.catalog.clock = self.clock
+        starter = TemporalRunStarter(self.client)
+        ports = self.ports
+        self.starter = starter
+        self.recorder = RecordStep(ports.runs, self.clock)
+        self.dispatcher = Dispatcher(ports.outbox, ports.runs, starter, self.recorder, self.clock)
+        self.timekeeper = Timekeeper(ports.timetable, starter, self.clock)
+        self.usher = Usher(ports.gates, ports.backfills, starter)
+
+    def worker(self) -> Worker:
+        ports = self.ports
+        admit = AdmitStep(ports.runs, ports.timetable, ports.gates, {}, self.clock)
+        executors = {"probe": self.probe}
+        execute = ExecuteStep(ports.runs, ports.logbook, executors, self.recorder, self.clock)
+        return Worker(
+            self.client,
+            task_queue=TASK_QUEUE,
+            workflows=[RunActivityWorkflow],
+            activities=[admit.admit, execute.execute, self.recorder.record],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        )
+
+    async def apply(self) -> None:
+        metadata = {"name": "report"}
+        definition = ActivityDefinition.model_validate_json(
+            json.dumps({"metadata": metadata, "spec": dict(SPEC)})
+        )
+        manifest = SubscriptionManifest.model_validate(
+            {"metadata": metadata, "spec": {"activity": "report"}}
+        )
+        catalog = self.ports.catalog
+        async with catalog.changing():
+            wanted = Wanted({"report": definition}, {"report": manifest})
+            await catalog.write(plan_changes(wanted, await catalog.present()), self.now)
+
+    async def passes(self, until: datetime, *, rings: bool = True) -> None:
+        """Let the clock go from event to event; `rings` says whether the schedule wakes us."""
+        while (moment := await self._next_event()) <= until:
+            self.now = max(self.now, moment)
+            overdue = self._next_at()
+            if overdue is not None and overdue <= self.now:
+                await self._wake(overdue, rings=rings)
+            await self._work()
+        self.now = until
+
+    async def _wake(self, nominal: datetime, *, rings: bool) -> None:
+        if rings:
+            key = firing_key(nominal)
+            workflow_id = f"{ids.scheduled_workflow_id(OWNER, 'nightly')}-{key}"
+            firing = FiringRef(OWNER, "nightly", key, nominal.isoformat(), workflow_id)
+            await self.starter.start(firing)
+        else:
+            self.now += timedelta(seconds=3)
+            assert await self.timekeeper.wake() == 1
+        async with asyncio.timeout(10):
+            while self._next_at() == nominal:
+                await asyncio.sleep(0.005)
+
+    async def _work(self) -> None:
+        """Do a worker's chores until all that can move has come to rest."""
+        async with asyncio.timeout(20):
+            while True:
+                await self.dispatcher.dispatch()
+                await self.usher.let_in()
+                if await self._rests():
+                    return
+                await asyncio.sleep(0.01)
+
+    async def _rests(self) -> bool:
+        """Whether each firing that was started has its row, ended, queued or held."""
+        started = [
+            firing.firing.ref.run_id
+            for firing in self.state.firings.values()
+            if firing.dispatched_at is not None
+        ]
+        runs = {run.id: run for run in await self.runs()}
+        resting = {RunStatus.QUEUED} if await self._is_held() else set()
+        return all(
+            one in runs and (runs[one].has_ended or runs[one].status in resting or self._held(one))
+            for one in started
+        )
+
+    async def _is_held(self) -> bool:
+        return any(self._held(run.id) for run in await self.runs())
+
+    def _held(self, run_id: str) -> bool:
+        run = self.state.runs[run_id].run
+        is_long = run.due_at.day == 21 and not self.probe.may_end.is_set()
+        return is_long and run.status is RunStatus.RUNNING
+
+    def _next_at(self) -> datetime | None:
+        (record,) = self.state.catalog.schedules.values()
+        is_active = (record.wanted_hash or "").endswith(":active")
+        return record.next_at if is_active else None
+
+    async def _next_event(self) -> datetime:
+        seconds = await self.ports.outbox.seconds_to_next()
+        waiting = None if seconds is None else self.now + timedelta(seconds=seconds)
+        times = [one for one in (self._next_at(), waiting) if one is not None]
+        return min(times, default=datetime.max.replace(tzinfo=UTC))
+
+    async def runs(self) -> list[Run]:
+        found = await self.ports.run_lists.runs(Selection(limit=1000))
+        return sorted(found, key=lambda run: run.due_at)
+
+    async def resume(self) -> None:
+        catalog = self.ports.catalog
+        owner = await catalog.find_subscription("report")
+        assert owner.status is SubscriptionStatus.PAUSED
+        active = SubscriptionStatus.ACTIVE
+        assert await change_status(catalog, owner, active, self.now, catch_up=True)
+
+
+@pytest.fixture
+async def month() -> AsyncIterator[Month]:
+    config = {**DYNAMIC_CONFIG, "frontend.WorkflowTimeSkippingEnabled": "true"}
+    keys = [("--dynamic-config-value", f"{key}={value}") for key, value in config.items()]
+    environment = await WorkflowEnvironment.start_time_skipping_v2(
+        dev_server_existing_path=str(find_binary()),
+        dev_server_extra_args=[part for pair in keys for part in pair],
+    )
+    async with environment:
+        state = MemoryState()
+        month = Month(state, memory_ports(state), environment.client, Probe())
+        async with month.worker():
+            yield month
+
+
+def day(number: int, hour: int = 12) -> datetime:
+    return MARCH + (number - 1) * DAY + hour * HOUR
+
+
+async def test_every_day_of_a_month_has_its_row(month: Month) -> None:
+    await month.apply()
+    ports = month.ports
+    span = Span(MARCH, day(31), 100)
+    shown = (await upcoming(ports.catalog, ports.register, "report", span, MARCH)).occurrences
+    await month.passes(day(4))
+    await month.passes(day(5), rings=False)
+    month.now = day(8)  # nothing worked for three days
+    await month.passes(day(20))
+    paused = await ports.catalog.find_subscription("report")
+    assert paused.status is SubscriptionStatus.PAUSED
+    await month.resume()
+    await month.passes(day(24))
+    month.probe.may_end.set()
+    await month._work()
+    await month.passes(day(31))
+    runs = await month.runs()
+    assert [run.due_at for run in runs] == [one.due_at for one in shown]
+    assert [run.due_at.day for run in runs] == list(range(1, 32))
+    expected = {
+        **dict.fromkeys(range(1, 32), "succeeded"),
+        **dict.fromkeys((6, 7, 8), "missed"),
+        **dict.fromkeys(range(9, 16), "failed"),
+        **dict.fromkeys(range(16, 21), "missed"),
+        31: "skipped",
+    }
+    assert {run.due_at.day: str(run.status) for run in runs} == expected
+    begun = {run.due_at.day: run.started_at for run in runs if run.started_at is not None}
+    fires = {one.due_at.day: one.fires_at for one in shown}
+    held = {21, 22, 23, 24}
+    for number in set(begun) - held:
+        assert begun[number] == fires[number], f"on 2026-03-{number:02}"
+    assert [begun[number] for number in sorted(held)] == sorted(begun[one] for one in held)
+    assert begun[22] == begun[24] == day(24)
+    assert fires[29].hour == 1, "02:30 does not exist that night, and 01:30 UTC stands for it"
+    await _explains(month, runs)
+
+
+async def _explains(month: Month, runs: list[Run]) -> None:
+    reasons = {run.due_at.day: str(run.reason) for run in runs if run.reason}
+    assert reasons[6].endswith("over the misfire window of 6h")
+    assert reasons[9] == "task write failed: the printer is away"
+    assert reasons[20].endswith("over the misfire window of 6h")
+    assert reasons[31] == "excluded: 2026-03-31"
+    page, _ = await month.ports.logbook.page(OWNER, Cursor(), limit=1000)
+    told = [entry.message for entry in page]
+    assert sum("subscription paused: 7 runs in a row failed" in one for one in told) == 1
+    assert sum(one.startswith("run queued behind") for one in told) == 3
+    (first,) = [run for run in runs if run.due_at.day == 3]
+    (task,) = await month.ports.run_lists.tasks(Selection(run_id=first.id))
+    assert task.attempts == 2
