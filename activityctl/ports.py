@@ -601,7 +601,9 @@ class Routing(Protocol):
     """Events whose routing nobody else decides on until the block ends."""
 
     events: list[ArrivedEvent]
-    """The oldest unrouted ones, in order."""
+    """The oldest unrouted ones, in order; fewer than asked for when they are large."""
+    is_last: bool
+    """Whether no other event waited."""
     catalog_version: int
     """Grows with every apply; what listens to events is read within the same block."""
     now: datetime

@@ -66,6 +66,8 @@ async def store(
                 async for batch in batches:
                     report.take(batch)
                     draw(report.counts.total())
+        if not report.counts:
+            session.err.print("the input holds no event")
         if wait_seconds is not None:
             consequences = await _waited(session, ports, report.results, wait_seconds)
     finally:

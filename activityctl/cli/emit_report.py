@@ -26,28 +26,42 @@ _WORDS: Final = {EmitOutcome.CONFLICT: "in conflict"}
 
 
 class JsonList:
-    """A list in JSON, or JSON lines, written as it grows and closed whatever happens."""
+    """A list in JSON, or JSON lines, written as it grows and closed whatever happens.
+
+    When its reader has gone it falls silent, since events are stored whoever listens.
+    """
 
     def __init__(self, session: Session, shape: Format) -> None:
         self._file = session.out.file
         self._is_list = shape == "json"
+        self._is_silent = False
         self._gap = f'{{\n  "apiVersion": "{API_VERSION}",\n  "kind": "List",\n  "items": ['
 
     def add(self, view: Mapping[str, object]) -> None:
         """Write one item."""
         text = json.dumps(view, ensure_ascii=True)
-        self._file.write(f"{self._gap}\n    {text}" if self._is_list else f"{text}\n")
+        self._write(f"{self._gap}\n    {text}" if self._is_list else f"{text}\n")
         self._gap = ","
 
     def flush(self) -> None:
         """Let readers see what is written."""
-        self._file.flush()
+        self._write("", flush=True)
 
     def end(self, summary: Mapping[str, object]) -> None:
         """Close the list."""
         if self._is_list:
             start = "\n  " if self._gap == "," else self._gap
-            self._file.write(f'{start}],\n  "summary": {json.dumps(summary)}\n}}\n')
+            self._write(f'{start}],\n  "summary": {json.dumps(summary)}\n}}\n')
+
+    def _write(self, text: str, *, flush: bool = False) -> None:
+        if self._is_silent:
+            return
+        try:
+            self._file.write(text)
+            if flush:
+                self._file.flush()
+        except BrokenPipeError:
+            self._is_silent = True
 
 
 class Report:
@@ -104,7 +118,7 @@ class Report:
 
     def _end_text(self, consequences: Consequences | None) -> None:
         out = self._session.out
-        if not 0 < self.counts.total() <= SHOWN_ONE_BY_ONE:
+        if self.counts.total() > SHOWN_ONE_BY_ONE:
             out.print(self._summary())
             for line in consequences.summary() if consequences else ():
                 out.print(line)

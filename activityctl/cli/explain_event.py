@@ -25,6 +25,7 @@ _MOST_SLEEPERS: Final = 10
 """Triggers that do not match, of which the text shows all parts."""
 _MOST_EVENTS: Final = 1_000
 _WIDEST: Final = 64
+_MISSING: Final = "is missing"
 _MARKS: Final = {True: ("✓", "green"), False: ("✗", "red"), None: ("!", "yellow")}
 _HEADLINES: Final = {
     "matches": ("✓", "green"),
@@ -151,4 +152,6 @@ def _rows(
 
 
 def _value(one: Operand) -> str:
-    return f"{one.text} {one.error}" if one.error else f"{one.text} = {shown(one.value)}"
+    if one.error is None:
+        return f"{one.text} = {shown(one.value)}"
+    return f"{one.text} {_MISSING}" if one.error == _MISSING else one_line(one.error)

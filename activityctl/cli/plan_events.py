@@ -15,6 +15,7 @@ Line = tuple[str, str]
 """A text and the action whose colour it has."""
 _SYMBOLS: Final = {"created": "+", "configured": "~", "deleted": "-"}
 _MANY: Final = 2_000
+_MISSING: Final = "is missing"
 
 
 def head_lines(view: View) -> list[Line]:
@@ -111,6 +112,13 @@ def _decision(event: Mapping[str, Any]) -> str:
     ]
     looked_at = f" ({', '.join(values)})" if values else ""
     return f"{one_line(event['decidedBy'])} {said}{looked_at}"
+
+
+def _value(operand: Mapping[str, Any]) -> str:
+    text, error = operand["text"], operand["error"]
+    if error is None:
+        return f"{text} = {shown(operand['value'])}"
+    return f"{text} {_MISSING}" if error == _MISSING else one_line(error)
 
 
 def _counted(count: int, noun: str) -> str:

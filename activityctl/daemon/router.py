@@ -15,7 +15,7 @@ from activityctl.ports import EventStore, Routing
 
 _LOG = logging.getLogger(__name__)
 BATCH: Final = 250
-"""Events that are in memory at once, and routed in one transaction."""
+"""Events that are routed in one transaction; fewer when they are large."""
 _AT_ONCE: Final = 25
 """Events matched before other work of the process has its turn."""
 _TRY_AGAIN_AFTER: Final = 0.25
@@ -43,7 +43,7 @@ class Router:
                     await routing.save(routed, routing.now)
             if routed.firings:
                 self._wake_dispatcher()
-            if len(routed.events) < BATCH:
+            if routing.is_last:
                 return await self._events.seconds_to_due()
 
     async def _decide(self, routing: Routing) -> Routed:
@@ -79,5 +79,4 @@ class Router:
 
 def _until(routing: Routing) -> datetime:
     """Return up to when all that came is routed once this batch is."""
-    is_last = len(routing.events) < BATCH
-    return routing.now if is_last else routing.events[-1].arrived_at
+    return routing.now if routing.is_last else routing.events[-1].arrived_at

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from activityctl.daemon.daemon_state import read_state, read_status
+from activityctl.daemon.daemon_state import read_status
 
 LISTENERS = """
 apiVersion: activityctl/v1
@@ -106,7 +107,9 @@ def test_a_dry_run_stores_nothing_and_says_who_sleeps_and_why(shell, name):
     assert done.stdout.index(f"{name}/large") < done.stdout.index("sleeps")
     shell("pause", name)
     (item,) = json.loads(shell(*small, "--dry-run", "-o", "json").stdout)["items"]
-    reasons = {one["trigger"]: one["reason"] for one in item["sleeps"] if one["subscription"] == name}
+    reasons = {
+        one["trigger"]: one["reason"] for one in item["sleeps"] if one["subscription"] == name
+    }
     assert reasons["large"] == "the subscription is paused"
     shell("get", "event", name, code=4)
 
@@ -259,8 +262,10 @@ def test_a_conflict_is_exit_5_and_the_first_is_kept(shell):
 
 def test_of_many_events_a_summary_is_printed_and_the_refused_ones_are_listed(shell):
     start = f"many{next(NAMES)}"
-    events = [event(f"{start}-{number}") for number in range(2_500)]
-    given = lines(*events[:1_700], "nonsense", *events[1_700:], event(f"{start}-3", data=1))
+    timed = {"time": "2026-01-01T00:00:00Z"}
+    events = [event(f"{start}-{number}", **timed) for number in range(2_500)]
+    other = event(f"{start}-3", data=1, **timed)
+    given = lines(*events[:1_700], "nonsense", *events[1_700:], other)
     done = shell("emit", "-", stdin=given, code=3)
     assert done.stdout == "2,502 events: 2,500 accepted, 1 in conflict, 1 invalid\n"
     assert [line.partition(": ")[2][:15] for line in done.stderr.splitlines()] == [
@@ -305,6 +310,30 @@ def test_a_slow_input_is_stored_as_it_comes(shell):
     assert process.wait(10) == 130
     process.stdin.close()
     process.stdout.close()
+
+
+def test_all_events_are_stored_though_the_reader_of_the_report_goes(shell):
+    start = f"pipe{next(NAMES)}"
+    given = lines(*(event(f"{start}-{number}") for number in range(5_000)))
+    (shell.folder / "events.jsonl").write_text(given)
+    command = shlex.join(shell.command("emit", "events.jsonl", "-o", "jsonl"))
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -n 1; exit ${{PIPESTATUS[0]}}"],
+        env=shell.environment,
+        cwd=shell.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.count("accepted")) == (0, 1), done.stderr
+    shell("get", "event", f"{start}-4999")
+
+
+def test_an_empty_input_is_no_error(shell):
+    done = shell("emit", "-", stdin="\n")
+    assert (done.stdout, "holds no event" in done.stderr) == ("", True)
+    assert json.loads(shell("emit", "-", "-o", "json", stdin="[]").stdout)["items"] == []
 
 
 def test_without_a_daemon_the_next_step_is_named(stranger):
@@ -355,9 +384,11 @@ def test_when_postgres_goes_away_it_is_told_how_far_events_are_stored(lone):
     stored = [json.loads(process.stdout.readline())["id"] for _ in range(3)]
     postgres = pid_of(lone, "postgres")
     os.kill(postgres, signal.SIGINT)
-    psutil.Process(postgres).wait(20) if psutil.pid_exists(postgres) else None
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(postgres) and time.monotonic() < deadline:
+        time.sleep(0.05)
     start = time.monotonic()
-    out, err = process.communicate(lines(event("away-3")), timeout=30)
+    _, err = process.communicate(lines(event("away-3")), timeout=30)
     assert time.monotonic() - start < 10
     assert process.returncode == 7, err
     error = json.loads(err.splitlines()[-1])
@@ -370,4 +401,3 @@ def test_when_postgres_goes_away_it_is_told_how_far_events_are_stored(lone):
     assert stored == ["away-0", "away-1", "away-2"]
     listed = [one["id"] for one in lone.json("get", "events")["items"]]
     assert sorted(one for one in listed if one.startswith("away")) == [*stored, "away-3"]
-    assert read_state(lone.home) is not None

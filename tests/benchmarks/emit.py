@@ -59,10 +59,13 @@ def copy_all(url: str, rows: Sequence[tuple[object, ...]]) -> None:
             copy.write_row(row)
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def seconds_of(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the wall time, and the CPU time of the processes that it started."""
+    start, used = time.perf_counter(), os.times()
     work()
-    return time.perf_counter() - start
+    after = os.times()
+    cpu = after.children_user + after.children_system - used.children_user - used.children_system
+    return time.perf_counter() - start, cpu
 
 
 def main() -> None:
@@ -82,7 +85,7 @@ def main() -> None:
 def measure(url: str, folder: Path, arguments: argparse.Namespace) -> None:
     environment = {**os.environ, "ACTIVITYCTL_DATABASE_URL": url}
     now = datetime.now(UTC)
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
 
     def emit(path: Path) -> None:
         done = subprocess.run(
@@ -113,9 +116,9 @@ def measure(url: str, folder: Path, arguments: argparse.Namespace) -> None:
     size = path.stat().st_size / arguments.events
     print(f"{arguments.events:,} events of {size:.0f} bytes, load {os.getloadavg()[0]:.1f}")
     for name, seconds in found.items():
-        median = statistics.median(seconds)
+        median, cpu = (statistics.median(column) for column in zip(*seconds, strict=True))
         rate = f"{arguments.events / median:9,.0f} a second" if "start" not in name else ""
-        print(f"{name:24} {median:6.3f} s {rate}")
+        print(f"{name:24} {median:6.3f} s, CPU of the command {cpu:5.2f} s {rate}")
 
 
 if __name__ == "__main__":

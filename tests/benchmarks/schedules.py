@@ -1,10 +1,10 @@
 """Firing lag of schedules, beside the bare SDK's on the same servers; what settling costs.
 
-    python tests/benchmarks/schedules.py [--schedules 300] [--rounds 5] [--task nothing]
+    python tests/benchmarks/schedules.py [--schedules 300] [--rounds 3] [--task nothing]
         [--parts settle idle lone bursts]
 
-In turns, ten seconds apart, N schedules of ours and N of the bare SDK's are due in the same
-second. Ours: from the nominal time to the run row's startedAt. The bare SDK's, a workflow with
+In turns, each on a server at rest, N schedules of ours and N of the bare SDK's are due in the
+same second. Ours: from the nominal time to the run row's startedAt. The bare SDK's, a workflow with
 one local activity under the default (sandboxed) worker: from the nominal time to the workflow's
 start, and to its local activity, which is where ours writes the row. Prints medians over the
 rounds, with ratios; the lag of a lone schedule; the cost of settling a firing in Postgres, also
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,10 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.domain.firing_ref import FiringRef, firing_key
     from activityctl.settings import load_settings
 
-EVERY = 20
+HOUR = 3600
+LEAD = timedelta(seconds=40)
+"""Within it all schedules of a round are placed."""
+PATIENCE = timedelta(seconds=150)
 LONE_EVERY = 2
 SHARES = (0.5, 0.95, 0.99)
 PRESENT = 10_000
@@ -80,12 +83,6 @@ class Lags:
 
     def add(self, nominal: datetime, moment: datetime) -> None:
         self.found.setdefault(nominal, []).append((moment - nominal).total_seconds() * 1000)
-
-    def median(self, share: float, count: int, rounds: int) -> float:
-        """The median over the last rounds that are whole."""
-        whole = [sorted(self.found[key]) for key in sorted(self.found)]
-        whole = [one for one in whole if len(one) == count][-rounds:]
-        return statistics.median(spread(one, share) for one in whole)
 
 
 STARTS, CALLS = Lags(), Lags()
@@ -194,7 +191,7 @@ async def worker_of(home: Path, ports: wiring.Ports) -> AsyncIterator[int]:
     environment = {**os.environ, "ACTIVITYCTL_ALLOW_COMMANDS": "true"}
     command = [sys.executable, "-m", "activityctl", "--home", str(home), "worker"]
     with (home / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(command, env=environment, stderr=log)
+        worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         while not await ports.workers.alive(now() - timedelta(seconds=5)):
             await asyncio.sleep(0.1)
@@ -211,7 +208,8 @@ async def settle_costs(bench: Bench, count: int) -> None:
     alone = await settled(bench, owner, count)
     bare = await inserted(bench, count)
     await bench.fetch(CLONES, count=PRESENT)
-    await bench.fetch("ANALYZE")
+    for rest in ("VACUUM ANALYZE", "CHECKPOINT"):
+        await bench.fetch(rest)
     among = await settled(bench, owner, count)
     start = time.perf_counter()
     for _ in range(20):
@@ -298,16 +296,43 @@ def flat(lags: Lags) -> list[float]:
 
 
 async def bursts(bench: Bench, count: int, rounds: int) -> None:
-    await bench.apply("burst", count, EVERY)
-    await bench.schedule_raw("raw", count, EVERY, EVERY // 2)
-    await asyncio.sleep(EVERY * (rounds + 1.5))
-    ours = await bench.lags("burst")
-    for lags, side in ((ours, "ours"), (CALLS, "bare SDK")):
-        shown = [f"{max(lags.found[key]):.0f}" for key in sorted(lags.found)]
-        print(f"  rounds of {side}, the last firing's lag in ms: {', '.join(shown)}")
-    sides = (ours, STARTS, CALLS)
-    figures = [[one.median(share, count, rounds) for share in SHARES] for one in sides]
+    """Have all be due at one moment, ours and then the bare SDK's, each on a server at rest."""
+    sides: list[list[list[float]]] = [[], [], []]
+    for number in range(rounds):
+        due = next_due()
+        await bench.apply("burst", count, HOUR, seconds_into_hour(due))
+        sides[0].append(await whole(lambda: bench.lags("burst"), due, count))
+        due = next_due()
+        await bench.schedule_raw(f"raw-{number}", count, HOUR, seconds_into_hour(due))
+        sides[2].append(await whole(lambda: asyncio.sleep(0, CALLS), due, count))
+        sides[1].append(sorted(STARTS.found[due]))
+        await bench.unschedule_raw(f"raw-{number}", count)
+        last = [side[-1][-1] for side in sides]
+        print(f"  round: the last of ours after {last[0]:.0f} ms, of the bare SDK's {last[2]:.0f}")
+    figures = [
+        [statistics.median(spread(one, share) for one in side) for share in SHARES]
+        for side in sides
+    ]
     show(f"{count} in the same second", *figures)
+
+
+def next_due() -> datetime:
+    return (now() + LEAD).replace(microsecond=0)
+
+
+def seconds_into_hour(moment: datetime) -> int:
+    return moment.minute * 60 + moment.second
+
+
+async def whole(read: Callable[[], Awaitable[Lags]], due: datetime, count: int) -> list[float]:
+    """Return the lags of one moment, in order, once all have come and the server rests."""
+    deadline = due + PATIENCE
+    while len(found := (await read()).found.get(due, [])) < count:
+        if now() > deadline:
+            raise SystemExit(f"of {count} firings due at {due} came {len(found)}")
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(3)
+    return sorted(found)
 
 
 def show(what: str, ours: Sequence[float], starts: Sequence[float], calls: Sequence[float]) -> None:
@@ -343,7 +368,7 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schedules", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--task", choices=sorted(TASKS), default="nothing")
     options = parser.parse_args()

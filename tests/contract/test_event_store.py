@@ -26,7 +26,14 @@ async def sender_ids(ports: wiring.Ports, **selection: Any) -> list[str]:
 
 
 async def test_what_is_accepted_is_kept_whole(ports: wiring.Ports):
-    data = {"amount": 2**64 - 1, "neg": -(2**63), "float": 0.1, "ü": [None, True, "𝄞\t"], "": {}}
+    data = {
+        "amount": 2**64 - 1,
+        "neg": -(2**63),
+        "float": 0.1,
+        "ü": [None, True, "𝄞\t"],
+        "": {},
+        "n": "\\u0000",
+    }
     given = event("a", subject="s", time="2026-05-01T12:00:00.123+02:00", tenant="t", data=data)
     assert await ports.events.add([given]) == [ACCEPTED]
     kept = await ports.events.find_event("a")
@@ -89,6 +96,15 @@ async def test_twenty_senders_of_the_same_thousand_events_store_each_once(ports:
     counted = Counter(outcome for outcomes in found for outcome in outcomes)
     assert counted == {ACCEPTED: 50, DUPLICATE: 50 * 399}
     assert len(await sender_ids(ports, limit=1_000)) == 50
+
+
+async def test_senders_of_opposite_orders_never_block_each_other(ports: wiring.Ports):
+    for round_ in range(3):
+        given = [event(f"{round_}-{number}") for number in range(1_000)]
+        orders = (given, given[::-1], given, given[::-1])
+        found = await asyncio.gather(*(ports.events.add(order) for order in orders))
+        counted = Counter(outcome for outcomes in found for outcome in outcomes)
+        assert counted == {ACCEPTED: 1_000, DUPLICATE: 3_000}
 
 
 async def test_of_rivals_with_other_content_exactly_one_wins(ports: wiring.Ports):

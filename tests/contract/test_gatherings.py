@@ -287,6 +287,18 @@ async def test_a_paused_subscription_gathers_nothing_and_fires_nothing(
     assert await told(ports, "1", "2") == [("paused", "the subscription is paused")] * 2
 
 
+async def test_what_came_during_a_pause_is_not_gathered_later(ports: Ports, listen: Listen):
+    await listen({"type": "changed", "batch": {"size": 2, "within": "1m"}})
+    await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.PAUSED, datetime.now(UTC))
+    await emit(ports, event("1"))
+    await route(ports)
+    await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.ACTIVE, datetime.now(UTC))
+    await emit(ports, event("2"))
+    await route(ports)
+    assert await seen(ports) == []
+    assert [outcome for outcome, _ in await told(ports, "1", "2")] == ["paused", "gathered"]
+
+
 async def test_what_waits_goes_with_its_trigger(ports: Ports, listen: Listen):
     await listen(BOTH)
     await emit(ports, event("1", "order"), event("other", "order", key="x"))

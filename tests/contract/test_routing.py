@@ -1,6 +1,8 @@
 """The router on both stores: each event wakes whom it should, once, and each answer is kept."""
 
 import asyncio
+import base64
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -134,6 +136,27 @@ async def test_more_events_than_a_batch_are_routed_in_their_order(
     assert await route(ports) == 3
     assert keys(await claimed(ports), *many) == ["0", "100", "200", "300", "400", "500"]
     assert not await ports.events.unrouted([one.event_id for one in many])
+
+
+async def test_large_events_are_taken_a_few_at_a_time(ports: Ports, listen: Listen) -> None:
+    await listen({"type": "order.paid"})
+    large = [event(str(number), text=random_text(500_000)) for number in range(30)]
+    packed = [event(f"packed{number}", text="x" * 1_000_000) for number in range(30)]
+    for one in (*large, *packed):
+        await emit(ports, one)
+    async with ports.events.routing(BATCH) as routing:
+        assert routing is not None
+        held = sum(len(str(one.document)) for one in routing.events)
+        is_all = len(routing.events) == 60
+        assert routing.is_last == is_all
+        assert isinstance(ports, MemoryPorts) or held < 20_000_000
+    await route(ports)
+    assert keys(await claimed(ports), *large, *packed) == [one.id for one in (*large, *packed)]
+
+
+def random_text(length: int) -> str:
+    """Text that cannot be compressed to much less."""
+    return base64.b64encode(random.Random(length).randbytes(length)).decode()[:length]
 
 
 async def test_two_routers_at_once_wake_once(ports: Ports, listen: Listen) -> None:

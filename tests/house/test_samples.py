@@ -21,6 +21,8 @@ def test_every_sample_plans():
         "own-health",
         "daily-digest",
         "order-fulfilment",
+        "order-review",
+        "risky-order",
         "search-index",
     }
     assert set(manifests.calendars) == {"public-holidays"}

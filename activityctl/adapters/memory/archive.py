@@ -92,9 +92,11 @@ class MemoryEventArchive:
         return [row.event for row in self._state.events.values() if stretch.holds(row.event)]
 
     def _waiting_for(self) -> set[str]:
-        """Return the events that a firing waits with."""
+        """Return the events that a firing or a gathering waits with."""
         rows = self._state.firings.values()
-        return {event_id for row in rows if row.dispatched_at is None for event_id in row.event_ids}
+        firing = {one for row in rows if row.dispatched_at is None for one in row.event_ids}
+        gatherings = self._state.gatherings.values()
+        return firing | {event.id for one in gatherings for event in one.events}
 
 
 def _firing_id(firing: EventFiring) -> str:

@@ -24,9 +24,10 @@ from activityctl.ports import WORK_CHANNEL, Routing
 class MemoryRouting:
     """The Routing port; what it saves is kept when its block ends well."""
 
-    def __init__(self, state: MemoryState, events: list[ArrivedEvent]) -> None:
+    def __init__(self, state: MemoryState, events: list[ArrivedEvent], *, is_last: bool) -> None:
         self._state = state
         self.events = events
+        self.is_last = is_last
         self.catalog_version = _version_of(state)
         self.now = state.clock()
         self.saved: list[tuple[Routed, datetime]] = []
@@ -79,7 +80,8 @@ async def route(state: MemoryState, limit: int) -> AsyncIterator[Routing | None]
         return
     async with state.router_lock:
         waiting = [row.event for row in state.events.values() if row.event.routed_at is None]
-        routing = MemoryRouting(state, sorted(waiting, key=lambda one: one.place)[:limit])
+        waiting.sort(key=lambda one: one.place)
+        routing = MemoryRouting(state, waiting[:limit], is_last=len(waiting) < limit)
         yield routing
         for routed, now in routing.saved:
             _write(state, routed, now)

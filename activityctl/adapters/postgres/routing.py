@@ -19,6 +19,7 @@ from activityctl.adapters.postgres.settlements import read_calendars
 from activityctl.domain import ids
 from activityctl.domain.arrival import ArrivedEvent, Verdict
 from activityctl.domain.definition import DefinitionSpec
+from activityctl.domain.envelope import MAX_EVENT_BYTES
 from activityctl.domain.gathering import Gathering, GatheringKey
 from activityctl.domain.ids import EventId
 from activityctl.domain.listening import listeners_of
@@ -29,12 +30,24 @@ from activityctl.ports import WORK_CHANNEL, Routing
 
 _ROUTER_LOCK: Final = 0x61637465
 _SPECS_KEPT: Final = 1_000
+_SIZE: Final = 8 * 1024 * 1024
+"""Bytes of documents after which no further event is taken."""
+_UNPACKED: Final = 100
+"""How many times as long a compressed document may be."""
 
 _STANDING: Final = """
     SELECT clock_timestamp() AS now, (SELECT coalesce(max(id), 0) FROM applies) AS version"""
+# As many as are held in memory: to unpack what is compressed would cost more than to guess.
 _UNROUTED: Final = f"""
-    SELECT {EVENT_COLUMNS} FROM events e WHERE e.routed_at IS NULL
-    ORDER BY e.place LIMIT %(limit)s"""
+    SELECT {EVENT_COLUMNS}, e.waiting FROM (
+        SELECT w.*, sum(w.size) OVER (ORDER BY w.place) - w.size AS before,
+            count(*) OVER () AS waiting
+        FROM (
+            SELECT n.*, CASE WHEN pg_column_compression(n.document) IS NULL
+                THEN pg_column_size(n.document)
+                ELSE least(%(longest)s, %(unpacked)s * pg_column_size(n.document)) END AS size
+            FROM events n WHERE n.routed_at IS NULL ORDER BY n.place LIMIT %(limit)s) w) e
+    WHERE e.before < %(size)s ORDER BY e.place"""
 # One statement and so of one moment; a definition may have an event trigger, or an override be.
 _LISTENERS: Final = """
     SELECT a.version, s.id, s.params, s.triggers, v.spec::text AS spec
@@ -83,9 +96,12 @@ class PostgresRouting:
         events: list[ArrivedEvent],
         catalog_version: int,
         now: datetime,
+        *,
+        is_last: bool,
     ) -> None:
         self._connection = connection
         self.events = events
+        self.is_last = is_last
         self.catalog_version = catalog_version
         self.now = now
 
@@ -161,14 +177,23 @@ async def route(database: Database, limit: int) -> AsyncIterator[Routing | None]
                 "SELECT pg_try_advisory_xact_lock(%s) AS is_ours", (_ROUTER_LOCK,)
             )
             standing = await connection.execute(_STANDING)
-            unrouted = await connection.execute(_UNROUTED.encode(), {"limit": limit})
+            unrouted = await connection.execute(_UNROUTED.encode(), _bounds(limit))
             (is_ours,), (stands,) = await lock.fetchall(), await standing.fetchall()
             rows = await unrouted.fetchall() if is_ours["is_ours"] else []
         if not is_ours["is_ours"]:
             yield None
             return
-        events = [event_of(row) for row in rows]
-        yield PostgresRouting(connection, events, stands["version"], stands["now"])
+        yield PostgresRouting(
+            connection,
+            [event_of(row) for row in rows],
+            stands["version"],
+            stands["now"],
+            is_last=not rows or (rows[0]["waiting"] < limit and rows[0]["waiting"] == len(rows)),
+        )
+
+
+def _bounds(limit: int) -> Mapping[str, int]:
+    return {"limit": limit, "size": _SIZE, "longest": MAX_EVENT_BYTES, "unpacked": _UNPACKED}
 
 
 async def write_firings(

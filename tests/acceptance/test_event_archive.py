@@ -1,0 +1,187 @@
+"""The archive of events as a user meets it: explain, replay and a plan held against it."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+MANIFESTS = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: %(name)s}
+spec:
+  params: {type: object, properties: {least: {type: number, default: %(least)s}}}
+  triggers:
+    - name: large
+      event:
+        type: %(name)s.paid
+        filter: 'event.data.amount >= params.least && (event.data.region == "eu" || event.data.vip)'
+  tasks: [{name: one, command: {argv: [echo, "${ event.id }"]}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: %(name)s}
+spec: {activity: %(name)s}
+"""
+NAMES = iter(range(1_000_000))
+
+
+@pytest.fixture
+def name(shell) -> str:
+    """A name of this test's own, under which a subscription waits for events."""
+    name = f"archive{next(NAMES)}"
+    write(shell, name, 100)
+    shell("apply", "-f", "listeners.yaml")
+    return name
+
+
+def write(shell, name: str, least: int) -> None:
+    (shell.folder / "listeners.yaml").write_text(MANIFESTS % {"name": name, "least": least})
+
+
+def emit(shell, name: str, *amounts: int, wait: bool = True, **data: Any) -> None:
+    events = [
+        {
+            "specversion": "1.0",
+            "id": f"{name}-{amount}",
+            "source": f"/{name}",
+            "type": f"{name}.paid",
+            "data": {"amount": amount, "region": "eu", **data},
+        }
+        for amount in amounts
+    ]
+    text = "".join(json.dumps(one) + "\n" for one in events)
+    shell("emit", "-", *(["--wait"] if wait else []), stdin=text)
+
+
+def replay(shell, name: str, *arguments: str) -> Any:
+    named = ("--since", "1h", "-s", name, "--type", f"{name}.*")
+    return shell.json("replay", "events", *named, *arguments)
+
+
+def runs(shell, name: str) -> list[dict[str, Any]]:
+    return shell.json("get", "runs", "-s", name)["items"]
+
+
+def ended(shell, name: str, count: int) -> list[dict[str, Any]]:
+    """The runs of the subscription, once so many have ended."""
+    deadline = time.monotonic() + 30
+    while len(found := [one for one in runs(shell, name) if one["endedAt"]]) < count:
+        assert time.monotonic() < deadline, runs(shell, name)
+        time.sleep(0.1)
+    return found
+
+
+# ---- explain
+
+
+def test_explain_event_shows_each_part_with_its_value(shell, name):
+    emit(shell, name, 50)
+    text = shell("explain", "event", f"{name}-50").stdout
+    assert f"✗ {name}/large does not match: filter is false: event.data.amount" in text
+    line = next(one for one in text.splitlines() if "✗ event.data.amount" in one)
+    assert line.split() == [
+        *("✗", "event.data.amount", ">=", "params.least"),
+        *("event.data.amount", "=", "50,", "params.least", "=", "100"),
+    ]
+    assert "✓ any of:" in text
+    assert '✓ event.data.region == "eu"' in text
+    assert "! event.data.vip" in text
+
+
+def test_explain_event_takes_a_file_that_nobody_has_sent(shell, name):
+    event = {"type": f"{name}.paid", "source": "/x", "data": {"amount": 500, "region": "us"}}
+    (shell.folder / "event.json").write_text(json.dumps({**event, "id": f"{name}-never"}))
+    found = shell.json("explain", "event", "-f", "event.json", "--subscription", name)
+    ((trigger,),) = [one["triggers"] for one in found["items"]]
+    assert (trigger["trigger"], trigger["outcome"]) == ("large", "error")
+    shell("describe", "event", f"{name}-never", code=4)
+
+
+def test_explain_event_names_what_it_lacks(shell, name):
+    assert "needs an event" in shell("explain", "event", code=2).stderr
+    assert "activityctl get events" in shell("explain", "event", "no-such", code=4).stderr
+    assert "belong to events" in shell("explain", "definition", "-s", name, code=2).stderr
+    (shell.folder / "bad.json").write_text('{"type": "t", "data": NaN}')
+    assert "bad.json:1" in shell("explain", "event", "-f", "bad.json", code=3).stderr
+    assert "TYPE:" in shell("explain", "definition.spec.triggers.event").stdout
+
+
+# ---- replay
+
+
+def test_a_replay_runs_each_event_once_and_says_who_before(shell, name):
+    emit(shell, name, 50, 150, 250)
+    assert len(runs(shell, name)) == 2
+    told = replay(shell, name, "--dry-run")["triggers"]
+    assert [(one["trigger"], one["new"]) for one in told] == [("large", 2)]
+    assert len(runs(shell, name)) == 2
+    assert replay(shell, name)["recorded"] == 2
+    again = shell("replay", "events", "--since", "1h", "-s", name, "--type", f"{name}.*")
+    assert "0 runs, 2 started before" in again.stdout
+    assert "--id NAME makes another" in again.stderr
+    assert replay(shell, name, "--id", "another")["recorded"] == 2
+    keys = [one["firingKey"] for one in ended(shell, name, 6)]
+    assert sum(key.startswith("replay/") for key in keys) == 4
+    assert sum(key.startswith("replay/another/") for key in keys) == 2
+
+
+def test_a_run_of_a_replay_sees_the_event_and_the_event_names_the_replay(shell, name):
+    emit(shell, name, 150)
+    replay(shell, name, "--id", f"{name}-again")
+    (first,) = [one for one in runs(shell, name) if not one["firingKey"].startswith("replay/")]
+    others = [one for one in ended(shell, name, 2) if one["id"] != first["id"]]
+    (run,) = others
+    (task,) = shell.json("describe", "run", run["id"])["tasks"]
+    assert task["output"]["stdout"] == f"{name}-150\n"
+    assert f"replay {name}-again" in shell("explain", "event", f"{name}-150").stdout
+
+
+def test_a_large_replay_wants_a_yes(shell, name):
+    emit(shell, name, *range(200, 301), wait=False)
+    asked = shell("replay", "events", "--since", "1h", "-s", name, "--id", "big", code=1)
+    assert "101 runs" in asked.stdout
+    assert "--yes" in asked.stderr
+    assert replay(shell, name, "--id", "big", "--yes")["recorded"] == 101
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "code"),
+    [
+        (["--since", "1h"], "one subscription or all", 2),
+        (["--all-subscriptions"], "--since is missing", 2),
+        (["--since", "1h", "--until", "2h", "--all-subscriptions"], "not before --until", 2),
+        (["--since", "99999999999d", "--all-subscriptions"], "not a point in time", 2),
+        (["--since", "soon", "--all-subscriptions"], "not a duration", 2),
+        (["--since", "1h", "--all-subscriptions", "--id", "a/b"], "is no name", 2),
+        (["--since", "1h", "-s", "no-such"], "not found", 4),
+    ],
+)
+def test_a_replay_that_means_nothing_is_refused(shell, arguments, said, code):
+    assert said in shell("replay", "events", *arguments, code=code).stderr
+
+
+# ---- plan
+
+
+def test_a_plan_is_held_against_the_events_of_the_past(shell, name):
+    emit(shell, name, 50, 150, 250, wait=False)
+    write(shell, name, 200)
+    text = shell("plan", "-f", "listeners.yaml", "--against-events", "7d").stdout
+    assert f"~ events of {name}/large: matched 2, would match 1 (0 more, 1 no longer)" in text
+    decided = "event.data.amount >= params.least does not hold"
+    assert f"{decided} (event.data.amount = 150, params.least = 200)" in text
+    view = shell.json("plan", "-f", "listeners.yaml", "--against-events", "7d")
+    (trigger,) = view["againstEvents"]["triggers"]
+    assert [one["id"] for one in trigger["differing"]] == [f"{name}-150"]
+    comment = shell("plan", "-f", "listeners.yaml", "--against-events", "7d", "-o", "markdown")
+    assert f"! events of {name}/large: matched 2" in comment.stdout
+    assert "againstEvents" not in shell.json("plan", "-f", "listeners.yaml")
+
+
+@pytest.mark.parametrize("span", ["soon", "7", "99999d"])
+def test_a_span_is_a_duration(shell, span):
+    write(shell, "never", 1)
+    refused = shell("plan", "-f", "listeners.yaml", "--against-events", span, code=2)
+    assert "--against-events:" in refused.stderr

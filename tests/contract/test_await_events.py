@@ -1,0 +1,99 @@
+"""Waiting for what events led to: until they are routed, and until their runs have ended."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from activityctl import wiring
+from activityctl.domain.arrival import Verdict, VerdictOutcome
+from activityctl.domain.envelope import EventEnvelope, envelope_of
+from activityctl.domain.ids import RunId
+from activityctl.domain.routing import EventFiring, Routed
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription
+from activityctl.operations.await_events import Aftermath, await_events
+
+EVENT = envelope_of({"specversion": "1.0", "id": "a", "source": "/t", "type": "t"})
+MakeRun = Callable[..., Awaitable[Run]]
+
+
+async def route(
+    ports: wiring.Ports, owner: Subscription, now: datetime, outcome: VerdictOutcome
+) -> None:
+    """Route the event as the router does; its run has the trigger `manual`."""
+    key = "k" if outcome is VerdictOutcome.WOKEN else None
+    verdict = Verdict(EVENT.event_id, owner.id, "manual", outcome, now, None, key)
+    firing = EventFiring(owner.id, "manual", "k", now, (EVENT.event_id,), now)
+    async with ports.events.routing(10) as routing:
+        assert routing is not None
+        assert [one.id for one in routing.events] == [EVENT.event_id]
+        firings = (firing,) if key else ()
+        await routing.save(Routed((EVENT.event_id,), firings, (verdict,)), now)
+
+
+async def wait(ports: wiring.Ports, event: EventEnvelope, seconds: float) -> Aftermath:
+    return await await_events(
+        ports.events, ports.run_lists, [event.event_id], timeout_seconds=seconds
+    )
+
+
+async def test_an_event_that_nobody_routes_is_waited_for_in_vain(ports: wiring.Ports):
+    await ports.events.add([EVENT])
+    found = await wait(ports, EVENT, 0.1)
+    assert found.unrouted == {EVENT.event_id}
+    assert not found.is_complete
+
+
+async def test_an_event_that_wakes_nobody_is_over_at_once(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    await ports.events.add([EVENT])
+    await route(ports, mine, now, VerdictOutcome.PAUSED)
+    found = await wait(ports, EVENT, 10)
+    assert found.is_complete
+    assert [one.outcome for one in found.verdicts[EVENT.event_id]] == [VerdictOutcome.PAUSED]
+    assert found.runs == {}
+
+
+async def test_a_run_is_waited_for_before_it_begins_and_until_it_ends(
+    ports: wiring.Ports, mine: Subscription, now: datetime, make_run: MakeRun
+):
+    await ports.events.add([EVENT])
+    waiting = asyncio.create_task(wait(ports, EVENT, 30))
+    await route(ports, mine, now, VerdictOutcome.WOKEN)
+    assert not (await wait(ports, EVENT, 0)).is_complete
+    assert not waiting.done()
+    run = await make_run("k", status=RunStatus.FAILED)
+    found = await waiting
+    assert found.is_complete
+    assert found.runs[RunId(run.id)].status is RunStatus.FAILED
+
+
+async def test_a_run_that_goes_on_is_shown_as_it_stands(
+    ports: wiring.Ports, mine: Subscription, now: datetime, make_run: MakeRun
+):
+    await ports.events.add([EVENT])
+    await route(ports, mine, now, VerdictOutcome.WOKEN)
+    run = await make_run("k")
+    found = await wait(ports, EVENT, 0.1)
+    assert not found.is_complete
+    assert found.runs[RunId(run.id)].status is RunStatus.RUNNING
+
+
+async def test_events_are_listed_by_whom_they_concern_and_by_their_run(
+    ports: wiring.Ports, mine: Subscription, now: datetime, make_run: MakeRun
+):
+    other = envelope_of({**EVENT.document, "id": "b"})
+    await ports.events.add([EVENT])
+    await route(ports, mine, now, VerdictOutcome.WOKEN)
+    await ports.events.add([other])
+    run = await make_run("k")
+    for selection in (
+        Selection(subscription_id=mine.id),
+        Selection(run_id=run.id),
+        Selection(status="routed"),
+    ):
+        found = await ports.events.events(selection)
+        assert [one.id for one in found] == [EVENT.event_id]
+    assert await ports.events.unrouted([EVENT.event_id, other.event_id]) == [other.event_id]

@@ -1,0 +1,252 @@
+"""The EventArchive port: pages of the past, events fed again once, and what retention leaves."""
+
+import itertools
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.archive import Stretch
+from activityctl.domain.arrival import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.envelope import envelope_of
+from activityctl.domain.gathering import Gathered, Gathering, GatheringKey
+from activityctl.domain.plan import Plan
+from activityctl.domain.routing import EventFiring, Routed
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import Subscription, SubscriptionManifest
+
+ALL = Stretch(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+NOTHING = timedelta(0)
+
+
+async def arrive(
+    ports: wiring.Ports, *senders: str, kind: str = "order.paid", source: str = "/shop"
+) -> list[ArrivedEvent]:
+    """Store events in one call; gives them as the archive has them."""
+    given = [
+        envelope_of({"specversion": "1.0", "id": one, "source": source, "type": kind})
+        for one in senders
+    ]
+    await ports.events.add(given)
+    return [await ports.events.find_event(one.event_id) for one in given]
+
+
+async def route(ports: wiring.Ports, **more: Any) -> None:
+    async with ports.events.routing(1_000) as routing:
+        assert routing is not None
+        events = tuple(event.id for event in routing.events)
+        await routing.save(Routed(events, **more), routing.now)
+
+
+async def left(ports: wiring.Ports) -> list[str]:
+    return sorted(one.document["id"] for one in await ports.events.events(Selection()))
+
+
+def names(events: list[ArrivedEvent]) -> list[str]:
+    return [one.document["id"] for one in events]
+
+
+@pytest.fixture
+async def owner(
+    ports: wiring.Ports,
+    apply: Callable[..., Awaitable[Plan]],
+    define: Callable[..., ActivityDefinition],
+    subscribe: Callable[..., SubscriptionManifest],
+) -> Subscription:
+    trigger = {"name": "paid", "event": {"type": "order.paid"}}
+    await apply(define("digest", triggers=[trigger]), subscribe("mine"))
+    return await ports.catalog.find_subscription("mine")
+
+
+def a_firing(owner: Subscription, *events: ArrivedEvent, key: str = "") -> EventFiring:
+    ids, at = tuple(one.id for one in events), events[0].arrived_at
+    return EventFiring(owner.id, "paid", f"replay/r/{key or ids[0]}", at, ids, at)
+
+
+def a_verdict(
+    owner: Subscription, event: ArrivedEvent, outcome: VerdictOutcome, **more: Any
+) -> Verdict:
+    return Verdict(event.id, owner.id, "paid", outcome, event.arrived_at, **{"feed": "r", **more})
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_pages_give_every_event_once_and_in_order(ports: wiring.Ports, newest_first):
+    for start in range(0, 9, 3):  # events of one call arrive at one moment
+        await arrive(ports, *(str(number) for number in range(start, start + 3)))
+    seen: list[str] = []
+    last = None
+    while page := await ports.archive.page(ALL, last, 2, newest_first=newest_first):
+        assert len(page) <= 2
+        seen += names(page)
+        last = page[-1]
+    expected = [str(number) for number in range(9)]
+    assert seen == (expected[::-1] if newest_first else expected)
+    assert await ports.archive.count(ALL) == 9
+
+
+async def test_a_stretch_includes_its_start_and_not_its_end(ports: wiring.Ports):
+    (first,) = await arrive(ports, "a")
+    (second,) = await arrive(ports, "b")
+    stretch = Stretch(first.arrived_at, second.arrived_at)
+    assert names(await ports.archive.page(stretch, None, 10)) == ["a"]
+    assert await ports.archive.count(stretch) == 1
+
+
+@pytest.mark.parametrize(
+    ("types", "sources", "expected"),
+    [
+        (("order.*",), (), "abd"),
+        (("order.paid", "stock"), (), "ac"),
+        (("*.%",), (), "b"),
+        (("order_",), (), ""),
+        (("o*r.p*",), ("/shop*",), "a"),
+        ((), ("/a\\b",), "d"),
+    ],
+)
+async def test_types_and_sources_are_patterns_of_which_only_the_star_is_special(
+    ports: wiring.Ports, types: tuple[str, ...], sources: tuple[str, ...], expected: str
+):
+    await arrive(ports, "a")
+    await arrive(ports, "b", kind="order.%")
+    await arrive(ports, "c", kind="stock")
+    await arrive(ports, "d", kind="order.x", source="/a\\b")
+    stretch = Stretch(ALL.since, ALL.until, types, sources)
+    assert "".join(names(await ports.archive.page(stretch, None, 10))) == expected
+    assert await ports.archive.count(stretch) == len(expected)
+
+
+# ---- feeding
+
+
+async def test_a_repeat_feeds_nothing_twice(ports: wiring.Ports, owner: Subscription):
+    one, two = await arrive(ports, "a", "b")
+    now = one.arrived_at
+    firings = [a_firing(owner, one), a_firing(owner, two)]
+    verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)]
+    assert await ports.archive.feed(firings[:1], verdicts[:1], now) == 1
+    assert await ports.archive.feed(firings, verdicts, now) == 1
+    assert await ports.archive.feed(firings, verdicts, now) == 0
+    async with ports.outbox.claimed(10) as claim:
+        keys = [firing.firing_key for firing in claim.firings]
+    assert keys == [f"replay/r/{one.id}", f"replay/r/{two.id}"]
+
+
+async def test_a_run_of_a_replay_sees_its_events(ports: wiring.Ports, owner: Subscription):
+    one, two = await arrive(ports, "a", "b")
+    await ports.archive.feed(
+        [a_firing(owner, one, two)],
+        [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)],
+        one.arrived_at,
+    )
+    async with ports.outbox.claimed(10) as claim:
+        facts = await ports.runs.facts(claim.firings[0])
+    assert facts is not None
+    assert [event["id"] for event in facts.events] == ["a", "b"]
+
+
+async def test_what_was_not_woken_is_told_anew_and_what_was_stays(
+    ports: wiring.Ports, owner: Subscription
+):
+    (event,) = await arrive(ports, "a")
+    kinds = (VerdictOutcome.ERROR, VerdictOutcome.GATHERED, VerdictOutcome.WOKEN)
+    for outcome in (*kinds, VerdictOutcome.SKIPPED):
+        await ports.archive.feed([], [a_verdict(owner, event, outcome)], event.arrived_at)
+        (kept,) = await ports.events.verdicts([event.id])
+        assert kept.outcome is (outcome if outcome in kinds else VerdictOutcome.WOKEN)
+    other = a_verdict(owner, event, VerdictOutcome.ERROR, feed="other")
+    await ports.archive.feed([], [other], event.arrived_at)
+    assert [one.feed for one in await ports.events.verdicts([event.id])] == ["other", "r"]
+
+
+async def test_what_retention_took_meanwhile_is_left_out(ports: wiring.Ports, owner: Subscription):
+    gone, stays = await arrive(ports, "a", "b")
+    await route(ports)
+    assert await ports.archive.remove(NOTHING, 1) == 1
+    assert await left(ports) == ["b"]
+    verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (gone, stays)]
+    firings = [a_firing(owner, gone), a_firing(owner, stays), a_firing(owner, stays, gone, key="x")]
+    assert await ports.archive.feed(firings, verdicts, gone.arrived_at) == 1
+
+
+async def test_only_due_firings_of_the_replay_wait(ports: wiring.Ports, owner: Subscription):
+    one, two = await arrive(ports, "a", "b")
+    later = a_firing(owner, two)
+    later = EventFiring(
+        owner.id,
+        "paid",
+        "replay/r/later",
+        two.arrived_at,
+        (two.id,),
+        two.arrived_at + timedelta(days=1),
+    )
+    verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)]
+    await ports.archive.feed([a_firing(owner, one), later], verdicts, one.arrived_at)
+    assert await ports.archive.waiting("replay/r/") == 1
+    assert await ports.archive.waiting("replay/rr/") == 0
+    async with ports.outbox.claimed(10) as claim:
+        await claim.dispatched(claim.firings, two.arrived_at)
+    assert await ports.archive.waiting("replay/r/") == 0
+
+
+# ---- retention
+
+
+async def test_the_oldest_go_first_a_few_at_a_time(ports: wiring.Ports):
+    for name in "abc":
+        await arrive(ports, name)
+    await route(ports)
+    assert await ports.archive.remove(timedelta(hours=1), 10) == 0
+    assert [await ports.archive.remove(NOTHING, 2) for _ in range(3)] == [2, 1, 0]
+    assert await left(ports) == []
+
+
+async def test_an_event_that_is_not_routed_stays(ports: wiring.Ports):
+    await arrive(ports, "a")
+    await route(ports)
+    await arrive(ports, "b")
+    assert await ports.archive.remove(NOTHING, 10) == 1
+    assert await left(ports) == ["b"]
+
+
+async def test_an_event_stays_until_every_firing_that_has_it_has_started(
+    ports: wiring.Ports, owner: Subscription
+):
+    one, two = await arrive(ports, "a", "b")
+    woken = [
+        Verdict(event.id, owner.id, "paid", VerdictOutcome.WOKEN, event.arrived_at)
+        for event in (one, two)
+    ]
+    firing = EventFiring(owner.id, "paid", one.id, one.arrived_at, (one.id, two.id), one.arrived_at)
+    await route(ports, firings=(firing,), verdicts=tuple(woken))
+    assert await ports.archive.remove(NOTHING, 10) == 0
+    async with ports.outbox.claimed(10) as claim:
+        await claim.dispatched(claim.firings, one.arrived_at)
+    assert await ports.archive.remove(NOTHING, 10) == 2
+    assert await ports.events.verdicts([one.id, two.id]) == []
+
+
+async def test_an_event_stays_while_a_trigger_waits_with_it(
+    ports: wiring.Ports, owner: Subscription
+):
+    (event,) = await arrive(ports, "a")
+    key = GatheringKey(owner.id, "paid", "k")
+    waiting = (Gathered(event.id, event.arrived_at),)
+    gathering = Gathering(key, "form", waiting, event.arrived_at + timedelta(days=1))
+    gathered = Verdict(event.id, owner.id, "paid", VerdictOutcome.GATHERED, event.arrived_at)
+    await route(ports, gatherings=(gathering,), settled=(gathered,))
+    assert await ports.archive.remove(NOTHING, 10) == 0
+    await route(ports, gone=(key,))
+    assert await ports.archive.remove(NOTHING, 10) == 1
+
+
+async def test_an_event_that_comes_again_after_its_time_is_new(ports: wiring.Ports):
+    for _ in itertools.repeat(None, 2):
+        await arrive(ports, "a")
+        await route(ports)
+        assert await ports.archive.remove(NOTHING, 10) == 1

@@ -1,0 +1,113 @@
+"""Automations that follow one another by `emit` tasks, on real servers: chains run, circles end."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.daemon.worker import run_worker
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.envelope import envelope_of
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.executors.emit import HOPS, MOST_HOPS
+from activityctl.operations.apply import apply
+from activityctl.settings import Settings
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+async def worker(settings: Settings) -> AsyncIterator[None]:
+    ready = asyncio.Event()
+    running = asyncio.create_task(run_worker(settings, on_ready=ready.set))
+    await ready.wait()
+    yield
+    signal.raise_signal(signal.SIGTERM)
+    await running
+
+
+async def subscribe(ports: wiring.Ports, specs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Apply a definition of each name with a subscription of the same name."""
+    definitions = {
+        name: ActivityDefinition.model_validate_json(
+            json.dumps({"metadata": {"name": name}, "spec": spec})
+        )
+        for name, spec in specs.items()
+    }
+    manifests = {
+        name: SubscriptionManifest.model_validate(
+            {"metadata": {"name": name}, "spec": {"activity": name}}
+        )
+        for name in specs
+    }
+    wanted = ManifestSet(definitions, manifests, {})
+    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
+
+
+def emits(trigger: str, emitted: str, **emit: Any) -> dict[str, Any]:
+    return {
+        "triggers": [{"name": "come", "event": {"type": trigger}}],
+        "tasks": [{"name": "go", "emit": {"type": emitted, **emit}}],
+    }
+
+
+async def send(ports: wiring.Ports, kind: str, **data: Any) -> None:
+    document = {"specversion": "1.0", "id": "first", "source": "/t", "type": kind, "data": data}
+    await ports.events.add([envelope_of(document)])
+
+
+async def ended(ports: wiring.Ports, count: int) -> list[Run]:
+    """The runs, oldest first, once so many have ended."""
+    async with asyncio.timeout(40):
+        while True:
+            runs = await ports.run_lists.runs(Selection(limit=1_000))
+            if len(runs) >= count and all(run.has_ended for run in runs):
+                return runs[::-1]
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_chain_runs_to_its_end_with_the_data_handed_on(ports: wiring.Ports):
+    data = {"amount": "${ event.data.amount + 1 }"}
+    last = {
+        "triggers": [{"name": "come", "event": {"type": "c", "source": "/activityctl/second"}}],
+        "tasks": [{"name": "say", "command": {"argv": ["echo", "${ event.data.amount }"]}}],
+    }
+    chain = {"first": emits("a", "b", data=data), "second": emits("b", "c", data=data)}
+    await subscribe(ports, {**chain, "third": last})
+    await send(ports, "a", amount=1)
+    runs = await ended(ports, 3)
+    assert [(run.subscription, run.status) for run in runs] == [
+        (name, RunStatus.SUCCEEDED) for name in ("first", "second", "third")
+    ]
+    (task,) = await ports.run_lists.tasks(Selection(run_id=runs[-1].id))
+    assert task.output["stdout"] == "3\n"
+    assert [run.events[-1].get(HOPS) for run in runs] == [None, 1, 2]
+    (emitting,) = await ports.run_lists.tasks(Selection(run_id=runs[0].id))
+    expected = {"id": emitting.id, "source": "/activityctl/first", "outcome": "accepted"}
+    assert emitting.output == expected
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_circle_ends_after_so_many_hops_with_an_error_that_names_it(ports: wiring.Ports):
+    await subscribe(ports, {"ping": emits("ping", "pong"), "pong": emits("pong", "ping")})
+    await send(ports, "ping")
+    runs = await ended(ports, MOST_HOPS + 1)
+    assert len(runs) == MOST_HOPS + 1
+    assert [run.status for run in runs] == [
+        *[RunStatus.SUCCEEDED] * MOST_HOPS,
+        RunStatus.FAILED,
+    ]
+    assert "looks like a circle: ping -> pong -> ping;" in str(runs[-1].reason)
+    events = await ports.events.events(Selection(limit=100))
+    assert len(events) == MOST_HOPS + 1, "the one sent, and one of each hop"

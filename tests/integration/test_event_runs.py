@@ -1,0 +1,176 @@
+"""From an event to its runs as a user sees it: real worker, real Postgres, real Temporal."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.daemon.worker import run_worker
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.envelope import EventEnvelope, envelope_of
+from activityctl.domain.ids import subscription_id
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.operations.apply import apply
+from activityctl.settings import Settings
+
+MakeEvent = Callable[..., EventEnvelope]
+
+
+@pytest.fixture
+def event() -> MakeEvent:
+    """Make events that no other test has: all share one Temporal, which knows their workflows."""
+    head = {"specversion": "1.0", "source": f"/shops/{uuid.uuid4()}", "type": "order.paid"}
+
+    def make(number: int, **data: Any) -> EventEnvelope:
+        return envelope_of({**head, "id": str(number), "data": {"number": number, **data}})
+
+    return make
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """Run the real worker in this loop; it is stopped as `down` stops it."""
+    ready = asyncio.Event()
+    worker = asyncio.create_task(run_worker(settings, on_ready=ready.set))
+    async with asyncio.timeout(60):
+        await ready.wait()
+    try:
+        yield
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        await worker
+
+
+async def subscribe(ports: wiring.Ports, *names: str, **spec: Any) -> None:
+    """Apply one definition that hears of paid orders, and subscriptions of these names."""
+    body = {"triggers": [{"name": "paid", "event": {"type": "order.paid"}}], **spec}
+    whole = {"metadata": {"name": "sample"}, "spec": body}
+    definition = ActivityDefinition.model_validate_json(json.dumps(whole))
+    manifests = {
+        name: SubscriptionManifest.model_validate(
+            {"metadata": {"name": name}, "spec": {"activity": "sample"}}
+        )
+        for name in names
+    }
+    wanted = ManifestSet({"sample": definition}, manifests, {})
+    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
+
+
+async def ended(ports: wiring.Ports, count: int, seconds: float = 40) -> list[Run]:
+    """Wait until so many runs have ended, and return them as they were made."""
+    async with asyncio.timeout(seconds):
+        while True:
+            runs = await ports.run_lists.runs(Selection(limit=1000))
+            if len(runs) >= count and all(run.has_ended for run in runs):
+                return sorted(runs, key=lambda run: (run.created_at, run.id))
+            await asyncio.sleep(0.05)
+
+
+def shell(script: str) -> Mapping[str, Any]:
+    return {"tasks": [{"name": "one", "command": {"shell": script}}]}
+
+
+async def test_each_subscription_that_hears_gets_one_run_with_the_event(
+    settings: Settings, ports: wiring.Ports, event: MakeEvent
+) -> None:
+    await subscribe(ports, "a", "b", **shell('echo "${ event.data.number }"'))
+    async with working(settings):
+        await ports.events.add([event(1), event(2)])
+        await ports.events.add([event(1)])
+        runs = await ended(ports, 4)
+    assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
+    wanted = {(name, event(number).event_id) for name in "ab" for number in (1, 2)}
+    assert {(run.subscription, run.firing_key) for run in runs} == wanted
+    assert len(runs) == 4
+    tasks = await ports.run_lists.tasks(Selection(limit=100))
+    said = sorted(task.output["stdout"].strip() for task in tasks)
+    assert said == ["1", "1", "2", "2"]
+
+
+async def test_events_of_before_the_worker_was_up_are_made_up_for(
+    settings: Settings, ports: wiring.Ports, event: MakeEvent
+) -> None:
+    await subscribe(ports, "a", **shell("true"))
+    await ports.events.add([event(number) for number in range(20)])
+    async with working(settings):
+        runs = await ended(ports, 20)
+    assert {run.firing_key for run in runs} == {event(number).event_id for number in range(20)}
+
+
+async def test_ordered_runs_of_one_customer_keep_the_order_of_the_events(
+    settings: Settings, ports: wiring.Ports, event: MakeEvent
+) -> None:
+    await subscribe(
+        ports,
+        "a",
+        triggers=[{"name": "paid", "event": {"type": "order.paid", "ordered": True}}],
+        concurrency={"policy": "queue", "key": "${ event.data.customer }"},
+        **shell("sleep 0.05"),
+    )
+    events = [event(number, customer="xyz"[number % 3]) for number in range(24)]
+    async with working(settings):
+        await ports.events.add(events)
+        runs = await ended(ports, 24)
+    senders = {one.event_id: one for one in events}
+    for customer in "xyz":
+        own = [run for run in runs if run.concurrency_key == customer]
+        made = [senders[run.firing_key].document["data"]["number"] for run in own]
+        assert made == [number for number in range(24) if "xyz"[number % 3] == customer]
+        spans = [(run.started_at, run.ended_at) for run in own]
+        assert spans == sorted(spans)
+        for (_, end), (start, _) in pairwise(spans):
+            assert end is not None
+            assert start is not None
+            assert start >= end
+    assert {run.subscription_id for run in runs} == {subscription_id("a")}
+
+
+async def test_two_workers_share_the_events_and_none_runs_twice(
+    settings: Settings, ports: wiring.Ports, event: MakeEvent
+) -> None:
+    await subscribe(ports, "a", **shell("true"))
+    events = [event(number) for number in range(40)]
+
+    async def emit() -> None:
+        for first in range(0, len(events), 5):
+            await ports.events.add(events[first : first + 5])
+
+    second = await asyncio.create_subprocess_exec(*_worker_command(settings), env=_env(settings))
+    try:
+        async with working(settings):
+            await emit()
+            runs = await ended(ports, 40)
+    finally:
+        second.terminate()
+        await second.wait()
+    assert sorted(run.firing_key for run in runs) == sorted(one.event_id for one in events)
+
+
+def _worker_command(settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "activityctl", "--home", str(settings.home), "worker"]
+
+
+def _env(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "ACTIVITYCTL_DATABASE_URL": settings.required_database_url(),
+        "ACTIVITYCTL_TEMPORAL_ADDRESS": settings.required_temporal_address(),
+        "ACTIVITYCTL_ALLOW_COMMANDS": "true",
+    }

@@ -1,0 +1,44 @@
+"""Retention: what is too old goes in small batches, and nothing else does."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from activityctl.daemon.retention import Retention
+
+
+class Archive:
+    """Says how many old events there are, and keeps what it was asked."""
+
+    def __init__(self, old: int) -> None:
+        self.old = old
+        self.asked: list[tuple[timedelta, int]] = []
+
+    async def remove(self, age: timedelta, limit: int) -> int:
+        self.asked.append((age, limit))
+        removed = min(limit, self.old)
+        self.old -= removed
+        return removed
+
+
+async def test_old_events_go_a_batch_at_a_time_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+):
+    archive, keep = Archive(5), timedelta(days=30)
+    with caplog.at_level(logging.INFO, "activityctl"):
+        assert await Retention(archive, keep, batch=2).sweep() == 5  # type: ignore[arg-type]
+    assert archive.asked == [(keep, 2)] * 3
+    assert caplog.messages == ["removed 5 events older than 30d"]
+
+
+async def test_nothing_old_is_not_worth_a_line(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, "activityctl"):
+        assert await Retention(Archive(0), timedelta(days=30)).sweep() == 0  # type: ignore[arg-type]
+    assert caplog.messages == []
+
+
+async def test_zero_keeps_events_for_ever():
+    archive = Archive(5)
+    assert await Retention(archive, timedelta(0)).sweep() == 0  # type: ignore[arg-type]
+    assert archive.asked == []

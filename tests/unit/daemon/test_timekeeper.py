@@ -1,0 +1,72 @@
+"""The timekeeper wakes what nothing else wakes, and leaves a busy server in peace."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.adapters.memory.state import MemoryState
+from activityctl.adapters.memory.temporal import MemoryRunStarter
+from activityctl.daemon.timekeeper import Timekeeper
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.plan import Wanted
+from activityctl.domain.planning import plan_changes
+from activityctl.domain.subscription import SubscriptionManifest
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DUE = NOON + timedelta(hours=1)
+
+
+async def with_hourly(ports: MemoryPorts, count: int) -> None:
+    """Apply that many subscriptions that are due on the hour."""
+    spec = {
+        "tasks": [{"name": "a", "say": {}}],
+        "triggers": [{"name": "hourly", "interval": {"every": "1h"}}],
+    }
+    definition = ActivityDefinition.model_validate_json(
+        json.dumps({"metadata": {"name": "d"}, "spec": spec})
+    )
+    subscriptions = {
+        f"s{number}": SubscriptionManifest.model_validate(
+            {"metadata": {"name": f"s{number}"}, "spec": {"activity": "d"}}
+        )
+        for number in range(count)
+    }
+    plan = plan_changes(Wanted({"d": definition}, subscriptions), await ports.catalog.present())
+    async with ports.catalog.changing():
+        await ports.catalog.write(plan, NOON)
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "woken"),
+    [(10, 2, 0), (10, 3, 10), (11, 3, 0), (11, 10, 0), (11, 11, 11), (150, 11, 100)],
+)
+async def test_few_are_woken_soon_and_many_once_a_burst_is_over(
+    count: int, seconds: int, woken: int
+) -> None:
+    state = MemoryState()
+    state.catalog.clock = lambda: NOON
+    ports, starter = memory_ports(state), MemoryRunStarter()
+    await with_hourly(ports, count)
+    state.catalog.clock = lambda: DUE + timedelta(seconds=seconds)
+    # Its own clock may be an hour off: what is overdue is the ledger's to say.
+    timekeeper = Timekeeper(ports.timetable, starter, lambda: NOON)
+    assert await timekeeper.wake() == woken
+    assert {firing.due for firing in starter.started} == ({DUE} if woken else set())
+    assert len(starter.started) == woken
+
+
+async def test_a_wake_up_is_not_repeated_at_once() -> None:
+    state = MemoryState()
+    state.catalog.clock = lambda: NOON
+    ports, starter = memory_ports(state), MemoryRunStarter()
+    await with_hourly(ports, 1)
+    state.catalog.clock = lambda: DUE + timedelta(seconds=3)
+    moments = iter(DUE + timedelta(seconds=seconds) for seconds in (3, 4, 5, 13))
+    timekeeper = Timekeeper(ports.timetable, starter, lambda: next(moments))
+    counts = []
+    for _ in range(4):
+        await timekeeper.wake()
+        counts.append(len(starter.started))
+    assert counts == [1, 1, 1, 2]
