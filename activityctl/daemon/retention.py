@@ -28,11 +28,13 @@ class Retention:
         if not self._keep:
             return 0
         total = 0
-        while removed := await self._archive.remove(self._keep, self._batch):
-            total += removed
-            if removed < self._batch:
-                break
-            await asyncio.sleep(_PAUSE)
-        if total:
-            _LOG.info("removed %d events older than %s", total, format_duration(self._keep))
+        try:
+            while removed := await self._archive.remove(self._keep, self._batch):
+                total += removed
+                if removed < self._batch:
+                    break
+                await asyncio.sleep(_PAUSE)
+        finally:
+            if total:
+                _LOG.info("removed %d events older than %s", total, format_duration(self._keep))
         return total

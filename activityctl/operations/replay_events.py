@@ -45,7 +45,7 @@ async def _room(archive: EventArchive, order: Order, deadline: float, total: int
     while await archive.waiting(replay_key(order.replay, "")) >= _MOST_WAITING:
         if loop.time() >= deadline:
             raise WaitTimeoutError(
-                f"the dispatcher takes no more; {total:,} firings of the replay are recorded",
+                f"time is up before the dispatcher took all; {total:,} firings are recorded",
                 hint="activityctl status; then repeat the command: no event runs twice",
             )
         await asyncio.sleep(_PAUSE)

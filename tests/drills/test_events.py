@@ -148,7 +148,7 @@ class Drill:
             if self.chance.random() < 0.2:
                 again = self.chance.sample(self.events[: first + size], size)
                 await self.patiently(lambda again=again: self._add(again))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.5 if FULL else 0.4)  # as long as the blows fall
 
     async def _add(self, events: list[EventEnvelope]) -> None:
         async with self.ports() as ports:

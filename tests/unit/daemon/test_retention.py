@@ -1,5 +1,6 @@
 """Retention: what is too old goes in small batches, and nothing else does."""
 
+import asyncio
 import logging
 from datetime import timedelta
 
@@ -30,6 +31,13 @@ async def test_old_events_go_a_batch_at_a_time_and_the_log_says_so(
         assert await Retention(archive, keep, batch=2).sweep() == 5  # type: ignore[arg-type]
     assert archive.asked == [(keep, 2)] * 3
     assert caplog.messages == ["removed 5 events older than 30d"]
+
+
+async def test_a_sweep_that_is_cut_off_says_what_it_removed(caplog: pytest.LogCaptureFixture):
+    sweep = Retention(Archive(1_000), timedelta(days=1), batch=1).sweep()  # type: ignore[arg-type]
+    with caplog.at_level(logging.INFO, "activityctl"), pytest.raises(TimeoutError):
+        await asyncio.wait_for(sweep, 0.01)
+    assert caplog.messages == ["removed 1 events older than 1d"]
 
 
 async def test_nothing_old_is_not_worth_a_line(caplog: pytest.LogCaptureFixture):

@@ -117,6 +117,14 @@ async def test_triggers_of_several_events_count_each_event_once(world: Any):
     assert counts(await held(world, wanted)) == {"mine/both": ("created", 0, 1, 1, 0)}
 
 
+async def test_a_part_that_fails_does_not_undo_one_that_matches(world: Any):
+    parts = [PAID, {"type": "*", "filter": "event.data.missing > 1"}]
+    await world.arrive(1)
+    found = await held(world, world.wanted({"both": {"all": parts, "within": "1h"}}))
+    assert counts(found) == {"mine/both": ("created", 0, 1, 1, 0)}
+    assert found["triggers"][0]["errorsAfter"] == 0
+
+
 async def test_the_newest_are_read_and_a_cut_is_said(world: Any):
     await world.arrive(*range(1, 12))
     seen: list[tuple[int, int]] = []

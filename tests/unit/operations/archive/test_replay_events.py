@@ -127,6 +127,15 @@ async def test_triggers_that_gather_do_so_by_the_times_of_arrival(world: Any, st
     assert world.state.gatherings == {}, "what waits now is left alone"
 
 
+async def test_time_goes_on_to_the_end_of_the_stretch_and_no_further(world: Any, started: Started):
+    await world.apply(world.wanted({"quiet": {**PAID, "debounce": {"for": "90s"}}}))
+    await world.arrive(1)
+    assert await replayed(world, "early") == 0, "a minute after it, more may still come"
+    world.now += timedelta(minutes=1)
+    assert await replayed(world, "late") == 1
+    assert started() == [["e0"]]
+
+
 @pytest.mark.parametrize("page", [1, 2, 500])
 async def test_the_length_of_pages_does_not_matter(
     world: Any, started: Started, monkeypatch: pytest.MonkeyPatch, page: int
@@ -178,7 +187,7 @@ async def test_it_waits_for_the_dispatcher_and_a_repeat_goes_on(
     await world.apply(world.wanted({"all": PAID}))
     await world.arrive(*range(10))
     found = await surveyed(world)
-    with pytest.raises(WaitTimeoutError, match="4 firings of the replay are recorded"):
+    with pytest.raises(WaitTimeoutError, match="4 firings are recorded"):
         await feed(world.ports.archive, found, world.now, timeout_seconds=0.0)
     assert len(world.state.firings) == 4
     for key, row in world.state.firings.items():
