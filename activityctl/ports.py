@@ -661,7 +661,7 @@ class EventStore(Protocol):
         ...
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id, a unique prefix of it, or the sender's id.
+        """Return the one with our id or the sender's, else with a unique prefix of ours.
 
         NotFoundError when there is none, ConflictError when the reference fits several.
         """

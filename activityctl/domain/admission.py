@@ -9,6 +9,7 @@ from activityctl.domain.advance import advance, run_scope
 from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.expression import evaluate_condition
 from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.ids import REPLAY_PREFIX
 from activityctl.domain.model import JsonValue
 from activityctl.domain.params import fill_defaults
 from activityctl.domain.run import Decision, Run, RunEnd, RunState, RunStatus
@@ -53,12 +54,14 @@ def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
 def refusal(firing: FiringRef, facts: FiringFacts) -> str | None:
     """Return why no run may begin now, before anything is looked up.
 
-    A paused subscription still answers a person; what its clock had put off does not start.
+    A paused subscription still answers a person, who may feed it old events too; what its clock
+    or an event had decided on before does not start.
     """
+    by_event = bool(facts.events) and not firing.firing_key.startswith(REPLAY_PREFIX)
     match facts.subscription.status:
         case SubscriptionStatus.DELETED:
             return "the subscription was deleted"
-        case SubscriptionStatus.PAUSED if firing.is_by_clock:
+        case SubscriptionStatus.PAUSED if firing.is_by_clock or by_event:
             return "the subscription is paused"
         case SubscriptionStatus.PAUSED | SubscriptionStatus.ACTIVE:
             return None

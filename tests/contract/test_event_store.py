@@ -165,3 +165,10 @@ async def test_unrouted_are_those_that_wait_of_those_asked_for(ports: wiring.Por
     await ports.events.add([first, second])
     assert await ports.events.unrouted([first.event_id, "none"]) == [first.event_id]
     assert await ports.events.verdicts([first.event_id]) == []
+
+
+async def test_a_senders_own_id_comes_before_the_beginning_of_ours(ports: wiring.Ports):
+    other = event("other")
+    short = event(other.event_id[:1])
+    await ports.events.add([other, short])
+    assert (await ports.events.find_event(other.event_id[:1])).id == short.event_id

@@ -50,16 +50,13 @@ class MemoryEventStore:
         return gatherings.seconds_to_due(self._state)
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id, a unique prefix of it, or the sender's id."""
+        """Return the one with our id or the sender's, else with a unique prefix of ours."""
         rows = self._state.events
         if reference in rows:
             return rows[reference].event
-        found = [
-            row.event
-            for row in rows.values()
-            if reference
-            and (row.event.id.startswith(reference) or row.event.document["id"] == reference)
-        ]
+        events = [row.event for row in rows.values() if reference]
+        named = [one for one in events if one.document["id"] == reference]
+        found = named or [one for one in events if one.id.startswith(reference)]
         if not found:
             raise NotFoundError("event", reference, hint="activityctl get events")
         if len(found) > 1:

@@ -97,11 +97,18 @@ class PostgresEventStore:
         return await gatherings.seconds_to_due(self._database)
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id, a unique prefix of it, or the sender's id."""
+        """Return the one with our id or the sender's, else with a unique prefix of ours."""
         rows = await self._database.fetch(
-            f"""SELECT {EVENT_COLUMNS} FROM events e
-                WHERE %(reference)s <> '' AND (e.id LIKE %(prefix)s OR e.event_id = %(reference)s)
-                ORDER BY e.id <> %(reference)s LIMIT 2""",
+            f"""WITH named AS (
+                    SELECT * FROM events
+                    WHERE id = %(reference)s OR (event_id = %(reference)s AND %(reference)s <> '')
+                    ORDER BY id <> %(reference)s LIMIT 2)
+                SELECT {EVENT_COLUMNS} FROM (
+                    SELECT * FROM named UNION ALL
+                    (SELECT * FROM events
+                     WHERE id LIKE %(prefix)s AND %(reference)s <> ''
+                       AND NOT EXISTS (SELECT FROM named) LIMIT 2)) AS e
+                ORDER BY e.id <> %(reference)s""",
             reference=text_of(reference),
             prefix=prefix_pattern(reference),
         )

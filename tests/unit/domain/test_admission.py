@@ -79,6 +79,17 @@ def test_who_is_let_in(status: str, is_by_clock: object, reason: str | None):
     assert refusal(firing, facts(spec(), SubscriptionStatus(status))) == reason
 
 
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [("an event's id", "the subscription is paused"), ("replay/again/an event's id", None)],
+)
+def test_a_paused_subscription_answers_events_only_when_a_person_feeds_them(
+    key: str, reason: str | None
+):
+    given = replace(facts(spec(), SubscriptionStatus.PAUSED), events=({"id": "7"},))
+    assert refusal(replace(FIRING, firing_key=key), given) == reason
+
+
 def test_a_skip_closes_the_run_with_its_reason():
     after = record(run_of(spec()), skip("the subscription is paused"), NOW).run
     assert (after.status, after.reason) == (RunStatus.SKIPPED, "the subscription is paused")
