@@ -2,7 +2,7 @@
 
 from activityctl.cli.session import Session, now
 from activityctl.domain.subscription import OperatorStatus
-from activityctl.operations.act import change_status
+from activityctl.operations.act import change_status, tell_of_status
 from activityctl.wiring import Ports
 
 
@@ -19,9 +19,15 @@ def set_status(
 
     async def work(ports: Ports) -> bool:
         owner = await ports.catalog.find_subscription(reference)
-        return await change_status(
+        is_changed = await change_status(
             ports.catalog, owner, status, now(), reason=reason, catch_up=catch_up
         )
+        if is_changed:
+            actor = session.origin.actor
+            await tell_of_status(
+                ports.logbook, owner, status, now(), actor=actor, reason=reason, catch_up=catch_up
+            )
+        return is_changed
 
     changed = session.with_ports(work)
     session.out.print(f"subscription/{reference} {done if changed else 'unchanged'}")

@@ -72,6 +72,15 @@ def skip(reason: str) -> Decision:
     return Decision(end=RunEnd(RunStatus.SKIPPED, reason))
 
 
+def refuse(firing: FiringRef, reason: str) -> Decision:
+    """Decide on a firing that may not begin: what the clock had put off was missed.
+
+    So a backfill makes up for it; what a person or an event asked for is skipped.
+    """
+    status = RunStatus.MISSED if firing.is_by_clock else RunStatus.SKIPPED
+    return Decision(end=RunEnd(status, reason))
+
+
 def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]:
     """Evaluate the rules in order; the first that does not hold skips the run."""
     scope = run_scope(run, now)

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from activityctl.domain.firing_ref import ManualFiring
 from activityctl.domain.ids import MANUAL_TRIGGER
+from activityctl.domain.logbook import LogEntry
 from activityctl.domain.model import JsonValue
 from activityctl.domain.run import Run
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import OperatorStatus, Subscription, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError, RefusedError
-from activityctl.ports import Catalog, Outbox, RunLists, RunStore
+from activityctl.ports import Catalog, Logbook, Outbox, RunLists, RunStore
 
 
 async def trigger(
@@ -73,6 +74,24 @@ async def change_status(
     return await catalog.set_subscription_status(
         subscription.id, status, now, reason=reason, catch_up=catch_up
     )
+
+
+async def tell_of_status(
+    logbook: Logbook,
+    subscription: Subscription,
+    status: OperatorStatus,
+    now: datetime,
+    *,
+    actor: str,
+    reason: str | None = None,
+    catch_up: bool = False,
+) -> None:
+    """Say in the subscription's log who paused or resumed it, and why."""
+    done = "paused" if status is SubscriptionStatus.PAUSED else "resumed"
+    more = (": " + reason if reason else "") + (", catching up" if catch_up else "")
+    message = f"subscription {done} by {actor}{more}"
+    metadata = {"status": status.value, "actor": actor, "reason": reason}
+    await logbook.append([LogEntry(subscription.id, None, message, "info", now, metadata)])
 
 
 async def cancel(runs: RunStore, lists: RunLists, reference: str, now: datetime) -> Run:

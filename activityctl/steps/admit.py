@@ -8,7 +8,7 @@ from typing import assert_never
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activityctl.domain.admission import begin, fail, new_run, refusal, skip
+from activityctl.domain.admission import begin, fail, new_run, refusal, refuse
 from activityctl.domain.advance import advance
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.firing_ref import FiringRef
@@ -55,7 +55,8 @@ class AdmitStep:
         now = self._clock()
         run = new_run(firing, facts, now)
         if (reason := refusal(firing, facts)) is not None:
-            return await self._open(firing, RunState(run, facts.spec, ()), skip(reason), now)
+            refused = RunState(run, facts.spec, ())
+            return await self._open(firing, refused, refuse(firing, reason), now)
         try:
             entered = await self._enter(firing, run, facts.spec)
         except ExpressionError as error:

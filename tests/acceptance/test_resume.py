@@ -1,5 +1,6 @@
 """`pause` and `resume` with a trigger of every second: what was due in between."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -91,6 +92,15 @@ def test_a_resume_that_catches_up_goes_by_each_triggers_misfire_policy(shell: An
         **{(due, "missed"): "missed" for due in between},
     }
     until(lambda: wanted.items() <= runs(shell, name).items())
+
+
+def test_the_log_says_who_paused_and_resumed_and_why(shell: Any, ticking: Any):
+    name = ticking("told")
+    shell("pause", name, "--reason", "the disk is full")
+    shell("resume", name)
+    lines = shell("logs", name).stdout
+    assert re.search(r"subscription paused by \S+: the disk is full\n", lines)
+    assert re.search(r"subscription resumed by \S+\n", lines)
 
 
 def test_help_shows_how_to_catch_up(stranger: Any):

@@ -275,7 +275,7 @@ async def test_a_firing_that_waits_when_its_subscription_is_paused_is_skipped(
     run_id, starts = await a_waiting_firing(house)
     await house.set_status(SubscriptionStatus.PAUSED)
     run = await house.ended(run_id)
-    assert (run.status, run.reason) == (RunStatus.SKIPPED, "the subscription is paused")
+    assert (run.status, run.reason) == (RunStatus.MISSED, "the subscription is paused")
     assert now() >= starts
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from activityctl.domain import ids
-from activityctl.domain.admission import FiringFacts, begin, fail, new_run, refusal, skip
+from activityctl.domain.admission import FiringFacts, begin, fail, new_run, refusal, refuse, skip
 from activityctl.domain.definition import DefinitionSpec, Revision
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.record import record
-from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.run import Run, RunEnd, RunStatus
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 
 DUE = datetime(2026, 5, 1, 6, tzinfo=UTC)
@@ -88,6 +88,13 @@ def test_a_paused_subscription_answers_events_only_when_a_person_feeds_them(
 ):
     given = replace(facts(spec(), SubscriptionStatus.PAUSED), events=({"id": "7"},))
     assert refusal(replace(FIRING, firing_key=key), given) == reason
+
+
+def test_what_the_clock_had_put_off_is_missed_and_what_was_asked_for_is_skipped():
+    missed = record(run_of(spec()), refuse(FIRING, "the subscription is paused"), NOW).run
+    assert (missed.status, missed.reason) == (RunStatus.MISSED, "the subscription is paused")
+    asked = replace(FIRING, firing_key="an event's id")
+    assert refuse(asked, "it was deleted").end == RunEnd(RunStatus.SKIPPED, "it was deleted")
 
 
 def test_a_skip_closes_the_run_with_its_reason():
