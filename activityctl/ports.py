@@ -1,6 +1,14 @@
 """What we ask of the outside, as Protocols; adapters and executors answer."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -329,6 +337,16 @@ class Claim(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingFiring:
+    """A firing of a cron or interval trigger that was decided on and starts later."""
+
+    trigger: str
+    due_at: datetime
+    """The nominal time."""
+    fires_at: datetime
+
+
 class Outbox(Protocol):
     """Firings that were decided on, kept until the dispatcher has started them."""
 
@@ -349,7 +367,11 @@ class Outbox(Protocol):
         ...
 
     async def waiting(self) -> int:
-        """Return how many firings wait to be dispatched."""
+        """Return how many firings wait to be dispatched, those not held back."""
+        ...
+
+    async def waiting_of(self, subscription_id: str, limit: int) -> list[WaitingFiring]:
+        """Return what the clock decided on and starts later, the earliest nominal times first."""
         ...
 
 
@@ -568,10 +590,11 @@ class Backfills(Protocol):
         """Hold the trigger's schedule while a backfill is chosen and recorded."""
         ...
 
-    async def progress(
-        self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> BackfillProgress:
-        """Return how far the trigger's backfilled firings of that stretch have come."""
+    async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
+        """Return how far the backfill's firings have come.
+
+        And those of the trigger's other backfills that are due at one of the times `also`.
+        """
         ...
 
     async def cancel(self, subscription_id: str, trigger: str | None) -> int:
@@ -581,7 +604,8 @@ class Backfills(Protocol):
     async def release(self, limit: int) -> int:
         """Let the next held firings start, in the order of their times; return how many.
 
-        As long as fewer than max_parallel of a backfill are released without an ended run.
+        As long as fewer than max_parallel of a backfill are released without an ended run. Where
+        the stretches of a trigger's backfills overlap, none overtakes a time that another holds.
         """
         ...
 

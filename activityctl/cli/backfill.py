@@ -1,12 +1,17 @@
 """`activityctl backfill`: run past nominal times after all."""
 
-import sys
 from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 
-from activityctl.cli.backfill_text import following, print_end, print_survey, result_view
+from activityctl.cli.backfill_text import (
+    following,
+    print_end,
+    print_notes,
+    print_survey,
+    result_view,
+)
 from activityctl.cli.completion import subscription_names
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import Timeout, seconds_of
@@ -16,7 +21,15 @@ from activityctl.cli.session import Session, now
 from activityctl.domain.backfill import BackfillProgress
 from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import UsageError
-from activityctl.operations.backfill import Order, Survey, follow, progress_of, record, survey
+from activityctl.operations.backfill import (
+    Order,
+    Recorded,
+    Survey,
+    follow,
+    progress_of,
+    record,
+    survey,
+)
 from activityctl.wiring import Ports
 
 _ASKED_ABOVE: Final = 100
@@ -43,7 +56,9 @@ def backfill(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, and what would not and why.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, above 100 firings.")
+    ] = False,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Let nothing run that still waits; runs go on.")
     ] = False,
@@ -58,11 +73,11 @@ def backfill(
     Times run in their order with their nominal time. Repeat it to follow, or to raise
     --max-parallel: nothing runs twice.
 
-    activityctl backfill disk-report --from -7d --only-missed --max-parallel 4
+    activityctl backfill daily-digest --from -7d --only-missed --max-parallel 4
 
-    activityctl backfill disk-report --from 2026-11-01T00:00:00Z --to -1h --dry-run
+    activityctl backfill daily-digest --from 2026-11-01T00:00:00Z --to -1h --dry-run
 
-    activityctl backfill disk-report --cancel
+    activityctl backfill daily-digest --cancel
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
@@ -77,26 +92,27 @@ def backfill(
         return await survey(ports.catalog, ports.register, ports.backfills, owner, order)
 
     found = session.with_ports(look)
+    print_notes(session, found)
     if dry_run:
         print_survey(session, subscription, found, shape)
         return
     count = len(found.choice.taken)
-    if count > _ASKED_ABOVE and not yes and sys.stdin.isatty():
-        require_yes("the backfill", f"Run {count:,} firings of {subscription}?")
+    if count > _ASKED_ABOVE and not yes:
+        require_yes(f"a backfill of {count:,} firings", f"Run {count:,} firings of {subscription}?")
 
-    async def ask(ports: Ports) -> tuple[int, bool]:
-        _, added = await record(ports.backfills, found)
-        return added, bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
+    async def ask(ports: Ports) -> tuple[Recorded, bool]:
+        recorded = await record(ports.backfills, found)
+        return recorded, bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
 
-    added, alive = session.with_ports(ask)
+    recorded, alive = session.with_ports(ask)
     if not alive:
         session.err.print("no worker is alive; the firings will start when one is")
     seconds = seconds_of(timeout) if wait and alive else None
-    progress = _followed(session, subscription, found, seconds)
+    progress = _followed(session, subscription, recorded, seconds)
     if shape == "json":
-        print_json(session.out, result_view(subscription, found, added, progress))
+        print_json(session.out, result_view(subscription, found, recorded.added, progress))
     else:
-        print_end(session, subscription, found, added, progress)
+        print_end(session, subscription, found, recorded.added, progress)
     if progress.failed:
         raise typer.Exit(1)
 
@@ -126,16 +142,16 @@ def _stretch(session: Session, start: str | None, end: str) -> tuple[datetime, d
 
 
 def _followed(
-    session: Session, subscription: str, found: Survey, seconds: float | None
+    session: Session, subscription: str, recorded: Recorded, seconds: float | None
 ) -> BackfillProgress:
     """Return how far it has come; with seconds, when all of it has ended."""
 
     async def work(ports: Ports) -> BackfillProgress:
         if seconds is None:
-            return await progress_of(ports.backfills, found.backfill)
+            return await progress_of(ports.backfills, recorded)
         with following(session) as show:
             return await follow(
-                ports.backfills, found.backfill, timeout_seconds=seconds, on_progress=show
+                ports.backfills, recorded, timeout_seconds=seconds, on_progress=show
             )
 
     try:

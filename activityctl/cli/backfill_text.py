@@ -42,6 +42,15 @@ def print_survey(session: Session, subscription: str, found: Survey, shape: Form
     )
 
 
+def print_notes(session: Session, found: Survey) -> None:
+    """Print what should be known before it runs."""
+    if early := found.before_it_existed:
+        session.err.print(
+            f"note: {early:,} of {_firings(len(found.choice.taken))} lie before the subscription "
+            f"existed ({format_moment(found.existed_from)})"
+        )
+
+
 def result_view(subscription: str, found: Survey, added: int, progress: BackfillProgress) -> View:
     """Return what became of a backfill as JSON."""
     return {**_head(subscription, found, added), "progress": progress_view(progress)}

@@ -6,9 +6,9 @@ import typer
 
 from activityctl.cli.options import Timeout, seconds_of
 from activityctl.cli.session import Session, now
+from activityctl.cli.waiting import wait_in
 from activityctl.domain.run import Run
 from activityctl.operations.act import cancel as ask_to_cancel
-from activityctl.operations.wait import wait_for_run
 from activityctl.wiring import Ports
 
 
@@ -28,7 +28,7 @@ def cancel(
         asked = await ask_to_cancel(ports.runs, ports.run_lists, run, now())
         if not wait:
             return asked
-        return await wait_for_run(ports.run_lists, asked.id, timeout_seconds=seconds_of(timeout))
+        return await wait_in(session, ports, asked.id, seconds_of(timeout))
 
     ended = session.with_ports(work)
     session.out.print(f"run/{ended.id} {ended.status.value if wait else 'cancel requested'}")

@@ -63,4 +63,6 @@ def get(
         return await looker.listed(wanted, selection)
 
     views = session.with_ports(read)
+    if wanted == "runs" and shape in {"text", "wide"}:
+        views.sort(key=lambda view: (view["dueAt"], view["createdAt"]), reverse=True)
     print_views(session.out, wanted, views, shape, columns_of(wanted, wide=shape == "wide"))

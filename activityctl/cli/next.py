@@ -1,6 +1,8 @@
 """`activityctl next`: what a subscription's triggers are due."""
 
+import re
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -8,8 +10,9 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.completion import subscription_names
+from activityctl.cli.next_text import print_firings
 from activityctl.cli.options import Recursive
-from activityctl.cli.output import Column, Format, check_format, print_views, visible
+from activityctl.cli.output import Format, check_format, print_views, visible
 from activityctl.cli.points import point_of
 from activityctl.cli.session import Session, now
 from activityctl.domain.occurrence import occurrence_view
@@ -20,14 +23,7 @@ from activityctl.wiring import Ports
 
 _DEFAULT: Final = 10
 _MOST: Final = 10_000
-_COLUMNS: Final[tuple[Column, ...]] = (
-    ("TRIGGER", lambda view: view["trigger"]),
-    ("DUE", lambda view: _short(view["dueAt"])),
-    ("LOCAL TIME", lambda view: view["localTime"]),
-    ("FIRES", lambda view: _short(view["firesAt"])),
-    ("NOTE", lambda view: view["note"]),
-)
-_OWNER: Final[Column] = ("SUBSCRIPTION", lambda view: view["subscription"])
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def next(  # noqa: A001  # the command's name
@@ -45,15 +41,19 @@ def next(  # noqa: A001  # the command's name
         ),
     ] = [],  # noqa: B006  # typer copies it
     recursive: Recursive = False,
+    trigger: Annotated[
+        str | None, typer.Option(help="Of this trigger alone.", metavar="NAME")
+    ] = None,
     count: Annotated[
         int | None,
         typer.Option("-n", min=1, max=_MOST, help="How many; 10, and all with --until."),
     ] = None,
     start: Annotated[
-        str, typer.Option("--from", help="From when: RFC 3339, 2h, -1d.", metavar="WHEN")
+        str,
+        typer.Option("--from", help="From when: RFC 3339, a day (UTC), 2h, -1d.", metavar="WHEN"),
     ] = "now",
     until: Annotated[
-        str | None, typer.Option(help="Until when: RFC 3339, 2h, 7d.", metavar="WHEN")
+        str | None, typer.Option(help="Until when: RFC 3339, a day (UTC), 2h, 7d.", metavar="WHEN")
     ] = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="text, json or jsonl.", metavar="FORMAT")
@@ -63,12 +63,12 @@ def next(  # noqa: A001  # the command's name
 
     activityctl next disk-report -n 20
 
-    activityctl next -f definitions/ --from 2027-03-28T00:00:00Z --until 2027-03-29T00:00:00Z
+    activityctl next -f definitions/ --from 2027-03-28 --until 2027-03-29
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "jsonl"))
     at = now()
-    span = _span(count, start, until, at)
+    span = replace(_span(count, start, until, at), trigger=trigger)
     if files:
         manifests = load_manifests(
             wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
@@ -85,27 +85,31 @@ def _asking(
     subscription: str, span: Span, at: datetime
 ) -> Callable[[Ports], Coroutine[Any, Any, Upcoming]]:
     async def ask(ports: Ports) -> Upcoming:
-        return await upcoming(ports.catalog, ports.register, subscription, span, at)
+        return await upcoming(ports.catalog, ports.register, ports.outbox, subscription, span, at)
 
     return ask
 
 
 def _span(count: int | None, start: str, until: str | None, at: datetime) -> Span:
-    first = point_of(start, at)
-    last = None if until is None else point_of(until, at)
+    first = _point(start, at)
+    last = None if until is None else _point(until, at)
     if last is not None and last < first:
         raise UsageError(f"--until {until} is before --from {start}")
     return Span(first, last, count or (_DEFAULT if last is None else _MOST))
 
 
+def _point(text: str, at: datetime) -> datetime:
+    return point_of(f"{text}T00:00:00Z" if _DAY.fullmatch(text) else text, at)
+
+
 def _print(session: Session, found: list[Upcoming], span: Span, shape: Format) -> None:
     for note in (note for one in found for note in one.notes):
         session.err.print(f"note: {visible(note)}")
-    views = [occurrence_view(name, one) for name, one in merged(found, span.limit)]
-    columns = _COLUMNS if len(found) == 1 else (_OWNER, *_COLUMNS)
-    print_views(session.out, "firings", views, shape, columns)
-
-
-def _short(stamp: str | None) -> str | None:
-    """Leave out milliseconds that are none."""
-    return None if stamp is None else stamp.replace(".000Z", "Z")
+    due, is_cut = merged(found, span.limit)
+    if is_cut and span.limit == _MOST:
+        session.err.print(f"note: only the first {_MOST:,} are listed; begin later with --from")
+    views = [occurrence_view(name, one) for name, one in due]
+    if shape == "text":
+        print_firings(session.out, views, with_owner=len(found) != 1)
+    else:
+        print_views(session.out, "firings", views, shape, ())

@@ -48,6 +48,9 @@ _LABELS: Final[Mapping[str, str]] = {
     "events": "uid",
 }
 """What names an object of a kind, when it is not its id."""
+_LEAST_WIDTH: Final = 8
+"""A column of a narrow terminal is not made narrower than this."""
+_GAP: Final = 2
 Column = tuple[str, Callable[[View], object]]
 
 _ODD_NUMBER: Final = re.compile(
@@ -145,11 +148,15 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
     last = len(columns) - 1
+    widths = _terminal_widths([name for name, _ in columns], rows, console.width)
     for index, (name, _) in enumerate(columns):
         table.add_column(
-            name, no_wrap=index != last, overflow="ellipsis" if index != last else "fold"
+            name,
+            no_wrap=index != last,
+            overflow="ellipsis" if index != last else "fold",
+            max_width=widths[index],
         )
     for row in rows:
         table.add_row(*(styled(cell) if cell in STYLES else Text(cell) for cell in row))
@@ -161,6 +168,23 @@ def _print_plain(console: "Console", names: Sequence[str], rows: Sequence[Sequen
     for row in (names, *rows):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         console.file.write(line.rstrip() + "\n")
+
+
+def _terminal_widths(
+    names: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> list[int | None]:
+    """Return the most that each column may take: the widest gives way, so that all are seen.
+
+    Not the last, which is folded.
+    """
+    natural = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
+    least = [*natural[:-1], min(natural[-1], _LEAST_WIDTH)]
+    excess = sum(least) + _GAP * len(least) - width
+    limits: list[int | None] = [None] * len(names)
+    if excess > 0 and len(names) > 1:
+        widest = max(range(len(names) - 1), key=lambda index: natural[index])
+        limits[widest] = max(natural[widest] - excess, _LEAST_WIDTH)
+    return limits
 
 
 def _cell(value: object) -> str:

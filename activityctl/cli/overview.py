@@ -1,4 +1,4 @@
-"""How `status` shows schedules and the subscriptions that paused themselves."""
+"""How `status` shows schedules, what waits and the subscriptions that paused themselves."""
 
 import asyncio
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from activityctl.cli.output import visible
 from activityctl.cli.session import Session
 from activityctl.domain.duration import format_duration
-from activityctl.domain.figures import SCHEDULE_STATUSES, complete
+from activityctl.domain.figures import FIRING_STATES, SCHEDULE_STATUSES, WAITS_TOO_LONG, complete
 from activityctl.domain.view import View, stamp
 from activityctl.errors import ActivityctlError
 from activityctl.operations.overview import Overview, overview
@@ -48,13 +48,23 @@ def print_overview(console: "Console", found: Overview) -> None:
             f"schedules that had stopped and were restarted: {figures.restarts}, "
             f"the last at {stamp(figures.restarted_at)}"
         )
+    if figures.due_lag > WAITS_TOO_LONG:
+        lag = _whole(figures.due_lag)
+        due = figures.firings.get("due", 0)
+        console.print(
+            f"firings due and not started: {due}, the oldest for {lag}: activityctl doctor"
+        )
     if figures.unrouted_events:
-        lag = format_duration(figures.event_lag // _SECOND * _SECOND)
+        lag = _whole(figures.event_lag)
         console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
     for one in found.auto_paused:
         since = stamp(one.paused_at)
         reason = visible(one.pause_reason or "").replace("\n", "\\n")
         console.print(f"paused by its failures: {one.name} since {since}: {reason}")
+
+
+def _whole(lag: timedelta) -> str:
+    return format_duration(lag // _SECOND * _SECOND)
 
 
 def schedules_view(found: Overview) -> View:
@@ -65,6 +75,16 @@ def schedules_view(found: Overview) -> View:
         "overdue": figures.overdue_schedules,
         "restarts": figures.restarts,
         "lastRestartAt": stamp(figures.restarted_at),
+    }
+
+
+def firings_view(found: Overview) -> View:
+    """Return the firings that wait to be started, and since when the oldest could be."""
+    figures = found.figures
+    return {
+        **complete(figures.firings, FIRING_STATES),
+        "oldestDueAt": stamp(figures.oldest_due_at),
+        "lagSeconds": figures.due_lag.total_seconds(),
     }
 
 

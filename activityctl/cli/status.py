@@ -1,5 +1,6 @@
 """`activityctl status`: the local daemon's components, its schedules, the folder kept applied."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,15 @@ from activityctl.cli.output import check_format, print_json, print_table, visibl
 from activityctl.cli.overview import (
     auto_paused_view,
     events_view,
+    firings_view,
     print_overview,
     read_overview,
     schedules_view,
 )
 from activityctl.cli.session import Session
-from activityctl.daemon.daemon_state import ComponentStatus, read_status
+from activityctl.daemon.daemon_state import ComponentState, ComponentStatus, read_status
 from activityctl.daemon.sync_status import SyncStatus, read_sync
+from activityctl.daemon.vitals import check_vitals
 from activityctl.domain.view import API_VERSION, View
 from activityctl.errors import UnreachableError
 
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
 
 
 def status(context: typer.Context, output: Output = "text") -> None:
-    """Show each component: state, version, address, pid; exit 7 when nothing runs.
+    """Show each component: state, version, address, pid.
+
+    Exit 7 when nothing runs, 1 when a component does not run or does not answer.
 
     activityctl status -o json
     """
@@ -36,7 +41,10 @@ def status(context: typer.Context, output: Output = "text") -> None:
     home = session.settings.home
     components, sync = read_status(home), read_sync(home)
     runs = any(part.pid for part in components)
-    overview = read_overview(session) if runs else None
+    if runs:
+        components = asyncio.run(check_vitals(session.settings, components))
+    answers = {part.name: part.state is ComponentState.RUNNING for part in components}
+    overview = read_overview(session) if answers.get("postgres") else None
     if shape == "json":
         print_json(session.out, _view(components, sync, overview))
     elif components:
@@ -46,6 +54,8 @@ def status(context: typer.Context, output: Output = "text") -> None:
             print_overview(session.out, overview)
     if not runs:
         raise UnreachableError(f"no activityctl daemon runs for {home}", hint="activityctl up")
+    if not all(answers.values()):
+        raise typer.Exit(1)
 
 
 def print_components(console: "Console", components: Sequence[ComponentStatus]) -> None:
@@ -89,6 +99,7 @@ def _view(
         "components": [component_view(part) for part in components],
         "sync": None if sync is None else _sync_view(sync),
         "schedules": None if overview is None else schedules_view(overview),
+        "firings": None if overview is None else firings_view(overview),
         "events": None if overview is None else events_view(overview),
         "autoPaused": None if overview is None else auto_paused_view(overview),
     }

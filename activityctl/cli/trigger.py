@@ -8,12 +8,12 @@ from activityctl.cli.completion import subscription_names
 from activityctl.cli.options import Output, Timeout, seconds_of
 from activityctl.cli.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session, now
+from activityctl.cli.waiting import wait_in
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.view import run_view
 from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import InvalidInputError
 from activityctl.operations.act import trigger as ask_for_run
-from activityctl.operations.wait import wait_for_run
 from activityctl.wiring import Ports
 
 
@@ -55,7 +55,7 @@ def trigger(
         alive = bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
         if not wait or not alive:
             return run_id, None, alive
-        run = await wait_for_run(ports.run_lists, run_id, timeout_seconds=seconds_of(timeout))
+        run = await wait_in(session, ports, run_id, seconds_of(timeout))
         return run_id, run, alive
 
     run_id, run, alive = session.with_ports(work)

@@ -7,9 +7,9 @@ import typer
 from activityctl.cli.options import Output, Timeout, seconds_of
 from activityctl.cli.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session
+from activityctl.cli.waiting import wait_in
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.view import run_view
-from activityctl.operations.wait import wait_for_run
 from activityctl.wiring import Ports
 
 
@@ -28,7 +28,7 @@ def wait(
 
     async def work(ports: Ports) -> Run:
         found = await ports.run_lists.find_run(run)
-        return await wait_for_run(ports.run_lists, found.id, timeout_seconds=seconds_of(timeout))
+        return await wait_in(session, ports, found.id, seconds_of(timeout))
 
     ended = session.with_ports(work)
     if shape == "json":

@@ -29,6 +29,8 @@ class ComponentState(StrEnum):
 
     STARTING = "starting"
     RUNNING = "running"
+    SILENT = "silent"
+    """Its process lives, but does not answer; never recorded, only found when one looks."""
     BACKOFF = "backoff"
     STOPPED = "stopped"
     FAILED = "failed"

@@ -1,4 +1,4 @@
-"""Examines what a daemon or a worker needs: programs, servers, schema, a living worker."""
+"""Examines what a daemon or a worker needs: programs, servers, schema, a worker at work."""
 
 import asyncio
 import os
@@ -6,19 +6,23 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
 from activityctl import wiring
 from activityctl.daemon import embedded_postgres, embedded_temporal
+from activityctl.daemon.child import log_path
 from activityctl.daemon.daemon_state import lock_is_held
+from activityctl.domain.duration import format_duration
+from activityctl.domain.figures import WAITS_TOO_LONG
 from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
 
 _DISK_NEEDED: Final = 500 * 1024 * 1024
 _CHECK_SECONDS: Final = 9.0
+_SECOND: Final = timedelta(seconds=1)
 
 State = Literal["ok", "failed", "skipped"]
 
@@ -43,7 +47,9 @@ async def examine(settings: Settings) -> list[Check]:
         checks.append(Check("daemon", "ok", f"runs for {settings.home}"))
     servers = await asyncio.gather(
         _guarded("postgres", lambda: _postgres(settings)),
+        _guarded("schema", lambda: _schema(settings)),
         _guarded("worker", lambda: _worker(settings)),
+        _guarded("firings", lambda: _firings(settings)),
         _guarded("temporal", lambda: _temporal(settings)),
     )
     return [*checks, *servers]
@@ -99,11 +105,43 @@ async def _postgres(settings: Settings) -> Check:
     return Check("postgres", "ok", f"answers; {waiting} firings wait to be dispatched")
 
 
+async def _schema(settings: Settings) -> Check:
+    from activityctl.adapters.postgres.schema_version import read_schema_versions
+
+    versions = await read_schema_versions(await wiring.database_url(settings))
+    if versions.are_equal:
+        return Check("schema", "ok", f"version {versions.database}")
+    found = f"version {versions.database or 'none'}, this package needs {versions.package}"
+    if versions.is_newer:
+        return Check("schema", "failed", found, "install the activityctl that migrated it")
+    is_ours = settings.uses_local_daemon
+    hint = "activityctl down && activityctl up -d" if is_ours else "activityctl worker --migrate"
+    return Check("schema", "failed", found, hint)
+
+
+async def _firings(settings: Settings) -> Check:
+    async with wiring.open_ports(settings) as ports:
+        figures = await ports.census.figures()
+    due, lag = figures.firings.get("due", 0), figures.due_lag
+    if lag <= WAITS_TOO_LONG:
+        return Check("firings", "ok", f"{due} due")
+    found = f"{due} due, the oldest for {format_duration(lag // _SECOND * _SECOND)}"
+    return Check("firings", "failed", found, _worker_log(settings))
+
+
+def _worker_log(settings: Settings) -> str:
+    if settings.uses_local_daemon:
+        return f"read {log_path(settings.home, 'worker')}"
+    return "read the worker's log"
+
+
 async def _worker(settings: Settings) -> Check:
     async with wiring.open_ports(settings) as ports:
         alive = await ports.workers.alive(datetime.now(UTC) - COUNTS_AS_ALIVE)
     if not alive:
-        return Check("worker", "failed", "none is alive", "activityctl worker")
+        is_ours = settings.uses_local_daemon
+        hint = _worker_log(settings) if is_ours else "activityctl worker"
+        return Check("worker", "failed", "none is alive", hint)
     return Check("worker", "ok", ", ".join(f"{one.host} pid {one.pid}" for one in alive))
 
 

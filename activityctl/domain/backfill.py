@@ -59,6 +59,12 @@ class Past:
     held: frozenset[datetime] = frozenset()
     """Those that a backfill still holds back, a cancelled one too."""
 
+    @property
+    def under_way(self) -> frozenset[datetime]:
+        """Those that have begun, or are about to, and have not ended."""
+        begun = {nominal for nominal, statuses in self.runs.items() if statuses - ENDED_RUNS}
+        return frozenset(begun) | (self.firing - self.runs.keys())
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

@@ -41,6 +41,11 @@ class _Field:
     def all(self) -> frozenset[int]:
         return frozenset(range(self.low, self.high + 1))
 
+    @property
+    def allowed(self) -> str:
+        named = f" or {self.names[0]}-{self.names[-1]}" if self.names else ""
+        return f"{self.low}-{max(self.high, self.top)}{named}"
+
 
 _MINUTE: Final = _Field("minute", 0, 59)
 _HOUR: Final = _Field("hour", 0, 23)
@@ -163,7 +168,8 @@ def _split(text: str) -> list[str]:
         found = len(fields) if text else 0
         names = " ".join(spec.name for spec in _FIELDS)
         more = "; there are no seconds and no years" if found > len(_FIELDS) else ""
-        raise ValueError(f"{found} fields where cron has 5 ({names}){more}")
+        fields_found = f"{found} field{'' if found == 1 else 's'}"
+        raise ValueError(f"{fields_found} where cron has 5 ({names}){more}")
     return fields
 
 
@@ -212,6 +218,8 @@ def _parse_step(text: str) -> int:
 def _parse_range(spec: _Field, base: str) -> tuple[int, int]:
     if base == "*":
         return spec.low, spec.high
+    if base.startswith("-"):
+        raise ValueError(f"{base!r} is not within {spec.allowed}")
     first_text, dash, last_text = base.partition("-")
     first = _parse_value(spec, first_text)
     return first, _parse_value(spec, last_text) if dash else first
@@ -230,18 +238,16 @@ def _unwrapped(spec: _Field, first: int, last: int, step: int) -> str:
 def _parse_value(spec: _Field, text: str) -> int:
     if text.lower() in spec.names:
         return spec.names.index(text.lower()) + spec.low
-    top = max(spec.high, spec.top)
-    allowed = f"{spec.low}-{top}" + (f" or {spec.names[0]}-{spec.names[-1]}" if spec.names else "")
     if _is_number(text):
-        if spec.low <= int(text) <= top:
+        if spec.low <= int(text) <= max(spec.high, spec.top):
             return int(text)
-        raise ValueError(f"{text} is not within {allowed}")
+        raise ValueError(f"{text} is not within {spec.allowed}")
     if spec.names and text[:3].lower() in spec.names and text.isalpha():
         raise ValueError(f"{text!r} is a name in full: write {text[:3].lower()}")
     for sign, reason in _SPECIAL.items():
         if sign in text.upper():
             raise ValueError(reason)
-    raise ValueError(f"{text!r} is not within {allowed}")
+    raise ValueError(f"{text!r} is not within {spec.allowed}")
 
 
 def _is_number(text: str) -> bool:

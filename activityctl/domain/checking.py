@@ -6,12 +6,13 @@ Everything that `apply` would find later is found here, offline.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from activityctl.domain.bounds_check import check_bounds
 from activityctl.domain.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
 from activityctl.domain.event_trigger import KEY_PLACES, EventTrigger, check_event_trigger
 from activityctl.domain.expression import has_expression
@@ -138,24 +139,54 @@ def _check_trigger(trigger: TriggerTemplate, params: Known) -> list[Finding]:
         if kind != "event" or path[1:] not in KEY_PLACES
     ]
     found = templated or _check_kind(trigger, TRIGGER_KINDS)
-    if found or trigger.kind != "event":
+    if found:
         return found
+    if trigger.kind != "event":
+        return _under(check_bounds(trigger.kind, trigger.body), trigger.kind)
     return _under(check_event_trigger(EventTrigger.model_validate(trigger.body), params), "event")
 
 
 def _check_gates(spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:
     concurrency, throttle = spec.concurrency, spec.throttle
-    written = concurrency.model_fields_set
-    if concurrency.policy is OverlapPolicy.ALLOW and "policy" not in written:
-        for name in sorted(written):
-            reason = "has no effect without a policy: skip, queue or replace"
-            yield Finding(("concurrency", name), reason, at_key=True)
-    yield from _under(_template_findings(concurrency.key, scope), "concurrency", "key")
+    if concurrency.policy is OverlapPolicy.ALLOW:
+        yield from _under(_check_free(spec), "concurrency")
+    yield from _under(_check_key(concurrency.key, spec, scope), "concurrency", "key")
     if throttle is None:
         return
-    yield from _under(_template_findings(throttle.key, scope), "throttle", "key")
+    yield from _under(_check_key(throttle.key, spec, scope), "throttle", "key")
     if throttle.per == timedelta(0):
         yield Finding(("throttle", "per"), "should be longer than 0s")
+
+
+def _check_free(spec: DefinitionSpec) -> Iterator[Finding]:
+    """Check a concurrency that lets every run start: what it says beside that has no effect."""
+    written = spec.concurrency.model_fields_set
+    means = "with policy allow" if "policy" in written else "without a policy"
+    for name in sorted(written - {"policy"}):
+        if name != "key" or not _has_ordered_events(spec):
+            reason = f"has no effect {means}: write skip, queue or replace"
+            yield Finding((name,), reason, at_key=True)
+
+
+def _has_ordered_events(spec: DefinitionSpec) -> bool:
+    """Whether a trigger keeps events in order, which it does apart for each concurrency key."""
+    bodies = [(one.model_extra or {}).get("event") for one in spec.triggers]
+    return any(isinstance(body, dict) and body.get("ordered") is True for body in bodies)
+
+
+def _check_key(key: str | None, spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:
+    if key is None:
+        return
+    if not has_expression(key):
+        yield Finding((), "is the same for every run; write ${ … } or leave it out")
+        return
+    found = _template_findings(key, scope)
+    yield from found
+    if found or any("event" in trigger.kinds for trigger in spec.triggers):
+        return
+    without = {name: known for name, known in scope.items() if name != "event"}
+    for finding in _template_findings(key, without):
+        yield replace(finding, reason="event is null: the definition has no event trigger")
 
 
 def _templated_places(value: JsonValue, path: Path) -> Iterator[Path]:

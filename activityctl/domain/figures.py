@@ -13,6 +13,9 @@ RUNS_COUNTED_FOR: Final = timedelta(days=1)
 OVERDUE_AFTER: Final = timedelta(seconds=10)
 """A schedule whose next firing was due this long ago is overdue: nothing settled it."""
 
+WAITS_TOO_LONG: Final = timedelta(seconds=60)
+"""A due firing that waits longer than this is not started by any worker."""
+
 SCHEDULE_STATUSES: Final = ("active", "paused", "pending", "error")
 FIRING_STATES: Final = ("due", "later", "held")
 LIVING: Final = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED)
@@ -48,6 +51,12 @@ class Figures:
     """When the oldest of these arrived."""
     filter_errors: int = 0
     """How often the filter of a trigger could not be evaluated, within the last day."""
+
+    @property
+    def due_lag(self) -> timedelta:
+        """How long the oldest due firing has waited; zero when none does."""
+        oldest = self.oldest_due_at
+        return timedelta(0) if oldest is None else max(timedelta(0), self.counted_at - oldest)
 
     @property
     def event_lag(self) -> timedelta:

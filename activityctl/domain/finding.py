@@ -3,8 +3,10 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 Path = tuple[str | int, ...]
 
@@ -25,7 +27,6 @@ class Finding:
 
 def findings_of(error: ValidationError, model: type[BaseModel] | None = None) -> list[Finding]:
     """Return pydantic's errors as findings, each reason one plain line."""
-    known = [field.alias or name for name, field in model.model_fields.items()] if model else []
     errors = error.errors(include_url=False, include_context=False)
     broken = {item["loc"][:length] for item in errors for length in range(len(item["loc"]))}
     found = []
@@ -34,13 +35,32 @@ def findings_of(error: ValidationError, model: type[BaseModel] | None = None) ->
             continue  # pydantic does not count the items that it refused
         path = tuple(part for part in item["loc"] if part != "[key]")
         if item["type"] == "extra_forbidden":
-            is_top = len(path) == 1
-            reason = unknown_field(str(path[-1]), known if is_top else ())
+            reason = unknown_field(str(path[-1]), _fields_at(model, path[:-1]))
             found.append(Finding(path, reason, at_key=True))
         else:
             is_key = len(path) < len(item["loc"])
             found.append(Finding(path, _plain(item["type"], item["msg"]), at_key=is_key))
     return found
+
+
+def _fields_at(model: type[BaseModel] | None, path: Path) -> list[str]:
+    """Return the fields that a model takes at a place; none where that cannot be told."""
+    models = [model] if model else []
+    for name in (part for part in path if isinstance(part, str)):
+        fields = [field for one in models for field in _named_fields(one, name)]
+        models = [inner for field in fields for inner in _models_in(field.annotation)]
+    return [field.alias or name for one in models for name, field in one.model_fields.items()]
+
+
+def _named_fields(model: type[BaseModel], name: str) -> list[FieldInfo]:
+    return [field for key, field in model.model_fields.items() if name == (field.alias or key)]
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    """Return the models that a type is made of: those of an optional one, of a list's items."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:

@@ -25,6 +25,37 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEY_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
+@dataclass(frozen=True, slots=True)
+class DueTime:
+    """A nominal time, or the instant in whose place the clocks jumped over one."""
+
+    at: datetime
+    """UTC."""
+    omitted: datetime | None = None
+    """The local time, naive, that does not exist that day: nothing fires. None when it does."""
+
+    @property
+    def why_not(self) -> str | None:
+        """Say why nothing fires; None for a nominal time."""
+        if self.omitted is None:
+            return None
+        return f"{self.omitted:%H:%M} does not exist that day"
+
+
+def due_times(trigger: Trigger, after: datetime) -> Iterator[DueTime]:
+    """Yield the nominal times and, between them, what `dst.gap: skip` leaves out, ascending.
+
+    A schedule that names a time of day, in an hour field that does not begin with `*`, owes a
+    word for each one that does not exist. It stands where `gap: shift` would put it; where that
+    is a nominal time anyway, nothing is left out. Bounds and ValueError as `nominal_times`.
+    """
+    if not isinstance(trigger, CronTrigger):
+        return map(DueTime, nominal_times(trigger, after))
+    times = _Walk.of(trigger).due_times(_first(trigger, after))
+    last = trigger.end_at
+    return times if last is None else takewhile(lambda one: one.at <= last, times)
+
+
 def nominal_times(trigger: Trigger, after: datetime) -> Iterator[datetime]:
     """Yield the due times strictly after `after`, ascending, in UTC and whole seconds.
 
@@ -38,10 +69,7 @@ def nominal_times(trigger: Trigger, after: datetime) -> Iterator[datetime]:
     instant comes twice.
     ValueError when `after` is naive.
     """
-    if after.tzinfo is None:
-        raise ValueError("`after` has no time zone")
-    after = max(after, (trigger.start_at or _EPOCH) - timedelta.resolution)
-    times = _times(trigger, after.astimezone(UTC).replace(microsecond=0) + _SECOND)
+    times = _times(trigger, _first(trigger, after))
     last = trigger.end_at
     return times if last is None else takewhile(lambda one: one <= last, times)
 
@@ -70,6 +98,14 @@ def parse_firing_key(key: str) -> datetime:
     if nominal.strftime(_KEY_FORMAT) != key:
         raise ValueError(f"{key!r} is not written as {_KEY_FORMAT}")
     return nominal
+
+
+def _first(trigger: Trigger, after: datetime) -> datetime:
+    """Return the first whole second after it that startAt allows."""
+    if after.tzinfo is None:
+        raise ValueError("`after` has no time zone")
+    after = max(after, (trigger.start_at or _EPOCH) - timedelta.resolution)
+    return after.astimezone(UTC).replace(microsecond=0) + _SECOND
 
 
 def _times(trigger: Trigger, first: datetime) -> Iterator[datetime]:
@@ -113,9 +149,20 @@ class _Walk:
 
     def times(self, first: datetime) -> Iterator[datetime]:
         """Yield the times from `first` on."""
+        for start, end in self._days(first):
+            yield from self._within(start, end)
+
+    def due_times(self, first: datetime) -> Iterator[DueTime]:
+        """Yield the times from `first` on, and what is left out between them."""
+        for start, end in self._days(first):
+            due = map(DueTime, self._within(start, end))
+            yield from heapq.merge(due, self._omitted(start, end), key=lambda one: one.at)
+
+    def _days(self, first: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield the UTC days, the first from `first` on, that may have any."""
         day = self._next_day(datetime.combine(first.date(), time(), UTC))
         while day is not None:
-            yield from self._within(max(day, first), day + _DAY)
+            yield max(day, first), day + _DAY
             day = self._next_day(day + _DAY)
 
     def _next_day(self, day: datetime) -> datetime | None:
@@ -139,6 +186,17 @@ class _Walk:
             if one != previous:
                 yield one
             previous = one
+
+    def _omitted(self, first: datetime, end: datetime) -> Iterator[DueTime]:
+        """Yield what a shift would add."""
+        if self.shifts or self.calendar.calendar.any_hour:
+            return
+        for stretch in stretches(self.zone, first - _DAY, end):
+            shifted = list(self._shifted(stretch, first, end))
+            known = set(self._within(first, end)) if shifted else set()
+            for one in shifted:
+                if one not in known:
+                    yield DueTime(one, (one + stretch.before).replace(tzinfo=None))
 
     def _natural(self, stretch: Stretch, first: datetime) -> Iterator[datetime]:
         low = max(stretch.start, first) + stretch.offset

@@ -23,10 +23,15 @@ def parse_moment(text: object) -> datetime:
     if isinstance(text, datetime):
         return text
     if not isinstance(text, str) or not (found := _MOMENT.fullmatch(text)):
-        raise ValueError(f"{text!r} is not a point in time: write 2026-12-31T18:00:00Z")
+        is_day = isinstance(text, str) and _DAY.fullmatch(text)
+        example = f"{text}T00:00:00Z" if is_day else "2026-12-31T18:00:00Z"
+        raise ValueError(f"{text!r} is not a point in time: write {example}")
     if found[2] is None:
         raise ValueError(f"{text!r} has no offset from UTC: write {text}Z or {text}+01:00")
-    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a point in time: {error}") from None
 
 
 def format_moment(moment: datetime) -> str:
@@ -72,7 +77,10 @@ def parse_days(text: object) -> DaySpan:
 def _day(text: str) -> date:
     if not _DAY.fullmatch(text):
         raise ValueError(f"{text!r} is not a day: write 2026-12-24 or 2026-12-24/2027-01-02")
-    return date.fromisoformat(text)
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a day: {error}") from None
 
 
 def parse_clock(text: object) -> int:
@@ -82,7 +90,9 @@ def parse_clock(text: object) -> int:
     found = _CLOCK.fullmatch(text) if isinstance(text, str) else None
     minutes = int(found[1]) * 60 + int(found[2]) if found else _MINUTES_A_DAY + 1
     if found is None or int(found[2]) >= 60 or minutes > _MINUTES_A_DAY:  # noqa: PLR2004  # an hour
-        raise ValueError(f"{text!r} is not a time of day: write 08:30, in quotes")
+        is_short = isinstance(text, str) and re.fullmatch(r"[0-9]:[0-5][0-9]", text)
+        example = f"0{text}" if is_short else "08:30"
+        raise ValueError(f"{text!r} is not a time of day: write {example}, in quotes")
     return minutes
 
 

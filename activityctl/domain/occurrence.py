@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from activityctl.domain.calendar import CronCalendar
 from activityctl.domain.duration import format_duration
-from activityctl.domain.firing import jitter_of, nominal_times
+from activityctl.domain.firing import DueTime, due_times, jitter_of, nominal_times
+from activityctl.domain.moment import format_moment
 from activityctl.domain.settlement import Progress, zone_of
 from activityctl.domain.trigger import CronTrigger, Trigger
 from activityctl.domain.view import View, stamp
@@ -101,22 +102,48 @@ def _of_trigger(
 ) -> Iterator[Occurrence]:
     limit, fired = trigger.max_firings, progress.fired
     start = after if limit is None else min(after, progress.cursor)
-    for nominal in nominal_times(trigger, start):
-        one = _occurrence(owner, trigger, nominal, calendars)
-        if limit is not None and nominal > progress.cursor:
+    for due in due_times(trigger, start):
+        one = _occurrence(owner, trigger, due, calendars)
+        if limit is not None and due.at > progress.cursor:
             if fired >= limit:
                 return
             fired += one.outlook is Outlook.FIRES
             if fired >= limit:
                 one = replace(one, note=_joined(one.note, "last: maxFirings reached"))
-        if nominal > after:
+        if due.at > after:
             yield one
 
 
-def _occurrence(
-    owner: tuple[str, str], trigger: Trigger, nominal: datetime, calendars: DaysByCalendar
+def waiting_occurrence(
+    owner: tuple[str, str],
+    trigger: Trigger | None,
+    times: tuple[datetime, datetime],
+    calendars: DaysByCalendar,
 ) -> Occurrence:
-    local = nominal.astimezone(ZoneInfo(zone_of(trigger)))
+    """Return a firing that was decided on and has yet to start.
+
+    `owner` is the subscription's id and the trigger's name, `times` the nominal time and when it
+    starts. The trigger, None when it is gone, tells why it waits.
+    """
+    nominal, fires_at = times
+    note = f"waits until {format_moment(fires_at)}"
+    zone = ZoneInfo("UTC" if trigger is None else zone_of(trigger))
+    local = nominal.astimezone(zone)
+    one = Occurrence(owner[1], nominal, local, Outlook.FIRES, fires_at, note)
+    if trigger is None or next(nominal_times(trigger, nominal - _SECOND), None) != nominal:
+        return one
+    # A trigger that was changed since would tell of something else.
+    told = _occurrence(owner, trigger, DueTime(nominal), calendars)
+    return replace(one, note=_joined(note, told.note)) if told.fires_at == fires_at else one
+
+
+def _occurrence(
+    owner: tuple[str, str], trigger: Trigger, due: DueTime, calendars: DaysByCalendar
+) -> Occurrence:
+    nominal, local = due.at, due.at.astimezone(ZoneInfo(zone_of(trigger)))
+    if due.omitted is not None:
+        missing = f"skipped: {due.why_not}"
+        return Occurrence(owner[1], nominal, local, Outlook.SKIPPED, None, missing)
     clock = _clock_note(trigger, nominal, local) if isinstance(trigger, CronTrigger) else None
     verdict = place(trigger, nominal, zone_of(trigger), calendars)
     reason = None if verdict.reason is None else f"{verdict.outcome}: {verdict.reason}"

@@ -4,7 +4,7 @@ What a definition may say about it is in `gate`; who holds places is looked up b
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -19,6 +19,7 @@ from activityctl.domain.logbook import LogEntry
 from activityctl.domain.moment import format_moment
 from activityctl.domain.record import RunChange, entry, record
 from activityctl.domain.run import Decision, Run, RunEnd, RunStatus
+from activityctl.errors import ExpressionError
 
 QUEUE_COUNTED: Final = 100
 """Queued runs that a message counts; a queue may be any length."""
@@ -68,14 +69,21 @@ def gate_keys(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[str | None
     """Return the concurrency key and the throttle key of a run, rendered.
 
     None without such a gate, "" for a gate without a key. What is no string becomes its
-    canonical JSON, and the end of a long key its hash. Raises ExpressionError.
+    canonical JSON, and the end of a long key its hash. Raises ExpressionError, which names the key.
     """
     concurrency, throttle = spec.concurrency, spec.throttle
     is_free = concurrency.policy is OverlapPolicy.ALLOW
     return (
-        None if is_free else render_key(concurrency.key, run, now),
-        None if throttle is None else render_key(throttle.key, run, now),
+        None if is_free else _named_key("concurrency.key", concurrency.key, run, now),
+        None if throttle is None else _named_key("throttle.key", throttle.key, run, now),
     )
+
+
+def _named_key(name: str, template: str | None, run: Run, now: datetime) -> str:
+    try:
+        return render_key(template, run, now)
+    except ExpressionError as error:
+        raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
 
 
 def render_key(template: str | None, run: Run, now: datetime) -> str:
@@ -219,6 +227,8 @@ def entered(run: Run, decided: Entry, now: datetime) -> RunChange:
         said.append(entry(run, "info", f"run queued {decided.reason}", now))
     if decided.replaces:
         said.append(entry(run, "info", f"run replaces {_named(decided.replaces)}", now))
+    if decided.outcome == "queued":
+        run = replace(run, reason=f"queued {decided.reason}")
     if decided.outcome != "skipped":
         return RunChange(run, entries=tuple(said))
     return record(run, Decision(end=RunEnd(RunStatus.SKIPPED, decided.reason)), now)

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from activityctl.domain import ids
 from activityctl.domain.duration import format_duration
-from activityctl.domain.firing import jitter_of, nominal_times
+from activityctl.domain.firing import DueTime, due_times, jitter_of, nominal_times
 from activityctl.domain.logbook import Level, LogEntry
 from activityctl.domain.moment import format_moment
 from activityctl.domain.timing import Misfire, MisfirePolicy
@@ -84,21 +84,22 @@ def settle(
     A firing is on time when it is settled within ON_TIME of when it may start and none that
     followed it has come meanwhile; else it misfired, and the trigger's policy decides. What is
     made up for starts where a firing due now might: in its window, on no excluded day.
+    A time of day that the clocks jump over is skipped, and is nobody's latest.
     """
     coming = _Coming(trigger, progress.cursor)
     due = coming.take_until(now, at_once)
-    is_complete = coming.head is None or coming.head > now
-    placed = [(nominal, _place(trigger, nominal, calendars)) for nominal in due]
+    is_complete = not coming.has_until(now)
+    placed = [(one.at, _place_due(trigger, one, calendars)) for one in due]
     latest = _latest(placed, now) if is_complete else None
     present = (now, _place(trigger, now, calendars))
     fated = [_fate(owner, trigger, one, latest, present) for one in placed]
     kept, fired = _within_limit(fated, trigger.max_firings, progress.fired)
     is_spent = trigger.max_firings is not None and fired >= trigger.max_firings
-    cursor = now if is_complete else due[-1]
+    cursor = now if is_complete else due[-1].at
     return Settlement(
         tuple(kept),
         Progress(max(cursor, progress.cursor), fired),
-        None if is_spent else coming.head,
+        None if is_spent else coming.next_nominal(),
         is_complete or is_spent,
     )
 
@@ -157,18 +158,33 @@ def zone_of(trigger: Trigger) -> str:
 
 
 class _Coming:
-    """A trigger's nominal times with the next one in view."""
+    """What a trigger is due with the next one in view."""
 
     def __init__(self, trigger: Trigger, after: datetime) -> None:
-        self._times: Iterator[datetime] = nominal_times(trigger, after)
-        self.head = next(self._times, None)
+        self._times: Iterator[DueTime] = due_times(trigger, after)
+        self._head = next(self._times, None)
 
-    def take_until(self, now: datetime, limit: int) -> list[datetime]:
-        taken: list[datetime] = []
-        while self.head is not None and self.head <= now and len(taken) < limit:
-            taken.append(self.head)
-            self.head = next(self._times, None)
+    def has_until(self, now: datetime) -> bool:
+        return self._head is not None and self._head.at <= now
+
+    def take_until(self, now: datetime, limit: int) -> list[DueTime]:
+        taken: list[DueTime] = []
+        while self._head is not None and self._head.at <= now and len(taken) < limit:
+            taken.append(self._head)
+            self._head = next(self._times, None)
         return taken
+
+    def next_nominal(self) -> datetime | None:
+        # What is left out before it wakes nobody: it is settled with it.
+        while self._head is not None and self._head.omitted is not None:
+            self._head = next(self._times, None)
+        return None if self._head is None else self._head.at
+
+
+def _place_due(trigger: Trigger, due: DueTime, calendars: DaysByCalendar) -> Verdict:
+    if due.omitted is not None:
+        return Verdict(None, "skipped", due.why_not)
+    return _place(trigger, due.at, calendars)
 
 
 def _place(trigger: Trigger, nominal: datetime, calendars: DaysByCalendar) -> Verdict:

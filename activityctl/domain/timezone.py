@@ -2,6 +2,8 @@
 
 import difflib
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -10,6 +12,34 @@ from pydantic import AfterValidator, WithJsonSchema
 _ZONE: Final = re.compile(r"(?!posix/|right/)[A-Za-z][A-Za-z0-9_+\-/]*")
 _NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules", "Local", "local"})
 """Names found in zone folders that mean another zone on each machine, or none."""
+_ABBREVIATIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("CET", "CEST", "MEZ", "MESZ"), "Europe/Berlin"),
+        **dict.fromkeys(("EET", "EEST"), "Europe/Athens"),
+        **dict.fromkeys(("WET", "WEST"), "Europe/Lisbon"),
+        **dict.fromkeys(("EST", "EDT", "ET"), "America/New_York"),
+        **dict.fromkeys(("CST", "CDT", "CT"), "America/Chicago"),
+        **dict.fromkeys(("MST", "MDT", "MT"), "America/Denver"),
+        **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
+        **dict.fromkeys(("AKST", "AKDT"), "America/Anchorage"),
+        **dict.fromkeys(("AEST", "AEDT"), "Australia/Sydney"),
+        **dict.fromkeys(("NZST", "NZDT"), "Pacific/Auckland"),
+        "ACST": "Australia/Adelaide",
+        "AWST": "Australia/Perth",
+        "BRT": "America/Sao_Paulo",
+        "BST": "Europe/London",
+        "HKT": "Asia/Hong_Kong",
+        "HST": "Pacific/Honolulu",
+        "IST": "Asia/Kolkata",
+        "JST": "Asia/Tokyo",
+        "KST": "Asia/Seoul",
+        "MSK": "Europe/Moscow",
+        "SAST": "Africa/Johannesburg",
+        "SGT": "Asia/Singapore",
+        **dict.fromkeys(("UTC", "Z", "ZULU"), "UTC"),
+    }
+)
+"""A place for each abbreviation in wide use; some stand for several, and the hint names one."""
 
 
 def check_zone(name: str) -> str:
@@ -38,6 +68,13 @@ def _is_zone(name: str) -> bool:
 
 
 def _hint(name: str) -> str:
-    known = {zone.lower(): zone for zone in available_timezones()}
+    if (zone := _ABBREVIATIONS.get(name.upper())) is not None:
+        return f"write {zone}"
+    known = {zone.lower(): zone for zone in available_timezones() if _is_place(zone)}
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
     return f"write {known[near[0]]}" if near else "write an IANA name such as Europe/Berlin"
+
+
+def _is_place(zone: str) -> bool:
+    """Whether it is named after a place; the others are legacy names and fixed offsets."""
+    return "/" in zone and not zone.startswith("Etc/")

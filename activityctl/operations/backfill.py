@@ -48,6 +48,13 @@ class Survey:
     only_missed: bool
     nominals: tuple[datetime, ...]
     choice: Choice
+    existed_from: datetime
+    """When the subscription was first applied."""
+
+    @property
+    def before_it_existed(self) -> int:
+        """How many of the times to run lie before the subscription existed."""
+        return sum(nominal < self.existed_from for nominal in self.choice.taken)
 
 
 async def survey(
@@ -78,15 +85,28 @@ async def survey(
         order.only_missed,
         nominals,
         Choice((), ()),
+        owner.created_at,
     )
     past = await backfills.past(owner.id, name, order.first, order.last)
     return replace(found, choice=_chosen(found, past))
 
 
-async def record(backfills: Backfills, found: Survey) -> tuple[Choice, int]:
-    """Record the backfill, chosen anew; return what was chosen and how many firings are new.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What came of recording a backfill."""
 
-    Once this returns they cannot be lost; a repeat adds nothing.
+    backfill: Backfill
+    choice: Choice
+    added: int
+    """How many firings are new."""
+    followed: frozenset[datetime]
+    """The times chosen, and those that an earlier backfill is still at work on."""
+
+
+async def record(backfills: Backfills, found: Survey) -> Recorded:
+    """Record the backfill, chosen anew.
+
+    Once this returns its firings cannot be lost; a repeat adds nothing.
     """
     wanted = found.backfill
     async with backfills.locked(
@@ -94,19 +114,21 @@ async def record(backfills: Backfills, found: Survey) -> tuple[Choice, int]:
     ) as locked:
         choice = _chosen(found, locked.past)
         added = await locked.hold(wanted, choice.taken) if choice.taken else 0
-    return choice, added
+        followed = frozenset(choice.taken) | locked.past.under_way
+    return Recorded(wanted, choice, added, followed & frozenset(found.nominals))
 
 
-async def progress_of(backfills: Backfills, wanted: Backfill) -> BackfillProgress:
-    """Return how far the backfilled firings of that stretch of time have come."""
-    return await backfills.progress(
-        wanted.subscription_id, wanted.trigger, wanted.first, wanted.last
-    )
+async def progress_of(backfills: Backfills, recorded: Recorded) -> BackfillProgress:
+    """Return how far the firings have come that this backfill, or its like, has asked for.
+
+    Those that another backfill ran before it was recorded are not counted.
+    """
+    return await backfills.progress(recorded.backfill, recorded.followed)
 
 
 async def follow(
     backfills: Backfills,
-    wanted: Backfill,
+    recorded: Recorded,
     *,
     timeout_seconds: float,
     on_progress: Callable[[BackfillProgress], None],
@@ -115,7 +137,7 @@ async def follow(
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + timeout_seconds, _FIRST_POLL
     while True:
-        progress = await progress_of(backfills, wanted)
+        progress = await progress_of(backfills, recorded)
         on_progress(progress)
         if progress.is_over:
             return progress

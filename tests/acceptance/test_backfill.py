@@ -94,8 +94,22 @@ def test_each_past_time_runs_once_however_often_it_is_asked_for(make: Callable[.
     again = sub.shell.json("backfill", sub.name, *TEN_DAYS)
     assert (again["added"], again["progress"]["succeeded"]) == (0, 9)
     wider = sub.backfill("--from", "2024-02-29T00:00:00Z", "--to", "2024-03-10T08:00:00Z")
-    assert "10 firings, 1 new, 10 succeeded" in wider.stdout
+    assert "1 firing, 1 new, 1 succeeded" in wider.stdout
     assert sub.past_runs() == runs
+
+
+def test_more_than_a_hundred_firings_want_a_yes_and_times_before_it_existed_are_told(
+    make: Callable[..., Sub],
+):
+    sub = make("backfill-many", "true")
+    most = ("--from", "2024-03-01T08:00:00Z", "--to", "2024-06-30T08:00:00Z")
+    refused = sub.backfill(*most, code=1)
+    assert "needs a yes" in refused.stderr
+    assert "--yes" in refused.stderr
+    assert "121 of 121 firings lie before the subscription existed" in refused.stderr
+    assert sub.past_runs() == []
+    assert "121 new" in sub.backfill(*most, "--yes", "--no-wait").stdout
+    sub.backfill("--cancel")
 
 
 def test_one_at_a_time_keeps_the_order(make: Callable[..., Sub]):

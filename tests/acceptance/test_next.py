@@ -69,6 +69,23 @@ def test_files_are_shown_without_any_server(stranger: Any, files: Path):
     assert excluded["note"] == "skipped: excluded: 2027-03-30 (calendar next-holidays)"
 
 
+def test_a_day_is_its_midnight_in_utc_and_one_trigger_may_be_asked_for(stranger: Any, files: Path):
+    stretch = ("--from", "2027-03-28", "--until", "2027-03-30")
+    listed = stranger.json("next", "-f", str(files), "--trigger", "nightly", *stretch)["items"]
+    assert [one["dueAt"][:10] for one in listed] == ["2027-03-28", "2027-03-29"]
+    assert "nightly" in stranger("next", "-f", str(files), "--trigger", "no", code=4).stderr
+
+
+def test_a_list_that_is_cut_says_so_and_stays_json(stranger: Any, files: Path):
+    path = files.with_name("often.yaml")
+    path.write_text(MANIFESTS.replace(", maxFirings: 400", ""))
+    arguments = ("next", "next-often", "-f", str(path), "--from", "2027-03-01")
+    done = stranger(*arguments, "--until", "2027-04-01", "-o", "json")
+    assert len(json.loads(done.stdout)["items"]) == 10_000
+    assert "only the first 10,000" in done.stderr
+    assert "only the first" not in stranger(*arguments, "-n", "5").stderr
+
+
 def test_files_show_all_their_subscriptions_unless_one_is_named(stranger: Any, files: Path):
     done = stranger("next", "-f", str(files), "-n", "3")
     assert done.stdout.splitlines()[0].split()[:2] == ["SUBSCRIPTION", "TRIGGER"]

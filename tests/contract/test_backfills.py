@@ -77,7 +77,8 @@ async def past(ports: wiring.Ports, mine: Subscription) -> Past:
 
 
 async def progress(ports: wiring.Ports, mine: Subscription) -> BackfillProgress:
-    return await ports.backfills.progress(mine.id, "daily", FIRST, LAST)
+    anything = Backfill(mine.id, "daily", FIRST, FIRST, 1)
+    return await ports.backfills.progress(anything, DAYS)
 
 
 async def claimed(ports: wiring.Ports) -> list[FiringRef]:
@@ -250,6 +251,30 @@ async def test_each_backfill_has_its_own_places(ports: wiring.Ports, wish: Any, 
     assert await dispatch(ports) == DAYS[8:]
 
 
+async def test_of_overlapping_backfills_none_overtakes_an_earlier_time(
+    ports: wiring.Ports, wish: Any, finish: Finish
+):
+    await hold(ports, wish(max_parallel=2), DAYS)
+    await hold(ports, wish(first=DAYS[4], last=DAYS[6], max_parallel=3), DAYS[4:7])
+    started: list[datetime] = []
+    for _ in range(len(DAYS)):
+        await ports.backfills.release(100)
+        begun = await dispatch(ports)
+        started += begun
+        for nominal in begun:
+            await finish(nominal)
+    assert started == DAYS
+
+
+async def test_a_cancelled_backfill_holds_up_no_other(ports: wiring.Ports, wish: Any):
+    await hold(ports, wish(last=DAYS[6]), DAYS[:2])
+    late = wish(first=DAYS[5])
+    await ports.backfills.cancel(late.subscription_id, None)
+    await hold(ports, late, DAYS[5:])
+    assert await ports.backfills.release(100) == 2
+    assert await dispatch(ports) == DAYS[5:7]
+
+
 async def test_releases_at_once_never_pass_the_limit(
     ports: wiring.Ports, mine: Subscription, wish: Any
 ):
@@ -295,8 +320,22 @@ async def test_progress_counts_runs_by_status_and_no_firings_of_others(
         runs={RunStatus.SUCCEEDED: 1, RunStatus.FAILED: 1, RunStatus.RUNNING: 1},
     )
     assert (found.total, found.ended, found.failed, found.is_over) == (10, 2, 1, False)
-    part = await ports.backfills.progress(mine.id, "daily", DAYS[0], DAYS[1])
+    other = Backfill(mine.id, "daily", DAYS[0], DAYS[1], 1)
+    part = await ports.backfills.progress(other, DAYS[:2])
     assert (part.total, part.is_over) == (2, True)
+
+
+async def test_progress_counts_the_backfill_itself_and_of_others_the_times_named(
+    ports: wiring.Ports, wish: Any
+):
+    early, late = wish(last=DAYS[4]), wish(first=DAYS[3])
+    await hold(ports, early, DAYS[:5])
+    await hold(ports, late, DAYS[5:])
+    assert (await ports.backfills.progress(early, ())).total == 5
+    assert (await ports.backfills.progress(late, ())).total == 5
+    assert (await ports.backfills.progress(late, [DAYS[3], DAYS[7]])).total == 6
+    elsewhere = wish(trigger="other")
+    assert (await ports.backfills.progress(elsewhere, DAYS)).total == 0
 
 
 async def test_a_cancelled_backfill_releases_no_more(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
+from activityctl.domain.backfill import Backfill
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
 from activityctl.domain.subscription import Subscription
 
@@ -37,6 +38,19 @@ async def test_a_firing_waits_until_it_is_dispatched(
         await claim.dispatched(claim.firings, now)
     assert await ports.outbox.waiting() == 0
     assert await claimed(ports) == []
+
+
+async def test_firings_that_a_cancelled_backfill_holds_do_not_wait(
+    ports: wiring.Ports, fire: Fire, mine: Subscription, now: datetime
+):
+    days = [now - timedelta(days=count) for count in (3, 2, 1)]
+    backfill = Backfill(mine.id, "daily", days[0], days[-1], 1)
+    async with ports.backfills.locked(mine.id, "daily", days[0], days[-1]) as locked:
+        assert await locked.hold(backfill, days) == 3
+    await ports.backfills.cancel(mine.id, "daily")
+    assert await ports.outbox.waiting() == 0
+    await ports.outbox.add([fire("k")], now)
+    assert await ports.outbox.waiting() == 1
 
 
 async def test_a_known_key_counts_nothing_and_changes_nothing(

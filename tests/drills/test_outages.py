@@ -357,7 +357,7 @@ def check_once(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage])
 
 def check_all(rows: Sequence[Row], _: timedelta, __: Sequence[Outage]) -> None:
     """None is missed."""
-    assert Counter(row.status for row in rows) == {"succeeded": len(rows)}
+    assert {row.status for row in rows} <= {"succeeded"}
 
 
 def check_short(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> None:

@@ -225,8 +225,8 @@ def other_zone(schedule: Schedule) -> None:
     schedule.spec.time_zone_name = "Asia/Tokyo"
 
 
-def no_jitter(schedule: Schedule) -> None:
-    schedule.spec.jitter = None
+def jitter(schedule: Schedule) -> None:
+    schedule.spec.jitter = timedelta(seconds=30)
 
 
 def never_in_june(schedule: Schedule) -> None:
@@ -288,7 +288,7 @@ def retried(schedule: Schedule) -> None:
     [
         (earlier, "timing"),
         (other_zone, "timing"),
-        (no_jitter, "timing"),
+        (jitter, "timing"),
         (never_in_june, "timing"),
         (until_an_end, "timing"),
         (every_second, "timing"),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -83,14 +83,12 @@ class MemoryBackfills:
             past = await self.past(subscription_id, trigger, first, last)
             yield MemoryLockedPast(self._state, past)
 
-    async def progress(
-        self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> BackfillProgress:
-        """Return how far the trigger's backfills of that stretch of time have come."""
+    async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
+        """Return how far the backfill's firings have come, and those due at the times `also`."""
         held = cancelled = starting = 0
         runs: Counter[RunStatus] = Counter()
-        for row in self._firings(_Scope(subscription_id, trigger, first, last)):
-            if row.backfill_id is None:
+        for row in self._state.firings.values():
+            if row.backfill_id is None or not _counts(row, wanted, also):
                 continue
             if _is_held(row):
                 is_cancelled = self._state.backfills[row.backfill_id].is_cancelled
@@ -119,7 +117,7 @@ class MemoryBackfills:
             key
             for backfill, row in self._state.backfills.items()
             if not row.is_cancelled
-            for key in self._held(backfill)[: max(0, self._free(backfill, row.backfill))]
+            for key in self._next(backfill, row.backfill)
         ]
         firings, now = self._state.firings, self._state.clock()
         due.sort(key=lambda key: firings[key].firing.due_at)
@@ -155,6 +153,19 @@ class MemoryBackfills:
         ]
         return sorted(found, key=lambda key: firings[key].firing.due_at)
 
+    def _next(self, key: str, backfill: Backfill) -> list[str]:
+        """Return what a backfill has places for, before what overlapping ones still hold."""
+        firings = self._state.firings
+        waiting = [
+            firings[held[0]].firing.due_at
+            for other, row in self._state.backfills.items()
+            if other != key and not row.is_cancelled and _overlap(row.backfill, backfill)
+            if (held := self._held(other))
+        ]
+        until = min(waiting, default=backfill.last)
+        own = [one for one in self._held(key) if firings[one].firing.due_at <= until]
+        return own[: max(0, self._free(key, backfill))]
+
     def _free(self, key: str, backfill: Backfill) -> int:
         at_work = sum(
             row.backfill_id == key and not _is_held(row) and not self._has_ended(row)
@@ -169,3 +180,16 @@ class MemoryBackfills:
 
 def _is_held(row: FiringRow) -> bool:
     return row.backfill_id is not None and row.fires_at is None and row.dispatched_at is None
+
+
+def _overlap(one: Backfill, other: Backfill) -> bool:
+    is_one = (one.subscription_id, one.trigger) == (other.subscription_id, other.trigger)
+    return is_one and one.first <= other.last and other.first <= one.last
+
+
+def _counts(row: FiringRow, wanted: Backfill, also: Collection[datetime]) -> bool:
+    if row.backfill_id == wanted.id:
+        return True
+    firing = row.firing
+    is_owner = (firing.subscription_id, firing.trigger) == (wanted.subscription_id, wanted.trigger)
+    return is_owner and firing.due_at in also

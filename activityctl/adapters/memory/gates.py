@@ -198,7 +198,7 @@ class MemoryGates:
         chosen = [key for key, entry in decided if entry.outcome == "let_in"]
         for key in chosen:
             row = self._state.runs[key]
-            self._state.runs[key] = replace(row, let_in_at=now)
+            self._state.runs[key] = replace(row, run=replace(row.run, reason=None), let_in_at=now)
             self._state.write_entries([waited(subscription, key, row.run.created_at, now)])
         return [*chosen]
 

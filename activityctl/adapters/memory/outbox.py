@@ -9,7 +9,7 @@ from activityctl.adapters.memory.state import FiringRow, MemoryState, kept_json
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
 from activityctl.domain.run import Run
-from activityctl.ports import ORDER_WAITS, WORK_CHANNEL
+from activityctl.ports import ORDER_WAITS, WORK_CHANNEL, WaitingFiring
 
 
 class MemoryClaim:
@@ -62,8 +62,21 @@ class MemoryOutbox:
         return max((min(times) - now).total_seconds(), 0.0) if times else None
 
     async def waiting(self) -> int:
-        """Return how many firings wait to be dispatched."""
-        return len(self._waiting())
+        """Return how many firings wait to be dispatched, those not held back."""
+        return sum(row.fires_at is not None for row in self._waiting().values())
+
+    async def waiting_of(self, subscription_id: str, limit: int) -> list[WaitingFiring]:
+        """Return what the clock decided on and starts later, the earliest nominal times first."""
+        now = self._state.clock()
+        found = [
+            WaitingFiring(row.firing.trigger, row.firing.due_at, row.fires_at)
+            for row in self._waiting().values()
+            if row.firing.subscription_id == subscription_id
+            and row.firing.ref.is_by_clock
+            and row.fires_at is not None
+            and row.fires_at > now
+        ]
+        return sorted(found, key=lambda one: (one.due_at, one.trigger))[:limit]
 
     def _claimable(self) -> list[str]:
         """Return the firings that may start now, in the order in which they do."""

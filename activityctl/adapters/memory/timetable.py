@@ -177,7 +177,8 @@ def _write(
         row = FiringRow(firing, settled.now, started, one.fires_at)
         state.firings.setdefault(ids.firing_id(subscription.id, trigger, key), row)
     state.write_entries(entries_of((subscription.id, trigger), refused, settled.now))
-    state.notify(WORK_CHANNEL, "firing")
+    if any(one.fires_at is not None and one.nominal != own for one in settled.settlement.fated):
+        state.notify(WORK_CHANNEL, "firing")
 
 
 def _write_run(

@@ -1,6 +1,6 @@
 """Backfills in Postgres: their firings are held back, and released a few at a time."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -50,7 +50,7 @@ _PROGRESS: Final = f"""
     LEFT JOIN runs r ON r.subscription_id = f.subscription_id AND r.trigger = f.trigger
         AND r.due_at = f.due_at AND r.firing_key = f.firing_key
     WHERE b.subscription_id = %(subscription)s AND b.trigger = %(trigger)s
-      AND f.due_at BETWEEN %(first)s AND %(last)s
+      AND (f.backfill_id = %(id)s OR f.due_at = ANY(%(also)s))
     GROUP BY 1, 2, 3"""
 _CANCEL: Final = f"""
     WITH stopped AS (
@@ -79,13 +79,20 @@ _WITHOUT_RUN: Final = """
         SELECT FROM runs r WHERE r.subscription_id = latest.subscription_id
             AND r.trigger = latest.trigger AND r.due_at = latest.due_at
             AND r.firing_key = latest.firing_key)"""
+_HELD_BY_OTHERS: Final = f"""
+    SELECT min(f.due_at) FROM backfills other JOIN firings f ON f.backfill_id = other.id
+    WHERE other.id <> b.id AND other.id = ANY(%(ids)s) AND other.cancelled_at IS NULL
+      AND other.subscription_id = b.subscription_id AND other.trigger = b.trigger
+      AND other.from_at <= b.to_at AND b.from_at <= other.to_at AND {_HELD}"""
 _RELEASE: Final = f"""
     WITH places AS (
-        SELECT b.id, b.max_parallel - ({_OPEN_RUNS}) - ({_WITHOUT_RUN}) AS free
+        SELECT b.id, b.max_parallel - ({_OPEN_RUNS}) - ({_WITHOUT_RUN}) AS free,
+            ({_HELD_BY_OTHERS}) AS until
         FROM backfills b WHERE b.id = ANY(%(ids)s) AND b.cancelled_at IS NULL),
     due AS (
         SELECT next.id FROM places CROSS JOIN LATERAL (
             SELECT f.id, f.due_at FROM firings f WHERE f.backfill_id = places.id AND {_HELD}
+                AND f.due_at <= coalesce(places.until, 'infinity')
             ORDER BY f.due_at LIMIT greatest(places.free, 0)) AS next
         ORDER BY next.due_at LIMIT %(limit)s)
     UPDATE firings SET fires_at = clock_timestamp() FROM due WHERE firings.id = due.id"""
@@ -154,12 +161,14 @@ class PostgresBackfills:
             await connection.execute(_LOCK_SCHEDULE.encode(), scope)
             yield PostgresLockedPast(connection, await _read(connection, scope))
 
-    async def progress(
-        self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> BackfillProgress:
-        """Return how far the trigger's backfills of that stretch of time have come."""
+    async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
+        """Return how far the backfill's firings have come, and those due at the times `also`."""
         rows = await self._database.fetch(
-            _PROGRESS, **_scope(subscription_id, trigger, first, last)
+            _PROGRESS,
+            subscription=wanted.subscription_id,
+            trigger=wanted.trigger,
+            id=wanted.id,
+            also=list(also),
         )
         return _progress_of(rows)
 

@@ -94,7 +94,7 @@ _STARTS: Final = f"""
     FROM unnest(%(subscriptions)s::text[], %(keys)s::text[], %(most)s::int[])
         AS u(subscription, key, most)"""
 _LET_IN: Final = f"""
-    UPDATE runs r SET let_in_at = %(now)s WHERE r.id = ANY(%(ids)s) AND {QUEUED}
+    UPDATE runs r SET let_in_at = %(now)s, reason = NULL WHERE r.id = ANY(%(ids)s) AND {QUEUED}
     RETURNING r.id, r.created_at, r.subscription_id, r.trigger, r.firing_key, r.due_at,
         r.workflow_id"""
 

@@ -11,7 +11,7 @@ from activityctl.adapters.postgres.database import Connection, Database
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, ManualFiring
 from activityctl.domain.run import Run
-from activityctl.ports import ORDER_WAITS, WORK_CHANNEL
+from activityctl.ports import ORDER_WAITS, WORK_CHANNEL, WaitingFiring
 
 _HEADS_PER_CLAIM: Final = 3
 """How many first ones of order keys are looked at for each firing that may be claimed."""
@@ -140,11 +140,25 @@ class PostgresOutbox:
         return None if row is None or row["seconds"] is None else max(float(row["seconds"]), 0.0)
 
     async def waiting(self) -> int:
-        """Return how many firings wait to be dispatched."""
+        """Return how many firings wait to be dispatched, those not held back."""
         row = await self._database.fetch_one(
-            "SELECT count(*) AS n FROM firings WHERE dispatched_at IS NULL"
+            """SELECT count(*) AS n FROM firings
+               WHERE dispatched_at IS NULL AND fires_at IS NOT NULL"""
         )
         return int(row["n"]) if row else 0
+
+    async def waiting_of(self, subscription_id: str, limit: int) -> list[WaitingFiring]:
+        """Return what the clock decided on and starts later, the earliest nominal times first."""
+        rows = await self._database.fetch(
+            """SELECT trigger, due_at, fires_at FROM firings
+               WHERE dispatched_at IS NULL AND fires_at > (SELECT clock_timestamp())
+                 AND subscription_id = %(subscription)s
+                 AND firing_key = to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+               ORDER BY due_at, trigger LIMIT %(limit)s""",
+            subscription=subscription_id,
+            limit=limit,
+        )
+        return [WaitingFiring(row["trigger"], row["due_at"], row["fires_at"]) for row in rows]
 
 
 async def wake_follower(connection: Connection, run: Run) -> None:

@@ -164,6 +164,18 @@ async def test_queued_runs_are_let_in_one_by_one_in_their_order(door: Doors):
     assert (await mine.messages("y"))[-1] == "run let in after 0s in the queue"
 
 
+async def test_a_queued_run_says_behind_whom_until_it_is_let_in(door: Doors):
+    mine = await door("queue")
+    await mine.arrives("a")
+    await mine.arrives("b")
+    reason = "queued behind 1 run (concurrency policy queue, limit 1)"
+    assert (await mine.run("b")).reason == reason
+    await mine.ends("a")
+    assert (await mine.run("a")).reason is None
+    assert await mine.let_in() == ["b"]
+    assert (await mine.run("b")).reason is None
+
+
 async def test_nobody_overtakes_the_queue_at_a_free_place(door: Doors):
     mine = await door("queue")
     await mine.arrives("a")

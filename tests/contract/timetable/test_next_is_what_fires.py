@@ -8,7 +8,7 @@ import pytest
 
 from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.occurrence import Outlook
+from activityctl.domain.occurrence import Occurrence, Outlook
 from activityctl.operations.upcoming import Span, upcoming
 
 DAY = timedelta(days=1)
@@ -37,6 +37,8 @@ TRIGGERS: dict[str, dict[str, Any]] = {
         "window": {"from": "01:00", "to": "02:00", "outside": "miss", "timezone": "UTC"},
     },
     "excluded": {"schedule": "20 */3 * * *", "exclude": {"calendars": ["nights"]}},
+    "at a time of day": {"schedule": "15 2 * * *"},
+    "at a time of day, limited": {"schedule": "15,45 2 * * *", "maxFirings": 3, "jitter": "10s"},
     "limited": {"schedule": "50 1-4 * * *", "maxFirings": 5, "exclude": {"calendars": ["nights"]}},
     "weekday or day": {"schedule": "30 2 1-7 * 0", "dst": {"gap": "shift"}},
 }
@@ -44,6 +46,7 @@ CASES = [("memory", night, trigger) for night in NIGHTS for trigger in TRIGGERS]
 # Postgres settles by the same rules; these show that it keeps what they say.
 CASES += [
     ("postgres", "Berlin in spring", "skipped outside"),
+    ("postgres", "Berlin in spring", "at a time of day"),
     ("postgres", "Berlin in autumn", "shifted"),
     ("postgres", "Lord Howe in spring", "in a window"),
     ("postgres", "Lord Howe in autumn", "limited"),
@@ -60,6 +63,11 @@ def excluded(change: datetime) -> ManifestSet:
     days = f'{{"metadata": {{"name": "nights"}}, "spec": {{"days": ["{change:%Y-%m-%d}"]}}}}'
     calendar = DayCalendar.model_validate_json(days)
     return ManifestSet({}, {}, {}, calendars={"nights": calendar})
+
+
+async def listed(ports: Any, span: Span, now: datetime) -> tuple[Occurrence, ...]:
+    found = await upcoming(ports.catalog, ports.register, ports.outbox, "mine", span, now)
+    return found.occurrences
 
 
 async def live_through(ledger: Any, last: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -89,8 +97,7 @@ async def test_next_shows_what_fires(ledger: Any, night: str, trigger: str) -> N
     await ledger.write(excluded(NIGHTS[night][1]))
     await ledger.apply("cron", {**TRIGGERS[trigger], "timezone": zone})
     ports = ledger.ports
-    span = Span(first, last, 10_000)
-    told = (await upcoming(ports.catalog, ports.register, "mine", span, first)).occurrences
+    told = await listed(ports, Span(first, last, 10_000), first)
     assert told
     starts = list(await live_through(ledger, last))
     assert starts == [
@@ -112,8 +119,7 @@ async def test_intervals_take_no_notice_of_clocks(ledger: Any) -> None:
     await ledger.at(first)
     await ledger.apply(body={"every": "90m", "offset": "7m", "jitter": "20m"})
     ports = ledger.ports
-    span = Span(first, last, 10_000)
-    told = (await upcoming(ports.catalog, ports.register, "mine", span, first)).occurrences
+    told = await listed(ports, Span(first, last, 10_000), first)
     assert len(told) == 48
     starts = list(await live_through(ledger, last))
     assert starts == [(one.due_at, one.fires_at) for one in told if one.fires_at <= last]
@@ -128,8 +134,7 @@ async def test_what_is_settled_late_is_what_next_showed(ledger: Any, minutes: in
     body = {**TRIGGERS["shifted"], "timezone": zone, "misfire": {"policy": "fire_all"}}
     await ledger.apply("cron", body)
     ports = ledger.ports
-    span = Span(first, last, 10_000)
-    told = (await upcoming(ports.catalog, ports.register, "mine", span, first)).occurrences
+    told = await listed(ports, Span(first, last, 10_000), first)
     moment = first
     while moment < last:
         moment += timedelta(minutes=minutes)

@@ -11,6 +11,7 @@ from activityctl.domain.model import Manifest
 
 KINDS = Kinds({"call": Manifest}, {})
 PARAMS = {"type": "object", "properties": {"account": {"type": "string"}}}
+ON_EVENT = {"name": "orders", "event": {"type": "order.paid"}}
 THROTTLE = {"limit": 10, "per": "1h"}
 
 
@@ -28,7 +29,6 @@ def found(**fields: Any) -> list[tuple[str, str, int | None, bool]]:
     "key",
     [
         None,
-        "eu",
         "${ params.account }",
         "${ trigger.payload.customer }/${ trigger.name }",
         "${ event.data.customer }",
@@ -37,7 +37,28 @@ def found(**fields: Any) -> list[tuple[str, str, int | None, bool]]:
 def test_keys_may_see_params_trigger_and_event(key: str | None):
     keyed = {} if key is None else {"key": key}
     concurrency = {"policy": "queue", **keyed}
-    assert found(concurrency=concurrency, throttle={**THROTTLE, **keyed}) == []
+    assert found(triggers=[ON_EVENT], concurrency=concurrency, throttle={**THROTTLE, **keyed}) == []
+
+
+def test_without_an_event_trigger_a_key_sees_no_event():
+    key = "x-${ event.data.customer }"
+    gates = {"concurrency": {"policy": "skip", "key": key}, "throttle": {**THROTTLE, "key": key}}
+    reason = "event is null: the definition has no event trigger"
+    daily = {"name": "daily", "cron": {"schedule": "@daily"}}
+    assert found(triggers=[daily], **gates) == [
+        ("concurrency.key", reason, 5, False),
+        ("throttle.key", reason, 5, False),
+    ]
+    assert found(triggers=[daily, ON_EVENT], **gates) == []
+
+
+def test_a_key_that_is_the_same_for_every_run_is_a_slip():
+    gates = {"concurrency": {"policy": "skip", "key": "eu"}, "throttle": {**THROTTLE, "key": "eu"}}
+    reason = "is the same for every run; write ${ … } or leave it out"
+    assert found(**gates) == [
+        ("concurrency.key", reason, None, False),
+        ("throttle.key", reason, None, False),
+    ]
 
 
 @pytest.mark.parametrize("name", ["context", "tasks", "run", "state", "now", "item"])
@@ -58,13 +79,25 @@ def test_a_param_that_does_not_exist_is_found_in_a_key():
 
 
 def test_a_limit_without_a_policy_is_a_slip():
-    reason = "has no effect without a policy: skip, queue or replace"
-    assert found(concurrency={"limit": 2, "key": "x"}) == [
+    reason = "has no effect without a policy: write skip, queue or replace"
+    assert found(concurrency={"limit": 2, "key": "${ params.account }"}) == [
         ("concurrency.key", reason, None, True),
         ("concurrency.limit", reason, None, True),
     ]
-    assert found(concurrency={"policy": "allow", "limit": 2}) == []
+    reason = "has no effect with policy allow: write skip, queue or replace"
+    assert found(concurrency={"policy": "allow", "limit": 2}) == [
+        ("concurrency.limit", reason, None, True)
+    ]
+    assert found(concurrency={"policy": "allow"}) == []
     assert found(concurrency={}) == []
+
+
+def test_a_key_orders_events_without_a_policy():
+    ordered = {"name": "orders", "event": {"type": "order.paid", "ordered": True}}
+    key = {"key": "${ event.data.customer }"}
+    assert found(triggers=[ordered], concurrency=key) == []
+    ((path, *_),) = found(triggers=[ON_EVENT], concurrency=key)
+    assert path == "concurrency.key"
 
 
 def test_a_throttle_of_no_time_is_refused():

@@ -102,6 +102,7 @@ def test_a_range_of_one_value_is_that_value(schedule: str, single: str):
     ("schedule", "reason"),
     [
         ("", "0 fields where cron has 5"),
+        ("30", "1 field where cron has 5"),
         ("* * * *", "4 fields where cron has 5"),
         ("* * * * * *", "6 fields where cron has 5 .* no seconds and no years"),
         ("0 0 1 1 * 2027", "6 fields"),
@@ -130,7 +131,7 @@ def test_a_range_of_one_value_is_that_value(schedule: str, single: str):
         ("1,,2 * * * *", "an empty part"),
         (",1 * * * *", "an empty part"),
         ("1, * * * *", "an empty part"),
-        ("-5 * * * *", "'' is not within 0-59"),
+        ("-5 * * * *", "minute '-5': '-5' is not within 0-59"),
         ("5- * * * *", "'' is not within 0-59"),
         ("1-2-3 * * * *", "'2-3' is not within"),
         ("** * * * *", "is not within"),

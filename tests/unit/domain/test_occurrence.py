@@ -16,6 +16,7 @@ from activityctl.domain.occurrence import (
     occurrence_view,
     occurrences,
     suspended,
+    waiting_occurrence,
 )
 from activityctl.domain.settlement import Progress, next_after, settle
 from activityctl.domain.trigger import Trigger, trigger_of
@@ -151,6 +152,25 @@ def test_a_day_left_out_by_the_zone_is_shifted_whole():
 def test_a_time_that_comes_twice_says_which_coming_it_is(overlap: dict[str, str], expected: Any):
     trigger = cron("30 2 * * *", **BERLIN, dst=overlap)
     assert notes(seen(trigger, "2026-10-24T12:00", 2)) == expected
+
+
+def test_a_time_that_does_not_exist_is_listed_as_skipped():
+    trigger = cron("30 2 * * *", timezone="Europe/Berlin")
+    _, gone, following = seen(trigger, "2026-03-27T12:00", 3)
+    assert (gone.outlook, gone.fires_at) == (Outlook.SKIPPED, None)
+    assert gone.note == "skipped: 02:30 does not exist that day"
+    assert gone.local.isoformat() == "2026-03-29T03:30:00+02:00"
+    assert (following.outlook, following.note) == (Outlook.FIRES, None)
+
+
+def test_a_firing_that_waits_does_not_tell_what_a_changed_trigger_would():
+    due, fires = at("2026-01-01T02:00"), at("2026-01-01T06:00")
+    until = "waits until 2026-01-01T06:00:00Z"
+    for trigger in (None, every("7h"), every("1h", jitter="1m")):
+        one = waiting_occurrence((OWNER, "t"), trigger, (due, fires), {})
+        assert (one.due_at, one.fires_at, one.note) == (due, fires, until)
+    moved = waiting_occurrence((OWNER, "t"), cron("30 * * * *"), (due, due), {})
+    assert moved.note == "waits until 2026-01-01T02:00:00Z"
 
 
 def test_the_last_firing_says_so_and_none_follows():

@@ -188,6 +188,79 @@ def test_a_clock_that_went_back_does_not_fire_again():
     assert (found.fated, found.progress.cursor) == ((), NOON)
 
 
+SPRING = datetime(2026, 3, 29, tzinfo=UTC)
+GONE = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def nightly(schedule: str = "30 2 * * *", **body: Any) -> Trigger:
+    return trigger_of("cron", {"schedule": schedule, "timezone": "Europe/Berlin", **body})
+
+
+def through_spring(trigger: Trigger, until: datetime = SPRING + DAY) -> Settlement:
+    return settle(OWNER, trigger, Progress(SPRING - DAY / 2), until, {})
+
+
+def test_a_time_of_day_that_the_clocks_jump_over_is_skipped_with_its_reason():
+    found = through_spring(nightly())
+    (gone,) = found.fated
+    assert (gone.nominal, gone.fate) == (GONE, Fate.SKIPPED)
+    assert gone.reason == "02:30 does not exist that day"
+    assert (found.progress.fired, found.is_complete) == (0, True)
+    assert found.next_at == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
+
+
+def test_what_the_clocks_jump_over_wakes_nobody_and_is_settled_with_what_follows():
+    before = through_spring(nightly(), SPRING)
+    following = datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
+    assert (before.fated, before.next_at) == ((), following)
+    after = settle(OWNER, nightly(), before.progress, following, {})
+    assert [one.fate for one in after.fated] == [Fate.SKIPPED, Fate.FIRES]
+
+
+def test_what_the_clocks_jump_over_is_not_the_latest():
+    trigger = nightly("0 1 * * *", misfire={"policy": "fire_once"})
+    both = nightly("0 1,2 * * *", misfire={"policy": "fire_once"})
+    # 02:00 would be shifted to 03:00, after 01:00, which is still the one to make up for.
+    for one in (trigger, both):
+        found = through_spring(one, datetime(2026, 3, 29, 9, tzinfo=UTC)).fated
+        assert found[0].fate is Fate.FIRES
+
+
+def test_what_the_clocks_jump_over_does_not_count_towards_max_firings():
+    trigger = nightly(maxFirings=1, misfire={"policy": "fire_all", "window": "30d"})
+    found = through_spring(trigger, SPRING + 5 * DAY)
+    assert [one.fate for one in found.fated] == [Fate.SKIPPED, Fate.FIRES]
+    assert (found.progress.fired, found.next_at) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        nightly(dst={"gap": "shift"}),
+        nightly("30 */2 * * *"),
+        nightly("*/20 1-3 * * *"),
+        nightly("0 3 * * *"),
+    ],
+    ids=["shifted", "any hour", "another firing takes its place", "another time"],
+)
+def test_nothing_is_skipped_where_nothing_is_left_out(trigger: Trigger):
+    assert all(one.fate is not Fate.SKIPPED for one in through_spring(trigger).fated)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_what_the_clocks_jump_over_is_told_once_however_it_is_divided(at_once: int):
+    trigger = nightly("15,45 1-2 * * *", misfire={"policy": "fire_all", "window": "30d"})
+    now, progress, parts, is_complete = SPRING + DAY, Progress(SPRING - DAY / 2), [], False
+    while not is_complete:
+        part = settle(OWNER, trigger, progress, now, {}, at_once=at_once)
+        progress, is_complete = part.progress, part.is_complete
+        parts.extend(part.fated)
+    whole = settle(OWNER, trigger, Progress(SPRING - DAY / 2), now, {})
+    assert tuple(parts) == whole.fated
+    assert [one.fate for one in parts].count(Fate.SKIPPED) == 2
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     seconds=st.integers(1, 90),

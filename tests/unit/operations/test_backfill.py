@@ -17,7 +17,7 @@ from activityctl.domain.planning import plan_changes
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
-from activityctl.operations.backfill import Order, Survey, follow, record, survey
+from activityctl.operations.backfill import Order, Survey, follow, progress_of, record, survey
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
@@ -115,10 +115,10 @@ async def test_one_of_several_triggers_must_be_named_and_exist():
 
 async def test_a_repeat_adds_nothing_however_the_stretch_was_named():
     world = await World(DAILY).apply()
-    assert (await record(world.ports.backfills, await world.survey()))[1] == 10
-    assert (await record(world.ports.backfills, await world.survey()))[1] == 0
+    assert (await record(world.ports.backfills, await world.survey())).added == 10
+    assert (await record(world.ports.backfills, await world.survey())).added == 0
     shifted = await world.survey(first=FIRST - timedelta(days=2, minutes=3))
-    assert (await record(world.ports.backfills, shifted))[1] == 2
+    assert (await record(world.ports.backfills, shifted)).added == 2
 
 
 async def test_what_ran_since_the_survey_is_not_run_again():
@@ -127,8 +127,42 @@ async def test_what_ran_since_the_survey_is_not_run_again():
     await record(world.ports.backfills, await world.survey(max_parallel=10))
     await world.ports.backfills.release(100)
     assert world.end_released(RunStatus.SUCCEEDED) == 10
-    choice, added = await record(world.ports.backfills, early)
-    assert (choice.taken, added) == ((), 0)
+    recorded = await record(world.ports.backfills, early)
+    assert (recorded.choice.taken, recorded.added) == ((), 0)
+
+
+async def test_a_backfill_counts_what_it_asked_for_and_what_is_under_way_no_older_ones():
+    world = await World(DAILY).apply()
+    backfills = world.ports.backfills
+    await record(backfills, await world.survey(last=NOW - timedelta(days=5), max_parallel=9))
+    await backfills.release(100)
+    assert world.end_released(RunStatus.FAILED) == 5
+    await record(backfills, await world.survey(last=NOW - timedelta(days=3), max_parallel=9))
+    assert await backfills.release(100) == 2
+    recorded = await record(backfills, await world.survey())
+    progress = await progress_of(backfills, recorded)
+    assert (recorded.added, progress.total, progress.failed) == (3, 5, 0)
+    assert (progress.starting, progress.held) == (2, 3)
+
+
+async def test_a_repeat_of_the_same_stretch_counts_all_of_it():
+    world = await World(DAILY).apply()
+    backfills = world.ports.backfills
+    await record(backfills, await world.survey(max_parallel=10))
+    await backfills.release(100)
+    world.end_released(RunStatus.FAILED)
+    recorded = await record(backfills, await world.survey())
+    progress = await progress_of(backfills, recorded)
+    assert (recorded.added, progress.total, progress.failed) == (0, 10, 10)
+
+
+async def test_times_before_the_subscription_existed_are_counted():
+    world = await World(DAILY).apply()
+    assert (await world.survey()).before_it_existed == 10
+    early = NOW - timedelta(days=3)
+    for key, row in world.state.catalog.subscriptions.items():
+        world.state.catalog.subscriptions[key] = replace(row, created_at=early)
+    assert (await world.survey()).before_it_existed == 7
 
 
 async def test_what_the_schedule_has_not_settled_is_left_to_it():
@@ -152,7 +186,7 @@ async def test_a_paused_subscription_is_backfilled_up_to_now_and_a_deleted_one_n
 async def test_following_tells_the_progress_until_all_has_ended():
     world = await World(DAILY).apply()
     found = await world.survey(max_parallel=4)
-    await record(world.ports.backfills, found)
+    recorded = await record(world.ports.backfills, found)
     told: list[int] = []
     statuses = iter([RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.SUCCEEDED])
 
@@ -164,7 +198,7 @@ async def test_following_tells_the_progress_until_all_has_ended():
     worker = asyncio.create_task(work())
     progress = await follow(
         world.ports.backfills,
-        found.backfill,
+        recorded,
         timeout_seconds=20,
         on_progress=lambda one: told.append(one.ended),
     )
@@ -177,8 +211,6 @@ async def test_following_tells_the_progress_until_all_has_ended():
 async def test_following_ends_when_time_is_up_and_says_what_is_open():
     world = await World(DAILY).apply()
     found = await world.survey()
-    await record(world.ports.backfills, found)
+    recorded = await record(world.ports.backfills, found)
     with pytest.raises(WaitTimeoutError, match="10 of 10 firings have not ended"):
-        await follow(
-            world.ports.backfills, found.backfill, timeout_seconds=0, on_progress=lambda _: None
-        )
+        await follow(world.ports.backfills, recorded, timeout_seconds=0, on_progress=lambda _: None)

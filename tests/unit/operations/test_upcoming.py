@@ -8,8 +8,10 @@ import pytest
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain import ids
 from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing_ref import FiringRef, firing_key
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.moment import DaySpan
 from activityctl.domain.planning import plan_changes
@@ -58,7 +60,7 @@ async def applied(*manifests: Any, state: MemoryState | None = None) -> MemoryPo
 
 
 async def live(ports: MemoryPorts, span: Span = TEN) -> Upcoming:
-    return await upcoming(ports.catalog, ports.register, "mine", span, NOW)
+    return await upcoming(ports.catalog, ports.register, ports.outbox, "mine", span, NOW)
 
 
 def shown(found: Upcoming) -> list[tuple[str, str]]:
@@ -124,6 +126,93 @@ async def test_firings_that_were_count_towards_max_firings():
     assert "maxFirings 3 reached" in found.notes[0]
 
 
+async def waiting(body: dict[str, Any], **spec: Any) -> tuple[MemoryPorts, Any]:
+    """A trigger of midnight, settled five minutes later, that waits for its window."""
+    state = MemoryState()
+    state.catalog.clock = lambda: NOW
+    window = {"from": "06:00", "to": "24:00"}
+    trigger = {"name": "hourly", "interval": {"every": "1h", "window": window, **body}}
+    ports = await applied(definition(trigger), subscription(**spec), state=state)
+    state.catalog.clock = lambda: NOW + timedelta(minutes=65)
+    (due,) = await ports.timetable.overdue(10)
+    key = firing_key(due.next_at)
+    owner = due.subscription_id
+    workflow = f"{ids.scheduled_workflow_id(owner, 'hourly')}-{key}"
+    alarm = FiringRef(owner, "hourly", key, due.next_at.isoformat(), workflow)
+    assert not await ports.timetable.settle(alarm)
+    return ports, owner
+
+
+LATER = NOW + timedelta(minutes=66)
+
+
+async def later(ports: MemoryPorts, span: Span) -> Upcoming:
+    return await upcoming(ports.catalog, ports.register, ports.outbox, "mine", span, LATER)
+
+
+async def test_what_waits_to_start_is_listed_before_what_is_due_next():
+    ports, _ = await waiting({})
+    found = await later(ports, Span(LATER, None, 2))
+    assert shown(found) == [("hourly", "24 01:00"), ("hourly", "24 02:00")]
+    first = found.occurrences[0]
+    assert first.fires_at == NOW + timedelta(hours=6)
+    assert first.note is not None
+    assert first.note.startswith("waits until 2026-12-24T06:00:00Z; waits: outside its window")
+
+
+async def test_what_waits_is_listed_once_though_the_past_is_asked_for():
+    ports, _ = await waiting({})
+    found = await later(ports, Span(NOW + timedelta(minutes=1), None, 2))
+    assert shown(found) == [("hourly", "24 01:00"), ("hourly", "24 02:00")]
+    assert str(found.occurrences[0].note).startswith("waits until")
+
+
+async def test_what_waits_is_listed_though_max_firings_is_reached():
+    ports, _ = await waiting({"maxFirings": 1})
+    found = await later(ports, Span(LATER, None, 10))
+    assert shown(found) == [("hourly", "24 01:00")]
+    assert "maxFirings 1 reached" in found.notes[0]
+
+
+async def test_what_waits_is_listed_while_the_subscription_is_paused():
+    ports, owner = await waiting({})
+    await ports.catalog.set_subscription_status(owner, SubscriptionStatus.PAUSED, LATER)
+    waits, paused = (await later(ports, Span(LATER, None, 2))).occurrences
+    assert waits.fires_at == NOW + timedelta(hours=6)
+    assert str(waits.note).endswith("; skipped if still paused then")
+    assert paused.note == "paused"
+
+
+async def test_what_starts_before_the_stretch_asked_for_is_not_listed():
+    ports, _ = await waiting({})
+    found = await later(ports, Span(NOW + timedelta(hours=6, minutes=1), None, 1))
+    assert shown(found) == [("hourly", "24 07:00")]
+
+
+async def test_one_trigger_alone_is_listed():
+    ports = await applied(definition(NIGHTLY, HOURLY), subscription())
+    found = await live(ports, Span(NOW, None, 2, trigger="nightly"))
+    assert shown(found) == [("nightly", "24 02:00"), ("nightly", "25 02:00")]
+    with pytest.raises(NotFoundError, match="absent"):
+        await live(ports, Span(NOW, None, 2, trigger="absent"))
+
+
+async def test_a_list_that_was_cut_is_told_from_one_that_ends():
+    ports = await applied(definition(HOURLY), subscription())
+    for limit, is_cut in ((3, False), (2, True)):
+        found = await live(ports, Span(NOW, NOW + timedelta(hours=2), limit))
+        assert (len(found.occurrences), found.is_cut) == (limit, is_cut)
+
+
+def test_a_calendar_that_the_files_lack_is_told():
+    excluding = {**NIGHTLY["cron"], "exclude": {"calendars": ["holidays"]}}
+    manifests = definition({"name": "nightly", "cron": excluding}), subscription()
+    (lacking,) = upcoming_of_files(files(*manifests), None, TEN, NOW)
+    assert "calendar holidays, unknown here and ignored" in lacking.notes[0]
+    (whole,) = upcoming_of_files(files(*manifests, calendar("2026-12-25")), None, TEN, NOW)
+    assert whole.notes == ()
+
+
 async def test_a_deleted_subscription_has_no_next_firing():
     state = MemoryState()
     ports = await applied(definition(HOURLY), subscription(), state=state)
@@ -165,7 +254,7 @@ def test_files_that_pause_a_subscription_fire_nothing():
 def test_several_subscriptions_are_merged_by_time_and_cut_once():
     manifests = files(definition(HOURLY), subscription("b"), subscription("a"))
     found = upcoming_of_files(manifests, None, Span(NOW, None, 3), NOW)
-    pairs = [(name, f"{one.due_at:%H:%M}") for name, one in merged(found, 3)]
+    pairs = [(name, f"{one.due_at:%H:%M}") for name, one in merged(found, 3)[0]]
     assert pairs == [("a", "00:00"), ("b", "00:00"), ("a", "01:00")]
 
 

@@ -1,0 +1,43 @@
+"""The Outbox port: what the clock decided on and starts later is listed until it starts."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.ports import WaitingFiring
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+OPENS = NOON + 3.5 * HOUR
+HOURLY = {"every": "1h", "window": {"from": "15:30", "to": "16:00"}}
+
+
+async def test_what_waits_for_its_window_is_listed_by_nominal_time_until_it_opens(
+    ledger: Any,
+) -> None:
+    await ledger.apply(body=HOURLY)
+    outbox = ledger.ports.outbox
+    for hours in (1, 2):
+        await ledger.at(NOON + hours * HOUR)
+        await ledger.rings(ledger.now)
+    # A person's firing is no nominal time, whenever it starts.
+    await ledger.at(OPENS + HOUR)
+    asked = ManualFiring(ledger.owner, "often", "by-hand", ledger.now)
+    await outbox.add([asked], ledger.now)
+    expected = [WaitingFiring("often", NOON + hours * HOUR, OPENS) for hours in (1, 2)]
+    await ledger.at(OPENS - SECOND)
+    assert await outbox.waiting_of(ledger.owner, 10) == expected
+    assert await outbox.waiting_of(ledger.owner, 1) == expected[:1]
+    assert await outbox.waiting_of("another", 10) == []
+    await ledger.at(OPENS)
+    assert await outbox.waiting_of(ledger.owner, 10) == []
+
+
+async def test_what_was_started_early_waits_no_more(ledger: Any) -> None:
+    await ledger.apply(body=HOURLY)
+    await ledger.at(NOON + HOUR)
+    await ledger.rings(ledger.now)
+    await ledger.at(OPENS)
+    assert await ledger.dispatch() == [NOON + HOUR]
+    await ledger.at(OPENS - SECOND)
+    assert await ledger.ports.outbox.waiting_of(ledger.owner, 10) == []
