@@ -187,7 +187,7 @@ def _if_paused(one: Occurrence, timing: _Timing) -> Occurrence:
     """Say what becomes of a firing that waits, should its subscription stay paused."""
     if not timing.is_paused:
         return one
-    return replace(one, note=f"{one.note}; skipped if still paused then")
+    return replace(one, note=f"{one.note}; missed if still paused then")
 
 
 def _due(timing: _Timing, span: Span, calendars: DaysByCalendar) -> Iterator[Occurrence]:

@@ -252,7 +252,9 @@ async def test_every_day_of_a_month_has_its_row(month: Month) -> None:
     await month.apply()
     ports = month.ports
     span = Span(MARCH, day(31), 100)
-    shown = (await upcoming(ports.catalog, ports.register, "report", span, MARCH)).occurrences
+    shown = (
+        await upcoming(ports.catalog, ports.register, ports.outbox, "report", span, MARCH)
+    ).occurrences
     await month.passes(day(4))
     await month.passes(day(5), rings=False)
     month.now = day(8)  # nothing worked for three days

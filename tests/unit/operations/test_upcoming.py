@@ -179,7 +179,7 @@ async def test_what_waits_is_listed_while_the_subscription_is_paused():
     await ports.catalog.set_subscription_status(owner, SubscriptionStatus.PAUSED, LATER)
     waits, paused = (await later(ports, Span(LATER, None, 2))).occurrences
     assert waits.fires_at == NOW + timedelta(hours=6)
-    assert str(waits.note).endswith("; skipped if still paused then")
+    assert str(waits.note).endswith("; missed if still paused then")
     assert paused.note == "paused"
 
 
