@@ -16,6 +16,11 @@ from activityctl.settings import Settings
 ANSWERS_WITHIN: Final = 2.0
 """Seconds within which a component answers, or else counts as silent."""
 
+# RFC 9113, 3.4 and 4.1: the preface and an empty SETTINGS frame; the server answers with its own.
+_HTTP2_GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_FRAME_HEADER: Final = 9
+_SETTINGS_FRAME: Final = 4
+
 Look = Callable[[Settings, ComponentStatus], Awaitable[str | None]]
 """Returns what is wrong with a component, or None; raises when it does not answer."""
 
@@ -29,14 +34,13 @@ async def check_vitals(
     """
     if not settings.uses_local_daemon or settings.database_url is None:
         return list(components)
-    _load_clients()
+    _load_client()
     return list(await asyncio.gather(*(_checked(settings, part) for part in components)))
 
 
-def _load_clients() -> None:
-    """Import what the looks need, which on a busy machine takes longer than an answer may."""
-    import activityctl.adapters.postgres.database
-    import activityctl.adapters.temporal.client  # noqa: F401  # loaded, not used
+def _load_client() -> None:
+    """Import what the look at Postgres needs: on a busy machine it takes longer than an answer."""
+    import activityctl.adapters.postgres.database  # noqa: F401  # loaded, not used
 
 
 async def _checked(settings: Settings, part: ComponentStatus) -> ComponentStatus:
@@ -46,7 +50,7 @@ async def _checked(settings: Settings, part: ComponentStatus) -> ComponentStatus
     try:
         async with asyncio.timeout(ANSWERS_WITHIN):
             problem = await look(settings, part)
-    except (ActivityctlError, OSError, TimeoutError):
+    except (ActivityctlError, OSError, EOFError, TimeoutError, ValueError):
         problem = f"no answer within {ANSWERS_WITHIN:g}s"
     if problem is None:
         return part
@@ -59,9 +63,16 @@ async def _postgres(settings: Settings, _: ComponentStatus) -> str | None:
     return None
 
 
-async def _temporal(settings: Settings, _: ComponentStatus) -> str | None:
-    await wiring.connect_temporal(settings)
-    return None
+async def _temporal(_: Settings, part: ComponentStatus) -> str | None:
+    """Greet as HTTP/2 does: the SDK's client may crash a command at its exit."""
+    host, _colon, port = (part.address or "").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(_HTTP2_GREETING)
+        frame = await reader.readexactly(_FRAME_HEADER)
+    finally:
+        writer.close()
+    return None if frame[3] == _SETTINGS_FRAME else "not healthy"
 
 
 async def _worker(settings: Settings, part: ComponentStatus) -> str | None:
