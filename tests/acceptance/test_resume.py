@@ -62,13 +62,13 @@ def runs(shell: Any, name: str) -> dict[tuple[str, str], str]:
 
 
 def pause_for(shell: Any, name: str, seconds: float, *resume: str) -> tuple[list[str], str]:
-    """Pause and resume; gives the nominal times in between and what `resume` says."""
+    """Pause and resume; gives the nominal times well in between and what `resume` says."""
     assert shell("pause", name).stdout.strip() == f"subscription/{name} paused"
     paused = int(time.time())
     time.sleep(seconds)
     resumed = int(time.time())
     said = shell("resume", name, *resume).stdout.strip()
-    times = [time.gmtime(second) for second in range(paused + 1, resumed + 1)]
+    times = [time.gmtime(second) for second in range(paused + 1, resumed)]
     return [time.strftime("%Y-%m-%dT%H:%M:%S.000Z", one) for one in times], said
 
 
