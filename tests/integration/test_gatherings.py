@@ -33,7 +33,6 @@ from activityctl.operations.apply import apply
 from activityctl.settings import Settings
 
 COMMAND = Path(sys.executable).parent / "activityctl"
-NAME = "gatherer"
 KEY = "${ event.data.key }"
 PAIR = [{"name": "left", "type": "left"}, {"name": "right", "type": "right"}]
 TRIGGERS: Mapping[str, Mapping[str, Any]] = {
@@ -55,19 +54,23 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-SOURCES = {"present": "/test"}
+PRESENT = {"source": "/test", "name": "gatherer"}
 
 
 @pytest.fixture(autouse=True)
-def source_of_its_own() -> None:
-    """The tests share one Temporal, where a workflow's id follows from the event's source."""
-    SOURCES["present"] = f"/test/{uuid.uuid4()}"
+def names_of_its_own() -> None:
+    """The tests share one Temporal, where a workflow's id follows from these names.
+
+    What one test leaves open there, the next one's worker would carry on in its own database.
+    """
+    mark = uuid.uuid4().hex
+    PRESENT.update(source=f"/test/{mark}", name=f"gatherer-{mark}")
 
 
 def event(kind: str, number: int) -> EventEnvelope:
     data = {"key": number, "group": number % 5}
     document = {"specversion": "1.0", "id": f"{kind}-{number}", "type": kind, "data": data}
-    return envelope_of({**document, "source": SOURCES["present"]})
+    return envelope_of({**document, "source": PRESENT["source"]})
 
 
 async def subscribe(ports: wiring.Ports, *names: str) -> None:
@@ -77,12 +80,13 @@ async def subscribe(ports: wiring.Ports, *names: str) -> None:
         "rules": [{"when": "size(trigger.events) == 0", "otherwise": "seen"}],
         "tasks": [{"name": "never", "command": {"argv": ["true"]}}],
     }
-    whole = {"metadata": {"name": NAME}, "spec": spec}
+    name = PRESENT["name"]
+    whole = {"metadata": {"name": name}, "spec": spec}
     definition = ActivityDefinition.model_validate_json(json.dumps(whole))
     manifest = SubscriptionManifest.model_validate(
-        {"metadata": {"name": NAME}, "spec": {"activity": NAME}}
+        {"metadata": {"name": name}, "spec": {"activity": name}}
     )
-    manifests = ManifestSet({NAME: definition}, {NAME: manifest}, {})
+    manifests = ManifestSet({name: definition}, {name: manifest}, {})
     await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
 
 
@@ -157,10 +161,6 @@ async def test_what_waits_survives_the_worker(ports: wiring.Ports, settings: Set
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not os.environ.get("DRILL_FULL"),
-    reason="after the whole suite's other tests it has timed out, alone it passes: see why first",
-)
 async def test_kill_9_at_any_moment_loses_and_doubles_no_event(
     ports: wiring.Ports, settings: Settings
 ):
