@@ -93,7 +93,7 @@ def _kind(value: JsonValue) -> str:
         case None:
             return "null"
         case str():
-            return f"the string {value if len(value) < 40 else value[:39] + '…'!r}"  # noqa: PLR2004
+            return f"the string {value if len(value) < 40 else value[:39] + '…'!r}"  # noqa: PLR2004  # a line
         case int() | float():
             return f"the number {value}"
         case list():

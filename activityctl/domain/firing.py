@@ -89,17 +89,6 @@ def jitter_of(
     return number % steps * _MILLISECOND
 
 
-def parse_firing_key(key: str) -> datetime:
-    """Return the nominal time that a schedule's firing key names, in UTC.
-
-    The reverse of `firing_ref.firing_key`. ValueError for anything else, as a key by hand.
-    """
-    nominal = datetime.strptime(key, _KEY_FORMAT).replace(tzinfo=UTC)
-    if nominal.strftime(_KEY_FORMAT) != key:
-        raise ValueError(f"{key!r} is not written as {_KEY_FORMAT}")
-    return nominal
-
-
 def _first(trigger: Trigger, after: datetime) -> datetime:
     """Return the first whole second after it that startAt allows."""
     if after.tzinfo is None:

@@ -26,6 +26,8 @@ A worker that is replaced or killed is back within it.
 """
 _TOLD_ONE_BY_ONE: Final = 10
 _INSTANT: Final = timedelta.resolution
+SKEW: Final = timedelta(seconds=2)
+"""How far Temporal's clock may be ahead of Postgres' before a wake-up counts as too early."""
 AT_ONCE: Final = 1_000
 """Nominal times settled in one transaction; an interval of 1s has 86,400 of them a day."""
 
@@ -67,6 +69,21 @@ class Settlement:
     """The first nominal time without a fate; None when none will come."""
     is_complete: bool = True
     """False when more have come due than are settled at once; settle again."""
+
+    def starts(self, nominal: datetime, now: datetime) -> bool:
+        """Whether that time is among those settled, to start by now."""
+        return any(
+            one.nominal == nominal and one.fires_at is not None and one.fires_at <= now
+            for one in self.fated
+        )
+
+
+def settling_at(now: datetime, alarm: datetime | None) -> datetime:
+    """Return the moment up to which to settle: now, or the time that an alarm names.
+
+    Temporal's clock may be SKEW ahead of Postgres'; an alarm further ahead is too early.
+    """
+    return alarm if alarm is not None and now < alarm <= now + SKEW else now
 
 
 def settle(

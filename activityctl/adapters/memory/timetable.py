@@ -17,13 +17,12 @@ from activityctl.domain.settlement import (
     entries_of,
     follows,
     settle,
+    settling_at,
     why_too_late,
 )
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.window import DaysByCalendar
 from activityctl.ports import WAKE_AFTER, WORK_CHANNEL, OverdueSchedule
-
-_SKEW = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,7 @@ class Settled:
 
     def fires(self, firing: FiringRef) -> bool:
         """Whether the firing is among those that start now."""
-        return any(
-            one.nominal == firing.due and one.fires_at is not None and one.fires_at <= self.now
-            for one in self.settlement.fated
-        )
+        return self.settlement.starts(firing.due, self.now)
 
 
 class MemoryTimetable:
@@ -125,7 +121,7 @@ def settle_schedule(state: MemoryState, key: str, caller: FiringRef | None) -> S
     subscription = state.catalog.subscriptions[record.wanted.subscription_id]
     if subscription.status is not SubscriptionStatus.ACTIVE:
         return None
-    trigger, now = record.wanted.value, _now(state, caller)
+    trigger, now = record.wanted.value, settling_at(state.clock(), caller.due if caller else None)
     owner = (subscription.id, record.wanted.trigger)
     progress = Progress(record.cursor, record.fired)
     settlement = settle(owner, trigger, progress, now, _calendars(state))
@@ -143,13 +139,6 @@ def settle_schedule(state: MemoryState, key: str, caller: FiringRef | None) -> S
     )
     _write(state, subscription, record.wanted.trigger, settled, caller)
     return settled
-
-
-def _now(state: MemoryState, caller: FiringRef | None) -> datetime:
-    now = state.clock()
-    if caller is not None and now < caller.due <= now + _SKEW:
-        return caller.due
-    return now
 
 
 def _calendars(state: MemoryState) -> DaysByCalendar:

@@ -5,7 +5,7 @@ One transaction of the caller's; which fate a time has is decided in the domain.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -25,14 +25,12 @@ from activityctl.domain.settlement import (
     follows,
     next_after,
     settle,
+    settling_at,
     why_too_late,
 )
 from activityctl.domain.trigger import Trigger, trigger_of
 from activityctl.domain.window import DaysByCalendar
 from activityctl.ports import WORK_CHANNEL
-
-_SKEW: Final = timedelta(seconds=2)
-"""How far Temporal's clock may be ahead of Postgres' before a wake-up counts as too early."""
 
 _LOCKED: Final = """
     SELECT c.id, c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, c.wakes,
@@ -79,10 +77,7 @@ class Settled:
 
     def fires(self, firing: FiringRef) -> bool:
         """Whether the firing is among those that start now."""
-        return any(
-            one.nominal == firing.due and one.fires_at is not None and one.fires_at <= self.now
-            for one in self.settlement.fated
-        )
+        return self.settlement.starts(firing.due, self.now)
 
 
 async def settle_schedules(
@@ -189,7 +184,7 @@ async def read_calendars(connection: Connection, names: Sequence[str]) -> DaysBy
 
 async def _settle(connection: Connection, row: dict[str, Any], caller: FiringRef | None) -> Settled:
     trigger = trigger_of(row["kind"], row["body"])
-    now = _now(row["now"], caller)
+    now = settling_at(row["now"], caller.due if caller else None)
     settlement = settle(
         (row["subscription_id"], row["trigger"]),
         trigger,
@@ -209,13 +204,6 @@ async def _settle(connection: Connection, row: dict[str, Any], caller: FiringRef
 async def _calendars(connection: Connection, trigger: Trigger) -> DaysByCalendar:
     names = trigger.exclude.calendars if trigger.exclude is not None else ()
     return await read_calendars(connection, names)
-
-
-def _now(now: datetime, caller: FiringRef | None) -> datetime:
-    """Return Postgres' time, or the caller's nominal time when its clock is a little ahead."""
-    if caller is not None and now < caller.due <= now + _SKEW:
-        return caller.due
-    return now
 
 
 async def _move(connection: Connection, settled: Settled, caller: FiringRef | None) -> None:

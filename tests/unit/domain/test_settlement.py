@@ -13,6 +13,7 @@ from activityctl.domain.firing import jitter_of, nominal_times
 from activityctl.domain.moment import DaySpan
 from activityctl.domain.settlement import (
     ON_TIME,
+    SKEW,
     Fate,
     Fated,
     Progress,
@@ -20,6 +21,7 @@ from activityctl.domain.settlement import (
     entries_of,
     next_after,
     settle,
+    settling_at,
 )
 from activityctl.domain.trigger import Trigger, trigger_of
 
@@ -307,3 +309,17 @@ def test_the_log_tells_few_one_by_one_and_many_at_once():
         "119 firings of often from 2026-03-02T11:50:05Z to 2026-03-02T11:59:55Z did not start: "
         "119 missed, 0 skipped; the last: settled 7s late"
     )
+
+
+def test_an_alarm_may_be_a_little_ahead_of_postgres_and_no_more():
+    assert settling_at(NOON, NOON + SKEW) == NOON + SKEW
+    assert settling_at(NOON, NOON + SKEW + SECOND) == NOON
+    assert settling_at(NOON, NOON - MINUTE) == NOON
+    assert settling_at(NOON, None) == NOON
+
+
+def test_what_starts_now_is_what_was_settled_and_whose_moment_has_come():
+    found = settled(every("1h", window={"from": "13:00", "to": "14:00"}), MINUTE)
+    assert not found.starts(NOON, NOON)
+    assert found.starts(NOON, NOON + timedelta(hours=1))
+    assert not found.starts(NOON - timedelta(hours=1), NOON + timedelta(hours=1))
