@@ -8,7 +8,6 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -34,6 +33,7 @@ from activityctl.steps.record import RecordStep
 from activityctl.version import VERSION
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
+from activityctl.workflows.run_batch import RunBatchWorkflow
 
 _Port = TypeVar("_Port")
 _Answer = TypeVar("_Answer")
@@ -76,8 +76,12 @@ async def run_worker(
         client = await _patiently(lambda: wiring.connect_temporal(settings))
         executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
         recorder = RecordStep(ports.runs, _now)
-        worker = _temporal_worker(settings, client, ports, executors, recorder)
-        chores = _Chores(settings, ports, client, recorder, stopping)
+        admit = AdmitStep(
+            ports.runs, ports.timetable, ports.gates, wiring.build_sources(ports), _now
+        )
+        execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
+        worker = _temporal_worker(settings, client, [admit.admit, execute.execute, recorder.record])
+        chores = _Chores(settings, ports, client, (admit, recorder), stopping)
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(chore) for chore in chores.all()]
             if sync is not None:
@@ -93,19 +97,13 @@ async def run_worker(
 
 
 def _temporal_worker(
-    settings: Settings,
-    client: Client,
-    ports: wiring.Ports,
-    executors: wiring.Executors,
-    recorder: RecordStep,
+    settings: Settings, client: Client, steps: Sequence[Callable[..., Any]]
 ) -> Worker:
-    admit = AdmitStep(ports.runs, ports.timetable, ports.gates, wiring.build_sources(ports), _now)
-    execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
     return Worker(
         client,
         task_queue=TASK_QUEUE,
-        workflows=[RunActivityWorkflow],
-        activities=[admit.admit, execute.execute, recorder.record],
+        workflows=[RunActivityWorkflow, RunBatchWorkflow],
+        activities=steps,
         # The sandbox costs 4-9 ms a run; a test holds that the workflows live by its rules.
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=settings.max_tasks,
@@ -125,13 +123,14 @@ class _Chores:
         settings: Settings,
         ports: wiring.Ports,
         client: Client,
-        recorder: RecordStep,
+        steps: tuple[AdmitStep, RecordStep],
         stopping: asyncio.Event,
     ) -> None:
         self._ports = ports
         self._stopping = stopping
         starter = wiring.build_starter(client)
-        self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now)
+        admit, recorder = steps
+        self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now, admit.room)
         self._usher = Usher(ports.gates, ports.backfills, starter)
         self._timekeeper = Timekeeper(ports.timetable, starter, _now)
         placer, turn = wiring.build_placer(client), asyncio.Lock()
@@ -141,11 +140,8 @@ class _Chores:
         names = ("event", "firing", "cancel", "schedules", "queue")
         self._wake = {name: asyncio.Event() for name in names}
         self._router = Router(ports.events, self._wake["firing"].set)
-        self._retention = Retention(ports.archive, settings.event_retention)
-        now = _now()
-        self.beat = WorkerBeat(
-            uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, now, now
-        )
+        self._retention = Retention(ports.archive, ports.outbox, settings.event_retention)
+        self.beat = WorkerBeat(uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, _now())
 
     def all(self) -> list[Coroutine[Any, Any, None]]:
         """Return every chore, ready to be run as a task."""
@@ -209,7 +205,7 @@ class _Chores:
 
     async def _beat(self) -> None:
         async def once() -> None:
-            await self._ports.workers.beat(replace(self.beat, seen_at=_now()))
+            await self._ports.workers.beat(self.beat)
 
         while True:
             await _surviving("beat", once)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Any, Final, NewType
 
 SubscriptionId = NewType("SubscriptionId", str)
@@ -19,6 +20,8 @@ _PARTS_SEPARATOR: Final = "\x1f"
 """Stands between the parts of a name; the name pattern excludes it."""
 
 _SCHEDULE: Final = re.compile(r"schedule/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([^/]+)")
+
+_BATCH: Final = "batch/"
 
 BACKFILL_PREFIX: Final = "backfill-"
 """Begins the firing key of a run that makes up for a nominal time of the past."""
@@ -100,6 +103,16 @@ def workflow_id(subscription: str, trigger: str, firing_key: str) -> WorkflowId:
 def let_in_workflow_id(subscription: str, trigger: str, firing_key: str) -> WorkflowId:
     """The id of the workflow that carries on a run which had to queue."""
     return WorkflowId(f"run/{subscription}/{trigger}/{firing_key}/let-in")
+
+
+def batch_workflow_id(runs: Sequence[str]) -> WorkflowId:
+    """The id of the workflow that carries those runs together."""
+    return WorkflowId(_BATCH + _computed("batch", *runs))
+
+
+def is_batch(workflow: str) -> bool:
+    """Whether that workflow carries runs together."""
+    return workflow.startswith(_BATCH)
 
 
 def wake_up_workflow_id(subscription: str, trigger: str, attempt: str) -> WorkflowId:

@@ -1,9 +1,10 @@
 """The `admit` step: a firing becomes a run, exactly one, whoever asks and how often."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -20,6 +21,8 @@ from activityctl.ports import ContextSource, Gates, Opening, RunStore, Timetable
 from activityctl.steps.orders import orders_of
 from activityctl.steps.resolve import resolve_context
 from activityctl.workflows.calls import Orders
+
+_ENOUGH: Final = 50
 
 
 class AdmitStep:
@@ -38,11 +41,26 @@ class AdmitStep:
         self._gates = gates
         self._sources = sources
         self._clock = clock
+        self._at_work = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def room(self) -> None:
+        """Wait while so many firings are at work here that more would only wait longer."""
+        await self._room.wait()
 
     @activity.defn(name="admit")
     async def admit(self, firings: list[FiringRef]) -> list[Orders]:
         """Open the run of each firing, or find it open; one answer for each, in order."""
-        return [await self._admit(firing) for firing in firings]
+        self._count(len(firings))
+        try:
+            return [await self._admit(firing) for firing in firings]
+        finally:
+            self._count(-len(firings))
+
+    def _count(self, more: int) -> None:
+        self._at_work += more
+        (self._room.clear if self._at_work >= _ENOUGH else self._room.set)()
 
     async def _admit(self, firing: FiringRef) -> Orders:
         if firing.is_by_clock and not await self._timetable.settle(firing):

@@ -48,6 +48,14 @@ async def test_an_unknown_subscription_has_no_facts(ports: wiring.Ports, now: da
     assert await ports.runs.facts(ManualFiring(stranger, "daily", "k", now).ref) is None
 
 
+async def test_the_specs_of_subscriptions_are_those_of_today(
+    ports: wiring.Ports, mine: Subscription, define: Define
+):
+    stranger = ids.subscription_id("stranger")
+    assert await ports.runs.specs_of([mine.id, stranger]) == {mine.id: define("digest").spec}
+    assert await ports.runs.specs_of([]) == {}
+
+
 async def test_a_deleted_subscription_has_facts_that_say_so(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):

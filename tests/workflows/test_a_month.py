@@ -121,9 +121,14 @@ class Month:
         ports = self.ports
         self.starter = starter
         self.recorder = RecordStep(ports.runs, self.clock)
-        self.dispatcher = Dispatcher(ports.outbox, ports.runs, starter, self.recorder, self.clock)
+        self.dispatcher = Dispatcher(
+            ports.outbox, ports.runs, starter, self.recorder, self.clock, self.room
+        )
         self.timekeeper = Timekeeper(ports.timetable, starter, self.clock)
         self.usher = Usher(ports.gates, ports.backfills, starter)
+
+    async def room(self) -> None:
+        """There always is."""
 
     def worker(self) -> Worker:
         ports = self.ports

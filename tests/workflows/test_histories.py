@@ -26,6 +26,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
+from activityctl.workflows.run_batch import RunBatchWorkflow
 
 FOLDER = Path(__file__).parent.parent / "histories"
 SLEEPS = {"command": {"argv": ["sleep", "60"]}}
@@ -47,7 +48,15 @@ STORIES: Mapping[str, Mapping[str, Any]] = {
     "cancelled": {"tasks": [{"name": "long", **SLEEPS}]},
     "timed-out": {"timeout": "1s", "tasks": [{"name": "long", **SLEEPS}], "onFailure": PAGES},
     "failed": {"tasks": [{"name": "bad", "command": {"argv": ["false"]}}], "onFailure": PAGES},
+    "batch": {
+        "tasks": [
+            {"name": "one", "command": {"shell": "sleep ${ trigger.payload.seconds }"}},
+            {"name": "after", "needs": ["one"], "command": {"argv": ["true"]}},
+        ]
+    },
 }
+BATCH_SECONDS = (0, 1, 60, 0, 1)
+"""What the runs of the batch sleep; the longest one is cancelled."""
 
 
 def replayer(*workflows: type) -> Replayer:
@@ -65,7 +74,7 @@ def test_every_story_is_recorded() -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 async def test_a_recorded_run_can_go_on_with_todays_workflow(path: Path) -> None:
-    await replayer(RunActivityWorkflow).replay_workflow(history_of(path.stem))
+    await replayer(RunActivityWorkflow, RunBatchWorkflow).replay_workflow(history_of(path.stem))
 
 
 @workflow.defn(name=WORKFLOW_NAME)
@@ -125,15 +134,38 @@ async def run_once(ports: Any, story: str, spec: Mapping[str, Any]) -> tuple[str
     catalog = ports.catalog
     await apply(manifests, catalog, ports.register, ports.workers, now, timeout_seconds=10)
     found = await catalog.find_subscription(story)
+    if story == "batch":
+        return await run_batch(ports, found.id)
     firing = await trigger(catalog, ports.outbox, found, now())
     if story == "cancelled":
         await asyncio.sleep(1)
         await cancel(ports.runs, ports.run_lists, firing.ref.run_id, now())
+    return firing.ref.workflow_id, await end_of(ports, firing.ref.run_id)
+
+
+async def run_batch(ports: Any, owner: Any) -> tuple[str, str]:
+    from activityctl.domain.firing_ref import ManualFiring
+    from activityctl.domain.sharing import divide
+    from activityctl.operations.act import cancel
+
+    asked = [
+        ManualFiring(owner, "manual", f"key-{place}", now(), {"seconds": seconds})
+        for place, seconds in enumerate(BATCH_SECONDS)
+    ]
+    await ports.outbox.add(asked, now())
+    ((first, *_),) = divide([one.ref for one in asked], await ports.runs.specs_of([owner]))
+    await asyncio.sleep(1)
+    await cancel(ports.runs, ports.run_lists, asked[2].ref.run_id, now())
+    ends = [await end_of(ports, one.ref.run_id) for one in asked]
+    return first.workflow_id, ", ".join(ends)
+
+
+async def end_of(ports: Any, run_id: str) -> str:
     while True:
-        state = await ports.runs.load(firing.ref.run_id)
+        state = await ports.runs.load(run_id)
         if state is not None and state.run.has_ended:
             await asyncio.sleep(0.5)  # the workflow ends a moment after its run
-            return firing.ref.workflow_id, state.run.status
+            return str(state.run.status)
         await asyncio.sleep(0.05)
 
 

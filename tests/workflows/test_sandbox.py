@@ -14,6 +14,7 @@ from temporalio.worker.workflow_sandbox import (
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activityctl.workflows.run_activity import RunActivityWorkflow
+from activityctl.workflows.run_batch import RunBatchWorkflow
 
 STRICT = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_import_notification_policy(
@@ -26,8 +27,9 @@ def prepare(story: type) -> None:
     STRICT.prepare_workflow(workflow._Definition.must_from_class(story))
 
 
-async def test_the_workflow_can_be_loaded_in_the_sandbox() -> None:
-    prepare(RunActivityWorkflow)
+@pytest.mark.parametrize("story", [RunActivityWorkflow, RunBatchWorkflow])
+async def test_the_workflow_can_be_loaded_in_the_sandbox(story: type) -> None:
+    prepare(story)
 
 
 async def test_the_check_notices_a_module_that_is_not_passed_through(

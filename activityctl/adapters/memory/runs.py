@@ -1,10 +1,11 @@
 """Runs, task instances and dead letters in memory: the engine's side of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from activityctl.adapters.memory.cut_off import give_back
 from activityctl.adapters.memory.outbox import wake_follower
 from activityctl.adapters.memory.state import (
     MemoryState,
@@ -17,6 +18,7 @@ from activityctl.adapters.memory.state import (
 from activityctl.adapters.memory.streaks import with_owner, write_streak
 from activityctl.domain import ids
 from activityctl.domain.admission import FiringFacts
+from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.logbook import LogEntry
 from activityctl.domain.record import RunChange
@@ -51,6 +53,16 @@ class MemoryRunStore:
             ),
         )
 
+    async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
+        """Return what the definitions of those subscriptions say today, by subscription."""
+        tables = self._state.catalog
+        known = [one for one in subscription_ids if one in tables.subscriptions]
+        names = {one: tables.subscriptions[one].definition for one in known}
+        return {
+            one: spec_of(tables.revisions[tables.definitions[name].revision_id])
+            for one, name in names.items()
+        }
+
     async def open(self, workflow_id: str, change: RunChange) -> Opening:
         """Insert the run with its first task instances, or begin one that was let in."""
         row = self._state.runs.get(change.run.id)
@@ -63,6 +75,8 @@ class MemoryRunStore:
         fresh = RunRow(run, workflow_id)
         self._state.runs[run.id] = replace(row, run=run) if row is not None else fresh
         self._write(change)
+        if run.status is RunStatus.MISSED:
+            give_back(self._state, run.subscription_id, run.trigger, run.due_at)
         wake_follower(self._state, run)
         return Opening.OPENED
 

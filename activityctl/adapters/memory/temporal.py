@@ -16,24 +16,25 @@ class MemoryRunStarter(RunStarter):
         self.failure: UnreachableError | None = None
         """Raised by every call while it is set."""
         self.started: list[FiringRef] = []
-        """Each workflow once, in the order of their starts."""
+        """The firings of each workflow once, in the order of their starts."""
         self.cancelled: list[str] = []
-        """Workflow ids, once for each call that found one open."""
+        """Run ids, once for each call that found the workflow open."""
         self._open: set[str] = set()
 
-    async def start(self, firing: FiringRef) -> None:
-        """Start the run's workflow; one that exists already is success."""
+    async def start(self, *firings: FiringRef) -> None:
+        """Start the one workflow that all of them name; one that exists already is success."""
         _fail(self.failure)
-        if all(one.workflow_id != firing.workflow_id for one in self.started):
-            self.started.append(firing)
-            self._open.add(firing.workflow_id)
+        (workflow_id,) = {firing.workflow_id for firing in firings}
+        if all(one.workflow_id != workflow_id for one in self.started):
+            self.started += firings
+            self._open.add(workflow_id)
 
-    async def cancel(self, workflow_id: str) -> bool:
-        """Ask the workflow to cancel; False when no such workflow is open."""
+    async def cancel(self, run_id: str, workflow_id: str) -> bool:
+        """Ask the workflow to cancel that run; False when no such workflow is open."""
         _fail(self.failure)
         if workflow_id not in self._open:
             return False
-        self.cancelled.append(workflow_id)
+        self.cancelled.append(run_id)
         return True
 
     def end(self, workflow_id: str) -> None:

@@ -3,11 +3,12 @@
 What people look at is read in `lists.py`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
+from activityctl.adapters.postgres.cut_off import give_back
 from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
 from activityctl.adapters.postgres.logbook import insert_entries
 from activityctl.adapters.postgres.outbox import wake_follower
@@ -121,6 +122,16 @@ class PostgresRunStore:
         )
         return tuple(row["document"] for row in rows)
 
+    async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
+        """Return what the definitions of those subscriptions say today, by subscription."""
+        rows = await self._database.fetch(
+            """SELECT s.id, v.id AS revision_id, v.spec
+               FROM subscriptions s JOIN definitions d ON d.name = s.definition
+               JOIN revisions v ON v.id = d.revision_id WHERE s.id = ANY(%(ids)s)""",
+            ids=list(subscription_ids),
+        )
+        return {row["id"]: self._typed_spec(row["revision_id"], row["spec"]) for row in rows}
+
     async def open(self, workflow_id: str, change: RunChange) -> Opening:
         """Insert the run with its first task instances, or begin one that was let in."""
         async with self._database.transaction() as connection:
@@ -128,6 +139,8 @@ class PostgresRunStore:
             cursor = await connection.execute(_OPEN_RUN.encode(), values)
             if not cursor.rowcount:
                 return await self._opened_before(connection, change.run.id, workflow_id)
+            if (run := change.run).status is RunStatus.MISSED:
+                await give_back(connection, run.subscription_id, run.trigger, run.due_at)
             async with connection.pipeline():
                 await _write(connection, change)
                 await wake_follower(connection, change.run)

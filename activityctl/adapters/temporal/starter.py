@@ -1,17 +1,19 @@
-"""Starts and cancels RunActivityWorkflows."""
+"""Starts the workflows that carry runs, and cancels runs in them."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.errors import UnreachableError
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
+from activityctl.workflows.run_batch import RunBatchWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
@@ -22,13 +24,15 @@ class TemporalRunStarter:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def start(self, firing: FiringRef) -> None:
-        """Start the run's workflow; one that exists already is success."""
+    async def start(self, *firings: FiringRef) -> None:
+        """Start the one workflow that all of them name; one that exists already is success."""
+        first, *others = firings
+        story: Any = RunBatchWorkflow.run if others else RunActivityWorkflow.run
         try:
             await self._client.start_workflow(
-                RunActivityWorkflow.run,
-                firing,
-                id=firing.workflow_id,
+                story,
+                list(firings) if others else first,
+                id=first.workflow_id,
                 task_queue=TASK_QUEUE,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 request_eager_start=True,
@@ -37,13 +41,16 @@ class TemporalRunStarter:
         except WorkflowAlreadyStartedError:
             return
         except RPCError as error:
-            raise UnreachableError(f"Temporal does not take the run: {error.message}") from error
+            raise UnreachableError(f"Temporal does not take a run: {error.message}") from error
 
-    async def cancel(self, workflow_id: str) -> bool:
-        """Ask the workflow to cancel; False when no such workflow is open."""
+    async def cancel(self, run_id: str, workflow_id: str) -> bool:
+        """Ask the workflow to cancel that run alone; False when no such workflow is open."""
+        handle = self._client.get_workflow_handle(workflow_id)
         try:
-            handle = self._client.get_workflow_handle(workflow_id)
-            await handle.cancel(rpc_timeout=_RPC_TIMEOUT)
+            if ids.is_batch(workflow_id):
+                await handle.signal(RunBatchWorkflow.cancel_run, run_id, rpc_timeout=_RPC_TIMEOUT)
+            else:
+                await handle.cancel(rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return False

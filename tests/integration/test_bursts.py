@@ -1,0 +1,135 @@
+"""A burst shares workflows, and each of its runs lives as if it had one of its own."""
+
+import asyncio
+import json
+import uuid
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain import ids
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.operations.act import cancel
+from activityctl.operations.apply import apply
+from activityctl.settings import Settings
+from support.worker import working
+
+MANY = 45
+
+
+@pytest.fixture
+def name() -> str:
+    """A subscription that no other test has: all share one Temporal."""
+    return f"burst-{uuid.uuid4().hex[:8]}"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def subscribe(ports: wiring.Ports, name: str, **spec: Any) -> None:
+    named = {"metadata": {"name": name}}
+    definition = ActivityDefinition.model_validate_json(json.dumps({**named, "spec": spec}))
+    manifest = SubscriptionManifest.model_validate({**named, "spec": {"activity": name}})
+    wanted = ManifestSet({name: definition}, {name: manifest}, {})
+    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
+
+
+async def ask(ports: wiring.Ports, name: str, count: int) -> list[ids.RunId]:
+    owner = ids.subscription_id(name)
+    firings = [
+        ManualFiring(owner, "manual", f"key-{one}", now(), {"number": one}) for one in range(count)
+    ]
+    await ports.outbox.add(firings, now())
+    return [firing.ref.run_id for firing in firings]
+
+
+async def ended(ports: wiring.Ports, run_ids: list[ids.RunId]) -> list[Run]:
+    """Wait until all of them have ended; in the order of their firings."""
+    async with asyncio.timeout(60):
+        while True:
+            runs = {run.id: run for run in await ports.run_lists.runs_of(run_ids)}
+            if len(runs) == len(run_ids) and all(run.has_ended for run in runs.values()):
+                return [runs[run_id] for run_id in run_ids]
+            await asyncio.sleep(0.05)
+
+
+async def workflows(ports: wiring.Ports, run_ids: list[ids.RunId]) -> list[str]:
+    database = ports.runs._database  # type: ignore[attr-defined]  # which workflow is no fact of a run
+    rows = await database.fetch("SELECT workflow_id FROM runs WHERE id = ANY(%(ids)s)", ids=run_ids)
+    return sorted({row["workflow_id"] for row in rows})
+
+
+async def test_the_runs_of_a_burst_share_workflows_and_each_has_its_own_tasks(
+    settings: Settings, ports: wiring.Ports, name: str
+) -> None:
+    say = {"command": {"shell": 'echo "${ trigger.payload.number }"'}}
+    tasks = [{"name": "say", **say}, {"name": "again", "needs": ["say"], **say}]
+    await subscribe(ports, name, tasks=tasks)
+    asked = await ask(ports, name, MANY)
+    async with working(settings):
+        runs = await ended(ports, asked)
+    assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
+    shared = await workflows(ports, asked)
+    assert len(shared) <= MANY / 10
+    assert all(ids.is_batch(one) for one in shared)
+    found = await ports.run_lists.tasks(Selection(limit=1000))
+    said = sorted(int(task.output["stdout"]) for task in found)
+    assert said == sorted([*range(MANY), *range(MANY)])
+
+
+async def test_one_run_of_a_burst_fails_and_one_is_cancelled_and_the_others_succeed(
+    settings: Settings, ports: wiring.Ports, name: str
+) -> None:
+    script = 'case "${ trigger.payload.number }" in 3) exit 1;; 5) sleep 60;; esac'
+    await subscribe(ports, name, tasks=[{"name": "one", "command": {"shell": script}}])
+    asked = await ask(ports, name, 12)
+    others = [run_id for number, run_id in enumerate(asked) if number != 5]
+    async with working(settings):
+        await ended(ports, others)
+        await cancel(ports.runs, ports.run_lists, asked[5], now())
+        runs = await ended(ports, asked)
+    assert len(await workflows(ports, asked)) == 1
+    statuses = [run.status for run in runs]
+    assert statuses[3] is RunStatus.FAILED
+    assert statuses[5] is RunStatus.CANCELLED
+    assert statuses.count(RunStatus.SUCCEEDED) == 10
+
+
+async def test_a_run_over_its_time_is_stopped_and_the_rest_of_its_burst_is_not(
+    settings: Settings, ports: wiring.Ports, name: str
+) -> None:
+    script = 'test "${ trigger.payload.number }" != 2 || sleep 60'
+    task = {"name": "one", "command": {"shell": script}}
+    await subscribe(ports, name, timeout="3s", tasks=[task])
+    asked = await ask(ports, name, 8)
+    async with working(settings):
+        runs = await ended(ports, asked)
+    statuses = [run.status for run in runs]
+    assert statuses[2] is RunStatus.TIMED_OUT
+    assert statuses.count(RunStatus.SUCCEEDED) == 7
+
+
+async def test_a_burst_that_may_run_one_at_a_time_queues(
+    settings: Settings, ports: wiring.Ports, name: str
+) -> None:
+    await subscribe(
+        ports,
+        name,
+        concurrency={"policy": "queue", "limit": 1},
+        tasks=[{"name": "one", "command": {"shell": "sleep 0.05"}}],
+    )
+    asked = await ask(ports, name, 10)
+    async with working(settings):
+        runs = await ended(ports, asked)
+    assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
+    spans = sorted((run.started_at, run.ended_at) for run in runs if run.started_at)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))

@@ -1,0 +1,203 @@
+"""RunBatchWorkflow against a real server: what happens to one run is not felt by the others."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activityctl.adapters.temporal.client import connect
+from activityctl.daemon.embedded_temporal import DYNAMIC_CONFIG, find_binary
+from activityctl.domain.firing_ref import FiringRef
+from activityctl.settings import Settings
+from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
+from activityctl.workflows.run_batch import RunBatchWorkflow
+
+NOON = "2026-03-02T12:00:00+00:00"
+FIRINGS = [FiringRef("sub", "paid", f"event-{n}", NOON, "batch/one") for n in range(3)]
+FIRST, SECOND, THIRD = (str(firing.run_id) for firing in FIRINGS)
+Execution = Callable[[TaskOrder], Awaitable[Orders]]
+
+
+class Steps:
+    """Runs of one task each, named as the run; remembers what was asked."""
+
+    def __init__(self, execute: Execution, refuses: str | None = None) -> None:
+        self.body = execute
+        self.refuses = refuses
+        self.executed: list[str] = []
+        self.stops: list[StopOrder] = []
+
+    @activity.defn
+    async def admit(self, firings: list[FiringRef]) -> list[Orders]:
+        if self.refuses in [firing.run_id for firing in firings]:
+            raise ApplicationError("no such subscription", non_retryable=True)
+        return [
+            Orders(one.run_id, False, [TaskOrder("sub", one.run_id, "task", 1, 20)], 60)
+            for one in firings
+        ]
+
+    @activity.defn
+    async def execute(self, asked: TaskOrder) -> Orders:
+        self.executed.append(asked.run_id)
+        return await self.body(asked)
+
+    @activity.defn
+    async def record(self, stop: StopOrder) -> Orders:
+        self.stops.append(stop)
+        return Orders(stop.run_id, is_over=True)
+
+
+async def end(asked: TaskOrder) -> Orders:
+    return Orders(asked.run_id, is_over=True)
+
+
+async def work_without_end(_: TaskOrder) -> Orders:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(0.05)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address() -> AsyncIterator[str]:
+    keys = [("--dynamic-config-value", f"{key}={value}") for key, value in DYNAMIC_CONFIG.items()]
+    server = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(find_binary()),
+        dev_server_extra_args=[part for pair in keys for part in pair],
+    )
+    async with server:
+        yield server.client.service_client.config.target_host
+
+
+@pytest.fixture
+async def client(address: str, tmp_path: Path) -> Client:
+    return await connect(Settings(home=tmp_path, temporal_address=address))
+
+
+@asynccontextmanager
+async def running(client: Client, steps: Steps) -> AsyncIterator[WorkflowHandle[Any, None]]:
+    queue = f"test-{uuid.uuid4()}"
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[RunBatchWorkflow],
+        activities=[steps.admit, steps.execute, steps.record],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_heartbeat_throttle_interval=timedelta(seconds=0.1),
+        default_heartbeat_throttle_interval=timedelta(seconds=0.1),
+    ):
+        yield await client.start_workflow(
+            RunBatchWorkflow.run, FIRINGS, id=f"batch/{queue}", task_queue=queue
+        )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_all_runs_of_a_batch_are_carried_at_once(client: Client) -> None:
+    together = asyncio.Barrier(3)
+
+    async def meet(asked: TaskOrder) -> Orders:
+        async with asyncio.timeout(10):
+            await together.wait()
+        return await end(asked)
+
+    steps = Steps(meet)
+    async with running(client, steps) as handle:
+        await handle.result()
+    assert sorted(steps.executed) == sorted([FIRST, SECOND, THIRD])
+    assert steps.stops == []
+
+
+async def test_one_run_is_cancelled_and_the_others_go_on(client: Client) -> None:
+    go_on = asyncio.Event()
+
+    async def work(asked: TaskOrder) -> Orders:
+        if asked.run_id == SECOND:
+            return await work_without_end(asked)
+        await go_on.wait()
+        return await end(asked)
+
+    steps = Steps(work)
+    async with running(client, steps) as handle:
+        await until(lambda: len(steps.executed) == 3)
+        await handle.signal(RunBatchWorkflow.cancel_run, SECOND)
+        await until(lambda: bool(steps.stops))
+        go_on.set()
+        await handle.result()
+    assert steps.stops == [StopOrder(SECOND, "cancelled", "cancelled on request")]
+
+
+async def test_a_run_that_is_cancelled_before_its_batch_has_begun_is_stopped(
+    client: Client,
+) -> None:
+    steps = Steps(work_without_end)
+    queue = f"test-{uuid.uuid4()}"
+    handle = await client.start_workflow(
+        RunBatchWorkflow.run, FIRINGS[:1], id=f"batch/{queue}", task_queue=queue
+    )
+    await handle.signal(RunBatchWorkflow.cancel_run, FIRST)
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[RunBatchWorkflow],
+        activities=[steps.admit, steps.execute, steps.record],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        await handle.result()
+    assert steps.stops == [StopOrder(FIRST, "cancelled", "cancelled on request")]
+
+
+async def test_a_firing_that_is_not_admitted_fails_alone(client: Client) -> None:
+    steps = Steps(end, refuses=SECOND)
+    async with running(client, steps) as handle:
+        with pytest.raises(WorkflowFailureError) as ended:
+            await handle.result()
+    assert sorted(steps.executed) == sorted([FIRST, THIRD])
+    assert "1 of 3 runs" in str(ended.value.cause)
+
+
+async def test_a_run_that_nothing_carries_any_more_is_recorded_as_cancelled(
+    client: Client,
+) -> None:
+    go_on = asyncio.Event()
+
+    async def wait(asked: TaskOrder) -> Orders:
+        await go_on.wait()
+        return await end(asked)
+
+    steps = Steps(wait, refuses=SECOND)
+    async with running(client, steps) as handle:
+        await until(lambda: len(steps.executed) == 2)
+        await handle.signal(RunBatchWorkflow.cancel_run, SECOND)
+        await handle.signal(RunBatchWorkflow.cancel_run, "a run of another batch")
+        await until(lambda: bool(steps.stops))
+        go_on.set()
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+    assert steps.stops == [StopOrder(SECOND, "cancelled", "cancelled on request")]
+
+
+async def test_a_batch_that_is_cancelled_as_a_whole_records_each_run(client: Client) -> None:
+    steps = Steps(work_without_end)
+    async with running(client, steps) as handle:
+        await until(lambda: len(steps.executed) == 3)
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError) as ended:
+            await handle.result()
+    assert isinstance(ended.value.cause, CancelledError)
+    assert sorted(stop.run_id for stop in steps.stops) == sorted([FIRST, SECOND, THIRD])
+    assert {stop.status for stop in steps.stops} == {"cancelled"}
