@@ -76,8 +76,8 @@ class Dispatcher:
             try:
                 await self._starter.start(*group)
             except UnreachableError as error:
-                runs = [firing.run_id for firing in group]
-                _LOG.warning("start postponed: %s", error, extra={"runs": runs})
+                first = {"run": group[0].run_id}
+                _LOG.warning("start of %d postponed: %s", len(group), error, extra=first)
                 return ()
         return group
 

@@ -184,13 +184,15 @@ async def prepared(ports: wiring.Ports, task: str) -> Subscription:
     return await ports.catalog.find_subscription("bench")
 
 
-async def history_events(client: Client, ports: wiring.Ports) -> int:
+async def history_events(client: Client, ports: wiring.Ports) -> float:
+    """Return the events of the last workflow for each run that it carried."""
     database = ports.runs._database  # type: ignore[attr-defined]
     row = await database.fetch_one(
-        "SELECT workflow_id FROM runs WHERE status = 'succeeded' ORDER BY created_at DESC LIMIT 1"
+        """SELECT workflow_id, count(*) OVER (PARTITION BY workflow_id) AS runs
+           FROM runs WHERE status = 'succeeded' ORDER BY created_at DESC LIMIT 1"""
     )
     history = await client.get_workflow_handle(row["workflow_id"]).fetch_history()
-    return len(history.events)
+    return len(history.events) / int(row["runs"])
 
 
 def resident(pid: int) -> float:
@@ -211,7 +213,7 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
         worker = subprocess.Popen(command, env=environment, stderr=log)
     try:
         async with wiring.open_ports(settings, pool_size=4) as ports:
-            while not await ports.workers.alive(now() - timedelta(seconds=5)):
+            while not await ports.workers.alive(timedelta(seconds=5)):
                 await asyncio.sleep(0.1)
             subscription = await prepared(ports, options.task)
             await raw_round(client, 50)
@@ -225,6 +227,7 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
                 cpu.append({name: after[name] - before[name] for name in after})
                 print(f"  round: raw {raw[-1]:.0f}/s, ours {ours[-1]:.0f}/s")
             await asyncio.sleep(2)
+            shared = await history_events(client, ports)
             latency = await idle_latencies(ports, subscription, 60)
             print(
                 f"runs a second: raw {statistics.median(raw):.0f}, "
@@ -242,7 +245,8 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
                 )
                 + " (target p50 40 ms)"
             )
-            print(f"history events a run: {await history_events(client, ports)}")
+            alone = await history_events(client, ports)
+            print(f"history events a run: {alone:.1f} alone, {shared:.1f} in a burst")
             memory = [resident(worker.pid)]
             for _ in range(options.soak // 1000):
                 await our_round(ports, subscription, 1000)
