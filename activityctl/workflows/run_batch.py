@@ -23,6 +23,7 @@ class RunBatchWorkflow:
     def __init__(self, firings: list[FiringRef]) -> None:
         self._carriers = {firing.run_id: RunCarrier(firing) for firing in firings}
         self._carrying: dict[str, asyncio.Task[str]] = {}
+        self._stopping: set[str] = set()
 
     @workflow.run
     async def run(self, firings: list[FiringRef]) -> None:  # noqa: ARG002  # __init__ has them
@@ -44,12 +45,16 @@ class RunBatchWorkflow:
 
     @workflow.signal(name=CANCEL_RUN)
     async def cancel_run(self, run_id: str) -> None:
-        """Stop that run alone; one that nothing carries any more is recorded as cancelled."""
+        """Stop that run alone; one that nothing carries any more is recorded as cancelled.
+
+        The dispatcher asks until the run has ended; what is being stopped is left in peace.
+        """
         await workflow.wait_condition(lambda: bool(self._carrying))
         carrying = self._carrying.get(run_id)
         if carrying is None:
             return
-        if not carrying.done():
+        if carrying.done():
+            await record(StopOrder(run_id, "cancelled", CANCELLED))
+        elif run_id not in self._stopping:
+            self._stopping.add(run_id)
             carrying.cancel()
-            return
-        await record(StopOrder(run_id, "cancelled", CANCELLED))

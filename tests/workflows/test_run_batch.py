@@ -34,9 +34,12 @@ class Steps:
 
     def __init__(self, execute: Execution, refuses: str | None = None) -> None:
         self.body = execute
+        self.may_record = asyncio.Event()
+        self.may_record.set()
         self.refuses = refuses
         self.executed: list[str] = []
         self.stops: list[StopOrder] = []
+        self.interrupted: list[str] = []
 
     @activity.defn
     async def admit(self, firings: list[FiringRef]) -> list[Orders]:
@@ -55,6 +58,11 @@ class Steps:
     @activity.defn
     async def record(self, stop: StopOrder) -> Orders:
         self.stops.append(stop)
+        try:
+            await self.may_record.wait()
+        except asyncio.CancelledError:
+            self.interrupted.append(stop.run_id)
+            raise
         return Orders(stop.run_id, is_over=True)
 
 
@@ -85,7 +93,9 @@ async def client(address: str, tmp_path: Path) -> Client:
 
 
 @asynccontextmanager
-async def running(client: Client, steps: Steps) -> AsyncIterator[WorkflowHandle[Any, None]]:
+async def running(
+    client: Client, steps: Steps, **options: Any
+) -> AsyncIterator[WorkflowHandle[Any, None]]:
     queue = f"test-{uuid.uuid4()}"
     async with Worker(
         client,
@@ -97,7 +107,7 @@ async def running(client: Client, steps: Steps) -> AsyncIterator[WorkflowHandle[
         default_heartbeat_throttle_interval=timedelta(seconds=0.1),
     ):
         yield await client.start_workflow(
-            RunBatchWorkflow.run, FIRINGS, id=f"batch/{queue}", task_queue=queue
+            RunBatchWorkflow.run, FIRINGS, id=f"batch/{queue}", task_queue=queue, **options
         )
 
 
@@ -139,6 +149,25 @@ async def test_one_run_is_cancelled_and_the_others_go_on(client: Client) -> None
         go_on.set()
         await handle.result()
     assert steps.stops == [StopOrder(SECOND, "cancelled", "cancelled on request")]
+
+
+async def test_asking_again_does_not_disturb_a_run_that_is_being_stopped(client: Client) -> None:
+    async def work(asked: TaskOrder) -> Orders:
+        return await (work_without_end if asked.run_id == FIRST else end)(asked)
+
+    steps = Steps(work)
+    steps.may_record.clear()
+    async with running(client, steps, task_timeout=timedelta(seconds=1)) as handle:
+        await until(lambda: FIRST in steps.executed)
+        await handle.signal(RunBatchWorkflow.cancel_run, FIRST)
+        await until(lambda: bool(steps.stops))
+        for _ in range(3):  # each while Postgres is away, and past the end of a workflow task
+            await handle.signal(RunBatchWorkflow.cancel_run, FIRST)
+            await asyncio.sleep(1)
+        steps.may_record.set()
+        await handle.result()
+    assert steps.stops[0] == StopOrder(FIRST, "cancelled", "cancelled on request")
+    assert steps.interrupted == []
 
 
 async def test_a_run_that_is_cancelled_before_its_batch_has_begun_is_stopped(
