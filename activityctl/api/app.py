@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -11,7 +10,6 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from activityctl import wiring
 from activityctl.api.metrics import CONTENT_TYPE, exposition
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
 from activityctl.version import VERSION
@@ -77,7 +75,7 @@ async def _checks(request: Request) -> dict[str, str]:
     ports: wiring.Ports = request.app.state.ports
     try:
         async with asyncio.timeout(_READY_SECONDS):
-            alive = await ports.workers.alive(datetime.now(UTC) - COUNTS_AS_ALIVE)
+            alive = await ports.workers.alive()
     except (ActivityctlError, TimeoutError) as error:
         return {"postgres": f"{error}" or "no answer in time", "worker": "unknown"}
     return {"postgres": "ok", "worker": "ok" if alive else "none is alive"}

@@ -135,7 +135,6 @@ def _apply_reviewed(session: Session, wanted: Wanted, made_against: str, seconds
                 plan,
                 ports.register,
                 ports.workers,
-                now,
                 timeout_seconds=seconds,
                 on_pending=on_pending,
             )

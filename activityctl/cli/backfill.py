@@ -19,7 +19,6 @@ from activityctl.cli.output import check_format, print_json
 from activityctl.cli.points import point_of
 from activityctl.cli.session import Session, now
 from activityctl.domain.backfill import BackfillProgress
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import UsageError
 from activityctl.operations.backfill import (
     Order,
@@ -102,7 +101,7 @@ def backfill(
 
     async def ask(ports: Ports) -> tuple[Recorded, bool]:
         recorded = await record(ports.backfills, found)
-        return recorded, bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
+        return recorded, bool(await ports.workers.alive())
 
     recorded, alive = session.with_ports(ask)
     if not alive:

@@ -53,7 +53,6 @@ def delete(
                 plan,
                 ports.register,
                 ports.workers,
-                now,
                 timeout_seconds=seconds,
                 on_pending=on_pending,
             )

@@ -10,10 +10,9 @@ from activityctl.cli.emit_options import ByHand, fill_in, fill_in_by_hand, fill_
 from activityctl.cli.emit_report import Report
 from activityctl.cli.emit_runs import Consequences
 from activityctl.cli.output import Format
-from activityctl.cli.session import Session, now
+from activityctl.cli.session import Session
 from activityctl.domain.emission import Emitted
 from activityctl.domain.selection import Selection
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import UsageError, WaitTimeoutError
 from activityctl.operations.await_events import await_events
 from activityctl.operations.emit import Offer, emit, offers_of
@@ -87,7 +86,7 @@ async def _waited(
     session: Session, ports: Ports, results: Sequence[Emitted], seconds: float
 ) -> Consequences:
     """Return what the stored events led to; without a worker, what is known at once."""
-    is_alive = bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
+    is_alive = bool(await ports.workers.alive())
     if not is_alive:
         session.err.print("no worker is alive; the runs will start when one is")
     with session.err.status("waiting for the runs") as status:

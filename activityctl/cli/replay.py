@@ -16,7 +16,6 @@ from activityctl.cli.session import Session, now
 from activityctl.domain import ids
 from activityctl.domain.archive import Stretch
 from activityctl.domain.model import NAME_PATTERN
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import UsageError
 from activityctl.operations.replay_events import feed
 from activityctl.operations.replay_survey import Order, Survey, survey, survey_view
@@ -129,7 +128,7 @@ def events(
 
 def _fed(session: Session, found: Survey, seconds: float) -> int:
     async def work(ports: Ports) -> int:
-        alive = await ports.workers.alive(now() - COUNTS_AS_ALIVE)
+        alive = await ports.workers.alive()
         if not alive:
             session.err.print("no worker is alive; the runs will start when one is")
         limit = seconds if alive else None

@@ -32,7 +32,7 @@ def rollback(
 
     async def work(ports: Ports) -> Plan:
         plan = await roll_back(ports.catalog, wanted, name, to, now, session.origin)
-        await settle(plan, ports.register, ports.workers, now, timeout_seconds=seconds_of(timeout))
+        await settle(plan, ports.register, ports.workers, timeout_seconds=seconds_of(timeout))
         return plan
 
     print_changes(session, session.with_ports(work))

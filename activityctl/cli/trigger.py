@@ -11,7 +11,6 @@ from activityctl.cli.session import Session, now
 from activityctl.cli.waiting import wait_in
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.view import run_view
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import InvalidInputError
 from activityctl.operations.act import trigger as ask_for_run
 from activityctl.wiring import Ports
@@ -52,7 +51,7 @@ def trigger(
             payload=_payload(payload),
         )
         run_id = firing.ref.run_id
-        alive = bool(await ports.workers.alive(now() - COUNTS_AS_ALIVE))
+        alive = bool(await ports.workers.alive())
         if not wait or not alive:
             return run_id, None, alive
         run = await wait_in(session, ports, run_id, seconds_of(timeout))

@@ -21,7 +21,6 @@ from activityctl.daemon.daemon_state import DaemonState, lock_is_held, read_stat
 from activityctl.daemon.log import configure_logging
 from activityctl.daemon.supervisor import Addresses, ChildSpec, Hooks, start_detached, supervise
 from activityctl.daemon.sync_status import forget_sync, read_sync
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import ActivityctlError, InvalidInputError, RefusedError
 from activityctl.operations.load import load_manifests
 from activityctl.settings import Secret, load_settings
@@ -164,5 +163,5 @@ async def _beats(database_url: str, began: datetime) -> bool:
     """Tell whether a worker beats that was started since then."""
     settings = replace(load_settings(environment={}), database_url=Secret(database_url))
     async with wiring.open_ports(settings) as ports:
-        alive = await ports.workers.alive(now() - COUNTS_AS_ALIVE)
+        alive = await ports.workers.alive()
     return any(worker.started_at >= began for worker in alive)

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,7 +16,6 @@ from activityctl.daemon.child import log_path
 from activityctl.daemon.daemon_state import lock_is_held
 from activityctl.domain.duration import format_duration
 from activityctl.domain.figures import WAITS_TOO_LONG
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
 
@@ -137,7 +136,7 @@ def _worker_log(settings: Settings) -> str:
 
 async def _worker(settings: Settings) -> Check:
     async with wiring.open_ports(settings) as ports:
-        alive = await ports.workers.alive(datetime.now(UTC) - COUNTS_AS_ALIVE)
+        alive = await ports.workers.alive()
     if not alive:
         is_ours = settings.uses_local_daemon
         hint = _worker_log(settings) if is_ours else "activityctl worker"

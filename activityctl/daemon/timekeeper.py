@@ -8,7 +8,7 @@ from typing import Final
 
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, firing_key
-from activityctl.ports import OverdueSchedule, RunStarter, Timetable
+from activityctl.ports import WAKE_AFTER, OverdueSchedule, RunStarter, Timetable
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE: Final = 100
@@ -28,18 +28,31 @@ class Timekeeper:
         self._timetable = timetable
         self._starter = starter
         self._clock = clock
+        # Not kept elsewhere: a worker that is replaced begins a round, which has them all too.
+        self._last: OverdueSchedule | None = None
 
     async def wake(self) -> int:
-        """Start a workflow for each overdue schedule, which settles it; return how many.
+        """Start a workflow for overdue schedules, which settles each; return how many.
 
-        UnreachableError while Temporal is away: nothing is settled before it is back, since
-        nothing could start.
+        At most _AT_ONCE a turn, and all of them in a round of turns: however many cannot be
+        settled, the others' turn comes. UnreachableError while Temporal is away: nothing is
+        settled before it is back, since nothing could start.
         """
-        overdue = await self._timetable.overdue(_AT_ONCE)
-        if len(overdue) > _FEW:  # a wake-up of each would double the work of a busy server
-            overdue = await self._timetable.overdue(_AT_ONCE, late_by=_BUSY_FOR)
+        overdue = await self._next()
         await asyncio.gather(*(self._starter.start(self._firing(one)) for one in overdue))
         return len(overdue)
+
+    async def _next(self) -> list[OverdueSchedule]:
+        """Return the next ones of this round, else the first of another."""
+        newest = await self._timetable.overdue(_FEW + 1)
+        if len(newest) <= _FEW:
+            self._last = None
+            return newest
+        # A wake-up of each would double the work of a busy server.
+        late_by = _BUSY_FOR if newest[-1].late <= _BUSY_FOR else WAKE_AFTER
+        found = await self._timetable.overdue(_AT_ONCE, late_by=late_by, before=self._last)
+        self._last = found[-1] if len(found) == _AT_ONCE else None
+        return found
 
     def _firing(self, overdue: OverdueSchedule) -> FiringRef:
         key = firing_key(overdue.next_at)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -77,10 +76,9 @@ async def _temporal(_: Settings, part: ComponentStatus) -> str | None:
 
 async def _worker(settings: Settings, part: ComponentStatus) -> str | None:
     """Look for the beat of that very process; while Postgres is away nobody can tell."""
-    since = datetime.now(UTC) - COUNTS_AS_ALIVE
     try:
         async with asyncio.timeout(ANSWERS_WITHIN / 2), wiring.open_ports(settings) as ports:
-            alive = await ports.workers.alive(since)
+            alive = await ports.workers.alive()
     except (ActivityctlError, TimeoutError):
         return None
     if any(one.pid == part.pid for one in alive):

@@ -21,6 +21,7 @@ from activityctl.daemon.reconciler import Reconciler
 from activityctl.daemon.retention import Retention
 from activityctl.daemon.router import Router
 from activityctl.daemon.timekeeper import Timekeeper
+from activityctl.daemon.upkeep import Upkeep
 from activityctl.daemon.usher import Usher
 from activityctl.daemon.watchdog import Watchdog
 from activityctl.domain.worker import BEAT_EVERY, WorkerBeat
@@ -133,10 +134,10 @@ class _Chores:
         self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now, admit.room)
         self._usher = Usher(ports.gates, ports.backfills, starter)
         self._timekeeper = Timekeeper(ports.timetable, starter, _now)
-        placer, turn = wiring.build_placer(client), asyncio.Lock()
-        self._reconciler = Reconciler(ports.register, placer, _now, turn)
-        self._auditor = Auditor(ports.register, placer, ports.logbook, _now, turn)
-        self._watchdog = Watchdog(ports.register, placer, ports.logbook, _now, turn)
+        upkeep = Upkeep(ports.register, wiring.build_placer(client), ports.logbook, _now)
+        self._reconciler = Reconciler(upkeep)
+        self._auditor = Auditor(upkeep)
+        self._watchdog = Watchdog(upkeep)
         names = ("event", "firing", "cancel", "schedules", "queue")
         self._wake = {name: asyncio.Event() for name in names}
         self._router = Router(ports.events, self._wake["firing"].set)

@@ -18,6 +18,7 @@ from activityctl.domain.event_trigger import KEY_PLACES, EventTrigger, check_eve
 from activityctl.domain.expression import has_expression
 from activityctl.domain.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.gate import OverlapPolicy
+from activityctl.domain.jitter_check import check_jitter
 from activityctl.domain.known import ANYTHING, Known, known_params
 from activityctl.domain.model import JsonValue, Kinded
 from activityctl.domain.params import check_params, check_schema, fill_defaults
@@ -142,7 +143,8 @@ def _check_trigger(trigger: TriggerTemplate, params: Known) -> list[Finding]:
     if found:
         return found
     if trigger.kind != "event":
-        return _under(check_bounds(trigger.kind, trigger.body), trigger.kind)
+        kind, body = trigger.kind, trigger.body
+        return _under((*check_bounds(kind, body), *check_jitter(kind, body)), kind)
     return _under(check_event_trigger(EventTrigger.model_validate(trigger.body), params), "event")
 
 

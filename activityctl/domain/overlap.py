@@ -228,7 +228,8 @@ def entered(run: Run, decided: Entry, now: datetime) -> RunChange:
     if decided.replaces:
         said.append(entry(run, "info", f"run replaces {_named(decided.replaces)}", now))
     if decided.outcome == "queued":
-        run = replace(run, reason=f"queued {decided.reason}")
+        # With the time, since whoever reads it sees how long the queue was, not how long it is.
+        run = replace(run, reason=f"queued at {format_moment(now)} {decided.reason}")
     if decided.outcome != "skipped":
         return RunChange(run, entries=tuple(said))
     return record(run, Decision(end=RunEnd(RunStatus.SKIPPED, decided.reason)), now)

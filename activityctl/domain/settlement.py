@@ -56,7 +56,10 @@ class Progress:
 
     cursor: datetime
     fired: int = 0
-    """How many have fired since the trigger was last changed; maxFirings counts them."""
+    """How many have fired since the trigger was last changed; maxFirings counts them.
+
+    One that never began and is missed after all is taken off again.
+    """
 
 
 @dataclass(frozen=True, slots=True)

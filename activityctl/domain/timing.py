@@ -171,7 +171,8 @@ class Clocked(Bounded):
     jitter: Duration = Field(
         default=timedelta(0),
         description="Start up to this much later, to spread the load; the same for a firing "
-        "whoever asks.",
+        "whoever asks. Under the shortest time between two firings, so that they keep their "
+        "order.",
         examples=["30s"],
     )
     misfire: Misfire = Field(
@@ -188,7 +189,9 @@ class Clocked(Bounded):
     max_firings: int | None = Field(
         default=None,
         ge=1,
-        description="How many firings may start in all, since the trigger was last changed.",
+        description="How many firings may start in all, since the trigger was last changed. "
+        "Missed ones, and those that an excluded day, a window or the clocks' change leave out, "
+        "do not count; one whose run is skipped by overlap, throttle or a rule does.",
         examples=[10],
     )
 

@@ -11,11 +11,11 @@ COUNTS_AS_ALIVE: Final = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class WorkerBeat:
-    """A worker and when it was last heard of."""
+    """A worker, as it says of itself; when it was heard of is not its to say."""
 
     id: str
     host: str
     pid: int
     version: str
     started_at: datetime
-    seen_at: datetime
+    """By its own clock."""

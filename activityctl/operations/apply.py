@@ -11,7 +11,6 @@ from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.plan import Plan, Wanted
 from activityctl.domain.planning import plan_changes
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import ConflictError
 from activityctl.operations.load import check_against
 from activityctl.ports import Catalog, ScheduleRegister, Workers
@@ -58,7 +57,7 @@ async def apply(  # noqa: PLR0913  # ports, and how to wait for them
         plan = plan_changes(wanted or manifests.wanted, present)
         await catalog.write(plan, clock(), origin)
     return await settle(
-        plan, register, workers, clock, timeout_seconds=timeout_seconds, on_pending=on_pending
+        plan, register, workers, timeout_seconds=timeout_seconds, on_pending=on_pending
     )
 
 
@@ -82,7 +81,6 @@ async def settle(
     plan: Plan,
     register: ScheduleRegister,
     workers: Workers,
-    clock: Callable[[], datetime],
     *,
     timeout_seconds: float,
     on_pending: Callable[[int], None] | None = None,
@@ -97,7 +95,7 @@ async def settle(
         unsettled = await register.unsettled(plan.touched_subscriptions)
         if on_pending is not None:
             on_pending(len(unsettled))
-        alive = bool(await workers.alive(clock() - COUNTS_AS_ALIVE))
+        alive = bool(await workers.alive())
         errors = tuple(f"{key}: {error}" for key, error in unsettled if error is not None)
         if not unsettled or not alive or errors or loop.time() >= deadline:
             return Applied(plan, len(unsettled), alive, errors)

@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.selection import Selection
-from activityctl.domain.worker import COUNTS_AS_ALIVE
 from activityctl.errors import WaitTimeoutError
 from activityctl.ports import RunLists, Workers
 
@@ -50,7 +48,7 @@ async def _find_obstacle(
 ) -> tuple[str, str | None]:
     """Return what keeps the run from its end, and a hint when that is not the run itself."""
     state = "not started" if run is None else run.status.value
-    if not await workers.alive(datetime.now(UTC) - COUNTS_AS_ALIVE):
+    if not await workers.alive():
         return f"{state}, no worker is alive", "activityctl status"
     if not await reaches_temporal():
         return f"{state}, Temporal does not answer", "activityctl doctor"

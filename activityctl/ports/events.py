@@ -75,6 +75,10 @@ class EventStore(Protocol):
         """
         ...
 
+    async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
+        """Return the event triggers, all or of these owners, that as stored cannot be read."""
+        ...
+
     async def seconds_to_due(self) -> float | None:
         """Return how long until time changes what is gathered; None when nothing waits."""
         ...

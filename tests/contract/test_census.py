@@ -121,9 +121,10 @@ async def test_a_deleted_subscription_is_not_counted(
 
 
 async def test_workers_count_while_they_are_heard_of(ports: wiring.Ports, now: datetime):
-    for name, seconds in (("fresh", 1), ("dead", 60)):
-        seen = now - timedelta(seconds=seconds)
-        await ports.workers.beat(WorkerBeat(name, "host", 1, "0.1.0", seen, seen))
+    for name in ("stays", "leaves"):
+        await ports.workers.beat(WorkerBeat(name, "host", 1, "0.1.0", now))
+    assert (await ports.census.figures()).workers == 2
+    await ports.workers.leave("leaves")
     assert (await ports.census.figures()).workers == 1
 
 

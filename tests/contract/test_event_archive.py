@@ -2,21 +2,26 @@
 
 import itertools
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from activityctl import wiring
+from activityctl.domain.admission import new_run
 from activityctl.domain.archive import Stretch
 from activityctl.domain.arrival import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.envelope import envelope_of
 from activityctl.domain.gathering import Gathered, Gathering, GatheringKey
 from activityctl.domain.plan import Plan
+from activityctl.domain.record import RunChange
 from activityctl.domain.routing import EventFiring, Routed
+from activityctl.domain.run import RunStatus
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.ports import Opening
 
 ALL = Stretch(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 NOTHING = timedelta(0)
@@ -250,3 +255,27 @@ async def test_an_event_that_comes_again_after_its_time_is_new(ports: wiring.Por
         await arrive(ports, "a")
         await route(ports)
         assert await ports.archive.remove(NOTHING, 10) == 1
+
+
+async def test_a_firing_goes_after_its_events_and_one_sent_again_runs_no_second_time(
+    ports: wiring.Ports, owner: Subscription
+):
+    (event,) = await arrive(ports, "a")
+    now = event.arrived_at
+    firing = EventFiring(owner.id, "paid", event.id, now, (event.id,), now)
+    woken = Verdict(event.id, owner.id, "paid", VerdictOutcome.WOKEN, now)
+    for opening, added in ((Opening.OPENED, 1), (Opening.TAKEN, 1)):
+        await route(ports, firings=(firing,), verdicts=(woken,))
+        async with ports.outbox.claimed(10) as claim:
+            assert len(claim.firings) == added
+            await claim.dispatched(claim.firings, now)
+        facts = await ports.runs.facts(claim.firings[0])
+        assert facts is not None
+        ended = replace(
+            new_run(claim.firings[0], facts, now), status=RunStatus.SUCCEEDED, ended_at=now
+        )
+        assert await ports.runs.open("workflow", RunChange(ended)) is opening
+        assert await ports.outbox.remove(NOTHING, 10) == 0  # its event is kept
+        assert await ports.archive.remove(NOTHING, 10) == 1
+        assert await ports.outbox.remove(NOTHING, 10) == 1
+        await arrive(ports, "a")

@@ -9,9 +9,9 @@ from typing import Any
 
 from activityctl.adapters.memory.calendars import living_calendars
 from activityctl.adapters.memory.plans import anew, carry_out
+from activityctl.adapters.memory.settlements import settle_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of
 from activityctl.adapters.memory.streaks import with_reason
-from activityctl.adapters.memory.timetable import settle_subscriptions
 from activityctl.domain.day_calendar import PresentCalendar
 from activityctl.domain.definition import Revision
 from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.state import FiringRow, MemoryState, kept_json
 from activityctl.domain import ids
@@ -77,6 +77,25 @@ class MemoryOutbox:
             and row.fires_at > now
         ]
         return sorted(found, key=lambda one: (one.due_at, one.trigger))[:limit]
+
+    async def remove(self, age: timedelta, limit: int) -> int:
+        """Remove the firings started longest ago that nothing needs any more; return how many."""
+        before = self._state.clock() - age
+        old = [
+            (row.dispatched_at, key)
+            for key, row in self._state.firings.items()
+            if row.dispatched_at is not None
+            and row.dispatched_at < before
+            and self._has_ended(row, before)
+            and self._state.events.keys().isdisjoint(row.event_ids)
+        ]
+        for _, key in sorted(old)[:limit]:
+            del self._state.firings[key]
+        return min(len(old), limit)
+
+    def _has_ended(self, row: FiringRow, before: datetime) -> bool:
+        run = self._state.runs.get(row.firing.ref.run_id)
+        return run is not None and run.run.ended_at is not None and run.run.ended_at < before
 
     def _claimable(self) -> list[str]:
         """Return the firings that may start now, in the order in which they do."""

@@ -160,7 +160,8 @@ def _rewritten(
     after = replace(present.changed(wanted_hash), wanted=wanted, wakes=0)
     is_settled = (present.wanted_hash or "").endswith(":active")
     keeps_cursor = is_settled or present.wanted_hash == wanted_hash
-    after = replace(after, fired=present.fired if goes_on else 0)
+    if not goes_on:
+        after = replace(after, fired=0, counts_after=present.cursor)
     return anew(after, present.cursor if keeps_cursor else now)
 
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain.worker import WorkerBeat
+from activityctl.adapters.memory.state import MemoryState, WorkerRow
+from activityctl.domain.worker import COUNTS_AS_ALIVE, WorkerBeat
 
 _SILENCE: Final = 1.0
 _FORGOTTEN_AFTER: Final = timedelta(days=1)
@@ -47,19 +47,18 @@ class MemoryWorkers:
 
     async def beat(self, worker: WorkerBeat) -> None:
         """Say that this worker lives; those silent for a day are forgotten."""
-        workers = self._state.workers
-        known = workers.get(worker.id, worker)
-        for key in [
-            key for key, one in workers.items() if worker.seen_at - one.seen_at > _FORGOTTEN_AFTER
-        ]:
+        workers, now = self._state.workers, self._state.clock()
+        known = workers.get(worker.id, WorkerRow(worker, now))
+        for key in [key for key, one in workers.items() if now - one.seen_at > _FORGOTTEN_AFTER]:
             del workers[key]
-        workers[worker.id] = replace(known, seen_at=worker.seen_at)
+        workers[worker.id] = replace(known, seen_at=now)
 
     async def leave(self, worker_id: str) -> None:
         """Say that this worker has stopped."""
         self._state.workers.pop(worker_id, None)
 
-    async def alive(self, since: datetime) -> list[WorkerBeat]:
-        """Return the workers heard of since then, the longest at work first."""
-        found = [one for one in self._state.workers.values() if one.seen_at >= since]
+    async def alive(self, within: timedelta = COUNTS_AS_ALIVE) -> list[WorkerBeat]:
+        """Return the workers heard of within that long, the longest at work first."""
+        since = self._state.clock() - within
+        found = [one.beat for one in self._state.workers.values() if one.seen_at >= since]
         return sorted(found, key=lambda one: one.started_at)

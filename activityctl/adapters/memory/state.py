@@ -58,6 +58,7 @@ class ScheduleRecord:
     cursor: datetime = field(default_factory=lambda: datetime.now(UTC))
     next_at: datetime | None = None
     fired: int = 0
+    counts_after: datetime | None = None
     wakes: int = 0
     restarts: int = 0
     restarted_at: datetime | None = None
@@ -118,6 +119,14 @@ class TaskRow:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker and when it was last heard of."""
+
+    beat: WorkerBeat
+    seen_at: datetime
+
+
 @dataclass(slots=True)
 class CatalogTables:
     """What a catalog's transaction changes; subscriptions and schedules by id."""
@@ -162,7 +171,7 @@ class MemoryState:
     tasks: dict[str, TaskRow] = field(default_factory=dict)
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
-    workers: dict[str, WorkerBeat] = field(default_factory=dict)
+    workers: dict[str, WorkerRow] = field(default_factory=dict)
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reconciler_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     auditor_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

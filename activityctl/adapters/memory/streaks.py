@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from activityctl.adapters.memory.settlements import settle_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, kept_text
-from activityctl.adapters.memory.timetable import settle_subscriptions
 from activityctl.domain.ids import SubscriptionId
 from activityctl.domain.record import RunChange
 from activityctl.domain.run import Run

@@ -35,7 +35,7 @@ _COUNTED: Final = """
            AND s.status = 'active') AS overdue_schedules,
         (SELECT coalesce(sum(restarts), 0) FROM schedules) AS restarts,
         (SELECT max(restarted_at) FROM schedules) AS restarted_at,
-        (SELECT count(*) FROM workers WHERE seen_at >= now() - %(alive)s) AS workers,
+        (SELECT count(*) FROM workers WHERE seen_at >= clock_timestamp() - %(alive)s) AS workers,
         (SELECT count(*) FROM dead_letters) AS dead_letters,
         (SELECT count(*) FROM events WHERE routed_at IS NULL) AS unrouted_events,
         (SELECT arrived_at FROM events WHERE routed_at IS NULL

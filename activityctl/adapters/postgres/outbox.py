@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from psycopg.types.json import Jsonb
@@ -54,6 +54,22 @@ _WAKE: Final = """
     SELECT pg_notify(%s, 'firing') FROM firings f
     WHERE f.id = %s AND f.order_key IS NOT NULL AND EXISTS (
         SELECT FROM firings n WHERE n.order_key = f.order_key AND n.dispatched_at IS NULL)"""
+# Subqueries in place of joins: a batch then looks at no more firings than it takes. One without
+# a run, or whose run is at work, is still needed.
+_REMOVE: Final = """
+    WITH old AS (
+        SELECT f.id FROM firings f
+        WHERE f.dispatched_at < (SELECT clock_timestamp() - %(age)s::interval)
+          AND (SELECT r.ended_at FROM runs r
+               WHERE r.subscription_id = f.subscription_id AND r.trigger = f.trigger
+                 AND r.firing_key = f.firing_key)
+              < (SELECT clock_timestamp() - %(age)s::interval)
+          AND NOT EXISTS (SELECT FROM events e WHERE e.id = ANY(f.event_ids))
+        ORDER BY f.dispatched_at LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
+    ), removed AS (
+        DELETE FROM firings f USING old WHERE f.id = old.id RETURNING f.id
+    )
+    SELECT count(*) AS n FROM removed"""
 
 
 class PostgresClaim:
@@ -159,6 +175,11 @@ class PostgresOutbox:
             limit=limit,
         )
         return [WaitingFiring(row["trigger"], row["due_at"], row["fires_at"]) for row in rows]
+
+    async def remove(self, age: timedelta, limit: int) -> int:
+        """Remove the firings started longest ago that nothing needs any more; return how many."""
+        row = await self._database.fetch_one(_REMOVE, age=age, limit=limit)
+        return int(row["n"]) if row else 0
 
 
 async def wake_follower(connection: Connection, run: Run) -> None:

@@ -31,7 +31,8 @@ from activityctl.adapters.postgres.columns import (
 class Schedule(SQLModel, table=True):
     """The schedule that Temporal shall hold, what it was last made to hold, and how far it came.
 
-    Every nominal time up to `cursor` is accounted for; `next_at` is the one after it.
+    Every nominal time up to `cursor` is accounted for; `next_at` is the one after it. `fired`
+    counts the firings of nominal times after `counts_after`.
     """
 
     __tablename__: ClassVar[Any] = "schedules"
@@ -53,6 +54,7 @@ class Schedule(SQLModel, table=True):
     )
     next_at: datetime | None = moment_column(nullable=True)
     fired: int = number_column(0)
+    counts_after: datetime | None = moment_column(nullable=True)
     wakes: int = number_column(0)
     restarts: int = number_column(0)
     restarted_at: datetime | None = moment_column(nullable=True)
@@ -106,6 +108,11 @@ class Firing(SQLModel, table=True):
             "firings_waiting_index",
             "fires_at",
             postgresql_where=text("dispatched_at IS NULL"),
+        ),
+        Index(
+            "firings_dispatched_index",
+            "dispatched_at",
+            postgresql_where=text("dispatched_at IS NOT NULL"),
         ),
         Index(
             "firings_backfill_id_index",

@@ -21,6 +21,12 @@ from activityctl.adapters.postgres.rows import (
     subscription_of,
     task_of,
 )
+from activityctl.adapters.postgres.run_rows import (
+    INSERT_RUN,
+    INSERT_TASK,
+    run_values,
+    task_values,
+)
 from activityctl.adapters.postgres.streaks import write_streak
 from activityctl.domain import ids
 from activityctl.domain.admission import FiringFacts
@@ -41,26 +47,14 @@ _SELECT_RUN: Final = f"""
 _SELECT_TASKS: Final = f"""
     SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = %(id)s ORDER BY t.created_at, t.name,
     t.index"""
-_OPEN_RUN: Final = """
-    INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
-        workflow_id, due_at, status, reason, ending, params, context, state, payload,
-        created_at, started_at, ended_at, concurrency_key, throttle_key, events)
-    VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
-        %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
-        %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
-        %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(events)s)
+_OPEN_RUN: Final = f"""
+    {INSERT_RUN}
     ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason,
         ending = excluded.ending, context = excluded.context, state = excluded.state,
         started_at = excluded.started_at, ended_at = excluded.ended_at
     WHERE r.status = 'queued' AND r.let_in_at IS NOT NULL
         AND r.workflow_id = excluded.workflow_id"""
-_INSERT_TASK: Final = """
-    INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
-        output, error, reason, created_at, started_at, ended_at)
-    VALUES (%(id)s, %(run_id)s, %(name)s, %(index)s, %(of)s, %(phase)s, %(kind)s, %(status)s,
-        %(attempts)s, %(input)s, %(output)s, %(error)s, %(reason)s, %(created_at)s,
-        %(started_at)s, %(ended_at)s)
-    ON CONFLICT DO NOTHING"""
+_INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
 _UPDATE_TASK: Final = """
     UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
         reason = %(reason)s, ended_at = %(ended_at)s
@@ -135,7 +129,7 @@ class PostgresRunStore:
     async def open(self, workflow_id: str, change: RunChange) -> Opening:
         """Insert the run with its first task instances, or begin one that was let in."""
         async with self._database.transaction() as connection:
-            values = {**_run_values(change.run), "workflow_id": workflow_id}
+            values = run_values(change.run, workflow_id)
             cursor = await connection.execute(_OPEN_RUN.encode(), values)
             if not cursor.rowcount:
                 return await self._opened_before(connection, change.run.id, workflow_id)
@@ -268,7 +262,7 @@ class PostgresLockedRun:
     async def save(self, change: RunChange) -> None:
         """Write the change; committed when the block around it ends well."""
         async with self._connection.pipeline():
-            await self._connection.execute(_UPDATE_RUN, _run_values(change.run))
+            await self._connection.execute(_UPDATE_RUN, _outcome_values(change.run))
             await _write(self._connection, change)
 
 
@@ -276,9 +270,9 @@ async def _write(connection: Connection, change: RunChange) -> None:
     if change.frees_a_place:
         await connection.execute("SELECT pg_notify(%s, 'queue')", (WORK_CHANNEL,))
     for task in change.create:
-        await connection.execute(_INSERT_TASK, _task_values(task))
+        await connection.execute(_INSERT_TASK, task_values(task))
     for task in change.update:
-        await connection.execute(_UPDATE_TASK, _task_values(task))
+        await connection.execute(_UPDATE_TASK, task_values(task))
     await insert_entries(connection, change.entries)
     if change.keep_state is not None:
         await connection.execute(
@@ -300,47 +294,11 @@ async def _write(connection: Connection, change: RunChange) -> None:
     await write_streak(connection, change)
 
 
-def _run_values(run: Run) -> dict[str, object]:
+def _outcome_values(run: Run) -> dict[str, object]:
     return {
         "id": run.id,
-        "subscription_id": run.subscription_id,
-        "definition": run.definition,
-        "revision_id": run.revision_id,
-        "trigger": run.trigger,
-        "firing_key": run.firing_key,
-        "due_at": run.due_at,
         "status": run.status,
         "reason": text_of(run.reason),
         "ending": run.ending,
-        "params": json_of(dict(run.params)),
-        "context": json_of(dict(run.context)),
-        "state": json_of(dict(run.state)),
-        "payload": json_of(dict(run.payload)),
-        "created_at": run.created_at,
-        "started_at": run.started_at,
         "ended_at": run.ended_at,
-        "concurrency_key": run.concurrency_key,
-        "throttle_key": run.throttle_key,
-        "events": json_of(list(run.events)) if run.events else None,
-    }
-
-
-def _task_values(task: TaskInstance) -> dict[str, object]:
-    return {
-        "id": task.id,
-        "run_id": task.run_id,
-        "name": task.name,
-        "index": task.index,
-        "of": task.of,
-        "phase": task.phase,
-        "kind": task.kind,
-        "status": task.status,
-        "attempts": task.attempts,
-        "input": json_of(task.input),
-        "output": json_of(task.output),
-        "error": text_of(task.error),
-        "reason": text_of(task.reason),
-        "created_at": task.created_at,
-        "started_at": task.started_at,
-        "ended_at": task.ended_at,
     }

@@ -22,11 +22,9 @@ from activityctl.domain.settlement import (
     Progress,
     Settlement,
     entries_of,
-    follows,
     next_after,
     settle,
     settling_at,
-    why_too_late,
 )
 from activityctl.domain.trigger import Trigger, trigger_of
 from activityctl.domain.window import DaysByCalendar
@@ -38,13 +36,6 @@ _LOCKED: Final = """
     FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
     WHERE c.id = ANY(%(ids)s) AND c.wanted_hash IS NOT NULL AND s.status = 'active'
     ORDER BY c.id FOR UPDATE OF c"""
-_CUT_OFF: Final = """
-    SELECT c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, s.definition,
-        EXISTS (SELECT FROM firings f WHERE f.subscription_id = c.subscription_id
-            AND f.trigger = c.trigger AND f.due_at > %(due)s AND f.backfill_id IS NULL)
-            AS is_followed
-    FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
-    WHERE c.id = %(id)s AND NOT EXISTS (SELECT FROM runs WHERE id = %(run)s)"""
 _MOVE: Final = """
     UPDATE schedules SET cursor = %(cursor)s, next_at = %(next_at)s, fired = %(fired)s,
         wakes = %(wakes)s
@@ -91,36 +82,6 @@ async def settle_schedules(
     cursor = await connection.execute(_LOCKED.encode(), {"ids": list(schedule_ids)})
     rows = await cursor.fetchall()
     return [await _settle(connection, row, caller) for row in rows]
-
-
-async def miss_cut_off(
-    connection: Connection, firing: FiringRef, fires_at: datetime, now: datetime
-) -> bool:
-    """Write the firing as missed if it is too late for it to begin; whether it is.
-
-    A run that has begun, or waits for its turn, stays.
-    """
-    cursor = await connection.execute(
-        _CUT_OFF.encode(),
-        {
-            "id": ids.schedule_id(firing.subscription_id, firing.trigger),
-            "run": firing.run_id,
-            "due": firing.due,
-        },
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        return False
-    trigger = trigger_of(row["kind"], row["body"])
-    calendars = await _calendars(connection, trigger)
-    progress = Progress(row["cursor"], row["fired"])
-    is_followed = row["is_followed"] or follows(trigger, progress, firing.due, now, calendars)
-    times = (firing.due, fires_at)
-    reason = why_too_late(trigger, times, now, calendars, is_followed=is_followed)
-    if reason is None:
-        return False
-    await _write_runs(connection, row, [Fated(firing.due, Fate.MISSED, reason=reason)], now)
-    return True
 
 
 async def settle_all(connection: Connection, schedule_ids: Sequence[str]) -> None:
@@ -190,18 +151,19 @@ async def _settle(connection: Connection, row: dict[str, Any], caller: FiringRef
         trigger,
         Progress(row["cursor"], row["fired"]),
         now,
-        await _calendars(connection, trigger),
+        await calendars_of(connection, trigger),
     )
     settled = Settled(row, settlement, now)
     async with connection.pipeline():
         await _write_firings(connection, settled, caller)
         await _move(connection, settled, caller)
     refused = [one for one in settlement.fated if one.fate is not Fate.FIRES]
-    await _write_runs(connection, row, refused, now)
+    await write_runs(connection, row, refused, now)
     return settled
 
 
-async def _calendars(connection: Connection, trigger: Trigger) -> DaysByCalendar:
+async def calendars_of(connection: Connection, trigger: Trigger) -> DaysByCalendar:
+    """Return the days of the calendars that the trigger names."""
     names = trigger.exclude.calendars if trigger.exclude is not None else ()
     return await read_calendars(connection, names)
 
@@ -263,10 +225,13 @@ async def _write_firings(
         await connection.execute("SELECT pg_notify(%s, 'firing')", (WORK_CHANNEL,))
 
 
-async def _write_runs(
+async def write_runs(
     connection: Connection, row: dict[str, Any], refused: Sequence[Fated], now: datetime
 ) -> None:
-    """Write a run for each firing that does not start, and say so in the log."""
+    """Write a run for each firing that does not start, and say so in the log.
+
+    The row has the schedule's subscription_id, trigger and definition.
+    """
     if not refused:
         return
     frozen = await _frozen(connection, row["subscription_id"])

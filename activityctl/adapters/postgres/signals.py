@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import timedelta
 
 from psycopg import sql
 
 from activityctl.adapters.postgres.database import Connection, Database, reporting
-from activityctl.domain.worker import WorkerBeat
+from activityctl.domain.worker import COUNTS_AS_ALIVE, WorkerBeat
 
 
 class PostgresSignals:
@@ -47,25 +47,27 @@ class PostgresWorkers:
         """Say that this worker lives; those silent for a day are forgotten."""
         await self._database.fetch(
             """WITH gone AS (
-                   DELETE FROM workers WHERE seen_at < %(seen_at)s - interval '1 day')
+                   DELETE FROM workers
+                   WHERE seen_at < clock_timestamp() - interval '1 day' AND id <> %(id)s)
                INSERT INTO workers (id, host, pid, version, started_at, seen_at)
-               VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(started_at)s, %(seen_at)s)
+               VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(started_at)s, clock_timestamp())
                ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at""",
             id=worker.id,
             host=worker.host,
             pid=worker.pid,
             version=worker.version,
             started_at=worker.started_at,
-            seen_at=worker.seen_at,
         )
 
     async def leave(self, worker_id: str) -> None:
         """Say that this worker has stopped."""
         await self._database.fetch("DELETE FROM workers WHERE id = %(id)s", id=worker_id)
 
-    async def alive(self, since: datetime) -> list[WorkerBeat]:
-        """Return the workers heard of since then."""
+    async def alive(self, within: timedelta = COUNTS_AS_ALIVE) -> list[WorkerBeat]:
+        """Return the workers heard of within that long, the longest at work first."""
         rows = await self._database.fetch(
-            "SELECT * FROM workers WHERE seen_at >= %(since)s ORDER BY started_at", since=since
+            """SELECT id, host, pid, version, started_at FROM workers
+               WHERE seen_at >= clock_timestamp() - %(within)s ORDER BY started_at""",
+            within=within,
         )
         return [WorkerBeat(**row) for row in rows]

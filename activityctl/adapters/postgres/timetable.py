@@ -1,13 +1,22 @@
 """The ledger of nominal times in Postgres: settled once each, and what is overdue."""
 
 from datetime import timedelta
+from typing import Final
 
+from activityctl.adapters.postgres.cut_off import miss_cut_off
 from activityctl.adapters.postgres.database import Database
-from activityctl.adapters.postgres.settlements import miss_cut_off, settle_schedules
+from activityctl.adapters.postgres.settlements import settle_schedules
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.settlement import ON_TIME
 from activityctl.ports import WAKE_AFTER, OverdueSchedule
+
+# The clock in a query of its own is read once, so that the index of next_at serves.
+_OVERDUE: Final = """
+    SELECT c.subscription_id, c.trigger, c.next_at, clock_timestamp() - c.next_at AS late
+    FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id AND s.status = 'active'
+    WHERE c.next_at < (SELECT clock_timestamp() - %(after)s) AND c.wanted_hash IS NOT NULL {}
+    ORDER BY c.next_at DESC, c.id DESC LIMIT %(limit)s"""
 
 
 class PostgresTimetable:
@@ -47,19 +56,21 @@ class PostgresTimetable:
             return not await miss_cut_off(connection, firing, row["fires_at"], row["now"])
 
     async def overdue(
-        self, limit: int, *, late_by: timedelta = WAKE_AFTER
+        self,
+        limit: int,
+        *,
+        late_by: timedelta = WAKE_AFTER,
+        before: OverdueSchedule | None = None,
     ) -> list[OverdueSchedule]:
-        """Return schedules that nothing woke within that long of their next nominal time."""
-        # The clock in a query of its own is read once, so that the index of next_at serves.
+        """Return schedules that nothing woke in time, the latest of their times first."""
+        place: dict[str, object] = {}
+        if before is not None:
+            schedule = ids.schedule_id(before.subscription_id, before.trigger)
+            place = {"at": before.next_at, "id": schedule}
         rows = await self._database.fetch(
-            """SELECT c.subscription_id, c.trigger, c.next_at FROM schedules c
-               JOIN subscriptions s ON s.id = c.subscription_id AND s.status = 'active'
-               WHERE c.next_at < (SELECT clock_timestamp() - %(after)s)
-                 AND c.wanted_hash IS NOT NULL
-               ORDER BY c.next_at LIMIT %(limit)s""",
+            _OVERDUE.format("AND (c.next_at, c.id) < (%(at)s, %(id)s)" if place else ""),
             after=late_by,
             limit=limit,
+            **place,
         )
-        return [
-            OverdueSchedule(row["subscription_id"], row["trigger"], row["next_at"]) for row in rows
-        ]
+        return [OverdueSchedule(**row) for row in rows]

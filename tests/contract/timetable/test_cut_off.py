@@ -1,18 +1,21 @@
 """The Timetable port: firings that an outage kept from starting when they were to."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from activityctl.domain.admission import new_run
+from activityctl.domain.admission import new_run, refusal, refuse
 from activityctl.domain.firing import jitter_of
 from activityctl.domain.firing_ref import FiringRef, ManualFiring, firing_key
-from activityctl.domain.record import RunChange
+from activityctl.domain.record import RunChange, record
+from activityctl.domain.run import RunStatus
 from activityctl.ports import Opening
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+DAY = 24 * HOUR
 NOMINAL = NOON + HOUR
 JITTERED = {"every": "1h", "jitter": "30m"}
 
@@ -101,3 +104,78 @@ async def test_one_that_was_missed_is_told_of_once(ledger: Any) -> None:
     for _ in range(3):
         await begins(ledger, starts(ledger) + 31 * SECOND)
     assert len(await ledger.rows()) == len(await ledger.log()) == 1
+
+
+# ---- maxFirings: what has been let go and never began counts no more
+
+
+async def counted(ledger: Any) -> int:
+    return int((await ledger.schedule()).fired)
+
+
+async def test_what_was_cut_off_does_not_count_towards_max_firings(ledger: Any) -> None:
+    await waiting(ledger, maxFirings=1, misfire={"policy": "skip"})
+    assert (await counted(ledger), await ledger.next_at()) == (1, None)
+    for _ in range(3):
+        await begins(ledger, starts(ledger) + 31 * SECOND)
+        assert (await counted(ledger), await ledger.next_at()) == (0, NOMINAL + HOUR)
+    await ledger.at(NOMINAL + HOUR)
+    await ledger.rings(NOMINAL + HOUR)
+    assert (await counted(ledger), await ledger.next_at()) == (1, None)
+
+
+async def test_what_is_made_up_for_counts_towards_max_firings(ledger: Any) -> None:
+    await waiting(ledger, maxFirings=1)
+    assert await begins(ledger, NOMINAL + 5 * HOUR)
+    assert (await counted(ledger), await ledger.next_at()) == (1, None)
+
+
+async def test_what_was_cut_off_before_the_trigger_changed_gives_nothing_back(ledger: Any) -> None:
+    await waiting(ledger, maxFirings=1, misfire={"policy": "skip"})
+    await ledger.apply(body={**JITTERED, "maxFirings": 2, "misfire": {"policy": "skip"}})
+    await ledger.at(NOMINAL + HOUR)
+    await ledger.rings(NOMINAL + HOUR)
+    assert not await begins(ledger, ledger.now)
+    assert [run.due_at for run in await ledger.rows()] == [NOMINAL]
+    assert await counted(ledger) == 1
+
+
+async def test_what_a_pause_kept_from_starting_does_not_count_towards_max_firings(
+    ledger: Any,
+) -> None:
+    await waiting(ledger, maxFirings=2)
+    await ledger.pause()
+    await ledger.at(starts(ledger))
+    firing = dispatched(ledger)
+    assert await ledger.ports.timetable.settle(firing)
+    facts = await ledger.ports.runs.facts(firing)
+    assert facts is not None
+    reason = refusal(firing, facts)
+    assert reason is not None
+    change = record(new_run(firing, facts, ledger.now), refuse(firing, reason), ledger.now)
+    for opening in (Opening.OPENED, Opening.TAKEN):
+        assert await ledger.ports.runs.open(firing.workflow_id, change) is opening
+        assert await counted(ledger) == 0
+
+
+async def test_a_later_firing_that_began_long_ago_follows_though_its_row_is_gone(
+    ledger: Any,
+) -> None:
+    await waiting(
+        ledger, endAt="2026-03-02T14:00:00Z", misfire={"policy": "fire_once", "window": "90d"}
+    )
+    later = dispatched(ledger, NOMINAL + HOUR)
+    await ledger.at(NOMINAL + HOUR)
+    await ledger.rings(NOMINAL + HOUR)
+    facts = await ledger.ports.runs.facts(later)
+    assert facts is not None
+    begun = replace(
+        new_run(later, facts, ledger.now), status=RunStatus.SUCCEEDED, started_at=ledger.now
+    )
+    ended = replace(begun, ended_at=ledger.now)
+    await ledger.ports.runs.open(later.workflow_id, RunChange(ended))
+    await ledger.at(NOMINAL + 1.5 * HOUR)
+    await ledger.dispatch()
+    await ledger.at(NOMINAL + 60 * DAY)
+    assert await ledger.ports.outbox.remove(30 * DAY, 10) == 1
+    assert not await ledger.ports.timetable.settle(dispatched(ledger))

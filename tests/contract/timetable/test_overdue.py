@@ -45,15 +45,24 @@ async def test_one_that_is_paused_or_goes_is_not_overdue(ledger: Any) -> None:
     assert await overdue(ledger) == []
 
 
-async def test_the_longest_overdue_come_first(ledger: Any) -> None:
+async def test_a_walk_through_the_overdue_ends_though_more_fall_due(ledger: Any) -> None:
+    offsets = {"third": "10m", "second": "30m", "first": "50m", "later": "58m", "twin": "30m"}
     triggers = [
         {"name": name, "interval": {"every": "1h", "offset": offset}}
-        for name, offset in (("third", "50m"), ("first", "10m"), ("second", "30m"))
+        for name, offset in offsets.items()
     ]
     await ledger.apply(spec={"triggers": triggers})
-    await ledger.at(NOON + 59 * MINUTE)
-    assert [name for name, _ in await overdue(ledger)] == ["first", "second", "third"]
-    assert [name for name, _ in await overdue(ledger, 2)] == ["first", "second"]
+    await ledger.at(NOON + 55 * MINUTE)
+    seen = []
+    page = await ledger.ports.timetable.overdue(1)
+    while page:
+        seen += [(one.trigger, one.late) for one in page]
+        await ledger.at(NOON + 59 * MINUTE)
+        page = await ledger.ports.timetable.overdue(1, before=page[-1])
+    assert seen[0] == ("first", 5 * MINUTE)
+    assert {name for name, _ in seen[1:3]} == {"second", "twin"}
+    assert seen[3:] == [("third", 49 * MINUTE)]
+    assert await overdue(ledger, 1) == [("later", NOON + 58 * MINUTE)]
 
 
 async def test_one_that_the_timekeeper_alone_wakes_twice_in_a_row_is_silent(ledger: Any) -> None:

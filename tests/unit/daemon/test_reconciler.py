@@ -2,11 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.daemon.reconciler import Reconciler
+from activityctl.daemon.upkeep import Upkeep
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.plan import Wanted, WantedSchedule
 from activityctl.domain.planning import plan_changes
@@ -44,8 +46,12 @@ async def ports() -> MemoryPorts:
     return found
 
 
+def reconciler_of(ports: MemoryPorts, placer: Any) -> Reconciler:
+    return Reconciler(Upkeep(ports.register, placer, ports.logbook, lambda: NOW))
+
+
 async def test_one_call_places_all_of_them(ports: MemoryPorts):
-    reconciler = Reconciler(ports.register, ports.placer, lambda: NOW)
+    reconciler = reconciler_of(ports, ports.placer)
     assert await reconciler.reconcile() == MANY
     assert await ports.register.drifted(MANY) == []
     assert await reconciler.reconcile() == 0
@@ -70,7 +76,7 @@ class Refusing:
 @pytest.mark.parametrize("takes", [0, 700])
 async def test_what_temporal_refuses_is_left_for_later(ports: MemoryPorts, takes: int):
     placer = Refusing(ports, takes)
-    assert await Reconciler(ports.register, placer, lambda: NOW).reconcile() == takes
+    assert await reconciler_of(ports, placer).reconcile() == takes
     left = await ports.register.drifted(MANY)
     assert len(left) == MANY - takes
     assert placer.calls <= takes + 1_000

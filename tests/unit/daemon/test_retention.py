@@ -9,8 +9,8 @@ import pytest
 from activityctl.daemon.retention import Retention
 
 
-class Archive:
-    """Says how many old events there are, and keeps what it was asked."""
+class Store:
+    """Says how many old rows there are, and keeps what it was asked."""
 
     def __init__(self, old: int) -> None:
         self.old = old
@@ -23,18 +23,26 @@ class Archive:
         return removed
 
 
-async def test_old_events_go_a_batch_at_a_time_and_the_log_says_so(
+def retention(archive: Store, outbox: Store, keep: timedelta, **batch: int) -> Retention:
+    return Retention(archive, outbox, keep, **batch)  # type: ignore[arg-type]
+
+
+async def test_old_rows_go_a_batch_at_a_time_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ):
-    archive, keep = Archive(5), timedelta(days=30)
+    archive, outbox, keep = Store(5), Store(3), timedelta(days=30)
     with caplog.at_level(logging.INFO, "activityctl"):
-        assert await Retention(archive, keep, batch=2).sweep() == 5  # type: ignore[arg-type]
+        assert await retention(archive, outbox, keep, batch=2).sweep() == 8
     assert archive.asked == [(keep, 2)] * 3
-    assert caplog.messages == ["removed 5 events older than 30d"]
+    assert outbox.asked == [(keep, 2)] * 2
+    assert caplog.messages == [
+        "removed 5 events older than 30d",
+        "removed 3 firings older than 30d",
+    ]
 
 
 async def test_a_sweep_that_is_cut_off_says_what_it_removed(caplog: pytest.LogCaptureFixture):
-    sweep = Retention(Archive(1_000), timedelta(days=1), batch=1).sweep()  # type: ignore[arg-type]
+    sweep = retention(Store(1_000), Store(0), timedelta(days=1), batch=1).sweep()
     with caplog.at_level(logging.INFO, "activityctl"), pytest.raises(TimeoutError):
         await asyncio.wait_for(sweep, 0.01)
     assert caplog.messages == ["removed 1 events older than 1d"]
@@ -42,11 +50,11 @@ async def test_a_sweep_that_is_cut_off_says_what_it_removed(caplog: pytest.LogCa
 
 async def test_nothing_old_is_not_worth_a_line(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, "activityctl"):
-        assert await Retention(Archive(0), timedelta(days=30)).sweep() == 0  # type: ignore[arg-type]
+        assert await retention(Store(0), Store(0), timedelta(days=30)).sweep() == 0
     assert caplog.messages == []
 
 
-async def test_zero_keeps_events_for_ever():
-    archive = Archive(5)
-    assert await Retention(archive, timedelta(0)).sweep() == 0  # type: ignore[arg-type]
-    assert archive.asked == []
+async def test_zero_keeps_everything_for_ever():
+    archive, outbox = Store(5), Store(5)
+    assert await retention(archive, outbox, timedelta(0)).sweep() == 0
+    assert archive.asked == outbox.asked == []

@@ -1,6 +1,7 @@
 """The timekeeper wakes what nothing else wakes, and leaves a busy server in peace."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +11,11 @@ from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.memory.temporal import MemoryRunStarter
 from activityctl.daemon.timekeeper import Timekeeper
 from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.plan import Wanted
 from activityctl.domain.planning import plan_changes
 from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.errors import UnreachableError
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DUE = NOON + timedelta(hours=1)
@@ -70,3 +73,49 @@ async def test_a_wake_up_is_not_repeated_at_once() -> None:
         await timekeeper.wake()
         counts.append(len(starter.started))
     assert counts == [1, 1, 1, 2]
+
+
+async def test_schedules_that_never_settle_keep_no_other_from_its_turn() -> None:
+    """A starter in memory settles nothing, as a workflow that always fails."""
+    state = MemoryState()
+    state.catalog.clock = lambda: NOON
+    ports, starter = memory_ports(state), MemoryRunStarter()
+    await with_hourly(ports, 250)
+    state.catalog.clock = lambda: DUE + timedelta(seconds=11)
+    timekeeper = Timekeeper(ports.timetable, starter, lambda: NOON)
+    assert [await timekeeper.wake() for _ in range(3)] == [100, 100, 50]
+    assert len({firing.subscription_id for firing in starter.started}) == 250
+    assert await timekeeper.wake() == 100
+
+
+async def test_a_few_are_woken_soon_though_many_never_settle() -> None:
+    state = MemoryState()
+    state.catalog.clock = lambda: NOON
+    ports, starter = memory_ports(state), MemoryRunStarter()
+    await with_hourly(ports, 30)
+    key, record = next(iter(state.catalog.schedules.items()))
+    state.catalog.schedules[key] = replace(record, next_at=DUE + timedelta(minutes=5))
+    state.catalog.clock = lambda: DUE + timedelta(minutes=5, seconds=3)
+    await Timekeeper(ports.timetable, starter, lambda: NOON).wake()
+    assert record.wanted.subscription_id in {firing.subscription_id for firing in starter.started}
+
+
+class Refusing(MemoryRunStarter):
+    """A starter that takes nothing."""
+
+    async def start(self, *firings: FiringRef) -> None:
+        await super().start(*firings)
+        raise UnreachableError("Temporal does not take a run")
+
+
+async def test_what_cannot_be_started_ends_no_round() -> None:
+    state = MemoryState()
+    state.catalog.clock = lambda: NOON
+    ports, starter = memory_ports(state), Refusing()
+    await with_hourly(ports, 150)
+    state.catalog.clock = lambda: DUE + timedelta(seconds=11)
+    timekeeper = Timekeeper(ports.timetable, starter, lambda: NOON)
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            await timekeeper.wake()
+    assert len({firing.subscription_id for firing in starter.started}) == 150

@@ -1,0 +1,92 @@
+"""The Outbox port: started firings are removed once nothing needs them, and nothing runs twice."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl.domain.admission import new_run
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.record import RunChange
+from activityctl.domain.run import RunStatus
+from activityctl.ports import Opening
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MONTH = timedelta(days=30)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+
+
+def manual(ledger: Any, key: str) -> ManualFiring:
+    return ManualFiring(ledger.owner, "manual", f"manual/{key}", NOON)
+
+
+async def ask(ledger: Any, *keys: str) -> int:
+    added = await ledger.ports.outbox.add([manual(ledger, key) for key in keys], ledger.now)
+    await ledger.dispatch()
+    return int(added)
+
+
+async def run(ledger: Any, key: str, *, has_ended: bool = True) -> Opening:
+    """Let the firing's workflow open its run, which ends at once."""
+    firing = manual(ledger, key).ref
+    facts = await ledger.ports.runs.facts(firing)
+    assert facts is not None
+    opened = new_run(firing, facts, ledger.now)
+    if has_ended:
+        opened = replace(opened, status=RunStatus.SUCCEEDED, ended_at=ledger.now)
+    opening = await ledger.ports.runs.open(firing.workflow_id, RunChange(opened))
+    assert isinstance(opening, Opening)
+    return opening
+
+
+@pytest.fixture(autouse=True)
+async def applied(ledger: Any) -> None:
+    await ledger.apply()
+
+
+async def test_the_first_started_go_first_a_few_at_a_time(ledger: Any) -> None:
+    for hours, key in enumerate("abc"):
+        await ledger.at(NOON + hours * HOUR)
+        await ask(ledger, key)
+        await run(ledger, key)
+    remove = ledger.ports.outbox.remove
+    await ledger.at(NOON + MONTH)
+    assert await remove(MONTH, 10) == 0
+    await ledger.at(NOON + HOUR + MONTH + SECOND)
+    assert [await remove(MONTH, 1) for _ in range(3)] == [1, 1, 0]
+    await ledger.at(NOON + 2 * MONTH)
+    assert await remove(MONTH, 10) == 1
+
+
+async def test_one_whose_run_does_not_exist_or_has_not_ended_that_long_ago_stays(
+    ledger: Any,
+) -> None:
+    await ask(ledger, "none", "open", "late")
+    await run(ledger, "open", has_ended=False)
+    await ledger.at(NOON + MONTH)
+    await run(ledger, "late")
+    await ledger.at(NOON + MONTH + HOUR)
+    assert await ledger.ports.outbox.remove(MONTH, 10) == 0
+    await ledger.at(NOON + 3 * MONTH)
+    assert await ledger.ports.outbox.remove(MONTH, 10) == 1
+
+
+async def test_one_that_waits_stays_however_old(ledger: Any) -> None:
+    await ledger.ports.outbox.add([manual(ledger, "k")], ledger.now)
+    await run(ledger, "k")
+    await ledger.at(NOON + 3 * MONTH)
+    assert await ledger.ports.outbox.remove(MONTH, 10) == 0
+    assert await ledger.ports.outbox.waiting() == 1
+
+
+async def test_a_key_runs_once_though_its_firing_was_removed(ledger: Any) -> None:
+    await ask(ledger, "k")
+    await run(ledger, "k")
+    assert await ask(ledger, "k") == 0
+    await ledger.at(NOON + 2 * MONTH)
+    assert await ledger.ports.outbox.remove(MONTH, 10) == 1
+    await ask(ledger, "k")
+    assert await run(ledger, "k") is Opening.TAKEN
+    (only,) = await ledger.rows()
+    assert only.created_at == NOON

@@ -1,0 +1,65 @@
+"""The Workers port: who beats is alive, who left or fell silent is not, by Postgres' clock."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl.domain.worker import WorkerBeat
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+ONE = WorkerBeat("one", "host", 42, "1.0", NOON)
+TWO = replace(ONE, id="two", started_at=NOON - HOUR)
+
+
+async def test_a_worker_that_beats_is_alive_for_ten_seconds(ledger: Any) -> None:
+    await ledger.ports.workers.beat(ONE)
+    await ledger.ports.workers.beat(TWO)
+    await ledger.at(NOON + 10 * SECOND)
+    assert await ledger.ports.workers.alive() == [TWO, ONE]
+    await ledger.at(NOON + 10.001 * SECOND)
+    assert await ledger.ports.workers.alive() == []
+    assert await ledger.ports.workers.alive(timedelta(seconds=11)) == [TWO, ONE]
+
+
+@pytest.mark.parametrize("off", [-HOUR, -11 * SECOND, 11 * SECOND, HOUR])
+async def test_a_worker_whose_clock_is_wrong_is_as_alive_as_another(
+    ledger: Any, off: timedelta
+) -> None:
+    """Nor does the reader's clock count: this machine's is years from the ledger's."""
+    await ledger.ports.workers.beat(replace(ONE, started_at=NOON + off))
+    assert len(await ledger.ports.workers.alive()) == 1
+    assert (await ledger.ports.census.figures()).workers == 1
+    await ledger.at(NOON + 11 * SECOND)
+    assert await ledger.ports.workers.alive() == []
+    assert (await ledger.ports.census.figures()).workers == 0
+
+
+async def test_the_last_beat_counts(ledger: Any) -> None:
+    for seconds in (0, 30):
+        await ledger.at(NOON + seconds * SECOND)
+        await ledger.ports.workers.beat(ONE)
+    assert await ledger.ports.workers.alive(timedelta(0)) == [ONE]
+
+
+async def test_a_worker_that_left_is_gone(ledger: Any) -> None:
+    await ledger.ports.workers.beat(ONE)
+    await ledger.ports.workers.leave("one")
+    await ledger.ports.workers.leave("one")
+    assert await ledger.ports.workers.alive(9 * DAY) == []
+
+
+async def test_a_worker_silent_for_a_day_is_forgotten(ledger: Any) -> None:
+    await ledger.ports.workers.beat(ONE)
+    await ledger.at(NOON + DAY + SECOND)
+    await ledger.ports.workers.beat(TWO)
+    assert await ledger.ports.workers.alive(9 * DAY) == [TWO]
+
+
+async def test_a_worker_that_slept_for_days_lives_again(ledger: Any) -> None:
+    await ledger.ports.workers.beat(ONE)
+    await ledger.at(NOON + 3 * DAY)
+    await ledger.ports.workers.beat(ONE)
+    assert await ledger.ports.workers.alive() == [ONE]
