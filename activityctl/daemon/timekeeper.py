@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from activityctl.domain import ids
@@ -15,19 +14,14 @@ _AT_ONCE: Final = 100
 _FEW: Final = 10
 _BUSY_FOR: Final = timedelta(seconds=10)
 """When many schedules are due at once, Temporal needs seconds to wake us for each."""
-_TRY_AGAIN_AFTER: Final = 10
-"""Seconds within which one wake-up of a nominal time is enough."""
 
 
 class Timekeeper:
     """Any number of them may work; a wake-up settles a time once, whoever asks for it."""
 
-    def __init__(
-        self, timetable: Timetable, starter: RunStarter, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, timetable: Timetable, starter: RunStarter) -> None:
         self._timetable = timetable
         self._starter = starter
-        self._clock = clock
         # Not kept elsewhere: a worker that is replaced begins a round, which has them all too.
         self._last: OverdueSchedule | None = None
 
@@ -56,8 +50,7 @@ class Timekeeper:
 
     def _firing(self, overdue: OverdueSchedule) -> FiringRef:
         key = firing_key(overdue.next_at)
-        attempt = int(self._clock().timestamp()) // _TRY_AGAIN_AFTER
         owner = (overdue.subscription_id, overdue.trigger)
         _LOG.info("schedule overdue", extra={"subscription": owner[0], "trigger": owner[1]})
-        workflow_id = ids.wake_up_workflow_id(*owner, f"{key}-{attempt}")
+        workflow_id = ids.wake_up_workflow_id(*owner, key)
         return FiringRef(*owner, key, overdue.next_at.isoformat(), workflow_id)

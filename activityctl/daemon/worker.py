@@ -133,7 +133,7 @@ class _Chores:
         admit, recorder = steps
         self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now, admit.room)
         self._usher = Usher(ports.gates, ports.backfills, starter)
-        self._timekeeper = Timekeeper(ports.timetable, starter, _now)
+        self._timekeeper = Timekeeper(ports.timetable, starter)
         upkeep = Upkeep(ports.register, wiring.build_placer(client), ports.logbook, _now)
         self._reconciler = Reconciler(upkeep)
         self._auditor = Auditor(upkeep)

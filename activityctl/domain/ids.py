@@ -115,9 +115,9 @@ def is_batch(workflow: str) -> bool:
     return workflow.startswith(_BATCH)
 
 
-def wake_up_workflow_id(subscription: str, trigger: str, attempt: str) -> WorkflowId:
+def wake_up_workflow_id(subscription: str, trigger: str, firing_key: str) -> WorkflowId:
     """The id of the workflow that settles a nominal time for which no schedule woke us."""
-    return WorkflowId(f"run/{subscription}/{trigger}/wake-up-{attempt}")
+    return WorkflowId(f"run/{subscription}/{trigger}/wake-up-{firing_key}")
 
 
 def is_alarm(workflow: str, subscription: str, trigger: str) -> bool:

@@ -74,6 +74,7 @@ class RunStarter(Protocol):
     async def start(self, *firings: FiringRef) -> None:
         """Start the one workflow that all of them name; one that exists already is success.
 
+        A wake-up that is no longer open is started again.
         Raises UnreachableError when Temporal does not take it.
         """
         ...

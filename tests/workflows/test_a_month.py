@@ -124,7 +124,7 @@ class Month:
         self.dispatcher = Dispatcher(
             ports.outbox, ports.runs, starter, self.recorder, self.clock, self.room
         )
-        self.timekeeper = Timekeeper(ports.timetable, starter, self.clock)
+        self.timekeeper = Timekeeper(ports.timetable, starter)
         self.usher = Usher(ports.gates, ports.backfills, starter)
 
     async def room(self) -> None:

@@ -16,7 +16,7 @@ class MemoryRunStarter(RunStarter):
         self.failure: UnreachableError | None = None
         """Raised by every call while it is set."""
         self.started: list[FiringRef] = []
-        """The firings of each workflow once, in the order of their starts."""
+        """The firings of each workflow, in the order of their starts."""
         self.cancelled: list[str] = []
         """Run ids, once for each call that found the workflow open."""
         self._open: set[str] = set()
@@ -25,7 +25,8 @@ class MemoryRunStarter(RunStarter):
         """Start the one workflow that all of them name; one that exists already is success."""
         _fail(self.failure)
         (workflow_id,) = {firing.workflow_id for firing in firings}
-        if all(one.workflow_id != workflow_id for one in self.started):
+        may_repeat = firings[0].is_wake_up and workflow_id not in self._open
+        if may_repeat or all(one.workflow_id != workflow_id for one in self.started):
             self.started += firings
             self._open.add(workflow_id)
 

@@ -16,6 +16,7 @@ from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
+_NEVER_AGAIN: Final = WorkflowIDReusePolicy.REJECT_DUPLICATE
 
 
 class TemporalRunStarter:
@@ -28,13 +29,15 @@ class TemporalRunStarter:
         """Start the one workflow that all of them name; one that exists already is success."""
         first, *others = firings
         story: Any = RunBatchWorkflow.run if others else RunActivityWorkflow.run
+        # A wake-up that ended without settling its time is made again, one that is open is not.
+        again = WorkflowIDReusePolicy.ALLOW_DUPLICATE if first.is_wake_up else _NEVER_AGAIN
         try:
             await self._client.start_workflow(
                 story,
                 list(firings) if others else first,
                 id=first.workflow_id,
                 task_queue=TASK_QUEUE,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_reuse_policy=again,
                 request_eager_start=True,
                 rpc_timeout=_RPC_TIMEOUT,
             )

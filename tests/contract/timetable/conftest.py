@@ -141,19 +141,19 @@ class Ledger:
         scheduled = ids.scheduled_workflow_id(self.owner, TRIGGER)
         return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), f"{scheduled}-{key}")
 
-    def wake_up(self, nominal: datetime, attempt: int = 1) -> FiringRef:
+    def wake_up(self, nominal: datetime) -> FiringRef:
         """The firing with which the timekeeper starts a workflow."""
         key = firing_key(nominal)
-        named = ids.wake_up_workflow_id(self.owner, TRIGGER, f"{key}-{attempt}")
+        named = ids.wake_up_workflow_id(self.owner, TRIGGER, key)
         return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), named)
 
     async def rings(self, nominal: datetime) -> bool:
         """Let the schedule's workflow ask; whether it carries its run."""
         return await self._asks(self.alarm(nominal))
 
-    async def wakes(self, nominal: datetime, attempt: int = 1) -> bool:
+    async def wakes(self, nominal: datetime) -> bool:
         """Let the timekeeper's workflow ask; whether it carries its run."""
-        return await self._asks(self.wake_up(nominal, attempt))
+        return await self._asks(self.wake_up(nominal))
 
     async def _asks(self, firing: FiringRef) -> bool:
         goes_on = await self.ports.timetable.settle(firing)

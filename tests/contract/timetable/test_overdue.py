@@ -91,8 +91,8 @@ async def test_to_be_woken_again_for_the_same_time_counts_once(ledger: Any) -> N
     await ledger.apply(body=EVERY_MINUTE)
     await observe(ledger)
     await ledger.at(NOON + MINUTE + 3 * SECOND)
-    for attempt in (1, 2, 3):
-        await ledger.ports.timetable.settle(ledger.wake_up(NOON + MINUTE, attempt))
+    for _ in range(3):
+        await ledger.ports.timetable.settle(ledger.wake_up(NOON + MINUTE))
     assert await silent(ledger) == []
 
 

@@ -53,26 +53,25 @@ async def test_few_are_woken_soon_and_many_once_a_burst_is_over(
     ports, starter = memory_ports(state), MemoryRunStarter()
     await with_hourly(ports, count)
     state.catalog.clock = lambda: DUE + timedelta(seconds=seconds)
-    # Its own clock may be an hour off: what is overdue is the ledger's to say.
-    timekeeper = Timekeeper(ports.timetable, starter, lambda: NOON)
+    timekeeper = Timekeeper(ports.timetable, starter)
     assert await timekeeper.wake() == woken
     assert {firing.due for firing in starter.started} == ({DUE} if woken else set())
     assert len(starter.started) == woken
 
 
-async def test_a_wake_up_is_not_repeated_at_once() -> None:
+async def test_a_wake_up_is_repeated_when_it_ended_without_having_settled() -> None:
     state = MemoryState()
     state.catalog.clock = lambda: NOON
     ports, starter = memory_ports(state), MemoryRunStarter()
     await with_hourly(ports, 1)
     state.catalog.clock = lambda: DUE + timedelta(seconds=3)
-    moments = iter(DUE + timedelta(seconds=seconds) for seconds in (3, 4, 5, 13))
-    timekeeper = Timekeeper(ports.timetable, starter, lambda: next(moments))
-    counts = []
-    for _ in range(4):
+    timekeeper = Timekeeper(ports.timetable, starter)
+    for _ in range(3):
         await timekeeper.wake()
-        counts.append(len(starter.started))
-    assert counts == [1, 1, 1, 2]
+    (woken,) = starter.started
+    starter.end(woken.workflow_id)
+    await timekeeper.wake()
+    assert starter.started == [woken, woken]
 
 
 async def test_schedules_that_never_settle_keep_no_other_from_its_turn() -> None:
@@ -82,7 +81,7 @@ async def test_schedules_that_never_settle_keep_no_other_from_its_turn() -> None
     ports, starter = memory_ports(state), MemoryRunStarter()
     await with_hourly(ports, 250)
     state.catalog.clock = lambda: DUE + timedelta(seconds=11)
-    timekeeper = Timekeeper(ports.timetable, starter, lambda: NOON)
+    timekeeper = Timekeeper(ports.timetable, starter)
     assert [await timekeeper.wake() for _ in range(3)] == [100, 100, 50]
     assert len({firing.subscription_id for firing in starter.started}) == 250
     assert await timekeeper.wake() == 100
@@ -96,7 +95,7 @@ async def test_a_few_are_woken_soon_though_many_never_settle() -> None:
     key, record = next(iter(state.catalog.schedules.items()))
     state.catalog.schedules[key] = replace(record, next_at=DUE + timedelta(minutes=5))
     state.catalog.clock = lambda: DUE + timedelta(minutes=5, seconds=3)
-    await Timekeeper(ports.timetable, starter, lambda: NOON).wake()
+    await Timekeeper(ports.timetable, starter).wake()
     assert record.wanted.subscription_id in {firing.subscription_id for firing in starter.started}
 
 
@@ -114,7 +113,7 @@ async def test_what_cannot_be_started_ends_no_round() -> None:
     ports, starter = memory_ports(state), Refusing()
     await with_hourly(ports, 150)
     state.catalog.clock = lambda: DUE + timedelta(seconds=11)
-    timekeeper = Timekeeper(ports.timetable, starter, lambda: NOON)
+    timekeeper = Timekeeper(ports.timetable, starter)
     for _ in range(2):
         with pytest.raises(UnreachableError):
             await timekeeper.wake()

@@ -1,0 +1,124 @@
+"""One subscription on the shared Temporal: applies, meddles, audits, looks."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleDescription,
+    ScheduleIntervalSpec,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from activityctl import wiring
+from activityctl.daemon.auditor import Auditor
+from activityctl.daemon.reconciler import Reconciler
+from activityctl.daemon.upkeep import Upkeep
+from activityctl.domain import ids
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.history import UNKNOWN_ORIGIN
+from activityctl.domain.logbook import Cursor
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.subscription import (
+    OperatorStatus,
+    SubscriptionManifest,
+)
+from activityctl.operations.act import change_status
+from activityctl.operations.apply import apply
+from activityctl.operations.history import delete
+
+FAR = {"schedule": "0 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
+OFTEN = {"name": "often", "cron": FAR}
+TASKS = [{"name": "one", "command": {"argv": ["true"]}}]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class House:
+    """One database on the shared Temporal: applies, meddles, audits, looks."""
+
+    def __init__(self, ports: wiring.Ports, client: Client, name: str) -> None:
+        self.ports = ports
+        self.client = client
+        self.name = name
+        upkeep = Upkeep(ports.register, wiring.build_placer(client), ports.logbook, now)
+        self.reconciler = Reconciler(upkeep)
+        self.auditor = Auditor(upkeep)
+
+    def schedule(self, trigger: str = "often") -> str:
+        return ids.schedule_id(ids.subscription_id(self.name), trigger)
+
+    async def apply(self, *triggers: Mapping[str, Any], **params: Any) -> None:
+        """Make the definition and its subscription so, and let the reconciler follow."""
+        metadata = {"name": self.name}
+        spec = {
+            "params": {"type": "object", "additionalProperties": True},
+            "triggers": triggers or [OFTEN],
+            "tasks": TASKS,
+        }
+        definition = ActivityDefinition.model_validate_json(
+            json.dumps({"metadata": metadata, "spec": spec})
+        )
+        manifest = SubscriptionManifest.model_validate(
+            {"metadata": metadata, "spec": {"activity": self.name, "params": params}}
+        )
+        manifests = ManifestSet({self.name: definition}, {self.name: manifest}, {})
+        catalog, register, workers = self.ports.catalog, self.ports.register, self.ports.workers
+        await apply(manifests, catalog, register, workers, now, timeout_seconds=0)
+        await self.reconciler.reconcile()
+
+    async def set_status(self, status: OperatorStatus) -> None:
+        subscription = await self.ports.catalog.find_subscription(self.name)
+        await change_status(self.ports.catalog, subscription, status, now())
+        await self.reconciler.reconcile()
+
+    async def delete(self) -> None:
+        await delete(self.ports.catalog, "Subscription", self.name, now, UNKNOWN_ORIGIN)
+        await self.reconciler.reconcile()
+
+    async def describe(self, trigger: str = "often") -> ScheduleDescription | None:
+        try:
+            return await self.client.get_schedule_handle(self.schedule(trigger)).describe()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return None
+
+    async def alter(self, change: Callable[[Schedule], None], trigger: str = "often") -> None:
+        def changed(given: ScheduleUpdateInput) -> ScheduleUpdate:
+            change(given.description.schedule)
+            return ScheduleUpdate(given.description.schedule)
+
+        await self.client.get_schedule_handle(self.schedule(trigger)).update(changed)
+
+    async def create(self, schedule_id: str, workflow: str = "Foreign") -> None:
+        action = ScheduleActionStartWorkflow(workflow, id="x", task_queue="nobody-serves-it")
+        spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(days=700))])
+        await self.client.create_schedule(schedule_id, Schedule(action=action, spec=spec))
+
+    async def listed(self, schedule_id: str, *, paused: bool | None = None) -> None:
+        """Wait until the listing, which lags, shows the schedule; or shows it so."""
+        async with asyncio.timeout(60):
+            while True:
+                async for one in await self.client.list_schedules():
+                    assert one.schedule is not None
+                    if one.id == schedule_id and paused in {None, one.schedule.state.paused}:
+                        return
+                await asyncio.sleep(0.05)
+
+    async def told(self) -> list[str]:
+        """What the subscription's log says."""
+        subscription = ids.subscription_id(self.name)
+        page, _ = await self.ports.logbook.page(subscription, Cursor(), limit=100)
+        assert {entry.level for entry in page} <= {"warning"}
+        return [entry.message for entry in page]

@@ -1,0 +1,154 @@
+"""A daemon that a drill kills parts of, and a server that notes what its tasks send."""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import psycopg
+from psycopg.rows import dict_row
+
+from activityctl import wiring
+from activityctl.daemon.child import strays
+from activityctl.daemon.daemon_state import find_process, read_state
+from activityctl.daemon.embedded_postgres import processes_of
+from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.errors import UnreachableError
+from activityctl.settings import load_settings
+
+_Answer = TypeVar("_Answer")
+Row = Mapping[str, Any]
+
+
+class Receiver(ThreadingHTTPServer):
+    """Notes what the tasks send: to whom, under which key, and what."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Receive)
+        self.told: list[tuple[str, str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Receive(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        assert isinstance(self.server, Receiver)
+        told = (self.path.strip("/"), self.headers["Idempotency-Key"], json.loads(body or b"null"))
+        self.server.told.append(told)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        try:
+            yield receiver
+        finally:
+            receiver.shutdown()
+
+
+def seed() -> int:
+    """What the drill's choices follow from; printed, so that it can be repeated."""
+    chosen = int(os.environ.get("DRILL_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"DRILL_SEED={chosen}")
+    return chosen
+
+
+class Drill:
+    """One home, and the daemon that `up` runs in it."""
+
+    def __init__(self, home: Path, chance: random.Random) -> None:
+        self.home = home
+        self.chance = chance
+
+    def up(self) -> None:
+        command = [sys.executable, "-m", "activityctl", "--home", str(self.home), "up"]
+        start_detached(self.home, command, os.environ)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run the daemon meanwhile, and leave no process."""
+        self.up()
+        try:
+            yield
+        finally:
+            stop_daemon(self.home)
+            for process in self.living():
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    @property
+    def database_url(self) -> str:
+        return read_state(self.home).addresses["database_url"]
+
+    def process_of(self, component: str) -> psutil.Process:
+        (part,) = (part for part in read_state(self.home).components if part.name == component)
+        process = find_process(part.mark)
+        assert process is not None
+        return process
+
+    @contextmanager
+    def nothing_started_anew(self) -> Iterator[None]:
+        """Keep the supervisor from starting what is killed."""
+        state = read_state(self.home)
+        assert state.supervisor is not None
+        keeper = psutil.Process(state.supervisor.pid)
+        keeper.suspend()
+        try:
+            yield
+        finally:
+            keeper.resume()
+
+    def living(self) -> list[psutil.Process]:
+        """Every process that the daemon has left."""
+        return [*strays(self.home), *processes_of(self.home / "postgres")]
+
+
+class PortsDrill(Drill):
+    """A daemon that is also used through its ports while parts of it are away."""
+
+    @asynccontextmanager
+    async def ports(self) -> AsyncIterator[wiring.Ports]:
+        async with wiring.open_ports(load_settings({"home": self.home}, {})) as ports:
+            yield ports
+
+    async def fetch(self, query: str) -> list[Row]:
+        connection = await psycopg.AsyncConnection.connect(self.database_url, row_factory=dict_row)
+        async with connection:
+            return list(await (await connection.execute(query.encode())).fetchall())
+
+    async def patiently(
+        self, ask: Callable[[], Awaitable[_Answer]], seconds: float = 40
+    ) -> _Answer:
+        """Ask again while what answers is being restarted."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return await ask()
+            except (UnreachableError, psycopg.OperationalError, KeyError):
+                assert time.monotonic() < deadline, "the servers did not come back"
+                await asyncio.sleep(0.2)
+
+    async def until(self, holds: Callable[[], bool], seconds: float) -> None:
+        async with asyncio.timeout(seconds):
+            while not holds():
+                await asyncio.sleep(0.02)

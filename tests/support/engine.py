@@ -1,0 +1,131 @@
+"""What a test of the run engine does with one database: apply, fire, look."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from activityctl import wiring
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.history import UNKNOWN_ORIGIN
+from activityctl.domain.logbook import Cursor, LogEntry
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.run import Run, TaskInstance
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import (
+    OperatorStatus,
+    Subscription,
+    SubscriptionManifest,
+)
+from activityctl.operations.act import cancel, change_status, trigger
+from activityctl.operations.apply import apply
+from activityctl.operations.history import delete
+
+Spec = Mapping[str, Any]
+NAME = "sample"
+ANY_PARAMS = {"type": "object", "additionalProperties": True}
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def shell(script: str, **fields: object) -> dict[str, Any]:
+    """A task named `one` that runs a script; fields lie over it."""
+    return {"name": "one", "command": {"shell": script}, **fields}
+
+
+async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+def lives(pid_file: Path) -> bool:
+    """Whether the process runs; one that ended unreaped, as in some containers, does not."""
+    try:
+        return psutil.Process(int(pid_file.read_text())).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Engine:
+    """What a test does with one database: apply, fire, look."""
+
+    def __init__(self, ports: wiring.Ports) -> None:
+        self.ports = ports
+
+    async def apply(self, spec: Spec, params: Mapping[str, Any] | None = None) -> Subscription:
+        """Make the sample definition and its subscription so."""
+        named = {"metadata": {"name": NAME}}
+        whole = {**named, "spec": {"params": ANY_PARAMS, **spec}}
+        definition = ActivityDefinition.model_validate_json(json.dumps(whole))
+        wanted = {**named, "spec": {"activity": NAME, "params": params or {}}}
+        manifest = SubscriptionManifest.model_validate(wanted)
+        manifests = ManifestSet({NAME: definition}, {NAME: manifest}, {})
+        catalog, workers = self.ports.catalog, self.ports.workers
+        applied = await apply(
+            manifests, catalog, self.ports.register, workers, now, timeout_seconds=10
+        )
+        assert not applied.errors
+        return await catalog.find_subscription(NAME)
+
+    async def fire(self, key: str | None = None, **payload: object) -> str:
+        """Ask for a run and return its id."""
+        catalog, outbox = self.ports.catalog, self.ports.outbox
+        subscription = await catalog.find_subscription(NAME)
+        firing = await trigger(catalog, outbox, subscription, now(), key=key, payload=payload)
+        return firing.ref.run_id
+
+    async def run(self, spec: Spec, params: Mapping[str, Any] | None = None) -> Run:
+        """Apply, fire and return the ended run."""
+        await self.apply(spec, params)
+        return await self.ended(await self.fire())
+
+    async def ended(self, run_id: str, seconds: float = 20) -> Run:
+        async with asyncio.timeout(seconds):
+            while True:
+                state = await self.ports.runs.load(run_id)
+                if state is not None and state.run.has_ended:
+                    return state.run
+                await asyncio.sleep(0.02)
+
+    async def runs(self) -> list[Run]:
+        return await self.ports.run_lists.runs(Selection(limit=1000))
+
+    async def tasks(self, run_id: str) -> dict[str, TaskInstance]:
+        """The run's task instances, by name or by name and index."""
+        found = await self.ports.run_lists.tasks(Selection(run_id=run_id))
+        return {one.name if one.of is None else f"{one.name}[{one.index}]": one for one in found}
+
+    async def log(self, run_id: str) -> list[LogEntry]:
+        run = await self.ports.run_lists.find_run(run_id)
+        logbook = self.ports.logbook
+        page, _ = await logbook.page(run.subscription_id, Cursor(), limit=500, run_id=run_id)
+        return page
+
+    async def cancel(self, run_id: str) -> None:
+        await cancel(self.ports.runs, self.ports.run_lists, run_id, now())
+
+    async def set_status(self, status: OperatorStatus) -> None:
+        """Pause or resume, and wait until Temporal agrees."""
+        subscription = await self.ports.catalog.find_subscription(NAME)
+        await change_status(self.ports.catalog, subscription, status, now())
+        await self.placed()
+
+    async def delete(self) -> None:
+        """Delete the subscription, and wait until its schedules are gone."""
+        await delete(self.ports.catalog, "Subscription", NAME, now, UNKNOWN_ORIGIN)
+        await self.placed()
+
+    async def placed(self) -> None:
+        async with asyncio.timeout(10):
+            while await self.ports.register.drifted(10):
+                await asyncio.sleep(0.02)
+
+    async def dead_letters(self) -> list[str]:
+        return [one.reason for one in await self.ports.run_lists.dead_letters(Selection())]

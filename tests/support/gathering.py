@@ -1,0 +1,91 @@
+"""Triggers of several events on either store: events come, are routed, and start runs."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from activityctl import wiring
+from activityctl.adapters.memory.events import MemoryEventStore
+from activityctl.adapters.memory.ports import MemoryPorts
+from activityctl.adapters.postgres.events import PostgresEventStore
+from activityctl.daemon.router import Router
+from activityctl.domain import ids
+from activityctl.domain.arrival import Verdict
+from activityctl.domain.envelope import EventEnvelope, envelope_of
+from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.plan import Plan
+
+Ports = wiring.Ports | MemoryPorts
+Listen = Callable[..., Awaitable[Plan]]
+MINE = ids.subscription_id("mine")
+DEBOUNCE = {"type": "changed", "debounce": {"for": "1m", "key": "${ event.data.key }"}}
+BOTH = {
+    "all": [{"name": "order", "type": "order"}, {"name": "payment", "type": "payment"}],
+    "key": "${ event.data.key }",
+    "within": "1m",
+}
+ABSENCE = {
+    "absence": {
+        "after": {"type": "order"},
+        "of": {"type": "payment"},
+        "within": "1m",
+        "key": "${ event.data.key }",
+    }
+}
+
+
+def event(sender_id: str, kind: str = "changed", key: Any = "k", **data: Any) -> EventEnvelope:
+    document = {"specversion": "1.0", "id": sender_id, "source": "/shop", "type": kind}
+    return envelope_of({**document, "data": {"key": key, **data}})
+
+
+async def emit(ports: Ports, *events: EventEnvelope, ago: float = 0) -> None:
+    """Let the events come so many seconds ago."""
+    await ports.events.add(events)
+    if not ago:
+        return
+    chosen = [one.event_id for one in events]
+    if isinstance(store := ports.events, PostgresEventStore):
+        await store._database.fetch(
+            "UPDATE events SET arrived_at = now() - %(ago)s WHERE id = ANY(%(ids)s)",
+            ago=timedelta(seconds=ago),
+            ids=chosen,
+        )
+    elif isinstance(store, MemoryEventStore):
+        for one in chosen:
+            row = store._state.events[one]
+            moment = datetime.now(UTC) - timedelta(seconds=ago)
+            store._state.events[one] = replace(row, event=replace(row.event, arrived_at=moment))
+
+
+async def route(ports: Ports) -> float | None:
+    """Route what waits by a router that knows nothing of earlier ones."""
+    return await Router(ports.events, lambda: None).route()
+
+
+async def claimed(ports: Ports) -> list[FiringRef]:
+    async with ports.outbox.claimed(100) as claim:
+        await claim.dispatched(claim.firings, datetime.now(UTC))
+        return list(claim.firings)
+
+
+async def seen(ports: Ports) -> list[list[str]]:
+    """Start what may start now; the senders' ids of the events that each run sees."""
+    found = []
+    for firing in await claimed(ports):
+        facts = await ports.runs.facts(firing)
+        assert facts is not None
+        found.append([one["id"] for one in facts.events])
+    return found
+
+
+async def verdicts(ports: Ports, *sender_ids: str) -> list[Verdict]:
+    events = [await ports.events.find_event(one) for one in sender_ids]
+    found = {one.event_id: one for one in await ports.events.verdicts([one.id for one in events])}
+    return [found[one.id] for one in events]
+
+
+async def told(ports: Ports, *sender_ids: str) -> list[tuple[str, str | None]]:
+    found = await verdicts(ports, *sender_ids)
+    return [(one.outcome.value, one.reason) for one in found]

@@ -1,0 +1,118 @@
+"""A team's folder of files on a shared daemon, and what its CI types."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activityctl.daemon.daemon_state import read_state
+from activityctl.domain import ids
+
+COMMAND = Path(sys.executable).parent / "activityctl"
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.2)
+    return found
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A team's folder of files on the shared daemon; its names are nobody else's."""
+
+    shell: Any
+    tag: str
+
+    @property
+    def files(self) -> Path:
+        return self.shell.folder / "definitions"
+
+    def name(self, word: str) -> str:
+        return f"{self.tag}-{word}"
+
+    def define(self, word: str = "report", **spec: Any) -> None:
+        body = {
+            "params": {"type": "object", "properties": {"n": {"type": "integer"}}},
+            "triggers": [{"name": "yearly", "cron": {"schedule": "0 3 1 1 *"}}],
+            "tasks": [{"name": "one", "command": {"argv": ["echo", "${ params.n }"]}}],
+            **spec,
+        }
+        self.write(word, "ActivityDefinition", body)
+
+    def subscribe(self, word: str = "sub", activity: str = "report", **spec: Any) -> None:
+        body = {"activity": self.name(activity), "params": {"n": 1}, **spec}
+        self.write(word, "Subscription", body)
+
+    def write(self, word: str, kind: str, spec: Any) -> None:
+        metadata = {"name": self.name(word)}
+        document = {"apiVersion": "activityctl/v1", "kind": kind, "metadata": metadata}
+        self.files.mkdir(exist_ok=True)
+        text = yaml.safe_dump({**document, "spec": spec}, sort_keys=False)
+        (self.files / f"{word}.yaml").write_text(text)
+
+    def remove(self, word: str) -> None:
+        (self.files / f"{word}.yaml").unlink()
+
+    def __call__(self, *arguments: str, code: int = 0, **options: Any) -> Any:
+        return self.shell(*arguments, code=code, **options)
+
+    def actions(self, *arguments: str, code: int = 0) -> dict[str, str]:
+        view = self.shell.json("apply", "-f", "definitions", *arguments, code=code)
+        return {one["name"].removeprefix(f"{self.tag}-"): one["action"] for one in view["changes"]}
+
+    def live(self, word: str = "sub") -> Any:
+        items = self.shell.json("get", "sub", "--limit", "10000")["items"]
+        return next((one for one in items if one["name"] == self.name(word)), None)
+
+    def names(self) -> set[str]:
+        """Every live object of this team."""
+        items = json.loads(self.shell("export", "-o", "json").stdout)["items"]
+        found = {one["metadata"]["name"] for one in items}
+        mine = f"{self.tag}-"
+        return {name.removeprefix(mine) for name in found if name.startswith(mine)}
+
+    def history(self, word: str = "sub", kind: str = "sub") -> Any:
+        return self.shell.json("history", kind, self.name(word))["items"]
+
+
+def with_environment(repository: Repository, *arguments: str, **variables: str) -> None:
+    done = subprocess.run(
+        [str(COMMAND), *arguments],
+        env={**repository.shell.environment, **variables},
+        cwd=repository.shell.folder,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+async def in_temporal(repository: Repository, word: str) -> bool:
+    """Whether Temporal holds the yearly schedule of that subscription."""
+    address = read_state(repository.shell.home).addresses["temporal_address"]
+    client = await Client.connect(address)
+    owner = ids.subscription_id(repository.name(word))
+    try:
+        await client.get_schedule_handle(ids.schedule_id(owner, "yearly")).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def runs(repository: Repository, status: str) -> Any:
+    name = repository.name("sub")
+    return repository.shell.json("get", "runs", "-s", name, "--status", status)["items"]

@@ -1,0 +1,110 @@
+"""One subscription on the real servers: applied, fired, looked at."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.client import Client
+
+from activityctl import wiring
+from activityctl.domain import ids
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.logbook import Cursor
+from activityctl.domain.manifest import ManifestSet
+from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import (
+    OperatorStatus,
+    SubscriptionManifest,
+)
+from activityctl.operations.act import cancel, change_status, trigger
+from activityctl.operations.apply import apply
+
+TELL_TIME = {"name": "tell", "command": {"argv": ["date", "+%s.%N"]}}
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class House:
+    """One subscription named after its test: applied, fired, looked at."""
+
+    def __init__(self, ports: wiring.Ports, client: Client, name: str) -> None:
+        self.ports = ports
+        self.client = client
+        self.name = name
+
+    @property
+    def owner(self) -> ids.SubscriptionId:
+        return ids.subscription_id(self.name)
+
+    async def apply(self, *triggers: Mapping[str, Any], **spec: Any) -> None:
+        metadata = {"name": self.name}
+        whole = {"triggers": triggers, "tasks": [TELL_TIME], **spec}
+        definition = ActivityDefinition.model_validate_json(
+            json.dumps({"metadata": metadata, "spec": whole})
+        )
+        manifest = SubscriptionManifest.model_validate(
+            {"metadata": metadata, "spec": {"activity": self.name}}
+        )
+        manifests = ManifestSet({self.name: definition}, {self.name: manifest}, {})
+        catalog, workers = self.ports.catalog, self.ports.workers
+        await apply(manifests, catalog, self.ports.register, workers, now, timeout_seconds=10)
+        async with asyncio.timeout(10):
+            while await self.ports.register.drifted(10):
+                await asyncio.sleep(0.02)
+
+    async def fire(self, key: str, /, **payload: object) -> str:
+        catalog, outbox = self.ports.catalog, self.ports.outbox
+        subscription = await catalog.find_subscription(self.name)
+        firing = await trigger(catalog, outbox, subscription, now(), key=key, payload=payload)
+        return firing.ref.run_id
+
+    async def cancel(self, run_id: str) -> None:
+        await cancel(self.ports.runs, self.ports.run_lists, run_id, now())
+
+    async def set_status(self, status: OperatorStatus) -> None:
+        subscription = await self.ports.catalog.find_subscription(self.name)
+        await change_status(self.ports.catalog, subscription, status, now())
+
+    async def runs(self) -> list[Run]:
+        """Every run, by nominal time."""
+        found = await self.ports.run_lists.runs(Selection(limit=1000))
+        return sorted(found, key=lambda run: run.due_at)
+
+    async def run(self, run_id: str) -> Run | None:
+        state = await self.ports.runs.load(run_id)
+        return None if state is None else state.run
+
+    async def until(self, run_id: str, holds: Callable[[Run], bool], seconds: float = 20) -> Run:
+        async with asyncio.timeout(seconds):
+            while (run := await self.run(run_id)) is None or not holds(run):
+                await asyncio.sleep(0.02)
+        return run
+
+    async def ended(self, run_id: str) -> Run:
+        return await self.until(run_id, lambda run: run.has_ended)
+
+    async def is_(self, run_id: str, status: RunStatus) -> Run:
+        return await self.until(run_id, lambda run: run.status is status)
+
+    async def count(self, wanted: int, seconds: float = 20) -> list[Run]:
+        """Wait for so many runs that have ended."""
+        async with asyncio.timeout(seconds):
+            while True:
+                ended = [run for run in await self.runs() if run.has_ended]
+                if len(ended) >= wanted:
+                    return ended
+                await asyncio.sleep(0.05)
+
+    async def begun_at(self, run_id: str) -> datetime:
+        """When the run's task was at work, by the machine's own clock."""
+        (task,) = await self.ports.run_lists.tasks(Selection(run_id=run_id))
+        return datetime.fromtimestamp(float(task.output["stdout"]), UTC)
+
+    async def told(self) -> list[str]:
+        page, _ = await self.ports.logbook.page(self.owner, Cursor(), limit=1000)
+        return [entry.message for entry in page]

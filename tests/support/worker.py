@@ -1,0 +1,25 @@
+"""The real worker in a test's own loop."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from activityctl.daemon.worker import run_worker
+from activityctl.settings import Settings
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """Run the real worker in this loop; it is stopped as `down` stops it."""
+    ready = asyncio.Event()
+    worker = asyncio.create_task(run_worker(settings, on_ready=ready.set))
+    started = asyncio.create_task(ready.wait())
+    await asyncio.wait({worker, started}, return_when=asyncio.FIRST_COMPLETED)
+    started.cancel()
+    try:
+        yield
+    finally:
+        if not worker.done() and ready.is_set():
+            signal.raise_signal(signal.SIGTERM)
+        await worker
