@@ -1,11 +1,13 @@
-"""Real servers for the tests: one Postgres and one Temporal a session, a database a test."""
+"""Real servers for the tests: a Postgres and a Temporal for each worker, a database a test."""
 
+import compileall
 import itertools
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -14,7 +16,34 @@ from activityctl import wiring
 from activityctl.daemon.supervisor import start_detached, stop_daemon
 from activityctl.settings import Secret, Settings
 
+TESTS = Path(__file__).parent
+LONGEST_FIRST = ("drills", "acceptance", "integration", "workflows", "contract", "house", "unit")
 _NUMBERS = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the package once, even where Python may not, for a thousand commands load it."""
+    if hasattr(config, "workerinput"):  # a process of `-n` shares the machine with others
+        hypothesis.settings.register_profile("beside others", deadline=None)
+        hypothesis.settings.load_profile("beside others")
+    else:
+        compileall.compile_dir(TESTS.parent / "activityctl", quiet=1)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are CPUs, for many tests wait; each has servers of its own."""
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the long files when several workers share them: none may be left at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.path))
+
+
+def _place(path: Path) -> int:
+    folder = path.relative_to(TESTS).parts[0]
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,8 +66,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         "Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url)), os.environ))"
     )
     state = start_detached(home, [sys.executable, "-c", program], os.environ)
+    _write_without_waiting(state.addresses["database_url"])
     yield dict(state.addresses)
     stop_daemon(home)
+
+
+def _write_without_waiting(database_url: str) -> None:
+    """Spare the disk: what these servers hold need not outlive the machine."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for name in ("fsync", "full_page_writes"):
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture

@@ -1,28 +1,25 @@
 """`activityctl next`: what a subscription's triggers are due."""
 
 import re
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Annotated, Final
 
 import typer
 
 from activityctl import wiring
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.next_text import print_firings
+from activityctl.cli.next_text import MOST_LISTED, print_upcoming
 from activityctl.cli.options import Recursive
-from activityctl.cli.output import Format, check_format, print_views, visible
+from activityctl.cli.output import check_format
 from activityctl.cli.points import point_of
 from activityctl.cli.session import Session, now
-from activityctl.domain.occurrence import occurrence_view
 from activityctl.errors import UsageError
 from activityctl.operations.load import load_manifests
-from activityctl.operations.upcoming import Span, Upcoming, merged, upcoming, upcoming_of_files
-from activityctl.wiring import Ports
+from activityctl.operations.upcoming import Span, upcoming, upcoming_of_files
 
 _DEFAULT: Final = 10
-_MOST: Final = 10_000
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -46,7 +43,7 @@ def next(  # noqa: A001  # the command's name
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option("-n", min=1, max=_MOST, help="How many; 10, and all with --until."),
+        typer.Option("-n", min=1, max=MOST_LISTED, help="How many; 10, and all with --until."),
     ] = None,
     start: Annotated[
         str,
@@ -77,17 +74,9 @@ def next(  # noqa: A001  # the command's name
     elif subscription is None:
         raise UsageError("name a subscription, or manifests with -f", hint="activityctl next SUB")
     else:
-        found = [session.with_ports(_asking(subscription, span, at))]
-    _print(session, found, span, shape)
-
-
-def _asking(
-    subscription: str, span: Span, at: datetime
-) -> Callable[[Ports], Coroutine[Any, Any, Upcoming]]:
-    async def ask(ports: Ports) -> Upcoming:
-        return await upcoming(ports.catalog, ports.register, ports.outbox, subscription, span, at)
-
-    return ask
+        ask = partial(upcoming, reference=subscription, span=span, now=at)
+        found = [session.with_ports(lambda of: ask(of.catalog, of.register, of.outbox))]
+    print_upcoming(session.out, session.err, found, span, shape)
 
 
 def _span(count: int | None, start: str, until: str | None, at: datetime) -> Span:
@@ -95,21 +84,8 @@ def _span(count: int | None, start: str, until: str | None, at: datetime) -> Spa
     last = None if until is None else _point(until, at)
     if last is not None and last < first:
         raise UsageError(f"--until {until} is before --from {start}")
-    return Span(first, last, count or (_DEFAULT if last is None else _MOST))
+    return Span(first, last, count or (_DEFAULT if last is None else MOST_LISTED))
 
 
 def _point(text: str, at: datetime) -> datetime:
     return point_of(f"{text}T00:00:00Z" if _DAY.fullmatch(text) else text, at)
-
-
-def _print(session: Session, found: list[Upcoming], span: Span, shape: Format) -> None:
-    for note in (note for one in found for note in one.notes):
-        session.err.print(f"note: {visible(note)}")
-    due, is_cut = merged(found, span.limit)
-    if is_cut and span.limit == _MOST:
-        session.err.print(f"note: only the first {_MOST:,} are listed; begin later with --from")
-    views = [occurrence_view(name, one) for name, one in due]
-    if shape == "text":
-        print_firings(session.out, views, with_owner=len(found) != 1)
-    else:
-        print_views(session.out, "firings", views, shape, ())

@@ -1,15 +1,18 @@
-"""How `next` lists firings as text; which there are is not decided here."""
+"""How `next` shows firings; which there are is not decided here."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.output import Column, print_table, visible
+from activityctl.cli.output import Column, Format, print_table, print_views, visible
+from activityctl.domain.occurrence import occurrence_view
 from activityctl.domain.view import View
+from activityctl.operations.upcoming import Span, Upcoming, merged
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+MOST_LISTED: Final = 10_000
 _NARROW: Final = 120
 """Below this many columns a terminal has no room for a note beside the times."""
 _OWNER: Final[Column] = ("SUBSCRIPTION", lambda view: view["subscription"])
@@ -26,6 +29,22 @@ _SHORT_TIMES: Final[tuple[Column, ...]] = (
     _TIMES[3],
 )
 _NOTE: Final[Column] = ("NOTE", lambda view: view["note"])
+
+
+def print_upcoming(
+    out: "Console", err: "Console", found: Sequence[Upcoming], span: Span, shape: Format
+) -> None:
+    """Print what is due of all, in the order of time, and on `err` what there is to note."""
+    for note in (note for one in found for note in one.notes):
+        err.print(f"note: {visible(note)}")
+    due, is_cut = merged(found, span.limit)
+    if is_cut and span.limit == MOST_LISTED:
+        err.print(f"note: only the first {MOST_LISTED:,} are listed; begin later with --from")
+    views = [occurrence_view(name, one) for name, one in due]
+    if shape == "text":
+        print_firings(out, views, with_owner=len(found) != 1)
+    else:
+        print_views(out, "firings", views, shape, ())
 
 
 def print_firings(console: "Console", views: Sequence[View], *, with_owner: bool) -> None:

@@ -5,16 +5,15 @@ What the product itself has yet to carry out is the reconciler's.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+from activityctl.daemon.upkeep import Upkeep
 from activityctl.domain.drift import Drift, ObservedSchedule, RecordedSchedule, drift_of
 from activityctl.domain.ids import ScheduleId
-from activityctl.domain.logbook import LogEntry
 from activityctl.errors import ActivityctlError
-from activityctl.ports import Logbook, ScheduleDrift, SchedulePlacer, ScheduleRegister
+from activityctl.ports import ScheduleDrift
 
 _LOG = logging.getLogger(__name__)
 _BATCH: Final = 500
@@ -26,20 +25,10 @@ _LOOKED_INTO: Final = 100
 class Auditor:
     """One of all workers audits at a time; a schedule of another database is left alone."""
 
-    def __init__(
-        self,
-        register: ScheduleRegister,
-        placer: SchedulePlacer,
-        logbook: Logbook,
-        clock: Callable[[], datetime],
-        turn: asyncio.Lock,
-    ) -> None:
-        """`turn` is shared with this process's reconciler, which then waits for it briefly."""
-        self._register = register
-        self._placer = placer
-        self._logbook = logbook
-        self._clock = clock
-        self._turn = turn
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+        self._register = upkeep.register
+        self._placer = upkeep.placer
         self._calls = asyncio.Semaphore(_AT_ONCE)
         self._looked_into = ""
         self._knows_strangers = False
@@ -100,7 +89,7 @@ class Auditor:
 
     async def _heal(self, ids: Sequence[str]) -> int:
         """Heal what still drifts while nobody else may place schedules."""
-        async with self._turn, self._register.reconciling() as is_ours:
+        async with self._upkeep.placing() as is_ours:
             if not is_ours:
                 return 0
             drifted = await self._drifted(ids)
@@ -125,21 +114,12 @@ class Auditor:
         paused, wanted_hash = recorded.paused, recorded.wanted_hash
         await self._placer.place(recorded.wanted, paused=paused)
         done = ScheduleDrift(recorded.id, recorded.wanted, paused, wanted_hash)
-        await self._register.observed(done, self._clock())
+        await self._register.observed([done], self._upkeep.clock())
 
     async def _tell(self, recorded: RecordedSchedule, drift: Drift) -> None:
         message = drift.message(recorded.trigger)
-        fields = {"schedule": recorded.id, "subscription": recorded.subscription_id}
-        _LOG.warning(message, extra=fields)
-        metadata = {
-            "schedule": recorded.id,
-            "found": list(drift.found),
-            "healed": list(drift.healed),
-        }
-        entry = LogEntry(
-            recorded.subscription_id, None, message, "warning", self._clock(), metadata
-        )
-        await self._logbook.append([entry])
+        found, healed = list(drift.found), list(drift.healed)
+        await self._upkeep.tell(recorded, message, found=found, healed=healed)
 
     def _tell_of_strangers(
         self, page: Sequence[ObservedSchedule], recorded: Mapping[str, RecordedSchedule]

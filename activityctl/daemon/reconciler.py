@@ -2,33 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Final
 
+from activityctl.daemon.upkeep import Upkeep
 from activityctl.errors import ActivityctlError
-from activityctl.ports import ScheduleDrift, SchedulePlacer, ScheduleRegister
+from activityctl.ports import ScheduleDrift
 
 _LOG = logging.getLogger(__name__)
-_BATCH: Final = 500
-_AT_ONCE: Final = 16
+_BATCH: Final = 1000
+_AT_ONCE: Final = 32
+_RECORD_EVERY: Final = 0.25
+"""Seconds between records of what was placed; what a crash keeps from them is placed again."""
 
 
 class Reconciler:
     """One of all workers reconciles at a time; what it leaves undone is found again."""
 
-    def __init__(
-        self,
-        register: ScheduleRegister,
-        placer: SchedulePlacer,
-        clock: Callable[[], datetime],
-        turn: asyncio.Lock | None = None,
-    ) -> None:
-        """`turn` is held while schedules are placed; share it with this process's auditor."""
-        self._register = register
-        self._placer = placer
-        self._clock = clock
-        self._turn = turn or asyncio.Lock()
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+        self._register = upkeep.register
+        self._placer = upkeep.placer
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def reconcile(self) -> int:
@@ -42,14 +36,30 @@ class Reconciler:
 
     async def _reconcile_some(self) -> tuple[int, int]:
         """Return how many schedules were to be placed or removed, and how many were."""
-        async with self._turn, self._register.reconciling() as is_ours:
+        async with self._upkeep.placing() as is_ours:
             if not is_ours:
                 return 0, 0
             drifted = await self._register.drifted(_BATCH)
-            results = await asyncio.gather(*(self._heal(drift) for drift in drifted))
-        return len(drifted), sum(results)
+            return len(drifted), await self._heal_all(drifted)
 
-    async def _heal(self, drift: ScheduleDrift) -> bool:
+    async def _heal_all(self, drifted: Sequence[ScheduleDrift]) -> int:
+        """Return how many were brought to agree; they are recorded many at a time."""
+        healed: list[ScheduleDrift] = []
+        recorded = 0
+        healing = asyncio.gather(*(self._heal(drift, healed) for drift in drifted))
+        try:
+            while not healing.done():
+                await asyncio.wait([healing], timeout=_RECORD_EVERY)
+                if newly := healed[recorded:]:
+                    await self._register.observed(newly, self._upkeep.clock())
+                    recorded += len(newly)
+        finally:
+            healing.cancel()
+            await asyncio.wait([healing])
+        await healing
+        return recorded
+
+    async def _heal(self, drift: ScheduleDrift, healed: list[ScheduleDrift]) -> None:
         async with self._turns:
             try:
                 if drift.wanted is None:
@@ -59,6 +69,5 @@ class Reconciler:
             except ActivityctlError as error:
                 _LOG.warning("schedule not placed: %s", error, extra={"schedule": drift.id})
                 await self._register.failed(drift, str(error))
-                return False
-        await self._register.observed(drift, self._clock())
-        return True
+            else:
+                healed.append(drift)

@@ -1,41 +1,21 @@
 """The watchdog: creates schedules again that Temporal holds but which stopped waking us."""
 
-import asyncio
-import logging
-from collections.abc import Callable
-from datetime import datetime
-
+from activityctl.daemon.upkeep import Upkeep
 from activityctl.domain.drift import RecordedSchedule
-from activityctl.domain.logbook import LogEntry
-from activityctl.ports import Logbook, SchedulePlacer, ScheduleRegister
-
-_LOG = logging.getLogger(__name__)
 
 
 class Watchdog:
     """No firing was lost meanwhile: the timekeeper woke those schedules instead."""
 
-    def __init__(
-        self,
-        register: ScheduleRegister,
-        placer: SchedulePlacer,
-        logbook: Logbook,
-        clock: Callable[[], datetime],
-        turn: asyncio.Lock,
-    ) -> None:
-        """`turn` is held while schedules are placed; share it with the reconciler."""
-        self._register = register
-        self._placer = placer
-        self._logbook = logbook
-        self._clock = clock
-        self._turn = turn
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
 
     async def restart_silent(self) -> int:
         """Delete and create each silent schedule; return how many there were."""
-        async with self._turn, self._register.reconciling() as is_ours:
+        async with self._upkeep.placing() as is_ours:
             if not is_ours:
                 return 0
-            silent = await self._register.silent()
+            silent = await self._upkeep.register.silent()
             for one in silent:
                 await self._restart(one)
         return len(silent)
@@ -43,14 +23,9 @@ class Watchdog:
     async def _restart(self, recorded: RecordedSchedule) -> None:
         if recorded.wanted is None:
             return
-        await self._placer.remove(recorded.id)
-        await self._placer.place(recorded.wanted, paused=recorded.paused)
-        now = self._clock()
-        await self._register.restarted(recorded.id, now)
+        upkeep = self._upkeep
+        await upkeep.placer.remove(recorded.id)
+        await upkeep.placer.place(recorded.wanted, paused=recorded.paused)
+        await upkeep.register.restarted(recorded.id, upkeep.clock())
         message = f"schedule {recorded.trigger} had stopped silently; created again"
-        fields = {"schedule": recorded.id, "subscription": recorded.subscription_id}
-        _LOG.warning(message, extra=fields)
-        entry = LogEntry(
-            recorded.subscription_id, None, message, "warning", now, {"schedule": recorded.id}
-        )
-        await self._logbook.append([entry])
+        await upkeep.tell(recorded, message)

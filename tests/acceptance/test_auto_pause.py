@@ -1,13 +1,13 @@
 """A subscription that keeps failing pauses itself, says why, tells somebody once, and resumes."""
 
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+from support.waiting import until
 
 MANIFEST = """
 apiVersion: activityctl/v1
@@ -31,14 +31,6 @@ kind: Subscription
 metadata: {name: fragile}
 spec: {activity: fragile}
 """
-
-
-def until(probe: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := probe()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.2)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
+from support.waiting import until
+
 MANIFESTS = """\
 apiVersion: activityctl/v1
 kind: ActivityDefinition
@@ -62,12 +64,9 @@ def make(shell: Any, tmp_path: Path) -> Callable[..., Sub]:
     return apply
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.2)
-    return found
+def work_until(path: Path) -> str:
+    """Return what a run does, in shell, until that file is there."""
+    return f"until test -e {path}; do sleep 0.1; done"
 
 
 def at_once(runs: list[Any]) -> int:
@@ -144,13 +143,16 @@ def test_only_missed_takes_no_time_without_a_missed_run(make: Callable[..., Sub]
     assert "10 left alone: was not missed" in done.stderr
 
 
-def test_what_is_cancelled_stops_and_goes_on_when_asked_again(make: Callable[..., Sub]):
-    sub = make("backfill-cancelled", "sleep 1")
+def test_what_is_cancelled_stops_and_goes_on_when_asked_again(
+    make: Callable[..., Sub], tmp_path: Path
+):
+    sub = make("backfill-cancelled", work_until(tmp_path / "go"))
     sub.backfill(*TEN_DAYS, "--no-wait")
     until(sub.past_runs)
     done = sub.backfill("--cancel")
     held = int(done.stdout.split()[1])
     assert 5 <= held <= 8
+    (tmp_path / "go").touch()
     until(lambda: len([run for run in sub.past_runs() if run["endedAt"]]) == 9 - held)
     time.sleep(1.5)
     assert len(sub.past_runs()) == 9 - held
@@ -158,14 +160,15 @@ def test_what_is_cancelled_stops_and_goes_on_when_asked_again(make: Callable[...
     assert "0 new, 9 succeeded" in again.stdout
 
 
-def test_ctrl_c_leaves_the_backfill_to_the_worker(make: Callable[..., Sub]):
-    sub = make("backfill-left", "sleep 0.5")
+def test_ctrl_c_leaves_the_backfill_to_the_worker(make: Callable[..., Sub], tmp_path: Path):
+    sub = make("backfill-left", work_until(tmp_path / "go"))
     command = sub.shell.start("backfill", sub.name, *TEN_DAYS, "--max-parallel", "2")
     until(sub.past_runs)
     command.send_signal(signal.SIGINT)
     _, said = command.communicate(timeout=20)
     assert command.returncode == 130
     assert f"activityctl backfill {sub.name} --cancel" in said
+    (tmp_path / "go").touch()
     until(lambda: sum(run["status"] == "succeeded" for run in sub.past_runs()) == 9)
 
 

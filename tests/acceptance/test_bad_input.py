@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,19 +23,19 @@ spec: {activity: %s, params: {n: %s}}
 """
 
 
-def names(shell) -> set[str]:
-    found = shell("get", "def", "-o", "name").stdout + shell("get", "sub", "-o", "name").stdout
-    return set(found.split())
+def living(shell) -> str:
+    """All that lives, whole."""
+    return shell("export").stdout
 
 
 def test_one_invalid_document_among_fifty_changes_nothing(shell):
     documents = [GOOD % f"fifty-{number}" for number in range(50)]
     documents[31] = documents[31].replace("argv", "arggv")
     (shell.folder / "all.yaml").write_text("---".join(documents))
-    before = names(shell)
+    before = living(shell)
     done = shell("apply", "-f", "all.yaml", code=3)
     assert "arggv" in done.stderr
-    assert names(shell) == before
+    assert living(shell) == before
 
 
 BROKEN = {
@@ -63,16 +64,21 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.replace(" ", "-"))
-def test_a_broken_manifest_is_refused_with_its_place(shell, case):
-    text, said = BROKEN[case]
-    (shell.folder / "all.yaml").write_text(text)
-    before = names(shell)
-    done = shell("apply", "-f", "all.yaml", code=3)
-    assert "error: all.yaml:" in done.stderr, done.stderr
-    assert said in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr
-    assert names(shell) == before
+class TestBrokenManifest:
+    @pytest.fixture(scope="class", autouse=True)
+    def nothing_changes(self, daemon) -> Iterator[None]:
+        before = living(daemon)
+        yield
+        assert living(daemon) == before
+
+    @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.replace(" ", "-"))
+    def test_it_is_refused_with_its_place(self, shell, case):
+        text, said = BROKEN[case]
+        (shell.folder / "all.yaml").write_text(text)
+        done = shell("apply", "-f", "all.yaml", code=3)
+        assert "error: all.yaml:" in done.stderr, done.stderr
+        assert said in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_every_problem_of_every_file_is_listed(shell):
@@ -102,7 +108,7 @@ def test_what_is_no_regular_file_is_refused_at_once(shell, path):
     start = time.monotonic()
     done = shell("apply", "-f", path, code=3)
     assert path in done.stderr
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(
@@ -122,6 +128,9 @@ def test_without_a_daemon_the_next_step_is_named(stranger, arguments):
     done = stranger(*arguments, code=7)
     assert time.monotonic() - start < 10
     assert "hint: activityctl up" in done.stderr
+
+
+def test_without_a_daemon_the_doctor_names_the_next_step_once(stranger):
     assert stranger("doctor", code=1).stderr.count("activityctl up -d") == 1
 
 

@@ -5,14 +5,9 @@ import os
 import shlex
 import signal
 import subprocess
-import time
-from collections.abc import Iterator
 from typing import Any
 
-import psutil
 import pytest
-
-from activityctl.daemon.daemon_state import read_status
 
 LISTENERS = """
 apiVersion: activityctl/v1
@@ -339,65 +334,3 @@ def test_an_empty_input_is_no_error(shell):
 def test_without_a_daemon_the_next_step_is_named(stranger):
     done = stranger("emit", "--type", "t", code=7)
     assert "hint: activityctl up" in done.stderr
-
-
-@pytest.fixture(scope="module")
-def lone(shell_at, tmp_path_factory) -> Iterator[Any]:
-    """A daemon of this module's own, whose servers may be stopped."""
-    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
-    shell("up", "-d")
-    yield shell
-    shell("down")
-
-
-def pid_of(shell, part: str) -> int:
-    (pid,) = [one.pid for one in read_status(shell.home) if one.name == part]
-    assert pid
-    return pid
-
-
-def test_while_temporal_is_frozen_events_are_stored(lone):
-    temporal = psutil.Process(pid_of(lone, "temporal"))
-    temporal.suspend()
-    try:
-        assert "accepted" in lone("emit", "--type", "t", "--id", "frozen").stdout
-    finally:
-        temporal.resume()
-    assert lone.json("get", "event", "frozen")["items"][0]["id"] == "frozen"
-
-
-def test_when_postgres_goes_away_it_is_told_how_far_events_are_stored(lone):
-    process = subprocess.Popen(
-        lone.command("emit", "-", "-o", "jsonl"),
-        env=lone.environment,
-        cwd=lone.folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    given = lines(*(event(f"away-{number}") for number in range(3)))
-    process.stdin.write(given)
-    process.stdin.flush()
-    stored = [json.loads(process.stdout.readline())["id"] for _ in range(3)]
-    postgres = pid_of(lone, "postgres")
-    os.kill(postgres, signal.SIGINT)
-    deadline = time.monotonic() + 20
-    while psutil.pid_exists(postgres) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    start = time.monotonic()
-    _, err = process.communicate(lines(event("away-3")), timeout=30)
-    assert time.monotonic() - start < 10
-    assert process.returncode == 7, err
-    error = json.loads(err.splitlines()[-1])
-    assert "3 events are stored, those before event 4 (<stdin>:4)" in error["message"]
-    assert error["retryable"] is True
-    deadline = time.monotonic() + 60
-    while lone("emit", "-", stdin=given + lines(event("away-3")), code=None).returncode:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    assert stored == ["away-0", "away-1", "away-2"]
-    listed = [one["id"] for one in lone.json("get", "events")["items"]]
-    assert sorted(one for one in listed if one.startswith("away")) == [*stored, "away-3"]

@@ -138,6 +138,36 @@ def test_a_run_of_a_replay_sees_the_event_and_the_event_names_the_replay(shell, 
     assert f"replay {name}-again" in shell("explain", "event", f"{name}-150").stdout
 
 
+def test_a_replay_of_what_may_not_start_leaves_a_run_that_says_why(shell, name):
+    emit(shell, name, 150)
+    text = (shell.folder / "listeners.yaml").read_text()
+    closed = 'exclude: {dates: ["2020-01-01/2040-01-01"]}'
+    changed = text.replace(f"type: {name}.paid", f"type: {name}.paid\n        {closed}")
+    (shell.folder / "listeners.yaml").write_text(changed)
+    shell("apply", "-f", "listeners.yaml")
+    told = shell("replay", "events", "--since", "1h", "-s", name, "--id", "closed")
+    assert "1 event left alone: skipped: excluded" in told.stdout
+    assert "0 firings recorded, 1 refused run" in told.stdout
+    assert "no event started a run: for the reasons above" in told.stderr
+    (skipped,) = shell.json("get", "runs", "-s", name, "--status", "skipped")["items"]
+    assert skipped["reason"].startswith("excluded")
+    (event,) = shell.json("get", "events", "-s", name)["items"]
+    verdicts = shell.json("describe", "event", event["uid"])["verdicts"]
+    assert {one["replay"]: one["run"] for one in verdicts}["closed"] == skipped["id"]
+
+
+def test_events_are_listed_by_type_source_and_time(shell, name):
+    emit(shell, name, 1, 2)
+    listed = ("get", "events", "--source", f"/{name}", "--since", "1h")
+    found = shell.json(*listed, "--type", f"{name}.*")["items"]
+    assert [one["id"] for one in found] == [f"{name}-2", f"{name}-1"]
+    assert shell.json(*listed, "--type", "other", "--type", "x*")["items"] == []
+    assert shell.json(*listed, "--until", "30m")["items"] == []
+    assert f"{name}-1" in shell(*listed, "--type", f"{name}.paid").stdout
+    refused = shell("get", "runs", "--type", "x", code=2)
+    assert "--type is for events, not runs" in refused.stderr
+
+
 def test_a_large_replay_wants_a_yes(shell, name):
     emit(shell, name, *range(200, 301), wait=False)
     asked = shell("replay", "events", "--since", "1h", "-s", name, "--id", "big", code=1)

@@ -1,26 +1,20 @@
 """From nothing to a durable run: what the README promises for the first hour."""
 
 import json
+import select
 import signal
-import time
 from datetime import datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
+from support.waiting import until
+
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
 SAMPLES = sum(path.read_text().count("\nkind: ") for path in DEFINITIONS.glob("*.yaml"))
 
 pytestmark = pytest.mark.slow
-
-
-def until(condition, seconds: float = 30.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.2)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +118,13 @@ def test_the_json_contract_has_the_fields_of_the_design(samples):
 
 def test_logs_follow_shows_what_comes(samples):
     follower = samples.start("logs", "daily-digest", "--follow", "--tail", "0", "-o", "jsonl")
+    assert follower.stdout is not None
     try:
-        time.sleep(1.5)
+        while not select.select([follower.stdout], [], [], 1)[0]:  # it does not follow yet
+            samples("trigger", "daily-digest")
+        while json.loads(follower.stdout.readline())["message"] != "run succeeded":
+            pass
         samples("trigger", "daily-digest")
-        assert follower.stdout is not None
         entries = [json.loads(follower.stdout.readline()) for _ in range(4)]
     finally:
         follower.send_signal(signal.SIGINT)

@@ -3,8 +3,7 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.waiting import until
+
+COMPONENTS = ("postgres", "temporal", "worker", "api")
 MANIFEST = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
@@ -38,14 +40,6 @@ def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
 
 def database_url(shell: Any) -> str:
     return json.loads((shell.home / "daemon.json").read_text())["addresses"]["database_url"]
-
-
-def until(probe: Callable[[], Any], seconds: float = 40) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := probe()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.5)
-    return found
 
 
 def states(shell: Any, code: int | None = None) -> dict[str, str]:
@@ -76,7 +70,7 @@ def test_a_daemon_that_is_well_says_so(own: Any):
 def test_what_does_not_answer_is_silent(own: Any, name: str):
     with frozen(own, name):
         assert states(own, code=1) == {
-            part: "silent" if part == name else "running" for part in states(own)
+            part: "silent" if part == name else "running" for part in COMPONENTS
         }
 
 
@@ -110,3 +104,21 @@ def test_doctor_tells_another_schema_from_ours(own: Any):
             found = f"version {version}, this package needs {row[0]}"
             assert (checks["schema"]["state"], checks["schema"]["found"]) == ("failed", found)
             assert checks["schema"]["hint"].startswith(hint)
+
+
+def test_an_apply_that_temporal_does_not_answer_says_so_and_ends_in_8_for_who_waits(own: Any):
+    timed = MANIFEST.replace(
+        "  tasks:", '  triggers: [{name: yearly, cron: {schedule: "0 3 1 1 *"}}]\n  tasks:'
+    )
+    (own.folder / "timed.yaml").write_text(timed)
+    apply = ("apply", "-f", "timed.yaml", "--timeout", "2s")
+    with frozen(own, "temporal"):
+        done = own(*apply, "--wait", code=8)
+        assert "1 schedule is not yet as wanted: a worker is alive" in done.stderr
+        assert "configured" in done.stdout
+        assert "1 schedule is not yet as wanted" in own(*apply, code=0).stderr
+        until(lambda: own.json("get", "schedules")["items"][0]["status"] == "error")
+        done = own(*apply, "--wait", code=8)
+        assert "Temporal did not answer in time for 1 schedule" in done.stderr
+        assert "refused" not in done.stderr
+    assert own(*apply, "--timeout", "60s", "--wait").stderr.strip() == "2 unchanged"

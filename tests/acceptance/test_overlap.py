@@ -1,12 +1,13 @@
 """Overlap and throttle as a user meets them: what runs, what waits, what is refused and why."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.waiting import until
 
 MANIFEST = """
 apiVersion: activityctl/v1
@@ -23,14 +24,6 @@ kind: Subscription
 metadata: {name: NAME}
 spec: {activity: NAME}
 """  # noqa: E501  # a line of shell
-
-
-def until(probe: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := probe()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.1)
-    return found
 
 
 class Works:
@@ -116,11 +109,12 @@ def test_a_newer_run_replaces_the_one_at_work(works: Any):
 
 
 def test_a_throttle_lets_the_queue_in_as_its_window_frees(works: Any):
-    mine = works("slowly", "throttle: {limit: 1, per: 3s, excess: queue}")
+    mine = works("slowly", "throttle: {limit: 1, per: 8s, excess: queue}")
     for key in "abc":
         mine.release(key)
     mine.fire("a", "b", "c")
+    until(lambda: len(mine.begun()) == 3)
     mine.comes_to(a="succeeded", b="succeeded", c="succeeded")
     assert mine.begun() == ["a", "b", "c"]
     entries = mine.shell("logs", mine.name).stdout
-    assert "run queued behind the throttle: 1 run in 3s; the next may start at" in entries
+    assert "run queued behind the throttle: 1 run in 8s; the next may start at" in entries

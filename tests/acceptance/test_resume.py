@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from support.waiting import until
+
 MANIFEST = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
@@ -26,14 +28,6 @@ kind: Subscription
 metadata: {name: NAME}
 spec: {activity: ticking}
 """
-
-
-def until(probe: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := probe()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.2)
-    return found
 
 
 @pytest.fixture

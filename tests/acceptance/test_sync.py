@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from support.waiting import until
+
 pytestmark = pytest.mark.slow
 
 DEFINITION = """apiVersion: activityctl/v1
@@ -32,14 +34,6 @@ def subscription(name: str, text: str = "hello") -> str:
         f"apiVersion: activityctl/v1\nkind: Subscription\nmetadata: {{name: {name}}}\n"
         f"spec: {{activity: note, params: {{text: {text}}}}}\n"
     )
-
-
-def until(holds: Callable[[], Any], seconds: float = UNTIL) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.1)
-    return found
 
 
 class Synced:

@@ -11,16 +11,13 @@ Prints medians, CPU by process, and the machine's load.
 import argparse
 import asyncio
 import os
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 import uuid
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
-from runs import BODIES, ended, now, placed, processes, raw_round, servers, spread
+from bed import carry_out, in_turns, now, shown, worker_of
+from runs import BODIES, ended, placed, raw_round
 from temporalio.client import Client
 
 from activityctl import wiring
@@ -97,71 +94,34 @@ async def burst(ports: wiring.Ports, count: int) -> float:
 
 async def measure(home: Path, options: argparse.Namespace) -> None:
     """Run both sides in turns and print the figures."""
-    environment = {**os.environ, "ACTIVITYCTL_ALLOW_COMMANDS": "true"}
-    settings = load_settings({"home": home}, environment)
+    settings = load_settings({"home": home}, dict(os.environ))
     client = await Client.connect(settings.required_temporal_address())
-    command = [sys.executable, "-m", "activityctl", "--home", str(home), "worker"]
-    with (home / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(command, env=environment, stderr=log)
-    try:
-        async with wiring.open_ports(settings, pool_size=4) as ports:
-            while not await ports.workers.alive(now() - timedelta(seconds=5)):
-                await asyncio.sleep(0.1)
-            await prepare(ports, options.task)
-            await raw_round(client, 50)
-            await burst(ports, 50)
-            await asyncio.sleep(2)
-            await show_latency(ports, options.idle)
-            await show_burst(client, ports, home, worker.pid, options)
-    finally:
-        worker.terminate()
-        worker.wait(30)
+    async with (
+        wiring.open_ports(settings, pool_size=4) as ports,
+        worker_of(home, ports) as worker,
+    ):
+        await prepare(ports, options.task)
+        raw, ours = partial(raw_round, client), partial(burst, ports)
+        await raw(50)
+        await ours(50)
+        await asyncio.sleep(2)
+        await show_latency(ports, options.idle)
+        print(f"a burst of {options.runs} events:")
+        await in_turns(home, worker, options, raw, ours)
+        print("  (target ratio 1.5)")
 
 
 async def show_latency(ports: wiring.Ports, count: int) -> None:
     load = os.getloadavg()[0]
     latency = await idle_latencies(ports, count)
-    shown = ", ".join(f"p{p * 100:.0f} {spread(latency, p):.0f} ms" for p in (0.5, 0.95, 0.99))
-    print(f"event to run started, idle ({count} events, load {load:.1f}): {shown}")
+    print(f"event to run started, idle ({count} events, load {load:.1f}): {shown(latency)}")
     print("  (target p50 30 ms, p99 150 ms)")
 
 
-async def show_burst(
-    client: Client, ports: wiring.Ports, home: Path, pid: int, options: argparse.Namespace
-) -> None:
-    raw, ours, cpu = [], [], []
-    for _ in range(options.rounds):
-        load = os.getloadavg()[0]
-        raw.append(await raw_round(client, options.events))
-        before = processes(home, pid)
-        ours.append(await burst(ports, options.events))
-        after = processes(home, pid)
-        cpu.append({name: after[name] - before[name] for name in after})
-        print(f"  round: raw {raw[-1]:.0f}/s, ours {ours[-1]:.0f}/s, load before {load:.1f}")
-    ratios = [mine / bare for mine, bare in zip(ours, raw, strict=True)]
-    print(
-        f"burst of {options.events} events, runs a second: raw {statistics.median(raw):.0f}, "
-        f"ours {statistics.median(ours):.0f}; ratio {statistics.median(ratios):.2f} (target 1.5)"
-    )
-    for name in cpu[0]:
-        each = statistics.median(one[name] for one in cpu) / options.events * 1000
-        print(f"CPU a run, {name}: {each:.1f} ms")
-
-
-async def main() -> None:
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=2_000)
+    parser.add_argument("--events", type=int, default=2_000, dest="runs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--idle", type=int, default=200, help="events one at a time")
     parser.add_argument("--task", choices=sorted(BODIES), default="command")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        async with servers(home):
-            await measure(home, options)
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
-    sys.stdout.flush()
-    os._exit(0)  # the SDK's client may crash an interpreter's exit
+    carry_out(measure, parser)

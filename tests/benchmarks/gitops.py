@@ -20,22 +20,32 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleCalendarSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleRange,
+    ScheduleSpec,
+    ScheduleState,
+)
 
 from activityctl import wiring
-from activityctl.adapters.temporal.schedule_form import schedule_for
 from activityctl.daemon.daemon_state import read_state
 from activityctl.domain import ids
-from activityctl.domain.plan import WantedSchedule
+from activityctl.domain.firing_ref import FiringRef
 from activityctl.operations.load import load_manifests
+from activityctl.workflows.calls import TASK_QUEUE
+from activityctl.workflows.run_activity import RunActivityWorkflow
 
 COMMAND = str(Path(sys.executable).parent / "activityctl")
 AT_ONCE = (8, 16, 32)
 """Calls of the bare SDK at once; the fastest of them is taken."""
-TRIGGER = {"schedule": "0 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
 DEFINITION = """apiVersion: activityctl/v1
 kind: ActivityDefinition
 metadata: {name: %s}
@@ -111,29 +121,51 @@ def call(home: Path, *arguments: str) -> float:
     return seconds
 
 
-def wanted(prefix: str, number: int) -> WantedSchedule:
-    owner = ids.subscription_id(f"{prefix}-{number}")
-    return WantedSchedule(ids.schedule_id(owner, "yearly"), owner, "yearly", "cron", TRIGGER)
+def bare(owner: ids.SubscriptionId) -> Schedule:
+    """Return what the product keeps for such a subscription, as users of the SDK build it."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            RunActivityWorkflow.run,
+            FiringRef(owner, "yearly", "", "", ""),
+            id=ids.scheduled_workflow_id(owner, "yearly"),
+            task_queue=TASK_QUEUE,
+        ),
+        spec=ScheduleSpec(
+            calendars=[
+                ScheduleCalendarSpec(
+                    minute=[ScheduleRange(0)],
+                    hour=[ScheduleRange(3)],
+                    day_of_month=[ScheduleRange(1)],
+                    month=[ScheduleRange(1)],
+                )
+            ],
+            time_zone_name="Europe/Berlin",
+        ),
+        policy=SchedulePolicy(
+            overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=timedelta(minutes=1)
+        ),
+        state=ScheduleState(),
+    )
 
 
 async def raw_round(client: Client, count: int, at_once: int) -> float:
     """Return the seconds in which the bare SDK creates such schedules; they go again after."""
     gate = asyncio.Semaphore(at_once)
     prefix = f"raw-{uuid.uuid4()}"
-    schedules = [wanted(prefix, number) for number in range(count)]
+    owners = [ids.subscription_id(f"{prefix}-{number}") for number in range(count)]
 
-    async def create(one: WantedSchedule) -> None:
+    async def create(owner: ids.SubscriptionId) -> None:
         async with gate:
-            await client.create_schedule(one.id, schedule_for(one, paused=False))
+            await client.create_schedule(ids.schedule_id(owner, "yearly"), bare(owner))
 
-    async def remove(one: WantedSchedule) -> None:
+    async def remove(owner: ids.SubscriptionId) -> None:
         async with gate:
-            await client.get_schedule_handle(one.id).delete()
+            await client.get_schedule_handle(ids.schedule_id(owner, "yearly")).delete()
 
     start = time.perf_counter()
-    await asyncio.gather(*map(create, schedules))
+    await asyncio.gather(*map(create, owners))
     seconds = time.perf_counter() - start
-    await asyncio.gather(*map(remove, schedules))
+    await asyncio.gather(*map(remove, owners))
     return seconds
 
 
@@ -141,7 +173,18 @@ def prune(home: Path, folder: Path, prefix: str) -> None:
     """Delete a set but for its definition."""
     for path in folder.glob("s*.yaml"):
         path.unlink()
-    call(home, "apply", "-f", str(folder), "--applyset", prefix, "--prune", "--yes")
+    call(
+        home,
+        "apply",
+        "-f",
+        str(folder),
+        "--applyset",
+        prefix,
+        "--prune",
+        "--yes",
+        "--timeout",
+        "5m",
+    )
 
 
 async def first_applies(home: Path, folder: Path, options: argparse.Namespace) -> None:
@@ -216,7 +259,8 @@ def later_applies(home: Path, folder: Path, options: argparse.Namespace) -> None
         return call(home, *apply)
 
     for name in ("plan", "diff"):
-        row(f"{name}, nothing differs", repeated(lambda _: call(home, name, *apply[1:3]), 3), 2)  # noqa: B023
+        found = repeated(lambda _, name=name: call(home, name, *apply[1:3]), 3)
+        row(f"{name}, nothing differs", found, 2)
     row("apply, nothing changes", repeated(lambda _: call(home, *apply), options.rounds), 2)
     row("apply, one param of all changes", repeated(changed, options.rounds), 3)
 

@@ -14,7 +14,7 @@ import gc
 import random
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from activityctl.domain.event_trigger import EventTrigger
@@ -29,41 +29,56 @@ VARIANTS: dict[str, str] = {
     "filter ==": "same type, filter: event.data.customer == params.customer",
     "filter <": "same type, filter: an interval of event.data.amount by params",
     "filter text": "same type, filter: event.data.customer.startsWith(params.prefix)",
-    "own filters": "same type, each a filter of its own text, no two alike",
+    "own ==": 'same type, filter: "c<n>" == event.data.customer && event.data.amount > 0',
+    "own in": 'same type, filter: event.data.customer in ["c<n>", "d<n>"]',
+    "own ||": "same type, filter: two equalities of event.data.customer joined by ||",
+    "has &&": "same type, filter: has(event.data.customer) && … == params.customer",
+    "own <": "same type, filter: an interval of event.data.amount by numbers written out",
+    "own filters": 'same type, filter: event.data.customer.startsWith("c<n>-")',
+    "no key": 'same type, filter: event.data.customer.contains("-<n>-"), which no table can tell',
+}
+NAME, SUM = "event.data.customer", "event.data.amount"
+FILTERS: dict[str, Callable[[int], str]] = {
+    "filter ==": lambda _: f"{NAME} == params.customer",
+    "filter <": lambda _: f"{SUM} >= params.low && {SUM} < params.high",
+    "filter text": lambda _: f"{NAME}.startsWith(params.prefix)",
+    "own ==": lambda number: f'"c{number}" == {NAME} && {SUM} > 0',
+    "own in": lambda number: f'{NAME} in ["c{number}", "d{number}"]',
+    "own ||": lambda number: f'{NAME} == "c{number}" || {NAME} == "d{number}"',
+    "has &&": lambda _: f"has({NAME}) && {NAME} == params.customer",
+    "own <": lambda number: f"{SUM} >= {number} && {SUM} < {number + 1}",
+    "own filters": lambda number: f'{NAME}.startsWith("c{number}-")',
+    "no key": lambda number: f'{NAME}.contains("-{number}-")',
 }
 
 
 def entry(variant: str, number: int) -> Listener:
     """Return the subscription that only events of its number wake."""
-    params: dict[str, Any] = {}
     body: dict[str, Any] = {"type": "order.created"}
     match variant:
         case "exact type":
-            body = {"type": f"order.{number}"}
+            body["type"] = f"order.{number}"
         case "type pattern":
-            body = {"type": f"order.{number}.*"}
+            body["type"] = f"order.{number}.*"
         case "source":
             body["source"] = f"/shops/{number}"
         case "match":
             body["match"] = {"data.customer": f"c{number}"}
-        case "filter ==":
-            body["filter"] = "event.data.customer == params.customer"
-            params = {"customer": f"c{number}"}
-        case "filter <":
-            body["filter"] = "event.data.amount >= params.low && event.data.amount < params.high"
-            params = {"low": number, "high": number + 1}
-        case "filter text":
-            body["filter"] = "event.data.customer.startsWith(params.prefix)"
-            params = {"prefix": f"c{number}-"}
-        case "own filters":
-            body["filter"] = f'event.data.customer.startsWith("c{number}-")'
+        case _:
+            body["filter"] = FILTERS[variant](number)
+    name = f"c{number}"
+    params = {"customer": name, "prefix": f"{name}-", "low": number, "high": number + 1}
     return Listener(f"subscription-{number}", "trigger", EventTrigger.model_validate(body), params)
 
 
 def event(variant: str, serial: int, number: int) -> dict[str, Any]:
     """Return an event of about 600 bytes that wakes the subscription of that number."""
     kind = {"exact type": f"order.{number}", "type pattern": f"order.{number}.created"}
-    prefixed = variant in {"filter text", "own filters"}
+    customer = {
+        "filter text": f"c{number}-x",
+        "own filters": f"c{number}-x",
+        "no key": f"customer-{number}-",
+    }
     return {
         "specversion": "1.0",
         "id": f"{serial:012}",
@@ -72,7 +87,7 @@ def event(variant: str, serial: int, number: int) -> dict[str, Any]:
         "subject": f"order-{serial}",
         "time": "2026-11-21T12:00:00Z",
         "data": {
-            "customer": f"c{number}-x" if prefixed else f"c{number}",
+            "customer": customer.get(variant, f"c{number}"),
             "amount": number + 0.5,
             "region": "eu",
             "address": {"street": "Long Street 12", "city": "Hamburg", "country": "DE"},

@@ -11,15 +11,11 @@ medians over the rounds, the ratio, CPU by process, idle latency and history eve
 import argparse
 import asyncio
 import os
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -28,6 +24,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
+    from bed import carry_out, in_turns, now, shown, worker_of
+
     from activityctl import wiring
     from activityctl.domain.definition import ActivityDefinition
     from activityctl.domain.finding import Finding
@@ -60,51 +58,6 @@ class RawWorkflow:
         await workflow.execute_activity(raw_activity, start_to_close_timeout=timedelta(seconds=10))
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def servers(home: Path) -> AsyncIterator[Mapping[str, str]]:
-    """Start the embedded servers alone."""
-    program = (
-        "import asyncio, os, sys, pathlib\n"
-        "from activityctl.daemon.supervisor import Hooks, supervise\n"
-        "from activityctl import wiring\n"
-        "hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url))\n"
-        "asyncio.run(supervise(pathlib.Path(sys.argv[1]), [], hooks, os.environ))\n"
-    )
-    from activityctl.daemon.supervisor import start_detached, stop_daemon
-
-    state = start_detached(home, [sys.executable, "-c", program, str(home)], os.environ)
-    try:
-        yield state.addresses
-    finally:
-        stop_daemon(home)
-
-
-def processes(home: Path, worker: int) -> dict[str, float]:
-    """CPU seconds so far, by component."""
-    from activityctl.daemon.daemon_state import read_status
-
-    found = {}
-    for part in read_status(home):
-        if part.pid:
-            process = psutil.Process(part.pid)
-            family = [process, *process.children(recursive=True)]
-            found[part.name] = sum(_cpu(one) for one in family)
-    found["worker"] = _cpu(psutil.Process(worker))
-    return found
-
-
-def _cpu(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.Error:
-        return 0.0
-    return times.user + times.system + times.children_user + times.children_system
-
-
 async def raw_round(client: Client, count: int) -> float:
     """Return the bare SDK's workflows a second."""
     gate = asyncio.Semaphore(CONCURRENCY)
@@ -133,7 +86,7 @@ async def our_round(ports: wiring.Ports, subscription: Subscription, count: int)
 
 
 async def ended(ports: wiring.Ports, since: datetime) -> int:
-    database = ports.runs._database  # type: ignore[attr-defined]
+    database = ports.runs._database
     row = await database.fetch_one(
         "SELECT count(*) AS n FROM runs WHERE created_at >= %(since)s AND status = 'succeeded'",
         since=since,
@@ -186,7 +139,7 @@ async def prepared(ports: wiring.Ports, task: str) -> Subscription:
 
 async def history_events(client: Client, ports: wiring.Ports) -> float:
     """Return the events of the last workflow for each run that it carried."""
-    database = ports.runs._database  # type: ignore[attr-defined]
+    database = ports.runs._database
     row = await database.fetch_one(
         """SELECT workflow_id, count(*) OVER (PARTITION BY workflow_id) AS runs
            FROM runs WHERE status = 'succeeded' ORDER BY created_at DESC LIMIT 1"""
@@ -199,79 +152,43 @@ def resident(pid: int) -> float:
     return float(psutil.Process(pid).memory_info().rss) / 2**20
 
 
-def spread(values: list[float], wanted: float) -> float:
-    return values[min(int(len(values) * wanted), len(values) - 1)]
-
-
 async def measure(home: Path, options: argparse.Namespace) -> None:
     """Run both sides in turns and print the figures."""
-    environment = {**os.environ, "ACTIVITYCTL_ALLOW_COMMANDS": "true"}
-    settings = load_settings({"home": home}, environment)
+    settings = load_settings({"home": home}, dict(os.environ))
     client = await Client.connect(settings.required_temporal_address())
-    command = [sys.executable, "-m", "activityctl", "--home", str(home), "worker"]
-    with (home / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(command, env=environment, stderr=log)
-    try:
-        async with wiring.open_ports(settings, pool_size=4) as ports:
-            while not await ports.workers.alive(timedelta(seconds=5)):
-                await asyncio.sleep(0.1)
-            subscription = await prepared(ports, options.task)
-            await raw_round(client, 50)
-            await our_round(ports, subscription, 50)
-            raw, ours, cpu = [], [], []
-            for _ in range(options.rounds):
-                raw.append(await raw_round(client, options.runs))
-                before = processes(home, worker.pid)
-                ours.append(await our_round(ports, subscription, options.runs))
-                after = processes(home, worker.pid)
-                cpu.append({name: after[name] - before[name] for name in after})
-                print(f"  round: raw {raw[-1]:.0f}/s, ours {ours[-1]:.0f}/s")
-            await asyncio.sleep(2)
-            shared = await history_events(client, ports)
-            latency = await idle_latencies(ports, subscription, 60)
-            print(
-                f"runs a second: raw {statistics.median(raw):.0f}, "
-                f"ours {statistics.median(ours):.0f}"
-            )
-            ratios = [mine / bare for mine, bare in zip(ours, raw, strict=True)]
-            print(f"ratio ours/raw: {statistics.median(ratios):.2f} (target 1.2)")
-            for name in cpu[0]:
-                each = statistics.median(one[name] for one in cpu) / options.runs * 1000
-                print(f"CPU a run, {name}: {each:.1f} ms")
-            print(
-                "idle latency, firing stored to succeeded: "
-                + ", ".join(
-                    f"p{p * 100:.0f} {spread(latency, p):.0f} ms" for p in (0.5, 0.95, 0.99)
-                )
-                + " (target p50 40 ms)"
-            )
-            alone = await history_events(client, ports)
-            print(f"history events a run: {alone:.1f} alone, {shared:.1f} in a burst")
-            memory = [resident(worker.pid)]
-            for _ in range(options.soak // 1000):
-                await our_round(ports, subscription, 1000)
-                memory.append(resident(worker.pid))
-            shown = ", ".join(f"{value:.0f}" for value in memory)
-            print(f"worker memory, MiB, now and after each further 1000 runs: {shown} (target 200)")
-    finally:
-        worker.terminate()
-        worker.wait(30)
+    async with (
+        wiring.open_ports(settings, pool_size=4) as ports,
+        worker_of(home, ports) as worker,
+    ):
+        subscription = await prepared(ports, options.task)
+        raw = partial(raw_round, client)
+        ours = partial(our_round, ports, subscription)
+        await raw(50)
+        await ours(50)
+        await in_turns(home, worker, options, raw, ours)
+        print("  (target ratio 1.2)")
+        await asyncio.sleep(2)
+        shared = await history_events(client, ports)
+        latency = await idle_latencies(ports, subscription, 60)
+        print(f"idle latency, firing stored to succeeded: {shown(latency)} (target p50 40 ms)")
+        alone = await history_events(client, ports)
+        print(f"history events a run: {alone:.1f} alone, {shared:.1f} in a burst")
+        await soak(worker, options.soak, ours)
 
 
-async def main() -> None:
+async def soak(worker: int, runs: int, ours: Callable[[int], Awaitable[float]]) -> None:
+    memory = [resident(worker)]
+    for _ in range(runs // 1000):
+        await ours(1000)
+        memory.append(resident(worker))
+    values = ", ".join(f"{value:.0f}" for value in memory)
+    print(f"worker memory, MiB, now and after each further 1000 runs: {values} (target 200)")
+
+
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak", type=int, default=0, help="runs more, watching memory")
     parser.add_argument("--task", choices=sorted(BODIES), default="command")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        async with servers(home):
-            await measure(home, options)
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
-    sys.stdout.flush()
-    os._exit(0)  # the SDK's client may crash an interpreter's exit
+    carry_out(measure, parser)

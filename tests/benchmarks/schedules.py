@@ -16,18 +16,14 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runs import now, processes, servers, spread
 from temporalio import activity, workflow
 from temporalio.client import (
     Client,
@@ -42,6 +38,8 @@ from temporalio.common import SearchAttributeKey
 from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
+    from bed import SHARES, carry_out, now, processes, spread, worker_of
+
     from activityctl import wiring
     from activityctl.domain import ids
     from activityctl.domain.firing_ref import FiringRef, firing_key
@@ -52,7 +50,6 @@ LEAD = timedelta(seconds=40)
 """Within it all schedules of a round are placed."""
 PATIENCE = timedelta(seconds=150)
 LONE_EVERY = 2
-SHARES = (0.5, 0.95, 0.99)
 PRESENT = 10_000
 PARTS = ("settle", "idle", "lone", "bursts")
 TASKS = {
@@ -181,24 +178,8 @@ class Bench:
         return found
 
     async def fetch(self, query: str, **values: object) -> list[dict[str, Any]]:
-        database = self.ports.timetable._database  # type: ignore[attr-defined]
+        database = self.ports.timetable._database
         return list(await database.fetch(query, **values))
-
-
-@asynccontextmanager
-async def worker_of(home: Path, ports: wiring.Ports) -> AsyncIterator[int]:
-    """Run our worker; its process id."""
-    environment = {**os.environ, "ACTIVITYCTL_ALLOW_COMMANDS": "true"}
-    command = [sys.executable, "-m", "activityctl", "--home", str(home), "worker"]
-    with (home / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        while not await ports.workers.alive(now() - timedelta(seconds=5)):
-            await asyncio.sleep(0.1)
-        yield worker.pid
-    finally:
-        worker.terminate()
-        worker.wait(30)
 
 
 async def settle_costs(bench: Bench, count: int) -> None:
@@ -365,20 +346,10 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
         print(f"load average {os.getloadavg()[0]:.1f}")
 
 
-async def main() -> None:
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schedules", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--task", choices=sorted(TASKS), default="nothing")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        async with servers(home):
-            await measure(home, options)
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
-    sys.stdout.flush()
-    os._exit(0)  # the SDK's client may crash an interpreter's exit
+    carry_out(measure, parser)

@@ -93,8 +93,8 @@ async def test_schedules_are_counted_by_status_like_their_list(
     drifts = {drift.id: drift for drift in await ports.register.drifted(10)}
     ids = {one: (await ports.catalog.find_subscription(one)).id for one in "abcd"}
     by_name = {name: next(d for d in drifts.values() if key in d.id) for name, key in ids.items()}
-    await ports.register.observed(by_name["a"], now)
-    await ports.register.observed(by_name["d"], now)
+    await ports.register.observed([by_name["a"]], now)
+    await ports.register.observed([by_name["d"]], now)
     await ports.register.failed(by_name["b"], "no")
     figures = await ports.census.figures()
     assert figures.schedules == {"active": 1, "paused": 1, "error": 1, "pending": 2}

@@ -15,9 +15,11 @@ from activityctl.domain.arrival import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.envelope import envelope_of
 from activityctl.domain.gathering import Gathered, Gathering, GatheringKey
+from activityctl.domain.ids import EventId
+from activityctl.domain.logbook import Cursor
 from activityctl.domain.plan import Plan
 from activityctl.domain.record import RunChange
-from activityctl.domain.routing import EventFiring, Routed
+from activityctl.domain.routing import EventFiring, RefusedFiring, Routed
 from activityctl.domain.run import RunStatus
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionManifest
@@ -167,6 +169,30 @@ async def test_what_was_not_woken_is_told_anew_and_what_was_stays(
     other = a_verdict(owner, event, VerdictOutcome.ERROR, feed="other")
     await ports.archive.feed([], [other], event.arrived_at)
     assert [one.feed for one in await ports.events.verdicts([event.id])] == ["other", "r"]
+
+
+async def test_a_refused_firing_is_a_run_and_a_line_of_the_log_once(
+    ports: wiring.Ports, owner: Subscription
+):
+    (event,) = await arrive(ports, "a")
+    refused = RefusedFiring(
+        owner.id,
+        "paid",
+        "replay/r/refused",
+        event.arrived_at,
+        (event.id,),
+        RunStatus.SKIPPED,
+        "excluded",
+    )
+    for _ in range(2):
+        assert await ports.archive.feed([], [], event.arrived_at, [refused]) == 0
+    (run,) = await ports.run_lists.runs(Selection())
+    assert (run.id, run.status, run.reason) == (refused.run_id, "skipped", "excluded")
+    page, _ = await ports.logbook.page(owner.id, Cursor(), limit=10)
+    assert [entry.message for entry in page] == ["run skipped: excluded"]
+    gone = replace(refused, event_ids=(EventId("gone"),), firing_key="replay/r/gone")
+    await ports.archive.feed([], [], event.arrived_at, [gone])
+    assert len(await ports.run_lists.runs(Selection())) == 1
 
 
 async def test_what_retention_took_meanwhile_is_left_out(ports: wiring.Ports, owner: Subscription):

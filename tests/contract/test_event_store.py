@@ -160,6 +160,28 @@ async def test_events_are_listed_by_age_and_by_whether_they_wait(ports: wiring.P
     assert await sender_ids(ports, subscription_id="none") == []
 
 
+async def listed(ports: wiring.Ports, **selection: Any) -> list[str]:
+    return sorted(await sender_ids(ports, **selection))
+
+
+async def test_events_are_listed_by_type_and_source_with_patterns(ports: wiring.Ports):
+    kinds = ("order.paid", "order.created", "a_b", "axb", "50%", "500")
+    await ports.events.add([event(str(nr), type=kind) for nr, kind in enumerate(kinds)])
+    await ports.events.add([event("other", source="/other", type="order.paid")])
+    assert await listed(ports, types=("order.paid",)) == ["0", "other"]
+    assert await listed(ports, types=("order.*", "a_b")) == ["0", "1", "2", "other"]
+    assert await listed(ports, types=("*%",)) == ["4"]
+    assert await listed(ports, types=("Order.paid",)) == []
+    assert await listed(ports, types=("*",), sources=("/oth*",)) == ["other"]
+
+
+async def test_events_are_listed_up_to_a_moment(ports: wiring.Ports):
+    await ports.events.add([event("a")])
+    (kept,) = await ports.events.events(Selection())
+    assert await listed(ports, until=kept.arrived_at) == []
+    assert await listed(ports, until=kept.arrived_at + timedelta(seconds=1)) == ["a"]
+
+
 async def test_unrouted_are_those_that_wait_of_those_asked_for(ports: wiring.Ports):
     first, second = event("a"), event("b")
     await ports.events.add([first, second])

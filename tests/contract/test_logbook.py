@@ -37,7 +37,7 @@ async def read(
     """Page to the end."""
     messages: list[str] = []
     while True:
-        entries, after = await ports.logbook.page("s", after, limit=limit, **narrowed)  # type: ignore[arg-type]  # since and run_id
+        entries, after = await ports.logbook.page("s", after, limit=limit, **narrowed)
         if not entries:
             return messages
         messages += [entry.message for entry in entries]

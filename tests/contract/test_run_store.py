@@ -34,7 +34,7 @@ def said(run: Run, message: str, now: datetime) -> LogEntry:
 
 def ended(task: TaskInstance, now: datetime, **changes: object) -> TaskInstance:
     fields = {"status": TaskStatus.SUCCEEDED, "ended_at": now, **changes}
-    return replace(task, **fields)  # type: ignore[arg-type]  # fields of TaskInstance
+    return replace(task, **fields)
 
 
 async def state_of(ports: wiring.Ports, run: Run) -> RunState:

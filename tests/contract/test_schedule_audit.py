@@ -18,7 +18,7 @@ Subscribe = Callable[..., SubscriptionManifest]
 async def settle(ports: wiring.Ports, now: datetime) -> None:
     """Observe all that drifts, as if Temporal did as it was told."""
     for drift in await ports.register.drifted(1000):
-        await ports.register.observed(drift, now)
+        await ports.register.observed([drift], now)
 
 
 async def recorded(ports: wiring.Ports, key: str) -> RecordedSchedule:

@@ -28,7 +28,7 @@ async def heal(ports: wiring.Ports, now: datetime) -> list[tuple[str, bool]]:
     """Observe all that drifts, as if Temporal did as it was told; gives (id, paused)."""
     drifted = await ports.register.drifted(100)
     for drift in drifted:
-        await ports.register.observed(drift, now)
+        await ports.register.observed([drift], now)
     return [(drift.id, drift.paused) for drift in drifted]
 
 
@@ -46,7 +46,7 @@ async def test_a_new_schedule_drifts_until_it_is_observed(
     assert (drift.wanted.kind, drift.wanted.body) == ("cron", {"schedule": "0 8 * * *"})
     assert not drift.paused
     assert (await row_of(ports, mine)).status == "pending"
-    await ports.register.observed(drift, now)
+    await ports.register.observed([drift], now)
     assert await ports.register.drifted(10) == []
     row = await row_of(ports, mine)
     assert (row.status, row.observed_at, row.subscription) == ("active", now, "mine")
@@ -74,7 +74,7 @@ async def test_a_deleted_subscription_drifts_away_and_its_rows_vanish(
     (drift,) = await ports.register.drifted(10)
     assert (drift.id, drift.wanted) == (schedule_id(mine.id, "daily"), None)
     assert await ports.register.schedules(Selection()) == []
-    await ports.register.observed(drift, now)
+    await ports.register.observed([drift], now)
     assert await ports.register.drifted(10) == []
 
 
@@ -85,7 +85,7 @@ async def test_a_schedule_deleted_before_it_was_observed_is_still_removed(
     await remove(mine.name)
     (drift,) = await ports.register.drifted(10)
     assert drift.wanted is None
-    await ports.register.observed(drift, now)
+    await ports.register.observed([drift], now)
     assert await ports.register.drifted(10) == []
 
 
@@ -121,7 +121,7 @@ async def test_a_schedule_wanted_anew_while_it_was_removed_drifts(
     await remove(mine.name)
     (removal,) = await ports.register.drifted(10)
     await apply(subscribe("mine"))
-    await ports.register.observed(removal, now)
+    await ports.register.observed([removal], now)
     (drift,) = await ports.register.drifted(10)
     assert drift.wanted is not None
 
@@ -131,7 +131,7 @@ async def test_what_changed_while_it_was_placed_drifts_again(
 ):
     (old,) = await ports.register.drifted(10)
     await apply(define("digest", triggers=[{"name": "daily", "cron": {"schedule": "0 9 * * *"}}]))
-    await ports.register.observed(old, now)
+    await ports.register.observed([old], now)
     (drift,) = await ports.register.drifted(10)
     assert drift.wanted is not None
     assert drift.wanted.body == {"schedule": "0 9 * * *"}
@@ -199,9 +199,32 @@ async def test_a_failure_is_told_until_the_schedule_is_placed(
     row = await row_of(ports, mine)
     assert (row.status, row.error) == ("error", "no answer")
     assert [one.id for one in await ports.register.drifted(10)] == [drift.id]
-    await ports.register.observed(drift, now)
+    await ports.register.observed([drift], now)
     assert await ports.register.unsettled([mine.id]) == []
     assert (await row_of(ports, mine)).error is None
+
+
+async def test_a_failure_of_an_earlier_wish_is_no_failure_of_the_present_one(
+    ports: wiring.Ports, apply: Apply, remove: Apply, define: Define, subscribe: Subscribe
+):
+    async def refuse() -> None:
+        (drift,) = await ports.register.drifted(10)
+        await ports.register.failed(drift, "no")
+
+    async def errors() -> list[str | None]:
+        return [error for _, error in await ports.register.unsettled([owner.id])]
+
+    await apply(define("digest", triggers=[DAILY]), subscribe("mine"))
+    owner = await ports.catalog.find_subscription("mine")
+    await refuse()
+    await apply(define("digest", triggers=[DAILY]), subscribe("mine"))
+    assert await errors() == ["no"]
+    later = {**DAILY, "cron": {"schedule": "0 9 * * *"}}
+    await apply(define("digest", triggers=[later]), subscribe("mine"))
+    assert await errors() == [None]
+    await refuse()
+    await remove("mine")
+    assert await errors() == [None]
 
 
 async def test_drifts_and_schedules_are_limited_and_in_order(
@@ -245,8 +268,8 @@ async def test_observing_what_is_gone_changes_nothing(
     (placed,) = await ports.register.drifted(10)
     await remove(mine.name)
     (removal,) = await ports.register.drifted(10)
-    await ports.register.observed(removal, now)
-    await ports.register.observed(placed, now + timedelta(minutes=1))
+    await ports.register.observed([removal], now)
+    await ports.register.observed([placed], now + timedelta(minutes=1))
     await ports.register.failed(placed, "too late")
     assert await ports.register.drifted(10) == []
     assert await ports.register.unsettled([mine.id]) == []

@@ -82,7 +82,7 @@ async def test_a_streak_can_pause_and_says_why(
     later = now + timedelta(minutes=5)
     run, other = await make_run("k"), await make_run("other")
     (before,) = await ports.register.drifted(10)
-    await ports.register.observed(before, now)
+    await ports.register.observed([before], now)
     async with ports.signals.listening(WORK_CHANNEL) as payloads:
         await save(ports, run, failure(later, REASON))
         while await anext(payloads) != "schedules":

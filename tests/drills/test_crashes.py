@@ -11,39 +11,32 @@ import json
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from activityctl import wiring
-from activityctl.daemon.child import strays
 from activityctl.daemon.daemon_state import read_state
-from activityctl.daemon.embedded_postgres import processes_of
-from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.daemon.supervisor import stop_daemon
 from activityctl.domain import ids
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.firing_ref import ManualFiring
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.errors import UnreachableError
 from activityctl.operations.apply import apply
 from activityctl.settings import load_settings
+from support.drilled import PortsDrill, Row, seed
 
 RUNS = 102
 """A third of them of each story."""
-PATIENCE = 75.0
-_Answer = TypeVar("_Answer")
-Row = Mapping[str, Any]
+PATIENCE = 150.0
 
 SCENARIOS: Mapping[str, tuple[str, ...]] = {
     "worker": ("worker",),
@@ -75,23 +68,14 @@ INSTANCES = {
 }
 
 
-class Drill:
-    """One home, its daemon, and a hundred firings."""
+class CrashDrill(PortsDrill):
+    """A daemon, and a hundred firings for it."""
 
     def __init__(self, home: Path, chance: random.Random) -> None:
-        self.home = home
-        self.chance = chance
+        super().__init__(home, chance)
         self.marks = home.with_name("marks")
         self.firings: list[tuple[str, ManualFiring]] = []
         self.killed_at = 0.0
-
-    def up(self) -> None:
-        command = [sys.executable, "-m", "activityctl", "--home", str(self.home), "up"]
-        start_detached(self.home, command, os.environ)
-
-    @property
-    def database_url(self) -> str:
-        return read_state(self.home).addresses["database_url"]
 
     async def apply(self, stories: Mapping[str, list[dict[str, Any]]]) -> None:
         definitions, subscriptions = {}, {}
@@ -112,11 +96,6 @@ class Drill:
         firing = ManualFiring(subscription, "manual", f"drill/{number}", now())
         self.firings.append((story, firing))
 
-    @asynccontextmanager
-    async def ports(self) -> AsyncIterator[wiring.Ports]:
-        async with wiring.open_ports(load_settings({"home": self.home}, {})) as ports:
-            yield ports
-
     async def fire(self) -> None:
         """Store the firings in handfuls, for about four seconds; a repeat is harmless."""
         for first in range(0, len(self.firings), 6):
@@ -135,7 +114,7 @@ class Drill:
 
     async def kill(self, names: tuple[str, ...]) -> None:
         """SIGKILL the components at once; without a supervisor, start again by hand."""
-        await self._until(lambda: read_state(self.home).ready, 30)
+        await self.until(lambda: read_state(self.home).ready, 30)
         state = read_state(self.home)
         pids = {part.name: part.pid for part in state.components}
         pids["supervisor"] = state.supervisor.pid if state.supervisor else None
@@ -145,7 +124,7 @@ class Drill:
         if "supervisor" in names:
             await asyncio.to_thread(self.up)
         else:  # the state is that of before until the supervisor notices
-            await self._until(lambda: read_state(self.home) != state, 10)
+            await self.until(lambda: read_state(self.home) != state, 10)
 
     async def all_ended(self) -> list[Row]:
         """Wait until as many runs as firings have ended, and return all runs."""
@@ -158,34 +137,14 @@ class Drill:
             assert time.monotonic() < deadline, f"after {PATIENCE} s: {open_runs}"
             await asyncio.sleep(0.1)
 
-    async def fetch(self, query: str) -> list[Row]:
-        connection = await psycopg.AsyncConnection.connect(self.database_url, row_factory=dict_row)
-        async with connection:
-            return list(await (await connection.execute(query.encode())).fetchall())
-
     async def open_workflows(self) -> int:
         client = await wiring.connect_temporal(load_settings({"home": self.home}, {}))
         return (await client.count_workflows('ExecutionStatus = "Running"')).count
 
-    async def patiently(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        """Ask again while what answers is being restarted."""
-        deadline = time.monotonic() + 40
-        while True:
-            try:
-                return await ask()
-            except (UnreachableError, psycopg.OperationalError, KeyError):
-                assert time.monotonic() < deadline, "the servers did not come back"
-                await asyncio.sleep(0.2)
-
-    async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
-        async with asyncio.timeout(seconds):
-            while not holds():
-                await asyncio.sleep(0.02)
-
     def living(self) -> list[psutil.Process]:
         """Every process that the daemon or one of its tasks has left."""
         wanted = self.expected()
-        found = [*strays(self.home), *processes_of(self.home / "postgres")]
+        found = super().living()
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.environ().get("ACTIVITYCTL_TASK_ID") in wanted:
@@ -206,20 +165,18 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def drill(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Drill]:
-    seed = int(os.environ.get("DRILL_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"DRILL_SEED={seed}")
-    drill = Drill(tmp_path / "home", random.Random(f"{request.node.name} {seed}"))
-    drill.up()
-    yield drill
-    stop_daemon(drill.home)
-    for process in drill.living():
-        process.kill()
+def drill(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[CrashDrill]:
+    drill = CrashDrill(tmp_path / "home", random.Random(f"{request.node.name} {seed()}"))
+    with drill.running():
+        yield drill
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_nothing_is_lost_and_nothing_doubled_by_kill_9(drill: Drill, scenario: str) -> None:
+async def test_nothing_is_lost_and_nothing_doubled_by_kill_9(
+    drill: CrashDrill, scenario: str
+) -> None:
     await drill.apply(stories(drill.marks))
     for number in range(RUNS):
         drill.think_up(("one", "two", "three")[number % 3], number)
@@ -247,7 +204,7 @@ async def test_nothing_is_lost_and_nothing_doubled_by_kill_9(drill: Drill, scena
     ends = await drill.fetch("SELECT run_id FROM log_entries WHERE message = 'run succeeded'")
     assert Counter(entry["run_id"] for entry in ends) == Counter(run["id"] for run in runs)
     assert await drill.fetch("SELECT * FROM dead_letters") == []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await drill.open_workflows():
             await asyncio.sleep(0.2)
     await asyncio.to_thread(stop_daemon, drill.home)
@@ -255,16 +212,17 @@ async def test_nothing_is_lost_and_nothing_doubled_by_kill_9(drill: Drill, scena
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_a_killed_worker_leaves_no_command_at_work_beside_the_next_attempt(
-    drill: Drill,
+    drill: CrashDrill,
 ) -> None:
     pids = f"echo $$ >> {drill.marks}; exec sleep 300"
     await drill.apply({"long": [{"name": "a", "command": {"shell": pids}}]})
     drill.think_up("long", 0)
     await drill.fire()
-    await drill._until(drill.marks.exists, 10)
+    await drill.until(drill.marks.exists, 30)
     await drill.kill(("worker",))
     first = int(drill.marks.read_text().split()[0])
-    await drill._until(lambda: not psutil.pid_exists(first), 5)
+    await drill.until(lambda: not psutil.pid_exists(first), 15)
     await asyncio.to_thread(stop_daemon, drill.home)
     assert drill.living() == []

@@ -13,88 +13,48 @@ import json
 import os
 import random
 import signal
-import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import psutil
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
-from activityctl import wiring
-from activityctl.daemon.child import strays
-from activityctl.daemon.daemon_state import find_process, read_state
-from activityctl.daemon.embedded_postgres import processes_of
-from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.daemon.daemon_state import read_state
 from activityctl.domain.arrival import EmitOutcome
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.envelope import EventEnvelope, envelope_of
 from activityctl.domain.ids import EventId, SubscriptionId, subscription_id
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.errors import UnreachableError
 from activityctl.operations.apply import apply
-from activityctl.settings import load_settings
+from support.drilled import PortsDrill, Receiver, Row, receiving, seed
 
 FULL = os.environ.get("DRILL_FULL") == "1"
 EVENTS = 2_000 if FULL else 300
 KILLS = 10 if FULL else 3
 TEMPORAL_AWAY = 60.0 if FULL else 20.0
-PATIENCE = 600.0 if FULL else 120.0
+PATIENCE = 600.0 if FULL else 300.0
+BACK = TEMPORAL_AWAY + 60
+"""So many seconds after a blow the servers answer again."""
 HANDFULS = 60
 """In so many calls are the events emitted, over all that happens meanwhile."""
 EVERY: Mapping[str, int] = {"all": 1, "second": 2, "third": 3, "fifth": 5, "seventh": 7}
 """Each subscription, and every how many-th event wakes it."""
 IN_ORDER = "seventh"
 """The one whose runs are one after the other, in the order of the events."""
-_Answer = TypeVar("_Answer")
-Row = Mapping[str, Any]
 
 
-class Receiver(ThreadingHTTPServer):
-    """Notes what the tasks send: to whom, under which key, about which event."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Receive)
-        self.told: list[tuple[str, str, int]] = []
-
-
-class _Receive(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        assert isinstance(self.server, Receiver)
-        told = (self.path.strip("/"), self.headers["Idempotency-Key"], body["number"])
-        self.server.told.append(told)
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class Drill:
-    """One home, its daemon, and what befalls it."""
+class EventDrill(PortsDrill):
+    """Events for a daemon, and what befalls it meanwhile."""
 
     def __init__(self, home: Path, chance: random.Random, receiver: Receiver) -> None:
-        self.home = home
-        self.chance = chance
+        super().__init__(home, chance)
         self.receiver = receiver
         self.acknowledged: Counter[EmitOutcome] = Counter()
         self.events = [event(number) for number in range(EVENTS)]
-
-    def up(self) -> None:
-        command = [sys.executable, "-m", "activityctl", "--home", str(self.home), "up"]
-        start_detached(self.home, command, os.environ)
 
     @property
     def expected(self) -> set[tuple[SubscriptionId, EventId]]:
@@ -128,27 +88,25 @@ class Drill:
         }
         request = {
             "method": "POST",
-            "url": f"http://127.0.0.1:{self.receiver.server_address[1]}/{name}",
+            "url": f"{self.receiver.url}/{name}",
             "json": {"number": "${ event.data.number }"},
         }
         task = {"name": "tell", "http": request, "retry": {"maxAttempts": 3}}
         gate = {"concurrency": {"policy": "queue"}} if is_ordered else {}
         return {"triggers": [{"name": "came", "event": trigger}], "tasks": [task], **gate}
 
-    @asynccontextmanager
-    async def ports(self) -> AsyncIterator[wiring.Ports]:
-        async with wiring.open_ports(load_settings({"home": self.home}, {})) as ports:
-            yield ports
-
     async def emit(self) -> None:
         """Emit in handfuls, until each is acknowledged; some of them once more later."""
         size = EVENTS // HANDFULS
         for first in range(0, EVENTS, size):
-            await self.patiently(lambda first=first: self._add(self.events[first : first + size]))
+            await self._patiently_add(self.events[first : first + size])
             if self.chance.random() < 0.2:
                 again = self.chance.sample(self.events[: first + size], size)
-                await self.patiently(lambda again=again: self._add(again))
+                await self._patiently_add(again)
             await asyncio.sleep(1.5 if FULL else 0.4)  # as long as the blows fall
+
+    async def _patiently_add(self, events: list[EventEnvelope]) -> None:
+        await self.patiently(lambda: self._add(events), BACK)
 
     async def _add(self, events: list[EventEnvelope]) -> None:
         async with self.ports() as ports:
@@ -168,31 +126,23 @@ class Drill:
 
     async def kill(self, component: str, number: signal.Signals) -> None:
         """Signal a component, which the supervisor then starts anew."""
-        await self._until(lambda: read_state(self.home).ready, 60)
+        await self.until(lambda: read_state(self.home).ready, 60)
         state = read_state(self.home)
         (part,) = (part for part in state.components if part.name == component)
         assert part.pid is not None
         os.kill(part.pid, number)
         print(f"{now():%H:%M:%S} {component}: {number.name}")
-        await self._until(lambda: read_state(self.home) != state, 30)
+        await self.until(lambda: read_state(self.home) != state, 30)
 
     async def part_from_temporal(self) -> None:
         """Kill Temporal and keep the supervisor from starting it for a while."""
-        await self._until(lambda: read_state(self.home).ready, 60)
+        await self.until(lambda: read_state(self.home).ready, 60)
         state = read_state(self.home)
-        assert state.supervisor is not None
-        keeper = psutil.Process(state.supervisor.pid)
-        (part,) = (part for part in state.components if part.name == "temporal")
-        process = find_process(part.mark)
-        assert process is not None
-        keeper.suspend()
-        try:
-            process.kill()
+        with self.nothing_started_anew():
+            self.process_of("temporal").kill()
             print(f"{now():%H:%M:%S} temporal: away for {TEMPORAL_AWAY:.0f} s")
             await asyncio.sleep(TEMPORAL_AWAY)
-        finally:
-            keeper.resume()
-        await self._until(lambda: read_state(self.home) != state, 30)
+        await self.until(lambda: read_state(self.home) != state, 30)
 
     async def at_rest(self) -> None:
         """Wait until every event is routed and as many runs have ended as have to."""
@@ -202,35 +152,11 @@ class Drill:
             (SELECT count(*) FROM runs) AS runs,
             (SELECT count(*) FROM runs WHERE ended_at IS NULL) AS open"""
         while True:
-            (counted,) = await self.patiently(lambda: self.fetch(query))
+            (counted,) = await self.patiently(lambda: self.fetch(query), BACK)
             if counted["runs"] >= wanted and not counted["open"] and not counted["unrouted"]:
                 return
             assert time.monotonic() < deadline, f"after {PATIENCE} s: {counted} of {wanted} runs"
             await asyncio.sleep(0.3)
-
-    async def fetch(self, query: str) -> list[Row]:
-        url = read_state(self.home).addresses["database_url"]
-        connection = await psycopg.AsyncConnection.connect(url, row_factory=dict_row)
-        async with connection:
-            return list(await (await connection.execute(query.encode())).fetchall())
-
-    async def patiently(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        """Ask again while what answers is being restarted."""
-        deadline = time.monotonic() + TEMPORAL_AWAY + 60
-        while True:
-            try:
-                return await ask()
-            except (UnreachableError, psycopg.OperationalError, KeyError):
-                assert time.monotonic() < deadline, "the servers did not come back"
-                await asyncio.sleep(0.2)
-
-    async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
-        async with asyncio.timeout(seconds):
-            while not holds():
-                await asyncio.sleep(0.02)
-
-    def living(self) -> list[psutil.Process]:
-        return [*strays(self.home), *processes_of(self.home / "postgres")]
 
 
 def event(number: int) -> EventEnvelope:
@@ -243,24 +169,17 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def drill(tmp_path: Path) -> Iterator[Drill]:
-    seed = int(os.environ.get("DRILL_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"DRILL_SEED={seed}")
-    with Receiver() as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        drill = Drill(tmp_path / "home", random.Random(seed), receiver)
-        drill.up()
-        yield drill
-        stop_daemon(drill.home)
-        for process in drill.living():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        receiver.shutdown()
+def drill(tmp_path: Path) -> Iterator[EventDrill]:
+    chance = random.Random(seed())
+    with receiving() as receiver:
+        drill = EventDrill(tmp_path / "home", chance, receiver)
+        with drill.running():
+            yield drill
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-async def test_every_event_wakes_whom_it_should_once_whatever_is_killed(drill: Drill) -> None:
+async def test_every_event_wakes_whom_it_should_once_whatever_is_killed(drill: EventDrill) -> None:
     await drill.apply()
     await asyncio.gather(drill.emit(), drill.suffer())
     began = time.monotonic()
@@ -275,7 +194,7 @@ async def test_every_event_wakes_whom_it_should_once_whatever_is_killed(drill: D
     check_order(drill, runs)
 
 
-async def check_events(drill: Drill) -> None:
+async def check_events(drill: EventDrill) -> None:
     """What was acknowledged is there once and routed; each match has its verdict."""
     assert set(drill.acknowledged) <= {EmitOutcome.ACCEPTED, EmitOutcome.DUPLICATE}
     print(f"acknowledged: {dict(drill.acknowledged)}")
@@ -288,23 +207,24 @@ async def check_events(drill: Drill) -> None:
     assert pairs == Counter(drill.expected)
 
 
-async def check_effects(drill: Drill) -> None:
+async def check_effects(drill: EventDrill) -> None:
     """The receiver heard of each match by one key; again only where an attempt was lost."""
     tasks = {row["id"]: row for row in await drill.fetch("SELECT * FROM tasks")}
     told = Counter(key for _, key, _ in drill.receiver.told)
     assert set(told) == set(tasks)
-    assert len({(name, number) for name, _, number in drill.receiver.told}) == len(drill.expected)
+    matches = {(name, body["number"]) for name, _, body in drill.receiver.told}
+    assert len(matches) == len(drill.expected)
     again = {key: count for key, count in told.items() if count > 1}
     print(f"{len(tasks)} runs told, {len(again)} of them again after a lost attempt")
     assert all(count <= tasks[key]["attempts"] for key, count in again.items())
 
 
-def check_order(drill: Drill, runs: list[Row]) -> None:
+def check_order(drill: EventDrill, runs: list[Row]) -> None:
     """The ordered subscription's runs came to be, and told, in the order of the events."""
     numbers = {one.event_id: number for number, one in enumerate(drill.events)}
     wanted = list(range(0, EVENTS, EVERY[IN_ORDER]))
     owner = subscription_id(IN_ORDER)
     made = [numbers[run["firing_key"]] for run in runs if run["subscription_id"] == owner]
     assert made == wanted
-    heard = dict.fromkeys(number for name, _, number in drill.receiver.told if name == IN_ORDER)
-    assert list(heard) == wanted
+    told = [body["number"] for name, _, body in drill.receiver.told if name == IN_ORDER]
+    assert list(dict.fromkeys(told)) == wanted

@@ -13,14 +13,12 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +26,12 @@ import psutil
 import psycopg
 import pytest
 
-from activityctl.daemon.child import strays
-from activityctl.daemon.daemon_state import find_process, read_state
 from activityctl.daemon.embedded_postgres import processes_of
-from activityctl.daemon.supervisor import start_detached, stop_daemon
 from activityctl.domain.settlement import ON_TIME
+from support.drilled import Drill, Receiver, receiving, seed
 
 FULL = os.environ.get("DRILL_FULL") == "1"
-PATIENCE = 60.0
+PATIENCE = 150.0
 SHORT_WINDOW = timedelta(seconds=10)
 JITTER = timedelta(seconds=2)
 AT_THE_EDGE = timedelta(seconds=2)
@@ -108,34 +104,11 @@ class Row:
         return (self.reason or "").startswith("cut off")
 
 
-class Receiver(ThreadingHTTPServer):
-    """Counts what the tasks send."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Receive)
-        self.keys: list[str] = []
-
-
-class _Receive(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        assert isinstance(self.server, Receiver)
-        self.server.keys.append(self.headers["Idempotency-Key"])
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class Drill:
-    """One home, its daemon, and who counts what it does."""
+class OutageDrill(Drill):
+    """A daemon that fires schedules, and who counts what it does."""
 
     def __init__(self, home: Path, chance: random.Random, receiver: Receiver) -> None:
-        self.home = home
-        self.chance = chance
+        super().__init__(home, chance)
         self.receiver = receiver
         self.every = {name: timedelta(seconds=chance.randint(2, 5)) for name in MISFIRES}
         self.every["jittered"] = max(self.every["jittered"], JITTER + timedelta(seconds=1))
@@ -152,17 +125,12 @@ class Drill:
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if "json" in words else None
 
-    def up(self) -> None:
-        words = [sys.executable, "-m", "activityctl", "--home", str(self.home), "up"]
-        start_detached(self.home, words, os.environ)
-
     def apply(self) -> None:
         path = self.home.with_name("drill.yaml")
         path.write_text("\n---\n".join(json.dumps(one) for one in self.manifests()))
         self.command("apply", "-f", str(path))
 
     def manifests(self) -> Iterator[Mapping[str, Any]]:
-        port = self.receiver.server_address[1]
         for name, misfire in MISFIRES.items():
             seconds = int(self.every[name].total_seconds())
             spec = {
@@ -173,7 +141,7 @@ class Drill:
                 "tasks": [
                     {
                         "name": "tell",
-                        "http": {"method": "POST", "url": f"http://127.0.0.1:{port}/{name}"},
+                        "http": {"method": "POST", "url": f"{self.receiver.url}/{name}"},
                         "retry": {"maxAttempts": 3},
                     }
                 ],
@@ -189,34 +157,26 @@ class Drill:
             down = now()
             time.sleep(seconds)
         up = now()
-        self._until(lambda: self._fire_since(up), f"the schedules fire again after {name}")
+        self.until(lambda: self._fire_since(up), f"the schedules fire again after {name}")
         return Outage(name, down, up, now())
 
     @contextmanager
     def _held_down(self, component: str, number: signal.Signals) -> Iterator[None]:
         """Signal the processes; who would start them anew is frozen meanwhile."""
-        state = read_state(self.home)
-        assert state.supervisor is not None
-        keeper = psutil.Process(state.supervisor.pid)
-        if component == "postgres":
-            targets = processes_of(self.home / "postgres")
-        else:
-            (part,) = (part for part in state.components if part.name == component)
-            process = find_process(part.mark)
-            assert process is not None
-            targets = [process]
+        is_postgres = component == "postgres"
+        served = self.home / "postgres"
+        targets = processes_of(served) if is_postgres else [self.process_of(component)]
         if number is signal.SIGINT:  # a fast shutdown is the postmaster's to carry out
             targets = [one for one in targets if one.parent() not in targets]
-        keeper.suspend()
-        try:
-            for process in targets:
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(number)
-            yield
-        finally:
-            for process in targets if number is signal.SIGSTOP else ():
-                process.resume()
-            keeper.resume()
+        with self.nothing_started_anew():
+            try:
+                for process in targets:
+                    with suppress(psutil.NoSuchProcess):
+                        process.send_signal(number)
+                yield
+            finally:
+                for process in targets if number is signal.SIGSTOP else ():
+                    process.resume()
 
     def _fire_since(self, moment: datetime) -> bool:
         """Whether each interval has a run that came due since and succeeded."""
@@ -227,7 +187,7 @@ class Drill:
         """Let nothing more come due, and wait until every run has ended."""
         for name in MISFIRES:
             self.command("pause", name)
-        self._until(self._is_at_rest, "every run ends")
+        self.until(self._is_at_rest, "every run ends")
 
     def _is_at_rest(self) -> bool:
         waiting = self.fetch("SELECT id FROM firings WHERE dispatched_at IS NULL")
@@ -241,8 +201,7 @@ class Drill:
         return [Row(*one) for one in self.fetch(RUNS)]
 
     def fetch(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        url = read_state(self.home).addresses["database_url"]
-        with psycopg.connect(url, connect_timeout=5) as connection:
+        with psycopg.connect(self.database_url, connect_timeout=5) as connection:
             return connection.execute(query.encode(), values).fetchall()
 
     def life_of(self, name: str, trigger: str) -> tuple[datetime, datetime]:
@@ -253,7 +212,7 @@ class Drill:
         ((began, ended),) = self.fetch(query, name, trigger)
         return began, ended
 
-    def _until(self, holds: Callable[[], bool], what: str) -> None:
+    def until(self, holds: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while True:
             with suppress(psycopg.OperationalError, KeyError):
@@ -262,34 +221,25 @@ class Drill:
             assert time.monotonic() < deadline, f"{PATIENCE:.0f} s were too short: {what}"
             time.sleep(0.3)
 
-    def living(self) -> list[psutil.Process]:
-        return [*strays(self.home), *processes_of(self.home / "postgres")]
-
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
 @pytest.fixture
-def drill(tmp_path: Path) -> Iterator[Drill]:
-    seed = int(os.environ.get("DRILL_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"DRILL_SEED={seed}")
-    with Receiver() as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        drill = Drill(tmp_path / "home", random.Random(seed), receiver)
-        drill.up()
-        yield drill
-        stop_daemon(drill.home)
-        for process in drill.living():
-            process.kill()
-        receiver.shutdown()
+def drill(tmp_path: Path) -> Iterator[OutageDrill]:
+    chance = random.Random(seed())
+    with receiving() as receiver:
+        drill = OutageDrill(tmp_path / "home", chance, receiver)
+        with drill.running():
+            yield drill
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_nominal_time_has_one_fate_whatever_was_away(drill: Drill) -> None:
+def test_every_nominal_time_has_one_fate_whatever_was_away(drill: OutageDrill) -> None:
     drill.apply()
-    drill._until(lambda: drill._fire_since(datetime.min.replace(tzinfo=UTC)), "the first runs")
+    drill.until(lambda: drill._fire_since(datetime.min.replace(tzinfo=UTC)), "the first runs")
     names = drill.chance.sample(sorted(OUTAGES), len(OUTAGES) if FULL else 1)
     outages = []
     for name in names:
@@ -383,11 +333,11 @@ CHECKS: Mapping[str, Callable[[Sequence[Row], timedelta, Sequence[Outage]], None
 }
 
 
-def check_effects(drill: Drill, rows: Sequence[Row]) -> None:
+def check_effects(drill: OutageDrill, rows: Sequence[Row]) -> None:
     """Each run that ran has told the receiver once; again only where an attempt was lost."""
     tasks = drill.fetch("SELECT id, run_id, attempts FROM tasks")
     assert Counter(run for _, run, _ in tasks) == Counter(row.id for row in rows if row.ran)
-    told = Counter(drill.receiver.keys)
+    told = Counter(key for _, key, _ in drill.receiver.told)
     assert set(told) == {task for task, _, _ in tasks}
     again = {task: count for task, count in told.items() if count > 1}
     attempts = {task: number for task, _, number in tasks}
@@ -395,7 +345,7 @@ def check_effects(drill: Drill, rows: Sequence[Row]) -> None:
     assert all(count <= attempts[task] for task, count in again.items())
 
 
-def check_what_get_shows(drill: Drill, rows: Sequence[Row]) -> None:
+def check_what_get_shows(drill: OutageDrill, rows: Sequence[Row]) -> None:
     shown = drill.command("get", "runs", "--limit", "10000", "-o", "json")["items"]
     assert Counter((run["id"], run["status"]) for run in shown) == Counter(
         (row.id, row.status) for row in rows

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.daemon.worker import run_worker
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.envelope import envelope_of
 from activityctl.domain.manifest import ManifestSet
@@ -20,6 +18,7 @@ from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.executors.emit import HOPS, MOST_HOPS
 from activityctl.operations.apply import apply
 from activityctl.settings import Settings
+from support.worker import working
 
 
 def now() -> datetime:
@@ -28,12 +27,8 @@ def now() -> datetime:
 
 @pytest.fixture
 async def worker(settings: Settings) -> AsyncIterator[None]:
-    ready = asyncio.Event()
-    running = asyncio.create_task(run_worker(settings, on_ready=ready.set))
-    await ready.wait()
-    yield
-    signal.raise_signal(signal.SIGTERM)
-    await running
+    async with working(settings):
+        yield
 
 
 async def subscribe(ports: wiring.Ports, specs: Mapping[str, Mapping[str, Any]]) -> None:

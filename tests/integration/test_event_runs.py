@@ -3,11 +3,9 @@
 import asyncio
 import json
 import os
-import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.daemon.worker import run_worker
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.envelope import EventEnvelope, envelope_of
 from activityctl.domain.ids import subscription_id
@@ -25,6 +22,7 @@ from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.operations.apply import apply
 from activityctl.settings import Settings
+from support.worker import working
 
 MakeEvent = Callable[..., EventEnvelope]
 
@@ -42,20 +40,6 @@ def event() -> MakeEvent:
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[None]:
-    """Run the real worker in this loop; it is stopped as `down` stops it."""
-    ready = asyncio.Event()
-    worker = asyncio.create_task(run_worker(settings, on_ready=ready.set))
-    async with asyncio.timeout(60):
-        await ready.wait()
-    try:
-        yield
-    finally:
-        signal.raise_signal(signal.SIGTERM)
-        await worker
 
 
 async def subscribe(ports: wiring.Ports, *names: str, **spec: Any) -> None:

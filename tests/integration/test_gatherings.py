@@ -114,7 +114,7 @@ async def worker(settings: Settings) -> AsyncIterator[subprocess.Popen[bytes]]:
 
 async def at_work(ports: wiring.Ports) -> None:
     async with asyncio.timeout(30):
-        while not await ports.workers.alive(now() - timedelta(seconds=5)):
+        while not await ports.workers.alive(timedelta(seconds=5)):
             await asyncio.sleep(0.05)
 
 

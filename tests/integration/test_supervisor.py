@@ -78,8 +78,7 @@ class Home:
 
     def up(self) -> DaemonState:
         process = self.start()
-        seen = lambda: process.poll() is not None or self.is_ready(process.pid)  # noqa: E731
-        wait_until(seen, 20)
+        wait_until(lambda: process.poll() is not None or self.is_ready(process.pid), 20)
         assert process.poll() is None, process.communicate()
         return read_state(self.path)
 

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,6 @@ from activityctl.daemon.daemon_state import read_state
 from activityctl.domain import ids
 
 COMMAND = Path(sys.executable).parent / "activityctl"
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.2)
-    return found
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ Execution = Callable[[TaskOrder], Awaitable[Orders]]
 
 def order(task_id: str, **limits: float) -> TaskOrder:
     blank = TaskOrder("sub-1", RUN, task_id, max_attempts=1, start_to_close_seconds=20)
-    return replace(blank, **limits)  # type: ignore[arg-type]  # limits are numbers
+    return replace(blank, **limits)
 
 
 def orders(*task_ids: str, deadline_seconds: float = 60) -> Orders:

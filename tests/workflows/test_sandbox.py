@@ -45,7 +45,7 @@ async def test_the_check_notices_a_module_that_is_not_passed_through(
         "    async def run(self) -> None: ...\n"
     )
     monkeypatch.syspath_prepend(str(folder))
-    import careless_story  # type: ignore[import-not-found]  # written above
+    import careless_story
 
     with pytest.raises(UnintentionalPassthroughError, match=r"domain\.ids was not"):
         prepare(careless_story.Careless)

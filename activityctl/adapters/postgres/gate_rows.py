@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import Connection, json_of, text_of
+from activityctl.adapters.postgres.database import Connection, text_of
 from activityctl.adapters.postgres.logbook import insert_entries
 from activityctl.adapters.postgres.outbox import wake_follower
 from activityctl.adapters.postgres.rows import RUN_COLUMNS, run_of
+from activityctl.adapters.postgres.run_rows import INSERT_RUN, run_values
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.gate import OverlapPolicy
@@ -50,14 +51,6 @@ _OCCUPANCY: Final = f"""
             ORDER BY r.let_in_at DESC LIMIT %(most)s) AS started,
         EXISTS(SELECT FROM runs r WHERE r.subscription_id = %(subscription)s
             AND r.throttle_key = %(throttle)s AND {QUEUED}) AS is_throttle_queued"""
-_INSERT: Final = """
-    INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
-        workflow_id, due_at, status, reason, params, context, state, payload, created_at,
-        ended_at, concurrency_key, throttle_key, let_in_at, events)
-    VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
-        %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(params)s,
-        %(context)s, %(state)s, %(payload)s, %(created_at)s, %(ended_at)s,
-        %(concurrency_key)s, %(throttle_key)s, %(let_in_at)s, %(events)s)"""
 # What a person asked for before keeps its own moment and reason.
 _ASK_TO_CANCEL: Final = f"""
     WITH asked AS (
@@ -158,31 +151,7 @@ async def insert_run(
 ) -> None:
     """Insert the run with what the log says of it; UniqueViolation when it exists already."""
     run = change.run
-    await connection.execute(
-        _INSERT,
-        {
-            "id": run.id,
-            "subscription_id": run.subscription_id,
-            "definition": run.definition,
-            "revision_id": run.revision_id,
-            "trigger": run.trigger,
-            "firing_key": run.firing_key,
-            "workflow_id": workflow_id,
-            "due_at": run.due_at,
-            "status": run.status,
-            "reason": text_of(run.reason),
-            "params": json_of(dict(run.params)),
-            "events": json_of(list(run.events)) if run.events else None,
-            "context": json_of(dict(run.context)),
-            "state": json_of(dict(run.state)),
-            "payload": json_of(dict(run.payload)),
-            "created_at": run.created_at,
-            "ended_at": run.ended_at,
-            "concurrency_key": run.concurrency_key,
-            "throttle_key": run.throttle_key,
-            "let_in_at": let_in_at,
-        },
-    )
+    await connection.execute(INSERT_RUN, run_values(run, workflow_id, let_in_at))
     await insert_entries(connection, change.entries)
     await wake_follower(connection, run)
 

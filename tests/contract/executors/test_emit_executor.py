@@ -151,7 +151,7 @@ class Away:
 
 async def test_an_archive_that_is_away_is_tried_again(ports: wiring.Ports, make_run: MakeRun):
     run = await make_run("a")
-    executor = EmitExecutor(Away(), ports.runs)  # type: ignore[arg-type]  # one method is enough
+    executor = EmitExecutor(Away(), ports.runs)
     with pytest.raises(TaskError, match="does not answer") as caught:
         await executor.execute(EmitBody(type="t"), a_call(run))
     assert caught.value.may_retry

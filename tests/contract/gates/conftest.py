@@ -86,7 +86,7 @@ class Door:
                 moved = row.let_in_at and row.let_in_at - by
                 gates._state.runs[key] = replace(row, let_in_at=moved)
         else:
-            database = gates._database  # type: ignore[attr-defined]  # the other adapter
+            database = gates._database
             await database.fetch("UPDATE runs SET let_in_at = let_in_at - %(by)s", by=by)
 
     async def messages(self, key: str) -> list[str]:

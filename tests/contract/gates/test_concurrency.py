@@ -12,6 +12,7 @@ from activityctl import wiring
 from activityctl.domain import ids
 from activityctl.domain.admission import new_run
 from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.moment import format_moment
 from activityctl.domain.overlap import Entry
 from activityctl.domain.plan import Plan
 from activityctl.domain.run import RunStatus
@@ -168,8 +169,9 @@ async def test_a_queued_run_says_behind_whom_until_it_is_let_in(door: Doors):
     mine = await door("queue")
     await mine.arrives("a")
     await mine.arrives("b")
-    reason = "queued behind 1 run (concurrency policy queue, limit 1)"
-    assert (await mine.run("b")).reason == reason
+    queued = await mine.run("b")
+    at = format_moment(queued.created_at)
+    assert queued.reason == f"queued at {at} behind 1 run (concurrency policy queue, limit 1)"
     await mine.ends("a")
     assert (await mine.run("a")).reason is None
     assert await mine.let_in() == ["b"]

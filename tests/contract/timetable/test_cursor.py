@@ -70,7 +70,7 @@ async def test_a_firing_due_while_an_apply_is_at_work_is_not_lost(
 async def test_a_change_of_misfire_alone_leaves_temporal_alone(ledger: Any) -> None:
     await ledger.apply(body=HOURLY)
     for drift in await ledger.ports.register.drifted(10):
-        await ledger.ports.register.observed(drift, ledger.now)
+        await ledger.ports.register.observed([drift], ledger.now)
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     assert await ledger.ports.register.drifted(10) == []
     await ledger.at(NOON + HOUR)

@@ -16,7 +16,7 @@ async def overdue(ledger: Any, limit: int = 10) -> list[tuple[str, datetime]]:
 async def observe(ledger: Any) -> None:
     """Let Temporal hold all that it shall."""
     for drift in await ledger.ports.register.drifted(100):
-        await ledger.ports.register.observed(drift, ledger.now)
+        await ledger.ports.register.observed([drift], ledger.now)
 
 
 async def silent(ledger: Any) -> list[str]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain import ids
 from activityctl.domain.advance import advance, label, stop
 from activityctl.domain.definition import MAX_FOR_EACH_ITEMS, DefinitionSpec
 from activityctl.domain.record import change_task, record, with_tasks
@@ -18,6 +17,7 @@ from activityctl.domain.run import (
     TaskInstance,
     TaskStatus,
 )
+from support.runs import begun_run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -30,21 +30,8 @@ def begun(*tasks: dict[str, Any], **fields: Any) -> RunState:
     """Return a run as it is stored after its first decision; `run` changes its row."""
     changes = fields.pop("run", {})
     document = {"tasks": tasks, **fields}
-    run = Run(
-        id=ids.run_id("sub", "manual", "key"),
-        subscription_id=ids.subscription_id("sub"),
-        subscription="sub",
-        definition="def",
-        revision_id=ids.revision_id("def", {}),
-        trigger="manual",
-        firing_key="key",
-        due_at=NOW,
-        status=RunStatus.RUNNING,
-        created_at=NOW,
-        started_at=NOW,
-    )
     spec = DefinitionSpec.model_validate_json(json.dumps(document))
-    state = RunState(replace(run, **changes), spec, ())
+    state = RunState(begun_run_of(NOW, **changes), spec, ())
     return applied(state, advance(state, NOW))
 
 

@@ -19,27 +19,15 @@ from activityctl.domain.run import (
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
     Decision,
-    Run,
     RunState,
     RunStatus,
     TaskInstance,
     TaskStatus,
 )
+from support.runs import begun_run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-RUN = Run(
-    id=ids.run_id("sub", "manual", "key"),
-    subscription_id=ids.subscription_id("sub"),
-    subscription="sub",
-    definition="def",
-    revision_id=ids.revision_id("def", {}),
-    trigger="manual",
-    firing_key="key",
-    due_at=NOW,
-    status=RunStatus.RUNNING,
-    created_at=NOW,
-    started_at=NOW,
-)
+RUN = begun_run_of(NOW)
 NOT_A_LIST = "${ 5 }"
 FAILS = "${ params.missing }"
 

@@ -5,27 +5,16 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain import ids
 from activityctl.domain.admission import begin
 from activityctl.domain.advance import advance, stop
 from activityctl.domain.auto_pause import Streak, after
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.record import RunChange, change_task, record, with_tasks
-from activityctl.domain.run import Decision, Run, RunEnd, RunState, RunStatus, TaskStatus
+from activityctl.domain.run import Decision, RunEnd, RunState, RunStatus, TaskStatus
+from support.runs import run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-RUN = Run(
-    id=ids.run_id("sub", "manual", "key"),
-    subscription_id=ids.subscription_id("sub"),
-    subscription="sub",
-    definition="def",
-    revision_id=ids.revision_id("def", {}),
-    trigger="manual",
-    firing_key="key",
-    due_at=NOW,
-    status=RunStatus.QUEUED,
-    created_at=NOW,
-)
+RUN = run_of(NOW)
 NOTIFY = {"name": "notify", "when": "run.pauses", "say": "${ run.error }"}
 THEN = {"name": "then", "needs": ["notify"], "say": "${ run.pauses }"}
 NO = "task a failed: no"

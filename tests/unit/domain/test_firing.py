@@ -122,7 +122,7 @@ def test_intervals_count_from_the_epoch_plus_offset(
     assert next(nominal_times(trigger, start)).isoformat() == f"{expected}+00:00"
 
 
-@given(st.integers(1, 10**8), st.datetimes(datetime(1971, 1, 1), datetime(2099, 1, 1)))  # noqa: DTZ001
+@given(st.integers(1, 10**8), st.datetimes(datetime(1971, 1, 1), datetime(2099, 1, 1)))  # noqa: DTZ001 below
 def test_intervals_are_even_and_next_after_any_moment(seconds: int, start: datetime):
     every, after = timedelta(seconds=seconds), start.replace(tzinfo=UTC)
     first, second = islice(nominal_times(IntervalTrigger(every=every), after), 2)

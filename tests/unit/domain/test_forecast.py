@@ -18,23 +18,10 @@ from activityctl.domain.plan import (
 )
 from activityctl.domain.planning import plan_changes
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from support.manifests import HOURLY, NIGHTLY, definition, subscription
 
 NOW = datetime(2026, 5, 1, 12, 10, tzinfo=UTC)  # a Friday
 ACTIVE, PAUSED, DELETED = SubscriptionStatus
-HOURLY = {"name": "hourly", "interval": {"every": "1h"}}
-NIGHTLY = {"name": "nightly", "cron": {"schedule": "0 2 * * *"}}
-
-
-def definition(name: str = "digest", **spec: Any) -> ActivityDefinition:
-    body = {"tasks": [{"name": "a", "say": {}}], "triggers": [HOURLY], **spec}
-    return ActivityDefinition.model_validate_json(
-        json.dumps({"metadata": {"name": name}, "spec": body})
-    )
-
-
-def subscription(name: str = "sub", **spec: Any) -> SubscriptionManifest:
-    body = {"metadata": {"name": name}, "spec": {"activity": "digest", **spec}}
-    return SubscriptionManifest.model_validate_json(json.dumps(body))
 
 
 def living(manifest: SubscriptionManifest, status: SubscriptionStatus = ACTIVE) -> Subscription:

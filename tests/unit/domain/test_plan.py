@@ -1,6 +1,6 @@
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,25 +21,14 @@ from activityctl.domain.plan import (
 )
 from activityctl.domain.planning import plan_changes
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from support import manifests
+from support.manifests import subscription
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ACTIVE, PAUSED, DELETED = SubscriptionStatus
 HEARTBEAT = {"name": "heartbeat", "interval": {"every": "30m"}}
 NIGHTLY = {"name": "nightly", "cron": {"schedule": "0 2 * * *", "timezone": "Europe/Berlin"}}
-
-
-def definition(name: str = "digest", **fields: Any) -> ActivityDefinition:
-    metadata = {key: fields.pop(key) for key in ("labels", "annotations") if key in fields}
-    spec = {"tasks": [{"name": "a", "say": {}}], "triggers": [HEARTBEAT], **fields}
-    document = {"metadata": {"name": name, **metadata}, "spec": spec}
-    return ActivityDefinition.model_validate_json(json.dumps(document))
-
-
-def subscription(name: str = "sub", **fields: Any) -> SubscriptionManifest:
-    metadata = {key: fields.pop(key) for key in ("labels", "annotations") if key in fields}
-    spec = {"activity": "digest", **fields}
-    document = {"metadata": {"name": name, **metadata}, "spec": spec}
-    return SubscriptionManifest.model_validate_json(json.dumps(document))
+definition = partial(manifests.definition, triggers=[HEARTBEAT])
 
 
 def wanted(*manifests: ActivityDefinition | SubscriptionManifest) -> Wanted:

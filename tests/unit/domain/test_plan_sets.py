@@ -1,6 +1,5 @@
 """Apply sets, pruning, deletion, and what a saved plan was made against."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,23 +21,10 @@ from activityctl.domain.plan import (
 from activityctl.domain.planning import plan_changes, plan_deletion
 from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError
+from support.manifests import Manifest, definition, subscription
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ACTIVE, PAUSED, DELETED = SubscriptionStatus
-Manifest = ActivityDefinition | SubscriptionManifest
-
-
-def definition(name: str = "digest", **spec: Any) -> ActivityDefinition:
-    hourly = {"name": "hourly", "interval": {"every": "1h"}}
-    body = {"tasks": [{"name": "a", "say": {}}], "triggers": [hourly], **spec}
-    return ActivityDefinition.model_validate_json(
-        json.dumps({"metadata": {"name": name}, "spec": body})
-    )
-
-
-def subscription(name: str = "sub", **spec: Any) -> SubscriptionManifest:
-    body = {"metadata": {"name": name}, "spec": {"activity": "digest", **spec}}
-    return SubscriptionManifest.model_validate_json(json.dumps(body))
 
 
 def having(

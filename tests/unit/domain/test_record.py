@@ -12,7 +12,6 @@ from activityctl.domain.run import (
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
     Decision,
-    Run,
     RunEnd,
     RunState,
     RunStatus,
@@ -20,22 +19,11 @@ from activityctl.domain.run import (
     TaskStatus,
 )
 from activityctl.errors import InternalError
+from support.runs import begun_run_of
 
 STARTED = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW = STARTED + timedelta(seconds=90)
-RUN = Run(
-    id=ids.run_id("sub", "manual", "key"),
-    subscription_id=ids.subscription_id("sub"),
-    subscription="sub",
-    definition="def",
-    revision_id=ids.revision_id("def", {}),
-    trigger="manual",
-    firing_key="key",
-    due_at=STARTED,
-    status=RunStatus.RUNNING,
-    created_at=STARTED,
-    started_at=STARTED,
-)
+RUN = begun_run_of(STARTED)
 TASK = TaskInstance(
     id=ids.task_id(RUN.id, "a", 0),
     run_id=RUN.id,
@@ -87,7 +75,7 @@ def test_the_rows_of_a_decision_are_those_of_its_tasks():
     ],
 )
 def test_every_end_of_a_task_is_said(changes: dict[str, object], said: tuple[str, str]):
-    task = replace(TASK, **changes)  # type: ignore[arg-type]
+    task = replace(TASK, **changes)
     assert messages(Decision(create=(task,))) == [said]
     assert messages(Decision(cancel=(task,))) == [said]
     assert messages(Decision(), task) == [said]

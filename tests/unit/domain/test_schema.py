@@ -1,3 +1,5 @@
+"""The JSON Schema of manifests agrees with the loader."""
+
 import copy
 import json
 import re
@@ -10,84 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from activityctl import wiring
-from activityctl.adapters.manifests.manifests import _shape
-from activityctl.domain.checking import check_definition
-from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.duration import DURATION_PATTERN, parse_duration
-from activityctl.domain.explain import explain, kind_named, kinds_explained, view
 from activityctl.domain.params import is_plainly_valid
 from activityctl.domain.schema import DIALECT, DOCUMENT_KINDS, document_schema
-from activityctl.errors import NotFoundError
+from support.schema import (
+    FULL,
+    KINDS,
+    SCHEMA,
+    SUBSCRIPTION,
+    VALIDATOR,
+    refused_by_loader,
+    refused_by_schema,
+)
 
 ROOT = Path(__file__).parents[3]
-KINDS = wiring.known_kinds()
-SCHEMA = document_schema(KINDS)
-VALIDATOR = Draft202012Validator(SCHEMA)
-
-FULL: dict[str, Any] = {
-    "apiVersion": "activityctl/v1",
-    "kind": "ActivityDefinition",
-    "metadata": {"name": "full", "labels": {"a": "b"}, "annotations": {"c": "d"}},
-    "spec": {
-        "description": "All of it.",
-        "params": {"type": "object", "required": ["n"], "properties": {"n": {"type": "number"}}},
-        "triggers": [
-            {"name": "cron", "cron": {"schedule": "0 2 * * 1-5", "timezone": "Europe/Berlin"}},
-            {"name": "beat", "interval": {"every": "30m", "offset": "PT5M", "jitter": "1s"}},
-        ],
-        "timeout": "1h30m",
-        "context": [{"name": "before", "runs": {"limit": 5, "status": "succeeded"}}],
-        "rules": [{"when": "params.n > 1.0", "otherwise": "too small"}],
-        "tasks": [
-            {
-                "name": "call",
-                "http": {
-                    "method": "POST",
-                    "url": "https://x.example/${ params.n }",
-                    "headers": {"X-A": "b"},
-                    "query": {"page": 1, "tag": ["a", True]},
-                    "json": {"n": "${ params.n }"},
-                    "expect": ["2xx", 404],
-                },
-                "retry": {"maxAttempts": 3, "initialInterval": "1s", "backoff": 2.5},
-                "timeout": {"startToClose": "30s", "scheduleToStart": "10m"},
-            },
-            {
-                "name": "many",
-                "needs": ["call"],
-                "when": "tasks.call.status == 'succeeded'",
-                "forEach": [1, 2],
-                "maxParallel": 2,
-                "command": {"shell": "echo ${ item }", "env": {"A": "b"}, "successCodes": [0, 1]},
-            },
-        ],
-        "onFailure": [{"name": "page", "command": {"argv": ["echo", "${ run.error }"]}}],
-        "state": {"n": "${ params.n }"},
-    },
-}
-SUBSCRIPTION: dict[str, Any] = {
-    "apiVersion": "activityctl/v1",
-    "kind": "Subscription",
-    "metadata": {"name": "sub"},
-    "spec": {
-        "activity": "full",
-        "params": {"n": 1},
-        "triggers": {"beat": None, "cron": {"cron": {"schedule": "@daily"}}},
-        "paused": True,
-    },
-}
-
-
-def refused_by_schema(document: Any) -> bool:
-    return not VALIDATOR.is_valid(document)
-
-
-def refused_by_loader(document: Any) -> bool:
-    findings, model = _shape(document)
-    if findings or model is None:
-        return True
-    return isinstance(model, ActivityDefinition) and bool(check_definition(model.spec, KINDS))
 
 
 def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -320,124 +258,12 @@ def test_defaults_stand_as_in_yaml():
     assert definitions["DefinitionSpec"]["properties"]["timeout"]["default"] == "1d"
 
 
-# ---- explain
-
-
-PATHS = [
-    "definition",
-    "definition.metadata",
-    "definition.spec",
-    "definition.spec.params",
-    "definition.spec.triggers",
-    "definition.spec.triggers.cron",
-    "definition.spec.triggers.cron.schedule",
-    "definition.spec.triggers.interval.every",
-    "definition.spec.context.runs",
-    "definition.spec.rules",
-    "definition.spec.tasks",
-    "definition.spec.tasks.http",
-    "definition.spec.tasks.http.expect",
-    "definition.spec.tasks.command",
-    "definition.spec.tasks.retry",
-    "definition.spec.tasks.forEach",
-    "subscription",
-    "subscription.spec.triggers",
-    "subscription.spec.triggers.nightly.cron",
-]
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_every_field_is_explained_with_an_example(path: str):
-    found = explain(SCHEMA, path)
-    assert found.description
-    assert found.type
-    assert found.example is not None
-    for line in found.fields:
-        assert line.description, line.name
-        below = explain(SCHEMA, f"{path}.{line.name}")
-        assert (below.type, below.is_required) == (line.type, line.is_required)
-
-
-@pytest.mark.parametrize("kind", ["definition", "subscription"])
-def test_the_example_of_a_kind_is_a_manifest_that_loads(kind: str):
-    example = explain(SCHEMA, kind).example
-    assert not refused_by_schema(example)
-    assert not refused_by_loader(example)
-
-
-def examples(value: Any) -> Any:
-    if isinstance(value, dict):
-        for one in value.get("examples", ()):
-            yield one, value
-        for child in value.values():
-            yield from examples(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from examples(child)
-
-
-def test_every_example_fits_its_field():
-    found = list(examples(SCHEMA["$defs"]))
-    assert len(found) > 40
-    for example, place in found:
-        schema = {**place, "$defs": SCHEMA["$defs"]}
-        assert Draft202012Validator(schema).is_valid(example), (example, place)
-
-
-def test_an_explanation_has_all_that_is_known():
-    found = view(explain(SCHEMA, "def.spec.tasks[0].retry.maxAttempts"))
-    assert found == {
-        "apiVersion": "activityctl/v1",
-        "kind": "Explanation",
-        "path": "def.spec.tasks[0].retry.maxAttempts",
-        "type": "integer 1 to 1000",
-        "description": "The first one included.",
-        "required": False,
-        "default": 1,
-        "allowed": [],
-        "example": 5,
-        "takesTemplates": False,
-        "oneOf": [],
-        "fields": [],
-    }
-    assert explain(SCHEMA, "definition.spec.triggers").one_of == ("cron", "interval", "event")
-    assert explain(SCHEMA, "def.spec.context.runs.limit").takes_templates
-    assert explain(SCHEMA, "def.spec.tasks.http.method").allowed[:2] == ("GET", "HEAD")
-    assert explain(SCHEMA, "def.spec.timeout").default == "1d"
-
-
-@pytest.mark.parametrize(
-    ("path", "hint"),
-    [
-        ("defintion", "did you mean definition?"),
-        ("definition.spec.trigers.cron", "activityctl explain definition.spec.triggers"),
-        ("definition.spec.tasks.htp", "activityctl explain definition.spec.tasks.http"),
-        (
-            "definition.spec.rules.xyz",
-            "activityctl explain definition.spec.rules; it has when, otherwise",
-        ),
-        ("definition.spec.timeout.x", "activityctl explain definition.spec.timeout"),
-        ("", "kinds: Calendar, ActivityDefinition, Subscription"),
-    ],
-)
-def test_an_unknown_path_has_the_nearest_as_its_hint(path: str, hint: str):
-    with pytest.raises(NotFoundError) as caught:
-        explain(SCHEMA, path)
-    assert caught.value.hint == hint
-
-
-def test_kinds_have_short_names():
-    words = ["definition", "def", "definitions", "ActivityDefinition", "activitydefinitions"]
-    assert {kind_named(word) for word in words} == {"ActivityDefinition"}
-    assert {kind_named(word) for word in ("sub", "subs", "Subscription")} == {"Subscription"}
-    assert [line.name for line in kinds_explained(SCHEMA).fields] == list(DOCUMENT_KINDS)
-
-
-# ---- the short cut of params' schemas
-
-
 KEYWORDS: list[str] = ["type", "required", "properties", "items", "enum", "minimum", "maxLength"]
+
+
 KEYWORDS += ["title", "default", "additionalProperties", "$ref", "allOf", "pattern", "examples"]
+
+
 SCHEMAS = st.recursive(
     st.sampled_from([True, {}, 5, None, "x", {"type": "string"}, {"type": "strin"}]),
     lambda inner: st.dictionaries(
@@ -478,3 +304,68 @@ def test_what_is_plainly_a_schema_is_one(schema: Any):
 def test_common_schemas_take_the_short_cut():
     assert is_plainly_valid(FULL["spec"]["params"])
     assert not is_plainly_valid({"pattern": "["})
+
+
+PAID = {"type": "order.paid"}
+BOTH = [PAID, {"match": {"data.x": 1}}]
+GAP = {"after": PAID, "of": PAID, "within": "1h"}
+BATCH = {"size": 2, "within": "1h"}
+
+
+def with_event(body: Any) -> dict[str, Any]:
+    return changed(FULL, "spec.triggers.0", {"name": "paid", "event": body})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        PAID,
+        {"filter": "event.id != ''"},
+        {**PAID, "debounce": {"for": "1s"}, "batch": None},
+        {**PAID, "batch": BATCH, "match": {}},
+        {"all": BOTH, "within": "1h", "key": "${ event.data.id }"},
+        {"sequence": BOTH, "within": "1h", "type": None},
+        {"absence": GAP, "ordered": True},
+    ],
+)
+def test_a_trigger_of_each_form_fits(body: Any):
+    document = with_event(body)
+    assert [error.message for error in VALIDATOR.iter_errors(document)] == []
+    assert not refused_by_loader(document)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"ordered": True},
+        {"match": {}},
+        {"filter": ""},
+        {"debounce": {"for": "1s"}},
+        {"batch": BATCH},
+        {**PAID, "debounce": {"for": "1s"}, "batch": BATCH},
+        {"all": BOTH, "sequence": BOTH, "within": "1h"},
+        {"all": BOTH, "within": "1h", "absence": GAP},
+        {"all": BOTH},
+        {"sequence": BOTH, "within": None},
+        {"all": BOTH, "within": "1h", "type": "a"},
+        {"sequence": BOTH, "within": "1h", "filter": "true"},
+        {"sequence": [PAID, {}], "within": "1h"},
+        {"absence": GAP, "source": "/a"},
+        {"absence": GAP, "within": "1h"},
+        {"absence": {**GAP, "of": {}}},
+        {**PAID, "key": "${ event.data.id }"},
+        {**PAID, "within": "1h"},
+        {**PAID, "batch": BATCH, "within": "1h"},
+        {**PAID, "debounce": {"for": "1s"}, "key": "${ event.id }"},
+    ],
+)
+def test_a_trigger_of_no_form_or_several_is_refused_as_by_the_loader(body: Any):
+    assert refused_by_schema(with_event(body))
+    assert refused_by_loader(with_event(body))
+
+
+def test_an_override_replaces_some_fields_of_a_trigger_and_has_no_form_of_its_own():
+    override = {"paid": {"event": {"within": "2h"}}}
+    document = changed(SUBSCRIPTION, "spec.triggers", override)
+    assert [error.message for error in VALIDATOR.iter_errors(document)] == []

@@ -1,7 +1,6 @@
 """Calendars in every verb of gitops: plan, apply, prune, delete, roll back, export, saved plans."""
 
 import json
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +10,7 @@ import pytest
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.finding import Finding
 from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.plan import Action, Plan
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import SubscriptionManifest
@@ -21,16 +18,15 @@ from activityctl.errors import (
     ConflictError,
     InvalidManifestsError,
     NotFoundError,
-    Problem,
     RefusedError,
 )
 from activityctl.operations.apply import apply, apply_saved
 from activityctl.operations.history import delete, export, roll_back
 from activityctl.operations.plan import Planned, documents, plan_of_files, wanted_of
 from activityctl.operations.saved_plan import restore, save
+from support.manifests import Manifest, manifest_set
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-Manifest = DayCalendar | ActivityDefinition | SubscriptionManifest
 ALWAYS = ("2020-01-01/2099-12-31",)
 
 
@@ -54,21 +50,6 @@ def subscription(name: str = "sub", *calendars: str) -> SubscriptionManifest:
     spec = {"activity": "digest", "triggers": override}
     return SubscriptionManifest.model_validate_json(
         json.dumps({"metadata": {"name": name}, "spec": spec})
-    )
-
-
-def manifest_set(*manifests: Manifest) -> ManifestSet:
-    def locate(finding: Finding) -> Problem:
-        return Problem("here.yaml", 1, 1, ".".join(map(str, finding.path)), finding.reason)
-
-    found: dict[type, dict[str, Any]] = defaultdict(dict)
-    for one in manifests:
-        found[type(one)][one.metadata.name] = one
-    return ManifestSet(
-        found[ActivityDefinition],
-        found[SubscriptionManifest],
-        defaultdict(lambda: locate),
-        found[DayCalendar],
     )
 
 

@@ -1,8 +1,8 @@
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.document import Document, differences
-from activityctl.domain.finding import Finding
 from activityctl.domain.history import HistoryEntry, Origin
-from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.plan import Action, Kind, Plan, Wanted, live_document
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
-from activityctl.errors import ConflictError, InvalidManifestsError, NotFoundError, Problem
+from activityctl.errors import ConflictError, InvalidManifestsError, NotFoundError
 from activityctl.operations.apply import apply
 from activityctl.operations.history import delete, export, history, roll_back
+from support import manifests
+from support.manifests import ANY_PARAMS, HOURLY, Manifest, manifest_set, subscription
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 CI = Origin("apply", "ci", "c0ffee")
@@ -28,38 +28,7 @@ ME = Origin("apply", "me", None)
 ACTIVE, PAUSED, DELETED = SubscriptionStatus
 DEFINITION: Kind = "ActivityDefinition"
 SUBSCRIPTION: Kind = "Subscription"
-HOURLY = {"name": "hourly", "interval": {"every": "1h"}}
-Manifest = ActivityDefinition | SubscriptionManifest
-
-
-def definition(name: str = "digest", labels: Any = None, **spec: Any) -> ActivityDefinition:
-    body = {
-        "params": {"type": "object", "additionalProperties": True},
-        "tasks": [{"name": "a", "say": {}}],
-        "triggers": [HOURLY],
-        **spec,
-    }
-    document = {"metadata": {"name": name, "labels": labels or {}}, "spec": body}
-    return ActivityDefinition.model_validate_json(json.dumps(document))
-
-
-def subscription(name: str = "sub", labels: Any = None, **spec: Any) -> SubscriptionManifest:
-    document = {
-        "metadata": {"name": name, "labels": labels or {}},
-        "spec": {"activity": "digest", **spec},
-    }
-    return SubscriptionManifest.model_validate_json(json.dumps(document))
-
-
-def manifest_set(manifests: Sequence[Manifest]) -> ManifestSet:
-    def locate(finding: Finding) -> Problem:
-        return Problem("here.yaml", 1, 1, "", finding.reason)
-
-    return ManifestSet(
-        {one.metadata.name: one for one in manifests if isinstance(one, ActivityDefinition)},
-        {one.metadata.name: one for one in manifests if isinstance(one, SubscriptionManifest)},
-        defaultdict(lambda: locate),
-    )
+definition = partial(manifests.definition, params=ANY_PARAMS)
 
 
 def parsed(documents: Sequence[Document]) -> list[Manifest]:
@@ -82,7 +51,7 @@ class World:
     async def apply(
         self, *manifests: Manifest, applyset: str | None = None, origin: Origin = CI
     ) -> Plan:
-        found = manifest_set(manifests)
+        found = manifest_set(*manifests)
         wanted = Wanted(found.definitions, found.subscriptions, applyset)
         applied = await apply(
             found,

@@ -55,8 +55,7 @@ async def test_a_timeout_says_what_keeps_the_run(
         state.runs[run.id] = RunRow(run, "w", None, None)
     workers = MemoryWorkers(state)
     if lives:
-        now = datetime.now(UTC)
-        await workers.beat(WorkerBeat("w1", "host", 1, "1", now, now))
+        await workers.beat(WorkerBeat("w1", "host", 1, "1", datetime.now(UTC)))
 
     async def reaches_temporal() -> bool:
         return answers

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from activityctl.domain import ids
 from activityctl.domain.subscription import SubscriptionStatus
 from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
 from activityctl.operations import replay_events, replay_survey
@@ -97,6 +98,51 @@ async def test_exclusions_of_the_day_of_arrival_hold(world: Any):
     await world.arrive(1)
     (tally,) = (await surveyed(world)).tallies
     assert (tally.new, tally.left) == (0, {"skipped: excluded: 2026-03-10": 1})
+
+
+async def test_an_event_that_may_not_start_becomes_a_run_that_says_why_once_a_replay(world: Any):
+    await world.apply(world.wanted({"all": {**PAID, "exclude": {"dates": ["2026-03-10"]}}}))
+    await world.arrive(1)
+    assert (await surveyed(world)).tallies[0].refused == 1
+    assert world.state.runs == {}, "nothing is written before"
+    for _ in range(2):
+        assert await replayed(world) == 0
+    (row,) = world.state.runs.values()
+    assert (row.run.status.value, row.run.reason) == ("skipped", "excluded: 2026-03-10")
+    assert row.run.firing_key.startswith("replay/r/")
+    (verdict,) = world.state.verdicts.values()
+    assert (verdict.outcome.value, verdict.run_id) == ("skipped", row.run.id)
+    assert len(world.state.log) == 1
+    await replayed(world, "other")
+    assert len(world.state.runs) == 2
+
+
+async def test_what_may_start_when_the_replay_is_repeated_starts(world: Any, started: Started):
+    await world.apply(world.wanted({"all": {**PAID, "exclude": {"dates": ["2026-03-10"]}}}))
+    await world.arrive(1)
+    await replayed(world)
+    await world.apply(world.wanted({"all": PAID}))
+    assert await replayed(world) == 1
+    assert started() == [["e0"]]
+    ((owner, trigger, key),) = [
+        (row.firing.subscription_id, row.firing.trigger, row.firing.firing_key)
+        for row in world.state.firings.values()
+    ]
+    run_id = ids.run_id(owner, trigger, key)
+    assert run_id not in world.state.runs, "or it would count as started"
+    (verdict,) = world.state.verdicts.values()
+    assert verdict.outcome.value == "woken"
+
+
+async def test_what_still_waits_when_the_time_ends_is_told(world: Any):
+    await world.apply(world.wanted({"pair": {**PAID, "batch": {"size": 2, "within": "1h"}}}))
+    await world.arrive(1, 2, 3)
+    (tally,) = (await surveyed(world)).tallies
+    ended = "dropped: the replay's time ended while it waited for others"
+    assert (tally.new, tally.left) == (1, {ended: 1})
+    await replayed(world)
+    outcomes = [one.outcome.value for one in world.state.verdicts.values()]
+    assert sorted(outcomes) == ["dropped", "woken", "woken"]
 
 
 async def test_replayed_firings_do_not_overtake_those_that_are_due(world: Any):

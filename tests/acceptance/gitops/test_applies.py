@@ -1,0 +1,194 @@
+"""apply, apply sets and prune, as a team and its CI type them."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.gitops import COMMAND, Repository, in_temporal, runs
+from support.waiting import until
+
+pytestmark = pytest.mark.slow
+
+
+# ---- apply ---------------------------------------------------------------------------
+
+
+def test_a_dry_run_of_the_client_needs_no_server(stranger: Any):
+    lonely = Repository(stranger, "lonely")
+    lonely.define()
+    lonely.subscribe()
+    done = lonely("apply", "-f", "definitions", "--dry-run", "client")
+    assert "2 objects are valid; nothing was changed" in done.stderr
+    lonely.subscribe(params={"n": "one"})
+    lonely("apply", "-f", "definitions", "--dry-run", "client", code=3)
+    lonely.subscribe()
+    lonely("apply", "-f", "definitions", "--dry-run", "server", code=7)
+
+
+def test_a_dry_run_of_the_server_shows_the_plan_and_changes_nothing(applied: Repository):
+    applied.subscribe(params={"n": 2})
+    done = applied("apply", "-f", "definitions", "--dry-run", "server")
+    assert "spec.params.n: 1 -> 2" in done.stdout
+    assert "nothing was changed" in done.stderr
+    assert applied.live()["params"] == {"n": 1}
+    assert len(applied.history()) == 1
+    applied("apply", "-f", "definitions", "--dry-run", "elsewhere", code=2)
+
+
+def test_an_apply_while_a_run_is_open_leaves_it_on_its_old_revision(repository: Repository):
+    waits = [{"name": "one", "command": {"argv": ["sh", "-c", "sleep 4; echo old"]}}]
+    repository.define(tasks=waits)
+    repository("apply", "-f", "definitions")
+    repository("trigger", repository.name("sub"), "--no-wait")
+    (run,) = until(lambda: runs(repository, "running"))
+    repository.define(tasks=[{"name": "other", "command": {"argv": ["echo", "new"]}}])
+    repository.subscribe(params={"n": 2})
+    repository("apply", "-f", "definitions")
+    (ended,) = until(lambda: runs(repository, "succeeded"))
+    assert (ended["id"], ended["revision"]) == (run["id"], run["revision"])
+    (task,) = repository.shell.json("get", "tasks", "--run", run["id"])["items"]
+    assert (task["name"], task["output"]["stdout"].strip()) == ("one", "old")
+    new = json.loads(repository("trigger", repository.name("sub"), "-o", "json").stdout)
+    assert new["revision"] != run["revision"]
+
+
+def test_only_a_change_of_timing_touches_temporal(applied: Repository):
+    def observed() -> str:
+        (row,) = applied.shell.json("get", "schedules", applied.name("sub"))["items"]
+        return str(row["observedAt"])
+
+    before = observed()
+    applied.define(timeout="2h")
+    applied.subscribe(params={"n": 2})
+    assert applied.actions() == {"report": "configured", "sub": "configured"}
+    assert observed() == before
+    applied.define(triggers=[{"name": "yearly", "cron": {"schedule": "0 4 1 1 *"}}])
+    applied.actions()
+    assert observed() > before
+
+
+# ---- apply sets ----------------------------------------------------------------------
+
+
+def in_set(repository: Repository, *more: str) -> tuple[str, ...]:
+    return ("apply", "-f", "definitions", "--applyset", repository.tag, *more)
+
+
+async def test_pruning_lists_wants_a_yes_and_deletes_exactly(repository: Repository):
+    repository.subscribe("gone")
+    repository.subscribe("kept")
+    repository(*in_set(repository))
+    repository.remove("gone")
+    outside = Repository(repository.shell, f"{repository.tag}o")
+    outside.write("out", "Subscription", {"activity": repository.name("report")})
+    outside("apply", "-f", "definitions/out.yaml")
+    outside.remove("out")
+    refused = repository(*in_set(repository, "--prune"), code=1)
+    assert f"  - subscription/{repository.name('gone')}" in refused.stderr
+    assert "--yes" in refused.stderr
+    assert refused.stderr.count("  - ") == 1
+    assert repository.names() == {"report", "sub", "gone", "kept"}
+    assert await in_temporal(repository, "gone")
+    done = repository(*in_set(repository, "--prune", "--yes"))
+    assert f"subscription/{repository.name('gone')} deleted" in done.stdout
+    assert repository.names() == {"report", "sub", "kept"}
+    assert outside.names() == {"out"}
+    assert not await in_temporal(repository, "gone")
+    assert await in_temporal(repository, "kept")
+    again = repository(*in_set(repository, "--prune"))  # nothing to ask
+    assert "deleted" not in again.stderr
+
+
+@pytest.mark.parametrize(("answer", "code", "stays"), [("y", 0, False), ("n", 1, True)])
+def test_pruning_asks_at_a_terminal(repository: Repository, answer: str, code: int, *, stays: bool):
+    repository.subscribe("gone")
+    repository(*in_set(repository))
+    repository.remove("gone")
+    master, slave = os.openpty()
+    try:
+        os.write(master, f"{answer}\n".encode())
+        done = subprocess.run(
+            [str(COMMAND), *in_set(repository, "--prune")],
+            env=repository.shell.environment,
+            cwd=repository.shell.folder,
+            stdin=slave,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.returncode == code, done.stderr
+    assert "Delete them?" in done.stderr
+    assert ("gone" in repository.names()) is stays
+
+
+def test_pruning_needs_a_set_and_files(repository: Repository):
+    repository(*in_set(repository))
+    done = repository("apply", "-f", "definitions", "--prune", "--yes", code=1)
+    assert "--applyset" in done.stderr
+    repository("apply", "-f", "definitions", "--applyset", "Not a name", code=2)
+    for word in ("report", "sub"):
+        repository.remove(word)
+    repository(*in_set(repository, "--prune", "--yes"), code=3)
+    empty = ("apply", "-f", "-", "--applyset", repository.tag, "--prune", "--yes")
+    repository(*empty, code=3, stdin="")
+    assert repository.names() == {"report", "sub"}
+
+
+def test_what_belongs_to_another_set_is_a_conflict(repository: Repository):
+    repository(*in_set(repository))
+    repository.subscribe(params={"n": 2})
+    done = repository("apply", "-f", "definitions", "--applyset", "others", code=5)
+    both = f"activitydefinition/{repository.name('report')}, subscription/{repository.name('sub')}"
+    assert f'{both} belong to the apply set "{repository.tag}"' in done.stderr
+    assert repository.live()["params"] == {"n": 1}
+    repository("plan", "-f", "definitions", "--applyset", "others", code=5)
+
+
+def test_a_definition_that_others_use_is_not_pruned(repository: Repository):
+    repository.define("spare")
+    repository.remove("sub")
+    repository(*in_set(repository))
+    repository.subscribe("outside", "spare")
+    repository("apply", "-f", "definitions/outside.yaml")
+    repository.remove("outside")
+    repository.remove("spare")
+    done = repository(*in_set(repository, "--prune", "--yes"), code=5)
+    assert f'subscription "{repository.name("outside")}" uses it' in done.stderr
+    assert repository.names() == {"report", "spare", "outside"}
+
+
+def test_concurrent_applies_of_one_set_never_mix(repository: Repository, tmp_path: Path):
+    repository(*in_set(repository))
+    for number in range(4):
+        variant = Repository(repository.shell, repository.tag)
+        for word in range(5):
+            variant.subscribe(f"v{word + number}", params={"n": number})
+        folder = tmp_path / f"set{number}"
+        repository.files.rename(folder)
+        repository.define()
+        (folder / "report.yaml").write_text((repository.files / "report.yaml").read_text())
+    options = ("--applyset", repository.tag, "--prune", "--yes")
+    processes = [
+        repository.shell.start("apply", "-f", f"set{number}", *options) for number in range(4)
+    ]
+    codes = []
+    for process in processes:
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode in {0, 5}, errors
+        codes.append(process.returncode)
+    assert 0 in codes
+    items = repository.shell.json("get", "sub", "--limit", "10000")["items"]
+    live = {
+        one["name"]: one["params"]["n"] for one in items if one["name"].startswith(repository.tag)
+    }
+    sets = [{repository.name(f"v{word + n}"): n for word in range(5)} for n in range(4)]
+    sets[0][repository.name("sub")] = 1  # the first folder has the fixture's file, too
+    assert live in sets

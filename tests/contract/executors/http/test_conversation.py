@@ -1,0 +1,220 @@
+"""The HTTP executor: what is sent, what comes back, what counts as success, what YAML may say."""
+
+import asyncio
+import gzip
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from activityctl.executors.http import HttpBody, HttpExecutor
+from support.http_server import (
+    Serve,
+    a_call,
+    answering,
+    answering_json,
+    failing,
+    run,
+)
+
+# ---- what is sent, what comes back ---------------------------------------------------
+
+
+async def test_the_request_is_sent_as_written_with_our_headers(
+    serve: Serve, executor: HttpExecutor
+):
+    server = await serve(answering_json('{"ok": true}'))
+    await run(
+        executor,
+        a_call(attempt=3),
+        method="POST",
+        url=f"{server.url}/score?kept=1",
+        query={"text": "ä &", "flag": True, "list": [1, 2.5]},
+        headers={"X-Mine": "grün"},
+        json={"order": [1, None]},
+    )
+    (request,) = server.requests
+    assert request.method == "POST"
+    assert request.target == "/score?kept=1&text=%C3%A4+%26&flag=true&list=1&list=2.5"
+    assert request.body == b'{"order":[1,null]}'
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["x-mine"] == "grün"
+    assert request.headers["host"] == f"127.0.0.1:{server.port}"
+    assert request.headers["idempotency-key"] == "task-1"
+    assert request.headers["x-activityctl-run"] == "run-1"
+    assert request.headers["x-activityctl-attempt"] == "3"
+    assert request.headers["user-agent"].startswith("activityctl/")
+
+
+async def test_json_comes_back_parsed(serve: Serve, executor: HttpExecutor):
+    server = await serve(answering_json('{"n": 18446744073709551616}'))
+    outcome = await run(executor, url=server.url)
+    duration = outcome.output.pop("durationMs")
+    assert 0 <= duration < 5000
+    assert outcome.output == {
+        "status": 200,
+        "headers": {"content-length": "27", "content-type": "application/json"},
+        "body": None,
+        "json": {"n": "18446744073709551616"},
+        "bytes": 27,
+    }
+
+
+@pytest.mark.parametrize("text", ["NaN", '"\\u0000"', '["\\ud800"]', "[" * 70 + "]" * 70, "{"])
+async def test_json_that_cannot_be_stored_stays_text(
+    serve: Serve, executor: HttpExecutor, text: str
+):
+    server = await serve(answering_json(text))
+    output = (await run(executor, url=server.url)).output
+    assert output["json"] is None
+    assert output["body"] == text
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "text"),
+    [
+        (b"", "text/plain", None),
+        (b"a\0b\x1bc\nd", "text/plain", "a\ufffdb\ufffdc\nd"),
+        (b"\xff", "text/plain", "\ufffd"),
+        (b"\xe4", "text/plain; charset=iso-8859-1", "ä"),
+        ("ä".encode(), "text/plain; charset=punycode", "ä"),
+        ("ä".encode(), "text/plain; charset=no-such", "ä"),
+        (b'{"a": 1}', "text/plain", '{"a": 1}'),
+    ],
+)
+async def test_text_comes_back_fit_to_be_stored(
+    serve: Serve, executor: HttpExecutor, content: bytes, media_type: str, text: str | None
+):
+    server = await serve(answering(content, headers=[f"Content-Type: {media_type}"]))
+    output = (await run(executor, url=server.url)).output
+    assert (output["body"], output["json"], output["bytes"]) == (text, None, len(content))
+
+
+async def test_text_bodies_and_null_json_are_sent(serve: Serve, executor: HttpExecutor):
+    server = await serve(answering())
+    await run(executor, method="PUT", url=server.url, body="grün")
+    await run(executor, method="PUT", url=server.url, json=None)
+    assert [request.body for request in server.requests] == ["grün".encode(), b"null"]
+
+
+async def test_head_and_no_content_have_no_body(serve: Serve, executor: HttpExecutor):
+    server = await serve(answering(status="204 No Content", headers=["Content-Encoding: gzip"]))
+    assert (await run(executor, method="HEAD", url=server.url)).output["body"] is None
+    assert (await run(executor, url=server.url)).output["bytes"] == 0
+
+
+async def test_gzip_is_undone_even_in_several_members(serve: Serve, executor: HttpExecutor):
+    content = gzip.compress(b"one ") + gzip.compress(b"two")
+    server = await serve(answering(content, headers=["Content-Encoding: gzip"]))
+    output = (await run(executor, url=server.url)).output
+    assert (output["body"], output["bytes"]) == ("one two", 7)
+    assert "gzip" in server.requests[0].headers["accept-encoding"]
+
+
+async def test_connections_are_kept_alive_and_cookies_are_not(serve: Serve, executor: HttpExecutor):
+    server = await serve(answering(b"x", headers=["Set-Cookie: session=1"]))
+    for _ in range(3):
+        await run(executor, url=server.url)
+    assert {request.connection for request in server.requests} == {1}
+    assert not any("cookie" in request.headers for request in server.requests)
+
+
+async def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(
+    serve: Serve, executor: HttpExecutor
+):
+    async def answer_and_close(writer: asyncio.StreamWriter) -> None:
+        await answering(b"x")(writer)
+        writer.close()
+
+    server = await serve(answer_and_close)
+    for _ in range(3):
+        assert (await run(executor, url=server.url)).output["status"] == 200
+        await asyncio.sleep(0.02)
+    assert server.connections == 3
+
+
+async def test_proxies_of_the_environment_are_ignored(
+    serve: Serve, executor: HttpExecutor, monkeypatch: pytest.MonkeyPatch
+):
+    proxy = await serve(answering(b"proxy"))
+    server = await serve(answering(b"direct"))
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("ALL_PROXY", proxy.url)
+    assert (await run(executor, url=server.url)).output["body"] == "direct"
+
+
+# ---- what counts as success ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("expect", [[200, 404], ["4xx"], 404, "4xx"])
+async def test_expected_statuses_succeed(serve: Serve, executor: HttpExecutor, expect: Any):
+    server = await serve(answering(status="404 Not Found"))
+    assert (await run(executor, url=server.url, expect=expect)).output["status"] == 404
+
+
+async def test_a_success_that_is_not_expected_fails(serve: Serve, executor: HttpExecutor):
+    server = await serve(answering())
+    error = await failing(executor, url=server.url, expect=[201])
+    assert (error.task_code, error.may_retry) == ("unexpected_status", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "may_retry"),
+    [
+        *((400, False), (401, False), (404, False), (409, False)),
+        *((408, True), (425, True), (429, True), (500, True), (503, True)),
+    ],
+)
+async def test_only_what_may_heal_is_retried(
+    serve: Serve, executor: HttpExecutor, status: int, *, may_retry: bool
+):
+    server = await serve(answering(b"sorry", status=f"{status} Oh"))
+    error = await failing(executor, url=server.url)
+    assert (error.task_code, error.may_retry) == ("unexpected_status", may_retry)
+
+
+async def test_the_error_says_what_was_asked_and_answered_but_no_query(
+    serve: Serve, executor: HttpExecutor
+):
+    server = await serve(answering(b"\x1b" + b"y" * 9000, status="418 I'm a teapot"))
+    error = await failing(executor, url=f"{server.url}/tea?token=s3cret", query={"k": "s3cret"})
+    assert error.message == f"GET {server.url}/tea: 418 I'm a teapot: \ufffd{'y' * 499}"
+
+
+async def test_redirects_are_not_followed(serve: Serve, executor: HttpExecutor):
+    target = await serve(answering(b"target"))
+    server = await serve(answering(status="302 Found", headers=[f"Location: {target.url}/x"]))
+    error = await failing(executor, url=server.url)
+    assert f"302 Found: redirects to {target.url}/x" in error.message
+    assert not error.may_retry
+    output = (await run(executor, url=server.url, expect=["3xx"])).output
+    assert output["headers"]["location"] == f"{target.url}/x"
+    assert target.requests == []
+
+
+# ---- what stands in YAML -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({}, "url"),
+        ({"url": "https://x", "json": 1, "body": "x"}, "exclude one another"),
+        ({"url": "https://x", "json": None, "body": "x"}, "exclude one another"),
+        ({"url": "https://x", "method": "get"}, "method"),
+        ({"url": "https://x", "headers": {"Host": "y"}}, "activityctl alone"),
+        ({"url": "https://x", "headers": {"a b": "y"}}, "name of a header"),
+        ({"url": "https://x", "headers": {"a": "y\r\nEvil: 1"}}, "line ends"),
+        ({"url": "https://x", "expect": [99]}, "status code"),
+        ({"url": "https://x", "expect": ["2x"]}, "status code"),
+        ({"url": "https://x", "expect": []}, "at least 1"),
+        ({"url": "https://x", "followRedirects": True}, "followRedirects"),
+    ],
+)
+def test_bodies_that_make_no_sense_are_refused(body: dict[str, Any], reason: str):
+    with pytest.raises(ValidationError, match=reason):
+        HttpBody.model_validate(body)
+
+
+def test_every_field_of_the_body_is_described():
+    assert all(field.description for field in HttpBody.model_fields.values())

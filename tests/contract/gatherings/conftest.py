@@ -1,0 +1,29 @@
+"""Triggers of several events on both stores: one subscription, `mine`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.plan import Plan
+from activityctl.domain.subscription import SubscriptionManifest
+from support.gathering import Listen
+
+
+@pytest.fixture
+def listen(
+    apply: Callable[..., Awaitable[Plan]],
+    define: Callable[..., ActivityDefinition],
+    subscribe: Callable[..., SubscriptionManifest],
+) -> Listen:
+    """Apply the definition `digest` with an event trigger, and the subscription `mine`."""
+
+    async def carry_out(
+        body: dict[str, Any] | None, *, spec: dict[str, Any] | None = None, **fields: Any
+    ) -> Plan:
+        triggers = [] if body is None else [{"name": "several", "event": body}]
+        whole = {"triggers": triggers, **(spec or {})}
+        return await apply(define("digest", **whole), subscribe("mine", **fields))
+
+    return carry_out

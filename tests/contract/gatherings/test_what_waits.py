@@ -1,0 +1,161 @@
+"""What waits on both stores while its trigger, subscription or calendar changes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from activityctl.adapters.memory.events import MemoryEventStore
+from activityctl.adapters.postgres.events import PostgresEventStore
+from activityctl.domain import ids
+from activityctl.domain.gathering import GatheringKey
+from activityctl.domain.plan import Plan
+from activityctl.domain.selection import Selection
+from activityctl.domain.subscription import SubscriptionStatus
+from support.gathering import (
+    BOTH,
+    DEBOUNCE,
+    MINE,
+    Listen,
+    Ports,
+    emit,
+    event,
+    route,
+    seen,
+    told,
+)
+
+
+async def test_a_paused_subscription_gathers_nothing_and_fires_nothing(
+    ports: Ports, listen: Listen
+):
+    await listen({"type": "changed", "debounce": {"for": "200ms"}})
+    await emit(ports, event("1"))
+    wait = await route(ports)
+    await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.PAUSED, datetime.now(UTC))
+    await emit(ports, event("2"))
+    await asyncio.sleep((wait or 0) + 0.01)
+    await route(ports)
+    assert await seen(ports) == []
+    assert await told(ports, "1", "2") == [("paused", "the subscription is paused")] * 2
+
+
+async def test_what_came_during_a_pause_is_not_gathered_later(ports: Ports, listen: Listen):
+    await listen({"type": "changed", "batch": {"size": 2, "within": "1m"}})
+    await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.PAUSED, datetime.now(UTC))
+    await emit(ports, event("1"))
+    await route(ports)
+    await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.ACTIVE, datetime.now(UTC))
+    await emit(ports, event("2"))
+    await route(ports)
+    assert await seen(ports) == []
+    assert [outcome for outcome, _ in await told(ports, "1", "2")] == ["paused", "gathered"]
+
+
+async def test_what_waits_goes_with_its_trigger(ports: Ports, listen: Listen):
+    await listen(BOTH)
+    await emit(ports, event("1", "order"), event("other", "order", key="x"))
+    await route(ports)
+    sequence = {"sequence": BOTH["all"], "key": BOTH["key"], "within": "1m"}
+    await listen(sequence)
+    await emit(ports, event("2", "order"))
+    await route(ports)
+    await emit(ports, event("3", "payment"))
+    await route(ports)
+    assert await seen(ports) == [["2", "3"]]
+    assert await told(ports, "1", "other") == [
+        ("dropped", "the trigger was changed while it waited"),
+        ("gathered", None),
+    ]
+
+
+async def test_what_waits_is_dropped_when_its_trigger_is_gone(ports: Ports, listen: Listen):
+    await listen({"type": "changed", "debounce": {"for": "200ms"}})
+    await emit(ports, event("a"))
+    wait = await route(ports)
+    await listen(None)
+    await asyncio.sleep((wait or 0) + 0.01)
+    assert await route(ports) is None
+    assert await told(ports, "a") == [("dropped", "the trigger is gone while it waited")]
+
+
+async def test_what_waits_is_dropped_with_its_subscription(
+    ports: Ports, listen: Listen, remove: Callable[..., Awaitable[Plan]]
+):
+    await listen({"type": "changed", "debounce": {"for": "200ms"}})
+    await emit(ports, event("a"))
+    wait = await route(ports)
+    await remove("mine")
+    await asyncio.sleep((wait or 0) + 0.01)
+    assert await route(ports) is None
+    assert await seen(ports) == []
+    assert await told(ports, "a") == [("dropped", "the trigger is gone while it waited")]
+
+
+async def test_a_longer_wait_holds_for_what_waits_already(ports: Ports, listen: Listen):
+    await listen({"type": "changed", "debounce": {"for": "1m"}})
+    await emit(ports, event("a"), ago=55)
+    await route(ports)
+    await listen({"type": "changed", "debounce": {"for": "2m"}})
+    await emit(ports, event("b"), ago=1)
+    wait = await route(ports)
+    assert wait is not None
+    assert wait > 100
+    assert await told(ports, "a", "b") == [("gathered", None)] * 2
+
+
+async def test_a_firing_on_an_excluded_day_is_a_skipped_run_with_all_events(
+    ports: Ports, listen: Listen
+):
+    await listen({**DEBOUNCE, "exclude": {"dates": ["2000-01-01/2100-01-01"]}})
+    await emit(ports, event("a"), event("b"), ago=100)
+    await route(ports)
+    (run,) = await ports.run_lists.runs(Selection(limit=10))
+    assert run.status == "skipped"
+    assert [one["id"] for one in run.events] == ["a", "b"]
+    assert [outcome for outcome, _ in await told(ports, "a", "b")] == ["skipped"] * 2
+
+
+async def test_runs_of_one_concurrency_key_stay_in_order(ports: Ports, listen: Listen):
+    spec = {"concurrency": {"policy": "queue", "key": "${ event.data.key }"}}
+    await listen({**DEBOUNCE, "ordered": True}, spec=spec)
+    await emit(ports, event("a", key="x"), event("b", key="y"), ago=200)
+    await emit(ports, event("c", key="x"), ago=100)
+    await route(ports)
+    assert await seen(ports) == [["a"], ["b"]]
+
+
+async def test_what_waits_is_kept_as_it_is(ports: Ports, listen: Listen):
+    await listen(BOTH)
+    await emit(ports, event("1", "order", key={"ü": [1, None]}))
+    await route(ports)
+    async with ports.events.routing(1) as routing:
+        assert routing is not None
+        late = routing.now + timedelta(minutes=2)
+        (kept,) = await routing.gatherings((), late, 10)
+        assert kept.key == GatheringKey(MINE, "several", '{"ü":[1,null]}')
+        assert await routing.gatherings((), routing.now, 10) == []
+        assert await routing.gatherings([kept.key], routing.now, 0) == [kept]
+        arrived = await ports.events.find_event("1")
+        assert [(one.id, one.arrived_at, one.parts) for one in kept.events] == [
+            (arrived.id, arrived.arrived_at, ("order",))
+        ]
+        assert kept.due_at == arrived.arrived_at + timedelta(minutes=1)
+        found = await routing.gathered([arrived.id, ids.EventId("unheard-of")])
+        assert found[arrived.id].document == arrived.document
+        assert len(found) == 1
+
+
+async def test_an_event_that_left_the_archive_does_not_stop_the_others(
+    ports: Ports, listen: Listen
+):
+    await listen({"type": "changed", "batch": {"size": 3, "within": "1m"}})
+    await emit(ports, event("a"), event("b"))
+    await route(ports)
+    gone = event("a").event_id
+    if isinstance(store := ports.events, PostgresEventStore):
+        await store._database.fetch("DELETE FROM events WHERE id = %(id)s", id=gone)
+    elif isinstance(store, MemoryEventStore):
+        del store._state.events[gone]
+    await emit(ports, event("c"))
+    await route(ports)
+    assert await told(ports, "b", "c") == [("woken", None)] * 2

@@ -1,0 +1,129 @@
+"""The run engine: attempts that fail, and what comes of the task and its run."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from activityctl.domain.run import RunStatus
+from activityctl.settings import Settings
+from support.engine import Engine, shell
+from support.worker import working
+
+RETRY = {"maxAttempts": 3, "initialInterval": "200ms", "backoff": 2}
+
+
+@pytest.mark.usefixtures("worker")
+async def test_each_attempt_is_logged_and_counted_until_one_succeeds(engine: Engine) -> None:
+    script = 'echo "no luck" >&2; test "$ACTIVITYCTL_ATTEMPT" -ge 3'
+    run = await engine.run({"tasks": [shell(script, retry=RETRY)]})
+    assert run.status is RunStatus.SUCCEEDED
+    assert (await engine.tasks(run.id))["one"].attempts == 3
+    log = await engine.log(run.id)
+    failed = [entry for entry in log if "failed" in entry.message]
+    assert [entry.metadata["attempt"] for entry in failed] == [1, 2]
+    assert [entry.metadata["retryInSeconds"] for entry in failed] == [0.2, 0.4]
+    assert all("exit code 1: no luck" in entry.message for entry in failed)
+    moments = [*(entry.created_at for entry in failed), log[-1].created_at]
+    waits = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(moments)]
+    assert waits[0] >= 0.2
+    assert waits[1] >= 0.4
+    assert sum(waits) < 2, "Temporal's own backoff begins with a second and doubles"
+    assert await engine.dead_letters() == []
+
+
+@pytest.mark.usefixtures("worker")
+async def test_when_retries_end_the_run_fails_with_a_dead_letter_and_on_failure_runs(
+    engine: Engine,
+) -> None:
+    retry = {"maxAttempts": 2, "initialInterval": "50ms"}
+    page = {"name": "page", "command": {"argv": ["echo", "${ run.error }"]}}
+    bad = shell("echo broken >&2; exit 3", retry=retry)
+    run = await engine.run({"tasks": [bad], "onFailure": [page]})
+    reason = "task one failed: ended with exit code 3: broken"
+    assert (run.status, run.reason) == (RunStatus.FAILED, reason)
+    assert await engine.dead_letters() == [reason]
+    tasks = await engine.tasks(run.id)
+    assert (tasks["one"].status, tasks["one"].attempts) == ("failed", 2)
+    assert tasks["page"].output["stdout"].strip() == reason
+
+
+class Flaky(BaseHTTPRequestHandler):
+    """Answers 503 twice, then 200; the server keeps the Idempotency-Keys it saw."""
+
+    def do_POST(self) -> None:
+        seen: list[str | None] = self.server.seen
+        seen.append(self.headers["Idempotency-Key"])
+        self.send_response(503 if len(seen) < 3 else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving() -> Iterator[tuple[str, list[str]]]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as server:
+        server.seen = seen = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.usefixtures("worker")
+async def test_every_attempt_of_a_call_carries_the_same_idempotency_key(engine: Engine) -> None:
+    with serving() as (url, seen):
+        call = {"name": "one", "http": {"method": "POST", "url": url}, "retry": RETRY}
+        run = await engine.run({"tasks": [call]})
+    assert run.status is RunStatus.SUCCEEDED
+    assert seen == [(await engine.tasks(run.id))["one"].id] * 3
+
+
+async def test_a_task_fails_that_no_worker_takes_in_time(
+    engine: Engine, settings: Settings
+) -> None:
+    timeout = {"scheduleToStart": "500ms"}
+    two = [shell("sleep 1.5", name=name, timeout=timeout) for name in ("one", "two")]
+    async with working(replace(settings, max_tasks=1)):
+        run = await engine.run({"tasks": two})
+    assert run.status is RunStatus.FAILED
+    tasks = (await engine.tasks(run.id)).values()
+    assert sorted(task.status for task in tasks) == ["failed", "succeeded"]
+    (error,) = [task.error for task in tasks if task.error]
+    assert error == "no worker was free within timeout.scheduleToStart"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_an_expression_that_fails_fails_the_run_with_its_message(engine: Engine) -> None:
+    say = {"argv": ["echo", "${ params.list[5] }"]}
+    run = await engine.run({"tasks": [{"name": "say", "command": say}]}, {"list": [1]})
+    assert run.status is RunStatus.FAILED
+    assert "params.list[5]" in str(run.reason)
+    rules = {"rules": [{"when": "params.absent > 1"}], "tasks": [shell("true")]}
+    run = await engine.run(rules, {})
+    assert run.status is RunStatus.FAILED
+    assert str(run.reason).startswith("rules[0]: ")
+    assert await engine.tasks(run.id) == {}
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_kind_that_this_worker_does_not_know_fails_the_task(engine: Engine) -> None:
+    run = await engine.run({"tasks": [{"name": "one", "telegraph": {"to": "nobody"}}]})
+    assert run.status is RunStatus.FAILED
+    assert "this worker knows no task kind 'telegraph'" in str(run.reason)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_command_that_does_not_exist_fails_the_run(engine: Engine) -> None:
+    run = await engine.run({"tasks": [shell("true", command={"argv": ["absent-program"]})]})
+    assert run.status is RunStatus.FAILED
+    assert "cannot start: No such file or directory: absent-program" in str(run.reason)

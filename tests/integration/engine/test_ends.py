@@ -1,0 +1,88 @@
+"""The run engine: runs and tasks that are cancelled or take too long."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from activityctl.domain.run import RunStatus
+from activityctl.steps.record import RecordStep
+from activityctl.workflows.calls import StopOrder
+from support.engine import Engine, lives, now, shell, until
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_task_over_its_time_fails_and_leaves_no_process(
+    engine: Engine, tmp_path: Path
+) -> None:
+    script = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
+    run = await engine.run({"tasks": [shell(script, timeout={"startToClose": "500ms"})]})
+    assert run.status is RunStatus.FAILED
+    assert "did not end within 0.5 s" in str(run.reason)
+    assert not lives(tmp_path / "pid")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_cancel_ends_the_run_at_once_and_its_command_soon(
+    engine: Engine, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    await engine.apply(
+        {
+            "tasks": [
+                shell(f"echo $$ > {pid}; exec sleep 60"),
+                shell("true", name="two", needs=["one"]),
+            ]
+        }
+    )
+    run_id = await engine.fire()
+    await until(lambda: pid.exists() and pid.read_text().endswith("\n"))
+    asked = time.monotonic()
+    await engine.cancel(run_id)
+    run = await engine.ended(run_id)
+    assert time.monotonic() - asked < 2
+    assert (run.status, run.reason) == (RunStatus.CANCELLED, "cancelled on request")
+    await until(lambda: not lives(pid), 6)
+    print(f"the command was gone {time.monotonic() - asked:.1f} s after cancel")
+    tasks = await engine.tasks(run_id)
+    assert {name: task.status for name, task in tasks.items()} == {"one": "cancelled"}
+    assert await engine.dead_letters() == []
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_over_its_time_is_timed_out_and_on_failure_runs(
+    engine: Engine, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    page = {"name": "page", "command": {"argv": ["echo", "${ run.error }"]}}
+    spec = {"timeout": "1s", "tasks": [shell(f"echo $$ > {pid}; exec sleep 60")]}
+    run = await engine.run({**spec, "onFailure": [page]})
+    reason = "the run took longer than its timeout"
+    assert (run.status, run.reason) == (RunStatus.TIMED_OUT, reason)
+    tasks = await engine.tasks(run.id)
+    assert tasks["one"].status == "cancelled"
+    assert tasks["page"].output["stdout"].strip() == reason
+    assert await engine.dead_letters() == [reason]
+    await until(lambda: not lives(pid), 6)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_timeout_recorded_twice_leaves_the_on_failure_tasks_at_work(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """A worker that is lost right after recording it makes the next one record it again."""
+    page = shell(f"while ! test -e {tmp_path}/gate; do sleep 0.02; done", name="page")
+    spec = {"timeout": "500ms", "tasks": [shell("sleep 60")], "onFailure": [page]}
+    await engine.apply(spec)
+    run_id = await engine.fire()
+    async with asyncio.timeout(10):
+        while "page" not in await engine.tasks(run_id):
+            await asyncio.sleep(0.02)
+    recorder = RecordStep(engine.ports.runs, now)
+    orders = await recorder.record(StopOrder(run_id, "timed_out", "again"))
+    assert not orders.is_over
+    (tmp_path / "gate").touch()
+    run = await engine.ended(run_id)
+    assert (run.status, run.reason) == (RunStatus.TIMED_OUT, "the run took longer than its timeout")
+    assert (await engine.tasks(run_id))["page"].status == "succeeded"

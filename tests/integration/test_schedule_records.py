@@ -1,0 +1,54 @@
+"""Records of what Temporal holds wait for rows that others change, and never deadlock with them."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import psycopg
+
+from activityctl import wiring
+from activityctl.domain.definition import ActivityDefinition
+from activityctl.domain.ids import canonical_json
+from activityctl.domain.plan import Wanted
+from activityctl.domain.planning import plan_changes
+from activityctl.domain.subscription import SubscriptionManifest
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+LOCK = "SELECT FROM schedules WHERE id = %s FOR UPDATE"
+
+
+async def write_subscriptions(ports: wiring.Ports, *names: str) -> None:
+    trigger = {"name": "yearly", "cron": {"schedule": "0 3 1 1 *"}}
+    task = {"name": "say", "command": {"argv": ["true"]}}
+    definition = {"metadata": {"name": "d"}, "spec": {"triggers": [trigger], "tasks": [task]}}
+    subscriptions = {
+        name: {"metadata": {"name": name}, "spec": {"activity": "d"}} for name in names
+    }
+    wanted = Wanted(
+        {"d": ActivityDefinition.model_validate_json(canonical_json(definition))},
+        {
+            name: SubscriptionManifest.model_validate_json(canonical_json(one))
+            for name, one in subscriptions.items()
+        },
+    )
+    async with ports.catalog.changing():
+        await ports.catalog.write(plan_changes(wanted, await ports.catalog.present()), NOW)
+
+
+async def test_a_row_that_another_holds_is_recorded_once_it_is_free(
+    ports: wiring.Ports, database_url: str
+) -> None:
+    await write_subscriptions(ports, "a", "b", "c")
+    drifted = await ports.register.drifted(10)
+    first, second, third = (drift.id for drift in drifted)
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute(LOCK, (second,))
+        recording = asyncio.create_task(ports.register.observed(drifted, NOW))
+        async with asyncio.timeout(10):
+            while {one.id for one in await ports.register.drifted(10)} != {second}:
+                await asyncio.sleep(0.02)
+        for free in (first, third):  # held by the record, this would be a deadlock
+            await other.execute(LOCK, (free,))
+        assert not recording.done()
+        await other.commit()
+    await recording
+    assert await ports.register.drifted(10) == []
