@@ -5,21 +5,15 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activityctl.adapters.temporal.client import connect
-from activityctl.daemon.embedded_temporal import DYNAMIC_CONFIG, find_binary
 from activityctl.domain.firing_ref import FiringRef
-from activityctl.settings import Settings
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
@@ -74,22 +68,6 @@ async def work_without_end(_: TaskOrder) -> Orders:
     while True:
         activity.heartbeat()
         await asyncio.sleep(0.05)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def address() -> AsyncIterator[str]:
-    keys = [("--dynamic-config-value", f"{key}={value}") for key, value in DYNAMIC_CONFIG.items()]
-    server = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(find_binary()),
-        dev_server_extra_args=[part for pair in keys for part in pair],
-    )
-    async with server:
-        yield server.client.service_client.config.target_host
-
-
-@pytest.fixture
-async def client(address: str, tmp_path: Path) -> Client:
-    return await connect(Settings(home=tmp_path, temporal_address=address))
 
 
 @asynccontextmanager
