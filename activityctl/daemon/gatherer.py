@@ -1,5 +1,6 @@
 """The gatherer: what a routing's events, and the time, make of triggers that wait for several."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -20,19 +21,26 @@ async def gather(
 
     All events that arrived up to `until` are routed before, or among the matches.
     """
-    arrivals, verdicts = arrivals_of(matches, routing.now)
+    if matches:
+        arrivals, verdicts = await asyncio.to_thread(arrivals_of, matches, routing.now)
+    else:
+        arrivals, verdicts = [], []
     keys = {one.key for one in arrivals}
     present = await routing.gatherings(keys, until, DUE_AT_ONCE)
     if not arrivals and not present:
         return Routed(events=(), settled=tuple(verdicts))
     circumstances = await _circumstances(routing, arrivals, present, standing)
     found = Round(present, standing, circumstances)
-    for arrival in arrivals:
-        found.take(arrival)
-    found.elapse(until)
+    await asyncio.to_thread(_move, found, arrivals, until)
     wanted = {event.id for due in found.due if due.needs_documents for event in due.events}
     documents = await routing.gathered(wanted) if wanted else {}
     return Routed(events=(), settled=tuple(verdicts)) + found.routed(documents)
+
+
+def _move(found: Round, arrivals: Sequence[Arrival], until: datetime) -> None:
+    for arrival in arrivals:
+        found.take(arrival)
+    found.elapse(until)
 
 
 async def _circumstances(

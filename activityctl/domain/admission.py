@@ -26,6 +26,7 @@ class FiringFacts:
     spec: DefinitionSpec
     payload: Mapping[str, JsonValue]
     events: tuple[Mapping[str, JsonValue], ...] = ()
+    priority: int = 0
 
 
 def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
@@ -46,6 +47,7 @@ def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
         state=subscription.state,
         payload=facts.payload,
         events=facts.events,
+        priority=facts.priority,
         failures_before=subscription.failures,
         owner_is_active=subscription.status is SubscriptionStatus.ACTIVE,
     )

@@ -3,9 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from activityctl.domain.arrival import ArrivedEvent
 from activityctl.domain.event_parts import fits
+from activityctl.errors import ConflictError, NotFoundError
+
+CANDIDATES_TOLD: Final = 5
+"""Events that are told when a reference fits several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,8 @@ class Stretch:
         """Whether the event is one of them."""
         return (
             self.since <= event.arrived_at < self.until
-            and _fits_one(event.document["type"], self.types)
-            and _fits_one(event.document["source"], self.sources)
+            and fits_one(event.document["type"], self.types)
+            and fits_one(event.document["source"], self.sources)
         )
 
 
@@ -38,5 +43,24 @@ def position(event: ArrivedEvent) -> tuple[datetime, int]:
     return event.arrived_at, event.place
 
 
-def _fits_one(text: str, patterns: Sequence[str]) -> bool:
+def fits_one(text: str, patterns: Sequence[str]) -> bool:
+    """Whether the text fits one of the patterns; without any, every text does."""
     return not patterns or any(fits(text, pattern) for pattern in patterns)
+
+
+def the_one(reference: str, found: Sequence[ArrivedEvent]) -> ArrivedEvent:
+    """Return the event that the reference means, of those that it fits; ours comes before theirs.
+
+    NotFoundError when there is none, ConflictError, which tells the first, when there are several.
+    """
+    exact = [one for one in found if one.id == reference]
+    if exact or len(found) == 1:
+        return (exact or found)[0]
+    if not found:
+        raise NotFoundError("event", reference, hint="activityctl get events")
+    told = [f"{one.document['id']} (uid {one.id[:8]})" for one in found[:CANDIDATES_TOLD]]
+    more = " and more" if len(found) > CANDIDATES_TOLD else ""
+    raise ConflictError(
+        f'"{reference}" fits several events: {", ".join(told)}{more}',
+        hint="give more of the id, or of the uid, as activityctl get events -o wide shows it",
+    )

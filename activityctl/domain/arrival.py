@@ -57,7 +57,7 @@ class VerdictOutcome(StrEnum):
     PAUSED = "paused"
     """It matched, but the subscription was paused."""
     ERROR = "error"
-    """The filter could not be evaluated, which is no match."""
+    """The filter could not be evaluated, or the trigger as stored not be read: no match."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 Span = tuple[int, int, int]
@@ -111,6 +112,7 @@ class CronCalendar:
         )
 
 
+@lru_cache(maxsize=1024)  # thousands of subscriptions share a definition's triggers
 def parse_cron(text: str) -> CronCalendar:
     """Return the calendar of a 5-field cron expression or of a macro such as `@daily`.
 

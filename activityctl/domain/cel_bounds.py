@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from activityctl.domain.cel_clauses import clause_of, conjuncts
+from activityctl.domain.cel_clauses import clause_of
 from activityctl.domain.cel_operand import constant, event_path
 from activityctl.domain.field_path import FieldPath, is_exact_number
 from activityctl.domain.model import JsonValue
@@ -32,10 +32,12 @@ Bounds = Mapping[Comparison, float]
 """What an event's fields are compared with; all must hold."""
 
 
-def bounds_of(condition: str, params: Mapping[str, JsonValue]) -> dict[Comparison, float]:
-    """Return the bounds that a condition sets; it is false, and fails not, outside of any."""
+def bounds_of(
+    conditions: Sequence[str], params: Mapping[str, JsonValue]
+) -> dict[Comparison, float]:
+    """Return the bounds of conditions that all hold: false, and failing not, outside of any."""
     found: dict[Comparison, float] = {}
-    for text in conjuncts(condition):
+    for text in conditions:
         for comparison, number in _bounds(text, params):
             found.setdefault(comparison, number)
     return found

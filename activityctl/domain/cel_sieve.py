@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from activityctl.domain.cel_bounds import Bounds, are_broken, bounds_of, weakest
+from activityctl.domain.cel_bounds import Bounds, Comparison, are_broken, bounds_of, weakest
 from activityctl.domain.cel_event import BoundEvent, merge_paths
 from activityctl.domain.cel_operand import is_plain
-from activityctl.domain.cel_program import Program, compiled, environment
+from activityctl.domain.cel_program import Program, environment
 from activityctl.domain.cel_source import literal
 from activityctl.domain.cel_values import Size, to_cel
+from activityctl.domain.event_parts import FilterPart
 from activityctl.domain.model import JsonValue
 from activityctl.errors import ExpressionError
 
@@ -32,8 +33,28 @@ _NONE: Final = ""
 """What stands for the params of a condition that reads none."""
 
 
-Conditions = tuple[str, ...]
+Conditions = tuple[FilterPart, ...]
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Conditions that are small work, as one."""
+
+    parts: tuple[tuple[FilterPart, Program], ...]
+
+    @property
+    def text(self) -> str:
+        """In CEL; in brackets, with the end of any comment in them."""
+        return " && ".join(f"({part.text}\n)" for part, _ in self.parts)
+
+    @property
+    def reads(self) -> dict[str, Any]:
+        """What it reads of the scope."""
+        found: dict[str, Any] = {}
+        for _, program in self.parts:
+            merge_paths(found, program.shape.paths)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +65,19 @@ class Member:
     params: str
     """A CEL literal."""
     bounds: Bounds
+    is_told: bool
+    """Whether the bounds say all of the condition."""
 
 
 class Sieve:
-    """A question that is false when no entry of these can match; compiled at first use."""
+    """A question that is false when no entry of these can match; compiled at first use.
+
+    Where the bounds say it all there is no question.
+    """
 
     def __init__(
         self,
-        question: str,
+        question: str | None,
         numbers: Sequence[int],
         bounds: Bounds,
         narrower: Callable[[], Sequence["Sieve"]],
@@ -81,6 +107,8 @@ class Sieve:
 
     @functools.cached_property
     def _program(self) -> Any:
+        if self.question is None:
+            return None
         try:
             return environment().compile(self.question)
         except RuntimeError:
@@ -110,35 +138,35 @@ def sieves_of(params: Mapping[Conditions, Mapping[int, Mapping[str, JsonValue]]]
     found = Sieves()
     alone: list[Sieve] = []
     for conditions, some in params.items():
-        condition = _joined(conditions)
-        program = compiled(condition) if condition else None
-        if not isinstance(program, Program) or not is_plain(program):
+        condition = Condition(tuple(_small(conditions)))
+        if not condition.parts:
             found.rest += some
             continue
-        merge_paths(found.reads, program.shape.paths)
-        members, rest = _members(program, some)
+        merge_paths(found.reads, condition.reads)
+        members, rest = _members(condition, some)
         found.rest += rest
         for chunk in _cut(members, _MOST):
-            (alone if len(chunk) == 1 else found.sieves).append(_same(condition, chunk))
-    found.sieves += [_either(chunk) for chunk in _cut(alone, _MOST_TEXTS)]
+            (alone if len(chunk) == 1 else found.sieves).append(_same(condition.text, chunk))
+    for asks in (True, False):
+        alike = sorted((one for one in alone if (one.question is not None) is asks), key=_order)
+        found.sieves += [_either(chunk) for chunk in _cut(alike, _MOST_TEXTS)]
     return found
 
 
-def _joined(conditions: Conditions) -> str:
-    """Return the conditions that are small work as one; a comment ends with its line."""
-    small = [text for text in conditions if _is_small(text)]
-    return small[0] if len(small) == 1 else " && ".join(f"({text}\n)" for text in small)
-
-
-def _is_small(text: str) -> bool:
-    program = compiled(text)
-    return isinstance(program, Program) and is_plain(program)
+def _small(conditions: Conditions) -> Iterator[tuple[FilterPart, Program]]:
+    for part in conditions:
+        if isinstance(part.program, Program) and is_plain(part.program):
+            yield part, part.program
 
 
 def _same(condition: str, members: Sequence[Member]) -> Sieve:
-    """Return the sieve of one condition; in brackets, with the end of any comment in it."""
+    """Return the sieve of one condition."""
     params = ", ".join(member.params for member in members)
-    question = f"dyn([{params}]).exists(params, {condition}\n)" if params else f"({condition}\n)"
+    question: str | None = condition
+    if all(member.is_told for member in members):
+        question = None
+    elif params:
+        question = f"dyn([{params}]).exists(params, {condition})"
     numbers = [number for member in members for number in member.numbers]
 
     def narrower() -> list[Sieve]:
@@ -153,7 +181,8 @@ def _either(sieves: Sequence[Sieve]) -> Sieve:
     """Return the sieve that asks all of these at once."""
     if len(sieves) == 1:
         return sieves[0]
-    question = " || ".join(sieve.question for sieve in sieves)
+    questions = [sieve.question for sieve in sieves if sieve.question is not None]
+    question = " || ".join(questions) if len(questions) == len(sieves) else None
     numbers = [number for sieve in sieves for number in sieve.numbers]
 
     def narrower() -> list[Sieve]:
@@ -168,31 +197,33 @@ def _cut(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def _members(
-    program: Program, params: Mapping[int, Mapping[str, JsonValue]]
+    condition: Condition, params: Mapping[int, Mapping[str, JsonValue]]
 ) -> tuple[list[Member], list[int]]:
     """Return the entries by equal params, and those that no sieve can hold."""
     numbers: dict[str | None, list[int]] = {}
+    reads = condition.reads
+    texts = [part.text for part, _ in condition.parts]
     for number, one in params.items():
-        numbers.setdefault(_params_literal(program, one), []).append(number)
+        numbers.setdefault(_params_literal(reads, one), []).append(number)
     rest = numbers.pop(None, [])
-    members = [
-        Member(tuple(same), text, bounds_of(program.source, params[same[0]]))
-        for text, same in numbers.items()
-        if text is not None
-    ]
+    members = []
+    for text, same in numbers.items():
+        if text is not None:
+            bounds = bounds_of(texts, params[same[0]])
+            members.append(Member(tuple(same), text, bounds, len(bounds) == len(texts)))
     return sorted(members, key=_order), rest
 
 
-def _order(member: Member) -> tuple[float, ...]:
+def _order(one: Member | Sieve) -> tuple[list[Comparison], list[float]]:
     """Bring together what the same events pass."""
-    return tuple(member.bounds.values())
+    return list(one.bounds), list(one.bounds.values())
 
 
-def _params_literal(program: Program, params: Mapping[str, JsonValue]) -> str | None:
-    if "params" not in program.shape.names:
+def _params_literal(reads: Mapping[str, Any], params: Mapping[str, JsonValue]) -> str | None:
+    if "params" not in reads:
         return _NONE
     try:
-        text = literal(to_cel(params, program.shape.paths["params"], Size()))
+        text = literal(to_cel(params, reads["params"], Size()))
     except ExpressionError:
         return None
     return text if len(text) <= _LONGEST_LITERAL else None

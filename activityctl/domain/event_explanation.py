@@ -1,14 +1,15 @@
 """What each trigger makes of one event, part by part, and how that looks as JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from activityctl.domain.event_decision import Decision, GroupingKey, decide, found_of
 from activityctl.domain.event_parts import Event
 from activityctl.domain.event_trigger import Form
 from activityctl.domain.listening import listeners_of
 from activityctl.domain.match_explain import ClauseVerdict, MatchExplanation, Operand, explain_match
-from activityctl.domain.match_index import Listener
+from activityctl.domain.match_index import Listener, match_listener
 from activityctl.domain.plan import Present
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.view import View
@@ -42,13 +43,27 @@ class TriggerExplanation:
     """How it gathers events; None for one that each matching event makes due."""
     is_paused: bool
     patterns: tuple[PatternExplanation, ...]
+    decision: Decision | None
+    """As the router decides; None when no pattern matches and none fails."""
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the event matches, and whether that has an effect."""
-        if any(one.found.match.matched for one in self.patterns):
-            return "paused" if self.is_paused else "matches"
-        return "error" if any(one.found.match.has_failed for one in self.patterns) else "no_match"
+        """Whether the event counts, and whether that has an effect."""
+        if self.decision is None:
+            return "no_match"
+        if self.decision.error is not None:
+            return "error"
+        return "paused" if self.is_paused else "matches"
+
+    @property
+    def key(self) -> GroupingKey | None:
+        """By what its events belong together, for this one; None when none of them matches."""
+        return self.decision.key if self.decision else None
+
+    @property
+    def wants_another(self) -> bool:
+        """Whether each of its patterns wants another type or source than the event's."""
+        return all(one.found.match.wants_another for one in self.patterns)
 
     @property
     def closest(self) -> PatternExplanation:
@@ -57,7 +72,9 @@ class TriggerExplanation:
 
     @property
     def reason(self) -> str | None:
-        """Why it does not match, by the closest pattern."""
+        """Why it does not count: what failed, else why the closest pattern does not match."""
+        if self.decision is not None:
+            return self.decision.error
         return self.closest.found.match.reason
 
 
@@ -65,20 +82,26 @@ def explain_listeners(
     listeners: Iterable[tuple[Subscription, Listener]], event: Event
 ) -> list[TriggerExplanation]:
     """Return what each makes of the event: those that match first, then the closest."""
-    found = [
-        TriggerExplanation(
-            owner.name,
-            listener.trigger,
-            listener.event.form,
-            owner.status is SubscriptionStatus.PAUSED,
-            tuple(
-                PatternExplanation(one.part, explain_match(one.pattern, one.params, event))
-                for one in listener.each_part()
-            ),
-        )
-        for owner, listener in listeners
-    ]
+    found = [_trigger_explained(owner, listener, event) for owner, listener in listeners]
     return sorted(found, key=_order)
+
+
+def _trigger_explained(owner: Subscription, listener: Listener, event: Event) -> TriggerExplanation:
+    entries = [(one, _explained(one, event)) for one in listener.each_part()]
+    found = [one for entry, seen in entries if (one := found_of(entry, seen.match)) is not None]
+    return TriggerExplanation(
+        owner.name,
+        listener.trigger,
+        listener.event.form,
+        owner.status is SubscriptionStatus.PAUSED,
+        tuple(PatternExplanation(entry.part, seen) for entry, seen in entries),
+        decide(found, event) if found else None,
+    )
+
+
+def _explained(listener: Listener, event: Event) -> MatchExplanation:
+    found = explain_match(listener.pattern, listener.params, event)
+    return replace(found, match=match_listener(listener, event))
 
 
 def live_listeners(
@@ -111,6 +134,7 @@ def trigger_view(one: TriggerExplanation) -> View:
         "form": one.form,
         "outcome": one.outcome,
         "reason": one.reason,
+        "key": one.key and operand_view(Operand(one.key.text, one.key.value, one.key.error)),
         "patterns": [
             {
                 "name": pattern.name,

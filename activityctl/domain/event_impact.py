@@ -53,7 +53,7 @@ class EventImpact:
     """As it was asked for."""
     stretch: Stretch
     total: int
-    """Events of the stretch."""
+    """Events of the stretch; of the types and sources alone that the triggers want."""
     read: int
     """How many of them, the newest, were held against the triggers."""
     triggers: tuple[TriggerImpact, ...]
@@ -154,6 +154,8 @@ def impact_view(impact: EventImpact) -> View:
         "span": impact.span,
         "since": stamp(impact.stretch.since),
         "until": stamp(impact.stretch.until),
+        "types": list(impact.stretch.types),
+        "sources": list(impact.stretch.sources),
         "events": impact.total,
         "read": impact.read,
         "isCut": impact.read < impact.total,

@@ -5,12 +5,14 @@ the CEL runtime, and a test holds that their text means the same. The filter's p
 conditions that its `&&` joins.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from activityctl.domain.cel_clauses import conjuncts
+from activityctl.domain.cel_program import Fault, Program, compiled
 from activityctl.domain.cel_source import literal, place_text
 from activityctl.domain.cel_values import Size, to_cel
 from activityctl.domain.event_pattern import EventPattern, texts_of
@@ -54,11 +56,16 @@ class ValuePart:
         return any(_are_equal(value, wanted) for wanted in self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FilterPart:
     """A condition over event and params, in CEL as written."""
 
     text: str
+
+    @functools.cached_property
+    def program(self) -> Program | Fault:
+        """What it compiles to; kept as long as the part is, however many others there are."""
+        return compiled(self.text)
 
 
 Part: TypeAlias = PatternPart | ValuePart | FilterPart

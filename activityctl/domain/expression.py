@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from activityctl.domain.cel_program import MAX_SOURCE_BYTES, NAMES, Fault, compiled
+from activityctl.domain.cel_program import MAX_SOURCE_BYTES, NAMES, Fault, Program, compiled
 from activityctl.domain.model import JsonValue
 from activityctl.domain.templates import OPEN, Slot, Unclosed, has_expression, parts_of
 from activityctl.errors import ExpressionBudgetError, ExpressionError
@@ -24,6 +24,7 @@ __all__ = [
     "evaluate",
     "evaluate_condition",
     "has_expression",
+    "is_true",
     "render",
 ]
 
@@ -73,19 +74,27 @@ def evaluate(source: str, scope: Scope) -> JsonValue:
     Times come back in RFC 3339 with Z, durations as in `90s`, bytes in base64. Raises
     ExpressionError, and ExpressionBudgetError when it is too long, too deep or too much work.
     """
-    program = compiled(source)
-    if isinstance(program, Fault):
-        error = ExpressionBudgetError if program.is_budget else ExpressionError
-        raise error(program.reason)
-    return program.evaluate(scope)
+    return _value(compiled(source), scope)
 
 
 def evaluate_condition(source: str, scope: Scope) -> bool:
     """Return whether the condition holds; what is not a bool is an ExpressionError."""
-    value = evaluate(source, scope)
+    return is_true(compiled(source), scope)
+
+
+def is_true(condition: Program | Fault, scope: Scope) -> bool:
+    """Return as `evaluate_condition` does, the condition being compiled."""
+    value = _value(condition, scope)
     if not isinstance(value, bool):
         raise ExpressionError(f"the condition gave {_kind(value)}, not true or false")
     return value
+
+
+def _value(program: Program | Fault, scope: Scope) -> JsonValue:
+    if isinstance(program, Fault):
+        error = ExpressionBudgetError if program.is_budget else ExpressionError
+        raise error(program.reason)
+    return program.evaluate(scope)
 
 
 def _kind(value: JsonValue) -> str:

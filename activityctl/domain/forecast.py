@@ -1,7 +1,7 @@
 """What a plan means for time and for runs: schedules touched, next firings, runs that go on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Final, Literal
@@ -28,16 +28,16 @@ class ScheduleChange:
 
     subscription: str
     trigger: str
-    action: Literal["created", "configured", "deleted"]
+    action: Literal["created", "configured", "deleted", "unchanged"]
     before: tuple[datetime, ...]
+    """The next firings as things are: none while it is paused."""
     after: tuple[datetime, ...]
+    paused_before: bool = False
+    paused_after: bool = False
 
 
 def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[ScheduleChange, ...]:
-    """Return the schedules whose timing changes, each with its next firings before and after.
-
-    A paused subscription's firings are shown as if it were resumed.
-    """
+    """Return the schedules whose firings change, each with the next ones before and after."""
     names = {one.id: one.name for one in present.subscriptions.values()}
     names |= {subscription_id(name): name for name in plan.subscriptions}
     gone = set(plan.deleted("Subscription"))
@@ -49,8 +49,8 @@ def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[Sched
         new = {one.trigger: one for one in schedules}
         for trigger in sorted(old.keys() | new.keys()):
             change = _change(names[owner], trigger, old.get(trigger), new.get(trigger), now)
-            if change is not None:
-                found.append(change)
+            if (told := _with_pauses(change, plan, present)) is not None:
+                found.append(told)
     return tuple(sorted(found, key=lambda change: (change.subscription, change.trigger)))
 
 
@@ -61,19 +61,40 @@ def _held(current: Subscription | None, present: Present) -> tuple[WantedSchedul
     return wanted_schedules(current.id, spec, current.triggers)
 
 
+def _with_pauses(change: ScheduleChange, plan: Plan, present: Present) -> ScheduleChange | None:
+    """Return the change without the firings that a pause keeps back; None when nothing changes."""
+    current = present.live(change.subscription)
+    manifest = plan.subscriptions.get(change.subscription)
+    before = current is not None and current.status is SubscriptionStatus.PAUSED
+    says = manifest.spec.paused if manifest is not None else None
+    after = before if says is None else says
+    if change.action == "unchanged" and before == after:
+        return None
+    return replace(
+        change,
+        action="configured" if change.action == "unchanged" else change.action,
+        before=() if before else change.before,
+        after=() if after else change.after,
+        paused_before=before and change.action != "created",
+        paused_after=after and change.action != "deleted",
+    )
+
+
 def _change(
     subscription: str,
     trigger: str,
     old: WantedSchedule | None,
     new: WantedSchedule | None,
     now: datetime,
-) -> ScheduleChange | None:
+) -> ScheduleChange:
+    """Return what happens to the schedule as if nothing were ever paused."""
     if old is None:
         return ScheduleChange(subscription, trigger, "created", (), _next(new, now))
-    action: Literal["configured", "deleted"] = "deleted" if new is None else "configured"
     before, after = _next(old, now), _next(new, now)
-    if new is not None and old.content_hash == new.content_hash and before == after:
-        return None
+    if new is None:
+        return ScheduleChange(subscription, trigger, "deleted", before, after)
+    is_same = old.content_hash == new.content_hash and before == after
+    action: Literal["configured", "unchanged"] = "unchanged" if is_same else "configured"
     return ScheduleChange(subscription, trigger, action, before, after)
 
 
@@ -112,6 +133,8 @@ def plan_view(
                 "action": change.action,
                 "nextBefore": [stamp(moment) for moment in change.before],
                 "nextAfter": [stamp(moment) for moment in change.after],
+                "pausedBefore": change.paused_before,
+                "pausedAfter": change.paused_after,
             }
             for change in schedules
         ],

@@ -27,8 +27,8 @@ class Concurrency(Manifest):
         default=OverlapPolicy.ALLOW,
         strict=False,
         description="A firing while `limit` runs are at work: `allow` it, `skip` it (a skipped "
-        "run with the reason), `queue` it in the order of arrival, or `replace` the oldest run, "
-        "which is cancelled.",
+        "run with the reason), `queue` it (a higher priority first, else in the order of arrival), "
+        "or `replace` the oldest run, which is cancelled.",
         examples=["queue"],
     )
     key: str | None = Field(

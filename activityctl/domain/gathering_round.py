@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.arrival import ArrivedEvent, Verdict, VerdictOutcome
-from activityctl.domain.expression import render
+from activityctl.domain.event_decision import Owner, decisions
 from activityctl.domain.gathering import (
     Fires,
     Gathered,
@@ -21,9 +21,8 @@ from activityctl.domain.gathering import (
     rule_of,
     take,
 )
-from activityctl.domain.group_key import group_key
 from activityctl.domain.ids import EventId, canonical_json
-from activityctl.domain.match_index import Listener, Matched
+from activityctl.domain.match_index import Listener
 from activityctl.domain.routing import (
     Circumstances,
     EventFiring,
@@ -32,10 +31,7 @@ from activityctl.domain.routing import (
     Routed,
     placed_firing,
 )
-from activityctl.errors import ExpressionError
 
-Owner = tuple[str, str]
-"""A subscription's id and the name of its trigger."""
 Standing = Mapping[Owner, Listener]
 """Every trigger that gathers events, as it stands."""
 
@@ -72,8 +68,10 @@ class Due:
 
 
 def standing_of(listeners: Iterable[Listener]) -> Standing:
-    """Return those of the listeners that gather events."""
-    return {(one.subscription, one.trigger): one for one in listeners if one.event.form}
+    """Return those of the listeners that gather events, or may: those that cannot be read."""
+    return {
+        (one.subscription, one.trigger): one for one in listeners if one.event.form or one.fault
+    }
 
 
 def arrivals_of(matches: Iterable[Matches], now: datetime) -> tuple[list[Arrival], list[Verdict]]:
@@ -84,37 +82,16 @@ def arrivals_of(matches: Iterable[Matches], now: datetime) -> tuple[list[Arrival
     arrivals: list[Arrival] = []
     verdicts: list[Verdict] = []
     for one in matches:
-        by_owner: dict[Owner, list[Listener]] = {}
-        failures: dict[Owner, str] = {}
-        for found in one.found:
-            listener = found.entry
-            owner = (listener.subscription, listener.trigger)
-            if listener.event.form is None:
-                continue
-            if isinstance(found, Matched):
-                by_owner.setdefault(owner, []).append(listener)
+        gathering = [found for found in one.found if found.entry.event.form is not None]
+        for decision in decisions(gathering, one.event.document):
+            owner = (decision.listener.subscription, decision.listener.trigger)
+            if decision.error is None:
+                key = GatheringKey(*owner, decision.key_text)
+                arrivals.append(Arrival(one.event, key, decision.parts))
             else:
-                failures.setdefault(owner, found.reason)
-        for owner, listeners in by_owner.items():
-            try:
-                arrivals.append(_arrival(one.event, listeners))
-                failures.pop(owner, None)
-            except ExpressionError as error:
-                failures[owner] = f"key error: {error.message}"
-        verdicts += [
-            Verdict(one.event.id, *owner, VerdictOutcome.ERROR, now, reason)
-            for owner, reason in failures.items()
-        ]
+                outcome = VerdictOutcome.ERROR
+                verdicts.append(Verdict(one.event.id, *owner, outcome, now, decision.error))
     return arrivals, verdicts
-
-
-def _arrival(event: ArrivedEvent, listeners: Sequence[Listener]) -> Arrival:
-    first = listeners[0]
-    template = first.event.gathering_key
-    scope = {"event": event.document, "params": first.params}
-    key = "" if template is None else group_key(render(template, scope))
-    parts = tuple(one.part for one in listeners if one.part is not None)
-    return Arrival(event, GatheringKey(first.subscription, first.trigger, key), parts)
 
 
 class Round:
@@ -168,12 +145,15 @@ class Round:
     def _drop_what_was_changed(self, gathering: Gathering) -> None:
         key = gathering.key
         listener = self._standing.get((key.subscription_id, key.trigger))
-        if listener is not None and form_of(listener.event) == gathering.form:
+        is_read = listener is not None and listener.fault is None
+        if listener is not None and is_read and form_of(listener.event) == gathering.form:
             return
-        reason = "the trigger is gone" if listener is None else "the trigger was changed"
+        reason = "the trigger is gone while it waited"
+        if listener is not None:
+            reason = listener.fault or "the trigger was changed while it waited"
         self._waiting[key] = ()
         ids = [event.id for event in gathering.events]
-        self._tell(key, ids, VerdictOutcome.DROPPED, f"{reason} while it waited")
+        self._tell(key, ids, VerdictOutcome.DROPPED, reason)
 
     def _listener(self, key: GatheringKey) -> Listener:
         return self._standing[key.subscription_id, key.trigger]

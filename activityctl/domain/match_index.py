@@ -14,10 +14,10 @@ from activityctl.domain.event_pattern import EventPattern
 from activityctl.domain.event_trigger import EventTrigger
 from activityctl.domain.match_keys import Place, needs_of
 from activityctl.domain.match_table import Look, Row, affordable, tables_of
-from activityctl.domain.matching import match_parts
+from activityctl.domain.matching import Match, match_parts
 from activityctl.domain.model import JsonValue
 
-_TYPE: Final = Place(("type",), None, may_fail=False)
+_TYPE: Final = Place(("type",), None, "short form")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class Listener:
     """The template of the definition's concurrency key, unrendered."""
     part: str | None = None
     """Which of the events that the trigger waits for; None when its own pattern says it all."""
+    fault: str | None = None
+    """Why the trigger as stored cannot be read; `event` then tells its types alone, as far as
+    they can be told, and no event matches."""
 
     @property
     def pattern(self) -> EventPattern:
@@ -54,10 +57,22 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The event does not wake this entry, since its filter could not be evaluated."""
+    """The event does not wake this entry: its filter fails on it, or the trigger has a fault."""
 
     entry: Listener
     reason: str
+
+
+def match_listener(listener: Listener, event: Event) -> Match:
+    """Decide whether the event wakes the entry, as an index does for many."""
+    return _match(listener, parts_of(listener.pattern), event)
+
+
+def _match(listener: Listener, parts: Sequence[Part], event: Event) -> Match:
+    found = match_parts(parts, listener.params, event)
+    if listener.fault is None or not found.matched:
+        return found
+    return Match(matched=False, reason=listener.fault, parts=found.parts)
 
 
 class Index:
@@ -89,12 +104,12 @@ class Index:
         """Return, in the order given, what the event wakes and whose filter fails on it."""
         found: list[Matched | Failed] = []
         for number in self._candidates(event):
-            parts, params = self._rows[number]
-            verdict = match_parts(parts, params, event)
+            entry = self._entries[number]
+            verdict = _match(entry, self._rows[number][0], event)
             if verdict.matched:
-                found.append(Matched(self._entries[number]))
+                found.append(Matched(entry))
             elif verdict.has_failed:
-                found.append(Failed(self._entries[number], verdict.reason or ""))
+                found.append(Failed(entry, verdict.reason or ""))
         return found
 
     def _candidates(self, event: Event) -> list[int]:

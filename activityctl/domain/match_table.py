@@ -10,16 +10,18 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
 from activityctl.domain.cel_event import bind
-from activityctl.domain.cel_sieve import Sieves, sieves_of
+from activityctl.domain.cel_sieve import Conditions, Sieves, sieves_of
 from activityctl.domain.event_parts import Event, FilterPart, Part
 from activityctl.domain.field_path import MISSING
-from activityctl.domain.match_keys import UNTOLD, Need, Place, key_at
+from activityctl.domain.match_keys import ABSENT, UNTOLD, Need, Place, key_at
 from activityctl.domain.model import JsonValue
 
 _MOST_KEYS: Final = 64
 """Rows of one entry in a table; where lists multiply to more, a list is left out."""
 _WORTH_SIEVING: Final = 8
 """Fewer entries are decided sooner than a sieve is compiled."""
+
+_NO_VALUES: Final = frozenset({MISSING, ABSENT, UNTOLD})
 
 Row = tuple[Sequence[Part], Mapping[str, JsonValue]]
 """The parts of an entry's trigger, and its params."""
@@ -56,12 +58,22 @@ class Table:
     def passing(self, look: Look) -> Iterable[int]:
         """Return the numbers of the entries that the event may wake or fail."""
         keys = tuple(map(look.key, self._places))
-        for place, key in zip(self._places, keys, strict=True):
-            if key is MISSING and not place.may_fail:
-                return ()
-        is_told = not any(key is MISSING or key is UNTOLD for key in keys)
+        if any(map(_rules_out, self._places, keys)):
+            return ()
+        is_told = not any(key in _NO_VALUES for key in keys)
         bucket = self._buckets.get(keys) if is_told else self._all
         return bucket.passing(look.event) if bucket else ()
+
+
+def _rules_out(place: Place, key: Hashable) -> bool:
+    """Whether what is not there is no match, rather than a failure."""
+    match place.reader:
+        case "short form":
+            return key is MISSING or key is ABSENT
+        case "guarded filter":
+            return key is ABSENT
+        case "filter":
+            return False
 
 
 def tables_of(
@@ -101,9 +113,9 @@ class Bucket:
 
     @functools.cached_property
     def _sieves(self) -> Sieves:
-        by_conditions: dict[tuple[str, ...], dict[int, Mapping[str, JsonValue]]] = {}
+        by_conditions: dict[Conditions, dict[int, Mapping[str, JsonValue]]] = {}
         for number in self._numbers:
             parts, params = self._rows[number]
-            texts = tuple(part.text for part in parts if isinstance(part, FilterPart))
-            by_conditions.setdefault(texts, {})[number] = params
+            conditions = tuple(part for part in parts if isinstance(part, FilterPart))
+            by_conditions.setdefault(conditions, {})[number] = params
         return sieves_of(by_conditions)

@@ -15,7 +15,7 @@ from activityctl.domain.event_parts import (
     parts_of,
 )
 from activityctl.domain.event_pattern import EventPattern
-from activityctl.domain.expression import evaluate_condition
+from activityctl.domain.expression import is_true
 from activityctl.domain.field_path import MISSING, value_at
 from activityctl.domain.model import JsonValue
 from activityctl.errors import ExpressionError
@@ -45,8 +45,16 @@ class Match:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the reason is a filter that could not be evaluated: to be recorded."""
+        """Whether it is no part that is false: a failure, which is to be recorded."""
         return not self.matched and all(verdict.holds is not False for verdict in self.parts)
+
+    @property
+    def wants_another(self) -> bool:
+        """Whether it is the event's type or source that decides against it."""
+        last = self.parts[-1] if self.parts and not self.matched else None
+        if last is None or last.holds is not False or not isinstance(last.part, PatternPart):
+            return False
+        return last.part.attribute in {"type", "source"}
 
 
 def match(trigger: EventPattern, params: Mapping[str, JsonValue], event: Event) -> Match:
@@ -89,7 +97,7 @@ def verdict_of(part: Part, params: Mapping[str, JsonValue], event: Event) -> Par
 
 def _filter_verdict(part: FilterPart, params: Mapping[str, JsonValue], event: Event) -> PartVerdict:
     try:
-        if evaluate_condition(part.text, {"event": event, "params": params}):
+        if is_true(part.program, {"event": event, "params": params}):
             return PartVerdict(part, holds=True)
     except ExpressionError as error:
         return PartVerdict(part, None, f"filter error: {error.message}")
@@ -118,6 +126,11 @@ def _alternatives(texts: Sequence[str]) -> str:
 def shown(value: Any) -> str:
     """Return a JSON value in one short line."""
     return _short(json.dumps(value, ensure_ascii=False))
+
+
+def others_text(count: int) -> str:
+    """Return that so many triggers do not match by type or source, as those who fold them say."""
+    return f"{count:,} {'trigger wants' if count == 1 else 'triggers want'} another type or source"
 
 
 def _short(text: str) -> str:

@@ -38,11 +38,13 @@ class Occupancy:
     """Runs of its concurrency key that are at work or let in, oldest first."""
     queued_before: tuple[RunId, ...] = ()
     """Runs of its concurrency key that queue, oldest first; all for `replace`, else the first
-    QUEUE_COUNTED."""
+    QUEUE_COUNTED of those that are let in before it: of no lower priority."""
     started: tuple[datetime, ...] = ()
     """When runs of its throttle key were let in, ascending; at least the newest `limit`."""
     is_throttle_queued: bool = False
     """Whether runs of its throttle key queue."""
+    priority: int = 0
+    """Its own, or the lowest of its trigger's runs that queue: it does not overtake them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def render_key(template: str | None, run: Run, now: datetime) -> str:
 def decide_entry(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datetime) -> Entry:
     """Decide on a run, with its keys set, that arrives now.
 
-    It queues behind every run that queues before it. With `replace` the newest `limit` runs
+    It queues behind every run of no lower priority that queues. With `replace` the newest `limit` runs
     stay, this one included, and every older one has to go, at work or queued.
     """
     return _decide(spec, occupancy, run.concurrency_key, run.throttle_key, now)
@@ -146,9 +148,9 @@ def next_in(
     now: datetime,
     limit: int,
 ) -> list[tuple[RunId, Entry]]:
-    """Decide on the queued runs of one subscription, oldest first, whose turn has come.
+    """Decide on the queued runs of one subscription, in the order given, whose turn has come.
 
-    A run whose turn has come is decided on as if it arrived now: it is let in, or it is
+    That is the higher priority first, then the oldest, as `turn` sorts them. A run whose turn has come is decided on as if it arrived now: it is let in, or it is
     skipped where its policy says so. Those of one concurrency key stay in their order, and
     so do those that only wait for one throttle. `places` and `started` are what Occupancy
     has, by key. At most `limit` are decided on.

@@ -1,9 +1,11 @@
 """Plan: what is wanted, what is present and the changes between them, as values."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal
 
 from activityctl.domain import ids
 from activityctl.domain.alarm import Alarm, alarm_of
@@ -32,6 +34,8 @@ from activityctl.domain.subscription import (
 from activityctl.domain.trigger import CLOCK_KINDS, Trigger, trigger_of
 
 Kind = Literal["Calendar", "ActivityDefinition", "Subscription"]
+
+_ALARMS_KEPT: Final = 1024
 
 
 class Action(StrEnum):
@@ -118,12 +122,22 @@ class WantedSchedule:
     @property
     def alarm(self) -> Alarm:
         """What Temporal shall hold for it."""
-        return alarm_of(self.value)
+        return _alarm(self.kind, ids.canonical_json(self.body))
 
     @property
     def content_hash(self) -> str:
         """Changes whenever Temporal must be made to hold something else."""
-        return self.alarm.content_hash
+        return _content_hash(self.kind, ids.canonical_json(self.body))
+
+
+@lru_cache(maxsize=_ALARMS_KEPT)  # thousands of subscriptions share a definition's triggers
+def _alarm(kind: str, body: str) -> Alarm:
+    return alarm_of(trigger_of(kind, json.loads(body)))
+
+
+@lru_cache(maxsize=_ALARMS_KEPT)
+def _content_hash(kind: str, body: str) -> str:
+    return _alarm(kind, body).content_hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,26 @@ events and writing what they led to is done elsewhere.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from activityctl.domain.arrival import ArrivedEvent, Verdict
+from activityctl.domain.arrival import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.gathering import Gathering, GatheringKey
 from activityctl.domain.gathering_round import Round, arrivals_of, standing_of
 from activityctl.domain.ids import EventId, replay_key
 from activityctl.domain.match_index import Index, Listener
-from activityctl.domain.routing import Circumstances, EventFiring, Matches, Routed, route
+from activityctl.domain.routing import (
+    Circumstances,
+    EventFiring,
+    Matches,
+    RefusedFiring,
+    Routed,
+    route,
+)
 from activityctl.domain.window import DaysByCalendar
 
-_Keyed = TypeVar("_Keyed", EventFiring, Verdict)
+_Keyed = TypeVar("_Keyed", EventFiring, RefusedFiring, Verdict)
+_REFUSED: Final = "/refused"
+_ENDED: Final = "the replay's time ended while it waited for others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,8 @@ class Fed:
     firings: tuple[EventFiring, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     """One for each event and trigger; it replaces what an earlier page said of them."""
+    refused: tuple[RefusedFiring, ...] = ()
+    """Firings that may not start: each is a run that has ended."""
 
 
 class Refeed:
@@ -61,8 +72,17 @@ class Refeed:
         return self._fed(matches, until, now)
 
     def end(self, until: datetime, now: datetime) -> Fed:
-        """Return what the time from the last event up to `until` leads to."""
-        return self._fed([], until, now)
+        """Return what the time from the last event up to `until` leads to.
+
+        What still waits then is dropped: nothing of it would come after.
+        """
+        found = self._fed([], until, now)
+        left = [
+            Verdict(event.id, *key[:2], VerdictOutcome.DROPPED, now, _ENDED, feed=self._replay)
+            for key, one in self._gatherings.items()
+            for event in one.events
+        ]
+        return replace(found, verdicts=(*found.verdicts, *left))
 
     def _fed(self, matches: Sequence[Matches], until: datetime, now: datetime) -> Fed:
         circumstances = Circumstances(now, calendars=self._calendars)
@@ -79,6 +99,7 @@ class Refeed:
         return Fed(
             tuple(self._marked(one, now) for one in (*routed.firings, *gathered.firings)),
             tuple(replace(self._keyed(one), feed=self._replay) for one in verdicts),
+            tuple(self._keyed(one) for one in (*routed.refused, *gathered.refused)),
         )
 
     def _keep(self, gathered: Routed, documents: dict[EventId, ArrivedEvent]) -> None:
@@ -101,5 +122,16 @@ class Refeed:
         return replace(self._keyed(firing), fires_at=max(firing.fires_at, now))
 
     def _keyed(self, one: _Keyed) -> _Keyed:
+        """Return it with the key of this replay.
+
+        That of a refused firing is another, so that the firing can start when a repeat of the
+        replay finds that it may.
+        """
         key = one.firing_key
-        return one if key is None else replace(one, firing_key=replay_key(self._replay, key))
+        if key is None:
+            return one
+        is_refused = isinstance(one, RefusedFiring) or (
+            isinstance(one, Verdict) and one.outcome is VerdictOutcome.SKIPPED
+        )
+        name = f"{key}{_REFUSED}" if is_refused else key
+        return replace(one, firing_key=replay_key(self._replay, name))

@@ -99,6 +99,8 @@ class Run:
     """Whose places it takes; None when any number of runs may be at work."""
     throttle_key: str | None = None
     """With whom its start is counted; None without a throttle."""
+    priority: int = 0
+    """Among the runs that queue with it, the higher is let in first."""
     cancel_reason: str | None = None
     """Why its cancellation was asked for, when not by a person."""
     failures_before: int = 0

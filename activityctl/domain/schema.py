@@ -13,6 +13,7 @@ from activityctl.domain.checking import Kinds
 from activityctl.domain.day_calendar import DayCalendar
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.duration import DURATION_PATTERN, format_duration, parse_duration
+from activityctl.domain.event_schema import NAMES_EVENTS, one_form
 from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.domain.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.view import API_VERSION
@@ -128,6 +129,10 @@ def _definitions(kinds: Kinds) -> dict[str, Schema]:
 
 def _refine(found: dict[str, Schema]) -> None:
     """Say what the models leave to `checking`, as far as JSON Schema can."""
+    _refine_overrides(found)
+    found["trigger.event"] |= one_form()
+    for part in ("NamedPart", "EventPart"):
+        found[f"trigger.event.{part}"] |= NAMES_EVENTS
     found["DayCalendarSpec"]["minProperties"] = 1
     task = found["TaskTemplate"]
     for_each = task["properties"]["forEach"]
@@ -140,6 +145,10 @@ def _refine(found: dict[str, Schema]) -> None:
     params = found["DefinitionSpec"]["properties"]["params"]
     notes = {key: params[key] for key in _ANNOTATIONS if key in params}
     found["DefinitionSpec"]["properties"]["params"] = {**_PARAMS_SCHEMA, **notes}
+
+
+def _refine_overrides(found: dict[str, Schema]) -> None:
+    """Say what a subscription may replace of a trigger: any of its fields, by itself."""
     overrides = {}
     for kind in TRIGGER_KINDS:
         whole = found[f"trigger.{kind}"]

@@ -15,5 +15,12 @@ class Selection:
     run_id: str | None = None
     status: str | None = None
     since: datetime | None = None
+    until: datetime | None = None
+    """Before when; of events."""
+    types: tuple[str, ...] = ()
+    """Patterns of which an event's type fits one, `*` standing for any characters."""
+    sources: tuple[str, ...] = ()
+    """Likewise, of its source."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    limit: int = 100
+    limit: int | None = 100
+    """How many at most; None for all."""

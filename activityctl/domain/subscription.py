@@ -1,5 +1,6 @@
 """Subscription: a living instance of a definition, its triggers and its life."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -82,11 +83,16 @@ def effective_triggers(
 
     An override names the kind again and replaces the fields it names; null switches off.
     """
-    return tuple(
-        _overridden(trigger, overrides.get(trigger.name, {}))
-        for trigger in spec.triggers
-        if overrides.get(trigger.name, {}) is not None
-    )
+    found = (effective_trigger(trigger, overrides) for trigger in spec.triggers)
+    return tuple(trigger for trigger in found if trigger is not None)
+
+
+def effective_trigger(
+    trigger: TriggerTemplate, overrides: Mapping[str, JsonValue]
+) -> TriggerTemplate | None:
+    """Return the trigger as `effective_triggers` does; None when it is switched off."""
+    override = overrides.get(trigger.name, {})
+    return None if override is None else _overridden(trigger, override)
 
 
 def _overridden(trigger: TriggerTemplate, override: dict[str, JsonValue]) -> TriggerTemplate:

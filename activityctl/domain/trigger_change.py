@@ -1,9 +1,11 @@
 """Which event triggers a plan changes: those that may match other events than before."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from activityctl.domain.event_parts import ANY
+from activityctl.domain.event_pattern import texts_of
 from activityctl.domain.ids import subscription_id
 from activityctl.domain.listening import listeners_of
 from activityctl.domain.match_index import Listener
@@ -51,6 +53,23 @@ def event_trigger_changes(plan: Plan, present: Present) -> tuple[TriggerChange, 
             if _matters(change):
                 found.append(change)
     return tuple(found)
+
+
+def wanted_by(changes: Iterable[TriggerChange]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the types and the sources, as patterns, of all events that matter to the changes.
+
+    Each is empty when a trigger, as it was or as it will be, takes any.
+    """
+    listeners = [one for change in changes for one in (change.before, change.after) if one]
+    parts = [part.pattern for one in listeners for part in one.each_part()]
+    return _union(part.type for part in parts), _union(part.source for part in parts)
+
+
+def _union(wanted: Iterable[Sequence[str] | None]) -> tuple[str, ...]:
+    found = [texts_of(one) for one in wanted]
+    if not all(found) or any(ANY in texts for texts in found):
+        return ()
+    return tuple(sorted({text for texts in found for text in texts}))
 
 
 def _listeners_before(name: str, present: Present) -> Mapping[str, Listener]:

@@ -17,9 +17,10 @@ API_VERSION: Final = "activityctl/v1"
 View = dict[str, JsonValue]
 
 
-def list_view(items: Iterable[Mapping[str, JsonValue]]) -> View:
-    """Return a list as DESIGN section 5 has it."""
-    return {"apiVersion": API_VERSION, "kind": "List", "items": list(items)}
+def list_view(items: Iterable[Mapping[str, JsonValue]], *, has_more: bool | None = None) -> View:
+    """Return a list as DESIGN section 5 has it; one that can be cut tells whether it was."""
+    metadata: View = {} if has_more is None else {"metadata": {"hasMore": has_more}}
+    return {"apiVersion": API_VERSION, "kind": "List", **metadata, "items": list(items)}
 
 
 def stamp(moment: datetime | None) -> str | None:

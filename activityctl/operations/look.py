@@ -1,13 +1,13 @@
 """Look: lists of every kind, and one object with all that belongs to it."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from activityctl.domain.arrival import EVENT_STATUSES
 from activityctl.domain.run import RunStatus, TaskStatus
 from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionStatus
+from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.view import (
     View,
     calendar_view,
@@ -69,6 +69,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     "deadletters",
     "events",
 )
+_OF_GIT: Final = frozenset({"definitions", "subscriptions", "calendars", "schedules"})
+"""As many as there are in the files; of all else there is always more."""
+_SHOWN: Final = 100
 _HAVE_LABELS: Final = frozenset({"definitions", "subscriptions", "calendars"})
 _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "subscriptions": tuple(SubscriptionStatus),
@@ -89,6 +92,19 @@ def kind_of(word: str) -> Kind:
     raise UsageError(f"unknown kind {word!r}", hint="kinds: " + ", ".join(KINDS))
 
 
+def default_limit(kind: Kind) -> int | None:
+    """Return how many are listed when nobody says; None for all."""
+    return None if kind in _OF_GIT else _SHOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a list shows, and whether there is more than its limit let through."""
+
+    views: list[View]
+    has_more: bool
+
+
 class Looker:
     """Reads every kind as views."""
 
@@ -100,6 +116,16 @@ class Looker:
         self._lists = lists
         self._events = events
 
+    async def page(self, kind: Kind, name: str | None, selection: Selection) -> Page:
+        """Return the objects that are selected, by name if given; raises as those below do."""
+        limit = selection.limit
+        asked = replace(selection, limit=None if limit is None else limit + 1)
+        if name is None:
+            found = await self.listed(kind, asked)
+        else:
+            found = await self.named(kind, name, asked)
+        return Page(found[:limit], limit is not None and len(found) > limit)
+
     async def listed(self, kind: Kind, selection: Selection) -> list[View]:
         """Return the selected objects; UsageError for a filter that the kind has not."""
         if selection.labels and kind not in _HAVE_LABELS:
@@ -110,6 +136,15 @@ class Looker:
             raise UsageError(
                 f"{kind} are never {selection.status!r}", hint="use " + ", ".join(_STATUSES[kind])
             )
+        for option, value in (
+            ("--type", selection.types),
+            ("--source", selection.sources),
+            ("--until", selection.until),
+        ):
+            if value and kind != "events":
+                raise UsageError(
+                    f"{option} is for events, not {kind}", hint="activityctl get events"
+                )
         readers: Mapping[Kind, Callable[[Selection], Awaitable[list[View]]]] = {
             "definitions": self._definitions,
             "subscriptions": self._subscriptions,
@@ -127,7 +162,7 @@ class Looker:
         """Return the objects that answer to the name, an id or a prefix of one."""
         match kind:
             case "subscriptions":
-                return [subscription_view(await self._catalog.find_subscription(name))]
+                return await self._with_faults([await self._catalog.find_subscription(name)])
             case "runs":
                 return [run_details(await self._lists.find_run(name))]
             case "events":
@@ -153,7 +188,7 @@ class Looker:
                     "runs": await self._runs(owned),
                 }
             case "runs":
-                tasks = await self._tasks(Selection(run_id=view["id"], limit=10_000))
+                tasks = await self._tasks(Selection(run_id=view["id"], limit=None))
                 return {**view, "tasks": tasks}
             case "events":
                 return {**view, **await self._meaning(view["uid"])}
@@ -169,7 +204,18 @@ class Looker:
         return [definition_view(*found) for found in await self._catalog.definitions(selection)]
 
     async def _subscriptions(self, selection: Selection) -> list[View]:
-        return [subscription_view(one) for one in await self._catalog.subscriptions(selection)]
+        return await self._with_faults(await self._catalog.subscriptions(selection))
+
+    async def _with_faults(self, subscriptions: Sequence[Subscription]) -> list[View]:
+        """Return the views, each with the event triggers that cannot be read as stored."""
+        faults: dict[str, list[View]] = {}
+        for one in await self._events.unreadable([one.id for one in subscriptions]):
+            fault: View = {"trigger": one.trigger, "reason": one.fault}
+            faults.setdefault(one.subscription, []).append(fault)
+        return [
+            {**subscription_view(one), "unreadableTriggers": faults.get(one.id, [])}
+            for one in subscriptions
+        ]
 
     async def _calendars(self, selection: Selection) -> list[View]:
         return [calendar_view(one) for one in await self._catalog.listed_calendars(selection)]

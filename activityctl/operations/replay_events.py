@@ -33,7 +33,7 @@ async def feed(
     async for page, fed in fed_pages(archive, found.order, found.audience, now):
         if fed.firings and deadline is not None:
             await _room(archive, found.order, deadline, total)
-        total += await archive.feed(fed.firings, fed.verdicts, now)
+        total += await archive.feed(fed.firings, fed.verdicts, now, fed.refused)
         read += len(page)
         on_progress(read, found.events)
     return total

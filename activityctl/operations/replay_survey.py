@@ -1,7 +1,7 @@
 """What a replay of events would come to: whom it feeds, and who would run; nothing is written."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -55,6 +55,8 @@ class Tally:
     firings: int = 0
     new: int = 0
     """Those that this replay has not started before."""
+    refused: int = 0
+    """Firings that may not start, as by an exclusion: each becomes a run that has ended."""
     left: dict[str, int] = field(default_factory=dict)
     """Events that matched, or might have, and lead to no run, by the reason."""
     events: list[ArrivedEvent] = field(default_factory=list)
@@ -159,6 +161,8 @@ async def _count(
         event = known.get(firing.event_ids[-1])
         if event is not None and len(tally.events) < SHOWN_EVENTS:
             tally.events.append(event)
+    for refused in fed.refused:
+        tallies[refused.subscription_id, refused.trigger].refused += 1
     for verdict in fed.verdicts:
         if verdict.outcome not in {VerdictOutcome.WOKEN, VerdictOutcome.GATHERED}:
             left = tallies[verdict.subscription_id, verdict.trigger].left
@@ -189,7 +193,7 @@ async def fed_pages(
 def _latest(fed: Fed) -> Fed:
     """Return it with one verdict for each event and trigger, the last."""
     last = {(one.event_id, one.subscription_id, one.trigger): one for one in fed.verdicts}
-    return Fed(fed.firings, tuple(last.values()))
+    return replace(fed, verdicts=tuple(last.values()))
 
 
 def survey_view(found: Survey) -> View:
@@ -211,6 +215,7 @@ def _tally_view(one: Tally) -> View:
         "paused": one.is_paused,
         "firings": one.firings,
         "new": one.new,
+        "refused": one.refused,
         "left": [{"reason": reason, "count": count} for reason, count in _left(one.left.items())],
         "first": [
             {"uid": event.id, "type": event.document["type"], "arrivedAt": stamp(event.arrived_at)}

@@ -11,7 +11,7 @@ from activityctl.domain.envelope import EventEnvelope
 from activityctl.domain.gathering import Gathering, GatheringKey
 from activityctl.domain.ids import EventId
 from activityctl.domain.match_index import Listener
-from activityctl.domain.routing import EventFiring, Routed
+from activityctl.domain.routing import EventFiring, RefusedFiring, Routed
 from activityctl.domain.selection import Selection
 from activityctl.domain.window import DaysByCalendar
 
@@ -84,9 +84,9 @@ class EventStore(Protocol):
         ...
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id or the sender's, else with a unique prefix of ours.
+        """Return the one with our id or the sender's, else with a unique prefix of either.
 
-        NotFoundError when there is none, ConflictError when the reference fits several.
+        NotFoundError when there is none, ConflictError, which tells them, when it fits several.
         """
         ...
 
@@ -125,7 +125,11 @@ class EventArchive(Protocol):
         ...
 
     async def feed(
-        self, firings: Sequence[EventFiring], verdicts: Sequence[Verdict], now: datetime
+        self,
+        firings: Sequence[EventFiring],
+        verdicts: Sequence[Verdict],
+        now: datetime,
+        refused: Sequence[RefusedFiring] = (),
     ) -> int:
         """Write what events fed again led to, in one transaction; return how many firings are new.
 

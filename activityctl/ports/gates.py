@@ -33,7 +33,7 @@ class Gates(Protocol):
     async def let_in(
         self, limit: int = 100, *, again_after: timedelta = BEGINS_WITHIN
     ) -> list[FiringRef]:
-        """Let in the queued runs whose turn has come, each subscription's oldest first.
+        """Let in the queued runs whose turn has come, by priority, then the oldest.
 
         Returns at most `limit` whose workflows are to be started: those let in now, then
         those that were let in `again_after` ago and have not begun. The queue of a paused

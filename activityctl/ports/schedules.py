@@ -50,8 +50,8 @@ class ScheduleRegister(Protocol):
         """Return schedules whose wanted and observed hashes differ."""
         ...
 
-    async def observed(self, drift: ScheduleDrift, now: datetime) -> None:
-        """Record that Temporal now holds it (or no longer does)."""
+    async def observed(self, drifts: Sequence[ScheduleDrift], now: datetime) -> None:
+        """Record that Temporal now holds them (or no longer does)."""
         ...
 
     async def failed(self, drift: ScheduleDrift, error: str) -> None:

@@ -128,6 +128,16 @@ async def test_types_and_sources_are_patterns_of_which_only_the_star_is_special(
     assert await ports.archive.count(stretch) == len(expected)
 
 
+async def test_other_types_do_not_use_up_the_limit_of_a_page(ports: wiring.Ports):
+    await arrive(ports, "a", "b", kind="order.paid")
+    await arrive(ports, *(f"bulk-{number}" for number in range(9)), kind="bulk")
+    for types in (("order.paid",), ("order.*",), ("order.*", "order.paid")):
+        stretch = Stretch(ALL.since, ALL.until, types)
+        page = await ports.archive.page(stretch, None, 2, newest_first=True)
+        assert names(page) == ["b", "a"]
+        assert await ports.archive.page(stretch, page[-1], 2, newest_first=True) == []
+
+
 # ---- feeding
 
 

@@ -129,11 +129,32 @@ async def test_the_router_is_woken_by_what_is_new_alone(ports: wiring.Ports):
 async def test_an_event_is_found_by_each_of_its_names(ports: wiring.Ports):
     first, second = event("order-1"), event("order-2")
     await ports.events.add([first, second])
+    whole = event("order")
+    await ports.events.add([whole])
+    assert (await ports.events.find_event("order")).id == whole.event_id
     for reference in ("order-1", first.event_id, first.event_id[:13]):
         assert (await ports.events.find_event(reference)).id == first.event_id
 
 
-@pytest.mark.parametrize("reference", ["", "order", "%", "ffffffff", "ord_r-1", "\0"])
+async def test_the_beginning_of_a_senders_id_names_its_event(ports: wiring.Ports):
+    first, second = event("e9129f7b-4cde"), event("e9_29f7b-0000")
+    await ports.events.add([first, second])
+    for reference, found in (("e9129f7b", first), ("e9_", second), ("e9129f7b-4cd", first)):
+        assert (await ports.events.find_event(reference)).id == found.event_id
+
+
+async def test_a_beginning_of_several_ids_is_a_conflict_that_tells_them(ports: wiring.Ports):
+    few = [event("order-1"), event("order-2")]
+    await ports.events.add([*few, *(event(f"many-{number}") for number in range(9))])
+    with pytest.raises(ConflictError) as conflict:
+        await ports.events.find_event("order")
+    for one in few:
+        assert f"{one.id} (uid {one.event_id[:8]})" in conflict.value.message
+    with pytest.raises(ConflictError, match=r"many-.* and more"):
+        await ports.events.find_event("many")
+
+
+@pytest.mark.parametrize("reference", ["", "rder-1", "%", "ffffffff", "ord_r-1", "\0"])
 async def test_what_names_no_event_is_not_found(ports: wiring.Ports, reference: str):
     await ports.events.add([event("order-1")])
     with pytest.raises(NotFoundError):

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from activityctl.adapters.memory.routing import write_firings, write_verdicts
+from activityctl.adapters.memory.routing import write_firings, write_refused, write_verdicts
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain import ids
 from activityctl.domain.archive import Stretch, in_order, position
 from activityctl.domain.arrival import ArrivedEvent, Verdict, VerdictOutcome
-from activityctl.domain.routing import EventFiring
+from activityctl.domain.routing import EventFiring, RefusedFiring
 
 
 class MemoryEventArchive:
@@ -41,7 +41,11 @@ class MemoryEventArchive:
         return found[:limit]
 
     async def feed(
-        self, firings: Sequence[EventFiring], verdicts: Sequence[Verdict], now: datetime
+        self,
+        firings: Sequence[EventFiring],
+        verdicts: Sequence[Verdict],
+        now: datetime,
+        refused: Sequence[RefusedFiring] = (),
     ) -> int:
         """Write what events fed again led to; return how many firings are new."""
         events, rows = self._state.events, self._state.firings
@@ -58,6 +62,9 @@ class MemoryEventArchive:
             if known is not None and known.outcome is not VerdictOutcome.WOKEN:
                 del self._state.verdicts[key]
         write_verdicts(self._state, present)
+        runs = self._state.runs
+        kept = [one for one in refused if events.keys() >= set(one.event_ids)]
+        write_refused(self._state, [one for one in kept if one.run_id not in runs], now)
         return len(new)
 
     async def waiting(self, firing_keys: str) -> int:

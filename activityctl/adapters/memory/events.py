@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from activityctl.adapters.memory import gatherings
-from activityctl.adapters.memory.routing import route
+from activityctl.adapters.memory.routing import read_listeners, route
 from activityctl.adapters.memory.state import EventRow, MemoryState
 from activityctl.domain import ids
+from activityctl.domain.archive import fits_one, the_one
 from activityctl.domain.arrival import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.emission import outcomes_of
 from activityctl.domain.envelope import EventEnvelope
 from activityctl.domain.ids import EventId
+from activityctl.domain.listening import faults_of
+from activityctl.domain.match_index import Listener
 from activityctl.domain.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError
 from activityctl.ports import WORK_CHANNEL, Routing
 
 
@@ -45,26 +47,23 @@ class MemoryEventStore:
         """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
         return route(self._state, limit)
 
+    async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
+        """Return the event triggers, all or of these owners, that as stored cannot be read."""
+        return faults_of(read_listeners(self._state, owners))
+
     async def seconds_to_due(self) -> float | None:
         """Return how long until time changes what is gathered; None when nothing waits."""
         return gatherings.seconds_to_due(self._state)
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id or the sender's, else with a unique prefix of ours."""
+        """Return the one with our id or the sender's, else with a unique prefix of either."""
         rows = self._state.events
         if reference in rows:
             return rows[reference].event
         events = [row.event for row in rows.values() if reference]
         named = [one for one in events if one.document["id"] == reference]
-        found = named or [one for one in events if one.id.startswith(reference)]
-        if not found:
-            raise NotFoundError("event", reference, hint="activityctl get events")
-        if len(found) > 1:
-            raise ConflictError(
-                f'"{reference}" fits several events',
-                hint="activityctl get events -o wide shows their full ids",
-            )
-        return found[0]
+        found = named or [one for one in events if _begins(one, reference)]
+        return the_one(reference, sorted(found, key=lambda one: one.place))
 
     async def events(self, selection: Selection) -> list[ArrivedEvent]:
         """Return events, newest first."""
@@ -90,6 +89,9 @@ class MemoryEventStore:
         event = row.event
         return (
             (selection.since is None or event.arrived_at >= selection.since)
+            and (selection.until is None or event.arrived_at < selection.until)
+            and fits_one(event.document["type"], selection.types)
+            and fits_one(event.document["source"], selection.sources)
             and selection.status in (None, event.status)
             and (selection.subscription_id is None or self._concerns(event, selection))
             and (selection.run_id is None or self._led_to(event, selection.run_id))
@@ -108,3 +110,7 @@ class MemoryEventStore:
             ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
         )
         return firing is not None and event.id in firing.event_ids
+
+
+def _begins(event: ArrivedEvent, reference: str) -> bool:
+    return event.id.startswith(reference) or event.document["id"].startswith(reference)

@@ -1,18 +1,18 @@
 """Routing in memory: unrouted events, who listens to them, and what they led to."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory import gatherings
-from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
+from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow
 from activityctl.domain import ids
 from activityctl.domain.arrival import ArrivedEvent, Verdict
 from activityctl.domain.firing_ref import ManualFiring
 from activityctl.domain.gathering import Gathering, GatheringKey
-from activityctl.domain.ids import EventId, SubscriptionId
-from activityctl.domain.listening import listeners_of
+from activityctl.domain.ids import EventId, SubscriptionId, canonical_json
+from activityctl.domain.listening import stored_listeners
 from activityctl.domain.match_index import Listener
 from activityctl.domain.routing import EventFiring, RefusedFiring, Routed, entries_of
 from activityctl.domain.run import Run
@@ -34,14 +34,8 @@ class MemoryRouting:
 
     async def listeners(self) -> list[Listener]:
         """Return every event trigger of every subscription that is not deleted."""
-        tables = self._state.catalog
         self.catalog_version = _version_of(self._state)
-        found: list[Listener] = []
-        for one in sorted(tables.subscriptions.values(), key=lambda one: one.name):
-            if one.status is not SubscriptionStatus.DELETED:
-                revision = tables.revisions[tables.definitions[one.definition].revision_id]
-                found += listeners_of(one.id, spec_of(revision), one.params, one.triggers)
-        return found
+        return read_listeners(self._state, None)
 
     async def paused(self, subscriptions: Iterable[str]) -> frozenset[str]:
         """Return which of these subscriptions are paused."""
@@ -72,6 +66,18 @@ class MemoryRouting:
         self.saved.append((routed, now))
 
 
+def read_listeners(state: MemoryState, owners: Sequence[str] | None) -> list[Listener]:
+    """Return every event trigger of what lives, or of these owners."""
+    tables, found = state.catalog, list[Listener]()
+    for one in sorted(tables.subscriptions.values(), key=lambda one: one.name):
+        is_wanted = owners is None or one.id in owners
+        if is_wanted and one.status is not SubscriptionStatus.DELETED:
+            revision = tables.revisions[tables.definitions[one.definition].revision_id]
+            spec = canonical_json(revision.spec)
+            found += stored_listeners(one.id, spec, one.params, one.triggers)
+    return found
+
+
 @asynccontextmanager
 async def route(state: MemoryState, limit: int) -> AsyncIterator[Routing | None]:
     """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
@@ -95,11 +101,7 @@ def _version_of(state: MemoryState) -> int:
 def _write(state: MemoryState, routed: Routed, now: datetime) -> None:
     write_firings(state, routed.firings, now)
     write_verdicts(state, routed.verdicts)
-    for one in routed.refused:
-        run = _run_of(state, one, now)
-        owner = (one.subscription_id, one.trigger, one.firing_key)
-        state.runs.setdefault(run.id, RunRow(run, ids.workflow_id(*owner)))
-    state.write_entries(entries_of(routed.refused, now))
+    write_refused(state, routed.refused, now)
     gatherings.write(state, routed)
     for event_id in routed.events:
         row = state.events[event_id]
@@ -121,6 +123,15 @@ def write_firings(state: MemoryState, firings: Iterable[EventFiring], now: datet
         )
         state.firings.setdefault(ids.firing_id(*owner), row)
         state.notify(WORK_CHANNEL, "firing")
+
+
+def write_refused(state: MemoryState, refused: Sequence[RefusedFiring], now: datetime) -> None:
+    """Insert the runs of firings that may not start, which have ended, and tell the log."""
+    for one in refused:
+        run = _run_of(state, one, now)
+        owner = (one.subscription_id, one.trigger, one.firing_key)
+        state.runs.setdefault(run.id, RunRow(run, ids.workflow_id(*owner)))
+    state.write_entries(entries_of(refused, now))
 
 
 def write_verdicts(state: MemoryState, verdicts: Iterable[Verdict]) -> None:

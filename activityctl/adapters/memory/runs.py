@@ -51,6 +51,7 @@ class MemoryRunStore:
                 self._state.events[event_id].event.document
                 for event_id in (asked.event_ids if asked else ())
             ),
+            priority=asked.priority if asked else 0,
         )
 
     async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:

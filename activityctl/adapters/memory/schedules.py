@@ -46,8 +46,12 @@ class MemoryScheduleRegister:
             if record.wanted_hash is None or record.wanted_hash != record.observed_hash
         ][:limit]
 
-    async def observed(self, drift: ScheduleDrift, now: datetime) -> None:
-        """Record that Temporal now holds it; a row that is wanted no more is dropped."""
+    async def observed(self, drifts: Sequence[ScheduleDrift], now: datetime) -> None:
+        """Record that Temporal now holds them; rows that are wanted no more are dropped."""
+        for drift in drifts:
+            self._observe(drift, now)
+
+    def _observe(self, drift: ScheduleDrift, now: datetime) -> None:
         schedules = self._state.catalog.schedules
         record = schedules.get(drift.id)
         if record is None:

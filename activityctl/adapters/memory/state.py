@@ -67,7 +67,7 @@ class ScheduleRecord:
         """Return it wanted so; what was observed of an earlier wish no longer counts."""
         if wanted_hash == self.wanted_hash:
             return self
-        return replace(self, wanted_hash=wanted_hash, observed_hash=None)
+        return replace(self, wanted_hash=wanted_hash, observed_hash=None, error=None)
 
 
 @dataclass(frozen=True, slots=True)

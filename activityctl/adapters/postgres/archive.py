@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Database, text_of
-from activityctl.adapters.postgres.event_rows import EVENT_COLUMNS, event_of
-from activityctl.adapters.postgres.routing import write_firings, write_verdicts
+from activityctl.adapters.postgres.event_rows import EVENT_COLUMNS, event_of, likes_of
+from activityctl.adapters.postgres.routing import write_firings, write_refused, write_verdicts
 from activityctl.domain import ids
 from activityctl.domain.archive import Stretch
 from activityctl.domain.arrival import ArrivedEvent, Verdict
 from activityctl.domain.event_parts import ANY
-from activityctl.domain.routing import EventFiring
+from activityctl.domain.routing import EventFiring, RefusedFiring
 
 _KEPT: Final = "SELECT e.id FROM events e WHERE e.id = ANY(%s) FOR KEY SHARE"
 # What an earlier feeding found otherwise than woken is decided anew, so it makes room.
@@ -82,11 +82,16 @@ class PostgresEventArchive:
         return [event_of(row) for row in rows]
 
     async def feed(
-        self, firings: Sequence[EventFiring], verdicts: Sequence[Verdict], now: datetime
+        self,
+        firings: Sequence[EventFiring],
+        verdicts: Sequence[Verdict],
+        now: datetime,
+        refused: Sequence[RefusedFiring] = (),
     ) -> int:
         """Write what events fed again led to; return how many firings are new."""
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(_KEPT, ([one.event_id for one in verdicts],))
+            told = {one.event_id for one in verdicts}.union(*(one.event_ids for one in refused))
+            cursor = await connection.execute(_KEPT, (list(told),))
             kept = {row["id"] for row in await cursor.fetchall()}
             present = [one for one in verdicts if one.event_id in kept]
             whole = {_firing_id(one): one for one in firings if kept.issuperset(one.event_ids)}
@@ -98,6 +103,13 @@ class PostgresEventArchive:
             await write_firings(connection, whole.values(), now)
             await connection.execute(_MAKE_ROOM, _owners(present))
             await write_verdicts(connection, present)
+            ended = {one.run_id: one for one in refused if kept.issuperset(one.event_ids)}
+            cursor = await connection.execute(
+                "SELECT id FROM runs WHERE id = ANY(%s)", (list(ended),)
+            )
+            for row in await cursor.fetchall():
+                del ended[row["id"]]
+            await write_refused(connection, ended.values(), now)
         return len(whole)
 
     async def waiting(self, firing_keys: str) -> int:
@@ -128,13 +140,10 @@ def _where(stretch: Stretch) -> tuple[str, dict[str, Any]]:
     where = "e.arrived_at >= %(since)s AND e.arrived_at < %(until)s"
     values: dict[str, Any] = {"since": stretch.since, "until": stretch.until}
     for column, patterns in (("type", stretch.types), ("source", stretch.sources)):
-        if patterns:
+        if patterns and not any(ANY in pattern for pattern in patterns):
+            where += f" AND e.{column} = ANY(%({column})s)"  # as an index finds them
+            values[column] = [text_of(one) for one in patterns]
+        elif patterns:
             where += f" AND e.{column} LIKE ANY(%({column})s)"
-            values[column] = [_like(pattern) for pattern in patterns]
+            values[column] = likes_of(patterns)
     return where, values
-
-
-def _like(pattern: str) -> str:
-    """Return the LIKE pattern of one in which `*` stands for any characters."""
-    escaped = (text_of(pattern) or "").replace("\\", "\\\\").replace("%", "\\%")
-    return escaped.replace("_", "\\_").replace(ANY, "%")

@@ -209,7 +209,7 @@ class PostgresCatalog:
             if not cursor.rowcount:
                 return False
             cursor = await connection.execute(
-                """UPDATE schedules SET observed_hash = NULL, wakes = 0,
+                """UPDATE schedules SET observed_hash = NULL, error = NULL, wakes = 0,
                        wanted_hash = split_part(wanted_hash, ':', 1) || ':' || %(status)s,
                        cursor = CASE WHEN %(catch_up)s OR %(status)s = 'paused' THEN cursor
                            ELSE clock_timestamp() END

@@ -35,8 +35,11 @@ _WRITE_SCHEDULES: Final = """
         cursor = CASE WHEN split_part(c.wanted_hash, ':', 2) = 'active'
             OR c.wanted_hash = excluded.wanted_hash THEN c.cursor ELSE excluded.cursor END,
         observed_hash = CASE excluded.wanted_hash WHEN c.wanted_hash THEN c.observed_hash END,
+        error = CASE excluded.wanted_hash WHEN c.wanted_hash THEN c.error END,
         fired = CASE WHEN (c.kind, c.body) = (excluded.kind, excluded.body)
-            AND c.wanted_hash IS NOT NULL THEN c.fired ELSE 0 END
+            AND c.wanted_hash IS NOT NULL THEN c.fired ELSE 0 END,
+        counts_after = CASE WHEN (c.kind, c.body) = (excluded.kind, excluded.body)
+            AND c.wanted_hash IS NOT NULL THEN c.counts_after ELSE c.cursor END
     WHERE (c.wanted_hash, c.kind, c.body)
         IS DISTINCT FROM (excluded.wanted_hash, excluded.kind, excluded.body)
     RETURNING id, kind, body, cursor, fired"""
@@ -73,7 +76,7 @@ async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
         (now, gone),
     )
     await connection.execute(
-        "UPDATE schedules SET wanted_hash = NULL WHERE subscription_id = ANY(%s)", (gone,)
+        "UPDATE schedules SET wanted_hash = NULL, error = NULL WHERE subscription_id = ANY(%s)", (gone,)
     )
 
 
@@ -218,7 +221,7 @@ async def _write_schedules(connection: Connection, plan: Plan) -> None:
         for schedule in schedules
     ]
     await connection.execute(
-        """UPDATE schedules SET wanted_hash = NULL
+        """UPDATE schedules SET wanted_hash = NULL, error = NULL
            WHERE subscription_id = ANY(%s) AND wanted_hash IS NOT NULL AND NOT id = ANY(%s)""",
         (list(plan.schedules), [row["id"] for row in rows]),
     )

@@ -1,14 +1,26 @@
-"""Rows of events and verdicts turned into values of the domain."""
+"""Rows of events and verdicts turned into values of the domain; patterns into those of LIKE."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from activityctl.adapters.postgres.database import text_of
 from activityctl.domain.arrival import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.domain.event_parts import ANY
 from activityctl.domain.ids import EventId
 
 EVENT_COLUMNS: Final = "e.id, e.place, e.document, e.arrived_at, e.routed_at"
 VERDICT_COLUMNS: Final = """v.event_id, v.subscription_id, v.trigger, v.feed, v.outcome, v.reason,
     v.firing_key, v.created_at"""
+
+
+def likes_of(patterns: Iterable[str]) -> list[str]:
+    """Return the LIKE patterns of those in which `*` stands for any characters."""
+    return [_like(pattern) for pattern in patterns]
+
+
+def _like(pattern: str) -> str:
+    escaped = (text_of(pattern) or "").replace("\\", "\\\\").replace("%", "\\%")
+    return escaped.replace("_", "\\_").replace(ANY, "%")
 
 
 def event_of(row: Mapping[str, Any]) -> ArrivedEvent:

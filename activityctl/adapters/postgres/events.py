@@ -10,15 +10,18 @@ from activityctl.adapters.postgres.event_rows import (
     EVENT_COLUMNS,
     VERDICT_COLUMNS,
     event_of,
+    likes_of,
     verdict_of,
 )
-from activityctl.adapters.postgres.routing import route
+from activityctl.adapters.postgres.routing import read_listeners, route
+from activityctl.domain.archive import CANDIDATES_TOLD, the_one
 from activityctl.domain.arrival import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.emission import outcomes_of
 from activityctl.domain.envelope import EventEnvelope
 from activityctl.domain.ids import EventId
+from activityctl.domain.listening import faults_of
+from activityctl.domain.match_index import Listener
 from activityctl.domain.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError
 from activityctl.ports import WORK_CHANNEL, Routing
 
 # Places follow the order given; rows go in by id, so that no two calls wait for each other.
@@ -92,40 +95,44 @@ class PostgresEventStore:
         """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
         return route(self._database, limit)
 
+    async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
+        """Return the event triggers, all or of these owners, that as stored cannot be read."""
+        async with self._database.transaction() as connection:
+            _, listeners = await read_listeners(connection, owners)
+        return faults_of(listeners)
+
     async def seconds_to_due(self) -> float | None:
         """Return how long until time changes what is gathered; None when nothing waits."""
         return await gatherings.seconds_to_due(self._database)
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id or the sender's, else with a unique prefix of ours."""
+        """Return the one with our id or the sender's, else with a unique prefix of either."""
         rows = await self._database.fetch(
             f"""WITH named AS (
                     SELECT * FROM events
                     WHERE id = %(reference)s OR (event_id = %(reference)s AND %(reference)s <> '')
-                    ORDER BY id <> %(reference)s LIMIT 2)
+                    ORDER BY id <> %(reference)s, place LIMIT %(limit)s)
                 SELECT {EVENT_COLUMNS} FROM (
                     SELECT * FROM named UNION ALL
                     (SELECT * FROM events
-                     WHERE id LIKE %(prefix)s AND %(reference)s <> ''
-                       AND NOT EXISTS (SELECT FROM named) LIMIT 2)) AS e
-                ORDER BY e.id <> %(reference)s""",
+                     WHERE (id LIKE %(prefix)s OR event_id LIKE %(prefix)s)
+                       AND %(reference)s <> '' AND NOT EXISTS (SELECT FROM named)
+                     LIMIT %(limit)s)) AS e
+                ORDER BY e.place""",
             reference=text_of(reference),
             prefix=prefix_pattern(reference),
+            limit=CANDIDATES_TOLD + 1,
         )
-        if not rows:
-            raise NotFoundError("event", reference, hint="activityctl get events")
-        if len(rows) > 1 and rows[0]["id"] != reference:
-            raise ConflictError(
-                f'"{reference}" fits several events',
-                hint="activityctl get events -o wide shows their full ids",
-            )
-        return event_of(rows[0])
+        return the_one(reference, [event_of(row) for row in rows])
 
     async def events(self, selection: Selection) -> list[ArrivedEvent]:
         """Return events, newest first."""
         rows = await self._database.fetch(
             f"""SELECT {EVENT_COLUMNS} FROM events e
                 WHERE (%(since)s::timestamptz IS NULL OR e.arrived_at >= %(since)s)
+                  AND (%(until)s::timestamptz IS NULL OR e.arrived_at < %(until)s)
+                  AND (%(types)s::text[] IS NULL OR e.type LIKE ANY(%(types)s))
+                  AND (%(sources)s::text[] IS NULL OR e.source LIKE ANY(%(sources)s))
                   AND (%(waits)s::boolean IS NULL OR (e.routed_at IS NULL) = %(waits)s)
                   AND (%(subscription)s::text IS NULL OR EXISTS (
                       SELECT FROM verdicts v
@@ -136,6 +143,9 @@ class PostgresEventStore:
                       WHERE r.id = %(run)s))
                 ORDER BY e.place DESC LIMIT %(limit)s""",
             since=selection.since,
+            until=selection.until,
+            types=likes_of(selection.types) or None,
+            sources=likes_of(selection.sources) or None,
             waits=None if selection.status is None else selection.status == "waiting",
             subscription=selection.subscription_id,
             run=selection.run_id,

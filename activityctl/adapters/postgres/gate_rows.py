@@ -38,19 +38,26 @@ _STARTED: Final = "r.let_in_at IS NOT NULL AND (r.ended_at IS NULL OR r.started_
 _KNOWN: Final = f"""
     SELECT {RUN_COLUMNS}, r.workflow_id, r.let_in_at FROM runs r
     JOIN subscriptions s ON s.id = r.subscription_id WHERE r.id = %(id)s"""
+# A run does not overtake those of its own trigger, though its priority may have been raised.
 _OCCUPANCY: Final = f"""
-    SELECT clock_timestamp() AS now,
+    WITH own AS MATERIALIZED (
+        SELECT least(%(priority)s, min(r.priority)) AS priority FROM runs r
+        WHERE r.subscription_id = %(subscription)s AND r.trigger = %(trigger)s
+            AND r.concurrency_key IS NOT DISTINCT FROM %(place)s AND {QUEUED})
+    SELECT clock_timestamp() AS now, own.priority,
         ARRAY(SELECT r.id FROM runs r WHERE r.subscription_id = %(subscription)s
             AND r.concurrency_key = %(place)s AND {_AT_WORK}
             ORDER BY coalesce(r.let_in_at, r.created_at), r.id) AS places_taken,
         ARRAY(SELECT r.id FROM runs r WHERE r.subscription_id = %(subscription)s
             AND r.concurrency_key = %(place)s AND {QUEUED}
+            AND (%(counts_all)s OR r.priority >= own.priority)
             ORDER BY r.created_at, r.id LIMIT %(counted)s) AS queued_before,
         ARRAY(SELECT r.let_in_at FROM runs r WHERE r.subscription_id = %(subscription)s
             AND r.throttle_key = %(throttle)s AND {_STARTED}
             ORDER BY r.let_in_at DESC LIMIT %(most)s) AS started,
         EXISTS(SELECT FROM runs r WHERE r.subscription_id = %(subscription)s
-            AND r.throttle_key = %(throttle)s AND {QUEUED}) AS is_throttle_queued"""
+            AND r.throttle_key = %(throttle)s AND {QUEUED}) AS is_throttle_queued
+    FROM own"""
 # What a person asked for before keeps its own moment and reason.
 _ASK_TO_CANCEL: Final = f"""
     WITH asked AS (
@@ -67,9 +74,10 @@ _END: Final = """
 _HEADS: Final = f"""
     SELECT h.id, h.concurrency_key, h.throttle_key, h.revision_id FROM (
         SELECT r.*, row_number() OVER (
-            PARTITION BY r.concurrency_key, r.throttle_key ORDER BY r.created_at, r.id) AS place
+            PARTITION BY r.concurrency_key, r.throttle_key
+            ORDER BY r.priority DESC, r.created_at, r.id) AS place
         FROM runs r WHERE r.subscription_id = %(subscription)s AND {QUEUED}) h
-    WHERE h.place <= %(limit)s ORDER BY h.created_at, h.id"""
+    WHERE h.place <= %(limit)s ORDER BY h.priority DESC, h.created_at, h.id"""
 _ORPHANS: Final = f"""
     SELECT r.id FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
     WHERE r.subscription_id = %(subscription)s AND s.status = 'deleted' AND {QUEUED}"""
@@ -125,6 +133,9 @@ async def read_before(
         "subscription": run.subscription_id,
         "place": run.concurrency_key,
         "throttle": run.throttle_key,
+        "trigger": run.trigger,
+        "priority": run.priority,
+        "counts_all": counts_all,
         "counted": None if counts_all else QUEUE_COUNTED,
         "most": spec.throttle.limit if spec.throttle else 0,
     }
@@ -143,6 +154,7 @@ async def read_before(
         tuple(found["queued_before"]),
         tuple(reversed(found["started"])),
         found["is_throttle_queued"],
+        found["priority"],
     )
 
 
@@ -192,7 +204,7 @@ async def read_orphans(connection: Connection, subscription: str) -> list[RunId]
 
 
 async def read_heads(connection: Connection, subscription: str, limit: int) -> list[dict[str, Any]]:
-    """Return the first runs of each queue of a subscription, the oldest first."""
+    """Return the first runs of each queue of a subscription, in the order of their turns."""
     values = {"subscription": subscription, "limit": limit}
     cursor = await connection.execute(_HEADS.encode(), values)
     return await cursor.fetchall()

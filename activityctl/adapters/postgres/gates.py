@@ -172,7 +172,8 @@ async def _enter(connection: Connection, run: Run, spec: DefinitionSpec, workflo
     if isinstance(before, Entry):
         return before
     now, occupancy = before
-    arriving = replace(run, created_at=now)  # the queue's order is that of one clock
+    # The queue's order is that of one clock.
+    arriving = replace(run, created_at=now, priority=occupancy.priority)
     decided = decide_entry(spec, occupancy, arriving, now)
     if decided.outcome == "queued":
         workflow_id = ids.let_in_workflow_id(run.subscription_id, run.trigger, run.firing_key)

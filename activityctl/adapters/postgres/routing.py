@@ -3,10 +3,10 @@
 One transaction under the one router's lock; what an event means is decided in the domain.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -18,18 +18,16 @@ from activityctl.adapters.postgres.logbook import insert_entries
 from activityctl.adapters.postgres.settlements import read_calendars
 from activityctl.domain import ids
 from activityctl.domain.arrival import ArrivedEvent, Verdict
-from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.envelope import MAX_EVENT_BYTES
 from activityctl.domain.gathering import Gathering, GatheringKey
 from activityctl.domain.ids import EventId
-from activityctl.domain.listening import listeners_of
+from activityctl.domain.listening import stored_listeners
 from activityctl.domain.match_index import Listener
 from activityctl.domain.routing import EventFiring, RefusedFiring, Routed, entries_of
 from activityctl.domain.window import DaysByCalendar
 from activityctl.ports import WORK_CHANNEL, Routing
 
 _ROUTER_LOCK: Final = 0x61637465
-_SPECS_KEPT: Final = 1_000
 _SIZE: Final = 8 * 1024 * 1024
 """Bytes of documents after which no further event is taken."""
 _UNPACKED: Final = 100
@@ -54,7 +52,8 @@ _LISTENERS: Final = """
     FROM (SELECT coalesce(max(id), 0) AS version FROM applies) a
     LEFT JOIN (subscriptions s JOIN definitions d ON d.name = s.definition
         JOIN revisions v ON v.id = d.revision_id)
-      ON s.status <> 'deleted' AND (jsonb_path_exists(v.spec, '$.triggers[*].event')
+      ON s.status <> 'deleted' AND (%(owners)s::text[] IS NULL OR s.id = ANY(%(owners)s))
+        AND (jsonb_path_exists(v.spec, '$.triggers[*].event')
         OR jsonb_path_exists(s.triggers, '$.*.event'))
     ORDER BY s.name"""
 _INSERT_FIRINGS: Final = """
@@ -110,17 +109,8 @@ class PostgresRouting:
 
         `catalog_version` is then the version that these are of.
         """
-        cursor = await self._connection.execute(_LISTENERS.encode())
-        rows = await cursor.fetchall()
-        self.catalog_version = rows[0]["version"]
-        return [
-            listener
-            for row in rows
-            if row["id"] is not None
-            for listener in listeners_of(
-                row["id"], _spec_of(row["spec"]), row["params"], row["triggers"]
-            )
-        ]
+        self.catalog_version, found = await read_listeners(self._connection, None)
+        return found
 
     async def paused(self, subscriptions: Iterable[str]) -> frozenset[str]:
         """Return which of these subscriptions are paused."""
@@ -153,18 +143,31 @@ class PostgresRouting:
         async with self._connection.pipeline():
             await write_firings(self._connection, routed.firings, now)
             await write_verdicts(self._connection, routed.verdicts)
-            await self._refuse(routed.refused, now)
+            await write_refused(self._connection, routed.refused, now)
             await gatherings.write(self._connection, routed, now)
             await self._connection.execute(
                 "UPDATE events SET routed_at = %s WHERE id = ANY(%s) AND routed_at IS NULL",
                 (now, list(routed.events)),
             )
 
-    async def _refuse(self, refused: Iterable[RefusedFiring], now: datetime) -> None:
-        rows = [_run_row(one) for one in refused]
-        if rows:
-            await self._connection.execute(_INSERT_REFUSED, {"rows": Jsonb(rows), "now": now})
-            await insert_entries(self._connection, entries_of(refused, now))
+
+async def read_listeners(
+    connection: Connection, owners: Sequence[str] | None
+) -> tuple[int, list[Listener]]:
+    """Return the version of the catalog and every event trigger of it, or of these owners."""
+    wanted = None if owners is None else list(owners)
+    cursor = await connection.execute(_LISTENERS.encode(), {"owners": wanted})
+    rows = await cursor.fetchall()
+    return rows[0]["version"], await asyncio.to_thread(_listeners, rows)
+
+
+def _listeners(rows: Iterable[Mapping[str, Any]]) -> list[Listener]:
+    return [
+        listener
+        for row in rows
+        if row["id"] is not None
+        for listener in stored_listeners(row["id"], row["spec"], row["params"], row["triggers"])
+    ]
 
 
 @asynccontextmanager
@@ -213,6 +216,16 @@ async def write_verdicts(connection: Connection, verdicts: Iterable[Verdict]) ->
         await connection.execute(_INSERT_VERDICTS, {"rows": Jsonb(rows)})
 
 
+async def write_refused(
+    connection: Connection, refused: Collection[RefusedFiring], now: datetime
+) -> None:
+    """Insert the runs of firings that may not start, which have ended, and tell the log."""
+    rows = [_run_row(one) for one in refused]
+    if rows:
+        await connection.execute(_INSERT_REFUSED, {"rows": Jsonb(rows), "now": now})
+        await insert_entries(connection, entries_of(refused, now))
+
+
 def _firing_row(number: int, one: EventFiring) -> Mapping[str, Any]:
     return {
         "n": number,
@@ -255,8 +268,3 @@ def _run_row(one: RefusedFiring) -> Mapping[str, Any]:
         "params": dict(one.params),
         "events": list(one.event_ids),
     }
-
-
-@lru_cache(maxsize=_SPECS_KEPT)
-def _spec_of(text: str) -> DefinitionSpec:
-    return DefinitionSpec.model_validate_json(text)

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, r.revision_id,
     r.trigger, r.firing_key, r.due_at, r.status, r.created_at, r.params, r.context, r.state,
     r.payload, r.reason, r.started_at, r.ended_at, r.ending, r.concurrency_key,
-    r.throttle_key, r.cancel_reason, r.events, s.failures AS failures_before,
+    r.throttle_key, r.priority, r.cancel_reason, r.events, s.failures AS failures_before,
     s.status = 'active' AS owner_is_active, coalesce(s.paused_by_run = r.id, false) AS pauses"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at"""
@@ -48,6 +48,7 @@ def run_of(row: Row) -> Run:
         ending=RunStatus(row["ending"]) if row["ending"] else None,
         concurrency_key=row["concurrency_key"],
         throttle_key=row["throttle_key"],
+        priority=row["priority"],
         events=tuple(row["events"] or ()),
         cancel_reason=row["cancel_reason"],
         failures_before=row["failures_before"],

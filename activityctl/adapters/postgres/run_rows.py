@@ -9,11 +9,13 @@ from activityctl.domain.run import Run, TaskInstance
 INSERT_RUN: Final = """
     INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, ending, params, context, state, payload,
-        created_at, started_at, ended_at, concurrency_key, throttle_key, events, let_in_at)
+        created_at, started_at, ended_at, concurrency_key, throttle_key, priority, events,
+        let_in_at)
     VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
         %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
         %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
-        %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(events)s, %(let_in_at)s)"""
+        %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(priority)s, %(events)s,
+        %(let_in_at)s)"""
 """Takes `run_values`; UniqueViolation when the run exists, unless a clause is added."""
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
@@ -47,6 +49,7 @@ def run_values(run: Run, workflow_id: str, let_in_at: datetime | None = None) ->
         "ended_at": run.ended_at,
         "concurrency_key": run.concurrency_key,
         "throttle_key": run.throttle_key,
+        "priority": run.priority,
         "events": json_of(list(run.events)) if run.events else None,
         "let_in_at": let_in_at,
     }

@@ -196,6 +196,7 @@ class Run(SQLModel, table=True):
     cancel_reason: str | None = text_column(nullable=True)
     concurrency_key: str | None = text_column(nullable=True)
     throttle_key: str | None = text_column(nullable=True)
+    priority: int = number_column(0)
     let_in_at: datetime | None = moment_column(nullable=True)
 
 

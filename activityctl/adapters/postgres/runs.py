@@ -79,8 +79,8 @@ class PostgresRunStore:
     async def facts(self, firing: FiringRef) -> FiringFacts | None:
         """Return what admission needs; None when the subscription is unknown."""
         row = await self._database.fetch_one(
-            f"""SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.event_ids, v.id AS revision_id,
-                    v.number, v.spec, v.created_at AS revised_at
+            f"""SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.event_ids, f.priority,
+                    v.id AS revision_id, v.number, v.spec, v.created_at AS revised_at
                 FROM subscriptions s JOIN definitions d ON d.name = s.definition
                 JOIN revisions v ON v.id = d.revision_id
                 LEFT JOIN firings f ON f.id = %(firing)s
@@ -103,6 +103,7 @@ class PostgresRunStore:
             self._typed_spec(revision.id, revision.spec),
             payload=row["payload"] or {},
             events=await self._events(row["event_ids"] or []),
+            priority=row["priority"] or 0,
         )
 
     async def _events(self, event_ids: Sequence[str]) -> tuple[dict[str, Any], ...]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from activityctl.adapters.postgres.database import Database, text_of
 from activityctl.domain.drift import RecordedSchedule
@@ -68,18 +68,32 @@ class PostgresScheduleRegister:
             for row in rows
         ]
 
-    async def observed(self, drift: ScheduleDrift, now: datetime) -> None:
-        """Record that Temporal now holds it; a row that is wanted no more is dropped."""
-        if drift.wanted is None:
-            await self._removed(drift.id)
-            return
-        await self._database.fetch(
-            """UPDATE schedules SET observed_hash = %(hash)s, observed_at = %(now)s, error = NULL
-               WHERE id = %(id)s""",
-            id=drift.id,
-            hash=drift.wanted_hash,
+    async def observed(self, drifts: Sequence[ScheduleDrift], now: datetime) -> None:
+        """Record that Temporal now holds them; rows that are wanted no more are dropped."""
+        held = {one.id: one.wanted_hash for one in drifts if one.wanted is not None}
+        free = await self._held(held, now, "FOR UPDATE SKIP LOCKED") if held else ()
+        for key in held.keys() - free:
+            # Whoever waits for a row while it holds others may wait for ever.
+            await self._held({key: held[key]}, now, "FOR UPDATE")
+        for one in drifts:
+            if one.wanted is None:
+                await self._removed(one.id)
+
+    async def _held(
+        self, hashes: Mapping[str, str | None], now: datetime, lock: LiteralString
+    ) -> set[str]:
+        """Return the ids of the rows that were written."""
+        rows = await self._database.fetch(
+            f"""UPDATE schedules c
+                SET observed_hash = x.hash, observed_at = %(now)s, error = NULL
+                FROM (SELECT id FROM schedules WHERE id = ANY(%(ids)s) {lock}) AS own
+                JOIN unnest(%(ids)s::text[], %(hashes)s::text[]) AS x(id, hash) USING (id)
+                WHERE c.id = own.id RETURNING c.id""",
+            ids=list(hashes),
+            hashes=list(hashes.values()),
             now=now,
         )
+        return {row["id"] for row in rows}
 
     async def _removed(self, schedule_id: str) -> None:
         async with self._database.transaction() as connection:

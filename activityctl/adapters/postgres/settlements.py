@@ -120,10 +120,13 @@ async def count_from_now(connection: Connection, subscriptions: Sequence[str]) -
 
 async def begin_anew(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Have those schedules count from their cursor; rows have id, kind, body, cursor, fired."""
-    progress = [(row, Progress(row["cursor"], row["fired"])) for row in rows]
-    following = [
-        (row["id"], next_after(trigger_of(row["kind"], row["body"]), one)) for row, one in progress
-    ]
+    triggers: dict[tuple[str, str], Trigger] = {}  # few differ: they come from definitions
+    following = []
+    for row in rows:
+        key = (row["kind"], ids.canonical_json(row["body"]))
+        trigger = triggers.get(key) or trigger_of(row["kind"], row["body"])
+        triggers[key] = trigger
+        following.append((row["id"], next_after(trigger, Progress(row["cursor"], row["fired"]))))
     await connection.execute(
         """UPDATE schedules c SET next_at = x.next_at
            FROM jsonb_to_recordset(%s) AS x(id text, next_at timestamptz) WHERE c.id = x.id""",

@@ -6,23 +6,17 @@ Calls to the server are in `schedules`.
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import Payloads, WorkflowType
 from temporalio.api.enums.v1 import ScheduleOverlapPolicy as OverlapNumber
 from temporalio.api.schedule import v1 as wire
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
-from temporalio.client import (
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleCalendarSpec,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleRange,
-    ScheduleSpec,
-    ScheduleState,
-)
+from temporalio.converter import PayloadConverter
 
 from activityctl.domain import ids
 from activityctl.domain.alarm import Alarm
@@ -32,26 +26,37 @@ from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.ids import ScheduleId, SubscriptionId
 from activityctl.domain.plan import WantedSchedule
 from activityctl.workflows.calls import TASK_QUEUE
-from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
+from activityctl.workflows.run_activity import WORKFLOW_NAME
 
 _CATCH_UP: Final = timedelta(minutes=1)
 """What the server itself makes up for; the ledger in Postgres makes up for the rest."""
 _NO_TIME: Final = timedelta(0)
+_SPECS_KEPT: Final = 1024
 
 
-def schedule_for(wanted: WantedSchedule, *, paused: bool) -> Schedule:
-    """Every due time starts a run: overlap and misfire are the product's to decide."""
-    firing = FiringRef(wanted.subscription_id, wanted.trigger, "", "", "")
-    return Schedule(
-        action=ScheduleActionStartWorkflow(
-            RunActivityWorkflow.run,
-            firing,
-            id=ids.scheduled_workflow_id(wanted.subscription_id, wanted.trigger),
-            task_queue=TASK_QUEUE,
-        ),
+def schedule_for(wanted: WantedSchedule, *, paused: bool) -> wire.Schedule:
+    """Every due time starts a run: overlap and misfire are the product's to decide.
+
+    Built as it travels: the SDK's own way there takes a third of the time of the whole call.
+    """
+    return wire.Schedule(
         spec=_spec(wanted.alarm),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=_CATCH_UP),
-        state=ScheduleState(paused=paused),
+        action=wire.ScheduleAction(start_workflow=_action(wanted.subscription_id, wanted.trigger)),
+        policies=wire.SchedulePolicies(
+            overlap_policy=OverlapNumber.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL,
+            catchup_window=_duration(_CATCH_UP),
+        ),
+        state=wire.ScheduleState(paused=paused),
+    )
+
+
+def _action(subscription: SubscriptionId, trigger: str) -> NewWorkflowExecutionInfo:
+    firing = FiringRef(subscription, trigger, "", "", "")
+    return NewWorkflowExecutionInfo(
+        workflow_id=ids.scheduled_workflow_id(subscription, trigger),
+        workflow_type=WorkflowType(name=WORKFLOW_NAME),
+        task_queue=TaskQueue(name=TASK_QUEUE),
+        input=Payloads(payloads=PayloadConverter.default.to_payloads([firing])),
     )
 
 
@@ -120,33 +125,49 @@ def _starts_a_run(
     )
 
 
-def _spec(alarm: Alarm) -> ScheduleSpec:
-    return ScheduleSpec(
-        calendars=[
+@lru_cache(maxsize=_SPECS_KEPT)  # thousands of subscriptions share a definition's triggers
+def _spec(alarm: Alarm) -> wire.ScheduleSpec:
+    return wire.ScheduleSpec(
+        structured_calendar=[
             _calendar(compile_calendar(one))
             for one in sorted(alarm.calendars, key=lambda one: sorted(one.days_of_week))
         ],
-        intervals=[
-            ScheduleIntervalSpec(every=every, offset=offset)
+        interval=[
+            wire.IntervalSpec(interval=_duration(every), phase=_duration(offset))
             for every, offset in sorted(alarm.intervals)
         ],
-        time_zone_name=alarm.timezone if alarm.calendars else None,
-        start_at=alarm.start_at,
-        end_at=alarm.end_at,
+        timezone_name=alarm.timezone if alarm.calendars else "",
+        start_time=_stamp(alarm.start_at),
+        end_time=_stamp(alarm.end_at),
     )
 
 
-def _calendar(spec: CalendarSpec) -> ScheduleCalendarSpec:
-    def ranges(parts: tuple[tuple[int, int, int], ...]) -> list[ScheduleRange]:
-        return [ScheduleRange(start, end, step) for start, end, step in parts]
+def _calendar(spec: CalendarSpec) -> wire.StructuredCalendarSpec:
+    def ranges(parts: tuple[tuple[int, int, int], ...]) -> list[wire.Range]:
+        return [wire.Range(start=start, end=end, step=step) for start, end, step in parts]
 
-    return ScheduleCalendarSpec(
+    return wire.StructuredCalendarSpec(
+        second=[wire.Range(start=0, end=0, step=1)],
         minute=ranges(spec.minutes),
         hour=ranges(spec.hours),
         day_of_month=ranges(spec.days_of_month),
         month=ranges(spec.months),
         day_of_week=ranges(spec.days_of_week),
     )
+
+
+def _duration(value: timedelta) -> Duration:
+    found = Duration()
+    found.FromTimedelta(value)
+    return found
+
+
+def _stamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    found = Timestamp()
+    found.FromDatetime(moment)
+    return found
 
 
 def _alarm(spec: wire.ScheduleSpec) -> Alarm:

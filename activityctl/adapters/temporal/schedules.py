@@ -1,17 +1,17 @@
 """Makes Temporal hold the schedules that triggers ask for, and looks at those it holds."""
 
+import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 
-from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, ListSchedulesRequest
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleAlreadyRunningError,
-    ScheduleUpdate,
-    ScheduleUpdateInput,
+from temporalio.api.workflowservice.v1 import (
+    CreateScheduleRequest,
+    DescribeScheduleRequest,
+    ListSchedulesRequest,
+    UpdateScheduleRequest,
 )
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl.adapters.temporal.schedule_form import (
@@ -21,12 +21,25 @@ from activityctl.adapters.temporal.schedule_form import (
 )
 from activityctl.domain.drift import ObservedSchedule
 from activityctl.domain.plan import WantedSchedule
-from activityctl.errors import UnreachableError
+from activityctl.domain.refusal import refused, unanswered
+from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 _LIST_TIMEOUT: Final = timedelta(seconds=15)
 _PAGE: Final = 500
 """An entry has about 1 KB; the server refuses answers over 4 MB."""
+_REFUSALS: Final = frozenset(
+    {
+        RPCStatusCode.INVALID_ARGUMENT,
+        RPCStatusCode.NOT_FOUND,
+        RPCStatusCode.PERMISSION_DENIED,
+        RPCStatusCode.FAILED_PRECONDITION,
+        RPCStatusCode.OUT_OF_RANGE,
+        RPCStatusCode.UNIMPLEMENTED,
+        RPCStatusCode.UNAUTHENTICATED,
+    }
+)
+"""What the server says of a request it will not take; a deadline of ours ends in CANCELLED."""
 
 
 class TemporalSchedulePlacer:
@@ -37,23 +50,36 @@ class TemporalSchedulePlacer:
 
     async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
         """Create or update the schedule; repeating it changes nothing."""
-        schedule = schedule_for(wanted, paused=paused)
+        request = CreateScheduleRequest(
+            namespace=self._client.namespace,
+            schedule_id=wanted.id,
+            schedule=schedule_for(wanted, paused=paused),
+            identity=self._client.identity,
+            request_id=str(uuid.uuid4()),
+        )
         try:
-            await self._client.create_schedule(wanted.id, schedule, rpc_timeout=_RPC_TIMEOUT)
-        except ScheduleAlreadyRunningError:
-            await self._update(wanted.id, schedule)
+            await self._client.workflow_service.create_schedule(
+                request, retry=True, timeout=_RPC_TIMEOUT
+            )
         except RPCError as error:
-            raise UnreachableError(f"Temporal: {error.message}") from error
+            if error.status is not RPCStatusCode.ALREADY_EXISTS:
+                raise _failure(error) from error
+            await self._update(request)
 
-    async def _update(self, schedule_id: str, schedule: Schedule) -> None:
-        def updated(_present: ScheduleUpdateInput) -> ScheduleUpdate:
-            return ScheduleUpdate(schedule)
-
-        handle = self._client.get_schedule_handle(schedule_id)
+    async def _update(self, refused: CreateScheduleRequest) -> None:
+        request = UpdateScheduleRequest(
+            namespace=refused.namespace,
+            schedule_id=refused.schedule_id,
+            schedule=refused.schedule,
+            identity=refused.identity,
+            request_id=str(uuid.uuid4()),
+        )
         try:
-            await handle.update(updated, rpc_timeout=_RPC_TIMEOUT)
+            await self._client.workflow_service.update_schedule(
+                request, retry=True, timeout=_RPC_TIMEOUT
+            )
         except RPCError as error:
-            raise UnreachableError(f"Temporal: {error.message}") from error
+            raise _failure(error) from error
 
     async def remove(self, schedule_id: str) -> None:
         """Delete the schedule; absent is fine."""
@@ -61,7 +87,7 @@ class TemporalSchedulePlacer:
             await self._client.get_schedule_handle(schedule_id).delete(rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
-                raise UnreachableError(f"Temporal: {error.message}") from error
+                raise _failure(error) from error
 
     async def listed(self) -> AsyncIterator[list[ObservedSchedule]]:
         """Iterate over pages of all schedules whose id has our form.
@@ -75,7 +101,7 @@ class TemporalSchedulePlacer:
                 # The SDK's iterator gives up at a schedule of others that it cannot read.
                 page = await service.list_schedules(request, retry=True, timeout=_LIST_TIMEOUT)
             except RPCError as error:
-                raise UnreachableError(f"Temporal: {error.message}") from error
+                raise _failure(error) from error
             found = (observed_in_list(entry) for entry in page.schedules)
             yield [one for one in found if one is not None]
             if not page.next_page_token:
@@ -91,5 +117,11 @@ class TemporalSchedulePlacer:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
-            raise UnreachableError(f"Temporal: {error.message}") from error
+            raise _failure(error) from error
         return observed_in_full(schedule_id, found.schedule)
+
+
+def _failure(error: RPCError) -> ActivityctlError:
+    if error.status in _REFUSALS:
+        return RefusedError(refused(error.message))
+    return UnreachableError(unanswered(error.message))

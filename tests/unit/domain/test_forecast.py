@@ -148,11 +148,40 @@ def test_a_deleted_subscription_that_returns_gets_its_schedules_anew():
     )
 
 
-def test_a_paused_subscription_is_shown_as_if_it_were_resumed():
+def with_paused() -> Present:
     world = present(definition(), subscription())
     paused = replace(world.subscriptions["sub"], status=PAUSED)
-    world = replace(world, subscriptions={"sub": paused})
-    assert [one.before for one in forecast(world, definition(triggers=[]))] == [NEXT_HOURS]
+    return replace(world, subscriptions={"sub": paused})
+
+
+def test_what_is_and_stays_paused_fires_neither_before_nor_after():
+    often = definition(triggers=[{"name": "hourly", "interval": {"every": "30m"}}])
+    for wanted in ([often], [often, subscription()], [often, subscription(paused=True)]):
+        assert forecast(with_paused(), *wanted) == (
+            ScheduleChange(
+                "sub", "hourly", "configured", (), (), paused_before=True, paused_after=True
+            ),
+        )
+    assert forecast(with_paused(), definition(triggers=[])) == (
+        ScheduleChange("sub", "hourly", "deleted", (), (), paused_before=True),
+    )
+
+
+def test_to_resume_begins_the_firings_and_to_pause_ends_them():
+    assert forecast(with_paused(), subscription(paused=False)) == (
+        ScheduleChange("sub", "hourly", "configured", (), NEXT_HOURS, paused_before=True),
+    )
+    often = subscription(paused=True, triggers={"hourly": {"interval": {"every": "30m"}}})
+    for wanted in (subscription(paused=True), often):
+        assert forecast(present(definition(), subscription()), wanted) == (
+            ScheduleChange("sub", "hourly", "configured", NEXT_HOURS, (), paused_after=True),
+        )
+
+
+def test_a_subscription_that_begins_paused_does_not_fire():
+    assert forecast(Present(), definition(), subscription(paused=True)) == (
+        ScheduleChange("sub", "hourly", "created", (), (), paused_after=True),
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,7 +190,7 @@ def test_a_paused_subscription_is_shown_as_if_it_were_resumed():
         [definition(timeout="2h")],
         [definition(description="other"), subscription()],
         [subscription(params={"a": 2})],
-        [subscription(paused=True)],
+        [subscription(paused=False)],
         [definition(), subscription()],
     ],
 )
@@ -222,6 +251,8 @@ def test_the_view_tells_changes_schedules_runs_and_counts():
                 "2026-05-01T15:00:00.000Z",
             ],
             "nextAfter": [],
+            "pausedBefore": False,
+            "pausedAfter": False,
         }
     ]
     assert view["openRuns"] == [

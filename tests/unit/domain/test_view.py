@@ -56,6 +56,7 @@ def test_a_list_says_what_it_is():
         "kind": "List",
         "items": [{"id": 1}],
     }
+    assert view.list_view([], has_more=True)["metadata"] == {"hasMore": True}
 
 
 def test_a_run():
