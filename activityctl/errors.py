@@ -61,12 +61,16 @@ class InvalidManifestsError(InvalidInputError):
 
     code = "invalid_manifest"
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        *,
+        hint: str = "mend the places above and run the command again",
+    ) -> None:
         self.problems = tuple(sorted(set(problems)))
         count = len(self.problems)
         super().__init__(
-            f"{count} problem{'' if count == 1 else 's'} found; nothing was changed",
-            hint="mend the places above and run the command again",
+            f"{count} problem{'' if count == 1 else 's'} found; nothing was changed", hint=hint
         )
 
 
@@ -137,6 +141,13 @@ class WaitTimeoutError(ActivityctlError):
     code = "timeout"
     exit_code = 8
     retryable = True
+
+
+class InterruptionError(ActivityctlError):
+    """Ctrl-C ended the command; the message says how things stand."""
+
+    code = "interrupted"
+    exit_code = 130
 
 
 class InternalError(ActivityctlError):

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -18,6 +18,7 @@ from activityctl.errors import InvalidInputError, UnreachableError, UsageError
 from activityctl.secret import Secret, SecretReference, reference_of
 
 __all__ = [
+    "LOCAL_RIGHTS",
     "PROFILE_KEYS",
     "SECRET_ADDRESSES",
     "Secret",
@@ -36,6 +37,12 @@ _Sourced = dict[str, tuple[Any, str]]
 """Values by setting, each with the place it comes from."""
 
 DAEMON_FILE: Final = "daemon.json"
+LOCAL_RIGHTS: Final = {
+    "allow_commands": "true",
+    "allow_http": "true",
+    "allowed_networks": "127.0.0.0/8,::1/128",
+}
+"""What the local daemon's worker may do, unless the environment of `up` says otherwise."""
 ACTOR_VARIABLES: Final = ("ACTIVITYCTL_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 COMMIT_VARIABLES: Final = ("ACTIVITYCTL_SOURCE_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")
 INHERITED: Final = (
@@ -94,14 +101,14 @@ class Settings:
         """
         if self.database_url is None:
             raise UnreachableError(
-                f"no activityctl daemon runs for {self.home}", hint="activityctl up"
+                f"no activityctl daemon runs for {self.home}", hint="activityctl up -d"
             )
         return self.database_url.value
 
     def required_temporal_address(self) -> str:
         """Return Temporal's `host:port`; UnreachableError when none is known."""
         if self.temporal_address is None:
-            raise UnreachableError("no Temporal address is set", hint="activityctl up")
+            raise UnreachableError("no Temporal address is set", hint="activityctl up -d")
         return self.temporal_address
 
 
@@ -165,11 +172,16 @@ class SettingSource:
 def setting_sources(
     flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> list[SettingSource]:
-    """Return every setting as `load_settings` resolves it, with its source; passwords masked."""
+    """Return every setting as `load_settings` resolves it, with its source; passwords masked.
+
+    What only a worker heeds is as the local daemon's worker has it, where that one is used.
+    """
     env = os.environ if environment is None else environment
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     settings = load_settings(given, env)
     _, sourced = _merged(given, env, settings.home)
+    if settings.uses_local_daemon:
+        settings, sourced = _in_local_daemon(settings, sourced)
     home = "flag --home" if "home" in given else "environment ACTIVITYCTL_HOME"
     if "home" not in given and not env.get("ACTIVITYCTL_HOME"):
         home = _UNSET[1]
@@ -187,6 +199,23 @@ def setting_sources(
             value = _span_text(value)
         found.append(SettingSource(key, value, source))
     return found
+
+
+def _in_local_daemon(settings: Settings, sourced: _Sourced) -> tuple[Settings, _Sourced]:
+    """Return what applies in the local daemon's worker, which reads no profile."""
+    rights = {
+        name: (value, "local daemon, unless up was told otherwise")
+        for name, value in LOCAL_RIGHTS.items()
+        if sourced.get(name, _UNSET)[1].startswith((_UNSET[1], "profile "))
+    }
+    told = {**sourced, **rights}
+    applied = replace(
+        settings,
+        allow_commands=_boolean("allow_commands", told["allow_commands"][0]),
+        allow_http=_boolean("allow_http", told["allow_http"][0]),
+        allowed_networks=_networks(told["allowed_networks"][0]),
+    )
+    return applied, told
 
 
 def user_config_path() -> Path:

@@ -1,5 +1,7 @@
 """`activityctl apply`: make Postgres and Temporal agree with manifests."""
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,16 +17,17 @@ from activityctl.cli.options import (
     Recursive,
     Timeout,
     default_files,
-    seconds_of,
 )
 from activityctl.cli.output import check_format, print_json, styled
+from activityctl.cli.pending import Wait, conclude, seconds_to_wait
 from activityctl.cli.plan_text import print_plan
-from activityctl.cli.progress import placing
+from activityctl.cli.progress import placing, say_doubtful, say_recorded
 from activityctl.cli.session import Session, now
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.plan import Action, Plan, Wanted
 from activityctl.domain.view import API_VERSION
-from activityctl.errors import InvalidInputError, NotFoundError, RefusedError, UsageError
+from activityctl.domain.wording import counted
+from activityctl.errors import InvalidInputError, NotFoundError, UsageError
 from activityctl.operations.apply import Applied, apply_saved, settle
 from activityctl.operations.apply import apply as apply_manifests
 from activityctl.operations.load import load_manifests
@@ -48,7 +51,7 @@ def apply(
         typer.Option(help="client: check the files; server: show the plan.", metavar="WHERE"),
     ] = None,
     timeout: Timeout = "30s",
-    wait: Annotated[bool, typer.Option(help="Wait until the schedules are in place.")] = True,
+    wait: Wait = None,
     output: Output = "text",
 ) -> None:
     """Make Postgres and Temporal agree with manifests: all of them, or nothing.
@@ -61,44 +64,58 @@ def apply(
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    seconds = seconds_of(timeout) * wait
+    session.if_interrupted("nothing was changed")
+    patience = _Patience(seconds_to_wait(timeout, wait=wait), insists=wait is True)
     if saved is not None:
         if files or applyset or prune or dry_run:
-            raise UsageError("a saved plan says it all", hint="activityctl apply PLAN")
-        applied = _apply_saved(session, saved, seconds)
+            raise UsageError(
+                "a saved plan is applied as it is, without -f, --applyset, --prune or --dry-run",
+                hint=f"activityctl apply {saved}",
+            )
+        applied = _apply_saved(session, saved, patience)
     else:
         paths = default_files(files)
-        manifests = _load(paths, recursive=recursive)
+        manifests = _load(session, paths, recursive=recursive)
         wanted = wanted_of(manifests, applyset=applyset, prune=prune)
         if dry_run is not None:
             _dry_run(session, manifests, wanted, dry_run)
             return
         if prune and not yes:
             reviewed = _confirm(session, manifests, wanted)
-            applied = _apply_reviewed(session, wanted, reviewed, seconds)
+            applied = _apply_reviewed(session, wanted, reviewed, patience)
         else:
-            applied = _apply(session, manifests, wanted, seconds)
+            applied = _apply(session, manifests, wanted, patience)
     if shape == "json":
         print_json(session.out, applied_view(applied))
     else:
         print_changes(session, applied.plan)
-        say_pending(session, applied, waited=wait)
-    require_placed(applied)
+    conclude(session, applied, wait=wait, is_told=shape == "json")
 
 
 def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout: float) -> Applied:
     """Load, check and apply the manifests; the schedules are waited for."""
-    manifests = _load(paths, recursive=recursive)
-    return _apply(session, manifests, manifests.wanted, timeout)
+    manifests = _load(session, paths, recursive=recursive)
+    return _apply(session, manifests, manifests.wanted, _Patience(timeout))
 
 
-def _load(paths: list[str], *, recursive: bool) -> ManifestSet:
+def _load(session: Session, paths: list[str], *, recursive: bool) -> ManifestSet:
+    session.files = paths
     return load_manifests(
         wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
     )
 
 
-def _apply(session: Session, manifests: ManifestSet, wanted: Wanted, seconds: float) -> Applied:
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """For how long the schedules are waited for, and whether a worker that is not there is, too."""
+
+    seconds: float
+    insists: bool = False
+
+
+def _apply(
+    session: Session, manifests: ManifestSet, wanted: Wanted, patience: _Patience
+) -> Applied:
     async def work(ports: Ports) -> Applied:
         with placing(session) as on_pending:
             return await apply_manifests(
@@ -107,16 +124,18 @@ def _apply(session: Session, manifests: ManifestSet, wanted: Wanted, seconds: fl
                 ports.register,
                 ports.workers,
                 now,
-                timeout_seconds=seconds,
+                timeout_seconds=patience.seconds,
                 wanted=wanted,
                 origin=session.origin,
+                on_write=partial(say_doubtful, session),
                 on_pending=on_pending,
+                insists=patience.insists,
             )
 
     return session.with_ports(work)
 
 
-def _apply_saved(session: Session, path: Path, seconds: float) -> Applied:
+def _apply_saved(session: Session, path: Path, patience: _Patience) -> Applied:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError as error:
@@ -124,19 +143,31 @@ def _apply_saved(session: Session, path: Path, seconds: float) -> Applied:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: {error}") from error
     wanted, made_against = restore(text, str(path))
-    return _apply_reviewed(session, wanted, made_against, seconds)
+    session.files = ["-"]
+    return _apply_reviewed(session, wanted, made_against, patience)
 
 
-def _apply_reviewed(session: Session, wanted: Wanted, made_against: str, seconds: float) -> Applied:
+def _apply_reviewed(
+    session: Session, wanted: Wanted, made_against: str, patience: _Patience
+) -> Applied:
     async def work(ports: Ports) -> Applied:
-        plan = await apply_saved(wanted, made_against, ports.catalog, now(), session.origin)
+        plan = await apply_saved(
+            wanted,
+            made_against,
+            ports.catalog,
+            now(),
+            session.origin,
+            on_write=partial(say_doubtful, session),
+        )
+        say_recorded(session)
         with placing(session) as on_pending:
             return await settle(
                 plan,
                 ports.register,
                 ports.workers,
-                timeout_seconds=seconds,
+                timeout_seconds=patience.seconds,
                 on_pending=on_pending,
+                insists=patience.insists,
             )
 
     return session.with_ports(work)
@@ -144,10 +175,12 @@ def _apply_reviewed(session: Session, wanted: Wanted, made_against: str, seconds
 
 def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: str) -> None:
     if where not in {"client", "server"}:
-        raise UsageError(f"--dry-run {where}", hint="use client or server")
+        raise UsageError(
+            f"--dry-run takes client or server, not {where!r}", hint="activityctl apply --help"
+        )
     if where == "client":
-        count = len(manifests.locate)
-        session.err.print(f"{count} objects are valid; nothing was changed")
+        valid = counted(len(manifests.locate), "object is", "objects are")
+        session.err.print(f"{valid} valid; nothing was changed")
         return
 
     async def work(ports: Ports) -> None:
@@ -172,8 +205,8 @@ def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
     gone = [f"{one.kind.lower()}/{one.name}" for one in deleted]
     if not gone:
         return planned.fingerprint
-    objects = "object" if len(gone) == 1 else "objects"
-    session.err.print(f"{len(gone)} {objects} of the set {wanted.applyset} will be deleted:")
+    objects = counted(len(gone), "object")
+    session.err.print(f"{objects} of the set {wanted.applyset} will be deleted:")
     for name in gone:
         session.err.print(f"  - {name}")
     require_yes("pruning", "Delete them?")
@@ -182,37 +215,16 @@ def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
 
 def print_changes(session: Session, plan: Plan) -> None:
     """Print a line a change and the summary, as kubectl users know them."""
-    from rich.text import Text
-
     for change in plan.changes:
-        line = Text(f"{change.kind.lower()}/{change.name} ")
-        line.append_text(styled(change.action.value))
+        name = f"{change.kind.lower()}/{change.name} "
         if session.out.is_terminal:
-            session.out.print(line)
+            from rich.text import Text
+
+            session.out.print(Text(name).append_text(styled(change.action.value)))
         else:
-            session.out.file.write(f"{line.plain}\n")
+            session.out.file.write(f"{name}{change.action.value}\n")
     counts = [f"{plan.count(action)} {action.value}" for action in Action if plan.count(action)]
     session.err.print(", ".join(counts))
-
-
-def say_pending(session: Session, applied: Applied, *, waited: bool) -> None:
-    """Say on stderr what is recorded but not yet carried out."""
-    if not applied.pending:
-        return
-    if not applied.has_worker:
-        why = "no worker is alive; it will be carried out when one starts (activityctl status)"
-    else:
-        why = "the worker is still at it" if waited else "not waited for"
-    session.err.print(f"{applied.pending} schedules pending: {why}")
-
-
-def require_placed(applied: Applied) -> None:
-    """Raise RefusedError when Temporal could not be made to agree."""
-    if applied.errors:
-        raise RefusedError(
-            f"Temporal refused {len(applied.errors)} schedules: {applied.errors[0]}",
-            hint="activityctl get schedules",
-        )
 
 
 def applied_view(applied: Applied) -> dict[str, Any]:
@@ -226,5 +238,9 @@ def applied_view(applied: Applied) -> dict[str, Any]:
             for change in plan.changes
         ],
         "summary": {action.value: plan.count(action) for action in Action},
-        "schedules": {"pending": applied.pending, "errors": list(applied.errors)},
+        "schedules": {
+            "pending": applied.pending,
+            "errors": list(applied.errors),
+            "hasWorker": applied.has_worker,
+        },
     }

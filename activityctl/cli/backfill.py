@@ -83,6 +83,7 @@ def backfill(
     if cancel:
         _cancel(session, subscription, trigger)
         return
+    session.if_interrupted("nothing was started")
     first, last = _stretch(session, start, end)
     order = Order(trigger, first, last, only_missed, max_parallel)
 
@@ -98,6 +99,11 @@ def backfill(
     count = len(found.choice.taken)
     if count > _ASKED_ABOVE and not yes:
         require_yes(f"a backfill of {count:,} firings", f"Run {count:,} firings of {subscription}?")
+
+    session.if_interrupted(
+        "it is not known whether the backfill is recorded",
+        hint="run the command again: nothing runs twice",
+    )
 
     async def ask(ports: Ports) -> tuple[Recorded, bool]:
         recorded = await record(ports.backfills, found)
@@ -153,11 +159,9 @@ def _followed(
                 ports.backfills, recorded, timeout_seconds=seconds, on_progress=show
             )
 
-    try:
-        return session.with_ports(work)
-    except KeyboardInterrupt:
-        session.err.print(
-            "the worker goes on with it: repeat the command to follow, "
-            f"activityctl backfill {subscription} --cancel to stop what has not begun"
-        )
-        raise
+    session.if_interrupted(
+        "the backfill is recorded and the worker goes on with it; "
+        "run the command again to follow it",
+        hint=f"activityctl backfill {subscription} --cancel stops what has not begun",
+    )
+    return session.with_ports(work)

@@ -14,6 +14,7 @@ from activityctl.domain.moment import format_moment
 from activityctl.domain.run import RunStatus
 from activityctl.domain.settlement import zone_of
 from activityctl.domain.view import API_VERSION, View, stamp
+from activityctl.domain.wording import counted
 from activityctl.operations.backfill import Survey
 
 _MOST_ROWS: Final = 1_000
@@ -37,17 +38,17 @@ def print_survey(session: Session, subscription: str, found: Survey, shape: Form
     print_table(session.out, views, _COLUMNS, empty="No firing is due in that time.")
     if len(rows) > _MOST_ROWS:
         session.err.print(f"{len(rows) - _MOST_ROWS:,} more; -o json lists all")
-    session.err.print(
-        f"{_firings(len(found.choice.taken))} would run, {len(found.choice.left):,} left alone"
-    )
+    taken = counted(len(found.choice.taken), "firing")
+    session.err.print(f"{taken} would run, {len(found.choice.left):,} left alone")
 
 
 def print_notes(session: Session, found: Survey) -> None:
     """Print what should be known before it runs."""
     if early := found.before_it_existed:
+        firings = counted(len(found.choice.taken), "firing")
         session.err.print(
-            f"note: {early:,} of {_firings(len(found.choice.taken))} lie before the subscription "
-            f"existed ({format_moment(found.existed_from)})"
+            f"note: {early:,} of {firings} {'lies' if early == 1 else 'lie'} before the "
+            f"subscription existed ({format_moment(found.existed_from)})"
         )
 
 
@@ -63,7 +64,7 @@ def print_end(
     label = f"backfill {subscription}/{found.backfill.trigger}"
     counts = [f"{count:,} {name}" for name, count in _counts(progress) if count]
     session.out.print(
-        f"{label}: {', '.join([_firings(progress.total), f'{added:,} new', *counts])}"
+        f"{label}: {', '.join([counted(progress.total, 'firing'), f'{added:,} new', *counts])}"
     )
     reasons = Counter(why for _, why in found.choice.left)
     for why, count in reasons.most_common(5):
@@ -75,6 +76,9 @@ def print_end(
 @contextmanager
 def following(session: Session) -> Iterator[Callable[[BackfillProgress], None]]:
     """Give a function that is told the progress; it draws a bar where somebody watches."""
+    if not session.err.is_terminal:
+        yield lambda _: None
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("backfill"), BarColumn(), MofNCompleteColumn())
@@ -85,8 +89,7 @@ def following(session: Session) -> Iterator[Callable[[BackfillProgress], None]]:
         said = ", ".join(f"{count} {name}" for name, count in _counts(progress) if count)
         bar.update(task, completed=progress.ended, total=progress.total, description=said)
 
-    if session.err.is_terminal:
-        bar.start()
+    bar.start()
     try:
         yield show
     finally:
@@ -119,7 +122,3 @@ def _counts(progress: BackfillProgress) -> list[tuple[str, int]]:
     names = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
     open_ones = (RunStatus.RUNNING.value, RunStatus.QUEUED.value, "starting", "held")
     return [(name.replace("_", " "), view[name]) for name in (*names, *open_ones)]
-
-
-def _firings(count: int) -> str:
-    return f"{count:,} firing{'' if count == 1 else 's'}"

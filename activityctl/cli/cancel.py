@@ -28,6 +28,9 @@ def cancel(
         asked = await ask_to_cancel(ports.runs, ports.run_lists, run, now())
         if not wait:
             return asked
+        session.if_interrupted(
+            f"run/{asked.id} is told to stop", hint=f"activityctl wait {asked.id}"
+        )
         return await wait_in(session, ports, asked.id, seconds_of(timeout))
 
     ended = session.with_ports(work)

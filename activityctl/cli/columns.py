@@ -20,6 +20,12 @@ def _id(view: View) -> str:
     return str(view["id"])[:_ID]
 
 
+def _standing(view: View) -> str:
+    """Return the status of a subscription, and which of its triggers nothing can wake."""
+    unread = ", ".join(str(one["trigger"]) for one in view.get("unreadableTriggers", ()))
+    return f"{view['status']}; unreadable: {unread}" if unread else str(view["status"])
+
+
 def _task_name(view: View) -> str:
     name = str(view["name"]) + (f"[{view['index']}]" if view["index"] else "")
     return name if view["phase"] == "main" else f"{name} (onFailure)"
@@ -74,7 +80,7 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("ID", _id),
         _field("name"),
         _field("definition"),
-        _field("status"),
+        ("STATUS", _standing),
         ("UPDATED", lambda view: age(view["updatedAt"])),
     ),
     "calendars": (

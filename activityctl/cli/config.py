@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from activityctl import config_file
+from activityctl.cli.help_page import CommandGroup
 from activityctl.cli.output import check_format, print_json, print_table, visible
 from activityctl.cli.session import Session
 from activityctl.domain.view import API_VERSION, View
@@ -25,10 +26,7 @@ Format = Annotated[str, typer.Option("--output", "-o", help="text or json.", met
 _PLACES: Final = "keyring:SERVICE/ENTRY, env:NAME or file:/PATH"
 Name = Annotated[str, typer.Argument(help="The profile's name.", metavar="NAME")]
 
-config = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
+config = CommandGroup(
     help="""Show the settings, and keep profiles of servers.
 
     activityctl config add prod --database-url postgresql://app@db.example/app
@@ -123,11 +121,13 @@ def add(
     event_retention: Annotated[
         str | None, typer.Option(help="How long events are kept: 30d; 0 for ever.", metavar="SPAN")
     ] = None,
-    replace: Annotated[bool, typer.Option(help="Replace a profile of this name.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a profile of this name.")
+    ] = False,
 ) -> None:
     """Add a profile; the first one becomes the default. Secrets stay where they are kept.
 
-    keyring set activityctl prod-db
+    The password is kept elsewhere: for the example, by `keyring set activityctl prod-db`.
 
     activityctl config add prod --database-url postgresql://app@db.example/app
     --database-password-ref keyring:activityctl/prod-db --temporal-address temporal.example:7233

@@ -1,19 +1,22 @@
 """`activityctl delete`: a subscription, a definition or a calendar; runs and logs stay."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from activityctl.cli.apply import applied_view, print_changes, require_placed, say_pending
+from activityctl.cli.apply import applied_view, print_changes
 from activityctl.cli.completion import kinds
 from activityctl.cli.confirm import require_yes
-from activityctl.cli.options import Output, Timeout, catalog_kind, seconds_of
+from activityctl.cli.options import Output, Timeout, catalog_kind
 from activityctl.cli.output import check_format, print_json
-from activityctl.cli.progress import placing
+from activityctl.cli.pending import Wait, conclude, seconds_to_wait
+from activityctl.cli.progress import placing, say_doubtful, say_recorded
 from activityctl.cli.session import Session, now
 from activityctl.domain.applyset import listed
 from activityctl.domain.view import run_view
+from activityctl.domain.wording import counted
 from activityctl.operations.apply import Applied, settle
 from activityctl.operations.history import Deletion, foresee_deletion
 from activityctl.operations.history import delete as delete_object
@@ -26,7 +29,7 @@ def delete(
     name: Annotated[str, typer.Argument(help="Its name, or a subscription's id.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     timeout: Timeout = "30s",
-    wait: Annotated[bool, typer.Option(help="Wait until the schedules are gone.")] = True,
+    wait: Wait = None,
     output: Output = "text",
 ) -> None:
     """Delete a subscription with its schedules, or a definition or calendar that none uses.
@@ -37,8 +40,9 @@ def delete(
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    seconds = seconds_of(timeout) * wait
+    seconds = seconds_to_wait(timeout, wait=wait)
     wanted = catalog_kind(kind)
+    session.if_interrupted("nothing was changed")
 
     async def look(ports: Ports) -> Deletion:
         return await foresee_deletion(ports.catalog, ports.register, ports.run_lists, wanted, name)
@@ -46,8 +50,15 @@ def delete(
     async def work(ports: Ports) -> Applied:
         seen = None if yes else found.fingerprint
         plan = await delete_object(
-            ports.catalog, wanted, found.name, now, session.origin, made_against=seen
+            ports.catalog,
+            wanted,
+            found.name,
+            now,
+            session.origin,
+            made_against=seen,
+            on_write=partial(say_doubtful, session),
         )
+        say_recorded(session)
         with placing(session) as on_pending:
             return await settle(
                 plan,
@@ -55,6 +66,7 @@ def delete(
                 ports.workers,
                 timeout_seconds=seconds,
                 on_pending=on_pending,
+                insists=wait is True,
             )
 
     found = session.with_ports(look)
@@ -68,23 +80,18 @@ def delete(
         print_json(session.out, _view(found, applied))
     else:
         print_changes(session, applied.plan)
-        say_pending(session, applied, waited=wait)
-    require_placed(applied)
+    conclude(session, applied, wait=wait, is_told=shape == "json")
 
 
 def _lines(found: Deletion) -> Iterator[str]:
     yield f"{found.kind.lower()}/{found.name} will be deleted"
     if found.schedules:
         names = [f"{row.subscription}/{row.wanted.trigger}" for row in found.schedules]
-        yield f"  - {_counted(len(names), 'schedule')}: {listed(names)}"
+        yield f"  - {counted(len(names), 'schedule')}: {listed(names)}"
     if found.open_runs:
         runs = [f"{run.id} {run.status}" for run in found.open_runs]
         verb = "goes on as it began" if len(runs) == 1 else "go on as they began"
-        yield f"  ! {_counted(len(runs), 'open run')} {verb}: {listed(runs)}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+        yield f"  ! {counted(len(runs), 'open run')} {verb}: {listed(runs)}"
 
 
 def _view(found: Deletion, applied: Applied) -> dict[str, Any]:

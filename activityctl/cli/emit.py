@@ -52,7 +52,13 @@ def emit(
     ] = False,
     timeout: Timeout = "5m",
     output: Annotated[
-        str, typer.Option("--output", "-o", help="text, json or jsonl.", metavar="FORMAT")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="text, json or jsonl; with --dry-run also wide: every trigger that sleeps.",
+            metavar="FORMAT",
+        ),
     ] = "text",
 ) -> None:
     """Store events; each subscription that matches gets exactly one run for each of them.
@@ -67,7 +73,9 @@ def emit(
     activityctl emit --type order.paid --source /shop --data '{"amount": 12}' --wait
     """
     session: Session = context.obj
-    shape: Format = check_format(output, ("text", "json", "jsonl"))
+    shape: Format = check_format(
+        output, ("text", "wide", "json", "jsonl") if dry_run else ("text", "json", "jsonl")
+    )
     attributes = {"type": type_, "source": source, "subject": subject, "id": id_, "time": time}
     by_hand = ByHand(attributes, data, extension or ())
     seconds = seconds_of(timeout) if wait else None

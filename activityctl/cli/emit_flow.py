@@ -59,11 +59,13 @@ async def store(
     """
     report = Report(session, shape, keeps_all=wait_seconds is not None)
     consequences: Consequences | None = None
+    report.say_standing()
     try:
         with _drawn(session, given) as draw:
             async with aclosing(emit(ports.events, given.offers)) as batches:
                 async for batch in batches:
                     report.take(batch)
+                    report.say_standing()
                     draw(report.counts.total())
         if not report.counts:
             session.err.print("the input holds no event")
@@ -89,6 +91,9 @@ async def _waited(
     is_alive = bool(await ports.workers.alive())
     if not is_alive:
         session.err.print("no worker is alive; the runs will start when one is")
+    session.if_interrupted(
+        "the events are stored; the worker goes on with their runs", hint="activityctl get runs"
+    )
     with session.err.status("waiting for the runs") as status:
         aftermath = await await_events(
             ports.events,

@@ -11,6 +11,7 @@ from activityctl.cli.session import Session
 from activityctl.domain.arrival import EmitOutcome
 from activityctl.domain.emission import Emitted
 from activityctl.domain.view import API_VERSION, emitted_view
+from activityctl.domain.wording import counted
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -95,6 +96,17 @@ class Report:
         if self._listed is not None:
             self._listed.flush()
 
+    def say_standing(self) -> None:
+        """Have Ctrl-C say how many events are stored, and whether a repeat is harmless."""
+        stored = self.counts[EmitOutcome.ACCEPTED] + self.counts[EmitOutcome.DUPLICATE]
+        told, rest = "no event is known to be stored", ""
+        if stored:
+            told, rest = counted(stored, "event is stored", "events are stored"), " for the rest"
+        hint = f"run the command again{rest} (a repeat is harmless)"
+        if self._filled["id"]:
+            hint = "a repeat stores those that came without an id once more"
+        self._session.if_interrupted(told, hint=hint)
+
     def count(self, one: Emitted) -> None:
         """Count an event, and say on stderr why it is refused."""
         self.counts[one.outcome] += 1
@@ -131,7 +143,7 @@ class Report:
     def _summary(self) -> str:
         counts = [(_WORDS.get(one, one.value), self.counts[one]) for one in EmitOutcome]
         told = ", ".join(f"{count:,} {word}" for word, count in counts if count)
-        return f"{self.counts.total():,} events" + (f": {told}" if told else "")
+        return counted(self.counts.total(), "event") + (f": {told}" if told else "")
 
     def _say_filled(self) -> None:
         if not self._filled or (not self._is_text and self.exit_code):
@@ -165,7 +177,7 @@ class Report:
 def _filled_text(name: str, count: int, event_id: str, *, is_single: bool) -> str:
     if is_single:
         return f"{name} {visible(event_id)}" if name == "id" else name
-    return f"{name} of {count:,} events"
+    return f"{name} of {counted(count, 'event')}"
 
 
 def _line(one: Emitted) -> "Text":

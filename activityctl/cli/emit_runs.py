@@ -10,6 +10,7 @@ from activityctl.domain.arrival import Verdict, VerdictOutcome
 from activityctl.domain.emission import Emitted
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.view import View, run_view, verdict_view
+from activityctl.domain.wording import counted
 from activityctl.operations.await_events import Aftermath
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Consequences:
         runs = self.aftermath.runs.values()
         counts = Counter(run.status.value.replace("_", " ") for run in runs)
         told = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
-        yield styled(f"{len(runs):,} runs" + (f": {told}" if told else ""))
+        yield styled(counted(len(runs), "run") + (f": {told}" if told else ""))
         failed = self.failed
         for run in failed[:_MOST_LISTED]:
             view = run_view(run)

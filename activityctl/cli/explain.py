@@ -31,7 +31,8 @@ def explain(
         ),
     ] = None,
     event: Annotated[
-        str | None, typer.Argument(help="After `event`: its id, or a prefix of ours.", metavar="ID")
+        str | None,
+        typer.Argument(help="After `event`: its id or uid, or a prefix of one.", metavar="ID"),
     ] = None,
     file: Annotated[
         str | None,
@@ -48,7 +49,13 @@ def explain(
         ),
     ] = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="text or json; of an event also wide: every trigger.",
+            metavar="FORMAT",
+        ),
     ] = "text",
 ) -> None:
     """Say what a field means, or which part of a trigger decides about an event, with its value.
@@ -60,8 +67,9 @@ def explain(
     activityctl explain event -f event.json --subscription eu-orders
     """
     session: Session = context.obj
-    shape = check_format(output, ("text", "json"))
-    if path == _EVENT:
+    is_event = path == _EVENT
+    shape = check_format(output, ("text", "wide", "json") if is_event else ("text", "json"))
+    if is_event:
         from activityctl.cli.explain_event import explain_event
 
         explain_event(session, event, file, subscription, shape)

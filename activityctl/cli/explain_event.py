@@ -9,9 +9,10 @@ from activityctl.cli.output import print_json, visible
 from activityctl.cli.session import Session
 from activityctl.domain.cel_messages import one_line
 from activityctl.domain.emission import OfferedEvent
+from activityctl.domain.event_decision import GroupingKey
 from activityctl.domain.event_explanation import PatternExplanation, TriggerExplanation
 from activityctl.domain.match_explain import ClauseVerdict, Operand
-from activityctl.domain.matching import shown
+from activityctl.domain.matching import others_text, shown
 from activityctl.domain.view import list_view
 from activityctl.errors import InvalidInputError, InvalidManifestsError, UsageError
 from activityctl.operations.emit import offers_of
@@ -59,7 +60,7 @@ def explain_event(
     for number, one in enumerate(found):
         if number:
             session.out.print()
-        _print(session.out, one)
+        _print(session.out, one, shows_all=shape == "wide" or subscription is not None)
 
 
 def _offered(path: str) -> list[OfferedEvent]:
@@ -79,20 +80,23 @@ def _offered(path: str) -> list[OfferedEvent]:
     return found
 
 
-def _print(console: "Console", explained: Explained) -> None:
+def _print(console: "Console", explained: Explained, *, shows_all: bool) -> None:
     event = explained.event
     console.print(visible(f"{event['type']}  {event['source']}  {event['id']}"), style="bold")
     if not explained.triggers:
         console.print("No event trigger lives here.")
-    sleepers = 0
-    for one in explained.triggers:
-        sleepers += one.outcome == "no_match"
-        if sleepers <= _MOST_SLEEPERS:
+    chosen = [one for one in explained.triggers if shows_all or not one.wants_another]
+    most = len(chosen) if shows_all else _MOST_SLEEPERS
+    sleepers = [one for one in chosen if one.outcome == "no_match"]
+    left_out = set(map(id, sleepers[most:]))
+    for one in chosen:
+        if id(one) not in left_out:
             console.print()
             _print_trigger(console, one)
-    if sleepers > _MOST_SLEEPERS:
-        rest = sleepers - _MOST_SLEEPERS
-        console.print(f"\n{rest:,} more do not match; --subscription shows one, -o json all")
+    if left_out:
+        console.print(f"\n{len(left_out):,} more do not match; -o wide shows all")
+    if others := len(explained.triggers) - len(chosen):
+        console.print(f"\n{others_text(others)}; -o wide shows them", style="dim")
     for verdict in explained.view.get("verdicts", ()):
         when = f"replay {verdict['replay']}" if verdict["replay"] else "when it came"
         owner = f"{verdict['subscription']}/{verdict['trigger']}"
@@ -110,6 +114,15 @@ def _print_trigger(console: "Console", one: TriggerExplanation) -> None:
             console.print(visible(f"    {_named(pattern)}"))
             indent = 8
         _print_clauses(console, pattern.found.parts, indent)
+    if one.key is not None:
+        _print_clauses(console, [_key_clause(one.key)], 4)
+
+
+def _key_clause(key: GroupingKey) -> ClauseVerdict:
+    """Return the key as one more part: it holds when it has a value."""
+    operand = Operand("key", key.value, key.error)
+    holds = True if key.error is None else None
+    return ClauseVerdict(f"key {key.text}", holds, operands=(operand,))
 
 
 def _headline(one: TriggerExplanation) -> str:
@@ -118,6 +131,8 @@ def _headline(one: TriggerExplanation) -> str:
             return f"matches; it gathers events ({one.form})" if one.form else "matches"
         case "paused":
             return "matches, but the subscription is paused"
+        case "error" if one.key is not None:
+            return f"matches, but does not count: {one.reason}"
         case "error" | "no_match":
             return f"does not match: {one.reason}"
 

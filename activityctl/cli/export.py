@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.options import labels_of
+from activityctl.cli.completion import kinds
+from activityctl.cli.options import catalog_kind, is_catalog_kind, labels_of
 from activityctl.cli.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.document import Document
+from activityctl.domain.plan import Kind
 from activityctl.domain.selection import Selection
 from activityctl.domain.view import list_view
 from activityctl.errors import NotFoundError
@@ -17,27 +19,45 @@ from activityctl.wiring import Ports
 
 def export(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Only objects of this name.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="def, sub or cal: only this kind. Another word is the NAME.", autocompletion=kinds
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Only the object of this name.")] = None,
     label: Annotated[list[str] | None, typer.Option("-l", help="key=value")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="yaml or json.")] = "yaml",
 ) -> None:
-    """Print all live objects as clean YAML that applies unchanged.
+    """Print all live objects, or some, as clean YAML that applies unchanged.
 
     activityctl export > all.yaml && activityctl diff -f all.yaml
+
+    activityctl export sub disk-report
     """
     session: Session = context.obj
     shape = check_format(output, ("yaml", "json"))
-    selection = Selection(name=name, labels=labels_of(label or ()))
+    only, called = _asked(kind, name)
+    selection = Selection(name=called, labels=labels_of(label or ()))
 
     async def read(ports: Ports) -> list[Document]:
-        return await read_documents(ports.catalog, selection)
+        return await read_documents(ports.catalog, selection, only)
 
     found = session.with_ports(read)
-    if name is not None and not found:
+    if called is not None and not found:
         raise NotFoundError(
-            "object", name, hint="activityctl get definitions, subscriptions or calendars"
+            only.lower() if only else "object",
+            called,
+            hint="activityctl get definitions, subscriptions or calendars",
         )
     if shape == "json":
         print_json(session.out, list_view(found))
     else:
         session.out.file.write("---\n".join(to_yaml(document) for document in found))
+
+
+def _asked(kind: str | None, name: str | None) -> tuple[Kind | None, str | None]:
+    """Return the kind and the name that the words mean; one alone may be either."""
+    if kind is None or (name is None and not is_catalog_kind(kind)):
+        return None, kind
+    return catalog_kind(kind), name

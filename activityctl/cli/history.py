@@ -1,5 +1,6 @@
 """`activityctl history`: who changed an object, when, from which commit, and what."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from activityctl.cli.completion import kinds
 from activityctl.cli.options import Output, catalog_kind
 from activityctl.cli.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
-from activityctl.domain.history import HistoryEntry
+from activityctl.domain.history import HistoryEntry, rolled_back_to
 from activityctl.domain.view import View, list_view, stamp
 from activityctl.operations.history import history as read_history
 from activityctl.wiring import Ports
@@ -31,21 +32,32 @@ def history(
     async def read(ports: Ports) -> list[HistoryEntry]:
         return await read_history(ports.catalog, wanted, name)
 
-    views = [_view(entry) for entry in session.with_ports(read)]
+    entries = session.with_ports(read)
+    views = [{**_view(one), "rolledBackTo": rolled_back_to(one, entries)} for one in entries]
     if shape == "json":
         print_json(session.out, list_view(views))
         return
     columns = (
         ("CHANGE", lambda view: view["number"]),
         ("AGE", lambda view: age(view["at"])),
-        ("COMMAND", lambda view: view["command"]),
+        ("COMMAND", _command),
         ("ACTION", lambda view: view["action"]),
         ("ACTOR", lambda view: view["actor"]),
-        ("COMMIT", lambda view: (view["sourceCommit"] or "-")[:12]),
+        ("COMMIT", lambda view: _short(view["sourceCommit"] or "-")),
         ("SET", lambda view: view["applyset"]),
         ("FIELDS", _changed_fields),
     )
     print_table(session.out, views, columns, empty="")
+
+
+def _command(view: View) -> str:
+    number = view["rolledBackTo"]
+    return f"{view['command']} to {number}" if number else str(view["command"])
+
+
+def _short(commit: str) -> str:
+    found = re.fullmatch(r"([0-9a-f]{12})[0-9a-f]{28,52}(-[a-z]+)?", commit)
+    return "".join(filter(None, found.groups())) if found else commit[:12]
 
 
 def _changed_fields(view: View) -> str | None:

@@ -1,7 +1,10 @@
 """The command line's entry: loads commands by name, and turns errors into text and exit codes."""
 
+import gc
 import importlib
 import os
+import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,10 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from activityctl.cli.help_page import HelpedCommand, HelpedGroup
 from activityctl.cli.session import Session
-from activityctl.errors import ActivityctlError, InternalError
+from activityctl.errors import ActivityctlError, InternalError, UsageError
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     # name: (module in activityctl.cli, panel of --help, one line)
@@ -51,9 +55,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
 }
 
 INTERRUPTED: Final = 130
+_OUTPUT: Final = re.compile("-[A-Za-z]*o|--output")
+_JSON: Final = re.compile("(-[A-Za-z]*o=?|--output=)jsonl?")
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(HelpedGroup):
     """Knows every command's name and line; imports a command when it is called."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -68,14 +74,30 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return (name, load_command(name), rest) if name in COMMANDS else (name, command, rest)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; when Ctrl-C ends it, what it has said of that is the error."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if isinstance(ctx.obj, Session) and ctx.obj.interruption is not None:
+                raise ctx.obj.interruption from None
+            raise
+        except UsageError as error:
+            if error.hint is None:
+                error.hint = f"activityctl {ctx.invoked_subcommand} --help"
+            raise
+
 
 def load_command(name: str) -> Any:
     """Import the command's file and return its command, or its group of commands."""
+    gc.disable()  # imports leave no garbage, and looking for it takes a tenth of a second
     module = importlib.import_module(f"activityctl.cli.{COMMANDS[name][0]}")
+    gc.freeze()
+    gc.enable()
     if isinstance(group := getattr(module, name), typer.Typer):
         return typer.main.get_command(group)
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    app.command(name)(getattr(module, name))
+    app = typer.Typer(add_completion=False)
+    app.command(name, cls=HelpedCommand)(getattr(module, name))
     return typer.main.get_command(app)
 
 
@@ -83,7 +105,6 @@ app = typer.Typer(
     cls=LazyGroup,
     name="activityctl",
     no_args_is_help=True,
-    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -104,24 +125,29 @@ def _root(
 ) -> None:
     """Durable automations kept in git: YAML in, Temporal and Postgres made to agree with it.
 
-    First steps: [bold]activityctl up -d -f definitions/[/bold], then
-    [bold]activityctl get runs[/bold] and [bold]activityctl logs NAME --follow[/bold].
+    activityctl up -d -f definitions/
+
+    activityctl get runs
+
+    activityctl logs NAME --follow
     """
+    context.color = {"always": True, "never": False}.get(color)
     context.obj = Session(flags={"profile": profile, "home": home}, color=color)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
-    code = _run(args)
     try:
+        code = _run(args)
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.stderr.flush()
+        _die_unread()
     if "temporalio" in sys.modules:
         # The SDK's client crashes one exit in ten of a short-lived process (sdk-python 300).
         os._exit(code)
+    gc.freeze()  # the process ends: looking for garbage once more takes a tenth of a second
     sys.exit(code)
 
 
@@ -134,16 +160,40 @@ def _run(args: list[str]) -> int:
     except typer.Exit as done:
         code = done.exit_code
     except typer.TyperException as error:
-        code = error.exit_code
-        if (show := getattr(error, "show", None)) is not None:
-            show()
+        code = _report_usage(error, args)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except SystemExit as leaving:
+        # typer and rich turn a broken pipe into an exit with 1.
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise leaving.__context__ from None
+        raise
     except BrokenPipeError:
-        code = 0
+        raise
     except Exception as error:  # noqa: BLE001  # the one boundary: our bug, told in one line
         code = _report(_bug(error), args)
     return code
+
+
+def _die_unread() -> NoReturn:
+    """End by SIGPIPE, as other tools do when what reads their output has gone (`| head`).
+
+    So the exit code, 141 to a shell, is never taken for what the command had to say.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    raise SystemExit(128 + signal.SIGPIPE)  # where SIGPIPE is blocked
+
+
+def _report_usage(error: typer.TyperException, args: list[str]) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.message, err=True)
+        return error.exit_code
+    from activityctl.cli.usage import usage_error
+
+    named = next((f" {word}" for word in args if word in COMMANDS), "")
+    return _report(usage_error(error, f"activityctl{named}"), args)
 
 
 def _report(error: ActivityctlError, args: list[str]) -> int:
@@ -154,9 +204,11 @@ def _report(error: ActivityctlError, args: list[str]) -> int:
 
 
 def _wants_json(args: list[str]) -> bool:
-    joined = " ".join(args)
+    """Whether `-o json`, or its like, is among the words; they may be wrong otherwise."""
+    words = args[: args.index("--")] if "--" in args else args
     return any(
-        f"{option}{gap}json" in joined for option in ("-o", "--output") for gap in (" ", "=", "")
+        (_OUTPUT.fullmatch(word) and following.startswith("json")) or _JSON.fullmatch(word)
+        for word, following in zip(words, [*words[1:], ""], strict=True)
     )
 
 

@@ -79,6 +79,15 @@ def labels_of(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def is_catalog_kind(word: str) -> bool:
+    """Tell whether the word means a kind of the catalog."""
+    try:
+        catalog_kind(word)
+    except UsageError:
+        return False
+    return True
+
+
 def catalog_kind(word: str) -> Kind:
     """Return the kind of the catalog that the word means; UsageError for another."""
     match kind_of(word):
@@ -90,7 +99,7 @@ def catalog_kind(word: str) -> Kind:
             return "Subscription"
         case other:
             raise UsageError(
-                f"{other} have no history", hint="use definition, subscription or calendar"
+                f"{other} come from no manifest", hint="use definition, subscription or calendar"
             )
 
 

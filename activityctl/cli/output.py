@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from activityctl.domain.view import View, list_view
-from activityctl.errors import ActivityctlError, InvalidManifestsError, UsageError
+from activityctl.errors import (
+    ActivityctlError,
+    InterruptionError,
+    InvalidManifestsError,
+    Problem,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,22 +107,25 @@ def print_views(
     views: Sequence[View],
     output: Format,
     columns: Sequence[Column],
+    *,
+    has_more: bool | None = None,
 ) -> None:
-    """Print a list in the format asked for."""
+    """Print a list in the format asked for; one that can be cut tells whether it was."""
     match output:
         case "json":
-            print_json(console, list_view(views))
+            print_json(console, list_view(views, has_more=has_more))
         case "jsonl":
             for view in views:
                 console.file.write(json.dumps(view, ensure_ascii=True) + "\n")
         case "yaml":
-            console.file.write(to_yaml(list_view(views)))
+            console.file.write(to_yaml(list_view(views, has_more=has_more)))
         case "name":
             for view in views:
                 label = view[_LABELS.get(kind, "id")]
                 console.file.write(f"{kind[:-1]}/{label}\n")
         case "text" | "wide":
-            print_table(console, views, columns, empty=f"No {kind} found.")
+            empty = f"No {kind} found."
+            print_table(console, views, columns, empty=empty, is_wide=output == "wide")
 
 
 def to_yaml(value: object) -> str:
@@ -135,55 +144,85 @@ def to_yaml(value: object) -> str:
 
 
 def print_table(
-    console: "Console", views: Sequence[View], columns: Sequence[Column], *, empty: str
+    console: "Console",
+    views: Sequence[View],
+    columns: Sequence[Column],
+    *,
+    empty: str,
+    is_wide: bool = False,
 ) -> None:
-    """Print a table without frames; an empty one says so on stderr."""
+    """Print a table without frames; an empty one says so on stderr.
+
+    A terminal's cells are cut or folded so that each line fits. A wide table, one that does not
+    fit even so, and what goes elsewhere have whole cells, and lines of any length.
+    """
     if not views:
         sys.stderr.write(empty + "\n")
         return
+    names = [name for name, _ in columns]
     rows = [[_cell(read(view)) for _, read in columns] for view in views]
-    if not console.is_terminal:
-        _print_plain(console, [name for name, _ in columns], rows)
-        return
+    limits = None if is_wide else _terminal_widths(names, rows, console.width)
+    if limits is None or not console.is_terminal:
+        _print_whole(console, names, rows)
+    else:
+        _print_fitted(console, names, rows, limits)
+
+
+def _print_fitted(
+    console: "Console",
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    limits: Sequence[int | None],
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
-    last = len(columns) - 1
-    widths = _terminal_widths([name for name, _ in columns], rows, console.width)
-    for index, (name, _) in enumerate(columns):
+    last = len(names) - 1
+    for index, name in enumerate(names):
         table.add_column(
             name,
             no_wrap=index != last,
             overflow="ellipsis" if index != last else "fold",
-            max_width=widths[index],
+            max_width=limits[index],
         )
     for row in rows:
         table.add_row(*(styled(cell) if cell in STYLES else Text(cell) for cell in row))
     console.print(table)
 
 
-def _print_plain(console: "Console", names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_whole(console: "Console", names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.text import Text
+
     widths = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
     for row in (names, *rows):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        console.file.write(line.rstrip() + "\n")
+        line = Text(style="bold" if row is names else "")
+        for cell, width in zip(row, widths, strict=True):
+            line.append(cell, style=STYLES.get(cell, ""))
+            line.append(" " * (width - len(cell) + _GAP))
+        line.rstrip()
+        if console.is_terminal:
+            console.print(line, soft_wrap=True)
+        else:
+            console.file.write(line.plain + "\n")
 
 
 def _terminal_widths(
     names: Sequence[str], rows: Sequence[Sequence[str]], width: int
-) -> list[int | None]:
+) -> list[int | None] | None:
     """Return the most that each column may take: the widest gives way, so that all are seen.
 
-    Not the last, which is folded.
+    Not the last, which is folded. None when they do not fit even so.
     """
     natural = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
     least = [*natural[:-1], min(natural[-1], _LEAST_WIDTH)]
-    excess = sum(least) + _GAP * len(least) - width
+    excess = sum(least) + _GAP * (len(least) - 1) - width
     limits: list[int | None] = [None] * len(names)
     if excess > 0 and len(names) > 1:
         widest = max(range(len(names) - 1), key=lambda index: natural[index])
-        limits[widest] = max(natural[widest] - excess, _LEAST_WIDTH)
+        if natural[widest] - excess < min(natural[widest], _LEAST_WIDTH):
+            return None
+        limits[widest] = natural[widest] - excess
     return limits
 
 
@@ -254,36 +293,43 @@ def print_log(console: "Console", view: View, output: Format) -> None:
 
 def print_error(error: ActivityctlError, *, as_json: bool) -> None:
     """Print an error on stderr: one line a problem, then the hint."""
+    is_interruption = isinstance(error, InterruptionError)
+    if is_interruption and sys.stderr.isatty():
+        sys.stderr.write("\n")  # the terminal has just shown ^C
     if as_json:
         sys.stderr.write(json.dumps(_error_object(error), ensure_ascii=True) + "\n")
         return
     if isinstance(error, InvalidManifestsError):
         for problem in error.problems:
             sys.stderr.write(f"error: {visible(str(problem))}\n")
-    sys.stderr.write(f"error: {visible(error.message)}\n")
+    label = error.code if is_interruption else "error"
+    sys.stderr.write(f"{label}: {visible(error.message)}\n")
     if error.hint:
         sys.stderr.write(f"hint: {visible(error.hint)}\n")
 
 
+def problem_view(problem: Problem) -> dict[str, object]:
+    """Return a problem as JSON; what has no place in a file, or no file, has null there."""
+    return {
+        "file": problem.file or None,
+        "line": problem.line or None,
+        "column": problem.column or None,
+        "path": problem.path,
+        "message": problem.reason,
+    }
+
+
 def _error_object(error: ActivityctlError) -> Mapping[str, object]:
     problems = error.problems if isinstance(error, InvalidManifestsError) else ()
-    first = problems[0] if problems else None
+    views = [problem_view(problem) for problem in problems]
+    first = views[0] if views else {}
     return {
         "code": error.code,
         "message": error.message,
-        "file": first.file if first else None,
-        "line": first.line if first else None,
-        "path": first.path if first else None,
+        "file": first.get("file"),
+        "line": first.get("line"),
+        "path": first.get("path"),
         "hint": error.hint,
         "retryable": error.retryable,
-        "problems": [
-            {
-                "file": problem.file,
-                "line": problem.line,
-                "column": problem.column,
-                "path": problem.path,
-                "message": problem.reason,
-            }
-            for problem in problems
-        ],
+        "problems": views,
     }

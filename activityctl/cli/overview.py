@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 3.0
 _SECOND: Final = timedelta(seconds=1)
+_MOST_UNREADABLE: Final = 10
 
 
 def read_overview(session: Session) -> Overview | None:
@@ -26,7 +27,7 @@ def read_overview(session: Session) -> Overview | None:
 
     async def read(ports: "Ports") -> Overview:
         async with asyncio.timeout(_SECONDS):
-            return await overview(ports.catalog, ports.census)
+            return await overview(ports.catalog, ports.census, ports.events)
 
     try:
         return session.with_ports(read)
@@ -57,6 +58,11 @@ def print_overview(console: "Console", found: Overview) -> None:
     if figures.unrouted_events:
         lag = _whole(figures.event_lag)
         console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
+    for unread in found.unreadable[:_MOST_UNREADABLE]:
+        label = f"{unread.subscription}/{unread.trigger}"
+        console.print(visible(f"no event wakes {label}: {unread.reason}").replace("\n", "\\n"))
+    if (rest := len(found.unreadable) - _MOST_UNREADABLE) > 0:
+        console.print(f"{rest:,} more triggers cannot be read: activityctl get subscriptions")
     for one in found.auto_paused:
         since = stamp(one.paused_at)
         reason = visible(one.pause_reason or "").replace("\n", "\\n")
@@ -96,6 +102,10 @@ def events_view(found: Overview) -> View:
         "oldestUnroutedAt": stamp(figures.oldest_unrouted_at),
         "lagSeconds": figures.event_lag.total_seconds(),
         "filterErrors": figures.filter_errors,
+        "unreadableTriggers": [
+            {"subscription": one.subscription, "trigger": one.trigger, "reason": one.reason}
+            for one in found.unreadable
+        ],
     }
 
 

@@ -17,9 +17,9 @@ from activityctl.cli.options import (
     default_files,
 )
 from activityctl.cli.output import check_format, print_json
-from activityctl.cli.plan_events import reading
 from activityctl.cli.plan_markdown import markdown
 from activityctl.cli.plan_text import print_plan
+from activityctl.cli.progress import reading
 from activityctl.cli.session import Session, now
 from activityctl.domain.duration import parse_duration
 from activityctl.domain.event_impact import impact_view

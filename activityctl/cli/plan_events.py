@@ -1,20 +1,19 @@
 """The part of a plan that tells of events of the past, as lines of text."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from activityctl.cli.output import visible
-from activityctl.cli.session import Session
 from activityctl.domain.cel_messages import one_line
 from activityctl.domain.matching import shown
 from activityctl.domain.view import View
+from activityctl.domain.wording import counted
 
 Line = tuple[str, str]
 """A text and the action whose colour it has."""
 _SYMBOLS: Final = {"created": "+", "configured": "~", "deleted": "-"}
-_MANY: Final = 2_000
+_LISTED: Final = 3
 _MISSING: Final = "is missing"
 
 
@@ -24,9 +23,10 @@ def head_lines(view: View) -> list[Line]:
     if not changed:
         return [(f"! no event trigger changes; the events of {view['span']} mean the same", "")]
     since = f"since {_moment(view['since'])}"
-    events = _counted(view["events"], "event")
+    events = counted(view["events"], "event")
     if view["isCut"]:
         events = f"the newest {view['read']:,} of {events}"
+    events += _kinds(view)
     triggers = "the event trigger that changes"
     if changed > 1:
         triggers = f"the {changed:,} event triggers that change"
@@ -43,26 +43,15 @@ def trigger_lines(view: View) -> Iterator[list[Line]]:
         yield lines
 
 
-@contextmanager
-def reading(session: Session) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that is told how many events were read; it draws a bar for many."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("reading events"), BarColumn(), MofNCompleteColumn())
-    progress = Progress(*columns, console=session.err, transient=True)
-
-    def show(read: int, total: int) -> None:
-        if not session.err.is_terminal or total < _MANY:
-            return
-        if not progress.tasks:
-            progress.add_task("", total=total)
-            progress.start()
-        progress.update(progress.task_ids[0], completed=read, total=total)
-
-    try:
-        yield show
-    finally:
-        progress.stop()
+def _kinds(view: View) -> str:
+    """Return of which types and from which sources the events are; "" when of any."""
+    text = ""
+    for word, name in (("of", "types"), ("from", "sources")):
+        listed = view.get(name)
+        if listed:
+            said = f"{len(listed):,} {name}" if len(listed) > _LISTED else ", ".join(listed)
+            text += f" {word} {said}"
+    return visible(text)
 
 
 def _counts(one: Mapping[str, Any]) -> str:
@@ -119,10 +108,6 @@ def _value(operand: Mapping[str, Any]) -> str:
     if error is None:
         return f"{text} = {shown(operand['value'])}"
     return f"{text} {_MISSING}" if error == _MISSING else one_line(error)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _moment(stamp: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from activityctl.cli.output import visible
 from activityctl.cli.plan_text import Line, plan_items, summary_line
 from activityctl.domain.view import View
+from activityctl.domain.wording import counted
 
 LONGEST_COMMENT: Final = 65_536
 """Characters; GitHub refuses a longer comment."""
@@ -71,8 +72,8 @@ def _left_out(items: Sequence[_Shown], kept: Sequence[list[str]]) -> str:
 
 def _counted(count: int, noun: str) -> str:
     if noun == "open runs":
-        return f"open runs of {_counted(count, 'subscription')}"
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+        return f"open runs of {counted(count, 'subscription')}"
+    return counted(count, noun)
 
 
 def _marked(line: Line) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from activityctl.cli.output import visible
 from activityctl.cli.plan_events import head_lines, trigger_lines
 from activityctl.domain.view import View
+from activityctl.domain.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,21 +49,21 @@ def plan_items(view: View) -> Iterator[Item]:
     for schedule in view["schedules"]:
         label = f"{schedule['subscription']}/{schedule['trigger']}"
         lines = [(f"{SYMBOLS[schedule['action']]} schedule {label}", schedule["action"])]
-        if schedule["nextBefore"]:
-            lines.append((f"    next before: {_times(schedule['nextBefore'])}", "deleted"))
-        if schedule["nextAfter"]:
-            lines.append((f"    next after:  {_times(schedule['nextAfter'])}", "created"))
+        if text := _firings(schedule["nextBefore"], is_paused=schedule["pausedBefore"]):
+            lines.append((f"    next before: {text}", "deleted"))
+        if text := _firings(schedule["nextAfter"], is_paused=schedule["pausedAfter"]):
+            lines.append((f"    next after:  {text}", "created"))
         yield Item("schedule", lines)
     if (events := view.get("againstEvents")) is not None:
         yield Item("note", head_lines(events))
         for lines in trigger_lines(events):
             yield Item("event trigger", lines)
     for runs in view["openRuns"]:
-        count, owner = runs["count"], runs["subscription"]
-        text = f"open run of {owner} goes on as it began"
-        if count > 1:
-            text = f"open runs of {owner} go on as they began"
-        yield Item("open runs", [(f"! {count} {text}", "unchanged")])
+        owner = runs["subscription"]
+        one = f"open run of {owner} goes on as it began"
+        many = f"open runs of {owner} go on as they began"
+        text = counted(runs["count"], one, many)
+        yield Item("open runs", [(f"! {text}", "unchanged")])
 
 
 def _change_item(change: Mapping[str, Any]) -> Item:
@@ -78,8 +79,8 @@ def summary_line(view: View) -> str:
     """Return the counts as one sentence."""
     summary = view["summary"]
     if not summary["created"] + summary["configured"] + summary["deleted"]:
-        count = summary["unchanged"]
-        return f"No changes: {count} {'object is' if count == 1 else 'objects are'} as wanted."
+        objects = counted(summary["unchanged"], "object is", "objects are")
+        return f"No changes: {objects} as wanted."
     return (
         f"Plan: {summary['created']} to create, {summary['configured']} to configure, "
         f"{summary['deleted']} to delete, {summary['unchanged']} unchanged."
@@ -112,6 +113,10 @@ def _shown(text: str, start: int) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _firings(stamps: list[str], *, is_paused: bool) -> str:
+    return "none, paused" if is_paused else _times(stamps)
 
 
 def _times(stamps: list[str]) -> str:

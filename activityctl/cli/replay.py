@@ -8,14 +8,16 @@ import typer
 
 from activityctl.cli.completion import subscription_names
 from activityctl.cli.confirm import require_yes
+from activityctl.cli.help_page import CommandGroup
 from activityctl.cli.options import Timeout, moment_of, seconds_of
 from activityctl.cli.output import check_format, print_json
-from activityctl.cli.plan_events import reading
+from activityctl.cli.progress import reading
 from activityctl.cli.replay_text import print_end, print_survey
 from activityctl.cli.session import Session, now
 from activityctl.domain import ids
 from activityctl.domain.archive import Stretch
 from activityctl.domain.model import NAME_PATTERN
+from activityctl.domain.wording import counted
 from activityctl.errors import UsageError
 from activityctl.operations.replay_events import feed
 from activityctl.operations.replay_survey import Order, Survey, survey, survey_view
@@ -23,10 +25,7 @@ from activityctl.wiring import Ports
 
 _ASKED_ABOVE: Final = 100
 
-replay = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
+replay = CommandGroup(
     help="""Feed events of the archive again.
 
     activityctl replay events --since 2h --subscription eu-orders --dry-run
@@ -104,6 +103,8 @@ def events(
     arguments = (since, until, *types, "", *sources, "", subscription, trigger)
     order = Order(_name(name, arguments), stretch, subscription, trigger)
 
+    session.if_interrupted("nothing was started")
+
     async def look(ports: Ports) -> Survey:
         with reading(session) as show:
             return await survey(
@@ -127,13 +128,23 @@ def events(
 
 
 def _fed(session: Session, found: Survey, seconds: float) -> int:
+    again = "run the command again for the rest: no event runs twice"
+    session.if_interrupted("no event is known to be fed", hint=again)
+
     async def work(ports: Ports) -> int:
         alive = await ports.workers.alive()
         if not alive:
             session.err.print("no worker is alive; the runs will start when one is")
         limit = seconds if alive else None
         with reading(session) as show:
-            return await feed(ports.archive, found, now(), timeout_seconds=limit, on_progress=show)
+
+            def on_progress(read: int, total: int) -> None:
+                session.if_interrupted(f"{read:,} of {counted(total, 'event')} are fed", hint=again)
+                show(read, total)
+
+            return await feed(
+                ports.archive, found, now(), timeout_seconds=limit, on_progress=on_progress
+            )
 
     return session.with_ports(work)
 

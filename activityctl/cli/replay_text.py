@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from activityctl.cli.output import visible
 from activityctl.cli.session import Session
 from activityctl.domain.cel_messages import one_line
+from activityctl.domain.wording import counted
 from activityctl.operations.replay_survey import Survey, Tally
 
 _MOST_REASONS = 5
@@ -14,7 +15,7 @@ def print_survey(session: Session, found: Survey) -> None:
     """Print who would run, and why some events start nothing."""
     stretch = found.order.stretch
     session.out.print(
-        f"{_counted(found.events, 'event')} from {stretch.since:%Y-%m-%d %H:%M:%SZ} "
+        f"{counted(found.events, 'event')} from {stretch.since:%Y-%m-%d %H:%M:%SZ} "
         f"to {stretch.until:%Y-%m-%d %H:%M:%SZ}, replay {found.order.replay}",
         style="bold",
     )
@@ -25,10 +26,15 @@ def print_survey(session: Session, found: Survey) -> None:
 
 def print_end(session: Session, found: Survey, recorded: int) -> None:
     """Print how many runs were asked for."""
-    session.out.print(f"replay {found.order.replay}: {_counted(recorded, 'firing')} recorded")
+    refused = sum(one.refused for one in found.tallies)
+    also = f", {counted(refused, 'refused run')}" if refused else ""
+    session.out.print(f"replay {found.order.replay}: {counted(recorded, 'firing')} recorded{also}")
     if any(one.firings for one in found.tallies) and not recorded:
         session.err.print("this replay has fed them before; --id NAME makes another")
-    if recorded:
+    elif not recorded:
+        why = "for the reasons above" if any(one.left for one in found.tallies) else "none matches"
+        session.err.print(f"no event started a run: {why}")
+    if recorded or refused:
         owner = found.order.subscription
         session.err.print(f"hint: activityctl get runs{f' -s {owner}' if owner else ''}")
 
@@ -42,7 +48,7 @@ def _lines(tally: Tally) -> Iterator[tuple[str, str]]:
     again = f", {before:,} started before" if before else ""
     paused = "; the subscription is paused, they run all the same" if tally.is_paused else ""
     style = "green" if tally.new else "dim"
-    yield f"{'+' if tally.new else ' '} {label}: {_counted(tally.new, 'run')}{again}{paused}", style
+    yield f"{'+' if tally.new else ' '} {label}: {counted(tally.new, 'run')}{again}{paused}", style
     for event in tally.events:
         moment = f"{event.arrived_at:%Y-%m-%d %H:%M:%SZ}"
         yield f"      {event.id[:8]} {event.document['type']} {moment}", ""
@@ -50,8 +56,4 @@ def _lines(tally: Tally) -> Iterator[tuple[str, str]]:
         yield f"      … {rest:,} more", ""
     reasons = sorted(tally.left.items(), key=lambda item: -item[1])
     for reason, count in reasons[:_MOST_REASONS]:
-        yield f"      {_counted(count, 'event')} left alone: {one_line(reason)}", "yellow"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+        yield f"      {counted(count, 'event')} left alone: {one_line(reason)}", "yellow"

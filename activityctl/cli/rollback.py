@@ -6,10 +6,10 @@ import typer
 
 from activityctl.cli.apply import print_changes
 from activityctl.cli.completion import kinds
-from activityctl.cli.options import Timeout, catalog_kind, seconds_of
+from activityctl.cli.options import Timeout, catalog_kind
+from activityctl.cli.pending import Wait, conclude, seconds_to_wait
 from activityctl.cli.session import Session, now
-from activityctl.domain.plan import Plan
-from activityctl.operations.apply import settle
+from activityctl.operations.apply import Applied, settle
 from activityctl.operations.history import roll_back
 from activityctl.wiring import Ports
 
@@ -22,6 +22,7 @@ def rollback(
         int | None, typer.Option(help="The number of a change in `history`; else the one before.")
     ] = None,
     timeout: Timeout = "30s",
+    wait: Wait = None,
 ) -> None:
     """Give an object an earlier content again, as a new change; a deleted one comes back.
 
@@ -30,9 +31,23 @@ def rollback(
     session: Session = context.obj
     wanted = catalog_kind(kind)
 
-    async def work(ports: Ports) -> Plan:
-        plan = await roll_back(ports.catalog, wanted, name, to, now, session.origin)
-        await settle(plan, ports.register, ports.workers, timeout_seconds=seconds_of(timeout))
-        return plan
+    seconds = seconds_to_wait(timeout, wait=wait)
 
-    print_changes(session, session.with_ports(work))
+    async def work(ports: Ports) -> Applied:
+        plan = await roll_back(ports.catalog, wanted, name, to, now, session.origin)
+        return await settle(
+            plan,
+            ports.register,
+            ports.workers,
+            timeout_seconds=seconds,
+            insists=wait is True,
+        )
+
+    applied = session.with_ports(work)
+    print_changes(session, applied.plan)
+    if (applyset := applied.plan.applyset) is not None:
+        session.err.print(
+            f"it is in the set {applyset} again: an apply of that set with --prune deletes it "
+            "unless its files have it"
+        )
+    conclude(session, applied, wait=wait)

@@ -2,13 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from activityctl.errors import UsageError
+from activityctl.errors import InterruptionError, UsageError
 from activityctl.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ class Session:
 
     flags: Mapping[str, Any] = field(default_factory=dict)
     color: str = "auto"
+    interruption: InterruptionError | None = None
+    """What Ctrl-C means now; None while there is nothing to say of it."""
+    files: Sequence[str] = ()
+    """What manifests are read from; `-` stands for what is in no file."""
+
+    def if_interrupted(self, message: str, *, hint: str | None = None) -> None:
+        """Have Ctrl-C, from now on, say how things stand and what to do next."""
+        self.interruption = InterruptionError(message, hint=hint)
 
     @cached_property
     def settings(self) -> Settings:
@@ -34,10 +42,10 @@ class Session:
 
     @cached_property
     def origin(self) -> "Origin":
-        """Who calls, and from which commit the files of the working folder are."""
+        """Who calls, and from which commit the files are."""
         from activityctl.cli.provenance import origin_of_call
 
-        return origin_of_call(self.settings)
+        return origin_of_call(self.settings, self.files)
 
     @cached_property
     def out(self) -> "Console":

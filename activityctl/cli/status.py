@@ -20,7 +20,7 @@ from activityctl.cli.session import Session
 from activityctl.daemon.daemon_state import ComponentState, ComponentStatus, read_status
 from activityctl.daemon.sync_status import SyncStatus, read_sync
 from activityctl.daemon.vitals import check_vitals
-from activityctl.domain.view import API_VERSION, View
+from activityctl.domain.view import API_VERSION, View, stamp
 from activityctl.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def status(context: typer.Context, output: Output = "text") -> None:
     """Show each component: state, version, address, pid.
 
-    Exit 7 when nothing runs, 1 when a component does not run or does not answer.
+    Exit 7 when nothing runs, 1 when a component does not run or does not answer, or when the
+    folder that is kept applied was refused.
 
     activityctl status -o json
     """
@@ -53,8 +54,8 @@ def status(context: typer.Context, output: Output = "text") -> None:
         if overview is not None:
             print_overview(session.out, overview)
     if not runs:
-        raise UnreachableError(f"no activityctl daemon runs for {home}", hint="activityctl up")
-    if not all(answers.values()):
+        raise UnreachableError(f"no activityctl daemon runs for {home}", hint="activityctl up -d")
+    if not all(answers.values()) or (sync is not None and sync.error is not None):
         raise typer.Exit(1)
 
 
@@ -108,7 +109,7 @@ def _view(
 def _sync_view(sync: SyncStatus) -> View:
     return {
         "folder": sync.folder,
-        "appliedAt": None if sync.applied_at is None else sync.applied_at.isoformat(),
+        "appliedAt": stamp(sync.applied_at),
         "summary": dict(sync.summary),
         "error": sync.error,
     }

@@ -39,8 +39,12 @@ def trigger(
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "name"))
 
+    session.if_interrupted("nothing was started")
+
     async def work(ports: Ports) -> tuple[str, Run | None, bool]:
         owner = await ports.catalog.find_subscription(subscription)
+        hint = f"activityctl get runs -s {subscription}"
+        session.if_interrupted("it is not known whether the run is recorded", hint=hint)
         firing = await ask_for_run(
             ports.catalog,
             ports.outbox,
@@ -51,6 +55,10 @@ def trigger(
             payload=_payload(payload),
         )
         run_id = firing.ref.run_id
+        session.if_interrupted(
+            f"run/{run_id} is recorded; the worker goes on with it",
+            hint=f"activityctl wait {run_id}",
+        )
         alive = bool(await ports.workers.alive())
         if not wait or not alive:
             return run_id, None, alive

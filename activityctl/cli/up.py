@@ -12,9 +12,10 @@ from typing import Annotated, Final
 import typer
 
 from activityctl import wiring
-from activityctl.cli.apply import apply_files, print_changes, say_pending
+from activityctl.cli.apply import apply_files, print_changes
 from activityctl.cli.first_runs import show_first_runs
 from activityctl.cli.options import Recursive, Sync
+from activityctl.cli.pending import say_pending
 from activityctl.cli.session import Session, now
 from activityctl.cli.status import print_components, print_sync
 from activityctl.daemon.daemon_state import DaemonState, lock_is_held, read_status
@@ -95,7 +96,7 @@ def _after_start(session: Session, files: list[str], *, recursive: bool) -> None
     if files:
         applied = apply_files(session, files, recursive=recursive, timeout=30.0)
         print_changes(session, applied.plan)
-        say_pending(session, applied, waited=True)
+        say_pending(session, applied)
         show_first_runs(session, applied.plan)
 
 

@@ -7,6 +7,7 @@ from activityctl.cli.options import Files, Output, Recursive, default_files
 from activityctl.cli.output import check_format, print_json, styled, visible
 from activityctl.cli.session import Session
 from activityctl.domain.view import API_VERSION
+from activityctl.domain.wording import counted
 from activityctl.errors import InvalidManifestsError
 from activityctl.operations.validate import Validation
 from activityctl.operations.validate import validate as validate_manifests
@@ -47,13 +48,7 @@ def _print(session: Session, found: Validation) -> None:
         if one.note:
             session.err.print(f"note: {label}: {visible(one.note)}")
     files = len({one.file for one in found.objects})
-    session.err.print(
-        f"{_counted(len(found.objects), 'object')} in {_counted(files, 'file')} valid"
-    )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    session.err.print(f"{counted(len(found.objects), 'object')} in {counted(files, 'file')} valid")
 
 
 def _view(found: Validation) -> dict[str, object]:

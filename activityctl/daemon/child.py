@@ -18,6 +18,7 @@ import psutil
 
 from activityctl.daemon.daemon_state import ComponentState, ComponentStatus, mark_of
 from activityctl.errors import UnreachableError
+from activityctl.settings import LOCAL_RIGHTS
 
 LOGGER = logging.getLogger(__name__)
 
@@ -33,11 +34,6 @@ DROPPED_VARIABLES: Final = (
     "ACTIVITYCTL_PROFILE",
     MARKER,
 )
-LOCAL_RIGHTS: Final = {
-    "ACTIVITYCTL_ALLOW_COMMANDS": "true",
-    "ACTIVITYCTL_ALLOW_HTTP": "true",
-    "ACTIVITYCTL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
-}
 LOG_BYTES: Final = 10 * 1024 * 1024
 FIRST_DELAY: Final = 0.2
 LONGEST_DELAY: Final = 10.0
@@ -203,7 +199,8 @@ def child_environment(home: Path, environment: Mapping[str, str]) -> dict[str, s
     """
     dropped = {key for key in environment if key.startswith("TEMPORAL_")} | {*DROPPED_VARIABLES}
     kept = {key: value for key, value in environment.items() if key not in dropped}
-    return {**LOCAL_RIGHTS, **kept, "ACTIVITYCTL_HOME": str(home)}
+    rights = {f"ACTIVITYCTL_{name.upper()}": value for name, value in LOCAL_RIGHTS.items()}
+    return {**rights, **kept, "ACTIVITYCTL_HOME": str(home)}
 
 
 def choose_ports(wanted: Mapping[str, int | None], taken: Mapping[str, int]) -> dict[str, int]:

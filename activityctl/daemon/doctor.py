@@ -16,6 +16,7 @@ from activityctl.daemon.child import log_path
 from activityctl.daemon.daemon_state import lock_is_held
 from activityctl.domain.duration import format_duration
 from activityctl.domain.figures import WAITS_TOO_LONG
+from activityctl.domain.wording import counted
 from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
 
@@ -101,7 +102,8 @@ async def _guarded(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
 async def _postgres(settings: Settings) -> Check:
     async with wiring.open_ports(settings) as ports:
         waiting = await ports.outbox.waiting()
-    return Check("postgres", "ok", f"answers; {waiting} firings wait to be dispatched")
+    told = counted(waiting, "firing waits", "firings wait")
+    return Check("postgres", "ok", f"answers; {told} to be dispatched")
 
 
 async def _schema(settings: Settings) -> Check:

@@ -6,6 +6,7 @@ from typing import Final
 
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.run import Decision, Run, RunStatus
+from activityctl.domain.wording import counted
 
 FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _LONGEST_REASON: Final = 500
@@ -46,6 +47,6 @@ def after(run: Run, decision: Decision, now: datetime) -> Streak | None:
 
 def _reason(run: Run, reason: str) -> str:
     count = run.failures_before + 1
-    row = "1 run failed" if count == 1 else f"{count} runs in a row failed"
+    row = counted(count, "run failed", "runs in a row failed")
     cut = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "…"
     return f"{row}; the last: {cut} (run {run.id})"

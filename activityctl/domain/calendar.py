@@ -12,6 +12,8 @@ from datetime import date
 from functools import lru_cache
 from typing import Final
 
+from activityctl.domain.wording import counted
+
 Span = tuple[int, int, int]
 """First value, last value (inclusive), step."""
 
@@ -170,7 +172,7 @@ def _split(text: str) -> list[str]:
         found = len(fields) if text else 0
         names = " ".join(spec.name for spec in _FIELDS)
         more = "; there are no seconds and no years" if found > len(_FIELDS) else ""
-        fields_found = f"{found} field{'' if found == 1 else 's'}"
+        fields_found = counted(found, "field")
         raise ValueError(f"{fields_found} where cron has 5 ({names}){more}")
     return fields
 

@@ -46,8 +46,8 @@ class EventTrigger(EventPattern, Bounded):
         default=0,
         ge=0,
         le=100,
-        description="Among firings that are due, and among runs that queue, those of a higher priority "
-        "start first; no run overtakes another of its own trigger in a queue.",
+        description="Among firings that are due, and among runs that queue, those of a higher "
+        "priority start first. In a queue no run overtakes another of its own trigger.",
         examples=[10],
     )
     debounce: Debounce | None = Field(

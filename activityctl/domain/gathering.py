@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
 from activityctl.domain.duration import format_duration
+from activityctl.domain.event_pattern import EventPattern
 from activityctl.domain.event_trigger import EventTrigger
 from activityctl.domain.gathering_trigger import MOST_EVENTS
 from activityctl.domain.ids import EventId, content_hash
@@ -103,7 +104,16 @@ def rule_of(trigger: EventTrigger) -> Rule | None:
         return Absent(absence.within)
     if trigger.within is None:
         return None
-    return InOrder(names, trigger.within) if trigger.sequence else Together(names, trigger.within)
+    labels = tuple(_label(name, part) for name, part in trigger.parts.items())
+    kind = InOrder if trigger.sequence else Together
+    return kind(names, trigger.within, labels)
+
+
+def _label(name: str, part: EventPattern) -> str:
+    """Return what a part is called: a number is only the place of one without a name."""
+    if not name.isdecimal():
+        return name
+    return " or ".join(part.type or ()) or f"event {name}"
 
 
 def form_of(trigger: EventTrigger) -> str:
@@ -169,6 +179,8 @@ class Together:
 
     parts: tuple[str, ...]
     within: timedelta
+    labels: tuple[str, ...] = ()
+    """What each part is called, when not by its name."""
 
     def due_at(self, waiting: Waiting) -> datetime | None:
         """Return when the oldest is too old."""
@@ -178,7 +190,8 @@ class Together:
         """Drop what is too old; the others wait on."""
         steps: list[Step] = []
         while waiting and _after(waiting, self.within) <= until:
-            steps.append(Drops(waiting[:1], _lacking(self._missing(waiting), self.within)))
+            missing = _labels(self, self._missing(waiting))
+            steps.append(Drops(waiting[:1], _lacking(missing, self.within)))
             waiting = waiting[1:]
         return waiting, steps
 
@@ -208,6 +221,8 @@ class InOrder:
 
     parts: tuple[str, ...]
     within: timedelta
+    labels: tuple[str, ...] = ()
+    """What each part is called, when not by its name."""
 
     def due_at(self, waiting: Waiting) -> datetime | None:
         """Return when the oldest is too old."""
@@ -217,7 +232,7 @@ class InOrder:
         """Drop what is too old; the others wait on, from the next of the first part."""
         steps: list[Step] = []
         while waiting and _after(waiting, self.within) <= until:
-            lacking = self.parts[self._taken(waiting) :][:1]
+            lacking = _labels(self, self.parts[self._taken(waiting) :][:1])
             waiting, dropped = self._without_first(waiting)
             steps.append(Drops(dropped, _lacking(lacking, self.within)))
         return waiting, steps
@@ -225,8 +240,8 @@ class InOrder:
     def add(self, waiting: Waiting, event: Gathered) -> Moved:
         """Add the event when its turn has come; fire when it was the last one's."""
         if not self._is_of_use(waiting, event):
-            reason = f"out of order: {self.parts[self._taken(waiting)]} has not come before it"
-            return waiting, [Drops((event,), reason)]
+            (missing,) = _labels(self, self.parts[self._taken(waiting) :][:1])
+            return waiting, [Drops((event,), f"out of order: {missing} has not come before it")]
         waiting = (*waiting, event)
         if self._taken(waiting) == len(self.parts):
             return (), [Fires(waiting, event.arrived_at)]
@@ -312,6 +327,11 @@ def _fire_when_full(waiting: Waiting, most: int) -> Moved:
 
 def _is_full(waiting: Waiting, most: int) -> bool:
     return len(waiting) >= most or sum(event.size for event in waiting) >= MOST_BYTES
+
+
+def _labels(rule: Together | InOrder, parts: Sequence[str]) -> list[str]:
+    named = dict(zip(rule.parts, rule.labels or rule.parts, strict=True))
+    return [named[part] for part in parts]
 
 
 def _lacking(parts: Sequence[str], within: timedelta) -> str:

@@ -18,6 +18,7 @@ from activityctl.domain.event_pattern import EventPattern
 from activityctl.domain.expression import is_true
 from activityctl.domain.field_path import MISSING, value_at
 from activityctl.domain.model import JsonValue
+from activityctl.domain.wording import counted
 from activityctl.errors import ExpressionError
 
 _LONGEST_VALUE: Final = 80
@@ -130,7 +131,7 @@ def shown(value: Any) -> str:
 
 def others_text(count: int) -> str:
     """Return that so many triggers do not match by type or source, as those who fold them say."""
-    return f"{count:,} {'trigger wants' if count == 1 else 'triggers want'} another type or source"
+    return counted(count, "trigger wants", "triggers want") + " another type or source"
 
 
 def _short(text: str) -> str:

@@ -19,6 +19,7 @@ from activityctl.domain.logbook import LogEntry
 from activityctl.domain.moment import format_moment
 from activityctl.domain.record import RunChange, entry, record
 from activityctl.domain.run import Decision, Run, RunEnd, RunStatus
+from activityctl.domain.wording import counted
 from activityctl.errors import ExpressionError
 
 QUEUE_COUNTED: Final = 100
@@ -44,7 +45,8 @@ class Occupancy:
     is_throttle_queued: bool = False
     """Whether runs of its throttle key queue."""
     priority: int = 0
-    """Its own, or the lowest of its trigger's runs that queue: it does not overtake them."""
+    """With which it queues: its own, or the lowest of its trigger's runs that queue, which it
+    does not overtake. 0 with `replace`, where the newest stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ def render_key(template: str | None, run: Run, now: datetime) -> str:
 def decide_entry(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datetime) -> Entry:
     """Decide on a run, with its keys set, that arrives now.
 
-    It queues behind every run of no lower priority that queues. With `replace` the newest `limit` runs
-    stay, this one included, and every older one has to go, at work or queued.
+    It queues behind every run of no lower priority that queues. With `replace` the newest
+    `limit` runs stay, this one included, and every older one has to go, at work or queued.
     """
     return _decide(spec, occupancy, run.concurrency_key, run.throttle_key, now)
 
@@ -150,10 +152,11 @@ def next_in(
 ) -> list[tuple[RunId, Entry]]:
     """Decide on the queued runs of one subscription, in the order given, whose turn has come.
 
-    That is the higher priority first, then the oldest, as `turn` sorts them. A run whose turn has come is decided on as if it arrived now: it is let in, or it is
-    skipped where its policy says so. Those of one concurrency key stay in their order, and
-    so do those that only wait for one throttle. `places` and `started` are what Occupancy
-    has, by key. At most `limit` are decided on.
+    That order is by priority, the higher first, then by age. A run whose turn has come is
+    decided on as if it arrived now: it is let in, or it is skipped where its policy says so.
+    Those of one concurrency key stay in their order, and so do those that only wait for one
+    throttle. `places` and `started` are what Occupancy has, by key. At most `limit` are
+    decided on.
     """
     taken = {key: tuple(runs) for key, runs in places.items()}
     begun = {key: tuple(moments) for key, moments in started.items()}
@@ -266,7 +269,7 @@ def _behind(
     taken: Sequence[RunId], queue: Sequence[RunId], concurrency: Concurrency, key: str | None
 ) -> str:
     count = len(taken) + len(queue)
-    runs = "1 run" if count == 1 else f"{count} runs"
+    runs = counted(count, "run")
     bound = "at least " if len(queue) >= QUEUE_COUNTED else ""
     return f"behind {bound}{runs} ({_policy(concurrency, key)})"
 
@@ -277,8 +280,7 @@ def _policy(concurrency: Concurrency, key: str | None) -> str:
 
 
 def _pace(throttle: Throttle, key: str | None, opens_at: datetime | None) -> str:
-    count = "1 run" if throttle.limit == 1 else f"{throttle.limit} runs"
-    pace = f"{count} in {format_duration(throttle.per)}{_shown(key)}"
+    pace = f"{counted(throttle.limit, 'run')} in {format_duration(throttle.per)}{_shown(key)}"
     if opens_at is None:
         return pace
     whole = opens_at + timedelta(seconds=1) - timedelta(microseconds=1)  # rounded up

@@ -72,6 +72,14 @@ class Present:
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
     calendars: Mapping[str, PresentCalendar] = field(default_factory=dict)
 
+    @property
+    def applysets(self) -> set[str | None]:
+        """The apply sets that have members; None among them for what is in none."""
+        living = (self.live(name) for name in self.subscriptions)
+        sets = {one.applyset for one in living if one is not None}
+        sets |= {one.applyset for one in self.definitions.values()}
+        return sets | {one.applyset for one in self.calendars.values()}
+
     def live(self, name: str) -> Subscription | None:
         """Return the subscription of that name unless it is deleted or absent."""
         found = self.subscriptions.get(name)

@@ -9,6 +9,7 @@ from typing import Final
 from activityctl.domain.arrival import Verdict, VerdictOutcome
 from activityctl.domain.ids import EventId, RunId
 from activityctl.domain.run import Run
+from activityctl.domain.wording import counted
 from activityctl.ports import EventStore, RunLists
 
 _FIRST_POLL: Final = 0.02
@@ -85,8 +86,8 @@ class _Waiting:
 
     def described(self) -> str:
         if self._unrouted:
-            return f"{len(self._unrouted):,} events wait to be routed"
-        return f"{len(self._open):,} runs have not ended"
+            return counted(len(self._unrouted), "event waits", "events wait") + " to be routed"
+        return counted(len(self._open), "run has", "runs have") + " not ended"
 
     async def _route(self, some: Sequence[str]) -> list[EventId]:
         """Take in the verdicts of those events that are routed by now; return the others."""

@@ -18,6 +18,7 @@ from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.trigger import Trigger
 from activityctl.domain.window import DaysByCalendar
+from activityctl.domain.wording import counted
 from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
 from activityctl.operations.upcoming import MOST_TRIGGERS, triggers_of
 from activityctl.ports import Backfills, Catalog, ScheduleRegister
@@ -142,9 +143,11 @@ async def follow(
         if progress.is_over:
             return progress
         if loop.time() >= deadline:
+            left = progress.total - progress.ended
             raise WaitTimeoutError(
-                f"{progress.total - progress.ended} of {progress.total} firings have not ended "
-                f"after {timeout_seconds:g}s; the worker goes on with them",
+                f"{left:,} of {counted(progress.total, 'firing')} "
+                f"{'has' if left == 1 else 'have'} not ended after {timeout_seconds:g}s; "
+                "the worker goes on with it",
                 hint="repeat the command to follow them",
             )
         await asyncio.sleep(min(pause, max(deadline - loop.time(), 0.0)))

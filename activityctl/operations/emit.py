@@ -7,6 +7,7 @@ from activityctl.domain.emission import Emitted, OfferedEvent, emitted, refused
 from activityctl.domain.envelope import envelope_of
 from activityctl.domain.event_input import ReadEvent, RefusedEvent
 from activityctl.domain.model import JsonValue
+from activityctl.domain.wording import counted
 from activityctl.errors import InvalidEventError, UnreachableError
 from activityctl.operations.batching import in_batches
 from activityctl.ports import EventStore
@@ -68,6 +69,7 @@ def _cut_off(error: UnreachableError, stored: int, first: Offer) -> UnreachableE
         return UnreachableError(f"{error.message}; no event is known to be stored", hint=error.hint)
     place = f" ({file}:{line})" if line else ""
     return UnreachableError(
-        f"{error.message}; {stored:,} events are stored, those before event {number:,}{place}",
+        f"{error.message}; {counted(stored, 'event is', 'events are')} stored, "
+        f"those before event {number:,}{place}",
         hint=f"{error.hint}; then the same command again: what is stored counts as a duplicate",
     )

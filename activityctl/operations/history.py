@@ -11,14 +11,14 @@ from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.document import Document
 from activityctl.domain.finding import Finding
 from activityctl.domain.fingerprint import fingerprint
-from activityctl.domain.history import HistoryEntry, Origin
+from activityctl.domain.history import HistoryEntry, Origin, former_set
 from activityctl.domain.manifest import Locate, ManifestSet
-from activityctl.domain.plan import Kind, Plan, live_calendar, live_document
+from activityctl.domain.plan import Kind, Plan, Present, live_calendar, live_document
 from activityctl.domain.planning import plan_changes, plan_deletion
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.errors import ConflictError, NotFoundError, Problem
+from activityctl.errors import ConflictError, InvalidManifestsError, NotFoundError, Problem
 from activityctl.operations.load import check_against
 from activityctl.ports import Catalog, RunLists, ScheduleRegister, ScheduleRow
 
@@ -46,18 +46,36 @@ async def roll_back(
 ) -> Plan:
     """Give an object an earlier content again, as a new change; a deleted one comes back.
 
-    Without a number it is the content before the latest change. Raises NotFoundError for a
-    number that is none, ConflictError when there is nothing to go back to, and
-    InvalidManifestsError when the old content no longer fits what lives.
+    Without a number it is the content before the latest change. What was deleted is again in
+    the apply set that it was in, if that has members. Raises NotFoundError for a number that is
+    none, ConflictError when there is nothing to go back to, and InvalidManifestsError when the
+    old content no longer fits what lives.
     """
     async with catalog.changing():
-        document = _content(await history(catalog, kind, name), kind, name, number)
-        manifests = _manifests(kind, name, document)
+        entries = await history(catalog, kind, name)
+        manifests = _manifests(kind, name, _content(entries, kind, name, number))
         present = await catalog.present()
-        check_against(manifests, present)
-        plan = plan_changes(manifests.wanted, present)
+        try:
+            check_against(manifests, present)
+        except InvalidManifestsError as error:
+            hint = await _way_out(catalog, manifests, present, kind, name)
+            raise InvalidManifestsError(error.problems, hint=hint) from error
+        applyset = former_set(entries)
+        kept = applyset if applyset in present.applysets else None
+        plan = plan_changes(replace(manifests.wanted, applyset=kept), present)
         await catalog.write(plan, clock(), replace(origin, command="rollback"))
     return plan
+
+
+async def _way_out(
+    catalog: Catalog, manifests: ManifestSet, present: Present, kind: Kind, name: str
+) -> str:
+    """Return what to do first when an old content does not fit what lives."""
+    for manifest in manifests.subscriptions.values():
+        used = manifest.spec.activity
+        if used not in present.definitions and await catalog.history("ActivityDefinition", used):
+            return f"activityctl rollback def {used}"
+    return f"activityctl history {kind.lower()} {name}, then rollback --to a change that fits"
 
 
 def _content(entries: list[HistoryEntry], kind: Kind, name: str, number: int | None) -> Document:
@@ -94,8 +112,10 @@ def _manifests(kind: Kind, name: str, document: Document) -> ManifestSet:
     return ManifestSet({}, {name: SubscriptionManifest.model_validate_json(text)}, places)
 
 
-async def export(catalog: Catalog, selection: Selection) -> list[Document]:
-    """Return everything that lives as documents that apply unchanged; by name and labels."""
+async def export(
+    catalog: Catalog, selection: Selection, kind: Kind | None = None
+) -> list[Document]:
+    """Return what lives as documents that apply unchanged; by kind, name and labels."""
     present = await catalog.present()
     calendars = [live_calendar(one) for _, one in sorted(present.calendars.items())]
     definitions = [one.document for _, one in sorted(present.definitions.items())]
@@ -107,7 +127,8 @@ async def export(catalog: Catalog, selection: Selection) -> list[Document]:
     return [
         document
         for document in (*calendars, *definitions, *subscriptions)
-        if selection.name in (None, document["metadata"]["name"])
+        if kind in (None, document["kind"])
+        and selection.name in (None, document["metadata"]["name"])
         and selection.labels.items() <= document["metadata"].get("labels", {}).items()
     ]
 
@@ -156,9 +177,11 @@ async def delete(
     origin: Origin,
     *,
     made_against: str | None = None,
+    on_write: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Delete one object; its runs and logs stay, a subscription's schedules go.
 
+    `on_write` is told as the deletion begins to be recorded.
     Raises NotFoundError when nothing of that name lives, ConflictError for a definition
     or a calendar that is in use, or when it is not as `made_against` has seen it.
     """
@@ -170,5 +193,6 @@ async def delete(
                 f"{kind.lower()}/{name} has changed meanwhile; nothing was deleted",
                 hint="run the command again",
             )
+        on_write()
         await catalog.write(plan, clock(), replace(origin, command="delete"))
     return plan

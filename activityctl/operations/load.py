@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from activityctl.domain.calendar_check import (
     never_in_definition,
@@ -21,6 +22,9 @@ from activityctl.domain.window import DaysByCalendar
 from activityctl.errors import InvalidManifestsError, Problem
 from activityctl.ports import ManifestSource
 
+_HELD_AGAINST: Final = {("params",), ("triggers",)}
+"""The parts of a definition that a subscription must fit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:
@@ -31,6 +35,8 @@ class Examined:
     faulty: frozenset[tuple[str, str]]
     """Those of them, by (kind, name), that have a problem beyond their shape."""
     problems: tuple[Problem, ...]
+    unfit: frozenset[str] = frozenset()
+    """Definitions whose own params or triggers are faulty: none was held against them."""
 
 
 def load_manifests(
@@ -52,7 +58,7 @@ def examine(
 ) -> Examined:
     """Return the manifests with every problem that is found without a server.
 
-    A subscription is not held against a definition that is faulty itself.
+    A subscription is not held against a definition whose params or triggers are faulty.
     """
     manifests, problems = source.read(paths, recursive=recursive)
     days = {name: calendar.days for name, calendar in manifests.calendars.items()}
@@ -65,13 +71,14 @@ def examine(
         if findings:
             faulty.add(("ActivityDefinition", name))
             problems += [locate(finding.under("spec")) for finding in findings]
-        else:
+        if not any(finding.path[:1] in _HELD_AGAINST for finding in findings):
             specs[name] = definition.spec
     for name, manifest in manifests.subscriptions.items():
         if found := _problems_of(manifests, name, specs.get(manifest.spec.activity), days):
             faulty.add(("Subscription", name))
             problems += found
-    return Examined(manifests, frozenset(faulty), tuple(sorted(set(problems))))
+    unfit = frozenset(manifests.definitions.keys() - specs.keys())
+    return Examined(manifests, frozenset(faulty), tuple(sorted(set(problems))), unfit)
 
 
 def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | None = None) -> None:

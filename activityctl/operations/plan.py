@@ -37,16 +37,16 @@ class Planned:
 
 
 def wanted_of(manifests: ManifestSet, *, applyset: str | None, prune: bool) -> Wanted:
-    """Return what the manifests want; RefusedError for a prune that names no set or no file.
+    """Return what the manifests want; RefusedError for a prune that names no file.
 
-    UsageError for a set whose name is none.
+    UsageError for a prune without a set, and for a set whose name is none.
     """
     if applyset is not None and re.fullmatch(NAME_PATTERN, applyset) is None:
         raise UsageError(
             f"--applyset {applyset!r} is no name", hint="lower-case letters, digits and -"
         )
     if prune and applyset is None:
-        raise RefusedError(
+        raise UsageError(
             "--prune needs --applyset: only members of a named set are ever pruned",
             hint="add --applyset NAME",
         )

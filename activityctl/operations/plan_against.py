@@ -9,7 +9,7 @@ from activityctl.domain.archive import Stretch
 from activityctl.domain.arrival import ArrivedEvent
 from activityctl.domain.event_impact import Comparison, EventImpact
 from activityctl.domain.plan import Plan, Present
-from activityctl.domain.trigger_change import event_trigger_changes
+from activityctl.domain.trigger_change import event_trigger_changes, wanted_by
 from activityctl.ports import EventArchive
 
 MOST_EVENTS: Final = 100_000
@@ -30,10 +30,12 @@ async def hold_against(
 ) -> EventImpact:
     """Hold the newest events of that age against the event triggers that the plan changes.
 
-    Memory stays flat; `on_read` is told how many of how many events have been looked at.
+    Events of types and sources that none of these wants are neither read nor counted. Memory
+    stays flat; `on_read` is told how many of how many events have been looked at.
     """
     changes = event_trigger_changes(plan, present)
-    stretch = Stretch(now - age, now)
+    types, sources = wanted_by(changes)
+    stretch = Stretch(now - age, now, types, sources)
     total = await archive.count(stretch)
     comparison, read = Comparison(changes), 0
     last: ArrivedEvent | None = None

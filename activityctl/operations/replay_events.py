@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.domain.ids import replay_key
+from activityctl.domain.wording import counted
 from activityctl.errors import WaitTimeoutError
 from activityctl.operations.replay_survey import OnProgress, Order, Survey, fed_pages
 from activityctl.ports import EventArchive
@@ -45,7 +46,8 @@ async def _room(archive: EventArchive, order: Order, deadline: float, total: int
     while await archive.waiting(replay_key(order.replay, "")) >= _MOST_WAITING:
         if loop.time() >= deadline:
             raise WaitTimeoutError(
-                f"time is up before the dispatcher took all; {total:,} firings are recorded",
+                "time is up before the dispatcher took all; "
+                f"{counted(total, 'firing is', 'firings are')} recorded",
                 hint="activityctl status; then repeat the command: no event runs twice",
             )
         await asyncio.sleep(_PAUSE)

@@ -55,8 +55,8 @@ def _definition_note(examined: Examined, name: str) -> str | None:
     activity = examined.manifests.subscriptions[name].spec.activity
     if activity not in examined.manifests.definitions:
         why = f"ActivityDefinition {activity!r} is not among these files"
-    elif ("ActivityDefinition", activity) in examined.faulty:
-        why = f"ActivityDefinition {activity!r} has problems itself"
+    elif activity in examined.unfit:
+        why = f"ActivityDefinition {activity!r} has problems in these itself"
     else:
         return None
     return f"{why}; params and triggers were not held against it"

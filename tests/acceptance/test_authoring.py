@@ -89,17 +89,39 @@ def test_all_problems_of_all_files_are_told_at_once(stranger):
         ("orders", "a.yaml", False),
         ("other", "b.yaml", True),
         ("us", "c.yaml", False),
-        ("eu", "d.yaml", True),
+        ("eu", "d.yaml", False),
     ]
     assert [(one["file"], one["path"]) for one in found["problems"]] == [
         ("a.yaml", "spec.tasks[1].when"),
         ("c.yaml", "spec.params.limit"),
+        ("d.yaml", "spec.params.limit"),
         ("e.yaml", ""),
     ]
     assert "add score to needs" in found["problems"][0]["message"]
-    assert "has problems itself" in found["objects"][3]["note"]
     told = json.loads(done.stderr)
-    assert (told["code"], len(told["problems"])) == ("invalid_manifest", 3)
+    assert (told["code"], len(told["problems"])) == ("invalid_manifest", 4)
+
+
+def test_a_wrong_word_does_not_hide_what_else_is_wrong_with_the_document(stranger):
+    text = DEFINITION.replace("  tasks:", "  paused: on\n  timeout: 7\n  tusks: []\n  tasks:")
+    write(stranger, "a.yaml", text)
+    write(stranger, "b.yaml", SUBSCRIPTION % ("eu", "orders", "yes"))
+    found = json.loads(stranger("validate", "-f", ".", "-o", "json", code=3).stdout)
+    assert [(one["file"], one["path"]) for one in found["problems"]] == [
+        ("a.yaml", "spec.paused"),
+        ("a.yaml", "spec.timeout"),
+        ("a.yaml", "spec.tusks"),
+        ("b.yaml", "spec.params.limit"),
+    ]
+    assert [one["message"].split()[0] for one in found["problems"]] == ["on", "a", "unknown", "yes"]
+
+
+def test_a_subscription_is_not_held_against_faulty_params(stranger):
+    write(stranger, "a.yaml", DEFINITION.replace("type: integer", "type: intger"))
+    write(stranger, "b.yaml", SUBSCRIPTION % ("eu", "orders", "x"))
+    found = json.loads(stranger("validate", "-f", ".", "-o", "json", code=3).stdout)
+    assert {one["file"] for one in found["problems"]} == {"a.yaml"}
+    assert "has problems in these itself" in found["objects"][1]["note"]
 
 
 def test_the_json_of_valid_manifests(stranger):

@@ -64,13 +64,16 @@ BROKEN = {
 }
 
 
-class TestBrokenManifest:
-    @pytest.fixture(scope="class", autouse=True)
-    def nothing_changes(self, daemon) -> Iterator[None]:
-        before = living(daemon)
-        yield
-        assert living(daemon) == before
+@pytest.fixture(scope="class")
+def nothing_changes(daemon) -> Iterator[None]:
+    """Look at all that lives once before the class's tests and once after them."""
+    before = living(daemon)
+    yield
+    assert living(daemon) == before
 
+
+@pytest.mark.usefixtures("nothing_changes")
+class TestBrokenManifest:
     @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.replace(" ", "-"))
     def test_it_is_refused_with_its_place(self, shell, case):
         text, said = BROKEN[case]
@@ -127,7 +130,7 @@ def test_without_a_daemon_the_next_step_is_named(stranger, arguments):
     start = time.monotonic()
     done = stranger(*arguments, code=7)
     assert time.monotonic() - start < 10
-    assert "hint: activityctl up" in done.stderr
+    assert "hint: activityctl up -d\n" in done.stderr
 
 
 def test_without_a_daemon_the_doctor_names_the_next_step_once(stranger):

@@ -166,7 +166,7 @@ async def test_the_wait_is_bounded_and_a_worker_that_is_slow_is_told(
     begin = time.monotonic()
     done = place("delete", "sub", place.name, "--yes", "--timeout", "1s")
     assert 1 < time.monotonic() - begin < 8
-    assert "1 schedules pending: the worker is still at it" in done.stderr
+    assert "1 schedule is not yet as wanted: a worker is alive and still at it" in done.stderr
     assert not place.lives()
 
 
@@ -175,11 +175,11 @@ def test_without_a_worker_nothing_is_waited_for_and_that_is_told(place: Place):
     done = place("delete", "sub", place.name, "--yes")
     assert time.monotonic() - begin < 10
     assert f"subscription/{place.name} deleted\n" == done.stdout
-    assert "1 schedules pending: no worker is alive" in done.stderr
+    assert "1 schedule is not yet as wanted: no worker is alive" in done.stderr
     assert not place.lives()
     done = place("delete", "def", place.name, "--yes")
     assert f"activitydefinition/{place.name} will be deleted\n" in done.stderr
-    assert "pending" not in done.stderr
+    assert "not yet" not in done.stderr
 
 
 def test_on_a_terminal_it_asks(place: Place):

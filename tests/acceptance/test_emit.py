@@ -97,9 +97,11 @@ def test_a_dry_run_stores_nothing_and_says_who_sleeps_and_why(shell, name):
     small = ("emit", "--type", f"{name}.paid", "--id", name, "--data", '{"amount": 12}')
     done = shell(*small, "--dry-run")
     told = [line.strip() for line in done.stdout.splitlines() if f" {name}/" in line]
-    assert told[0] == f"wakes  {name}/large"
-    assert told[1].startswith(f"sleeps {name}/odd: type is {name}.paid, not {name}.odd")
-    assert done.stdout.index(f"{name}/large") < done.stdout.index("sleeps")
+    assert told == [f"wakes  {name}/large"]
+    assert "another type or source; -o wide lists them" in done.stdout
+    wide = shell(*small, "--dry-run", "-o", "wide").stdout
+    assert f"sleeps {name}/odd: type is {name}.paid, not {name}.odd" in wide
+    assert wide.index(f"{name}/large") < wide.index("sleeps")
     shell("pause", name)
     (item,) = json.loads(shell(*small, "--dry-run", "-o", "json").stdout)["items"]
     reasons = {
@@ -333,4 +335,4 @@ def test_an_empty_input_is_no_error(shell):
 
 def test_without_a_daemon_the_next_step_is_named(stranger):
     done = stranger("emit", "--type", "t", code=7)
-    assert "hint: activityctl up" in done.stderr
+    assert "hint: activityctl up -d\n" in done.stderr

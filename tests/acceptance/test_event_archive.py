@@ -90,6 +90,19 @@ def test_explain_event_shows_each_part_with_its_value(shell, name):
     assert "! event.data.vip" in text
 
 
+def test_explain_event_counts_the_triggers_that_want_another_type(shell, name):
+    event = {"type": "lonely", "source": "/x", "id": f"{name}-lonely"}
+    (shell.folder / "event.json").write_text(json.dumps(event))
+    explain = ("explain", "event", "-f", "event.json")
+    text = shell(*explain).stdout
+    assert "another type or source; -o wide shows them" in text
+    assert f"{name}/large" not in text
+    for whole in (("-o", "wide"), ("--subscription", name)):
+        assert f"✗ {name}/large does not match: type is lonely" in shell(*explain, *whole).stdout
+    (item,) = shell.json(*explain)["items"]
+    assert name in {one["subscription"] for one in item["triggers"]}
+
+
 def test_explain_event_takes_a_file_that_nobody_has_sent(shell, name):
     event = {"type": f"{name}.paid", "source": "/x", "data": {"amount": 500, "region": "us"}}
     (shell.folder / "event.json").write_text(json.dumps({**event, "id": f"{name}-never"}))

@@ -109,7 +109,7 @@ def test_a_newer_run_replaces_the_one_at_work(works: Any):
 
 
 def test_a_throttle_lets_the_queue_in_as_its_window_frees(works: Any):
-    mine = works("slowly", "throttle: {limit: 1, per: 8s, excess: queue}")
+    mine = works("slowly", "throttle: {limit: 1, per: 12s, excess: queue}")
     for key in "abc":
         mine.release(key)
     mine.fire("a", "b", "c")
@@ -117,4 +117,4 @@ def test_a_throttle_lets_the_queue_in_as_its_window_frees(works: Any):
     mine.comes_to(a="succeeded", b="succeeded", c="succeeded")
     assert mine.begun() == ["a", "b", "c"]
     entries = mine.shell("logs", mine.name).stdout
-    assert "run queued behind the throttle: 1 run in 8s; the next may start at" in entries
+    assert "run queued behind the throttle: 1 run in 12s; the next may start at" in entries

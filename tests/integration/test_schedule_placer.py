@@ -1,6 +1,8 @@
 """What is told of a Temporal that says no, and of one that says nothing."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from temporalio.client import Client
@@ -29,19 +31,43 @@ async def test_a_server_that_says_no_has_refused(servers: dict[str, str]) -> Non
     assert "nowhere" in str(error)
 
 
-async def test_a_server_that_says_nothing_has_not_refused() -> None:
-    async def listen(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await stopped.wait()
-        writer.close()
+@asynccontextmanager
+async def relay(address: str, is_open: asyncio.Event) -> AsyncIterator[str]:
+    """An address that passes everything on to another one while the event is set."""
 
-    stopped = asyncio.Event()
-    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while chunk := await source.read(65_536):
+            await is_open.wait()
+            sink.write(chunk)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*address.split(":"))
+        copies = [asyncio.create_task(copy(reader, back)), asyncio.create_task(copy(there, writer))]
+        tasks.extend(copies)
+        writers.extend([back, writer])
+
+    tasks: list[asyncio.Task[None]] = []
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     try:
-        error = await told_by(await Client.connect(f"{host}:{port}", lazy=True))
+        yield f"{host}:{port}"
     finally:
-        stopped.set()
         server.close()
-        await server.wait_closed()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def test_a_server_that_says_nothing_has_not_refused(servers: dict[str, str]) -> None:
+    is_open = asyncio.Event()
+    is_open.set()
+    async with relay(servers["temporal_address"], is_open) as address:
+        client = await Client.connect(address)
+        is_open.clear()
+        error = await told_by(client)
     assert isinstance(error, UnreachableError)
     assert not is_refusal(str(error))

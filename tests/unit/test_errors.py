@@ -34,6 +34,7 @@ EXIT_CODES = {
     "not_allowed": 6,
     "unreachable": 7,
     "timeout": 8,
+    "interrupted": 130,
     "internal": 70,
 }
 

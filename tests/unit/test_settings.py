@@ -180,7 +180,7 @@ def test_without_a_daemon_the_hint_is_to_start_one(machine: Machine):
     for asked in (settings.required_database_url, settings.required_temporal_address):
         with pytest.raises(UnreachableError) as caught:
             asked()
-        assert caught.value.hint == "activityctl up"
+        assert caught.value.hint == "activityctl up -d"
     with pytest.raises(UnreachableError, match=re.escape(str(machine.home))):
         settings.required_database_url()
 
@@ -290,6 +290,22 @@ def test_a_retention_is_shown_in_its_largest_unit(machine: Machine, text: str, s
     flags = {"event_retention": text}
     found = {one.name: one.value for one in setting_sources(flags, machine.environment)}
     assert found["event_retention"] == shown
+
+
+def test_what_the_local_daemons_worker_may_do_is_shown_as_it_applies(machine: Machine):
+    def shown(**environment: str) -> dict[str, tuple[Any, str]]:
+        found = setting_sources({}, {**machine.environment, **environment})
+        return {one.name: (one.value, one.source) for one in found}
+
+    local = "local daemon, unless up was told otherwise"
+    assert shown()["allow_commands"] == (True, local)
+    assert shown()["allowed_networks"] == (["127.0.0.0/8", "::1/128"], local)
+    told = shown(ACTIVITYCTL_ALLOW_COMMANDS="false")["allow_commands"]
+    assert told == (False, "environment ACTIVITYCTL_ALLOW_COMMANDS")
+    elsewhere = shown(
+        ACTIVITYCTL_DATABASE_URL="postgresql://h/d", ACTIVITYCTL_TEMPORAL_ADDRESS="t:1"
+    )
+    assert elsewhere["allow_commands"] == (False, "default")
 
 
 @pytest.mark.parametrize("value", ["10.0.0.1/8", "10.0.0.0/33", "localhost", "::1/64", "10/8,", 5])

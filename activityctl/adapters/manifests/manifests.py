@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -55,6 +55,9 @@ class _Collected:
         """Check the document's shape and keep it; problems go to the list."""
         locate = _locator(document)
         findings, model = _shape(document.value)
+        if document.refused:
+            findings = [one for one in findings if not _is_near(one.path, document.refused)]
+            model = None
         if isinstance(model, DayCalendar):
             findings, model = _with_events(model, document.file)
         self.problems += [locate(finding) for finding in findings]
@@ -106,6 +109,13 @@ def _shape(value: Any) -> tuple[list[Finding], Any]:
         shown = findings_of(error, model)
         return findings + [finding for finding in shown if finding.path not in missing], None
     return findings, None if findings else parsed
+
+
+def _is_near(path: Path, refused: Collection[Path]) -> bool:
+    """Whether a finding at the path may come of what was refused at, above or below it."""
+    return any(
+        path[: len(place)] == place or (path and place[: len(path)] == path) for place in refused
+    )
 
 
 def _with_events(calendar: DayCalendar, file: str) -> tuple[list[Finding], DayCalendar | None]:

@@ -89,6 +89,8 @@ class Document:
     file: str
     line: int
     _root: _Spot = field(repr=False, compare=False)
+    refused: frozenset[tuple[str | int, ...]] = frozenset()
+    """Where something was refused: what the value has there is not what is written."""
 
     def key_at(self, path: Path) -> Position:
         """Return where the key of an entry starts; for an item of a list, the item."""
@@ -120,10 +122,10 @@ class Document:
 
 
 def parse_documents(text: bytes, file: str) -> tuple[list[Document], list[Problem]]:
-    """Return the documents that are in order, and the problems of all others.
+    """Return the documents and their problems; those in order have nothing refused.
 
-    Refuses what YAML lets slip (DESIGN, section 2). A document with a problem is left out; a
-    syntax error ends the file, as do the limits; an empty document is skipped. Never raises.
+    Refuses what YAML lets slip (DESIGN, section 2). A syntax error ends the file and leaves its
+    document out, as do the limits; an empty document is skipped. Never raises.
     """
     if len(text) > MAX_BYTES:
         return [], [Problem(file, 0, 0, "", "larger than 1 MiB")]
@@ -190,6 +192,7 @@ class _Reader:
         self._file = file
         self._problems: list[Problem] = []
         self._path: list[str | int] = []
+        self._refused: list[tuple[str | int, ...]] = []
         self._events: Iterator[Any] = yaml.parse(text, Loader=LOADER)
 
     def read(self) -> tuple[list[Document], list[Problem]]:
@@ -208,17 +211,15 @@ class _Reader:
         return documents, self._problems
 
     def _document(self) -> list[Document]:
-        """Return the document as the one item of a list, or nothing if empty or refused."""
-        before = len(self._problems)
+        """Return the document as the one item of a list, or nothing if empty."""
+        self._refused = []
         event = next(self._events)
         is_empty = type(event) is yaml.ScalarEvent and not event.value and not event.style
         if is_empty and event.tag is None and event.anchor is None:
             return []
         place = _start_of(event)
         value, spot = self._node(event, place, 0)
-        if len(self._problems) > before:
-            return []
-        return [Document(value, self._file, place[0], spot)]
+        return [Document(value, self._file, place[0], spot, frozenset(self._refused))]
 
     def _node(self, event: Any, key: _Place, depth: int) -> tuple[JsonValue, _Spot]:
         """Build the node that `event` opens; `key` is where its key stands."""
@@ -331,6 +332,7 @@ class _Reader:
             self._problems.append(_too_many(self._file, place))
             raise _GaveUpError
         self._problems.append(Problem(self._file, *place, path_text(self._path), reason))
+        self._refused.append(tuple(self._path))
 
     def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark

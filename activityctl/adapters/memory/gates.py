@@ -9,7 +9,7 @@ from activityctl.adapters.memory.state import MemoryState, RunRow, kept_json, ke
 from activityctl.domain import ids
 from activityctl.domain.definition import DefinitionSpec
 from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.gate import Excess
+from activityctl.domain.gate import Excess, OverlapPolicy
 from activityctl.domain.overlap import (
     DELETED,
     Entry,
@@ -44,8 +44,9 @@ class MemoryGates:
             is_ours = row.workflow_id == workflow_id
             return answer_again(row.run, is_let_in=row.let_in_at is not None, is_ours=is_ours)
         place, throttle = gate_keys(run, spec, run.created_at)
-        arriving = replace(run, concurrency_key=place, throttle_key=throttle, created_at=now)
-        occupancy = self._occupancy(arriving)
+        keyed = replace(run, concurrency_key=place, throttle_key=throttle, created_at=now)
+        occupancy = self._occupancy(keyed, spec)
+        arriving = replace(keyed, priority=occupancy.priority)
         decided = decide_entry(spec, occupancy, arriving, now)
         self._insert(arriving, decided, workflow_id, now)
         self._replace(arriving, decided.replaces, now)
@@ -90,14 +91,21 @@ class MemoryGates:
                     waits.append((opens_at - now).total_seconds())
         return min(waits, default=None)
 
-    def _occupancy(self, run: Run) -> Occupancy:
+    def _occupancy(self, run: Run, spec: DefinitionSpec) -> Occupancy:
         place, throttle, subscription = run.concurrency_key, run.throttle_key, run.subscription_id
+        counts_all = spec.concurrency.policy is OverlapPolicy.REPLACE
         queue = [row.run for row in self._rows(subscription) if _queues(row)]
+        keyed = [one for one in queue if one.concurrency_key == place]
+        # None overtakes those of its own trigger, though its priority may have been raised.
+        same = [one.priority for one in keyed if one.trigger == run.trigger]
+        own = min((0 if counts_all else run.priority, *same))
+        before = [one.id for one in keyed if counts_all or one.priority >= own]
         return Occupancy(
             self._places(subscription, place),
-            tuple(one.id for one in queue if place is not None and one.concurrency_key == place),
+            () if place is None else tuple(before),
             self._started(subscription, throttle),
             any(throttle is not None and one.throttle_key == throttle for one in queue),
+            own,
         )
 
     def _rows(self, subscription: str) -> list[RunRow]:
@@ -105,9 +113,9 @@ class MemoryGates:
         return sorted(rows, key=lambda row: (row.run.created_at, row.run.id))
 
     def _queues(self, status: SubscriptionStatus) -> Mapping[str, list[RunRow]]:
-        """Return what queues of subscriptions with that status, in order."""
+        """Return what queues of subscriptions with that status, in the order of their turns."""
         found = {
-            key: [row for row in self._rows(key) if _queues(row)]
+            key: sorted(filter(_queues, self._rows(key)), key=lambda row: -row.run.priority)
             for key, subscription in self._state.catalog.subscriptions.items()
             if subscription.status is status
         }

@@ -76,7 +76,8 @@ async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
         (now, gone),
     )
     await connection.execute(
-        "UPDATE schedules SET wanted_hash = NULL, error = NULL WHERE subscription_id = ANY(%s)", (gone,)
+        "UPDATE schedules SET wanted_hash = NULL, error = NULL WHERE subscription_id = ANY(%s)",
+        (gone,),
     )
 
 

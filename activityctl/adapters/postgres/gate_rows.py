@@ -38,12 +38,15 @@ _STARTED: Final = "r.let_in_at IS NOT NULL AND (r.ended_at IS NULL OR r.started_
 _KNOWN: Final = f"""
     SELECT {RUN_COLUMNS}, r.workflow_id, r.let_in_at FROM runs r
     JOIN subscriptions s ON s.id = r.subscription_id WHERE r.id = %(id)s"""
-# A run does not overtake those of its own trigger, though its priority may have been raised.
+# A run does not overtake those of its own trigger, though its priority may have been raised; of
+# priority 0, the lowest, none can.
 _OCCUPANCY: Final = f"""
     WITH own AS MATERIALIZED (
-        SELECT least(%(priority)s, min(r.priority)) AS priority FROM runs r
-        WHERE r.subscription_id = %(subscription)s AND r.trigger = %(trigger)s
-            AND r.concurrency_key IS NOT DISTINCT FROM %(place)s AND {QUEUED})
+        SELECT CASE WHEN %(priority)s = 0 THEN 0 ELSE least(%(priority)s, (
+            SELECT min(r.priority) FROM runs r
+            WHERE r.subscription_id = %(subscription)s AND r.trigger = %(trigger)s
+                AND r.concurrency_key IS NOT DISTINCT FROM %(place)s AND {QUEUED}
+        )) END AS priority)
     SELECT clock_timestamp() AS now, own.priority,
         ARRAY(SELECT r.id FROM runs r WHERE r.subscription_id = %(subscription)s
             AND r.concurrency_key = %(place)s AND {_AT_WORK}
@@ -134,7 +137,7 @@ async def read_before(
         "place": run.concurrency_key,
         "throttle": run.throttle_key,
         "trigger": run.trigger,
-        "priority": run.priority,
+        "priority": 0 if counts_all else run.priority,
         "counts_all": counts_all,
         "counted": None if counts_all else QUEUE_COUNTED,
         "most": spec.throttle.limit if spec.throttle else 0,

@@ -71,6 +71,32 @@ def test_only_a_change_of_timing_touches_temporal(applied: Repository):
     assert observed() > before
 
 
+def test_a_list_that_is_cut_says_so_and_what_the_files_hold_is_whole(repository: Repository):
+    spec = {"activity": repository.name("report"), "params": {"n": 1}}
+    many = [
+        {
+            "apiVersion": "activityctl/v1",
+            "kind": "Subscription",
+            "metadata": {"name": repository.name(f"s{number}")},
+            "spec": spec,
+        }
+        for number in range(101)
+    ]
+    (repository.files / "many.json").write_text("\n---\n".join(map(json.dumps, many)))
+    (repository.files / "many.json").rename(repository.files / "many.yaml")
+    repository("apply", "-f", "definitions")
+    names = repository("get", "sub", "-o", "name")
+    mine = [line for line in names.stdout.splitlines() if f"/{repository.tag}-" in line]
+    assert (len(mine), names.stderr) == (102, "")
+    shown = repository("get", "sub", "--limit", "5")
+    assert len(shown.stdout.splitlines()) == 6
+    assert "5 shown, there are more; --limit 0 for all" in shown.stderr
+    cut = repository.shell.json("get", "schedules", "--limit", "5")
+    assert (len(cut["items"]), cut["metadata"]) == (5, {"hasMore": True})
+    whole = repository.shell.json("get", "schedules")
+    assert (len(whole["items"]) >= 102, whole["metadata"]) == (True, {"hasMore": False})
+
+
 # ---- apply sets ----------------------------------------------------------------------
 
 
@@ -131,7 +157,7 @@ def test_pruning_asks_at_a_terminal(repository: Repository, answer: str, code: i
 
 def test_pruning_needs_a_set_and_files(repository: Repository):
     repository(*in_set(repository))
-    done = repository("apply", "-f", "definitions", "--prune", "--yes", code=1)
+    done = repository("apply", "-f", "definitions", "--prune", "--yes", code=2)
     assert "--applyset" in done.stderr
     repository("apply", "-f", "definitions", "--applyset", "Not a name", code=2)
     for word in ("report", "sub"):

@@ -48,6 +48,11 @@ def test_the_commit_of_a_git_folder_is_remembered(repository: Repository):
     (entry,) = repository.history()
     assert entry["sourceCommit"] == head
     assert "@" in entry["actor"]
+    repository.subscribe(params={"n": 2})
+    with_environment(repository, "apply", "-f", "definitions", **unset)
+    assert repository.history()[0]["sourceCommit"] == f"{head}-dirty"
+    shown = repository("history", "sub", repository.name("sub")).stdout
+    assert f" {head[:12]}-dirty " in shown
 
 
 def test_a_rollback_gives_an_earlier_content_again(applied: Repository):

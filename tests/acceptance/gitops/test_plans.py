@@ -164,3 +164,23 @@ def test_an_export_differs_in_nothing_and_applies_unchanged(applied: Repository)
     (document,) = json.loads(one.stdout)["items"]
     assert document["spec"]["triggers"] == {"yearly": None}
     applied("export", "nothing-of-this-name", code=4)
+
+
+def test_an_export_takes_a_kind_and_a_name_as_other_commands_do(applied: Repository):
+    def names(*words: str) -> list[tuple[str, str]]:
+        items = json.loads(applied("export", *words, "-o", "json").stdout)["items"]
+        return [(one["kind"], one["metadata"]["name"]) for one in items]
+
+    name = applied.name("both")
+    for word, kind in (("both", "Subscription"), ("both-def", "ActivityDefinition")):
+        spec = {"activity": applied.name("report")} if kind == "Subscription" else None
+        spec = spec or {"tasks": [{"name": "one", "command": {"argv": ["true"]}}]}
+        document = {"apiVersion": "activityctl/v1", "kind": kind, "metadata": {"name": name}}
+        (applied.files / f"{word}.json").write_text(json.dumps({**document, "spec": spec}))
+    applied("apply", "-f", "definitions")
+    assert names("sub", name) == [("Subscription", name)]
+    assert names("definition", name) == [("ActivityDefinition", name)]
+    assert len(names(name)) == 2
+    assert {kind for kind, _ in names("subscriptions")} == {"Subscription"}
+    applied("export", "cal", name, code=4)
+    assert "runs come from no manifest" in applied("export", "runs", name, code=2).stderr

@@ -33,7 +33,8 @@ spec:
 
 def parse(text: str) -> tuple[list[Any], list[str]]:
     documents, problems = parse_documents(text.encode(), "f.yaml")
-    return [document.value for document in documents], [str(problem) for problem in problems]
+    sound = [document.value for document in documents if not document.refused]
+    return sound, [str(problem) for problem in problems]
 
 
 def one(text: str) -> Document:

@@ -1,6 +1,7 @@
 """What a table of `get` shows: readable values, absolute times when wide, every column."""
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -75,3 +76,46 @@ def test_no_column_of_schedules_is_lost_in_80_columns_and_the_spec_gives_way():
     assert "…" in out.getvalue()
     assert "cron" in out.getvalue()
     assert "active" in out.getvalue()
+
+
+def drawn(width: int, *, is_wide: bool) -> list[str]:
+    view = {
+        "id": "0123456789abcdef",
+        "name": "order-fulfilment",
+        "definition": "order-fulfilment",
+        "status": "active",
+        "updatedAt": None,
+        "params": {"least": 100},
+        "labels": {},
+        "pausedAt": None,
+        "pauseReason": "5 runs failed in a row, the last with exit code 3",
+    }
+    out = io.StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=True, no_color=True, legacy_windows=False
+    )
+    print_table(
+        console, [view], columns_of("subscriptions", wide=is_wide), empty="", is_wide=is_wide
+    )
+    return re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+
+
+@pytest.mark.parametrize("width", [20, 80, 130, 160])
+def test_a_wide_table_is_whole_however_narrow_the_terminal(width: int):
+    head, row = drawn(width, is_wide=True)
+    assert head.split()[:5] == ["ID", "NAME", "DEFINITION", "STATUS", "UPDATED"]
+    assert row.endswith("5 runs failed in a row, the last with exit code 3")
+    assert "0123456789abcdef" in row
+    assert "…" not in row
+
+
+def test_a_table_that_cannot_be_made_to_fit_is_whole():
+    head, row = drawn(30, is_wide=False)
+    assert head.split() == ["ID", "NAME", "DEFINITION", "STATUS", "UPDATED"]
+    assert "order-fulfilment  order-fulfilment  active" in row
+
+
+def test_a_table_that_can_be_made_to_fit_does():
+    lines = drawn(54, is_wide=False)
+    assert max(map(len, lines)) <= 54
+    assert "…" in lines[1]

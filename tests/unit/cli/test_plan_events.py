@@ -93,6 +93,13 @@ def test_a_cut_is_said():
     assert head.startswith("! the newest 100,000 of 254,312 events since")
 
 
+def test_the_head_says_of_which_types_and_sources_the_events_are():
+    few = a_plan(a_trigger("created"), types=["order.*", "stock"], sources=["/shop"])
+    assert lines(few)[0].startswith("! 1,234 events of order.*, stock from /shop since")
+    many = a_plan(a_trigger("created"), types=list("abcd"), sources=[])
+    assert lines(many)[0].startswith("! 1,234 events of 4 types since")
+
+
 def test_without_a_changed_trigger_one_line_is_enough():
     expected = ["! no event trigger changes; the events of 7d mean the same"]
     assert lines(a_plan()) == expected

@@ -24,7 +24,8 @@ def change(number: int, values: int, length: int, path: int = 20) -> dict[str, A
 def schedule(number: int) -> dict[str, Any]:
     stamps = [f"2026-05-0{day}T02:00:00.000Z" for day in (1, 2, 3)]
     owner = {"subscription": f"subscription-{number:05}", "trigger": "nightly"}
-    return {**owner, "action": "configured", "nextBefore": stamps, "nextAfter": stamps}
+    times = {"nextBefore": stamps, "nextAfter": stamps, "pausedBefore": False, "pausedAfter": False}
+    return {**owner, "action": "configured", **times}
 
 
 def view(changes: list[Any], schedules: int = 0, runs: int = 0) -> dict[str, Any]:

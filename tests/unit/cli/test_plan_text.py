@@ -57,6 +57,8 @@ SCHEDULE = {
     "action": "configured",
     "nextBefore": ["2026-05-02T02:00:00.000Z", "2026-05-03T02:00:00.000Z"],
     "nextAfter": ["2026-05-02T04:00:00.000Z"],
+    "pausedBefore": False,
+    "pausedAfter": False,
 }
 FULL = view(
     change("created", "new"),
@@ -79,6 +81,16 @@ def test_a_plan_reads_from_objects_to_fields_to_time_to_runs():
         "    next before: Sat 2026-05-02 02:00:00Z, Sun 2026-05-03 02:00:00Z",
         "    next after:  Sat 2026-05-02 04:00:00Z",
         "! 2 open runs of sub go on as they began",
+    ]
+
+
+def test_a_schedule_that_is_paused_says_that_it_does_not_fire():
+    after = {**SCHEDULE, "nextAfter": [], "pausedAfter": True}
+    assert lines(view(schedules=[after]))[-1] == "    next after:  none, paused"
+    before = {**SCHEDULE, "nextBefore": [], "pausedBefore": True}
+    assert lines(view(schedules=[before]))[1:] == [
+        "    next before: none, paused",
+        "    next after:  Sat 2026-05-02 04:00:00Z",
     ]
 
 

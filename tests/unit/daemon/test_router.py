@@ -18,8 +18,6 @@ from activityctl.domain.match_index import Listener
 from activityctl.domain.routing import Routed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-_LONGEST_PAUSE = 0.4
-"""Seconds; far more than a busy machine takes, and a fraction of the work."""
 _NUMBERS = itertools.count()
 
 
@@ -107,15 +105,14 @@ async def test_filters_that_were_never_compiled_do_not_stop_the_process(filter_o
     store = Store(few, *(event("x" * number) for number in (0, 300, 600)))
     pause, took = await longest_pause(Router(store, lambda: None))
     assert not store.waiting
-    assert pause < _LONGEST_PAUSE, f"of {took:.1f} s"
+    assert pause < took / 2, "at once, it would be all of it, however busy the machine"
 
 
 async def test_what_wakes_very_many_is_taken_in_several_transactions():
     wide = listeners(300, lambda _: "event.data.text != ''")
     store = Store(wide, *(event(str(number)) for number in range(40)))
-    pause, took = await longest_pause(Router(store, lambda: None))
+    await Router(store, lambda: None).route()
     firings = [len(one.firings) for one in store.routed]
     assert sum(firings) == 300 * 40
     assert max(firings) < MOST_FOUND + 300
     assert [key for one in store.routed for key in one.events] == [str(n) for n in range(40)]
-    assert pause < _LONGEST_PAUSE, f"of {took:.1f} s"

@@ -127,6 +127,22 @@ def test_a_sequence_fires_in_order_whatever_comes_between():
     ]
 
 
+@pytest.mark.parametrize(
+    ("form", "history", "reasons"),
+    [
+        ("sequence", [(0, "2"), (1, "1")], ["before it", "order.paid"]),
+        ("sequence", [(0, "1"), (1, "3")], ["order.sent or order.kept"]),
+        ("all", [(0, "1")], ["order.sent or order.kept and event 3"]),
+    ],
+)
+def test_a_part_without_a_name_is_called_by_the_type_that_it_wants(form, history, reasons):
+    parts = [{"type": "order.paid"}, {"type": ["order.sent", "order.kept"]}, {"source": "/till"}]
+    rule = rule_of(read({form: parts, "within": "10s"}))
+    assert rule is not None
+    shown = " ".join(told(run(rule, [(at, (part,)) for at, part in history], 20)[1]))
+    assert all(reason in shown for reason in reasons)
+
+
 def test_an_event_takes_one_step_of_a_sequence():
     rule = InOrder(("a", "b"), seconds(10))
     assert told(run(rule, named("0ab"), 5)[1]) == []
@@ -205,11 +221,11 @@ def read(body: dict[str, Any]) -> EventTrigger:
         ({"type": "a", "batch": {"size": 3, "within": "1s"}}, Batched(3, seconds(1))),
         (
             {"all": [{"type": "a"}, {"type": "b", "name": "second"}], "within": "1s"},
-            Together(("1", "second"), seconds(1)),
+            Together(("1", "second"), seconds(1), ("a", "second")),
         ),
         (
             {"sequence": [{"type": "a"}, {"type": "b"}], "within": "1s"},
-            InOrder(("1", "2"), seconds(1)),
+            InOrder(("1", "2"), seconds(1), ("a", "b")),
         ),
         (
             {"absence": {"after": {"type": "a"}, "of": {"type": "b"}, "within": "2s"}},

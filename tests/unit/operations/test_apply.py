@@ -25,8 +25,8 @@ def here() -> World:
     return world()
 
 
-async def test_pruning_without_a_set_is_refused(here: World):
-    with pytest.raises(RefusedError, match="--applyset"):
+async def test_pruning_without_a_set_is_a_wrong_use(here: World):
+    with pytest.raises(UsageError, match="--applyset"):
         await here.apply(definition(), prune=True)
 
 

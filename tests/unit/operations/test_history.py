@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.document import Document, differences
-from activityctl.domain.history import HistoryEntry, Origin
+from activityctl.domain.history import HistoryEntry, Origin, rolled_back_to
 from activityctl.domain.plan import Action, Kind, Plan, Wanted, live_document
 from activityctl.domain.selection import Selection
 from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
@@ -258,6 +258,39 @@ async def test_a_member_of_a_set_that_is_rolled_back_stays_one(here: World):
     assert (await here.ports.catalog.find_subscription("sub")).applyset == "shop"
 
 
+async def test_a_deleted_member_of_a_set_returns_to_it_while_it_has_members(here: World):
+    await here.apply(definition(), subscription(), subscription("other"), applyset="shop")
+    await here.apply(subscription(params={"a": 1}))  # stays a member though nobody says so
+    for name in ("sub", "other"):
+        await here.delete(SUBSCRIPTION, name)
+    plan = await here.roll_back(SUBSCRIPTION, "sub")
+    assert plan.applyset == "shop"
+    assert (await here.ports.catalog.find_subscription("sub")).applyset == "shop"
+    again = await here.apply(definition(), subscription(params={"a": 1}), applyset="shop")
+    assert again.is_empty
+    await here.delete(SUBSCRIPTION, "sub")
+    await here.roll_back(SUBSCRIPTION, "sub")  # a rollback before remembers it, too
+    assert (await here.ports.catalog.find_subscription("sub")).applyset == "shop"
+
+
+async def test_a_deleted_member_of_a_set_without_members_returns_to_none(here: World):
+    await here.apply(definition())
+    await here.apply(subscription(), applyset="shop")
+    await here.delete(SUBSCRIPTION, "sub")
+    assert (await here.roll_back(SUBSCRIPTION, "sub")).applyset is None
+    assert (await here.ports.catalog.find_subscription("sub")).applyset is None
+
+
+async def test_the_history_names_the_change_that_was_rolled_back_to(here: World):
+    for n in (1, 2, 3):
+        await here.apply(definition(), subscription(params={"a": n}))
+    await here.roll_back(SUBSCRIPTION, "sub", 1)
+    await here.roll_back(SUBSCRIPTION, "sub")
+    entries = await here.history(SUBSCRIPTION, "sub")
+    told = {one.number: rolled_back_to(one, entries) for one in entries}
+    assert told == {5: 3, 4: 1, 3: None, 2: None, 1: None}
+
+
 async def test_there_must_be_something_to_go_back_to(here: World):
     await here.apply(definition(), subscription())
     with pytest.raises(ConflictError, match="no earlier content"):
@@ -280,6 +313,8 @@ async def test_a_content_that_no_longer_fits_is_refused(here: World):
         await here.roll_back(SUBSCRIPTION, "sub")
     (problem,) = caught.value.problems
     assert "subscription/sub as it was: spec.params.a" in str(problem)
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("activityctl history subscription sub")
     assert len(await here.history(SUBSCRIPTION, "sub")) == 2
 
 
@@ -287,8 +322,11 @@ async def test_a_subscription_whose_definition_is_gone_does_not_return(here: Wor
     await here.apply(definition(), subscription())
     await here.delete(SUBSCRIPTION, "sub")
     await here.delete(DEFINITION, "digest")
-    with pytest.raises(InvalidManifestsError):
+    with pytest.raises(InvalidManifestsError) as caught:
         await here.roll_back(SUBSCRIPTION, "sub")
+    assert caught.value.hint == "activityctl rollback def digest"
+    await here.roll_back(DEFINITION, "digest")
+    await here.roll_back(SUBSCRIPTION, "sub")
 
 
 async def test_a_definition_rolled_back_must_fit_its_subscriptions(here: World):

@@ -91,3 +91,8 @@ def test_the_fast_way_finds_the_same_ones():
     for data in (5, 15, 25, "text", None):
         expected = [one for one in names(listening.prospects(event(data))) if one[2]]
         assert names(list(listening.woken(event(data)))) == expected
+
+
+def test_those_that_want_another_type_or_source_are_marked():
+    found = audience(subscription("a")).prospects(event(5))
+    assert [(one.trigger, one.wants_another) for one in found] == [("late", True), ("paid", False)]

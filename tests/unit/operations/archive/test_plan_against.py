@@ -33,7 +33,7 @@ async def test_a_new_trigger_says_what_it_would_match(world: Any):
     await world.arrive(500, kind="stock")
     found = await held(world, world.wanted({"large": LARGE}))
     assert counts(found) == {"mine/large": ("created", 0, 2, 2, 0)}
-    assert (found["events"], found["read"], found["isCut"]) == (4, 4, False)
+    assert (found["events"], found["read"], found["isCut"]) == (3, 3, False)
     (trigger,) = found["triggers"]
     assert [one["id"] for one in trigger["differing"]] == ["e2", "e1"], "the newest first"
     assert {one["decidedBy"] for one in trigger["differing"]} == {None}
@@ -139,6 +139,43 @@ async def test_the_newest_are_read_and_a_cut_is_said(world: Any):
     assert (one["gained"], len(one["differing"])) == (10, SHOWN_EVENTS)
     assert one["differing"][0]["id"] == "e10"
     assert seen[-1] == (10, 10)
+
+
+async def test_events_that_no_changed_trigger_wants_do_not_use_up_the_limit(world: Any):
+    await world.apply(world.wanted({"all": PAID}))
+    await world.arrive(1, 2)
+    await world.arrive(*range(20), kind="bulk")
+    wanted = world.wanted({"all": {"type": "order.*", "source": "/shop"}})
+    found = await held(world, wanted, most=10)
+    assert counts(found) == {"mine/all": ("configured", 2, 2, 0, 0)}
+    assert (found["events"], found["read"], found["isCut"]) == (2, 2, False)
+    assert (found["types"], found["sources"]) == (["order.*", "order.paid"], [])
+
+
+@pytest.mark.parametrize(
+    "other", [{"filter": "event.data.amount > 1"}, {"type": ["stock", "*"]}, {"source": "/shop"}]
+)
+async def test_a_trigger_that_takes_any_type_is_held_against_all(world: Any, other: Any):
+    await world.arrive(5)
+    await world.arrive(5, kind="bulk")
+    found = await held(world, world.wanted({"all": PAID, "any": other}))
+    assert (found["types"], found["read"]) == ([], 2)
+    assert counts(found)["mine/any"] == ("created", 0, 2, 2, 0)
+
+
+async def test_each_part_of_a_trigger_of_several_events_is_among_the_types(world: Any):
+    parts = [
+        {"type": "order.paid", "source": "/shop"},
+        {"type": "sent", "source": ["/post", "/b*"]},
+    ]
+    await world.arrive(1)
+    await world.arrive(1, kind="bulk")
+    found = await held(world, world.wanted({"both": {"all": parts, "within": "1h"}}))
+    assert (found["types"], found["sources"]) == (
+        ["order.paid", "sent"],
+        ["/b*", "/post", "/shop"],
+    )
+    assert found["read"] == 1
 
 
 @pytest.mark.parametrize("days", [0, 8])

@@ -1,0 +1,68 @@
+"""What a command says, and how it ends, when Temporal's schedules are not yet as wanted."""
+
+from typing import Annotated
+
+import typer
+
+from activityctl.cli.options import seconds_of
+from activityctl.cli.session import Session
+from activityctl.domain.wording import counted
+from activityctl.errors import RefusedError, WaitTimeoutError
+from activityctl.operations.apply import Applied
+
+Wait = Annotated[
+    bool | None,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Wait for Temporal's schedules to be as wanted; exit 8 when they are not in time. "
+        "Without either a live worker is waited for, and what is late is only said.",
+        show_default=False,
+    ),
+]
+
+
+def seconds_to_wait(timeout: str, *, wait: bool | None) -> float:
+    """Return for how long the schedules are waited for; UsageError for no duration."""
+    return 0.0 if wait is False else seconds_of(timeout)
+
+
+def say_pending(session: Session, applied: Applied, *, waited: bool = True) -> None:
+    """Say on stderr what is recorded but not yet carried out, and what is known of it."""
+    if applied.pending:
+        session.err.print(pending_text(applied, waited=waited))
+
+
+def conclude(
+    session: Session, applied: Applied, *, wait: bool | None, is_told: bool = False
+) -> None:
+    """Say what is pending, unless the result told it; an exit that is not 0 is raised.
+
+    RefusedError for what Temporal refused, WaitTimeoutError for what `--wait` did not see.
+    """
+    if applied.refused:
+        raise RefusedError(pending_text(applied), hint="activityctl get schedules")
+    if applied.pending and wait:
+        hint = "activityctl doctor" if applied.has_worker else "activityctl status"
+        raise WaitTimeoutError(f"{pending_text(applied)}; the change is recorded", hint=hint)
+    if not is_told:
+        say_pending(session, applied, waited=wait is not False)
+
+
+def pending_text(applied: Applied, *, waited: bool = True) -> str:
+    """Return how many schedules are not as wanted, and why, as far as that is known."""
+    head = counted(applied.pending, "schedule is", "schedules are")
+    return f"{head} not yet as wanted: {_reason(applied, waited=waited)}"
+
+
+def _reason(applied: Applied, *, waited: bool) -> str:
+    if applied.refused:
+        more = len(applied.refused) - 1
+        return applied.refused[0] + (f", and {more} more" if more else "")
+    if not applied.has_worker:
+        return "no worker is alive; one that starts will carry it out"
+    if count := len(applied.unanswered):
+        schedules = counted(count, "schedule")
+        return f"Temporal did not answer in time for {schedules}; the worker tries again"
+    if waited:
+        return "a worker is alive and still at it, and Temporal has refused nothing"
+    return "not waited for"

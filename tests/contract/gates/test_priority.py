@@ -1,0 +1,137 @@
+"""The Gates port: who of a queue is let in first, by the priority of the event triggers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain import ids
+from activityctl.domain.admission import new_run
+from activityctl.domain.envelope import envelope_of
+from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.overlap import Entry
+from activityctl.domain.record import RunChange
+from activityctl.domain.routing import EventFiring, Routed
+from activityctl.domain.run import RunStatus
+
+Doors = Callable[..., Awaitable[Any]]
+Come = Callable[..., Awaitable[Entry]]
+
+
+@pytest.fixture
+async def come(ports: wiring.Ports) -> Come:
+    """Let an event wake a trigger of that priority, and its run come to the gates."""
+
+    async def arrive(mine: Any, trigger: str, key: str, priority: int, **payload: Any) -> Entry:
+        event = envelope_of({"specversion": "1.0", "id": key, "source": "/t", "type": "t"})
+        await ports.events.add([event])
+        owner = mine.subscription.id
+        due, event_ids = mine.now, (event.event_id,)
+        async with ports.events.routing(10) as routing:
+            assert routing is not None
+            firing = EventFiring(owner, trigger, key, due, event_ids, due, None, priority)
+            await routing.save(Routed(event_ids, (firing,)), routing.now)
+        ref = ManualFiring(owner, trigger, key, due).ref
+        facts = await ports.runs.facts(ref)
+        assert facts is not None
+        run = new_run(ref, replace(facts, payload=payload), mine.now)
+        return await ports.gates.enter(run, facts.spec, ref.workflow_id)
+
+    return arrive
+
+
+async def let_in_one_by_one(mine: Any) -> list[str]:
+    """Let the queue in, each run ended before the next."""
+    found = []
+    while refs := await mine.ports.gates.let_in(1, again_after=timedelta(days=1)):
+        found += [ref.firing_key for ref in refs]
+        for ref in refs:
+            await ended(mine, ref.trigger, ref.firing_key)
+    return found
+
+
+async def ended(mine: Any, trigger: str, key: str) -> None:
+    run_id = ids.run_id(mine.subscription.id, trigger, key)
+    async with mine.ports.runs.locked(run_id) as locked:
+        assert locked.state is not None
+        over = replace(locked.state.run, status=RunStatus.CANCELLED, ended_at=mine.now)
+        await locked.save(RunChange(over))
+
+
+async def test_a_higher_priority_is_let_in_first_then_the_order_of_arrival(door: Doors, come: Come):
+    mine = await door("queue")
+    assert (await mine.arrives("first")).outcome == "let_in"
+    for number in range(3):
+        await come(mine, "low", f"low-{number}", 0)
+    for number in range(2):
+        await come(mine, "high", f"high-{number}", 9)
+    await mine.arrives("by hand")
+    await mine.ends("first")
+    assert await let_in_one_by_one(mine) == [
+        *("high-0", "high-1"),
+        *("low-0", "low-1", "low-2", "by hand"),
+    ]
+
+
+async def test_one_is_told_how_many_are_let_in_before_it(door: Doors, come: Come):
+    mine = await door("queue")
+    await mine.arrives("first")
+    for number in range(3):
+        await come(mine, "low", f"low-{number}", 1)
+    assert "behind 1 run " in ((await come(mine, "high", "high", 9)).reason or "")
+    assert "behind 5 runs " in ((await come(mine, "low", "last", 1)).reason or "")
+
+
+async def test_no_run_overtakes_one_of_its_own_trigger_whose_priority_was_raised(
+    door: Doors, come: Come
+):
+    mine = await door("queue")
+    await mine.arrives("first")
+    await come(mine, "orders", "1", 0)
+    await come(mine, "orders", "2", 9)  # applied in between
+    await come(mine, "others", "3", 5)
+    await mine.ends("first")
+    assert await let_in_one_by_one(mine) == ["3", "1", "2"]
+
+
+async def test_it_counts_within_the_concurrency_key(door: Doors, come: Come):
+    mine = await door("queue", key="${ trigger.payload.region }")
+    await mine.arrives("eu", region="eu")
+    await mine.arrives("us", region="us")
+    await come(mine, "low", "eu-low", 0, region="eu")
+    await come(mine, "high", "eu-high", 9, region="eu")
+    await come(mine, "low", "us-low", 0, region="us")
+    await mine.ends("eu")
+    await mine.ends("us")
+    assert sorted(await mine.let_in()) == ["eu-high", "us-low"]
+
+
+async def test_it_counts_behind_a_throttle(door: Doors, come: Come):
+    mine = await door(throttle={"limit": 1, "per": "1h", "excess": "queue"})
+    await mine.arrives("first")
+    await come(mine, "low", "low", 0)
+    await come(mine, "high", "high", 9)
+    assert await mine.let_in() == []
+    await mine.pass_time(timedelta(hours=1))
+    assert await mine.let_in() == ["high"]
+
+
+async def test_the_newest_stay_with_replace_whatever_their_priority(door: Doors, come: Come):
+    mine = await door("replace")
+    await come(mine, "high", "high", 9)
+    entry = await come(mine, "low", "low", 0)
+    assert entry.outcome == "queued"
+    assert entry.replaces == (ids.run_id(mine.subscription.id, "high", "high"),)
+
+
+async def test_among_the_newest_that_stay_the_oldest_is_first(door: Doors, come: Come):
+    mine = await door("replace", limit=2, throttle={"limit": 1, "per": "1h", "excess": "queue"})
+    await mine.arrives("first")
+    await come(mine, "low", "low", 0)
+    await come(mine, "high", "high", 9)
+    await mine.pass_time(timedelta(hours=1))
+    await mine.ends("first", RunStatus.CANCELLED)
+    assert await mine.let_in() == ["low"]
