@@ -1,0 +1,65 @@
+"""Events that come to a gathering, in seconds, and what it does with them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from activityctl.domain.gathering import (
+    Fires,
+    Gathered,
+    Rule,
+    Step,
+    Waiting,
+    take,
+)
+from activityctl.domain.ids import EventId
+
+START = datetime(2026, 5, 1, 12, tzinfo=UTC)
+Given = tuple[int, tuple[str, ...]]
+"""When an event comes, in seconds, and for which parts it counts."""
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+def at(second: int) -> datetime:
+    return START + seconds(second)
+
+
+def event(number: int, given: Given, size: int = 0) -> Gathered:
+    return Gathered(EventId(str(number)), at(given[0]), given[1], size)
+
+
+def run(rule: Rule, history: Sequence[Given], until: int) -> tuple[Waiting, list[Step]]:
+    """Take the events, numbered from 0, and let time go on."""
+    waiting: Waiting = ()
+    steps: list[Step] = []
+    for number, given_one in enumerate(history):
+        waiting, more = take(rule, waiting, event(number, given_one))
+        steps += more
+    waiting, more = rule.elapse(waiting, at(until))
+    return waiting, steps + more
+
+
+def told(steps: Sequence[Step]) -> list[str]:
+    """Each step as `second: events` or `events: reason`."""
+    shown = []
+    for step in steps:
+        ids = " ".join(one.id for one in step.events)
+        if isinstance(step, Fires):
+            shown.append(f"{(step.at - START).total_seconds():.0f}: {ids}")
+        else:
+            shown.append(f"{ids}: {step.reason}")
+    return shown
+
+
+def plain(*times: int) -> list[Given]:
+    return [(time, ()) for time in times]
+
+
+def named(text: str) -> list[Given]:
+    """Read `0a 5ab` as events at those seconds that count for those parts."""
+    return [
+        (int(word.rstrip("abc")), tuple(letter for letter in word if letter.isalpha()))
+        for word in text.split()
+    ]
