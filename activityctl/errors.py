@@ -10,7 +10,10 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong with one place of an input; line and column count from 1."""
+    """One thing wrong with one place of an input; line and column count from 1.
+
+    They are 0 for a file as a whole; the file is empty for what stands in none.
+    """
 
     file: str
     line: int
@@ -20,7 +23,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place}: {self.path}: {self.reason}" if self.path else f"{place}: {self.reason}"
+        return ": ".join(filter(None, (place, self.path, self.reason)))
 
 
 class ActivityctlError(Exception):

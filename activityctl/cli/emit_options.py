@@ -15,7 +15,8 @@ from activityctl.errors import UsageError
 
 DEFAULT_SOURCE: Final = "/activityctl/emit"
 """The source of an event made of options that name none."""
-_ORIGIN: Final = EventText("options", 1, 0, 0, b"")
+_ORIGIN: Final = EventText("", 1, 0, 0, b"")
+"""An event of options stands in no file."""
 
 
 @dataclass(frozen=True, slots=True)

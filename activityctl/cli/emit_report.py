@@ -10,7 +10,7 @@ from activityctl.cli.output import Format, styled, visible
 from activityctl.cli.session import Session
 from activityctl.domain.arrival import EmitOutcome
 from activityctl.domain.emission import Emitted
-from activityctl.domain.view import API_VERSION, emitted_view
+from activityctl.domain.view import API_VERSION, emitted_view, problem_view
 from activityctl.domain.wording import counted
 
 if TYPE_CHECKING:
@@ -162,11 +162,12 @@ class Report:
         if self._is_text:
             self._session.err.file.write(f"error: {visible(str(problem))}\n")
             return
+        view = problem_view(problem)
         error = {
             "code": _REFUSALS[one.outcome][1],
             "message": str(problem),
-            "file": problem.file,
-            "line": problem.line,
+            "file": view["file"],
+            "line": view["line"],
             "path": problem.path,
             "hint": None,
             "retryable": False,
@@ -185,7 +186,8 @@ def _line(one: Emitted) -> "Text":
     line = styled(outcome).append(" " * (_WIDEST - len(outcome)))
     if one.id is None:
         problem = one.problem
-        told: tuple[str | None, ...] = (f"{problem.file}:{problem.line}" if problem else None,)
+        place = f"{problem.file}:{problem.line}" if problem and problem.line else None
+        told: tuple[str | None, ...] = (place,)
     else:
         told = (one.id, one.source, one.type)
     return line.append("".join(f"  {visible(text or '')}" for text in told))

@@ -24,7 +24,11 @@ def get(
     subscription: Annotated[
         str | None,
         typer.Option(
-            "--subscription", "-s", help="Only of this one.", autocompletion=subscription_names
+            "--subscription",
+            "-s",
+            help="Only of this one.",
+            autocompletion=subscription_names,
+            metavar="SUB",
         ),
     ] = None,
     run: Annotated[str | None, typer.Option(help="Only tasks or events of this run.")] = None,

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from activityctl.domain.view import View, list_view
+from activityctl.domain.view import View, list_view, problem_view
 from activityctl.errors import (
     ActivityctlError,
     InterruptionError,
     InvalidManifestsError,
-    Problem,
     UsageError,
 )
 
@@ -308,21 +307,10 @@ def print_error(error: ActivityctlError, *, as_json: bool) -> None:
         sys.stderr.write(f"hint: {visible(error.hint)}\n")
 
 
-def problem_view(problem: Problem) -> dict[str, object]:
-    """Return a problem as JSON; what has no place in a file, or no file, has null there."""
-    return {
-        "file": problem.file or None,
-        "line": problem.line or None,
-        "column": problem.column or None,
-        "path": problem.path,
-        "message": problem.reason,
-    }
-
-
 def _error_object(error: ActivityctlError) -> Mapping[str, object]:
     problems = error.problems if isinstance(error, InvalidManifestsError) else ()
     views = [problem_view(problem) for problem in problems]
-    first = views[0] if views else {}
+    first: View = views[0] if views else {}
     return {
         "code": error.code,
         "message": error.message,

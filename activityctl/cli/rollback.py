@@ -8,6 +8,7 @@ from activityctl.cli.apply import print_changes
 from activityctl.cli.completion import kinds
 from activityctl.cli.options import Timeout, catalog_kind
 from activityctl.cli.pending import Wait, conclude, seconds_to_wait
+from activityctl.cli.progress import say_doubtful, say_recorded
 from activityctl.cli.session import Session, now
 from activityctl.operations.apply import Applied, settle
 from activityctl.operations.history import roll_back
@@ -34,7 +35,9 @@ def rollback(
     seconds = seconds_to_wait(timeout, wait=wait)
 
     async def work(ports: Ports) -> Applied:
+        say_doubtful(session)
         plan = await roll_back(ports.catalog, wanted, name, to, now, session.origin)
+        say_recorded(session)
         return await settle(
             plan,
             ports.register,

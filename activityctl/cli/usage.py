@@ -20,7 +20,8 @@ def usage_error(error: typer.TyperException, path: str) -> UsageError:
 def _reason(error: typer.TyperException) -> str:
     param = getattr(error, "param", None)
     if param is None:
-        return error.message.replace(". Did you mean", "; did you mean")
+        found, meant, near = error.message.partition(". Did you mean ")
+        return found + meant.replace(". D", "; d") + near.replace("', '", "' or '")
     label = argument_name(param) if isinstance(param, TyperArgument) else param.opts[-1]
     if not error.message:
         return f"{param.param_type_name} {label} is missing"

@@ -6,7 +6,7 @@ from activityctl import wiring
 from activityctl.cli.options import Files, Output, Recursive, default_files
 from activityctl.cli.output import check_format, print_json, styled, visible
 from activityctl.cli.session import Session
-from activityctl.domain.view import API_VERSION
+from activityctl.domain.view import API_VERSION, problem_view
 from activityctl.domain.wording import counted
 from activityctl.errors import InvalidManifestsError
 from activityctl.operations.validate import Validation
@@ -66,14 +66,5 @@ def _view(found: Validation) -> dict[str, object]:
             }
             for one in found.objects
         ],
-        "problems": [
-            {
-                "file": problem.file,
-                "line": problem.line,
-                "column": problem.column,
-                "path": problem.path,
-                "message": problem.reason,
-            }
-            for problem in found.problems
-        ],
+        "problems": [problem_view(problem) for problem in found.problems],
     }

@@ -12,6 +12,7 @@ from activityctl.domain.logbook import DeadLetter, LogEntry
 from activityctl.domain.model import JsonValue
 from activityctl.domain.run import Run, TaskInstance
 from activityctl.domain.subscription import Subscription
+from activityctl.errors import Problem
 
 API_VERSION: Final = "activityctl/v1"
 View = dict[str, JsonValue]
@@ -214,8 +215,19 @@ def emitted_view(emitted: Emitted) -> View:
     if (problem := emitted.problem) is not None:
         view |= {
             "reason": f"{problem.path}: {problem.reason}" if problem.path else problem.reason,
-            "file": problem.file,
-            "line": problem.line,
-            "column": problem.column,
+            **_place_view(problem),
         }
     return view
+
+
+def problem_view(problem: Problem) -> View:
+    """Return a problem; what stands in no file, or has no place in it, has null there."""
+    return {**_place_view(problem), "path": problem.path, "message": problem.reason}
+
+
+def _place_view(problem: Problem) -> View:
+    return {
+        "file": problem.file or None,
+        "line": problem.line or None,
+        "column": problem.column or None,
+    }
