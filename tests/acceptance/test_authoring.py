@@ -175,7 +175,7 @@ def test_a_thousand_documents_take_seconds(stranger):
         write(stranger, f"all/{number}.yaml", f"{text}---{pair}")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = stranger("validate", "-f", "all")
-    assert done.stderr == "1000 objects in 500 files valid\n"
+    assert done.stderr == "1,000 objects in 500 files valid\n"
     spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     assert spent < 10  # of CPU time, which others at work do not lengthen; about 1.2 s
 
