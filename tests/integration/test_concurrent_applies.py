@@ -88,7 +88,8 @@ class Applier:
         out, err = self.apply(path, "--timeout", "120s", "-o", "json").communicate(timeout=150)
         assert out, err
         view = json.loads(out)
-        assert view["schedules"] == {"pending": 0, "errors": []}, view["schedules"]
+        schedules = view["schedules"]
+        assert (schedules["pending"], schedules["errors"]) == (0, []), schedules
         return {action: count for action, count in view["summary"].items() if count}
 
     def subscription(self, number: int) -> str:
