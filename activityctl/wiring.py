@@ -5,8 +5,8 @@ Adapters are imported inside the builders, so that a command loads only what it 
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from activityctl.domain.envelope import MAX_EVENT_BYTES
 from activityctl.domain.model import JsonValue
@@ -39,15 +39,34 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from activityctl.adapters.manifests.event_source import EventSource
+    from activityctl.adapters.postgres.database import Database
     from activityctl.domain.checking import Kinds
 
 Executors = Mapping[str, Executor]
 _API_KEY = "TEMPORAL_API_KEY"
 
 
-@dataclass(frozen=True, slots=True)
+_ADAPTERS: Final = {
+    "catalog": ("catalog", "PostgresCatalog"),
+    "register": ("schedules", "PostgresScheduleRegister"),
+    "outbox": ("outbox", "PostgresOutbox"),
+    "runs": ("runs", "PostgresRunStore"),
+    "run_lists": ("lists", "PostgresRunLists"),
+    "logbook": ("logbook", "PostgresLogbook"),
+    "signals": ("signals", "PostgresSignals"),
+    "workers": ("signals", "PostgresWorkers"),
+    "backfills": ("backfills", "PostgresBackfills"),
+    "timetable": ("timetable", "PostgresTimetable"),
+    "census": ("census", "PostgresCensus"),
+    "gates": ("gates", "PostgresGates"),
+    "events": ("events", "PostgresEventStore"),
+    "archive": ("archive", "PostgresEventArchive"),
+}
+"""The module of `adapters.postgres` and the class of each port."""
+
+
 class Ports:
-    """Everything that Postgres answers for."""
+    """Everything that Postgres answers for; each adapter is imported when it is first used."""
 
     catalog: Catalog
     register: ScheduleRegister
@@ -64,6 +83,18 @@ class Ports:
     events: EventStore
     archive: EventArchive
 
+    def __init__(self, database: "Database") -> None:
+        self._database = database
+
+    def __getattr__(self, name: str) -> Any:
+        """Build the port and keep it."""
+        if name not in _ADAPTERS:
+            raise AttributeError(name)
+        module, kind = _ADAPTERS[name]
+        adapter = getattr(import_module(f"activityctl.adapters.postgres.{module}"), kind)
+        self.__dict__[name] = adapter(self._database)
+        return self.__dict__[name]
+
 
 @asynccontextmanager
 async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator[Ports]:
@@ -71,39 +102,11 @@ async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator
 
     Raises UnreachableError when no daemon runs or Postgres does not answer.
     """
-    from activityctl.adapters.postgres.archive import PostgresEventArchive
-    from activityctl.adapters.postgres.backfills import PostgresBackfills
-    from activityctl.adapters.postgres.catalog import PostgresCatalog
-    from activityctl.adapters.postgres.census import PostgresCensus
     from activityctl.adapters.postgres.database import Database
-    from activityctl.adapters.postgres.events import PostgresEventStore
-    from activityctl.adapters.postgres.gates import PostgresGates
-    from activityctl.adapters.postgres.lists import PostgresRunLists
-    from activityctl.adapters.postgres.logbook import PostgresLogbook
-    from activityctl.adapters.postgres.outbox import PostgresOutbox
-    from activityctl.adapters.postgres.runs import PostgresRunStore
-    from activityctl.adapters.postgres.schedules import PostgresScheduleRegister
-    from activityctl.adapters.postgres.signals import PostgresSignals, PostgresWorkers
-    from activityctl.adapters.postgres.timetable import PostgresTimetable
 
     database = await Database.connect(await database_url(settings), pool_size=pool_size)
     try:
-        yield Ports(
-            PostgresCatalog(database),
-            PostgresScheduleRegister(database),
-            PostgresOutbox(database),
-            PostgresRunStore(database),
-            PostgresRunLists(database),
-            PostgresLogbook(database),
-            PostgresSignals(database),
-            PostgresWorkers(database),
-            PostgresBackfills(database),
-            PostgresTimetable(database),
-            PostgresCensus(database),
-            PostgresGates(database),
-            PostgresEventStore(database),
-            PostgresEventArchive(database),
-        )
+        yield Ports(database)
     finally:
         await database.close()
 

@@ -11,7 +11,7 @@ from activityctl.domain.expression import evaluate_condition
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.domain.ids import REPLAY_PREFIX
 from activityctl.domain.model import JsonValue
-from activityctl.domain.params import fill_defaults
+from activityctl.domain.param_defaults import fill_defaults
 from activityctl.domain.run import Decision, Run, RunEnd, RunState, RunStatus
 from activityctl.domain.subscription import Subscription, SubscriptionStatus
 from activityctl.errors import ExpressionError

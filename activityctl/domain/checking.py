@@ -21,7 +21,8 @@ from activityctl.domain.gate import OverlapPolicy
 from activityctl.domain.jitter_check import check_jitter
 from activityctl.domain.known import ANYTHING, Known, known_params
 from activityctl.domain.model import JsonValue, Kinded
-from activityctl.domain.params import check_params, check_schema, fill_defaults
+from activityctl.domain.param_defaults import fill_defaults
+from activityctl.domain.params import check_params, check_schema
 from activityctl.domain.static_check import (
     CONDITION,
     LIST,

@@ -18,7 +18,7 @@ from activityctl.domain.event_pattern import EventPattern
 from activityctl.domain.event_trigger import EventTrigger
 from activityctl.domain.match_index import Listener
 from activityctl.domain.model import JsonValue
-from activityctl.domain.params import fill_defaults
+from activityctl.domain.param_defaults import fill_defaults
 from activityctl.domain.subscription import effective_trigger
 
 KIND = "event"

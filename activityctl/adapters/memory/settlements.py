@@ -10,7 +10,7 @@ from datetime import datetime
 from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, ManualFiring, firing_key
-from activityctl.domain.params import fill_defaults
+from activityctl.domain.param_defaults import fill_defaults
 from activityctl.domain.run import Run, RunStatus
 from activityctl.domain.settlement import (
     Fate,

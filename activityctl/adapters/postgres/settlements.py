@@ -15,7 +15,7 @@ from activityctl.adapters.postgres.logbook import insert_entries
 from activityctl.domain import ids
 from activityctl.domain.firing_ref import FiringRef, firing_key
 from activityctl.domain.moment import parse_days
-from activityctl.domain.params import fill_defaults
+from activityctl.domain.param_defaults import fill_defaults
 from activityctl.domain.settlement import (
     Fate,
     Fated,

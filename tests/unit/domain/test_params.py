@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activityctl.domain.finding import Finding
-from activityctl.domain.params import check_params, check_schema, fill_defaults
+from activityctl.domain.param_defaults import fill_defaults
+from activityctl.domain.params import check_params, check_schema
 
 Path = tuple[str | int, ...]
 
