@@ -181,7 +181,7 @@ def test_delete_keeps_runs_and_logs(samples, tmp_path):
     samples("apply", "-f", str(tmp_path))
     samples("trigger", "gone")
     samples("delete", "sub", "gone", "--yes")
-    assert "gone" not in samples("get", "subs", "-o", "name").stdout
+    assert "subscription/gone" not in samples("get", "subs", "-o", "name").stdout.splitlines()
     assert samples.json("get", "runs", "-s", "gone")["items"][0]["status"] == "succeeded"
     assert "run succeeded" in samples("logs", "gone").stdout
     samples("trigger", "gone", code=5)

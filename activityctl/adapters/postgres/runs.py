@@ -47,13 +47,14 @@ _SELECT_RUN: Final = f"""
 _SELECT_TASKS: Final = f"""
     SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = %(id)s ORDER BY t.created_at, t.name,
     t.index"""
-_OPEN_RUN: Final = f"""
-    {INSERT_RUN}
-    ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason,
-        ending = excluded.ending, context = excluded.context, state = excluded.state,
-        started_at = excluded.started_at, ended_at = excluded.ended_at
-    WHERE r.status = 'queued' AND r.let_in_at IS NOT NULL
-        AND r.workflow_id = excluded.workflow_id"""
+# No one key is named: of two that insert at once, either of a run's keys may be the first to clash.
+_OPEN_RUN: Final = f"{INSERT_RUN} ON CONFLICT DO NOTHING"
+_BEGIN_LET_IN: Final = """
+    UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
+        context = %(context)s, state = %(state)s, started_at = %(started_at)s,
+        ended_at = %(ended_at)s
+    WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL
+        AND workflow_id = %(workflow_id)s"""
 _INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
 _UPDATE_TASK: Final = """
     UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
@@ -132,6 +133,8 @@ class PostgresRunStore:
         async with self._database.transaction() as connection:
             values = run_values(change.run, workflow_id)
             cursor = await connection.execute(_OPEN_RUN.encode(), values)
+            if not cursor.rowcount:
+                cursor = await connection.execute(_BEGIN_LET_IN, values)
             if not cursor.rowcount:
                 return await self._opened_before(connection, change.run.id, workflow_id)
             if (run := change.run).status is RunStatus.MISSED:
