@@ -26,7 +26,7 @@ from activityctl.daemon.daemon_state import read_state
 from activityctl.domain.arrival import EmitOutcome
 from activityctl.domain.definition import ActivityDefinition
 from activityctl.domain.envelope import EventEnvelope, envelope_of
-from activityctl.domain.ids import EventId, SubscriptionId, subscription_id
+from activityctl.domain.ids import EventId, SubscriptionId, is_batch, subscription_id
 from activityctl.domain.manifest import ManifestSet
 from activityctl.domain.subscription import SubscriptionManifest
 from activityctl.operations.apply import apply
@@ -188,6 +188,9 @@ async def test_every_event_wakes_whom_it_should_once_whatever_is_killed(drill: E
     await check_events(drill)
     runs = await drill.fetch("SELECT * FROM runs ORDER BY created_at, id")
     assert Counter(run["status"] for run in runs) == {"succeeded": len(drill.expected)}
+    shared = sum(is_batch(run["workflow_id"]) for run in runs)
+    print(f"{shared} of {len(runs)} runs shared workflows")
+    assert shared, "what an outage holds back comes as a burst"
     woken = Counter((run["subscription_id"], run["firing_key"]) for run in runs)
     assert woken == Counter(drill.expected)
     await check_effects(drill)
