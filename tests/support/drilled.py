@@ -45,7 +45,10 @@ class Receiver(ThreadingHTTPServer):
 
 class _Receive(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        size = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(size)
+        if len(body) < size:  # its sender was killed in the middle of it
+            return
         assert isinstance(self.server, Receiver)
         told = (self.path.strip("/"), self.headers["Idempotency-Key"], json.loads(body or b"null"))
         self.server.told.append(told)
