@@ -45,6 +45,7 @@ async def examine(settings: Settings) -> list[Check]:
         if not lock_is_held(settings.home):
             return [*checks, Check("daemon", "failed", "not running", "activityctl up -d")]
         checks.append(Check("daemon", "ok", f"runs for {settings.home}"))
+    _load_clients()
     servers = await asyncio.gather(
         _guarded("postgres", lambda: _postgres(settings)),
         _guarded("schema", lambda: _schema(settings)),
@@ -53,6 +54,12 @@ async def examine(settings: Settings) -> list[Check]:
         _guarded("temporal", lambda: _temporal(settings)),
     )
     return [*checks, *servers]
+
+
+def _load_clients() -> None:
+    """Import what the looks at servers need: on a busy machine it takes longer than an answer."""
+    import activityctl.adapters.postgres.database
+    import activityctl.adapters.temporal.client  # noqa: F401  # loaded, not used
 
 
 def _home(home: Path) -> Check:
