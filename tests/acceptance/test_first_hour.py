@@ -26,6 +26,12 @@ def samples(daemon):
     return daemon
 
 
+def succeeded_run(samples, name):
+    """Wait for one; the newest run may be one that was skipped, without a task."""
+    listed = ("get", "runs", "-s", name, "--status", "succeeded")
+    return until(lambda: samples.json(*listed)["items"])[0]
+
+
 def test_a_second_apply_changes_nothing(samples):
     done = samples("apply", "-f", str(DEFINITIONS))
     assert done.stdout.count("unchanged") == SAMPLES
@@ -37,8 +43,8 @@ def test_a_second_apply_changes_nothing(samples):
 
 def test_every_sample_runs(samples):
     for name in ("disk-report", "own-health", "daily-digest"):
-        done = samples("trigger", name)
-        assert "succeeded" in done.stdout, done.stdout + samples("logs", name).stdout
+        # One is skipped when its schedule fires at the same moment.
+        until(lambda name=name: "succeeded" in samples("trigger", name).stdout)
 
 
 def test_a_schedule_fires_within_seconds(samples):
@@ -69,8 +75,7 @@ def test_the_digest_sees_its_earlier_runs_and_keeps_state(samples):
 
 
 def test_the_json_contract_has_the_fields_of_the_design(samples):
-    samples("trigger", "disk-report")
-    run = samples.json("get", "runs", "-s", "disk-report")["items"][0]
+    run = succeeded_run(samples, "disk-report")
     assert {
         "id",
         "subscription",
@@ -150,7 +155,7 @@ def test_pause_stops_the_schedule_and_resume_starts_it(samples):
 
 
 def test_describe_shows_a_run_with_its_tasks(samples):
-    run_id = samples("trigger", "disk-report", "-o", "name").stdout.strip().removeprefix("run/")
+    run_id = succeeded_run(samples, "disk-report")["id"]
     text = samples("describe", "run", run_id[:13]).stdout
     assert "name: memory" in text
     assert samples.json("describe", "sub", "disk-report")["schedules"][0]["trigger"] == "often"
