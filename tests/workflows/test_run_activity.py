@@ -1,7 +1,6 @@
 """RunActivityWorkflow against a real Temporal server, with steps that follow a script."""
 
 import asyncio
-import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,9 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from google.protobuf.message import Message
 from temporalio import activity
-from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
@@ -24,7 +21,6 @@ from temporalio.client import (
     ScheduleState,
     WorkflowFailureError,
     WorkflowHandle,
-    WorkflowHistory,
 )
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -32,6 +28,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_activity import RunActivityWorkflow
+from support.histories import keys, told_in
 
 FIRING = FiringRef("sub-1", "nightly", "key-1", "2026-11-21T02:00:00+00:00", "run/sub-1/nightly/1")
 RUN = str(FIRING.run_id)
@@ -302,49 +299,7 @@ async def test_the_history_holds_ids_states_and_deadlines_alone(client: Client) 
         await handle.result()
         history = await handle.fetch_history()
     known = {one.name for kind in (FiringRef, Orders, TaskOrder, StopOrder) for one in fields(kind)}
-    values = [json.loads(one.data) for one in payloads(history) if is_json(one)]
-    told = [value for value in values if not is_the_sdks_own(value)]
+    told = told_in(history)
     assert len(told) >= 5
     assert keys(told) <= known
     assert [value for value in told if not isinstance(value, list | dict)] == [RUN]
-
-
-def is_the_sdks_own(value: object) -> bool:
-    """What the SDK notes beside the result of a local activity: times and numbers."""
-    return isinstance(value, dict) and "seq" in value and "result" not in value
-
-
-def is_json(payload: Payload) -> bool:
-    return payload.metadata["encoding"].startswith(b"json/")
-
-
-def payloads(history: WorkflowHistory) -> list[Payload]:
-    found: list[Payload] = []
-
-    def walk(message: Message) -> None:
-        if isinstance(message, Payload):
-            found.append(message)
-            return
-        for field, value in message.ListFields():
-            if field.message_type is None:
-                continue
-            if field.message_type.GetOptions().map_entry:
-                children = [one for one in value.values() if isinstance(one, Message)]
-            else:
-                children = list(value) if field.is_repeated else [value]
-            for child in children:
-                walk(child)
-
-    for event in history.events:
-        walk(event)
-    return found
-
-
-def keys(value: object) -> set[str]:
-    match value:
-        case dict():
-            return set(value) | {key for child in value.values() for key in keys(child)}
-        case list():
-            return {key for child in value for key in keys(child)}
-        case _:
-            return set()

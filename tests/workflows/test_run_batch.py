@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activityctl.domain.firing_ref import FiringRef
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_batch import RunBatchWorkflow
+from support.histories import keys, told_in
 
 NOON = "2026-03-02T12:00:00+00:00"
 FIRINGS = [FiringRef("sub", "paid", f"event-{n}", NOON, "batch/one") for n in range(3)]
@@ -108,6 +110,17 @@ async def test_all_runs_of_a_batch_are_carried_at_once(client: Client) -> None:
         await handle.result()
     assert sorted(steps.executed) == sorted([FIRST, SECOND, THIRD])
     assert steps.stops == []
+
+
+async def test_the_history_holds_ids_states_and_deadlines_alone(client: Client) -> None:
+    steps = Steps(end)
+    async with running(client, steps) as handle:
+        await handle.result()
+        told = told_in(await handle.fetch_history())
+    known = {one.name for kind in (FiringRef, Orders, TaskOrder) for one in fields(kind)}
+    assert len(told) >= 7
+    assert keys(told) <= known
+    assert [value for value in told if not isinstance(value, list | dict)] == []
 
 
 async def test_one_run_is_cancelled_and_the_others_go_on(client: Client) -> None:
