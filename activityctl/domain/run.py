@@ -69,7 +69,7 @@ Phase = Literal["main", "onFailure"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One RunActivityWorkflow, with the revision and params it froze at admission."""
+    """The answer to one firing, with the revision and params it froze at admission."""
 
     id: RunId
     subscription_id: SubscriptionId
