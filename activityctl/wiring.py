@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from activityctl.domain.envelope import MAX_EVENT_BYTES
-from activityctl.domain.model import JsonValue
+from activityctl.domain.events.envelope import MAX_EVENT_BYTES
+from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidInputError
 from activityctl.ports import (
     Backfills,
@@ -40,27 +40,27 @@ if TYPE_CHECKING:
 
     from activityctl.adapters.manifests.event_source import EventSource
     from activityctl.adapters.postgres.database import Database
-    from activityctl.domain.checking import Kinds
+    from activityctl.domain.manifests.checks import Kinds
 
 Executors = Mapping[str, Executor]
 _API_KEY = "TEMPORAL_API_KEY"
 
 
 _ADAPTERS: Final = {
-    "catalog": ("catalog", "PostgresCatalog"),
-    "register": ("schedules", "PostgresScheduleRegister"),
-    "outbox": ("outbox", "PostgresOutbox"),
-    "runs": ("runs", "PostgresRunStore"),
-    "run_lists": ("lists", "PostgresRunLists"),
-    "logbook": ("logbook", "PostgresLogbook"),
+    "catalog": ("catalog.catalog", "PostgresCatalog"),
+    "register": ("schedules.schedules", "PostgresScheduleRegister"),
+    "outbox": ("schedules.outbox", "PostgresOutbox"),
+    "runs": ("runs.runs", "PostgresRunStore"),
+    "run_lists": ("runs.lists", "PostgresRunLists"),
+    "logbook": ("runs.logbook", "PostgresLogbook"),
     "signals": ("signals", "PostgresSignals"),
     "workers": ("signals", "PostgresWorkers"),
-    "backfills": ("backfills", "PostgresBackfills"),
-    "timetable": ("timetable", "PostgresTimetable"),
+    "backfills": ("schedules.backfills", "PostgresBackfills"),
+    "timetable": ("schedules.timetable", "PostgresTimetable"),
     "census": ("census", "PostgresCensus"),
-    "gates": ("gates", "PostgresGates"),
-    "events": ("events", "PostgresEventStore"),
-    "archive": ("archive", "PostgresEventArchive"),
+    "gates": ("runs.gates", "PostgresGates"),
+    "events": ("events.events", "PostgresEventStore"),
+    "archive": ("events.archive", "PostgresEventArchive"),
 }
 """The module of `adapters.postgres` and the class of each port."""
 
@@ -149,7 +149,7 @@ async def read_secret(reference: SecretReference) -> Secret:
 
 def migrate(url: str) -> None:
     """Bring the schema of the database to the newest version."""
-    from activityctl.adapters.postgres import migrate as migration
+    from activityctl.adapters.postgres.schema import migrate as migration
 
     migration.migrate(url)
 

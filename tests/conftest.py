@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from activityctl import wiring
-from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 from activityctl.settings import Secret, Settings
 
 TESTS = Path(__file__).parent
@@ -60,7 +60,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     home = tmp_path_factory.mktemp("servers")
     program = (
         "import asyncio, os, pathlib;"
-        "from activityctl.daemon.supervisor import supervise, Hooks;"
+        "from activityctl.daemon.local.supervisor import supervise, Hooks;"
         "from activityctl import wiring;"
         f"asyncio.run(supervise(pathlib.Path({str(home)!r}), [], "
         "Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url)), os.environ))"

@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from activityctl.domain.figures import (
+from activityctl.domain.runs.figures import (
     FIRING_STATES,
     RUN_STATUSES,
     SCHEDULE_STATUSES,

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from activityctl.domain.selection import Selection
+from activityctl.domain.values.selection import Selection
 
 
 def subscription_names(incomplete: str) -> list[str]:
@@ -24,6 +24,6 @@ def subscription_names(incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """Return the kinds that begin so."""
-    from activityctl.operations.look import KINDS
+    from activityctl.operations.looking.look import KINDS
 
     return [kind for kind in KINDS if kind.startswith(incomplete)]

@@ -7,15 +7,15 @@ from typing import Final
 
 from activityctl import wiring
 from activityctl.cli.emit_options import ByHand, fill_in, fill_in_by_hand, fill_nothing
-from activityctl.cli.emit_report import Report
-from activityctl.cli.emit_runs import Consequences
-from activityctl.cli.output import Format
+from activityctl.cli.render.emit_report import Report
+from activityctl.cli.render.emit_runs import Consequences
+from activityctl.cli.render.output import Format
 from activityctl.cli.session import Session
-from activityctl.domain.emission import Emitted
-from activityctl.domain.selection import Selection
+from activityctl.domain.events.emission import Emitted
+from activityctl.domain.values.selection import Selection
 from activityctl.errors import UsageError, WaitTimeoutError
-from activityctl.operations.await_events import await_events
-from activityctl.operations.emit import Offer, emit, offers_of
+from activityctl.operations.events.await_events import await_events
+from activityctl.operations.events.emit import Offer, emit, offers_of
 from activityctl.wiring import Ports
 
 _MOST_SUBSCRIPTIONS: Final = 1_000_000

@@ -7,10 +7,10 @@ from typing import Final
 
 from activityctl import wiring
 from activityctl.cli.session import now
-from activityctl.domain.envelope import MAX_EVENT_BYTES, SPEC_VERSION, fill
-from activityctl.domain.event_input import EventText, ReadEvent, RefusedEvent
-from activityctl.domain.ids import canonical_json
-from activityctl.domain.model import JsonValue
+from activityctl.domain.events.envelope import MAX_EVENT_BYTES, SPEC_VERSION, fill
+from activityctl.domain.events.input import EventText, ReadEvent, RefusedEvent
+from activityctl.domain.values.ids import canonical_json
+from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UsageError
 
 DEFAULT_SOURCE: Final = "/activityctl/emit"

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from activityctl.cli.output import styled
+from activityctl.cli.render.output import styled
 from activityctl.cli.session import Session, now
-from activityctl.domain.firing import nominal_times
-from activityctl.domain.plan import Plan
-from activityctl.domain.run import Run
-from activityctl.domain.selection import Selection
-from activityctl.domain.trigger import trigger_of
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.runs.run import Run
+from activityctl.domain.timing.due_times import nominal_times
+from activityctl.domain.timing.trigger import trigger_of
+from activityctl.domain.values.selection import Selection
 from activityctl.wiring import Ports
 
 _PATIENCE = 12.0

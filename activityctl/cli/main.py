@@ -15,43 +15,67 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 from typer.core import TyperCommand
 
-from activityctl.cli.help_page import HelpedCommand, HelpedGroup
+from activityctl.cli.render.help_page import HelpedCommand, HelpedGroup
 from activityctl.cli.session import Session
 from activityctl.errors import ActivityctlError, InternalError, UsageError
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
-    # name: (module in activityctl.cli, panel of --help, one line)
-    "up": ("up", "Running it", "Start the local daemon: Postgres, Temporal, worker and API."),
-    "down": ("down", "Running it", "Stop the local daemon and everything it started."),
-    "status": ("status", "Running it", "Show each component: state, version, address, pid."),
-    "doctor": ("doctor", "Running it", "Check every dependency and say what to do next."),
-    "worker": ("worker", "Running it", "Run a worker against the configured servers."),
-    "serve": ("serve", "Running it", "Serve the HTTP API on loopback."),
-    "init": ("init", "Gitops", "Make a working folder with a sample and a CI workflow."),
-    "validate": ("validate", "Gitops", "Check manifests without a server, every problem at once."),
-    "apply": ("apply", "Gitops", "Make Postgres and Temporal agree with manifests."),
-    "plan": ("plan", "Gitops", "Show what apply would change, field by field."),
-    "diff": ("diff", "Gitops", "Show how the live objects differ from the files."),
-    "export": ("export", "Gitops", "Print what lives as YAML that applies unchanged."),
-    "history": ("history", "Gitops", "Show who changed an object, when and how."),
-    "rollback": ("rollback", "Gitops", "Give an object an earlier content again."),
-    "schema": ("schema", "Gitops", "Print JSON Schema of the manifests, for editors."),
-    "explain": ("explain", "Gitops", "Say what a field means, or what triggers make of an event."),
-    "delete": ("delete", "Gitops", "Delete a subscription or a definition; runs and logs stay."),
-    "get": ("get", "Looking", "List objects of a kind."),
-    "describe": ("describe", "Looking", "Show one object and what belongs to it."),
-    "logs": ("logs", "Looking", "Print or follow a subscription's log."),
-    "next": ("next", "Looking", "Show when a subscription fires next, and why not."),
-    "wait": ("wait", "Looking", "Wait until a run has ended."),
-    "trigger": ("trigger", "Acting", "Run a subscription now."),
-    "emit": ("emit", "Acting", "Store events; every subscription that matches gets one run."),
-    "backfill": ("backfill", "Acting", "Run past times after all, once each."),
-    "replay": ("replay", "Acting", "Feed events of the archive again."),
-    "pause": ("pause", "Acting", "Pause a subscription's schedules."),
-    "resume": ("resume", "Acting", "Resume a paused subscription."),
-    "cancel": ("cancel", "Acting", "Cancel a run and stop what it is doing."),
-    "config": ("config", "Settings", "Show the settings, and keep profiles of servers."),
-    "version": ("version", "Settings", "Print the version."),
+    # name: (module in activityctl.cli.commands, panel of --help, one line)
+    "up": (
+        "running.up",
+        "Running it",
+        "Start the local daemon: Postgres, Temporal, worker and API.",
+    ),
+    "down": ("running.down", "Running it", "Stop the local daemon and everything it started."),
+    "status": (
+        "running.status",
+        "Running it",
+        "Show each component: state, version, address, pid.",
+    ),
+    "doctor": ("running.doctor", "Running it", "Check every dependency and say what to do next."),
+    "worker": ("running.worker", "Running it", "Run a worker against the configured servers."),
+    "serve": ("running.serve", "Running it", "Serve the HTTP API on loopback."),
+    "init": ("gitops.init", "Gitops", "Make a working folder with a sample and a CI workflow."),
+    "validate": (
+        "gitops.validate",
+        "Gitops",
+        "Check manifests without a server, every problem at once.",
+    ),
+    "apply": ("gitops.apply", "Gitops", "Make Postgres and Temporal agree with manifests."),
+    "plan": ("gitops.plan", "Gitops", "Show what apply would change, field by field."),
+    "diff": ("gitops.diff", "Gitops", "Show how the live objects differ from the files."),
+    "export": ("gitops.export", "Gitops", "Print what lives as YAML that applies unchanged."),
+    "history": ("gitops.history", "Gitops", "Show who changed an object, when and how."),
+    "rollback": ("gitops.rollback", "Gitops", "Give an object an earlier content again."),
+    "schema": ("gitops.schema", "Gitops", "Print JSON Schema of the manifests, for editors."),
+    "explain": (
+        "gitops.explain",
+        "Gitops",
+        "Say what a field means, or what triggers make of an event.",
+    ),
+    "delete": (
+        "gitops.delete",
+        "Gitops",
+        "Delete a subscription or a definition; runs and logs stay.",
+    ),
+    "get": ("looking.get", "Looking", "List objects of a kind."),
+    "describe": ("looking.describe", "Looking", "Show one object and what belongs to it."),
+    "logs": ("looking.logs", "Looking", "Print or follow a subscription's log."),
+    "next": ("looking.next", "Looking", "Show when a subscription fires next, and why not."),
+    "wait": ("looking.wait", "Looking", "Wait until a run has ended."),
+    "trigger": ("acting.trigger", "Acting", "Run a subscription now."),
+    "emit": (
+        "acting.emit",
+        "Acting",
+        "Store events; every subscription that matches gets one run.",
+    ),
+    "backfill": ("acting.backfill", "Acting", "Run past times after all, once each."),
+    "replay": ("acting.replay", "Acting", "Feed events of the archive again."),
+    "pause": ("acting.pause", "Acting", "Pause a subscription's schedules."),
+    "resume": ("acting.resume", "Acting", "Resume a paused subscription."),
+    "cancel": ("acting.cancel", "Acting", "Cancel a run and stop what it is doing."),
+    "config": ("settings.config", "Settings", "Show the settings, and keep profiles of servers."),
+    "version": ("settings.version", "Settings", "Print the version."),
 }
 
 INTERRUPTED: Final = 130
@@ -91,7 +115,7 @@ class LazyGroup(HelpedGroup):
 def load_command(name: str) -> Any:
     """Import the command's file and return its command, or its group of commands."""
     gc.disable()  # imports leave no garbage, and looking for it takes a tenth of a second
-    module = importlib.import_module(f"activityctl.cli.{COMMANDS[name][0]}")
+    module = importlib.import_module(f"activityctl.cli.commands.{COMMANDS[name][0]}")
     gc.freeze()
     gc.enable()
     if isinstance(group := getattr(module, name), typer.Typer):
@@ -197,7 +221,7 @@ def _report_usage(error: typer.TyperException, args: list[str]) -> int:
 
 
 def _report(error: ActivityctlError, args: list[str]) -> int:
-    from activityctl.cli.output import print_error
+    from activityctl.cli.render.output import print_error
 
     print_error(error, as_json=_wants_json(args))
     return error.exit_code

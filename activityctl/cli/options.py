@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
-from activityctl.domain.plan import Kind
+from activityctl.domain.gitops.plan import Kind
 from activityctl.errors import UsageError
-from activityctl.operations.look import kind_of
+from activityctl.operations.looking.look import kind_of
 
 Output = Annotated[
     str,

@@ -6,9 +6,9 @@ import typer
 
 from activityctl.cli.options import seconds_of
 from activityctl.cli.session import Session
-from activityctl.domain.wording import counted
+from activityctl.domain.values.wording import counted
 from activityctl.errors import RefusedError, WaitTimeoutError
-from activityctl.operations.apply import Applied
+from activityctl.operations.gitops.apply import Applied
 
 Wait = Annotated[
     bool | None,

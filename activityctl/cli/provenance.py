@@ -9,7 +9,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import Final
 
-from activityctl.domain.history import Origin
+from activityctl.domain.gitops.history import Origin
 from activityctl.settings import Settings
 
 DIRTY: Final = "-dirty"

@@ -14,7 +14,7 @@ from activityctl.settings import Settings, load_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from activityctl.domain.history import Origin
+    from activityctl.domain.gitops.history import Origin
     from activityctl.wiring import Ports
 
 Result = TypeVar("Result")

@@ -1,8 +1,8 @@
 """What `pause` and `resume` share: one act on one subscription, and what is said of it."""
 
 from activityctl.cli.session import Session, now
-from activityctl.domain.subscription import OperatorStatus
-from activityctl.operations.act import change_status, tell_of_status
+from activityctl.domain.manifests.subscription import OperatorStatus
+from activityctl.operations.runs.act import change_status, tell_of_status
 from activityctl.wiring import Ports
 
 

@@ -3,7 +3,7 @@
 import typer
 from typer.core import TyperArgument
 
-from activityctl.cli.help_page import argument_name
+from activityctl.cli.render.help_page import argument_name
 from activityctl.errors import UsageError
 
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from activityctl import wiring
 from activityctl.cli.session import Session
-from activityctl.domain.run import Run
+from activityctl.domain.runs.run import Run
 from activityctl.errors import ActivityctlError
-from activityctl.operations.wait import wait_for_run
+from activityctl.operations.runs.wait import wait_for_run
 
 _SECONDS: Final = 2.0
 

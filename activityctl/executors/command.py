@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from activityctl.domain.foreign import parse_json, storable
-from activityctl.domain.model import Manifest
+from activityctl.domain.values.model import Manifest
+from activityctl.domain.values.untrusted import parse_json, storable
 from activityctl.errors import TaskError
 from activityctl.executors.process import OUTPUT_BYTES, Capture, Child
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall

@@ -16,7 +16,7 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from activityctl.domain.destination import DestinationPolicy
+from activityctl.domain.values.destination import DestinationPolicy
 from activityctl.errors import DestinationForbiddenError
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]

@@ -9,15 +9,15 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from activityctl.domain.arrival import EmitOutcome
-from activityctl.domain.envelope import (
+from activityctl.domain.events.arrival import EmitOutcome
+from activityctl.domain.events.envelope import (
     MAX_EVENT_BYTES,
     EventEnvelope,
     envelope_of,
     fill,
 )
-from activityctl.domain.model import Manifest
-from activityctl.domain.run import Run
+from activityctl.domain.runs.run import Run
+from activityctl.domain.values.model import Manifest
 from activityctl.errors import InvalidEventError, TaskError, UnreachableError
 from activityctl.ports import EventStore, ExecutorOutcome, JsonValue, RunStore, TaskCall
 

@@ -17,9 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-from activityctl.domain.destination import DestinationPolicy, Network
-from activityctl.domain.foreign import printable
-from activityctl.domain.model import Manifest
+from activityctl.domain.values.destination import DestinationPolicy, Network
+from activityctl.domain.values.model import Manifest
+from activityctl.domain.values.untrusted import printable
 from activityctl.errors import DestinationForbiddenError, TaskError
 from activityctl.executors.response import (
     ACCEPTED_ENCODINGS,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-from activityctl.domain.checking import Kinds
+from activityctl.domain.manifests.checks import Kinds
 from activityctl.errors import InvalidInputError
 from activityctl.executors.command import CommandExecutor
 from activityctl.executors.emit import EmitExecutor

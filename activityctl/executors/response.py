@@ -4,7 +4,7 @@ import codecs
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from activityctl.domain.foreign import parse_json, printable
+from activityctl.domain.values.untrusted import parse_json, printable
 from activityctl.errors import TaskError
 from activityctl.ports import JsonValue
 

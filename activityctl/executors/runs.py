@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from activityctl.domain.model import JsonValue, Manifest
-from activityctl.domain.run import Run, RunStatus, TaskInstance
+from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
+from activityctl.domain.values.model import JsonValue, Manifest
 from activityctl.ports import RunStore
 
 

@@ -5,14 +5,14 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from activityctl.domain.day_calendar import PresentCalendar
-from activityctl.domain.definition import Revision
-from activityctl.domain.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.moment import DaySpan
-from activityctl.domain.plan import Plan, Present
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import OperatorStatus, Subscription
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.gitops.plan import Plan, Present
+from activityctl.domain.manifests.calendar import PresentCalendar
+from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.subscription import OperatorStatus, Subscription
+from activityctl.domain.values.moment import DaySpan
+from activityctl.domain.values.selection import Selection
 from activityctl.errors import Problem
 
 

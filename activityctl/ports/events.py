@@ -5,15 +5,15 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from activityctl.domain.archive import Stretch
-from activityctl.domain.arrival import ArrivedEvent, EmitOutcome, Verdict
-from activityctl.domain.envelope import EventEnvelope
-from activityctl.domain.gathering import Gathering, GatheringKey
-from activityctl.domain.ids import EventId
-from activityctl.domain.match_index import Listener
-from activityctl.domain.routing import EventFiring, RefusedFiring, Routed
-from activityctl.domain.selection import Selection
-from activityctl.domain.window import DaysByCalendar
+from activityctl.domain.events.archive import Stretch
+from activityctl.domain.events.arrival import ArrivedEvent, EmitOutcome, Verdict
+from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.domain.events.gathering import Gathering, GatheringKey
+from activityctl.domain.routing.index import Listener
+from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed
+from activityctl.domain.timing.window import DaysByCalendar
+from activityctl.domain.values.ids import EventId
+from activityctl.domain.values.selection import Selection
 
 
 class Routing(Protocol):

@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Final, Protocol
 
-from activityctl.domain.definition import DefinitionSpec
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.overlap import Entry
-from activityctl.domain.run import Run
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.concurrency import Entry
+from activityctl.domain.runs.run import Run
+from activityctl.domain.timing.firing import FiringRef
 
 BEGINS_WITHIN: Final = timedelta(seconds=5)
 """A run that was let in and has not begun by then may have lost its workflow."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from activityctl.domain.figures import Figures
-from activityctl.domain.logbook import Cursor, LogEntry
+from activityctl.domain.runs.figures import Figures
+from activityctl.domain.values.log import Cursor, LogEntry
 
 
 class Logbook(Protocol):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from activityctl.domain.firing_ref import FiringRef, ManualFiring
+from activityctl.domain.timing.firing import FiringRef, ManualFiring
 
 ORDER_WAITS: Final = timedelta(hours=1)
 """A firing of an order key waits at most this long for a run of the started one before it."""

@@ -6,13 +6,13 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
 
-from activityctl.domain.admission import FiringFacts
-from activityctl.domain.definition import DefinitionSpec
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.logbook import DeadLetter, LogEntry
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance
-from activityctl.domain.selection import Selection
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.admission import FiringFacts
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values.log import DeadLetter, LogEntry
+from activityctl.domain.values.selection import Selection
 
 
 class Opening(Enum):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from activityctl.domain.drift import ObservedSchedule, RecordedSchedule
-from activityctl.domain.ids import ScheduleId
-from activityctl.domain.plan import WantedSchedule
-from activityctl.domain.selection import Selection
+from activityctl.domain.gitops.drift import ObservedSchedule, RecordedSchedule
+from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.values.ids import ScheduleId
+from activityctl.domain.values.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)

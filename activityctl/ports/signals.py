@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Final, Protocol
 
-from activityctl.domain.worker import COUNTS_AS_ALIVE, WorkerBeat
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
 
 WORK_CHANNEL: Final = "activityctl_work"
 """Wakes workers; payloads: event, firing, cancel, queue, schedules."""

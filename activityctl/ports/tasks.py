@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
-from activityctl.domain.logbook import Level
-from activityctl.domain.run import Run
+from activityctl.domain.runs.run import Run
+from activityctl.domain.values.log import Level
 
 JsonValue = Any
 """A value made of None, bool, int, float, str, list and dict with str keys."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from activityctl.domain.backfill import Backfill, BackfillProgress, Past
-from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
+from activityctl.domain.timing.firing import FiringRef
 
 WAKE_AFTER: Final = timedelta(seconds=2)
 """Temporal wakes us within a tenth of this, unless it is busy, away or does not know that time."""

@@ -9,13 +9,13 @@ from typing import Final, assert_never
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activityctl.domain.admission import begin, fail, new_run, refusal, refuse
-from activityctl.domain.advance import advance
-from activityctl.domain.definition import DefinitionSpec
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.gate import OverlapPolicy
-from activityctl.domain.record import entry, record
-from activityctl.domain.run import Decision, Run, RunState, RunStatus
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.gate import OverlapPolicy
+from activityctl.domain.runs.admission import begin, fail, new_run, refusal, refuse
+from activityctl.domain.runs.advance import advance
+from activityctl.domain.runs.record import entry, record
+from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
+from activityctl.domain.timing.firing import FiringRef
 from activityctl.errors import ExpressionError, InvalidInputError
 from activityctl.ports import ContextSource, Gates, Opening, RunStore, Timetable
 from activityctl.steps.orders import orders_of

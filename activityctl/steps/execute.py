@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activityctl.domain.definition import RetryPolicy, TaskTemplate
-from activityctl.domain.duration import format_duration
-from activityctl.domain.finding import findings_of
-from activityctl.domain.logbook import Level, LogEntry
-from activityctl.domain.model import JsonValue
-from activityctl.domain.run import TaskInstance
+from activityctl.domain.manifests.definition import RetryPolicy, TaskTemplate
+from activityctl.domain.runs.run import TaskInstance
+from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.finding import findings_of
+from activityctl.domain.values.log import Level, LogEntry
+from activityctl.domain.values.model import JsonValue
 from activityctl.errors import TaskError
 from activityctl.ports import Executor, Logbook, RunStore, TaskCall
 from activityctl.steps.record import RecordStep

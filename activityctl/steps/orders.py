@@ -1,7 +1,7 @@
 """Decisions of the domain turned into orders for the workflow: ids and limits only."""
 
-from activityctl.domain.definition import DefinitionSpec, TaskTemplate
-from activityctl.domain.run import Decision, Run, TaskInstance
+from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
+from activityctl.domain.runs.run import Decision, Run, TaskInstance
 from activityctl.workflows.calls import Orders, TaskOrder
 
 

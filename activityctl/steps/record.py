@@ -6,10 +6,10 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activityctl.domain.advance import advance, stop
-from activityctl.domain.model import JsonValue
-from activityctl.domain.record import change_task, record, with_tasks
-from activityctl.domain.run import RunStatus, TaskStatus
+from activityctl.domain.runs.advance import advance, stop
+from activityctl.domain.runs.record import change_task, record, with_tasks
+from activityctl.domain.runs.run import RunStatus, TaskStatus
+from activityctl.domain.values.model import JsonValue
 from activityctl.ports import RunStore
 from activityctl.steps.orders import orders_of
 from activityctl.workflows.calls import Orders, StopOrder

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from activityctl.domain.advance import run_scope
-from activityctl.domain.definition import ContextTemplate, DefinitionSpec
-from activityctl.domain.expression import render
-from activityctl.domain.finding import findings_of
-from activityctl.domain.run import Run
+from activityctl.domain.cel.expression import render
+from activityctl.domain.manifests.definition import ContextTemplate, DefinitionSpec
+from activityctl.domain.runs.advance import run_scope
+from activityctl.domain.runs.run import Run
+from activityctl.domain.values.finding import findings_of
 from activityctl.errors import ActivityctlError, InvalidInputError
 from activityctl.ports import ContextSource, JsonValue
 

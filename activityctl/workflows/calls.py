@@ -9,7 +9,7 @@ from typing import Final
 from temporalio import activity, workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activityctl.domain.firing_ref import FiringRef
+    from activityctl.domain.timing.firing import FiringRef
 
 TASK_QUEUE: Final = "activityctl"
 """Where every worker polls; one Temporal namespace serves one database."""

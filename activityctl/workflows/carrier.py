@@ -14,7 +14,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from activityctl.domain.firing_ref import FiringRef
+    from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows import calls
     from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 

@@ -4,7 +4,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
-    from activityctl.domain.firing_ref import FiringRef, firing_key
+    from activityctl.domain.timing.firing import FiringRef, firing_key
     from activityctl.workflows.carrier import RunCarrier
 
 WORKFLOW_NAME = "RunActivity"

@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activityctl.domain.firing_ref import FiringRef
+    from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows.calls import StopOrder
     from activityctl.workflows.carrier import CANCELLED, RunCarrier, record
 

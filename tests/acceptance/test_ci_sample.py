@@ -15,8 +15,8 @@ import yaml
 from temporalio.client import Client, ScheduleHandle
 from temporalio.service import RPCError
 
-from activityctl.daemon.daemon_state import read_state
-from activityctl.domain import ids
+from activityctl.daemon.local.state import read_state
+from activityctl.domain.values import ids
 
 pytestmark = pytest.mark.slow
 

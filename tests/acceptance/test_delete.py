@@ -19,7 +19,7 @@ import yaml
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activityctl.domain import ids
+from activityctl.domain.values import ids
 
 pytestmark = pytest.mark.slow
 

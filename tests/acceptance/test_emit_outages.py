@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from activityctl.daemon.daemon_state import read_status
+from activityctl.daemon.local.state import read_status
 
 
 def event(sender_id: str, **fields: Any) -> dict[str, Any]:

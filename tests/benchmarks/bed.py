@@ -16,8 +16,8 @@ from typing import NoReturn
 import psutil
 
 from activityctl import wiring
-from activityctl.daemon.daemon_state import read_status
-from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.daemon.local.state import read_status
+from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 
 SHARES = (0.5, 0.95, 0.99)
 
@@ -31,7 +31,7 @@ async def servers(home: Path) -> AsyncIterator[Mapping[str, str]]:
     """Start the embedded servers alone."""
     program = (
         "import asyncio, os, sys, pathlib\n"
-        "from activityctl.daemon.supervisor import Hooks, supervise\n"
+        "from activityctl.daemon.local.supervisor import Hooks, supervise\n"
         "from activityctl import wiring\n"
         "hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url))\n"
         "asyncio.run(supervise(pathlib.Path(sys.argv[1]), [], hooks, os.environ))\n"

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import psycopg
 
-from activityctl.daemon.supervisor import start_detached, stop_daemon
-from activityctl.domain.envelope import EventEnvelope, envelope_of
+from activityctl.daemon.local.supervisor import start_detached, stop_daemon
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of
 
 COMMAND = Path(sys.executable).parent / "activityctl"
 SERVERS = (
     "import asyncio, os, sys, pathlib\n"
-    "from activityctl.daemon.supervisor import Hooks, supervise\n"
+    "from activityctl.daemon.local.supervisor import Hooks, supervise\n"
     "from activityctl import wiring\n"
     "hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url))\n"
     "asyncio.run(supervise(pathlib.Path(sys.argv[1]), [], hooks, os.environ))\n"

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from activityctl.adapters.manifests.event_stream import read_events, split_events
-from activityctl.domain.envelope import envelope_of, fill
-from activityctl.domain.event_input import ReadEvent
+from activityctl.domain.events.envelope import envelope_of, fill
+from activityctl.domain.events.input import ReadEvent
 
 NOW = datetime.now(UTC)
 

@@ -21,12 +21,12 @@ from runs import BODIES, ended, placed, raw_round
 from temporalio.client import Client
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.envelope import EventEnvelope, envelope_of
-from activityctl.domain.ids import run_id, subscription_id
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.operations.apply import apply
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.values.ids import run_id, subscription_id
+from activityctl.operations.gitops.apply import apply
 from activityctl.settings import load_settings
 
 NAME = "bench"

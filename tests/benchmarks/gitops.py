@@ -36,10 +36,10 @@ from temporalio.client import (
 )
 
 from activityctl import wiring
-from activityctl.daemon.daemon_state import read_state
-from activityctl.domain import ids
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.operations.load import load_manifests
+from activityctl.daemon.local.state import read_state
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
+from activityctl.operations.gitops.load import load_manifests
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 

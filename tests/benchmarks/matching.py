@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from activityctl.domain.event_trigger import EventTrigger
-from activityctl.domain.match_index import Index, Listener, Matched
-from activityctl.domain.matching import match
+from activityctl.domain.events.trigger import EventTrigger
+from activityctl.domain.routing.index import Index, Listener, Matched
+from activityctl.domain.routing.matching import match
 
 VARIANTS: dict[str, str] = {
     "exact type": "each its own type",

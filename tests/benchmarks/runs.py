@@ -27,14 +27,14 @@ with workflow.unsafe.imports_passed_through():
     from bed import carry_out, in_turns, now, shown, worker_of
 
     from activityctl import wiring
-    from activityctl.domain.definition import ActivityDefinition
-    from activityctl.domain.finding import Finding
-    from activityctl.domain.firing_ref import ManualFiring
-    from activityctl.domain.manifest import ManifestSet
-    from activityctl.domain.selection import Selection
-    from activityctl.domain.subscription import Subscription, SubscriptionManifest
+    from activityctl.domain.gitops.manifest_set import ManifestSet
+    from activityctl.domain.manifests.definition import ActivityDefinition
+    from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+    from activityctl.domain.timing.firing import ManualFiring
+    from activityctl.domain.values.finding import Finding
+    from activityctl.domain.values.selection import Selection
     from activityctl.errors import Problem
-    from activityctl.operations.apply import apply
+    from activityctl.operations.gitops.apply import apply
     from activityctl.settings import load_settings
 
 CONCURRENCY = 50

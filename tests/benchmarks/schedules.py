@@ -41,8 +41,8 @@ with workflow.unsafe.imports_passed_through():
     from bed import SHARES, carry_out, now, processes, spread, worker_of
 
     from activityctl import wiring
-    from activityctl.domain import ids
-    from activityctl.domain.firing_ref import FiringRef, firing_key
+    from activityctl.domain.timing.firing import FiringRef, firing_key
+    from activityctl.domain.values import ids
     from activityctl.settings import load_settings
 
 HOUR = 3600

@@ -10,16 +10,16 @@ import pytest
 
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.domain.plan import Plan, Wanted
-from activityctl.domain.planning import plan_changes
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.subscription import Subscription, SubscriptionManifest
-from activityctl.operations.history import delete
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
+from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values import ids
+from activityctl.operations.gitops.history import delete
 from activityctl.settings import Secret, Settings
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from activityctl import wiring
-from activityctl.domain.arrival import Verdict, VerdictOutcome
-from activityctl.domain.envelope import EventEnvelope, envelope_of
-from activityctl.domain.ids import RunId
-from activityctl.domain.routing import EventFiring, Routed
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription
-from activityctl.operations.await_events import Aftermath, await_events
+from activityctl.domain.events.arrival import Verdict, VerdictOutcome
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.routing.routing import EventFiring, Routed
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values.ids import RunId
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.events.await_events import Aftermath, await_events
 
 EVENT = envelope_of({"specversion": "1.0", "id": "a", "source": "/t", "type": "t"})
 MakeRun = Callable[..., Awaitable[Run]]

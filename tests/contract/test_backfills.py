@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.backfill import Backfill, BackfillProgress, Past
-from activityctl.domain.firing_ref import FiringRef, ManualFiring, firing_key
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import FiringRef, ManualFiring, firing_key
 from activityctl.ports import WORK_CHANNEL, Opening
 
 FIRST = datetime(2026, 3, 1, 8, tzinfo=UTC)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.day_calendar import DayCalendar, PresentCalendar
-from activityctl.domain.moment import parse_days
-from activityctl.domain.plan import Plan, Wanted
-from activityctl.domain.planning import plan_changes, plan_deletion
-from activityctl.domain.selection import Selection
+from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.planning import plan_changes, plan_deletion
+from activityctl.domain.manifests.calendar import DayCalendar, PresentCalendar
+from activityctl.domain.values.moment import parse_days
+from activityctl.domain.values.selection import Selection
 
 
 def calendar(name: str, *days: str, **metadata: Any) -> DayCalendar:

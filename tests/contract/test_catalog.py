@@ -7,14 +7,18 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition, revision_of
-from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.domain.plan import Action, Plan, Wanted
-from activityctl.domain.planning import plan_changes
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
+from activityctl.domain.gitops.plan import Action, Plan, Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.subscription import (
+    Subscription,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
+from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
-from activityctl.operations.history import delete
+from activityctl.operations.gitops.history import delete
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]

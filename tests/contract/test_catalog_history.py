@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition, revision_of
-from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
-from activityctl.domain.plan import Plan, Wanted
-from activityctl.domain.planning import plan_changes, plan_deletion
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
+from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.planning import plan_changes, plan_deletion
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.values.selection import Selection
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.figures import Figures
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.ids import ScheduleId
-from activityctl.domain.logbook import DeadLetter
-from activityctl.domain.plan import Plan
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.subscription import Subscription, SubscriptionManifest
-from activityctl.domain.worker import WorkerBeat
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.runs.figures import Figures
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.worker import WorkerBeat
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values.ids import ScheduleId
+from activityctl.domain.values.log import DeadLetter
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]

@@ -6,13 +6,13 @@ from datetime import datetime
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.domain.plan import Kind, Plan
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
+from activityctl.domain.gitops.plan import Kind, Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.errors import ConflictError, NotFoundError
-from activityctl.operations.history import Deletion, delete, foresee_deletion
+from activityctl.operations.gitops.history import Deletion, delete, foresee_deletion
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.admission import new_run
-from activityctl.domain.archive import Stretch
-from activityctl.domain.arrival import ArrivedEvent, Verdict, VerdictOutcome
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.envelope import envelope_of
-from activityctl.domain.gathering import Gathered, Gathering, GatheringKey
-from activityctl.domain.ids import EventId
-from activityctl.domain.logbook import Cursor
-from activityctl.domain.plan import Plan
-from activityctl.domain.record import RunChange
-from activityctl.domain.routing import EventFiring, RefusedFiring, Routed
-from activityctl.domain.run import RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.events.archive import Stretch
+from activityctl.domain.events.arrival import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.domain.events.envelope import envelope_of
+from activityctl.domain.events.gathering import Gathered, Gathering, GatheringKey
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.values.ids import EventId
+from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.selection import Selection
 from activityctl.ports import Opening
 
 ALL = Stretch(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))

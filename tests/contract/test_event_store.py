@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.arrival import EmitOutcome
-from activityctl.domain.envelope import EventEnvelope, envelope_of, fill
-from activityctl.domain.selection import Selection
+from activityctl.domain.events.arrival import EmitOutcome
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of, fill
+from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
 ACCEPTED, DUPLICATE, CONFLICT = EmitOutcome.ACCEPTED, EmitOutcome.DUPLICATE, EmitOutcome.CONFLICT

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.logbook import Cursor, LogEntry
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run
+from activityctl.domain.values.log import Cursor, LogEntry
 
 MakeRun = Callable[..., Awaitable[Run]]
 Say = Callable[..., LogEntry]

@@ -12,16 +12,16 @@ import pytest
 
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts
-from activityctl.daemon.router import Router
-from activityctl.domain import ids
-from activityctl.domain.admission import new_run
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.envelope import envelope_of
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.plan import Plan
-from activityctl.domain.record import RunChange
-from activityctl.domain.routing import EventFiring, Routed
-from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.daemon.worker.router import Router
+from activityctl.domain.events.envelope import envelope_of
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.routing.routing import EventFiring, Routed
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
 from activityctl.ports import ORDER_WAITS, WORK_CHANNEL
 
 Ports = wiring.Ports | MemoryPorts

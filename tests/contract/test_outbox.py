@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.backfill import Backfill
-from activityctl.domain.firing_ref import FiringRef, ManualFiring
-from activityctl.domain.subscription import Subscription
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.backfill import Backfill
+from activityctl.domain.timing.firing import FiringRef, ManualFiring
 
 Fire = Callable[..., ManualFiring]
 

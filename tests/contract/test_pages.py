@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.plan import Plan
-from activityctl.domain.run import Run
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.operations.look import KINDS, Kind, Looker, default_limit
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.runs.run import Run
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.looking.look import KINDS, Kind, Looker, default_limit
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]

@@ -11,18 +11,18 @@ import pytest
 
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts
-from activityctl.daemon.router import BATCH, Router
-from activityctl.domain import ids
-from activityctl.domain.arrival import EmitOutcome, Verdict
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.envelope import EventEnvelope, envelope_of
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.logbook import Cursor
-from activityctl.domain.plan import Plan
-from activityctl.domain.routing import Routed
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.daemon.worker.router import BATCH, Router
+from activityctl.domain.events.arrival import EmitOutcome, Verdict
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.routing.routing import Routed
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.selection import Selection
 
 Ports = wiring.Ports | MemoryPorts
 Listen = Callable[..., Awaitable[Plan]]

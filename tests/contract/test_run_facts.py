@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.subscription import Subscription, SubscriptionStatus
-from activityctl.operations.history import delete
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values import ids
+from activityctl.operations.gitops.history import delete
 
 Define = Callable[..., ActivityDefinition]
 MakeRun = Callable[..., Awaitable[Run]]

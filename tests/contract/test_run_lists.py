@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.logbook import DeadLetter
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import DeadLetter
+from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
 MakeRun = Callable[..., Awaitable[Run]]

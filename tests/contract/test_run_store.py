@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.logbook import Cursor, DeadLetter, LogEntry
-from activityctl.domain.plan import Plan
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor, DeadLetter, LogEntry
+from activityctl.domain.values.selection import Selection
 from activityctl.ports import Opening
 
 Apply = Callable[..., Awaitable[Plan]]

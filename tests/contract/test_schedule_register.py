@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.ids import schedule_id
-from activityctl.domain.plan import Plan, Wanted
-from activityctl.domain.planning import plan_changes
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import (
+    Subscription,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
+from activityctl.domain.values.ids import schedule_id
+from activityctl.domain.values.selection import Selection
 from activityctl.ports import ScheduleRow
 
 Apply = Callable[..., Awaitable[Plan]]

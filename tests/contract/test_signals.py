@@ -6,13 +6,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.logbook import LogEntry
-from activityctl.domain.plan import Plan
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run
-from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import (
+    Subscription,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values.log import LogEntry
 from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL
 
 MakeRun = Callable[..., Awaitable[Run]]

@@ -8,14 +8,18 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.auto_pause import Streak
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.plan import Plan
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunState
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import (
+    Subscription,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
+from activityctl.domain.runs.auto_pause import Streak
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunState
+from activityctl.domain.values import ids
+from activityctl.domain.values.selection import Selection
 from activityctl.ports import WORK_CHANNEL
 
 Apply = Callable[..., Awaitable[Plan]]

@@ -9,18 +9,18 @@ import pytest
 
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts
-from activityctl.daemon.router import Router
-from activityctl.domain import ids
-from activityctl.domain.archive import Stretch
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.envelope import EventEnvelope, envelope_of
-from activityctl.domain.plan import Plan
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.operations.explain_event import explain_stored
-from activityctl.operations.look import Looker
-from activityctl.operations.overview import overview
-from activityctl.operations.replay_survey import Order, survey
+from activityctl.daemon.worker.router import Router
+from activityctl.domain.events.archive import Stretch
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.values import ids
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.events.explain_event import explain_stored
+from activityctl.operations.events.replay_survey import Order, survey
+from activityctl.operations.looking.look import Looker
+from activityctl.operations.looking.overview import overview
 
 Ports = wiring.Ports | MemoryPorts
 Apply = Callable[..., Awaitable[Plan]]

@@ -23,14 +23,14 @@ import psutil
 import pytest
 
 from activityctl import wiring
-from activityctl.daemon.daemon_state import read_state
-from activityctl.daemon.supervisor import stop_daemon
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.operations.apply import apply
+from activityctl.daemon.local.state import read_state
+from activityctl.daemon.local.supervisor import stop_daemon
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values import ids
+from activityctl.operations.gitops.apply import apply
 from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Row, seed
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import pytest
 
-from activityctl.daemon.daemon_state import read_state
-from activityctl.domain.arrival import EmitOutcome
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.envelope import EventEnvelope, envelope_of
-from activityctl.domain.ids import EventId, SubscriptionId, is_batch, subscription_id
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.operations.apply import apply
+from activityctl.daemon.local.state import read_state
+from activityctl.domain.events.arrival import EmitOutcome
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.values.ids import EventId, SubscriptionId, is_batch, subscription_id
+from activityctl.operations.gitops.apply import apply
 from support.drilled import PortsDrill, Receiver, Row, receiving, seed
 
 FULL = os.environ.get("DRILL_FULL") == "1"

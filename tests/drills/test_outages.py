@@ -26,8 +26,8 @@ import psutil
 import psycopg
 import pytest
 
-from activityctl.daemon.embedded_postgres import processes_of
-from activityctl.domain.settlement import ON_TIME
+from activityctl.daemon.local.embedded_postgres import processes_of
+from activityctl.domain.timing.misfires import ON_TIME
 from support.drilled import Drill, Receiver, receiving, seed
 
 FULL = os.environ.get("DRILL_FULL") == "1"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from activityctl import wiring
-from activityctl.domain.plan import Action, Present
-from activityctl.domain.planning import plan_changes
-from activityctl.operations.load import load_manifests
+from activityctl.domain.gitops.plan import Action, Present
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.operations.gitops.load import load_manifests
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.operations.act import cancel
-from activityctl.operations.apply import apply
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values import ids
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.gitops.apply import apply
+from activityctl.operations.runs.act import cancel
 from activityctl.settings import Settings
 from support.worker import working
 

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
+from activityctl.domain.values import ids
 from activityctl.settings import Settings
 
 COMMAND = Path(sys.executable).parent / "activityctl"

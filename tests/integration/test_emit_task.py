@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.envelope import envelope_of
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.domain.events.envelope import envelope_of
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values.selection import Selection
 from activityctl.executors.emit import HOPS, MOST_HOPS
-from activityctl.operations.apply import apply
+from activityctl.operations.gitops.apply import apply
 from activityctl.settings import Settings
 from support.worker import working
 

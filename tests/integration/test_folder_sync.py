@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from activityctl import wiring
-from activityctl.daemon import sync
-from activityctl.daemon.sync import FolderSync
-from activityctl.daemon.sync_status import SyncStatus, read_sync
-from activityctl.domain.history import UNKNOWN_ORIGIN, Origin
-from activityctl.domain.selection import Selection
-from activityctl.operations.history import delete
+from activityctl.daemon.local import sync
+from activityctl.daemon.local.sync import FolderSync
+from activityctl.daemon.local.sync_status import SyncStatus, read_sync
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.gitops.history import delete
 from activityctl.settings import Secret, Settings
 
 DEFINITION = """apiVersion: activityctl/v1

@@ -13,12 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from activityctl import wiring
 from activityctl.api.app import build_app
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.ids import canonical_json
-from activityctl.domain.plan import Wanted
-from activityctl.domain.planning import plan_changes
-from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.gitops.plan import Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values.ids import canonical_json
 from activityctl.settings import Secret, Settings
 
 DEFINITION = {

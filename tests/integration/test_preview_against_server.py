@@ -1,7 +1,7 @@
 """Due times against the real server's own list of matching times.
 
 On days on which clocks change the server has faults; what is right there is in the tables of
-tests/unit/domain.
+tests/unit/domain/timing.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client
 
 from activityctl.adapters.temporal.schedules import TemporalSchedulePlacer
-from activityctl.domain import ids
-from activityctl.domain.calendar import parse_cron
-from activityctl.domain.firing import nominal_times
-from activityctl.domain.plan import WantedSchedule
-from activityctl.domain.trigger import trigger_of
+from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.timing.cron import parse_cron
+from activityctl.domain.timing.due_times import nominal_times
+from activityctl.domain.timing.trigger import trigger_of
+from activityctl.domain.values import ids
 
 SERVER_LIMIT = 1_000
 """The server lists no more matching times than this."""

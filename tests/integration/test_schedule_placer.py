@@ -8,9 +8,9 @@ import pytest
 from temporalio.client import Client
 
 from activityctl.adapters.temporal.schedules import TemporalSchedulePlacer
-from activityctl.domain.ids import schedule_id, subscription_id
-from activityctl.domain.plan import WantedSchedule
-from activityctl.domain.refusal import is_refusal
+from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.values.ids import schedule_id, subscription_id
+from activityctl.domain.values.refusal import is_refusal
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 
 OWNER = subscription_id("told")

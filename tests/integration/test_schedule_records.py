@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import psycopg
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.ids import canonical_json
-from activityctl.domain.plan import Wanted
-from activityctl.domain.planning import plan_changes
-from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.domain.gitops.plan import Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.values.ids import canonical_json
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 LOCK = "SELECT FROM schedules WHERE id = %s FOR UPDATE"

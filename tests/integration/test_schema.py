@@ -18,17 +18,17 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.pool import NullPool
 
 from activityctl import wiring
-from activityctl.adapters.postgres.tables import metadata
-from activityctl.domain import ids
-from activityctl.domain.admission import new_run
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.logbook import LogEntry
-from activityctl.domain.plan import Wanted
-from activityctl.domain.planning import plan_changes
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.adapters.postgres.schema.tables import metadata
+from activityctl.domain.gitops.plan import Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import LogEntry
 from activityctl.errors import UnreachableError
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

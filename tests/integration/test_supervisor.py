@@ -18,10 +18,10 @@ import psutil
 import psycopg
 import pytest
 
-from activityctl.daemon.child import child_environment, choose_ports, end_processes, strays
-from activityctl.daemon.daemon_state import ComponentStatus, DaemonState, read_state, read_status
-from activityctl.daemon.embedded_postgres import processes_of
-from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.daemon.local.child import child_environment, choose_ports, end_processes, strays
+from activityctl.daemon.local.embedded_postgres import processes_of
+from activityctl.daemon.local.state import ComponentStatus, DaemonState, read_state, read_status
+from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 from activityctl.errors import UnreachableError
 
 NAMES = ["postgres", "temporal", "worker", "api"]
@@ -29,7 +29,7 @@ DRIVER = """
 import asyncio, os, sys
 from pathlib import Path
 import psycopg
-from activityctl.daemon.supervisor import ChildSpec, Hooks, supervise
+from activityctl.daemon.local.supervisor import ChildSpec, Hooks, supervise
 from activityctl.errors import ActivityctlError
 
 WORKER = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True);"

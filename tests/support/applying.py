@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
-from activityctl.domain.plan import Present
-from activityctl.domain.subscription import SubscriptionStatus
-from activityctl.operations.apply import Applied, apply
-from activityctl.operations.plan import Planned, plan_of_files, wanted_of
+from activityctl.domain.gitops.plan import Present
+from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.operations.gitops.apply import Applied, apply
+from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from support import manifests
 from support.manifests import ANY_PARAMS, HOURLY, NIGHTLY, Manifest, manifest_set
 

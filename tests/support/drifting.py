@@ -19,21 +19,21 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl import wiring
-from activityctl.daemon.auditor import Auditor
-from activityctl.daemon.reconciler import Reconciler
-from activityctl.daemon.upkeep import Upkeep
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.domain.logbook import Cursor
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.subscription import (
+from activityctl.daemon.worker.auditor import Auditor
+from activityctl.daemon.worker.reconciler import Reconciler
+from activityctl.daemon.worker.upkeep import Upkeep
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import (
     OperatorStatus,
     SubscriptionManifest,
 )
-from activityctl.operations.act import change_status
-from activityctl.operations.apply import apply
-from activityctl.operations.history import delete
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor
+from activityctl.operations.gitops.apply import apply
+from activityctl.operations.gitops.history import delete
+from activityctl.operations.runs.act import change_status
 
 FAR = {"schedule": "0 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
 OFTEN = {"name": "often", "cron": FAR}

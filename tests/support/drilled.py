@@ -18,10 +18,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from activityctl import wiring
-from activityctl.daemon.child import strays
-from activityctl.daemon.daemon_state import find_process, read_state
-from activityctl.daemon.embedded_postgres import processes_of
-from activityctl.daemon.supervisor import start_detached, stop_daemon
+from activityctl.daemon.local.child import strays
+from activityctl.daemon.local.embedded_postgres import processes_of
+from activityctl.daemon.local.state import find_process, read_state
+from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 from activityctl.errors import UnreachableError
 from activityctl.settings import load_settings
 

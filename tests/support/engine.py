@@ -10,20 +10,20 @@ from typing import Any
 import psutil
 
 from activityctl import wiring
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.domain.logbook import Cursor, LogEntry
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.run import Run, TaskInstance
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import (
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import (
     OperatorStatus,
     Subscription,
     SubscriptionManifest,
 )
-from activityctl.operations.act import cancel, change_status, trigger
-from activityctl.operations.apply import apply
-from activityctl.operations.history import delete
+from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.gitops.apply import apply
+from activityctl.operations.gitops.history import delete
+from activityctl.operations.runs.act import cancel, change_status, trigger
 
 Spec = Mapping[str, Any]
 NAME = "sample"

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from activityctl.domain.definition import DefinitionSpec
-from activityctl.domain.run import Run
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.run import Run
 from support.runs import run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from activityctl.domain.gathering import (
+from activityctl.domain.events.gathering import (
     Fires,
     Gathered,
     Rule,
@@ -11,7 +11,7 @@ from activityctl.domain.gathering import (
     Waiting,
     take,
 )
-from activityctl.domain.ids import EventId
+from activityctl.domain.values.ids import EventId
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 Given = tuple[int, tuple[str, ...]]

@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from activityctl import wiring
-from activityctl.adapters.memory.events import MemoryEventStore
+from activityctl.adapters.memory.events.events import MemoryEventStore
 from activityctl.adapters.memory.ports import MemoryPorts
-from activityctl.adapters.postgres.events import PostgresEventStore
-from activityctl.daemon.router import Router
-from activityctl.domain import ids
-from activityctl.domain.arrival import Verdict
-from activityctl.domain.envelope import EventEnvelope, envelope_of
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.plan import Plan
+from activityctl.adapters.postgres.events.events import PostgresEventStore
+from activityctl.daemon.worker.router import Router
+from activityctl.domain.events.arrival import Verdict
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
 
 Ports = wiring.Ports | MemoryPorts
 Listen = Callable[..., Awaitable[Plan]]

@@ -11,8 +11,8 @@ import yaml
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activityctl.daemon.daemon_state import read_state
-from activityctl.domain import ids
+from activityctl.daemon.local.state import read_state
+from activityctl.domain.values import ids
 
 COMMAND = Path(sys.executable).parent / "activityctl"
 

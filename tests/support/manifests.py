@@ -4,11 +4,11 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from activityctl.domain.day_calendar import DayCalendar
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.finding import Finding
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.calendar import DayCalendar
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.values.finding import Finding
 from activityctl.errors import Problem
 
 ANY_PARAMS = {"type": "object", "additionalProperties": True}

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from activityctl.domain import ids
-from activityctl.domain.run import Run, RunStatus
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values import ids
 
 
 def run_of(moment: datetime, key: str = "key", **fields: Any) -> Run:

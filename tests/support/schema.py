@@ -6,9 +6,9 @@ from jsonschema import Draft202012Validator
 
 from activityctl import wiring
 from activityctl.adapters.manifests.manifests import _shape
-from activityctl.domain.checking import check_definition
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.schema import document_schema
+from activityctl.domain.manifests.checks import check_definition
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.schema import document_schema
 
 KINDS = wiring.known_kinds()
 SCHEMA = document_schema(KINDS)

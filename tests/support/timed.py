@@ -9,18 +9,18 @@ from typing import Any
 from temporalio.client import Client
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.logbook import Cursor
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import (
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import (
     OperatorStatus,
     SubscriptionManifest,
 )
-from activityctl.operations.act import cancel, change_status, trigger
-from activityctl.operations.apply import apply
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.gitops.apply import apply
+from activityctl.operations.runs.act import cancel, change_status, trigger
 
 TELL_TIME = {"name": "tell", "command": {"argv": ["date", "+%s.%N"]}}
 

@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from activityctl.daemon.worker import run_worker
+from activityctl.daemon.worker.worker import run_worker
 from activityctl.settings import Settings
 
 

@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from activityctl.adapters.temporal.client import connect
-from activityctl.daemon.embedded_temporal import DYNAMIC_CONFIG, find_binary
+from activityctl.daemon.local.embedded_temporal import DYNAMIC_CONFIG, find_binary
 from activityctl.settings import Settings
 
 

@@ -20,22 +20,22 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.temporal.starter import TemporalRunStarter
-from activityctl.daemon.dispatcher import Dispatcher
-from activityctl.daemon.embedded_temporal import DYNAMIC_CONFIG, find_binary
-from activityctl.daemon.timekeeper import Timekeeper
-from activityctl.daemon.usher import Usher
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import FiringRef, firing_key
-from activityctl.domain.logbook import Cursor
-from activityctl.domain.plan import Wanted
-from activityctl.domain.planning import plan_changes
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.daemon.local.embedded_temporal import DYNAMIC_CONFIG, find_binary
+from activityctl.daemon.worker.dispatcher import Dispatcher
+from activityctl.daemon.worker.timekeeper import Timekeeper
+from activityctl.daemon.worker.usher import Usher
+from activityctl.domain.gitops.plan import Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import FiringRef, firing_key
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.selection import Selection
 from activityctl.errors import TaskError
-from activityctl.operations.act import change_status
-from activityctl.operations.upcoming import Span, upcoming
+from activityctl.operations.looking.upcoming import Span, upcoming
+from activityctl.operations.runs.act import change_status
 from activityctl.ports import ExecutorOutcome, TaskCall
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep

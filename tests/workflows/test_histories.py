@@ -24,7 +24,7 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.timing.firing import FiringRef
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
@@ -95,8 +95,8 @@ async def test_the_check_notices_a_workflow_that_does_something_else() -> None:
 async def record(home: Path) -> None:
     """Run every story once with the real worker and keep what the server remembers."""
     from activityctl import wiring
-    from activityctl.daemon.daemon_state import read_state
-    from activityctl.daemon.worker import run_worker
+    from activityctl.daemon.local.state import read_state
+    from activityctl.daemon.worker.worker import run_worker
     from activityctl.settings import Secret, load_settings
 
     addresses = read_state(home).addresses
@@ -121,11 +121,11 @@ async def record(home: Path) -> None:
 
 
 async def run_once(ports: Any, story: str, spec: Mapping[str, Any]) -> tuple[str, str]:
-    from activityctl.domain.definition import ActivityDefinition
-    from activityctl.domain.manifest import ManifestSet
-    from activityctl.domain.subscription import SubscriptionManifest
-    from activityctl.operations.act import cancel, trigger
-    from activityctl.operations.apply import apply
+    from activityctl.domain.gitops.manifest_set import ManifestSet
+    from activityctl.domain.manifests.definition import ActivityDefinition
+    from activityctl.domain.manifests.subscription import SubscriptionManifest
+    from activityctl.operations.gitops.apply import apply
+    from activityctl.operations.runs.act import cancel, trigger
 
     named = {"metadata": {"name": story}}
     definition = ActivityDefinition.model_validate_json(json.dumps({**named, "spec": spec}))
@@ -144,9 +144,9 @@ async def run_once(ports: Any, story: str, spec: Mapping[str, Any]) -> tuple[str
 
 
 async def run_batch(ports: Any, owner: Any) -> tuple[str, str]:
-    from activityctl.domain.firing_ref import ManualFiring
-    from activityctl.domain.sharing import divide
-    from activityctl.operations.act import cancel
+    from activityctl.domain.runs.sharing import divide
+    from activityctl.domain.timing.firing import ManualFiring
+    from activityctl.operations.runs.act import cancel
 
     asked = [
         ManualFiring(owner, "manual", f"key-{place}", now(), {"seconds": seconds})
@@ -190,14 +190,14 @@ def now() -> datetime:
 
 
 def main() -> None:
-    from activityctl.daemon.supervisor import start_detached, stop_daemon
+    from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 
     if sys.argv[1:] != ["record"]:
         sys.exit(__doc__)
     program = (
         "import asyncio, os, sys, pathlib\n"
         "from activityctl import wiring\n"
-        "from activityctl.daemon.supervisor import Hooks, supervise\n"
+        "from activityctl.daemon.local.supervisor import Hooks, supervise\n"
         "hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url))\n"
         "asyncio.run(supervise(pathlib.Path(sys.argv[1]), [], hooks, os.environ))\n"
     )

@@ -25,7 +25,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.timing.firing import FiringRef
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from support.histories import keys, told_in

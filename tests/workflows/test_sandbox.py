@@ -38,7 +38,7 @@ async def test_the_check_notices_a_module_that_is_not_passed_through(
     folder = tmp_path_factory.mktemp("story")
     (folder / "careless_story.py").write_text(
         "from temporalio import workflow\n"
-        "import activityctl.domain.ids\n"
+        "import activityctl.domain.values.ids\n"
         "@workflow.defn\n"
         "class Careless:\n"
         "    @workflow.run\n"
@@ -47,7 +47,7 @@ async def test_the_check_notices_a_module_that_is_not_passed_through(
     monkeypatch.syspath_prepend(str(folder))
     import careless_story
 
-    with pytest.raises(UnintentionalPassthroughError, match=r"domain\.ids was not"):
+    with pytest.raises(UnintentionalPassthroughError, match=r"domain\.values\.ids was not"):
         prepare(careless_story.Careless)
 
 

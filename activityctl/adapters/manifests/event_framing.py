@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from activityctl.domain.envelope import MAX_EVENT_BYTES
+from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 
 _CHUNK: Final = 256 * 1024
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")

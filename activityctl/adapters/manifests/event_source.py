@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from activityctl.adapters.manifests.event_stream import read_events
 from activityctl.adapters.manifests.files import OPEN_FLAGS, STDIN_NAME, irregular, reason_of
-from activityctl.domain.event_input import ReadEvent, RefusedEvent
+from activityctl.domain.events.input import ReadEvent, RefusedEvent
 from activityctl.errors import InvalidInputError
 
 _HINT = "name a regular file, or - for standard input"

@@ -16,8 +16,8 @@ from activityctl.adapters.manifests.event_framing import (
     is_sequence,
 )
 from activityctl.adapters.manifests.strict_json import InvalidJsonError, parse_json
-from activityctl.domain.envelope import MAX_EVENT_BYTES
-from activityctl.domain.event_input import EventText, ReadEvent, RefusedEvent
+from activityctl.domain.events.envelope import MAX_EVENT_BYTES
+from activityctl.domain.events.input import EventText, ReadEvent, RefusedEvent
 from activityctl.errors import Problem
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"

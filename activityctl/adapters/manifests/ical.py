@@ -13,8 +13,8 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from activityctl.domain.day_calendar import merged
-from activityctl.domain.moment import DaySpan, parse_days
+from activityctl.domain.manifests.calendar import merged
+from activityctl.domain.values.moment import DaySpan, parse_days
 
 if TYPE_CHECKING:
     from icalendar import Component

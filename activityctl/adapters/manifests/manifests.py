@@ -9,12 +9,12 @@ from pydantic import BaseModel, ValidationError
 
 from activityctl.adapters.manifests.files import gather
 from activityctl.adapters.manifests.strict_yaml import Document, parse_documents
-from activityctl.domain.day_calendar import DayCalendar
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.finding import Finding, Path, findings_of, unknown_field
-from activityctl.domain.manifest import Locate, ManifestSet
-from activityctl.domain.subscription import SubscriptionManifest
-from activityctl.domain.view import API_VERSION
+from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
+from activityctl.domain.manifests.calendar import DayCalendar
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field
+from activityctl.domain.values.json_form import API_VERSION
 from activityctl.errors import Problem
 
 KINDS: Final[Mapping[str, type[BaseModel]]] = {

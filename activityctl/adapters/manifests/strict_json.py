@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import isinf
 from typing import Final, NoReturn
 
-from activityctl.domain.model import JsonValue
+from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidInputError
 
 MAX_BYTES: Final = 1024 * 1024

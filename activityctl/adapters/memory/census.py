@@ -4,10 +4,10 @@ from collections import Counter
 from datetime import datetime
 
 from activityctl.adapters.memory.state import FiringRow, MemoryState, ScheduleRecord
-from activityctl.domain.arrival import VerdictOutcome
-from activityctl.domain.figures import LIVING, OVERDUE_AFTER, RUNS_COUNTED_FOR, Figures
-from activityctl.domain.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.worker import COUNTS_AS_ALIVE
+from activityctl.domain.events.arrival import VerdictOutcome
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.figures import LIVING, OVERDUE_AFTER, RUNS_COUNTED_FOR, Figures
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
 
 
 class MemoryCensus:

@@ -2,21 +2,21 @@
 
 from dataclasses import dataclass, field
 
-from activityctl.adapters.memory.archive import MemoryEventArchive
-from activityctl.adapters.memory.backfills import MemoryBackfills
-from activityctl.adapters.memory.catalog import MemoryCatalog
+from activityctl.adapters.memory.catalog.catalog import MemoryCatalog
 from activityctl.adapters.memory.census import MemoryCensus
-from activityctl.adapters.memory.events import MemoryEventStore
-from activityctl.adapters.memory.gates import MemoryGates
-from activityctl.adapters.memory.lists import MemoryRunLists
-from activityctl.adapters.memory.logbook import MemoryLogbook
-from activityctl.adapters.memory.outbox import MemoryOutbox
-from activityctl.adapters.memory.runs import MemoryRunStore
-from activityctl.adapters.memory.schedules import MemoryScheduleRegister
+from activityctl.adapters.memory.events.archive import MemoryEventArchive
+from activityctl.adapters.memory.events.events import MemoryEventStore
+from activityctl.adapters.memory.runs.gates import MemoryGates
+from activityctl.adapters.memory.runs.lists import MemoryRunLists
+from activityctl.adapters.memory.runs.logbook import MemoryLogbook
+from activityctl.adapters.memory.runs.runs import MemoryRunStore
+from activityctl.adapters.memory.schedules.backfills import MemoryBackfills
+from activityctl.adapters.memory.schedules.outbox import MemoryOutbox
+from activityctl.adapters.memory.schedules.schedules import MemoryScheduleRegister
+from activityctl.adapters.memory.schedules.timetable import MemoryTimetable
 from activityctl.adapters.memory.signals import MemorySignals, MemoryWorkers
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.memory.temporal import MemoryRunStarter, MemorySchedulePlacer
-from activityctl.adapters.memory.timetable import MemoryTimetable
 from activityctl.ports import (
     Backfills,
     Catalog,

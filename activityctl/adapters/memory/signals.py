@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from activityctl.adapters.memory.state import MemoryState, WorkerRow
-from activityctl.domain.worker import COUNTS_AS_ALIVE, WorkerBeat
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
 
 _SILENCE: Final = 1.0
 _FORGOTTEN_AFTER: Final = timedelta(days=1)

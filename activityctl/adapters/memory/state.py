@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from activityctl.domain.arrival import ArrivedEvent, Verdict
-from activityctl.domain.backfill import Backfill
-from activityctl.domain.day_calendar import PresentCalendar
-from activityctl.domain.definition import DefinitionSpec, Revision
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.foreign import storable
-from activityctl.domain.gathering import Gathering, GatheringKey
-from activityctl.domain.history import HistoryEntry
-from activityctl.domain.ids import canonical_json
-from activityctl.domain.logbook import Cursor, DeadLetter, LogEntry
-from activityctl.domain.model import JsonValue
-from activityctl.domain.plan import WantedSchedule
-from activityctl.domain.run import Run, TaskInstance
-from activityctl.domain.subscription import Subscription
-from activityctl.domain.worker import WorkerBeat
+from activityctl.domain.events.arrival import ArrivedEvent, Verdict
+from activityctl.domain.events.gathering import Gathering, GatheringKey
+from activityctl.domain.gitops.history import HistoryEntry
+from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.manifests.calendar import PresentCalendar
+from activityctl.domain.manifests.definition import DefinitionSpec, Revision
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.backfill import Backfill
+from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.runs.worker import WorkerBeat
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values.ids import canonical_json
+from activityctl.domain.values.log import Cursor, DeadLetter, LogEntry
+from activityctl.domain.values.model import JsonValue
+from activityctl.domain.values.untrusted import storable
 from activityctl.ports import LOG_CHANNEL
 
 

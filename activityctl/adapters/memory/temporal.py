@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator
 
-from activityctl.domain.drift import ObservedSchedule
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.plan import WantedSchedule
+from activityctl.domain.gitops.drift import ObservedSchedule
+from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.timing.firing import FiringRef
 from activityctl.errors import UnreachableError
 from activityctl.ports import RunStarter, SchedulePlacer
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 from activityctl.adapters.postgres.database import Database
-from activityctl.domain.figures import OVERDUE_AFTER, RUNS_COUNTED_FOR, Figures
-from activityctl.domain.worker import COUNTS_AS_ALIVE
+from activityctl.domain.runs.figures import OVERDUE_AFTER, RUNS_COUNTED_FOR, Figures
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
 
 _COUNTED: Final = """
     WITH counted AS (

@@ -11,8 +11,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from activityctl.domain.foreign import storable
-from activityctl.domain.ids import canonical_json
+from activityctl.domain.values.ids import canonical_json
+from activityctl.domain.values.untrusted import storable
 from activityctl.errors import ConflictError, RefusedError, UnreachableError
 
 CONNECT_SECONDS: Final = 5

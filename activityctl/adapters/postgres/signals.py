@@ -7,7 +7,7 @@ from datetime import timedelta
 from psycopg import sql
 
 from activityctl.adapters.postgres.database import Connection, Database, reporting
-from activityctl.domain.worker import COUNTS_AS_ALIVE, WorkerBeat
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
 
 
 class PostgresSignals:

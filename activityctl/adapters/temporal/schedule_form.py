@@ -18,13 +18,13 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
 from temporalio.converter import PayloadConverter
 
-from activityctl.domain import ids
-from activityctl.domain.alarm import Alarm
-from activityctl.domain.calendar import CalendarSpec, CronCalendar, compile_calendar
-from activityctl.domain.drift import ObservedSchedule
-from activityctl.domain.firing_ref import FiringRef
-from activityctl.domain.ids import ScheduleId, SubscriptionId
-from activityctl.domain.plan import WantedSchedule
+from activityctl.domain.gitops.drift import ObservedSchedule
+from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.timing.alarm import Alarm
+from activityctl.domain.timing.cron import CalendarSpec, CronCalendar, compile_calendar
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
+from activityctl.domain.values.ids import ScheduleId, SubscriptionId
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import WORKFLOW_NAME
 

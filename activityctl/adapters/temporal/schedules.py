@@ -19,9 +19,9 @@ from activityctl.adapters.temporal.schedule_form import (
     observed_in_list,
     schedule_for,
 )
-from activityctl.domain.drift import ObservedSchedule
-from activityctl.domain.plan import WantedSchedule
-from activityctl.domain.refusal import refused, unanswered
+from activityctl.domain.gitops.drift import ObservedSchedule
+from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.values.refusal import refused, unanswered
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)

@@ -8,8 +8,8 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activityctl.domain import ids
-from activityctl.domain.firing_ref import FiringRef
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
 from activityctl.errors import UnreachableError
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from activityctl import wiring
-from activityctl.domain.arrival import EmitOutcome
-from activityctl.domain.envelope import EventEnvelope
-from activityctl.domain.run import Run
+from activityctl.domain.events.arrival import EmitOutcome
+from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.domain.runs.run import Run
 from activityctl.errors import TaskError, UnreachableError
 from activityctl.executors.emit import (
     HOPS,

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.adapters.memory.gates import MemoryGates
-from activityctl.domain import ids
-from activityctl.domain.admission import new_run
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing_ref import FiringRef, ManualFiring
-from activityctl.domain.logbook import Cursor
-from activityctl.domain.overlap import Entry
-from activityctl.domain.plan import Plan
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import Subscription, SubscriptionManifest
+from activityctl.adapters.memory.runs.gates import MemoryGates
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.concurrency import Entry
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import FiringRef, ManualFiring
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.selection import Selection
 from activityctl.ports import Opening
 
 Apply = Callable[..., Awaitable[Plan]]

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.admission import new_run
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.moment import format_moment
-from activityctl.domain.overlap import Entry
-from activityctl.domain.plan import Plan
-from activityctl.domain.run import RunStatus
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.concurrency import Entry
+from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.values import ids
+from activityctl.domain.values.moment import format_moment
+from activityctl.domain.values.selection import Selection
 from activityctl.errors import ExpressionError
 
 Apply = Callable[..., Awaitable[Plan]]

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.admission import new_run
-from activityctl.domain.envelope import envelope_of
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.overlap import Entry
-from activityctl.domain.record import RunChange
-from activityctl.domain.routing import EventFiring, Routed
-from activityctl.domain.run import RunStatus
+from activityctl.domain.events.envelope import envelope_of
+from activityctl.domain.routing.routing import EventFiring, Routed
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.concurrency import Entry
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.values import ids
 
 Doors = Callable[..., Awaitable[Any]]
 Come = Callable[..., Awaitable[Entry]]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.moment import parse_moment
-from activityctl.domain.run import RunStatus
+from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.values.moment import parse_moment
 from activityctl.ports import WORK_CHANNEL
 
 Doors = Callable[..., Awaitable[Any]]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.plan import Plan
-from activityctl.domain.subscription import SubscriptionManifest
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
 from support.gathering import Listen
 
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from activityctl.daemon import router as router_module
-from activityctl.daemon.router import Router
-from activityctl.domain.envelope import envelope_of
+from activityctl.daemon.worker import router as router_module
+from activityctl.daemon.worker.router import Router
+from activityctl.domain.events.envelope import envelope_of
 from support.gathering import (
     ABSENCE,
     BOTH,

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from activityctl.adapters.memory.events import MemoryEventStore
-from activityctl.adapters.postgres.events import PostgresEventStore
-from activityctl.domain import ids
-from activityctl.domain.gathering import GatheringKey
-from activityctl.domain.plan import Plan
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionStatus
+from activityctl.adapters.memory.events.events import MemoryEventStore
+from activityctl.adapters.postgres.events.events import PostgresEventStore
+from activityctl.domain.events.gathering import GatheringKey
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.values import ids
+from activityctl.domain.values.selection import Selection
 from support.gathering import (
     BOTH,
     DEBOUNCE,

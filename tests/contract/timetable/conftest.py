@@ -15,18 +15,18 @@ from psycopg import sql
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain import ids
-from activityctl.domain.definition import ActivityDefinition
-from activityctl.domain.firing import nominal_times
-from activityctl.domain.firing_ref import FiringRef, firing_key
-from activityctl.domain.logbook import Cursor, LogEntry
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.plan import Plan, Wanted
-from activityctl.domain.planning import plan_changes
-from activityctl.domain.run import Run
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import SubscriptionManifest, SubscriptionStatus
-from activityctl.domain.trigger import trigger_of
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.runs.run import Run
+from activityctl.domain.timing.due_times import nominal_times
+from activityctl.domain.timing.firing import FiringRef, firing_key
+from activityctl.domain.timing.trigger import trigger_of
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.selection import Selection
 from activityctl.ports import ScheduleRow
 from activityctl.settings import Secret, Settings
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.history import UNKNOWN_ORIGIN
-from activityctl.operations.history import delete
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
+from activityctl.operations.gitops.history import delete
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

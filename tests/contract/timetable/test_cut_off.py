@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.admission import new_run, refusal, refuse
-from activityctl.domain.firing import jitter_of
-from activityctl.domain.firing_ref import FiringRef, ManualFiring, firing_key
-from activityctl.domain.record import RunChange, record
-from activityctl.domain.run import RunStatus
+from activityctl.domain.runs.admission import new_run, refusal, refuse
+from activityctl.domain.runs.record import RunChange, record
+from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.timing.due_times import jitter_of
+from activityctl.domain.timing.firing import FiringRef, ManualFiring, firing_key
 from activityctl.ports import Opening
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

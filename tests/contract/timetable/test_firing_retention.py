@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.admission import new_run
-from activityctl.domain.firing_ref import ManualFiring
-from activityctl.domain.record import RunChange
-from activityctl.domain.run import RunStatus
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.timing.firing import ManualFiring
 from activityctl.ports import Opening
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

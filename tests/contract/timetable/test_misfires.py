@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.day_calendar import DayCalendar
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.selection import Selection
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.calendar import DayCalendar
+from activityctl.domain.values.selection import Selection
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.day_calendar import DayCalendar
-from activityctl.domain.manifest import ManifestSet
-from activityctl.domain.occurrence import Occurrence, Outlook
-from activityctl.operations.upcoming import Span, upcoming
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.calendar import DayCalendar
+from activityctl.domain.timing.preview import Occurrence, Outlook
+from activityctl.operations.looking.upcoming import Span, upcoming
 
 DAY = timedelta(days=1)
 NIGHTS = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.firing import jitter_of
+from activityctl.domain.timing.due_times import jitter_of
 from activityctl.ports import WORK_CHANNEL
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

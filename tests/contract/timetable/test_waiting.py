@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from activityctl.domain.firing_ref import ManualFiring
+from activityctl.domain.timing.firing import ManualFiring
 from activityctl.ports import WaitingFiring
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.worker import WorkerBeat
+from activityctl.domain.runs.worker import WorkerBeat
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
+from activityctl.domain.values import ids
 from activityctl.settings import Settings
 from support.drifting import House
 

@@ -10,12 +10,12 @@ from temporalio.client import (
     ScheduleRange,
 )
 
-from activityctl.domain import ids
-from activityctl.domain.selection import Selection
-from activityctl.domain.subscription import (
+from activityctl.domain.manifests.subscription import (
     SubscriptionStatus,
 )
-from activityctl.operations.act import change_status
+from activityctl.domain.values import ids
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.runs.act import change_status
 from activityctl.settings import Settings
 from support.drifting import FAR, OFTEN, House, now
 from support.worker import working

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from activityctl.domain.run import RunStatus
+from activityctl.domain.runs.run import RunStatus
 from activityctl.settings import Settings
 from support.engine import Engine, shell
 from support.worker import working

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from activityctl.domain.run import RunStatus
+from activityctl.domain.runs.run import RunStatus
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import StopOrder
 from support.engine import Engine, lives, now, shell, until

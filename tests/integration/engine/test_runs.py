@@ -8,10 +8,10 @@ import psutil
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.run import RunStatus
-from activityctl.domain.subscription import (
+from activityctl.domain.manifests.subscription import (
     SubscriptionStatus,
 )
+from activityctl.domain.runs.run import RunStatus
 from activityctl.settings import Settings
 from support.engine import Engine, Spec, shell
 

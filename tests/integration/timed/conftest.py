@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from activityctl import wiring
-from activityctl.domain import ids
-from activityctl.domain.selection import Selection
+from activityctl.domain.values import ids
+from activityctl.domain.values.selection import Selection
 from activityctl.settings import Settings
 from support.timed import House
 from support.worker import working

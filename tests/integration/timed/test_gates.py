@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.run import RunStatus
+from activityctl.domain.runs.run import RunStatus
 from activityctl.settings import Settings
 from support.timed import House
 from support.worker import working
@@ -120,7 +120,7 @@ async def another_worker(settings: Settings) -> AsyncIterator[asyncio.subprocess
     """A worker in a process of its own, killed at the end."""
     program = (
         "import asyncio, os, pathlib, sys;"
-        "from activityctl.daemon.worker import run_worker;"
+        "from activityctl.daemon.worker.worker import run_worker;"
         "from activityctl.settings import Secret, Settings;"
         "settings = Settings(home=pathlib.Path(sys.argv[1]), database_url=Secret(sys.argv[2]),"
         " temporal_address=sys.argv[3], allow_commands=True, task_environment=dict(os.environ));"

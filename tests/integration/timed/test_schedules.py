@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.daemon import worker as worker_module
-from activityctl.daemon.upkeep import Upkeep
-from activityctl.daemon.watchdog import Watchdog
-from activityctl.domain import ids
-from activityctl.domain.firing import jitter_of
-from activityctl.domain.firing_ref import firing_key
-from activityctl.domain.run import Run, RunStatus
-from activityctl.domain.subscription import (
+from activityctl.daemon.worker import worker as worker_module
+from activityctl.daemon.worker.upkeep import Upkeep
+from activityctl.daemon.worker.watchdog import Watchdog
+from activityctl.domain.manifests.subscription import (
     SubscriptionStatus,
 )
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.due_times import jitter_of
+from activityctl.domain.timing.firing import firing_key
+from activityctl.domain.values import ids
 from activityctl.settings import Settings
 from support.timed import House, now
 from support.worker import working

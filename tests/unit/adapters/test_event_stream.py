@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from activityctl.adapters.manifests.event_stream import read_events, split_events
-from activityctl.domain.envelope import MAX_EVENT_BYTES
-from activityctl.domain.event_input import EventText, ReadEvent, RefusedEvent
+from activityctl.domain.events.envelope import MAX_EVENT_BYTES
+from activityctl.domain.events.input import EventText, ReadEvent, RefusedEvent
 
 EVENTS = st.lists(
     st.dictionaries(

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client.parser import text_string_to_metric_families
 
 from activityctl.api.metrics import exposition
-from activityctl.domain.figures import Figures
+from activityctl.domain.runs.figures import Figures
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FIGURES = Figures(

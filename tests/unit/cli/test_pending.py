@@ -4,10 +4,10 @@ import pytest
 
 from activityctl.cli.pending import conclude, pending_text
 from activityctl.cli.session import Session
-from activityctl.domain.plan import Plan
-from activityctl.domain.refusal import refused, unanswered
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.values.refusal import refused, unanswered
 from activityctl.errors import RefusedError, WaitTimeoutError
-from activityctl.operations.apply import Applied
+from activityctl.operations.gitops.apply import Applied
 
 PLAN = Plan({}, {}, {}, ())
 ALONE = Applied(PLAN, 1, has_worker=False)

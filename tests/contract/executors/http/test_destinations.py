@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from activityctl.domain.destination import DestinationPolicy
+from activityctl.domain.values.destination import DestinationPolicy
 from activityctl.errors import DestinationForbiddenError
 from activityctl.executors.destination import GuardedTransport
 from activityctl.executors.http import HttpExecutor

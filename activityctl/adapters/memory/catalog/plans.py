@@ -1,0 +1,175 @@
+"""What a plan does to the catalog's tables in memory."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from activityctl.adapters.memory.catalog.calendars import write_calendars
+from activityctl.adapters.memory.runs.streaks import with_streak
+from activityctl.adapters.memory.state import (
+    CatalogTables,
+    DefinitionRow,
+    ScheduleRecord,
+    kept_json,
+)
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.gitops.plan import Action, Change, Plan, WantedSchedule
+from activityctl.domain.manifests.definition import ActivityDefinition, Revision, revision_of
+from activityctl.domain.manifests.document import field_view
+from activityctl.domain.manifests.subscription import (
+    Subscription,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
+from activityctl.domain.timing.misfires import Progress, next_after
+from activityctl.domain.values import ids
+from activityctl.domain.values.model import canonical
+
+
+def carry_out(
+    plan: Plan, now: datetime, tables: CatalogTables, origin: Origin = UNKNOWN_ORIGIN
+) -> None:
+    """Write what the plan changes and its history; an empty plan changes nothing."""
+    actions = {(change.kind, change.name): change.action for change in plan.changes}
+    write_calendars(plan, now, tables)
+    for name, definition in plan.definitions.items():
+        if actions["ActivityDefinition", name] is not Action.UNCHANGED:
+            _write_definition(definition, now, tables, plan.applyset)
+    for name, manifest in plan.subscriptions.items():
+        if actions["Subscription", name] is not Action.UNCHANGED:
+            is_new = actions["Subscription", name] is Action.CREATED
+            _write_subscription(manifest, now, tables, plan.applyset, is_new=is_new)
+    if not plan.is_empty:
+        for subscription, schedules in plan.schedules.items():
+            _write_schedules(subscription, schedules, tables)
+    _delete(plan, now, tables)
+    for change in plan.changes:
+        if change.action is not Action.UNCHANGED:
+            _remember(plan, change, now, tables, origin)
+
+
+def _delete(plan: Plan, now: datetime, tables: CatalogTables) -> None:
+    for name in plan.deleted("ActivityDefinition"):
+        row = tables.definitions[name]
+        tables.definitions[name] = replace(row, deleted_at=now, applyset=None)
+    for name in plan.deleted("Subscription"):
+        _delete_subscription(ids.subscription_id(name), now, tables)
+
+
+def _delete_subscription(key: ids.SubscriptionId, now: datetime, tables: CatalogTables) -> None:
+    tables.subscriptions[key] = replace(
+        tables.subscriptions[key],
+        status=SubscriptionStatus.DELETED,
+        applyset=None,
+        updated_at=now,
+    )
+    _write_schedules(key, (), tables)
+
+
+def _remember(
+    plan: Plan, change: Change, now: datetime, tables: CatalogTables, origin: Origin
+) -> None:
+    entries = tables.history.setdefault((change.kind, change.name), [])
+    document, revision = plan.written(change)
+    entries.append(
+        HistoryEntry(
+            len(entries) + 1,
+            change.kind,
+            change.name,
+            change.action.value,
+            now,
+            origin,
+            plan.applyset,
+            tuple(field_view(one) for one in change.fields),
+            document,
+            revision,
+        )
+    )
+
+
+def _write_definition(
+    definition: ActivityDefinition, now: datetime, tables: CatalogTables, applyset: str | None
+) -> None:
+    name, key = definition.metadata.name, revision_of(definition)
+    if key not in tables.revisions:
+        number = 1 + sum(one.definition == name for one in tables.revisions.values())
+        spec = kept_json(canonical(definition.spec))
+        tables.revisions[key] = Revision(key, name, number, spec, now)
+    present = tables.definitions.get(name)
+    tables.definitions[name] = DefinitionRow(
+        name,
+        key,
+        dict(definition.metadata.labels),
+        dict(definition.metadata.annotations),
+        present.created_at if present else now,
+        now,
+        applyset=applyset or (present.applyset if present else None),
+    )
+
+
+def _write_subscription(
+    manifest: SubscriptionManifest,
+    now: datetime,
+    tables: CatalogTables,
+    applyset: str | None,
+    *,
+    is_new: bool,
+) -> None:
+    key, spec = ids.subscription_id(manifest.metadata.name), manifest.spec
+    present = tables.subscriptions.get(key)
+    status = SubscriptionStatus.PAUSED if spec.paused else SubscriptionStatus.ACTIVE
+    if present and not is_new and spec.paused is None:
+        status = present.status
+    after = Subscription(
+        id=key,
+        name=manifest.metadata.name,
+        definition=spec.activity,
+        params=kept_json(spec.params),
+        triggers=kept_json(dict(spec.triggers)),
+        status=status,
+        created_at=present.created_at if present else now,
+        updated_at=now,
+        labels=dict(manifest.metadata.labels),
+        annotations=dict(manifest.metadata.annotations),
+        state=present.state if present else {},
+        applyset=applyset or (present.applyset if present else None),
+    )
+    tables.subscriptions[key] = with_streak(present, after)
+
+
+def _write_schedules(
+    subscription: ids.SubscriptionId, schedules: tuple[WantedSchedule, ...], tables: CatalogTables
+) -> None:
+    wanted = {schedule.id for schedule in schedules}
+    for key, record in tables.schedules.items():
+        if record.wanted.subscription_id == subscription and key not in wanted:
+            tables.schedules[key] = record.changed(None)
+    status = tables.subscriptions[subscription].status
+    for schedule in schedules:
+        wanted_hash = f"{schedule.content_hash}:{status}"
+        present = tables.schedules.get(schedule.id)
+        tables.schedules[schedule.id] = (
+            _rewritten(present, schedule, wanted_hash, tables.clock())
+            if present
+            else anew(ScheduleRecord(schedule, wanted_hash), tables.clock())
+        )
+
+
+def _rewritten(
+    present: ScheduleRecord, wanted: WantedSchedule, wanted_hash: str, now: datetime
+) -> ScheduleRecord:
+    is_same = (present.wanted.kind, present.wanted.body) == (wanted.kind, wanted.body)
+    if is_same and present.wanted_hash == wanted_hash:
+        return present
+    goes_on = is_same and present.wanted_hash is not None
+    after = replace(present.changed(wanted_hash), wanted=wanted, wakes=0)
+    is_settled = (present.wanted_hash or "").endswith(":active")
+    keeps_cursor = is_settled or present.wanted_hash == wanted_hash
+    if not goes_on:
+        after = replace(after, fired=0, counts_after=present.cursor)
+    return anew(after, present.cursor if keeps_cursor else now)
+
+
+def anew(record: ScheduleRecord, now: datetime) -> ScheduleRecord:
+    """Return it counting from that moment: what was due before has its fate."""
+    following = next_after(record.wanted.value, Progress(now, record.fired))
+    return replace(record, cursor=now, next_at=following)

@@ -1,0 +1,116 @@
+"""The archive of events in memory; their routing is in `routing`."""
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+
+from activityctl.adapters.memory.events import gatherings
+from activityctl.adapters.memory.events.routing import read_listeners, route
+from activityctl.adapters.memory.state import EventRow, MemoryState
+from activityctl.domain.events.archive import fits_one, the_one
+from activityctl.domain.events.arrival import ArrivedEvent, EmitOutcome, Verdict
+from activityctl.domain.events.emission import outcomes_of
+from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.domain.routing.index import Listener
+from activityctl.domain.routing.listening import faults_of
+from activityctl.domain.values import ids
+from activityctl.domain.values.ids import EventId
+from activityctl.domain.values.selection import Selection
+from activityctl.ports import WORK_CHANNEL, Routing
+
+
+class MemoryEventStore:
+    """The EventStore port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+        """Store the events, after which none can be lost, and wake the router."""
+        rows = self._state.events
+        now = self._state.clock()
+        new: set[EventId] = set()
+        given: list[tuple[EventId, str]] = []
+        for event in events:
+            text, digest = event.serialised()
+            given.append((event.event_id, digest))
+            if event.event_id not in rows:
+                new.add(event.event_id)
+                place = next(reversed(rows.values())).event.place + 1 if rows else 1
+                kept = ArrivedEvent(event.event_id, place, json.loads(text), now)
+                rows[event.event_id] = EventRow(kept, digest)
+        if new:
+            self._state.notify(WORK_CHANNEL, "event")
+        return outcomes_of(given, new, {key: rows[key].digest for key, _ in given})
+
+    def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
+        """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+        return route(self._state, limit)
+
+    async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
+        """Return the event triggers, all or of these owners, that as stored cannot be read."""
+        return faults_of(read_listeners(self._state, owners))
+
+    async def seconds_to_due(self) -> float | None:
+        """Return how long until time changes what is gathered; None when nothing waits."""
+        return gatherings.seconds_to_due(self._state)
+
+    async def find_event(self, reference: str) -> ArrivedEvent:
+        """Return the one with our id or the sender's, else with a unique prefix of either."""
+        rows = self._state.events
+        if reference in rows:
+            return rows[reference].event
+        events = [row.event for row in rows.values() if reference]
+        named = [one for one in events if one.document["id"] == reference]
+        found = named or [one for one in events if _begins(one, reference)]
+        return the_one(reference, sorted(found, key=lambda one: one.place))
+
+    async def events(self, selection: Selection) -> list[ArrivedEvent]:
+        """Return events, newest first."""
+        found = [
+            row.event for row in self._state.events.values() if self._is_chosen(row, selection)
+        ]
+        return sorted(found, key=lambda event: -event.place)[: selection.limit]
+
+    async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
+        """Return those of the events of which it is not yet found out whom they wake."""
+        wanted = set(event_ids)
+        rows = self._state.events.values()
+        events = (row.event for row in rows if row.event.id in wanted)
+        return [event.id for event in events if event.routed_at is None]
+
+    async def verdicts(self, event_ids: Sequence[str]) -> list[Verdict]:
+        """Return what those events meant to whom, by event, subscription and trigger."""
+        wanted = set(event_ids)
+        verdicts = self._state.verdicts
+        return [verdicts[key] for key in sorted(verdicts) if key[0] in wanted]
+
+    def _is_chosen(self, row: EventRow, selection: Selection) -> bool:
+        event = row.event
+        return (
+            (selection.since is None or event.arrived_at >= selection.since)
+            and (selection.until is None or event.arrived_at < selection.until)
+            and fits_one(event.document["type"], selection.types)
+            and fits_one(event.document["source"], selection.sources)
+            and selection.status in (None, event.status)
+            and (selection.subscription_id is None or self._concerns(event, selection))
+            and (selection.run_id is None or self._led_to(event, selection.run_id))
+        )
+
+    def _concerns(self, event: ArrivedEvent, selection: Selection) -> bool:
+        wanted = (event.id, selection.subscription_id)
+        return any(key[:2] == wanted for key in self._state.verdicts)
+
+    def _led_to(self, event: ArrivedEvent, run_id: str) -> bool:
+        row = self._state.runs.get(run_id)
+        if row is None:
+            return False
+        run = row.run
+        firing = self._state.firings.get(
+            ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
+        )
+        return firing is not None and event.id in firing.event_ids
+
+
+def _begins(event: ArrivedEvent, reference: str) -> bool:
+    return event.id.startswith(reference) or event.document["id"].startswith(reference)

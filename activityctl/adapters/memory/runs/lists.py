@@ -1,0 +1,85 @@
+"""Runs, task instances and dead letters in memory, as people look at them."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.values.log import DeadLetter
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import ConflictError, NotFoundError
+
+
+class MemoryRunLists:
+    """The RunLists port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def runs(self, selection: Selection) -> list[Run]:
+        """Return runs, newest first."""
+        found = [run for run in self._selected(selection) if _has_status(run, selection)]
+        return found[: selection.limit]
+
+    async def open_counts(self) -> dict[str, int]:
+        """Return how many running and queued runs each subscription has, by its id."""
+        rows = self._state.runs.values()
+        return dict(Counter(row.run.subscription_id for row in rows if not row.run.has_ended))
+
+    async def find_run(self, reference: str) -> Run:
+        """Return the run with that id or unique prefix of it."""
+        found = [
+            row.run
+            for key, row in self._state.runs.items()
+            if reference and key.startswith(reference)
+        ]
+        if not found:
+            raise NotFoundError("run", reference, hint="activityctl get runs")
+        if len(found) > 1:
+            raise ConflictError(f'"{reference}" fits several runs', hint="give more of the id")
+        return found[0]
+
+    async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
+        """Return those of the runs that exist, in any order."""
+        rows = self._state.runs
+        return [rows[run_id].run for run_id in run_ids if run_id in rows]
+
+    async def tasks(self, selection: Selection) -> list[TaskInstance]:
+        """Return task instances, those of the newest run first."""
+        places = {run.id: place for place, run in enumerate(self._selected(selection))}
+        found = [
+            row.task
+            for row in self._state.tasks.values()
+            if row.task.run_id in places
+            and _has_status(row.task, selection)
+            and row.task.id.startswith(selection.name or "")
+        ]
+        found.sort(key=lambda task: (places[task.run_id], task.created_at, task.name, task.index))
+        return found[: selection.limit]
+
+    async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        found = [
+            letter
+            for letter in self._state.dead_letters.values()
+            if selection.subscription_id in (None, letter.subscription_id)
+            and selection.run_id in (None, letter.run_id)
+            and (selection.since is None or letter.created_at >= selection.since)
+        ]
+        found.sort(key=lambda letter: letter.created_at, reverse=True)
+        return found[: selection.limit]
+
+    def _selected(self, selection: Selection) -> list[Run]:
+        found = [
+            row.run
+            for row in self._state.runs.values()
+            if selection.subscription_id in (None, row.run.subscription_id)
+            and selection.run_id in (None, row.run.id)
+            and (selection.since is None or row.run.created_at >= selection.since)
+        ]
+        found.sort(key=lambda run: run.id)
+        return sorted(found, key=lambda run: run.created_at, reverse=True)
+
+
+def _has_status(item: Run | TaskInstance, selection: Selection) -> bool:
+    return selection.status in (None, item.status.value)

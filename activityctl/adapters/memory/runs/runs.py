@@ -1,0 +1,248 @@
+"""Runs, task instances and dead letters in memory: the engine's side of them."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from activityctl.adapters.memory.runs.streaks import with_owner, write_streak
+from activityctl.adapters.memory.schedules.cut_off import give_back
+from activityctl.adapters.memory.schedules.outbox import wake_follower
+from activityctl.adapters.memory.state import (
+    MemoryState,
+    RunRow,
+    TaskRow,
+    kept_json,
+    kept_text,
+    spec_of,
+)
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.admission import FiringFacts
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import LogEntry
+from activityctl.ports import WORK_CHANNEL, Opening
+
+
+class MemoryRunStore:
+    """The RunStore port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def facts(self, firing: FiringRef) -> FiringFacts | None:
+        """Return what admission needs; None when the subscription is unknown."""
+        tables = self._state.catalog
+        subscription = tables.subscriptions.get(firing.subscription_id)
+        if subscription is None:
+            return None
+        revision = tables.revisions[tables.definitions[subscription.definition].revision_id]
+        asked = self._state.firings.get(
+            ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
+        )
+        return FiringFacts(
+            subscription,
+            revision,
+            spec_of(revision),
+            payload=asked.firing.payload if asked else {},
+            events=tuple(
+                self._state.events[event_id].event.document
+                for event_id in (asked.event_ids if asked else ())
+            ),
+            priority=asked.priority if asked else 0,
+        )
+
+    async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
+        """Return what the definitions of those subscriptions say today, by subscription."""
+        tables = self._state.catalog
+        known = [one for one in subscription_ids if one in tables.subscriptions]
+        names = {one: tables.subscriptions[one].definition for one in known}
+        return {
+            one: spec_of(tables.revisions[tables.definitions[name].revision_id])
+            for one, name in names.items()
+        }
+
+    async def open(self, workflow_id: str, change: RunChange) -> Opening:
+        """Insert the run with its first task instances, or begin one that was let in."""
+        row = self._state.runs.get(change.run.id)
+        if row is not None and not _may_begin(row, workflow_id):
+            is_ours = row.workflow_id == workflow_id and row.run.ended_at is None
+            return Opening.OURS if is_ours else Opening.TAKEN
+        run = _kept_run(change.run)
+        if row is not None:
+            run = replace(run, created_at=row.run.created_at, params=row.run.params)
+        fresh = RunRow(run, workflow_id)
+        self._state.runs[run.id] = replace(row, run=run) if row is not None else fresh
+        self._write(change)
+        if run.status is RunStatus.MISSED:
+            give_back(self._state, run.subscription_id, run.trigger, run.due_at)
+        wake_follower(self._state, run)
+        return Opening.OPENED
+
+    async def load(self, run_id: str) -> RunState | None:
+        """Return the run with its tasks."""
+        row = self._state.runs.get(run_id)
+        if row is None:
+            return None
+        revision = self._state.catalog.revisions[row.run.revision_id]
+        run = with_owner(self._state.catalog, row.run)
+        return RunState(run, spec_of(revision), tuple(self._tasks(run_id)))
+
+    @asynccontextmanager
+    async def locked(self, run_id: str) -> AsyncIterator["MemoryLockedRun"]:
+        """Hold the run while a decision about it is made and saved."""
+        async with self._state.run_locks[run_id]:
+            locked = MemoryLockedRun(await self.load(run_id))
+            yield locked
+            for change in locked.saved:
+                self._update(change)
+
+    async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
+        """Mark the task running and count the attempt; None when it has ended."""
+        row = self._state.tasks.get(task_id)
+        if row is None or row.task.ended_at is not None:
+            return None
+        task = replace(
+            row.task,
+            status=TaskStatus.RUNNING,
+            attempts=row.task.attempts + 1,
+            started_at=row.task.started_at or now,
+        )
+        self._state.tasks[task_id] = replace(row, task=task)
+        return task
+
+    async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
+        """Count and record an attempt that failed; return how many have failed so far."""
+        self._state.write_entries([entry])
+        row = self._state.tasks.get(task_id)
+        if row is None:
+            return 0
+        has_ended = row.task.ended_at is not None
+        task = row.task if has_ended else replace(row.task, error=kept_text(error))
+        self._state.tasks[task_id] = TaskRow(task, row.failures + 1)
+        return row.failures + 1
+
+    async def recent(
+        self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str
+    ) -> list[tuple[Run, list[TaskInstance]]]:
+        """Return the subscription's latest ended runs with their tasks, newest first."""
+        found = [
+            row.run
+            for row in self._state.runs.values()
+            if row.run.subscription_id == subscription_id
+            and row.run.ended_at is not None
+            and row.run.id != excluding
+            and status in (None, row.run.status)
+        ]
+        found.sort(key=lambda run: run.created_at, reverse=True)
+        return [(run, self._tasks(run.id)) for run in found[:limit]]
+
+    async def request_cancel(self, run_id: str, now: datetime) -> bool:
+        """Record the wish to cancel and wake the dispatcher; False when the run has ended."""
+        async with self._state.run_locks[run_id]:
+            row = self._state.runs.get(run_id)
+            if row is None or row.run.ended_at is not None:
+                return False
+            self._state.runs[run_id] = replace(
+                row, cancel_requested_at=row.cancel_requested_at or now
+            )
+            self._state.notify(WORK_CHANNEL, "cancel")
+        return True
+
+    async def cancel_requests(self) -> list[tuple[str, str]]:
+        """Return (run id, workflow id) of open runs whose cancellation was asked for."""
+        return [
+            (key, row.workflow_id)
+            for key, row in self._state.runs.items()
+            if row.run.ended_at is None and row.cancel_requested_at is not None
+        ]
+
+    def _tasks(self, run_id: str) -> list[TaskInstance]:
+        tasks = [row.task for row in self._state.tasks.values() if row.task.run_id == run_id]
+        return sorted(tasks, key=lambda task: (task.created_at, task.name, task.index))
+
+    def _update(self, change: RunChange) -> None:
+        row = self._state.runs.get(change.run.id)
+        if row is not None:
+            run = replace(
+                row.run,
+                status=change.run.status,
+                reason=kept_text(change.run.reason),
+                ending=change.run.ending,
+                ended_at=change.run.ended_at,
+            )
+            self._state.runs[run.id] = replace(row, run=run)
+        self._write(change)
+
+    def _write(self, change: RunChange) -> None:
+        if change.frees_a_place:
+            self._state.notify(WORK_CHANNEL, "queue")
+        for task in change.create:
+            self._state.tasks.setdefault(task.id, TaskRow(_kept_task(task)))
+        for task in change.update:
+            self._end_task(_kept_task(task))
+        self._state.write_entries(change.entries)
+        if change.keep_state is not None:
+            subscriptions = self._state.catalog.subscriptions
+            key = change.run.subscription_id
+            kept = kept_json(dict(change.keep_state))
+            subscriptions[key] = replace(subscriptions[key], state=kept)
+        if (letter := change.dead_letter) is not None:
+            kept_letter = replace(letter, reason=kept_text(letter.reason) or "")
+            self._state.dead_letters.setdefault(letter.id, kept_letter)
+        write_streak(self._state, change)
+
+    def _end_task(self, task: TaskInstance) -> None:
+        row = self._state.tasks.get(task.id)
+        if row is None or row.task.ended_at is not None:
+            return
+        after = replace(
+            row.task,
+            status=task.status,
+            output=task.output,
+            error=task.error,
+            reason=task.reason,
+            ended_at=task.ended_at,
+        )
+        self._state.tasks[task.id] = replace(row, task=after)
+
+
+def _may_begin(row: RunRow, workflow_id: str) -> bool:
+    """Whether the run was let in, for that workflow to carry."""
+    is_let_in = row.run.status is RunStatus.QUEUED and row.let_in_at is not None
+    return is_let_in and row.workflow_id == workflow_id
+
+
+class MemoryLockedRun:
+    """A run that this block holds; its changes are kept when the block ends well."""
+
+    def __init__(self, state: RunState | None) -> None:
+        self.state = state
+        self.saved: list[RunChange] = []
+
+    async def save(self, change: RunChange) -> None:
+        """Write the change; committed when the block around it ends well."""
+        self.saved.append(change)
+
+
+def _kept_run(run: Run) -> Run:
+    return replace(
+        run,
+        reason=kept_text(run.reason),
+        params=kept_json(dict(run.params)),
+        context=kept_json(dict(run.context)),
+        state=kept_json(dict(run.state)),
+        payload=kept_json(dict(run.payload)),
+    )
+
+
+def _kept_task(task: TaskInstance) -> TaskInstance:
+    return replace(
+        task,
+        input=kept_json(task.input),
+        output=kept_json(task.output),
+        error=kept_text(task.error),
+        reason=kept_text(task.reason),
+    )

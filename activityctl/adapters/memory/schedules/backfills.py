@@ -1,0 +1,195 @@
+"""Backfills in memory."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from activityctl.adapters.memory.state import BackfillRow, FiringRow, MemoryState
+from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
+from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.values import ids
+from activityctl.ports import WORK_CHANNEL
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """A trigger and a stretch of time."""
+
+    subscription_id: str
+    trigger: str
+    first: datetime
+    last: datetime
+
+    def has(self, subscription_id: str, trigger: str, due_at: datetime) -> bool:
+        is_owner = (subscription_id, trigger) == (self.subscription_id, self.trigger)
+        return is_owner and self.first <= due_at <= self.last
+
+
+class MemoryLockedPast:
+    """A trigger's past that nobody else changes meanwhile."""
+
+    def __init__(self, state: MemoryState, past: Past) -> None:
+        self._state = state
+        self.past = past
+
+    async def hold(self, backfill: Backfill, nominals: Sequence[datetime]) -> int:
+        """Record the backfill with its firings held back; return how many of them are new."""
+        firings, before = self._state.firings, len(self._state.firings)
+        self._state.backfills[backfill.id] = BackfillRow(backfill)
+        for nominal in nominals:
+            firing = backfill.firing(nominal)
+            key = ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
+            row = firings.get(key, FiringRow(firing, self._state.clock()))
+            if row.fires_at is None and row.dispatched_at is None:
+                firings[key] = replace(row, backfill_id=backfill.id)
+        self._state.notify(WORK_CHANNEL, "queue")
+        return len(firings) - before
+
+
+class MemoryBackfills:
+    """The Backfills port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+        self._turn = asyncio.Lock()
+
+    async def past(
+        self, subscription_id: str, trigger: str, first: datetime, last: datetime
+    ) -> Past:
+        """Return what is recorded of the trigger's times from `first` to `last`."""
+        scope = _Scope(subscription_id, trigger, first, last)
+        runs: dict[datetime, frozenset[RunStatus]] = {}
+        for run in (row.run for row in self._state.runs.values()):
+            if scope.has(run.subscription_id, run.trigger, run.due_at):
+                runs[run.due_at] = runs.get(run.due_at, frozenset()) | {run.status}
+        rows = list(self._firings(scope))
+        return Past(
+            self._settled_until(subscription_id, trigger),
+            runs,
+            frozenset(row.firing.due_at for row in rows if not _is_held(row)),
+            frozenset(row.firing.due_at for row in rows if _is_held(row)),
+        )
+
+    @asynccontextmanager
+    async def locked(
+        self, subscription_id: str, trigger: str, first: datetime, last: datetime
+    ) -> AsyncIterator[MemoryLockedPast]:
+        """Hold the trigger's schedule while a backfill is chosen and recorded."""
+        async with self._turn:
+            past = await self.past(subscription_id, trigger, first, last)
+            yield MemoryLockedPast(self._state, past)
+
+    async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
+        """Return how far the backfill's firings have come, and those due at the times `also`."""
+        held = cancelled = starting = 0
+        runs: Counter[RunStatus] = Counter()
+        for row in self._state.firings.values():
+            if row.backfill_id is None or not _counts(row, wanted, also):
+                continue
+            if _is_held(row):
+                is_cancelled = self._state.backfills[row.backfill_id].is_cancelled
+                held, cancelled = held + (not is_cancelled), cancelled + is_cancelled
+            elif (run := self._state.runs.get(row.firing.ref.run_id)) is None:
+                starting += 1
+            else:
+                runs[run.run.status] += 1
+        return BackfillProgress(held, cancelled, starting, dict(runs))
+
+    async def cancel(self, subscription_id: str, trigger: str | None) -> int:
+        """Let nothing that is held run; return how many firings that are."""
+        count = 0
+        for key, row in self._state.backfills.items():
+            is_meant = row.backfill.subscription_id == subscription_id
+            is_meant = is_meant and trigger in (None, row.backfill.trigger)
+            held = self._held(key)
+            if is_meant and held and not row.is_cancelled:
+                self._state.backfills[key] = replace(row, is_cancelled=True)
+                count += len(held)
+        return count
+
+    async def release(self, limit: int) -> int:
+        """Let the next held firings start where there are places; return how many."""
+        due = [
+            key
+            for backfill, row in self._state.backfills.items()
+            if not row.is_cancelled
+            for key in self._next(backfill, row.backfill)
+        ]
+        firings, now = self._state.firings, self._state.clock()
+        due.sort(key=lambda key: firings[key].firing.due_at)
+        for key in due[:limit]:
+            firings[key] = replace(firings[key], fires_at=now)
+        if due[:limit]:
+            self._state.notify(WORK_CHANNEL, "firing")
+        return len(due[:limit])
+
+    def _settled_until(self, subscription_id: str, trigger: str) -> datetime:
+        now, tables = self._state.clock(), self._state.catalog
+        record = tables.schedules.get(ids.schedule_id(subscription_id, trigger))
+        owner = tables.subscriptions[subscription_id]
+        if (
+            record is None
+            or not record.wanted_hash
+            or owner.status is not SubscriptionStatus.ACTIVE
+        ):
+            return now
+        return min(now, record.cursor)
+
+    def _firings(self, scope: _Scope) -> Iterator[FiringRow]:
+        for row in self._state.firings.values():
+            one = row.firing
+            if scope.has(one.subscription_id, one.trigger, one.due_at):
+                yield row
+
+    def _held(self, backfill: str) -> list[str]:
+        """Return the ids of the firings that a backfill holds, by due time."""
+        firings = self._state.firings
+        found = [
+            key for key, row in firings.items() if row.backfill_id == backfill and _is_held(row)
+        ]
+        return sorted(found, key=lambda key: firings[key].firing.due_at)
+
+    def _next(self, key: str, backfill: Backfill) -> list[str]:
+        """Return what a backfill has places for, before what overlapping ones still hold."""
+        firings = self._state.firings
+        waiting = [
+            firings[held[0]].firing.due_at
+            for other, row in self._state.backfills.items()
+            if other != key and not row.is_cancelled and _overlap(row.backfill, backfill)
+            if (held := self._held(other))
+        ]
+        until = min(waiting, default=backfill.last)
+        own = [one for one in self._held(key) if firings[one].firing.due_at <= until]
+        return own[: max(0, self._free(key, backfill))]
+
+    def _free(self, key: str, backfill: Backfill) -> int:
+        at_work = sum(
+            row.backfill_id == key and not _is_held(row) and not self._has_ended(row)
+            for row in self._state.firings.values()
+        )
+        return backfill.max_parallel - at_work
+
+    def _has_ended(self, row: FiringRow) -> bool:
+        run = self._state.runs.get(row.firing.ref.run_id)
+        return run is not None and run.run.has_ended
+
+
+def _is_held(row: FiringRow) -> bool:
+    return row.backfill_id is not None and row.fires_at is None and row.dispatched_at is None
+
+
+def _overlap(one: Backfill, other: Backfill) -> bool:
+    is_one = (one.subscription_id, one.trigger) == (other.subscription_id, other.trigger)
+    return is_one and one.first <= other.last and other.first <= one.last
+
+
+def _counts(row: FiringRow, wanted: Backfill, also: Collection[datetime]) -> bool:
+    if row.backfill_id == wanted.id:
+        return True
+    firing = row.firing
+    is_owner = (firing.subscription_id, firing.trigger) == (wanted.subscription_id, wanted.trigger)
+    return is_owner and firing.due_at in also

@@ -1,0 +1,141 @@
+"""The outbox in memory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from activityctl.adapters.memory.state import FiringRow, MemoryState, kept_json
+from activityctl.domain.runs.run import Run
+from activityctl.domain.timing.firing import FiringRef, ManualFiring
+from activityctl.domain.values import ids
+from activityctl.ports import ORDER_WAITS, WORK_CHANNEL, WaitingFiring
+
+
+class MemoryClaim:
+    """Firings that this claim alone may dispatch."""
+
+    def __init__(self, firings: list[FiringRef]) -> None:
+        self.firings = firings
+        self.started: dict[str, datetime] = {}
+
+    async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
+        """Mark them as started; kept when the claim ends well."""
+        self.started |= {_key(firing): now for firing in firings}
+
+
+class MemoryOutbox:
+    """The Outbox port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def add(self, firings: list[ManualFiring], now: datetime) -> int:
+        """Store the firings and wake the dispatcher; return how many keys were new."""
+        before = len(self._state.firings)
+        for firing in firings:
+            kept = replace(firing, payload=kept_json(dict(firing.payload)))
+            self._state.firings.setdefault(
+                _key(firing), FiringRow(kept, now, fires_at=self._state.clock())
+            )
+        self._state.notify(WORK_CHANNEL, "firing")
+        return len(self._state.firings) - before
+
+    @asynccontextmanager
+    async def claimed(self, limit: int) -> AsyncIterator[MemoryClaim]:
+        """Claim firings whose time has come: higher priority first, then the earliest."""
+        oldest = self._claimable()[:limit]
+        rows = self._state.firings
+        claim = MemoryClaim([rows[key].firing.ref for key in oldest])
+        self._state.claimed.update(oldest)
+        try:
+            yield claim
+        finally:
+            self._state.claimed.difference_update(oldest)
+        for key, now in claim.started.items():
+            self._state.firings[key] = replace(self._state.firings[key], dispatched_at=now)
+
+    async def seconds_to_next(self) -> float | None:
+        """Return how long until the next waiting firing may start; None when none waits."""
+        now = self._state.clock()
+        times = [row.fires_at for row in self._waiting().values() if row.fires_at is not None]
+        return max((min(times) - now).total_seconds(), 0.0) if times else None
+
+    async def waiting(self) -> int:
+        """Return how many firings wait to be dispatched, those not held back."""
+        return sum(row.fires_at is not None for row in self._waiting().values())
+
+    async def waiting_of(self, subscription_id: str, limit: int) -> list[WaitingFiring]:
+        """Return what the clock decided on and starts later, the earliest nominal times first."""
+        now = self._state.clock()
+        found = [
+            WaitingFiring(row.firing.trigger, row.firing.due_at, row.fires_at)
+            for row in self._waiting().values()
+            if row.firing.subscription_id == subscription_id
+            and row.firing.ref.is_by_clock
+            and row.fires_at is not None
+            and row.fires_at > now
+        ]
+        return sorted(found, key=lambda one: (one.due_at, one.trigger))[:limit]
+
+    async def remove(self, age: timedelta, limit: int) -> int:
+        """Remove the firings started longest ago that nothing needs any more; return how many."""
+        before = self._state.clock() - age
+        old = [
+            (row.dispatched_at, key)
+            for key, row in self._state.firings.items()
+            if row.dispatched_at is not None
+            and row.dispatched_at < before
+            and self._has_ended(row, before)
+            and self._state.events.keys().isdisjoint(row.event_ids)
+        ]
+        for _, key in sorted(old)[:limit]:
+            del self._state.firings[key]
+        return min(len(old), limit)
+
+    def _has_ended(self, row: FiringRow, before: datetime) -> bool:
+        run = self._state.runs.get(row.firing.ref.run_id)
+        return run is not None and run.run.ended_at is not None and run.run.ended_at < before
+
+    def _claimable(self) -> list[str]:
+        """Return the firings that may start now, in the order in which they do."""
+        now, rows = self._state.clock(), self._state.firings
+        due = [
+            (-row.priority, row.fires_at, row.firing.due_at, place, key)
+            for place, (key, row) in enumerate(rows.items())
+            if row.dispatched_at is None
+            and key not in self._state.claimed
+            and row.fires_at is not None
+            and row.fires_at <= now
+            and self._is_in_turn(key, row, now)
+        ]
+        return [key for *_, key in sorted(due)]
+
+    def _is_in_turn(self, key: str, row: FiringRow, now: datetime) -> bool:
+        """Return whether the firing before it in its order key has been started, and has a run."""
+        if row.order_key is None:
+            return True
+        rows = self._state.firings
+        same = [other for other, one in rows.items() if one.order_key == row.order_key]
+        place = same.index(key)
+        if any(rows[other].dispatched_at is None for other in same[:place]):
+            return False
+        started = rows[same[place - 1]] if place else None
+        if started is None or started.dispatched_at is None:
+            return True
+        has_run = started.firing.ref.run_id in self._state.runs
+        return has_run or started.dispatched_at <= now - ORDER_WAITS
+
+    def _waiting(self) -> dict[str, FiringRow]:
+        return {key: row for key, row in self._state.firings.items() if row.dispatched_at is None}
+
+
+def wake_follower(state: MemoryState, run: Run) -> None:
+    """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
+    row = state.firings.get(ids.firing_id(run.subscription_id, run.trigger, run.firing_key))
+    if row is not None and row.order_key is not None:
+        state.notify(WORK_CHANNEL, "firing")
+
+
+def _key(firing: FiringRef | ManualFiring) -> str:
+    return ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)

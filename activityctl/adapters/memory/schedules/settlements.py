@@ -1,0 +1,130 @@
+"""Settling schedules in memory: the fates of nominal times become firings and runs.
+
+Which fate a time has is decided in the domain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
+from activityctl.domain.manifests.param_defaults import fill_defaults
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import FiringRef, ManualFiring, firing_key
+from activityctl.domain.timing.misfires import (
+    Fate,
+    Fated,
+    Progress,
+    Settlement,
+    entries_of,
+    settle,
+    settling_at,
+)
+from activityctl.domain.timing.window import DaysByCalendar
+from activityctl.domain.values import ids
+from activityctl.ports import WORK_CHANNEL
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A schedule that was settled."""
+
+    settlement: Settlement
+    now: datetime
+
+    def fires(self, firing: FiringRef) -> bool:
+        """Whether the firing is among those that start now."""
+        return self.settlement.starts(firing.due, self.now)
+
+
+def settle_subscriptions(state: MemoryState, subscriptions: Sequence[str]) -> None:
+    """Settle whatever is due of those subscriptions, before they pause, change or go."""
+    for key, record in list(state.catalog.schedules.items()):
+        if record.wanted.subscription_id in subscriptions:
+            done = settle_schedule(state, key, None)
+            while done is not None and not done.settlement.is_complete:
+                done = settle_schedule(state, key, None)
+
+
+def settle_schedule(state: MemoryState, key: str, caller: FiringRef | None) -> Settled | None:
+    """Settle what has come due of one schedule; None when it is not active."""
+    record = state.catalog.schedules.get(key)
+    if record is None or record.wanted_hash is None:
+        return None
+    subscription = state.catalog.subscriptions[record.wanted.subscription_id]
+    if subscription.status is not SubscriptionStatus.ACTIVE:
+        return None
+    trigger, now = record.wanted.value, settling_at(state.clock(), caller.due if caller else None)
+    owner = (subscription.id, record.wanted.trigger)
+    progress = Progress(record.cursor, record.fired)
+    settlement = settle(owner, trigger, progress, now, calendars_of(state))
+    settled = Settled(settlement, now)
+    wakes = record.wakes
+    if caller is not None:
+        is_count = settlement.is_complete and bool(settlement.fated)
+        wakes = wakes + is_count if caller.is_wake_up else 0
+    state.catalog.schedules[key] = replace(
+        record,
+        cursor=settlement.progress.cursor,
+        fired=settlement.progress.fired,
+        next_at=settlement.next_at,
+        wakes=wakes,
+    )
+    _write(state, subscription, record.wanted.trigger, settled, caller)
+    return settled
+
+
+def calendars_of(state: MemoryState) -> DaysByCalendar:
+    """Return the days of the calendars that live."""
+    rows = state.catalog.calendars.items()
+    return {name: row.calendar.days for name, row in rows if row.deleted_at is None}
+
+
+def _write(
+    state: MemoryState,
+    subscription: Subscription,
+    trigger: str,
+    settled: Settled,
+    caller: FiringRef | None,
+) -> None:
+    own = caller.due if caller is not None and settled.fires(caller) else None
+    refused = []
+    for one in settled.settlement.fated:
+        if one.fires_at is None:
+            refused.append(one)
+            write_run(state, subscription, trigger, one, settled.now)
+            continue
+        key = firing_key(one.nominal)
+        firing = ManualFiring(subscription.id, trigger, key, one.nominal)
+        started = settled.now if one.nominal == own else None
+        row = FiringRow(firing, settled.now, started, one.fires_at)
+        state.firings.setdefault(ids.firing_id(subscription.id, trigger, key), row)
+    state.write_entries(entries_of((subscription.id, trigger), refused, settled.now))
+    if any(one.fires_at is not None and one.nominal != own for one in settled.settlement.fated):
+        state.notify(WORK_CHANNEL, "firing")
+
+
+def write_run(
+    state: MemoryState, subscription: Subscription, trigger: str, one: Fated, now: datetime
+) -> None:
+    """Write a run for a firing that does not start."""
+    tables, key = state.catalog, firing_key(one.nominal)
+    revision = tables.revisions[tables.definitions[subscription.definition].revision_id]
+    run = Run(
+        id=ids.run_id(subscription.id, trigger, key),
+        subscription_id=subscription.id,
+        subscription=subscription.name,
+        definition=subscription.definition,
+        revision_id=revision.id,
+        trigger=trigger,
+        firing_key=key,
+        due_at=one.nominal,
+        status=RunStatus.MISSED if one.fate is Fate.MISSED else RunStatus.SKIPPED,
+        created_at=now,
+        params=fill_defaults(spec_of(revision).params, subscription.params),
+        reason=one.reason,
+        ended_at=now,
+    )
+    workflow_id = ids.workflow_id(subscription.id, trigger, key)
+    state.runs.setdefault(run.id, RunRow(run, workflow_id))

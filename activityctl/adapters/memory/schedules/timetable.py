@@ -1,0 +1,64 @@
+"""The ledger of nominal times in memory: settled once each, and what is overdue."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from activityctl.adapters.memory.schedules.cut_off import miss_cut_off
+from activityctl.adapters.memory.schedules.settlements import settle_schedule
+from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
+from activityctl.ports import WAKE_AFTER, OverdueSchedule
+
+
+class MemoryTimetable:
+    """The Timetable port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def settle(self, firing: FiringRef) -> bool:
+        """Give every nominal time that has come its fate; whether the caller's starts now."""
+        key = ids.schedule_id(firing.subscription_id, firing.trigger)
+        fires, is_complete = False, not firing.is_alarm
+        while not is_complete:
+            done = settle_schedule(self._state, key, firing)
+            is_complete = done is None or done.settlement.is_complete
+            fires = fires or (done is not None and done.fires(firing))
+        return fires or self._claim(firing)
+
+    def _claim(self, firing: FiringRef) -> bool:
+        key = ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
+        row, now = self._state.firings.get(key), self._state.clock()
+        if row is None or row.fires_at is None:
+            return not firing.is_alarm
+        if row.fires_at > now and row.dispatched_at is None:
+            return False
+        self._state.firings[key] = replace(row, dispatched_at=row.dispatched_at or now)
+        return not miss_cut_off(self._state, firing, row.fires_at, now)
+
+    async def overdue(
+        self,
+        limit: int,
+        *,
+        late_by: timedelta = WAKE_AFTER,
+        before: OverdueSchedule | None = None,
+    ) -> list[OverdueSchedule]:
+        """Return schedules that nothing woke in time, the latest of their times first."""
+        now = self._state.clock()
+        found = []
+        for record in self._state.catalog.schedules.values():
+            wanted, next_at = record.wanted, record.next_at
+            owner = self._state.catalog.subscriptions[wanted.subscription_id]
+            is_active = owner.status is SubscriptionStatus.ACTIVE and record.wanted_hash is not None
+            if is_active and next_at is not None and next_at < now - late_by:
+                late = now - next_at
+                found.append(OverdueSchedule(wanted.subscription_id, wanted.trigger, next_at, late))
+        if before is not None:
+            found = [one for one in found if _position(one) < _position(before)]
+        return sorted(found, key=_position, reverse=True)[:limit]
+
+
+def _position(overdue: OverdueSchedule) -> tuple[datetime, str]:
+    return overdue.next_at, ids.schedule_id(overdue.subscription_id, overdue.trigger)

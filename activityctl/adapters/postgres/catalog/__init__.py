@@ -1,0 +1,1 @@
+"""Definitions, subscriptions, calendars and their history."""

@@ -1,0 +1,238 @@
+"""The catalog in Postgres: definitions, revisions, subscriptions and wanted schedules."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from activityctl.adapters.postgres.catalog.calendars import CALENDARS, calendar_of, days_of
+from activityctl.adapters.postgres.catalog.writes import write_plan
+from activityctl.adapters.postgres.database import Connection, Database, prefix_pattern, text_of
+from activityctl.adapters.postgres.runs.rows import (
+    REVISION_COLUMNS,
+    SUBSCRIPTION_COLUMNS,
+    history_entry_of,
+    revision_of,
+    spec_of,
+    subscription_of,
+)
+from activityctl.adapters.postgres.schedules.settlements import begin_anew, settle_subscriptions
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition
+from activityctl.domain.manifests.calendar import PresentCalendar
+from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.subscription import OperatorStatus, Subscription
+from activityctl.domain.values.moment import DaySpan
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import ConflictError, NotFoundError
+from activityctl.ports import WORK_CHANNEL
+
+CATALOG_LOCK: Final = 0x61637470
+"""Held alone by who changes the catalog, shared by runs that pause their subscription."""
+
+
+class PostgresCatalog:
+    """The Catalog port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._changing: ContextVar[Connection | None] = ContextVar("changing", default=None)
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """Hold the catalog's lock, in one transaction; other changers wait their turn."""
+        async with self._database.transaction() as connection:
+            await _lock(connection)
+            token = self._changing.set(connection)
+            try:
+                yield
+            finally:
+                self._changing.reset(token)
+
+    async def present(self) -> Present:
+        """Return what lives, at one moment; within `changing`, as that transaction sees it."""
+        connection = self._changing.get()
+        if connection is not None:
+            return await self._present(connection)
+        async with self._database.transaction() as snapshot:
+            await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return await self._present(snapshot)
+
+    async def _present(self, connection: Connection) -> Present:
+        cursor = await connection.execute(
+            "SELECT d.*, v.spec FROM definitions d JOIN revisions v ON v.id = d.revision_id "
+            "WHERE d.deleted_at IS NULL"
+        )
+        definitions = await cursor.fetchall()
+        cursor = await connection.execute(
+            f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s".encode()
+        )
+        subscriptions = await cursor.fetchall()
+        cursor = await connection.execute(CALENDARS.encode())
+        calendars = await cursor.fetchall()
+        return Present(
+            {
+                row["name"]: PresentDefinition(
+                    row["name"],
+                    row["revision_id"],
+                    spec_of(row["spec"]),
+                    row["labels"],
+                    row["annotations"],
+                    row["applyset"],
+                )
+                for row in definitions
+            },
+            {row["name"]: subscription_of(row) for row in subscriptions},
+            {row["name"]: calendar_of(row) for row in calendars},
+        )
+
+    async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
+        """Carry out the plan and record it in the history; call it within `changing`."""
+        await write_plan(self._required(), plan, origin, now)
+
+    async def history(self, kind: str, name: str) -> list[HistoryEntry]:
+        """Return every recorded change of one object, the newest first."""
+        rows = await self._rows(
+            """SELECT c.*, a.command, a.actor, a.source_commit, a.applyset, a.created_at
+               FROM apply_changes c JOIN applies a ON a.id = c.apply_id
+               WHERE c.kind = %(kind)s AND c.name = %(name)s ORDER BY c.number DESC""",
+            kind=kind,
+            name=name,
+        )
+        return [history_entry_of(row) for row in rows]
+
+    async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
+        """Return the definitions with their current revisions, by name."""
+        rows = await self._database.fetch(
+            f"""SELECT d.name, d.labels, d.annotations, d.created_at AS since, d.updated_at,
+                    {REVISION_COLUMNS},
+                    (SELECT count(*) FROM subscriptions s
+                     WHERE s.definition = d.name AND s.status <> 'deleted') AS subscriptions
+                FROM definitions d JOIN revisions v ON v.id = d.revision_id
+                WHERE d.deleted_at IS NULL AND (%(name)s::text IS NULL OR d.name = %(name)s)
+                  AND d.labels @> %(labels)s ORDER BY d.name LIMIT %(limit)s""",
+            name=selection.name,
+            labels=Jsonb(dict(selection.labels)),
+            limit=selection.limit,
+        )
+        return [(row, revision_of(row)) for row in rows]
+
+    async def calendars(self) -> Mapping[str, tuple[DaySpan, ...]]:
+        """Return the days of every calendar that lives, by its name."""
+        return {row["name"]: days_of(row["days"]) for row in await self._rows(CALENDARS)}
+
+    async def listed_calendars(self, selection: Selection) -> list[PresentCalendar]:
+        """Return the calendars that live, by name."""
+        rows = await self._rows(
+            f"""{CALENDARS} AND (%(name)s::text IS NULL OR c.name = %(name)s)
+                AND c.labels @> %(labels)s ORDER BY c.name LIMIT %(limit)s""",
+            name=selection.name,
+            labels=Jsonb(dict(selection.labels)),
+            limit=selection.limit,
+        )
+        return [calendar_of(row) for row in rows]
+
+    async def revisions(self, selection: Selection) -> list[Revision]:
+        """Return immutable revisions, newest first."""
+        rows = await self._database.fetch(
+            f"""SELECT {REVISION_COLUMNS} FROM revisions v
+                WHERE (%(name)s::text IS NULL OR v.definition = %(name)s
+                       OR v.id LIKE %(prefix)s)
+                ORDER BY v.created_at DESC, v.number DESC LIMIT %(limit)s""",
+            name=selection.name,
+            prefix=prefix_pattern(selection.name or ""),
+            limit=selection.limit,
+        )
+        return [revision_of(row) for row in rows]
+
+    async def subscriptions(self, selection: Selection) -> list[Subscription]:
+        """Return subscriptions by name; deleted ones only when asked for by status."""
+        rows = await self._database.fetch(
+            f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
+                WHERE (%(id)s::text IS NULL OR s.id = %(id)s)
+                  AND (CASE WHEN %(status)s::text IS NULL THEN s.status <> 'deleted'
+                       ELSE s.status = %(status)s END)
+                  AND s.labels @> %(labels)s ORDER BY s.name LIMIT %(limit)s""",
+            id=selection.subscription_id,
+            status=selection.status,
+            labels=Jsonb(dict(selection.labels)),
+            limit=selection.limit,
+        )
+        return [subscription_of(row) for row in rows]
+
+    async def find_subscription(self, reference: str) -> Subscription:
+        """Return the one with that name, id or unique id prefix."""
+        rows = await self._database.fetch(
+            f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
+                WHERE s.name = %(reference)s OR (s.id LIKE %(prefix)s AND %(reference)s <> '')
+                ORDER BY s.name <> %(reference)s, s.name LIMIT 2""",
+            reference=text_of(reference),
+            prefix=prefix_pattern(reference),
+        )
+        if not rows:
+            raise NotFoundError("subscription", reference, hint="activityctl get subscriptions")
+        if len(rows) > 1 and rows[0]["name"] != reference:
+            raise ConflictError(
+                f'"{reference}" fits several subscriptions', hint="give more of the id"
+            )
+        return subscription_of(rows[0])
+
+    async def set_subscription_status(
+        self,
+        subscription_id: str,
+        status: OperatorStatus,
+        now: datetime,
+        *,
+        reason: str | None = None,
+        catch_up: bool = False,
+    ) -> bool:
+        """Pause or resume; False when it was so already, or is deleted."""
+        async with self._database.transaction() as connection:
+            await _lock(connection)  # an apply under way may bring schedules not seen yet
+            await settle_subscriptions(connection, [subscription_id])
+            cursor = await connection.execute(
+                """UPDATE subscriptions SET status = %(status)s, updated_at = %(now)s,
+                       failures = CASE %(status)s WHEN 'active' THEN 0 ELSE failures END,
+                       pause_reason = %(reason)s, paused_by_run = NULL,
+                       paused_at = CASE %(status)s WHEN 'paused' THEN %(now)s::timestamptz END
+                   WHERE id = %(id)s AND status NOT IN (%(status)s, 'deleted')""",
+                {
+                    "id": subscription_id,
+                    "status": status.value,
+                    "now": now,
+                    "reason": text_of(reason),
+                },
+            )
+            if not cursor.rowcount:
+                return False
+            cursor = await connection.execute(
+                """UPDATE schedules SET observed_hash = NULL, error = NULL, wakes = 0,
+                       wanted_hash = split_part(wanted_hash, ':', 1) || ':' || %(status)s,
+                       cursor = CASE WHEN %(catch_up)s OR %(status)s = 'paused' THEN cursor
+                           ELSE clock_timestamp() END
+                   WHERE subscription_id = %(id)s AND wanted_hash IS NOT NULL
+                   RETURNING id, kind, body, cursor, fired""",
+                {"id": subscription_id, "status": status.value, "catch_up": catch_up},
+            )
+            await begin_anew(connection, await cursor.fetchall())
+            await connection.execute("SELECT pg_notify(%s, 'schedules')", (WORK_CHANNEL,))
+        return True
+
+    def _required(self) -> Connection:
+        connection = self._changing.get()
+        assert connection is not None, "call it within changing()"  # noqa: S101  # our bug
+        return connection
+
+    async def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        connection = self._changing.get()
+        if connection is None:
+            return await self._database.fetch(query, **values)
+        cursor = await connection.execute(query.encode(), values)
+        return await cursor.fetchall()
+
+
+async def _lock(connection: Connection) -> None:
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (CATALOG_LOCK,))

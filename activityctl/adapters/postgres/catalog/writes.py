@@ -1,0 +1,231 @@
+"""What a plan writes into Postgres: definitions, subscriptions, schedules and the history.
+
+Rows of one table go in one statement, as JSON: a thousand subscriptions take a tenth of a second.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from activityctl.adapters.postgres.catalog.calendars import write_calendars
+from activityctl.adapters.postgres.database import Connection
+from activityctl.adapters.postgres.schedules.settlements import (
+    begin_anew,
+    count_from_now,
+    settle_subscriptions,
+)
+from activityctl.domain.gitops.history import Origin
+from activityctl.domain.gitops.plan import Action, Change, Plan
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.document import field_view
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.values import ids
+from activityctl.domain.values.model import canonical
+from activityctl.ports import WORK_CHANNEL
+
+_WRITE_SCHEDULES: Final = """
+    INSERT INTO schedules AS c (id, subscription_id, trigger, kind, body, wanted_hash, cursor)
+    SELECT x.id, s.id, x.trigger, x.kind, x.body, x.hash || ':' || s.status, clock_timestamp()
+    FROM jsonb_to_recordset(%s) AS x(id text, subscription text, trigger text, kind text,
+        body jsonb, hash text)
+    JOIN subscriptions s ON s.id = x.subscription
+    ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, body = excluded.body,
+        wanted_hash = excluded.wanted_hash, wakes = 0,
+        cursor = CASE WHEN split_part(c.wanted_hash, ':', 2) = 'active'
+            OR c.wanted_hash = excluded.wanted_hash THEN c.cursor ELSE excluded.cursor END,
+        observed_hash = CASE excluded.wanted_hash WHEN c.wanted_hash THEN c.observed_hash END,
+        error = CASE excluded.wanted_hash WHEN c.wanted_hash THEN c.error END,
+        fired = CASE WHEN (c.kind, c.body) = (excluded.kind, excluded.body)
+            AND c.wanted_hash IS NOT NULL THEN c.fired ELSE 0 END,
+        counts_after = CASE WHEN (c.kind, c.body) = (excluded.kind, excluded.body)
+            AND c.wanted_hash IS NOT NULL THEN c.counts_after ELSE c.cursor END
+    WHERE (c.wanted_hash, c.kind, c.body)
+        IS DISTINCT FROM (excluded.wanted_hash, excluded.kind, excluded.body)
+    RETURNING id, kind, body, cursor, fired"""
+
+
+async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: datetime) -> None:
+    """Write everything that the plan changes, inside the caller's transaction."""
+    changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
+    if not changed:
+        return
+    await count_from_now(connection, plan.touched_subscriptions)
+    await settle_subscriptions(connection, plan.touched_subscriptions)
+    async with connection.pipeline():
+        await write_calendars(connection, plan, changed, now)
+        for change in changed:
+            if change.kind == "ActivityDefinition" and change.action is not Action.DELETED:
+                definition = plan.definitions[change.name]
+                await _write_definition(connection, definition, plan.applyset, now)
+        await _write_subscriptions(connection, plan, changed, now)
+        await _delete(connection, plan, now)
+        await _write_schedules(connection, plan)
+    await _write_history(connection, plan, changed, origin, now)
+
+
+async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
+    await connection.execute(
+        "UPDATE definitions SET deleted_at = %s, applyset = NULL WHERE name = ANY(%s)",
+        (now, plan.deleted("ActivityDefinition")),
+    )
+    gone = [ids.subscription_id(name) for name in plan.deleted("Subscription")]
+    await connection.execute(
+        """UPDATE subscriptions SET status = 'deleted', applyset = NULL, updated_at = %s
+           WHERE id = ANY(%s)""",
+        (now, gone),
+    )
+    await connection.execute(
+        "UPDATE schedules SET wanted_hash = NULL, error = NULL WHERE subscription_id = ANY(%s)",
+        (gone,),
+    )
+
+
+async def _write_history(
+    connection: Connection, plan: Plan, changed: list[Change], origin: Origin, now: datetime
+) -> None:
+    await connection.execute(
+        """WITH made AS (
+               INSERT INTO applies (command, actor, source_commit, applyset, created_at)
+               VALUES (%(command)s, %(actor)s, %(commit)s, %(applyset)s, %(now)s) RETURNING id)
+           INSERT INTO apply_changes (apply_id, kind, name, number, action, fields, document,
+               revision_id)
+           SELECT made.id, x.kind, x.name,
+               1 + coalesce((SELECT max(c.number) FROM apply_changes c
+                             WHERE c.kind = x.kind AND c.name = x.name), 0),
+               x.action, x.fields, x.document, x.revision
+           FROM made, jsonb_to_recordset(%(rows)s) AS x(kind text, name text, action text,
+               fields jsonb, document jsonb, revision text)""",
+        {
+            "command": origin.command,
+            "actor": origin.actor,
+            "commit": origin.source_commit,
+            "applyset": plan.applyset,
+            "now": now,
+            "rows": Jsonb([_history_row(plan, change) for change in changed]),
+        },
+    )
+
+
+def _history_row(plan: Plan, change: Change) -> dict[str, Any]:
+    document, revision = plan.written(change)
+    return {
+        "kind": change.kind,
+        "name": change.name,
+        "action": change.action.value,
+        "fields": [field_view(field) for field in change.fields],
+        "document": document,
+        "revision": revision,
+    }
+
+
+async def _write_definition(
+    connection: Connection,
+    definition: ActivityDefinition,
+    applyset: str | None,
+    now: datetime,
+) -> None:
+    values = {
+        "name": definition.metadata.name,
+        "revision": revision_of(definition),
+        "spec": Jsonb(canonical(definition.spec)),
+        "labels": Jsonb(definition.metadata.labels),
+        "annotations": Jsonb(definition.metadata.annotations),
+        "applyset": applyset,
+        "now": now,
+    }
+    await connection.execute(
+        """INSERT INTO revisions (id, definition, number, spec, created_at)
+           SELECT %(revision)s, %(name)s,
+               1 + coalesce((SELECT max(number) FROM revisions WHERE definition = %(name)s), 0),
+               %(spec)s, %(now)s
+           ON CONFLICT (id) DO NOTHING""",
+        values,
+    )
+    await connection.execute(
+        """INSERT INTO definitions (name, revision_id, labels, annotations, applyset, created_at,
+               updated_at)
+           VALUES (%(name)s, %(revision)s, %(labels)s, %(annotations)s, %(applyset)s, %(now)s,
+               %(now)s)
+           ON CONFLICT (name) DO UPDATE SET revision_id = excluded.revision_id,
+               labels = excluded.labels, annotations = excluded.annotations,
+               applyset = coalesce(excluded.applyset, definitions.applyset),
+               updated_at = excluded.updated_at, deleted_at = NULL""",
+        values,
+    )
+
+
+async def _write_subscriptions(
+    connection: Connection, plan: Plan, changed: list[Change], now: datetime
+) -> None:
+    rows = [
+        _subscription_row(plan.subscriptions[change.name], is_new=change.action is Action.CREATED)
+        for change in changed
+        if change.kind == "Subscription" and change.action is not Action.DELETED
+    ]
+    await connection.execute(
+        """INSERT INTO subscriptions (id, name, definition, params, triggers, labels, annotations,
+               applyset, status, created_at, updated_at, paused_at)
+           SELECT x.id, x.name, x.definition, x.params, x.triggers, x.labels, x.annotations,
+               %(applyset)s,
+               coalesce(x.status, CASE WHEN NOT x.is_new THEN s.status END, 'active'),
+               %(now)s, %(now)s, CASE x.status WHEN 'paused' THEN %(now)s::timestamptz END
+           FROM jsonb_to_recordset(%(rows)s) AS x(id text, name text, definition text,
+               params jsonb, triggers jsonb, labels jsonb, annotations jsonb, status text,
+               is_new boolean)
+           LEFT JOIN subscriptions s ON s.id = x.id
+           ON CONFLICT (id) DO UPDATE SET definition = excluded.definition,
+               params = excluded.params, triggers = excluded.triggers, labels = excluded.labels,
+               annotations = excluded.annotations, updated_at = excluded.updated_at,
+               applyset = coalesce(excluded.applyset, subscriptions.applyset),
+               status = excluded.status,
+               failures = CASE excluded.status
+                   WHEN subscriptions.status THEN subscriptions.failures ELSE 0 END,
+               pause_reason = CASE excluded.status
+                   WHEN subscriptions.status THEN subscriptions.pause_reason END,
+               paused_by_run = CASE excluded.status
+                   WHEN subscriptions.status THEN subscriptions.paused_by_run END,
+               paused_at = CASE excluded.status
+                   WHEN subscriptions.status THEN subscriptions.paused_at
+                   ELSE excluded.paused_at END""",
+        {"rows": Jsonb(rows), "applyset": plan.applyset, "now": now},
+    )
+
+
+def _subscription_row(manifest: SubscriptionManifest, *, is_new: bool) -> dict[str, Any]:
+    metadata, spec = manifest.metadata, manifest.spec
+    return {
+        "id": ids.subscription_id(metadata.name),
+        "name": metadata.name,
+        "definition": spec.activity,
+        "params": spec.params,
+        "triggers": spec.triggers,
+        "labels": metadata.labels,
+        "annotations": metadata.annotations,
+        "status": {None: None, True: "paused", False: "active"}[spec.paused],
+        "is_new": is_new,
+    }
+
+
+async def _write_schedules(connection: Connection, plan: Plan) -> None:
+    """Write what changes about schedules; what was observed of another wish no longer counts."""
+    rows = [
+        {
+            "id": schedule.id,
+            "subscription": schedule.subscription_id,
+            "trigger": schedule.trigger,
+            "kind": schedule.kind,
+            "body": schedule.body,
+            "hash": schedule.content_hash,
+        }
+        for schedules in plan.schedules.values()
+        for schedule in schedules
+    ]
+    await connection.execute(
+        """UPDATE schedules SET wanted_hash = NULL, error = NULL
+           WHERE subscription_id = ANY(%s) AND wanted_hash IS NOT NULL AND NOT id = ANY(%s)""",
+        (list(plan.schedules), [row["id"] for row in rows]),
+    )
+    cursor = await connection.execute(_WRITE_SCHEDULES.encode(), (Jsonb(rows),))
+    await begin_anew(connection, await cursor.fetchall())
+    await connection.execute("SELECT pg_notify(%s, 'schedules')", (WORK_CHANNEL,))

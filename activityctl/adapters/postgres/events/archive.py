@@ -1,0 +1,153 @@
+"""The archive of events in Postgres: pages of the past, events fed again, and their removal."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from activityctl.adapters.postgres.database import Database, text_of
+from activityctl.adapters.postgres.events.routing import (
+    write_firings,
+    write_refused,
+    write_verdicts,
+)
+from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of, likes_of
+from activityctl.domain.events.archive import Stretch
+from activityctl.domain.events.arrival import ArrivedEvent, Verdict
+from activityctl.domain.events.parts import ANY
+from activityctl.domain.routing.routing import EventFiring, RefusedFiring
+from activityctl.domain.values import ids
+
+_KEPT: Final = "SELECT e.id FROM events e WHERE e.id = ANY(%s) FOR KEY SHARE"
+# What an earlier feeding found otherwise than woken is decided anew, so it makes room.
+_MAKE_ROOM: Final = """
+    DELETE FROM verdicts v
+    USING unnest(%(events)s::text[], %(subscriptions)s::text[], %(triggers)s::text[],
+        %(feeds)s::text[]) AS x(event, subscription, trigger, feed)
+    WHERE v.event_id = x.event AND v.subscription_id = x.subscription
+      AND v.trigger = x.trigger AND v.feed = x.feed AND v.outcome <> 'woken'"""
+_WAITING: Final = """
+    SELECT count(*) AS n FROM firings f
+    WHERE f.dispatched_at IS NULL AND f.fires_at <= clock_timestamp()
+      AND starts_with(f.firing_key, %(prefix)s)"""
+# An event stays while a firing waits that has it, or a gathering that may.
+_REMOVE: Final = """
+    WITH waiting AS MATERIALIZED (
+        SELECT unnest(f.event_ids) AS id FROM firings f
+        WHERE f.dispatched_at IS NULL AND f.event_ids IS NOT NULL
+    ), old AS (
+        SELECT e.id FROM events e
+        WHERE e.arrived_at < clock_timestamp() - %(age)s::interval AND e.routed_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM waiting w WHERE w.id = e.id)
+          AND NOT EXISTS (
+              SELECT FROM verdicts v
+              JOIN gatherings g ON g.subscription_id = v.subscription_id AND g.trigger = v.trigger
+              WHERE v.event_id = e.id AND v.outcome = 'gathered' AND g.opened_at <= v.created_at)
+        ORDER BY e.arrived_at LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
+    ), removed AS (
+        DELETE FROM events e USING old WHERE e.id = old.id RETURNING e.id
+    )
+    SELECT count(*) AS n FROM removed"""
+
+
+class PostgresEventArchive:
+    """The EventArchive port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def count(self, stretch: Stretch) -> int:
+        """Return how many events the stretch holds."""
+        where, values = _where(stretch)
+        row = await self._database.fetch_one(
+            f"SELECT count(*) AS n FROM events e WHERE {where}", **values
+        )
+        return int(row["n"]) if row else 0
+
+    async def page(
+        self,
+        stretch: Stretch,
+        after: ArrivedEvent | None,
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> list[ArrivedEvent]:
+        """Return the next events behind that one, as they arrived or the other way round."""
+        where, values = _where(stretch)
+        order = "DESC" if newest_first else "ASC"
+        if after is not None:
+            where += f" AND (e.arrived_at, e.place) {'<' if newest_first else '>'} (%(at)s, %(nr)s)"
+            values |= {"at": after.arrived_at, "nr": after.place}
+        rows = await self._database.fetch(
+            f"""SELECT {EVENT_COLUMNS} FROM events e WHERE {where}
+                ORDER BY e.arrived_at {order}, e.place {order} LIMIT %(limit)s""",
+            **values,
+            limit=limit,
+        )
+        return [event_of(row) for row in rows]
+
+    async def feed(
+        self,
+        firings: Sequence[EventFiring],
+        verdicts: Sequence[Verdict],
+        now: datetime,
+        refused: Sequence[RefusedFiring] = (),
+    ) -> int:
+        """Write what events fed again led to; return how many firings are new."""
+        async with self._database.transaction() as connection:
+            told = {one.event_id for one in verdicts}.union(*(one.event_ids for one in refused))
+            cursor = await connection.execute(_KEPT, (list(told),))
+            kept = {row["id"] for row in await cursor.fetchall()}
+            present = [one for one in verdicts if one.event_id in kept]
+            whole = {_firing_id(one): one for one in firings if kept.issuperset(one.event_ids)}
+            cursor = await connection.execute(
+                "SELECT id FROM firings WHERE id = ANY(%s)", (list(whole),)
+            )
+            for row in await cursor.fetchall():
+                del whole[row["id"]]
+            await write_firings(connection, whole.values(), now)
+            await connection.execute(_MAKE_ROOM, _owners(present))
+            await write_verdicts(connection, present)
+            ended = {one.run_id: one for one in refused if kept.issuperset(one.event_ids)}
+            cursor = await connection.execute(
+                "SELECT id FROM runs WHERE id = ANY(%s)", (list(ended),)
+            )
+            for row in await cursor.fetchall():
+                del ended[row["id"]]
+            await write_refused(connection, ended.values(), now)
+        return len(whole)
+
+    async def waiting(self, firing_keys: str) -> int:
+        """Return how many firings are due and not started whose keys begin so."""
+        row = await self._database.fetch_one(_WAITING, prefix=firing_keys)
+        return int(row["n"]) if row else 0
+
+    async def remove(self, age: timedelta, limit: int) -> int:
+        """Remove the oldest events over that age that nothing waits for; return how many."""
+        row = await self._database.fetch_one(_REMOVE, age=age, limit=limit)
+        return int(row["n"]) if row else 0
+
+
+def _firing_id(firing: EventFiring) -> str:
+    return ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
+
+
+def _owners(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+    return {
+        "events": [one.event_id for one in verdicts],
+        "subscriptions": [one.subscription_id for one in verdicts],
+        "triggers": [one.trigger for one in verdicts],
+        "feeds": [one.feed for one in verdicts],
+    }
+
+
+def _where(stretch: Stretch) -> tuple[str, dict[str, Any]]:
+    where = "e.arrived_at >= %(since)s AND e.arrived_at < %(until)s"
+    values: dict[str, Any] = {"since": stretch.since, "until": stretch.until}
+    for column, patterns in (("type", stretch.types), ("source", stretch.sources)):
+        if patterns and not any(ANY in pattern for pattern in patterns):
+            where += f" AND e.{column} = ANY(%({column})s)"  # as an index finds them
+            values[column] = [text_of(one) for one in patterns]
+        elif patterns:
+            where += f" AND e.{column} LIKE ANY(%({column})s)"
+            values[column] = likes_of(patterns)
+    return where, values

@@ -1,0 +1,171 @@
+"""The archive of events in Postgres; their routing is in `routing`."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from activityctl.adapters.postgres.database import Database, prefix_pattern, text_of
+from activityctl.adapters.postgres.events import gatherings
+from activityctl.adapters.postgres.events.routing import read_listeners, route
+from activityctl.adapters.postgres.events.rows import (
+    EVENT_COLUMNS,
+    VERDICT_COLUMNS,
+    event_of,
+    likes_of,
+    verdict_of,
+)
+from activityctl.domain.events.archive import CANDIDATES_TOLD, the_one
+from activityctl.domain.events.arrival import ArrivedEvent, EmitOutcome, Verdict
+from activityctl.domain.events.emission import outcomes_of
+from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.domain.routing.index import Listener
+from activityctl.domain.routing.listening import faults_of
+from activityctl.domain.values.ids import EventId
+from activityctl.domain.values.selection import Selection
+from activityctl.ports import WORK_CHANNEL, Routing
+
+# Places follow the order given; rows go in by id, so that no two calls wait for each other.
+_ADD: Final = """
+    WITH given AS MATERIALIZED (
+        SELECT u.*, nextval(pg_get_serial_sequence('events', 'place')) AS place
+        FROM unnest(%(ids)b::text[], %(sources)b::text[], %(sender_ids)b::text[],
+                %(types)b::text[], %(subjects)b::text[], %(times)b::timestamptz[],
+                %(digests)b::text[], %(documents)b::text[])
+            AS u(id, source, event_id, type, subject, occurred_at, digest, document)
+    ), added AS (
+        INSERT INTO events (id, place, source, event_id, type, subject, occurred_at, arrived_at,
+            digest, document)
+        OVERRIDING SYSTEM VALUE
+        SELECT id, place, source, event_id, type, subject, occurred_at, statement_timestamp(),
+            digest, document::jsonb
+        FROM given ORDER BY id
+        ON CONFLICT (id) DO NOTHING RETURNING id
+    )
+    SELECT array_agg(g.id) FILTER (WHERE a.id IS NULL) AS known,
+        CASE WHEN count(a.id) > 0 THEN pg_notify(%(channel)s, 'event') END AS woken
+    FROM given g LEFT JOIN added a ON a.id = g.id"""
+
+
+class PostgresEventStore:
+    """The EventStore port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+        """Store the events by one statement, after which none can be lost, and wake the router."""
+        rows = [(event.event_id, *event.serialised()) for event in events]
+        firsts: dict[EventId, int] = {}
+        for number, (event_id, _, _) in enumerate(rows):
+            firsts.setdefault(event_id, number)
+        known = await self._insert([(events[at], *rows[at]) for at in firsts.values()])
+        kept = {event_id: rows[at][2] for event_id, at in firsts.items()}
+        kept.update(await self._kept(known))
+        given = [(event_id, digest) for event_id, _, digest in rows]
+        return outcomes_of(given, firsts.keys() - set(known), kept)
+
+    async def _insert(self, rows: Sequence[tuple[EventEnvelope, EventId, str, str]]) -> list[str]:
+        """Insert events of different ids; return the ids that were there before."""
+        if not rows:
+            return []
+        found = await self._database.fetch_one(
+            _ADD,
+            ids=[event_id for _, event_id, _, _ in rows],
+            sources=[event.source for event, *_ in rows],
+            sender_ids=[event.id for event, *_ in rows],
+            types=[event.type for event, *_ in rows],
+            subjects=[event.subject for event, *_ in rows],
+            times=[event.time for event, *_ in rows],
+            digests=[digest for *_, digest in rows],
+            documents=[text for _, _, text, _ in rows],
+            channel=WORK_CHANNEL,
+        )
+        return found["known"] or [] if found else []
+
+    async def _kept(self, event_ids: Sequence[str]) -> Mapping[EventId, str]:
+        """Return the digests that are kept; a statement of its own sees what others added."""
+        if not event_ids:
+            return {}
+        rows = await self._database.fetch(
+            "SELECT id, digest FROM events WHERE id = ANY(%(ids)s)", ids=list(event_ids)
+        )
+        return {EventId(row["id"]): row["digest"] for row in rows}
+
+    def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
+        """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+        return route(self._database, limit)
+
+    async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
+        """Return the event triggers, all or of these owners, that as stored cannot be read."""
+        async with self._database.transaction() as connection:
+            _, listeners = await read_listeners(connection, owners)
+        return faults_of(listeners)
+
+    async def seconds_to_due(self) -> float | None:
+        """Return how long until time changes what is gathered; None when nothing waits."""
+        return await gatherings.seconds_to_due(self._database)
+
+    async def find_event(self, reference: str) -> ArrivedEvent:
+        """Return the one with our id or the sender's, else with a unique prefix of either."""
+        rows = await self._database.fetch(
+            f"""WITH named AS (
+                    SELECT * FROM events
+                    WHERE id = %(reference)s OR (event_id = %(reference)s AND %(reference)s <> '')
+                    ORDER BY id <> %(reference)s, place LIMIT %(limit)s)
+                SELECT {EVENT_COLUMNS} FROM (
+                    SELECT * FROM named UNION ALL
+                    (SELECT * FROM events
+                     WHERE (id LIKE %(prefix)s OR event_id LIKE %(prefix)s)
+                       AND %(reference)s <> '' AND NOT EXISTS (SELECT FROM named)
+                     LIMIT %(limit)s)) AS e
+                ORDER BY e.place""",
+            reference=text_of(reference),
+            prefix=prefix_pattern(reference),
+            limit=CANDIDATES_TOLD + 1,
+        )
+        return the_one(reference, [event_of(row) for row in rows])
+
+    async def events(self, selection: Selection) -> list[ArrivedEvent]:
+        """Return events, newest first."""
+        rows = await self._database.fetch(
+            f"""SELECT {EVENT_COLUMNS} FROM events e
+                WHERE (%(since)s::timestamptz IS NULL OR e.arrived_at >= %(since)s)
+                  AND (%(until)s::timestamptz IS NULL OR e.arrived_at < %(until)s)
+                  AND (%(types)s::text[] IS NULL OR e.type LIKE ANY(%(types)s))
+                  AND (%(sources)s::text[] IS NULL OR e.source LIKE ANY(%(sources)s))
+                  AND (%(waits)s::boolean IS NULL OR (e.routed_at IS NULL) = %(waits)s)
+                  AND (%(subscription)s::text IS NULL OR EXISTS (
+                      SELECT FROM verdicts v
+                      WHERE v.event_id = e.id AND v.subscription_id = %(subscription)s))
+                  AND (%(run)s::text IS NULL OR e.id IN (
+                      SELECT unnest(f.event_ids) FROM firings f
+                      JOIN runs r USING (subscription_id, trigger, firing_key)
+                      WHERE r.id = %(run)s))
+                ORDER BY e.place DESC LIMIT %(limit)s""",
+            since=selection.since,
+            until=selection.until,
+            types=likes_of(selection.types) or None,
+            sources=likes_of(selection.sources) or None,
+            waits=None if selection.status is None else selection.status == "waiting",
+            subscription=selection.subscription_id,
+            run=selection.run_id,
+            limit=selection.limit,
+        )
+        return [event_of(row) for row in rows]
+
+    async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
+        """Return those of the events of which it is not yet found out whom they wake."""
+        rows = await self._database.fetch(
+            "SELECT id FROM events WHERE id = ANY(%(ids)s) AND routed_at IS NULL",
+            ids=list(event_ids),
+        )
+        return [EventId(row["id"]) for row in rows]
+
+    async def verdicts(self, event_ids: Sequence[str]) -> list[Verdict]:
+        """Return what those events meant to whom, by event, subscription and trigger."""
+        rows = await self._database.fetch(
+            f"""SELECT {VERDICT_COLUMNS} FROM verdicts v WHERE v.event_id = ANY(%(ids)s)
+                ORDER BY v.event_id, v.subscription_id, v.trigger, v.feed""",
+            ids=list(event_ids),
+        )
+        return [verdict_of(row) for row in rows]

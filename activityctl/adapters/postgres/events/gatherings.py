@@ -1,0 +1,109 @@
+"""What triggers have gathered, in Postgres; part of the router's transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from activityctl.adapters.postgres.database import Connection, Database, text_of
+from activityctl.domain.events.arrival import Verdict
+from activityctl.domain.events.gathering import Gathered, Gathering, GatheringKey
+from activityctl.domain.routing.routing import Routed
+from activityctl.domain.values import ids
+from activityctl.domain.values.ids import EventId
+
+_READ: Final = """
+    SELECT subscription_id, trigger, key, state, due_at FROM gatherings
+    WHERE id = ANY(%(ids)s) OR id IN (
+        SELECT id FROM gatherings WHERE due_at <= %(until)s ORDER BY due_at, id LIMIT %(limit)s)
+    ORDER BY due_at, id"""
+_WRITE: Final = """
+    INSERT INTO gatherings AS g (id, subscription_id, trigger, key, state, due_at, opened_at,
+        updated_at)
+    SELECT x.id, x.subscription, x.trigger, x.key, x.state, x.due, x.opened, %(now)s
+    FROM jsonb_to_recordset(%(rows)s) AS x(id text, subscription text, trigger text, key text,
+        state jsonb, due timestamptz, opened timestamptz)
+    ON CONFLICT (id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at,
+        opened_at = excluded.opened_at, updated_at = excluded.updated_at"""
+# An event whose time in the archive is over has no verdicts any more.
+_SETTLE: Final = """
+    INSERT INTO verdicts (event_id, subscription_id, trigger, outcome, reason, firing_key,
+        created_at)
+    SELECT e.id, x.subscription, x.trigger, x.outcome, x.reason, x.key, x.at
+    FROM jsonb_to_recordset(%(rows)s) AS x(event text, subscription text, trigger text,
+        outcome text, reason text, key text, at timestamptz)
+    JOIN events e ON e.id = x.event
+    ON CONFLICT (event_id, subscription_id, trigger, feed) DO UPDATE SET
+        outcome = excluded.outcome, reason = excluded.reason, firing_key = excluded.firing_key,
+        created_at = excluded.created_at"""
+
+
+async def read(
+    connection: Connection, keys: Iterable[GatheringKey], until: datetime, limit: int
+) -> list[Gathering]:
+    """Return those of these keys, and as many more that time changes until then, if any."""
+    cursor = await connection.execute(
+        _READ, {"ids": [ids.gathering_id(*key) for key in keys], "until": until, "limit": limit}
+    )
+    return [_gathering_of(row) for row in await cursor.fetchall()]
+
+
+async def write(connection: Connection, routed: Routed, now: datetime) -> None:
+    """Write what waits now, and what became of the events that wait no more."""
+    if routed.gatherings:
+        rows = [_row(one) for one in routed.gatherings]
+        await connection.execute(_WRITE, {"rows": Jsonb(rows), "now": now})
+    if routed.gone:
+        gone = [ids.gathering_id(*key) for key in routed.gone]
+        await connection.execute("DELETE FROM gatherings WHERE id = ANY(%s)", (gone,))
+    if routed.settled:
+        verdicts = [_verdict_row(one) for one in routed.settled]
+        await connection.execute(_SETTLE, {"rows": Jsonb(verdicts)})
+
+
+async def seconds_to_due(database: Database) -> float | None:
+    """Return how long until time changes what is gathered; None when nothing waits."""
+    row = await database.fetch_one(
+        """SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 AS seconds
+           FROM gatherings"""
+    )
+    return None if row is None or row["seconds"] is None else max(float(row["seconds"]), 0.0)
+
+
+def _row(one: Gathering) -> dict[str, Any]:
+    return {
+        "id": ids.gathering_id(*one.key),
+        "subscription": one.key.subscription_id,
+        "trigger": one.key.trigger,
+        "key": one.key.key,
+        "state": {"form": one.form, "events": [_packed(event) for event in one.events]},
+        "due": one.due_at.isoformat(),
+        "opened": one.events[0].arrived_at.isoformat(),
+    }
+
+
+def _packed(event: Gathered) -> list[Any]:
+    return [event.id, event.arrived_at.isoformat(), list(event.parts), event.size]
+
+
+def _gathering_of(row: dict[str, Any]) -> Gathering:
+    state = row["state"]
+    events = tuple(
+        Gathered(EventId(event_id), datetime.fromisoformat(arrived_at), tuple(parts), size)
+        for event_id, arrived_at, parts, size in state["events"]
+    )
+    key = GatheringKey(row["subscription_id"], row["trigger"], row["key"])
+    return Gathering(key, state["form"], events, row["due_at"])
+
+
+def _verdict_row(one: Verdict) -> dict[str, Any]:
+    return {
+        "event": one.event_id,
+        "subscription": one.subscription_id,
+        "trigger": one.trigger,
+        "outcome": one.outcome.value,
+        "reason": text_of(one.reason),
+        "key": one.firing_key,
+        "at": one.created_at.isoformat(),
+    }

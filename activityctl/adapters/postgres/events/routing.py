@@ -1,0 +1,270 @@
+"""Routing in Postgres: unrouted events, who listens to them, and what they led to.
+
+One transaction under the one router's lock; what an event means is decided in the domain.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from activityctl.adapters.postgres.database import Connection, Database, text_of
+from activityctl.adapters.postgres.events import gatherings
+from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of
+from activityctl.adapters.postgres.runs.logbook import insert_entries
+from activityctl.adapters.postgres.schedules.settlements import read_calendars
+from activityctl.domain.events.arrival import ArrivedEvent, Verdict
+from activityctl.domain.events.envelope import MAX_EVENT_BYTES
+from activityctl.domain.events.gathering import Gathering, GatheringKey
+from activityctl.domain.routing.index import Listener
+from activityctl.domain.routing.listening import stored_listeners
+from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed, entries_of
+from activityctl.domain.timing.window import DaysByCalendar
+from activityctl.domain.values import ids
+from activityctl.domain.values.ids import EventId
+from activityctl.ports import WORK_CHANNEL, Routing
+
+_ROUTER_LOCK: Final = 0x61637465
+_SIZE: Final = 8 * 1024 * 1024
+"""Bytes of documents after which no further event is taken."""
+_UNPACKED: Final = 100
+"""How many times as long a compressed document may be."""
+
+_STANDING: Final = """
+    SELECT clock_timestamp() AS now, (SELECT coalesce(max(id), 0) FROM applies) AS version"""
+# As many as are held in memory: to unpack what is compressed would cost more than to guess.
+_UNROUTED: Final = f"""
+    SELECT {EVENT_COLUMNS}, e.waiting FROM (
+        SELECT w.*, sum(w.size) OVER (ORDER BY w.place) - w.size AS before,
+            count(*) OVER () AS waiting
+        FROM (
+            SELECT n.*, CASE WHEN pg_column_compression(n.document) IS NULL
+                THEN pg_column_size(n.document)
+                ELSE least(%(longest)s, %(unpacked)s * pg_column_size(n.document)) END AS size
+            FROM events n WHERE n.routed_at IS NULL ORDER BY n.place LIMIT %(limit)s) w) e
+    WHERE e.before < %(size)s ORDER BY e.place"""
+# One statement and so of one moment; a definition may have an event trigger, or an override be.
+_LISTENERS: Final = """
+    SELECT a.version, s.id, s.params, s.triggers, v.spec::text AS spec
+    FROM (SELECT coalesce(max(id), 0) AS version FROM applies) a
+    LEFT JOIN (subscriptions s JOIN definitions d ON d.name = s.definition
+        JOIN revisions v ON v.id = d.revision_id)
+      ON s.status <> 'deleted' AND (%(owners)s::text[] IS NULL OR s.id = ANY(%(owners)s))
+        AND (jsonb_path_exists(v.spec, '$.triggers[*].event')
+        OR jsonb_path_exists(s.triggers, '$.*.event'))
+    ORDER BY s.name"""
+_INSERT_FIRINGS: Final = """
+    INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, created_at, fires_at,
+        event_ids, order_key, priority)
+    SELECT x.id, x.subscription, x.trigger, x.key, x.due, %(now)s, x.fires, x.events,
+        x.order_key, x.priority
+    FROM jsonb_to_recordset(%(rows)s) AS x(n int, id text, subscription text, trigger text,
+        key text, due timestamptz, fires timestamptz, events text[], order_key text,
+        priority int)
+    ORDER BY x.n
+    ON CONFLICT DO NOTHING"""
+_INSERT_VERDICTS: Final = """
+    INSERT INTO verdicts (event_id, subscription_id, trigger, feed, outcome, reason, firing_key,
+        created_at)
+    SELECT x.event, x.subscription, x.trigger, x.feed, x.outcome, x.reason, x.key, x.at
+    FROM jsonb_to_recordset(%(rows)s) AS x(event text, subscription text, trigger text,
+        feed text, outcome text, reason text, key text, at timestamptz)
+    ON CONFLICT DO NOTHING"""
+_INSERT_REFUSED: Final = """
+    INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
+        workflow_id, due_at, status, reason, params, created_at, ended_at, events)
+    SELECT x.id, x.subscription, s.definition, d.revision_id, x.trigger, x.key, x.workflow,
+        x.due, x.status, x.reason, x.params, %(now)s, %(now)s,
+        (SELECT jsonb_agg(e.document ORDER BY e.place) FROM events e
+         WHERE e.id = ANY(x.events))
+    FROM jsonb_to_recordset(%(rows)s) AS x(id text, subscription text, trigger text, key text,
+        workflow text, due timestamptz, status text, reason text, params jsonb, events text[])
+    JOIN subscriptions s ON s.id = x.subscription JOIN definitions d ON d.name = s.definition
+    ON CONFLICT DO NOTHING"""
+
+
+class PostgresRouting:
+    """The Routing port, within one transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        events: list[ArrivedEvent],
+        catalog_version: int,
+        now: datetime,
+        *,
+        is_last: bool,
+    ) -> None:
+        self._connection = connection
+        self.events = events
+        self.is_last = is_last
+        self.catalog_version = catalog_version
+        self.now = now
+
+    async def listeners(self) -> list[Listener]:
+        """Return every event trigger of every subscription that is not deleted, all of one moment.
+
+        `catalog_version` is then the version that these are of.
+        """
+        self.catalog_version, found = await read_listeners(self._connection, None)
+        return found
+
+    async def paused(self, subscriptions: Iterable[str]) -> frozenset[str]:
+        """Return which of these subscriptions are paused."""
+        cursor = await self._connection.execute(
+            "SELECT id FROM subscriptions WHERE id = ANY(%s) AND status = 'paused'",
+            (list(subscriptions),),
+        )
+        return frozenset([row["id"] for row in await cursor.fetchall()])
+
+    async def calendars(self, names: Iterable[str]) -> DaysByCalendar:
+        """Return the days of those of these calendars that live."""
+        return await read_calendars(self._connection, list(names))
+
+    async def gatherings(
+        self, keys: Iterable[GatheringKey], until: datetime, limit: int
+    ) -> list[Gathering]:
+        """Return those of these keys, and as many more that time changes until then, if any."""
+        return await gatherings.read(self._connection, keys, until, limit)
+
+    async def gathered(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
+        """Return those of the events that are still kept."""
+        cursor = await self._connection.execute(
+            f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.id = ANY(%s)".encode(),
+            (list(event_ids),),
+        )
+        return {row["id"]: event_of(row) for row in await cursor.fetchall()}
+
+    async def save(self, routed: Routed, now: datetime) -> None:
+        """Write it and wake the dispatcher; committed when the block ends well."""
+        async with self._connection.pipeline():
+            await write_firings(self._connection, routed.firings, now)
+            await write_verdicts(self._connection, routed.verdicts)
+            await write_refused(self._connection, routed.refused, now)
+            await gatherings.write(self._connection, routed, now)
+            await self._connection.execute(
+                "UPDATE events SET routed_at = %s WHERE id = ANY(%s) AND routed_at IS NULL",
+                (now, list(routed.events)),
+            )
+
+
+async def read_listeners(
+    connection: Connection, owners: Sequence[str] | None
+) -> tuple[int, list[Listener]]:
+    """Return the version of the catalog and every event trigger of it, or of these owners."""
+    wanted = None if owners is None else list(owners)
+    cursor = await connection.execute(_LISTENERS.encode(), {"owners": wanted})
+    rows = await cursor.fetchall()
+    return rows[0]["version"], await asyncio.to_thread(_listeners, rows)
+
+
+def _listeners(rows: Iterable[Mapping[str, Any]]) -> list[Listener]:
+    return [
+        listener
+        for row in rows
+        if row["id"] is not None
+        for listener in stored_listeners(row["id"], row["spec"], row["params"], row["triggers"])
+    ]
+
+
+@asynccontextmanager
+async def route(database: Database, limit: int) -> AsyncIterator[Routing | None]:
+    """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+    async with database.transaction() as connection:
+        async with connection.pipeline():
+            # Statements of their own: what is read later is of a moment after the lock.
+            lock = await connection.execute(
+                "SELECT pg_try_advisory_xact_lock(%s) AS is_ours", (_ROUTER_LOCK,)
+            )
+            standing = await connection.execute(_STANDING)
+            unrouted = await connection.execute(_UNROUTED.encode(), _bounds(limit))
+            (is_ours,), (stands,) = await lock.fetchall(), await standing.fetchall()
+            rows = await unrouted.fetchall() if is_ours["is_ours"] else []
+        if not is_ours["is_ours"]:
+            yield None
+            return
+        yield PostgresRouting(
+            connection,
+            [event_of(row) for row in rows],
+            stands["version"],
+            stands["now"],
+            is_last=not rows or (rows[0]["waiting"] < limit and rows[0]["waiting"] == len(rows)),
+        )
+
+
+def _bounds(limit: int) -> Mapping[str, int]:
+    return {"limit": limit, "size": _SIZE, "longest": MAX_EVENT_BYTES, "unpacked": _UNPACKED}
+
+
+async def write_firings(
+    connection: Connection, firings: Iterable[EventFiring], now: datetime
+) -> None:
+    """Insert those of the firings that are new, in their order, and wake the dispatcher."""
+    rows = [_firing_row(number, one) for number, one in enumerate(firings)]
+    if rows:
+        await connection.execute(_INSERT_FIRINGS, {"rows": Jsonb(rows), "now": now})
+        await connection.execute("SELECT pg_notify(%s, 'firing')", (WORK_CHANNEL,))
+
+
+async def write_verdicts(connection: Connection, verdicts: Iterable[Verdict]) -> None:
+    """Insert those of the verdicts that are new; the first of an event and trigger stays."""
+    rows = [_verdict_row(one) for one in verdicts]
+    if rows:
+        await connection.execute(_INSERT_VERDICTS, {"rows": Jsonb(rows)})
+
+
+async def write_refused(
+    connection: Connection, refused: Collection[RefusedFiring], now: datetime
+) -> None:
+    """Insert the runs of firings that may not start, which have ended, and tell the log."""
+    rows = [_run_row(one) for one in refused]
+    if rows:
+        await connection.execute(_INSERT_REFUSED, {"rows": Jsonb(rows), "now": now})
+        await insert_entries(connection, entries_of(refused, now))
+
+
+def _firing_row(number: int, one: EventFiring) -> Mapping[str, Any]:
+    return {
+        "n": number,
+        "id": ids.firing_id(one.subscription_id, one.trigger, one.firing_key),
+        "subscription": one.subscription_id,
+        "trigger": one.trigger,
+        "key": one.firing_key,
+        "due": one.due_at.isoformat(),
+        "fires": one.fires_at.isoformat(),
+        "events": list(one.event_ids),
+        "order_key": one.order_key,
+        "priority": one.priority,
+    }
+
+
+def _verdict_row(one: Verdict) -> Mapping[str, Any]:
+    return {
+        "event": one.event_id,
+        "subscription": one.subscription_id,
+        "trigger": one.trigger,
+        "feed": one.feed,
+        "outcome": one.outcome.value,
+        "reason": text_of(one.reason),
+        "key": one.firing_key,
+        "at": one.created_at.isoformat(),
+    }
+
+
+def _run_row(one: RefusedFiring) -> Mapping[str, Any]:
+    owner = (one.subscription_id, one.trigger, one.firing_key)
+    return {
+        "id": one.run_id,
+        "subscription": one.subscription_id,
+        "trigger": one.trigger,
+        "key": one.firing_key,
+        "workflow": ids.workflow_id(*owner),
+        "due": one.due_at.isoformat(),
+        "status": one.status.value,
+        "reason": text_of(one.reason),
+        "params": dict(one.params),
+        "events": list(one.event_ids),
+    }

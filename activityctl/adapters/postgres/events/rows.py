@@ -1,0 +1,44 @@
+"""Rows of events and verdicts turned into values of the domain; patterns into those of LIKE."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from activityctl.adapters.postgres.database import text_of
+from activityctl.domain.events.arrival import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.domain.events.parts import ANY
+from activityctl.domain.values.ids import EventId
+
+EVENT_COLUMNS: Final = "e.id, e.place, e.document, e.arrived_at, e.routed_at"
+VERDICT_COLUMNS: Final = """v.event_id, v.subscription_id, v.trigger, v.feed, v.outcome, v.reason,
+    v.firing_key, v.created_at"""
+
+
+def likes_of(patterns: Iterable[str]) -> list[str]:
+    """Return the LIKE patterns of those in which `*` stands for any characters."""
+    return [_like(pattern) for pattern in patterns]
+
+
+def _like(pattern: str) -> str:
+    escaped = (text_of(pattern) or "").replace("\\", "\\\\").replace("%", "\\%")
+    return escaped.replace("_", "\\_").replace(ANY, "%")
+
+
+def event_of(row: Mapping[str, Any]) -> ArrivedEvent:
+    """Return the event that EVENT_COLUMNS describe."""
+    return ArrivedEvent(
+        EventId(row["id"]), row["place"], row["document"], row["arrived_at"], row["routed_at"]
+    )
+
+
+def verdict_of(row: Mapping[str, Any]) -> Verdict:
+    """Return the verdict that VERDICT_COLUMNS describe."""
+    return Verdict(
+        EventId(row["event_id"]),
+        row["subscription_id"],
+        row["trigger"],
+        VerdictOutcome(row["outcome"]),
+        row["created_at"],
+        row["reason"],
+        row["firing_key"],
+        row["feed"],
+    )

@@ -1,0 +1,1 @@
+"""Runs, tasks, gates and logs."""

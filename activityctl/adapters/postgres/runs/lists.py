@@ -1,0 +1,105 @@
+"""Runs, task instances and dead letters as people look at them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from activityctl.adapters.postgres.database import Database, prefix_pattern
+from activityctl.adapters.postgres.runs.rows import (
+    RUN_COLUMNS,
+    TASK_COLUMNS,
+    dead_letter_of,
+    run_of,
+    task_of,
+)
+from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.values.log import DeadLetter
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import ConflictError, NotFoundError
+
+_SELECTED_RUNS: Final = """
+    (%(subscription)s::text IS NULL OR r.subscription_id = %(subscription)s)
+    AND (%(run)s::text IS NULL OR r.id = %(run)s)
+    AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)"""
+
+
+class PostgresRunLists:
+    """The RunLists port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def runs(self, selection: Selection) -> list[Run]:
+        """Return runs, newest first."""
+        rows = await self._database.fetch(
+            f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
+                WHERE {_SELECTED_RUNS} AND (%(status)s::text IS NULL OR r.status = %(status)s)
+                ORDER BY r.created_at DESC, r.id LIMIT %(limit)s""",
+            **_values(selection),
+        )
+        return [run_of(row) for row in rows]
+
+    async def open_counts(self) -> dict[str, int]:
+        """Return how many running and queued runs each subscription has, by its id."""
+        rows = await self._database.fetch(
+            """SELECT subscription_id, count(*) AS count FROM runs WHERE ended_at IS NULL
+               GROUP BY subscription_id"""
+        )
+        return {row["subscription_id"]: row["count"] for row in rows}
+
+    async def find_run(self, reference: str) -> Run:
+        """Return the run with that id or unique prefix of it."""
+        rows = await self._database.fetch(
+            f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
+                WHERE r.id LIKE %(prefix)s AND %(prefix)s <> '%%' LIMIT 2""",
+            prefix=prefix_pattern(reference),
+        )
+        if not rows:
+            raise NotFoundError("run", reference, hint="activityctl get runs")
+        if len(rows) > 1:
+            raise ConflictError(f'"{reference}" fits several runs', hint="give more of the id")
+        return run_of(rows[0])
+
+    async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
+        """Return those of the runs that exist, in any order."""
+        rows = await self._database.fetch(
+            f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
+                WHERE r.id = ANY(%(ids)s)""",
+            ids=list(run_ids),
+        )
+        return [run_of(row) for row in rows]
+
+    async def tasks(self, selection: Selection) -> list[TaskInstance]:
+        """Return task instances, those of the newest run first."""
+        rows = await self._database.fetch(
+            f"""SELECT {TASK_COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run_id
+                WHERE {_SELECTED_RUNS} AND (%(status)s::text IS NULL OR t.status = %(status)s)
+                  AND (%(name)s::text IS NULL OR t.id LIKE %(prefix)s)
+                ORDER BY r.created_at DESC, r.id, t.created_at, t.name, t.index
+                LIMIT %(limit)s""",
+            name=selection.name,
+            prefix=prefix_pattern(selection.name or ""),
+            **_values(selection),
+        )
+        return [task_of(row) for row in rows]
+
+    async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        rows = await self._database.fetch(
+            """SELECT l.* FROM dead_letters l
+               WHERE (%(subscription)s::text IS NULL OR l.subscription_id = %(subscription)s)
+                 AND (%(run)s::text IS NULL OR l.run_id = %(run)s)
+                 AND (%(since)s::timestamptz IS NULL OR l.created_at >= %(since)s)
+               ORDER BY l.created_at DESC LIMIT %(limit)s""",
+            **_values(selection),
+        )
+        return [dead_letter_of(row) for row in rows]
+
+
+def _values(selection: Selection) -> dict[str, object]:
+    return {
+        "subscription": selection.subscription_id,
+        "run": selection.run_id,
+        "since": selection.since,
+        "status": selection.status,
+        "limit": selection.limit,
+    }

@@ -1,0 +1,149 @@
+"""Rows of the tables turned into values of the domain."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from activityctl.domain.gitops.history import HistoryEntry, Origin
+from activityctl.domain.manifests.definition import DefinitionSpec, Revision
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.values.ids import RevisionId, RunId, SubscriptionId, TaskId, canonical_json
+from activityctl.domain.values.log import DeadLetter, LogEntry
+
+Row = Mapping[str, Any]
+
+RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, r.revision_id,
+    r.trigger, r.firing_key, r.due_at, r.status, r.created_at, r.params, r.context, r.state,
+    r.payload, r.reason, r.started_at, r.ended_at, r.ending, r.concurrency_key,
+    r.throttle_key, r.priority, r.cancel_reason, r.events, s.failures AS failures_before,
+    s.status = 'active' AS owner_is_active, coalesce(s.paused_by_run = r.id, false) AS pauses"""
+TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
+    t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at"""
+SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
+    s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
+    s.pause_reason, s.paused_at, s.paused_by_run"""
+REVISION_COLUMNS = "v.id, v.definition, v.number, v.spec, v.created_at"
+
+
+def run_of(row: Row) -> Run:
+    """Return the run that RUN_COLUMNS describe."""
+    return Run(
+        id=RunId(row["id"]),
+        subscription_id=SubscriptionId(row["subscription_id"]),
+        subscription=row["subscription"],
+        definition=row["definition"],
+        revision_id=RevisionId(row["revision_id"]),
+        trigger=row["trigger"],
+        firing_key=row["firing_key"],
+        due_at=row["due_at"],
+        status=RunStatus(row["status"]),
+        created_at=row["created_at"],
+        params=row["params"],
+        context=row["context"],
+        state=row["state"],
+        payload=row["payload"],
+        reason=row["reason"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        ending=RunStatus(row["ending"]) if row["ending"] else None,
+        concurrency_key=row["concurrency_key"],
+        throttle_key=row["throttle_key"],
+        priority=row["priority"],
+        events=tuple(row["events"] or ()),
+        cancel_reason=row["cancel_reason"],
+        failures_before=row["failures_before"],
+        owner_is_active=row["owner_is_active"],
+        pauses=row["pauses"],
+    )
+
+
+def task_of(row: Row) -> TaskInstance:
+    """Return the task instance that TASK_COLUMNS describe."""
+    return TaskInstance(
+        id=TaskId(row["id"]),
+        run_id=RunId(row["run_id"]),
+        name=row["name"],
+        index=row["index"],
+        of=row["of"],
+        phase=row["phase"],
+        kind=row["kind"],
+        status=TaskStatus(row["status"]),
+        created_at=row["created_at"],
+        input=row["input"],
+        output=row["output"],
+        error=row["error"],
+        reason=row["reason"],
+        attempts=row["attempts"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+    )
+
+
+def subscription_of(row: Row) -> Subscription:
+    """Return the subscription that SUBSCRIPTION_COLUMNS describe."""
+    return Subscription(
+        id=SubscriptionId(row["id"]),
+        name=row["name"],
+        definition=row["definition"],
+        params=row["params"],
+        triggers=row["triggers"],
+        status=SubscriptionStatus(row["status"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        labels=row["labels"],
+        annotations=row["annotations"],
+        state=row["state"],
+        applyset=row["applyset"],
+        failures=row["failures"],
+        pause_reason=row["pause_reason"],
+        paused_at=row["paused_at"],
+        paused_by_run=row["paused_by_run"],
+    )
+
+
+def revision_of(row: Row) -> Revision:
+    """Return the revision that REVISION_COLUMNS describe."""
+    return Revision(
+        RevisionId(row["id"]), row["definition"], row["number"], row["spec"], row["created_at"]
+    )
+
+
+def spec_of(stored: Mapping[str, Any]) -> DefinitionSpec:
+    """Return the typed spec of a stored revision."""
+    return DefinitionSpec.model_validate_json(canonical_json(stored))
+
+
+def entry_of(row: Row) -> LogEntry:
+    """Return the log entry of a row of log_entries."""
+    return LogEntry(
+        row["subscription_id"],
+        row["run_id"],
+        row["message"],
+        row["level"],
+        row["created_at"],
+        row["metadata"],
+        row["id"],
+    )
+
+
+def history_entry_of(row: Row) -> HistoryEntry:
+    """Return the history entry of a row of apply_changes joined with applies."""
+    return HistoryEntry(
+        row["number"],
+        row["kind"],
+        row["name"],
+        row["action"],
+        row["created_at"],
+        Origin(row["command"], row["actor"], row["source_commit"]),
+        row["applyset"],
+        tuple(row["fields"]),
+        row["document"],
+        row["revision_id"],
+    )
+
+
+def dead_letter_of(row: Row) -> DeadLetter:
+    """Return the dead letter of a row of dead_letters."""
+    return DeadLetter(
+        row["id"], row["run_id"], row["subscription_id"], row["reason"], row["created_at"]
+    )

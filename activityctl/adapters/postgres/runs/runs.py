@@ -1,0 +1,308 @@
+"""Runs, task instances and dead letters in Postgres: the engine's side of them.
+
+What people look at is read in `lists.py`.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
+from activityctl.adapters.postgres.runs.logbook import insert_entries
+from activityctl.adapters.postgres.runs.rows import (
+    RUN_COLUMNS,
+    SUBSCRIPTION_COLUMNS,
+    TASK_COLUMNS,
+    run_of,
+    spec_of,
+    subscription_of,
+    task_of,
+)
+from activityctl.adapters.postgres.runs.streaks import write_streak
+from activityctl.adapters.postgres.runs.writes import (
+    INSERT_RUN,
+    INSERT_TASK,
+    run_values,
+    task_values,
+)
+from activityctl.adapters.postgres.schedules.cut_off import give_back
+from activityctl.adapters.postgres.schedules.outbox import wake_follower
+from activityctl.domain.manifests.definition import DefinitionSpec, Revision
+from activityctl.domain.runs.admission import FiringFacts
+from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import LogEntry
+from activityctl.ports import WORK_CHANNEL, Opening
+
+_SPECS_KEPT: Final = 1_000
+
+_SELECT_RUN: Final = f"""
+    SELECT {RUN_COLUMNS}, v.spec FROM runs r
+    JOIN subscriptions s ON s.id = r.subscription_id
+    JOIN revisions v ON v.id = r.revision_id
+    WHERE r.id = %(id)s"""
+_SELECT_TASKS: Final = f"""
+    SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = %(id)s ORDER BY t.created_at, t.name,
+    t.index"""
+# No one key is named: of two that insert at once, either of a run's keys may be the first to clash.
+_OPEN_RUN: Final = f"{INSERT_RUN} ON CONFLICT DO NOTHING"
+_BEGIN_LET_IN: Final = """
+    UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
+        context = %(context)s, state = %(state)s, started_at = %(started_at)s,
+        ended_at = %(ended_at)s
+    WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL
+        AND workflow_id = %(workflow_id)s"""
+_INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
+_UPDATE_TASK: Final = """
+    UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
+        reason = %(reason)s, ended_at = %(ended_at)s
+    WHERE id = %(id)s AND ended_at IS NULL"""
+_UPDATE_RUN: Final = """
+    UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
+        ended_at = %(ended_at)s
+    WHERE id = %(id)s"""
+_INSERT_DEAD_LETTER: Final = """
+    INSERT INTO dead_letters (id, run_id, subscription_id, reason, created_at)
+    VALUES (%(id)s, %(run_id)s, %(subscription_id)s, %(reason)s, %(created_at)s)
+    ON CONFLICT DO NOTHING"""
+
+
+class PostgresRunStore:
+    """The RunStore port's writing half and what the engine reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._specs: dict[str, DefinitionSpec] = {}
+
+    async def facts(self, firing: FiringRef) -> FiringFacts | None:
+        """Return what admission needs; None when the subscription is unknown."""
+        row = await self._database.fetch_one(
+            f"""SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.event_ids, f.priority,
+                    v.id AS revision_id, v.number, v.spec, v.created_at AS revised_at
+                FROM subscriptions s JOIN definitions d ON d.name = s.definition
+                JOIN revisions v ON v.id = d.revision_id
+                LEFT JOIN firings f ON f.id = %(firing)s
+                WHERE s.id = %(subscription)s""",
+            subscription=firing.subscription_id,
+            firing=ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key),
+        )
+        if row is None:
+            return None
+        revision = Revision(
+            ids.RevisionId(row["revision_id"]),
+            row["definition"],
+            row["number"],
+            row["spec"],
+            row["revised_at"],
+        )
+        return FiringFacts(
+            subscription_of(row),
+            revision,
+            self._typed_spec(revision.id, revision.spec),
+            payload=row["payload"] or {},
+            events=await self._events(row["event_ids"] or []),
+            priority=row["priority"] or 0,
+        )
+
+    async def _events(self, event_ids: Sequence[str]) -> tuple[dict[str, Any], ...]:
+        """Return the documents of those events, in that order; empty for none."""
+        if not event_ids:
+            return ()
+        rows = await self._database.fetch(
+            """SELECT e.document FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS x(id, place)
+               JOIN events e ON e.id = x.id ORDER BY x.place""",
+            ids=list(event_ids),
+        )
+        return tuple(row["document"] for row in rows)
+
+    async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
+        """Return what the definitions of those subscriptions say today, by subscription."""
+        rows = await self._database.fetch(
+            """SELECT s.id, v.id AS revision_id, v.spec
+               FROM subscriptions s JOIN definitions d ON d.name = s.definition
+               JOIN revisions v ON v.id = d.revision_id WHERE s.id = ANY(%(ids)s)""",
+            ids=list(subscription_ids),
+        )
+        return {row["id"]: self._typed_spec(row["revision_id"], row["spec"]) for row in rows}
+
+    async def open(self, workflow_id: str, change: RunChange) -> Opening:
+        """Insert the run with its first task instances, or begin one that was let in."""
+        async with self._database.transaction() as connection:
+            values = run_values(change.run, workflow_id)
+            cursor = await connection.execute(_OPEN_RUN.encode(), values)
+            if not cursor.rowcount:
+                cursor = await connection.execute(_BEGIN_LET_IN, values)
+            if not cursor.rowcount:
+                return await self._opened_before(connection, change.run.id, workflow_id)
+            if (run := change.run).status is RunStatus.MISSED:
+                await give_back(connection, run.subscription_id, run.trigger, run.due_at)
+            async with connection.pipeline():
+                await _write(connection, change)
+                await wake_follower(connection, change.run)
+        return Opening.OPENED
+
+    async def _opened_before(
+        self, connection: Connection, run_id: str, workflow_id: str
+    ) -> Opening:
+        cursor = await connection.execute(
+            "SELECT workflow_id = %s AND ended_at IS NULL AS is_ours FROM runs WHERE id = %s",
+            (workflow_id, run_id),
+        )
+        row = await cursor.fetchone()
+        return Opening.OURS if row and row["is_ours"] else Opening.TAKEN
+
+    async def load(self, run_id: str) -> RunState | None:
+        """Return the run with its tasks."""
+        async with self._database.transaction() as connection:
+            return await self._read(connection, run_id, _SELECT_RUN)
+
+    @asynccontextmanager
+    async def locked(self, run_id: str) -> AsyncIterator["PostgresLockedRun"]:
+        """Hold the run's row while a decision about it is made and saved."""
+        async with self._database.transaction() as connection:
+            state = await self._read(connection, run_id, f"{_SELECT_RUN} FOR UPDATE OF r")
+            yield PostgresLockedRun(connection, state)
+
+    async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
+        """Mark the task running and count the attempt; None when it has ended."""
+        row = await self._database.fetch_one(
+            f"""UPDATE tasks t SET status = 'running', attempts = t.attempts + 1,
+                    started_at = coalesce(t.started_at, %(now)s)
+                WHERE t.id = %(id)s AND t.ended_at IS NULL
+                RETURNING {TASK_COLUMNS}""",
+            id=task_id,
+            now=now,
+        )
+        return task_of(row) if row else None
+
+    async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
+        """Count and record an attempt that failed; return how many have failed so far."""
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(
+                """UPDATE tasks SET failures = failures + 1,
+                       error = CASE WHEN ended_at IS NULL THEN %(error)s ELSE error END
+                   WHERE id = %(id)s RETURNING failures""",
+                {"id": task_id, "error": text_of(error)},
+            )
+            row = await cursor.fetchone()
+            await insert_entries(connection, [entry])
+        return row["failures"] if row else 0
+
+    async def recent(
+        self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str
+    ) -> list[tuple[Run, list[TaskInstance]]]:
+        """Return the subscription's latest ended runs with their tasks, newest first."""
+        rows = await self._database.fetch(
+            f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
+                WHERE r.subscription_id = %(subscription)s AND r.ended_at IS NOT NULL
+                  AND r.id <> %(excluding)s
+                  AND (%(status)s::text IS NULL OR r.status = %(status)s)
+                ORDER BY r.created_at DESC LIMIT %(limit)s""",
+            subscription=subscription_id,
+            excluding=excluding,
+            status=status,
+            limit=limit,
+        )
+        tasks = await self._database.fetch(
+            f"""SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = ANY(%(runs)s)
+                ORDER BY t.created_at, t.name, t.index""",
+            runs=[row["id"] for row in rows],
+        )
+        return [
+            (run_of(row), [task_of(task) for task in tasks if task["run_id"] == row["id"]])
+            for row in rows
+        ]
+
+    async def request_cancel(self, run_id: str, now: datetime) -> bool:
+        """Record the wish to cancel and wake the dispatcher; False when the run has ended."""
+        row = await self._database.fetch_one(
+            f"""WITH wish AS (
+                    UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, %(now)s)
+                    WHERE id = %(id)s AND ended_at IS NULL RETURNING id)
+                SELECT id, pg_notify('{WORK_CHANNEL}', 'cancel') FROM wish""",
+            id=run_id,
+            now=now,
+        )
+        return row is not None
+
+    async def cancel_requests(self) -> list[tuple[str, str]]:
+        """Return (run id, workflow id) of open runs whose cancellation was asked for."""
+        rows = await self._database.fetch(
+            """SELECT id, workflow_id FROM runs
+               WHERE ended_at IS NULL AND cancel_requested_at IS NOT NULL"""
+        )
+        return [(row["id"], row["workflow_id"]) for row in rows]
+
+    async def _read(self, connection: Connection, run_id: str, query: str) -> RunState | None:
+        async with connection.pipeline():
+            runs = await connection.execute(query.encode(), {"id": run_id})
+            tasks = await connection.execute(_SELECT_TASKS.encode(), {"id": run_id})
+            row = await runs.fetchone()
+            if row is None:
+                return None
+            found = tuple(task_of(task) for task in await tasks.fetchall())
+        return RunState(run_of(row), self._typed_spec(row["revision_id"], row["spec"]), found)
+
+    def _typed_spec(self, revision_id: str, stored: dict[str, object]) -> DefinitionSpec:
+        """Return the typed spec; revisions never change, so the latest are kept."""
+        spec = self._specs.get(revision_id)
+        if spec is None:
+            if len(self._specs) >= _SPECS_KEPT:
+                self._specs.clear()
+            spec = self._specs[revision_id] = spec_of(stored)
+        return spec
+
+
+class PostgresLockedRun:
+    """A run whose row this transaction holds."""
+
+    def __init__(self, connection: Connection, state: RunState | None) -> None:
+        self._connection = connection
+        self.state = state
+
+    async def save(self, change: RunChange) -> None:
+        """Write the change; committed when the block around it ends well."""
+        async with self._connection.pipeline():
+            await self._connection.execute(_UPDATE_RUN, _outcome_values(change.run))
+            await _write(self._connection, change)
+
+
+async def _write(connection: Connection, change: RunChange) -> None:
+    if change.frees_a_place:
+        await connection.execute("SELECT pg_notify(%s, 'queue')", (WORK_CHANNEL,))
+    for task in change.create:
+        await connection.execute(_INSERT_TASK, task_values(task))
+    for task in change.update:
+        await connection.execute(_UPDATE_TASK, task_values(task))
+    await insert_entries(connection, change.entries)
+    if change.keep_state is not None:
+        await connection.execute(
+            "UPDATE subscriptions SET state = %s WHERE id = %s",
+            (json_of(dict(change.keep_state)), change.run.subscription_id),
+        )
+    if change.dead_letter is not None:
+        letter = change.dead_letter
+        await connection.execute(
+            _INSERT_DEAD_LETTER,
+            {
+                "id": letter.id,
+                "run_id": letter.run_id,
+                "subscription_id": letter.subscription_id,
+                "reason": text_of(letter.reason),
+                "created_at": letter.created_at,
+            },
+        )
+    await write_streak(connection, change)
+
+
+def _outcome_values(run: Run) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "status": run.status,
+        "reason": text_of(run.reason),
+        "ending": run.ending,
+        "ended_at": run.ended_at,
+    }

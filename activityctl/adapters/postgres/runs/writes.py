@@ -1,0 +1,77 @@
+"""How a run and its task instances stand in their rows; how they are read stands in `rows`."""
+
+from datetime import datetime
+from typing import Final
+
+from activityctl.adapters.postgres.database import json_of, text_of
+from activityctl.domain.runs.run import Run, TaskInstance
+
+INSERT_RUN: Final = """
+    INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
+        workflow_id, due_at, status, reason, ending, params, context, state, payload,
+        created_at, started_at, ended_at, concurrency_key, throttle_key, priority, events,
+        let_in_at)
+    VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
+        %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
+        %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
+        %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(priority)s, %(events)s,
+        %(let_in_at)s)"""
+"""Takes `run_values`; UniqueViolation when the run exists, unless a clause is added."""
+INSERT_TASK: Final = """
+    INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
+        output, error, reason, created_at, started_at, ended_at)
+    VALUES (%(id)s, %(run_id)s, %(name)s, %(index)s, %(of)s, %(phase)s, %(kind)s, %(status)s,
+        %(attempts)s, %(input)s, %(output)s, %(error)s, %(reason)s, %(created_at)s,
+        %(started_at)s, %(ended_at)s)"""
+"""Takes `task_values`; UniqueViolation when the task exists, unless a clause is added."""
+
+
+def run_values(run: Run, workflow_id: str, let_in_at: datetime | None = None) -> dict[str, object]:
+    """Return what `INSERT_RUN` takes of a run that this workflow carries."""
+    return {
+        "id": run.id,
+        "subscription_id": run.subscription_id,
+        "definition": run.definition,
+        "revision_id": run.revision_id,
+        "trigger": run.trigger,
+        "firing_key": run.firing_key,
+        "workflow_id": workflow_id,
+        "due_at": run.due_at,
+        "status": run.status,
+        "reason": text_of(run.reason),
+        "ending": run.ending,
+        "params": json_of(dict(run.params)),
+        "context": json_of(dict(run.context)),
+        "state": json_of(dict(run.state)),
+        "payload": json_of(dict(run.payload)),
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "concurrency_key": run.concurrency_key,
+        "throttle_key": run.throttle_key,
+        "priority": run.priority,
+        "events": json_of(list(run.events)) if run.events else None,
+        "let_in_at": let_in_at,
+    }
+
+
+def task_values(task: TaskInstance) -> dict[str, object]:
+    """Return what `INSERT_TASK` takes, and an update of the task's outcome."""
+    return {
+        "id": task.id,
+        "run_id": task.run_id,
+        "name": task.name,
+        "index": task.index,
+        "of": task.of,
+        "phase": task.phase,
+        "kind": task.kind,
+        "status": task.status,
+        "attempts": task.attempts,
+        "input": json_of(task.input),
+        "output": json_of(task.output),
+        "error": text_of(task.error),
+        "reason": text_of(task.reason),
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "ended_at": task.ended_at,
+    }

@@ -1,0 +1,1 @@
+"""Schedules, the ledger of due times, firings that wait, backfills."""

@@ -1,0 +1,189 @@
+"""The outbox in Postgres: firings asked for, until the dispatcher has started them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+from psycopg.types.json import Jsonb
+
+from activityctl.adapters.postgres.database import Connection, Database
+from activityctl.domain.runs.run import Run
+from activityctl.domain.timing.firing import FiringRef, ManualFiring
+from activityctl.domain.values import ids
+from activityctl.ports import ORDER_WAITS, WORK_CHANNEL, WaitingFiring
+
+_HEADS_PER_CLAIM: Final = 3
+"""How many first ones of order keys are looked at for each firing that may be claimed."""
+# Of an order key only the first waiting one counts, found by leaping from key to key; it is
+# started when a run answers the one before it. Each branch locks its own rows, so that two
+# claims together take what one would.
+_CLAIM: Final = """
+    WITH RECURSIVE plain AS (
+        SELECT * FROM firings
+        WHERE dispatched_at IS NULL AND order_key IS NULL AND fires_at <= (SELECT clock_timestamp())
+        ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+    heads AS (
+        (SELECT id, order_key, place, fires_at FROM firings
+         WHERE dispatched_at IS NULL AND order_key IS NOT NULL
+         ORDER BY order_key, place LIMIT 1)
+        UNION ALL
+        SELECT next.* FROM heads h CROSS JOIN LATERAL (
+            SELECT f.id, f.order_key, f.place, f.fires_at FROM firings f
+            WHERE f.dispatched_at IS NULL AND f.order_key > h.order_key
+            ORDER BY f.order_key, f.place LIMIT 1) AS next),
+    free AS (
+        SELECT h.id FROM heads h
+        WHERE h.fires_at <= (SELECT clock_timestamp()) AND NOT EXISTS (
+            SELECT FROM (
+                SELECT p.* FROM firings p
+                WHERE p.order_key = h.order_key AND p.place < h.place
+                ORDER BY p.place DESC LIMIT 1) AS before
+            LEFT JOIN runs r USING (subscription_id, trigger, firing_key)
+            WHERE r.id IS NULL AND before.dispatched_at > clock_timestamp() - %(patience)s)
+        LIMIT %(heads)s),
+    ordered AS (
+        SELECT * FROM firings
+        WHERE id IN (SELECT id FROM free) AND dispatched_at IS NULL
+        ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    SELECT subscription_id, trigger, firing_key, due_at
+    FROM (SELECT * FROM plain UNION ALL SELECT * FROM ordered) AS firings
+    ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s"""
+
+_WAKE: Final = """
+    SELECT pg_notify(%s, 'firing') FROM firings f
+    WHERE f.id = %s AND f.order_key IS NOT NULL AND EXISTS (
+        SELECT FROM firings n WHERE n.order_key = f.order_key AND n.dispatched_at IS NULL)"""
+# Subqueries in place of joins: a batch then looks at no more firings than it takes. One without
+# a run, or whose run is at work, is still needed.
+_REMOVE: Final = """
+    WITH old AS (
+        SELECT f.id FROM firings f
+        WHERE f.dispatched_at < (SELECT clock_timestamp() - %(age)s::interval)
+          AND (SELECT r.ended_at FROM runs r
+               WHERE r.subscription_id = f.subscription_id AND r.trigger = f.trigger
+                 AND r.firing_key = f.firing_key)
+              < (SELECT clock_timestamp() - %(age)s::interval)
+          AND NOT EXISTS (SELECT FROM events e WHERE e.id = ANY(f.event_ids))
+        ORDER BY f.dispatched_at LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
+    ), removed AS (
+        DELETE FROM firings f USING old WHERE f.id = old.id RETURNING f.id
+    )
+    SELECT count(*) AS n FROM removed"""
+
+
+class PostgresClaim:
+    """Firings that this transaction alone may dispatch."""
+
+    def __init__(self, connection: Connection, firings: list[FiringRef]) -> None:
+        self._connection = connection
+        self.firings = firings
+
+    async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
+        """Mark them as started; committed when the claim ends."""
+        await self._connection.execute(
+            "UPDATE firings SET dispatched_at = %s WHERE id = ANY(%s)",
+            (
+                now,
+                [
+                    ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
+                    for firing in firings
+                ],
+            ),
+        )
+
+
+class PostgresOutbox:
+    """The Outbox port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, firings: list[ManualFiring], now: datetime) -> int:
+        """Store the firings and wake the dispatcher; return how many keys were new."""
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(
+                """INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, payload,
+                       created_at, fires_at)
+                   SELECT i, s, t, k, d, p, %(now)s, clock_timestamp() FROM unnest(%(ids)s::text[],
+                       %(subscriptions)s::text[], %(triggers)s::text[], %(keys)s::text[],
+                       %(due)s::timestamptz[], %(payloads)s::jsonb[]) AS u(i, s, t, k, d, p)
+                   ON CONFLICT DO NOTHING""",
+                {
+                    "ids": [
+                        ids.firing_id(one.subscription_id, one.trigger, one.firing_key)
+                        for one in firings
+                    ],
+                    "subscriptions": [one.subscription_id for one in firings],
+                    "triggers": [one.trigger for one in firings],
+                    "keys": [one.firing_key for one in firings],
+                    "due": [one.due_at for one in firings],
+                    "payloads": [Jsonb(dict(one.payload)) for one in firings],
+                    "now": now,
+                },
+            )
+            await connection.execute("SELECT pg_notify(%s, 'firing')", (WORK_CHANNEL,))
+            return cursor.rowcount
+
+    @asynccontextmanager
+    async def claimed(self, limit: int) -> AsyncIterator[PostgresClaim]:
+        """Claim firings whose time has come: higher priority first, then the earliest."""
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(
+                _CLAIM,
+                {"limit": limit, "heads": _HEADS_PER_CLAIM * limit, "patience": ORDER_WAITS},
+            )
+            rows = await cursor.fetchall()
+            yield PostgresClaim(
+                connection,
+                [
+                    ManualFiring(
+                        ids.SubscriptionId(row["subscription_id"]),
+                        row["trigger"],
+                        row["firing_key"],
+                        row["due_at"],
+                    ).ref
+                    for row in rows
+                ],
+            )
+
+    async def seconds_to_next(self) -> float | None:
+        """Return how long until the next waiting firing may start; None when none waits."""
+        row = await self._database.fetch_one(
+            """SELECT extract(epoch FROM min(fires_at) - clock_timestamp())::float8 AS seconds
+               FROM firings WHERE dispatched_at IS NULL"""
+        )
+        return None if row is None or row["seconds"] is None else max(float(row["seconds"]), 0.0)
+
+    async def waiting(self) -> int:
+        """Return how many firings wait to be dispatched, those not held back."""
+        row = await self._database.fetch_one(
+            """SELECT count(*) AS n FROM firings
+               WHERE dispatched_at IS NULL AND fires_at IS NOT NULL"""
+        )
+        return int(row["n"]) if row else 0
+
+    async def waiting_of(self, subscription_id: str, limit: int) -> list[WaitingFiring]:
+        """Return what the clock decided on and starts later, the earliest nominal times first."""
+        rows = await self._database.fetch(
+            """SELECT trigger, due_at, fires_at FROM firings
+               WHERE dispatched_at IS NULL AND fires_at > (SELECT clock_timestamp())
+                 AND subscription_id = %(subscription)s
+                 AND firing_key = to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+               ORDER BY due_at, trigger LIMIT %(limit)s""",
+            subscription=subscription_id,
+            limit=limit,
+        )
+        return [WaitingFiring(row["trigger"], row["due_at"], row["fires_at"]) for row in rows]
+
+    async def remove(self, age: timedelta, limit: int) -> int:
+        """Remove the firings started longest ago that nothing needs any more; return how many."""
+        row = await self._database.fetch_one(_REMOVE, age=age, limit=limit)
+        return int(row["n"]) if row else 0
+
+
+async def wake_follower(connection: Connection, run: Run) -> None:
+    """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
+    if run.events:
+        firing = ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
+        await connection.execute(_WAKE, (WORK_CHANNEL, firing))

@@ -1,0 +1,280 @@
+"""What happens: schedules, firings, runs, tasks, logs and those who work."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from activityctl.adapters.postgres.schema.columns import (
+    NO_JSON,
+    json_column,
+    moment_column,
+    number_column,
+    text_column,
+)
+
+
+class Schedule(SQLModel, table=True):
+    """The schedule that Temporal shall hold, what it was last made to hold, and how far it came.
+
+    Every nominal time up to `cursor` is accounted for; `next_at` is the one after it. `fired`
+    counts the firings of nominal times after `counts_after`.
+    """
+
+    __tablename__: ClassVar[Any] = "schedules"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "trigger"),
+        Index("schedules_next_at_index", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+    )
+    id: str = text_column(key=True)
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    trigger: str = text_column()
+    kind: str = text_column()
+    body: dict[str, Any] = json_column()
+    wanted_hash: str | None = text_column(nullable=True)
+    observed_hash: str | None = text_column(nullable=True)
+    observed_at: datetime | None = moment_column(nullable=True)
+    error: str | None = text_column(nullable=True)
+    cursor: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
+    next_at: datetime | None = moment_column(nullable=True)
+    fired: int = number_column(0)
+    counts_after: datetime | None = moment_column(nullable=True)
+    wakes: int = number_column(0)
+    restarts: int = number_column(0)
+    restarted_at: datetime | None = moment_column(nullable=True)
+
+
+class Backfill(SQLModel, table=True):
+    """A request to make up for a stretch of the past, a few runs at a time."""
+
+    __tablename__: ClassVar[Any] = "backfills"
+    id: str = text_column(key=True)
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    trigger: str = text_column()
+    from_at: datetime = moment_column()
+    to_at: datetime = moment_column()
+    max_parallel: int = number_column()
+    created_at: datetime = moment_column()
+    cancelled_at: datetime | None = moment_column(nullable=True)
+
+
+class Firing(SQLModel, table=True):
+    """The outbox: firings that were decided on, and which the dispatcher starts at `fires_at`.
+
+    One without `fires_at` is held back until it is released; `place` is the order of decision.
+    """
+
+    __tablename__: ClassVar[Any] = "firings"
+    __table_args__ = (
+        Index(
+            "firings_plain_index",
+            text("priority DESC"),
+            "fires_at",
+            "due_at",
+            "place",
+            postgresql_where=text(
+                "dispatched_at IS NULL AND order_key IS NULL AND fires_at IS NOT NULL"
+            ),
+        ),
+        Index(
+            "firings_ordered_index",
+            "order_key",
+            "place",
+            postgresql_where=text("dispatched_at IS NULL AND order_key IS NOT NULL"),
+        ),
+        Index(
+            "firings_order_key_index",
+            "order_key",
+            "place",
+            postgresql_where=text("order_key IS NOT NULL"),
+        ),
+        Index(
+            "firings_waiting_index",
+            "fires_at",
+            postgresql_where=text("dispatched_at IS NULL"),
+        ),
+        Index(
+            "firings_dispatched_index",
+            "dispatched_at",
+            postgresql_where=text("dispatched_at IS NOT NULL"),
+        ),
+        Index(
+            "firings_backfill_id_index",
+            "backfill_id",
+            "fires_at",
+            "due_at",
+            postgresql_where=text("backfill_id IS NOT NULL"),
+        ),
+    )
+    id: str = text_column(key=True)
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    trigger: str = text_column()
+    firing_key: str = text_column()
+    due_at: datetime = moment_column()
+    payload: dict[str, Any] = json_column()
+    created_at: datetime = moment_column()
+    dispatched_at: datetime | None = moment_column(nullable=True)
+    fires_at: datetime | None = moment_column(nullable=True)
+    backfill_id: str | None = text_column(ForeignKey("backfills.id"), nullable=True)
+    event_ids: list[str] | None = Field(sa_column=Column(ARRAY(Text), nullable=True))
+    order_key: str | None = text_column(nullable=True)
+    priority: int = number_column(0)
+    place: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+
+
+class Run(SQLModel, table=True):
+    """One run, with what it froze at admission."""
+
+    __tablename__: ClassVar[Any] = "runs"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "trigger", "firing_key"),
+        CheckConstraint(
+            "status in ('queued', 'running', 'succeeded', 'failed', 'skipped', 'missed', "
+            "'cancelled', 'timed_out')",
+            name="status",
+        ),
+        Index(None, "subscription_id", "created_at"),
+        Index(None, "created_at"),
+        Index("runs_open_index", "created_at", postgresql_where=text("ended_at IS NULL")),
+        Index(None, "subscription_id", "trigger", "due_at"),
+        Index(
+            "runs_places_index",
+            "subscription_id",
+            "concurrency_key",
+            postgresql_where=text("concurrency_key IS NOT NULL AND ended_at IS NULL"),
+        ),
+        Index(
+            "runs_queue_index",
+            "subscription_id",
+            "created_at",
+            postgresql_where=text("status = 'queued' AND let_in_at IS NULL AND ended_at IS NULL"),
+        ),
+        Index(
+            "runs_throttle_index",
+            "subscription_id",
+            "throttle_key",
+            "let_in_at",
+            postgresql_where=text("throttle_key IS NOT NULL"),
+        ),
+    )
+    id: str = text_column(key=True)
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    definition: str = text_column()
+    revision_id: str = text_column(ForeignKey("revisions.id"))
+    trigger: str = text_column()
+    firing_key: str = text_column()
+    workflow_id: str = text_column()
+    due_at: datetime = moment_column()
+    status: str = text_column()
+    reason: str | None = text_column(nullable=True)
+    ending: str | None = text_column(nullable=True)
+    params: dict[str, Any] = json_column()
+    context: dict[str, Any] = json_column()
+    state: dict[str, Any] = json_column()
+    payload: dict[str, Any] = json_column()
+    events: Any = json_column(nullable=True)
+    created_at: datetime = moment_column()
+    started_at: datetime | None = moment_column(nullable=True)
+    ended_at: datetime | None = moment_column(nullable=True)
+    cancel_requested_at: datetime | None = moment_column(nullable=True)
+    cancel_reason: str | None = text_column(nullable=True)
+    concurrency_key: str | None = text_column(nullable=True)
+    throttle_key: str | None = text_column(nullable=True)
+    priority: int = number_column(0)
+    let_in_at: datetime | None = moment_column(nullable=True)
+
+
+class Task(SQLModel, table=True):
+    """One task instance of a run."""
+
+    __tablename__: ClassVar[Any] = "tasks"
+    __table_args__ = (
+        UniqueConstraint("run_id", "name", "index"),
+        CheckConstraint(
+            "status in ('pending', 'running', 'waiting', 'succeeded', 'failed', 'skipped', "
+            "'cancelled')",
+            name="status",
+        ),
+    )
+    id: str = text_column(key=True)
+    run_id: str = text_column(ForeignKey("runs.id"))
+    name: str = text_column()
+    index: int = number_column()
+    of: int | None = Field(sa_column=Column(Integer, nullable=True))
+    phase: str = text_column()
+    kind: str = text_column()
+    status: str = text_column()
+    attempts: int = number_column(0)
+    failures: int = number_column(0)
+    input: Any = json_column(nullable=True)
+    output: Any = json_column(nullable=True)
+    error: str | None = text_column(nullable=True)
+    reason: str | None = text_column(nullable=True)
+    created_at: datetime = moment_column()
+    started_at: datetime | None = moment_column(nullable=True)
+    ended_at: datetime | None = moment_column(nullable=True)
+
+
+class LogEntry(SQLModel, table=True):
+    """One line of a subscription's log; `transaction` orders it safely by commit."""
+
+    __tablename__: ClassVar[Any] = "log_entries"
+    __table_args__ = (
+        Index("log_entries_place_index", "subscription_id", "transaction", "id"),
+        Index(None, "run_id"),
+    )
+    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    transaction: int = Field(
+        sa_column=Column(
+            BigInteger,
+            nullable=False,
+            server_default=text("(pg_current_xact_id()::text)::bigint"),
+        )
+    )
+    subscription_id: str = text_column()
+    run_id: str | None = text_column(nullable=True)
+    level: str = text_column()
+    message: str = text_column()
+    metadata_: dict[str, Any] = Field(
+        sa_column=Column("metadata", JSONB, nullable=False, server_default=NO_JSON)
+    )
+    created_at: datetime = moment_column()
+
+
+class DeadLetter(SQLModel, table=True):
+    """A run that failed for good and waits for a person."""
+
+    __tablename__: ClassVar[Any] = "dead_letters"
+    id: str = text_column(key=True)
+    run_id: str = text_column(ForeignKey("runs.id"))
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    reason: str = text_column()
+    created_at: datetime = moment_column()
+
+
+class Worker(SQLModel, table=True):
+    """A worker process and when it was last heard of."""
+
+    __tablename__: ClassVar[Any] = "workers"
+    id: str = text_column(key=True)
+    host: str = text_column()
+    pid: int = number_column()
+    version: str = text_column()
+    started_at: datetime = moment_column()
+    seen_at: datetime = moment_column()

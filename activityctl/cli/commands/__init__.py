@@ -1,0 +1,1 @@
+"""One file a command, in the groups of `activityctl --help`."""

@@ -1,0 +1,1 @@
+"""Commands that act on subscriptions, runs and events."""

@@ -1,0 +1,246 @@
+"""`activityctl apply`: make Postgres and Temporal agree with manifests."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from activityctl import wiring
+from activityctl.cli.confirm import require_yes
+from activityctl.cli.options import (
+    ApplySet,
+    Files,
+    Output,
+    Prune,
+    Recursive,
+    Timeout,
+    default_files,
+)
+from activityctl.cli.pending import Wait, conclude, seconds_to_wait
+from activityctl.cli.render.output import check_format, print_json, styled
+from activityctl.cli.render.plan_text import print_plan
+from activityctl.cli.render.progress import placing, say_doubtful, say_recorded
+from activityctl.cli.session import Session, now
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.gitops.plan import Action, Plan, Wanted
+from activityctl.domain.values.json_form import API_VERSION
+from activityctl.domain.values.wording import counted
+from activityctl.errors import InvalidInputError, NotFoundError, UsageError
+from activityctl.operations.gitops.apply import Applied, apply_saved, settle
+from activityctl.operations.gitops.apply import apply as apply_manifests
+from activityctl.operations.gitops.load import load_manifests
+from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
+from activityctl.operations.gitops.saved_plan import restore
+from activityctl.wiring import Ports
+
+
+def apply(
+    context: typer.Context,
+    saved: Annotated[
+        Path | None, typer.Argument(metavar="[PLAN]", help="A plan saved by `plan --out`.")
+    ] = None,
+    files: Files = [],  # noqa: B006  # typer copies it
+    recursive: Recursive = False,
+    applyset: ApplySet = None,
+    prune: Prune = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Prune without asking.")] = False,
+    dry_run: Annotated[
+        str | None,
+        typer.Option(help="client: check the files; server: show the plan.", metavar="WHERE"),
+    ] = None,
+    timeout: Timeout = "30s",
+    wait: Wait = None,
+    output: Output = "text",
+) -> None:
+    """Make Postgres and Temporal agree with manifests: all of them, or nothing.
+
+    activityctl apply -f definitions/
+
+    activityctl apply -f definitions/ --applyset shop --prune
+
+    activityctl plan -f definitions/ --out plan.json && activityctl apply plan.json
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+    session.if_interrupted("nothing was changed")
+    patience = _Patience(seconds_to_wait(timeout, wait=wait), insists=wait is True)
+    if saved is not None:
+        if files or applyset or prune or dry_run:
+            raise UsageError(
+                "a saved plan is applied as it is, without -f, --applyset, --prune or --dry-run",
+                hint=f"activityctl apply {saved}",
+            )
+        applied = _apply_saved(session, saved, patience)
+    else:
+        paths = default_files(files)
+        manifests = _load(session, paths, recursive=recursive)
+        wanted = wanted_of(manifests, applyset=applyset, prune=prune)
+        if dry_run is not None:
+            _dry_run(session, manifests, wanted, dry_run)
+            return
+        if prune and not yes:
+            reviewed = _confirm(session, manifests, wanted)
+            applied = _apply_reviewed(session, wanted, reviewed, patience)
+        else:
+            applied = _apply(session, manifests, wanted, patience)
+    if shape == "json":
+        print_json(session.out, applied_view(applied))
+    else:
+        print_changes(session, applied.plan)
+    conclude(session, applied, wait=wait, is_told=shape == "json")
+
+
+def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout: float) -> Applied:
+    """Load, check and apply the manifests; the schedules are waited for."""
+    manifests = _load(session, paths, recursive=recursive)
+    return _apply(session, manifests, manifests.wanted, _Patience(timeout))
+
+
+def _load(session: Session, paths: list[str], *, recursive: bool) -> ManifestSet:
+    session.files = paths
+    return load_manifests(
+        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """For how long the schedules are waited for, and whether a worker that is not there is, too."""
+
+    seconds: float
+    insists: bool = False
+
+
+def _apply(
+    session: Session, manifests: ManifestSet, wanted: Wanted, patience: _Patience
+) -> Applied:
+    async def work(ports: Ports) -> Applied:
+        with placing(session) as on_pending:
+            return await apply_manifests(
+                manifests,
+                ports.catalog,
+                ports.register,
+                ports.workers,
+                now,
+                timeout_seconds=patience.seconds,
+                wanted=wanted,
+                origin=session.origin,
+                on_write=partial(say_doubtful, session),
+                on_pending=on_pending,
+                insists=patience.insists,
+            )
+
+    return session.with_ports(work)
+
+
+def _apply_saved(session: Session, path: Path, patience: _Patience) -> Applied:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError("saved plan", str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: {error}") from error
+    wanted, made_against = restore(text, str(path))
+    session.files = ["-"]
+    return _apply_reviewed(session, wanted, made_against, patience)
+
+
+def _apply_reviewed(
+    session: Session, wanted: Wanted, made_against: str, patience: _Patience
+) -> Applied:
+    async def work(ports: Ports) -> Applied:
+        plan = await apply_saved(
+            wanted,
+            made_against,
+            ports.catalog,
+            now(),
+            session.origin,
+            on_write=partial(say_doubtful, session),
+        )
+        say_recorded(session)
+        with placing(session) as on_pending:
+            return await settle(
+                plan,
+                ports.register,
+                ports.workers,
+                timeout_seconds=patience.seconds,
+                on_pending=on_pending,
+                insists=patience.insists,
+            )
+
+    return session.with_ports(work)
+
+
+def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: str) -> None:
+    if where not in {"client", "server"}:
+        raise UsageError(
+            f"--dry-run takes client or server, not {where!r}", hint="activityctl apply --help"
+        )
+    if where == "client":
+        valid = counted(len(manifests.locate), "object is", "objects are")
+        session.err.print(f"{valid} valid; nothing was changed")
+        return
+
+    async def work(ports: Ports) -> None:
+        planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
+        print_plan(session.out, planned.view)
+
+    session.with_ports(work)
+    session.err.print("nothing was changed")
+
+
+def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
+    """List what would be pruned and ask; without a terminal nobody can answer.
+
+    Returns what the list was made against: nothing else may be pruned by a yes to it.
+    """
+
+    async def work(ports: Ports) -> Planned:
+        return await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
+
+    planned = session.with_ports(work)
+    deleted = [one for one in planned.plan.changes if one.action is Action.DELETED]
+    gone = [f"{one.kind.lower()}/{one.name}" for one in deleted]
+    if not gone:
+        return planned.fingerprint
+    objects = counted(len(gone), "object")
+    session.err.print(f"{objects} of the set {wanted.applyset} will be deleted:")
+    for name in gone:
+        session.err.print(f"  - {name}")
+    require_yes("pruning", "Delete them?")
+    return planned.fingerprint
+
+
+def print_changes(session: Session, plan: Plan) -> None:
+    """Print a line a change and the summary, as kubectl users know them."""
+    for change in plan.changes:
+        name = f"{change.kind.lower()}/{change.name} "
+        if session.out.is_terminal:
+            from rich.text import Text
+
+            session.out.print(Text(name).append_text(styled(change.action.value)))
+        else:
+            session.out.file.write(f"{name}{change.action.value}\n")
+    counts = [f"{plan.count(action)} {action.value}" for action in Action if plan.count(action)]
+    session.err.print(", ".join(counts))
+
+
+def applied_view(applied: Applied) -> dict[str, Any]:
+    """Return what was changed, and what Temporal does not hold yet, as JSON."""
+    plan = applied.plan
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ApplyResult",
+        "changes": [
+            {"kind": change.kind, "name": change.name, "action": change.action.value}
+            for change in plan.changes
+        ],
+        "summary": {action.value: plan.count(action) for action in Action},
+        "schedules": {
+            "pending": applied.pending,
+            "errors": list(applied.errors),
+            "hasWorker": applied.has_worker,
+        },
+    }

@@ -1,0 +1,105 @@
+"""`activityctl delete`: a subscription, a definition or a calendar; runs and logs stay."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from activityctl.cli.commands.gitops.apply import applied_view, print_changes
+from activityctl.cli.completion import kinds
+from activityctl.cli.confirm import require_yes
+from activityctl.cli.options import Output, Timeout, catalog_kind
+from activityctl.cli.pending import Wait, conclude, seconds_to_wait
+from activityctl.cli.render.output import check_format, print_json
+from activityctl.cli.render.progress import placing, say_doubtful, say_recorded
+from activityctl.cli.session import Session, now
+from activityctl.domain.gitops.applyset import listed
+from activityctl.domain.values.json_form import run_view
+from activityctl.domain.values.wording import counted
+from activityctl.operations.gitops.apply import Applied, settle
+from activityctl.operations.gitops.history import Deletion, foresee_deletion
+from activityctl.operations.gitops.history import delete as delete_object
+from activityctl.wiring import Ports
+
+
+def delete(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(help="sub, def or cal", autocompletion=kinds)],
+    name: Annotated[str, typer.Argument(help="Its name, or a subscription's id.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    timeout: Timeout = "30s",
+    wait: Wait = None,
+    output: Output = "text",
+) -> None:
+    """Delete a subscription with its schedules, or a definition or calendar that none uses.
+
+    What goes along is listed first. Runs and logs stay, and `rollback` brings it back.
+
+    activityctl delete sub disk-report
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+    seconds = seconds_to_wait(timeout, wait=wait)
+    wanted = catalog_kind(kind)
+    session.if_interrupted("nothing was changed")
+
+    async def look(ports: Ports) -> Deletion:
+        return await foresee_deletion(ports.catalog, ports.register, ports.run_lists, wanted, name)
+
+    async def work(ports: Ports) -> Applied:
+        seen = None if yes else found.fingerprint
+        plan = await delete_object(
+            ports.catalog,
+            wanted,
+            found.name,
+            now,
+            session.origin,
+            made_against=seen,
+            on_write=partial(say_doubtful, session),
+        )
+        say_recorded(session)
+        with placing(session) as on_pending:
+            return await settle(
+                plan,
+                ports.register,
+                ports.workers,
+                timeout_seconds=seconds,
+                on_pending=on_pending,
+                insists=wait is True,
+            )
+
+    found = session.with_ports(look)
+    if shape == "text" or not yes:
+        for line in _lines(found):
+            session.err.print(line)
+    if not yes:
+        require_yes("deleting", "Delete it?")
+    applied = session.with_ports(work)
+    if shape == "json":
+        print_json(session.out, _view(found, applied))
+    else:
+        print_changes(session, applied.plan)
+    conclude(session, applied, wait=wait, is_told=shape == "json")
+
+
+def _lines(found: Deletion) -> Iterator[str]:
+    yield f"{found.kind.lower()}/{found.name} will be deleted"
+    if found.schedules:
+        names = [f"{row.subscription}/{row.wanted.trigger}" for row in found.schedules]
+        yield f"  - {counted(len(names), 'schedule')}: {listed(names)}"
+    if found.open_runs:
+        runs = [f"{run.id} {run.status}" for run in found.open_runs]
+        verb = "goes on as it began" if len(runs) == 1 else "go on as they began"
+        yield f"  ! {counted(len(runs), 'open run')} {verb}: {listed(runs)}"
+
+
+def _view(found: Deletion, applied: Applied) -> dict[str, Any]:
+    view = applied_view(applied)
+    gone = [{"id": row.wanted.id, "trigger": row.wanted.trigger} for row in found.schedules]
+    return {
+        **view,
+        "kind": "DeleteResult",
+        "schedules": {"deleted": gone, **view["schedules"]},
+        "openRuns": [run_view(run) for run in found.open_runs],
+    }

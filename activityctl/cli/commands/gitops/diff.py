@@ -1,0 +1,59 @@
+"""`activityctl diff`: the live objects against the files, as a unified diff of YAML."""
+
+import difflib
+from collections.abc import Iterator
+
+import typer
+
+from activityctl import wiring
+from activityctl.cli.options import Files, Recursive, default_files
+from activityctl.cli.render.output import to_yaml, visible
+from activityctl.cli.session import Session, now
+from activityctl.domain.manifests.document import Document, is_same_json
+from activityctl.errors import RefusedError, UnreachableError
+from activityctl.operations.gitops.load import load_manifests
+from activityctl.operations.gitops.plan import documents, plan_of_files
+from activityctl.wiring import Ports
+
+_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def diff(
+    context: typer.Context,
+    files: Files = [],  # noqa: B006  # typer copies it
+    recursive: Recursive = False,
+) -> None:
+    """Show how the live objects differ from the files; exit 0 no, 1 yes, above 1 an error.
+
+    activityctl diff -f definitions/
+    """
+    session: Session = context.obj
+    manifests = load_manifests(
+        wiring.manifest_source(), default_files(files), wiring.known_kinds(), recursive=recursive
+    )
+
+    async def work(ports: Ports) -> list[tuple[str, Document | None, Document | None]]:
+        planned = await plan_of_files(
+            manifests, manifests.wanted, ports.catalog, ports.run_lists, now
+        )
+        return documents(planned.plan, planned.present)
+
+    try:
+        compared = session.with_ports(work)
+    except RefusedError as error:  # a database without our schema; 1 would say that they differ
+        raise UnreachableError(error.message, hint=error.hint) from error
+    differs = False
+    for name, live, wanted in compared:
+        for line in _unified(name, live, wanted):
+            differs = True
+            session.out.print(visible(line), style=_STYLES.get(line[:1], ""))
+    if differs:
+        raise typer.Exit(1)
+
+
+def _unified(name: str, live: Document | None, wanted: Document | None) -> Iterator[str]:
+    if is_same_json(live, wanted):
+        return
+    old = to_yaml(live).splitlines() if live else []
+    new = to_yaml(wanted).splitlines() if wanted else []
+    yield from difflib.unified_diff(old, new, f"live/{name}", f"files/{name}", lineterm="")

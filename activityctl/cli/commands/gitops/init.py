@@ -1,0 +1,55 @@
+"""`activityctl init`: a working folder to start from."""
+
+import json
+import shlex
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from activityctl import wiring
+from activityctl.cli.render.output import visible
+from activityctl.cli.session import Session
+from activityctl.domain.manifests.schema import document_schema
+from activityctl.errors import UsageError
+from activityctl.operations.gitops.init import scaffold
+
+_FILES: Final = {
+    "definitions/hello.yaml": "hello.yaml",
+    "README.md": "readme.md",
+    ".gitignore": "gitignore",
+}
+_WORKFLOWS: Final = {
+    "github": {".github/workflows/activityctl.yml": "github.yml"},
+    "gitlab": {".gitlab-ci.yml": "gitlab.yml"},
+    "none": {},
+}
+
+
+def init(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Made if need be.")] = Path(),
+    ci: Annotated[
+        str, typer.Option(help="Whose workflow file: github, gitlab or none.", metavar="WHOSE")
+    ] = "github",
+    force: Annotated[bool, typer.Option(help="Overwrite files that are there.")] = False,
+) -> None:
+    """Make a working folder: a sample that runs, its JSON Schema, a README, a CI workflow.
+
+    activityctl init automations --ci gitlab
+    """
+    session: Session = context.obj
+    if ci not in _WORKFLOWS:
+        raise UsageError(f"--ci {ci}", hint="use " + ", ".join(_WORKFLOWS))
+    templates = files("activityctl.cli") / "templates"
+    contents = {
+        path: (templates / name).read_text("utf-8")
+        for path, name in {**_FILES, **_WORKFLOWS[ci]}.items()
+    }
+    schema = json.dumps(document_schema(wiring.known_kinds()), indent=2)
+    contents["activityctl.schema.json"] = schema + "\n"
+    for path in scaffold(folder, contents, force=force):
+        session.out.print(visible(str(path)))
+    enter = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    session.err.print(f"next: {visible(enter)}activityctl up -d -f definitions/")

@@ -1,0 +1,56 @@
+"""`activityctl rollback`: give an object an earlier content again."""
+
+from typing import Annotated
+
+import typer
+
+from activityctl.cli.commands.gitops.apply import print_changes
+from activityctl.cli.completion import kinds
+from activityctl.cli.options import Timeout, catalog_kind
+from activityctl.cli.pending import Wait, conclude, seconds_to_wait
+from activityctl.cli.render.progress import say_doubtful, say_recorded
+from activityctl.cli.session import Session, now
+from activityctl.operations.gitops.apply import Applied, settle
+from activityctl.operations.gitops.history import roll_back
+from activityctl.wiring import Ports
+
+
+def rollback(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(help="def, sub or cal", autocompletion=kinds)],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    to: Annotated[
+        int | None, typer.Option(help="The number of a change in `history`; else the one before.")
+    ] = None,
+    timeout: Timeout = "30s",
+    wait: Wait = None,
+) -> None:
+    """Give an object an earlier content again, as a new change; a deleted one comes back.
+
+    activityctl rollback def host-report --to 2
+    """
+    session: Session = context.obj
+    wanted = catalog_kind(kind)
+
+    seconds = seconds_to_wait(timeout, wait=wait)
+
+    async def work(ports: Ports) -> Applied:
+        say_doubtful(session)
+        plan = await roll_back(ports.catalog, wanted, name, to, now, session.origin)
+        say_recorded(session)
+        return await settle(
+            plan,
+            ports.register,
+            ports.workers,
+            timeout_seconds=seconds,
+            insists=wait is True,
+        )
+
+    applied = session.with_ports(work)
+    print_changes(session, applied.plan)
+    if (applyset := applied.plan.applyset) is not None:
+        session.err.print(
+            f"it is in the set {applyset} again: an apply of that set with --prune deletes it "
+            "unless its files have it"
+        )
+    conclude(session, applied, wait=wait)

@@ -1,0 +1,1 @@
+"""Commands that show objects and what happened to them."""

@@ -1,0 +1,91 @@
+"""`activityctl next`: what a subscription's triggers are due."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Final
+
+import typer
+
+from activityctl import wiring
+from activityctl.cli.completion import subscription_names
+from activityctl.cli.options import Recursive
+from activityctl.cli.points import point_of
+from activityctl.cli.render.next_text import MOST_LISTED, print_upcoming
+from activityctl.cli.render.output import check_format
+from activityctl.cli.session import Session, now
+from activityctl.errors import UsageError
+from activityctl.operations.gitops.load import load_manifests
+from activityctl.operations.looking.upcoming import Span, upcoming, upcoming_of_files
+
+_DEFAULT: Final = 10
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def next(  # noqa: A001  # the command's name
+    context: typer.Context,
+    subscription: Annotated[
+        str | None, typer.Argument(metavar="[SUB]", autocompletion=subscription_names)
+    ] = None,
+    files: Annotated[
+        list[str],
+        typer.Option(
+            "--filename",
+            "-f",
+            help="Manifests not yet applied: a file, folder, quoted glob, or - for stdin.",
+            metavar="PATH",
+        ),
+    ] = [],  # noqa: B006  # typer copies it
+    recursive: Recursive = False,
+    trigger: Annotated[
+        str | None, typer.Option(help="Of this trigger alone.", metavar="NAME")
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("-n", min=1, max=MOST_LISTED, help="How many; 10, and all with --until."),
+    ] = None,
+    start: Annotated[
+        str,
+        typer.Option("--from", help="From when: RFC 3339, a day (UTC), 2h, -1d.", metavar="WHEN"),
+    ] = "now",
+    until: Annotated[
+        str | None, typer.Option(help="Until when: RFC 3339, a day (UTC), 2h, 7d.", metavar="WHEN")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="text, json or jsonl.", metavar="FORMAT")
+    ] = "text",
+) -> None:
+    """Show when a subscription fires next, and what moves or excludes a firing.
+
+    activityctl next disk-report -n 20
+
+    activityctl next -f definitions/ --from 2027-03-28 --until 2027-03-29
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json", "jsonl"))
+    at = now()
+    span = replace(_span(count, start, until, at), trigger=trigger)
+    if files:
+        manifests = load_manifests(
+            wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
+        )
+        found = upcoming_of_files(manifests, subscription, span, at)
+    elif subscription is None:
+        raise UsageError("name a subscription, or manifests with -f", hint="activityctl next SUB")
+    else:
+        ask = partial(upcoming, reference=subscription, span=span, now=at)
+        found = [session.with_ports(lambda of: ask(of.catalog, of.register, of.outbox))]
+    print_upcoming(session.out, session.err, found, span, shape)
+
+
+def _span(count: int | None, start: str, until: str | None, at: datetime) -> Span:
+    first = _point(start, at)
+    last = None if until is None else _point(until, at)
+    if last is not None and last < first:
+        raise UsageError(f"--until {until} is before --from {start}")
+    return Span(first, last, count or (_DEFAULT if last is None else MOST_LISTED))
+
+
+def _point(text: str, at: datetime) -> datetime:
+    return point_of(f"{text}T00:00:00Z" if _DAY.fullmatch(text) else text, at)

@@ -1,0 +1,20 @@
+"""`activityctl down`."""
+
+import typer
+
+from activityctl.cli.session import Session
+from activityctl.daemon.local.supervisor import stop_daemon
+
+
+def down(context: typer.Context) -> None:
+    """Stop the local daemon: running tasks are drained, every child ends, the data stays.
+
+    activityctl down
+    """
+    session: Session = context.obj
+    with session.err.status("stopping"):
+        stopped = stop_daemon(session.settings.home)
+    if not stopped:
+        session.err.print(f"nothing runs for {session.settings.home}")
+    for part in stopped:
+        session.out.print(f"{part.name} stopped")

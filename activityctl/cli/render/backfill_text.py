@@ -1,0 +1,124 @@
+"""How a backfill looks: what it would run, its progress and its end."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from activityctl.cli.render.output import Column, Format, print_json, print_table
+from activityctl.cli.session import Session
+from activityctl.domain.runs.backfill import BackfillProgress, choice_view, progress_view
+from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.timing.misfires import zone_of
+from activityctl.domain.values.json_form import API_VERSION, View, stamp
+from activityctl.domain.values.moment import format_moment
+from activityctl.domain.values.wording import counted
+from activityctl.operations.runs.backfill import Survey
+
+_MOST_ROWS: Final = 1_000
+_COLUMNS: Final[tuple[Column, ...]] = (
+    ("DUE", lambda view: view["dueAt"]),
+    ("LOCAL TIME", lambda view: view["localTime"]),
+    ("RUNS", lambda view: view["runs"]),
+    ("NOTE", lambda view: view["note"]),
+)
+
+
+def print_survey(session: Session, subscription: str, found: Survey, shape: Format) -> None:
+    """Print what would run and what would be left alone."""
+    if shape == "json":
+        print_json(session.out, {**_head(subscription, found, 0), **choice_view(found.choice)})
+        return
+    rows = [(nominal, None) for nominal in found.choice.taken] + [*found.choice.left]
+    rows.sort(key=lambda row: row[0])
+    zone = ZoneInfo(zone_of(found.trigger))
+    views = [_row(nominal, why, zone) for nominal, why in rows[:_MOST_ROWS]]
+    print_table(session.out, views, _COLUMNS, empty="No firing is due in that time.")
+    if len(rows) > _MOST_ROWS:
+        session.err.print(f"{len(rows) - _MOST_ROWS:,} more; -o json lists all")
+    taken = counted(len(found.choice.taken), "firing")
+    session.err.print(f"{taken} would run, {len(found.choice.left):,} left alone")
+
+
+def print_notes(session: Session, found: Survey) -> None:
+    """Print what should be known before it runs."""
+    if early := found.before_it_existed:
+        firings = counted(len(found.choice.taken), "firing")
+        session.err.print(
+            f"note: {early:,} of {firings} {'lies' if early == 1 else 'lie'} before the "
+            f"subscription existed ({format_moment(found.existed_from)})"
+        )
+
+
+def result_view(subscription: str, found: Survey, added: int, progress: BackfillProgress) -> View:
+    """Return what became of a backfill as JSON."""
+    return {**_head(subscription, found, added), "progress": progress_view(progress)}
+
+
+def print_end(
+    session: Session, subscription: str, found: Survey, added: int, progress: BackfillProgress
+) -> None:
+    """Print how the firings of that stretch of time stand, and why the others were left alone."""
+    label = f"backfill {subscription}/{found.backfill.trigger}"
+    counts = [f"{count:,} {name}" for name, count in _counts(progress) if count]
+    session.out.print(
+        f"{label}: {', '.join([counted(progress.total, 'firing'), f'{added:,} new', *counts])}"
+    )
+    reasons = Counter(why for _, why in found.choice.left)
+    for why, count in reasons.most_common(5):
+        session.err.print(f"note: {count:,} left alone: {why}")
+    if progress.failed:
+        session.err.print(f"hint: activityctl get runs -s {subscription} --status failed")
+
+
+@contextmanager
+def following(session: Session) -> Iterator[Callable[[BackfillProgress], None]]:
+    """Give a function that is told the progress; it draws a bar where somebody watches."""
+    if not session.err.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("backfill"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(*columns, TextColumn("{task.description}"), console=session.err, transient=True)
+    task = bar.add_task("")
+
+    def show(progress: BackfillProgress) -> None:
+        said = ", ".join(f"{count} {name}" for name, count in _counts(progress) if count)
+        bar.update(task, completed=progress.ended, total=progress.total, description=said)
+
+    bar.start()
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+def _head(subscription: str, found: Survey, added: int) -> View:
+    wanted = found.backfill
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Backfill",
+        "id": wanted.id,
+        "subscription": subscription,
+        "trigger": wanted.trigger,
+        "from": stamp(wanted.first),
+        "to": stamp(wanted.last),
+        "maxParallel": wanted.max_parallel,
+        "added": added,
+    }
+
+
+def _row(nominal: datetime, why: str | None, zone: ZoneInfo) -> View:
+    local = nominal.astimezone(zone).isoformat(timespec="seconds")
+    runs = "yes" if why is None else "no"
+    return {"dueAt": format_moment(nominal), "localTime": local, "runs": runs, "note": why}
+
+
+def _counts(progress: BackfillProgress) -> list[tuple[str, int]]:
+    view = progress_view(progress)
+    names = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
+    open_ones = (RunStatus.RUNNING.value, RunStatus.QUEUED.value, "starting", "held")
+    return [(name.replace("_", " "), view[name]) for name in (*names, *open_ones)]

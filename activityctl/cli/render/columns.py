@@ -1,0 +1,170 @@
+"""Which columns each kind has as a table."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from activityctl.cli.render.output import Column, age, duration
+from activityctl.domain.values.json_form import View
+from activityctl.operations.looking.look import Kind
+
+_ID: Final = 8
+_SECOND: Final = timedelta(seconds=1)
+
+
+def _field(name: str) -> Column:
+    return (name.upper(), lambda view: view[name])
+
+
+def _id(view: View) -> str:
+    return str(view["id"])[:_ID]
+
+
+def _standing(view: View) -> str:
+    """Return the status of a subscription, and which of its triggers nothing can wake."""
+    unread = ", ".join(str(one["trigger"]) for one in view.get("unreadableTriggers", ()))
+    return f"{view['status']}; unreadable: {unread}" if unread else str(view["status"])
+
+
+def _task_name(view: View) -> str:
+    name = str(view["name"]) + (f"[{view['index']}]" if view["index"] else "")
+    return name if view["phase"] == "main" else f"{name} (onFailure)"
+
+
+def _flow(value: object) -> object:
+    """Return objects and lists as YAML on one line, anything else as it is."""
+    if not isinstance(value, dict | list):
+        return value
+    import yaml
+
+    return yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+    ).strip()
+
+
+def _flow_field(name: str) -> Column:
+    return (name.upper(), lambda view: _flow(view[name]))
+
+
+def _pairs(values: Mapping[str, object]) -> str | None:
+    return ", ".join(f"{key}={value}" for key, value in values.items()) or None
+
+
+def _spec(view: View) -> str:
+    return " ".join(f"{key}={_flow(value)}" for key, value in view["spec"].items())
+
+
+def _moment(text: str | None) -> str | None:
+    """Return a stamp in UTC to the second."""
+    return None if text is None else text[: len("2026-01-01T00:00:00")] + "Z"
+
+
+def _late(view: View) -> str | None:
+    """Return how long after its time a run began; None when it has not, or within a second."""
+    if view["startedAt"] is None or view["dueAt"] is None:
+        return None
+    began = datetime.fromisoformat(view["startedAt"])
+    late = began - datetime.fromisoformat(view["dueAt"])
+    return None if late < _SECOND else duration(view["dueAt"], view["startedAt"])
+
+
+_COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
+    "definitions": (
+        _field("name"),
+        ("REVISION", lambda view: f"{view['number']} ({view['revision'][:_ID]})"),
+        _field("subscriptions"),
+        ("UPDATED", lambda view: age(view["updatedAt"])),
+        _field("description"),
+    ),
+    "subscriptions": (
+        ("ID", _id),
+        _field("name"),
+        _field("definition"),
+        ("STATUS", _standing),
+        ("UPDATED", lambda view: age(view["updatedAt"])),
+    ),
+    "calendars": (
+        _field("name"),
+        ("DAYS", lambda view: view["count"]),
+        ("UPDATED", lambda view: age(view["updatedAt"])),
+    ),
+    "revisions": (
+        ("ID", _id),
+        _field("definition"),
+        _field("number"),
+        ("CREATED", lambda view: age(view["createdAt"])),
+    ),
+    "schedules": (
+        _field("subscription"),
+        _field("trigger"),
+        _field("kind"),
+        ("SPEC", _spec),
+        _field("status"),
+        _field("error"),
+    ),
+    "runs": (
+        ("ID", _id),
+        _field("subscription"),
+        _field("trigger"),
+        _field("status"),
+        ("DUE", lambda view: age(view["dueAt"])),
+        ("TOOK", lambda view: duration(view["startedAt"], view["endedAt"])),
+        _field("reason"),
+    ),
+    "tasks": (
+        ("ID", _id),
+        ("RUN", lambda view: view["run"][:_ID]),
+        ("NAME", _task_name),
+        _field("kind"),
+        _field("status"),
+        _field("attempts"),
+        ("TOOK", lambda view: duration(view["startedAt"], view["endedAt"])),
+        ("ERROR", lambda view: view["error"] or view["reason"]),
+    ),
+    "deadletters": (
+        ("ID", _id),
+        ("RUN", lambda view: view["run"][:_ID]),
+        ("CREATED", lambda view: age(view["createdAt"])),
+        _field("reason"),
+    ),
+    "events": (
+        _field("id"),
+        _field("source"),
+        _field("type"),
+        _field("subject"),
+        _field("status"),
+        ("ARRIVED", lambda view: age(view["arrivedAt"])),
+    ),
+}
+_LABELS: Final[Column] = ("LABELS", lambda view: _pairs(view["labels"]))
+_WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
+    "definitions": (("FULL REVISION", lambda view: view["revision"]),),
+    "subscriptions": (
+        ("FULL ID", lambda view: view["id"]),
+        _flow_field("params"),
+        _LABELS,
+        ("PAUSED", lambda view: view["pausedAt"] and age(view["pausedAt"])),
+        ("PAUSE REASON", lambda view: view["pauseReason"]),
+    ),
+    "calendars": (("DAYS", lambda view: ", ".join(view["days"])), _LABELS),
+    "revisions": (("FULL ID", lambda view: view["id"]),),
+    "runs": (
+        ("DUE", lambda view: _moment(view["dueAt"])),
+        ("LATE", _late),
+        ("FULL ID", lambda view: view["id"]),
+        ("FIRING KEY", lambda view: view["firingKey"]),
+        ("REVISION", lambda view: view["revision"][:_ID]),
+    ),
+    "tasks": (("FULL ID", lambda view: view["id"]), _flow_field("output")),
+    "deadletters": (("FULL RUN", lambda view: view["run"]),),
+    "events": (("UID", lambda view: view["uid"]), _field("time")),
+}
+
+
+def columns_of(kind: Kind, *, wide: bool) -> Sequence[Column]:
+    """Return the kind's columns; wide adds full ids and more, and says some more exactly."""
+    if not wide:
+        return _COLUMNS[kind]
+    columns = dict(_COLUMNS[kind])
+    columns.update(_WIDE.get(kind, ()))
+    return tuple(columns.items())

@@ -1,0 +1,75 @@
+"""How `next` shows firings; which there are is not decided here."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from activityctl.cli.render.output import Column, Format, print_table, print_views, visible
+from activityctl.domain.timing.preview import occurrence_view
+from activityctl.domain.values.json_form import View
+from activityctl.operations.looking.upcoming import Span, Upcoming, merged
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOST_LISTED: Final = 10_000
+_NARROW: Final = 120
+"""Below this many columns a terminal has no room for a note beside the times."""
+_OWNER: Final[Column] = ("SUBSCRIPTION", lambda view: view["subscription"])
+_TIMES: Final[tuple[Column, ...]] = (
+    ("TRIGGER", lambda view: view["trigger"]),
+    ("DUE", lambda view: _short(view["dueAt"])),
+    ("LOCAL TIME", lambda view: view["localTime"]),
+    ("FIRES", lambda view: _short(view["firesAt"])),
+)
+_SHORT_TIMES: Final[tuple[Column, ...]] = (
+    _TIMES[0],
+    _TIMES[1],
+    ("LOCAL", lambda view: _without_day(view["localTime"])),
+    _TIMES[3],
+)
+_NOTE: Final[Column] = ("NOTE", lambda view: view["note"])
+
+
+def print_upcoming(
+    out: "Console", err: "Console", found: Sequence[Upcoming], span: Span, shape: Format
+) -> None:
+    """Print what is due of all, in the order of time, and on `err` what there is to note."""
+    for note in (note for one in found for note in one.notes):
+        err.print(f"note: {visible(note)}")
+    due, is_cut = merged(found, span.limit)
+    if is_cut and span.limit == MOST_LISTED:
+        err.print(f"note: only the first {MOST_LISTED:,} are listed; begin later with --from")
+    views = [occurrence_view(name, one) for name, one in due]
+    if shape == "text":
+        print_firings(out, views, with_owner=len(found) != 1)
+    else:
+        print_views(out, "firings", views, shape, ())
+
+
+def print_firings(console: "Console", views: Sequence[View], *, with_owner: bool) -> None:
+    """Print a table; on a narrow terminal without local dates, each note on a line below."""
+    owner = (_OWNER,) if with_owner else ()
+    if not views or not console.is_terminal or console.width >= _NARROW:
+        print_table(console, views, (*owner, *_TIMES, _NOTE), empty="No firings found.")
+        return
+    columns = (*owner, *_SHORT_TIMES)
+    rows = [[visible(str(read(view) or "-")) for _, read in columns] for view in views]
+    names = [name for name, _ in columns]
+    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    notes = [None, *(view["note"] for view in views)]
+    for row, note in zip((names, *rows), notes, strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.print("  ".join(cells).rstrip(), soft_wrap=True)
+        if note is not None:
+            console.print(f"  {visible(note)}", soft_wrap=True)
+
+
+def _short(stamp: str | None) -> str | None:
+    """Leave out milliseconds that are none."""
+    return None if stamp is None else stamp.replace(".000Z", "Z")
+
+
+def _without_day(local: str) -> str:
+    moment = datetime.fromisoformat(local)
+    return moment.timetz().isoformat("seconds" if moment.second else "minutes")

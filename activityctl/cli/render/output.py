@@ -1,0 +1,323 @@
+"""Drawing: tables, JSON, YAML, log lines and errors; strangers' control characters are shown."""
+
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from activityctl.domain.values.json_form import View, list_view, problem_view
+from activityctl.errors import (
+    ActivityctlError,
+    InterruptionError,
+    InvalidManifestsError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Format = Literal["text", "wide", "json", "jsonl", "yaml", "name"]
+FORMATS: Final = ("text", "wide", "json", "jsonl", "yaml", "name")
+
+STYLES: Final[Mapping[str, str]] = {
+    "succeeded": "green",
+    "running": "cyan",
+    "active": "green",
+    "failed": "red",
+    "timed_out": "red",
+    "error": "red",
+    "backoff": "yellow",
+    "cancelled": "yellow",
+    "paused": "yellow",
+    "pending": "yellow",
+    "skipped": "dim",
+    "missed": "dim",
+    "stopped": "dim",
+    "warning": "yellow",
+    "created": "green",
+    "configured": "yellow",
+    "deleted": "red",
+    "unchanged": "dim",
+    "accepted": "green",
+    "duplicate": "dim",
+    "conflict": "red",
+    "invalid": "red",
+}
+_LABELS: Final[Mapping[str, str]] = {
+    "definitions": "name",
+    "subscriptions": "name",
+    "events": "uid",
+}
+"""What names an object of a kind, when it is not its id."""
+_LEAST_WIDTH: Final = 8
+"""A column of a narrow terminal is not made narrower than this."""
+_GAP: Final = 2
+Column = tuple[str, Callable[[View], object]]
+
+_ODD_NUMBER: Final = re.compile(
+    r"[-+]?(0[xXbBoO][0-9a-fA-F_]*|[.0-9][0-9_.:]*([eE][-+]?[0-9]*)?|\.(inf|Inf|INF|nan|NaN|NAN))"
+)
+
+
+def check_format(text: str, allowed: Sequence[str] = FORMATS) -> Any:
+    """Return the output format; UsageError for one that the command has not."""
+    if text not in allowed:
+        raise UsageError(f"unknown output format {text!r}", hint="use " + ", ".join(allowed))
+    return text
+
+
+def visible(text: str) -> str:
+    """Return the text with control, escape and bidirectional characters made visible."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else _shown(char) for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    return char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _shown(char: str) -> str:
+    code = ord(char)
+    if char == "\t":
+        return "    "
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004  # Latin-1
+
+
+def styled(text: str) -> "Text":
+    """Return a word in the colour of its meaning, with nothing interpreted as markup."""
+    from rich.text import Text
+
+    return Text(visible(text), style=STYLES.get(text, ""))
+
+
+def print_json(console: "Console", value: object) -> None:
+    """Print JSON as it is: never wrapped, never coloured, non-ASCII escaped where not text."""
+    console.file.write(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+
+
+def print_views(
+    console: "Console",
+    kind: str,
+    views: Sequence[View],
+    output: Format,
+    columns: Sequence[Column],
+    *,
+    has_more: bool | None = None,
+) -> None:
+    """Print a list in the format asked for; one that can be cut tells whether it was."""
+    match output:
+        case "json":
+            print_json(console, list_view(views, has_more=has_more))
+        case "jsonl":
+            for view in views:
+                console.file.write(json.dumps(view, ensure_ascii=True) + "\n")
+        case "yaml":
+            console.file.write(to_yaml(list_view(views, has_more=has_more)))
+        case "name":
+            for view in views:
+                label = view[_LABELS.get(kind, "id")]
+                console.file.write(f"{kind[:-1]}/{label}\n")
+        case "text" | "wide":
+            empty = f"No {kind} found."
+            print_table(console, views, columns, empty=empty, is_wide=output == "wide")
+
+
+def to_yaml(value: object) -> str:
+    """Return YAML in the order given; strings that could be taken for something else quoted."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes, too, what PyYAML takes for text and our strict loader for an odd number."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        style = "'" if _ODD_NUMBER.fullmatch(value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=100)
+
+
+def print_table(
+    console: "Console",
+    views: Sequence[View],
+    columns: Sequence[Column],
+    *,
+    empty: str,
+    is_wide: bool = False,
+) -> None:
+    """Print a table without frames; an empty one says so on stderr.
+
+    A terminal's cells are cut or folded so that each line fits. A wide table, one that does not
+    fit even so, and what goes elsewhere have whole cells, and lines of any length.
+    """
+    if not views:
+        sys.stderr.write(empty + "\n")
+        return
+    names = [name for name, _ in columns]
+    rows = [[_cell(read(view)) for _, read in columns] for view in views]
+    limits = None if is_wide else _terminal_widths(names, rows, console.width)
+    if limits is None or not console.is_terminal:
+        _print_whole(console, names, rows)
+    else:
+        _print_fitted(console, names, rows, limits)
+
+
+def _print_fitted(
+    console: "Console",
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    limits: Sequence[int | None],
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    last = len(names) - 1
+    for index, name in enumerate(names):
+        table.add_column(
+            name,
+            no_wrap=index != last,
+            overflow="ellipsis" if index != last else "fold",
+            max_width=limits[index],
+        )
+    for row in rows:
+        table.add_row(*(styled(cell) if cell in STYLES else Text(cell) for cell in row))
+    console.print(table)
+
+
+def _print_whole(console: "Console", names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.text import Text
+
+    widths = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
+    for row in (names, *rows):
+        line = Text(style="bold" if row is names else "")
+        for cell, width in zip(row, widths, strict=True):
+            line.append(cell, style=STYLES.get(cell, ""))
+            line.append(" " * (width - len(cell) + _GAP))
+        line.rstrip()
+        if console.is_terminal:
+            console.print(line, soft_wrap=True)
+        else:
+            console.file.write(line.plain + "\n")
+
+
+def _terminal_widths(
+    names: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> list[int | None] | None:
+    """Return the most that each column may take: the widest gives way, so that all are seen.
+
+    Not the last, which is folded. None when they do not fit even so.
+    """
+    natural = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
+    least = [*natural[:-1], min(natural[-1], _LEAST_WIDTH)]
+    excess = sum(least) + _GAP * (len(least) - 1) - width
+    limits: list[int | None] = [None] * len(names)
+    if excess > 0 and len(names) > 1:
+        widest = max(range(len(names) - 1), key=lambda index: natural[index])
+        if natural[widest] - excess < min(natural[widest], _LEAST_WIDTH):
+            return None
+        limits[widest] = natural[widest] - excess
+    return limits
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return visible(str(value)).replace("\n", "\\n")
+
+
+def age(text: str | None) -> str:
+    """Return how long ago a time stamp of a view was: 12s, 5m, 3h, 2d."""
+    if text is None:
+        return "-"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+    if seconds < 0:
+        return "in " + _span(-seconds)
+    return _span(seconds)
+
+
+def duration(start: str | None, end: str | None) -> str:
+    """Return the time between two stamps: 12ms, 1.2s, 5m; `-` while one is missing."""
+    if start is None or end is None:
+        return "-"
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 60 else _span(seconds)  # noqa: PLR2004  # a minute
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def log_line(view: View) -> "Text":
+    """Return a log entry as one line: local time, level, run, message."""
+    from rich.text import Text
+
+    moment = datetime.fromisoformat(view["createdAt"]).astimezone()
+    line = Text(moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], style="dim")
+    level = view["level"]
+    line.append(f" {level:<7} ", style={"error": "red", "warning": "yellow"}.get(level, "blue"))
+    line.append((view["runId"] or "-")[:8], style="dim")
+    line.append(" " + visible(view["message"]).replace("\n", "\n    "))
+    return line
+
+
+def print_run_end(console: "Console", view: View) -> None:
+    """Print how a run stands: its id, status and reason."""
+    from rich.text import Text
+
+    line = Text(f"run/{view['id']} ").append_text(styled(view["status"]))
+    console.print(line.append(f" {visible(view['reason'])}" if view["reason"] else ""))
+
+
+def print_log(console: "Console", view: View, output: Format) -> None:
+    """Print one log entry at once."""
+    if output == "jsonl":
+        console.file.write(json.dumps(view, ensure_ascii=True) + "\n")
+    elif console.is_terminal:
+        console.print(log_line(view))
+    else:
+        console.file.write(log_line(view).plain + "\n")
+    console.file.flush()
+
+
+def print_error(error: ActivityctlError, *, as_json: bool) -> None:
+    """Print an error on stderr: one line a problem, then the hint."""
+    is_interruption = isinstance(error, InterruptionError)
+    if is_interruption and sys.stderr.isatty():
+        sys.stderr.write("\n")  # the terminal has just shown ^C
+    if as_json:
+        sys.stderr.write(json.dumps(_error_object(error), ensure_ascii=True) + "\n")
+        return
+    if isinstance(error, InvalidManifestsError):
+        for problem in error.problems:
+            sys.stderr.write(f"error: {visible(str(problem))}\n")
+    label = error.code if is_interruption else "error"
+    sys.stderr.write(f"{label}: {visible(error.message)}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {visible(error.hint)}\n")
+
+
+def _error_object(error: ActivityctlError) -> Mapping[str, object]:
+    problems = error.problems if isinstance(error, InvalidManifestsError) else ()
+    views = [problem_view(problem) for problem in problems]
+    first: View = views[0] if views else {}
+    return {
+        "code": error.code,
+        "message": error.message,
+        "file": first.get("file"),
+        "line": first.get("line"),
+        "path": first.get("path"),
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "problems": views,
+    }

@@ -1,0 +1,127 @@
+"""How `status` shows schedules, what waits and the subscriptions that paused themselves."""
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from activityctl.cli.render.output import visible
+from activityctl.cli.session import Session
+from activityctl.domain.runs.figures import (
+    FIRING_STATES,
+    SCHEDULE_STATUSES,
+    WAITS_TOO_LONG,
+    complete,
+)
+from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.json_form import View, stamp
+from activityctl.errors import ActivityctlError
+from activityctl.operations.looking.overview import Overview, overview
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from activityctl.wiring import Ports
+
+_SECONDS: Final = 3.0
+_SECOND: Final = timedelta(seconds=1)
+_MOST_UNREADABLE: Final = 10
+
+
+def read_overview(session: Session) -> Overview | None:
+    """Return how things stand; None when Postgres does not tell within seconds."""
+
+    async def read(ports: "Ports") -> Overview:
+        async with asyncio.timeout(_SECONDS):
+            return await overview(ports.catalog, ports.census, ports.events)
+
+    try:
+        return session.with_ports(read)
+    except (ActivityctlError, TimeoutError):
+        return None  # what runs is told from files; which of it is ill, the table above shows
+
+
+def print_overview(console: "Console", found: Overview) -> None:
+    """Print a line for the schedules, if there are any, and one for each self-paused owner."""
+    figures = found.figures
+    schedules = {name: count for name, count in figures.schedules.items() if count}
+    if figures.overdue_schedules:
+        schedules["overdue"] = figures.overdue_schedules
+    if schedules:
+        counts = ", ".join(f"{count} {name}" for name, count in schedules.items())
+        console.print(f"schedules: {counts}")
+    if figures.restarts:
+        console.print(
+            f"schedules that had stopped and were restarted: {figures.restarts}, "
+            f"the last at {stamp(figures.restarted_at)}"
+        )
+    if figures.due_lag > WAITS_TOO_LONG:
+        lag = _whole(figures.due_lag)
+        due = figures.firings.get("due", 0)
+        console.print(
+            f"firings due and not started: {due}, the oldest for {lag}: activityctl doctor"
+        )
+    if figures.unrouted_events:
+        lag = _whole(figures.event_lag)
+        console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
+    for unread in found.unreadable[:_MOST_UNREADABLE]:
+        label = f"{unread.subscription}/{unread.trigger}"
+        console.print(visible(f"no event wakes {label}: {unread.reason}").replace("\n", "\\n"))
+    if (rest := len(found.unreadable) - _MOST_UNREADABLE) > 0:
+        console.print(f"{rest:,} more triggers cannot be read: activityctl get subscriptions")
+    for one in found.auto_paused:
+        since = stamp(one.paused_at)
+        reason = visible(one.pause_reason or "").replace("\n", "\\n")
+        console.print(f"paused by its failures: {one.name} since {since}: {reason}")
+
+
+def _whole(lag: timedelta) -> str:
+    return format_duration(lag // _SECOND * _SECOND)
+
+
+def schedules_view(found: Overview) -> View:
+    """Return the schedules by status, overdue ones, and restarts with the last one's time."""
+    figures = found.figures
+    return {
+        **complete(figures.schedules, SCHEDULE_STATUSES),
+        "overdue": figures.overdue_schedules,
+        "restarts": figures.restarts,
+        "lastRestartAt": stamp(figures.restarted_at),
+    }
+
+
+def firings_view(found: Overview) -> View:
+    """Return the firings that wait to be started, and since when the oldest could be."""
+    figures = found.figures
+    return {
+        **complete(figures.firings, FIRING_STATES),
+        "oldestDueAt": stamp(figures.oldest_due_at),
+        "lagSeconds": figures.due_lag.total_seconds(),
+    }
+
+
+def events_view(found: Overview) -> View:
+    """Return how many events wait to be routed, the oldest for how long, and filters' errors."""
+    figures = found.figures
+    return {
+        "unrouted": figures.unrouted_events,
+        "oldestUnroutedAt": stamp(figures.oldest_unrouted_at),
+        "lagSeconds": figures.event_lag.total_seconds(),
+        "filterErrors": figures.filter_errors,
+        "unreadableTriggers": [
+            {"subscription": one.subscription, "trigger": one.trigger, "reason": one.reason}
+            for one in found.unreadable
+        ],
+    }
+
+
+def auto_paused_view(found: Overview) -> list[View]:
+    """Return the subscriptions that paused themselves."""
+    return [
+        {
+            "name": one.name,
+            "pauseReason": one.pause_reason,
+            "pausedAt": stamp(one.paused_at),
+            "pausedByRun": one.paused_by_run,
+        }
+        for one in found.auto_paused
+    ]

@@ -1,0 +1,92 @@
+"""A plan as Markdown for a pull request, short enough for one comment however large it is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from activityctl.cli.render.output import visible
+from activityctl.cli.render.plan_text import Line, plan_items, summary_line
+from activityctl.domain.values.json_form import View
+from activityctl.domain.values.wording import counted
+
+LONGEST_COMMENT: Final = 65_536
+"""Characters; GitHub refuses a longer comment."""
+_ROOM_FOR_NOTE: Final = 400
+_LONGEST_DETAIL: Final = 400
+_LONGEST_COMMAND: Final = 1_000
+_MARKS: Final = {"created": "+", "configured": "!", "deleted": "-"}
+
+
+def markdown(view: View, command: str = "activityctl plan") -> str:
+    """Return the plan as a comment: the sentence, a diff block, the apply set.
+
+    What would be longer than a comment may be is shortened: the details of later items go
+    first, then later items; a note counts them and names the command that shows all.
+    """
+    items = [_Shown(item.noun, [_marked(line) for line in item.lines]) for item in plan_items(view)]
+    head = ["### activityctl plan", "", summary_line(view), ""]
+    tail = ["", f"Apply set: `{view['applyset']}`"] if view["applyset"] else []
+    whole = _text(head, [line for item in items for line in item.lines], tail)
+    if len(whole) <= LONGEST_COMMENT:
+        return whole
+    code = _code(command)
+    room = LONGEST_COMMENT - len(_text(head, [""], tail)) - len(code) - _ROOM_FOR_NOTE
+    kept = _shortened(items, room)
+    note = f"Shortened: {_left_out(items, kept)}. See all of it with `{code}`."
+    return _text(head, [line for lines in kept for line in lines], ["", note, *tail])
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    noun: str
+    lines: list[str]
+
+
+def _shortened(items: Sequence[_Shown], room: int) -> list[list[str]]:
+    """Return the first lines of the first items, then their details, as long as there is room."""
+    kept: list[list[str]] = []
+    for item in items:
+        room -= len(item.lines[0]) + 1
+        if room < 0:
+            return kept
+        kept.append([item.lines[0]])
+    for lines, item in zip(kept, items, strict=True):
+        for detail in item.lines[1:]:
+            line = detail if len(detail) <= _LONGEST_DETAIL else detail[: _LONGEST_DETAIL - 1] + "…"
+            room -= len(line) + 1
+            if room < 0:
+                return kept
+            lines.append(line)
+    return kept
+
+
+def _left_out(items: Sequence[_Shown], kept: Sequence[list[str]]) -> str:
+    gone = Counter(item.noun for item in items[len(kept) :])
+    parts = [f"{_counted(count, noun)} not shown" for noun, count in gone.items()]
+    pairs = zip(items, kept, strict=False)
+    cut = Counter(item.noun for item, lines in pairs if len(lines) < len(item.lines))
+    parts += [f"{_counted(count, noun)} without all details" for noun, count in cut.items()]
+    return ", ".join(parts) or "long values are cut"
+
+
+def _counted(count: int, noun: str) -> str:
+    if noun == "open runs":
+        return f"open runs of {counted(count, 'subscription')}"
+    return counted(count, noun)
+
+
+def _marked(line: Line) -> str:
+    text, action = line
+    rest = text[1:] if text[:1] in "+~-! " else text
+    return f"{_MARKS.get(action, ' ')}{rest}".replace("`", "'")
+
+
+def _code(command: str) -> str:
+    text = visible(command).replace("`", "'").replace("\n", " ")
+    return text if len(text) <= _LONGEST_COMMAND else "activityctl plan …"
+
+
+def _text(head: Sequence[str], shown: Sequence[str], tail: Sequence[str]) -> str:
+    block = ["```diff", *shown, "```"] if shown else []
+    return "\n".join([*head, *block, *tail]) + "\n"

@@ -1,0 +1,124 @@
+"""A plan as lines of text, and in colour on a terminal; Markdown is `plan_markdown`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final
+
+from activityctl.cli.render.output import visible
+from activityctl.cli.render.plan_events import head_lines, trigger_lines
+from activityctl.domain.values.json_form import View
+from activityctl.domain.values.wording import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SYMBOLS: Final = {"created": "+", "configured": "~", "deleted": "-", "unchanged": " "}
+_COLORS: Final = {"created": "green", "configured": "yellow", "deleted": "red", "unchanged": "dim"}
+_LONGEST: Final = 100
+_BEFORE: Final = 20
+
+Line = tuple[str, str]
+"""A text and the action whose colour it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a plan tells: its own line first, then the details."""
+
+    noun: str
+    lines: list[Line]
+
+
+def print_plan(console: "Console", view: View) -> None:
+    """Print the plan: an object a line, under it what differs, then time and runs."""
+    for line, action in plan_lines(view):
+        console.print(line, style=_COLORS.get(action, ""))
+    console.print(summary_line(view), style="bold")
+
+
+def plan_lines(view: View) -> Iterator[Line]:
+    """Yield every line; unchanged objects are only counted."""
+    return (line for item in plan_items(view) for line in item.lines)
+
+
+def plan_items(view: View) -> Iterator[Item]:
+    """Yield changes, schedules, events of the past, open runs, each with what differs under it."""
+    yield from map(_change_item, (one for one in view["changes"] if one["action"] != "unchanged"))
+    for schedule in view["schedules"]:
+        label = f"{schedule['subscription']}/{schedule['trigger']}"
+        lines = [(f"{SYMBOLS[schedule['action']]} schedule {label}", schedule["action"])]
+        if text := _firings(schedule["nextBefore"], is_paused=schedule["pausedBefore"]):
+            lines.append((f"    next before: {text}", "deleted"))
+        if text := _firings(schedule["nextAfter"], is_paused=schedule["pausedAfter"]):
+            lines.append((f"    next after:  {text}", "created"))
+        yield Item("schedule", lines)
+    if (events := view.get("againstEvents")) is not None:
+        yield Item("note", head_lines(events))
+        for lines in trigger_lines(events):
+            yield Item("event trigger", lines)
+    for runs in view["openRuns"]:
+        owner = runs["subscription"]
+        one = f"open run of {owner} goes on as it began"
+        many = f"open runs of {owner} go on as they began"
+        text = counted(runs["count"], one, many)
+        yield Item("open runs", [(f"! {text}", "unchanged")])
+
+
+def _change_item(change: Mapping[str, Any]) -> Item:
+    action = change["action"]
+    label = f"{change['kind'].lower()}/{change['name']}"
+    lines = [(f"{SYMBOLS[action]} {label} {action}", action)]
+    if action == "configured":
+        lines += [(f"    {_field(field)}", action) for field in change["fields"]]
+    return Item("change", lines)
+
+
+def summary_line(view: View) -> str:
+    """Return the counts as one sentence."""
+    summary = view["summary"]
+    if not summary["created"] + summary["configured"] + summary["deleted"]:
+        objects = counted(summary["unchanged"], "object is", "objects are")
+        return f"No changes: {objects} as wanted."
+    return (
+        f"Plan: {summary['created']} to create, {summary['configured']} to configure, "
+        f"{summary['deleted']} to delete, {summary['unchanged']} unchanged."
+    )
+
+
+def _field(field: Mapping[str, Any]) -> str:
+    old = _value(field["old"]) if "old" in field else "(none)"
+    new = _value(field["new"]) if "new" in field else "(none)"
+    start = _first_shown(old, new)
+    return f"{visible(field['path'])}: {_shown(old, start)} -> {_shown(new, start)}"
+
+
+def _value(value: object) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _first_shown(old: str, new: str) -> int:
+    """Return where long values are shown from: a little before they begin to differ."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    return same - _BEFORE if same > _LONGEST - _BEFORE else 0
+
+
+def _shown(text: str, start: int) -> str:
+    rest = f"…{text[start : start + _LONGEST]}" if start else text
+    return _cut(visible(_cut(rest)))  # cut first: to make a megabyte visible takes long
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _firings(stamps: list[str], *, is_paused: bool) -> str:
+    return "none, paused" if is_paused else _times(stamps)
+
+
+def _times(stamps: list[str]) -> str:
+    moments = [datetime.fromisoformat(text) for text in stamps]
+    return ", ".join(moment.strftime("%a %Y-%m-%d %H:%M:%SZ") for moment in moments)

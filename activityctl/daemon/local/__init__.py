@@ -1,0 +1,1 @@
+"""The local daemon: the supervisor, the embedded servers, the folder kept applied, the doctor."""

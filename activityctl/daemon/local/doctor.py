@@ -1,0 +1,158 @@
+"""Examines what a daemon or a worker needs: programs, servers, schema, a worker at work."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Literal
+
+from activityctl import wiring
+from activityctl.daemon.local import embedded_postgres, embedded_temporal
+from activityctl.daemon.local.child import log_path
+from activityctl.daemon.local.state import lock_is_held
+from activityctl.domain.runs.figures import WAITS_TOO_LONG
+from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.wording import counted
+from activityctl.errors import ActivityctlError
+from activityctl.settings import Settings
+
+_DISK_NEEDED: Final = 500 * 1024 * 1024
+_CHECK_SECONDS: Final = 9.0
+_SECOND: Final = timedelta(seconds=1)
+
+State = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at; `hint` is the next step when it failed."""
+
+    name: str
+    state: State
+    found: str
+    hint: str | None = None
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Look at everything; no check stops another, the whole takes seconds at most."""
+    checks = [_home(settings.home), _disk(settings.home)]
+    if settings.uses_local_daemon:
+        checks += [_embedded_postgres(), _embedded_temporal()]
+        if not lock_is_held(settings.home):
+            return [*checks, Check("daemon", "failed", "not running", "activityctl up -d")]
+        checks.append(Check("daemon", "ok", f"runs for {settings.home}"))
+    _load_clients()
+    servers = await asyncio.gather(
+        _guarded("postgres", lambda: _postgres(settings)),
+        _guarded("schema", lambda: _schema(settings)),
+        _guarded("worker", lambda: _worker(settings)),
+        _guarded("firings", lambda: _firings(settings)),
+        _guarded("temporal", lambda: _temporal(settings)),
+    )
+    return [*checks, *servers]
+
+
+def _load_clients() -> None:
+    """Import what the looks at servers need: on a busy machine it takes longer than an answer."""
+    import activityctl.adapters.postgres.database
+    import activityctl.adapters.temporal.client  # noqa: F401  # loaded, not used
+
+
+def _home(home: Path) -> Check:
+    python = f"Python {sys.version.split()[0]}"
+    place = home if home.exists() else _existing_parent(home)
+    if os.access(place, os.W_OK):
+        return Check("home", "ok", f"{home} ({python})")
+    return Check("home", "failed", f"{place} cannot be written", "set ACTIVITYCTL_HOME")
+
+
+def _disk(home: Path) -> Check:
+    free = shutil.disk_usage(_existing_parent(home)).free
+    text = f"{free // 1024**2} MiB free"
+    if free >= _DISK_NEEDED:
+        return Check("disk", "ok", text)
+    return Check("disk", "failed", text, f"free {_DISK_NEEDED // 1024**2} MiB for {home}")
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _embedded_postgres() -> Check:
+    try:
+        return Check("embedded postgres", "ok", str(embedded_postgres.find_binaries()))
+    except ActivityctlError as error:
+        return Check("embedded postgres", "failed", str(error), error.hint)
+
+
+def _embedded_temporal() -> Check:
+    try:
+        return Check("embedded temporal", "ok", str(embedded_temporal.find_binary()))
+    except ActivityctlError as error:
+        return Check("embedded temporal", "failed", str(error), error.hint)
+
+
+async def _guarded(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            return await look()
+    except ActivityctlError as error:
+        return Check(name, "failed", str(error), error.hint or "activityctl status")
+    except TimeoutError:
+        return Check(name, "failed", "no answer in time", "activityctl status")
+
+
+async def _postgres(settings: Settings) -> Check:
+    async with wiring.open_ports(settings) as ports:
+        waiting = await ports.outbox.waiting()
+    told = counted(waiting, "firing waits", "firings wait")
+    return Check("postgres", "ok", f"answers; {told} to be dispatched")
+
+
+async def _schema(settings: Settings) -> Check:
+    from activityctl.adapters.postgres.schema.version import read_schema_versions
+
+    versions = await read_schema_versions(await wiring.database_url(settings))
+    if versions.are_equal:
+        return Check("schema", "ok", f"version {versions.database}")
+    found = f"version {versions.database or 'none'}, this package needs {versions.package}"
+    if versions.is_newer:
+        return Check("schema", "failed", found, "install the activityctl that migrated it")
+    is_ours = settings.uses_local_daemon
+    hint = "activityctl down && activityctl up -d" if is_ours else "activityctl worker --migrate"
+    return Check("schema", "failed", found, hint)
+
+
+async def _firings(settings: Settings) -> Check:
+    async with wiring.open_ports(settings) as ports:
+        figures = await ports.census.figures()
+    due, lag = figures.firings.get("due", 0), figures.due_lag
+    if lag <= WAITS_TOO_LONG:
+        return Check("firings", "ok", f"{due} due")
+    found = f"{due} due, the oldest for {format_duration(lag // _SECOND * _SECOND)}"
+    return Check("firings", "failed", found, _worker_log(settings))
+
+
+def _worker_log(settings: Settings) -> str:
+    if settings.uses_local_daemon:
+        return f"read {log_path(settings.home, 'worker')}"
+    return "read the worker's log"
+
+
+async def _worker(settings: Settings) -> Check:
+    async with wiring.open_ports(settings) as ports:
+        alive = await ports.workers.alive()
+    if not alive:
+        is_ours = settings.uses_local_daemon
+        hint = _worker_log(settings) if is_ours else "activityctl worker"
+        return Check("worker", "failed", "none is alive", hint)
+    return Check("worker", "ok", ", ".join(f"{one.host} pid {one.pid}" for one in alive))
+
+
+async def _temporal(settings: Settings) -> Check:
+    await wiring.connect_temporal(settings)
+    return Check("temporal", "ok", f"answers at {settings.temporal_address}")

@@ -1,0 +1,253 @@
+"""The worker: runs workflows and steps, dispatches firings, reconciles schedules, beats."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activityctl import wiring
+from activityctl.daemon.worker.auditor import Auditor
+from activityctl.daemon.worker.dispatcher import Dispatcher
+from activityctl.daemon.worker.reconciler import Reconciler
+from activityctl.daemon.worker.retention import Retention
+from activityctl.daemon.worker.router import Router
+from activityctl.daemon.worker.timekeeper import Timekeeper
+from activityctl.daemon.worker.upkeep import Upkeep
+from activityctl.daemon.worker.usher import Usher
+from activityctl.daemon.worker.watchdog import Watchdog
+from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
+from activityctl.errors import ActivityctlError, UnreachableError
+from activityctl.ports import WORK_CHANNEL
+from activityctl.settings import Settings
+from activityctl.steps.admit import AdmitStep
+from activityctl.steps.execute import ExecuteStep
+from activityctl.steps.record import RecordStep
+from activityctl.version import VERSION
+from activityctl.workflows.calls import TASK_QUEUE
+from activityctl.workflows.run_activity import RunActivityWorkflow
+from activityctl.workflows.run_batch import RunBatchWorkflow
+
+_Port = TypeVar("_Port")
+_Answer = TypeVar("_Answer")
+
+_LOG = logging.getLogger(__name__)
+_POOL: Final = 16
+_SAFETY_POLL: Final = 5.0
+"""Notifications are hints; whatever one missed is found within this many seconds."""
+_AUDIT_EVERY: Final = 60.0
+_WAKE_EVERY: Final = 1.0
+_RETENTION_EVERY: Final = 3600.0
+_STICKY: Final = timedelta(seconds=2)
+_CANCEL_AGAIN: Final = 0.2
+_CACHED_WORKFLOWS: Final = 250
+"""An open run's workflow holds about 80 kB; of a burst, the others are replayed when needed."""
+_DRAIN: Final = timedelta(seconds=15)
+_PATIENCE: Final = 30.0
+"""How long a starting worker waits for Postgres and Temporal to come up."""
+
+
+async def run_worker(
+    settings: Settings,
+    *,
+    sync: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Work until SIGTERM or SIGINT; drains running steps before it returns.
+
+    `sync` is run beside it and cancelled first. Raises UnreachableError when Postgres or
+    Temporal does not come up in time.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        ports = await _patiently(
+            lambda: stack.enter_async_context(wiring.open_ports(settings, pool_size=_POOL))
+        )
+        client = await _patiently(lambda: wiring.connect_temporal(settings))
+        executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
+        recorder = RecordStep(ports.runs, _now)
+        admit = AdmitStep(
+            ports.runs, ports.timetable, ports.gates, wiring.build_sources(ports), _now
+        )
+        execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
+        worker = _temporal_worker(settings, client, [admit.admit, execute.execute, recorder.record])
+        chores = _Chores(settings, ports, client, (admit, recorder), stopping)
+        async with worker, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(chore) for chore in chores.all()]
+            if sync is not None:
+                tasks.append(group.create_task(sync()))
+            _LOG.info("worker ready")
+            if on_ready is not None:
+                on_ready()
+            await stopping.wait()
+            _LOG.info("worker drains")
+            await end_tasks(tasks)
+        await ports.workers.leave(chores.beat.id)
+    _LOG.info("worker stopped")
+
+
+def _temporal_worker(
+    settings: Settings, client: Client, steps: Sequence[Callable[..., Any]]
+) -> Worker:
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[RunActivityWorkflow, RunBatchWorkflow],
+        activities=steps,
+        # The sandbox costs 4-9 ms a run; a test holds that the workflows live by its rules.
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_concurrent_activities=settings.max_tasks,
+        max_cached_workflows=_CACHED_WORKFLOWS,
+        sticky_queue_schedule_to_start_timeout=_STICKY,
+        graceful_shutdown_timeout=_DRAIN,
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+    )
+
+
+class _Chores:
+    """What a worker does beside running workflows, each in a loop that outlives failures."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ports: wiring.Ports,
+        client: Client,
+        steps: tuple[AdmitStep, RecordStep],
+        stopping: asyncio.Event,
+    ) -> None:
+        self._ports = ports
+        self._stopping = stopping
+        starter = wiring.build_starter(client)
+        admit, recorder = steps
+        self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now, admit.room)
+        self._usher = Usher(ports.gates, ports.backfills, starter)
+        self._timekeeper = Timekeeper(ports.timetable, starter)
+        upkeep = Upkeep(ports.register, wiring.build_placer(client), ports.logbook, _now)
+        self._reconciler = Reconciler(upkeep)
+        self._auditor = Auditor(upkeep)
+        self._watchdog = Watchdog(upkeep)
+        names = ("event", "firing", "cancel", "schedules", "queue")
+        self._wake = {name: asyncio.Event() for name in names}
+        self._router = Router(ports.events, self._wake["firing"].set)
+        self._retention = Retention(ports.archive, ports.outbox, settings.event_retention)
+        self.beat = WorkerBeat(uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, _now())
+
+    def all(self) -> list[Coroutine[Any, Any, None]]:
+        """Return every chore, ready to be run as a task."""
+        return [
+            self._listen(),
+            self._beat(),
+            self._repeat("event", self._router.route),
+            self._repeat("firing", self._dispatcher.dispatch),
+            self._repeat("cancel", self._dispatcher.cancel),
+            self._repeat("schedules", self._reconcile),
+            self._repeat("queue", self._usher.let_in),
+            self._audit(),
+            self._wake_overdue(),
+            self._remove_old(),
+        ]
+
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[float | None]]) -> None:
+        """Do the work when woken, or after the seconds that it asks for; never seldom."""
+        wake = self._wake[name]
+        while True:
+            wake.clear()
+            asked = await _surviving(name, work)
+            pause = _SAFETY_POLL if asked is None else min(asked, _SAFETY_POLL)
+            try:
+                async with asyncio.timeout(pause):
+                    await wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _reconcile(self) -> None:
+        await self._reconciler.reconcile()
+
+    async def _wake_overdue(self) -> None:
+        while True:
+            await asyncio.sleep(_WAKE_EVERY)
+            await _surviving("wake", self._timekeeper.wake)
+
+    async def _remove_old(self) -> None:
+        while True:
+            await _surviving("retention", self._retention.sweep)
+            await asyncio.sleep(_RETENTION_EVERY)
+
+    async def _audit(self) -> None:
+        while True:
+            await _surviving("audit", self._auditor.audit)
+            await _surviving("watchdog", self._watchdog.restart_silent)
+            await asyncio.sleep(_AUDIT_EVERY)
+
+    async def _listen(self) -> None:
+        async def until_it_breaks() -> None:
+            async with self._ports.signals.listening(WORK_CHANNEL) as payloads:
+                for event in self._wake.values():
+                    event.set()  # what came before we listened
+                async for payload in payloads:
+                    if payload in self._wake:
+                        self._wake[payload].set()
+
+        while True:
+            await _surviving("listen", until_it_breaks)
+            await asyncio.sleep(0.5)
+
+    async def _beat(self) -> None:
+        async def once() -> None:
+            await self._ports.workers.beat(self.beat)
+
+        while True:
+            await _surviving("beat", once)
+            await asyncio.sleep(BEAT_EVERY.total_seconds())
+
+
+async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks until every one has ended.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for` may swallow a cancellation that
+    comes as its result does (gh-86296), and the connection pool waits that way.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
+
+
+async def _surviving(name: str, work: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
+    """Do the work; a daemon's chore logs what went wrong and is tried again later."""
+    try:
+        return await work()
+    except ActivityctlError as error:
+        _LOG.warning("%s postponed: %s", name, error)
+        await asyncio.sleep(0.5)
+    except Exception:  # noqa: BLE001  # a daemon's outermost loop, logged
+        _LOG.exception("%s failed", name)
+        await asyncio.sleep(1)
+    return None
+
+
+async def _patiently(attempt: Callable[[], Awaitable[_Port]]) -> _Port:
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    while True:
+        try:
+            return await attempt()
+        except UnreachableError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.3)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

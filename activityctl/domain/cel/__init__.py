@@ -1,0 +1,1 @@
+"""The expression language: compile, check types, evaluate and render CEL."""

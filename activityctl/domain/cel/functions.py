@@ -1,0 +1,176 @@
+"""The functions that we add to CEL: texts, and integers too big for it; each bounds its result.
+
+CEL's own library of string functions is left out: its `replace`, `join` and `split` let 2 KB of
+source fill any memory. Names and meanings here are those of that library.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from cel_expr_python import cel
+
+from activityctl.domain.cel.conversion import json_of
+from activityctl.domain.values.untrusted import storable
+
+MAX_TEXT: Final = 1 << 20
+"""How many characters a function may build."""
+MAX_PIECES: Final = 1_000
+"""How many pieces `split` may give."""
+OVER_BUDGET: Final = "over budget: "
+"""How the message of a function begins that would pass one of these limits."""
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,1000}")
+_DIRECTIVE: Final = re.compile(r"%(?:\.([0-9]{1,2}))?([sdfexX%])|%")
+_TYPE: Final = cel.Type
+
+
+def declarations() -> list[Any]:
+    """Return the declarations of our functions, for the CEL environment."""
+    text, number = _TYPE.STRING, _TYPE.INT
+    texts, values = _TYPE.List(text), _TYPE.List(_TYPE.DYN)
+    integers = (text, number, _TYPE.UINT)
+    pairs = [[left, right] for left in integers for right in integers]
+    return [
+        _declare("lowerAscii", text, _lower, [text]),
+        _declare("upperAscii", text, _upper, [text]),
+        _declare("trim", text, _trim, [text]),
+        _declare("charAt", text, _char_at, [text, number]),
+        _declare("indexOf", number, str.find, [text, text]),
+        _declare("lastIndexOf", number, str.rfind, [text, text]),
+        _declare("substring", text, _substring, [text, number], [text, number, number]),
+        _declare("replace", text, _replace, [text] * 3, [text] * 3 + [number]),
+        _declare("split", texts, _split, [text, text], [text, text, number]),
+        _declare("join", text, _join, [values], [values, text]),
+        _declare("format", text, _format, [text, values]),
+        _declare("big.compare", number, compare_big, *pairs, member=False),
+        _declare("big.add", text, add_big, *pairs, member=False),
+    ]
+
+
+def _declare(
+    name: str,
+    result: Any,
+    body: Callable[..., Any],
+    *parameters: Sequence[Any],
+    member: bool = True,
+) -> Any:
+    def call(*arguments: Any) -> Any:
+        return _fit(body(*arguments))
+
+    overloads = [
+        cel.Overload(f"{name}_{index}", result, list(types), member, call)
+        for index, types in enumerate(parameters)
+    ]
+    return cel.FunctionDecl(name, overloads)
+
+
+def _fit(result: Any) -> Any:
+    """Hold a text to its limit, and free of the NUL at which the runtime would cut it."""
+    if not isinstance(result, str):
+        return result
+    _bound(len(result))
+    return storable(result)
+
+
+def _bound(length: int) -> None:
+    if length > MAX_TEXT:
+        raise ValueError(f"{OVER_BUDGET}a text of more than {MAX_TEXT} characters")
+
+
+def compare_big(left: int | str, right: int | str) -> int:
+    """Return -1, 0 or 1; integers of any size, as numbers or in decimal digits."""
+    first, second = _integer(left), _integer(right)
+    return (first > second) - (first < second)
+
+
+def add_big(left: int | str, right: int | str) -> str:
+    """Return the sum in decimal digits."""
+    return str(_integer(left) + _integer(right))
+
+
+def _integer(value: int | str) -> int:
+    if isinstance(value, str) and not _INTEGER.fullmatch(value):
+        raise ValueError(f"{value[:40]!r} is not an integer in decimal digits")
+    return int(value)
+
+
+def _lower(text: str) -> str:
+    return text.encode().lower().decode()
+
+
+def _upper(text: str) -> str:
+    return text.encode().upper().decode()
+
+
+def _trim(text: str) -> str:
+    return text.strip()
+
+
+def _char_at(text: str, index: int) -> str:
+    return _substring(text, index, min(index + 1, len(text)))
+
+
+def _substring(text: str, start: int, end: int | None = None) -> str:
+    stop = len(text) if end is None else end
+    if not 0 <= start <= stop <= len(text):
+        raise ValueError(f"no characters {start} to {stop} in a text of {len(text)}")
+    return text[start:stop]
+
+
+def _replace(text: str, old: str, new: str, limit: int = -1) -> str:
+    count = text.count(old) if limit < 0 else min(limit, text.count(old))
+    _bound(len(text) + count * (len(new) - len(old)))
+    return text.replace(old, new, count)
+
+
+def _split(text: str, separator: str, limit: int = -1) -> list[str]:
+    most = len(text) if separator == "" else text.count(separator) + 1
+    pieces = most if limit < 0 else min(limit, most)
+    if pieces > MAX_PIECES:
+        raise ValueError(f"{OVER_BUDGET}split into more than {MAX_PIECES} pieces")
+    if limit == 0:
+        return []
+    if separator == "":
+        return [*text[: pieces - 1], text[pieces - 1 :]] if text else []
+    return text.split(separator, pieces - 1)
+
+
+def _join(parts: Sequence[Any], separator: str = "") -> str:
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError("join takes a list of strings")
+    _bound(sum(map(len, parts)) + len(separator) * len(parts))
+    return separator.join(parts)
+
+
+def _format(pattern: str, values: Sequence[Any]) -> str:
+    rest = iter(values)
+
+    def fill(found: re.Match[str]) -> str:
+        if found[2] == "%":
+            return "%"
+        if found[2] is None:
+            raise ValueError(
+                f"format knows %s %d %f %.2f %e %x %%, not {pattern[found.start() :]:.3}"
+            )
+        try:
+            value = next(rest)
+        except StopIteration:
+            raise ValueError(f"format has {len(values)} values for more places") from None
+        return _formatted(found[2], found[1], value)
+
+    return _DIRECTIVE.sub(fill, pattern)
+
+
+def _formatted(kind: str, precision: str | None, value: Any) -> str:
+    if kind == "s":
+        plain = value if isinstance(value, str | int | float | None) else json_of(value)
+        return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    if isinstance(value, bool | datetime) or not isinstance(value, int | float):
+        raise ValueError(f"%{kind} takes a number")  # noqa: TRY004 - the runtime shows ValueErrors
+    if kind in "dxX" and not isinstance(value, int):
+        raise ValueError(f"%{kind} takes an int")
+    places = f".{precision}" if precision and kind in "fe" else ""
+    return f"{value:{places}{kind}}"

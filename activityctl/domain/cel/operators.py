@@ -1,0 +1,85 @@
+"""CEL's operators: what each gives for which kinds of values, and how a clash is worded.
+
+Kinds are sets of CEL's type names; an empty set means that nothing is known.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Final
+
+from activityctl.domain.cel.messages import mismatch
+from activityctl.domain.cel.static_type import Kinds
+
+_SAME: Final = ("bool", "string", "bytes", "timestamp", "duration")
+NUMBERS: Final = ("int", "uint", "double")
+_EVERY_KIND: Final = frozenset({*_SAME, *NUMBERS, "null", "list", "map"})
+_NUMERIC: Final = {(kind, kind): kind for kind in NUMBERS}
+_ORDER: Final = {
+    **{(kind, kind): "bool" for kind in _SAME},
+    **dict.fromkeys(product(NUMBERS, NUMBERS), "bool"),
+}
+RESULTS: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
+    "_+_": {
+        **_NUMERIC,
+        ("string", "string"): "string",
+        ("bytes", "bytes"): "bytes",
+        ("list", "list"): "list",
+        ("timestamp", "duration"): "timestamp",
+        ("duration", "timestamp"): "timestamp",
+        ("duration", "duration"): "duration",
+    },
+    "_-_": {
+        **_NUMERIC,
+        ("timestamp", "timestamp"): "duration",
+        ("timestamp", "duration"): "timestamp",
+        ("duration", "duration"): "duration",
+    },
+    "_*_": _NUMERIC,
+    "_/_": _NUMERIC,
+    "_%_": {(kind, kind): kind for kind in ("int", "uint")},
+    "_<_": _ORDER,
+    "_<=_": _ORDER,
+    "_>_": _ORDER,
+    "_>=_": _ORDER,
+}
+"""What each operator gives for which kinds (CEL specification, list of standard definitions)."""
+LOGIC: Final = frozenset({"_&&_", "_||_", "!_"})
+EQUALITY: Final = frozenset({"_==_", "_!=_"})
+_CALLED: Final = {"int": "a number", "uint": "a number", "double": "a number"}
+
+
+def results(function: str, left: Kinds, right: Kinds) -> Kinds | None:
+    """Return the kinds that a binary operator of RESULTS can give, None when it takes neither."""
+    table = RESULTS[function]
+    pairs = product(left or _EVERY_KIND, right or _EVERY_KIND)
+    found = frozenset(table[pair] for pair in pairs if pair in table)
+    if not found:
+        return None
+    return found if left or right or len(found) == 1 else frozenset()
+
+
+def are_never_equal(left: Kinds, right: Kinds) -> bool:
+    """Whether `==` is false whatever the values; all numbers compare, and all with null."""
+    return bool(left and right) and not _comparable(left) & _comparable(right)
+
+
+def _comparable(kinds: Kinds) -> Kinds:
+    """Return the kinds with all numbers as one; null is compared with anything."""
+    shared = {"int"} if kinds & frozenset(NUMBERS) else set()
+    everything = _EVERY_KIND if "null" in kinds else frozenset()
+    return kinds | shared | everything
+
+
+def clash(function: str, kinds: Sequence[Kinds]) -> str:
+    """Return that an operator does not take these kinds."""
+    return mismatch(function, ", ".join(_listed(one) for one in kinds))
+
+
+def _listed(kinds: Kinds) -> str:
+    return " or ".join(sorted(kinds)) if kinds else "anything"
+
+
+def called(kinds: Kinds) -> str:
+    """Return kinds as people call them: `a string`, `a number or null`."""
+    names = {_CALLED.get(kind, f"a {kind}") for kind in kinds}
+    return " or ".join(sorted(names)).replace("a null", "null").replace("a bool", "true or false")

@@ -1,0 +1,216 @@
+"""What a compiled expression reads and how much it can multiply its data; read off its tree.
+
+The runtime bounds depth and iterations, not memory or time: lists that `map` and `filter` build
+cost the square of their length, and nested doublings grow as powers. The tree is read in its
+serialized form, as `cel_tree` describes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from activityctl.domain.cel.functions import MAX_TEXT
+from activityctl.domain.cel.tree import (
+    CALL,
+    CONST,
+    EXPR,
+    ID,
+    IDENT,
+    LIST,
+    LOOP,
+    SELECT,
+    SOURCE_INFO,
+    STRUCT,
+    fields_of,
+    positions_of,
+)
+
+_SCALAR: Final = frozenset(
+    {"!_", "-_", "_&&_", "_||_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_-_", "_*_", "_/_"}
+    | {"_%_", "@in", "@not_strictly_false", "contains", "startsWith", "endsWith", "matches", "size"}
+    | {"indexOf", "lastIndexOf", "int", "uint", "double", "bool", "timestamp", "duration"}
+    | {"big.compare", "getDate", "getFullYear", "getMonth", "getHours", "getMinutes", "getSeconds"}
+)
+"""Functions whose result is small, whatever they are given."""
+_BOUNDED: Final = frozenset({"replace", "join", "format", "big.add"})
+"""Functions of ours that give at most MAX_TEXT characters."""
+
+
+@dataclass(slots=True)
+class Shape:
+    """What an expression reads and does, whatever the data."""
+
+    names: dict[str, int] = field(default_factory=dict)
+    """Names it reads, each with the offset in characters where it does so first."""
+    paths: dict[str, Any] = field(default_factory=dict)
+    """What it reads of each name: nested field names, None for everything below."""
+    growth: float = 0
+    """How many times its data (or MAX_TEXT) its largest value can be."""
+    loops: int = 0
+    """How deep its iterations are nested."""
+    collects: float = 0
+    """How many times the longest list it may `map` or `filter`; 0 when it does neither."""
+    gathers: bool = False
+    """Whether it makes one text of a list."""
+    splits: bool = False
+    """Whether it makes a list of a text."""
+    only_path: tuple[str, ...] = ()
+    """The names from the scope down, when the expression is nothing but `a.b.c`."""
+    message: str | None = None
+    """A protobuf message that it builds, which JSON does not know."""
+
+
+def read_shape(serialized: bytes, names: frozenset[str]) -> Shape:
+    """Return the shape of an expression that the runtime serialized."""
+    checked = dict(fields_of(dict(fields_of(serialized))[2]))
+    positions = positions_of(checked[SOURCE_INFO])
+    reader = _Reader(names, positions)
+    reader.visit(checked[EXPR], {}, 0)
+    reader.shape.only_path = _only_path(checked[EXPR])
+    return reader.shape
+
+
+def _only_path(node: bytes) -> tuple[str, ...]:
+    below: tuple[str, ...] = ()
+    parts = dict(fields_of(node))
+    while SELECT in parts:
+        select = dict(fields_of(parts[SELECT]))
+        if 3 in select:  # noqa: PLR2004 - Expr.Select.test_only, which is `has`
+            return ()
+        below = (select[2].decode(), *below)
+        parts = dict(fields_of(select[1]))
+    return (dict(fields_of(parts[IDENT]))[1].decode(), *below) if IDENT in parts else ()
+
+
+class _Bound(NamedTuple):
+    """How large a value can be, as multiples of the data it is made of."""
+
+    growth: float
+    """Its whole extent, in the data's extent or in MAX_TEXT."""
+    length: float
+    """The list that it may be, in the data's longest list."""
+    inner: float
+    """The longest list within it, likewise."""
+
+    def opened(self) -> "_Bound":
+        """Return the bound of what can be taken out of the value, or is the value itself."""
+        longest = max(self.length, self.inner)
+        return _Bound(self.growth, longest, longest)
+
+
+_SMALL: Final = _Bound(0, 0, 0)
+
+
+class _Reader:
+    """Walks a tree once; `visit` returns how large the value of a node can be."""
+
+    def __init__(self, names: frozenset[str], positions: Mapping[int, int]) -> None:
+        self.shape = Shape()
+        self._names = names
+        self._positions = positions
+
+    def visit(self, node: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
+        parts = dict(fields_of(node))
+        bound = self._bound(parts, seen, loops)
+        self.shape.growth = max(self.shape.growth, bound.growth)
+        return bound
+
+    def _bound(self, parts: dict[int, Any], seen: Mapping[str, _Bound], loops: int) -> _Bound:
+        if IDENT in parts or SELECT in parts:
+            return self._path(parts, (), seen, loops)
+        if CALL in parts:
+            return self._call(parts[CALL], seen, loops)
+        if LOOP in parts:
+            return self._loop(dict(fields_of(parts[LOOP])), seen, loops)
+        if LIST in parts:
+            items = [item for number, item in fields_of(parts[LIST]) if number == 1]
+            return _within([self.visit(item, seen, loops) for item in items])
+        if STRUCT in parts:
+            return self._struct(parts[STRUCT], seen, loops)
+        return _Bound(len(parts.get(CONST, b"")) / MAX_TEXT, 0, 0)
+
+    def _path(
+        self, parts: dict[int, Any], below: tuple[str, ...], seen: Mapping[str, _Bound], loops: int
+    ) -> _Bound:
+        if SELECT in parts:
+            select = dict(fields_of(parts[SELECT]))
+            operand = dict(fields_of(select[1]))
+            if SELECT in operand or IDENT in operand:
+                return self._path(operand, (select[2].decode(), *below), seen, loops)
+            return self.visit(select[1], seen, loops).opened()
+        name = dict(fields_of(parts[IDENT]))[1].decode()
+        if name in seen:
+            return seen[name].opened() if below else seen[name]
+        if name in self._names:
+            self.shape.names.setdefault(name, self._positions.get(parts[ID], 0))
+            _add_path(self.shape.paths, (name, *below))
+        return _Bound(1, 1, 1)
+
+    def _call(self, call: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
+        function, bounds = "", []
+        for number, part in fields_of(call):
+            if number == 2:  # noqa: PLR2004 - Expr.Call.function
+                function = part.decode()
+            else:
+                bounds.append(self.visit(part, seen, loops))
+        self.shape.gathers |= function in {"join", "format"}
+        self.shape.splits |= function == "split"
+        if function in _SCALAR:
+            return _SMALL
+        if function in _BOUNDED:
+            return _Bound(1, 0, 0)
+        whole = _together(bounds)
+        if function == "_+_":
+            return whole._replace(length=sum(bound.length for bound in bounds))
+        if function == "split":
+            return whole._replace(length=1)
+        return whole if function == "_?_:_" else whole.opened()
+
+    def _struct(self, struct: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
+        bounds = []
+        for number, part in fields_of(struct):
+            if number == 1:
+                self.shape.message = part.decode()
+                continue
+            inner = [value for kind, value in fields_of(part) if kind in {3, 4}]  # key and value
+            bounds += [self.visit(value, seen, loops) for value in inner]
+        return _within(bounds)
+
+    def _loop(self, loop: dict[int, Any], seen: Mapping[str, _Bound], loops: int) -> _Bound:
+        over = self.visit(loop[2], seen, loops)
+        begin = self.visit(loop[4], seen, loops)
+        self.shape.loops = max(self.shape.loops, loops + 1)
+        collects = LIST in dict(fields_of(loop[4]))
+        if collects:
+            self.shape.collects = max(self.shape.collects, over.length)
+        accumulator, item = loop[3].decode(), _Bound(over.growth, over.inner, over.inner)
+        variables = {loop[number].decode(): item for number in (1, 8) if number in loop}
+        inner = {**seen, **variables, accumulator: begin}
+        self.visit(loop[5], inner, loops + 1)
+        step = self.visit(loop[6], inner, loops + 1)
+        whole = _Bound(
+            max(begin.growth, step.growth),
+            over.length if collects else max(begin.length, step.length),
+            max(begin.inner, step.inner),
+        )
+        return self.visit(loop[7], {**seen, accumulator: whole}, loops)
+
+
+def _together(bounds: Sequence[_Bound]) -> _Bound:
+    growth = sum(bound.growth for bound in bounds)
+    length = max((bound.length for bound in bounds), default=0)
+    return _Bound(growth, length, max((bound.inner for bound in bounds), default=0))
+
+
+def _within(bounds: Sequence[_Bound]) -> _Bound:
+    """Return the bound of a list or map written out, which the source keeps short."""
+    return _together([bound.opened() for bound in bounds])._replace(length=0)
+
+
+def _add_path(paths: dict[str, Any], path: tuple[str, ...]) -> None:
+    for part in path[:-1]:
+        inner = paths.setdefault(part, {})
+        if inner is None:
+            return
+        paths = inner
+    paths[path[-1]] = None

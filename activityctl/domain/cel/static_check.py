@@ -1,0 +1,313 @@
+"""What an expression would do wrong with any data: fields that are not there, types that clash.
+
+Whether it compiles is the business of `expression`; what a place may see, of `static_scope`.
+"""
+
+import difflib
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, assert_never
+
+from activityctl.domain.cel.expression import (
+    ExpressionProblem,
+    TemplateProblem,
+    check_expression,
+    check_template,
+)
+from activityctl.domain.cel.operators import (
+    EQUALITY,
+    LOGIC,
+    NUMBERS,
+    RESULTS,
+    are_never_equal,
+    called,
+    clash,
+    results,
+)
+from activityctl.domain.cel.program import Fault, compiled
+from activityctl.domain.cel.static_type import ANYTHING, Kinds, Known, closed_map, of_kind
+from activityctl.domain.cel.templates import Slot, parts_of
+from activityctl.domain.cel.tree import (
+    Call,
+    Constant,
+    Entries,
+    Field,
+    Items,
+    Loop,
+    Name,
+    Node,
+    Tree,
+    read_tree,
+)
+from activityctl.domain.values.model import JsonValue
+
+StaticScope = Mapping[str, Known]
+"""What is known of each name that a place may read; names not in it cannot be seen there."""
+
+CONDITION: Final[Kinds] = frozenset({"bool"})
+LIST: Final[Kinds] = frozenset({"list"})
+
+_HYPHENATED: Final = re.compile(r"\w+(?:-\w+)+")
+
+
+def check_meaning(
+    source: str, scope: StaticScope, wanted: Kinds = frozenset()
+) -> list[ExpressionProblem]:
+    """Return what is wrong with an expression, whatever the data will be.
+
+    `wanted` are the kinds that its value may have; none named means any.
+    """
+    if (problem := check_expression(source, scope)) is not None:
+        return [problem]
+    if (tree := _tree(source)) is None:
+        return []
+    checker = _Checker(source, tree, scope)
+    kinds = checker.visit(tree.root, {}).kinds
+    found = dict.fromkeys(checker.subtractions or checker.problems)
+    if not found and wanted and kinds and not kinds & wanted:
+        return [ExpressionProblem(0, f"gives {called(kinds)}, not {called(wanted)}")]
+    return list(found)
+
+
+def check_template_meaning(
+    template: JsonValue, scope: StaticScope, wanted: Kinds = frozenset()
+) -> list[TemplateProblem]:
+    """Return what is wrong with the expressions of a template.
+
+    `wanted` are the kinds that the template may become when it is one whole `${ … }`.
+    """
+    broken = check_template(template, scope)
+    places = {(problem.path, problem.offset) for problem in broken}
+    found = [
+        TemplateProblem(path, slot.offset + problem.offset, problem.reason)
+        for path, slot, is_whole in _slots(template, ())
+        for problem in check_meaning(slot.source, scope, wanted if is_whole else frozenset())
+    ]
+    return broken + [one for one in found if (one.path, one.offset) not in places]
+
+
+def _slots(
+    template: JsonValue, path: tuple[str | int, ...]
+) -> "list[tuple[tuple[str | int, ...], Slot, bool]]":
+    match template:
+        case str() if "${" in template:
+            parts = parts_of(template)
+            is_whole = len(parts) == 1 and not path
+            return [(path, part, is_whole) for part in parts if isinstance(part, Slot)]
+        case Mapping():
+            children = [(key, value) for key, value in template.items()]
+        case list() | tuple():
+            children = list(enumerate(template))
+        case _:
+            return []
+    return [slot for key, value in children for slot in _slots(value, (*path, key))]
+
+
+@functools.lru_cache(maxsize=1024)
+def _tree(source: str) -> Tree | None:
+    program = compiled(source)
+    return None if isinstance(program, Fault) else read_tree(program.compiled.serialize())
+
+
+class _Checker:
+    """Walks a tree once; `visit` returns what is known of a node's value."""
+
+    def __init__(self, source: str, tree: Tree, scope: StaticScope) -> None:
+        self.problems: list[ExpressionProblem] = []
+        self.subtractions: list[ExpressionProblem] = []
+        """Names with hyphens, taken for a subtraction; what follows from that is no news."""
+        self._source = source
+        self._tree = tree
+        self._scope = scope
+
+    def visit(  # noqa: PLR0911 - one return a kind of node
+        self, node: Node, variables: Mapping[str, Known]
+    ) -> Known:
+        match node:
+            case Constant():
+                return of_kind(*_kinds_of_constant(node))
+            case Name():
+                return variables.get(node.name) or self._scope.get(node.name, ANYTHING)
+            case Field():
+                return self._field(node, variables)
+            case Call():
+                return self._call(node, variables)
+            case Items():
+                known = [self.visit(item, variables) for item in node.items]
+                return Known(frozenset({"list"}), items=_either(known))
+            case Entries():
+                return self._entries(node, variables)
+            case Loop():
+                return self._loop(node, variables)
+            case _:
+                assert_never(node)
+
+    def _entries(self, node: Entries, variables: Mapping[str, Known]) -> Known:
+        """Return a map written out, open or closed by what its keys are."""
+        known = [self.visit(part, variables) for part in node.parts]
+        keys, values = node.parts[::2], known[1::2]
+        if not all(isinstance(key, Constant) and key.kind == "string" for key in keys):
+            return of_kind("map")
+        texts = [key.text for key in keys if isinstance(key, Constant)]
+        return closed_map(dict(zip(texts, values, strict=True)))
+
+    def _refuse(self, offset: int, reason: str) -> None:
+        self.problems.append(ExpressionProblem(offset, reason))
+
+    def _at(self, node: Node) -> int:
+        return self._tree.positions.get(node.id, 0)
+
+    def _field(self, node: Field, variables: Mapping[str, Known]) -> Known:
+        of = self.visit(node.of, variables)
+        offset = self._field_offset(node)
+        if of.kinds and "map" not in of.kinds:
+            reason = f"{_shown(node.of)} is {called(of.kinds)}; it has no field `{node.field}`"
+            self._refuse(offset, reason)
+            return ANYTHING
+        found = self._entry(of, node.of, node.field, offset)
+        return of_kind("bool") if node.is_test else found
+
+    def _field_offset(self, node: Field) -> int:
+        """Return where the field's name stands; `has` knows only where its operand does."""
+        start = self._at(node.of) if node.is_test else self._at(node)
+        found = re.compile(rf"\.\s*`?({re.escape(node.field)})").search(self._source, start)
+        return found.start(1) if found else start
+
+    def _entry(self, of: Known, node: Node, name: str, offset: int) -> Known:
+        """Return what is known of a map's entry; one that cannot be there is a problem."""
+        if not of.lacks(name):
+            return of.fields.get(name, ANYTHING)
+        if hint := self._hyphen_hint(node, offset, of):
+            self.subtractions.append(ExpressionProblem(offset, hint))
+        elif name in of.absent:
+            self._refuse(offset, of.absent[name])
+        else:
+            self._refuse(offset, f"{_shown(node)} has no `{name}`; {_near(name, of)}")
+        return ANYTHING
+
+    def _hyphen_hint(self, node: Node, offset: int, of: Known) -> str:
+        """Return how to write a name with hyphens that CEL takes for a subtraction."""
+        found = _HYPHENATED.match(self._source, offset)
+        name = found[0] if found else ""
+        while "-" in name:
+            if name in of.fields or name in of.absent:
+                return f"a name with a hyphen goes in brackets: {_path(node)}['{name}']"
+            name = name.rpartition("-")[0]
+        return ""
+
+    def _call(self, node: Call, variables: Mapping[str, Known]) -> Known:
+        known = [self.visit(part, variables) for part in node.arguments]
+        match node.function, node.arguments, known:
+            case "_[_]", (of, key), _:
+                return self._item(node, of, key, known)
+            case "_?_:_", _, (condition, one, other):
+                if condition.kinds and "bool" not in condition.kinds:
+                    self._refuse(self._at(node), "what stands before `?` is not a bool")
+                return _either([one, other])
+            case ("@in", _, (_, whole)):
+                self._hold(node, known, whole, {"list", "map"})
+        if node.function in LOGIC:
+            for part in known:
+                self._hold(node, known, part, {"bool"})
+        elif node.function in EQUALITY:
+            self._check_equality(node, known[0].kinds, known[1].kinds)
+        elif node.function in RESULTS and len(known) > 1:
+            return self._operation(node, known)
+        kind = self._tree.kinds.get(node.id)
+        return of_kind(kind) if kind else ANYTHING
+
+    def _item(self, node: Call, of: Node, key: Node, known: Sequence[Known]) -> Known:
+        whole, index = known
+        is_list = "list" in whole.kinds and (not index.kinds or index.kinds & {*NUMBERS})
+        if whole.kinds and not is_list and "map" not in whole.kinds:
+            self._refuse(self._at(node), clash(node.function, [whole.kinds, index.kinds]))
+            return ANYTHING
+        if isinstance(key, Constant) and key.kind == "string":
+            return self._entry(whole, of, key.text, self._at(key))
+        return (whole.items or ANYTHING) if whole.kinds == {"list"} else ANYTHING
+
+    def _hold(self, node: Call, known: Sequence[Known], part: Known, kinds: set[str]) -> None:
+        if part.kinds and not part.kinds & kinds:
+            self._refuse(self._at(node), clash(node.function, [one.kinds for one in known]))
+
+    def _check_equality(self, node: Call, left: Kinds, right: Kinds) -> None:
+        if are_never_equal(left, right):
+            answer = "false" if node.function == "_==_" else "true"
+            sides = f"{called(left)} and {called(right)}"
+            self._refuse(self._at(node), f"{sides} are never equal; this is always {answer}")
+
+    def _operation(self, node: Call, known: Sequence[Known]) -> Known:
+        left, right = known
+        if (kinds := results(node.function, left.kinds, right.kinds)) is not None:
+            return Known(kinds)
+        first = node.arguments[0]
+        if node.function == "_-_" and isinstance(first, Field):
+            of, offset = self._quietly(first.of), self._field_offset(first)
+            if hint := self._hyphen_hint(first.of, offset, of):
+                self.subtractions.append(ExpressionProblem(offset, hint))
+                return ANYTHING
+        self._refuse(self._at(node), clash(node.function, [left.kinds, right.kinds]))
+        return ANYTHING
+
+    def _quietly(self, node: Node) -> Known:
+        """Return what is known of a node that was visited already."""
+        return _Checker(self._source, self._tree, self._scope).visit(node, {})
+
+    def _loop(self, node: Loop, variables: Mapping[str, Known]) -> Known:
+        over = self.visit(node.over, variables)
+        if over.kinds and not over.kinds & {"list", "map"}:
+            self._refuse(self._at(node.over), "only lists and maps can be iterated over")
+        is_list = over.kinds == {"list"} and len(node.variables) == 1
+        item = (over.items or ANYTHING) if is_list else ANYTHING
+        begin = self.visit(node.begin, variables)
+        inner = {
+            **variables,
+            **dict.fromkeys(node.variables, item),
+            node.accumulator: Known(begin.kinds),
+        }
+        self.visit(node.condition, inner)
+        self.visit(node.step, inner)
+        return Known(self.visit(node.result, inner).kinds)
+
+
+def _kinds_of_constant(node: Constant) -> tuple[str, ...]:
+    """Return the kinds of a literal; digits may stand for an integer too big for CEL."""
+    is_big = node.text.isdecimal() and int(node.text[:1000]) >= 2**63
+    return (node.kind, "int") if is_big else (node.kind,)
+
+
+def _either(known: Sequence[Known]) -> Known:
+    """Return what is known of a value that may be any of these."""
+    if not known or not all(one.kinds for one in known):
+        return ANYTHING
+    return Known(frozenset().union(*(one.kinds for one in known)))
+
+
+def _near(name: str, of: Known) -> str:
+    near = difflib.get_close_matches(name, of.fields, n=1)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    return of.note or f"it has {', '.join(sorted(of.fields)) or 'no fields'}"
+
+
+def _shown(node: Node) -> str:
+    """Return the path that a node reads, in backticks."""
+    path = _path(node)
+    return path if " " in path else f"`{path}`"
+
+
+def _path(node: Node) -> str:
+    match node:
+        case Name():
+            return node.name
+        case Field():
+            return f"{_path(node.of)}.{node.field}"
+        case Call(function="_[_]", arguments=(of, Constant(kind="string") as key)):
+            return f"{_path(of)}['{key.text}']"
+        case Call(function="_[_]", arguments=(of, _)):
+            return f"{_path(of)}[…]"
+        case Constant() | Call() | Items() | Entries() | Loop():
+            return "this value"
+        case _:
+            assert_never(node)

@@ -1,0 +1,1 @@
+"""Wanted against present: the plan, its forecast, apply sets, history and drift."""

@@ -1,0 +1,220 @@
+"""Planning: wanted compared with present, object by object; the values are in `plan`."""
+
+from collections.abc import Iterator
+
+from activityctl.domain.gitops.applyset import require_own
+from activityctl.domain.gitops.plan import (
+    Action,
+    Change,
+    Kind,
+    Plan,
+    Present,
+    PresentDefinition,
+    Wanted,
+    WantedSchedule,
+    concerned_subscriptions,
+    live_calendar,
+    live_document,
+    wanted_schedules,
+)
+from activityctl.domain.manifests.calendar import DayCalendar, PresentCalendar
+from activityctl.domain.manifests.calendar_use import uses_after
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.document import (
+    FieldChange,
+    calendar_document,
+    day_differences,
+    definition_document,
+    differences,
+    subscription_document,
+)
+from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.values import ids
+from activityctl.errors import ConflictError, NotFoundError
+
+
+def plan_changes(wanted: Wanted, present: Present) -> Plan:
+    """Compare by identity and content; order: calendars, definitions, subscriptions, by name.
+
+    ConflictError when an object belongs to another apply set, when a definition or calendar would
+    be pruned that goes on being used, or when a subscription's definition is gone.
+    """
+    _require_own_set(wanted, present)
+    changes = [
+        _calendar_change(calendar, present.calendars.get(name), wanted.applyset)
+        for name, calendar in sorted(wanted.calendars.items())
+    ]
+    changes += [
+        _definition_change(definition, present.definitions.get(name), wanted.applyset)
+        for name, definition in sorted(wanted.definitions.items())
+    ]
+    changes += [
+        _subscription_change(manifest, present, wanted.applyset)
+        for name, manifest in sorted(wanted.subscriptions.items())
+    ]
+    changes += _prunes(wanted, present)
+    plan = Plan(
+        dict(wanted.definitions),
+        dict(wanted.subscriptions),
+        _touched_schedules(wanted, present),
+        tuple(changes),
+        wanted.applyset,
+        dict(wanted.calendars),
+    )
+    _require_unused(plan, present)
+    return plan
+
+
+def plan_deletion(kind: Kind, name: str, present: Present) -> Plan:
+    """Return the plan that deletes one object, whatever its apply set.
+
+    NotFoundError when nothing of that name lives, ConflictError for a definition or a calendar
+    in use.
+    """
+    calendar = present.calendars.get(name) if kind == "Calendar" else None
+    definition = present.definitions.get(name) if kind == "ActivityDefinition" else None
+    subscription = present.live(name) if kind == "Subscription" else None
+    if definition is not None:
+        fields = differences(definition.document, None)
+    elif subscription is not None:
+        fields = differences(live_document(subscription), None)
+    elif calendar is not None:
+        fields = differences(live_calendar(calendar), None)
+    else:
+        plural = "definitions" if kind == "ActivityDefinition" else f"{kind.lower()}s"
+        raise NotFoundError(kind.lower(), name, hint=f"activityctl get {plural}")
+    plan = Plan({}, {}, {}, (Change(kind, name, Action.DELETED, fields),))
+    _require_unused(plan, present)
+    return plan
+
+
+def _definition_change(
+    definition: ActivityDefinition, current: PresentDefinition | None, applyset: str | None
+) -> Change:
+    name = definition.metadata.name
+    new = definition_document(definition.metadata, definition.spec)
+    if current is None:
+        return Change("ActivityDefinition", name, Action.CREATED, differences(None, new))
+    fields = differences(current.document, new)
+    if not fields and not _has_revision(current, definition):
+        fields = (FieldChange("spec", current.revision_id, revision_of(definition)),)
+    fields += _adoption(current.applyset, applyset)
+    action = Action.CONFIGURED if fields else Action.UNCHANGED
+    return Change("ActivityDefinition", name, action, fields)
+
+
+def _has_revision(current: PresentDefinition, definition: ActivityDefinition) -> bool:
+    """Whether it is the current revision, as it was written or as Postgres gives it back."""
+    wanted = revision_of(definition)
+    if current.revision_id == wanted:
+        return True
+    return ids.revision_id(current.name, current.document["spec"]) == wanted
+
+
+def _subscription_change(
+    manifest: SubscriptionManifest, present: Present, applyset: str | None
+) -> Change:
+    name = manifest.metadata.name
+    new = subscription_document(manifest.metadata, manifest.spec)
+    current = present.live(name)
+    if current is None:
+        return Change("Subscription", name, Action.CREATED, differences(None, new))
+    paused = manifest.spec.paused
+    old = live_document(current)
+    new["spec"].pop("paused", None)
+    fields = differences(old, new)
+    is_paused = current.status is SubscriptionStatus.PAUSED
+    if paused not in {None, is_paused}:
+        fields += (FieldChange("spec.paused", is_paused, paused),)
+    fields += _adoption(current.applyset, applyset)
+    action = Action.CONFIGURED if fields else Action.UNCHANGED
+    return Change("Subscription", name, action, fields)
+
+
+def _calendar_change(
+    calendar: DayCalendar, current: PresentCalendar | None, applyset: str | None
+) -> Change:
+    name = calendar.metadata.name
+    new = calendar_document(calendar.metadata, calendar.days)
+    if current is None:
+        return Change("Calendar", name, Action.CREATED, differences(None, new))
+    fields = differences(live_calendar(current), calendar_document(calendar.metadata, current.days))
+    fields += day_differences(current.days, calendar.days)
+    fields += _adoption(current.applyset, applyset)
+    return Change("Calendar", name, Action.CONFIGURED if fields else Action.UNCHANGED, fields)
+
+
+def _adoption(current: str | None, applyset: str | None) -> tuple[FieldChange, ...]:
+    if applyset is None or current == applyset:
+        return ()
+    return (FieldChange("applyset", None, applyset),)
+
+
+def _require_own_set(wanted: Wanted, present: Present) -> None:
+    definitions = {name: present.definitions.get(name) for name in wanted.definitions}
+    subscriptions = {name: present.live(name) for name in wanted.subscriptions}
+    calendars = {name: present.calendars.get(name) for name in wanted.calendars}
+    owners = {f"calendar/{name}": one.applyset for name, one in calendars.items() if one}
+    owners |= {
+        f"activitydefinition/{name}": one.applyset for name, one in definitions.items() if one
+    }
+    owners |= {f"subscription/{name}": one.applyset for name, one in subscriptions.items() if one}
+    require_own(wanted.applyset, owners)
+
+
+def _prunes(wanted: Wanted, present: Present) -> Iterator[Change]:
+    for name, calendar in sorted(present.calendars.items()):
+        if wanted.prunes(calendar.applyset) and name not in wanted.calendars:
+            fields = differences(live_calendar(calendar), None)
+            yield Change("Calendar", name, Action.DELETED, fields)
+    for name, definition in sorted(present.definitions.items()):
+        if wanted.prunes(definition.applyset) and name not in wanted.definitions:
+            fields = differences(definition.document, None)
+            yield Change("ActivityDefinition", name, Action.DELETED, fields)
+    for name in sorted(present.subscriptions):
+        current = present.live(name)
+        if current is None or name in wanted.subscriptions:
+            continue
+        if wanted.prunes(current.applyset):
+            fields = differences(live_document(current), None)
+            yield Change("Subscription", name, Action.DELETED, fields)
+
+
+def _require_unused(plan: Plan, present: Present) -> None:
+    gone, leaving = set(plan.deleted("ActivityDefinition")), set(plan.deleted("Subscription"))
+    for name in sorted({*present.subscriptions, *plan.subscriptions}):
+        current = present.live(name)
+        used = plan.subscriptions[name].spec.activity if name in plan.subscriptions else None
+        definition = used or (current.definition if current else None)
+        if definition in gone and name not in leaving:
+            raise ConflictError(
+                f'activitydefinition/{definition} cannot go: subscription "{name}" uses it',
+                hint=f"activityctl describe subscription {name}",
+            )
+    calendars = set(plan.deleted("Calendar"))
+    for user, named in uses_after(plan, present) if calendars else ():
+        if lost := sorted(named & calendars):
+            raise ConflictError(
+                f"calendar/{lost[0]} cannot go: {user} uses it",
+                hint=f"activityctl describe {user}",
+            )
+
+
+def _touched_schedules(
+    wanted: Wanted, present: Present
+) -> dict[ids.SubscriptionId, tuple[WantedSchedule, ...]]:
+    specs = {name: definition.spec for name, definition in present.definitions.items()}
+    specs |= {name: definition.spec for name, definition in wanted.definitions.items()}
+    found = {
+        subscription.id: wanted_schedules(subscription.id, spec, subscription.triggers)
+        for subscription, spec in concerned_subscriptions(wanted, present)
+    }
+    for name, manifest in sorted(wanted.subscriptions.items()):
+        key, activity = ids.subscription_id(name), manifest.spec.activity
+        if activity not in specs:
+            raise ConflictError(
+                f"subscription/{name} needs activitydefinition/{activity}, which is gone",
+                hint="activityctl get definitions",
+            )
+        found[key] = wanted_schedules(key, specs[activity], dict(manifest.spec.triggers))
+    return found

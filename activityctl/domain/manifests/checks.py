@@ -1,0 +1,289 @@
+"""The checks of a manifest beyond its shape: kinds, expressions, needs, params.
+
+Everything that `apply` would find later is found here, offline.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from activityctl.domain.cel.expression import has_expression
+from activityctl.domain.cel.static_check import (
+    CONDITION,
+    LIST,
+    StaticScope,
+    check_meaning,
+    check_template_meaning,
+)
+from activityctl.domain.cel.static_type import ANYTHING, Known, known_params
+from activityctl.domain.events.trigger import KEY_PLACES, EventTrigger, check_event_trigger
+from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
+from activityctl.domain.manifests.gate import OverlapPolicy
+from activityctl.domain.manifests.param_defaults import fill_defaults
+from activityctl.domain.manifests.params import check_params, check_schema
+from activityctl.domain.manifests.scope import Scopes
+from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
+from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
+from activityctl.domain.timing.bounds_check import check_bounds
+from activityctl.domain.timing.jitter_check import check_jitter
+from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field
+from activityctl.domain.values.model import JsonValue, Kinded
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """The kinds that this installation knows, each with the model of its body."""
+
+    tasks: Mapping[str, type[BaseModel]]
+    contexts: Mapping[str, type[BaseModel]]
+
+
+def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
+    """Return everything wrong with a definition whose shape is right."""
+    found = [finding.under("params") for finding in check_schema(spec.params)]
+    scopes = Scopes(spec, has_sound_params=not found)
+    found += _check_names(spec)
+    for index, trigger in enumerate(spec.triggers):
+        found += _under(_check_trigger(trigger, scopes.params), "triggers", index)
+    found += _check_gates(spec, scopes.gates())
+    for index, source in enumerate(spec.context):
+        inner = _check_kind(source, kinds.contexts) + _check_templates(
+            source, scopes.context(index)
+        )
+        found += _under(inner, "context", index)
+    for index, rule in enumerate(spec.rules):
+        found += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
+    for phase in ("tasks", "onFailure"):
+        templates = spec.tasks if phase == "tasks" else spec.on_failure
+        for index, task in enumerate(templates):
+            found += _under(_check_task(task, kinds, scopes.task(phase, task)), phase, index)
+        found += _under(_check_needs(templates), phase)
+    found += _under(_template_findings(spec.state, scopes.state()), "state")
+    return found
+
+
+def check_subscription(spec: SubscriptionSpec, definition: DefinitionSpec) -> list[Finding]:
+    """Return everything wrong with a subscription to that definition."""
+    params = fill_defaults(definition.params, spec.params)
+    found = _under(check_params(definition.params, params), "params")
+    known = {trigger.name: trigger for trigger in definition.triggers}
+    for name, override in spec.triggers.items():
+        if name not in known:
+            reason = unknown_field(name, known).replace("unknown field", "no such trigger:")
+            found.append(Finding(("triggers", name), reason, at_key=True))
+        elif override is not None:
+            alone = definition.model_copy(update={"triggers": (known[name],)})
+            found += _under(_check_override(alone, name, override), "triggers", name)
+    return found
+
+
+def _check_override(
+    definition: DefinitionSpec, name: str, override: dict[str, JsonValue]
+) -> list[Finding]:
+    """Check an override of the definition's only trigger."""
+    if unknown := [kind for kind in override if kind not in TRIGGER_KINDS]:
+        return [
+            Finding((kind,), unknown_field(kind, TRIGGER_KINDS), at_key=True) for kind in unknown
+        ]
+    if len(override) != 1:
+        return [Finding((), "an override names exactly one kind, or is null")]
+    (trigger,) = effective_triggers(definition, {name: override})
+    return _check_trigger(trigger, known_params(definition.params))
+
+
+def _under(findings: Iterable[Finding], *prefix: str | int) -> list[Finding]:
+    return [finding.under(*prefix) for finding in findings]
+
+
+def _check_names(spec: DefinitionSpec) -> Iterator[Finding]:
+    lists: tuple[tuple[str, Sequence[Any]], ...] = (
+        ("triggers", spec.triggers),
+        ("context", spec.context),
+        ("tasks", spec.tasks),
+        ("onFailure", spec.on_failure),
+    )
+    for field, items in lists:
+        for name, count in Counter(item.name for item in items).items():
+            if count > 1:
+                indexes = [index for index, item in enumerate(items) if item.name == name]
+                yield Finding((field, indexes[1], "name"), f"{name!r} is used twice")
+    main = {task.name for task in spec.tasks}
+    for index, task in enumerate(spec.on_failure):
+        if task.name in main:
+            yield Finding(("onFailure", index, "name"), f"{task.name!r} is also in tasks")
+
+
+def _check_kind(item: Kinded, known: Mapping[str, type[BaseModel]]) -> list[Finding]:
+    kinds = item.kinds
+    unknown = [kind for kind in kinds if kind not in known]
+    fields = [field.alias or name for name, field in type(item).model_fields.items()]
+    if unknown:
+        names = [*fields, *known]
+        return [Finding((kind,), unknown_field(kind, names), at_key=True) for kind in unknown]
+    if len(kinds) != 1:
+        listed = ", ".join(sorted(known))
+        reason = f"exactly one kind is needed ({listed})"
+        return [Finding((), reason + (f"; found {', '.join(kinds)}" if kinds else ""))]
+    return _under(_check_body(item.body, known[item.kind]), item.kind)
+
+
+def _check_trigger(trigger: TriggerTemplate, params: Known) -> list[Finding]:
+    """Check a trigger, whose body is used as it stands: a run's expressions come too late."""
+    templated = [
+        Finding(path, "triggers take no ${ … }; a Subscription can override the trigger")
+        for kind in trigger.kinds
+        for path in _templated_places((trigger.model_extra or {})[kind], (kind,))
+        if kind != "event" or path[1:] not in KEY_PLACES
+    ]
+    found = templated or _check_kind(trigger, TRIGGER_KINDS)
+    if found:
+        return found
+    if trigger.kind != "event":
+        kind, body = trigger.kind, trigger.body
+        return _under((*check_bounds(kind, body), *check_jitter(kind, body)), kind)
+    return _under(check_event_trigger(EventTrigger.model_validate(trigger.body), params), "event")
+
+
+def _check_gates(spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:
+    concurrency, throttle = spec.concurrency, spec.throttle
+    if concurrency.policy is OverlapPolicy.ALLOW:
+        yield from _under(_check_free(spec), "concurrency")
+    yield from _under(_check_key(concurrency.key, spec, scope), "concurrency", "key")
+    if throttle is None:
+        return
+    yield from _under(_check_key(throttle.key, spec, scope), "throttle", "key")
+    if throttle.per == timedelta(0):
+        yield Finding(("throttle", "per"), "should be longer than 0s")
+
+
+def _check_free(spec: DefinitionSpec) -> Iterator[Finding]:
+    """Check a concurrency that lets every run start: what it says beside that has no effect."""
+    written = spec.concurrency.model_fields_set
+    means = "with policy allow" if "policy" in written else "without a policy"
+    for name in sorted(written - {"policy"}):
+        if name != "key" or not _has_ordered_events(spec):
+            reason = f"has no effect {means}: write skip, queue or replace"
+            yield Finding((name,), reason, at_key=True)
+
+
+def _has_ordered_events(spec: DefinitionSpec) -> bool:
+    """Whether a trigger keeps events in order, which it does apart for each concurrency key."""
+    bodies = [(one.model_extra or {}).get("event") for one in spec.triggers]
+    return any(isinstance(body, dict) and body.get("ordered") is True for body in bodies)
+
+
+def _check_key(key: str | None, spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:
+    if key is None:
+        return
+    if not has_expression(key):
+        yield Finding((), "is the same for every run; write ${ … } or leave it out")
+        return
+    found = _template_findings(key, scope)
+    yield from found
+    if found or any("event" in trigger.kinds for trigger in spec.triggers):
+        return
+    without = {name: known for name, known in scope.items() if name != "event"}
+    for finding in _template_findings(key, without):
+        yield replace(finding, reason="event is null: the definition has no event trigger")
+
+
+def _templated_places(value: JsonValue, path: Path) -> Iterator[Path]:
+    match value:
+        case str() if has_expression(value):
+            yield path
+        case dict():
+            for key, child in value.items():
+                yield from _templated_places(child, (*path, key))
+        case list():
+            for index, child in enumerate(value):
+                yield from _templated_places(child, (*path, index))
+
+
+def _check_body(body: JsonValue, model: type[BaseModel]) -> list[Finding]:
+    """Hold a body against its model; a templated value may turn out as anything, a key not."""
+    try:
+        model.model_validate_json(json.dumps(body))
+    except ValidationError as error:
+        return [
+            finding
+            for finding in findings_of(error, model)
+            if finding.at_key or not _is_templated(body, finding.path)
+        ]
+    return []
+
+
+def _is_templated(body: JsonValue, path: Path) -> bool:
+    value = body
+    for part in path:
+        if isinstance(value, str):
+            break
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            continue
+    return isinstance(value, str) and has_expression(value)
+
+
+def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Finding]:
+    inside = scope if task.for_each is None else {**scope, "item": ANYTHING}
+    found = _check_kind(task, kinds.tasks) + _check_templates(task, inside)
+    if task.when is not None:
+        found += _check_condition(task.when, scope, "when")
+    if task.for_each is not None:
+        found += _under(_template_findings(task.for_each, scope, LIST), "forEach")
+        if isinstance(task.for_each, str) and not has_expression(task.for_each):
+            found.append(Finding(("forEach",), "should be a list, or a ${ … } that gives one"))
+    elif task.max_parallel is not None:
+        found.append(Finding(("maxParallel",), "needs a forEach", at_key=True))
+    return found
+
+
+def _check_templates(item: Kinded, scope: StaticScope) -> list[Finding]:
+    return [
+        finding.under(kind)
+        for kind in item.kinds
+        for finding in _template_findings((item.model_extra or {})[kind], scope)
+    ]
+
+
+def _check_condition(source: str, scope: StaticScope, *path: str | int) -> list[Finding]:
+    return [
+        Finding(path, problem.reason, problem.offset)
+        for problem in check_meaning(source, scope, CONDITION)
+    ]
+
+
+def _template_findings(
+    template: JsonValue, scope: StaticScope, wanted: frozenset[str] = frozenset()
+) -> list[Finding]:
+    return [
+        Finding(problem.path, problem.reason, problem.offset)
+        for problem in check_template_meaning(template, scope, wanted)
+    ]
+
+
+def _check_needs(templates: Sequence[TaskTemplate]) -> Iterator[Finding]:
+    known = {task.name for task in templates}
+    for index, task in enumerate(templates):
+        for position, need in enumerate(task.needs):
+            if need not in known:
+                reason = unknown_field(need, known).replace("unknown field", "no such task:")
+                yield Finding((index, "needs", position), reason)
+    done: set[str] = set()
+    waiting = {task.name: known & set(task.needs) for task in templates}
+    while ready := [name for name, needs in waiting.items() if needs <= done]:
+        done.update(ready)
+        for name in ready:
+            del waiting[name]
+    while bystanders := waiting.keys() - {need for needs in waiting.values() for need in needs}:
+        for name in bystanders:
+            del waiting[name]
+    if waiting:
+        index = next(i for i, task in enumerate(templates) if task.name in waiting)
+        circle = ", ".join(sorted(waiting))
+        yield Finding((index, "needs"), f"these tasks wait for one another: {circle}")

@@ -1,0 +1,126 @@
+"""Params and their JSON Schema (draft 2020-12): check the schema, check params.
+
+Their defaults are filled in by `param_defaults`, which needs no library and so starts fast.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from activityctl.domain.values.finding import Finding
+from activityctl.domain.values.model import JsonValue
+
+
+def check_schema(schema: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with a params schema; references must stay inside it."""
+    try:
+        if not is_plainly_valid(schema):
+            Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return [Finding(tuple(error.absolute_path), f"not a JSON Schema: {error.message}")]
+    found = [
+        Finding(path, f"$ref {target!r} leaves the schema; only #/... is followed")
+        for path, target in _references(schema, ())
+        if not target.startswith("#")
+    ]
+    if not found and any(_references(schema, ())):
+        found = list(_dangling(schema))
+    if schema.get("type", "object") != "object":
+        found.append(Finding(("type",), "params are an object; the type must be object"))
+    return found
+
+
+def check_params(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> list[Finding]:
+    """Return where the params do not fit the schema, defaults already filled in."""
+    if not schema:
+        return [Finding((name,), "the definition takes no params") for name in params]
+    validator = Draft202012Validator(schema)
+    try:
+        errors = sorted(validator.iter_errors(params), key=lambda error: list(error.absolute_path))
+    except Unresolvable as error:
+        return [Finding((), f"the definition's schema has a $ref to nowhere: {error.ref}")]
+    except RecursionError:
+        return [Finding((), "the definition's schema refers to itself without end")]
+    return [Finding(tuple(error.absolute_path), _reason(error)) for error in errors]
+
+
+_TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+
+
+def is_plainly_valid(schema: Any) -> bool:
+    """Whether the schema has only common keywords, each with a value that it may have.
+
+    Such a one needs no metaschema, which takes half a millisecond of each small schema. False
+    means no more than that the metaschema has to say.
+    """
+    if isinstance(schema, bool):
+        return True
+    return isinstance(schema, Mapping) and all(
+        key in _PLAIN and _PLAIN[key](value) for key, value in schema.items()
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value) and isinstance(value, int) and value >= 0
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value)) and len(set(value)) == len(value)
+
+
+def _are_schemas(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(is_plainly_valid, value.values()))
+
+
+_PLAIN: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "type": lambda value: _is_text(value) and value in _TYPES,
+    **dict.fromkeys(("title", "description"), _is_text),
+    **dict.fromkeys(("default", "const"), lambda _: True),
+    **dict.fromkeys(("enum", "examples"), lambda value: isinstance(value, list)),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _is_number),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _is_count),
+    "required": _is_list_of_names,
+    "properties": _are_schemas,
+    **dict.fromkeys(("items", "additionalProperties"), is_plainly_valid),
+}
+_LONGEST_REASON: Final = 200
+
+
+def _reason(error: ValidationError) -> str:
+    """Return the message; of a long one the start and the end, which says what is wrong."""
+    message = " ".join(error.message.split())
+    half = _LONGEST_REASON // 2
+    return message if len(message) <= _LONGEST_REASON else f"{message[:half]}...{message[-half:]}"
+
+
+def _dangling(schema: Mapping[str, Any]) -> Iterator[Finding]:
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    for path, target in _references(schema, ()):
+        try:
+            resolver.lookup(target)
+        except Unresolvable:
+            yield Finding(path, f"$ref {target!r} leads nowhere")
+
+
+def _references(schema: Any, path: tuple[str | int, ...]) -> Iterator[tuple[Any, str]]:
+    if isinstance(schema, dict):
+        for key, child in schema.items():
+            if key in {"$ref", "$dynamicRef"} and isinstance(child, str):
+                yield (*path, key), child
+            yield from _references(child, (*path, key))
+    elif isinstance(schema, list):
+        for index, child in enumerate(schema):
+            yield from _references(child, (*path, index))

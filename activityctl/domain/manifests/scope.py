@@ -1,0 +1,143 @@
+"""What each place of a definition may read, as far as it is known before any run.
+
+The values themselves come from `advance.run_scope` and its outcomes; a test holds the two alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from activityctl.domain.cel.static_check import StaticScope
+from activityctl.domain.cel.static_type import ANYTHING, Known, closed_map, known_params, of_kind
+from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
+
+_TEXT: Final = of_kind("string")
+_TEXT_OR_NULL: Final = of_kind("string", "null")
+
+TRIGGER: Final = closed_map(
+    {
+        "name": _TEXT,
+        "firingKey": _TEXT,
+        "dueAt": _TEXT_OR_NULL,
+        "payload": ANYTHING,
+        "events": of_kind("list"),
+    }
+)
+RUN: Final = closed_map(
+    {
+        "id": _TEXT,
+        "subscription": _TEXT,
+        "definition": _TEXT,
+        "revision": _TEXT,
+        "startedAt": _TEXT_OR_NULL,
+        "error": _TEXT_OR_NULL,
+        "pauses": of_kind("bool"),
+    }
+)
+OUTCOME: Final = closed_map(
+    {"status": _TEXT, "output": ANYTHING, "error": _TEXT_OR_NULL, "attempts": of_kind("int")}
+)
+_OUTCOME_OF_MANY: Final = closed_map({**OUTCOME.fields, "output": of_kind("list", "null")})
+
+
+class Scopes:
+    """The scopes of one definition, place by place."""
+
+    def __init__(self, spec: DefinitionSpec, *, has_sound_params: bool) -> None:
+        self._spec = spec
+        self._shared = {
+            "params": known_params(spec.params) if has_sound_params else ANYTHING,
+            "trigger": TRIGGER,
+            "event": ANYTHING,
+            "run": RUN,
+            "state": ANYTHING,
+            "now": of_kind("timestamp"),
+        }
+        self._needs = {
+            phase: _transitive(templates)
+            for phase, templates in (("tasks", spec.tasks), ("onFailure", spec.on_failure))
+        }
+
+    @property
+    def params(self) -> Known:
+        """What is known of the params, for a trigger's filter."""
+        return self._shared["params"]
+
+    def gates(self) -> StaticScope:
+        """Return what the keys of concurrency and throttle see, before anything is looked up."""
+        return {name: self._shared[name] for name in ("params", "trigger", "event")}
+
+    def context(self, index: int) -> StaticScope:
+        """Return what the context source at this place sees: those above it."""
+        above = {source.name: ANYTHING for source in self._spec.context[:index]}
+        rest = [source.name for source in self._spec.context[index:]]
+        absent = {
+            name: f"context.{name} is resolved later; move it above"
+            for name in rest
+            if name not in above
+        }
+        note = "" if above else "no context stands above"
+        known = Known(frozenset({"map"}), above, is_closed=True, absent=absent, note=note)
+        return {**self._shared, "context": known}
+
+    def rules(self) -> StaticScope:
+        """Return what rules see: all context, no task."""
+        fields = {source.name: ANYTHING for source in self._spec.context}
+        return {**self._shared, "context": closed_map(fields, "no such context is declared")}
+
+    def task(self, phase: str, task: TaskTemplate) -> StaticScope:
+        """Return what a task sees, `item` left out: the outcomes of what it needs.
+
+        In `onFailure` the main tasks are seen too, as far as they have ended.
+        """
+        own = self._spec.tasks if phase == "tasks" else self._spec.on_failure
+        needed = self._needs[phase][task.name]
+        seen = {other.name: _outcome(other) for other in own if other.name in needed}
+        if phase == "onFailure":
+            seen |= {other.name: _outcome(other) for other in self._spec.tasks}
+        absent = {
+            other.name: _why_absent(task.name, other.name, self._needs[phase])
+            for other in own
+            if other.name not in seen
+        }
+        if phase == "tasks":
+            absent |= {
+                other.name: f"tasks.{other.name} runs only when the run fails"
+                for other in self._spec.on_failure
+                if other.name not in seen
+            }
+        note = "no such task is declared"
+        tasks = Known(frozenset({"map"}), seen, is_closed=True, absent=absent, note=note)
+        return {**self.rules(), "tasks": tasks}
+
+    def state(self) -> StaticScope:
+        """Return what `state` is rendered from: the outcomes of all tasks."""
+        tasks = {task.name: _outcome(task) for task in self._spec.tasks}
+        return {**self.rules(), "tasks": closed_map(tasks, "no such task is declared")}
+
+
+def _outcome(task: TaskTemplate) -> Known:
+    return OUTCOME if task.for_each is None else _OUTCOME_OF_MANY
+
+
+def _why_absent(reader: str, other: str, needs: Mapping[str, frozenset[str]]) -> str:
+    if other == reader:
+        return f"tasks.{other} is the task itself, which has not run yet"
+    if reader in needs[other]:
+        return f"tasks.{other} is read, but runs after {reader}, since it needs it"
+    return f"tasks.{other} is read but not needed: add {other} to needs"
+
+
+def _transitive(templates: Sequence[TaskTemplate]) -> dict[str, frozenset[str]]:
+    """Return all that each task waits for, near and far; unknown names and circles are borne."""
+    direct = {task.name: task.needs for task in templates}
+    known = {}
+    for name, needs in direct.items():
+        found: set[str] = set()
+        waiting = [*needs]
+        while waiting:
+            need = waiting.pop()
+            if need not in found and need in direct:
+                found.add(need)
+                waiting += direct[need]
+        known[name] = frozenset(found)
+    return known

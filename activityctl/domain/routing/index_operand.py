@@ -1,0 +1,38 @@
+"""The operands of a filter's comparisons: a field of the event, or the same for any event."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from activityctl.domain.cel.field_path import MISSING, FieldPath
+from activityctl.domain.cel.program import Program, compiled
+from activityctl.domain.values.model import JsonValue
+from activityctl.errors import ExpressionError
+
+_MAX_GROWTH: Final = 16
+
+
+def is_plain(program: Program) -> bool:
+    """Whether a condition over event and params is small work whatever the event."""
+    shape = program.shape
+    reads = shape.names.keys() <= {"event", "params"}
+    return reads and not shape.loops and shape.growth <= _MAX_GROWTH
+
+
+def event_path(text: str) -> FieldPath | None:
+    """Return the path below the event that an operand is, when it is nothing else."""
+    program = compiled(text)
+    path = program.shape.only_path if isinstance(program, Program) else ()
+    return path[1:] if path[:1] == ("event",) and len(path) > 1 else None
+
+
+def constant(text: str, params: Mapping[str, JsonValue]) -> Any:
+    """Return what an operand is worth for any event; MISSING when that cannot be said."""
+    program = compiled(text)
+    if not isinstance(program, Program) or not is_plain(program) or program.shape.growth > 1:
+        return MISSING
+    if "event" in program.shape.names:
+        return MISSING
+    try:
+        return program.evaluate({"params": params})
+    except ExpressionError:
+        return MISSING

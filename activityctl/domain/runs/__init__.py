@@ -1,0 +1,1 @@
+"""Runs and their tasks: admission, concurrency, progress, what each change records."""

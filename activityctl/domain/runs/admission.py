@@ -1,0 +1,105 @@
+"""Admission: may a firing become a run, and with what does the run begin."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from activityctl.domain.cel.expression import evaluate_condition
+from activityctl.domain.manifests.definition import DefinitionSpec, Revision
+from activityctl.domain.manifests.param_defaults import fill_defaults
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs import auto_pause
+from activityctl.domain.runs.advance import advance, run_scope
+from activityctl.domain.runs.run import Decision, Run, RunEnd, RunState, RunStatus
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values.ids import REPLAY_PREFIX
+from activityctl.domain.values.model import JsonValue
+from activityctl.errors import ExpressionError
+
+
+@dataclass(frozen=True, slots=True)
+class FiringFacts:
+    """What admission needs to know about a firing."""
+
+    subscription: Subscription
+    revision: Revision
+    spec: DefinitionSpec
+    payload: Mapping[str, JsonValue]
+    events: tuple[Mapping[str, JsonValue], ...] = ()
+    priority: int = 0
+
+
+def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
+    """Return the run with revision, params and state frozen, not yet let in."""
+    subscription = facts.subscription
+    return Run(
+        id=firing.run_id,
+        subscription_id=subscription.id,
+        subscription=subscription.name,
+        definition=subscription.definition,
+        revision_id=facts.revision.id,
+        trigger=firing.trigger,
+        firing_key=firing.firing_key,
+        due_at=firing.due,
+        status=RunStatus.QUEUED,
+        created_at=now,
+        params=fill_defaults(facts.spec.params, subscription.params),
+        state=subscription.state,
+        payload=facts.payload,
+        events=facts.events,
+        priority=facts.priority,
+        failures_before=subscription.failures,
+        owner_is_active=subscription.status is SubscriptionStatus.ACTIVE,
+    )
+
+
+def refusal(firing: FiringRef, facts: FiringFacts) -> str | None:
+    """Return why no run may begin now, before anything is looked up.
+
+    A paused subscription still answers a person, who may feed it old events too; what its clock
+    or an event had decided on before does not start.
+    """
+    by_event = bool(facts.events) and not firing.firing_key.startswith(REPLAY_PREFIX)
+    match facts.subscription.status:
+        case SubscriptionStatus.DELETED:
+            return "the subscription was deleted"
+        case SubscriptionStatus.PAUSED if firing.is_by_clock or by_event:
+            return "the subscription is paused"
+        case SubscriptionStatus.PAUSED | SubscriptionStatus.ACTIVE:
+            return None
+
+
+def skip(reason: str) -> Decision:
+    """Decide that the firing becomes a skipped run with that reason."""
+    return Decision(end=RunEnd(RunStatus.SKIPPED, reason))
+
+
+def refuse(firing: FiringRef, reason: str) -> Decision:
+    """Decide on a firing that may not begin: what the clock had put off was missed.
+
+    So a backfill makes up for it; what a person or an event asked for is skipped.
+    """
+    status = RunStatus.MISSED if firing.is_by_clock else RunStatus.SKIPPED
+    return Decision(end=RunEnd(status, reason))
+
+
+def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]:
+    """Evaluate the rules in order; the first that does not hold skips the run."""
+    scope = run_scope(run, now)
+    for index, rule in enumerate(spec.rules):
+        try:
+            holds = evaluate_condition(rule.when, scope)
+        except ExpressionError as error:
+            return fail(run, spec, f"rules[{index}]: {error}", now)
+        if not holds:
+            return run, skip(rule.otherwise or f"rule does not hold: {rule.when}")
+    started = replace(run, status=RunStatus.RUNNING, started_at=now)
+    return started, advance(RunState(started, spec, ()), now)
+
+
+def fail(run: Run, spec: DefinitionSpec, reason: str, now: datetime) -> tuple[Run, Decision]:
+    """Decide that the run fails before its first task; onFailure tasks still run."""
+    started = replace(run, status=RunStatus.RUNNING, started_at=now)
+    pauses = auto_pause.pauses(started, spec)
+    failing = replace(started, ending=RunStatus.FAILED, reason=reason, pauses=pauses)
+    return started, advance(RunState(failing, spec, ()), now)

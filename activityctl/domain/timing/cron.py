@@ -1,0 +1,273 @@
+"""Cron's five fields read into a calendar, and that calendar as plain ranges; no time zones.
+
+What is accepted follows crontab(5) of Vixie cron and its heirs, without their extensions:
+the scheduling server silently reads some of those as something else.
+"""
+
+import calendar
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import lru_cache
+from typing import Final
+
+from activityctl.domain.values.wording import counted
+
+Span = tuple[int, int, int]
+"""First value, last value (inclusive), step."""
+
+MACROS: Final[Mapping[str, str]] = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_MAX_TEXT: Final = 500
+_LEAP_YEAR: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    low: int
+    high: int
+    names: tuple[str, ...] = ()
+    """Three-letter names of the values from `low` on."""
+    top: int = field(default=-1)
+    """The highest number that may be written, when it is not `high`."""
+
+    @property
+    def all(self) -> frozenset[int]:
+        return frozenset(range(self.low, self.high + 1))
+
+    @property
+    def allowed(self) -> str:
+        named = f" or {self.names[0]}-{self.names[-1]}" if self.names else ""
+        return f"{self.low}-{max(self.high, self.top)}{named}"
+
+
+_MINUTE: Final = _Field("minute", 0, 59)
+_HOUR: Final = _Field("hour", 0, 23)
+_DAY: Final = _Field("day-of-month", 1, 31)
+_MONTH: Final = _Field("month", 1, 12, tuple(name.lower() for name in calendar.month_abbr[1:]))
+_WEEKDAY: Final = _Field("day-of-week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat"), 7)
+_FIELDS: Final = (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
+_SPECIAL: Final = {
+    "?": "? is not cron: write *",
+    "#": "# (the n-th weekday) is not 5-field cron",
+    "L": "L (the last day) is not 5-field cron",
+    "W": "W (the nearest working day) is not 5-field cron",
+    "H": "H (a hashed value) is not 5-field cron: write a fixed value, and jitter beside it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSpec:
+    """One calendar in which every field must match, as ranges in ascending order."""
+
+    minutes: tuple[Span, ...]
+    hours: tuple[Span, ...]
+    days_of_month: tuple[Span, ...]
+    months: tuple[Span, ...]
+    days_of_week: tuple[Span, ...]
+    """0 is Sunday."""
+
+
+@dataclass(frozen=True, slots=True)
+class CronCalendar:
+    """The minutes of local time that a cron expression names; 0 is Sunday."""
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days_of_month: frozenset[int]
+    months: frozenset[int]
+    days_of_week: frozenset[int]
+    either_day: bool
+    """True: a day of one kind suffices. False: it must be in both sets."""
+    any_hour: bool = False
+    """Whether the hour field begins with *: the expression names no time of day."""
+
+    @property
+    def never_fires(self) -> bool:
+        """True when no month named has a day named, as in 31 February."""
+        longest = (calendar.monthrange(_LEAP_YEAR, month)[1] for month in self.months)
+        return not self.either_day and min(self.days_of_month) > max(longest)
+
+    def has_day(self, day: date) -> bool:
+        """Tell whether the calendar has times on that day."""
+        by_date = day.day in self.days_of_month
+        by_weekday = day.isoweekday() % 7 in self.days_of_week
+        is_named = by_date or by_weekday if self.either_day else by_date and by_weekday
+        return is_named and day.month in self.months
+
+    def alternatives(self) -> tuple["CronCalendar", ...]:
+        """Return the calendars whose union this is, in each of which every field must match."""
+        if not self.either_day:
+            return (self,)
+        return (
+            replace(self, days_of_week=_WEEKDAY.all, either_day=False),
+            replace(self, days_of_month=_DAY.all, either_day=False),
+        )
+
+
+@lru_cache(maxsize=1024)  # thousands of subscriptions share a definition's triggers
+def parse_cron(text: str) -> CronCalendar:
+    """Return the calendar of a 5-field cron expression or of a macro such as `@daily`.
+
+    Day-of-month and day-of-week: a day that fits either suffices when both are restricted,
+    else it must fit both. As in crontab(5), a field that begins with `*` is not restricted,
+    so `0 0 */2 * 1` means the odd-numbered days that are Mondays.
+    ValueError names the field, its value and, where there is one, the way to write it.
+    """
+    fields = _split(text.strip())
+    minutes, hours, days_of_month, months, days_of_week = (
+        _parse_field(spec, part) for spec, part in zip(_FIELDS, fields, strict=True)
+    )
+    return CronCalendar(
+        minutes,
+        hours,
+        days_of_month,
+        months,
+        days_of_week,
+        either_day=not fields[2].startswith("*") and not fields[4].startswith("*"),
+        any_hour=fields[1].startswith("*"),
+    )
+
+
+def compile_calendar(one: CronCalendar) -> CalendarSpec:
+    """Return a calendar in which every field must match as plain ranges.
+
+    Equal calendars give equal specs, however they were written.
+    """
+    return CalendarSpec(
+        _spans(one.minutes),
+        _spans(one.hours),
+        _spans(one.days_of_month),
+        _spans(one.months),
+        _spans(one.days_of_week),
+    )
+
+
+def parse_weekdays(text: str) -> frozenset[int]:
+    """Return the days of the week that cron's fifth field names; 0 is Sunday.
+
+    ValueError as `parse_cron`.
+    """
+    return _parse_field(_WEEKDAY, text.strip())
+
+
+def _split(text: str) -> list[str]:
+    if len(text) > _MAX_TEXT:
+        raise ValueError(f"a schedule of {len(text)} characters is over {_MAX_TEXT}")
+    if text.startswith("@"):
+        text = _expand(text)
+    if re.match(r"(CRON_)?TZ=", text):
+        raise ValueError("the time zone is a field of its own: write timezone: beside schedule:")
+    fields = re.split(r"[ \t]+", text)
+    if len(fields) != len(_FIELDS):
+        found = len(fields) if text else 0
+        names = " ".join(spec.name for spec in _FIELDS)
+        more = "; there are no seconds and no years" if found > len(_FIELDS) else ""
+        fields_found = counted(found, "field")
+        raise ValueError(f"{fields_found} where cron has 5 ({names}){more}")
+    return fields
+
+
+def _expand(macro: str) -> str:
+    if macro in MACROS:
+        return MACROS[macro]
+    if macro.startswith("@every"):
+        every = macro.removeprefix("@every").strip() or "5m"
+        raise ValueError(f"{macro!r} is not cron: write a trigger `interval: {{every: {every}}}`")
+    raise ValueError(f"unknown macro {macro!r}; known: {', '.join(MACROS)}")
+
+
+def _parse_field(spec: _Field, text: str) -> frozenset[int]:
+    values: set[int] = set()
+    for part in text.split(","):
+        try:
+            values.update(_parse_part(spec, part))
+        except ValueError as error:
+            raise ValueError(f"{spec.name} {text!r}: {error}") from None
+    return frozenset(value % 7 if spec is _WEEKDAY else value for value in values)
+
+
+def _parse_part(spec: _Field, part: str) -> range:
+    if not part:
+        raise ValueError("an empty part; take the extra comma away")
+    base, slash, step_text = part.partition("/")
+    step = _parse_step(step_text) if slash else 1
+    first, last = _parse_range(spec, base)
+    if first > last:
+        raise ValueError(
+            f"a range does not wrap around: write {_unwrapped(spec, first, last, step)}"
+        )
+    if slash and base != "*" and "-" not in base:
+        raise ValueError(f"a step needs a range: write {base}-{spec.high}/{step}")
+    if slash and step > last - first:
+        raise ValueError(f"the step {step} leaves {first} alone: write {first}")
+    return range(first, last + 1, step)
+
+
+def _parse_step(text: str) -> int:
+    if not _is_number(text) or int(text) == 0:
+        raise ValueError(f"the step {text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _parse_range(spec: _Field, base: str) -> tuple[int, int]:
+    if base == "*":
+        return spec.low, spec.high
+    if base.startswith("-"):
+        raise ValueError(f"{base!r} is not within {spec.allowed}")
+    first_text, dash, last_text = base.partition("-")
+    first = _parse_value(spec, first_text)
+    return first, _parse_value(spec, last_text) if dash else first
+
+
+def _unwrapped(spec: _Field, first: int, last: int, step: int) -> str:
+    if first > spec.high:
+        return f"{spec.low}-{last}" if last > spec.low else f"{spec.low}"
+    values = [*range(first, spec.high + 1), *range(spec.low, last + 1)]
+    if step > 1:
+        return ",".join(str(value) for value in values[::step])
+    parts = ((first, spec.high), (spec.low, last))
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in parts)
+
+
+def _parse_value(spec: _Field, text: str) -> int:
+    if text.lower() in spec.names:
+        return spec.names.index(text.lower()) + spec.low
+    if _is_number(text):
+        if spec.low <= int(text) <= max(spec.high, spec.top):
+            return int(text)
+        raise ValueError(f"{text} is not within {spec.allowed}")
+    if spec.names and text[:3].lower() in spec.names and text.isalpha():
+        raise ValueError(f"{text!r} is a name in full: write {text[:3].lower()}")
+    for sign, reason in _SPECIAL.items():
+        if sign in text.upper():
+            raise ValueError(reason)
+    raise ValueError(f"{text!r} is not within {spec.allowed}")
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,4}", text) is not None
+
+
+def _spans(values: Iterable[int]) -> tuple[Span, ...]:
+    return tuple(_runs(sorted(values)))
+
+
+def _runs(values: list[int]) -> Iterator[Span]:
+    start = 0
+    while start < len(values):
+        end = start + 1
+        step = values[end] - values[start] if end < len(values) else 1
+        while end < len(values) and values[end] - values[end - 1] == step:
+            end += 1
+        yield (values[start], values[end - 1], step)
+        start = end

@@ -1,0 +1,109 @@
+"""Trigger: cron or interval, checked when read; when it is due lives in `firing`."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from activityctl.domain.timing.cron import MACROS, parse_cron
+from activityctl.domain.timing.options import Clocked, Dst
+from activityctl.domain.values.duration import Duration, format_duration
+from activityctl.domain.values.model import JsonValue
+from activityctl.domain.values.timezone import ZoneName
+
+_SECOND: Final = timedelta(seconds=1)
+SCHEDULE_PATTERN: Final = rf"^\s*({'|'.join(MACROS)}|[^@\s]\S*([ \t]+\S+){{4}})\s*$"
+"""What JSON Schema can say of a schedule: a macro, or five fields."""
+
+
+class CronTrigger(Clocked):
+    """Due at the minutes that a cron expression names, in a time zone."""
+
+    allow_never: bool = Field(
+        default=False,
+        description="Let a schedule stand that never fires, as 31 February.",
+        examples=[True],
+    )
+    schedule: str = Field(
+        description="Five fields (minute hour day-of-month month day-of-week) or a macro such as "
+        "@daily. When day-of-month and day-of-week are both restricted, either suffices; a field "
+        "that begins with * is not restricted.",
+        examples=["0 2 * * 1-5", "@daily"],
+        json_schema_extra={"pattern": SCHEDULE_PATTERN},
+    )
+    timezone: ZoneName = Field(
+        default="UTC", description="IANA name of the zone.", examples=["Europe/Berlin"]
+    )
+    dst: Dst = Field(
+        default=Dst(),
+        description="What happens when the clocks change.",
+        examples=[{"gap": "shift", "overlap": "both"}],
+    )
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str, info: ValidationInfo) -> str:
+        if parse_cron(schedule).never_fires and not info.data.get("allow_never"):
+            raise ValueError(
+                f"{schedule!r} never fires: no month named has such a day; "
+                "write allowNever: true if that is meant"
+            )
+        return schedule
+
+
+class IntervalTrigger(Clocked):
+    """Due every so often, counted from 1970-01-01T00:00:00Z plus the offset."""
+
+    every: Duration = Field(
+        description="The distance, in whole seconds, from 1s.", examples=["30m"]
+    )
+    offset: Duration = Field(
+        default=timedelta(0),
+        description="Moves each due time this much later; under `every`.",
+        examples=["5m"],
+    )
+
+    @field_validator("every")
+    @classmethod
+    def _is_distance(cls, every: timedelta, info: ValidationInfo) -> timedelta:
+        if every < _SECOND:
+            raise ValueError(f"{format_duration(every)} is too short: write 1s or more")
+        jitter = info.data.get("jitter")
+        if jitter is not None and jitter >= every:
+            shown = format_duration(jitter)
+            raise ValueError(f"{format_duration(every)} is not over the jitter ({shown})")
+        return _whole_seconds(every)
+
+    @field_validator("offset")
+    @classmethod
+    def _is_offset(cls, offset: timedelta, info: ValidationInfo) -> timedelta:
+        every = info.data.get("every")
+        if every is not None and _whole_seconds(offset) >= every:
+            shown = format_duration(offset)
+            raise ValueError(f"{shown} is not under every ({format_duration(every)})")
+        return offset
+
+
+Trigger = CronTrigger | IntervalTrigger
+
+CLOCK_KINDS: Final[Mapping[str, type[CronTrigger | IntervalTrigger]]] = MappingProxyType(
+    {"cron": CronTrigger, "interval": IntervalTrigger}
+)
+"""The kinds of trigger that follow the clock, and so have a schedule, by their key in YAML."""
+
+
+def trigger_of(kind: str, body: JsonValue) -> Trigger:
+    """Return the trigger of a kind in CLOCK_KINDS; `body` is what stands under its key.
+
+    Pydantic's ValidationError has one reason a field; KeyError for an unknown kind.
+    """
+    return CLOCK_KINDS[kind].model_validate(body)
+
+
+def _whole_seconds(duration: timedelta) -> timedelta:
+    if duration % _SECOND:
+        near = format_duration(max(_SECOND, duration - duration % _SECOND))
+        raise ValueError(f"{format_duration(duration)} is not in whole seconds: write {near}")
+    return duration

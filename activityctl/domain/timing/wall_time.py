@@ -1,0 +1,108 @@
+"""Wall time: the minutes of a calendar and the offsets of a zone, in order; no triggers."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from activityctl.domain.timing.cron import CronCalendar, parse_cron
+
+LAST_YEAR: Final = 2100
+"""The server's calendars end with this year; so do ours."""
+
+_LAST_DAY: Final = date(LAST_YEAR, 12, 31)
+_DAY: Final = timedelta(days=1)
+_SECOND: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WallCalendar:
+    """The wall times, naive and without seconds, that a cron expression names."""
+
+    calendar: CronCalendar
+    hours: tuple[int, ...]
+    minutes: tuple[int, ...]
+
+    def days(self, first: date, last: date = _LAST_DAY) -> Iterator[date]:
+        """Yield the days from `first` to `last`, ascending, that have any; none after LAST_YEAR."""
+        day, last = first, min(last, _LAST_DAY)
+        if self.calendar.never_fires:
+            return
+        while day <= last:
+            if day.month not in self.calendar.months:
+                day = (day.replace(day=28) + 4 * _DAY).replace(day=1)
+                continue
+            if self.calendar.has_day(day):
+                yield day
+            day += _DAY
+
+    def between(self, first: datetime, end: datetime) -> Iterator[datetime]:
+        """Yield those from `first` up to but not including `end`, ascending."""
+        if first >= end:
+            return
+        for day in self.days(first.date(), end.date()):
+            start = bisect_left(self.hours, first.hour) if day == first.date() else 0
+            for hour in self.hours[start:]:
+                for minute in self.minutes:
+                    wall = datetime.combine(day, time(hour, minute))
+                    if wall >= end:
+                        return
+                    if wall >= first:
+                        yield wall
+
+
+@lru_cache(maxsize=1024)
+def wall_calendar(schedule: str) -> WallCalendar:
+    """Return the wall times of a cron expression; ValueError as `parse_cron`."""
+    found = parse_cron(schedule)
+    return WallCalendar(found, tuple(sorted(found.hours)), tuple(sorted(found.minutes)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time, up to but not including `end`, in which a zone keeps one offset."""
+
+    start: datetime
+    end: datetime
+    offset: timedelta
+    before: timedelta
+    """The offset up to `start`; over `offset`, wall times come again, under it, some never come."""
+
+
+def stretches(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[Stretch]:
+    """Yield the stretches from `start` to `end`, both in UTC, ascending and without a hole.
+
+    A zone is taken to change its offset at whole seconds, and not there and back in a day.
+    """
+    before = _offset(zone, start)
+    while start < end:
+        offset = _offset(zone, start)
+        change = _first_change(zone, start, end, offset)
+        yield Stretch(start, change, offset, before)
+        before, start = offset, change
+
+
+def _first_change(zone: ZoneInfo, start: datetime, end: datetime, offset: timedelta) -> datetime:
+    while start < end:
+        following = min(start + _DAY, end)
+        if _offset(zone, following) != offset:
+            return _change_between(zone, start, following, offset)
+        start = following
+    return end
+
+
+def _change_between(zone: ZoneInfo, same: datetime, other: datetime, offset: timedelta) -> datetime:
+    while other - same > _SECOND:
+        middle = same + (other - same) // (2 * _SECOND) * _SECOND
+        if _offset(zone, middle) == offset:
+            same = middle
+        else:
+            other = middle
+    return other
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).replace(tzinfo=UTC) - moment

@@ -1,0 +1,211 @@
+"""Whether a firing may start when it is due, later or not at all; when it is due is `firing`'s."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from activityctl.domain.timing.cron import parse_weekdays
+from activityctl.domain.timing.due_times import nominal_times
+from activityctl.domain.timing.options import Bounded, Exclusion, ExecutionWindow, Outside
+from activityctl.domain.timing.trigger import Trigger
+from activityctl.domain.values.moment import DaySpan, format_clock, format_moment
+
+DaysByCalendar = Mapping[str, tuple[DaySpan, ...]]
+"""The days of each calendar, by its name."""
+LONGEST_WAIT: Final = timedelta(days=366)
+"""A firing does not wait longer than this for its window."""
+
+_SECOND: Final = timedelta(seconds=1)
+_MINUTE: Final = timedelta(minutes=1)
+_DAY: Final = timedelta(days=1)
+_WHOLE_DAY: Final = 24 * 60
+_REFERENCE: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_LOOKED_AT: Final = 1_000
+_LOOKED_FAR: Final = timedelta(days=3_652)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a firing that is due at some moment."""
+
+    starts_at: datetime | None
+    """UTC; None when it never starts."""
+    outcome: Literal["starts", "waits", "skipped", "missed"]
+    reason: str | None
+    """Why it does not start when it is due."""
+
+
+def place(bounds: Bounded, moment: datetime, timezone: str, calendars: DaysByCalendar) -> Verdict:
+    """Return whether a firing due at that moment may start, when, or why it does not.
+
+    `timezone` is the trigger's zone, UTC for one that has none. An excluded day comes before
+    the window. A wait ends at the first UTC minute after the moment whose wall time is inside
+    the window and on no excluded day; without one within LONGEST_WAIT the firing is skipped.
+    A calendar that is not in the mapping has no days.
+    """
+    limits = _Limits(bounds, timezone, calendars)
+    if excluded := limits.exclusion_at(moment):
+        return Verdict(None, "skipped", excluded)
+    window = bounds.window
+    if window is None or limits.is_open_at(moment):
+        return Verdict(moment, "starts", None)
+    outside = f"outside its window ({limits.window_text})"
+    match window.outside:
+        case Outside.SKIP:
+            return Verdict(None, "skipped", outside)
+        case Outside.MISS:
+            return Verdict(None, "missed", outside)
+        case Outside.WAIT:
+            opening = limits.opening_after(moment)
+    if opening is None:
+        where = " on a day that is not excluded" if bounds.exclude else ""
+        return Verdict(None, "skipped", f"{outside}, which does not open within a year{where}")
+    return Verdict(opening, "waits", outside)
+
+
+def why_never(trigger: Trigger, timezone: str, calendars: DaysByCalendar) -> str | None:
+    """Return why no firing of the trigger can ever start; None when one can, or none is due.
+
+    Looks at the firings of ten years from 2026, or from its startAt if that is later, passing
+    over those that cannot start; never at more than a thousand. No clock.
+    """
+    reason = None
+    for nominal in _promising_times(trigger, _Limits(trigger, timezone, calendars)):
+        verdict = place(trigger, nominal, timezone, calendars)
+        if verdict.starts_at is not None:
+            return None
+        reason = reason or f"the firing of {format_moment(nominal)} is {verdict.reason}"
+    return reason and f"no firing would ever start; {reason}"
+
+
+def _promising_times(trigger: Trigger, limits: "_Limits") -> Iterator[datetime]:
+    """Yield due times, passing over those for which the next start is too far away."""
+    nominal = next(nominal_times(trigger, _REFERENCE - _SECOND), None)
+    horizon = (nominal or _REFERENCE) + _LOOKED_FAR
+    for _ in range(_LOOKED_AT):
+        if nominal is None or nominal > horizon:
+            return
+        yield nominal
+        start = limits.next_start(nominal) or nominal + LONGEST_WAIT
+        after = max(nominal, start - _SECOND)
+        nominal = next(nominal_times(trigger, after), None)
+
+
+class _Limits:
+    """The window and the excluded days of a trigger, each in its zone."""
+
+    def __init__(self, bounds: Bounded, timezone: str, calendars: DaysByCalendar) -> None:
+        self._exclusion = bounds.exclude or Exclusion()
+        self._window = bounds.window or ExecutionWindow()
+        self._days_zone = ZoneInfo(self._exclusion.timezone or timezone)
+        self._window_zone = ZoneInfo(self._window.timezone or timezone)
+        self._weekdays = parse_weekdays(self._window.days)
+        self._calendars = calendars
+
+    @property
+    def window_text(self) -> str:
+        """The window as people read it: `mon-fri 08:00-18:00 Europe/Berlin`."""
+        window, parts = self._window, []
+        if window.days != "*":
+            parts.append(window.days)
+        if (window.from_, window.to) != (0, _WHOLE_DAY):
+            parts.append(f"{format_clock(window.from_)}-{format_clock(window.to)}")
+        return " ".join([*parts, self._window_zone.key])
+
+    def exclusion_at(self, moment: datetime) -> str | None:
+        """Return what excludes the day of that moment."""
+        return self._exclusion_of(moment.astimezone(self._days_zone).date())
+
+    def _exclusion_of(self, day: date) -> str | None:
+        if any(day in span for span in self._exclusion.dates):
+            return f"excluded: {day}"
+        for name in self._exclusion.calendars:
+            if any(day in span for span in self._calendars.get(name, ())):
+                return f"excluded: {day} (calendar {name})"
+        return None
+
+    def is_open_at(self, moment: datetime) -> bool:
+        """Whether the wall clock shows a time inside the window."""
+        wall = moment.astimezone(self._window_zone)
+        minute = wall.hour * 60 + wall.minute
+        first, end = self._window.from_, self._window.to
+        if first < end:
+            return first <= minute < end and self._begins_on(wall.date())
+        if minute >= first:
+            return self._begins_on(wall.date())
+        return minute < end and self._begins_on(wall.date() - _DAY)
+
+    def _begins_on(self, day: date) -> bool:
+        return day.isoweekday() % 7 in self._weekdays
+
+    def next_start(self, moment: datetime) -> datetime | None:
+        """Return from when on a firing may be due and start, after one that could not."""
+        is_waiting = self._window.outside is Outside.WAIT
+        return self._first_start(moment, is_always_open=is_waiting)
+
+    def opening_after(self, moment: datetime) -> datetime | None:
+        """Return the first whole minute from the moment on in which a firing may start."""
+        return self._first_start(moment, is_always_open=False)
+
+    def _first_start(self, moment: datetime, *, is_always_open: bool) -> datetime | None:
+        start = moment.astimezone(UTC).replace(second=0, microsecond=0)
+        start += _MINUTE if start < moment else timedelta(0)
+        zones = (self._window_zone, self._days_zone)
+        for begin, end in pairwise(_steps(zones, start, start + LONGEST_WAIT)):
+            spans = [(begin, end)] if is_always_open else self._open_spans(begin, end)
+            for opens, closes in spans:
+                for first in self._day_starts(opens, closes):
+                    if self.exclusion_at(first) is None:
+                        return first
+        return None
+
+    def _open_spans(self, begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield when the window is open in a span in which its zone keeps one offset."""
+        wall = begin.astimezone(self._window_zone)
+        first, last = self._window.from_, self._window.to
+        for day in (wall.date() - _DAY, wall.date(), wall.date() + _DAY):
+            if self._begins_on(day):
+                midnight = datetime.combine(day, time(), UTC) - (wall.utcoffset() or timedelta(0))
+                length = last - first if first < last else last - first + _WHOLE_DAY
+                opens = midnight + first * _MINUTE
+                closes = opens + length * _MINUTE
+                if opens < end and closes > begin:
+                    yield max(opens, begin), min(closes, end)
+
+    def _day_starts(self, begin: datetime, end: datetime) -> Iterator[datetime]:
+        """Yield the start of a span of at most a day, and the midnight of excluded days in it."""
+        yield begin
+        wall = begin.astimezone(self._days_zone)
+        midnight = datetime.combine(wall.date() + _DAY, time(), UTC)
+        midnight -= wall.utcoffset() or timedelta(0)
+        if midnight < end:
+            yield midnight
+
+
+def _steps(zones: tuple[ZoneInfo, ...], start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield whole minutes at most a day apart between which no zone changes its offset."""
+    yield start
+    while start < end:
+        stop = min(start + _DAY, end)
+        for zone in zones:
+            stop = _first_change(zone, start, stop)
+        yield stop
+        start = stop
+
+
+def _first_change(zone: ZoneInfo, start: datetime, stop: datetime) -> datetime:
+    """Return the first minute from which the offset is another than at the start, else `stop`."""
+    offset = start.astimezone(zone).utcoffset()
+    before, after = 0, (stop - start) // _MINUTE
+    if (stop - _MINUTE).astimezone(zone).utcoffset() == offset:
+        return stop
+    while after - before > 1:
+        middle = (before + after) // 2
+        if (start + middle * _MINUTE).astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return start + after * _MINUTE

@@ -1,0 +1,1 @@
+"""Small values that every other room uses: ids, durations, moments, JSON forms, log entries."""

@@ -1,0 +1,84 @@
+"""Text and JSON of strangers, made fit for Postgres; where they come from is not known here."""
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+from activityctl.domain.values.model import JsonValue
+
+MAX_JSON_DEPTH: Final = 64
+"""SECURITY: deeper JSON is refused."""
+REPLACEMENT: Final = "\ufffd"
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+"""PostgreSQL refuses these in text and jsonb."""
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_LONGEST_INTEGER: Final = len("-9223372036854775808") + 1
+
+
+def storable(text: str) -> str:
+    """Return the text with each NUL and lone surrogate replaced by U+FFFD."""
+    return _UNSTORABLE.sub(REPLACEMENT, text)
+
+
+def printable(text: str) -> str:
+    """Return the text with each control character but tab and line ends replaced by U+FFFD."""
+    return _CONTROL.sub(REPLACEMENT, text)
+
+
+def parse_json(text: str) -> JsonValue:
+    """Return the value of a JSON text that jsonb takes; ValueError says what it does not take.
+
+    Refused: NaN and infinities, NUL and lone surrogates in strings and keys, nesting over
+    MAX_JSON_DEPTH. Integers outside -2^63..2^64-1 become their decimal strings (DESIGN
+    section 2). The last of equal keys wins.
+    """
+    try:
+        value = json.loads(
+            text, parse_int=_integer, parse_float=_finite, parse_constant=_refuse_constant
+        )
+    except RecursionError:
+        raise ValueError(_too_deep()) from None
+    _check(value)
+    return value
+
+
+def _integer(text: str) -> int | str:
+    if len(text) > _LONGEST_INTEGER:  # int() is quadratic, and refuses over 4300 digits
+        return text
+    value = int(text)
+    return value if -(2**63) <= value < 2**64 else text
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _too_deep() -> str:
+    return f"nested deeper than {MAX_JSON_DEPTH}"
+
+
+def _check(value: JsonValue) -> None:
+    layer: list[Any] = [value]
+    depth = 0
+    while layer:
+        inner: list[Any] = []
+        for item in layer:
+            if isinstance(item, str) and _UNSTORABLE.search(item):
+                raise ValueError("a string holds NUL or half a surrogate pair")
+            if isinstance(item, dict):
+                inner.extend(item.keys())
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+            if depth >= MAX_JSON_DEPTH and isinstance(item, dict | list):
+                raise ValueError(_too_deep())
+        layer = inner
+        depth += 1

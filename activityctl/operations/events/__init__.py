@@ -1,0 +1,1 @@
+"""Emit, explain and replay events."""

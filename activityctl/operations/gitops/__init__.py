@@ -1,0 +1,1 @@
+"""Load, check, plan and apply manifests; history and rollback."""

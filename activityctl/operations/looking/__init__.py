@@ -1,0 +1,1 @@
+"""Read and show what is there and what comes next."""

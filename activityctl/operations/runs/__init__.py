@@ -1,0 +1,1 @@
+"""Act on subscriptions and runs: trigger, pause, resume, cancel, backfill, wait."""

@@ -1,0 +1,57 @@
+"""Wait for a run to end, and say why it has not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import WaitTimeoutError
+from activityctl.ports import RunLists, Workers
+
+_FIRST_POLL: Final = 0.02
+_LONGEST_POLL: Final = 0.5
+
+Reaches = Callable[[], Awaitable[bool]]
+"""Tells whether Temporal answers; asked once, when time is up."""
+
+
+async def wait_for_run(
+    lists: RunLists,
+    workers: Workers,
+    run_id: str,
+    *,
+    timeout_seconds: float,
+    reaches_temporal: Reaches,
+) -> Run:
+    """Return the run once it has ended; WaitTimeoutError says why it has not in time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_seconds
+    pause = _FIRST_POLL
+    while True:
+        found = await lists.runs(Selection(run_id=run_id, limit=1))
+        run = found[0] if found else None
+        if run is not None and run.has_ended:
+            return run
+        if loop.time() >= deadline:
+            held_up = await _find_obstacle(run, workers, reaches_temporal)
+            raise WaitTimeoutError(
+                f"run {run_id} has not ended after {timeout_seconds:g}s: {held_up[0]}",
+                hint=held_up[1] or f"activityctl describe run {run_id}",
+            )
+        await asyncio.sleep(min(pause, max(deadline - loop.time(), 0.0)))
+        pause = min(pause * 1.5, _LONGEST_POLL)
+
+
+async def _find_obstacle(
+    run: Run | None, workers: Workers, reaches_temporal: Reaches
+) -> tuple[str, str | None]:
+    """Return what keeps the run from its end, and a hint when that is not the run itself."""
+    state = "not started" if run is None else run.status.value
+    if not await workers.alive():
+        return f"{state}, no worker is alive", "activityctl status"
+    if not await reaches_temporal():
+        return f"{state}, Temporal does not answer", "activityctl doctor"
+    if run is None:
+        return "not started, though a worker is alive", "activityctl doctor"
+    return (run.reason if run.status is RunStatus.QUEUED and run.reason else state), None

@@ -1,0 +1,227 @@
+import io
+import json
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from activityctl.cli.render.plan_markdown import markdown
+from activityctl.cli.render.plan_text import plan_lines, print_plan, summary_line
+from activityctl.domain.manifests.document import differences, field_view
+
+texts = st.text(max_size=12) | st.sampled_from(
+    ["```", "\n```\n", "`a`", "\x1b[31mred", "\u202eevil", "\r\n", "\x00", "a.b", "[bold]x[/bold]"]
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def document(params: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "activityctl/v1",
+        "kind": "Subscription",
+        "metadata": {"name": "sub"},
+        "spec": {"activity": "digest", "params": params},
+    }
+
+
+def change(action: str, name: str = "sub", fields: Any = ()) -> dict[str, Any]:
+    return {"kind": "Subscription", "name": name, "action": action, "fields": list(fields)}
+
+
+def configured(old: Any, new: Any) -> dict[str, Any]:
+    found = differences(document({"a": old}), document({"a": new}))
+    return change("configured", fields=[field_view(one) for one in found])
+
+
+def view(*changes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    actions = ("created", "configured", "unchanged", "deleted")
+    summary = {action: sum(one["action"] == action for one in changes) for action in actions}
+    empty = {"applyset": None, "schedules": [], "openRuns": []}
+    return {**empty, "changes": list(changes), "summary": summary, **more}
+
+
+def lines(shown: dict[str, Any]) -> list[str]:
+    return [text for text, _ in plan_lines(shown)]
+
+
+SCHEDULE = {
+    "subscription": "sub",
+    "trigger": "nightly",
+    "action": "configured",
+    "nextBefore": ["2026-05-02T02:00:00.000Z", "2026-05-03T02:00:00.000Z"],
+    "nextAfter": ["2026-05-02T04:00:00.000Z"],
+    "pausedBefore": False,
+    "pausedAfter": False,
+}
+FULL = view(
+    change("created", "new"),
+    configured(1, 2),
+    change("deleted", "old"),
+    change("unchanged", "same"),
+    schedules=[SCHEDULE],
+    openRuns=[{"subscription": "sub", "count": 2}],
+    applyset="shop",
+)
+
+
+def test_a_plan_reads_from_objects_to_fields_to_time_to_runs():
+    assert lines(FULL) == [
+        "+ subscription/new created",
+        "~ subscription/sub configured",
+        "    spec.params.a: 1 -> 2",
+        "- subscription/old deleted",
+        "~ schedule sub/nightly",
+        "    next before: Sat 2026-05-02 02:00:00Z, Sun 2026-05-03 02:00:00Z",
+        "    next after:  Sat 2026-05-02 04:00:00Z",
+        "! 2 open runs of sub go on as they began",
+    ]
+
+
+def test_a_schedule_that_is_paused_says_that_it_does_not_fire():
+    after = {**SCHEDULE, "nextAfter": [], "pausedAfter": True}
+    assert lines(view(schedules=[after]))[-1] == "    next after:  none, paused"
+    before = {**SCHEDULE, "nextBefore": [], "pausedBefore": True}
+    assert lines(view(schedules=[before]))[1:] == [
+        "    next before: none, paused",
+        "    next after:  Sat 2026-05-02 04:00:00Z",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            [change("created"), change("created"), change("deleted"), change("unchanged")],
+            "Plan: 2 to create, 0 to configure, 1 to delete, 1 unchanged.",
+        ),
+        ([change("configured")], "Plan: 0 to create, 1 to configure, 0 to delete, 0 unchanged."),
+        ([change("unchanged")] * 3, "No changes: 3 objects are as wanted."),
+        ([change("unchanged")], "No changes: 1 object is as wanted."),
+        ([], "No changes: 0 objects are as wanted."),
+    ],
+)
+def test_the_counts_are_one_sentence(changes: list[Any], sentence: str):
+    assert summary_line(view(*changes)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        (1, True, "spec.params.a: 1 -> true"),
+        ("1", 1, 'spec.params.a: "1" -> 1'),
+        (None, "", 'spec.params.a: null -> ""'),
+        ([], {}, "spec.params.a: [] -> {}"),
+        ("a\nb", "ä", r'spec.params.a: "a\nb" -> "ä"'),
+        ("x", "\x1b[2J", r'spec.params.a: "x" -> "\u001b[2J"'),
+        ("x", "\u202e", r'spec.params.a: "x" -> "\u202e"'),
+    ],
+)
+def test_values_are_told_apart_and_nothing_invisible_is_hidden(old: Any, new: Any, shown: str):
+    assert lines(view(configured(old, new)))[1].strip() == shown
+
+
+def test_what_comes_or_goes_is_called_none():
+    fields = [{"path": "spec.a", "new": 1}, {"path": "spec.b", "old": None}]
+    assert lines(view(change("configured", fields=fields)))[1:] == [
+        "    spec.a: (none) -> 1",
+        "    spec.b: null -> (none)",
+    ]
+
+
+def test_long_values_are_cut_and_say_so():
+    (line,) = lines(view(configured("x", "y" * 10_000)))[1:]
+    assert len(line) < 250
+    assert line.endswith("…")
+    (line,) = lines(view(configured("z" * 300, "z" * 5_000)))[1:]
+    assert len(line) < 250
+
+
+def test_long_values_that_differ_late_still_show_a_difference():
+    before, after = "y" * 500 + "1", "y" * 500 + "2"
+    (line,) = lines(view(configured(before, after)))[1:]
+    old, new = line.split(": ", 1)[1].split(" -> ")
+    assert old != new
+    assert old.endswith('y1"')
+
+
+def test_one_open_run_goes_on_in_the_singular():
+    shown = view(change("configured"), openRuns=[{"subscription": "sub", "count": 1}])
+    assert lines(shown)[-1] == "! 1 open run of sub goes on as it began"
+
+
+# ---- Markdown ------------------------------------------------------------------------
+
+
+def test_markdown_is_a_sentence_a_diff_and_the_set():
+    assert markdown(FULL).splitlines() == [
+        "### activityctl plan",
+        "",
+        "Plan: 1 to create, 1 to configure, 1 to delete, 1 unchanged.",
+        "",
+        "```diff",
+        "+ subscription/new created",
+        "! subscription/sub configured",
+        "!   spec.params.a: 1 -> 2",
+        "- subscription/old deleted",
+        "! schedule sub/nightly",
+        "-   next before: Sat 2026-05-02 02:00:00Z, Sun 2026-05-03 02:00:00Z",
+        "+   next after:  Sat 2026-05-02 04:00:00Z",
+        "  2 open runs of sub go on as they began",
+        "```",
+        "",
+        "Apply set: `shop`",
+    ]
+
+
+def test_markdown_without_changes_has_no_diff():
+    text = markdown(view(change("unchanged")))
+    assert "No changes: 1 object" in text
+    assert "```" not in text
+
+
+@settings(max_examples=150, deadline=None)
+@given(values, values)
+def test_no_value_breaks_out_of_the_fence(old: Any, new: Any):
+    shown = view(change("created", "new"), configured(old, new))
+    text = markdown(shown)
+    body = text.split("```diff\n", 1)[1].rsplit("\n```\n", 1)[0]
+    assert "`" not in body
+    assert text.count("`") == 6
+    assert len(body.split("\n")) == len(lines(shown))
+    assert all(line[:1] in "+-! " for line in body.split("\n"))
+
+
+# ---- a terminal ----------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(values, values)
+def test_a_terminal_gets_no_control_character_and_no_markup_of_strangers(old: Any, new: Any):
+    file = io.StringIO()
+    console = Console(file=file, width=10_000, markup=False, highlight=False, emoji=False)
+    shown = view(configured(old, new))
+    print_plan(console, shown)
+    assert file.getvalue().splitlines() == [*lines(shown), summary_line(shown)]
+    shown_text = file.getvalue().replace("\n", "")
+    assert not {unicodedata.category(char) for char in shown_text} & {"Cc", "Cf", "Zl", "Zp"}
+
+
+def test_a_terminal_shows_what_is_created_green_and_deleted_red():
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, color_system="standard", width=200)
+    print_plan(console, FULL)
+    text = file.getvalue()
+    assert "\x1b[32m+ subscription/new created" in text
+    assert "\x1b[33m~ subscription/sub configured" in text
+    assert "\x1b[31m- subscription/old deleted" in text
+
+
+def test_the_view_that_is_drawn_is_plain_json():
+    assert lines(json.loads(json.dumps(FULL))) == lines(FULL)

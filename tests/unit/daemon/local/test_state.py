@@ -1,0 +1,192 @@
+"""`daemon.json`, the lock of a home, and telling a process from one that reuses its pid."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from activityctl.daemon.local.state import (
+    ComponentState,
+    ComponentStatus,
+    DaemonState,
+    HomeLock,
+    ProcessMark,
+    all_stopped,
+    find_process,
+    leftovers,
+    lock_holder,
+    lock_is_held,
+    mark_of,
+    open_home,
+    read_state,
+    read_status,
+    write_state,
+)
+from activityctl.errors import ConflictError, NotAllowedError
+from activityctl.settings import load_settings
+
+RUNNING = ComponentState.RUNNING
+ADDRESSES = {
+    "database_url": "postgresql://activityctl:secret@127.0.0.1:20001/activityctl",
+    "temporal_address": "127.0.0.1:20002",
+}
+
+
+@pytest.fixture
+def sleeper() -> Iterator[psutil.Process]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield psutil.Process(process.pid)
+        process.kill()
+
+
+def component(name: str, process: psutil.Process, *, shift: float = 0.0) -> ComponentStatus:
+    started = process.create_time() + shift
+    return ComponentStatus(name=name, state=RUNNING, pid=process.pid, create_time=started)
+
+
+def test_a_state_is_read_back_as_it_was_written(tmp_path: Path):
+    state = DaemonState(
+        supervisor=ProcessMark(pid=7, create_time=1.5),
+        components=(ComponentStatus(name="worker", state=RUNNING, restarts=2, last_error="x"),),
+        addresses=ADDRESSES,
+        ports={"postgres": 20001},
+    )
+    write_state(tmp_path, state)
+    assert read_state(tmp_path) == state
+    assert [path.name for path in tmp_path.iterdir()] == ["daemon.json"]
+
+
+def test_the_password_is_for_the_owner_alone_also_over_an_open_file(tmp_path: Path):
+    (tmp_path / "daemon.json").touch(mode=0o644)
+    (tmp_path / "daemon.json.new").touch(mode=0o666)
+    write_state(tmp_path, DaemonState(addresses=ADDRESSES))
+    assert stat.S_IMODE((tmp_path / "daemon.json").stat().st_mode) == 0o600
+
+
+def test_settings_find_the_daemon_while_it_serves_and_not_after(tmp_path: Path):
+    environment = {"ACTIVITYCTL_HOME": str(tmp_path), "ACTIVITYCTL_CONFIG": "/nowhere"}
+    write_state(tmp_path, DaemonState(addresses=ADDRESSES))
+    settings = load_settings(environment=environment)
+    assert settings.required_database_url() == ADDRESSES["database_url"]
+    assert settings.required_temporal_address() == ADDRESSES["temporal_address"]
+    write_state(tmp_path, DaemonState())
+    assert load_settings(environment=environment).database_url is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"components": 3}', '{"supervisor": "x"}'])
+def test_a_broken_file_reads_as_nothing_known(tmp_path: Path, text: str):
+    (tmp_path / "daemon.json").write_text(text)
+    assert read_state(tmp_path) == DaemonState()
+    assert read_status(tmp_path) == []
+
+
+def test_fields_of_a_later_version_are_passed_over(tmp_path: Path):
+    (tmp_path / "daemon.json").write_text(
+        '{"version": 2, "new": 1, "components": [{"name": "worker", "newer": true}]}'
+    )
+    assert [part.name for part in read_state(tmp_path).components] == ["worker"]
+
+
+def test_a_new_home_is_for_its_owner_alone_and_a_given_folder_is_left_as_it_is(tmp_path: Path):
+    given = tmp_path / "given"
+    given.mkdir()
+    given.chmod(0o755)
+    assert stat.S_IMODE(open_home(given).stat().st_mode) == 0o755
+    assert stat.S_IMODE(open_home(tmp_path / "a" / "new").stat().st_mode) == 0o700
+
+
+def test_a_home_that_cannot_be_is_refused_with_a_hint(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotAllowedError) as refusal:
+        open_home(tmp_path / "file")
+    assert refusal.value.hint == "set ACTIVITYCTL_HOME to a folder of yours"
+
+
+def test_a_process_that_inherits_a_killed_daemons_pid_is_not_taken_for_it(
+    tmp_path: Path, sleeper: psutil.Process
+):
+    with HomeLock(tmp_path):
+        (tmp_path / "daemon.lock").write_text(str(sleeper.pid))
+        assert lock_holder(tmp_path) == sleeper.pid
+        long_ago = sleeper.create_time() - 60
+        os.utime(tmp_path / "daemon.lock", (long_ago, long_ago))
+        assert lock_holder(tmp_path) is None
+
+
+def test_a_second_daemon_is_refused_with_the_pid_of_the_first(tmp_path: Path):
+    with HomeLock(tmp_path):
+        assert lock_is_held(tmp_path)
+        assert lock_holder(tmp_path) == os.getpid()
+        with pytest.raises(ConflictError, match=f"already runs .*pid {os.getpid()}"):
+            HomeLock(tmp_path).acquire()
+    assert lock_holder(tmp_path) is None
+    with HomeLock(tmp_path):
+        assert lock_is_held(tmp_path)
+
+
+def test_homes_do_not_share_a_lock(tmp_path: Path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with HomeLock(tmp_path / "one"):
+        assert not lock_is_held(tmp_path / "two")
+
+
+def test_a_killed_holder_frees_its_lock(tmp_path: Path):
+    code = (
+        "import pathlib, sys; from activityctl.daemon.local.state import HomeLock;"
+        "HomeLock(pathlib.Path(sys.argv[1])).acquire(); print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert lock_holder(tmp_path) == holder.pid
+        holder.kill()
+        holder.wait()
+        assert not lock_is_held(tmp_path)
+
+
+def test_leftovers_are_the_recorded_processes_and_no_heirs_of_their_pids(sleeper: psutil.Process):
+    kept = DaemonState(components=(component("worker", sleeper),))
+    reused = DaemonState(components=(component("worker", sleeper, shift=-60.0),))
+    assert leftovers(kept) == (sleeper,)
+    assert leftovers(reused) == ()
+
+
+def test_a_process_that_ended_is_not_found(sleeper: psutil.Process):
+    mark = mark_of(sleeper.pid)
+    assert find_process(mark) == sleeper
+    sleeper.kill()
+    sleeper.wait(5)
+    assert find_process(mark) is None
+    assert mark_of(sleeper.pid) is None
+
+
+def test_status_shows_what_runs_and_what_only_ran(tmp_path: Path, sleeper: psutil.Process):
+    gone = component("api", sleeper, shift=-60.0)
+    write_state(tmp_path, DaemonState(components=(component("worker", sleeper), gone)))
+    worker, api = read_status(tmp_path)
+    assert (worker.state, worker.pid) == (RUNNING, sleeper.pid)
+    assert (api.state, api.pid) == (ComponentState.STOPPED, None)
+
+
+def test_a_waiting_component_is_stopped_once_its_supervisor_is_gone(tmp_path: Path):
+    waiting = ComponentStatus(name="worker", state=ComponentState.BACKOFF, last_error="SIGKILL")
+    mine = mark_of(os.getpid())
+    write_state(tmp_path, DaemonState(supervisor=mine, components=(waiting,)))
+    assert read_status(tmp_path)[0].state is ComponentState.BACKOFF
+    write_state(tmp_path, DaemonState(components=(waiting,)))
+    assert read_status(tmp_path)[0].state is ComponentState.STOPPED
+
+
+def test_a_failure_keeps_its_reason_when_all_is_stopped(sleeper: psutil.Process):
+    failed = ComponentStatus(name="api", state=ComponentState.FAILED, last_error="no port")
+    worker, api = all_stopped((component("worker", sleeper), failed))
+    assert (worker.state, worker.pid) == (ComponentState.STOPPED, None)
+    assert api == failed

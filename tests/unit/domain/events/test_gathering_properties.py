@@ -1,0 +1,180 @@
+"""Every sequence of events against a naive model of gatherings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from activityctl.domain.events.gathering import (
+    Absent,
+    Batched,
+    Debounced,
+    Fires,
+    InOrder,
+    Rule,
+    Step,
+    Together,
+    Waiting,
+    take,
+)
+from support.gathered import START, Given, at, event, run, seconds
+
+gaps = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 7)), max_size=14)
+"""How long after the one before each event comes, and a number for its parts."""
+
+
+def histories(names: tuple[str, ...]) -> st.SearchStrategy[list[Given]]:
+    def spaced(found: list[tuple[int, int]]) -> list[Given]:
+        time, history = 0, []
+        for gap, bits in found:
+            time += gap
+            parts = tuple(name for place, name in enumerate(names) if bits >> place & 1)
+            if parts or not names:
+                history.append((time, parts))
+        return history
+
+    return gaps.map(spaced)
+
+
+Fired = tuple[int, tuple[int, ...]]
+
+
+def fired(steps: Sequence[Step]) -> list[Fired]:
+    return [
+        (int((step.at - START).total_seconds()), tuple(int(one.id) for one in step.events))
+        for step in steps
+        if isinstance(step, Fires)
+    ]
+
+
+def accounted(waiting: Waiting, steps: Sequence[Step]) -> list[int]:
+    everything = [*waiting, *(one for step in steps for one in step.events)]
+    return sorted(int(one.id) for one in everything)
+
+
+def naive_merges(history: Sequence[Given], until: int, due_of: Any, size: int) -> list[Fired]:
+    found: list[Fired] = []
+    group: list[int] = []
+    for number, (time, _) in [*enumerate(history), (-1, (until, ()))]:
+        times = [history[one][0] for one in group]
+        if group and due_of(times) <= time:
+            found.append((due_of(times), tuple(group)))
+            group = []
+        if number >= 0:
+            group.append(number)
+            if len(group) == size:
+                found.append((time, tuple(group)))
+                group = []
+    return found
+
+
+@given(histories(()), st.integers(0, 8), st.integers(1, 5), st.none() | st.integers(5, 12))
+def test_debounce_agrees_with_the_naive_model(history, rest, quiet, longest):
+    until = (history[-1][0] if history else 0) + rest
+    rule = Debounced(seconds(quiet), None if longest is None else seconds(longest))
+    waiting, steps = run(rule, history, until)
+    limit = 10**6 if longest is None else longest
+
+    def due(times: list[int]) -> int:
+        return min(times[-1] + quiet, times[0] + limit)
+
+    assert fired(steps) == naive_merges(history, until, due, 10**6)
+    assert accounted(waiting, steps) == list(range(len(history)))
+
+
+@given(histories(()), st.integers(0, 8), st.integers(1, 4), st.integers(1, 12))
+def test_batch_agrees_with_the_naive_model(history, rest, size, within):
+    until = (history[-1][0] if history else 0) + rest
+    waiting, steps = run(Batched(size, seconds(within)), history, until)
+    expected = naive_merges(history, until, lambda times: times[0] + within, size)
+    assert fired(steps) == expected
+    assert accounted(waiting, steps) == list(range(len(history)))
+
+
+@given(histories(("a", "b", "c")), st.integers(0, 8), st.integers(1, 12))
+def test_all_agrees_with_the_naive_model(history, rest, within):
+    until = (history[-1][0] if history else 0) + rest
+    waiting, steps = run(Together(("a", "b", "c"), seconds(within)), history, until)
+    expected: list[Fired] = []
+    first = 0
+    for number, (time, _) in enumerate(history):
+        recent = [one for one in range(first, number + 1) if history[one][0] > time - within]
+        if {part for one in recent for part in history[one][1]} == {"a", "b", "c"}:
+            expected.append((time, tuple(recent)))
+            first = number + 1
+    assert fired(steps) == expected
+    assert accounted(waiting, steps) == list(range(len(history)))
+
+
+def is_in_order(history: Sequence[Given], chosen: Sequence[int], parts: Sequence[str]) -> bool:
+    """Whether some of the chosen events have the parts in order, one event a part."""
+    if not parts:
+        return True
+    places = [at for at, one in enumerate(chosen) if parts[0] in history[one][1]]
+    return any(is_in_order(history, chosen[place + 1 :], parts[1:]) for place in places)
+
+
+@given(histories(("a", "b", "c")), st.integers(0, 8), st.integers(1, 12))
+def test_sequence_agrees_with_the_naive_model(history, rest, within):
+    names = ("a", "b", "c")
+    until = (history[-1][0] if history else 0) + rest
+    waiting, steps = run(InOrder(names, seconds(within)), history, until)
+    expected = []
+    first = 0
+    for number, (time, _) in enumerate(history):
+        recent = [one for one in range(first, number + 1) if history[one][0] > time - within]
+        if is_in_order(history, recent, names):
+            expected.append(time)
+            first = number + 1
+    found = fired(steps)
+    assert [time for time, _ in found] == expected
+    for time, chosen in found:
+        assert is_in_order(history, chosen, names)
+        assert "a" in history[chosen[0]][1]
+        assert history[chosen[0]][0] > time - within
+    assert accounted(waiting, steps) == list(range(len(history)))
+
+
+@given(histories(("after", "of")), st.integers(0, 8), st.integers(1, 12))
+def test_absence_agrees_with_the_naive_model(history, rest, within):
+    until = (history[-1][0] if history else 0) + rest
+    waiting, steps = run(Absent(seconds(within)), history, until)
+    expected: list[Fired] = []
+    for number, (time, parts) in enumerate(history):
+        later = history[number + 1 :]
+        is_followed = any("of" in kinds and when < time + within for when, kinds in later)
+        if "after" in parts and not is_followed and time + within <= until:
+            expected.append((time + within, (number,)))
+    assert fired(steps) == expected
+    assert accounted(waiting, steps) == list(range(len(history)))
+
+
+RULES: list[Rule] = [
+    Debounced(seconds(4), seconds(9)),
+    Batched(3, seconds(7)),
+    Together(("a", "b", "c"), seconds(7)),
+    InOrder(("a", "b", "c"), seconds(7)),
+    Absent(seconds(5)),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+@given(st.data())
+def test_it_does_not_matter_how_often_time_is_looked_at(rule, data):
+    names = ("after", "of") if isinstance(rule, Absent) else ("a", "b", "c")
+    history = data.draw(histories(names))
+    waiting: Waiting = ()
+    steps: list[Step] = []
+    for number, given_one in enumerate(history):
+        before = history[number - 1][0] if number else 0
+        waiting, more = rule.elapse(waiting, at(data.draw(st.integers(before, given_one[0]))))
+        steps += more
+        waiting, more = take(rule, waiting, event(number, given_one))
+        steps += more
+        due = rule.due_at(waiting)
+        assert (due is None) == (waiting == ())
+        assert due is None or due > at(given_one[0])
+    final = history[-1][0] if history else 0
+    assert (waiting, steps) == run(rule, history, final)

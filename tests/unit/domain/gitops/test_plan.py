@@ -1,0 +1,302 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from activityctl.domain.gitops.plan import (
+    Action,
+    Change,
+    Plan,
+    Present,
+    PresentDefinition,
+    Wanted,
+    concerned_subscriptions,
+    wanted_schedules,
+)
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.subscription import (
+    Subscription,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
+from activityctl.domain.values import ids
+from support import manifests
+from support.manifests import subscription
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+ACTIVE, PAUSED, DELETED = SubscriptionStatus
+HEARTBEAT = {"name": "heartbeat", "interval": {"every": "30m"}}
+NIGHTLY = {"name": "nightly", "cron": {"schedule": "0 2 * * *", "timezone": "Europe/Berlin"}}
+definition = partial(manifests.definition, triggers=[HEARTBEAT])
+
+
+def wanted(*manifests: ActivityDefinition | SubscriptionManifest) -> Wanted:
+    return Wanted(
+        {one.metadata.name: one for one in manifests if isinstance(one, ActivityDefinition)},
+        {one.metadata.name: one for one in manifests if isinstance(one, SubscriptionManifest)},
+    )
+
+
+def written(plan: Plan, present: Present) -> Present:
+    """Return what lives after the plan was carried out, as the catalog carries it out."""
+    definitions = dict(present.definitions)
+    for name, one in plan.definitions.items():
+        metadata = one.metadata
+        definitions[name] = PresentDefinition(
+            name, revision_of(one), one.spec, metadata.labels, metadata.annotations
+        )
+    subscriptions = dict(present.subscriptions)
+    for name, manifest in plan.subscriptions.items():
+        subscriptions[name] = _living(manifest, present.subscriptions.get(name))
+    return Present(definitions, subscriptions)
+
+
+def _living(manifest: SubscriptionManifest, before: Subscription | None) -> Subscription:
+    kept = before.status if before and before.status is not DELETED else ACTIVE
+    return Subscription(
+        id=ids.subscription_id(manifest.metadata.name),
+        name=manifest.metadata.name,
+        definition=manifest.spec.activity,
+        params=dict(manifest.spec.params),
+        triggers=dict(manifest.spec.triggers),
+        status={None: kept, True: PAUSED, False: ACTIVE}[manifest.spec.paused],
+        created_at=NOW,
+        updated_at=NOW,
+        labels=manifest.metadata.labels,
+        annotations=manifest.metadata.annotations,
+    )
+
+
+def applied(*manifests: ActivityDefinition | SubscriptionManifest) -> Present:
+    return written(plan_changes(wanted(*manifests), Present()), Present())
+
+
+def having(present: Present, status: SubscriptionStatus) -> Present:
+    """Return the same with the operator's hand laid on every subscription."""
+    changed = {name: replace(one, status=status) for name, one in present.subscriptions.items()}
+    return replace(present, subscriptions=changed)
+
+
+def actions(present: Present, *manifests: ActivityDefinition | SubscriptionManifest) -> list[str]:
+    return [change.action.value for change in plan_changes(wanted(*manifests), present).changes]
+
+
+definitions = st.builds(
+    definition,
+    st.sampled_from(["d0", "d1", "d2"]),
+    triggers=st.lists(st.sampled_from([HEARTBEAT, NIGHTLY]), unique_by=str),
+    timeout=st.sampled_from(["1h", "2h"]),
+    labels=st.sampled_from([{}, {"team": "a"}]),
+)
+subscriptions = st.builds(
+    subscription,
+    st.sampled_from(["s0", "s1", "s2", "s3"]),
+    activity=st.sampled_from(["d0", "d1", "d2"]),
+    params=st.sampled_from([{}, {"a": 1}, {"a": True}, {"a": [1, {"b": None}]}]),
+    triggers=st.sampled_from([{}, {"nightly": None}, {"heartbeat": {"interval": {"every": "1m"}}}]),
+    paused=st.sampled_from([None, None, True, False]),
+    labels=st.sampled_from([{}, {"team": "a"}]),
+)
+manifest_lists = st.lists(definitions | subscriptions, max_size=7)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[list[Any], Present]:
+    """Return manifests to apply, and what an earlier apply and an operator left."""
+    base = [definition(name) for name in ("d0", "d1", "d2")]
+    present = applied(*base, *draw(manifest_lists))
+    statuses = st.sampled_from(list(SubscriptionStatus))
+    subs = {
+        name: replace(one, status=draw(statuses)) for name, one in present.subscriptions.items()
+    }
+    return draw(manifest_lists), replace(present, subscriptions=subs)
+
+
+fast = settings(max_examples=60, deadline=None)
+
+
+@fast
+@given(worlds())
+def test_after_an_apply_the_plan_is_empty(world: tuple[list[Any], Present]):
+    manifests, present = world
+    plan = plan_changes(wanted(*manifests), present)
+    again = plan_changes(wanted(*manifests), written(plan, present))
+    assert again.is_empty
+    assert again.schedules == plan.schedules
+    assert plan.is_empty is (written(plan, present) == present)
+
+
+@fast
+@given(worlds(), st.randoms())
+def test_the_order_of_manifests_does_not_matter(world: tuple[list[Any], Present], random: Any):
+    manifests, present = world
+    unique = {(type(one), one.metadata.name): one for one in manifests}
+    shuffled = list(unique.values())
+    random.shuffle(shuffled)
+    one, other = (plan_changes(wanted(*some), present) for some in (unique.values(), shuffled))
+    assert one == other
+    kinds = [(change.kind, change.name) for change in other.changes]
+    assert kinds == sorted(kinds)
+
+
+@fast
+@given(worlds())
+def test_a_plan_touches_the_schedules_of_live_subscriptions_it_concerns_alone(
+    world: tuple[list[Any], Present],
+):
+    manifests, present = world
+    want = wanted(*manifests)
+    after = written(plan_changes(want, present), present)
+    expected = {
+        one.id: wanted_schedules(one.id, after.definitions[one.definition].spec, one.triggers)
+        for name, one in after.subscriptions.items()
+        if name in want.subscriptions
+        or (one.definition in want.definitions and one.status is not DELETED)
+        or (
+            name in present.subscriptions
+            and present.subscriptions[name].definition in want.definitions
+            and one.status is not DELETED
+        )
+    }
+    assert plan_changes(want, present).schedules == expected
+
+
+def test_new_objects_are_created_definitions_first():
+    plan = plan_changes(wanted(subscription("b"), subscription("a"), definition()), Present())
+    assert [replace(change, fields=()) for change in plan.changes] == [
+        Change("ActivityDefinition", "digest", Action.CREATED),
+        Change("Subscription", "a", Action.CREATED),
+        Change("Subscription", "b", Action.CREATED),
+    ]
+    assert (plan.count(Action.CREATED), plan.count(Action.UNCHANGED)) == (3, 0)
+    assert not plan.is_empty
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"labels": {"team": "b"}},
+        {"annotations": {"note": "x"}},
+        {"timeout": "2h"},
+        {"triggers": []},
+    ],
+)
+def test_a_changed_definition_is_configured(changed: dict[str, Any]):
+    present = applied(definition(), subscription())
+    assert actions(present, definition(), subscription()) == ["unchanged", "unchanged"]
+    assert actions(present, definition(**changed), subscription()) == ["configured", "unchanged"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"labels": {"team": "b"}},
+        {"annotations": {"note": "x"}},
+        {"params": {"n": 2}},
+        {"params": {"n": 1, "m": None}},
+        {"params": {}},
+        {"params": {"n": True}},
+        {"params": {"n": [1]}},
+        {"triggers": {"heartbeat": None}},
+        {"paused": True},
+        {"activity": "other"},
+    ],
+)
+def test_a_changed_subscription_is_configured(changed: dict[str, Any]):
+    present = applied(definition(), definition("other"), subscription(params={"n": 1}))
+    assert actions(present, subscription(params={"n": 1})) == ["unchanged"]
+    assert actions(present, subscription(**{"params": {"n": 1}, **changed})) == ["configured"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"n": 1}, {"n": True}),
+        ({"n": [{"m": 0}]}, {"n": [{"m": False}]}),
+        ({"n": [1]}, {"n": [1, 1]}),
+        ({"n": {}}, {"n": []}),
+        ({"n": []}, {"n": {}}),
+    ],
+)
+def test_params_are_compared_as_json(before: dict[str, Any], after: dict[str, Any]):
+    present = applied(definition(), subscription(params=before))
+    assert actions(present, subscription(params=after)) == ["configured"]
+
+
+def test_a_number_is_itself_however_the_database_writes_it():
+    present = applied(definition(), subscription(params={"n": 1e22}))
+    assert actions(present, subscription(params={"n": 10**22})) == ["unchanged"]
+
+
+@pytest.mark.parametrize("status", [ACTIVE, PAUSED])
+def test_pausing_is_the_operators_when_the_manifest_is_silent(status: SubscriptionStatus):
+    present = having(applied(definition(), subscription()), status)
+    assert actions(present, subscription()) == ["unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("status", "paused", "action"),
+    [
+        (ACTIVE, True, "configured"),
+        (ACTIVE, False, "unchanged"),
+        (PAUSED, False, "configured"),
+        (PAUSED, True, "unchanged"),
+    ],
+)
+def test_a_manifest_that_says_paused_has_its_way(
+    status: SubscriptionStatus, paused: object, action: str
+):
+    present = having(applied(definition(), subscription()), status)
+    assert actions(present, subscription(paused=paused)) == [action]
+
+
+def test_a_deleted_subscription_that_returns_is_created_under_its_old_id():
+    present = having(applied(definition(), subscription()), DELETED)
+    plan = plan_changes(wanted(subscription()), present)
+    assert [change.action for change in plan.changes] == [Action.CREATED]
+    assert list(plan.schedules) == [present.subscriptions["sub"].id]
+
+
+def test_a_changed_definition_moves_the_schedules_of_its_live_subscriptions():
+    others = [subscription("gone"), subscription("other", activity="else")]
+    present = applied(definition(), definition("else"), subscription("live"), *others)
+    gone = replace(present.subscriptions["gone"], status=DELETED)
+    present = replace(present, subscriptions={**present.subscriptions, "gone": gone})
+    plan = plan_changes(wanted(definition(triggers=[HEARTBEAT, NIGHTLY])), present)
+    assert list(plan.schedules) == [ids.subscription_id("live")]
+    (schedules,) = plan.schedules.values()
+    assert [(one.trigger, one.kind, one.body) for one in schedules] == [
+        ("heartbeat", "interval", {"every": "30m"}),
+        ("nightly", "cron", NIGHTLY["cron"]),
+    ]
+    assert schedules[0].id == ids.schedule_id(ids.subscription_id("live"), "heartbeat")
+
+
+def test_a_subscription_that_switches_its_trigger_off_wants_no_schedule():
+    plan = plan_changes(wanted(definition(), subscription(triggers={"heartbeat": None})), Present())
+    assert plan.schedules == {ids.subscription_id("sub"): ()}
+
+
+def test_the_hash_of_a_schedule_follows_what_temporal_holds():
+    def hashed(**interval: Any) -> str:
+        spec = definition(triggers=[{"name": "t", "interval": interval}]).spec
+        (schedule,) = wanted_schedules(ids.subscription_id("sub"), spec, {})
+        return schedule.content_hash
+
+    assert hashed(every="1m", misfire={"policy": "skip"}) == hashed(jitter="2s", every="1m")
+    variants = [{"every": "1m"}, {"every": "2m"}, {"every": "1m", "endAt": "2027-01-01T00:00:00Z"}]
+    assert len({hashed(**one) for one in variants}) == len(variants)
+
+
+def test_subscriptions_that_a_changed_definition_concerns():
+    present = applied(definition(), subscription("b"), subscription("a"), subscription("named"))
+    gone = replace(present.subscriptions["a"], id=ids.subscription_id("c"), status=DELETED)
+    present = replace(present, subscriptions={**present.subscriptions, "c": gone})
+    changed = definition(timeout="2h")
+    found = concerned_subscriptions(wanted(changed, subscription("named")), present)
+    assert [(one.name, spec) for one, spec in found] == [("a", changed.spec), ("b", changed.spec)]

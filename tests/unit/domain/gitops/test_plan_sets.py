@@ -1,0 +1,343 @@
+"""Apply sets, pruning, deletion, and what a saved plan was made against."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from activityctl.domain.gitops.fingerprint import fingerprint
+from activityctl.domain.gitops.plan import (
+    Plan,
+    Present,
+    PresentDefinition,
+    Wanted,
+    concerned_subscriptions,
+    live_document,
+)
+from activityctl.domain.gitops.planning import plan_changes, plan_deletion
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.document import ABSENT, FieldChange
+from activityctl.domain.manifests.subscription import (
+    Subscription,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
+from activityctl.domain.values import ids
+from activityctl.errors import ConflictError, NotFoundError
+from support.manifests import Manifest, definition, subscription
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+ACTIVE, PAUSED, DELETED = SubscriptionStatus
+
+
+def having(
+    world: Present,
+    *manifests: Manifest,
+    applyset: str | None = None,
+    status: SubscriptionStatus = ACTIVE,
+) -> Present:
+    """Return the world with these in it as well, members of that set."""
+    definitions, subscriptions = dict(world.definitions), dict(world.subscriptions)
+    for one in manifests:
+        name = one.metadata.name
+        if isinstance(one, ActivityDefinition):
+            revision = revision_of(one)
+            definitions[name] = PresentDefinition(name, revision, one.spec, {}, {}, applyset)
+        else:
+            subscriptions[name] = Subscription(
+                id=ids.subscription_id(name),
+                name=name,
+                definition=one.spec.activity,
+                params=dict(one.spec.params),
+                triggers=dict(one.spec.triggers),
+                status=status,
+                created_at=NOW,
+                updated_at=NOW,
+                applyset=applyset,
+            )
+    return Present(definitions, subscriptions)
+
+
+def world_of(*manifests: Manifest, applyset: str | None = None) -> Present:
+    return having(Present(), *manifests, applyset=applyset)
+
+
+def planned(
+    world: Present, *manifests: Manifest, applyset: str | None = None, prune: bool = False
+) -> Plan:
+    return plan_changes(
+        Wanted(
+            {one.metadata.name: one for one in manifests if isinstance(one, ActivityDefinition)},
+            {one.metadata.name: one for one in manifests if isinstance(one, SubscriptionManifest)},
+            applyset,
+            prune,
+        ),
+        world,
+    )
+
+
+def actions(plan: Plan) -> dict[str, str]:
+    return {change.name: change.action.value for change in plan.changes}
+
+
+# ---- members of a set ----------------------------------------------------------------
+
+
+def test_a_set_adopts_what_belongs_to_none_and_says_so():
+    world = world_of(definition(), subscription())
+    plan = planned(world, definition(), subscription(), applyset="shop")
+    assert actions(plan) == {"digest": "configured", "sub": "configured"}
+    assert {change.fields for change in plan.changes} == {(FieldChange("applyset", None, "shop"),)}
+
+
+def test_a_set_finds_its_own_members_unchanged():
+    world = world_of(definition(), subscription(), applyset="shop")
+    assert planned(world, definition(), subscription(), applyset="shop").is_empty
+
+
+@pytest.mark.parametrize("manifest", [definition(timeout="2h"), subscription(params={"a": 1})])
+def test_an_object_of_another_set_is_a_conflict_that_names_both(manifest: Manifest):
+    world = world_of(definition(), subscription(), applyset="shop")
+    with pytest.raises(ConflictError, match=r'"shop", not to "ops"'):
+        planned(world, manifest, applyset="ops")
+
+
+def test_an_object_of_another_set_is_a_conflict_even_when_nothing_else_differs():
+    with pytest.raises(ConflictError):
+        planned(world_of(definition(), applyset="shop"), definition(), applyset="ops")
+
+
+def test_files_without_a_set_change_a_member_and_leave_it_one():
+    world = world_of(definition(), subscription(), applyset="shop")
+    plan = planned(world, subscription(params={"a": 1}))
+    (change,) = plan.changes
+    assert change.fields == (FieldChange("spec.params.a", ABSENT, 1),)
+    assert planned(world, definition(), subscription()).is_empty
+
+
+def test_a_deleted_subscription_of_another_set_is_nobodys():
+    world = having(world_of(definition()), subscription(), applyset="shop", status=DELETED)
+    assert actions(planned(world, subscription(), applyset="ops")) == {"sub": "created"}
+
+
+# ---- pruning -------------------------------------------------------------------------
+
+
+def test_pruning_deletes_members_that_the_files_lack_and_nothing_else():
+    world = world_of(definition(), subscription("kept"), subscription("gone"), applyset="shop")
+    world = having(world, subscription("other"), applyset="ops")
+    world = having(world, subscription("nobodys"))
+    world = having(world, subscription("dead"), applyset="shop", status=DELETED)
+    plan = planned(world, definition(), subscription("kept"), applyset="shop", prune=True)
+    assert actions(plan) == {"digest": "unchanged", "kept": "unchanged", "gone": "deleted"}
+    assert plan.deleted("Subscription") == ["gone"]
+
+
+def test_a_pruned_subscription_keeps_no_schedule_though_its_definition_stays():
+    world = world_of(definition(), subscription("kept"), subscription("gone"), applyset="shop")
+    plan = planned(world, definition(), subscription("kept"), applyset="shop", prune=True)
+    assert list(plan.schedules) == [ids.subscription_id("kept")]
+    assert ids.subscription_id("gone") in plan.touched_subscriptions
+
+
+@pytest.mark.parametrize(("applyset", "prune"), [(None, True), ("shop", False), ("ops", True)])
+def test_nothing_is_deleted_without_prune_and_the_members_own_set(
+    applyset: str | None, *, prune: bool
+):
+    world = world_of(definition(), subscription("gone"), applyset="shop")
+    plan = planned(world, definition("mine"), applyset=applyset, prune=prune)
+    assert actions(plan) == {"mine": "created"}
+
+
+def test_a_whole_definition_goes_with_its_subscriptions():
+    world = world_of(definition(), subscription(), definition("kept"), applyset="shop")
+    plan = planned(world, definition("kept"), applyset="shop", prune=True)
+    assert actions(plan) == {"kept": "unchanged", "digest": "deleted", "sub": "deleted"}
+
+
+@pytest.mark.parametrize("applyset", ["ops", None])
+def test_a_definition_that_a_subscription_outside_the_set_uses_is_not_pruned(applyset: str | None):
+    world = world_of(definition(), definition("kept"), applyset="shop")
+    world = having(world, subscription("outside"), applyset=applyset)
+    with pytest.raises(ConflictError, match='"outside" uses it'):
+        planned(world, definition("kept"), applyset="shop", prune=True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_definition_that_the_files_own_subscription_uses_is_not_pruned(*, known: bool):
+    world = world_of(definition(), applyset="shop")
+    world = having(world, subscription("mine"), applyset="shop") if known else world
+    with pytest.raises(ConflictError, match='"mine" uses it'):
+        planned(world, subscription("mine"), applyset="shop", prune=True)
+
+
+def test_a_definition_is_pruned_when_its_subscriptions_move_on_or_are_gone():
+    world = world_of(definition(), definition("next"), subscription("moves"), applyset="shop")
+    world = having(world, subscription("dead"), status=DELETED)
+    moves = subscription("moves", activity="next")
+    plan = planned(world, definition("next"), moves, applyset="shop", prune=True)
+    assert actions(plan)["digest"] == "deleted"
+
+
+def test_a_subscription_that_is_pruned_need_not_fit_the_changed_definition():
+    world = world_of(definition(), subscription("gone"), applyset="shop")
+    world = having(world, subscription("other"), applyset="ops")
+    wanted = Wanted({"digest": definition(timeout="2h")}, {}, "shop", prune=True)
+    assert [one.name for one, _ in concerned_subscriptions(wanted, world)] == ["other"]
+
+
+# ---- content -------------------------------------------------------------------------
+
+
+def test_a_definition_as_the_database_gives_it_back_is_unchanged():
+    written = definition(params={"maximum": 1e16})
+    returned = definition(params={"maximum": 10**16})
+    held = PresentDefinition("digest", revision_of(written), returned.spec, {}, {})
+    world = Present({"digest": held})
+    assert planned(world, written).is_empty
+    assert planned(world, returned).is_empty
+
+
+def test_a_number_written_otherwise_is_another_revision_and_shown_as_one():
+    one, other = definition(params={"maximum": 1}), definition(params={"maximum": 1.0})
+    (change,) = planned(world_of(one), other).changes
+    assert change.fields == (FieldChange("spec", revision_of(one), revision_of(other)),)
+
+
+def test_pausing_is_shown_only_where_the_manifest_says_something_else():
+    world = having(world_of(definition()), subscription(), status=PAUSED)
+    assert planned(world, subscription()).is_empty
+    assert planned(world, subscription(paused=True)).is_empty
+    (change,) = planned(world, subscription(paused=False)).changes
+    assert change.fields == (FieldChange("spec.paused", True, False),)
+
+
+@pytest.mark.parametrize("said", [None, [], {}, "", False])
+def test_a_param_that_is_explicitly_empty_is_kept_apart_from_an_absent_one(said: Any):
+    world = world_of(definition(), subscription(params={"a": 1}))
+    silent = planned(world, subscription()).changes[0].fields
+    spoken = planned(world, subscription(params={"a": said})).changes[0].fields
+    assert [change.path for change in silent] == ["spec.params.a"]
+    assert spoken == (FieldChange("spec.params.a", 1, said),)
+    (held,) = world_of(subscription(params={"a": said})).subscriptions.values()
+    assert live_document(held)["spec"]["params"] == {"a": said}
+
+
+def test_a_trigger_switched_off_is_not_one_left_alone():
+    world = world_of(definition(), subscription(triggers={"hourly": None}))
+    assert planned(world, subscription(triggers={"hourly": None})).is_empty
+    (change,) = planned(world, subscription()).changes
+    assert [(one.path, one.old) for one in change.fields] == [("spec.triggers.hourly", None)]
+
+
+def test_a_definition_that_went_meanwhile_is_a_conflict():
+    with pytest.raises(ConflictError, match="activitydefinition/digest, which is gone"):
+        planned(Present(), subscription())
+
+
+# ---- deletion ------------------------------------------------------------------------
+
+
+def test_one_object_is_deleted_whatever_its_set():
+    world = world_of(definition(), subscription(), applyset="shop")
+    plan = plan_deletion("Subscription", "sub", world)
+    assert actions(plan) == {"sub": "deleted"}
+    assert plan.touched_subscriptions == [ids.subscription_id("sub")]
+    assert {change.path for change in plan.changes[0].fields} == {"spec.activity"}
+
+
+def test_a_definition_in_use_is_not_deleted():
+    world = world_of(definition(), subscription())
+    with pytest.raises(ConflictError, match='"sub" uses it'):
+        plan_deletion("ActivityDefinition", "digest", world)
+    gone = having(world, subscription(), status=DELETED)
+    assert actions(plan_deletion("ActivityDefinition", "digest", gone)) == {"digest": "deleted"}
+
+
+def test_what_does_not_live_is_not_deleted():
+    world = having(world_of(definition()), subscription(), status=DELETED)
+    for name in ("sub", "nothing", "digest"):
+        with pytest.raises(NotFoundError):
+            plan_deletion("Subscription", name, world)
+    with pytest.raises(NotFoundError):
+        plan_deletion("ActivityDefinition", "sub", world)
+
+
+# ---- what a plan was made against ----------------------------------------------------
+
+WORLD = having(
+    having(
+        world_of(definition(), definition("used"), subscription("mine"), applyset="shop"),
+        subscription("theirs"),
+        applyset="ops",
+    ),
+    definition("far"),
+    subscription("away", activity="far"),
+)
+CHANGED = definition(timeout="2h")
+USER = subscription("user", activity="used")
+
+
+def made_against(world: Present, *manifests: Manifest, prune: bool = False) -> str:
+    return fingerprint(planned(world, *manifests, applyset="shop", prune=prune), world)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        having(WORLD, definition(timeout="3h"), applyset="shop"),
+        having(WORLD, definition(), applyset=None),
+        having(WORLD, subscription("mine", params={"a": 1}), applyset="shop"),
+        having(WORLD, subscription("mine"), applyset="shop", status=PAUSED),
+        having(WORLD, subscription("mine"), applyset="shop", status=DELETED),
+        having(WORLD, subscription("theirs", params={"a": 1}), applyset="ops"),
+        having(WORLD, subscription("new")),
+        having(WORLD, subscription("user", activity="far")),
+        having(WORLD, definition("used", timeout="3h"), applyset="shop"),
+    ],
+)
+def test_a_fingerprint_moves_with_what_the_plan_concerns(meanwhile: Present):
+    manifests = (CHANGED, subscription("mine"), USER)
+    assert made_against(meanwhile, *manifests) != made_against(WORLD, *manifests)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        WORLD,
+        having(WORLD, definition("far", timeout="3h")),
+        having(WORLD, subscription("away", activity="far", params={"a": 1})),
+        having(WORLD, subscription("away", activity="far"), status=PAUSED),
+        having(WORLD, definition("new"), subscription("newer", activity="new")),
+        having(WORLD, subscription("dead"), status=DELETED),
+        replace(WORLD, definitions=dict(reversed(WORLD.definitions.items()))),
+    ],
+)
+def test_a_fingerprint_stays_whatever_else_happens(meanwhile: Present):
+    manifests = (CHANGED, subscription("mine"), USER)
+    assert made_against(meanwhile, *manifests) == made_against(WORLD, *manifests)
+
+
+def test_who_uses_an_unchanged_definition_does_not_matter():
+    manifests = (definition(), subscription("mine"))
+    meanwhile = having(WORLD, subscription("new"))
+    assert made_against(meanwhile, *manifests) == made_against(WORLD, *manifests)
+
+
+def test_a_fingerprint_moves_with_what_would_be_pruned():
+    manifests = (definition(), definition("used"), subscription("mine"))
+    member = having(WORLD, subscription("new"), applyset="shop")
+    assert made_against(member, *manifests, prune=True) != made_against(
+        WORLD, *manifests, prune=True
+    )
+    stranger = having(WORLD, subscription("new"), applyset="ops")
+    assert made_against(stranger, *manifests, prune=True) == made_against(
+        WORLD, *manifests, prune=True
+    )
+
+
+def test_a_fingerprint_moves_when_a_plan_is_carried_out():
+    before = world_of(definition(), applyset="shop")
+    after = having(before, subscription(), applyset="shop")
+    assert made_against(before, subscription()) != made_against(after, subscription())

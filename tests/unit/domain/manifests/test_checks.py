@@ -1,0 +1,319 @@
+import json
+from typing import Any, Literal
+
+import pytest
+from pydantic import Field
+
+from activityctl.domain.manifests.checks import Kinds, check_definition
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.values.finding import Finding
+from activityctl.domain.values.model import Manifest
+
+
+class Call(Manifest):
+    """A task kind with a field of every sort."""
+
+    url: str = "/"
+    method: Literal["GET", "POST"] = "GET"
+    times: int = Field(default=1, ge=1)
+    codes: list[int] = Field(default=[200], min_length=1)
+    headers: dict[str, str] = Field(default={})
+
+
+class Past(Manifest):
+    """A context source."""
+
+    limit: int = 1
+
+
+KINDS = Kinds({"call": Call, "shout": Manifest}, {"past": Past})
+INTERVAL = {"name": "beat", "interval": {"every": "30m"}}
+TASK_FIELDS = "call, forEach, maxParallel, name, needs, retry, shout, timeout, when"
+Path = tuple[str | int, ...]
+
+
+def task(name: str = "a", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "call": {}, **fields}
+
+
+def definition(*tasks: dict[str, Any], **fields: Any) -> DefinitionSpec:
+    document = {"tasks": tasks or [task()], "params": {"type": "object"}, **fields}
+    return DefinitionSpec.model_validate_json(json.dumps(document))
+
+
+def found(*tasks: dict[str, Any], **fields: Any) -> list[tuple[Path, str]]:
+    findings = check_definition(definition(*tasks, **fields), KINDS)
+    return [(finding.path, finding.reason) for finding in findings]
+
+
+# ---- kinds and their bodies
+
+
+def test_a_definition_in_order_has_no_findings():
+    full = definition(
+        task("a", forEach="${ params.list }", maxParallel=2, call={"url": "${ item }"}),
+        task("b", needs=["a"], when="tasks.a.status == 'succeeded'"),
+        params={"type": "object", "properties": {"list": {"type": "array"}}},
+        triggers=[INTERVAL, {"name": "nightly", "cron": {"schedule": "@daily"}}],
+        context=[{"name": "before", "past": {"limit": 2}}],
+        rules=[{"when": "context.before.size() > 0"}],
+        onFailure=[task("page", call={"url": "${ run.error }"})],
+        state={"n": "${ tasks.b.output }"},
+    )
+    assert check_definition(full, KINDS) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place", "reason"),
+    [
+        (
+            {"tasks": [{"name": "a", "cal": {}}]},
+            ("tasks", 0, "cal"),
+            "unknown field 'cal'; did you mean 'call'?",
+        ),
+        (
+            {"tasks": [task(need=["b"])]},
+            ("tasks", 0, "need"),
+            "unknown field 'need'; did you mean 'needs'?",
+        ),
+        (
+            {"tasks": [{"name": "a"}]},
+            ("tasks", 0),
+            "exactly one kind is needed (call, shout)",
+        ),
+        (
+            {"tasks": [task(shout={})]},
+            ("tasks", 0),
+            "exactly one kind is needed (call, shout); found call, shout",
+        ),
+        (
+            {"onFailure": [{"name": "p", "xyz": {}}]},
+            ("onFailure", 0, "xyz"),
+            f"unknown field 'xyz'; known: {TASK_FIELDS}",
+        ),
+        (
+            {"context": [{"name": "c", "pst": {}}]},
+            ("context", 0, "pst"),
+            "unknown field 'pst'; did you mean 'past'?",
+        ),
+        (
+            {"triggers": [{"name": "t", "crom": {"schedule": "@daily"}}]},
+            ("triggers", 0, "crom"),
+            "unknown field 'crom'; did you mean 'cron'?",
+        ),
+        (
+            {"triggers": [{"name": "t"}]},
+            ("triggers", 0),
+            "exactly one kind is needed (cron, event, interval)",
+        ),
+    ],
+)
+def test_an_item_has_exactly_one_known_kind(wrong: dict[str, Any], place: Path, reason: str):
+    assert found(*wrong.pop("tasks", []), **wrong) == [(place, reason)]
+
+
+def test_an_unknown_kind_is_shown_at_its_key():
+    (finding,) = check_definition(definition({"name": "a", "cal": {}}), KINDS)
+    assert finding == Finding(
+        ("tasks", 0, "cal"), "unknown field 'cal'; did you mean 'call'?", at_key=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "place", "reason"),
+    [
+        ({"times": "many"}, ("times",), "should be a valid integer"),
+        ({"times": 0}, ("times",), "should be greater than or equal to 1"),
+        ({"method": "PUT"}, ("method",), "should be 'GET' or 'POST'"),
+        ({"codes": []}, ("codes",), "should have at least 1 item"),
+        ({"codes": [200, "x"]}, ("codes", 1), "should be a valid integer"),
+        ({"urll": "/"}, ("urll",), "unknown field 'urll'; did you mean 'url'?"),
+        ({"urll": "${ params.url }"}, ("urll",), "unknown field 'urll'; did you mean 'url'?"),
+        ("text", (), "should be an object"),
+        (None, (), "should be an object"),
+        ({"times": "$${ 1 }"}, ("times",), "should be a valid integer"),
+    ],
+)
+def test_a_body_fits_its_kind(body: Any, place: Path, reason: str):
+    assert found(task(call=body)) == [(("tasks", 0, "call", *place), reason)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "${ params.request }",
+        {"times": "${ params.n }"},
+        {"method": "${ params.m }"},
+        {"codes": "${ params.codes }"},
+        {"codes": [200, "${ params.code }"]},
+        {"headers": {"x": "${ params.n }"}},
+        {"headers": "${ params.h }"},
+    ],
+)
+def test_a_template_stands_where_any_type_is_wanted(body: Any):
+    assert found(task(call=body)) == []
+
+
+def test_a_context_body_is_checked_too():
+    context = [
+        {"name": "a", "past": {"limit": "few"}},
+        {"name": "b", "past": {"limit": "${ params.n }"}},
+    ]
+    assert found(context=context) == [
+        (("context", 0, "past", "limit"), "should be a valid integer")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "place", "reason"),
+    [
+        ({"cron": {"schedule": "0 0 31 2 *"}}, ("cron", "schedule"), "'0 0 31 2 *' never fires"),
+        ({"cron": {}}, ("cron", "schedule"), "required field is missing"),
+        ({"interval": {"every": "0s"}}, ("interval", "every"), "0s is too short"),
+        ({"interval": "5m"}, ("interval",), "should be an object"),
+        (
+            {"cron": {"schedule": "${ params.when }"}},
+            ("cron", "schedule"),
+            "triggers take no ${ … }",
+        ),
+    ],
+)
+def test_a_trigger_can_fire(trigger: dict[str, Any], place: Path, reason: str):
+    ((path, said),) = found(triggers=[{"name": "t", **trigger}])
+    assert path == ("triggers", 0, *place)
+    assert said.startswith(reason)
+
+
+# ---- names and needs
+
+
+@pytest.mark.parametrize(
+    ("field", "items"),
+    [
+        ("triggers", [INTERVAL, {**INTERVAL, "name": "other"}, INTERVAL]),
+        ("context", [{"name": name, "past": {}} for name in ("c", "d", "c")]),
+        ("onFailure", [task("p"), task("q"), task("p")]),
+    ],
+)
+def test_a_name_is_used_once(field: str, items: list[dict[str, Any]]):
+    assert found(**{field: items}) == [((field, 2, "name"), f"{items[0]['name']!r} is used twice")]
+    assert found(**{field: items[:2]}) == []
+
+
+def test_task_names_are_used_once_over_both_lists():
+    assert found(task("a"), task("a")) == [(("tasks", 1, "name"), "'a' is used twice")]
+    assert found(task("a"), onFailure=[task("a")]) == [
+        (("onFailure", 0, "name"), "'a' is also in tasks")
+    ]
+
+
+@pytest.mark.parametrize("phase", ["tasks", "onFailure"])
+def test_a_needed_task_exists(phase: str):
+    items = [task("score"), task("notify", needs=["score", "scoer"])]
+    given = {phase: items} if phase == "onFailure" else {}
+    assert found(*([] if given else items), **given) == [
+        ((phase, 1, "needs", 1), "no such task: 'scoer'; did you mean 'score'?")
+    ]
+
+
+def test_tasks_on_failure_cannot_need_those_of_the_run():
+    assert found(task("a"), onFailure=[task("page", needs=["a"])]) == [
+        (("onFailure", 0, "needs", 0), "no such task: 'a'; known: page")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("needs", "index", "circle"),
+    [
+        ({"a": ["a"]}, 0, "a"),
+        ({"a": [], "b": ["c"], "c": ["b"]}, 1, "b, c"),
+        ({"last": ["late"], "late": ["b"], "a": ["b", "x"], "b": ["a"], "x": []}, 2, "a, b"),
+        ({"a": ["c"], "b": ["a"], "c": ["b"]}, 0, "a, b, c"),
+    ],
+)
+def test_tasks_do_not_wait_for_one_another(needs: dict[str, list[str]], index: int, circle: str):
+    tasks = [task(name, needs=found) for name, found in needs.items()]
+    assert found(*tasks) == [
+        (("tasks", index, "needs"), f"these tasks wait for one another: {circle}")
+    ]
+
+
+def test_a_diamond_is_no_circle():
+    tasks = [task("d", needs=["b", "c"]), task("b", needs=["a"]), task("c", needs=["a"])]
+    assert found(*tasks, task("a")) == []
+
+
+# ---- expressions, each with the names that it can see
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place", "name"),
+    [
+        ({"rules": [{"when": "tasks.a.output"}]}, ("rules", 0, "when"), "tasks"),
+        ({"context": [{"name": "c", "past": "${ tasks.a }"}]}, ("context", 0, "past"), "tasks"),
+        ({"tasks": [task(call={"url": "${ item }"})]}, ("tasks", 0, "call", "url"), "item"),
+        ({"tasks": [task(when="item > 1", forEach=[1])]}, ("tasks", 0, "when"), "item"),
+        ({"tasks": [task(forEach=["${ item }"])]}, ("tasks", 0, "forEach", 0), "item"),
+        ({"state": {"a": ["${ item }"]}}, ("state", "a", 0), "item"),
+    ],
+)
+def test_an_expression_sees_only_what_there_is(wrong: dict[str, Any], place: Path, name: str):
+    tasks = wrong.pop("tasks", [])
+    assert found(*tasks, **wrong) == [(place, f"`{name}` is not available here")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"rules": [{"when": "1 +"}]}, ("rules", 0, "when")),
+        ({"tasks": [task(when="1 +")]}, ("tasks", 0, "when")),
+        ({"tasks": [task(call={"url": "a ${ 1 + }"})]}, ("tasks", 0, "call", "url")),
+        ({"tasks": [task(forEach="${ 1 + }")]}, ("tasks", 0, "forEach")),
+        ({"onFailure": [task("p", call={"url": "${ 1 + }"})]}, ("onFailure", 0, "call", "url")),
+        ({"state": {"a": "${ 1 + }"}}, ("state", "a")),
+    ],
+)
+def test_an_expression_compiles_wherever_it_stands(wrong: dict[str, Any], place: Path):
+    tasks = wrong.pop("tasks", [])
+    assert [path for path, _ in found(*tasks, **wrong)] == [place]
+
+
+def test_a_problem_of_an_expression_has_its_column():
+    url = "see ${ 1 + nothing }"
+    (finding,) = check_definition(definition(task(call={"url": url})), KINDS)
+    assert finding.offset == url.index("nothing")
+
+
+@pytest.mark.parametrize("items", [[], [1, {"a": "${ params.b }"}], "${ params.list }"])
+def test_for_each_takes_a_list_or_an_expression(items: Any):
+    assert found(task(forEach=items, call={"url": "${ item }"})) == []
+
+
+@pytest.mark.parametrize("items", ["abc", "$${ params.list }"])
+def test_for_each_takes_no_plain_text(items: str):
+    assert found(task(forEach=items)) == [
+        (("tasks", 0, "forEach"), "should be a list, or a ${ … } that gives one")
+    ]
+
+
+def test_max_parallel_needs_a_for_each():
+    (finding,) = check_definition(definition(task(maxParallel=2)), KINDS)
+    assert finding == Finding(("tasks", 0, "maxParallel"), "needs a forEach", at_key=True)
+
+
+def test_everything_wrong_is_found_at_once():
+    findings = found(
+        task("a", needs=["x"], call={"times": 0}),
+        task("a", when="nope", maxParallel=1),
+        params={"type": 5},
+        rules=[{"when": "nope"}],
+    )
+    assert [path for path, _ in findings] == [
+        ("params", "type"),
+        ("tasks", 1, "name"),
+        ("rules", 0, "when"),
+        ("tasks", 0, "call", "times"),
+        ("tasks", 1, "when"),
+        ("tasks", 1, "maxParallel"),
+        ("tasks", 0, "needs", 0),
+    ]

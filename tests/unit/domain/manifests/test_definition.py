@@ -1,0 +1,209 @@
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from activityctl.domain.manifests.definition import (
+    ActivityDefinition,
+    DefinitionSpec,
+    Metadata,
+    RetryPolicy,
+    Rule,
+    TaskTemplate,
+    TaskTimeout,
+    revision_of,
+)
+from activityctl.domain.values.finding import findings_of
+from activityctl.domain.values.model import canonical
+
+SPEC: dict[str, Any] = {
+    "tasks": [{"name": "a", "say": {"x": 1, "y": [1, 2]}}],
+    "triggers": [{"name": "t", "interval": {"every": "30m"}}],
+    "context": [{"name": "c", "runs": {"limit": 1}}],
+    "rules": [{"when": "true"}],
+}
+
+
+def revision(spec: dict[str, Any], **metadata: Any) -> str:
+    document = {"metadata": {"name": "digest", **metadata}, "spec": spec}
+    return revision_of(ActivityDefinition.model_validate_json(json.dumps(document)))
+
+
+def changed(field: str, **fields: Any) -> dict[str, Any]:
+    """Return the spec with fields of the only item of a list laid over."""
+    return {**SPEC, field: [{**SPEC[field][0], **fields}]}
+
+
+DEFAULTS = [
+    {**SPEC, "description": "", "params": {}, "onFailure": [], "state": {}},
+    {**SPEC, "timeout": "1d"},
+    {**SPEC, "timeout": "24h"},
+    changed("tasks", needs=[], when=None, forEach=None, maxParallel=None),
+    changed("tasks", retry={}, timeout={}),
+    changed(
+        "tasks",
+        retry={"maxAttempts": 1, "initialInterval": "1s", "backoff": 2, "maxInterval": "300s"},
+    ),
+    changed("tasks", timeout={"startToClose": "10m", "scheduleToStart": None}),
+    changed("rules", otherwise=None),
+]
+TASKS = [
+    changed("tasks", name="b"),
+    changed("tasks", needs=["b"]),
+    changed("tasks", when="true"),
+    changed("tasks", forEach=[1]),
+    changed("tasks", maxParallel=2),
+    changed("tasks", retry={"maxAttempts": 2}),
+    changed("tasks", timeout={"startToClose": "1s"}),
+]
+MEANINGFUL = [
+    *TASKS,
+    changed("tasks", forEach=[True]),
+    changed("tasks", say={"x": 2, "y": [1, 2]}),
+    changed("tasks", say={"x": 1, "y": [2, 1]}),
+    changed("tasks", say={"x": True, "y": [1, 2]}),
+    {**SPEC, "tasks": [{"name": "a", "shout": SPEC["tasks"][0]["say"]}]},
+    changed("tasks", retry={"initialInterval": "2s"}),
+    changed("tasks", retry={"backoff": 3}),
+    changed("tasks", retry={"maxInterval": "6m"}),
+    changed("tasks", timeout={"scheduleToStart": "1s"}),
+    changed("triggers", name="u"),
+    changed("triggers", interval={"every": "31m"}),
+    changed("context", name="d"),
+    changed("context", runs={"limit": 2}),
+    changed("rules", when="false"),
+    changed("rules", otherwise="no"),
+    {**SPEC, "description": "x"},
+    {**SPEC, "params": {"type": "object"}},
+    {**SPEC, "triggers": []},
+    {**SPEC, "concurrency": {"limit": 2}},
+    {**SPEC, "throttle": {"limit": 2, "per": "1h"}},
+    {**SPEC, "pauseAfter": {"failures": 2}},
+    {**SPEC, "timeout": "2d"},
+    {**SPEC, "context": []},
+    {**SPEC, "rules": []},
+    {**SPEC, "tasks": [*SPEC["tasks"], {"name": "b", "say": {}}]},
+    {**SPEC, "onFailure": [{"name": "b", "say": {}}]},
+    {**SPEC, "state": {"a": 1}},
+]
+
+
+@pytest.mark.parametrize("spec", DEFAULTS)
+def test_defaults_written_out_make_no_new_revision(spec: dict[str, Any]):
+    assert revision(spec) == revision(SPEC)
+
+
+def test_the_order_of_keys_makes_no_new_revision():
+    def turned(value: Any) -> Any:
+        match value:
+            case dict():
+                return {key: turned(child) for key, child in reversed(value.items())}
+            case list():
+                return [turned(child) for child in value]
+            case _:
+                return value
+
+    assert list(turned(SPEC)) != list(SPEC)
+    assert revision(turned(SPEC)) == revision(SPEC)
+
+
+def test_every_meaningful_change_makes_a_revision_of_its_own():
+    revisions = [revision(spec) for spec in [SPEC, *MEANINGFUL]]
+    assert len(set(revisions)) == len(revisions)
+
+
+@pytest.mark.parametrize("model", [DefinitionSpec, TaskTemplate, RetryPolicy, TaskTimeout, Rule])
+def test_no_field_is_forgotten_in_these_tests(model: type[BaseModel]):
+    written = json.dumps(MEANINGFUL)
+    assert all(f'"{field.alias}":' in written for field in model.model_fields.values())
+
+
+def test_the_name_makes_another_revision_but_labels_and_annotations_do_not():
+    assert revision(SPEC, labels={"a": "b"}, annotations={"c": "d"}) == revision(SPEC)
+    assert revision(SPEC, name="other") != revision(SPEC)
+
+
+def test_a_spec_survives_its_stored_form():
+    full = {**MEANINGFUL[0], "timeout": "90m", "state": {"a": None}, "params": {"type": "object"}}
+    full["tasks"] = [{**TASKS[3]["tasks"][0], "maxParallel": 2, "retry": {"maxInterval": "1h30m"}}]
+    spec = DefinitionSpec.model_validate_json(json.dumps(full))
+    stored = canonical(spec)
+    assert DefinitionSpec.model_validate_json(json.dumps(stored)) == spec
+    assert stored["timeout"] == "1h30m"
+    assert stored["tasks"][0]["forEach"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "waits"),
+    [
+        ({}, [1, 2, 4, 8]),
+        ({"initialInterval": "2s", "backoff": 1}, [2, 2, 2, 2]),
+        ({"initialInterval": "500ms", "backoff": 3, "maxInterval": "4s"}, [0.5, 1.5, 4, 4]),
+        ({"initialInterval": "10m"}, [300, 300, 300, 300]),
+    ],
+)
+def test_the_wait_between_attempts_grows_up_to_its_limit(
+    policy: dict[str, Any], waits: list[float]
+):
+    retry = RetryPolicy.model_validate_json(json.dumps(policy))
+    assert [retry.wait_after(attempt).total_seconds() for attempt in (1, 2, 3, 4)] == waits
+
+
+def test_the_thousandth_wait_is_no_overflow():
+    retry = RetryPolicy(backoff=100.0, max_interval=timedelta(days=3650))
+    assert retry.wait_after(1_000) == timedelta(days=3650)
+
+
+NOT_A_NAME = "not a name: use a-z, 0-9 and -, at most 63 characters, no - at the ends"
+
+
+@pytest.mark.parametrize(
+    ("spec", "place", "reason"),
+    [
+        ({"tasks": []}, ("tasks",), "should have at least 1 item"),
+        ({}, ("tasks",), "required field is missing"),
+        (changed("tasks", name="A b"), ("tasks", 0, "name"), NOT_A_NAME),
+        (changed("tasks", needs="b"), ("tasks", 0, "needs"), "should be a valid array"),
+        (changed("tasks", maxParallel=0), ("tasks", 0, "maxParallel"), "should be greater"),
+        (changed("tasks", maxParallel="2"), ("tasks", 0, "maxParallel"), "should be a valid int"),
+        (changed("tasks", retry={"attempts": 1}), ("tasks", 0, "retry", "attempts"), "unknown"),
+        (
+            changed("tasks", timeout={"startToClose": 5}),
+            ("tasks", 0, "timeout", "startToClose"),
+            "a plain number has no unit: write 5s",
+        ),
+        ({**SPEC, "timeout": "soon"}, ("timeout",), "'soon' is not a duration"),
+        (
+            {**SPEC, "onfailure": []},
+            ("onfailure",),
+            "unknown field 'onfailure'; did you mean 'onFailure'?",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_shape_is_refused_at_its_place(
+    spec: dict[str, Any], place: tuple[Any, ...], reason: str
+):
+    with pytest.raises(ValidationError) as caught:
+        DefinitionSpec.model_validate_json(json.dumps(spec))
+    (finding,) = findings_of(caught.value, DefinitionSpec)
+    assert finding.path == place
+    assert finding.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a-b", "a" * 63])
+def test_a_name_is_a_label(name: str):
+    assert Metadata(name=name).name == name
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a_b", "a.b", "a" * 64, "a\n", "ä", "a/b"])
+def test_another_name_is_refused(name: str):
+    with pytest.raises(ValidationError):
+        Metadata(name=name)
+
+
+def test_the_kind_of_an_item_is_its_one_unknown_key():
+    task = DefinitionSpec.model_validate_json(json.dumps(SPEC)).tasks[0]
+    assert (task.kinds, task.kind, task.body) == (("say",), "say", {"x": 1, "y": [1, 2]})

@@ -1,0 +1,120 @@
+"""What explain says of each field."""
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from activityctl.domain.manifests.explain import explain, kind_named, kinds_explained, view
+from activityctl.domain.manifests.schema import DOCUMENT_KINDS
+from activityctl.errors import NotFoundError
+from support.schema import SCHEMA, refused_by_loader, refused_by_schema
+
+PATHS = [
+    "definition",
+    "definition.metadata",
+    "definition.spec",
+    "definition.spec.params",
+    "definition.spec.triggers",
+    "definition.spec.triggers.cron",
+    "definition.spec.triggers.cron.schedule",
+    "definition.spec.triggers.interval.every",
+    "definition.spec.context.runs",
+    "definition.spec.rules",
+    "definition.spec.tasks",
+    "definition.spec.tasks.http",
+    "definition.spec.tasks.http.expect",
+    "definition.spec.tasks.command",
+    "definition.spec.tasks.retry",
+    "definition.spec.tasks.forEach",
+    "subscription",
+    "subscription.spec.triggers",
+    "subscription.spec.triggers.nightly.cron",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_field_is_explained_with_an_example(path: str):
+    found = explain(SCHEMA, path)
+    assert found.description
+    assert found.type
+    assert found.example is not None
+    for line in found.fields:
+        assert line.description, line.name
+        below = explain(SCHEMA, f"{path}.{line.name}")
+        assert (below.type, below.is_required) == (line.type, line.is_required)
+
+
+@pytest.mark.parametrize("kind", ["definition", "subscription"])
+def test_the_example_of_a_kind_is_a_manifest_that_loads(kind: str):
+    example = explain(SCHEMA, kind).example
+    assert not refused_by_schema(example)
+    assert not refused_by_loader(example)
+
+
+def examples(value: Any) -> Any:
+    if isinstance(value, dict):
+        for one in value.get("examples", ()):
+            yield one, value
+        for child in value.values():
+            yield from examples(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from examples(child)
+
+
+def test_every_example_fits_its_field():
+    found = list(examples(SCHEMA["$defs"]))
+    assert len(found) > 40
+    for example, place in found:
+        schema = {**place, "$defs": SCHEMA["$defs"]}
+        assert Draft202012Validator(schema).is_valid(example), (example, place)
+
+
+def test_an_explanation_has_all_that_is_known():
+    found = view(explain(SCHEMA, "def.spec.tasks[0].retry.maxAttempts"))
+    assert found == {
+        "apiVersion": "activityctl/v1",
+        "kind": "Explanation",
+        "path": "def.spec.tasks[0].retry.maxAttempts",
+        "type": "integer 1 to 1000",
+        "description": "The first one included.",
+        "required": False,
+        "default": 1,
+        "allowed": [],
+        "example": 5,
+        "takesTemplates": False,
+        "oneOf": [],
+        "fields": [],
+    }
+    assert explain(SCHEMA, "definition.spec.triggers").one_of == ("cron", "interval", "event")
+    assert explain(SCHEMA, "def.spec.context.runs.limit").takes_templates
+    assert explain(SCHEMA, "def.spec.tasks.http.method").allowed[:2] == ("GET", "HEAD")
+    assert explain(SCHEMA, "def.spec.timeout").default == "1d"
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("defintion", "did you mean definition?"),
+        ("definition.spec.trigers.cron", "activityctl explain definition.spec.triggers"),
+        ("definition.spec.tasks.htp", "activityctl explain definition.spec.tasks.http"),
+        (
+            "definition.spec.rules.xyz",
+            "activityctl explain definition.spec.rules; it has when, otherwise",
+        ),
+        ("definition.spec.timeout.x", "activityctl explain definition.spec.timeout"),
+        ("", "kinds: Calendar, ActivityDefinition, Subscription"),
+    ],
+)
+def test_an_unknown_path_has_the_nearest_as_its_hint(path: str, hint: str):
+    with pytest.raises(NotFoundError) as caught:
+        explain(SCHEMA, path)
+    assert caught.value.hint == hint
+
+
+def test_kinds_have_short_names():
+    words = ["definition", "def", "definitions", "ActivityDefinition", "activitydefinitions"]
+    assert {kind_named(word) for word in words} == {"ActivityDefinition"}
+    assert {kind_named(word) for word in ("sub", "subs", "Subscription")} == {"Subscription"}
+    assert [line.name for line in kinds_explained(SCHEMA).fields] == list(DOCUMENT_KINDS)

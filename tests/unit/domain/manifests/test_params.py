@@ -1,0 +1,170 @@
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from activityctl.domain.manifests.param_defaults import fill_defaults
+from activityctl.domain.manifests.params import check_params, check_schema
+from activityctl.domain.values.finding import Finding
+
+Path = tuple[str | int, ...]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object"},
+        {"properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"type": "string"}}},
+        {"properties": {"a": {"$ref": "#named"}}, "$defs": {"b": {"$anchor": "named"}}},
+        {"properties": {"children": {"type": "array", "items": {"$ref": "#"}}}},
+        {"properties": {"$ref": {"type": "string"}}},
+    ],
+)
+def test_a_schema_is_taken(schema: dict[str, Any]):
+    assert check_schema(schema) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "place", "reason"),
+    [
+        ({"type": "objekt"}, ("type",), "not a JSON Schema: 'objekt' is not valid"),
+        ({"type": "array"}, ("type",), "params are an object; the type must be object"),
+        (
+            {"properties": {"a": {"minimum": "1"}}},
+            ("properties", "a", "minimum"),
+            "not a JSON Schema: '1' is not of type 'number'",
+        ),
+        (
+            {"properties": {"a": {"pattern": "("}}},
+            ("properties", "a", "pattern"),
+            "not a JSON Schema: '(' is not a 'regex'",
+        ),
+        (
+            {"properties": {"a": {"$ref": "https://example.com/a.json"}}},
+            ("properties", "a", "$ref"),
+            "$ref 'https://example.com/a.json' leaves the schema; only #/... is followed",
+        ),
+        (
+            {"properties": {"a": {"anyOf": [{}, {"$ref": "file:///etc/passwd"}]}}},
+            ("properties", "a", "anyOf", 1, "$ref"),
+            "$ref 'file:///etc/passwd' leaves the schema; only #/... is followed",
+        ),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/b"}}},
+            ("properties", "a", "$ref"),
+            "$ref '#/$defs/b' leads nowhere",
+        ),
+    ],
+)
+def test_a_schema_is_refused(schema: dict[str, Any], place: Path, reason: str):
+    (finding,) = check_schema(schema)
+    assert finding.path == place
+    assert finding.reason.startswith(reason)
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["url"],
+    "properties": {
+        "url": {"type": "string", "minLength": 1},
+        "codes": {"type": "array", "items": {"type": "integer"}},
+        "deep": {"type": "object", "properties": {"n": {"maximum": 5}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "params", [{"url": "/"}, {"url": "/", "codes": [1, 2], "deep": {"n": 5}}, {"url": "/", "x": 1}]
+)
+def test_params_fit(params: dict[str, Any]):
+    assert check_params(SCHEMA, params) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "findings"),
+    [
+        ({}, [((), "'url' is a required property")]),
+        ({"url": ""}, [(("url",), "'' should be non-empty")]),
+        ({"url": "/", "codes": [1, "2"]}, [(("codes", 1), "'2' is not of type 'integer'")]),
+        (
+            {"url": None, "deep": {"n": 6}},
+            [
+                (("deep", "n"), "6 is greater than the maximum of 5"),
+                (("url",), "None is not of type 'string'"),
+            ],
+        ),
+    ],
+)
+def test_params_do_not_fit(params: dict[str, Any], findings: list[tuple[Path, str]]):
+    assert check_params(SCHEMA, params) == [Finding(*one) for one in findings]
+
+
+def test_a_long_value_does_not_hide_what_is_wrong():
+    (finding,) = check_params({"properties": {"a": {"type": "number"}}}, {"a": "x" * 5_000})
+    assert finding.reason.startswith("'xxxx")
+    assert finding.reason.endswith("xxx' is not of type 'number'")
+    assert len(finding.reason) < 250
+
+
+def test_a_schema_that_refers_to_itself_without_end_is_no_crash():
+    assert check_params({"$ref": "#"}, {}) == [
+        Finding((), "the definition's schema refers to itself without end")
+    ]
+
+
+def test_a_reference_lost_under_an_id_is_no_crash():
+    child = {"$id": "https://example.com/a", "$ref": "#/$defs/b"}
+    (finding,) = check_params({"properties": {"a": child}, "$defs": {"b": {}}}, {"a": 1})
+    assert finding.reason == "the definition's schema has a $ref to nowhere: /$defs/b"
+
+
+@pytest.mark.parametrize(
+    ("schema", "params", "filled"),
+    [
+        ({}, {"a": 1}, {"a": 1}),
+        ({"properties": {"a": {"default": 1}}}, {}, {"a": 1}),
+        ({"properties": {"a": {"default": 1}}}, {"a": None}, {"a": None}),
+        ({"properties": {"a": {"default": None}}}, {}, {"a": None}),
+        ({"properties": {"a": True, "b": {}}}, {}, {}),
+        (
+            {"properties": {"a": {"properties": {"b": {"default": 2}}}}},
+            {"a": {"c": 3}},
+            {"a": {"b": 2, "c": 3}},
+        ),
+        ({"properties": {"a": {"properties": {"b": {"default": 2}}}}}, {}, {}),
+        (
+            {"properties": {"a": {"default": {}, "properties": {"b": {"default": 2}}}}},
+            {},
+            {"a": {"b": 2}},
+        ),
+    ],
+)
+def test_defaults_stand_where_nothing_does(
+    schema: dict[str, Any], params: dict[str, Any], filled: dict[str, Any]
+):
+    before = repr((schema, params))
+    assert fill_defaults(schema, params) == filled
+    assert repr((schema, params)) == before
+
+
+names = st.sampled_from("abc")
+schemas = st.recursive(
+    st.sampled_from([{}, {"default": 1}, True]),
+    lambda inner: st.builds(
+        lambda children: {"properties": children}, st.dictionaries(names, inner, max_size=3)
+    ),
+    max_leaves=6,
+).filter(lambda schema: isinstance(schema, dict))
+values = st.recursive(
+    st.integers(0, 3), lambda inner: st.dictionaries(names, inner, max_size=3), max_leaves=6
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(schemas, st.dictionaries(names, values, max_size=3))
+def test_filling_defaults_twice_is_filling_them_once(schema: Any, params: dict[str, Any]):
+    filled = fill_defaults(schema, params)
+    assert fill_defaults(schema, filled) == filled
+    assert set(params) <= set(filled)

@@ -1,0 +1,351 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from activityctl.domain.cel import bound_event, program
+from activityctl.domain.events.trigger import EventTrigger
+from activityctl.domain.routing.index import Failed, Index, Listener, Matched
+from activityctl.domain.routing.matching import match
+
+
+def entry(number: int, body: dict[str, Any], params: dict[str, Any] | None = None) -> Listener:
+    trigger = EventTrigger.model_validate_json(json.dumps(body))
+    return Listener(f"s{number}", "t", trigger, params or {})
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": "1", "source": "/a", "type": "order.created", **fields}
+
+
+def one_by_one(entries: list[Listener], one: dict[str, Any]) -> list[Matched | Failed]:
+    found: list[Matched | Failed] = []
+    for each in entries:
+        verdict = match(each.event, each.params, one)
+        if verdict.matched:
+            found.append(Matched(each))
+        elif verdict.has_failed:
+            found.append(Failed(each, verdict.reason or ""))
+    return found
+
+
+TEXTS = st.sampled_from(["", "a", "ab", "abc", "b", "é\n"])
+PATTERNS = st.sampled_from(["a", "ab", "abc", "b", "a*", "ab*", "*", "*b", "a*c"])
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([0, 1, 1.0, 2, 2**53, 2**53 + 1, 2.0**53, 2**63, 2**64, 2**70]),
+    TEXTS,
+)
+VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=2), st.just({"z": 1}))
+FILTERS = st.sampled_from(
+    [
+        "event.data.x == params.p",
+        "params.p == event.data.x && event.data.y == params.q",
+        "event.data.x in params.p",
+        "event.data.x in [params.p, 1, 'ab']",
+        "event.data.x > params.p",
+        "event.data.x >= params.p && params.q > event.data.x",
+        "event.data.x <= 1 && event.data.y < params.q",
+        "event.data.x == params.p || event.data.y == params.q",
+        "event.data.y.startsWith(params.q)",
+        "event.data.y.startsWith('a') && event.data.x == params.p",
+        "event.data.y.startsWith('ab' + params.q)",
+        "event.data.y.endsWith(params.q)",
+        "(event.data.y.endsWith('b') // why\n)",
+        "event.data.x == params.p || event.data.x in ['ab', params.q]",
+        "event.data.y.startsWith('a') || event.data.y.startsWith(params.q)",
+        "event.data.x == params.p || event.data.x > 1",
+        "has(event.data.x) && event.data.x == params.p",
+        "has(event.data.y) && event.data.y.startsWith(params.q)",
+        "has(event.data.z.w) && event.data.z.w == params.p",
+        "has(event.subject) && event.subject.endsWith('b') && event.data.x == params.p",
+        "!has(event.data.x) || event.data.x == params.p",
+        "event.data.y.contains(params.q)",
+        "event.data.y.startsWith(params.q) && event.data.x != params.p // why",
+        "event.data.x == 1",
+        "event.data.y == 'ab' && event.data.x",
+        "event.data.x.exists(i, i == params.p)",
+        "event.data.y.matches('a+') && event.data.x.all(i, i == 1)",
+        "has(event.data.x) && event.data.x != params.p",
+        "params.p == 1",
+        "event.subject + params.q == 'abab'",
+    ]
+)
+BODIES = st.fixed_dictionaries(
+    {"type": st.one_of(PATTERNS, st.lists(PATTERNS, min_size=1, max_size=3))},
+    optional={
+        "source": PATTERNS,
+        "subject": st.lists(PATTERNS, min_size=1, max_size=2),
+        "match": st.dictionaries(
+            st.sampled_from(["data.x", "data.y", "data.z.w", "subject"]),
+            st.lists(SCALARS, min_size=1, max_size=3),
+        ),
+        "filter": FILTERS,
+    },
+)
+PARAMS = st.fixed_dictionaries({}, optional={"p": VALUES, "q": VALUES})
+EVENTS = st.builds(
+    lambda fields, data: event(**fields, data=data),
+    st.fixed_dictionaries({"type": TEXTS, "source": TEXTS}, optional={"subject": TEXTS}),
+    st.one_of(st.fixed_dictionaries({}, optional={"x": VALUES, "y": VALUES, "z": VALUES}), VALUES),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(BODIES, PARAMS), max_size=15),
+    st.lists(st.tuples(FILTERS, PARAMS), min_size=10, max_size=40),
+    st.lists(EVENTS, min_size=1, max_size=8),
+)
+def test_an_index_finds_what_deciding_one_by_one_finds(various, alike, some_events):
+    bodies = [*various, *(({"type": "a*", "filter": text}, params) for text, params in alike)]
+    entries = [entry(number, *one) for number, one in enumerate(bodies)]
+    index = Index(entries)
+    for one in some_events:
+        found = index.matches(one)
+        assert found == one_by_one(entries, one)
+        woken = [each.entry.subscription for each in found]
+        passing = [each.subscription for each in index.candidates(one)]
+        assert [name for name in passing if name in woken] == woken
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda number: ({"type": f"order.{number}"}, {}),
+        lambda number: ({"type": f"order.{number}.*"}, {}),
+        lambda number: ({"type": "order*", "source": f"/shops/{number}/*"}, {}),
+        lambda number: ({"type": ["a", "order*"], "match": {"data.c": [number, f"c{number}"]}}, {}),
+        lambda number: ({"type": "*", "filter": "event.data.c == params.c"}, {"c": number}),
+        lambda number: ({"type": "*", "filter": "event.data.c in params.c"}, {"c": [number, "-"]}),
+        lambda number: (
+            {"type": "*", "filter": "event.data.c < params.c && event.data.c > 997"},
+            {"c": number},
+        ),
+        lambda number: ({"type": "*", "filter": f"event.data.c + 1 == {number + 1}"}, {}),
+        lambda number: (
+            {"type": "*", "filter": f"event.type != 'a' && {number} == event.data.c"},
+            {},
+        ),
+        lambda number: ({"type": "*", "filter": f"event.data.c in [{number}, {-number}]"}, {}),
+        lambda number: (
+            {"type": "*", "filter": f"(event.data.c == {number}) || event.data.c == 'c{number}'"},
+            {},
+        ),
+        lambda number: (
+            {"type": "*", "filter": f"event.source.startsWith('/shops/{number}/')"},
+            {},
+        ),
+        lambda number: (
+            {"type": "*", "filter": "event.source.endsWith('/' + params.c + '/x')"},
+            {"c": str(number)},
+        ),
+        lambda number: ({"type": "*", "filter": f"event.source.endsWith('/{number}/x')"}, {}),
+        lambda number: (
+            {"type": "*", "filter": f"event.data.c >= {number} && event.data.c < {number + 1}"},
+            {},
+        ),
+    ],
+)
+def test_few_of_many_entries_are_tried(body):
+    index = Index([entry(number, *body(number)) for number in range(1000)])
+    one = event(type="order.998.x", source="/shops/998/x", data={"c": 998})
+    alike = event(type="order.998", source="/shops/998/x", data={"c": 998})
+    assert len(list(index.candidates(one))) <= 2
+    assert [each.entry.subscription for each in index.matches(one) + index.matches(alike)]
+
+
+def test_no_more_than_a_question_by_has_is_put_to_events_without_the_field():
+    body = {"type": "*", "filter": "has(event.data.c) && event.data.c == params.c"}
+    entries = [entry(number, body, {"c": number}) for number in range(1000)]
+    index = Index(entries)
+    few = Index(entries[:5])
+    assert [len(list(one.candidates(event(data={"d": 1})))) for one in (index, few)] == [0, 0]
+    assert index.matches(event(data={"c": 7})) == [Matched(entries[7])]
+    assert len(index.matches(event())) == 1000  # of what is nowhere, `has` itself fails
+
+
+def test_filters_are_compiled_once_however_many_there_are():
+    texts = [f"event.data.c == {number}" for number in range(1100)]
+    bodies = [{"type": "*", "filter": text} for text in texts]
+    index = Index([entry(number, body) for number, body in enumerate(bodies)])
+    some_events = [event(data={"c": number}) for number in range(len(texts))]
+    before = [index.matches(one) for one in some_events]
+    misses = program.compiled.cache_info().misses
+    assert [index.matches(one) for one in some_events] == before
+    assert program.compiled.cache_info().misses == misses
+
+
+@pytest.mark.parametrize(
+    ("claim", "text", "holds"),
+    [
+        ("startsWith('ab')", "abc", True),
+        ("startsWith('ab')", "bab", False),
+        ("startsWith('ab')", "a", False),
+        ("endsWith('ab')", "cab", True),
+        ("endsWith('ab')", "abc", False),
+        ("endsWith('ab')", "b", False),
+        ("endsWith('é😀')", "xé😀", True),
+        ("startsWith('')", "", True),
+        ("endsWith('')", "x", True),
+    ],
+)
+def test_texts_begin_and_end_as_in_cel(claim, text, holds):
+    entries = [entry(0, {"type": "*", "filter": f"event.data.x.{claim}"})]
+    for one in (event(data={"x": text}), event(data={"x": 7}), event(data={})):
+        assert Index(entries).matches(one) == one_by_one(entries, one)
+    assert len(Index(entries).matches(event(data={"x": text}))) == holds
+
+
+def test_a_filter_that_fails_is_told_for_each_entry_in_their_order():
+    body = {"type": "order.*", "filter": "event.data.amount > params.least"}
+    entries = [entry(number, body, {"least": number}) for number in range(20)]
+    found = Index(entries).matches(event(data={}))
+    assert [each.entry for each in found] == entries
+    assert isinstance(found[0], Failed)
+    assert found[0].reason.startswith("filter error: no such key: 'amount'")
+
+
+def test_one_broken_entry_among_many_hides_none_of_them():
+    body = {"type": "order.*", "filter": "event.data.amount > params.least"}
+    entries = [entry(number, body, {"least": number}) for number in range(200)]
+    entries[77] = entry(77, body, {})
+    found = Index(entries).matches(event(data={"amount": 2}))
+    assert [(type(each), each.entry.subscription) for each in found] == [
+        (Matched, "s0"),
+        (Matched, "s1"),
+        (Failed, "s77"),
+    ]
+
+
+def test_entries_of_equal_params_share_one_answer():
+    body = {"type": "order.*", "filter": "event.data.amount + 1 > params.least"}
+    entries = [entry(number, body, {"least": 5, "unread": number}) for number in range(50)]
+    index = Index(entries)
+    assert len(index.matches(event(data={"amount": 5}))) == 50
+    assert index.matches(event(data={"amount": 1})) == []
+
+
+def test_params_stay_what_they_are_when_many_are_asked_at_once():
+    texts = [
+        "\"'\\",
+        "\n\t\x01\x7f",
+        "é\U0001f600",
+        "${x}",
+        "//",
+        "]).exists(p, true)",
+        2**63,
+        -(2**63),
+    ]
+    texts += [2**64, 1e300, 0.1, True, None, [1, "a"], {"k": [None]}]
+    body = {"type": "order.*", "filter": "[params.p] == [event.data.x] // all of it"}
+    entries = [entry(number, body, {"p": text}) for number, text in enumerate(texts)]
+    index = Index(entries)
+    for number, text in enumerate(texts):
+        (found,) = index.matches(event(data={"x": text}))
+        assert found == Matched(entries[number])
+        assert len(list(index.candidates(event(data={"x": text})))) <= 2
+
+
+def test_an_event_too_large_for_sieves_is_decided_all_the_same(monkeypatch):
+    monkeypatch.setattr(bound_event, "_MAX_EVENT", 10)
+    body = {"type": "order.*", "filter": "event.data.text.contains(params.p)"}
+    index = Index([entry(number, body, {"p": str(number)}) for number in range(20)])
+    one = event(data={"text": "x" * 100 + "7"})
+    assert len(list(index.candidates(one))) == 20
+    found = index.matches(one)
+    assert [each.entry.subscription for each in found] == ["s7"]
+
+
+@pytest.mark.parametrize(
+    ("source", "amount"),
+    [
+        ("event.data.amount > params.low && event.data.amount <= params.high", 500.5),
+        ("params.high >= event.data.amount && params.low < event.data.amount", 500.5),
+        ("params.low < event.data.amount && params.high >= event.data.amount", 501),
+    ],
+)
+def test_of_many_intervals_few_are_tried(source, amount):
+    bounds = [{"low": number, "high": number + 1} for number in range(1000)]
+    body = {"type": "order.*", "filter": source}
+    index = Index([entry(number, body, params) for number, params in enumerate(bounds)])
+    one = event(data={"amount": amount})
+    assert [each.entry.subscription for each in index.matches(one)] == ["s500"]
+    assert len(list(index.candidates(one))) <= 2
+    assert len(index.matches(event(data={"amount": "500.5"}))) == 1000
+
+
+@pytest.mark.parametrize(
+    ("sign", "bound", "amount", "outcome"),
+    [
+        (">", True, 0, Failed),
+        (">", 1, False, Failed),
+        (">=", 2**53 + 1, 2.0**53, Matched),  # CEL compares them as doubles
+        (">=", 2.0**53, 2**53 - 1, None),
+        ("<", 2**63, 2**64, Failed),  # which comes as a string
+    ],
+)
+def test_a_number_is_compared_as_cel_does_however_many_entries(sign, bound, amount, outcome):
+    body = {"type": "order.*", "filter": f"event.data.amount {sign} params.bound"}
+    entries = [entry(number, body, {"bound": bound}) for number in range(20)]
+    one = event(data={"amount": amount})
+    found = Index(entries).matches(one)
+    assert found == one_by_one(entries, one)
+    assert {type(each) for each in found} == ({outcome} if outcome else set())
+
+
+def test_params_too_long_to_be_asked_together_are_decided_all_the_same():
+    body = {"type": "order.*", "filter": "params.p.startsWith(event.data.text)"}
+    texts = [*map(str, range(20)), "long" * 10_000]
+    index = Index([entry(number, body, {"p": text}) for number, text in enumerate(texts)])
+    found = index.matches(event(data={"text": "long"}))
+    assert [each.entry.subscription for each in found] == ["s20"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "is_equal"),
+    [
+        (2**53 + 1, 2.0**53, True),  # CEL compares them as doubles
+        (2.0**53, 2**53 + 1, True),
+        (2**53 + 1, 2**53, False),
+        (1, 1.0, True),
+        (1, True, False),
+        (False, 0, False),
+        (2**70, str(2**70), True),  # which is what so large an integer comes as
+        (None, None, True),
+        (None, "", False),
+    ],
+)
+def test_values_are_equal_as_in_cel_however_they_are_found(wanted, value, is_equal):
+    ways = [
+        ({"type": "*", "match": {"data.x": wanted}}, {}),
+        ({"type": "*", "match": {"data.x": ["other", wanted]}}, {}),
+        ({"type": ["order.other", "order.created"], "match": {"data.x": wanted}}, {}),
+        ({"type": "*", "filter": "event.data.x == params.p"}, {"p": wanted}),
+        ({"type": "*", "filter": "event.data.x in params.p"}, {"p": ["other", wanted]}),
+    ]
+    index = Index([entry(number, *way) for number, way in enumerate(ways)])
+    assert len(index.matches(event(data={"x": value}))) == (len(ways) if is_equal else 0)
+
+
+def test_data_nested_too_deep_fails_each_filter_that_reads_it():
+    body = {"type": "order.*", "filter": "event.data.x == params.p"}
+    entries = [entry(number, body, {"p": number}) for number in range(10)]
+    deep: Any = []
+    for _ in range(200):
+        deep = [deep]
+    found = Index(entries).matches(event(data={"x": deep}))
+    assert [each.entry for each in found] == entries
+    assert all(isinstance(each, Failed) and "nested deeper" in each.reason for each in found)
+
+
+def test_lists_that_multiply_to_many_values_are_matched_in_full():
+    body = {"type": "a", "match": {f"data.{name}": [*range(20)] for name in "xyz"}}
+    index = Index([entry(0, body), entry(1, {"type": "a"})])
+    assert len(index.matches(event(type="a", data={"x": 19, "y": 0, "z": 7}))) == 2
+    for wrong in "xyz":
+        data = {"x": 1, "y": 1, "z": 1, wrong: 20}
+        assert len(index.matches(event(type="a", data=data))) == 1

@@ -1,0 +1,156 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl.domain.manifests.definition import DefinitionSpec, Revision
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.admission import (
+    FiringFacts,
+    begin,
+    fail,
+    new_run,
+    refusal,
+    refuse,
+    skip,
+)
+from activityctl.domain.runs.record import record
+from activityctl.domain.runs.run import Run, RunEnd, RunStatus
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
+
+DUE = datetime(2026, 5, 1, 6, tzinfo=UTC)
+NOW = DUE + timedelta(seconds=1)
+SUB = ids.subscription_id("sub")
+FIRING = FiringRef(SUB, "nightly", "2026-05-01T06:00:00Z", "2026-05-01T06:00:00Z", "run/x")
+
+
+def spec(**fields: Any) -> DefinitionSpec:
+    document = {"tasks": [{"name": "a", "say": "${ params.region }"}], **fields}
+    return DefinitionSpec.model_validate_json(json.dumps(document))
+
+
+def facts(
+    definition: DefinitionSpec,
+    status: SubscriptionStatus = SubscriptionStatus.ACTIVE,
+) -> FiringFacts:
+    subscription = Subscription(
+        id=SUB,
+        name="sub",
+        definition="def",
+        params={"threshold": 5},
+        triggers={},
+        status=status,
+        created_at=DUE,
+        updated_at=DUE,
+        state={"seen": 3},
+    )
+    revision = Revision(ids.revision_id("def", {}), "def", 2, {}, DUE)
+    return FiringFacts(subscription, revision, definition, payload={"why": "test"})
+
+
+PARAMS = {"type": "object", "properties": {"threshold": {}, "region": {"default": "eu"}}}
+
+
+def run_of(definition: DefinitionSpec) -> Run:
+    return new_run(FIRING, facts(definition), NOW)
+
+
+def test_a_new_run_freezes_what_it_will_see():
+    run = run_of(spec(params=PARAMS))
+    assert run.id == ids.run_id(SUB, "nightly", "2026-05-01T06:00:00Z")
+    assert run.id == FIRING.run_id
+    assert run.params == {"threshold": 5, "region": "eu"}
+    assert run.state == {"seen": 3}
+    assert run.payload == {"why": "test"}
+    assert run.revision_id == ids.revision_id("def", {})
+    assert (run.subscription, run.definition, run.trigger) == ("sub", "def", "nightly")
+    assert (run.due_at, run.created_at, run.started_at) == (DUE, NOW, None)
+    assert run.status is RunStatus.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("status", "is_by_clock", "reason"),
+    [
+        ("active", True, None),
+        ("active", False, None),
+        ("paused", True, "the subscription is paused"),
+        ("paused", False, None),
+        ("deleted", True, "the subscription was deleted"),
+        ("deleted", False, "the subscription was deleted"),
+    ],
+)
+def test_who_is_let_in(status: str, is_by_clock: object, reason: str | None):
+    firing = FIRING if is_by_clock else replace(FIRING, firing_key="asked by a person")
+    assert refusal(firing, facts(spec(), SubscriptionStatus(status))) == reason
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [("an event's id", "the subscription is paused"), ("replay/again/an event's id", None)],
+)
+def test_a_paused_subscription_answers_events_only_when_a_person_feeds_them(
+    key: str, reason: str | None
+):
+    given = replace(facts(spec(), SubscriptionStatus.PAUSED), events=({"id": "7"},))
+    assert refusal(replace(FIRING, firing_key=key), given) == reason
+
+
+def test_what_the_clock_had_put_off_is_missed_and_what_was_asked_for_is_skipped():
+    missed = record(run_of(spec()), refuse(FIRING, "the subscription is paused"), NOW).run
+    assert (missed.status, missed.reason) == (RunStatus.MISSED, "the subscription is paused")
+    asked = replace(FIRING, firing_key="an event's id")
+    assert refuse(asked, "it was deleted").end == RunEnd(RunStatus.SKIPPED, "it was deleted")
+
+
+def test_a_skip_closes_the_run_with_its_reason():
+    after = record(run_of(spec()), skip("the subscription is paused"), NOW).run
+    assert (after.status, after.reason) == (RunStatus.SKIPPED, "the subscription is paused")
+    assert (after.started_at, after.ended_at) == (None, NOW)
+
+
+def test_a_run_whose_rules_hold_starts_its_tasks():
+    definition = spec(params=PARAMS, rules=[{"when": "params.threshold > 1"}])
+    run, decision = begin(run_of(definition), definition, NOW)
+    assert (run.status, run.started_at) == (RunStatus.RUNNING, NOW)
+    assert [(task.name, task.input) for task in decision.start] == [("a", "eu")]
+
+
+def test_the_first_rule_that_does_not_hold_gives_the_reason():
+    rules = [
+        {"when": "true", "otherwise": "never said"},
+        {"when": "params.threshold > 10", "otherwise": "too small"},
+        {"when": "params.nonsense"},
+    ]
+    definition = spec(params=PARAMS, rules=rules)
+    run, decision = begin(run_of(definition), definition, NOW)
+    assert (run.status, decision) == (RunStatus.QUEUED, skip("too small"))
+
+
+def test_a_rule_without_words_of_its_own_is_shown():
+    definition = spec(rules=[{"when": "1 > 2"}])
+    assert begin(run_of(definition), definition, NOW)[1] == skip("rule does not hold: 1 > 2")
+
+
+@pytest.mark.parametrize("on_failure", [[], [{"name": "page", "say": "${ run.error }"}]])
+def test_a_rule_that_cannot_be_evaluated_fails_the_run(on_failure: list[dict[str, str]]):
+    definition = spec(rules=[{"when": "true"}, {"when": "params.nope"}], onFailure=on_failure)
+    run, decision = begin(run_of(definition), definition, NOW)
+    reason = "rules[1]: no such key: 'nope', in params.nope"
+    after = record(run, decision, NOW).run
+    assert after.reason == reason
+    if on_failure:
+        assert (after.status, after.ending) == (RunStatus.RUNNING, RunStatus.FAILED)
+        assert [(task.name, task.input) for task in decision.create] == [("page", reason)]
+    else:
+        assert after.status is RunStatus.FAILED
+
+
+def test_a_run_that_fails_before_its_tasks_has_none():
+    definition = spec(onFailure=[{"name": "page", "say": "hello"}])
+    run, decision = fail(run_of(definition), definition, "context before: no", NOW)
+    assert [task.name for task in decision.create] == ["page"]
+    after = record(run, decision, NOW).run
+    assert (after.ending, after.reason) == (RunStatus.FAILED, "context before: no")

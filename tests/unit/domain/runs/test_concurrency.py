@@ -1,0 +1,235 @@
+"""Overlap and throttle: keys, decisions and their words."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.concurrency import (
+    Entry,
+    Occupancy,
+    QueuedRun,
+    decide_entry,
+    gate_keys,
+    next_in,
+    throttle_opens_at,
+)
+from activityctl.domain.values import ids
+from activityctl.domain.values.group_key import LONGEST_KEY
+from activityctl.errors import ExpressionError
+from support.gates import HOUR, NOW, SECOND, run, spec
+
+
+def runs(names: str) -> tuple[ids.RunId, ...]:
+    return tuple(ids.RunId(name * 12) for name in names)
+
+
+def decide(
+    definition: DefinitionSpec,
+    taken: str = "",
+    queued: str = "",
+    started: tuple[timedelta, ...] = (),
+    *,
+    is_throttle_queued: bool = False,
+    **fields: Any,
+) -> Entry:
+    moments = tuple(NOW - ago for ago in started)
+    occupancy = Occupancy(runs(taken), runs(queued), moments, is_throttle_queued)
+    return decide_entry(definition, occupancy, run(**fields), NOW)
+
+
+# ---- keys ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ("eu", "eu"),
+        ("", ""),
+        (7, "7"),
+        (True, "true"),
+        (None, "null"),
+        ({"b": [1], "a": "ä"}, '{"a":"ä","b":[1]}'),
+        ("a\0b", "a\ufffdb"),
+    ],
+)
+def test_a_key_is_the_text_of_its_value(value: object, key: str):
+    definition = spec("skip", key="${ trigger.payload.x }")
+    assert gate_keys(run(payload={"x": value}), definition, NOW) == (key, None)
+
+
+def test_gates_without_a_key_share_the_empty_one_and_no_gate_has_none():
+    assert gate_keys(run(), spec("queue", {"limit": 1, "per": "1h"}), NOW) == ("", "")
+    assert gate_keys(run(), spec(), NOW) == (None, None)
+
+
+def test_a_key_sees_params_and_may_be_put_together():
+    throttle = {"limit": 1, "per": "1h", "key": "${ params.account }/${ trigger.name }"}
+    keys = gate_keys(run(params={"account": 3}), spec(throttle=throttle), NOW)
+    assert keys == (None, "3/manual")
+
+
+def test_long_keys_stay_apart_and_fit_an_index():
+    definition = spec("skip", key="${ trigger.payload.x }")
+    long = ["é" * 5000, "é" * 5001]
+    first, second = (gate_keys(run(payload={"x": x}), definition, NOW)[0] or "" for x in long)
+    assert first != second
+    assert len(first) == len(second) == LONGEST_KEY
+    exact = "k" * LONGEST_KEY
+    assert gate_keys(run(payload={"x": exact}), definition, NOW)[0] == exact
+
+
+def test_a_key_that_fails_is_an_expression_error():
+    with pytest.raises(ExpressionError, match=r"^concurrency\.key: .*absent"):
+        gate_keys(run(), spec("skip", key="${ trigger.payload.absent }"), NOW)
+
+
+# ---- decisions -----------------------------------------------------------------------
+
+
+def test_without_gates_everything_is_let_in():
+    assert decide(spec(), "abc") == Entry("let_in")
+
+
+@pytest.mark.parametrize(
+    ("taken", "limit", "words"),
+    [
+        ("a", 1, "run aaaaaaaa is still at work (concurrency policy skip, limit 1)"),
+        ("ab", 2, "runs aaaaaaaa and bbbbbbbb are still at work (concurrency policy skip, limit 2"),
+        ("abc", 3, "runs aaaaaaaa, bbbbbbbb and cccccccc are still at work"),
+        ("abcd", 4, "runs aaaaaaaa, bbbbbbbb and 2 more are still at work"),
+    ],
+)
+def test_skip_names_who_is_at_work(taken: str, limit: int, words: str):
+    entry = decide(spec("skip", limit=limit), taken)
+    assert (entry.outcome, entry.replaces) == ("skipped", ())
+    assert (entry.reason or "").startswith(words)
+    assert decide(spec("skip", limit=limit), taken[1:]) == Entry("let_in")
+
+
+def test_the_key_is_named_and_cut():
+    definition = spec("skip")
+    assert (decide(definition, "a", concurrency_key="eu").reason or "").endswith("1, key eu)")
+    long = decide(definition, "a", concurrency_key="k" * 99).reason or ""
+    assert long.endswith(f", key {'k' * 39}…)")
+
+
+def test_queue_takes_a_free_place_unless_somebody_waits_for_it():
+    definition = spec("queue", limit=2)
+    words = "(concurrency policy queue, limit 2)"
+    assert decide(definition, "a") == Entry("let_in")
+    assert decide(definition, "ab") == Entry("queued", f"behind 2 runs {words}")
+    assert decide(definition, "a", "b") == Entry("queued", f"behind 2 runs {words}")
+    assert decide(definition, "", "b") == Entry("queued", f"behind 1 run {words}")
+    assert (decide(definition, "ab", "c" * 100).reason or "").startswith("behind at least 102 runs")
+
+
+def test_replace_leaves_the_newest_runs():
+    one, two = spec("replace"), spec("replace", limit=2)
+    assert decide(one) == Entry("let_in")
+    assert decide(one, "a").outcome == "queued"
+    assert decide(one, "a").replaces == runs("a")
+    assert decide(one, "a", "bc").replaces == runs("abc")
+    assert decide(two, "a") == Entry("let_in")
+    assert decide(two, "ab").replaces == runs("a")
+    assert decide(two, "ab", "c").replaces == runs("ab")
+    assert decide(two, "abcd").replaces == runs("abc")  # the limit was lowered
+    assert decide(one, "", "a") == Entry("let_in", replaces=runs("a"))
+
+
+def test_a_throttle_counts_the_starts_within_its_time():
+    definition = spec(throttle={"limit": 2, "per": "1h"})
+    assert decide(definition, started=(2 * HOUR, HOUR, SECOND)) == Entry("let_in")
+    refused = decide(definition, started=(HOUR - SECOND, SECOND))
+    reason = "throttled: 2 runs in 1h; the next may start at 2026-05-01T12:00:01Z"
+    assert refused == Entry("skipped", reason)
+    later = decide(definition, started=(3 * SECOND, 2 * SECOND, SECOND), throttle_key="k")
+    # The limit was lowered: more than one has to leave the window.
+    reason = "throttled: 2 runs in 1h, key k; the next may start at 2026-05-01T12:59:58Z"
+    assert later.reason == reason
+
+
+def test_the_moment_told_is_never_too_early():
+    throttle = spec(throttle={"limit": 1, "per": "1h"}).throttle
+    started = [NOW + timedelta(milliseconds=1) - HOUR]
+    assert throttle_opens_at(throttle, started, NOW) == NOW + timedelta(milliseconds=1)
+    told = decide(spec(throttle={"limit": 1, "per": "1h"}), started=(NOW - started[0],)).reason
+    assert (told or "").endswith("2026-05-01T12:00:01Z")
+    assert throttle_opens_at(throttle, started, NOW + timedelta(milliseconds=1)) is None
+
+
+def test_the_excess_of_a_throttle_may_queue():
+    definition = spec(throttle={"limit": 1, "per": "1h", "excess": "queue"})
+    assert decide(definition) == Entry("let_in")
+    waits = decide(definition, started=(SECOND,))
+    assert waits.outcome == "queued"
+    assert (waits.reason or "").startswith("behind the throttle: 1 run in 1h; the next may start")
+    behind = decide(definition, is_throttle_queued=True)
+    assert behind == Entry("queued", "behind the throttle: 1 run in 1h")
+    refusing = spec(throttle={"limit": 1, "per": "1h"})
+    assert decide(refusing, is_throttle_queued=True) == Entry("let_in")
+
+
+def test_overlap_comes_before_the_throttle_and_a_refused_run_replaces_nobody():
+    throttle = {"limit": 1, "per": "1h"}
+    full = decide(spec("skip", throttle), "a", started=(SECOND,))
+    assert "still at work" in (full.reason or "")
+    refused = decide(spec("replace", throttle), "a", started=(SECOND,))
+    assert (refused.outcome, refused.replaces) == ("skipped", ())
+
+
+# ---- whose turn it is ----------------------------------------------------------------
+
+
+def waiting(name: str, definition: DefinitionSpec, place: str | None, throttle: str | None = None):
+    return QueuedRun(runs(name)[0], place, throttle, definition)
+
+
+def test_an_older_run_that_waits_for_the_throttle_holds_up_those_of_its_keys_only():
+    throttle = {"limit": 1, "per": "1h", "excess": "queue"}
+    definition = spec("queue", throttle)
+    queue = [
+        waiting("a", definition, "p", "t"),
+        waiting("b", definition, "p", "free"),
+        waiting("c", definition, "q", "t"),
+        waiting("d", definition, "q", "free"),
+        waiting("e", definition, "r", "free"),
+    ]
+    decided = next_in(queue, {}, {"t": [NOW]}, NOW, 9)
+    assert decided == [(runs("e")[0], Entry("let_in"))]
+
+
+def test_a_run_without_a_place_does_not_hold_up_the_throttle():
+    definition = spec("queue", {"limit": 2, "per": "1h", "excess": "queue"})
+    queue = [waiting(name, definition, place, "t") for name, place in ("ap", "bq", "cr", "ds")]
+    decided = next_in(queue, {"p": runs("z")}, {}, NOW, 9)
+    assert [name for name, _ in decided] == [*runs("bc")]
+
+
+def test_a_throttled_run_is_not_skipped_before_its_turn():
+    definition = spec("skip", {"limit": 1, "per": "1h", "excess": "queue"})
+    queue = [waiting("a", definition, "p", "t")]
+    assert next_in(queue, {"p": runs("z")}, {"t": [NOW]}, NOW, 9) == []
+    ((_, entry),) = next_in(queue, {"p": runs("z")}, {}, NOW, 9)
+    assert entry.outcome == "skipped"
+
+
+def test_every_run_let_in_counts_for_the_next():
+    queue = [waiting(name, spec("queue", limit=2), "p") for name in "abc"]
+    assert [name for name, _ in next_in(queue, {"p": runs("z")}, {}, NOW, 9)] == [*runs("a")]
+    throttle = {"limit": 2, "per": "1h", "excess": "queue"}
+    queue = [waiting(name, spec(throttle=throttle), None, "t") for name in "abc"]
+    assert [name for name, _ in next_in(queue, {}, {"t": [NOW]}, NOW, 9)] == [*runs("a")]
+
+
+def test_a_newer_revision_with_a_wider_throttle_does_not_overtake():
+    old, new = (spec(throttle={"limit": limit, "per": "1h", "excess": "queue"}) for limit in (1, 5))
+    queue = [waiting("a", old, None, "t"), waiting("b", new, None, "t")]
+    assert next_in(queue, {}, {"t": [NOW]}, NOW, 9) == []
+    assert len(next_in(queue, {}, {}, NOW, 9)) == 2
+
+
+def test_no_more_are_decided_on_than_asked_for():
+    queue = [waiting(name, spec("queue", limit=9), "p") for name in "abc"]
+    assert [name for name, _ in next_in(queue, {}, {}, NOW, 2)] == [*runs("ab")]

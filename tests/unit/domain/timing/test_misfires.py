@@ -1,0 +1,325 @@
+"""Every nominal time gets one fate: what runs, what is missed or skipped, and why."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from activityctl.domain.timing.due_times import jitter_of, nominal_times
+from activityctl.domain.timing.misfires import (
+    ON_TIME,
+    SKEW,
+    Fate,
+    Fated,
+    Progress,
+    Settlement,
+    entries_of,
+    next_after,
+    settle,
+    settling_at,
+)
+from activityctl.domain.timing.trigger import Trigger, trigger_of
+from activityctl.domain.values.moment import DaySpan
+
+OWNER = ("5a2c", "often")
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
+
+
+def every(text: str, **fields: Any) -> Trigger:
+    return trigger_of("interval", {"every": text, **fields})
+
+
+def settled(
+    trigger: Trigger,
+    since: timedelta,
+    now: datetime = NOON,
+    *,
+    fired: int = 0,
+    calendars: Mapping[str, tuple[DaySpan, ...]] | None = None,
+    at_once: int = 1_000,
+) -> Settlement:
+    progress = Progress(now - since, fired)
+    return settle(OWNER, trigger, progress, now, calendars or {}, at_once=at_once)
+
+
+def fates(settlement: Settlement) -> list[tuple[str, Fate]]:
+    return [(f"{one.nominal:%H:%M}", one.fate) for one in settlement.fated]
+
+
+def outage(policy: str, window: str = "1d") -> Settlement:
+    """Settle a trigger of every ten minutes after 36 minutes of silence, 5 minutes late."""
+    trigger = every("10m", misfire={"policy": policy, "window": window})
+    return settled(trigger, 36 * MINUTE, NOON + 5 * MINUTE)
+
+
+def test_a_firing_in_time_fires_at_its_nominal_time():
+    found = settled(every("1h"), 30 * MINUTE, NOON + SECOND)
+    assert found.fated == (Fated(NOON, Fate.FIRES, NOON),)
+    assert found.progress == Progress(NOON + SECOND, 1)
+    assert found.next_at == NOON + timedelta(hours=1)
+
+
+def test_nothing_due_moves_the_cursor_alone():
+    found = settled(every("1h"), MINUTE, NOON - MINUTE)
+    assert (found.fated, found.progress.cursor, found.next_at) == ((), NOON - MINUTE, NOON)
+
+
+def test_skip_misses_what_is_late():
+    assert fates(outage("skip")) == [
+        ("11:30", Fate.MISSED),
+        ("11:40", Fate.MISSED),
+        ("11:50", Fate.MISSED),
+        ("12:00", Fate.MISSED),
+    ]
+    assert outage("skip").fated[-1].reason == "settled 5m late; misfire policy skip"
+
+
+def test_fire_once_makes_up_for_the_latest():
+    found = outage("fire_once")
+    assert fates(found) == [
+        ("11:30", Fate.MISSED),
+        ("11:40", Fate.MISSED),
+        ("11:50", Fate.MISSED),
+        ("12:00", Fate.FIRES),
+    ]
+    assert found.fated[0].reason == (
+        "settled 35m late; misfire policy fire_once: a later firing runs"
+    )
+
+
+def test_fire_all_makes_up_for_each_within_the_window():
+    found = outage("fire_all", "20m")
+    assert fates(found) == [
+        ("11:30", Fate.MISSED),
+        ("11:40", Fate.MISSED),
+        ("11:50", Fate.FIRES),
+        ("12:00", Fate.FIRES),
+    ]
+    assert found.fated[0].reason == "settled 35m late, over the misfire window of 20m"
+
+
+def test_fire_once_leaves_even_the_latest_when_it_is_over_the_window():
+    assert fates(outage("fire_once", "4m"))[-1] == ("12:00", Fate.MISSED)
+
+
+@pytest.mark.parametrize("policy", ["skip", "fire_once", "fire_all"])
+def test_a_firing_a_little_late_is_on_time_under_every_policy(policy: str):
+    trigger = every("1h", misfire={"policy": policy, "window": "1s"})
+    assert fates(settled(trigger, MINUTE, NOON + ON_TIME)) == [("12:00", Fate.FIRES)]
+
+
+def test_of_firings_that_came_due_meanwhile_only_the_last_is_on_time():
+    trigger = every("5s", misfire={"policy": "skip"})
+    assert fates(settled(trigger, 12 * SECOND, NOON + SECOND)) == [
+        ("11:59", Fate.MISSED),
+        ("11:59", Fate.MISSED),
+        ("12:00", Fate.FIRES),
+    ]
+
+
+def test_an_excluded_day_is_a_skip_with_its_reason():
+    trigger = every("1h", exclude={"calendars": ["holidays"]})
+    days = {"holidays": (DaySpan(date(2026, 3, 2), date(2026, 3, 2)),)}
+    (one,) = settled(trigger, MINUTE, calendars=days).fated
+    assert (one.fate, one.fires_at) == (Fate.SKIPPED, None)
+    assert one.reason == "excluded: 2026-03-02 (calendar holidays)"
+
+
+def test_what_is_made_up_for_starts_on_no_excluded_day_either():
+    body = {"policy": "fire_once"}
+    trigger = every("1d", misfire=body, exclude={"dates": ["2026-03-02"]})
+    found = settled(trigger, timedelta(days=2))
+    assert [(one.nominal.day, one.fate) for one in found.fated] == [
+        (1, Fate.MISSED),
+        (2, Fate.SKIPPED),
+    ]
+    assert found.fated[0].reason == "settled 1d12h late, over the misfire window of 1d"
+    soon = settled(every("8h", exclude={"dates": ["2026-03-02"]}), 21 * timedelta(hours=1))
+    assert soon.fated[0].reason == "settled 20h late; now it is excluded: 2026-03-02"
+
+
+def test_what_is_made_up_for_waits_for_its_window():
+    trigger = every("12h", window={"from": "11:00", "to": "12:30"})
+    (one,) = settled(trigger, 61 * MINUTE, NOON + timedelta(hours=1)).fated
+    assert (one.fate, one.fires_at) == (Fate.FIRES, NOON + timedelta(hours=23))
+
+
+def test_a_firing_outside_its_window_waits_for_it():
+    trigger = every("1h", window={"from": "15:30", "to": "16:00"})
+    (one,) = settled(trigger, MINUTE).fated
+    assert (one.fate, one.fires_at) == (Fate.FIRES, NOON + timedelta(hours=3, minutes=30))
+
+
+def test_what_waits_for_its_window_is_not_late_before_it_opens():
+    trigger = every("1h", window={"from": "13:00", "to": "14:00"}, misfire={"policy": "skip"})
+    found = settled(trigger, 91 * MINUTE, NOON + 30 * MINUTE)
+    assert [one.fires_at for one in found.fated] == [NOON + timedelta(hours=1)] * 2
+
+
+def test_a_window_may_miss_or_skip_what_is_outside():
+    for outside, fate in (("miss", Fate.MISSED), ("skip", Fate.SKIPPED)):
+        trigger = every("1h", window={"from": "13:00", "to": "14:00", "outside": outside})
+        (one,) = settled(trigger, MINUTE).fated
+        assert (one.fate, one.reason) == (fate, "outside its window (13:00-14:00 UTC)")
+
+
+def test_jitter_moves_the_start_and_not_the_nominal_time():
+    trigger = every("1h", jitter="10m")
+    (one,) = settled(trigger, MINUTE).fated
+    assert one.nominal == NOON
+    assert one.fires_at == NOON + jitter_of(*OWNER, NOON, timedelta(minutes=10))
+
+
+def test_max_firings_ends_a_trigger():
+    trigger = every("10m", maxFirings=3, misfire={"policy": "fire_all"})
+    found = settled(trigger, 35 * MINUTE, fired=1)
+    assert fates(found) == [("11:30", Fate.FIRES), ("11:40", Fate.FIRES)]
+    assert (found.progress.fired, found.next_at) == (3, None)
+    assert settled(trigger, 35 * MINUTE, fired=3).fated == ()
+    assert next_after(trigger, Progress(NOON, 3)) is None
+
+
+def test_a_clock_that_went_back_does_not_fire_again():
+    trigger = every("10m")
+    found = settle(OWNER, trigger, Progress(NOON), NOON - timedelta(hours=1), {})
+    assert (found.fated, found.progress.cursor) == ((), NOON)
+
+
+SPRING = datetime(2026, 3, 29, tzinfo=UTC)
+GONE = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def nightly(schedule: str = "30 2 * * *", **body: Any) -> Trigger:
+    return trigger_of("cron", {"schedule": schedule, "timezone": "Europe/Berlin", **body})
+
+
+def through_spring(trigger: Trigger, until: datetime = SPRING + DAY) -> Settlement:
+    return settle(OWNER, trigger, Progress(SPRING - DAY / 2), until, {})
+
+
+def test_a_time_of_day_that_the_clocks_jump_over_is_skipped_with_its_reason():
+    found = through_spring(nightly())
+    (gone,) = found.fated
+    assert (gone.nominal, gone.fate) == (GONE, Fate.SKIPPED)
+    assert gone.reason == "02:30 does not exist that day"
+    assert (found.progress.fired, found.is_complete) == (0, True)
+    assert found.next_at == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
+
+
+def test_what_the_clocks_jump_over_wakes_nobody_and_is_settled_with_what_follows():
+    before = through_spring(nightly(), SPRING)
+    following = datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
+    assert (before.fated, before.next_at) == ((), following)
+    after = settle(OWNER, nightly(), before.progress, following, {})
+    assert [one.fate for one in after.fated] == [Fate.SKIPPED, Fate.FIRES]
+
+
+def test_what_the_clocks_jump_over_is_not_the_latest():
+    trigger = nightly("0 1 * * *", misfire={"policy": "fire_once"})
+    both = nightly("0 1,2 * * *", misfire={"policy": "fire_once"})
+    # 02:00 would be shifted to 03:00, after 01:00, which is still the one to make up for.
+    for one in (trigger, both):
+        found = through_spring(one, datetime(2026, 3, 29, 9, tzinfo=UTC)).fated
+        assert found[0].fate is Fate.FIRES
+
+
+def test_what_the_clocks_jump_over_does_not_count_towards_max_firings():
+    trigger = nightly(maxFirings=1, misfire={"policy": "fire_all", "window": "30d"})
+    found = through_spring(trigger, SPRING + 5 * DAY)
+    assert [one.fate for one in found.fated] == [Fate.SKIPPED, Fate.FIRES]
+    assert (found.progress.fired, found.next_at) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        nightly(dst={"gap": "shift"}),
+        nightly("30 */2 * * *"),
+        nightly("*/20 1-3 * * *"),
+        nightly("0 3 * * *"),
+    ],
+    ids=["shifted", "any hour", "another firing takes its place", "another time"],
+)
+def test_nothing_is_skipped_where_nothing_is_left_out(trigger: Trigger):
+    assert all(one.fate is not Fate.SKIPPED for one in through_spring(trigger).fated)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_what_the_clocks_jump_over_is_told_once_however_it_is_divided(at_once: int):
+    trigger = nightly("15,45 1-2 * * *", misfire={"policy": "fire_all", "window": "30d"})
+    now, progress, parts, is_complete = SPRING + DAY, Progress(SPRING - DAY / 2), [], False
+    while not is_complete:
+        part = settle(OWNER, trigger, progress, now, {}, at_once=at_once)
+        progress, is_complete = part.progress, part.is_complete
+        parts.extend(part.fated)
+    whole = settle(OWNER, trigger, Progress(SPRING - DAY / 2), now, {})
+    assert tuple(parts) == whole.fated
+    assert [one.fate for one in parts].count(Fate.SKIPPED) == 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seconds=st.integers(1, 90),
+    silence=st.integers(0, 1_500),
+    policy=st.sampled_from(["skip", "fire_once", "fire_all"]),
+    at_once=st.integers(1, 50),
+)
+def test_however_it_is_divided_each_time_has_one_fate(
+    seconds: int, silence: int, policy: str, at_once: int
+):
+    trigger = every(f"{seconds}s", misfire={"policy": policy, "window": "20m"})
+    whole = settled(trigger, silence * SECOND, at_once=5_000)
+    due = takewhile(lambda one: one <= NOON, nominal_times(trigger, NOON - silence * SECOND))
+    assert [one.nominal for one in whole.fated] == list(due)
+    progress, parts, is_complete = Progress(NOON - silence * SECOND), [], False
+    while not is_complete:
+        part = settle(OWNER, trigger, progress, NOON, {}, at_once=at_once)
+        progress, is_complete = part.progress, part.is_complete
+        parts.extend(part.fated)
+        assert len(part.fated) <= at_once
+    assert tuple(parts) == whole.fated
+    assert progress == whole.progress
+    fires = [one for one in whole.fated if one.fate is Fate.FIRES]
+    late = [one for one in fires if NOON - one.nominal > ON_TIME]
+    if policy == "skip":
+        assert not late
+    elif policy == "fire_once":
+        assert len(fires) <= 1
+        assert all(one is whole.fated[-1] for one in fires)
+    else:
+        assert all(NOON - one.nominal <= timedelta(minutes=20) for one in late)
+
+
+def test_the_log_tells_few_one_by_one_and_many_at_once():
+    few = entries_of(OWNER, outage("skip").fated, NOON)
+    assert [entry.message for entry in few][-1] == (
+        "run missed: settled 5m late; misfire policy skip"
+    )
+    assert [entry.level for entry in few] == ["warning"] * 4
+    trigger = every("5s", misfire={"policy": "skip"})
+    many = settled(trigger, timedelta(minutes=10), NOON + 2 * SECOND).fated[:-1]
+    (told,) = entries_of(OWNER, many, NOON)
+    assert told.message.startswith(
+        "119 firings of often from 2026-03-02T11:50:05Z to 2026-03-02T11:59:55Z did not start: "
+        "119 missed, 0 skipped; the last: settled 7s late"
+    )
+
+
+def test_an_alarm_may_be_a_little_ahead_of_postgres_and_no_more():
+    assert settling_at(NOON, NOON + SKEW) == NOON + SKEW
+    assert settling_at(NOON, NOON + SKEW + SECOND) == NOON
+    assert settling_at(NOON, NOON - MINUTE) == NOON
+    assert settling_at(NOON, None) == NOON
+
+
+def test_what_starts_now_is_what_was_settled_and_whose_moment_has_come():
+    found = settled(every("1h", window={"from": "13:00", "to": "14:00"}), MINUTE)
+    assert not found.starts(NOON, NOON)
+    assert found.starts(NOON, NOON + timedelta(hours=1))
+    assert not found.starts(NOON - timedelta(hours=1), NOON + timedelta(hours=1))

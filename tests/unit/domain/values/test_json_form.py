@@ -1,0 +1,212 @@
+"""The keys are a contract with programs; a change of one is a change of `apiVersion`."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.values import ids, json_form
+from activityctl.domain.values.log import DeadLetter, LogEntry
+
+MOMENT = datetime(2026, 5, 1, 12, 0, 0, 123_999, UTC)
+STAMP = "2026-05-01T12:00:00.123Z"
+SUB = ids.subscription_id("sub")
+REVISION = Revision(
+    ids.revision_id("def", {}), "def", 3, {"description": "For people.", "tasks": []}, MOMENT
+)
+RUN = Run(
+    id=ids.run_id(SUB, "nightly", "key"),
+    subscription_id=SUB,
+    subscription="sub",
+    definition="def",
+    revision_id=REVISION.id,
+    trigger="nightly",
+    firing_key="key",
+    due_at=MOMENT,
+    status=RunStatus.TIMED_OUT,
+    created_at=MOMENT,
+    params={"p": 1},
+    context={"c": 2},
+    state={"s": 3},
+    payload={"q": 4},
+    reason="too slow",
+    started_at=MOMENT,
+)
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (None, None),
+        (MOMENT, STAMP),
+        (datetime(2026, 5, 1, tzinfo=UTC), "2026-05-01T00:00:00.000Z"),
+        (datetime(2026, 5, 1, 2, tzinfo=timezone(timedelta(hours=2))), "2026-05-01T00:00:00.000Z"),
+    ],
+)
+def test_times_are_shown_in_utc_with_milliseconds(moment: datetime | None, text: str | None):
+    assert json_form.stamp(moment) == text
+
+
+def test_a_list_says_what_it_is():
+    assert json_form.list_view(iter([{"id": 1}])) == {
+        "apiVersion": "activityctl/v1",
+        "kind": "List",
+        "items": [{"id": 1}],
+    }
+    assert json_form.list_view([], has_more=True)["metadata"] == {"hasMore": True}
+
+
+def test_a_run():
+    shown = {
+        "id": RUN.id,
+        "subscription": "sub",
+        "subscriptionId": SUB,
+        "definition": "def",
+        "revision": REVISION.id,
+        "trigger": "nightly",
+        "firingKey": "key",
+        "dueAt": STAMP,
+        "status": "timed_out",
+        "reason": "too slow",
+        "createdAt": STAMP,
+        "startedAt": STAMP,
+        "endedAt": None,
+    }
+    saw = {"params": {"p": 1}, "context": {"c": 2}, "state": {"s": 3}, "payload": {"q": 4}}
+    assert json_form.run_view(RUN) == shown
+    assert json_form.run_details(RUN) == shown | saw
+
+
+def test_a_task():
+    task = TaskInstance(
+        id=ids.task_id(RUN.id, "a", 1),
+        run_id=RUN.id,
+        name="a",
+        index=1,
+        phase="onFailure",
+        kind="http",
+        status=TaskStatus.FAILED,
+        created_at=MOMENT,
+        of=2,
+        input={"url": "/"},
+        output=None,
+        error="boom",
+        attempts=3,
+        started_at=MOMENT,
+        ended_at=MOMENT,
+    )
+    assert json_form.task_view(task) == {
+        "id": task.id,
+        "run": RUN.id,
+        "name": "a",
+        "index": 1,
+        "phase": "onFailure",
+        "kind": "http",
+        "status": "failed",
+        "attempts": 3,
+        "input": {"url": "/"},
+        "output": None,
+        "error": "boom",
+        "reason": None,
+        "createdAt": STAMP,
+        "startedAt": STAMP,
+        "endedAt": STAMP,
+    }
+
+
+def test_a_log_entry():
+    entry = LogEntry(SUB, None, "hello", "info", MOMENT, {"task": "a"}, 7)
+    assert json_form.log_view(entry) == {
+        "id": 7,
+        "subscriptionId": SUB,
+        "runId": None,
+        "message": "hello",
+        "level": "info",
+        "createdAt": STAMP,
+        "metadata": {"task": "a"},
+    }
+
+
+def test_a_subscription():
+    subscription = Subscription(
+        id=SUB,
+        name="sub",
+        definition="def",
+        params={"p": 1},
+        triggers={"beat": None},
+        status=SubscriptionStatus.PAUSED,
+        created_at=MOMENT,
+        updated_at=MOMENT,
+        labels={"team": "a"},
+        annotations={"note": "b"},
+        state={"s": 3},
+        failures=2,
+        pause_reason="2 runs in a row failed",
+        paused_at=MOMENT,
+        paused_by_run=RUN.id,
+    )
+    assert json_form.subscription_view(subscription) == {
+        "id": SUB,
+        "name": "sub",
+        "definition": "def",
+        "status": "paused",
+        "failures": 2,
+        "pauseReason": "2 runs in a row failed",
+        "pausedAt": STAMP,
+        "pausedByRun": RUN.id,
+        "params": {"p": 1},
+        "triggers": {"beat": None},
+        "labels": {"team": "a"},
+        "annotations": {"note": "b"},
+        "state": {"s": 3},
+        "createdAt": STAMP,
+        "updatedAt": STAMP,
+    }
+
+
+def test_a_definition_with_its_revision():
+    row = {
+        "name": "def",
+        "subscriptions": 2,
+        "labels": {"team": "a"},
+        "annotations": {},
+        "since": MOMENT,
+        "updated_at": MOMENT + timedelta(seconds=1),
+    }
+    assert json_form.definition_view(row, REVISION) == {
+        "name": "def",
+        "revision": REVISION.id,
+        "number": 3,
+        "description": "For people.",
+        "subscriptions": 2,
+        "labels": {"team": "a"},
+        "annotations": {},
+        "createdAt": STAMP,
+        "updatedAt": "2026-05-01T12:00:01.123Z",
+        "spec": REVISION.spec,
+    }
+    assert json_form.revision_view(REVISION) == {
+        "id": REVISION.id,
+        "definition": "def",
+        "number": 3,
+        "createdAt": STAMP,
+        "spec": REVISION.spec,
+    }
+
+
+def test_a_dead_letter():
+    letter = DeadLetter(ids.dead_letter_id(RUN.id), RUN.id, SUB, "boom", MOMENT)
+    assert json_form.dead_letter_view(letter) == {
+        "id": letter.id,
+        "run": RUN.id,
+        "subscriptionId": SUB,
+        "reason": "boom",
+        "createdAt": STAMP,
+    }
+
+
+def test_views_are_json():
+    assert json.loads(json.dumps(json_form.run_details(RUN))) == json_form.run_details(RUN)

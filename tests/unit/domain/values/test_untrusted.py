@@ -1,0 +1,79 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from activityctl.domain.values.untrusted import parse_json, printable, storable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "[Infinity]",
+        "-Infinity",
+        "1e999",
+        '"\\u0000"',
+        '{"\\u0000": 1}',
+        '"\\ud800"',
+        '"\ud800"',
+        "[" * 65 + "]" * 65,
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "",
+        "{",
+        "\ufeff1",
+    ],
+)
+def test_json_that_postgres_or_we_refuse_is_refused(text: str):
+    with pytest.raises(ValueError, match=r".+"):
+        parse_json(text)
+
+
+def test_64_levels_are_read():
+    assert parse_json("[" * 64 + "]" * 64) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("18446744073709551615", 2**64 - 1),
+        ("18446744073709551616", "18446744073709551616"),
+        ("-9223372036854775808", -(2**63)),
+        ("-9223372036854775809", "-9223372036854775809"),
+        ("1" * 100_000, "1" * 100_000),
+    ],
+)
+def test_integers_that_do_not_fit_travel_as_their_digits(text: str, value: Any):
+    assert parse_json(text) == value
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**64 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3)
+        ),
+        max_leaves=10,
+    )
+)
+def test_storable_values_come_back_as_they_were(value: Any):
+    assert parse_json(json.dumps(value)) == value
+
+
+@given(st.text())
+def test_storable_text_can_be_stored_and_is_as_long(text: str):
+    kept = storable(text)
+    assert len(kept) == len(text)
+    assert b"\0" not in kept.encode()
+
+
+def test_printable_text_keeps_lines_and_tabs_only():
+    assert printable("a\tb\r\nc\0\x1b[1m\x7f\x9b") == "a\tb\r\nc\ufffd\ufffd[1m\ufffd\ufffd"

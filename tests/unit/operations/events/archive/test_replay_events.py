@@ -1,0 +1,244 @@
+"""Replayed events: who would run, each once a replay, and never faster than the dispatcher."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.values import ids
+from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
+from activityctl.operations.events import replay_events, replay_survey
+from activityctl.operations.events.replay_events import feed
+from activityctl.operations.events.replay_survey import Order, Survey, survey
+
+PAID = {"type": "order.paid"}
+LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
+Started = Callable[[], list[list[str]]]
+
+
+async def surveyed(world: Any, replay: str = "r", **order: Any) -> Survey:
+    wanted = {"subscription": "mine", "trigger": None, "stretch": world.stretch(), **order}
+    ports = world.ports
+    return await survey(
+        ports.catalog, ports.events, ports.archive, Order(replay, **wanted), world.now
+    )
+
+
+async def replayed(world: Any, replay: str = "r", **order: Any) -> int:
+    found = await surveyed(world, replay, **order)
+    return await feed(world.ports.archive, found, world.now, timeout_seconds=None)
+
+
+def firsts(found: Survey) -> list[list[str]]:
+    return [[event.document["id"] for event in one.events] for one in found.tallies]
+
+
+async def test_events_are_matched_anew_and_nothing_is_written_before(world: Any):
+    await world.arrive(50, 150, 250)
+    await world.apply(world.wanted({"large": LARGE, "all": PAID}))
+    found = await surveyed(world)
+    assert [(one.trigger, one.firings, one.new) for one in found.tallies] == [
+        ("large", 2, 2),
+        ("all", 3, 3),
+    ]
+    assert firsts(found) == [["e1", "e2"], ["e0", "e1", "e2"]]
+    assert (found.events, found.new, len(world.state.firings)) == (3, 5, 0)
+
+
+async def test_a_replay_starts_each_event_once_and_another_name_starts_it_again(
+    world: Any, started: Started
+):
+    await world.apply(world.wanted({"all": PAID}))
+    await world.arrive(1, 2)
+    assert await replayed(world) == 2
+    assert started() == [["e0"], ["e1"]]
+    found = await surveyed(world)
+    assert [(one.firings, one.new) for one in found.tallies] == [(2, 0)]
+    assert await replayed(world) == 0
+    await world.arrive(3)
+    assert await replayed(world) == 1, "the new one alone"
+    assert await replayed(world, "other") == 3
+    keys = [row.firing.firing_key.rsplit("/", 1)[0] for row in world.state.firings.values()]
+    assert keys == ["replay/r"] * 3 + ["replay/other"] * 3
+
+
+async def test_the_verdict_names_the_replay_and_a_mended_filter_runs_what_had_failed(
+    world: Any, started: Started
+):
+    await world.apply(world.wanted({"large": LARGE}))
+    await world.arrive(150, "many")
+    found = await surveyed(world)
+    (tally,) = found.tallies
+    assert (tally.new, sum(tally.left.values())) == (1, 1)
+    (reason,) = tally.left
+    assert reason.startswith("error: filter error")
+    assert await replayed(world) == 1
+    verdicts = list(world.state.verdicts.values())
+    assert {one.feed for one in verdicts} == {"r"}
+    await world.apply(world.wanted({"large": PAID}))
+    assert await replayed(world) == 1
+    assert started() == [["e0"], ["e1"]]
+    assert {one.outcome.value for one in world.state.verdicts.values()} == {"woken"}
+
+
+async def test_a_paused_subscription_is_fed_since_a_person_asked(world: Any):
+    await world.apply(world.wanted({"all": PAID}))
+    await world.arrive(1)
+    await world.set_status("mine", SubscriptionStatus.PAUSED)
+    (tally,) = (await surveyed(world)).tallies
+    assert (tally.is_paused, tally.new) == (True, 1)
+    assert await replayed(world) == 1
+
+
+async def test_exclusions_of_the_day_of_arrival_hold(world: Any):
+    await world.apply(world.wanted({"all": {**PAID, "exclude": {"dates": ["2026-03-10"]}}}))
+    await world.arrive(1)
+    (tally,) = (await surveyed(world)).tallies
+    assert (tally.new, tally.left) == (0, {"skipped: excluded: 2026-03-10": 1})
+
+
+async def test_an_event_that_may_not_start_becomes_a_run_that_says_why_once_a_replay(world: Any):
+    await world.apply(world.wanted({"all": {**PAID, "exclude": {"dates": ["2026-03-10"]}}}))
+    await world.arrive(1)
+    assert (await surveyed(world)).tallies[0].refused == 1
+    assert world.state.runs == {}, "nothing is written before"
+    for _ in range(2):
+        assert await replayed(world) == 0
+    (row,) = world.state.runs.values()
+    assert (row.run.status.value, row.run.reason) == ("skipped", "excluded: 2026-03-10")
+    assert row.run.firing_key.startswith("replay/r/")
+    (verdict,) = world.state.verdicts.values()
+    assert (verdict.outcome.value, verdict.run_id) == ("skipped", row.run.id)
+    assert len(world.state.log) == 1
+    await replayed(world, "other")
+    assert len(world.state.runs) == 2
+
+
+async def test_what_may_start_when_the_replay_is_repeated_starts(world: Any, started: Started):
+    await world.apply(world.wanted({"all": {**PAID, "exclude": {"dates": ["2026-03-10"]}}}))
+    await world.arrive(1)
+    await replayed(world)
+    await world.apply(world.wanted({"all": PAID}))
+    assert await replayed(world) == 1
+    assert started() == [["e0"]]
+    ((owner, trigger, key),) = [
+        (row.firing.subscription_id, row.firing.trigger, row.firing.firing_key)
+        for row in world.state.firings.values()
+    ]
+    run_id = ids.run_id(owner, trigger, key)
+    assert run_id not in world.state.runs, "or it would count as started"
+    (verdict,) = world.state.verdicts.values()
+    assert verdict.outcome.value == "woken"
+
+
+async def test_what_still_waits_when_the_time_ends_is_told(world: Any):
+    await world.apply(world.wanted({"pair": {**PAID, "batch": {"size": 2, "within": "1h"}}}))
+    await world.arrive(1, 2, 3)
+    (tally,) = (await surveyed(world)).tallies
+    ended = "dropped: the replay's time ended while it waited for others"
+    assert (tally.new, tally.left) == (1, {ended: 1})
+    await replayed(world)
+    outcomes = [one.outcome.value for one in world.state.verdicts.values()]
+    assert sorted(outcomes) == ["dropped", "woken", "woken"]
+
+
+async def test_replayed_firings_do_not_overtake_those_that_are_due(world: Any):
+    await world.apply(world.wanted({"all": PAID}))
+    await world.arrive(1)
+    world.now += timedelta(hours=1)
+    await replayed(world)
+    (row,) = world.state.firings.values()
+    assert row.fires_at == world.now
+    assert row.firing.due_at < world.now - timedelta(minutes=59), "due when the event arrived"
+
+
+async def test_triggers_that_gather_do_so_by_the_times_of_arrival(world: Any, started: Started):
+    debounce = {**PAID, "debounce": {"for": "90s"}}
+    parts = [{"type": "order.paid"}, {"type": "stock"}]
+    both = {"all": parts, "within": "20m"}
+    await world.apply(world.wanted({"quiet": debounce, "both": both}))
+    await world.arrive(1, 2)  # a minute apart
+    world.now += timedelta(minutes=5)
+    await world.arrive(3)
+    await world.arrive(0, kind="stock")
+    world.now += timedelta(minutes=5)
+    found = await surveyed(world)
+    assert {one.trigger: one.new for one in found.tallies} == {"quiet": 2, "both": 1}
+    assert await replayed(world) == 3
+    assert sorted(started()) == [["e0", "e1"], ["e0", "e1", "e2", "e3"], ["e2"]]
+    assert await replayed(world) == 0
+    assert world.state.gatherings == {}, "what waits now is left alone"
+
+
+async def test_time_goes_on_to_the_end_of_the_stretch_and_no_further(world: Any, started: Started):
+    await world.apply(world.wanted({"quiet": {**PAID, "debounce": {"for": "90s"}}}))
+    await world.arrive(1)
+    assert await replayed(world, "early") == 0, "a minute after it, more may still come"
+    world.now += timedelta(minutes=1)
+    assert await replayed(world, "late") == 1
+    assert started() == [["e0"]]
+
+
+@pytest.mark.parametrize("page", [1, 2, 500])
+async def test_the_length_of_pages_does_not_matter(
+    world: Any, started: Started, monkeypatch: pytest.MonkeyPatch, page: int
+):
+    monkeypatch.setattr(replay_survey, "_PAGE", page)
+    batch = {**PAID, "batch": {"size": 3, "within": "1h"}}
+    await world.apply(world.wanted({"all": PAID, "batch": batch}))
+    await world.arrive(*range(7))
+    assert (await surveyed(world)).new == 9
+    assert await replayed(world) == 9
+    assert sorted(one for one in started() if len(one) > 1) == [
+        ["e0", "e1", "e2"],
+        ["e3", "e4", "e5"],
+    ]
+
+
+async def test_one_trigger_and_some_types_alone(world: Any, started: Started):
+    await world.apply(world.wanted({"all": {"type": "*"}, "large": LARGE}, ("mine", "other")))
+    await world.arrive(500)
+    await world.arrive(500, kind="stock")
+    stretch = world.stretch(types=("st*",))
+    assert await replayed(world, trigger="all", stretch=stretch) == 1
+    assert started() == [["e1"]]
+    assert await replayed(world, "everybody", subscription=None) == 6
+
+
+async def test_whom_it_cannot_feed_is_said(world: Any):
+    await world.apply(world.wanted({}, ("idle",)))
+    with pytest.raises(UsageError, match='"idle" has no event trigger'):
+        await surveyed(world, subscription="idle")
+    with pytest.raises(UsageError, match="nobody here waits for events"):
+        await surveyed(world, subscription=None)
+    with pytest.raises(NotFoundError):
+        await surveyed(world, subscription="nobody")
+    await world.apply(world.wanted({"all": PAID}))
+    with pytest.raises(NotFoundError) as caught:
+        await surveyed(world, trigger="large")
+    assert caught.value.hint == "event triggers: all"
+    await world.set_status("mine", SubscriptionStatus.DELETED)
+    with pytest.raises(ConflictError, match="was deleted"):
+        await surveyed(world)
+
+
+async def test_it_waits_for_the_dispatcher_and_a_repeat_goes_on(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(replay_survey, "_PAGE", 2)
+    monkeypatch.setattr(replay_events, "_MOST_WAITING", 4)
+    await world.apply(world.wanted({"all": PAID}))
+    await world.arrive(*range(10))
+    found = await surveyed(world)
+    with pytest.raises(WaitTimeoutError, match="4 firings are recorded"):
+        await feed(world.ports.archive, found, world.now, timeout_seconds=0.0)
+    assert len(world.state.firings) == 4
+    for key, row in world.state.firings.items():
+        world.state.firings[key] = replace(row, dispatched_at=world.now)
+    with pytest.raises(WaitTimeoutError):
+        await feed(world.ports.archive, found, world.now, timeout_seconds=0.0)
+    assert len(world.state.firings) == 8
+    assert await feed(world.ports.archive, found, world.now, timeout_seconds=None) == 2

@@ -1,0 +1,100 @@
+"""Emit: each event gets its outcome, and a Postgres that goes away is told with how far it came."""
+
+import io
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+import pytest
+
+from activityctl.adapters.manifests.event_stream import read_events
+from activityctl.adapters.memory.events.events import MemoryEventStore
+from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain.events.arrival import EmitOutcome
+from activityctl.domain.events.emission import Emitted
+from activityctl.domain.events.envelope import EventEnvelope, fill
+from activityctl.domain.values.model import JsonValue
+from activityctl.errors import UnreachableError
+from activityctl.operations.events.emit import Offer, emit, offers_of
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def offers(text: str) -> Iterator[Offer]:
+    numbers = itertools.count(1)
+
+    def fill_in(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
+        return fill(value, NOW, lambda: f"made-{next(numbers)}", "/here")
+
+    return offers_of(read_events(io.BytesIO(text.encode()), "in"), fill_in)
+
+
+async def emitted(store: MemoryEventStore, text: str) -> list[Emitted]:
+    async with aclosing(emit(store, offers(text))) as batches:
+        return [one async for batch in batches for one in batch]
+
+
+class FailingStore(MemoryEventStore):
+    """Goes away after so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__(MemoryState())
+        self.calls = calls
+
+    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+        if not self.calls:
+            raise UnreachableError("Postgres does not answer: gone", hint="activityctl doctor")
+        self.calls -= 1
+        return await super().add(events)
+
+
+async def test_each_event_has_its_outcome_number_and_what_was_filled_in():
+    text = '{"type":"a"}\nnonsense\n{"type":"b","id":"x"}\n{"type":"c","id":"x"}\n{"id":"y"}'
+    found = await emitted(MemoryEventStore(MemoryState()), text)
+    assert [(one.number, one.outcome.value) for one in found] == [
+        (1, "accepted"),
+        (2, "invalid"),
+        (3, "accepted"),
+        (4, "conflict"),
+        (5, "invalid"),
+    ]
+    assert found[0].id == "made-1"
+    assert found[0].filled == ("specversion", "id", "time", "source")
+    assert [str(one.problem) for one in found if one.problem] == [
+        "in:2:1: not valid JSON: Expecting value",
+        "in:4:1: x of /here came before with other content, which stays",
+        "in:5:1: type: is missing",
+    ]
+
+
+async def test_a_postgres_that_goes_away_is_told_with_the_place_to_go_on():
+    text = "\n".join(f'{{"type":"t","id":"{number}"}}' for number in range(2_500))
+    store = FailingStore(calls=1)
+    with pytest.raises(UnreachableError) as raised:
+        await emitted(store, text)
+    said = re.search(
+        r"([\d,]+) events are stored, those before event ([\d,]+) \(in:(\d+)\)",
+        raised.value.message,
+    )
+    assert said is not None
+    stored, following, line = (int(number.replace(",", "")) for number in said.groups())
+    assert 0 < stored <= 1_000  # what a slow reader had brought, or a whole batch
+    assert following == line == stored + 1
+    assert "the same command again" in (raised.value.hint or "")
+    store.calls = 2_500
+    found = await emitted(store, text)
+    assert [one.outcome.value for one in found] == (
+        ["duplicate"] * stored + ["accepted"] * (2_500 - stored)
+    )
+
+
+async def test_a_postgres_that_was_never_there_has_stored_nothing():
+    with pytest.raises(UnreachableError, match="no event is known to be stored"):
+        await emitted(FailingStore(calls=0), '{"type":"t"}')
+
+
+async def test_refused_events_alone_ask_nothing_of_the_store():
+    found = await emitted(FailingStore(calls=0), "nonsense\n[]")
+    assert [one.outcome.value for one in found] == ["invalid", "invalid"]

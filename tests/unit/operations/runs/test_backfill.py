@@ -1,0 +1,216 @@
+"""What `backfill` asks for, on the ports in memory: once each, and followed to the end."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.adapters.memory.state import MemoryState, RunRow
+from activityctl.domain.gitops.plan import Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values.ids import run_id
+from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
+from activityctl.operations.runs.backfill import Order, Survey, follow, progress_of, record, survey
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+DAILY = {"name": "daily", "cron": {"schedule": "0 8 * * *"}}
+HOURLY = {"name": "hourly", "interval": {"every": "1h"}}
+
+
+class World:
+    """A subscription `mine` at a time of its own."""
+
+    def __init__(self, *triggers: dict[str, Any]) -> None:
+        self.state = MemoryState()
+        self.state.catalog.clock = lambda: NOW
+        self.ports: MemoryPorts = memory_ports(self.state)
+        self._triggers = list(triggers)
+
+    async def apply(self) -> "World":
+        spec = {"triggers": self._triggers, "tasks": [{"name": "a", "say": {}}]}
+        definition = ActivityDefinition.model_validate_json(
+            json.dumps({"metadata": {"name": "digest"}, "spec": spec})
+        )
+        manifest = SubscriptionManifest.model_validate_json(
+            json.dumps({"metadata": {"name": "mine"}, "spec": {"activity": "digest"}})
+        )
+        async with self.ports.catalog.changing():
+            wanted = Wanted({"digest": definition}, {"mine": manifest})
+            plan = plan_changes(wanted, await self.ports.catalog.present())
+            await self.ports.catalog.write(plan, NOW)
+        self.settle(NOW)
+        return self
+
+    def settle(self, cursor: datetime) -> None:
+        schedules = self.state.catalog.schedules
+        for key, row in schedules.items():
+            schedules[key] = replace(row, cursor=cursor)
+
+    async def survey(self, trigger: str | None = None, **order: Any) -> Survey:
+        wanted = {"first": FIRST, "last": NOW, "only_missed": False, "max_parallel": 2, **order}
+        owner = await self.ports.catalog.find_subscription("mine")
+        ports = self.ports
+        return await survey(
+            ports.catalog, ports.register, ports.backfills, owner, Order(trigger, **wanted)
+        )
+
+    async def set_status(self, status: SubscriptionStatus) -> None:
+        owner = await self.ports.catalog.find_subscription("mine")
+        row = self.state.catalog.subscriptions[owner.id]
+        self.state.catalog.subscriptions[owner.id] = replace(row, status=status)
+
+    def end_released(self, status: RunStatus) -> int:
+        """End every firing that was released, as a worker would."""
+        ended = 0
+        for row in self.state.firings.values():
+            one = row.firing
+            key = run_id(one.subscription_id, one.trigger, one.firing_key)
+            if row.fires_at is not None and key not in self.state.runs:
+                run = Run(
+                    id=key,
+                    subscription_id=one.subscription_id,
+                    subscription="mine",
+                    definition="digest",
+                    revision_id=next(iter(self.state.catalog.revisions.values())).id,
+                    trigger=one.trigger,
+                    firing_key=one.firing_key,
+                    due_at=one.due_at,
+                    status=status,
+                    created_at=NOW,
+                    ended_at=NOW,
+                )
+                self.state.runs[key] = RunRow(run, one.ref.workflow_id)
+                ended += 1
+        return ended
+
+
+async def test_the_only_trigger_by_the_clock_need_not_be_named():
+    world = await World(DAILY).apply()
+    found = await world.survey()
+    assert found.backfill.trigger == "daily"
+    assert [f"{one:%d %H:%M}" for one in found.choice.taken] == [
+        f"{day:02} 08:00" for day in range(1, 11)
+    ]
+
+
+async def test_one_of_several_triggers_must_be_named_and_exist():
+    world = await World(DAILY, HOURLY).apply()
+    with pytest.raises(UsageError, match="daily, hourly"):
+        await world.survey()
+    with pytest.raises(NotFoundError) as unknown:
+        await world.survey("weekly")
+    assert "daily, hourly" in str(unknown.value.hint)
+    assert (await world.survey("hourly")).backfill.trigger == "hourly"
+    with pytest.raises(UsageError, match="no cron or interval trigger"):
+        await (await World().apply()).survey()
+
+
+async def test_a_repeat_adds_nothing_however_the_stretch_was_named():
+    world = await World(DAILY).apply()
+    assert (await record(world.ports.backfills, await world.survey())).added == 10
+    assert (await record(world.ports.backfills, await world.survey())).added == 0
+    shifted = await world.survey(first=FIRST - timedelta(days=2, minutes=3))
+    assert (await record(world.ports.backfills, shifted)).added == 2
+
+
+async def test_what_ran_since_the_survey_is_not_run_again():
+    world = await World(DAILY).apply()
+    early = await world.survey()
+    await record(world.ports.backfills, await world.survey(max_parallel=10))
+    await world.ports.backfills.release(100)
+    assert world.end_released(RunStatus.SUCCEEDED) == 10
+    recorded = await record(world.ports.backfills, early)
+    assert (recorded.choice.taken, recorded.added) == ((), 0)
+
+
+async def test_a_backfill_counts_what_it_asked_for_and_what_is_under_way_no_older_ones():
+    world = await World(DAILY).apply()
+    backfills = world.ports.backfills
+    await record(backfills, await world.survey(last=NOW - timedelta(days=5), max_parallel=9))
+    await backfills.release(100)
+    assert world.end_released(RunStatus.FAILED) == 5
+    await record(backfills, await world.survey(last=NOW - timedelta(days=3), max_parallel=9))
+    assert await backfills.release(100) == 2
+    recorded = await record(backfills, await world.survey())
+    progress = await progress_of(backfills, recorded)
+    assert (recorded.added, progress.total, progress.failed) == (3, 5, 0)
+    assert (progress.starting, progress.held) == (2, 3)
+
+
+async def test_a_repeat_of_the_same_stretch_counts_all_of_it():
+    world = await World(DAILY).apply()
+    backfills = world.ports.backfills
+    await record(backfills, await world.survey(max_parallel=10))
+    await backfills.release(100)
+    world.end_released(RunStatus.FAILED)
+    recorded = await record(backfills, await world.survey())
+    progress = await progress_of(backfills, recorded)
+    assert (recorded.added, progress.total, progress.failed) == (0, 10, 10)
+
+
+async def test_times_before_the_subscription_existed_are_counted():
+    world = await World(DAILY).apply()
+    assert (await world.survey()).before_it_existed == 10
+    early = NOW - timedelta(days=3)
+    for key, row in world.state.catalog.subscriptions.items():
+        world.state.catalog.subscriptions[key] = replace(row, created_at=early)
+    assert (await world.survey()).before_it_existed == 7
+
+
+async def test_what_the_schedule_has_not_settled_is_left_to_it():
+    world = await World(DAILY).apply()
+    world.settle(NOW - timedelta(days=2))
+    found = await world.survey()
+    assert len(found.choice.taken) == 8
+    assert {why for _, why in found.choice.left} == {"not settled yet: its schedule decides"}
+
+
+async def test_a_paused_subscription_is_backfilled_up_to_now_and_a_deleted_one_not():
+    world = await World(DAILY).apply()
+    world.settle(NOW - timedelta(days=2))
+    await world.set_status(SubscriptionStatus.PAUSED)
+    assert len((await world.survey()).choice.taken) == 10
+    await world.set_status(SubscriptionStatus.DELETED)
+    with pytest.raises(ConflictError):
+        await world.survey()
+
+
+async def test_following_tells_the_progress_until_all_has_ended():
+    world = await World(DAILY).apply()
+    found = await world.survey(max_parallel=4)
+    recorded = await record(world.ports.backfills, found)
+    told: list[int] = []
+    statuses = iter([RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.SUCCEEDED])
+
+    async def work() -> None:
+        while await world.ports.backfills.release(100):
+            await asyncio.sleep(0.2)
+            world.end_released(next(statuses))
+
+    worker = asyncio.create_task(work())
+    progress = await follow(
+        world.ports.backfills,
+        recorded,
+        timeout_seconds=20,
+        on_progress=lambda one: told.append(one.ended),
+    )
+    await worker
+    assert (progress.total, progress.failed, progress.is_over) == (10, 4, True)
+    assert told == sorted(told)
+    assert told[-1] == 10
+
+
+async def test_following_ends_when_time_is_up_and_says_what_is_open():
+    world = await World(DAILY).apply()
+    found = await world.survey()
+    recorded = await record(world.ports.backfills, found)
+    with pytest.raises(WaitTimeoutError, match="10 of 10 firings have not ended"):
+        await follow(world.ports.backfills, recorded, timeout_seconds=0, on_progress=lambda _: None)

@@ -1,0 +1,72 @@
+"""What `wait` says of a run that has not ended in time."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from activityctl.adapters.memory.runs.lists import MemoryRunLists
+from activityctl.adapters.memory.signals import MemoryWorkers
+from activityctl.adapters.memory.state import MemoryState, RunRow
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.worker import WorkerBeat
+from activityctl.domain.values.ids import RevisionId, RunId, SubscriptionId
+from activityctl.errors import WaitTimeoutError
+from activityctl.operations.runs.wait import wait_for_run
+
+NOW = datetime.now(UTC)
+QUEUED = Run(
+    RunId("r1"),
+    SubscriptionId("s1"),
+    "sub",
+    "def",
+    RevisionId("v1"),
+    "manual",
+    "k",
+    NOW,
+    RunStatus.QUEUED,
+    NOW,
+    reason="queued behind 1 run (concurrency policy queue, limit 1)",
+)
+
+
+@pytest.mark.parametrize(
+    ("run", "lives", "answers", "says", "hint"),
+    [
+        (None, False, True, "not started, no worker is alive", "activityctl status"),
+        (None, True, False, "not started, Temporal does not answer", "activityctl doctor"),
+        (None, True, True, "not started, though a worker is alive", "activityctl doctor"),
+        (QUEUED, True, True, QUEUED.reason, "activityctl describe run r1"),
+        (QUEUED, False, True, "queued, no worker is alive", "activityctl status"),
+        (
+            replace(QUEUED, status=RunStatus.RUNNING, reason=None),
+            True,
+            True,
+            "running",
+            "activityctl describe run r1",
+        ),
+    ],
+)
+async def test_a_timeout_says_what_keeps_the_run(
+    run: Run | None, *, lives: bool, answers: bool, says: str, hint: str
+):
+    state = MemoryState()
+    if run is not None:
+        state.runs[run.id] = RunRow(run, "w", None, None)
+    workers = MemoryWorkers(state)
+    if lives:
+        await workers.beat(WorkerBeat("w1", "host", 1, "1", datetime.now(UTC)))
+
+    async def reaches_temporal() -> bool:
+        return answers
+
+    with pytest.raises(WaitTimeoutError) as caught:
+        await wait_for_run(
+            MemoryRunLists(state),
+            workers,
+            "r1",
+            timeout_seconds=0,
+            reaches_temporal=reaches_temporal,
+        )
+    assert caught.value.message == f"run r1 has not ended after 0s: {says}"
+    assert caught.value.hint == hint
