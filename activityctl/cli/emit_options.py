@@ -13,8 +13,6 @@ from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UsageError
 
-DEFAULT_SOURCE: Final = "/activityctl/emit"
-"""The source of an event made of options that name none."""
 _ORIGIN: Final = EventText("", 1, 0, 0, b"")
 """An event of options stands in no file."""
 
@@ -49,21 +47,6 @@ class ByHand:
         return _sized(value)
 
 
-def fill_in(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
-    """Put in the specversion, id and time that a sender left out."""
-    return fill(value, now(), lambda: str(uuid.uuid4()))
-
-
-def fill_in_by_hand(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
-    """Put in the source, too."""
-    return fill(value, now(), lambda: str(uuid.uuid4()), DEFAULT_SOURCE)
-
-
-def fill_nothing(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
-    """Leave it as it is."""
-    return value, ()
-
-
 def _extension(pair: str) -> tuple[str, str]:
     name, equals, text = pair.partition("=")
     if not equals or not name:
@@ -86,3 +69,22 @@ def _sized(value: dict[str, JsonValue]) -> ReadEvent | RefusedEvent:
     if len(text) > MAX_EVENT_BYTES:
         return _ORIGIN.refused(f"larger than {MAX_EVENT_BYTES:,} bytes", column=1)
     return ReadEvent(_ORIGIN, value)
+
+
+DEFAULT_SOURCE: Final = "/activityctl/emit"
+"""The source of an event made of options that name none."""
+
+
+def fill_in(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
+    """Put in the specversion, id and time that a sender left out."""
+    return fill(value, now(), lambda: str(uuid.uuid4()))
+
+
+def fill_in_by_hand(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
+    """Put in the source, too."""
+    return fill(value, now(), lambda: str(uuid.uuid4()), DEFAULT_SOURCE)
+
+
+def fill_nothing(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
+    """Leave it as it is."""
+    return value, ()

@@ -110,3 +110,43 @@ def default_files(paths: Sequence[str]) -> list[str]:
     if Path("definitions").is_dir():
         return ["definitions"]
     raise UsageError("no manifests named", hint="name files or folders with -f")
+
+
+def point_of(text: str, now: datetime) -> datetime:
+    """Return the point that `now`, `2h` (from now), `-1d` (ago) or RFC 3339 text names.
+
+    UsageError says how to write it; a time without an offset from UTC names none.
+    """
+    if text == "now":
+        return now
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return _moved(text, now)
+    if moment.tzinfo is None:
+        raise UsageError(
+            f"{text} has no offset from UTC", hint="write 2026-12-31T18:00:00Z, or with +01:00"
+        )
+    return moment
+
+
+def _moved(text: str, now: datetime) -> datetime:
+    try:
+        seconds = seconds_of(text.removeprefix("-"))
+        return now + timedelta(seconds=-seconds if text.startswith("-") else seconds)
+    except (UsageError, OverflowError) as error:
+        raise UsageError(
+            f"not a point in time: {text!r}",
+            hint="write 2026-12-31T18:00:00Z, 2h for in two hours, -1d for a day ago",
+        ) from error
+
+
+Wait = Annotated[
+    bool | None,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Wait for Temporal's schedules to be as wanted; exit 8 when they are not in time. "
+        "Without either a live worker is waited for, and what is late is only said.",
+        show_default=False,
+    ),
+]

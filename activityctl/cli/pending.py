@@ -1,24 +1,10 @@
 """What a command says, and how it ends, when Temporal's schedules are not yet as wanted."""
 
-from typing import Annotated
-
-import typer
-
 from activityctl.cli.options import seconds_of
 from activityctl.cli.session import Session
 from activityctl.domain.values.wording import counted
 from activityctl.errors import RefusedError, WaitTimeoutError
 from activityctl.operations.gitops.apply import Applied
-
-Wait = Annotated[
-    bool | None,
-    typer.Option(
-        "--wait/--no-wait",
-        help="Wait for Temporal's schedules to be as wanted; exit 8 when they are not in time. "
-        "Without either a live worker is waited for, and what is late is only said.",
-        show_default=False,
-    ),
-]
 
 
 def seconds_to_wait(timeout: str, *, wait: bool | None) -> float:

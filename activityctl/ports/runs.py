@@ -8,10 +8,11 @@ from typing import Protocol
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import FiringFacts
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.domain.values.log import DeadLetter, LogEntry
+from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.selection import Selection
 
 

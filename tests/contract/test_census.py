@@ -10,13 +10,13 @@ from activityctl import wiring
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.figures import Figures
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.timing.firing import ManualFiring
 from activityctl.domain.values.ids import ScheduleId
-from activityctl.domain.values.log import DeadLetter
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]

@@ -12,11 +12,12 @@ from activityctl import wiring
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.timing.firing import ManualFiring
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor, DeadLetter, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import Opening
 

@@ -14,11 +14,12 @@ from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.timing.firing import ManualFiring
 from activityctl.domain.values.ids import canonical_json
-from activityctl.domain.values.log import Cursor, DeadLetter, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.untrusted import storable
 from activityctl.ports import LOG_CHANNEL

@@ -10,8 +10,9 @@ from activityctl.cli.render.output import Format, visible
 from activityctl.cli.session import Session
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.events.emission import OfferedEvent, refused
+from activityctl.domain.events.json_form import emitted_view
 from activityctl.domain.routing.matching import others_text, shown
-from activityctl.domain.values.json_form import View, emitted_view
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.wording import counted
 from activityctl.operations.events.emit import Offer
 from activityctl.operations.events.rehearse import Audience, Prospect

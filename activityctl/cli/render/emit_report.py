@@ -10,7 +10,8 @@ from activityctl.cli.render.output import Format, styled, visible
 from activityctl.cli.session import Session
 from activityctl.domain.events.arrival import EmitOutcome
 from activityctl.domain.events.emission import Emitted
-from activityctl.domain.values.json_form import API_VERSION, emitted_view, problem_view
+from activityctl.domain.events.json_form import emitted_view
+from activityctl.domain.values.json_form import API_VERSION, problem_view
 from activityctl.domain.values.wording import counted
 
 if TYPE_CHECKING:

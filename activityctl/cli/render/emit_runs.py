@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from activityctl.cli.render.output import styled, visible
 from activityctl.domain.events.arrival import Verdict, VerdictOutcome
 from activityctl.domain.events.emission import Emitted
+from activityctl.domain.events.json_form import verdict_view
+from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.values.json_form import View, run_view, verdict_view
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.wording import counted
 from activityctl.operations.events.await_events import Aftermath
 

@@ -3,28 +3,19 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from activityctl import wiring
-from activityctl.cli.emit_options import fill_in
-from activityctl.cli.render.output import print_json, visible
-from activityctl.cli.session import Session
+from activityctl.cli.render.output import visible
 from activityctl.domain.cel.messages import one_line
-from activityctl.domain.events.emission import OfferedEvent
 from activityctl.domain.routing.decision import GroupingKey
 from activityctl.domain.routing.explanation import PatternExplanation, TriggerExplanation
 from activityctl.domain.routing.match_explanation import ClauseVerdict, Operand
 from activityctl.domain.routing.matching import others_text, shown
-from activityctl.domain.values.json_form import list_view
-from activityctl.errors import InvalidInputError, InvalidManifestsError, UsageError
-from activityctl.operations.events.emit import offers_of
-from activityctl.operations.events.explain_event import Explained, explain_offered, explain_stored
-from activityctl.wiring import Ports
+from activityctl.operations.events.explain_event import Explained
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _MOST_SLEEPERS: Final = 10
 """Triggers that do not match, of which the text shows all parts."""
-_MOST_EVENTS: Final = 1_000
 _WIDEST: Final = 64
 _MISSING: Final = "is missing"
 _MARKS: Final = {True: ("✓", "green"), False: ("✗", "red"), None: ("!", "yellow")}
@@ -37,50 +28,8 @@ _HEADLINES: Final = {
 _OPERATORS: Final = {"&&": "all of", "||": "any of", "!": "none of"}
 
 
-def explain_event(
-    session: Session, reference: str | None, file: str | None, subscription: str | None, shape: str
-) -> None:
-    """Explain a stored event, or those of a file; UsageError unless exactly one is named."""
-    if (reference is None) == (file is None):
-        raise UsageError(
-            "explain event needs an event",
-            hint="activityctl explain event ID, or activityctl explain event -f FILE",
-        )
-    offered = _offered(file) if file is not None else []
-
-    async def work(ports: Ports) -> list[Explained]:
-        if reference is None:
-            return await explain_offered(ports.catalog, offered, subscription)
-        return [await explain_stored(ports.catalog, ports.events, reference, subscription)]
-
-    found = session.with_ports(work)
-    if shape == "json":
-        print_json(session.out, list_view(one.view for one in found))
-        return
-    for number, one in enumerate(found):
-        if number:
-            session.out.print()
-        _print(session.out, one, shows_all=shape == "wide" or subscription is not None)
-
-
-def _offered(path: str) -> list[OfferedEvent]:
-    """Return the events of a file, which are all right; else every problem is told."""
-    found: list[OfferedEvent] = []
-    problems = []
-    with wiring.open_events(path) as source:
-        for one in offers_of(source.events(), fill_in):
-            if isinstance(one, OfferedEvent):
-                found.append(one)
-            else:
-                problems.append(one.problem)
-            if len(found) + len(problems) > _MOST_EVENTS:
-                raise InvalidInputError(f"{path}: more than {_MOST_EVENTS:,} events to explain")
-    if problems:
-        raise InvalidManifestsError(problems)
-    return found
-
-
-def _print(console: "Console", explained: Explained, *, shows_all: bool) -> None:
+def print_explained(console: "Console", explained: Explained, *, shows_all: bool) -> None:
+    """Print what each trigger makes of the event; only some of those that do not match."""
     event = explained.event
     console.print(visible(f"{event['type']}  {event['source']}  {event['id']}"), style="bold")
     if not explained.triggers:

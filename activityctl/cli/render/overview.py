@@ -1,11 +1,9 @@
 """How `status` shows schedules, what waits and the subscriptions that paused themselves."""
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from activityctl.cli.render.output import visible
-from activityctl.cli.session import Session
 from activityctl.domain.runs.figures import (
     FIRING_STATES,
     SCHEDULE_STATUSES,
@@ -14,30 +12,14 @@ from activityctl.domain.runs.figures import (
 )
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.json_form import View, stamp
-from activityctl.errors import ActivityctlError
-from activityctl.operations.looking.overview import Overview, overview
+from activityctl.operations.looking.overview import Overview
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from activityctl.wiring import Ports
 
-_SECONDS: Final = 3.0
 _SECOND: Final = timedelta(seconds=1)
 _MOST_UNREADABLE: Final = 10
-
-
-def read_overview(session: Session) -> Overview | None:
-    """Return how things stand; None when Postgres does not tell within seconds."""
-
-    async def read(ports: "Ports") -> Overview:
-        async with asyncio.timeout(_SECONDS):
-            return await overview(ports.catalog, ports.census, ports.events)
-
-    try:
-        return session.with_ports(read)
-    except (ActivityctlError, TimeoutError):
-        return None  # what runs is told from files; which of it is ill, the table above shows
 
 
 def print_overview(console: "Console", found: Overview) -> None:

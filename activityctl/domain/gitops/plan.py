@@ -8,12 +8,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from activityctl.domain.manifests.calendar import DayCalendar, PresentCalendar
-from activityctl.domain.manifests.definition import (
-    ActivityDefinition,
-    DefinitionSpec,
-    Metadata,
-    revision_of,
-)
+from activityctl.domain.manifests.definition import ActivityDefinition, DefinitionSpec, revision_of
 from activityctl.domain.manifests.document import (
     Document,
     FieldChange,
@@ -21,6 +16,7 @@ from activityctl.domain.manifests.document import (
     definition_document,
     subscription_document,
 )
+from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.subscription import (
     Subscription,
     SubscriptionManifest,
@@ -79,6 +75,11 @@ class Present:
         sets = {one.applyset for one in living if one is not None}
         sets |= {one.applyset for one in self.definitions.values()}
         return sets | {one.applyset for one in self.calendars.values()}
+
+    @property
+    def specs(self) -> dict[str, DefinitionSpec]:
+        """The current spec of each definition, by its name."""
+        return {name: definition.spec for name, definition in self.definitions.items()}
 
     def live(self, name: str) -> Subscription | None:
         """Return the subscription of that name unless it is deleted or absent."""

@@ -18,7 +18,7 @@ from activityctl.domain.gitops.plan import (
     wanted_schedules,
 )
 from activityctl.domain.manifests.calendar import DayCalendar, PresentCalendar
-from activityctl.domain.manifests.calendar_use import uses_after
+from activityctl.domain.manifests.calendar_use import named_in_definition, named_in_overrides
 from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
 from activityctl.domain.manifests.document import (
     FieldChange,
@@ -192,7 +192,7 @@ def _require_unused(plan: Plan, present: Present) -> None:
                 hint=f"activityctl describe subscription {name}",
             )
     calendars = set(plan.deleted("Calendar"))
-    for user, named in uses_after(plan, present) if calendars else ():
+    for user, named in _calendar_users(plan, present) if calendars else ():
         if lost := sorted(named & calendars):
             raise ConflictError(
                 f"calendar/{lost[0]} cannot go: {user} uses it",
@@ -200,10 +200,28 @@ def _require_unused(plan: Plan, present: Present) -> None:
             )
 
 
+def _calendar_users(plan: Plan, present: Present) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield each object, as `kind name`, with the calendars it names once the plan is done."""
+    gone = set(plan.deleted("ActivityDefinition"))
+    specs = {name: one.spec for name, one in present.definitions.items() if name not in gone}
+    specs |= {name: one.spec for name, one in plan.definitions.items()}
+    for name, spec in sorted(specs.items()):
+        yield f"definition {name}", named_in_definition(spec)
+    leaving = set(plan.deleted("Subscription"))
+    overrides = {
+        name: one.triggers
+        for name in present.subscriptions
+        if name not in leaving and (one := present.live(name)) is not None
+    }
+    overrides |= {name: dict(one.spec.triggers) for name, one in plan.subscriptions.items()}
+    for name, triggers in sorted(overrides.items()):
+        yield f"subscription {name}", named_in_overrides(triggers)
+
+
 def _touched_schedules(
     wanted: Wanted, present: Present
 ) -> dict[ids.SubscriptionId, tuple[WantedSchedule, ...]]:
-    specs = {name: definition.spec for name, definition in present.definitions.items()}
+    specs = present.specs
     specs |= {name: definition.spec for name, definition in wanted.definitions.items()}
     found = {
         subscription.id: wanted_schedules(subscription.id, spec, subscription.triggers)

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from activityctl.domain.manifests.definition import Metadata
+from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.values.model import JsonValue, Manifest
 from activityctl.domain.values.moment import Days, DaySpan
 

@@ -7,28 +7,13 @@ from typing import Any, Final
 from pydantic import Field
 
 from activityctl.domain.manifests.gate import Concurrency, PauseAfter, Throttle
+from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.values.duration import Duration
 from activityctl.domain.values.ids import RevisionId, revision_id
 from activityctl.domain.values.model import JsonValue, Kinded, Manifest, Name, canonical
 
 MAX_FOR_EACH_ITEMS: Final = 1_000
 """More instances than this of one task make a run hard to read and Temporal slow."""
-
-
-class Metadata(Manifest):
-    """Who a manifest is: its name, and labels and annotations for people and tools."""
-
-    name: Name = Field(
-        description="Unique among the objects of its kind.", examples=["order-review"]
-    )
-    labels: dict[str, str] = Field(
-        default={}, description="For selection with -l.", examples=[{"team": "payments"}]
-    )
-    annotations: dict[str, str] = Field(
-        default={},
-        description="Free text for people and tools.",
-        examples=[{"runbook": "https://wiki.example/orders"}],
-    )
 
 
 class TriggerTemplate(Kinded):

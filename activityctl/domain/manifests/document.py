@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.manifests.calendar import count_days, without
-from activityctl.domain.manifests.definition import DefinitionSpec, Metadata
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.subscription import SubscriptionSpec
 from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import JsonValue, canonical

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from activityctl.domain.manifests.definition import DefinitionSpec, Metadata, TriggerTemplate
+from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
+from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.values.ids import RunId, SubscriptionId
 from activityctl.domain.values.model import JsonValue, Manifest, Name
 

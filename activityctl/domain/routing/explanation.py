@@ -6,11 +6,9 @@ from typing import Literal
 
 from activityctl.domain.events.parts import Event
 from activityctl.domain.events.trigger import Form
-from activityctl.domain.gitops.plan import Present
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.routing.decision import Decision, GroupingKey, decide, found_of
 from activityctl.domain.routing.index import Listener, match_listener
-from activityctl.domain.routing.listening import listeners_of
 from activityctl.domain.routing.match_explanation import (
     ClauseVerdict,
     MatchExplanation,
@@ -107,19 +105,6 @@ def _trigger_explained(owner: Subscription, listener: Listener, event: Event) ->
 def _explained(listener: Listener, event: Event) -> MatchExplanation:
     found = explain_match(listener.pattern, listener.params, event)
     return replace(found, match=match_listener(listener, event))
-
-
-def live_listeners(
-    present: Present, owners: Iterable[Subscription]
-) -> list[tuple[Subscription, Listener]]:
-    """Return the event triggers of these subscriptions, which live."""
-    return [
-        (owner, listener)
-        for owner in owners
-        for listener in listeners_of(
-            owner.id, present.definitions[owner.definition].spec, owner.params, owner.triggers
-        )
-    ]
 
 
 def _order(one: TriggerExplanation) -> tuple[int, int, str, str]:

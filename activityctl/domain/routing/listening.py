@@ -17,7 +17,7 @@ from activityctl.domain.events.pattern import EventPattern
 from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.manifests.param_defaults import fill_defaults
-from activityctl.domain.manifests.subscription import effective_trigger
+from activityctl.domain.manifests.subscription import Subscription, effective_trigger
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.values.model import JsonValue
 
@@ -60,6 +60,22 @@ def listeners_of(
             fault=one.fault or fault,
         )
         for one in listeners
+    ]
+
+
+def live_listeners(
+    specs: Mapping[str, DefinitionSpec], subscriptions: Iterable[Subscription]
+) -> list[tuple[Subscription, Listener]]:
+    """Return each event trigger with its subscription; `specs` has the definitions by name."""
+    return [
+        (subscription, listener)
+        for subscription in subscriptions
+        for listener in listeners_of(
+            subscription.id,
+            specs[subscription.definition],
+            subscription.params,
+            subscription.triggers,
+        )
     ]
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.advance import label
 from activityctl.domain.runs.auto_pause import Streak
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import (
     ENDED_RUNS,
     RUN_TRANSITIONS,
@@ -19,7 +20,7 @@ from activityctl.domain.runs.run import (
     TaskStatus,
 )
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import DeadLetter, Level, LogEntry
+from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InternalError
 

@@ -1,4 +1,4 @@
-"""LogEntry: what a run said. DeadLetter: what failed for good. Cursor: a place in the log."""
+"""LogEntry: what a run or subscription said. Cursor: a position in the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,14 +32,3 @@ class Cursor:
 
     transaction: int = 0
     id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A run that failed for good and waits for a person."""
-
-    id: str
-    run_id: str
-    subscription_id: str
-    reason: str
-    created_at: datetime

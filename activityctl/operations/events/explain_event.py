@@ -4,16 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from activityctl.domain.events.emission import OfferedEvent
+from activityctl.domain.events.json_form import event_details, verdict_view
 from activityctl.domain.events.parts import Event
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.routing.explanation import (
     TriggerExplanation,
     explain_listeners,
     explanation_view,
-    live_listeners,
 )
 from activityctl.domain.routing.index import Listener
-from activityctl.domain.values.json_form import View, event_details, verdict_view
+from activityctl.domain.routing.listening import live_listeners
+from activityctl.domain.values.json_form import View
 from activityctl.errors import ConflictError
 from activityctl.ports import Catalog, EventStore
 
@@ -69,11 +70,11 @@ async def _listeners(
     present = await catalog.present()
     if subscription is None:
         owners = [one for name in sorted(present.subscriptions) if (one := present.live(name))]
-        return live_listeners(present, owners)
+        return live_listeners(present.specs, owners)
     named = await catalog.find_subscription(subscription)
     owner = present.live(named.name)
     if owner is None:
         raise ConflictError(
             f'subscription "{named.name}" was deleted', hint="apply its manifest again"
         )
-    return live_listeners(present, [owner])
+    return live_listeners(present.specs, [owner])

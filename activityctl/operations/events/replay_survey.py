@@ -7,8 +7,8 @@ from typing import Final
 
 from activityctl.domain.events.archive import Stretch
 from activityctl.domain.events.arrival import ArrivedEvent, Verdict, VerdictOutcome
-from activityctl.domain.routing.explanation import live_listeners
 from activityctl.domain.routing.index import Listener
+from activityctl.domain.routing.listening import live_listeners
 from activityctl.domain.routing.refeed import Fed, Refeed
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.json_form import View, stamp
@@ -95,7 +95,7 @@ async def audience_of(catalog: Catalog, order: Order) -> Audience:
                 f'subscription "{named.name}" was deleted', hint="apply its manifest again"
             )
         owners = [live]
-    found = [listener for _, listener in live_listeners(present, owners)]
+    found = [listener for _, listener in live_listeners(present.specs, owners)]
     return Audience(
         tuple(_named(found, order)),
         await catalog.calendars(),

@@ -88,7 +88,7 @@ def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | Non
     for those that `wanted` prunes.
     """
     wanted = wanted or manifests.wanted
-    specs = {name: one.spec for name, one in present.definitions.items()}
+    specs = present.specs
     specs |= {name: one.spec for name, one in manifests.definitions.items()}
     days = _days_after(wanted, present)
     problems = _subscription_problems(manifests, specs, days)

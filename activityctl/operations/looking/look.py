@@ -5,23 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from activityctl.domain.events.arrival import EVENT_STATUSES
-from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.runs.run import RunStatus, TaskStatus
-from activityctl.domain.values.json_form import (
-    View,
+from activityctl.domain.events.json_form import event_details, event_view, verdict_view
+from activityctl.domain.manifests.json_form import (
     calendar_view,
-    dead_letter_view,
     definition_view,
-    event_details,
-    event_view,
     revision_view,
-    run_details,
-    run_view,
-    stamp,
     subscription_view,
-    task_view,
-    verdict_view,
 )
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.json_form import dead_letter_view, run_details, run_view, task_view
+from activityctl.domain.runs.run import RunStatus, TaskStatus
+from activityctl.domain.values.json_form import View, stamp
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError, UsageError
 from activityctl.ports import Catalog, EventStore, RunLists, ScheduleRegister, ScheduleRow

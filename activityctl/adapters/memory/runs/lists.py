@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
-from activityctl.domain.values.log import DeadLetter
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 

@@ -11,8 +11,8 @@ from activityctl.adapters.postgres.runs.rows import (
     run_of,
     task_of,
 )
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
-from activityctl.domain.values.log import DeadLetter
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 

@@ -6,9 +6,10 @@ from typing import Any
 from activityctl.domain.gitops.history import HistoryEntry, Origin
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.values.ids import RevisionId, RunId, SubscriptionId, TaskId, canonical_json
-from activityctl.domain.values.log import DeadLetter, LogEntry
+from activityctl.domain.values.log import LogEntry
 
 Row = Mapping[str, Any]
 

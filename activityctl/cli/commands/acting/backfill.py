@@ -7,8 +7,7 @@ import typer
 
 from activityctl.cli.completion import subscription_names
 from activityctl.cli.confirm import require_yes
-from activityctl.cli.options import Timeout, seconds_of
-from activityctl.cli.points import point_of
+from activityctl.cli.options import Timeout, point_of, seconds_of
 from activityctl.cli.render.backfill_text import (
     following,
     print_end,

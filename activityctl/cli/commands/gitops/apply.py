@@ -1,13 +1,12 @@
 """`activityctl apply`: make Postgres and Temporal agree with manifests."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from activityctl import wiring
+from activityctl.cli.applying import Patience, apply_loaded, load_files
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
     ApplySet,
@@ -16,21 +15,20 @@ from activityctl.cli.options import (
     Prune,
     Recursive,
     Timeout,
+    Wait,
     default_files,
 )
-from activityctl.cli.pending import Wait, conclude, seconds_to_wait
-from activityctl.cli.render.output import check_format, print_json, styled
+from activityctl.cli.pending import conclude, seconds_to_wait
+from activityctl.cli.render.apply_text import applied_view, print_changes
+from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.plan_text import print_plan
 from activityctl.cli.render.progress import placing, say_doubtful, say_recorded
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.gitops.plan import Action, Plan, Wanted
-from activityctl.domain.values.json_form import API_VERSION
+from activityctl.domain.gitops.plan import Action, Wanted
 from activityctl.domain.values.wording import counted
 from activityctl.errors import InvalidInputError, NotFoundError, UsageError
 from activityctl.operations.gitops.apply import Applied, apply_saved, settle
-from activityctl.operations.gitops.apply import apply as apply_manifests
-from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.saved_plan import restore
 from activityctl.wiring import Ports
@@ -65,7 +63,7 @@ def apply(
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
     session.if_interrupted("nothing was changed")
-    patience = _Patience(seconds_to_wait(timeout, wait=wait), insists=wait is True)
+    patience = Patience(seconds_to_wait(timeout, wait=wait), insists=wait is True)
     if saved is not None:
         if files or applyset or prune or dry_run:
             raise UsageError(
@@ -75,7 +73,7 @@ def apply(
         applied = _apply_saved(session, saved, patience)
     else:
         paths = default_files(files)
-        manifests = _load(session, paths, recursive=recursive)
+        manifests = load_files(session, paths, recursive=recursive)
         wanted = wanted_of(manifests, applyset=applyset, prune=prune)
         if dry_run is not None:
             _dry_run(session, manifests, wanted, dry_run)
@@ -84,7 +82,7 @@ def apply(
             reviewed = _confirm(session, manifests, wanted)
             applied = _apply_reviewed(session, wanted, reviewed, patience)
         else:
-            applied = _apply(session, manifests, wanted, patience)
+            applied = apply_loaded(session, manifests, wanted, patience)
     if shape == "json":
         print_json(session.out, applied_view(applied))
     else:
@@ -92,50 +90,7 @@ def apply(
     conclude(session, applied, wait=wait, is_told=shape == "json")
 
 
-def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout: float) -> Applied:
-    """Load, check and apply the manifests; the schedules are waited for."""
-    manifests = _load(session, paths, recursive=recursive)
-    return _apply(session, manifests, manifests.wanted, _Patience(timeout))
-
-
-def _load(session: Session, paths: list[str], *, recursive: bool) -> ManifestSet:
-    session.files = paths
-    return load_manifests(
-        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Patience:
-    """For how long the schedules are waited for, and whether a worker that is not there is, too."""
-
-    seconds: float
-    insists: bool = False
-
-
-def _apply(
-    session: Session, manifests: ManifestSet, wanted: Wanted, patience: _Patience
-) -> Applied:
-    async def work(ports: Ports) -> Applied:
-        with placing(session) as on_pending:
-            return await apply_manifests(
-                manifests,
-                ports.catalog,
-                ports.register,
-                ports.workers,
-                now,
-                timeout_seconds=patience.seconds,
-                wanted=wanted,
-                origin=session.origin,
-                on_write=partial(say_doubtful, session),
-                on_pending=on_pending,
-                insists=patience.insists,
-            )
-
-    return session.with_ports(work)
-
-
-def _apply_saved(session: Session, path: Path, patience: _Patience) -> Applied:
+def _apply_saved(session: Session, path: Path, patience: Patience) -> Applied:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError as error:
@@ -148,7 +103,7 @@ def _apply_saved(session: Session, path: Path, patience: _Patience) -> Applied:
 
 
 def _apply_reviewed(
-    session: Session, wanted: Wanted, made_against: str, patience: _Patience
+    session: Session, wanted: Wanted, made_against: str, patience: Patience
 ) -> Applied:
     async def work(ports: Ports) -> Applied:
         plan = await apply_saved(
@@ -211,36 +166,3 @@ def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
         session.err.print(f"  - {name}")
     require_yes("pruning", "Delete them?")
     return planned.fingerprint
-
-
-def print_changes(session: Session, plan: Plan) -> None:
-    """Print a line a change and the summary, as kubectl users know them."""
-    for change in plan.changes:
-        name = f"{change.kind.lower()}/{change.name} "
-        if session.out.is_terminal:
-            from rich.text import Text
-
-            session.out.print(Text(name).append_text(styled(change.action.value)))
-        else:
-            session.out.file.write(f"{name}{change.action.value}\n")
-    counts = [f"{plan.count(action)} {action.value}" for action in Action if plan.count(action)]
-    session.err.print(", ".join(counts))
-
-
-def applied_view(applied: Applied) -> dict[str, Any]:
-    """Return what was changed, and what Temporal does not hold yet, as JSON."""
-    plan = applied.plan
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "ApplyResult",
-        "changes": [
-            {"kind": change.kind, "name": change.name, "action": change.action.value}
-            for change in plan.changes
-        ],
-        "summary": {action.value: plan.count(action) for action in Action},
-        "schedules": {
-            "pending": applied.pending,
-            "errors": list(applied.errors),
-            "hasWorker": applied.has_worker,
-        },
-    }

@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from activityctl.cli.commands.gitops.apply import applied_view, print_changes
 from activityctl.cli.completion import kinds
 from activityctl.cli.confirm import require_yes
-from activityctl.cli.options import Output, Timeout, catalog_kind
-from activityctl.cli.pending import Wait, conclude, seconds_to_wait
+from activityctl.cli.options import Output, Timeout, Wait, catalog_kind
+from activityctl.cli.pending import conclude, seconds_to_wait
+from activityctl.cli.render.apply_text import applied_view, print_changes
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.progress import placing, say_doubtful, say_recorded
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.applyset import listed
-from activityctl.domain.values.json_form import run_view
+from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.values.wording import counted
 from activityctl.operations.gitops.apply import Applied, settle
 from activityctl.operations.gitops.history import Deletion, foresee_deletion

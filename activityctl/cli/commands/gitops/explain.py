@@ -70,7 +70,7 @@ def explain(
     is_event = path == _EVENT
     shape = check_format(output, ("text", "wide", "json") if is_event else ("text", "json"))
     if is_event:
-        from activityctl.cli.render.event_explanation import explain_event
+        from activityctl.cli.explain_event import explain_event
 
         explain_event(session, event, file, subscription, shape)
         return

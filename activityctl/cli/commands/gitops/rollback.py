@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.commands.gitops.apply import print_changes
 from activityctl.cli.completion import kinds
-from activityctl.cli.options import Timeout, catalog_kind
-from activityctl.cli.pending import Wait, conclude, seconds_to_wait
+from activityctl.cli.options import Timeout, Wait, catalog_kind
+from activityctl.cli.pending import conclude, seconds_to_wait
+from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.progress import say_doubtful, say_recorded
 from activityctl.cli.session import Session, now
 from activityctl.operations.gitops.apply import Applied, settle

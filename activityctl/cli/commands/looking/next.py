@@ -10,8 +10,7 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import Recursive
-from activityctl.cli.points import point_of
+from activityctl.cli.options import Recursive, point_of
 from activityctl.cli.render.next_text import MOST_LISTED, print_upcoming
 from activityctl.cli.render.output import check_format
 from activityctl.cli.session import Session, now

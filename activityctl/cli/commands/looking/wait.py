@@ -8,8 +8,8 @@ from activityctl.cli.options import Output, Timeout, seconds_of
 from activityctl.cli.render.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session
 from activityctl.cli.waiting import wait_in
+from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.values.json_form import run_view
 from activityctl.wiring import Ports
 
 

@@ -2,31 +2,31 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from activityctl.cli.options import Output
-from activityctl.cli.render.output import check_format, print_json, print_table, visible
+from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.overview import (
     auto_paused_view,
     events_view,
     firings_view,
     print_overview,
-    read_overview,
     schedules_view,
 )
+from activityctl.cli.render.status_text import component_view, print_components, print_sync
 from activityctl.cli.session import Session
 from activityctl.daemon.local.state import ComponentState, ComponentStatus, read_status
 from activityctl.daemon.local.sync_status import SyncStatus, read_sync
 from activityctl.daemon.local.vitals import check_vitals
 from activityctl.domain.values.json_form import API_VERSION, View, stamp
-from activityctl.errors import UnreachableError
+from activityctl.errors import ActivityctlError, UnreachableError
+from activityctl.operations.looking.overview import Overview, overview
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from activityctl.operations.looking.overview import Overview
+    from activityctl.wiring import Ports
 
 
 def status(context: typer.Context, output: Output = "text") -> None:
@@ -59,38 +59,6 @@ def status(context: typer.Context, output: Output = "text") -> None:
         raise typer.Exit(1)
 
 
-def print_components(console: "Console", components: Sequence[ComponentStatus]) -> None:
-    """Print the components as a table."""
-    columns = [
-        ("NAME", lambda view: view["name"]),
-        ("STATE", lambda view: view["state"]),
-        ("VERSION", lambda view: view["version"] or None),
-        ("ADDRESS", lambda view: view["address"]),
-        ("PID", lambda view: view["pid"]),
-        ("RESTARTS", lambda view: view["restarts"]),
-    ]
-    if any(part.last_error for part in components):
-        columns.append(("LAST ERROR", lambda view: view["lastError"]))
-    views = [component_view(part) for part in components]
-    print_table(console, views, columns, empty="No components.")
-
-
-def print_sync(console: "Console", sync: SyncStatus | None) -> None:
-    """Print where the folder that is kept applied stands; nothing when there is none."""
-    if sync is None:
-        return
-    if sync.error is None and sync.applied_at is None:
-        console.print(f"sync of {sync.folder}: not looked at yet")
-    if sync.applied_at is not None:
-        counts = ", ".join(f"{count} {name}" for name, count in sync.summary.items() if count)
-        when = sync.applied_at.isoformat(timespec="seconds").replace("+00:00", "Z")
-        console.print(visible(f"sync of {sync.folder}: last applied {when}: {counts}"))
-    if sync.error is not None:
-        lines = visible(sync.error).replace("\n", "\n  ")
-        console.print(visible(f"sync of {sync.folder}: refused, nothing was changed:"))
-        console.print(f"  {lines}")
-
-
 def _view(
     components: Sequence[ComponentStatus], sync: SyncStatus | None, overview: "Overview | None"
 ) -> View:
@@ -115,14 +83,17 @@ def _sync_view(sync: SyncStatus) -> View:
     }
 
 
-def component_view(part: ComponentStatus) -> View:
-    """Return a component as DESIGN section 5 has it."""
-    return {
-        "name": part.name,
-        "state": part.state.value,
-        "version": part.version,
-        "address": part.address,
-        "pid": part.pid,
-        "restarts": part.restarts,
-        "lastError": part.last_error,
-    }
+_SECONDS: Final = 3.0
+
+
+def read_overview(session: Session) -> Overview | None:
+    """Return how things stand; None when Postgres does not tell within seconds."""
+
+    async def read(ports: "Ports") -> Overview:
+        async with asyncio.timeout(_SECONDS):
+            return await overview(ports.catalog, ports.census, ports.events)
+
+    try:
+        return session.with_ports(read)
+    except (ActivityctlError, TimeoutError):
+        return None  # what runs is told from files; which of it is ill, the table above shows

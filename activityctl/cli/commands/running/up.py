@@ -12,11 +12,12 @@ from typing import Annotated, Final
 import typer
 
 from activityctl import wiring
-from activityctl.cli.commands.gitops.apply import apply_files, print_changes
-from activityctl.cli.commands.running.status import print_components, print_sync
+from activityctl.cli.applying import apply_files
 from activityctl.cli.first_runs import show_first_runs
 from activityctl.cli.options import Recursive, Sync
 from activityctl.cli.pending import say_pending
+from activityctl.cli.render.apply_text import print_changes
+from activityctl.cli.render.status_text import print_components, print_sync
 from activityctl.cli.session import Session, now
 from activityctl.daemon.local.state import DaemonState, lock_is_held, read_status
 from activityctl.daemon.local.supervisor import (

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ValidationError
 from activityctl.domain.manifests.definition import (
     ActivityDefinition,
     DefinitionSpec,
-    Metadata,
     RetryPolicy,
     Rule,
     TaskTemplate,
     TaskTimeout,
     revision_of,
 )
+from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.model import canonical
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from activityctl.domain.manifests.definition import DefinitionSpec, Metadata
+from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.document import (
     ABSENT,
     FieldChange,
@@ -17,6 +17,7 @@ from activityctl.domain.manifests.document import (
     is_same_json,
     subscription_document,
 )
+from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.subscription import SubscriptionSpec
 
 fast = settings(max_examples=150, deadline=None)

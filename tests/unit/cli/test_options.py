@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activityctl.cli.points import point_of
+from activityctl.cli.options import point_of
 from activityctl.errors import UsageError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

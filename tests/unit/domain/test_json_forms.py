@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from activityctl.domain.manifests import json_form as manifests_form
 from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs import json_form as runs_form
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.values import ids, json_form
-from activityctl.domain.values.log import DeadLetter, LogEntry
+from activityctl.domain.values.log import LogEntry
 
 MOMENT = datetime(2026, 5, 1, 12, 0, 0, 123_999, UTC)
 STAMP = "2026-05-01T12:00:00.123Z"
@@ -76,8 +79,8 @@ def test_a_run():
         "endedAt": None,
     }
     saw = {"params": {"p": 1}, "context": {"c": 2}, "state": {"s": 3}, "payload": {"q": 4}}
-    assert json_form.run_view(RUN) == shown
-    assert json_form.run_details(RUN) == shown | saw
+    assert runs_form.run_view(RUN) == shown
+    assert runs_form.run_details(RUN) == shown | saw
 
 
 def test_a_task():
@@ -98,7 +101,7 @@ def test_a_task():
         started_at=MOMENT,
         ended_at=MOMENT,
     )
-    assert json_form.task_view(task) == {
+    assert runs_form.task_view(task) == {
         "id": task.id,
         "run": RUN.id,
         "name": "a",
@@ -148,7 +151,7 @@ def test_a_subscription():
         paused_at=MOMENT,
         paused_by_run=RUN.id,
     )
-    assert json_form.subscription_view(subscription) == {
+    assert manifests_form.subscription_view(subscription) == {
         "id": SUB,
         "name": "sub",
         "definition": "def",
@@ -176,7 +179,7 @@ def test_a_definition_with_its_revision():
         "since": MOMENT,
         "updated_at": MOMENT + timedelta(seconds=1),
     }
-    assert json_form.definition_view(row, REVISION) == {
+    assert manifests_form.definition_view(row, REVISION) == {
         "name": "def",
         "revision": REVISION.id,
         "number": 3,
@@ -188,7 +191,7 @@ def test_a_definition_with_its_revision():
         "updatedAt": "2026-05-01T12:00:01.123Z",
         "spec": REVISION.spec,
     }
-    assert json_form.revision_view(REVISION) == {
+    assert manifests_form.revision_view(REVISION) == {
         "id": REVISION.id,
         "definition": "def",
         "number": 3,
@@ -199,7 +202,7 @@ def test_a_definition_with_its_revision():
 
 def test_a_dead_letter():
     letter = DeadLetter(ids.dead_letter_id(RUN.id), RUN.id, SUB, "boom", MOMENT)
-    assert json_form.dead_letter_view(letter) == {
+    assert runs_form.dead_letter_view(letter) == {
         "id": letter.id,
         "run": RUN.id,
         "subscriptionId": SUB,
@@ -209,4 +212,4 @@ def test_a_dead_letter():
 
 
 def test_views_are_json():
-    assert json.loads(json.dumps(json_form.run_details(RUN))) == json_form.run_details(RUN)
+    assert json.loads(json.dumps(runs_form.run_details(RUN))) == runs_form.run_details(RUN)

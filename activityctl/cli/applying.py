@@ -1,0 +1,60 @@
+"""Loading and applying manifests, as several commands do."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from activityctl import wiring
+from activityctl.cli.render.progress import placing, say_doubtful
+from activityctl.cli.session import Session, now
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.gitops.plan import Wanted
+from activityctl.operations.gitops.apply import Applied
+from activityctl.operations.gitops.apply import apply as apply_manifests
+from activityctl.operations.gitops.load import load_manifests
+from activityctl.wiring import Ports
+
+
+def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout: float) -> Applied:
+    """Load, check and apply the manifests; the schedules are waited for."""
+    manifests = load_files(session, paths, recursive=recursive)
+    return apply_loaded(session, manifests, manifests.wanted, Patience(timeout))
+
+
+def load_files(session: Session, paths: list[str], *, recursive: bool) -> ManifestSet:
+    """Load and check the manifests; InvalidManifestsError lists every problem."""
+    session.files = paths
+    return load_manifests(
+        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for the schedules, and whether to wait although no worker is alive."""
+
+    seconds: float
+    insists: bool = False
+
+
+def apply_loaded(
+    session: Session, manifests: ManifestSet, wanted: Wanted, patience: Patience
+) -> Applied:
+    """Record the wanted state, then wait until the schedules are as wanted."""
+
+    async def work(ports: Ports) -> Applied:
+        with placing(session) as on_pending:
+            return await apply_manifests(
+                manifests,
+                ports.catalog,
+                ports.register,
+                ports.workers,
+                now,
+                timeout_seconds=patience.seconds,
+                wanted=wanted,
+                origin=session.origin,
+                on_write=partial(say_doubtful, session),
+                on_pending=on_pending,
+                insists=patience.insists,
+            )
+
+    return session.with_ports(work)

@@ -1,0 +1,42 @@
+"""The result of an apply as lines of text and as JSON."""
+
+from typing import Any
+
+from activityctl.cli.render.output import styled
+from activityctl.cli.session import Session
+from activityctl.domain.gitops.plan import Action, Plan
+from activityctl.domain.values.json_form import API_VERSION
+from activityctl.operations.gitops.apply import Applied
+
+
+def print_changes(session: Session, plan: Plan) -> None:
+    """Print a line a change and the summary, as kubectl users know them."""
+    for change in plan.changes:
+        name = f"{change.kind.lower()}/{change.name} "
+        if session.out.is_terminal:
+            from rich.text import Text
+
+            session.out.print(Text(name).append_text(styled(change.action.value)))
+        else:
+            session.out.file.write(f"{name}{change.action.value}\n")
+    counts = [f"{plan.count(action)} {action.value}" for action in Action if plan.count(action)]
+    session.err.print(", ".join(counts))
+
+
+def applied_view(applied: Applied) -> dict[str, Any]:
+    """Return what was changed, and what Temporal does not hold yet, as JSON."""
+    plan = applied.plan
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ApplyResult",
+        "changes": [
+            {"kind": change.kind, "name": change.name, "action": change.action.value}
+            for change in plan.changes
+        ],
+        "summary": {action.value: plan.count(action) for action in Action},
+        "schedules": {
+            "pending": applied.pending,
+            "errors": list(applied.errors),
+            "hasWorker": applied.has_worker,
+        },
+    }

@@ -1,0 +1,58 @@
+"""Events and what became of them as JSON, keys in camelCase."""
+
+from activityctl.domain.events.arrival import ArrivedEvent, Verdict
+from activityctl.domain.events.emission import Emitted
+from activityctl.domain.values.json_form import View, _place_view, stamp
+
+
+def event_view(event: ArrivedEvent) -> View:
+    """Return an event of the archive without its data; `id` is the sender's, `uid` ours."""
+    document = event.document
+    return {
+        "id": document["id"],
+        "source": document["source"],
+        "type": document["type"],
+        "subject": document.get("subject"),
+        "time": document.get("time"),
+        "uid": event.id,
+        "status": event.status,
+        "arrivedAt": stamp(event.arrived_at),
+        "routedAt": stamp(event.routed_at),
+    }
+
+
+def event_details(event: ArrivedEvent) -> View:
+    """Return an event of the archive with all that its sender wrote."""
+    return {**event_view(event), "event": dict(event.document)}
+
+
+def verdict_view(verdict: Verdict, subscription: str, run: str | None) -> View:
+    """Return what an event meant to a trigger, and the run that it led to."""
+    return {
+        "subscription": subscription,
+        "subscriptionId": verdict.subscription_id,
+        "trigger": verdict.trigger,
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "run": run,
+        "replay": verdict.feed or None,
+        "createdAt": stamp(verdict.created_at),
+    }
+
+
+def emitted_view(emitted: Emitted) -> View:
+    """Return what became of an event that was handed in; `id` is the sender's, `uid` ours."""
+    view: View = {
+        "id": emitted.id,
+        "source": emitted.source,
+        "type": emitted.type,
+        "outcome": emitted.outcome.value,
+        "uid": emitted.uid,
+        "filled": list(emitted.filled),
+    }
+    if (problem := emitted.problem) is not None:
+        view |= {
+            "reason": f"{problem.path}: {problem.reason}" if problem.path else problem.reason,
+            **_place_view(problem),
+        }
+    return view

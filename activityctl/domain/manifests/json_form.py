@@ -1,0 +1,70 @@
+"""Definitions, subscriptions and calendars as JSON, keys in camelCase."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from activityctl.domain.manifests.calendar import PresentCalendar, count_days
+from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.values.json_form import View, stamp
+
+
+def subscription_view(subscription: Subscription) -> View:
+    """Return a subscription."""
+    return {
+        "id": subscription.id,
+        "name": subscription.name,
+        "definition": subscription.definition,
+        "status": subscription.status.value,
+        "failures": subscription.failures,
+        "pauseReason": subscription.pause_reason,
+        "pausedAt": stamp(subscription.paused_at),
+        "pausedByRun": subscription.paused_by_run,
+        "params": subscription.params,
+        "triggers": subscription.triggers,
+        "labels": subscription.labels,
+        "annotations": subscription.annotations,
+        "state": subscription.state,
+        "createdAt": stamp(subscription.created_at),
+        "updatedAt": stamp(subscription.updated_at),
+    }
+
+
+def definition_view(row: Mapping[str, Any], revision: Revision) -> View:
+    """Return a definition with its current revision."""
+    return {
+        "name": row["name"],
+        "revision": revision.id,
+        "number": revision.number,
+        "description": revision.spec.get("description", ""),
+        "subscriptions": row["subscriptions"],
+        "labels": row["labels"],
+        "annotations": row["annotations"],
+        "createdAt": stamp(row["since"]),
+        "updatedAt": stamp(row["updated_at"]),
+        "spec": revision.spec,
+    }
+
+
+def calendar_view(calendar: PresentCalendar) -> View:
+    """Return a calendar with its days."""
+    return {
+        "name": calendar.name,
+        "labels": dict(calendar.labels),
+        "annotations": dict(calendar.annotations),
+        "count": count_days(calendar.days),
+        "createdAt": stamp(calendar.created_at),
+        "updatedAt": stamp(calendar.updated_at),
+        "days": [str(span) for span in calendar.days],
+    }
+
+
+def revision_view(revision: Revision) -> View:
+    """Return a revision."""
+    return {
+        "id": revision.id,
+        "definition": revision.definition,
+        "number": revision.number,
+        "createdAt": stamp(revision.created_at),
+        "spec": revision.spec,
+    }

@@ -1,0 +1,67 @@
+"""Runs, tasks and dead letters as JSON, keys in camelCase."""
+
+from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.values.json_form import View, stamp
+
+
+def run_view(run: Run) -> View:
+    """Return a run."""
+    return {
+        "id": run.id,
+        "subscription": run.subscription,
+        "subscriptionId": run.subscription_id,
+        "definition": run.definition,
+        "revision": run.revision_id,
+        "trigger": run.trigger,
+        "firingKey": run.firing_key,
+        "dueAt": stamp(run.due_at),
+        "status": run.status.value,
+        "reason": run.reason,
+        "createdAt": stamp(run.created_at),
+        "startedAt": stamp(run.started_at),
+        "endedAt": stamp(run.ended_at),
+    }
+
+
+def run_details(run: Run) -> View:
+    """Return a run with what it saw."""
+    return {
+        **run_view(run),
+        "params": dict(run.params),
+        "payload": dict(run.payload),
+        "context": dict(run.context),
+        "state": dict(run.state),
+    }
+
+
+def task_view(task: TaskInstance) -> View:
+    """Return a task instance."""
+    return {
+        "id": task.id,
+        "run": task.run_id,
+        "name": task.name,
+        "index": task.index,
+        "phase": task.phase,
+        "kind": task.kind,
+        "status": task.status.value,
+        "attempts": task.attempts,
+        "input": task.input,
+        "output": task.output,
+        "error": task.error,
+        "reason": task.reason,
+        "createdAt": stamp(task.created_at),
+        "startedAt": stamp(task.started_at),
+        "endedAt": stamp(task.ended_at),
+    }
+
+
+def dead_letter_view(letter: DeadLetter) -> View:
+    """Return a dead letter."""
+    return {
+        "id": letter.id,
+        "run": letter.run_id,
+        "subscriptionId": letter.subscription_id,
+        "reason": letter.reason,
+        "createdAt": stamp(letter.created_at),
+    }
