@@ -52,7 +52,7 @@ _ADAPTERS: Final = {
     "outbox": ("schedules.outbox", "PostgresOutbox"),
     "runs": ("runs.runs", "PostgresRunStore"),
     "run_lists": ("runs.lists", "PostgresRunLists"),
-    "logbook": ("runs.logbook", "PostgresLogbook"),
+    "logbook": ("logbook", "PostgresLogbook"),
     "signals": ("signals", "PostgresSignals"),
     "workers": ("signals", "PostgresWorkers"),
     "backfills": ("schedules.backfills", "PostgresBackfills"),

@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.catalog.calendars import CALENDARS, calendar_of, days_of
 from activityctl.adapters.postgres.catalog.writes import write_plan
 from activityctl.adapters.postgres.database import Connection, Database, prefix_pattern, text_of
-from activityctl.adapters.postgres.runs.rows import (
+from activityctl.adapters.postgres.locks import CATALOG_LOCK
+from activityctl.adapters.postgres.rows import (
     REVISION_COLUMNS,
     SUBSCRIPTION_COLUMNS,
     history_entry_of,
@@ -29,9 +30,6 @@ from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 from activityctl.ports import WORK_CHANNEL
-
-CATALOG_LOCK: Final = 0x61637470
-"""Held alone by who changes the catalog, shared by runs that pause their subscription."""
 
 
 class PostgresCatalog:

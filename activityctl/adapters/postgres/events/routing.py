@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from activityctl.adapters.postgres.database import Connection, Database, text_of
 from activityctl.adapters.postgres.events import gatherings
 from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of
-from activityctl.adapters.postgres.runs.logbook import insert_entries
+from activityctl.adapters.postgres.logbook import insert_entries
 from activityctl.adapters.postgres.schedules.settlements import read_calendars
 from activityctl.domain.events.arrival import ArrivedEvent, Verdict
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, text_of
-from activityctl.adapters.postgres.runs.logbook import insert_entries
-from activityctl.adapters.postgres.runs.rows import RUN_COLUMNS, run_of
+from activityctl.adapters.postgres.logbook import insert_entries
+from activityctl.adapters.postgres.rows import RUN_COLUMNS, run_of
 from activityctl.adapters.postgres.runs.writes import INSERT_RUN, run_values
 from activityctl.adapters.postgres.schedules.outbox import wake_follower
 from activityctl.domain.manifests.definition import DefinitionSpec

@@ -14,8 +14,8 @@ from typing import Final
 from psycopg.errors import UniqueViolation
 
 from activityctl.adapters.postgres.database import Connection, Database
+from activityctl.adapters.postgres.rows import spec_of
 from activityctl.adapters.postgres.runs import gate_rows
-from activityctl.adapters.postgres.runs.rows import spec_of
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.gate import Excess
 from activityctl.domain.runs.concurrency import (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from activityctl.adapters.postgres.database import Database, prefix_pattern
-from activityctl.adapters.postgres.runs.rows import (
+from activityctl.adapters.postgres.rows import (
     RUN_COLUMNS,
     TASK_COLUMNS,
     dead_letter_of,

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
-from activityctl.adapters.postgres.runs.logbook import insert_entries
-from activityctl.adapters.postgres.runs.rows import (
+from activityctl.adapters.postgres.logbook import insert_entries
+from activityctl.adapters.postgres.rows import (
     RUN_COLUMNS,
     SUBSCRIPTION_COLUMNS,
     TASK_COLUMNS,

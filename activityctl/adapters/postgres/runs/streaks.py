@@ -5,8 +5,8 @@ Whether it does, `domain.auto_pause` decides.
 
 from typing import Final
 
-from activityctl.adapters.postgres.catalog.catalog import CATALOG_LOCK
 from activityctl.adapters.postgres.database import Connection, text_of
+from activityctl.adapters.postgres.locks import CATALOG_LOCK
 from activityctl.adapters.postgres.schedules.settlements import settle_subscriptions
 from activityctl.domain.runs.record import RunChange
 from activityctl.ports import WORK_CHANNEL

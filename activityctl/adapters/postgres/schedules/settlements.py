@@ -11,7 +11,7 @@ from typing import Any, Final
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, json_of, text_of
-from activityctl.adapters.postgres.runs.logbook import insert_entries
+from activityctl.adapters.postgres.logbook import insert_entries
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.domain.timing.misfires import (

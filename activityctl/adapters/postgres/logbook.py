@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
-from activityctl.adapters.postgres.runs.rows import entry_of
+from activityctl.adapters.postgres.rows import entry_of
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.ports import LOG_CHANNEL
 
