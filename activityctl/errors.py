@@ -5,7 +5,7 @@ Only the command line, the HTTP face and the steps turn these into something els
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -115,6 +115,11 @@ class ConflictError(ActivityctlError):
 
     code = "conflict"
     exit_code = 5
+
+    @classmethod
+    def ambiguous(cls, reference: str, kind: str) -> Self:
+        """Return the error for a reference that fits several objects of a kind (plural)."""
+        return cls(f'"{reference}" fits several {kind}', hint="give more of the id")
 
 
 class NotAllowedError(ActivityctlError):

@@ -5,8 +5,8 @@ Adapters are imported inside the builders, so that a command loads only what it 
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.values.model import JsonValue
@@ -46,54 +46,109 @@ Executors = Mapping[str, Executor]
 _API_KEY = "TEMPORAL_API_KEY"
 
 
-_ADAPTERS: Final = {
-    "catalog": ("catalog.catalog", "PostgresCatalog"),
-    "register": ("schedules.schedules", "PostgresScheduleRegister"),
-    "outbox": ("schedules.outbox", "PostgresOutbox"),
-    "runs": ("runs.runs", "PostgresRunStore"),
-    "run_lists": ("runs.lists", "PostgresRunLists"),
-    "logbook": ("logbook", "PostgresLogbook"),
-    "signals": ("signals", "PostgresSignals"),
-    "workers": ("signals", "PostgresWorkers"),
-    "backfills": ("schedules.backfills", "PostgresBackfills"),
-    "timetable": ("schedules.timetable", "PostgresTimetable"),
-    "census": ("census", "PostgresCensus"),
-    "gates": ("runs.gates", "PostgresGates"),
-    "events": ("events.events", "PostgresEventStore"),
-    "archive": ("events.archive", "PostgresEventArchive"),
-}
-"""The module of `adapters.postgres` and the class of each port."""
-
-
 class Ports:
     """Everything that Postgres answers for; each adapter is imported when it is first used."""
-
-    catalog: Catalog
-    register: ScheduleRegister
-    outbox: Outbox
-    runs: RunStore
-    run_lists: RunLists
-    logbook: Logbook
-    signals: Signals
-    workers: Workers
-    backfills: Backfills
-    timetable: Timetable
-    census: Census
-    gates: Gates
-    events: EventStore
-    archive: EventArchive
 
     def __init__(self, database: "Database") -> None:
         self._database = database
 
-    def __getattr__(self, name: str) -> Any:
-        """Build the port and keep it."""
-        if name not in _ADAPTERS:
-            raise AttributeError(name)
-        module, kind = _ADAPTERS[name]
-        adapter = getattr(import_module(f"activityctl.adapters.postgres.{module}"), kind)
-        self.__dict__[name] = adapter(self._database)
-        return self.__dict__[name]
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Definitions, subscriptions, calendars and their history."""
+        from activityctl.adapters.postgres.catalog.catalog import PostgresCatalog
+
+        return PostgresCatalog(self._database)
+
+    @cached_property
+    def register(self) -> ScheduleRegister:
+        """The schedules that Temporal shall hold."""
+        from activityctl.adapters.postgres.schedules.schedules import PostgresScheduleRegister
+
+        return PostgresScheduleRegister(self._database)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Firings until their runs are started."""
+        from activityctl.adapters.postgres.schedules.outbox import PostgresOutbox
+
+        return PostgresOutbox(self._database)
+
+    @cached_property
+    def runs(self) -> RunStore:
+        """Runs and tasks, as steps change them."""
+        from activityctl.adapters.postgres.runs.runs import PostgresRunStore
+
+        return PostgresRunStore(self._database)
+
+    @cached_property
+    def run_lists(self) -> RunLists:
+        """Runs, tasks and dead letters, as people look at them."""
+        from activityctl.adapters.postgres.runs.lists import PostgresRunLists
+
+        return PostgresRunLists(self._database)
+
+    @cached_property
+    def logbook(self) -> Logbook:
+        """What was said of every subscription."""
+        from activityctl.adapters.postgres.logbook import PostgresLogbook
+
+        return PostgresLogbook(self._database)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Wake-up hints between processes."""
+        from activityctl.adapters.postgres.signals import PostgresSignals
+
+        return PostgresSignals(self._database)
+
+    @cached_property
+    def workers(self) -> Workers:
+        """Which workers are alive."""
+        from activityctl.adapters.postgres.signals import PostgresWorkers
+
+        return PostgresWorkers(self._database)
+
+    @cached_property
+    def backfills(self) -> Backfills:
+        """Past due times that are run later."""
+        from activityctl.adapters.postgres.schedules.backfills import PostgresBackfills
+
+        return PostgresBackfills(self._database)
+
+    @cached_property
+    def timetable(self) -> Timetable:
+        """The ledger of due times."""
+        from activityctl.adapters.postgres.schedules.timetable import PostgresTimetable
+
+        return PostgresTimetable(self._database)
+
+    @cached_property
+    def census(self) -> Census:
+        """Counts for metrics and `status`."""
+        from activityctl.adapters.postgres.census import PostgresCensus
+
+        return PostgresCensus(self._database)
+
+    @cached_property
+    def gates(self) -> Gates:
+        """Concurrency limits, throttles and queues."""
+        from activityctl.adapters.postgres.runs.gates import PostgresGates
+
+        return PostgresGates(self._database)
+
+    @cached_property
+    def events(self) -> EventStore:
+        """Events, and whom they wake."""
+        from activityctl.adapters.postgres.events.events import PostgresEventStore
+
+        return PostgresEventStore(self._database)
+
+    @cached_property
+    def archive(self) -> EventArchive:
+        """The archive of events."""
+        from activityctl.adapters.postgres.events.archive import PostgresEventArchive
+
+        return PostgresEventArchive(self._database)
 
 
 @asynccontextmanager

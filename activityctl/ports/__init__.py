@@ -10,7 +10,7 @@ from activityctl.ports.logbook import Census, Logbook
 from activityctl.ports.outbox import ORDER_WAITS, Claim, Outbox, RunStarter, WaitingFiring
 from activityctl.ports.runs import LockedRun, Opening, RunLists, RunStore
 from activityctl.ports.schedules import ScheduleDrift, SchedulePlacer, ScheduleRegister, ScheduleRow
-from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Workers
+from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
 from activityctl.ports.tasks import ContextSource, Executor, ExecutorOutcome, JsonValue, TaskCall
 from activityctl.ports.timetable import (
     WAKE_AFTER,
@@ -56,5 +56,6 @@ __all__ = [
     "TaskCall",
     "Timetable",
     "WaitingFiring",
+    "Work",
     "Workers",
 ]

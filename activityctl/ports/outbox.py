@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from activityctl.domain.timing.firing import FiringRef, ManualFiring
+from activityctl.domain.timing.firing import FiringRef, FiringRequest
 
 ORDER_WAITS: Final = timedelta(hours=1)
 """A firing of an order key waits at most this long for a run of the started one before it."""
@@ -34,7 +34,7 @@ class WaitingFiring:
 class Outbox(Protocol):
     """Firings that were decided on, kept until the dispatcher has started them."""
 
-    async def add(self, firings: list[ManualFiring], now: datetime) -> int:
+    async def add(self, firings: list[FiringRequest], now: datetime) -> int:
         """Store the firings, after which none can be lost; return how many were new."""
         ...
 

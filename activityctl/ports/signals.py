@@ -3,12 +3,28 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from enum import StrEnum
 from typing import Final, Protocol
 
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
 
 WORK_CHANNEL: Final = "activityctl_work"
-"""Wakes workers; payloads: event, firing, cancel, queue, schedules."""
+"""Wakes workers; the payload is a `Work`."""
+
+
+class Work(StrEnum):
+    """What a worker is told to look at."""
+
+    EVENT = "event"
+    """Events that no router has seen."""
+    FIRING = "firing"
+    """Firings that may be started."""
+    CANCEL = "cancel"
+    """Runs that somebody asked to cancel."""
+    QUEUE = "queue"
+    """A place that became free for a run that queues."""
+    SCHEDULES = "schedules"
+    """Schedules that Temporal does not hold as wanted."""
 
 
 LOG_CHANNEL: Final = "activityctl_log"

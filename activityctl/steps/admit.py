@@ -15,7 +15,7 @@ from activityctl.domain.runs.admission import begin, fail, new_run, refusal, ref
 from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.record import entry, record
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.errors import ExpressionError, InvalidInputError
 from activityctl.ports import ContextSource, Gates, Opening, RunStore, Timetable
 from activityctl.steps.orders import orders_of
@@ -94,7 +94,7 @@ class AdmitStep:
         the state that the runs before it kept.
         """
         has_gates = spec.concurrency.policy is not OverlapPolicy.ALLOW or spec.throttle is not None
-        if not has_gates and not firing.is_let_in:
+        if not has_gates and firing.cause is not FiringCause.LET_IN:
             return RunState(run, spec, ())
         entry = await self._gates.enter(run, spec, firing.workflow_id)
         if entry.outcome != "let_in":

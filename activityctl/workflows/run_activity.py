@@ -4,7 +4,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
-    from activityctl.domain.timing.firing import FiringRef, firing_key
+    from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
     from activityctl.workflows.carrier import RunCarrier
 
 WORKFLOW_NAME = "RunActivity"
@@ -38,4 +38,5 @@ def _completed(firing: FiringRef) -> FiringRef:
         firing_key(nominal),
         nominal.isoformat(),
         info.workflow_id,
+        FiringCause.ALARM,
     )

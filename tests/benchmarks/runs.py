@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.domain.gitops.manifest_set import ManifestSet
     from activityctl.domain.manifests.definition import ActivityDefinition
     from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
-    from activityctl.domain.timing.firing import ManualFiring
+    from activityctl.domain.timing.firing import FiringRequest
     from activityctl.domain.values.finding import Finding
     from activityctl.domain.values.selection import Selection
     from activityctl.errors import Problem
@@ -94,9 +94,9 @@ async def ended(ports: wiring.Ports, since: datetime) -> int:
     return int(row["n"])
 
 
-def firings(subscription: Subscription, count: int) -> list[ManualFiring]:
+def firings(subscription: Subscription, count: int) -> list[FiringRequest]:
     return [
-        ManualFiring(subscription.id, "manual", f"manual/{uuid.uuid4()}", now())
+        FiringRequest(subscription.id, "manual", f"manual/{uuid.uuid4()}", now())
         for _ in range(count)
     ]
 

@@ -17,7 +17,7 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.operations.gitops.history import delete
 from activityctl.settings import Secret, Settings
@@ -159,7 +159,7 @@ def make_run(ports: wiring.Ports, mine: Subscription) -> Callable[..., Awaitable
         status: RunStatus = RunStatus.RUNNING,
         **fields: Any,
     ) -> Run:
-        facts = await ports.runs.facts(ManualFiring(mine.id, "manual", key, at).ref)
+        facts = await ports.runs.facts(FiringRequest(mine.id, "manual", key, at).ref)
         assert facts is not None
         has_ended = status not in {RunStatus.RUNNING, RunStatus.QUEUED}
         run = Run(

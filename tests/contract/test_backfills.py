@@ -12,7 +12,7 @@ from activityctl.domain.manifests.subscription import Subscription, Subscription
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.timing.firing import FiringRef, ManualFiring, firing_key
+from activityctl.domain.timing.firing import FiringRef, FiringRequest, firing_key
 from activityctl.ports import WORK_CHANNEL, Opening
 
 FIRST = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -43,7 +43,7 @@ def finish(ports: wiring.Ports, mine: Subscription) -> Finish:
     async def make(
         nominal: datetime, status: RunStatus = RunStatus.SUCCEEDED, *, key: str | None = None
     ) -> None:
-        ref = ManualFiring(mine.id, "daily", key or f"backfill-{firing_key(nominal)}", nominal).ref
+        ref = FiringRequest(mine.id, "daily", key or f"backfill-{firing_key(nominal)}", nominal).ref
         facts = await ports.runs.facts(ref)
         assert facts is not None
         has_ended = status not in {RunStatus.RUNNING, RunStatus.QUEUED}
@@ -120,7 +120,7 @@ async def test_the_past_has_the_runs_of_each_time_within_both_ends(
 async def test_a_firing_by_schedule_is_seen_before_it_has_a_run(
     ports: wiring.Ports, mine: Subscription
 ):
-    own = ManualFiring(mine.id, "daily", firing_key(DAYS[3]), DAYS[3])
+    own = FiringRequest(mine.id, "daily", firing_key(DAYS[3]), DAYS[3])
     await ports.outbox.add([own], datetime.now(UTC))
     assert (await past(ports, mine)).firing == {DAYS[3]}
 

@@ -15,7 +15,7 @@ from activityctl.domain.runs.figures import Figures
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.worker import WorkerBeat
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import ScheduleId
 
 Apply = Callable[..., Awaitable[Plan]]
@@ -69,7 +69,7 @@ async def test_firings_wait_and_the_oldest_due_one_says_since_when(
 ):
     times = [(await ports.census.figures()).counted_at]
     for key in "abc":
-        await ports.outbox.add([ManualFiring(mine.id, "manual", key, now)], now)
+        await ports.outbox.add([FiringRequest(mine.id, "manual", key, now)], now)
         times.append((await ports.census.figures()).counted_at)
     async with ports.outbox.claimed(1) as claim:
         await claim.dispatched(claim.firings, now)

@@ -8,15 +8,15 @@ import pytest
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
-from activityctl.domain.timing.firing import FiringRef, ManualFiring
+from activityctl.domain.timing.firing import FiringRef, FiringRequest
 
-Fire = Callable[..., ManualFiring]
+Fire = Callable[..., FiringRequest]
 
 
 @pytest.fixture
 def fire(mine: Subscription, now: datetime) -> Fire:
-    def make(key: str, **payload: object) -> ManualFiring:
-        return ManualFiring(mine.id, "manual", key, now, payload)
+    def make(key: str, **payload: object) -> FiringRequest:
+        return FiringRequest(mine.id, "manual", key, now, payload)
 
     return make
 
@@ -58,7 +58,7 @@ async def test_a_known_key_counts_nothing_and_changes_nothing(
 ):
     await ports.outbox.add([fire("k", a=1)], now)
     later = now + timedelta(hours=1)
-    repeat = ManualFiring(fire("k").subscription_id, "manual", "k", later, {"a": 2})
+    repeat = FiringRequest(fire("k").subscription_id, "manual", "k", later, {"a": 2})
     assert await ports.outbox.add([repeat], later) == 0
     assert await claimed(ports) == [fire("k").ref]
     facts = await ports.runs.facts(repeat.ref)
@@ -132,7 +132,7 @@ async def test_those_that_came_first_are_claimed_first(
 async def test_a_claim_gives_the_firing_as_the_workflow_takes_it(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
-    firing = ManualFiring(mine.id, "daily", "manual/ä b", now + timedelta(microseconds=1))
+    firing = FiringRequest(mine.id, "daily", "manual/ä b", now + timedelta(microseconds=1))
     await ports.outbox.add([firing], now)
     (found,) = await claimed(ports)
     assert found == firing.ref

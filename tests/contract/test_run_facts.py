@@ -9,7 +9,7 @@ from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.operations.gitops.history import delete
 
@@ -20,7 +20,7 @@ MakeRun = Callable[..., Awaitable[Run]]
 async def test_the_facts_of_a_firing_nobody_asked_for(
     ports: wiring.Ports, mine: Subscription, define: Define, now: datetime
 ):
-    facts = await ports.runs.facts(ManualFiring(mine.id, "daily", "k", now).ref)
+    facts = await ports.runs.facts(FiringRequest(mine.id, "daily", "k", now).ref)
     assert facts is not None
     assert facts.subscription == mine
     assert facts.spec == define("digest").spec
@@ -31,7 +31,7 @@ async def test_the_facts_of_a_firing_nobody_asked_for(
 async def test_the_facts_of_a_firing_asked_for_carry_its_payload_even_when_dispatched(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
-    firing = ManualFiring(mine.id, "manual", "k", now, {"a": [1]})
+    firing = FiringRequest(mine.id, "manual", "k", now, {"a": [1]})
     await ports.outbox.add([firing], now)
     async with ports.outbox.claimed(1) as claim:
         await claim.dispatched(claim.firings, now)
@@ -45,7 +45,7 @@ async def test_the_facts_of_a_firing_asked_for_carry_its_payload_even_when_dispa
 
 async def test_an_unknown_subscription_has_no_facts(ports: wiring.Ports, now: datetime):
     stranger = ids.subscription_id("stranger")
-    assert await ports.runs.facts(ManualFiring(stranger, "daily", "k", now).ref) is None
+    assert await ports.runs.facts(FiringRequest(stranger, "daily", "k", now).ref) is None
 
 
 async def test_the_specs_of_subscriptions_are_those_of_today(
@@ -61,7 +61,7 @@ async def test_a_deleted_subscription_has_facts_that_say_so(
 ):
     await delete(ports.catalog, "Subscription", "mine", lambda: now, UNKNOWN_ORIGIN)
     await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
-    facts = await ports.runs.facts(ManualFiring(mine.id, "daily", "k", now).ref)
+    facts = await ports.runs.facts(FiringRequest(mine.id, "daily", "k", now).ref)
     assert facts is not None
     assert facts.subscription.status is SubscriptionStatus.DELETED
 

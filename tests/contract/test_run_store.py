@@ -15,7 +15,7 @@ from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.selection import Selection
@@ -229,7 +229,7 @@ async def test_save_writes_run_tasks_entries_dead_letter_and_kept_state_together
     assert after.tasks == (*change.update, *change.create)
     assert await messages(ports, mine) == ["one", "two"]
     assert await ports.run_lists.dead_letters(Selection()) == [change.dead_letter]
-    facts = await ports.runs.facts(ManualFiring(mine.id, "daily", "next", now).ref)
+    facts = await ports.runs.facts(FiringRequest(mine.id, "daily", "next", now).ref)
     assert facts is not None
     assert facts.subscription.state == {"seen": 3}
 

@@ -15,7 +15,7 @@ from activityctl.domain.manifests.subscription import (
 )
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.log import LogEntry
 from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL
 
@@ -72,7 +72,7 @@ async def test_the_work_channel_tells_of_firings_cancellations_and_pauses(
 ):
     run = await make_run("k")
     async with ports.signals.listening(WORK_CHANNEL) as payloads:
-        await ports.outbox.add([ManualFiring(mine.id, "manual", "other", now)], now)
+        await ports.outbox.add([FiringRequest(mine.id, "manual", "other", now)], now)
         assert await next_of(payloads) == "firing"
         await ports.runs.request_cancel(run.id, now)
         assert await next_of(payloads) == "cancel"

@@ -28,7 +28,7 @@ from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.operations.gitops.apply import apply
 from activityctl.settings import load_settings
@@ -74,7 +74,7 @@ class CrashDrill(PortsDrill):
     def __init__(self, home: Path, chance: random.Random) -> None:
         super().__init__(home, chance)
         self.marks = home.with_name("marks")
-        self.firings: list[tuple[str, ManualFiring]] = []
+        self.firings: list[tuple[str, FiringRequest]] = []
         self.killed_at = 0.0
 
     async def apply(self, stories: Mapping[str, list[dict[str, Any]]]) -> None:
@@ -93,7 +93,7 @@ class CrashDrill(PortsDrill):
     def think_up(self, story: str, number: int) -> None:
         """Name a firing, without storing it."""
         subscription = ids.subscription_id(story)
-        firing = ManualFiring(subscription, "manual", f"drill/{number}", now())
+        firing = FiringRequest(subscription, "manual", f"drill/{number}", now())
         self.firings.append((story, firing))
 
     async def fire(self) -> None:
@@ -103,7 +103,7 @@ class CrashDrill(PortsDrill):
             await self.patiently(lambda handful=handful: self._store(handful))
             await asyncio.sleep(0.25)
 
-    async def _store(self, firings: list[ManualFiring]) -> None:
+    async def _store(self, firings: list[FiringRequest]) -> None:
         async with self.ports() as ports:
             await ports.outbox.add(firings, now())
 

@@ -14,7 +14,7 @@ from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.gitops.apply import apply
@@ -46,7 +46,7 @@ async def subscribe(ports: wiring.Ports, name: str, **spec: Any) -> None:
 async def ask(ports: wiring.Ports, name: str, count: int) -> list[ids.RunId]:
     owner = ids.subscription_id(name)
     firings = [
-        ManualFiring(owner, "manual", f"key-{one}", now(), {"number": one}) for one in range(count)
+        FiringRequest(owner, "manual", f"key-{one}", now(), {"number": one}) for one in range(count)
     ]
     await ports.outbox.add(firings, now())
     return [firing.ref.run_id for firing in firings]

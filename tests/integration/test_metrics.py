@@ -17,7 +17,7 @@ from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import canonical_json
 from activityctl.settings import Secret, Settings
 
@@ -106,7 +106,7 @@ async def test_firings_are_told_apart_by_when_they_may_start(
     now = datetime.now(UTC)
     keys = {"due": "now() - interval '1 minute'", "later": "now() + interval '1 h'", "held": "NULL"}
     for key, fires_at in keys.items():
-        await ports.outbox.add([ManualFiring(subscriptions[0], "manual", key, now)], now)
+        await ports.outbox.add([FiringRequest(subscriptions[0], "manual", key, now)], now)
         execute(settings, f"UPDATE firings SET fires_at = {fires_at} WHERE firing_key = %s", key)
     figures = await scraped(client)
     assert {key: figures[f"activityctl_firings_waiting {key}"] for key in keys} == {

@@ -26,7 +26,7 @@ from activityctl.domain.manifests.subscription import Subscription, Subscription
 from activityctl.domain.runs.admission import new_run
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import UnreachableError
@@ -155,7 +155,7 @@ async def subscribed(ports: wiring.Ports) -> Subscription:
 
 async def opened(ports: wiring.Ports, mine: Subscription) -> tuple[Run, TaskInstance]:
     """Open a run with one task."""
-    firing = ManualFiring(mine.id, "manual", "k", NOW).ref
+    firing = FiringRequest(mine.id, "manual", "k", NOW).ref
     facts = await ports.runs.facts(firing)
     assert facts is not None
     run = replace(new_run(firing, facts, NOW), status=RunStatus.RUNNING)

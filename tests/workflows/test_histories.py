@@ -145,11 +145,11 @@ async def run_once(ports: Any, story: str, spec: Mapping[str, Any]) -> tuple[str
 
 async def run_batch(ports: Any, owner: Any) -> tuple[str, str]:
     from activityctl.domain.runs.sharing import divide
-    from activityctl.domain.timing.firing import ManualFiring
+    from activityctl.domain.timing.firing import FiringRequest
     from activityctl.operations.runs.act import cancel
 
     asked = [
-        ManualFiring(owner, "manual", f"key-{place}", now(), {"seconds": seconds})
+        FiringRequest(owner, "manual", f"key-{place}", now(), {"seconds": seconds})
         for place, seconds in enumerate(BATCH_SECONDS)
     ]
     await ports.outbox.add(asked, now())

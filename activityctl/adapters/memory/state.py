@@ -17,12 +17,12 @@ from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.worker import WorkerBeat
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.untrusted import storable
-from activityctl.ports import LOG_CHANNEL
+from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ScheduleRecord:
 class FiringRow:
     """A firing of the outbox."""
 
-    firing: ManualFiring
+    firing: FiringRequest
     created_at: datetime
     dispatched_at: datetime | None = None
     fires_at: datetime | None = None
@@ -190,6 +190,10 @@ class MemoryState:
         """Give the payload to all who listen now."""
         for queue in self.listeners[channel]:
             queue.put_nowait(payload)
+
+    def wake_workers(self, work: Work) -> None:
+        """Wake the workers that listen now."""
+        self.notify(WORK_CHANNEL, work)
 
     def write_entries(self, entries: Sequence[LogEntry]) -> None:
         """Add the entries to the log and wake those who follow, once a subscription."""

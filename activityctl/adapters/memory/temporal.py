@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from activityctl.domain.gitops.drift import ObservedSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.errors import UnreachableError
 from activityctl.ports import RunStarter, SchedulePlacer
 
@@ -25,7 +25,7 @@ class MemoryRunStarter(RunStarter):
         """Start the one workflow that all of them name; one that exists already is success."""
         _fail(self.failure)
         (workflow_id,) = {firing.workflow_id for firing in firings}
-        may_repeat = firings[0].is_wake_up and workflow_id not in self._open
+        may_repeat = firings[0].cause is FiringCause.WAKE_UP and workflow_id not in self._open
         if may_repeat or all(one.workflow_id != workflow_id for one in self.started):
             self.started += firings
             self._open.add(workflow_id)

@@ -8,6 +8,17 @@ from psycopg import sql
 
 from activityctl.adapters.postgres.database import Connection, Database, reporting
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
+from activityctl.ports import WORK_CHANNEL, Work
+
+
+def wakes(work: Work) -> str:
+    """Return the SQL expression that wakes the workers, once the transaction commits."""
+    return f"pg_notify('{WORK_CHANNEL}', '{work}')"
+
+
+async def wake_workers(connection: Connection, work: Work) -> None:
+    """Wake the workers, once the caller's transaction commits."""
+    await connection.execute(f"SELECT {wakes(work)}".encode())
 
 
 class PostgresSignals:

@@ -22,7 +22,7 @@ from activityctl.domain.gitops.drift import ObservedSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.timing.alarm import Alarm
 from activityctl.domain.timing.cron import CalendarSpec, CronCalendar, compile_calendar
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import ScheduleId, SubscriptionId
 from activityctl.workflows.calls import TASK_QUEUE
@@ -51,7 +51,7 @@ def schedule_for(wanted: WantedSchedule, *, paused: bool) -> wire.Schedule:
 
 
 def _action(subscription: SubscriptionId, trigger: str) -> NewWorkflowExecutionInfo:
-    firing = FiringRef(subscription, trigger, "", "", "")
+    firing = FiringRef(subscription, trigger, "", "", "", FiringCause.ALARM)
     return NewWorkflowExecutionInfo(
         workflow_id=ids.scheduled_workflow_id(subscription, trigger),
         workflow_type=WorkflowType(name=WORKFLOW_NAME),

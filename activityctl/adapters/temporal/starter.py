@@ -8,7 +8,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.values import ids
 from activityctl.errors import UnreachableError
 from activityctl.workflows.calls import TASK_QUEUE
@@ -30,7 +30,11 @@ class TemporalRunStarter:
         first, *others = firings
         story: Any = RunBatchWorkflow.run if others else RunActivityWorkflow.run
         # A wake-up that ended without settling its time is made again, one that is open is not.
-        again = WorkflowIDReusePolicy.ALLOW_DUPLICATE if first.is_wake_up else _NEVER_AGAIN
+        again = (
+            WorkflowIDReusePolicy.ALLOW_DUPLICATE
+            if first.cause is FiringCause.WAKE_UP
+            else _NEVER_AGAIN
+        )
         try:
             await self._client.start_workflow(
                 story,

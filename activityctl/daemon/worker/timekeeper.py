@@ -5,7 +5,7 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from activityctl.domain.timing.firing import FiringRef, firing_key
+from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
 from activityctl.domain.values import ids
 from activityctl.ports import WAKE_AFTER, OverdueSchedule, RunStarter, Timetable
 
@@ -53,4 +53,4 @@ class Timekeeper:
         owner = (overdue.subscription_id, overdue.trigger)
         _LOG.info("schedule overdue", extra={"subscription": owner[0], "trigger": owner[1]})
         workflow_id = ids.wake_up_workflow_id(*owner, key)
-        return FiringRef(*owner, key, overdue.next_at.isoformat(), workflow_id)
+        return FiringRef(*owner, key, overdue.next_at.isoformat(), workflow_id, FiringCause.WAKE_UP)

@@ -26,7 +26,7 @@ from activityctl.daemon.worker.usher import Usher
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
 from activityctl.errors import ActivityctlError, UnreachableError
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import WORK_CHANNEL, Work
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
@@ -138,9 +138,8 @@ class _Chores:
         self._reconciler = Reconciler(upkeep)
         self._auditor = Auditor(upkeep)
         self._watchdog = Watchdog(upkeep)
-        names = ("event", "firing", "cancel", "schedules", "queue")
-        self._wake = {name: asyncio.Event() for name in names}
-        self._router = Router(ports.events, self._wake["firing"].set)
+        self._wake = {work: asyncio.Event() for work in Work}
+        self._router = Router(ports.events, self._wake[Work.FIRING].set)
         self._retention = Retention(ports.archive, ports.outbox, settings.event_retention)
         self.beat = WorkerBeat(uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, _now())
 
@@ -149,22 +148,22 @@ class _Chores:
         return [
             self._listen(),
             self._beat(),
-            self._repeat("event", self._router.route),
-            self._repeat("firing", self._dispatcher.dispatch),
-            self._repeat("cancel", self._dispatcher.cancel),
-            self._repeat("schedules", self._reconcile),
-            self._repeat("queue", self._usher.let_in),
+            self._repeat(Work.EVENT, self._router.route),
+            self._repeat(Work.FIRING, self._dispatcher.dispatch),
+            self._repeat(Work.CANCEL, self._dispatcher.cancel),
+            self._repeat(Work.SCHEDULES, self._reconcile),
+            self._repeat(Work.QUEUE, self._usher.let_in),
             self._audit(),
             self._wake_overdue(),
             self._remove_old(),
         ]
 
-    async def _repeat(self, name: str, work: Callable[[], Awaitable[float | None]]) -> None:
-        """Do the work when woken, or after the seconds that it asks for; never seldom."""
-        wake = self._wake[name]
+    async def _repeat(self, work: Work, chore: Callable[[], Awaitable[float | None]]) -> None:
+        """Do the chore when woken, and after the seconds that it asks for, at most _SAFETY_POLL."""
+        wake = self._wake[work]
         while True:
             wake.clear()
-            asked = await _surviving(name, work)
+            asked = await _surviving(work, chore)
             pause = _SAFETY_POLL if asked is None else min(asked, _SAFETY_POLL)
             try:
                 async with asyncio.timeout(pause):
@@ -197,8 +196,8 @@ class _Chores:
                 for event in self._wake.values():
                     event.set()  # what came before we listened
                 async for payload in payloads:
-                    if payload in self._wake:
-                        self._wake[payload].set()
+                    if payload in set(Work):
+                        self._wake[Work(payload)].set()
 
         while True:
             await _surviving("listen", until_it_breaks)

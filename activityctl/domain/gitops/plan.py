@@ -138,6 +138,10 @@ class WantedSchedule:
         """Changes whenever Temporal must be made to hold something else."""
         return _content_hash(self.kind, ids.canonical_json(self.body))
 
+    def wanted_hash(self, status: SubscriptionStatus) -> str:
+        """Return what stands for the schedule and its pause: Temporal follows when it changes."""
+        return f"{self.content_hash}:{status}"
+
 
 @lru_cache(maxsize=_ALARMS_KEPT)  # thousands of subscriptions share a definition's triggers
 def _alarm(kind: str, body: str) -> Alarm:

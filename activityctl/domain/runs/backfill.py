@@ -7,7 +7,7 @@ from typing import Final
 
 from activityctl.domain.runs.run import ENDED_RUNS, RunStatus
 from activityctl.domain.timing.due_times import nominal_times
-from activityctl.domain.timing.firing import ManualFiring, firing_key
+from activityctl.domain.timing.firing import FiringRequest, firing_key
 from activityctl.domain.timing.misfires import zone_of
 from activityctl.domain.timing.trigger import Trigger
 from activityctl.domain.timing.window import DaysByCalendar, place
@@ -40,10 +40,10 @@ class Backfill:
         first, last = firing_key(self.first), firing_key(self.last)
         return ids.backfill_id(self.subscription_id, self.trigger, first, last)
 
-    def firing(self, nominal: datetime) -> ManualFiring:
+    def firing(self, nominal: datetime) -> FiringRequest:
         """Return its firing of a nominal time: the same one in every backfill of the trigger."""
         key = f"backfill-{firing_key(nominal)}"
-        return ManualFiring(self.subscription_id, self.trigger, key, nominal)
+        return FiringRequest(self.subscription_id, self.trigger, key, nominal)
 
 
 @dataclass(frozen=True, slots=True)

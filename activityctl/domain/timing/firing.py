@@ -3,9 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import JsonValue
+
+
+class FiringCause(StrEnum):
+    """What started the workflow that carries a firing."""
+
+    ALARM = "alarm"
+    """A Temporal schedule."""
+    WAKE_UP = "wake_up"
+    """The timekeeper, because no Temporal schedule had."""
+    OUTBOX = "outbox"
+    """The dispatcher, for a firing that was decided on before."""
+    LET_IN = "let_in"
+    """A place became free for a run that had to queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +32,13 @@ class FiringRef:
     due_at: str
     """RFC 3339, UTC: the nominal time."""
     workflow_id: str
+    cause: FiringCause | None = None
+    """Never None once built; a history that was recorded without it is read by its ids."""
+
+    def __post_init__(self) -> None:
+        """Read the cause off the workflow's id where the history has none."""
+        if self.cause is None:
+            object.__setattr__(self, "cause", self._cause_by_ids())
 
     @property
     def run_id(self) -> ids.RunId:
@@ -30,25 +51,23 @@ class FiringRef:
         return datetime.fromisoformat(self.due_at)
 
     @property
-    def is_alarm(self) -> bool:
-        """Whether its workflow was started by the clock, and has yet to ask what is due."""
-        return ids.is_alarm(self.workflow_id, self.subscription_id, self.trigger)
-
-    @property
-    def is_wake_up(self) -> bool:
-        """Whether the timekeeper started its workflow, because no schedule had."""
-        return self.is_alarm and "/wake-up-" in self.workflow_id
-
-    @property
-    def is_let_in(self) -> bool:
-        """Whether its workflow carries on a run that had to queue, by the revision it froze."""
-        owner = (self.subscription_id, self.trigger)
-        return self.workflow_id == ids.let_in_workflow_id(*owner, self.firing_key)
+    def is_unsettled(self) -> bool:
+        """Whether the clock started its workflow, which has yet to ask what is due."""
+        return self.cause in {FiringCause.ALARM, FiringCause.WAKE_UP}
 
     @property
     def is_by_clock(self) -> bool:
         """Whether a cron or interval trigger was due, rather than a person or an event asking."""
         return self.firing_key == firing_key(self.due)
+
+    def _cause_by_ids(self) -> FiringCause:
+        owner = (self.subscription_id, self.trigger)
+        if self.workflow_id.startswith(ids.wake_up_workflow_id(*owner, "")):
+            return FiringCause.WAKE_UP
+        if self.workflow_id.startswith(f"{ids.scheduled_workflow_id(*owner)}-"):
+            return FiringCause.ALARM
+        is_let_in = self.workflow_id == ids.let_in_workflow_id(*owner, self.firing_key)
+        return FiringCause.LET_IN if is_let_in else FiringCause.OUTBOX
 
 
 def firing_key(nominal: datetime) -> str:
@@ -57,8 +76,8 @@ def firing_key(nominal: datetime) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ManualFiring:
-    """A firing that a person asks for; `firing_key` makes a repeat harmless."""
+class FiringRequest:
+    """A firing to be put into the outbox; `firing_key` makes a repeat harmless."""
 
     subscription_id: ids.SubscriptionId
     trigger: str
@@ -75,4 +94,5 @@ class ManualFiring:
             self.firing_key,
             self.due_at.isoformat(),
             ids.workflow_id(self.subscription_id, self.trigger, self.firing_key),
+            FiringCause.OUTBOX,
         )

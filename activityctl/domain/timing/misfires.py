@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Final, assert_never
 
 from activityctl.domain.timing.due_times import DueTime, due_times, jitter_of, nominal_times
+from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.timing.options import Misfire, MisfirePolicy
 from activityctl.domain.timing.trigger import CronTrigger, Trigger
 from activityctl.domain.timing.window import DaysByCalendar, Verdict, place
@@ -70,15 +71,23 @@ class Settlement:
     progress: Progress
     next_at: datetime | None
     """The first nominal time without a fate; None when none will come."""
+    settled_at: datetime
     is_complete: bool = True
     """False when more have come due than are settled at once; settle again."""
 
-    def starts(self, nominal: datetime, now: datetime) -> bool:
-        """Whether that time is among those settled, to start by now."""
+    def starts(self, nominal: datetime) -> bool:
+        """Whether that time is among those settled, and starts at once."""
         return any(
-            one.nominal == nominal and one.fires_at is not None and one.fires_at <= now
-            for one in self.fated
+            fated.nominal == nominal
+            and fated.fires_at is not None
+            and fated.fires_at <= self.settled_at
+            for fated in self.fated
         )
+
+    @property
+    def refused(self) -> tuple[Fated, ...]:
+        """The times that do not fire."""
+        return tuple(fated for fated in self.fated if fated.fires_at is None)
 
 
 def settling_at(now: datetime, alarm: datetime | None) -> datetime:
@@ -120,8 +129,22 @@ def settle(
         tuple(kept),
         Progress(max(cursor, progress.cursor), fired),
         None if is_spent else coming.next_nominal(),
+        now,
         is_complete or is_spent,
     )
+
+
+def count_wake_ups(wakes: int, settlement: Settlement, caller: FiringRef | None) -> int:
+    """Return how often in a row the timekeeper had to wake a schedule, after this settlement.
+
+    A call by the schedule's own alarm ends the row. However many transactions it takes to settle
+    an outage, one wake-up counts once.
+    """
+    if caller is None:
+        return wakes
+    if caller.cause is not FiringCause.WAKE_UP:
+        return 0
+    return wakes + (settlement.is_complete and bool(settlement.fated))
 
 
 def why_too_late(

@@ -120,12 +120,6 @@ def wake_up_workflow_id(subscription: str, trigger: str, firing_key: str) -> Wor
     return WorkflowId(f"run/{subscription}/{trigger}/wake-up-{firing_key}")
 
 
-def is_alarm(workflow: str, subscription: str, trigger: str) -> bool:
-    """Whether the clock started that workflow: a schedule, or a wake-up in its stead."""
-    scheduled = scheduled_workflow_id(subscription, trigger)
-    return workflow.startswith((f"{scheduled}-", f"{scheduled}/wake-up-"))
-
-
 def backfill_id(subscription: str, trigger: str, start: str, end: str) -> str:
     """One backfill for each trigger and stretch of time, however often it is asked for."""
     return _computed("backfill", subscription, trigger, start, end)

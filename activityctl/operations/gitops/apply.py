@@ -11,9 +11,9 @@ from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.values.refusal import is_refusal
 from activityctl.errors import ConflictError
-from activityctl.operations.gitops.load import check_against
 from activityctl.ports import Catalog, ScheduleRegister, Workers
 
 _POLL: Final = 0.05

@@ -11,6 +11,7 @@ from activityctl.domain.gitops.history import HistoryEntry, Origin, former_set
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.gitops.plan import Kind, Plan, Present, live_calendar, live_document
 from activityctl.domain.gitops.planning import plan_changes, plan_deletion
+from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.document import Document
@@ -19,7 +20,6 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, InvalidManifestsError, NotFoundError, Problem
-from activityctl.operations.gitops.load import check_against
 from activityctl.ports import Catalog, RunLists, ScheduleRegister, ScheduleRow
 
 _MOST: Final = 10_000

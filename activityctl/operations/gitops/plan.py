@@ -17,12 +17,12 @@ from activityctl.domain.gitops.plan import (
     live_document,
 )
 from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.manifests.document import Document, aligned
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import NAME_PATTERN
 from activityctl.errors import RefusedError, UsageError
-from activityctl.operations.gitops.load import check_against
 from activityctl.ports import Catalog, RunLists
 
 

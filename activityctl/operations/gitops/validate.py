@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from activityctl.domain.gitops.set_checks import Examined
 from activityctl.domain.manifests.calendar_use import named_in_definition, named_in_overrides
 from activityctl.domain.manifests.checks import Kinds
 from activityctl.domain.values.finding import Finding
 from activityctl.errors import Problem
-from activityctl.operations.gitops.load import Examined, examine
+from activityctl.operations.gitops.load import examine
 from activityctl.ports import ManifestSource
 
 

@@ -10,7 +10,7 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionStatus,
 )
 from activityctl.domain.runs.run import Run
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import MANUAL_TRIGGER
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
@@ -28,7 +28,7 @@ async def trigger(
     trigger_name: str | None = None,
     key: str | None = None,
     payload: Mapping[str, JsonValue] | None = None,
-) -> ManualFiring:
+) -> FiringRequest:
     """Ask for a run; once this returns it cannot be lost, and a key makes a repeat harmless.
 
     NotFoundError when the definition has no such trigger, ConflictError for a deleted
@@ -38,7 +38,7 @@ async def trigger(
         raise ConflictError(f'subscription "{subscription.name}" was deleted')
     if trigger_name is not None:
         await _require_trigger(catalog, subscription, trigger_name)
-    firing = ManualFiring(
+    firing = FiringRequest(
         subscription.id,
         trigger_name or MANUAL_TRIGGER,
         f"manual/{key or uuid.uuid4()}",

@@ -16,7 +16,7 @@ from activityctl.domain.runs.admission import new_run
 from activityctl.domain.runs.concurrency import Entry
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.timing.firing import FiringRef, ManualFiring
+from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor
 from activityctl.domain.values.selection import Selection
@@ -36,7 +36,7 @@ class Door:
     now: datetime
 
     def firing(self, key: str) -> FiringRef:
-        return ManualFiring(self.subscription.id, "manual", key, self.now).ref
+        return FiringRequest(self.subscription.id, "manual", key, self.now).ref
 
     async def arrives(self, key: str, **payload: Any) -> Entry:
         firing = self.firing(key)

@@ -14,7 +14,7 @@ from activityctl.domain.runs.admission import new_run
 from activityctl.domain.runs.concurrency import Entry
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import RunStatus
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 
 Doors = Callable[..., Awaitable[Any]]
@@ -34,7 +34,7 @@ async def come(ports: wiring.Ports) -> Come:
             assert routing is not None
             firing = EventFiring(owner, trigger, key, due, event_ids, due, None, priority)
             await routing.save(Routed(event_ids, (firing,)), routing.now)
-        ref = ManualFiring(owner, trigger, key, due).ref
+        ref = FiringRequest(owner, trigger, key, due).ref
         facts = await ports.runs.facts(ref)
         assert facts is not None
         run = new_run(ref, replace(facts, payload=payload), mine.now)

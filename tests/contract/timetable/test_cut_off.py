@@ -10,7 +10,7 @@ from activityctl.domain.runs.admission import new_run, refusal, refuse
 from activityctl.domain.runs.record import RunChange, record
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.timing.due_times import jitter_of
-from activityctl.domain.timing.firing import FiringRef, ManualFiring, firing_key
+from activityctl.domain.timing.firing import FiringRef, FiringRequest, firing_key
 from activityctl.ports import Opening
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -22,7 +22,7 @@ JITTERED = {"every": "1h", "jitter": "30m"}
 
 def dispatched(ledger: Any, nominal: datetime = NOMINAL) -> FiringRef:
     """The firing with which the dispatcher starts a workflow."""
-    return ManualFiring(ledger.owner, "often", firing_key(nominal), nominal).ref
+    return FiringRequest(ledger.owner, "often", firing_key(nominal), nominal).ref
 
 
 def starts(ledger: Any, nominal: datetime = NOMINAL) -> datetime:

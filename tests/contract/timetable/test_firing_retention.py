@@ -9,7 +9,7 @@ import pytest
 from activityctl.domain.runs.admission import new_run
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import RunStatus
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.ports import Opening
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -17,8 +17,8 @@ MONTH = timedelta(days=30)
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
 
-def manual(ledger: Any, key: str) -> ManualFiring:
-    return ManualFiring(ledger.owner, "manual", f"manual/{key}", NOON)
+def manual(ledger: Any, key: str) -> FiringRequest:
+    return FiringRequest(ledger.owner, "manual", f"manual/{key}", NOON)
 
 
 async def ask(ledger: Any, *keys: str) -> int:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.ports import WaitingFiring
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -22,7 +22,7 @@ async def test_what_waits_for_its_window_is_listed_by_nominal_time_until_it_open
         await ledger.rings(ledger.now)
     # A person's firing is no nominal time, whenever it starts.
     await ledger.at(OPENS + HOUR)
-    asked = ManualFiring(ledger.owner, "often", "by-hand", ledger.now)
+    asked = FiringRequest(ledger.owner, "often", "by-hand", ledger.now)
     await outbox.add([asked], ledger.now)
     expected = [WaitingFiring("often", NOON + hours * HOUR, OPENS) for hours in (1, 2)]
     await ledger.at(OPENS - SECOND)

@@ -24,7 +24,7 @@ from activityctl.domain.manifests.subscription import (
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 _Pending = list[tuple[Plan, datetime, Origin]]
 
@@ -51,7 +51,7 @@ class MemoryCatalog:
                     settle_subscriptions(self._state, plan.touched_subscriptions)
                 carry_out(plan, now, self._state.catalog, origin)
                 if not plan.is_empty:
-                    self._state.notify(WORK_CHANNEL, "schedules")
+                    self._state.wake_workers(Work.SCHEDULES)
 
     async def present(self) -> Present:
         """Return what lives; within `changing`, with what was written there."""
@@ -147,9 +147,7 @@ class MemoryCatalog:
         if not found:
             raise NotFoundError("subscription", reference, hint="activityctl get subscriptions")
         if len(found) > 1:
-            raise ConflictError(
-                f'"{reference}" fits several subscriptions', hint="give more of the id"
-            )
+            raise ConflictError.ambiguous(reference, "subscriptions")
         return found[0]
 
     async def set_subscription_status(
@@ -172,12 +170,12 @@ class MemoryCatalog:
             tables.subscriptions[current.id] = with_reason(after, reason)
             for key, record in tables.schedules.items():
                 if record.wanted.subscription_id == current.id and record.wanted_hash:
-                    wanted_hash = f"{record.wanted.content_hash}:{status}"
+                    wanted_hash = record.wanted.wanted_hash(status)
                     is_kept = catch_up or status is SubscriptionStatus.PAUSED
                     cursor = record.cursor if is_kept else tables.clock()
                     after_change = replace(record.changed(wanted_hash), wakes=0)
                     tables.schedules[key] = anew(after_change, cursor)
-            self._state.notify(WORK_CHANNEL, "schedules")
+            self._state.wake_workers(Work.SCHEDULES)
         return True
 
     def _tables(self) -> CatalogTables:

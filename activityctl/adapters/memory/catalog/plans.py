@@ -145,7 +145,7 @@ def _write_schedules(
             tables.schedules[key] = record.changed(None)
     status = tables.subscriptions[subscription].status
     for schedule in schedules:
-        wanted_hash = f"{schedule.content_hash}:{status}"
+        wanted_hash = schedule.wanted_hash(status)
         present = tables.schedules.get(schedule.id)
         tables.schedules[schedule.id] = (
             _rewritten(present, schedule, wanted_hash, tables.clock())

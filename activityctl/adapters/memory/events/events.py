@@ -16,7 +16,7 @@ from activityctl.domain.routing.listening import faults_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import WORK_CHANNEL, Routing
+from activityctl.ports import Routing, Work
 
 
 class MemoryEventStore:
@@ -40,7 +40,7 @@ class MemoryEventStore:
                 kept = ArrivedEvent(event.event_id, place, json.loads(text), now)
                 rows[event.event_id] = EventRow(kept, digest)
         if new:
-            self._state.notify(WORK_CHANNEL, "event")
+            self._state.wake_workers(Work.EVENT)
         return outcomes_of(given, new, {key: rows[key].digest for key, _ in given})
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:

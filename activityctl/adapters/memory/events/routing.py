@@ -14,11 +14,11 @@ from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listening import stored_listeners
 from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed, entries_of
 from activityctl.domain.runs.run import Run
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId, SubscriptionId, canonical_json
-from activityctl.ports import WORK_CHANNEL, Routing
+from activityctl.ports import Routing, Work
 
 
 class MemoryRouting:
@@ -114,7 +114,7 @@ def write_firings(state: MemoryState, firings: Iterable[EventFiring], now: datet
     for one in firings:
         owner = (SubscriptionId(one.subscription_id), one.trigger, one.firing_key)
         row = FiringRow(
-            ManualFiring(*owner, one.due_at),
+            FiringRequest(*owner, one.due_at),
             now,
             fires_at=one.fires_at,
             event_ids=one.event_ids,
@@ -122,7 +122,7 @@ def write_firings(state: MemoryState, firings: Iterable[EventFiring], now: datet
             priority=one.priority,
         )
         state.firings.setdefault(ids.firing_id(*owner), row)
-        state.notify(WORK_CHANNEL, "firing")
+        state.wake_workers(Work.FIRING)
 
 
 def write_refused(state: MemoryState, refused: Sequence[RefusedFiring], now: datetime) -> None:

@@ -26,9 +26,9 @@ from activityctl.domain.runs.concurrency import (
 )
 from activityctl.domain.runs.record import record
 from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.values import ids
-from activityctl.ports import BEGINS_WITHIN, WORK_CHANNEL
+from activityctl.ports import BEGINS_WITHIN, Work
 
 
 class MemoryGates:
@@ -52,7 +52,7 @@ class MemoryGates:
         self._replace(arriving, decided.replaces, now)
         has_room = not has_no_place(spec.concurrency, occupancy.places_taken)
         if decided.outcome == "queued" and has_room:
-            self._state.notify(WORK_CHANNEL, "queue")
+            self._state.wake_workers(Work.QUEUE)
         return decided
 
     async def let_in(
@@ -169,7 +169,7 @@ class MemoryGates:
             if _is_at_work(row) and row.cancel_requested_at is None:
                 asked = replace(row.run, cancel_reason=end.reason)
                 runs[key] = replace(row, run=asked, cancel_requested_at=now)
-                self._state.notify(WORK_CHANNEL, "cancel")
+                self._state.wake_workers(Work.CANCEL)
 
     def _end(self, ends: Mapping[ids.RunId, RunEnd], now: datetime) -> None:
         for key, end in ends.items():
@@ -224,5 +224,10 @@ def _is_at_work(row: RunRow) -> bool:
 def _ref(row: RunRow) -> FiringRef:
     run = row.run
     return FiringRef(
-        run.subscription_id, run.trigger, run.firing_key, run.due_at.isoformat(), row.workflow_id
+        run.subscription_id,
+        run.trigger,
+        run.firing_key,
+        run.due_at.isoformat(),
+        row.workflow_id,
+        FiringCause.LET_IN,
     )

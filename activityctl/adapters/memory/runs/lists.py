@@ -36,7 +36,7 @@ class MemoryRunLists:
         if not found:
             raise NotFoundError("run", reference, hint="activityctl get runs")
         if len(found) > 1:
-            raise ConflictError(f'"{reference}" fits several runs', hint="give more of the id")
+            raise ConflictError.ambiguous(reference, "runs")
         return found[0]
 
     async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:

@@ -23,7 +23,7 @@ from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, 
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
-from activityctl.ports import WORK_CHANNEL, Opening
+from activityctl.ports import Opening, Work
 
 
 class MemoryRunStore:
@@ -148,7 +148,7 @@ class MemoryRunStore:
             self._state.runs[run_id] = replace(
                 row, cancel_requested_at=row.cancel_requested_at or now
             )
-            self._state.notify(WORK_CHANNEL, "cancel")
+            self._state.wake_workers(Work.CANCEL)
         return True
 
     async def cancel_requests(self) -> list[tuple[str, str]]:
@@ -178,7 +178,7 @@ class MemoryRunStore:
 
     def _write(self, change: RunChange) -> None:
         if change.frees_a_place:
-            self._state.notify(WORK_CHANNEL, "queue")
+            self._state.wake_workers(Work.QUEUE)
         for task in change.create:
             self._state.tasks.setdefault(task.id, TaskRow(_kept_task(task)))
         for task in change.update:

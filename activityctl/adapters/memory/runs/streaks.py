@@ -8,7 +8,7 @@ from activityctl.domain.manifests.subscription import Subscription, Subscription
 from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import SubscriptionId
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 
 def with_owner(tables: CatalogTables, run: Run) -> Run:
@@ -40,7 +40,7 @@ def write_streak(state: MemoryState, change: RunChange) -> None:
         )
         settle_subscriptions(state, [owner.id])
         pause_schedules(tables, owner.id)
-        state.notify(WORK_CHANNEL, "schedules")
+        state.wake_workers(Work.SCHEDULES)
     tables.subscriptions[owner.id] = owner
 
 
@@ -48,7 +48,9 @@ def pause_schedules(tables: CatalogTables, owner: SubscriptionId) -> None:
     """Want the subscription's schedules paused."""
     for key, record in tables.schedules.items():
         if record.wanted.subscription_id == owner and record.wanted_hash:
-            tables.schedules[key] = record.changed(f"{record.wanted.content_hash}:paused")
+            tables.schedules[key] = record.changed(
+                record.wanted.wanted_hash(SubscriptionStatus.PAUSED)
+            )
 
 
 def with_reason(owner: Subscription, reason: str | None) -> Subscription:

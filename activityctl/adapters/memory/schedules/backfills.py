@@ -12,7 +12,7 @@ from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class MemoryLockedPast:
             row = firings.get(key, FiringRow(firing, self._state.clock()))
             if row.fires_at is None and row.dispatched_at is None:
                 firings[key] = replace(row, backfill_id=backfill.id)
-        self._state.notify(WORK_CHANNEL, "queue")
+        self._state.wake_workers(Work.QUEUE)
         return len(firings) - before
 
 
@@ -124,7 +124,7 @@ class MemoryBackfills:
         for key in due[:limit]:
             firings[key] = replace(firings[key], fires_at=now)
         if due[:limit]:
-            self._state.notify(WORK_CHANNEL, "firing")
+            self._state.wake_workers(Work.FIRING)
         return len(due[:limit])
 
     def _settled_until(self, subscription_id: str, trigger: str) -> datetime:

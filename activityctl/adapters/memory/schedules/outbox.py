@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.state import FiringRow, MemoryState, kept_json
 from activityctl.domain.runs.run import Run
-from activityctl.domain.timing.firing import FiringRef, ManualFiring
+from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
-from activityctl.ports import ORDER_WAITS, WORK_CHANNEL, WaitingFiring
+from activityctl.ports import ORDER_WAITS, WaitingFiring, Work
 
 
 class MemoryClaim:
@@ -30,7 +30,7 @@ class MemoryOutbox:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def add(self, firings: list[ManualFiring], now: datetime) -> int:
+    async def add(self, firings: list[FiringRequest], now: datetime) -> int:
         """Store the firings and wake the dispatcher; return how many keys were new."""
         before = len(self._state.firings)
         for firing in firings:
@@ -38,7 +38,7 @@ class MemoryOutbox:
             self._state.firings.setdefault(
                 _key(firing), FiringRow(kept, now, fires_at=self._state.clock())
             )
-        self._state.notify(WORK_CHANNEL, "firing")
+        self._state.wake_workers(Work.FIRING)
         return len(self._state.firings) - before
 
     @asynccontextmanager
@@ -134,8 +134,8 @@ def wake_follower(state: MemoryState, run: Run) -> None:
     """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
     row = state.firings.get(ids.firing_id(run.subscription_id, run.trigger, run.firing_key))
     if row is not None and row.order_key is not None:
-        state.notify(WORK_CHANNEL, "firing")
+        state.wake_workers(Work.FIRING)
 
 
-def _key(firing: FiringRef | ManualFiring) -> str:
+def _key(firing: FiringRef | FiringRequest) -> str:
     return ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)

@@ -4,38 +4,27 @@ Which fate a time has is decided in the domain.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.timing.firing import FiringRef, ManualFiring, firing_key
+from activityctl.domain.timing.firing import FiringRef, FiringRequest, firing_key
 from activityctl.domain.timing.misfires import (
     Fate,
     Fated,
     Progress,
     Settlement,
+    count_wake_ups,
     entries_of,
     settle,
     settling_at,
 )
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
-from activityctl.ports import WORK_CHANNEL
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A schedule that was settled."""
-
-    settlement: Settlement
-    now: datetime
-
-    def fires(self, firing: FiringRef) -> bool:
-        """Whether the firing is among those that start now."""
-        return self.settlement.starts(firing.due, self.now)
+from activityctl.ports import Work
 
 
 def settle_subscriptions(state: MemoryState, subscriptions: Sequence[str]) -> None:
@@ -43,11 +32,11 @@ def settle_subscriptions(state: MemoryState, subscriptions: Sequence[str]) -> No
     for key, record in list(state.catalog.schedules.items()):
         if record.wanted.subscription_id in subscriptions:
             done = settle_schedule(state, key, None)
-            while done is not None and not done.settlement.is_complete:
+            while done is not None and not done.is_complete:
                 done = settle_schedule(state, key, None)
 
 
-def settle_schedule(state: MemoryState, key: str, caller: FiringRef | None) -> Settled | None:
+def settle_schedule(state: MemoryState, key: str, caller: FiringRef | None) -> Settlement | None:
     """Settle what has come due of one schedule; None when it is not active."""
     record = state.catalog.schedules.get(key)
     if record is None or record.wanted_hash is None:
@@ -59,20 +48,15 @@ def settle_schedule(state: MemoryState, key: str, caller: FiringRef | None) -> S
     owner = (subscription.id, record.wanted.trigger)
     progress = Progress(record.cursor, record.fired)
     settlement = settle(owner, trigger, progress, now, calendars_of(state))
-    settled = Settled(settlement, now)
-    wakes = record.wakes
-    if caller is not None:
-        is_count = settlement.is_complete and bool(settlement.fated)
-        wakes = wakes + is_count if caller.is_wake_up else 0
     state.catalog.schedules[key] = replace(
         record,
         cursor=settlement.progress.cursor,
         fired=settlement.progress.fired,
         next_at=settlement.next_at,
-        wakes=wakes,
+        wakes=count_wake_ups(record.wakes, settlement, caller),
     )
-    _write(state, subscription, record.wanted.trigger, settled, caller)
-    return settled
+    _write(state, subscription, record.wanted.trigger, settlement, caller)
+    return settlement
 
 
 def calendars_of(state: MemoryState) -> DaysByCalendar:
@@ -85,24 +69,23 @@ def _write(
     state: MemoryState,
     subscription: Subscription,
     trigger: str,
-    settled: Settled,
+    settlement: Settlement,
     caller: FiringRef | None,
 ) -> None:
-    own = caller.due if caller is not None and settled.fires(caller) else None
-    refused = []
-    for one in settled.settlement.fated:
+    own = caller.due if caller is not None and settlement.starts(caller.due) else None
+    now = settlement.settled_at
+    for one in settlement.fated:
         if one.fires_at is None:
-            refused.append(one)
-            write_run(state, subscription, trigger, one, settled.now)
+            write_run(state, subscription, trigger, one, now)
             continue
         key = firing_key(one.nominal)
-        firing = ManualFiring(subscription.id, trigger, key, one.nominal)
-        started = settled.now if one.nominal == own else None
-        row = FiringRow(firing, settled.now, started, one.fires_at)
+        firing = FiringRequest(subscription.id, trigger, key, one.nominal)
+        started = now if one.nominal == own else None
+        row = FiringRow(firing, now, started, one.fires_at)
         state.firings.setdefault(ids.firing_id(subscription.id, trigger, key), row)
-    state.write_entries(entries_of((subscription.id, trigger), refused, settled.now))
-    if any(one.fires_at is not None and one.nominal != own for one in settled.settlement.fated):
-        state.notify(WORK_CHANNEL, "firing")
+    state.write_entries(entries_of((subscription.id, trigger), settlement.refused, now))
+    if any(one.fires_at is not None and one.nominal != own for one in settlement.fated):
+        state.wake_workers(Work.FIRING)
 
 
 def write_run(

@@ -21,18 +21,18 @@ class MemoryTimetable:
     async def settle(self, firing: FiringRef) -> bool:
         """Give every nominal time that has come its fate; whether the caller's starts now."""
         key = ids.schedule_id(firing.subscription_id, firing.trigger)
-        fires, is_complete = False, not firing.is_alarm
+        fires, is_complete = False, not firing.is_unsettled
         while not is_complete:
             done = settle_schedule(self._state, key, firing)
-            is_complete = done is None or done.settlement.is_complete
-            fires = fires or (done is not None and done.fires(firing))
+            is_complete = done is None or done.is_complete
+            fires = fires or (done is not None and done.starts(firing.due))
         return fires or self._claim(firing)
 
     def _claim(self, firing: FiringRef) -> bool:
         key = ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
         row, now = self._state.firings.get(key), self._state.clock()
         if row is None or row.fires_at is None:
-            return not firing.is_alarm
+            return not firing.is_unsettled
         if row.fires_at > now and row.dispatched_at is None:
             return False
         self._state.firings[key] = replace(row, dispatched_at=row.dispatched_at or now)

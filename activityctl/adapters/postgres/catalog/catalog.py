@@ -21,6 +21,7 @@ from activityctl.adapters.postgres.rows import (
     subscription_of,
 )
 from activityctl.adapters.postgres.schedules.settlements import begin_anew, settle_subscriptions
+from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition
 from activityctl.domain.manifests.calendar import PresentCalendar
@@ -29,7 +30,7 @@ from activityctl.domain.manifests.subscription import OperatorStatus, Subscripti
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 
 class PostgresCatalog:
@@ -173,9 +174,7 @@ class PostgresCatalog:
         if not rows:
             raise NotFoundError("subscription", reference, hint="activityctl get subscriptions")
         if len(rows) > 1 and rows[0]["name"] != reference:
-            raise ConflictError(
-                f'"{reference}" fits several subscriptions', hint="give more of the id"
-            )
+            raise ConflictError.ambiguous(reference, "subscriptions")
         return subscription_of(rows[0])
 
     async def set_subscription_status(
@@ -216,7 +215,7 @@ class PostgresCatalog:
                 {"id": subscription_id, "status": status.value, "catch_up": catch_up},
             )
             await begin_anew(connection, await cursor.fetchall())
-            await connection.execute("SELECT pg_notify(%s, 'schedules')", (WORK_CHANNEL,))
+            await wake_workers(connection, Work.SCHEDULES)
         return True
 
     def _required(self) -> Connection:

@@ -15,6 +15,7 @@ from activityctl.adapters.postgres.schedules.settlements import (
     count_from_now,
     settle_subscriptions,
 )
+from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.plan import Action, Change, Plan
 from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
@@ -22,7 +23,7 @@ from activityctl.domain.manifests.document import field_view
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import canonical
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 _WRITE_SCHEDULES: Final = """
     INSERT INTO schedules AS c (id, subscription_id, trigger, kind, body, wanted_hash, cursor)
@@ -228,4 +229,4 @@ async def _write_schedules(connection: Connection, plan: Plan) -> None:
     )
     cursor = await connection.execute(_WRITE_SCHEDULES.encode(), (Jsonb(rows),))
     await begin_anew(connection, await cursor.fetchall())
-    await connection.execute("SELECT pg_notify(%s, 'schedules')", (WORK_CHANNEL,))
+    await wake_workers(connection, Work.SCHEDULES)

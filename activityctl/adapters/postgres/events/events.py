@@ -14,6 +14,7 @@ from activityctl.adapters.postgres.events.rows import (
     likes_of,
     verdict_of,
 )
+from activityctl.adapters.postgres.signals import wakes
 from activityctl.domain.events.archive import CANDIDATES_TOLD, the_one
 from activityctl.domain.events.arrival import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.events.emission import outcomes_of
@@ -22,10 +23,10 @@ from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listening import faults_of
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import WORK_CHANNEL, Routing
+from activityctl.ports import Routing, Work
 
 # Places follow the order given; rows go in by id, so that no two calls wait for each other.
-_ADD: Final = """
+_ADD: Final = f"""
     WITH given AS MATERIALIZED (
         SELECT u.*, nextval(pg_get_serial_sequence('events', 'place')) AS place
         FROM unnest(%(ids)b::text[], %(sources)b::text[], %(sender_ids)b::text[],
@@ -42,7 +43,7 @@ _ADD: Final = """
         ON CONFLICT (id) DO NOTHING RETURNING id
     )
     SELECT array_agg(g.id) FILTER (WHERE a.id IS NULL) AS known,
-        CASE WHEN count(a.id) > 0 THEN pg_notify(%(channel)s, 'event') END AS woken
+        CASE WHEN count(a.id) > 0 THEN {wakes(Work.EVENT)} END AS woken
     FROM given g LEFT JOIN added a ON a.id = g.id"""
 
 
@@ -78,7 +79,6 @@ class PostgresEventStore:
             times=[event.time for event, *_ in rows],
             digests=[digest for *_, digest in rows],
             documents=[text for _, _, text, _ in rows],
-            channel=WORK_CHANNEL,
         )
         return found["known"] or [] if found else []
 

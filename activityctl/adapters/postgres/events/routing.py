@@ -16,6 +16,7 @@ from activityctl.adapters.postgres.events import gatherings
 from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of
 from activityctl.adapters.postgres.logbook import insert_entries
 from activityctl.adapters.postgres.schedules.settlements import read_calendars
+from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.events.arrival import ArrivedEvent, Verdict
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.events.gathering import Gathering, GatheringKey
@@ -25,7 +26,7 @@ from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Route
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
-from activityctl.ports import WORK_CHANNEL, Routing
+from activityctl.ports import Routing, Work
 
 _ROUTER_LOCK: Final = 0x61637465
 _SIZE: Final = 8 * 1024 * 1024
@@ -206,7 +207,7 @@ async def write_firings(
     rows = [_firing_row(number, one) for number, one in enumerate(firings)]
     if rows:
         await connection.execute(_INSERT_FIRINGS, {"rows": Jsonb(rows), "now": now})
-        await connection.execute("SELECT pg_notify(%s, 'firing')", (WORK_CHANNEL,))
+        await wake_workers(connection, Work.FIRING)
 
 
 async def write_verdicts(connection: Connection, verdicts: Iterable[Verdict]) -> None:

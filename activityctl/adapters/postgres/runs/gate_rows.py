@@ -9,6 +9,7 @@ from activityctl.adapters.postgres.logbook import insert_entries
 from activityctl.adapters.postgres.rows import RUN_COLUMNS, run_of
 from activityctl.adapters.postgres.runs.writes import INSERT_RUN, run_values
 from activityctl.adapters.postgres.schedules.outbox import wake_follower
+from activityctl.adapters.postgres.signals import wakes
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.gate import OverlapPolicy
 from activityctl.domain.runs.concurrency import (
@@ -22,9 +23,9 @@ from activityctl.domain.runs.concurrency import (
 )
 from activityctl.domain.runs.record import RunChange, record
 from activityctl.domain.runs.run import Decision, Run, RunEnd
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.values.ids import RunId
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 Locks = Iterable[tuple[int, bool]]
 """Numbers of advisory locks in the order in which they are taken, and whether they are shared."""
@@ -67,7 +68,7 @@ _ASK_TO_CANCEL: Final = f"""
         UPDATE runs r SET cancel_requested_at = %(now)s, cancel_reason = %(reason)s
         WHERE r.id = ANY(%(ids)s) AND r.cancel_requested_at IS NULL AND {_AT_WORK}
         RETURNING r.id)
-    SELECT pg_notify('{WORK_CHANNEL}', 'cancel') FROM asked LIMIT 1"""
+    SELECT {wakes(Work.CANCEL)} FROM asked LIMIT 1"""
 _END: Final = """
     UPDATE runs SET status = u.status, reason = u.reason, ended_at = %(now)s
     FROM unnest(%(ids)s::text[], %(statuses)s::text[], %(reasons)s::text[])
@@ -270,11 +271,12 @@ async def read_unbegun(
 
 
 def ref_of(row: Mapping[str, Any]) -> FiringRef:
-    """Return the firing of a run's row, with the workflow that carries the run."""
+    """Return the firing of a run that was let in, with the workflow that carries the run."""
     return FiringRef(
         row["subscription_id"],
         row["trigger"],
         row["firing_key"],
         row["due_at"].isoformat(),
         row["workflow_id"],
+        FiringCause.LET_IN,
     )

@@ -16,6 +16,7 @@ from psycopg.errors import UniqueViolation
 from activityctl.adapters.postgres.database import Connection, Database
 from activityctl.adapters.postgres.rows import spec_of
 from activityctl.adapters.postgres.runs import gate_rows
+from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.gate import Excess
 from activityctl.domain.runs.concurrency import (
@@ -33,7 +34,7 @@ from activityctl.domain.runs.run import Run, RunEnd, RunStatus
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.errors import ExpressionError, InternalError
-from activityctl.ports import BEGINS_WITHIN, WORK_CHANNEL
+from activityctl.ports import BEGINS_WITHIN, Work
 
 _SPECS_KEPT: Final = 1_000
 _RACES: Final = 3
@@ -183,7 +184,7 @@ async def _enter(connection: Connection, run: Run, spec: DefinitionSpec, workflo
     async with connection.pipeline():
         await gate_rows.insert_run(connection, change, workflow_id, let_in_at)
         if decided.outcome == "queued" and has_room:
-            await connection.execute("SELECT pg_notify(%s, 'queue')", (WORK_CHANNEL,))
+            await wake_workers(connection, Work.QUEUE)
     await gate_rows.replace_runs(connection, arriving, decided.replaces)
     return decided
 

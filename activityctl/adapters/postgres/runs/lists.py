@@ -56,7 +56,7 @@ class PostgresRunLists:
         if not rows:
             raise NotFoundError("run", reference, hint="activityctl get runs")
         if len(rows) > 1:
-            raise ConflictError(f'"{reference}" fits several runs', hint="give more of the id")
+            raise ConflictError.ambiguous(reference, "runs")
         return run_of(rows[0])
 
     async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:

@@ -28,6 +28,7 @@ from activityctl.adapters.postgres.runs.writes import (
 )
 from activityctl.adapters.postgres.schedules.cut_off import give_back
 from activityctl.adapters.postgres.schedules.outbox import wake_follower
+from activityctl.adapters.postgres.signals import wake_workers, wakes
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.runs.admission import FiringFacts
 from activityctl.domain.runs.record import RunChange
@@ -35,7 +36,7 @@ from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
-from activityctl.ports import WORK_CHANNEL, Opening
+from activityctl.ports import Opening, Work
 
 _SPECS_KEPT: Final = 1_000
 
@@ -222,7 +223,7 @@ class PostgresRunStore:
             f"""WITH wish AS (
                     UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, %(now)s)
                     WHERE id = %(id)s AND ended_at IS NULL RETURNING id)
-                SELECT id, pg_notify('{WORK_CHANNEL}', 'cancel') FROM wish""",
+                SELECT id, {wakes(Work.CANCEL)} FROM wish""",
             id=run_id,
             now=now,
         )
@@ -272,7 +273,7 @@ class PostgresLockedRun:
 
 async def _write(connection: Connection, change: RunChange) -> None:
     if change.frees_a_place:
-        await connection.execute("SELECT pg_notify(%s, 'queue')", (WORK_CHANNEL,))
+        await wake_workers(connection, Work.QUEUE)
     for task in change.create:
         await connection.execute(_INSERT_TASK, task_values(task))
     for task in change.update:

@@ -8,8 +8,9 @@ from typing import Final
 from activityctl.adapters.postgres.database import Connection, text_of
 from activityctl.adapters.postgres.locks import CATALOG_LOCK
 from activityctl.adapters.postgres.schedules.settlements import settle_subscriptions
+from activityctl.adapters.postgres.signals import wakes
 from activityctl.domain.runs.record import RunChange
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 _RESET: Final = "UPDATE subscriptions SET failures = 0 WHERE id = %s AND failures <> 0"
 _COUNT: Final = "UPDATE subscriptions SET failures = failures + 1 WHERE id = %s"
@@ -22,7 +23,7 @@ _PAUSE: Final = f"""
         UPDATE schedules c SET observed_hash = NULL, error = NULL,
             wanted_hash = split_part(c.wanted_hash, ':', 1) || ':paused'
         FROM paused WHERE c.subscription_id = paused.id AND c.wanted_hash IS NOT NULL)
-    SELECT pg_notify('{WORK_CHANNEL}', 'schedules') FROM paused"""
+    SELECT {wakes(Work.SCHEDULES)} FROM paused"""
 
 
 async def write_streak(connection: Connection, change: RunChange) -> None:

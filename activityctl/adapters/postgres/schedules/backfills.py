@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database
+from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 _RELEASE_LOCK: Final = 0x61637462
 
@@ -133,7 +134,7 @@ class PostgresLockedPast:
             },
         )
         rows = await cursor.fetchall()
-        await self._connection.execute("SELECT pg_notify(%s, 'queue')", (WORK_CHANNEL,))
+        await wake_workers(self._connection, Work.QUEUE)
         return sum(row["is_new"] for row in rows)
 
 
@@ -187,7 +188,7 @@ class PostgresBackfills:
             values = {"ids": [row["id"] for row in holding], "limit": limit}
             cursor = await connection.execute(_RELEASE.encode(), values)
             if cursor.rowcount:
-                await connection.execute("SELECT pg_notify(%s, 'firing')", (WORK_CHANNEL,))
+                await wake_workers(connection, Work.FIRING)
             return cursor.rowcount
 
 

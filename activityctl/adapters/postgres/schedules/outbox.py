@@ -8,10 +8,11 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database
+from activityctl.adapters.postgres.signals import wake_workers, wakes
 from activityctl.domain.runs.run import Run
-from activityctl.domain.timing.firing import FiringRef, ManualFiring
+from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
-from activityctl.ports import ORDER_WAITS, WORK_CHANNEL, WaitingFiring
+from activityctl.ports import ORDER_WAITS, WaitingFiring, Work
 
 _HEADS_PER_CLAIM: Final = 3
 """How many first ones of order keys are looked at for each firing that may be claimed."""
@@ -50,8 +51,8 @@ _CLAIM: Final = """
     FROM (SELECT * FROM plain UNION ALL SELECT * FROM ordered) AS firings
     ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s"""
 
-_WAKE: Final = """
-    SELECT pg_notify(%s, 'firing') FROM firings f
+_WAKE: Final = f"""
+    SELECT {wakes(Work.FIRING)} FROM firings f
     WHERE f.id = %s AND f.order_key IS NOT NULL AND EXISTS (
         SELECT FROM firings n WHERE n.order_key = f.order_key AND n.dispatched_at IS NULL)"""
 # Subqueries in place of joins: a batch then looks at no more firings than it takes. One without
@@ -99,7 +100,7 @@ class PostgresOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, firings: list[ManualFiring], now: datetime) -> int:
+    async def add(self, firings: list[FiringRequest], now: datetime) -> int:
         """Store the firings and wake the dispatcher; return how many keys were new."""
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
@@ -122,7 +123,7 @@ class PostgresOutbox:
                     "now": now,
                 },
             )
-            await connection.execute("SELECT pg_notify(%s, 'firing')", (WORK_CHANNEL,))
+            await wake_workers(connection, Work.FIRING)
             return cursor.rowcount
 
     @asynccontextmanager
@@ -137,7 +138,7 @@ class PostgresOutbox:
             yield PostgresClaim(
                 connection,
                 [
-                    ManualFiring(
+                    FiringRequest(
                         ids.SubscriptionId(row["subscription_id"]),
                         row["trigger"],
                         row["firing_key"],
@@ -186,4 +187,4 @@ async def wake_follower(connection: Connection, run: Run) -> None:
     """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
     if run.events:
         firing = ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
-        await connection.execute(_WAKE, (WORK_CHANNEL, firing))
+        await connection.execute(_WAKE.encode(), (firing,))

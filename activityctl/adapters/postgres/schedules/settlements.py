@@ -4,7 +4,6 @@ One transaction of the caller's; which fate a time has is decided in the domain.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,13 +11,14 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, json_of, text_of
 from activityctl.adapters.postgres.logbook import insert_entries
+from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.domain.timing.misfires import (
-    Fate,
     Fated,
     Progress,
     Settlement,
+    count_wake_ups,
     entries_of,
     next_after,
     settle,
@@ -28,7 +28,7 @@ from activityctl.domain.timing.trigger import Trigger, trigger_of
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.moment import parse_days
-from activityctl.ports import WORK_CHANNEL
+from activityctl.ports import Work
 
 _LOCKED: Final = """
     SELECT c.id, c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, c.wakes,
@@ -58,38 +58,25 @@ _INSERT_RUNS: Final = """
     ON CONFLICT DO NOTHING"""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A schedule that was settled, and by whom."""
-
-    row: dict[str, Any]
-    settlement: Settlement
-    now: datetime
-
-    def fires(self, firing: FiringRef) -> bool:
-        """Whether the firing is among those that start now."""
-        return self.settlement.starts(firing.due, self.now)
-
-
 async def settle_schedules(
     connection: Connection, schedule_ids: Sequence[str], caller: FiringRef | None = None
-) -> list[Settled]:
-    """Settle what has come due of those schedules, as far as they are active.
+) -> dict[str, Settlement]:
+    """Settle what has come due of those schedules, as far as they are active, by their ids.
 
     `caller` is the firing whose workflow asks: when it starts now, that workflow carries it.
     A settlement that is not complete wants to be called again.
     """
     cursor = await connection.execute(_LOCKED.encode(), {"ids": list(schedule_ids)})
     rows = await cursor.fetchall()
-    return [await _settle(connection, row, caller) for row in rows]
+    return {row["id"]: await _settle(connection, row, caller) for row in rows}
 
 
 async def settle_all(connection: Connection, schedule_ids: Sequence[str]) -> None:
     """Settle until nothing that is due is left; before pauses and changes of a trigger."""
     waiting = list(schedule_ids)
     while waiting:
-        done = await settle_schedules(connection, waiting)
-        waiting = [one.row["id"] for one in done if not one.settlement.is_complete]
+        settled = await settle_schedules(connection, waiting)
+        waiting = [key for key, settlement in settled.items() if not settlement.is_complete]
 
 
 async def settle_subscriptions(connection: Connection, subscriptions: Sequence[str]) -> None:
@@ -146,7 +133,9 @@ async def read_calendars(connection: Connection, names: Sequence[str]) -> DaysBy
     return {row["name"]: tuple(parse_days(days) for days in row["days"]) for row in rows}
 
 
-async def _settle(connection: Connection, row: dict[str, Any], caller: FiringRef | None) -> Settled:
+async def _settle(
+    connection: Connection, row: dict[str, Any], caller: FiringRef | None
+) -> Settlement:
     trigger = trigger_of(row["kind"], row["body"])
     now = settling_at(row["now"], caller.due if caller else None)
     settlement = settle(
@@ -156,13 +145,11 @@ async def _settle(connection: Connection, row: dict[str, Any], caller: FiringRef
         now,
         await calendars_of(connection, trigger),
     )
-    settled = Settled(row, settlement, now)
     async with connection.pipeline():
-        await _write_firings(connection, settled, caller)
-        await _move(connection, settled, caller)
-    refused = [one for one in settlement.fated if one.fate is not Fate.FIRES]
-    await write_runs(connection, row, refused, now)
-    return settled
+        await _write_firings(connection, row, settlement, caller)
+        await _move(connection, row, settlement, caller)
+    await write_runs(connection, row, settlement.refused, now)
+    return settlement
 
 
 async def calendars_of(connection: Connection, trigger: Trigger) -> DaysByCalendar:
@@ -171,37 +158,27 @@ async def calendars_of(connection: Connection, trigger: Trigger) -> DaysByCalend
     return await read_calendars(connection, names)
 
 
-async def _move(connection: Connection, settled: Settled, caller: FiringRef | None) -> None:
-    progress = settled.settlement.progress
+async def _move(
+    connection: Connection, row: dict[str, Any], settlement: Settlement, caller: FiringRef | None
+) -> None:
+    progress = settlement.progress
     await connection.execute(
         _MOVE.encode(),
         {
-            "id": settled.row["id"],
+            "id": row["id"],
             "cursor": progress.cursor,
-            "next_at": settled.settlement.next_at,
+            "next_at": settlement.next_at,
             "fired": progress.fired,
-            "wakes": _wakes(settled, caller),
+            "wakes": count_wake_ups(row["wakes"], settlement, caller),
         },
     )
 
 
-def _wakes(settled: Settled, caller: FiringRef | None) -> int:
-    """Count how often in a row nothing but the timekeeper woke us."""
-    wakes = int(settled.row["wakes"])
-    if caller is None:
-        return wakes
-    if caller.is_wake_up:
-        # Once a wake-up, however many transactions it takes to settle an outage.
-        return wakes + (settled.settlement.is_complete and bool(settled.settlement.fated))
-    return 0
-
-
 async def _write_firings(
-    connection: Connection, settled: Settled, caller: FiringRef | None
+    connection: Connection, row: dict[str, Any], settlement: Settlement, caller: FiringRef | None
 ) -> None:
-    row, now = settled.row, settled.now
     owner = (row["subscription_id"], row["trigger"])
-    own = caller.due if caller is not None and settled.fires(caller) else None
+    own = caller.due if caller is not None and settlement.starts(caller.due) else None
     firings = [
         {
             "id": ids.firing_id(*owner, firing_key(one.nominal)),
@@ -210,7 +187,7 @@ async def _write_firings(
             "fires": one.fires_at.isoformat(),
             "own": one.nominal == own,
         }
-        for one in settled.settlement.fated
+        for one in settlement.fated
         if one.fires_at is not None
     ]
     if not firings:
@@ -221,11 +198,11 @@ async def _write_firings(
             "rows": Jsonb(firings),
             "subscription": row["subscription_id"],
             "trigger": row["trigger"],
-            "now": now,
+            "now": settlement.settled_at,
         },
     )
     if any(not one["own"] for one in firings):
-        await connection.execute("SELECT pg_notify(%s, 'firing')", (WORK_CHANNEL,))
+        await wake_workers(connection, Work.FIRING)
 
 
 async def write_runs(

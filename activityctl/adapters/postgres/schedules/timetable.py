@@ -28,12 +28,12 @@ class PostgresTimetable:
     async def settle(self, firing: FiringRef) -> bool:
         """Give every nominal time that has come its fate; whether the caller's starts now."""
         schedule = ids.schedule_id(firing.subscription_id, firing.trigger)
-        is_complete, fires = not firing.is_alarm, False
+        is_complete, fires = not firing.is_unsettled, False
         while not is_complete:
             async with self._database.transaction() as connection:
-                done = await settle_schedules(connection, [schedule], firing)
-            is_complete = all(one.settlement.is_complete for one in done)
-            fires = fires or any(one.fires(firing) for one in done)
+                settled = await settle_schedules(connection, [schedule], firing)
+            is_complete = all(one.is_complete for one in settled.values())
+            fires = fires or any(one.starts(firing.due) for one in settled.values())
         return fires or await self._claim(firing)
 
     async def _claim(self, firing: FiringRef) -> bool:
@@ -49,7 +49,7 @@ class PostgresTimetable:
             id=ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key),
         )
         if row is None:
-            return not firing.is_alarm
+            return not firing.is_unsettled
         if row["now"] - row["fires_at"] <= ON_TIME:
             return True
         async with self._database.transaction() as connection:

@@ -13,7 +13,7 @@ from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
-from activityctl.domain.timing.firing import ManualFiring
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.errors import UnreachableError
 from activityctl.steps.record import RecordStep
@@ -39,7 +39,7 @@ class Desk:
         await self.room.wait()
 
     async def ask(self, count: int) -> None:
-        firings = [ManualFiring(OWNER, "manual", f"key-{one}", NOW) for one in range(count)]
+        firings = [FiringRequest(OWNER, "manual", f"key-{one}", NOW) for one in range(count)]
         await self.ports.outbox.add(firings, NOW)
 
     @property

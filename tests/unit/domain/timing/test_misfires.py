@@ -1,6 +1,7 @@
 """Every nominal time gets one fate: what runs, what is missed or skipped, and why."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activityctl.domain.timing.due_times import jitter_of, nominal_times
+from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
 from activityctl.domain.timing.misfires import (
     ON_TIME,
     SKEW,
@@ -17,6 +19,7 @@ from activityctl.domain.timing.misfires import (
     Fated,
     Progress,
     Settlement,
+    count_wake_ups,
     entries_of,
     next_after,
     settle,
@@ -320,6 +323,22 @@ def test_an_alarm_may_be_a_little_ahead_of_postgres_and_no_more():
 
 def test_what_starts_now_is_what_was_settled_and_whose_moment_has_come():
     found = settled(every("1h", window={"from": "13:00", "to": "14:00"}), MINUTE)
-    assert not found.starts(NOON, NOON)
-    assert found.starts(NOON, NOON + timedelta(hours=1))
-    assert not found.starts(NOON - timedelta(hours=1), NOON + timedelta(hours=1))
+    assert not found.starts(NOON)
+    later = replace(found, settled_at=NOON + timedelta(hours=1))
+    assert later.starts(NOON)
+    assert not later.starts(NOON - timedelta(hours=1))
+
+
+def firing_by(cause: FiringCause) -> FiringRef:
+    return FiringRef(OWNER[0], OWNER[1], firing_key(NOON), NOON.isoformat(), "run/x", cause)
+
+
+def test_a_wake_up_counts_once_its_outage_is_settled_and_an_alarm_ends_the_row():
+    complete = settled(every("1h"), timedelta(hours=3))
+    more_to_come = replace(complete, is_complete=False)
+    wake_up, alarm = firing_by(FiringCause.WAKE_UP), firing_by(FiringCause.ALARM)
+    assert count_wake_ups(2, complete, wake_up) == 3
+    assert count_wake_ups(2, more_to_come, wake_up) == 2
+    assert count_wake_ups(2, replace(complete, fated=()), wake_up) == 2
+    assert count_wake_ups(2, complete, alarm) == 0
+    assert count_wake_ups(2, complete, None) == 2

@@ -1,0 +1,187 @@
+"""What is wrong with a set of manifests, by itself and against what is present.
+
+Each object alone is checked in `manifests`; reading files is not done here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.gitops.plan import Present, Wanted, concerned_subscriptions
+from activityctl.domain.manifests.calendar_checks import (
+    never_in_definition,
+    never_in_subscription,
+    never_of,
+    unknown_in_definition,
+    unknown_in_subscription,
+)
+from activityctl.domain.manifests.calendar_use import named_in_definition, named_in_overrides
+from activityctl.domain.manifests.checks import Kinds, check_definition, check_subscription
+from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
+from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
+from activityctl.domain.timing.window import DaysByCalendar
+from activityctl.domain.values.finding import Finding
+from activityctl.errors import InvalidManifestsError, Problem
+
+_HELD_AGAINST: Final = {("params",), ("triggers",)}
+"""The parts of a definition that a subscription must fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What files hold, and everything that is wrong with it."""
+
+    manifests: ManifestSet
+    """Those of right shape."""
+    faulty: frozenset[tuple[str, str]]
+    """Those of them, by (kind, name), that have a problem beyond their shape."""
+    problems: tuple[Problem, ...]
+    unfit: frozenset[str] = frozenset()
+    """Definitions whose own params or triggers are faulty: none was held against them."""
+
+
+def check_set(manifests: ManifestSet, kinds: Kinds, problems: Sequence[Problem] = ()) -> Examined:
+    """Return the manifests with every problem that is found without a server.
+
+    `problems` are those that were found while reading. A subscription is not checked against a
+    definition whose params or triggers are faulty.
+    """
+    problems = list(problems)
+    days = {name: calendar.days for name, calendar in manifests.calendars.items()}
+    specs: dict[str, DefinitionSpec] = {}
+    faulty: set[tuple[str, str]] = set()
+    for name, definition in manifests.definitions.items():
+        locate = manifests.locate["ActivityDefinition", name]
+        findings = check_definition(definition.spec, kinds)
+        findings += never_in_definition(definition.spec, days)
+        if findings:
+            faulty.add(("ActivityDefinition", name))
+            problems += [locate(finding.under("spec")) for finding in findings]
+        if not any(finding.path[:1] in _HELD_AGAINST for finding in findings):
+            specs[name] = definition.spec
+    for name, manifest in manifests.subscriptions.items():
+        if found := _problems_of(manifests, name, specs.get(manifest.spec.activity), days):
+            faulty.add(("Subscription", name))
+            problems += found
+    unfit = frozenset(manifests.definitions.keys() - specs.keys())
+    return Examined(manifests, frozenset(faulty), tuple(sorted(set(problems))), unfit)
+
+
+def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | None = None) -> None:
+    """Check the set against what is present; InvalidManifestsError lists what does not fit.
+
+    A changed definition must fit the live subscriptions that the set does not mention, except
+    for those that `wanted` prunes.
+    """
+    wanted = wanted or manifests.wanted
+    specs = present.specs
+    specs |= {name: one.spec for name, one in manifests.definitions.items()}
+    days = _days_after(wanted, present)
+    problems = _subscription_problems(manifests, specs, days)
+    problems += _calendar_problems(manifests, days)
+    problems += _stranded_triggers(manifests, present, days)
+    for name, manifest in manifests.subscriptions.items():
+        if manifest.spec.activity not in specs:
+            locate = manifests.locate["Subscription", name]
+            reason = f"no ActivityDefinition {manifest.spec.activity!r} in these files or applied"
+            problems.append(locate(Finding(("spec", "activity"), reason)))
+    for subscription, spec in concerned_subscriptions(wanted, present):
+        held = SubscriptionSpec(
+            activity=subscription.definition,
+            params=subscription.params,
+            triggers=subscription.triggers,
+        )
+        locate = manifests.locate["ActivityDefinition", subscription.definition]
+        problems += [
+            locate(
+                Finding(
+                    ("spec",),
+                    f"breaks subscription {subscription.name!r}: "
+                    f"{'.'.join(map(str, finding.path))}: {finding.reason}",
+                )
+            )
+            for finding in (
+                *check_subscription(held, spec),
+                *never_in_subscription(held, spec, days),
+            )
+        ]
+    if problems:
+        raise InvalidManifestsError(problems)
+
+
+def _subscription_problems(
+    manifests: ManifestSet, specs: Mapping[str, DefinitionSpec], days: DaysByCalendar
+) -> list[Problem]:
+    return [
+        problem
+        for name, manifest in manifests.subscriptions.items()
+        for problem in _problems_of(manifests, name, specs.get(manifest.spec.activity), days)
+    ]
+
+
+def _problems_of(
+    manifests: ManifestSet, name: str, spec: DefinitionSpec | None, days: DaysByCalendar
+) -> list[Problem]:
+    """Return where a subscription does not fit its definition, if that is at hand."""
+    if spec is None:
+        return []
+    manifest = manifests.subscriptions[name].spec
+    found = check_subscription(manifest, spec) or never_in_subscription(manifest, spec, days)
+    return [manifests.locate["Subscription", name](finding.under("spec")) for finding in found]
+
+
+def _days_after(wanted: Wanted, present: Present) -> DaysByCalendar:
+    """Return the days of every calendar that there will be."""
+    kept = {
+        name: one.days for name, one in present.calendars.items() if not wanted.prunes(one.applyset)
+    }
+    return {**kept, **{name: one.days for name, one in wanted.calendars.items()}}
+
+
+def _calendar_problems(manifests: ManifestSet, days: DaysByCalendar) -> list[Problem]:
+    """Return where the manifests name calendars that are not there, or leave nothing to start."""
+    problems = []
+    for name, definition in manifests.definitions.items():
+        found = unknown_in_definition(definition.spec, days)
+        found += never_in_definition(definition.spec, days)
+        problems += _located(manifests, "ActivityDefinition", name, found)
+    for name, manifest in manifests.subscriptions.items():
+        unknown = unknown_in_subscription(manifest.spec, days)
+        problems += _located(manifests, "Subscription", name, unknown)
+    return problems
+
+
+def _stranded_triggers(
+    manifests: ManifestSet, present: Present, days: DaysByCalendar
+) -> list[Problem]:
+    """Return the calendars changed so that a live trigger elsewhere could never start again."""
+    problems = []
+    for name, calendar in manifests.calendars.items():
+        current = present.calendars.get(name)
+        if current is None or current.days == calendar.days:
+            continue
+        for label, triggers in _live_users(name, manifests, present):
+            for trigger, reason in never_of(triggers, days).items():
+                text = f"breaks trigger {trigger!r} of {label}: {reason}"
+                problems.append(manifests.locate["Calendar", name](Finding(("spec",), text)))
+    return problems
+
+
+def _live_users(
+    calendar: str, manifests: ManifestSet, present: Present
+) -> Iterator[tuple[str, Sequence[TriggerTemplate]]]:
+    for name, definition in sorted(present.definitions.items()):
+        if name not in manifests.definitions and calendar in named_in_definition(definition.spec):
+            yield f"definition {name!r}", definition.spec.triggers
+    for name in sorted(present.subscriptions.keys() - manifests.subscriptions.keys()):
+        one = present.live(name)
+        if one is not None and calendar in named_in_overrides(one.triggers):
+            spec = present.definitions[one.definition].spec
+            yield f"subscription {name!r}", effective_triggers(spec, one.triggers)
+
+
+def _located(
+    manifests: ManifestSet, kind: str, name: str, findings: Sequence[Finding]
+) -> list[Problem]:
+    return [manifests.locate[kind, name](finding.under("spec")) for finding in findings]
