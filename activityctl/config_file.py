@@ -32,7 +32,7 @@ _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\
 _FIRST_PRINTABLE: Final = " "
 _DELETE: Final = "\x7f"
 
-Document = dict[str, Any]
+TomlDocument = dict[str, Any]
 
 
 def config_path(env: Mapping[str, str]) -> Path:
@@ -44,7 +44,7 @@ def config_path(env: Mapping[str, str]) -> Path:
     return Path(platformdirs.user_config_dir("activityctl")) / "config.toml"
 
 
-def read_config(path: Path) -> Document:
+def read_config(path: Path) -> TomlDocument:
     """Return the file's content, nothing for none; InvalidInputError when it is broken."""
     if not path.is_file():
         return {}
@@ -54,7 +54,7 @@ def read_config(path: Path) -> Document:
         raise InvalidInputError(f"{path}: {error}", hint="mend the config file") from error
 
 
-def profiles_of(document: Document) -> dict[str, Document]:
+def profiles_of(document: TomlDocument) -> dict[str, TomlDocument]:
     """Return the profiles by name; what is no table is left out."""
     profiles = document.get("profiles", {})
     if not isinstance(profiles, dict):
@@ -62,7 +62,7 @@ def profiles_of(document: Document) -> dict[str, Document]:
     return {name: one for name, one in profiles.items() if isinstance(one, dict)}
 
 
-def profile_in(document: Document, path: Path, name: str) -> Document:
+def profile_in(document: TomlDocument, path: Path, name: str) -> TomlDocument:
     """Return a profile; NotFoundError for an unknown one, InvalidInputError for unknown keys."""
     profiles = profiles_of(document)
     if name not in profiles:
@@ -117,7 +117,7 @@ def remove_profile(path: Path, name: str) -> bool:
     return was_default
 
 
-def to_toml(document: Document) -> str:
+def to_toml(document: TomlDocument) -> str:
     """Return the document as TOML 1.0; InvalidInputError for what is not written here."""
     return "\n".join(_lines(document, ())).lstrip("\n") + "\n"
 
@@ -164,7 +164,7 @@ def _escaped(char: str) -> str:
     return _ESCAPES.get(char, char)
 
 
-def _write(path: Path, document: Document) -> None:
+def _write(path: Path, document: TomlDocument) -> None:
     """Replace the file in one step, readable by its owner alone."""
     import tempfile
 

@@ -11,7 +11,7 @@ from activityctl.errors import InvalidInputError, NotAllowedError
 Store = Literal["keyring", "env", "file"]
 
 _FORMS: Final = "write keyring:SERVICE/ENTRY, env:NAME or file:/PATH"
-_PLACES: Final = {
+_NAME_PATTERNS: Final = {
     "keyring": re.compile(r"[^/\s]+/\S+"),
     "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
     "file": re.compile(r"/.+"),
@@ -37,7 +37,7 @@ class SecretReference:
 
     setting: str
     store: Store
-    place: str
+    name: str
     """`SERVICE/ENTRY` of a key store, a variable's name, or a file's absolute path."""
     source: str = ""
     """Which flag, variable or profile names it."""
@@ -47,7 +47,7 @@ class SecretReference:
     """What the variable held when the settings were resolved; None for other stores."""
 
     def __str__(self) -> str:
-        return f"{self.store}:{self.place}"
+        return f"{self.store}:{self.name}"
 
     def require_own_address(self) -> None:
         """Raise NotAllowedError when the secret would travel to another source's address."""
@@ -64,7 +64,7 @@ def reference_of(
 ) -> SecretReference:
     """Return the reference; InvalidInputError, which never shows the text, when it is none."""
     store, colon, place = text.partition(":")
-    if not colon or store not in _PLACES or not _PLACES[store].fullmatch(place):
+    if not colon or store not in _NAME_PATTERNS or not _NAME_PATTERNS[store].fullmatch(place):
         raise InvalidInputError(f"{setting} ({source}) is no reference to a secret", hint=_FORMS)
     value = environment.get(place) if store == "env" else None
     return SecretReference(

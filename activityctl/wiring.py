@@ -14,7 +14,6 @@ from activityctl.errors import InvalidInputError
 from activityctl.ports import (
     Backfills,
     Catalog,
-    Census,
     ContextSource,
     EventArchive,
     EventStore,
@@ -22,11 +21,12 @@ from activityctl.ports import (
     Gates,
     Logbook,
     ManifestSource,
+    MetricsSource,
     Outbox,
     RunLists,
     RunStarter,
     RunStore,
-    SchedulePlacer,
+    ScheduleClient,
     ScheduleRegister,
     Signals,
     Timetable,
@@ -123,11 +123,11 @@ class Ports:
         return PostgresTimetable(self._database)
 
     @cached_property
-    def census(self) -> Census:
+    def metrics(self) -> MetricsSource:
         """Counts for metrics and `status`."""
-        from activityctl.adapters.postgres.census import PostgresCensus
+        from activityctl.adapters.postgres.metrics import PostgresMetricsSource
 
-        return PostgresCensus(self._database)
+        return PostgresMetricsSource(self._database)
 
     @cached_property
     def gates(self) -> Gates:
@@ -197,7 +197,7 @@ async def read_secret(reference: SecretReference) -> Secret:
             if reference.found is None:
                 raise InvalidInputError(
                     f"{reference.setting} names {reference}, which is not set",
-                    hint=f"export {reference.place}=…",
+                    hint=f"export {reference.name}=…",
                 )
             return reference.found
 
@@ -277,11 +277,11 @@ def build_starter(client: "Client") -> RunStarter:
     return TemporalRunStarter(client)
 
 
-def build_placer(client: "Client") -> SchedulePlacer:
+def build_schedule_client(client: "Client") -> ScheduleClient:
     """Return what makes Temporal hold schedules."""
-    from activityctl.adapters.temporal.schedules import TemporalSchedulePlacer
+    from activityctl.adapters.temporal.schedules import TemporalScheduleClient
 
-    return TemporalSchedulePlacer(client)
+    return TemporalScheduleClient(client)
 
 
 def parse_json(text: str) -> object:

@@ -65,7 +65,7 @@ async def _metrics(request: Request) -> Response:
     ports: wiring.Ports = request.app.state.ports
     try:
         async with asyncio.timeout(_READY_SECONDS):
-            figures = await ports.census.figures()
+            figures = await ports.metrics.snapshot()
     except (ActivityctlError, TimeoutError) as error:
         return Response(f"{error}" or "no answer in time", 503, media_type="text/plain")
     return Response(exposition(figures), headers={"Content-Type": CONTENT_TYPE})

@@ -9,27 +9,27 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from activityctl.domain.runs.figures import (
+from activityctl.domain.runs.metrics_snapshot import (
     FIRING_STATES,
     RUN_STATUSES,
     SCHEDULE_STATUSES,
     SUBSCRIPTION_STATUSES,
-    Figures,
+    MetricsSnapshot,
     complete,
 )
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
-def exposition(figures: Figures) -> bytes:
+def exposition(figures: MetricsSnapshot) -> bytes:
     """Return the figures in Prometheus' text format, from a registry of their own."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_FiguresCollector(figures))
+    registry.register(_SnapshotCollector(figures))
     return generate_latest(registry)
 
 
-class _FiguresCollector(Collector):
-    def __init__(self, figures: Figures) -> None:
+class _SnapshotCollector(Collector):
+    def __init__(self, figures: MetricsSnapshot) -> None:
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:

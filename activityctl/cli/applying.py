@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from activityctl import wiring
-from activityctl.cli.render.progress import placing, say_doubtful
+from activityctl.cli.render.progress import on_interrupt_say_unknown, schedule_progress
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Wanted
@@ -17,7 +17,7 @@ from activityctl.wiring import Ports
 def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout: float) -> Applied:
     """Load, check and apply the manifests; the schedules are waited for."""
     manifests = load_files(session, paths, recursive=recursive)
-    return apply_loaded(session, manifests, manifests.wanted, Patience(timeout))
+    return apply_loaded(session, manifests, manifests.wanted, WaitOptions(timeout))
 
 
 def load_files(session: Session, paths: list[str], *, recursive: bool) -> ManifestSet:
@@ -29,20 +29,20 @@ def load_files(session: Session, paths: list[str], *, recursive: bool) -> Manife
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class WaitOptions:
     """How long to wait for the schedules, and whether to wait although no worker is alive."""
 
     seconds: float
-    insists: bool = False
+    wait_without_worker: bool = False
 
 
 def apply_loaded(
-    session: Session, manifests: ManifestSet, wanted: Wanted, patience: Patience
+    session: Session, manifests: ManifestSet, wanted: Wanted, patience: WaitOptions
 ) -> Applied:
     """Record the wanted state, then wait until the schedules are as wanted."""
 
     async def work(ports: Ports) -> Applied:
-        with placing(session) as on_pending:
+        with schedule_progress(session) as on_pending:
             return await apply_manifests(
                 manifests,
                 ports.catalog,
@@ -52,9 +52,9 @@ def apply_loaded(
                 timeout_seconds=patience.seconds,
                 wanted=wanted,
                 origin=session.origin,
-                on_write=partial(say_doubtful, session),
+                on_write=partial(on_interrupt_say_unknown, session),
                 on_pending=on_pending,
-                insists=patience.insists,
+                insists=patience.wait_without_worker,
             )
 
     return session.with_ports(work)

@@ -24,6 +24,6 @@ def subscription_names(incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """Return the kinds that begin so."""
-    from activityctl.operations.looking.look import KINDS
+    from activityctl.operations.looking.get import KINDS
 
     return [kind for kind in KINDS if kind.startswith(incomplete)]

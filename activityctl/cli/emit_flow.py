@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from activityctl import wiring
-from activityctl.cli.emit_options import ByHand, fill_in, fill_in_by_hand, fill_nothing
-from activityctl.cli.render.emit_report import Report
-from activityctl.cli.render.emit_runs import Consequences
+from activityctl.cli.emit_options import EventOptions, fill_in, fill_in_by_hand, fill_nothing
+from activityctl.cli.render.emit_report import EmitReport
+from activityctl.cli.render.emit_results import EventResultsView
 from activityctl.cli.render.output import Format
 from activityctl.cli.session import Session
-from activityctl.domain.events.emission import Emitted
+from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import UsageError, WaitTimeoutError
 from activityctl.operations.events.await_events import await_events
-from activityctl.operations.events.emit import Offer, emit, offers_of
+from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
 from activityctl.wiring import Ports
 
 _MOST_SUBSCRIPTIONS: Final = 1_000_000
@@ -25,20 +25,20 @@ _MOST_SUBSCRIPTIONS: Final = 1_000_000
 class Input:
     """The events to be stored, and how far they have been read."""
 
-    offers: Iterator[Offer]
+    offers: Iterator[CheckedEvent]
     size: int | None = None
     """In bytes; None when nobody knows."""
     position: Callable[[], int] = lambda: 0
 
 
 @contextmanager
-def opened_input(file: str | None, by_hand: ByHand, *, strict: bool) -> Iterator[Input]:
+def opened_input(file: str | None, by_hand: EventOptions, *, strict: bool) -> Iterator[Input]:
     """Open what the command was given: a file, or options; UsageError for both or none."""
     if file is None and not by_hand.is_given:
         raise UsageError("no event named", hint="name a file, - for stdin, or --type and --source")
     if file is None:
         fill = fill_nothing if strict else fill_in_by_hand
-        yield Input(offers_of([by_hand.event()], fill))
+        yield Input(checked_events([by_hand.event()], fill))
         return
     if by_hand.is_given:
         raise UsageError(
@@ -46,7 +46,7 @@ def opened_input(file: str | None, by_hand: ByHand, *, strict: bool) -> Iterator
             hint="leave out FILE, or --type, --data and the like",
         )
     with wiring.open_events(file) as source:
-        offers = offers_of(source.events(), fill_nothing if strict else fill_in)
+        offers = checked_events(source.events(), fill_nothing if strict else fill_in)
         yield Input(offers, source.size, lambda: source.position)
 
 
@@ -57,15 +57,15 @@ async def store(
 
     WaitTimeoutError when the runs have not ended in time, after what is known was shown.
     """
-    report = Report(session, shape, keeps_all=wait_seconds is not None)
-    consequences: Consequences | None = None
-    report.say_standing()
+    report = EmitReport(session, shape, keeps_all=wait_seconds is not None)
+    consequences: EventResultsView | None = None
+    report.update_interrupt_message()
     try:
         with _drawn(session, given) as draw:
             async with aclosing(emit(ports.events, given.offers)) as batches:
                 async for batch in batches:
                     report.take(batch)
-                    report.say_standing()
+                    report.update_interrupt_message()
                     draw(report.counts.total())
         if not report.counts:
             session.err.print("the input holds no event")
@@ -86,12 +86,12 @@ async def store(
 
 async def _waited(
     session: Session, ports: Ports, results: Sequence[Emitted], seconds: float
-) -> Consequences:
+) -> EventResultsView:
     """Return what the stored events led to; without a worker, what is known at once."""
     is_alive = bool(await ports.workers.alive())
     if not is_alive:
         session.err.print("no worker is alive; the runs will start when one is")
-    session.if_interrupted(
+    session.set_interrupt_message(
         "the events are stored; the worker goes on with their runs", hint="activityctl get runs"
     )
     with session.err.status("waiting for the runs") as status:
@@ -103,7 +103,7 @@ async def _waited(
             on_progress=status.update,
         )
     owners = await ports.catalog.subscriptions(Selection(limit=_MOST_SUBSCRIPTIONS))
-    return Consequences(aftermath, {one.id: one.name for one in owners}, is_awaited=is_alive)
+    return EventResultsView(aftermath, {one.id: one.name for one in owners}, is_awaited=is_alive)
 
 
 @contextmanager

@@ -8,17 +8,17 @@ from typing import Final
 from activityctl import wiring
 from activityctl.cli.session import now
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES, SPEC_VERSION, fill
-from activityctl.domain.events.input import EventText, ReadEvent, RefusedEvent
+from activityctl.domain.events.input import InvalidEvent, ParsedEvent, RawEvent
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UsageError
 
-_ORIGIN: Final = EventText("", 1, 0, 0, b"")
+_ORIGIN: Final = RawEvent("", 1, 0, 0, b"")
 """An event of options stands in no file."""
 
 
 @dataclass(frozen=True, slots=True)
-class ByHand:
+class EventOptions:
     """What the options say of an event; None is left out."""
 
     attributes: Mapping[str, str | None]
@@ -34,7 +34,7 @@ class ByHand:
         named = any(value is not None for value in self.attributes.values())
         return named or self.data is not None or bool(self.extensions)
 
-    def event(self) -> ReadEvent | RefusedEvent:
+    def event(self) -> ParsedEvent | InvalidEvent:
         """Return the event; UsageError or InvalidInputError when it cannot be made."""
         value: dict[str, JsonValue] = {"specversion": SPEC_VERSION}
         value |= {name: text for name, text in self.attributes.items() if text is not None}
@@ -63,12 +63,12 @@ def _data(option: str) -> JsonValue:
     return wiring.parse_event_data(option, "--data")
 
 
-def _sized(value: dict[str, JsonValue]) -> ReadEvent | RefusedEvent:
+def _sized(value: dict[str, JsonValue]) -> ParsedEvent | InvalidEvent:
     """Return the event, refused when its text is too long to be sent in any other way."""
     text = canonical_json(value).encode("utf-8", "surrogatepass")
     if len(text) > MAX_EVENT_BYTES:
         return _ORIGIN.refused(f"larger than {MAX_EVENT_BYTES:,} bytes", column=1)
-    return ReadEvent(_ORIGIN, value)
+    return ParsedEvent(_ORIGIN, value)
 
 
 DEFAULT_SOURCE: Final = "/activityctl/emit"

@@ -7,11 +7,11 @@ from activityctl.cli.emit_options import fill_in
 from activityctl.cli.render.event_explanation import print_explained
 from activityctl.cli.render.output import print_json
 from activityctl.cli.session import Session
-from activityctl.domain.events.emission import OfferedEvent
+from activityctl.domain.events.emit_result import ValidEvent
 from activityctl.domain.values.json_form import list_view
 from activityctl.errors import InvalidInputError, InvalidManifestsError, UsageError
-from activityctl.operations.events.emit import offers_of
-from activityctl.operations.events.explain_event import Explained, explain_offered, explain_stored
+from activityctl.operations.events.emit import checked_events
+from activityctl.operations.events.explain_event import Explained, explain_stored, explain_unsent
 from activityctl.wiring import Ports
 
 _MOST_EVENTS: Final = 1_000
@@ -30,7 +30,7 @@ def explain_event(
 
     async def work(ports: Ports) -> list[Explained]:
         if reference is None:
-            return await explain_offered(ports.catalog, offered, subscription)
+            return await explain_unsent(ports.catalog, offered, subscription)
         return [await explain_stored(ports.catalog, ports.events, reference, subscription)]
 
     found = session.with_ports(work)
@@ -43,13 +43,13 @@ def explain_event(
         print_explained(session.out, one, shows_all=shape == "wide" or subscription is not None)
 
 
-def _offered(path: str) -> list[OfferedEvent]:
+def _offered(path: str) -> list[ValidEvent]:
     """Return the events of a file, which are all right; else every problem is told."""
-    found: list[OfferedEvent] = []
+    found: list[ValidEvent] = []
     problems = []
     with wiring.open_events(path) as source:
-        for one in offers_of(source.events(), fill_in):
-            if isinstance(one, OfferedEvent):
+        for one in checked_events(source.events(), fill_in):
+            if isinstance(one, ValidEvent):
                 found.append(one)
             else:
                 problems.append(one.problem)

@@ -214,7 +214,7 @@ def _report_usage(error: typer.TyperException, args: list[str]) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(error.message, err=True)
         return error.exit_code
-    from activityctl.cli.usage import usage_error
+    from activityctl.cli.usage_errors import usage_error
 
     named = next((f" {word}" for word in args if word in COMMANDS), "")
     return _report(usage_error(error, f"activityctl{named}"), args)

@@ -10,7 +10,7 @@ import typer
 
 from activityctl.domain.gitops.plan import Kind
 from activityctl.errors import UsageError
-from activityctl.operations.looking.look import kind_of
+from activityctl.operations.looking.get import kind_of
 
 Output = Annotated[
     str,
@@ -49,7 +49,7 @@ _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def seconds_of(text: str) -> float:
+def parse_seconds(text: str) -> float:
     """Return the seconds that `30s`, `5m`, `1h30m` mean; UsageError for anything else."""
     parts = _SPAN.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
@@ -57,18 +57,18 @@ def seconds_of(text: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def moment_of(text: str | None, now: datetime) -> datetime | None:
+def parse_since(text: str | None, now: datetime) -> datetime | None:
     """Return the moment that a span before now, or an RFC 3339 time, means."""
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return now - timedelta(seconds=seconds_of(text))
+        return now - timedelta(seconds=parse_seconds(text))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def labels_of(pairs: Sequence[str]) -> dict[str, str]:
+def parse_labels(pairs: Sequence[str]) -> dict[str, str]:
     """Return the labels that `-l key=value[,key=value]` ask for."""
     found: dict[str, str] = {}
     for pair in (part for given in pairs for part in given.split(",")):
@@ -112,7 +112,7 @@ def default_files(paths: Sequence[str]) -> list[str]:
     raise UsageError("no manifests named", hint="name files or folders with -f")
 
 
-def point_of(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """Return the point that `now`, `2h` (from now), `-1d` (ago) or RFC 3339 text names.
 
     UsageError says how to write it; a time without an offset from UTC names none.
@@ -132,7 +132,7 @@ def point_of(text: str, now: datetime) -> datetime:
 
 def _moved(text: str, now: datetime) -> datetime:
     try:
-        seconds = seconds_of(text.removeprefix("-"))
+        seconds = parse_seconds(text.removeprefix("-"))
         return now + timedelta(seconds=-seconds if text.startswith("-") else seconds)
     except (UsageError, OverflowError) as error:
         raise UsageError(

@@ -31,7 +31,7 @@ class Session:
     files: Sequence[str] = ()
     """What manifests are read from; `-` stands for what is in no file."""
 
-    def if_interrupted(self, message: str, *, hint: str | None = None) -> None:
+    def set_interrupt_message(self, message: str, *, hint: str | None = None) -> None:
         """Have Ctrl-C, from now on, say how things stand and what to do next."""
         self.interruption = InterruptionError(message, hint=hint)
 

@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 from activityctl.domain.values.model import Manifest
-from activityctl.domain.values.untrusted import parse_json, storable
+from activityctl.domain.values.untrusted import parse_storable_json, storable
 from activityctl.errors import TaskError
-from activityctl.executors.process import OUTPUT_BYTES, Capture, Child
+from activityctl.executors.process import OUTPUT_BYTES, Capture, TaskProcess
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 GRACE_SECONDS: Final = 5.0
@@ -125,7 +125,7 @@ class CommandExecutor:
                 retryable=False,
             )
         started = time.monotonic()
-        child = _start(body, {**self._base, **_told(call), **body.env})
+        child = _start(body, {**self._base, **_as_text(call), **body.env})
         try:
             await self._attend(child, call.timeout_seconds)
         except TimeoutError:
@@ -139,7 +139,7 @@ class CommandExecutor:
     async def close(self) -> None:
         """Hold nothing between attempts."""
 
-    async def _attend(self, child: Child, seconds: float) -> None:
+    async def _attend(self, child: TaskProcess, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await child.exited()
@@ -149,7 +149,7 @@ class CommandExecutor:
             raise
 
 
-def _told(call: TaskCall) -> dict[str, str]:
+def _as_text(call: TaskCall) -> dict[str, str]:
     return {
         "ACTIVITYCTL_RUN_ID": call.run_id,
         "ACTIVITYCTL_TASK_ID": call.task_id,
@@ -158,11 +158,11 @@ def _told(call: TaskCall) -> dict[str, str]:
     }
 
 
-def _start(body: CommandBody, environment: Mapping[str, str]) -> Child:
+def _start(body: CommandBody, environment: Mapping[str, str]) -> TaskProcess:
     arguments = body.argv or ["/bin/sh", "-c", body.shell or ""]
     try:
         stdin = None if body.stdin is None else body.stdin.encode("utf-8", errors="replace")
-        return Child(arguments, environment=environment, directory=body.cwd, stdin=stdin)
+        return TaskProcess(arguments, environment=environment, directory=body.cwd, stdin=stdin)
     except OSError as error:
         reason = f"{error.strerror}: {error.filename or arguments[0]}"
         may_retry = error.errno in _PASSING
@@ -173,7 +173,7 @@ def _start(body: CommandBody, environment: Mapping[str, str]) -> Child:
         raise TaskError(f"cannot start: {error}", code="cannot_start", retryable=False) from error
 
 
-def _output(body: CommandBody, child: Child, exit_code: int) -> dict[str, JsonValue]:
+def _output(body: CommandBody, child: TaskProcess, exit_code: int) -> dict[str, JsonValue]:
     if exit_code not in body.success_codes:
         raise TaskError(_ended_by(exit_code) + _quoted(child.stderr), code="exit_code")
     stdout = child.stdout.text()
@@ -191,7 +191,7 @@ def _json(capture: Capture, text: str) -> JsonValue:
     if not capture.is_whole:
         raise _bad_output(f"it is longer than {OUTPUT_BYTES} bytes")
     try:
-        return parse_json(text)
+        return parse_storable_json(text)
     except ValueError as error:
         raise _bad_output(str(error)) from error
 

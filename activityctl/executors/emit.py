@@ -9,13 +9,13 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from activityctl.domain.events.arrival import EmitOutcome
 from activityctl.domain.events.envelope import (
     MAX_EVENT_BYTES,
     EventEnvelope,
     envelope_of,
     fill,
 )
+from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.model import Manifest
 from activityctl.errors import InvalidEventError, TaskError, UnreachableError

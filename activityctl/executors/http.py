@@ -23,12 +23,12 @@ from activityctl.domain.values.untrusted import printable
 from activityctl.errors import DestinationForbiddenError, TaskError
 from activityctl.executors.response import (
     ACCEPTED_ENCODINGS,
+    body_text,
     check_headers,
-    json_of,
-    place_of,
+    parse_body_json,
     read_body,
     read_start,
-    text_of,
+    request_label,
     too_large,
 )
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
@@ -206,7 +206,8 @@ class HttpExecutor:
                 output = await self._exchange(request, body)
         except TimeoutError:
             raise TaskError(
-                f"{place_of(request)}: no complete response within {deadline:g} s", code="timeout"
+                f"{request_label(request)}: no complete response within {deadline:g} s",
+                code="timeout",
             ) from None
         return ExecutorOutcome({**output, "durationMs": round((time.monotonic() - started) * 1000)})
 
@@ -228,7 +229,7 @@ class HttpExecutor:
             finally:
                 await response.aclose()
         except DestinationForbiddenError as error:
-            raise _forbidden(place_of(request), error.message, error.hint) from error
+            raise _forbidden(request_label(request), error.message, error.hint) from error
         except httpx.TransportError as error:
             raise _broken(request, error) from error
         return _output(response, content)
@@ -294,7 +295,7 @@ def _forbidden(place: str, reason: str, hint: str | None = None) -> TaskError:
 def _broken(request: "httpx.Request", error: "httpx.TransportError") -> TaskError:
     import httpx
 
-    place = place_of(request)
+    place = request_label(request)
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         return TaskError(f"{place}: {error}", code="invalid_request", retryable=False)
     if isinstance(error, httpx.RemoteProtocolError):
@@ -307,11 +308,11 @@ def _broken(request: "httpx.Request", error: "httpx.TransportError") -> TaskErro
 
 async def _unexpected(response: "httpx.Response") -> TaskError:
     status = response.status_code
-    message = f"{place_of(response.request)}: {status} {response.reason_phrase}".rstrip()
+    message = f"{request_label(response.request)}: {status} {response.reason_phrase}".rstrip()
     if location := response.headers.get("location"):
         message += f": redirects to {location[:QUOTED_CHARACTERS]}, which is not followed"
     try:
-        quoted = text_of(response, await read_start(response, _QUOTED_BYTES)).strip()
+        quoted = body_text(response, await read_start(response, _QUOTED_BYTES)).strip()
     except TaskError as error:
         quoted = error.message
     if quoted:
@@ -321,11 +322,11 @@ async def _unexpected(response: "httpx.Response") -> TaskError:
 
 
 def _output(response: "httpx.Response", content: bytes) -> dict[str, JsonValue]:
-    is_json, value = json_of(response, content)
+    is_json, value = parse_body_json(response, content)
     return {
         "status": response.status_code,
         "headers": dict(response.headers),
-        "body": text_of(response, content) if content and not is_json else None,
+        "body": body_text(response, content) if content and not is_json else None,
         "json": value,
         "bytes": len(content),
     }

@@ -53,7 +53,7 @@ class Capture:
         return f"{head}\n[... {left_out} bytes left out ...]\n{tail}"
 
 
-class Child:
+class TaskProcess:
     """A running child; whoever starts one calls `close` in the end, whatever happens.
 
     The leader stays unreaped until `close`, so that its number, which is also the group's,

@@ -4,7 +4,7 @@ import codecs
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from activityctl.domain.values.untrusted import parse_json, printable
+from activityctl.domain.values.untrusted import parse_storable_json, printable
 from activityctl.errors import TaskError
 from activityctl.ports import JsonValue
 
@@ -30,7 +30,7 @@ def check_headers(response: "httpx.Response") -> None:
         raise too_large(response.request, f"headers over {MAX_HEADER_BYTES} bytes")
 
 
-def place_of(request: "httpx.Request") -> str:
+def request_label(request: "httpx.Request") -> str:
     """Return method and URL, without what may hold secrets: user, query and fragment."""
     url = request.url
     path = url.raw_path.partition(b"?")[0].decode("ascii", errors="replace")
@@ -39,13 +39,15 @@ def place_of(request: "httpx.Request") -> str:
 
 def too_large(request: "httpx.Request", what: str) -> TaskError:
     """Return the error of a response that is larger than we take."""
-    message = f"{place_of(request)}: the response has {what}"
+    message = f"{request_label(request)}: the response has {what}"
     return TaskError(message, code="response_too_large", retryable=False)
 
 
 async def read_start(response: "httpx.Response", limit: int) -> bytes:
     """Return at most `limit` bytes of the body, decompressed, and read no further."""
-    inflate = _Inflater(place_of(response.request), response.headers.get("content-encoding", ""))
+    inflate = _Inflater(
+        request_label(response.request), response.headers.get("content-encoding", "")
+    )
     content = bytearray()
     async for part in response.aiter_raw():
         content += inflate(part, limit - len(content))
@@ -64,7 +66,7 @@ async def read_body(response: "httpx.Response") -> bytes:
     return content
 
 
-def text_of(response: "httpx.Response", content: bytes) -> str:
+def body_text(response: "httpx.Response", content: bytes) -> str:
     """Return the body as text; what is no text of its charset becomes U+FFFD."""
     try:
         charset = codecs.lookup(response.charset_encoding or "utf-8").name
@@ -74,13 +76,13 @@ def text_of(response: "httpx.Response", content: bytes) -> str:
     return printable(decoded.removeprefix("\ufeff"))
 
 
-def json_of(response: "httpx.Response", content: bytes) -> tuple[bool, JsonValue]:
+def parse_body_json(response: "httpx.Response", content: bytes) -> tuple[bool, JsonValue]:
     """Return whether the body is JSON that we can store, and its value."""
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in {"application/json", "text/json"} and not media_type.endswith("+json"):
         return False, None
     try:
-        return True, parse_json(content.decode("utf-8-sig"))
+        return True, parse_storable_json(content.decode("utf-8-sig"))
     except ValueError:
         return False, None
 

@@ -6,16 +6,21 @@ The package is the one door: nobody outside it names a module of it.
 from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.events import EventArchive, EventStore, Routing
 from activityctl.ports.gates import BEGINS_WITHIN, Gates
-from activityctl.ports.logbook import Census, Logbook
+from activityctl.ports.logbook import Logbook, MetricsSource
 from activityctl.ports.outbox import ORDER_WAITS, Claim, Outbox, RunStarter, WaitingFiring
-from activityctl.ports.runs import LockedRun, Opening, RunLists, RunStore
-from activityctl.ports.schedules import ScheduleDrift, SchedulePlacer, ScheduleRegister, ScheduleRow
+from activityctl.ports.runs import LockedRun, OpenResult, RunLists, RunStore
+from activityctl.ports.schedules import (
+    ListedSchedule,
+    ScheduleClient,
+    ScheduleRegister,
+    UnsyncedSchedule,
+)
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
 from activityctl.ports.tasks import ContextSource, Executor, ExecutorOutcome, JsonValue, TaskCall
 from activityctl.ports.timetable import (
     WAKE_AFTER,
     Backfills,
-    LockedPast,
+    LockedPastTimes,
     OverdueSchedule,
     Timetable,
 )
@@ -28,7 +33,6 @@ __all__ = [
     "WORK_CHANNEL",
     "Backfills",
     "Catalog",
-    "Census",
     "Claim",
     "ContextSource",
     "EventArchive",
@@ -37,24 +41,25 @@ __all__ = [
     "ExecutorOutcome",
     "Gates",
     "JsonValue",
-    "LockedPast",
+    "ListedSchedule",
+    "LockedPastTimes",
     "LockedRun",
     "Logbook",
     "ManifestSource",
-    "Opening",
+    "MetricsSource",
+    "OpenResult",
     "Outbox",
     "OverdueSchedule",
     "Routing",
     "RunLists",
     "RunStarter",
     "RunStore",
-    "ScheduleDrift",
-    "SchedulePlacer",
+    "ScheduleClient",
     "ScheduleRegister",
-    "ScheduleRow",
     "Signals",
     "TaskCall",
     "Timetable",
+    "UnsyncedSchedule",
     "WaitingFiring",
     "Work",
     "Workers",

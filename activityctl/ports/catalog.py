@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Present
 from activityctl.domain.manifests.calendar import PresentCalendar
@@ -39,7 +39,7 @@ class Catalog(Protocol):
         """Carry out the plan and record it in the history; call it within `changing`."""
         ...
 
-    async def history(self, kind: str, name: str) -> list[HistoryEntry]:
+    async def history(self, kind: str, name: str) -> list[PastChange]:
         """Return every recorded change of one object, the newest first."""
         ...
 

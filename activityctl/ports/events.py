@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from activityctl.domain.events.archive import Stretch
-from activityctl.domain.events.arrival import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.gathering import Gathering, GatheringKey
+from activityctl.domain.events.query import EventQuery
+from activityctl.domain.events.stored_event import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed
 from activityctl.domain.timing.window import DaysByCalendar
@@ -49,7 +49,7 @@ class Routing(Protocol):
         """Return those of these keys, and as many more that time changes until then, if any."""
         ...
 
-    async def gathered(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
+    async def stored_events(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
         """Return those of the events that are still kept."""
         ...
 
@@ -106,13 +106,13 @@ class EventStore(Protocol):
 class EventArchive(Protocol):
     """Events that have come: read again, fed again, and removed when their time is over."""
 
-    async def count(self, stretch: Stretch) -> int:
+    async def count(self, stretch: EventQuery) -> int:
         """Return how many events the stretch holds."""
         ...
 
     async def page(
         self,
-        stretch: Stretch,
+        stretch: EventQuery,
         after: ArrivedEvent | None,
         limit: int,
         *,
@@ -124,7 +124,7 @@ class EventArchive(Protocol):
         """
         ...
 
-    async def feed(
+    async def write_replayed(
         self,
         firings: Sequence[EventFiring],
         verdicts: Sequence[Verdict],

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.runs.concurrency import Entry
+from activityctl.domain.runs.concurrency import GateResult
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef
 
@@ -19,7 +19,7 @@ class Gates(Protocol):
     calls decide one after the other.
     """
 
-    async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> Entry:
+    async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> GateResult:
         """Insert the run, with its keys and Postgres' time, as its gates decide.
 
         Let in and queued runs are `queued`, a refused one is `skipped`, with its reason in the

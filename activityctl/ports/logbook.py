@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from activityctl.domain.runs.figures import Figures
+from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
 from activityctl.domain.values.log import Cursor, LogEntry
 
 
@@ -32,9 +32,9 @@ class Logbook(Protocol):
         ...
 
 
-class Census(Protocol):
+class MetricsSource(Protocol):
     """How many of everything there are."""
 
-    async def figures(self) -> Figures:
+    async def snapshot(self) -> MetricsSnapshot:
         """Count everything as it stands now, by Postgres' clock."""
         ...

@@ -7,16 +7,16 @@ from enum import Enum, auto
 from typing import Protocol
 
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.runs.admission import FiringFacts
+from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.dead_letter import DeadLetter
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.selection import Selection
 
 
-class Opening(Enum):
+class OpenResult(Enum):
     """What came of opening a run."""
 
     OPENED = auto()
@@ -29,7 +29,7 @@ class Opening(Enum):
 class RunStore(Protocol):
     """Runs and their task instances; every method is one statement or one transaction."""
 
-    async def facts(self, firing: FiringRef) -> FiringFacts | None:
+    async def admission_input(self, firing: FiringRef) -> AdmissionInput | None:
         """Return what admission needs; None when the subscription is unknown."""
         ...
 
@@ -37,7 +37,7 @@ class RunStore(Protocol):
         """Return what the definitions of those subscriptions say today, by subscription."""
         ...
 
-    async def open(self, workflow_id: str, change: RunChange) -> Opening:
+    async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
         """Insert the run with its first task instances, or begin one that was let in."""
         ...
 

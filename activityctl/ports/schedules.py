@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from activityctl.domain.gitops.drift import ObservedSchedule, RecordedSchedule
+from activityctl.domain.gitops.drift import ObservedSchedule, StoredSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.values.ids import ScheduleId
 from activityctl.domain.values.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleDrift:
+class UnsyncedSchedule:
     """A schedule in Temporal that is not as wanted; `wanted` None means it must go."""
 
     id: str
@@ -23,7 +23,7 @@ class ScheduleDrift:
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRow:
+class ListedSchedule:
     """A wanted schedule with what the reconciler last saw of it."""
 
     wanted: WantedSchedule
@@ -42,69 +42,69 @@ class ScheduleRow:
 class ScheduleRegister(Protocol):
     """Which schedules Temporal shall hold, and what it was last made to hold."""
 
-    async def schedules(self, selection: Selection) -> list[ScheduleRow]:
+    async def schedules(self, selection: Selection) -> list[ListedSchedule]:
         """Return the wanted schedules."""
         ...
 
-    async def drifted(self, limit: int) -> list[ScheduleDrift]:
+    async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
         """Return schedules whose wanted and observed hashes differ."""
         ...
 
-    async def observed(self, drifts: Sequence[ScheduleDrift], now: datetime) -> None:
+    async def mark_synced(self, drifts: Sequence[UnsyncedSchedule], now: datetime) -> None:
         """Record that Temporal now holds them (or no longer does)."""
         ...
 
-    async def failed(self, drift: ScheduleDrift, error: str) -> None:
+    async def mark_failed(self, drift: UnsyncedSchedule, error: str) -> None:
         """Record why Temporal could not be made to hold it."""
         ...
 
-    async def unsettled(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
+    async def unsynced_errors(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
         """Return (schedule id, last error) of those subscriptions' schedules that drift."""
         ...
 
-    async def recorded(self, ids: Sequence[str]) -> Mapping[str, RecordedSchedule]:
+    async def stored(self, ids: Sequence[str]) -> Mapping[str, StoredSchedule]:
         """Return what is recorded of these schedules; those of unknown subscriptions are absent."""
         ...
 
-    async def placed(self, *, after: str, limit: int) -> list[ScheduleId]:
+    async def synced_ids(self, *, after: str, limit: int) -> list[ScheduleId]:
         """Return the ids, in their order, of schedules that are observed as wanted."""
         ...
 
-    async def silent(self) -> list[RecordedSchedule]:
+    async def silent(self) -> list[StoredSchedule]:
         """Return schedules that Temporal seems to hold but which have stopped waking us."""
         ...
 
-    async def restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
+    async def mark_restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
         """Record that a silent schedule was created again."""
         ...
 
-    def auditing(self) -> AbstractAsyncContextManager[bool]:
+    def drift_lock(self) -> AbstractAsyncContextManager[bool]:
         """Hold the one auditor's lock; False when another process holds it."""
         ...
 
-    def reconciling(self) -> AbstractAsyncContextManager[bool]:
+    def reconcile_lock(self) -> AbstractAsyncContextManager[bool]:
         """Hold the one reconciler's lock; False when another process holds it."""
         ...
 
 
-class SchedulePlacer(Protocol):
+class ScheduleClient(Protocol):
     """Makes Temporal hold or drop schedules, and looks at those it holds."""
 
-    async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
+    async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
         """Create or update the schedule; repeating it changes nothing."""
         ...
 
-    async def remove(self, schedule_id: str) -> None:
+    async def delete(self, schedule_id: str) -> None:
         """Delete the schedule; absent is fine."""
         ...
 
-    def listed(self) -> AsyncIterator[list[ObservedSchedule]]:
+    def list_pages(self) -> AsyncIterator[list[ObservedSchedule]]:
         """Iterate over pages of all schedules whose id has our form.
 
         The list may be seconds old and shows less of each schedule than `observe`.
         """
         ...
 
-    async def observe(self, schedule_id: str) -> ObservedSchedule | None:
+    async def describe(self, schedule_id: str) -> ObservedSchedule | None:
         """Return the schedule as it is now, looked at in full; None when there is none."""
         ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
+from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.timing.firing import FiringRef
 
 WAKE_AFTER: Final = timedelta(seconds=2)
@@ -27,7 +27,7 @@ class OverdueSchedule:
 class Timetable(Protocol):
     """How far each schedule has come; every nominal time is settled once, by Postgres' clock."""
 
-    async def settle(self, firing: FiringRef) -> bool:
+    async def process_due(self, firing: FiringRef) -> bool:
         """Give every nominal time that has come its fate, in one transaction.
 
         True when the caller's workflow carries its own firing on now. False when that time is
@@ -52,10 +52,10 @@ class Timetable(Protocol):
         ...
 
 
-class LockedPast(Protocol):
+class LockedPastTimes(Protocol):
     """A trigger's past that no settlement changes until the block ends."""
 
-    past: Past
+    past: PastTimes
 
     async def hold(self, backfill: Backfill, nominals: Sequence[datetime]) -> int:
         """Record the backfill with its firings held back; return how many of them are new.
@@ -70,13 +70,13 @@ class Backfills(Protocol):
 
     async def past(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> Past:
+    ) -> PastTimes:
         """Return what is recorded of the trigger's nominal times in that stretch."""
         ...
 
     def locked(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> AbstractAsyncContextManager[LockedPast]:
+    ) -> AbstractAsyncContextManager[LockedPastTimes]:
         """Hold the trigger's schedule while a backfill is chosen and recorded."""
         ...
 

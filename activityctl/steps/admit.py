@@ -10,14 +10,14 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.gate import OverlapPolicy
-from activityctl.domain.runs.admission import begin, fail, new_run, refusal, refuse
+from activityctl.domain.manifests.run_limits import OverlapPolicy
+from activityctl.domain.runs.admission import begin, fail, new_run, refusal_reason, refuse
 from activityctl.domain.runs.advance import advance
-from activityctl.domain.runs.record import entry, record
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
+from activityctl.domain.runs.run_change import log_entry, run_change
 from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.errors import ExpressionError, InvalidInputError
-from activityctl.ports import ContextSource, Gates, Opening, RunStore, Timetable
+from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, Timetable
 from activityctl.steps.orders import orders_of
 from activityctl.steps.resolve import resolve_context
 from activityctl.workflows.calls import Orders
@@ -45,7 +45,7 @@ class AdmitStep:
         self._room = asyncio.Event()
         self._room.set()
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait while so many firings are at work here that more would only wait longer."""
         await self._room.wait()
 
@@ -63,16 +63,16 @@ class AdmitStep:
         (self._room.clear if self._at_work >= _ENOUGH else self._room.set)()
 
     async def _admit(self, firing: FiringRef) -> Orders:
-        if firing.is_by_clock and not await self._timetable.settle(firing):
+        if firing.is_by_clock and not await self._timetable.process_due(firing):
             return Orders(firing.run_id, is_over=True)
-        facts = await self._runs.facts(firing)
+        facts = await self._runs.admission_input(firing)
         if facts is None:
             raise ApplicationError(
                 "no such subscription in this database", type="unknown", non_retryable=True
             )
         now = self._clock()
         run = new_run(firing, facts, now)
-        if (reason := refusal(firing, facts)) is not None:
+        if (reason := refusal_reason(firing, facts)) is not None:
             refused = RunState(run, facts.spec, ())
             return await self._open(firing, refused, refuse(firing, reason), now)
         try:
@@ -115,15 +115,17 @@ class AdmitStep:
         self, firing: FiringRef, state: RunState, decision: Decision, now: datetime
     ) -> Orders:
         run = state.run
-        started = entry(run, "info", f"run started by {run.trigger}", now, firingKey=run.firing_key)
+        started = log_entry(
+            run, "info", f"run started by {run.trigger}", now, firingKey=run.firing_key
+        )
         entries = (started,) if run.status is RunStatus.RUNNING else ()
-        change = record(run, decision, now, entries=entries)
+        change = run_change(run, decision, now, entries=entries)
         match await self._runs.open(firing.workflow_id, change):
-            case Opening.OPENED:
+            case OpenResult.OPENED:
                 return _with_deadline(orders_of(change.run, state.spec, decision), state.spec)
-            case Opening.OURS:
+            case OpenResult.OURS:
                 return await self._found(firing)
-            case Opening.TAKEN:
+            case OpenResult.TAKEN:
                 return Orders(firing.run_id, is_over=True)
             case other:
                 assert_never(other)

@@ -7,8 +7,8 @@ from datetime import datetime
 from temporalio import activity
 
 from activityctl.domain.runs.advance import advance, stop
-from activityctl.domain.runs.record import change_task, record, with_tasks
 from activityctl.domain.runs.run import RunStatus, TaskStatus
+from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
 from activityctl.domain.values.model import JsonValue
 from activityctl.ports import RunStore
 from activityctl.steps.orders import orders_of
@@ -50,7 +50,7 @@ class RecordStep:
             ended = change_task(task, status, output=output, error=error, ended_at=now)
             state = with_tasks(state, ended)
             decision = advance(state, now)
-            await locked.save(record(state.run, decision, now, update=(ended,)))
+            await locked.save(run_change(state.run, decision, now, update=(ended,)))
         # A loop of a thousand items would else carry a thousand orders in each of its events.
         news = tuple(task for task in decision.start if task.id not in known)
         return orders_of(state.run, state.spec, replace(decision, start=news))
@@ -64,5 +64,5 @@ class RecordStep:
             if status is RunStatus.CANCELLED:
                 reason = state.run.cancel_reason or reason
             decision = stop(state, status, reason, now)
-            await locked.save(record(state.run, decision, now))
+            await locked.save(run_change(state.run, decision, now))
         return orders_of(state.run, state.spec, decision)

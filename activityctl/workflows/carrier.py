@@ -111,13 +111,13 @@ class RunCarrier:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            return await record(
+            return await record_end(
                 StopOrder(order.run_id, "failed", _why(error), task_id=order.task_id)
             )
 
     async def _stop(self, status: str, reason: str) -> Orders:
         """Record the run's end first, so that people see it, then stop what still works."""
-        orders = await record(StopOrder(self._firing.run_id, status, reason))
+        orders = await record_end(StopOrder(self._firing.run_id, status, reason))
         working, self._working = list(self._working), {}
         for task in working:
             task.cancel()
@@ -125,7 +125,7 @@ class RunCarrier:
         return orders
 
 
-async def record(stop: StopOrder) -> Orders:
+async def record_end(stop: StopOrder) -> Orders:
     """Record an end that came from outside of an executor, however long Postgres is away."""
     return await workflow.execute_local_activity(
         calls.record,

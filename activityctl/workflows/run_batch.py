@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows.calls import StopOrder
-    from activityctl.workflows.carrier import CANCELLED, RunCarrier, record
+    from activityctl.workflows.carrier import CANCELLED, RunCarrier, record_end
 
 BATCH_WORKFLOW_NAME = "RunBatch"
 CANCEL_RUN = "cancelRun"
@@ -58,7 +58,7 @@ class RunBatchWorkflow:
         if carrying is None:
             return
         if carrying.done():
-            await record(StopOrder(run_id, "cancelled", CANCELLED))
+            await record_end(StopOrder(run_id, "cancelled", CANCELLED))
         elif run_id not in self._stopping:
             self._stopping.add(run_id)
             carrying.cancel()

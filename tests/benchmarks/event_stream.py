@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from activityctl.adapters.manifests.event_stream import read_events, split_events
 from activityctl.domain.events.envelope import envelope_of, fill
-from activityctl.domain.events.input import ReadEvent
+from activityctl.domain.events.input import ParsedEvent
 
 NOW = datetime.now(UTC)
 
@@ -33,14 +33,14 @@ def event(number: int) -> dict[str, object]:
 
 
 def as_envelopes(stream: BinaryIO) -> int:
-    read = (item for item in read_events(stream, "-") if isinstance(item, ReadEvent))
+    read = (item for item in read_events(stream, "-") if isinstance(item, ParsedEvent))
     return sum(bool(envelope_of(item.value)) for item in read)
 
 
 def as_rows(stream: BinaryIO) -> int:
     count = 0
     for item in read_events(stream, "-"):
-        if isinstance(item, ReadEvent):
+        if isinstance(item, ParsedEvent):
             envelope = envelope_of(*fill(item.value, NOW, str))
             count += bool(envelope.digest and envelope.event_id)
     return count

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from activityctl.domain.events.trigger import EventTrigger
-from activityctl.domain.routing.index import Index, Listener, Matched
+from activityctl.domain.routing.index import EventIndex, Listener, Matched
 from activityctl.domain.routing.matching import match
 
 VARIANTS: dict[str, str] = {
@@ -124,14 +124,14 @@ def measure(variant: str, subscriptions: int, count: int, rounds: int) -> str:
     some = list(events(variant, count, subscriptions))
     gc.collect()
     started = time.process_time()
-    index = Index(entries)
+    index = EventIndex(entries)
     built = time.process_time() - started
     took = [_round(index, some) for _ in range(rounds + 1)]
     rate = count / statistics.median(took[1:])
     return f"{built:9.2f}{took[0]:9.2f}{rate:10,.0f}{_one_by_one(entries, some[0]):9.1f} µs"
 
 
-def _round(index: Index, some: list[dict[str, Any]]) -> float:
+def _round(index: EventIndex, some: list[dict[str, Any]]) -> float:
     started = time.process_time()
     found = [index.matches(one) for one in some]
     took = time.process_time() - started
@@ -139,7 +139,7 @@ def _round(index: Index, some: list[dict[str, Any]]) -> float:
         (only,) = woken
         number = one["source"].rpartition("/")[2]
         assert isinstance(only, Matched)
-        assert only.entry.subscription == f"subscription-{number}"
+        assert only.listener.subscription == f"subscription-{number}"
     return took
 
 

@@ -218,7 +218,7 @@ async def settled(bench: Bench, owner: str, count: int) -> float:
         workflow_id = f"{ids.scheduled_workflow_id(owner, 'ticks')}-{key}"
         firing = FiringRef(owner, "ticks", key, due.isoformat(), workflow_id)
         start = time.perf_counter()
-        await bench.ports.timetable.settle(firing)
+        await bench.ports.timetable.process_due(firing)
         found.append((time.perf_counter() - start) * 1000)
     return statistics.median(found)
 

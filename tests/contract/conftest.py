@@ -15,8 +15,8 @@ from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.operations.gitops.history import delete
@@ -159,7 +159,7 @@ def make_run(ports: wiring.Ports, mine: Subscription) -> Callable[..., Awaitable
         status: RunStatus = RunStatus.RUNNING,
         **fields: Any,
     ) -> Run:
-        facts = await ports.runs.facts(FiringRequest(mine.id, "manual", key, at).ref)
+        facts = await ports.runs.admission_input(FiringRequest(mine.id, "manual", key, at).ref)
         assert facts is not None
         has_ended = status not in {RunStatus.RUNNING, RunStatus.QUEUED}
         run = Run(

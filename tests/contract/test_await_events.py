@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from activityctl import wiring
-from activityctl.domain.events.arrival import Verdict, VerdictOutcome
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.events.stored_event import Verdict, VerdictOutcome
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.routing.routing import EventFiring, Routed
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.selection import Selection
-from activityctl.operations.events.await_events import Aftermath, await_events
+from activityctl.operations.events.await_events import EventResults, await_events
 
 EVENT = envelope_of({"specversion": "1.0", "id": "a", "source": "/t", "type": "t"})
 MakeRun = Callable[..., Awaitable[Run]]
@@ -32,7 +32,7 @@ async def route(
         await routing.save(Routed((EVENT.event_id,), firings, (verdict,)), now)
 
 
-async def wait(ports: wiring.Ports, event: EventEnvelope, seconds: float) -> Aftermath:
+async def wait(ports: wiring.Ports, event: EventEnvelope, seconds: float) -> EventResults:
     return await await_events(
         ports.events, ports.run_lists, [event.event_id], timeout_seconds=seconds
     )

@@ -9,11 +9,11 @@ import pytest
 
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef, FiringRequest, firing_key
-from activityctl.ports import WORK_CHANNEL, Opening
+from activityctl.ports import WORK_CHANNEL, OpenResult
 
 FIRST = datetime(2026, 3, 1, 8, tzinfo=UTC)
 DAYS = [FIRST + timedelta(days=number) for number in range(10)]
@@ -44,7 +44,7 @@ def finish(ports: wiring.Ports, mine: Subscription) -> Finish:
         nominal: datetime, status: RunStatus = RunStatus.SUCCEEDED, *, key: str | None = None
     ) -> None:
         ref = FiringRequest(mine.id, "daily", key or f"backfill-{firing_key(nominal)}", nominal).ref
-        facts = await ports.runs.facts(ref)
+        facts = await ports.runs.admission_input(ref)
         assert facts is not None
         has_ended = status not in {RunStatus.RUNNING, RunStatus.QUEUED}
         run = Run(
@@ -60,7 +60,7 @@ def finish(ports: wiring.Ports, mine: Subscription) -> Finish:
             created_at=nominal,
             ended_at=nominal if has_ended else None,
         )
-        assert await ports.runs.open(ref.workflow_id, RunChange(run)) is Opening.OPENED
+        assert await ports.runs.open(ref.workflow_id, RunChange(run)) is OpenResult.OPENED
 
     return make
 
@@ -72,7 +72,7 @@ async def hold(ports: wiring.Ports, backfill: Backfill, nominals: Sequence[datet
         return await locked.hold(backfill, nominals)
 
 
-async def past(ports: wiring.Ports, mine: Subscription) -> Past:
+async def past(ports: wiring.Ports, mine: Subscription) -> PastTimes:
     return await ports.backfills.past(mine.id, "daily", FIRST, LAST)
 
 
@@ -129,16 +129,16 @@ async def test_the_past_is_settled_up_to_the_cursor_and_while_paused_up_to_now(
     ports: wiring.Ports, mine: Subscription
 ):
     begun = datetime.now(UTC)
-    active = (await past(ports, mine)).settled_until
+    active = (await past(ports, mine)).decided_until
     await asyncio.sleep(0.02)
-    assert (await past(ports, mine)).settled_until == active
+    assert (await past(ports, mine)).decided_until == active
     assert active <= begun
     await ports.catalog.set_subscription_status(
         mine.id, SubscriptionStatus.PAUSED, datetime.now(UTC)
     )
     await asyncio.sleep(0.02)
     asked = datetime.now(UTC)
-    assert asked <= (await past(ports, mine)).settled_until <= datetime.now(UTC)
+    assert asked <= (await past(ports, mine)).decided_until <= datetime.now(UTC)
 
 
 # ---- holding -------------------------------------------------------------------------

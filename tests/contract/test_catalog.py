@@ -10,7 +10,7 @@ from activityctl import wiring
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
 from activityctl.domain.gitops.plan import Action, Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
-from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
 from activityctl.domain.manifests.subscription import (
     Subscription,
     SubscriptionManifest,
@@ -113,7 +113,7 @@ async def test_a_failed_change_leaves_nothing_behind(
     present = await ports.catalog.present()
     assert not present.definitions
     assert not present.subscriptions
-    assert await ports.register.drifted(10) == []
+    assert await ports.register.unsynced(10) == []
 
 
 async def test_within_a_change_the_changer_sees_it_and_others_do_not(
@@ -165,9 +165,9 @@ async def test_each_content_is_a_revision_and_returning_to_one_makes_no_new(
         await apply(definition, at=now + timedelta(hours=hour))
     revisions = await ports.catalog.revisions(Selection(name="digest"))
     assert [one.number for one in revisions] == [2, 1]
-    assert revisions[1].id == revision_of(first)
+    assert revisions[1].id == revision_id_of(first)
     ((row, current),) = await ports.catalog.definitions(Selection())
-    assert current.id == revision_of(first)
+    assert current.id == revision_id_of(first)
     assert (row["since"], row["updated_at"]) == (now, now + timedelta(hours=2))
 
 
@@ -207,8 +207,8 @@ async def test_revisions_are_found_by_definition_or_prefix_of_their_id(
 ):
     digest = define("digest")
     await apply(digest, define("other"))
-    (found,) = await ports.catalog.revisions(Selection(name=revision_of(digest)[:12]))
-    assert (found.id, found.definition) == (revision_of(digest), "digest")
+    (found,) = await ports.catalog.revisions(Selection(name=revision_id_of(digest)[:12]))
+    assert (found.id, found.definition) == (revision_id_of(digest), "digest")
     assert await ports.catalog.revisions(Selection(name="%")) == []
     assert len(await ports.catalog.revisions(Selection(limit=1))) == 1
 

@@ -7,7 +7,7 @@ from activityctl import wiring
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes, plan_deletion
-from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.values.selection import Selection
 
@@ -41,7 +41,7 @@ async def test_every_change_is_recorded_the_newest_first(
     assert (made.kind, made.name, made.revision_id) == (
         "ActivityDefinition",
         "digest",
-        revision_of(define("digest")),
+        revision_id_of(define("digest")),
     )
     assert await ports.catalog.history("Subscription", "digest") == []
 
@@ -57,7 +57,7 @@ async def test_a_deletion_through_a_plan_is_recorded_with_its_origin(
     assert (newest.number, newest.action, newest.origin) == (2, "deleted", origin)
     assert (newest.document, newest.revision_id) == (None, None)
     assert await ports.catalog.subscriptions(Selection()) == []
-    (drift,) = await ports.register.drifted(10)
+    (drift,) = await ports.register.unsynced(10)
     assert (drift.wanted, mine.id in drift.id) == (None, True)
 
 

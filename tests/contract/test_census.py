@@ -11,9 +11,9 @@ from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.runs.dead_letter import DeadLetter
-from activityctl.domain.runs.figures import Figures
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
 from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import ScheduleId
@@ -22,7 +22,7 @@ Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
 Subscribe = Callable[..., SubscriptionManifest]
 MakeRun = Callable[..., Awaitable[Run]]
-EMPTY = Figures(
+EMPTY = MetricsSnapshot(
     counted_at=datetime.max.replace(tzinfo=UTC),
     runs={},
     firings={},
@@ -44,7 +44,7 @@ def now() -> datetime:
 
 
 async def test_an_empty_database_has_nothing_to_count(ports: wiring.Ports, now: datetime):
-    figures = await ports.census.figures()
+    figures = await ports.metrics.snapshot()
     assert figures == replace(EMPTY, counted_at=figures.counted_at)
     assert abs(figures.counted_at - now) < timedelta(minutes=1)
 
@@ -60,20 +60,20 @@ async def test_runs_of_the_last_day_and_open_ones_are_counted(
         ("e", timedelta(0), RunStatus.FAILED),
     ):
         await make_run(key, at=now - age, status=status)
-    figures = await ports.census.figures()
+    figures = await ports.metrics.snapshot()
     assert figures.runs == {"succeeded": 2, "running": 1, "failed": 1}
 
 
 async def test_firings_wait_and_the_oldest_due_one_says_since_when(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
-    times = [(await ports.census.figures()).counted_at]
+    times = [(await ports.metrics.snapshot()).counted_at]
     for key in "abc":
         await ports.outbox.add([FiringRequest(mine.id, "manual", key, now)], now)
-        times.append((await ports.census.figures()).counted_at)
+        times.append((await ports.metrics.snapshot()).counted_at)
     async with ports.outbox.claimed(1) as claim:
         await claim.dispatched(claim.firings, now)
-    figures = await ports.census.figures()
+    figures = await ports.metrics.snapshot()
     assert figures.firings == {"due": 2}
     assert figures.oldest_due_at is not None
     assert times[1] <= figures.oldest_due_at <= times[2] <= figures.counted_at
@@ -90,13 +90,13 @@ async def test_schedules_are_counted_by_status_like_their_list(
         subscribe("gone"),
     )
     await apply(define("digest"), subscribe("e", triggers={"daily": None}))
-    drifts = {drift.id: drift for drift in await ports.register.drifted(10)}
+    drifts = {drift.id: drift for drift in await ports.register.unsynced(10)}
     ids = {one: (await ports.catalog.find_subscription(one)).id for one in "abcd"}
     by_name = {name: next(d for d in drifts.values() if key in d.id) for name, key in ids.items()}
-    await ports.register.observed([by_name["a"]], now)
-    await ports.register.observed([by_name["d"]], now)
-    await ports.register.failed(by_name["b"], "no")
-    figures = await ports.census.figures()
+    await ports.register.mark_synced([by_name["a"]], now)
+    await ports.register.mark_synced([by_name["d"]], now)
+    await ports.register.mark_failed(by_name["b"], "no")
+    figures = await ports.metrics.snapshot()
     assert figures.schedules == {"active": 1, "paused": 1, "error": 1, "pending": 2}
     assert figures.subscriptions == {"active": 5, "paused": 1}
 
@@ -105,10 +105,10 @@ async def test_restarts_of_schedules_are_summed_up(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await apply(define("digest"), subscribe("a"), subscribe("b"))
-    first, second = [ScheduleId(drift.id) for drift in await ports.register.drifted(10)]
+    first, second = [ScheduleId(drift.id) for drift in await ports.register.unsynced(10)]
     for schedule, minutes in ((first, 3), (second, 1), (first, 2)):
-        await ports.register.restarted(schedule, now - timedelta(minutes=minutes))
-    figures = await ports.census.figures()
+        await ports.register.mark_restarted(schedule, now - timedelta(minutes=minutes))
+    figures = await ports.metrics.snapshot()
     assert (figures.restarts, figures.restarted_at) == (3, now - timedelta(minutes=1))
 
 
@@ -116,16 +116,16 @@ async def test_a_deleted_subscription_is_not_counted(
     ports: wiring.Ports, mine: Subscription, remove: Callable[..., Awaitable[Plan]]
 ):
     await remove(mine.name)
-    figures = await ports.census.figures()
+    figures = await ports.metrics.snapshot()
     assert (figures.subscriptions, figures.schedules) == ({}, {})
 
 
 async def test_workers_count_while_they_are_heard_of(ports: wiring.Ports, now: datetime):
     for name in ("stays", "leaves"):
         await ports.workers.beat(WorkerBeat(name, "host", 1, "0.1.0", now))
-    assert (await ports.census.figures()).workers == 2
+    assert (await ports.metrics.snapshot()).workers == 2
     await ports.workers.leave("leaves")
-    assert (await ports.census.figures()).workers == 1
+    assert (await ports.metrics.snapshot()).workers == 1
 
 
 async def test_dead_letters_are_counted(ports: wiring.Ports, make_run: MakeRun, now: datetime):
@@ -134,4 +134,4 @@ async def test_dead_letters_are_counted(ports: wiring.Ports, make_run: MakeRun, 
     letter = DeadLetter("letter", run.id, run.subscription_id, "no", now)
     async with ports.runs.locked(run.id) as locked:
         await locked.save(RunChange(failed, dead_letter=letter))
-    assert (await ports.census.figures()).dead_letters == 1
+    assert (await ports.metrics.snapshot()).dead_letters == 1

@@ -12,7 +12,7 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.errors import ConflictError, NotFoundError
-from activityctl.operations.gitops.history import Deletion, delete, foresee_deletion
+from activityctl.operations.gitops.history import Deletion, delete, preview_deletion
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -21,7 +21,7 @@ MakeRun = Callable[..., Awaitable[Run]]
 
 
 async def foreseen(ports: wiring.Ports, kind: Kind, reference: str) -> Deletion:
-    return await foresee_deletion(ports.catalog, ports.register, ports.run_lists, kind, reference)
+    return await preview_deletion(ports.catalog, ports.register, ports.run_lists, kind, reference)
 
 
 async def test_schedules_and_open_runs_of_this_subscription_alone_are_foreseen(

@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.events.archive import Stretch
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.events.envelope import envelope_of
-from activityctl.domain.events.gathering import Gathered, Gathering, GatheringKey
+from activityctl.domain.events.gathering import GatheredEvent, Gathering, GatheringKey
+from activityctl.domain.events.query import EventQuery
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed
 from activityctl.domain.runs.admission import new_run
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.log import Cursor
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Opening
+from activityctl.ports import OpenResult
 
-ALL = Stretch(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+ALL = EventQuery(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 NOTHING = timedelta(0)
 
 
@@ -76,7 +76,7 @@ def a_firing(owner: Subscription, *events: ArrivedEvent, key: str = "") -> Event
 def a_verdict(
     owner: Subscription, event: ArrivedEvent, outcome: VerdictOutcome, **more: Any
 ) -> Verdict:
-    return Verdict(event.id, owner.id, "paid", outcome, event.arrived_at, **{"feed": "r", **more})
+    return Verdict(event.id, owner.id, "paid", outcome, event.arrived_at, **{"replay": "r", **more})
 
 
 # ---- reading
@@ -100,7 +100,7 @@ async def test_pages_give_every_event_once_and_in_order(ports: wiring.Ports, new
 async def test_a_stretch_includes_its_start_and_not_its_end(ports: wiring.Ports):
     (first,) = await arrive(ports, "a")
     (second,) = await arrive(ports, "b")
-    stretch = Stretch(first.arrived_at, second.arrived_at)
+    stretch = EventQuery(first.arrived_at, second.arrived_at)
     assert names(await ports.archive.page(stretch, None, 10)) == ["a"]
     assert await ports.archive.count(stretch) == 1
 
@@ -123,7 +123,7 @@ async def test_types_and_sources_are_patterns_of_which_only_the_star_is_special(
     await arrive(ports, "b", kind="order.%")
     await arrive(ports, "c", kind="stock")
     await arrive(ports, "d", kind="order.x", source="/a\\b")
-    stretch = Stretch(ALL.since, ALL.until, types, sources)
+    stretch = EventQuery(ALL.since, ALL.until, types, sources)
     assert "".join(names(await ports.archive.page(stretch, None, 10))) == expected
     assert await ports.archive.count(stretch) == len(expected)
 
@@ -132,7 +132,7 @@ async def test_other_types_do_not_use_up_the_limit_of_a_page(ports: wiring.Ports
     await arrive(ports, "a", "b", kind="order.paid")
     await arrive(ports, *(f"bulk-{number}" for number in range(9)), kind="bulk")
     for types in (("order.paid",), ("order.*",), ("order.*", "order.paid")):
-        stretch = Stretch(ALL.since, ALL.until, types)
+        stretch = EventQuery(ALL.since, ALL.until, types)
         page = await ports.archive.page(stretch, None, 2, newest_first=True)
         assert names(page) == ["b", "a"]
         assert await ports.archive.page(stretch, page[-1], 2, newest_first=True) == []
@@ -146,9 +146,9 @@ async def test_a_repeat_feeds_nothing_twice(ports: wiring.Ports, owner: Subscrip
     now = one.arrived_at
     firings = [a_firing(owner, one), a_firing(owner, two)]
     verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)]
-    assert await ports.archive.feed(firings[:1], verdicts[:1], now) == 1
-    assert await ports.archive.feed(firings, verdicts, now) == 1
-    assert await ports.archive.feed(firings, verdicts, now) == 0
+    assert await ports.archive.write_replayed(firings[:1], verdicts[:1], now) == 1
+    assert await ports.archive.write_replayed(firings, verdicts, now) == 1
+    assert await ports.archive.write_replayed(firings, verdicts, now) == 0
     async with ports.outbox.claimed(10) as claim:
         keys = [firing.firing_key for firing in claim.firings]
     assert keys == [f"replay/r/{one.id}", f"replay/r/{two.id}"]
@@ -156,13 +156,13 @@ async def test_a_repeat_feeds_nothing_twice(ports: wiring.Ports, owner: Subscrip
 
 async def test_a_run_of_a_replay_sees_its_events(ports: wiring.Ports, owner: Subscription):
     one, two = await arrive(ports, "a", "b")
-    await ports.archive.feed(
+    await ports.archive.write_replayed(
         [a_firing(owner, one, two)],
         [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)],
         one.arrived_at,
     )
     async with ports.outbox.claimed(10) as claim:
-        facts = await ports.runs.facts(claim.firings[0])
+        facts = await ports.runs.admission_input(claim.firings[0])
     assert facts is not None
     assert [event["id"] for event in facts.events] == ["a", "b"]
 
@@ -173,12 +173,12 @@ async def test_what_was_not_woken_is_told_anew_and_what_was_stays(
     (event,) = await arrive(ports, "a")
     kinds = (VerdictOutcome.ERROR, VerdictOutcome.GATHERED, VerdictOutcome.WOKEN)
     for outcome in (*kinds, VerdictOutcome.SKIPPED):
-        await ports.archive.feed([], [a_verdict(owner, event, outcome)], event.arrived_at)
+        await ports.archive.write_replayed([], [a_verdict(owner, event, outcome)], event.arrived_at)
         (kept,) = await ports.events.verdicts([event.id])
         assert kept.outcome is (outcome if outcome in kinds else VerdictOutcome.WOKEN)
-    other = a_verdict(owner, event, VerdictOutcome.ERROR, feed="other")
-    await ports.archive.feed([], [other], event.arrived_at)
-    assert [one.feed for one in await ports.events.verdicts([event.id])] == ["other", "r"]
+    other = a_verdict(owner, event, VerdictOutcome.ERROR, replay="other")
+    await ports.archive.write_replayed([], [other], event.arrived_at)
+    assert [one.replay for one in await ports.events.verdicts([event.id])] == ["other", "r"]
 
 
 async def test_a_refused_firing_is_a_run_and_a_line_of_the_log_once(
@@ -195,13 +195,13 @@ async def test_a_refused_firing_is_a_run_and_a_line_of_the_log_once(
         "excluded",
     )
     for _ in range(2):
-        assert await ports.archive.feed([], [], event.arrived_at, [refused]) == 0
+        assert await ports.archive.write_replayed([], [], event.arrived_at, [refused]) == 0
     (run,) = await ports.run_lists.runs(Selection())
     assert (run.id, run.status, run.reason) == (refused.run_id, "skipped", "excluded")
     page, _ = await ports.logbook.page(owner.id, Cursor(), limit=10)
     assert [entry.message for entry in page] == ["run skipped: excluded"]
     gone = replace(refused, event_ids=(EventId("gone"),), firing_key="replay/r/gone")
-    await ports.archive.feed([], [], event.arrived_at, [gone])
+    await ports.archive.write_replayed([], [], event.arrived_at, [gone])
     assert len(await ports.run_lists.runs(Selection())) == 1
 
 
@@ -212,7 +212,7 @@ async def test_what_retention_took_meanwhile_is_left_out(ports: wiring.Ports, ow
     assert await left(ports) == ["b"]
     verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (gone, stays)]
     firings = [a_firing(owner, gone), a_firing(owner, stays), a_firing(owner, stays, gone, key="x")]
-    assert await ports.archive.feed(firings, verdicts, gone.arrived_at) == 1
+    assert await ports.archive.write_replayed(firings, verdicts, gone.arrived_at) == 1
 
 
 async def test_only_due_firings_of_the_replay_wait(ports: wiring.Ports, owner: Subscription):
@@ -227,7 +227,7 @@ async def test_only_due_firings_of_the_replay_wait(ports: wiring.Ports, owner: S
         two.arrived_at + timedelta(days=1),
     )
     verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)]
-    await ports.archive.feed([a_firing(owner, one), later], verdicts, one.arrived_at)
+    await ports.archive.write_replayed([a_firing(owner, one), later], verdicts, one.arrived_at)
     assert await ports.archive.waiting("replay/r/") == 1
     assert await ports.archive.waiting("replay/rr/") == 0
     async with ports.outbox.claimed(10) as claim:
@@ -277,12 +277,12 @@ async def test_an_event_stays_while_a_trigger_waits_with_it(
 ):
     (event,) = await arrive(ports, "a")
     key = GatheringKey(owner.id, "paid", "k")
-    waiting = (Gathered(event.id, event.arrived_at),)
+    waiting = (GatheredEvent(event.id, event.arrived_at),)
     gathering = Gathering(key, "form", waiting, event.arrived_at + timedelta(days=1))
     gathered = Verdict(event.id, owner.id, "paid", VerdictOutcome.GATHERED, event.arrived_at)
-    await route(ports, gatherings=(gathering,), settled=(gathered,))
+    await route(ports, gatherings=(gathering,), replaced_verdicts=(gathered,))
     assert await ports.archive.remove(NOTHING, 10) == 0
-    await route(ports, gone=(key,))
+    await route(ports, emptied=(key,))
     assert await ports.archive.remove(NOTHING, 10) == 1
 
 
@@ -300,12 +300,12 @@ async def test_a_firing_goes_after_its_events_and_one_sent_again_runs_no_second_
     now = event.arrived_at
     firing = EventFiring(owner.id, "paid", event.id, now, (event.id,), now)
     woken = Verdict(event.id, owner.id, "paid", VerdictOutcome.WOKEN, now)
-    for opening, added in ((Opening.OPENED, 1), (Opening.TAKEN, 1)):
+    for opening, added in ((OpenResult.OPENED, 1), (OpenResult.TAKEN, 1)):
         await route(ports, firings=(firing,), verdicts=(woken,))
         async with ports.outbox.claimed(10) as claim:
             assert len(claim.firings) == added
             await claim.dispatched(claim.firings, now)
-        facts = await ports.runs.facts(claim.firings[0])
+        facts = await ports.runs.admission_input(claim.firings[0])
         assert facts is not None
         ended = replace(
             new_run(claim.firings[0], facts, now), status=RunStatus.SUCCEEDED, ended_at=now

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.events.arrival import EmitOutcome
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of, fill
+from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -83,7 +83,7 @@ async def test_places_follow_the_order_given(ports: wiring.Ports):
     await ports.events.add([event("last")])
     found = await ports.events.events(Selection(limit=1_000))
     assert [one.document["id"] for one in found] == ["last", *(one.id for one in reversed(given))]
-    assert [one.place for one in found] == sorted((one.place for one in found), reverse=True)
+    assert [one.position for one in found] == sorted((one.position for one in found), reverse=True)
     assert await sender_ids(ports, limit=2) == ["last", "e199"]
 
 

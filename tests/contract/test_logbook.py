@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values.log import Cursor, LogEntry
 
 MakeRun = Callable[..., Awaitable[Run]]

@@ -19,7 +19,7 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.routing.routing import EventFiring, Routed
 from activityctl.domain.runs.admission import new_run
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.ports import ORDER_WAITS, WORK_CHANNEL
@@ -60,7 +60,7 @@ async def started(ports: Ports, **options: Any) -> list[str]:
 async def admit(ports: Ports, *firings: FiringRef) -> None:
     """Give each firing its run."""
     for firing in firings:
-        facts = await ports.runs.facts(firing)
+        facts = await ports.runs.admission_input(firing)
         assert facts is not None
         run = new_run(firing, facts, datetime.now(UTC))
         await ports.runs.open(firing.workflow_id, RunChange(run))
@@ -208,7 +208,7 @@ async def test_ordered_events_share_the_key_of_their_concurrency(
 
 async def enter(ports: Ports, firing: FiringRef) -> None:
     """Admit as the step does where there is a gate."""
-    facts = await ports.runs.facts(firing)
+    facts = await ports.runs.admission_input(firing)
     assert facts is not None
     run = new_run(firing, facts, datetime.now(UTC))
     entry = await ports.gates.enter(run, facts.spec, firing.workflow_id)

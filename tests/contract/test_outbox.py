@@ -61,7 +61,7 @@ async def test_a_known_key_counts_nothing_and_changes_nothing(
     repeat = FiringRequest(fire("k").subscription_id, "manual", "k", later, {"a": 2})
     assert await ports.outbox.add([repeat], later) == 0
     assert await claimed(ports) == [fire("k").ref]
-    facts = await ports.runs.facts(repeat.ref)
+    facts = await ports.runs.admission_input(repeat.ref)
     assert facts is not None
     assert facts.payload == {"a": 1}
 

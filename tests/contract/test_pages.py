@@ -11,7 +11,7 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.selection import Selection
-from activityctl.operations.looking.look import KINDS, Kind, Looker, default_limit
+from activityctl.operations.looking.get import KINDS, Kind, ObjectViews, default_limit
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -21,15 +21,17 @@ FILLED: tuple[Kind, ...] = ("definitions", "subscriptions", "revisions", "schedu
 
 
 @pytest.fixture
-async def looker(ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe) -> Looker:
+async def looker(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe
+) -> ObjectViews:
     """Three of each kind of the catalog."""
     names = ("a", "b", "c")
     await apply(*(define(name) for name in names), *(subscribe(name, name) for name in names))
-    return Looker(ports.catalog, ports.register, ports.run_lists, ports.events)
+    return ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
 
 
 @pytest.mark.parametrize("kind", FILLED)
-async def test_a_list_that_is_cut_says_so(looker: Looker, kind: Kind):
+async def test_a_list_that_is_cut_says_so(looker: ObjectViews, kind: Kind):
     async def page(limit: int | None) -> tuple[int, bool]:
         found = await looker.page(kind, None, Selection(limit=limit))
         return len(found.views), found.has_more
@@ -45,14 +47,14 @@ async def test_runs_and_what_belongs_to_one_object_are_cut_likewise(
 ):
     for key in ("1", "2"):
         await make_run(key, tasks=2)
-    looker = Looker(ports.catalog, ports.register, ports.run_lists, ports.events)
+    looker = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
     for kind, name in (("runs", None), ("tasks", None), ("schedules", "mine")):
         found: Any = await looker.page(kind, name, Selection(limit=1))
         assert (len(found.views), found.has_more) == (1, kind != "schedules")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_all_of_every_kind_can_be_asked_for(looker: Looker, kind: Kind):
+async def test_all_of_every_kind_can_be_asked_for(looker: ObjectViews, kind: Kind):
     assert not (await looker.page(kind, None, Selection(limit=None))).has_more
 
 

@@ -12,8 +12,8 @@ import pytest
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts
 from activityctl.daemon.worker.router import BATCH, Router
-from activityctl.domain.events.arrival import EmitOutcome, Verdict
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.events.stored_event import EmitOutcome, Verdict
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
@@ -100,7 +100,7 @@ async def test_a_matching_event_wakes_and_the_run_sees_it(ports: Ports, listen: 
     (firing,) = await claimed(ports)
     assert (firing.subscription_id, firing.trigger) == (MINE, "paid")
     assert firing.firing_key == paid.event_id
-    facts = await ports.runs.facts(firing)
+    facts = await ports.runs.admission_input(firing)
     assert facts is not None
     assert facts.events == (paid.document,)
     (verdict,) = await verdicts(ports, paid)
@@ -244,7 +244,7 @@ async def test_a_filter_that_fails_is_a_verdict_with_its_reason(
     ((outcome, reason),) = await outcomes(ports, event("without"))
     assert outcome == "error"
     assert "amount" in (reason or "")
-    figures = await ports.census.figures()
+    figures = await ports.metrics.snapshot()
     assert figures.filter_errors == 1
 
 
@@ -317,12 +317,12 @@ async def test_higher_priority_starts_first(ports: Ports, listen: Listen) -> Non
 
 
 async def test_lag_counts_what_is_not_routed(ports: Ports) -> None:
-    figures = await ports.census.figures()
+    figures = await ports.metrics.snapshot()
     assert (figures.unrouted_events, figures.oldest_unrouted_at) == (0, None)
     await emit(ports, event("1"), event("2"))
-    figures = await ports.census.figures()
+    figures = await ports.metrics.snapshot()
     assert figures.unrouted_events == 2
     assert figures.oldest_unrouted_at == (await ports.events.find_event("1")).arrived_at
     await route(ports)
-    figures = await ports.census.figures()
+    figures = await ports.metrics.snapshot()
     assert (figures.unrouted_events, figures.oldest_unrouted_at) == (0, None)

@@ -20,7 +20,7 @@ MakeRun = Callable[..., Awaitable[Run]]
 async def test_the_facts_of_a_firing_nobody_asked_for(
     ports: wiring.Ports, mine: Subscription, define: Define, now: datetime
 ):
-    facts = await ports.runs.facts(FiringRequest(mine.id, "daily", "k", now).ref)
+    facts = await ports.runs.admission_input(FiringRequest(mine.id, "daily", "k", now).ref)
     assert facts is not None
     assert facts.subscription == mine
     assert facts.spec == define("digest").spec
@@ -35,17 +35,17 @@ async def test_the_facts_of_a_firing_asked_for_carry_its_payload_even_when_dispa
     await ports.outbox.add([firing], now)
     async with ports.outbox.claimed(1) as claim:
         await claim.dispatched(claim.firings, now)
-    facts = await ports.runs.facts(firing.ref)
+    facts = await ports.runs.admission_input(firing.ref)
     assert facts is not None
     assert facts.payload == {"a": [1]}
-    other = await ports.runs.facts(replace(firing, firing_key="other").ref)
+    other = await ports.runs.admission_input(replace(firing, firing_key="other").ref)
     assert other is not None
     assert other.payload == {}
 
 
 async def test_an_unknown_subscription_has_no_facts(ports: wiring.Ports, now: datetime):
     stranger = ids.subscription_id("stranger")
-    assert await ports.runs.facts(FiringRequest(stranger, "daily", "k", now).ref) is None
+    assert await ports.runs.admission_input(FiringRequest(stranger, "daily", "k", now).ref) is None
 
 
 async def test_the_specs_of_subscriptions_are_those_of_today(
@@ -61,7 +61,7 @@ async def test_a_deleted_subscription_has_facts_that_say_so(
 ):
     await delete(ports.catalog, "Subscription", "mine", lambda: now, UNKNOWN_ORIGIN)
     await delete(ports.catalog, "ActivityDefinition", "digest", lambda: now, UNKNOWN_ORIGIN)
-    facts = await ports.runs.facts(FiringRequest(mine.id, "daily", "k", now).ref)
+    facts = await ports.runs.admission_input(FiringRequest(mine.id, "daily", "k", now).ref)
     assert facts is not None
     assert facts.subscription.status is SubscriptionStatus.DELETED
 

@@ -8,8 +8,8 @@ import pytest
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.dead_letter import DeadLetter
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError

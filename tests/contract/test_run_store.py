@@ -13,13 +13,13 @@ from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.dead_letter import DeadLetter
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Opening
+from activityctl.ports import OpenResult
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -118,8 +118,8 @@ async def test_opening_twice_opens_once_and_changes_nothing(
         entries=(said(run, "again", now),),
         keep_state={"a": 1},
     )
-    assert await ports.runs.open("another/workflow", other) is Opening.TAKEN
-    assert await ports.runs.open(f"run/{mine.id}/manual/k", other) is Opening.OURS
+    assert await ports.runs.open("another/workflow", other) is OpenResult.TAKEN
+    assert await ports.runs.open(f"run/{mine.id}/manual/k", other) is OpenResult.OURS
     assert await state_of(ports, run) == RunState(run, (await state_of(ports, run)).spec, (task,))
     assert await messages(ports, mine) == []
     assert (await ports.catalog.find_subscription("mine")).state == {}
@@ -133,7 +133,7 @@ async def test_of_two_who_open_at_once_one_does(
         run = replace(pattern, id=ids.run_id(mine.id, "manual", key), firing_key=key)
         change = RunChange(run, entries=(said(run, "opened", now),))
         opened = await asyncio.gather(*(ports.runs.open("w", change) for _ in range(4)))
-        assert Counter(opened) == {Opening.OPENED: 1, Opening.OURS: 3}
+        assert Counter(opened) == {OpenResult.OPENED: 1, OpenResult.OURS: 3}
     assert await messages(ports, mine) == ["opened"] * TRIES
 
 
@@ -229,7 +229,7 @@ async def test_save_writes_run_tasks_entries_dead_letter_and_kept_state_together
     assert after.tasks == (*change.update, *change.create)
     assert await messages(ports, mine) == ["one", "two"]
     assert await ports.run_lists.dead_letters(Selection()) == [change.dead_letter]
-    facts = await ports.runs.facts(FiringRequest(mine.id, "daily", "next", now).ref)
+    facts = await ports.runs.admission_input(FiringRequest(mine.id, "daily", "next", now).ref)
     assert facts is not None
     assert facts.subscription.state == {"seen": 3}
 

@@ -17,7 +17,7 @@ from activityctl.domain.manifests.subscription import (
 )
 from activityctl.domain.values.ids import schedule_id
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import ScheduleRow
+from activityctl.ports import ListedSchedule
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -30,13 +30,13 @@ DAILY = {"name": "daily", "cron": {"schedule": "0 8 * * *"}}
 
 async def heal(ports: wiring.Ports, now: datetime) -> list[tuple[str, bool]]:
     """Observe all that drifts, as if Temporal did as it was told; gives (id, paused)."""
-    drifted = await ports.register.drifted(100)
+    drifted = await ports.register.unsynced(100)
     for drift in drifted:
-        await ports.register.observed([drift], now)
+        await ports.register.mark_synced([drift], now)
     return [(drift.id, drift.paused) for drift in drifted]
 
 
-async def row_of(ports: wiring.Ports, subscription: Subscription) -> ScheduleRow:
+async def row_of(ports: wiring.Ports, subscription: Subscription) -> ListedSchedule:
     (row,) = await ports.register.schedules(Selection(subscription_id=subscription.id))
     return row
 
@@ -44,14 +44,14 @@ async def row_of(ports: wiring.Ports, subscription: Subscription) -> ScheduleRow
 async def test_a_new_schedule_drifts_until_it_is_observed(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
-    (drift,) = await ports.register.drifted(10)
+    (drift,) = await ports.register.unsynced(10)
     assert drift.id == schedule_id(mine.id, "daily")
     assert drift.wanted is not None
     assert (drift.wanted.kind, drift.wanted.body) == ("cron", {"schedule": "0 8 * * *"})
     assert not drift.paused
     assert (await row_of(ports, mine)).status == "pending"
-    await ports.register.observed([drift], now)
-    assert await ports.register.drifted(10) == []
+    await ports.register.mark_synced([drift], now)
+    assert await ports.register.unsynced(10) == []
     row = await row_of(ports, mine)
     assert (row.status, row.observed_at, row.subscription) == ("active", now, "mine")
     assert row.wanted == drift.wanted
@@ -67,7 +67,7 @@ async def test_pause_and_resume_drift_and_are_healed(
     assert (await row_of(ports, mine)).status == "paused"
     await ports.catalog.set_subscription_status(mine.id, ACTIVE, now)
     assert await heal(ports, now) == [(key, False)]
-    assert await ports.register.drifted(10) == []
+    assert await ports.register.unsynced(10) == []
 
 
 async def test_a_deleted_subscription_drifts_away_and_its_rows_vanish(
@@ -75,11 +75,11 @@ async def test_a_deleted_subscription_drifts_away_and_its_rows_vanish(
 ):
     await heal(ports, now)
     await remove(mine.name)
-    (drift,) = await ports.register.drifted(10)
+    (drift,) = await ports.register.unsynced(10)
     assert (drift.id, drift.wanted) == (schedule_id(mine.id, "daily"), None)
     assert await ports.register.schedules(Selection()) == []
-    await ports.register.observed([drift], now)
-    assert await ports.register.drifted(10) == []
+    await ports.register.mark_synced([drift], now)
+    assert await ports.register.unsynced(10) == []
 
 
 async def test_a_schedule_deleted_before_it_was_observed_is_still_removed(
@@ -87,10 +87,10 @@ async def test_a_schedule_deleted_before_it_was_observed_is_still_removed(
 ):
     # Temporal may hold it already: the placer did its work and died before it could say so.
     await remove(mine.name)
-    (drift,) = await ports.register.drifted(10)
+    (drift,) = await ports.register.unsynced(10)
     assert drift.wanted is None
-    await ports.register.observed([drift], now)
-    assert await ports.register.drifted(10) == []
+    await ports.register.mark_synced([drift], now)
+    assert await ports.register.unsynced(10) == []
 
 
 async def test_a_wish_that_returned_is_placed_again(
@@ -123,20 +123,20 @@ async def test_a_schedule_wanted_anew_while_it_was_removed_drifts(
 ):
     await heal(ports, now)
     await remove(mine.name)
-    (removal,) = await ports.register.drifted(10)
+    (removal,) = await ports.register.unsynced(10)
     await apply(subscribe("mine"))
-    await ports.register.observed([removal], now)
-    (drift,) = await ports.register.drifted(10)
+    await ports.register.mark_synced([removal], now)
+    (drift,) = await ports.register.unsynced(10)
     assert drift.wanted is not None
 
 
 async def test_what_changed_while_it_was_placed_drifts_again(
     ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
 ):
-    (old,) = await ports.register.drifted(10)
+    (old,) = await ports.register.unsynced(10)
     await apply(define("digest", triggers=[{"name": "daily", "cron": {"schedule": "0 9 * * *"}}]))
-    await ports.register.observed([old], now)
-    (drift,) = await ports.register.drifted(10)
+    await ports.register.mark_synced([old], now)
+    (drift,) = await ports.register.unsynced(10)
     assert drift.wanted is not None
     assert drift.wanted.body == {"schedule": "0 9 * * *"}
     assert (await row_of(ports, mine)).status == "pending"
@@ -154,7 +154,7 @@ async def test_a_trigger_taken_away_is_removed_and_the_others_stay(
     await apply(define("digest", triggers=[DAILY]))
     yours = await ports.catalog.find_subscription("yours")
     mine = await ports.catalog.find_subscription("mine")
-    gone = await ports.register.drifted(10)
+    gone = await ports.register.unsynced(10)
     assert {drift.id for drift in gone} == {schedule_id(one.id, "hourly") for one in (mine, yours)}
     assert {drift.wanted for drift in gone} == {None}
     await apply(subscribe("yours", triggers={"daily": None}))
@@ -166,7 +166,7 @@ async def test_a_new_trigger_of_a_paused_subscription_is_placed_paused(
 ):
     await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
     await apply(define("digest", triggers=[DAILY, HOURLY]))
-    drifted = await ports.register.drifted(10)
+    drifted = await ports.register.unsynced(10)
     assert [drift.paused for drift in drifted] == [True, True]
 
 
@@ -180,7 +180,7 @@ async def test_a_pause_during_an_apply_holds_for_the_trigger_that_it_brings(
         pausing = asyncio.create_task(ports.catalog.set_subscription_status(mine.id, PAUSED, now))
         await asyncio.sleep(0.1)
     assert await pausing
-    drifted = await ports.register.drifted(10)
+    drifted = await ports.register.unsynced(10)
     assert [drift.paused for drift in drifted] == [True, True]
 
 
@@ -190,21 +190,21 @@ async def test_an_apply_that_changes_no_timing_makes_nothing_drift(
     await apply(define("digest"), subscribe("mine"))
     await heal(ports, now)
     await apply(define("digest", description="other"), subscribe("mine", params={"a": 1}))
-    assert await ports.register.drifted(10) == []
+    assert await ports.register.unsynced(10) == []
 
 
 async def test_a_failure_is_told_until_the_schedule_is_placed(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
-    (drift,) = await ports.register.drifted(10)
-    await ports.register.failed(drift, "no answer")
-    assert await ports.register.unsettled([mine.id]) == [(drift.id, "no answer")]
-    assert await ports.register.unsettled(["other"]) == []
+    (drift,) = await ports.register.unsynced(10)
+    await ports.register.mark_failed(drift, "no answer")
+    assert await ports.register.unsynced_errors([mine.id]) == [(drift.id, "no answer")]
+    assert await ports.register.unsynced_errors(["other"]) == []
     row = await row_of(ports, mine)
     assert (row.status, row.error) == ("error", "no answer")
-    assert [one.id for one in await ports.register.drifted(10)] == [drift.id]
-    await ports.register.observed([drift], now)
-    assert await ports.register.unsettled([mine.id]) == []
+    assert [one.id for one in await ports.register.unsynced(10)] == [drift.id]
+    await ports.register.mark_synced([drift], now)
+    assert await ports.register.unsynced_errors([mine.id]) == []
     assert (await row_of(ports, mine)).error is None
 
 
@@ -212,11 +212,11 @@ async def test_a_failure_of_an_earlier_wish_is_no_failure_of_the_present_one(
     ports: wiring.Ports, apply: Apply, remove: Apply, define: Define, subscribe: Subscribe
 ):
     async def refuse() -> None:
-        (drift,) = await ports.register.drifted(10)
-        await ports.register.failed(drift, "no")
+        (drift,) = await ports.register.unsynced(10)
+        await ports.register.mark_failed(drift, "no")
 
     async def errors() -> list[str | None]:
-        return [error for _, error in await ports.register.unsettled([owner.id])]
+        return [error for _, error in await ports.register.unsynced_errors([owner.id])]
 
     await apply(define("digest", triggers=[DAILY]), subscribe("mine"))
     owner = await ports.catalog.find_subscription("mine")
@@ -243,48 +243,50 @@ async def test_drifts_and_schedules_are_limited_and_in_order(
         ("b", "hourly"),
     ]
     assert len(await ports.register.schedules(Selection(limit=3))) == 3
-    drifted = await ports.register.drifted(3)
+    drifted = await ports.register.unsynced(3)
     assert len(drifted) == 3
-    assert len(await ports.register.drifted(10)) == 4
+    assert len(await ports.register.unsynced(10)) == 4
 
 
 async def test_one_reconciler_at_a_time(ports: wiring.Ports):
-    async with ports.register.reconciling() as first, ports.register.reconciling() as second:
+    async with ports.register.reconcile_lock() as first, ports.register.reconcile_lock() as second:
         assert (first, second) == (True, False)
-    async with ports.register.reconciling() as third:
+    async with ports.register.reconcile_lock() as third:
         assert third
 
 
 async def test_a_reconciler_that_fails_lets_go(ports: wiring.Ports):
     async def fail() -> None:
-        async with ports.register.reconciling():
+        async with ports.register.reconcile_lock():
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    async with ports.register.reconciling() as is_ours:
+    async with ports.register.reconcile_lock() as is_ours:
         assert is_ours
 
 
 async def test_observing_what_is_gone_changes_nothing(
     ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
-    (placed,) = await ports.register.drifted(10)
+    (placed,) = await ports.register.unsynced(10)
     await remove(mine.name)
-    (removal,) = await ports.register.drifted(10)
-    await ports.register.observed([removal], now)
-    await ports.register.observed([placed], now + timedelta(minutes=1))
-    await ports.register.failed(placed, "too late")
-    assert await ports.register.drifted(10) == []
-    assert await ports.register.unsettled([mine.id]) == []
+    (removal,) = await ports.register.unsynced(10)
+    await ports.register.mark_synced([removal], now)
+    await ports.register.mark_synced([placed], now + timedelta(minutes=1))
+    await ports.register.mark_failed(placed, "too late")
+    assert await ports.register.unsynced(10) == []
+    assert await ports.register.unsynced_errors([mine.id]) == []
 
 
 async def test_a_schedule_that_must_go_is_unsettled_until_it_is_gone(
     ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
     await heal(ports, now)
-    assert await ports.register.unsettled([mine.id]) == []
+    assert await ports.register.unsynced_errors([mine.id]) == []
     await remove(mine.name)
-    assert await ports.register.unsettled([mine.id]) == [(schedule_id(mine.id, "daily"), None)]
+    assert await ports.register.unsynced_errors([mine.id]) == [
+        (schedule_id(mine.id, "daily"), None)
+    ]
     await heal(ports, now)
-    assert await ports.register.unsettled([mine.id]) == []
+    assert await ports.register.unsynced_errors([mine.id]) == []

@@ -13,8 +13,8 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionManifest,
     SubscriptionStatus,
 )
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.log import LogEntry
 from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL

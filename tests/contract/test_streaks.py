@@ -15,9 +15,9 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionManifest,
     SubscriptionStatus,
 )
-from activityctl.domain.runs.auto_pause import Streak
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.auto_pause import StreakChange
 from activityctl.domain.runs.run import Run, RunState
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import WORK_CHANNEL
@@ -31,11 +31,11 @@ ACTIVE, PAUSED, _ = SubscriptionStatus
 REASON = "2 runs in a row failed; the last: task a failed: n\x00o"
 
 
-def failure(now: datetime, reason: str | None = None) -> Streak:
-    return Streak(has_failed=True, decided_at=now, pause_reason=reason)
+def failure(now: datetime, reason: str | None = None) -> StreakChange:
+    return StreakChange(has_failed=True, decided_at=now, pause_reason=reason)
 
 
-async def save(ports: wiring.Ports, run: Run, streak: Streak) -> None:
+async def save(ports: wiring.Ports, run: Run, streak: StreakChange) -> None:
     async with ports.runs.locked(run.id) as locked:
         await locked.save(RunChange(run, streak=streak))
 
@@ -58,7 +58,7 @@ async def test_failures_count_up_and_a_success_ends_the_row(
         await save(ports, run, failure(now))
     assert (await seen(ports)).failures == 3
     assert (await state_of(ports, run)).run.failures_before == 3
-    await save(ports, run, Streak(has_failed=False, decided_at=now))
+    await save(ports, run, StreakChange(has_failed=False, decided_at=now))
     assert (await seen(ports)).failures == 0
     assert (await seen(ports)).status is ACTIVE
 
@@ -85,8 +85,8 @@ async def test_a_streak_can_pause_and_says_why(
 ):
     later = now + timedelta(minutes=5)
     run, other = await make_run("k"), await make_run("other")
-    (before,) = await ports.register.drifted(10)
-    await ports.register.observed([before], now)
+    (before,) = await ports.register.unsynced(10)
+    await ports.register.mark_synced([before], now)
     async with ports.signals.listening(WORK_CHANNEL) as payloads:
         await save(ports, run, failure(later, REASON))
         while await anext(payloads) != "schedules":
@@ -96,7 +96,7 @@ async def test_a_streak_can_pause_and_says_why(
     assert found.pause_reason == REASON.replace("\x00", "�")
     assert (found.paused_at, found.updated_at) == (later, later)
     assert found.paused_by_run == run.id
-    (drift,) = await ports.register.drifted(10)
+    (drift,) = await ports.register.unsynced(10)
     assert (drift.paused, drift.id) == (True, before.id)
     ours, theirs = (await state_of(ports, run)).run, (await state_of(ports, other)).run
     assert (ours.pauses, ours.owner_is_active) == (True, False)

@@ -10,16 +10,16 @@ import pytest
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts
 from activityctl.daemon.worker.router import Router
-from activityctl.domain.events.archive import Stretch
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.events.query import EventQuery
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.events.explain_event import explain_stored
-from activityctl.operations.events.replay_survey import Order, survey
-from activityctl.operations.looking.look import Looker
+from activityctl.operations.events.replay_preview import ReplayRequest, preview_replay
+from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.overview import overview
 
 Ports = wiring.Ports | MemoryPorts
@@ -73,11 +73,11 @@ async def test_everything_that_shows_triggers_says_so(ports: Ports) -> None:
     explained = await explain_stored(ports.catalog, ports.events, "1", "broken")
     (trigger,) = explained.triggers
     assert (trigger.outcome, trigger.reason) == ("error", FAULT)
-    found = await overview(ports.catalog, ports.census, ports.events)
+    found = await overview(ports.catalog, ports.metrics, ports.events)
     (unread,) = found.unreadable
     assert (unread.subscription, unread.trigger, unread.reason) == ("broken", "paid", FAULT)
     assert found.figures.filter_errors == 1
-    looker = Looker(ports.catalog, ports.register, ports.run_lists, ports.events)
+    looker = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
     views = {view["name"]: view for view in await looker.listed("subscriptions", Selection())}
     assert views["broken"]["unreadableTriggers"] == [{"trigger": "paid", "reason": FAULT}]
     assert views["whole"]["unreadableTriggers"] == []
@@ -90,11 +90,17 @@ async def test_once_mended_a_replay_brings_what_it_missed(
 ) -> None:
     await apply(define("bad", **waits_for(BROKEN)), subscribe("broken", "bad"))
     await heard(ports, event("1"))
-    order = Order("r", Stretch(datetime.min.replace(tzinfo=UTC), datetime.now(UTC)), "broken", None)
-    before = await survey(ports.catalog, ports.events, ports.archive, order, datetime.now(UTC))
+    order = ReplayRequest(
+        "r", EventQuery(datetime.min.replace(tzinfo=UTC), datetime.now(UTC)), "broken", None
+    )
+    before = await preview_replay(
+        ports.catalog, ports.events, ports.archive, order, datetime.now(UTC)
+    )
     assert before.tallies[0].left == {f"error: {FAULT}": 1}
     await apply(define("bad", **waits_for({"type": "order.*"})))
-    after = await survey(ports.catalog, ports.events, ports.archive, order, datetime.now(UTC))
+    after = await preview_replay(
+        ports.catalog, ports.events, ports.archive, order, datetime.now(UTC)
+    )
     assert after.new == 1
 
 

@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 
 from activityctl.daemon.local.state import read_state
-from activityctl.domain.events.arrival import EmitOutcome
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest

@@ -27,7 +27,7 @@ import psycopg
 import pytest
 
 from activityctl.daemon.local.embedded_postgres import processes_of
-from activityctl.domain.timing.misfires import ON_TIME
+from activityctl.domain.timing.misfires import MISFIRE_GRACE
 from support.drilled import Drill, Receiver, receiving, seed
 
 FULL = os.environ.get("DRILL_FULL") == "1"
@@ -289,7 +289,7 @@ def check_skip(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage])
             assert row.started_at is not None
             assert row.fires_at is not None
             assert row.fires_at - row.due_at < JITTER
-            assert row.started_at - row.fires_at <= ON_TIME + START, row
+            assert row.started_at - row.fires_at <= MISFIRE_GRACE + START, row
         else:
             assert "misfire policy skip" in (row.reason or ""), row
     assert not [row for row in meanwhile(rows, every, outages) if row.ran]
@@ -317,7 +317,7 @@ def check_short(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]
     for together in grouped(rows).values():
         for row in together:
             late = row.fate_at - row.due_at
-            limit = ON_TIME if row is together[-1] else SHORT_WINDOW
+            limit = MISFIRE_GRACE if row is together[-1] else SHORT_WINDOW
             assert row.ran == (late <= limit), row
             assert row.ran or "over the misfire window of 10s" in (row.reason or ""), row
     beyond = max(every, SHORT_WINDOW)

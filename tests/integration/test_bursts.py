@@ -18,7 +18,7 @@ from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.gitops.apply import apply
-from activityctl.operations.runs.act import cancel
+from activityctl.operations.runs.actions import cancel
 from activityctl.settings import Settings
 from support.worker import working
 

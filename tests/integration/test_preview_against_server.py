@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client
 
-from activityctl.adapters.temporal.schedules import TemporalSchedulePlacer
+from activityctl.adapters.temporal.schedules import TemporalScheduleClient
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.timing.cron import parse_cron
 from activityctl.domain.timing.due_times import nominal_times
@@ -73,7 +73,7 @@ async def client(dev_server_address: str) -> Client:
 async def _server_times(
     client: Client, wanted: WantedSchedule, start: datetime, end: datetime
 ) -> list[datetime]:
-    await TemporalSchedulePlacer(client).place(wanted, paused=True)
+    await TemporalScheduleClient(client).create_or_update(wanted, paused=True)
     request = ListScheduleMatchingTimesRequest(
         namespace=client.namespace,
         schedule_id=wanted.id,

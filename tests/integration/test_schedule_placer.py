@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from temporalio.client import Client
 
-from activityctl.adapters.temporal.schedules import TemporalSchedulePlacer
+from activityctl.adapters.temporal.schedules import TemporalScheduleClient
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.values.ids import schedule_id, subscription_id
-from activityctl.domain.values.refusal import is_refusal
+from activityctl.domain.values.sync_errors import is_refusal
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 
 OWNER = subscription_id("told")
@@ -19,7 +19,7 @@ WANTED = WantedSchedule(schedule_id(OWNER, "t"), OWNER, "t", "interval", {"every
 
 async def told_by(client: Client) -> ActivityctlError:
     with pytest.raises(ActivityctlError) as caught:
-        await TemporalSchedulePlacer(client).place(WANTED, paused=False)
+        await TemporalScheduleClient(client).create_or_update(WANTED, paused=False)
     return caught.value
 
 

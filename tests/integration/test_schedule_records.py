@@ -38,17 +38,17 @@ async def test_a_row_that_another_holds_is_recorded_once_it_is_free(
     ports: wiring.Ports, database_url: str
 ) -> None:
     await write_subscriptions(ports, "a", "b", "c")
-    drifted = await ports.register.drifted(10)
+    drifted = await ports.register.unsynced(10)
     first, second, third = (drift.id for drift in drifted)
     async with await psycopg.AsyncConnection.connect(database_url) as other:
         await other.execute(LOCK, (second,))
-        recording = asyncio.create_task(ports.register.observed(drifted, NOW))
+        recording = asyncio.create_task(ports.register.mark_synced(drifted, NOW))
         async with asyncio.timeout(10):
-            while {one.id for one in await ports.register.drifted(10)} != {second}:
+            while {one.id for one in await ports.register.unsynced(10)} != {second}:
                 await asyncio.sleep(0.02)
         for free in (first, third):  # held by the record, this would be a deadlock
             await other.execute(LOCK, (free,))
         assert not recording.done()
         await other.commit()
     await recording
-    assert await ports.register.drifted(10) == []
+    assert await ports.register.unsynced(10) == []

@@ -24,8 +24,8 @@ from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.runs.admission import new_run
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
@@ -156,7 +156,7 @@ async def subscribed(ports: wiring.Ports) -> Subscription:
 async def opened(ports: wiring.Ports, mine: Subscription) -> tuple[Run, TaskInstance]:
     """Open a run with one task."""
     firing = FiringRequest(mine.id, "manual", "k", NOW).ref
-    facts = await ports.runs.facts(firing)
+    facts = await ports.runs.admission_input(firing)
     assert facts is not None
     run = replace(new_run(firing, facts, NOW), status=RunStatus.RUNNING)
     key = ids.task_id(run.id, "note", 0)

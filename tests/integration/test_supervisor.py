@@ -18,9 +18,14 @@ import psutil
 import psycopg
 import pytest
 
-from activityctl.daemon.local.child import child_environment, choose_ports, end_processes, strays
 from activityctl.daemon.local.embedded_postgres import processes_of
 from activityctl.daemon.local.state import ComponentStatus, DaemonState, read_state, read_status
+from activityctl.daemon.local.supervised_process import (
+    child_environment,
+    choose_ports,
+    end_processes,
+    orphan_processes,
+)
 from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 from activityctl.errors import UnreachableError
 
@@ -94,7 +99,7 @@ class Home:
         return part.restarts == 1 and part.state == "running"
 
     def living(self) -> list[psutil.Process]:
-        return [*strays(self.path), *processes_of(self.path / "postgres")]
+        return [*orphan_processes(self.path), *processes_of(self.path / "postgres")]
 
     def close(self) -> None:
         for process in self.started:
@@ -224,7 +229,7 @@ def test_a_killed_component_comes_back_with_what_it_had(home: Home):
     assert read_state(home.path).addresses == state.addresses
     assert rows(state) == 1
     assert temporal_api(state, "workflows/kept")["workflowExecutionInfo"]["type"]["name"] == "Kept"
-    sleeps = [process for process in strays(home.path) if process.name() == "sleep"]
+    sleeps = [process for process in orphan_processes(home.path) if process.name() == "sleep"]
     assert len(sleeps) == 1, "the killed worker's own process is ended before the next starts"
 
 

@@ -19,9 +19,9 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl import wiring
-from activityctl.daemon.worker.auditor import Auditor
+from activityctl.daemon.worker.drift_detector import DriftDetector
 from activityctl.daemon.worker.reconciler import Reconciler
-from activityctl.daemon.worker.upkeep import Upkeep
+from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -33,7 +33,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.gitops.history import delete
-from activityctl.operations.runs.act import change_status
+from activityctl.operations.runs.actions import change_status
 
 FAR = {"schedule": "0 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
 OFTEN = {"name": "often", "cron": FAR}
@@ -51,9 +51,11 @@ class House:
         self.ports = ports
         self.client = client
         self.name = name
-        upkeep = Upkeep(ports.register, wiring.build_placer(client), ports.logbook, now)
+        upkeep = ScheduleMaintenance(
+            ports.register, wiring.build_schedule_client(client), ports.logbook, now
+        )
         self.reconciler = Reconciler(upkeep)
-        self.auditor = Auditor(upkeep)
+        self.auditor = DriftDetector(upkeep)
 
     def schedule(self, trigger: str = "often") -> str:
         return ids.schedule_id(ids.subscription_id(self.name), trigger)

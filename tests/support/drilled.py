@@ -18,9 +18,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from activityctl import wiring
-from activityctl.daemon.local.child import strays
 from activityctl.daemon.local.embedded_postgres import processes_of
 from activityctl.daemon.local.state import find_process, read_state
+from activityctl.daemon.local.supervised_process import orphan_processes
 from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 from activityctl.errors import UnreachableError
 from activityctl.settings import load_settings
@@ -123,7 +123,7 @@ class Drill:
 
     def living(self) -> list[psutil.Process]:
         """Every process that the daemon has left."""
-        return [*strays(self.home), *processes_of(self.home / "postgres")]
+        return [*orphan_processes(self.home), *processes_of(self.home / "postgres")]
 
 
 class PortsDrill(Drill):

@@ -23,7 +23,7 @@ from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.gitops.history import delete
-from activityctl.operations.runs.act import cancel, change_status, trigger
+from activityctl.operations.runs.actions import cancel, change_status, trigger
 
 Spec = Mapping[str, Any]
 NAME = "sample"
@@ -124,7 +124,7 @@ class Engine:
 
     async def placed(self) -> None:
         async with asyncio.timeout(10):
-            while await self.ports.register.drifted(10):
+            while await self.ports.register.unsynced(10):
                 await asyncio.sleep(0.02)
 
     async def dead_letters(self) -> list[str]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from activityctl.domain.events.gathering import (
-    Fires,
-    Gathered,
-    Rule,
-    Step,
-    Waiting,
-    take,
+    GatheredEvent,
+    GatheringFired,
+    GatheringOutcome,
+    GatheringPolicy,
+    WaitingEvents,
+    add_event,
 )
 from activityctl.domain.values.ids import EventId
 
@@ -26,27 +26,29 @@ def at(second: int) -> datetime:
     return START + seconds(second)
 
 
-def event(number: int, given: Given, size: int = 0) -> Gathered:
-    return Gathered(EventId(str(number)), at(given[0]), given[1], size)
+def event(number: int, given: Given, size: int = 0) -> GatheredEvent:
+    return GatheredEvent(EventId(str(number)), at(given[0]), given[1], size)
 
 
-def run(rule: Rule, history: Sequence[Given], until: int) -> tuple[Waiting, list[Step]]:
+def run(
+    rule: GatheringPolicy, history: Sequence[Given], until: int
+) -> tuple[WaitingEvents, list[GatheringOutcome]]:
     """Take the events, numbered from 0, and let time go on."""
-    waiting: Waiting = ()
-    steps: list[Step] = []
+    waiting: WaitingEvents = ()
+    steps: list[GatheringOutcome] = []
     for number, given_one in enumerate(history):
-        waiting, more = take(rule, waiting, event(number, given_one))
+        waiting, more = add_event(rule, waiting, event(number, given_one))
         steps += more
-    waiting, more = rule.elapse(waiting, at(until))
+    waiting, more = rule.advance_time(waiting, at(until))
     return waiting, steps + more
 
 
-def told(steps: Sequence[Step]) -> list[str]:
+def told(steps: Sequence[GatheringOutcome]) -> list[str]:
     """Each step as `second: events` or `events: reason`."""
     shown = []
     for step in steps:
         ids = " ".join(one.id for one in step.events)
-        if isinstance(step, Fires):
+        if isinstance(step, GatheringFired):
             shown.append(f"{(step.at - START).total_seconds():.0f}: {ids}")
         else:
             shown.append(f"{ids}: {step.reason}")

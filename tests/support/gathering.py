@@ -10,8 +10,8 @@ from activityctl.adapters.memory.events.events import MemoryEventStore
 from activityctl.adapters.memory.ports import MemoryPorts
 from activityctl.adapters.postgres.events.events import PostgresEventStore
 from activityctl.daemon.worker.router import Router
-from activityctl.domain.events.arrival import Verdict
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
+from activityctl.domain.events.stored_event import Verdict
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
@@ -74,7 +74,7 @@ async def seen(ports: Ports) -> list[list[str]]:
     """Start what may start now; the senders' ids of the events that each run sees."""
     found = []
     for firing in await claimed(ports):
-        facts = await ports.runs.facts(firing)
+        facts = await ports.runs.admission_input(firing)
         assert facts is not None
         found.append([one["id"] for one in facts.events])
     return found

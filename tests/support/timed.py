@@ -20,7 +20,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.gitops.apply import apply
-from activityctl.operations.runs.act import cancel, change_status, trigger
+from activityctl.operations.runs.actions import cancel, change_status, trigger
 
 TELL_TIME = {"name": "tell", "command": {"argv": ["date", "+%s.%N"]}}
 
@@ -54,7 +54,7 @@ class House:
         catalog, workers = self.ports.catalog, self.ports.workers
         await apply(manifests, catalog, self.ports.register, workers, now, timeout_seconds=10)
         async with asyncio.timeout(10):
-            while await self.ports.register.drifted(10):
+            while await self.ports.register.unsynced(10):
                 await asyncio.sleep(0.02)
 
     async def fire(self, key: str, /, **payload: object) -> str:

@@ -28,7 +28,7 @@ def reference(text: str, **more: Any) -> Any:
 )
 def test_a_reference_reads_as_it_is_written(text: str, store: str, place: str):
     found = reference(text)
-    assert (found.store, found.place, str(found)) == (store, place, text)
+    assert (found.store, found.name, str(found)) == (store, place, text)
     found.require_own_address()
 
 

@@ -22,8 +22,8 @@ from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.temporal.starter import TemporalRunStarter
 from activityctl.daemon.local.embedded_temporal import DYNAMIC_CONFIG, find_binary
 from activityctl.daemon.worker.dispatcher import Dispatcher
+from activityctl.daemon.worker.queue_releaser import QueueReleaser
 from activityctl.daemon.worker.timekeeper import Timekeeper
-from activityctl.daemon.worker.usher import Usher
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -34,8 +34,8 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import TaskError
-from activityctl.operations.looking.upcoming import Span, upcoming
-from activityctl.operations.runs.act import change_status
+from activityctl.operations.looking.upcoming import TimeRange, upcoming
+from activityctl.operations.runs.actions import change_status
 from activityctl.ports import ExecutorOutcome, TaskCall
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
@@ -125,7 +125,7 @@ class Month:
             ports.outbox, ports.runs, starter, self.recorder, self.clock, self.room
         )
         self.timekeeper = Timekeeper(ports.timetable, starter)
-        self.usher = Usher(ports.gates, ports.backfills, starter)
+        self.usher = QueueReleaser(ports.gates, ports.backfills, starter)
 
     async def room(self) -> None:
         """There always is."""
@@ -184,7 +184,7 @@ class Month:
         async with asyncio.timeout(20):
             while True:
                 await self.dispatcher.dispatch()
-                await self.usher.let_in()
+                await self.usher.release()
                 if await self._rests():
                     return
                 await asyncio.sleep(0.01)
@@ -256,7 +256,7 @@ def day(number: int, hour: int = 12) -> datetime:
 async def test_every_day_of_a_month_has_its_row(month: Month) -> None:
     await month.apply()
     ports = month.ports
-    span = Span(MARCH, day(31), 100)
+    span = TimeRange(MARCH, day(31), 100)
     shown = (
         await upcoming(ports.catalog, ports.register, ports.outbox, "report", span, MARCH)
     ).occurrences

@@ -125,7 +125,7 @@ async def run_once(ports: Any, story: str, spec: Mapping[str, Any]) -> tuple[str
     from activityctl.domain.manifests.definition import ActivityDefinition
     from activityctl.domain.manifests.subscription import SubscriptionManifest
     from activityctl.operations.gitops.apply import apply
-    from activityctl.operations.runs.act import cancel, trigger
+    from activityctl.operations.runs.actions import cancel, trigger
 
     named = {"metadata": {"name": story}}
     definition = ActivityDefinition.model_validate_json(json.dumps({**named, "spec": spec}))
@@ -144,16 +144,18 @@ async def run_once(ports: Any, story: str, spec: Mapping[str, Any]) -> tuple[str
 
 
 async def run_batch(ports: Any, owner: Any) -> tuple[str, str]:
-    from activityctl.domain.runs.sharing import divide
+    from activityctl.domain.runs.workflow_batches import split_into_batches
     from activityctl.domain.timing.firing import FiringRequest
-    from activityctl.operations.runs.act import cancel
+    from activityctl.operations.runs.actions import cancel
 
     asked = [
         FiringRequest(owner, "manual", f"key-{place}", now(), {"seconds": seconds})
         for place, seconds in enumerate(BATCH_SECONDS)
     ]
     await ports.outbox.add(asked, now())
-    ((first, *_),) = divide([one.ref for one in asked], await ports.runs.specs_of([owner]))
+    ((first, *_),) = split_into_batches(
+        [one.ref for one in asked], await ports.runs.specs_of([owner])
+    )
     await asyncio.sleep(1)
     await cancel(ports.runs, ports.run_lists, asked[2].ref.run_id, now())
     ends = [await end_of(ports, one.ref.run_id) for one in asked]

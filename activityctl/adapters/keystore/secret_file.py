@@ -13,7 +13,7 @@ LARGEST: Final = 64 * 1024
 def read_file(reference: SecretReference) -> Secret:
     """Return the file's text without the line end; InvalidInputError when it cannot be had."""
     try:
-        text = _content(reference.place).decode().rstrip("\r\n")
+        text = _content(reference.name).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise _unread(reference, why or "it cannot be read") from None
@@ -35,5 +35,5 @@ def _content(path: str) -> bytes:
 
 def _unread(reference: SecretReference, why: str) -> InvalidInputError:
     return InvalidInputError(
-        f"{reference.setting} names {reference}, but {why}", hint=f"mend {reference.place}"
+        f"{reference.setting} names {reference}, but {why}", hint=f"mend {reference.name}"
     )

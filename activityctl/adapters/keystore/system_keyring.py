@@ -58,7 +58,7 @@ def _attempted(reference: SecretReference) -> Secret | ActivityctlError:
         backend = keyring.get_keyring()
         if (refusal := _refusal(backend)) is not None:
             return refusal
-        service, _, entry = reference.place.partition("/")
+        service, _, entry = reference.name.partition("/")
         value = backend.get_password(service, entry)
     except Exception as error:  # noqa: BLE001  # backends are foreign code with errors of their own
         return UnreachableError(

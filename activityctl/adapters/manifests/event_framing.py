@@ -22,7 +22,7 @@ _CONTINUATIONS: Final = bytes(range(0x80, 0xC0))
 _QUOTE, _OPEN, _COMMA, _CLOSE_ARRAY, _NEWLINE = ord('"'), b"[{", ord(","), ord("]"), b"\n"
 
 
-class Window:
+class ReadBuffer:
     """The part of an input that is looked at, and the place where it begins."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
@@ -98,12 +98,12 @@ class Framing(Protocol):
         """Be ready for the event at the window's start."""
         ...
 
-    def extent(self, window: Window) -> int | None:
+    def extent(self, window: ReadBuffer) -> int | None:
         """Return the event's length; None when it goes on after what is at hand."""
         ...
 
 
-class Lines:
+class LineFraming:
     """An event ends with its line."""
 
     has_ended = True
@@ -115,7 +115,7 @@ class Lines:
         """Be ready for the event at the window's start."""
         self.seen = 0
 
-    def extent(self, window: Window) -> int | None:
+    def extent(self, window: ReadBuffer) -> int | None:
         """Return the line's length; None when it goes on after what is at hand."""
         end = window.text.find(_NEWLINE, window.start + self.seen)
         if end < 0:
@@ -124,7 +124,7 @@ class Lines:
         return end - window.start
 
 
-class Nesting:
+class BracketFraming:
     """An event ends where its brackets do; an item of an array, at the comma or `]` after it."""
 
     def __init__(self, *, is_item: bool) -> None:
@@ -144,7 +144,7 @@ class Nesting:
         self._depth = 0
         self._is_in_string = False
 
-    def extent(self, window: Window) -> int | None:
+    def extent(self, window: ReadBuffer) -> int | None:
         """Return the event's length; None when it goes on after what is at hand."""
         text = window.text
         at = window.start + self.seen
@@ -176,7 +176,7 @@ def _end(pattern: re.Pattern[bytes], text: bytes, start: int) -> int:
     return found.end() if found else start
 
 
-def is_sequence(window: Window) -> bool:
+def is_sequence(window: ReadBuffer) -> bool:
     """Tell whether events follow one another by their brackets, rather than one a line.
 
     The first event decides: ended on its first line, with no other behind it, it is one of
@@ -185,7 +185,7 @@ def is_sequence(window: Window) -> bool:
     """
     if window.peek(1) != b"{":
         return False
-    nesting = Nesting(is_item=False)
+    nesting = BracketFraming(is_item=False)
     while (length := nesting.extent(window)) is None:
         if nesting.seen > MAX_EVENT_BYTES or not window.grow():
             break
@@ -200,7 +200,7 @@ def is_sequence(window: Window) -> bool:
     return not any(line.startswith(b"{") and _is_object(line) for line in below)
 
 
-def _has_object_behind(window: Window, length: int) -> bool:
+def _has_object_behind(window: ReadBuffer, length: int) -> bool:
     """Tell whether another object begins on the line on which the first one ended."""
     while True:
         at = _end(_BLANKS, window.text, window.start + length)

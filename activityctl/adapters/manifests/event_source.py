@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from activityctl.adapters.manifests.event_stream import read_events
 from activityctl.adapters.manifests.files import OPEN_FLAGS, STDIN_NAME, irregular, reason_of
-from activityctl.domain.events.input import ReadEvent, RefusedEvent
+from activityctl.domain.events.input import InvalidEvent, ParsedEvent
 from activityctl.errors import InvalidInputError
 
 _HINT = "name a regular file, or - for standard input"
@@ -27,7 +27,7 @@ class EventSource:
     size: int | None
     """In bytes; None when nobody knows."""
 
-    def events(self) -> Iterator[ReadEvent | RefusedEvent]:
+    def events(self) -> Iterator[ParsedEvent | InvalidEvent]:
         """Yield each event of the input in its order; blocks while standard input does."""
         return read_events(self.stream, self.name)
 

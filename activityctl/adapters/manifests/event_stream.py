@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from activityctl.adapters.manifests.event_framing import (
+    BracketFraming,
     Framing,
-    Lines,
-    Nesting,
-    Window,
+    LineFraming,
+    ReadBuffer,
     is_sequence,
 )
 from activityctl.adapters.manifests.strict_json import InvalidJsonError, parse_json
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
-from activityctl.domain.events.input import EventText, ReadEvent, RefusedEvent
+from activityctl.domain.events.input import InvalidEvent, ParsedEvent, RawEvent
 from activityctl.errors import Problem
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -28,7 +28,7 @@ _BLANKS: Final = b" \t\r\n"
 _JUNK: Final = re.compile(rb"[^{\[\n]*+")
 
 
-def read_events(stream: BinaryIO, name: str) -> Iterator[ReadEvent | RefusedEvent]:
+def read_events(stream: BinaryIO, name: str) -> Iterator[ParsedEvent | InvalidEvent]:
     """Yield each event of the input in its order, parsed strictly, or why it is refused.
 
     Integers outside -2^63..2^64-1 become their decimal strings (DESIGN section 2). After a
@@ -37,21 +37,21 @@ def read_events(stream: BinaryIO, name: str) -> Iterator[ReadEvent | RefusedEven
     problems. Raises nothing but what the stream raises.
     """
     for item in split_events(stream, name):
-        yield item if isinstance(item, RefusedEvent) else _read(item)
+        yield item if isinstance(item, InvalidEvent) else _read(item)
 
 
-def split_events(stream: BinaryIO, name: str) -> Iterator[EventText | RefusedEvent]:
+def split_events(stream: BinaryIO, name: str) -> Iterator[RawEvent | InvalidEvent]:
     """Yield the text of each event, unparsed; what can be refused without parsing is."""
-    window = Window(getattr(stream, "read1", stream.read))
+    window = ReadBuffer(getattr(stream, "read1", stream.read))
     while window.rest < _LONGEST_MARK and window.grow():
         pass
-    if reason := _foreign(window.peek(_LONGEST_MARK)):
-        yield RefusedEvent(1, Problem(name, 0, 0, "", reason))
+    if reason := _unsupported_reason(window.peek(_LONGEST_MARK)):
+        yield InvalidEvent(1, Problem(name, 0, 0, "", reason))
         return
     window.drop(_BYTE_ORDER_MARK)
     if not window.skip_space():
         return
-    cutter = _Cutter(window, name)
+    cutter = _EventSplitter(window, name)
     if window.peek(1) == b"[":
         yield from cutter.items_of_array()
     elif is_sequence(window):
@@ -60,14 +60,14 @@ def split_events(stream: BinaryIO, name: str) -> Iterator[EventText | RefusedEve
         yield from cutter.lines()
 
 
-def _read(event: EventText) -> ReadEvent | RefusedEvent:
+def _read(event: RawEvent) -> ParsedEvent | InvalidEvent:
     try:
-        return ReadEvent(event, parse_json(event.text, wide_integers_as_text=True))
+        return ParsedEvent(event, parse_json(event.text, wide_integers_as_text=True))
     except InvalidJsonError as error:
         return event.refused(error.reason, line=error.line, column=error.column)
 
 
-def _foreign(start: bytes) -> str:
+def _unsupported_reason(start: bytes) -> str:
     """Return why an input that starts so is none of ours; empty when it may be."""
     if start.startswith(_COMPRESSED):
         return "the input is compressed; decompress it first"
@@ -76,23 +76,23 @@ def _foreign(start: bytes) -> str:
     return ""
 
 
-class _Cutter:
+class _EventSplitter:
     """Cuts the events out of a window, by one of three framings."""
 
-    def __init__(self, window: Window, name: str) -> None:
+    def __init__(self, window: ReadBuffer, name: str) -> None:
         self._window = window
         self._name = name
         self._number = 0
 
-    def lines(self) -> Iterator[EventText | RefusedEvent]:
+    def lines(self) -> Iterator[RawEvent | InvalidEvent]:
         """One event a line; blank lines do not count."""
-        framing = Lines()
+        framing = LineFraming()
         while self._window.skip_space():
             yield self._cut(framing)
 
-    def sequence(self) -> Iterator[EventText | RefusedEvent]:
+    def sequence(self) -> Iterator[RawEvent | InvalidEvent]:
         """Events one after the other, each ending where its brackets do."""
-        framing = Nesting(is_item=False)
+        framing = BracketFraming(is_item=False)
         while self._window.skip_space():
             if self._window.peek(1) in (b"{", b"["):
                 yield self._cut(framing)
@@ -101,9 +101,9 @@ class _Cutter:
                 self._window.skip_while(_JUNK)
                 yield refused
 
-    def items_of_array(self) -> Iterator[EventText | RefusedEvent]:
+    def items_of_array(self) -> Iterator[RawEvent | InvalidEvent]:
         """The items of one array, which is all that the input holds."""
-        framing = Nesting(is_item=True)
+        framing = BracketFraming(is_item=True)
         self._window.take(1)
         separator = b","
         if self._window.skip_space() and self._window.peek(1) == b"]":
@@ -118,7 +118,7 @@ class _Cutter:
         elif self._window.skip_space():
             yield self._refused("text after the end of the array")
 
-    def _cut(self, framing: Framing) -> EventText | RefusedEvent:
+    def _cut(self, framing: Framing) -> RawEvent | InvalidEvent:
         window = self._window
         place = self._place()
         framing.begin()
@@ -139,7 +139,7 @@ class _Cutter:
             return place.refused("the input ends within this event")
         if not text:
             return place.refused("an event is missing here")
-        return EventText(place.file, place.number, place.line, place.column, text)
+        return RawEvent(place.file, place.number, place.line, place.column, text)
 
     def _is_too_large(self, length: int) -> bool:
         return length > MAX_EVENT_BYTES and (
@@ -147,9 +147,9 @@ class _Cutter:
             or len(self._window.peek(length).rstrip(_BLANKS)) > MAX_EVENT_BYTES
         )
 
-    def _place(self) -> EventText:
+    def _place(self) -> RawEvent:
         self._number += 1
-        return EventText(self._name, self._number, self._window.line, self._window.column, b"")
+        return RawEvent(self._name, self._number, self._window.line, self._window.column, b"")
 
-    def _refused(self, reason: str) -> RefusedEvent:
+    def _refused(self, reason: str) -> InvalidEvent:
         return self._place().refused(reason)

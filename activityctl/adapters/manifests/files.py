@@ -47,7 +47,7 @@ class SourceFile:
     content: bytes
 
 
-def gather(
+def read_files(
     paths: Sequence[str], *, recursive: bool, stdin: BinaryIO | None
 ) -> tuple[list[SourceFile], list[Problem]]:
     """Return the content of all files that the paths name, and what could not be read.
@@ -57,7 +57,7 @@ def gather(
     Each file is read once, regular files only, at most 1 MiB. A symbolic link is followed only
     when named. Nothing but stdin is waited for; nothing is raised.
     """
-    gathering = _Gathering(recursive=recursive, stdin=stdin)
+    gathering = _FileCollector(recursive=recursive, stdin=stdin)
     for path in dict.fromkeys(paths):
         try:
             gathering.take(path)
@@ -66,7 +66,7 @@ def gather(
     return gathering.files, list(dict.fromkeys(gathering.problems))
 
 
-class _Gathering:
+class _FileCollector:
     """The files read so far, and the problems met."""
 
     def __init__(self, *, recursive: bool, stdin: BinaryIO | None) -> None:

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from activityctl.domain.manifests.calendar import merged
+from activityctl.domain.manifests.calendar import merge_days
 from activityctl.domain.values.moment import DaySpan, parse_days
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def read_days(content: bytes) -> tuple[DaySpan, ...]:
 def _answer(content: bytes) -> dict[str, Any]:
     """Return the days, or what is wrong with the file, as JSON."""
     try:
-        days = merged(_days(content))
+        days = merge_days(_days(content))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         # The parsers raise all of these for what is no calendar.
         lines = str(error).splitlines() or [type(error).__name__]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from activityctl.adapters.manifests.files import gather
-from activityctl.adapters.manifests.strict_yaml import Document, parse_documents
+from activityctl.adapters.manifests.files import read_files
+from activityctl.adapters.manifests.strict_yaml import YamlDocument, parse_documents
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -30,7 +30,7 @@ class YamlManifests:
 
     def read(self, paths: Sequence[str], *, recursive: bool) -> tuple[ManifestSet, list[Problem]]:
         """Return the manifests of right shape, and every problem of all files."""
-        files, problems = gather(paths, recursive=recursive, stdin=sys.stdin.buffer)
+        files, problems = read_files(paths, recursive=recursive, stdin=sys.stdin.buffer)
         collected = _Collected(problems)
         for file in files:
             documents, found = parse_documents(file.content, file.name)
@@ -51,7 +51,7 @@ class _Collected:
         self._locate: dict[tuple[str, str], Locate] = {}
         self._places: dict[tuple[str, str], Problem] = {}
 
-    def add(self, document: Document) -> None:
+    def add(self, document: YamlDocument) -> None:
         """Check the document's shape and keep it; problems go to the list."""
         locate = _locator(document)
         findings, model = _shape(document.value)
@@ -123,20 +123,20 @@ def _with_events(calendar: DayCalendar, file: str) -> tuple[list[Finding], DayCa
     path = calendar.spec.ical
     if path is None:
         return [], calendar
-    from activityctl.adapters.manifests.beside import read_beside
     from activityctl.adapters.manifests.ical import read_days
+    from activityctl.adapters.manifests.referenced_files import read_referenced_file
 
     try:
-        content = read_beside(file, path)
+        content = read_referenced_file(file, path)
     except ValueError as error:
         return [Finding(("spec", "ical"), str(error))], None
     try:
-        return [], calendar.read(read_days(content))
+        return [], calendar.with_days(read_days(content))
     except ValueError as error:
         return [Finding(("spec", "ical"), f"{path} {error}")], None
 
 
-def _locator(document: Document) -> Callable[[Finding], Problem]:
+def _locator(document: YamlDocument) -> Callable[[Finding], Problem]:
     def locate(finding: Finding) -> Problem:
         if finding.at_key:
             place = document.key_at(finding.path)

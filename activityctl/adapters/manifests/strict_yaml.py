@@ -69,16 +69,16 @@ class Position(NamedTuple):
     column: int
 
 
-_Place: TypeAlias = tuple[int, int]
-_Children: TypeAlias = "dict[str, _Spot] | list[_Spot] | None"
-_Spot: TypeAlias = tuple[int, int, int, int, int | None, _Children]
+_LineColumn: TypeAlias = tuple[int, int]
+_Children: TypeAlias = "dict[str, _NodePosition] | list[_NodePosition] | None"
+_NodePosition: TypeAlias = tuple[int, int, int, int, int | None, _Children]
 """Where a node stands: line and column of its key (an item of a list: of the item), then of its
 value; the columns from there to its text, None when the text is not as written; its children.
 Plain and flat, since the garbage collector looks at all else again and again (twice the time)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """One document of a file, with the place of each of its nodes.
 
     A path is made of keys and indices from the document's root, `()` being the root. A path
@@ -88,7 +88,7 @@ class Document:
     value: JsonValue
     file: str
     line: int
-    _root: _Spot = field(repr=False, compare=False)
+    _root: _NodePosition = field(repr=False, compare=False)
     refused: frozenset[tuple[str | int, ...]] = frozenset()
     """Where something was refused: what the value has there is not what is written."""
 
@@ -108,7 +108,7 @@ class Document:
         _, _, line, column, shift, _ = self._spot(path)
         return Position(line, column if shift is None else column + shift + offset)
 
-    def _spot(self, path: Path) -> _Spot:
+    def _spot(self, path: Path) -> _NodePosition:
         spot = self._root
         for part in path:
             match spot[5], part:
@@ -121,7 +121,7 @@ class Document:
         return spot
 
 
-def parse_documents(text: bytes, file: str) -> tuple[list[Document], list[Problem]]:
+def parse_documents(text: bytes, file: str) -> tuple[list[YamlDocument], list[Problem]]:
     """Return the documents and their problems; those in order have nothing refused.
 
     Refuses what YAML lets slip (DESIGN, section 2). A syntax error ends the file and leaves its
@@ -133,10 +133,10 @@ def parse_documents(text: bytes, file: str) -> tuple[list[Document], list[Proble
         decoded = text.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = text[: error.start].decode("utf-8")
-        return [], [Problem(file, *_place_of(before, len(before)), "", "not UTF-8")]
+        return [], [Problem(file, *_position_at(before, len(before)), "", "not UTF-8")]
     if problems := _unreadable(decoded, file):
         return [], problems
-    return _Reader(decoded, file).read()
+    return _YamlReader(decoded, file).read()
 
 
 def path_text(path: Path) -> str:
@@ -152,7 +152,7 @@ def path_text(path: Path) -> str:
     return text
 
 
-def _place_of(text: str, index: int) -> _Place:
+def _position_at(text: str, index: int) -> _LineColumn:
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 
@@ -167,7 +167,7 @@ def _unreadable(text: str, file: str) -> list[Problem]:
     """Return the characters and directives that must not reach the parser."""
     problems: list[Problem] = []
     for found in chain(_UNPRINTABLE.finditer(text), _TAG_DIRECTIVE.finditer(text)):
-        place = _place_of(text, found.start())
+        place = _position_at(text, found.start())
         if len(problems) == MAX_PROBLEMS:
             return [*problems, _too_many(file, place)]
         is_directive = len(found[0]) > 1
@@ -176,7 +176,7 @@ def _unreadable(text: str, file: str) -> list[Problem]:
     return problems
 
 
-def _too_many(file: str, place: _Place) -> Problem:
+def _too_many(file: str, place: _LineColumn) -> Problem:
     return Problem(file, *place, "", f"more than {MAX_PROBLEMS} problems; not read further")
 
 
@@ -184,7 +184,7 @@ class _GaveUpError(Exception):
     """The rest of the file is not read; the reason stands among the problems."""
 
 
-class _Reader:
+class _YamlReader:
     """One file on its way from parser events to documents and problems."""
 
     def __init__(self, text: str, file: str) -> None:
@@ -195,8 +195,8 @@ class _Reader:
         self._refused: list[tuple[str | int, ...]] = []
         self._events: Iterator[Any] = yaml.parse(text, Loader=LOADER)
 
-    def read(self) -> tuple[list[Document], list[Problem]]:
-        documents: list[Document] = []
+    def read(self) -> tuple[list[YamlDocument], list[Problem]]:
+        documents: list[YamlDocument] = []
         try:
             for event in self._events:
                 if type(event) is yaml.DocumentStartEvent:
@@ -210,7 +210,7 @@ class _Reader:
             pass
         return documents, self._problems
 
-    def _document(self) -> list[Document]:
+    def _document(self) -> list[YamlDocument]:
         """Return the document as the one item of a list, or nothing if empty."""
         self._refused = []
         event = next(self._events)
@@ -219,9 +219,9 @@ class _Reader:
             return []
         place = _start_of(event)
         value, spot = self._node(event, place, 0)
-        return [Document(value, self._file, place[0], spot, frozenset(self._refused))]
+        return [YamlDocument(value, self._file, place[0], spot, frozenset(self._refused))]
 
-    def _node(self, event: Any, key: _Place, depth: int) -> tuple[JsonValue, _Spot]:
+    def _node(self, event: Any, key: _LineColumn, depth: int) -> tuple[JsonValue, _NodePosition]:
         """Build the node that `event` opens; `key` is where its key stands."""
         kind = type(event)
         place = _start_of(event)
@@ -240,7 +240,7 @@ class _Reader:
         items, children = self._sequence(depth + 1)
         return items, (*key, *place, None, children)
 
-    def _check_properties(self, event: Any, place: _Place) -> None:
+    def _check_properties(self, event: Any, place: _LineColumn) -> None:
         if type(event) is yaml.AliasEvent:
             self._refuse(place, "aliases are not allowed; write out what is meant")
             return
@@ -249,9 +249,9 @@ class _Reader:
         if event.tag is not None:
             self._refuse(place, "tags are not allowed")
 
-    def _sequence(self, depth: int) -> tuple[list[JsonValue], list[_Spot]]:
+    def _sequence(self, depth: int) -> tuple[list[JsonValue], list[_NodePosition]]:
         items: list[JsonValue] = []
-        spots: list[_Spot] = []
+        spots: list[_NodePosition] = []
         path = self._path
         for event in self._events:
             if type(event) is yaml.SequenceEndEvent:
@@ -263,9 +263,9 @@ class _Reader:
             spots.append(spot)
         return items, spots
 
-    def _mapping(self, depth: int) -> tuple[dict[str, JsonValue], dict[str, _Spot]]:
+    def _mapping(self, depth: int) -> tuple[dict[str, JsonValue], dict[str, _NodePosition]]:
         entries: dict[str, JsonValue] = {}
-        spots: dict[str, _Spot] = {}
+        spots: dict[str, _NodePosition] = {}
         path = self._path
         for event in self._events:
             if type(event) is yaml.MappingEndEvent:
@@ -283,7 +283,7 @@ class _Reader:
                 spots.setdefault(key, spot)
         return entries, spots
 
-    def _key(self, event: Any, place: _Place) -> str | None:
+    def _key(self, event: Any, place: _LineColumn) -> str | None:
         """Return a mapping's key; None, with a problem, when it is no string."""
         self._check_properties(event, place)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -302,7 +302,7 @@ class _Reader:
             self._refuse(place, f"a key must be a string; write it as {_shown(event.value)}")
         return None
 
-    def _scalar(self, event: Any, place: _Place) -> JsonValue:
+    def _scalar(self, event: Any, place: _LineColumn) -> JsonValue:
         """Return a scalar's value; None, with a problem, when it is refused."""
         text: str = event.value
         if not event.style:
@@ -327,7 +327,7 @@ class _Reader:
             if depth > _GIVE_UP_DEPTH:
                 raise _GaveUpError
 
-    def _refuse(self, place: _Place, reason: str) -> None:
+    def _refuse(self, place: _LineColumn, reason: str) -> None:
         if len(self._problems) >= MAX_PROBLEMS:
             self._problems.append(_too_many(self._file, place))
             raise _GaveUpError
@@ -342,7 +342,7 @@ class _Reader:
         return Problem(self._file, mark.line + 1, mark.column + 1, "", reason)
 
 
-def _start_of(event: Any) -> _Place:
+def _start_of(event: Any) -> _LineColumn:
     mark = event.start_mark
     return mark.line + 1, mark.column + 1
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from activityctl.adapters.memory.catalog.catalog import MemoryCatalog
-from activityctl.adapters.memory.census import MemoryCensus
 from activityctl.adapters.memory.events.archive import MemoryEventArchive
 from activityctl.adapters.memory.events.events import MemoryEventStore
+from activityctl.adapters.memory.metrics import MemoryMetricsSource
 from activityctl.adapters.memory.runs.gates import MemoryGates
 from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
@@ -16,15 +16,15 @@ from activityctl.adapters.memory.schedules.schedules import MemoryScheduleRegist
 from activityctl.adapters.memory.schedules.timetable import MemoryTimetable
 from activityctl.adapters.memory.signals import MemorySignals, MemoryWorkers
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.adapters.memory.temporal import MemoryRunStarter, MemorySchedulePlacer
+from activityctl.adapters.memory.temporal import MemoryRunStarter, MemoryScheduleClient
 from activityctl.ports import (
     Backfills,
     Catalog,
-    Census,
     EventArchive,
     EventStore,
     Gates,
     Logbook,
+    MetricsSource,
     Outbox,
     RunLists,
     RunStore,
@@ -49,12 +49,12 @@ class MemoryPorts:
     workers: Workers
     timetable: Timetable
     backfills: Backfills
-    census: Census
+    metrics: MetricsSource
     gates: Gates
     events: EventStore
     archive: EventArchive
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
-    placer: MemorySchedulePlacer = field(default_factory=MemorySchedulePlacer)
+    schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
 
 def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
@@ -71,7 +71,7 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryWorkers(shared),
         MemoryTimetable(shared),
         MemoryBackfills(shared),
-        MemoryCensus(shared),
+        MemoryMetricsSource(shared),
         MemoryGates(shared),
         MemoryEventStore(shared),
         MemoryEventArchive(shared),

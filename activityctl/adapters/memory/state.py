@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict
 from activityctl.domain.events.gathering import Gathering, GatheringKey
-from activityctl.domain.gitops.history import HistoryEntry
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
+from activityctl.domain.gitops.history import PastChange
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
@@ -48,7 +48,7 @@ class CalendarRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRecord:
+class MemorySchedule:
     """A schedule; a wanted hash is `<timing>:<subscription status>`, None when it must go."""
 
     wanted: WantedSchedule
@@ -64,7 +64,7 @@ class ScheduleRecord:
     restarts: int = 0
     restarted_at: datetime | None = None
 
-    def changed(self, wanted_hash: str | None) -> "ScheduleRecord":
+    def changed(self, wanted_hash: str | None) -> "MemorySchedule":
         """Return it wanted so; what was observed of an earlier wish no longer counts."""
         if wanted_hash == self.wanted_hash:
             return self
@@ -135,8 +135,8 @@ class CatalogTables:
     definitions: dict[str, DefinitionRow] = field(default_factory=dict)
     revisions: dict[str, Revision] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    schedules: dict[str, ScheduleRecord] = field(default_factory=dict)
-    history: dict[tuple[str, str], list[HistoryEntry]] = field(default_factory=dict)
+    schedules: dict[str, MemorySchedule] = field(default_factory=dict)
+    history: dict[tuple[str, str], list[PastChange]] = field(default_factory=dict)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     """What Postgres' clock is to the real adapters."""
     calendars: dict[str, CalendarRow] = field(default_factory=dict)
@@ -195,7 +195,7 @@ class MemoryState:
         """Wake the workers that listen now."""
         self.notify(WORK_CHANNEL, work)
 
-    def write_entries(self, entries: Sequence[LogEntry]) -> None:
+    def write_log_entries(self, entries: Sequence[LogEntry]) -> None:
         """Add the entries to the log and wake those who follow, once a subscription."""
         for entry in entries:
             number = len(self.log) + 1

@@ -6,7 +6,7 @@ from activityctl.domain.gitops.drift import ObservedSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.errors import UnreachableError
-from activityctl.ports import RunStarter, SchedulePlacer
+from activityctl.ports import RunStarter, ScheduleClient
 
 
 class MemoryRunStarter(RunStarter):
@@ -43,8 +43,8 @@ class MemoryRunStarter(RunStarter):
         self._open.discard(workflow_id)
 
 
-class MemorySchedulePlacer(SchedulePlacer):
-    """The SchedulePlacer port."""
+class MemoryScheduleClient(ScheduleClient):
+    """The ScheduleClient port."""
 
     def __init__(self) -> None:
         self.failure: UnreachableError | None = None
@@ -56,26 +56,26 @@ class MemorySchedulePlacer(SchedulePlacer):
         self.asked: list[tuple[str, str]] = []
         """Every call that was answered: `place` or `remove`, and the schedule's id."""
 
-    async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
+    async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
         """Create or update the schedule; repeating it changes nothing."""
         _fail(self.failure)
         self.asked.append(("place", wanted.id))
         self.held[wanted.id] = wanted
         (self.paused.add if paused else self.paused.discard)(wanted.id)
 
-    async def remove(self, schedule_id: str) -> None:
+    async def delete(self, schedule_id: str) -> None:
         """Delete the schedule; absent is fine."""
         _fail(self.failure)
         self.asked.append(("remove", schedule_id))
         self.held.pop(schedule_id, None)
         self.paused.discard(schedule_id)
 
-    async def listed(self) -> AsyncIterator[list[ObservedSchedule]]:
+    async def list_pages(self) -> AsyncIterator[list[ObservedSchedule]]:
         """Iterate over pages of all schedules."""
         _fail(self.failure)
         yield [self._observed(wanted) for wanted in list(self.held.values())]
 
-    async def observe(self, schedule_id: str) -> ObservedSchedule | None:
+    async def describe(self, schedule_id: str) -> ObservedSchedule | None:
         """Return the schedule as it is now; None when there is none."""
         _fail(self.failure)
         wanted = self.held.get(schedule_id)

@@ -22,12 +22,12 @@ _HINT: Final = "activityctl doctor"
 Connection = psycopg.AsyncConnection[DictRow]
 
 
-def json_of(value: Any) -> Jsonb | None:
+def to_jsonb(value: Any) -> Jsonb | None:
     """Return the value as a jsonb parameter; None stays SQL NULL."""
     return None if value is None else Jsonb(value)
 
 
-def text_of(value: str | None) -> str | None:
+def to_storable_text(value: str | None) -> str | None:
     """Return the text as Postgres can keep it: NUL and lone surrogates become U+FFFD."""
     return None if value is None else storable(value)
 
@@ -42,9 +42,9 @@ def _storable_json(value: Any) -> str:
 def _storable(value: Any) -> Any:
     match value:
         case str():
-            return text_of(value)
+            return to_storable_text(value)
         case dict():
-            return {text_of(key): _storable(child) for key, child in value.items()}
+            return {to_storable_text(key): _storable(child) for key, child in value.items()}
         case list() | tuple():
             return [_storable(child) for child in value]
         case _:
@@ -112,13 +112,13 @@ class Database:
 
     async def dedicated(self) -> Connection:
         """Return a connection of the caller's own, for locks and LISTEN."""
-        with reporting():
+        with translate_errors():
             return await psycopg.AsyncConnection.connect(self._url, **_connection_options())
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection; UnreachableError when Postgres goes away meanwhile."""
-        with reporting():
+        with translate_errors():
             if self._pool is not None:
                 async with self._pool.connection() as connection:
                     yield connection
@@ -157,7 +157,7 @@ def _connection_options() -> dict[str, Any]:
     }
 
 
-class reporting:  # noqa: N801  # a context manager read as a verb
+class translate_errors:  # noqa: N801  # a context manager read as a verb
     """Turns psycopg's errors of connection and of waiting into ours."""
 
     def __enter__(self) -> None:

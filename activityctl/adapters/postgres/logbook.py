@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
-from activityctl.adapters.postgres.rows import entry_of
+from activityctl.adapters.postgres.database import Connection, Database, to_jsonb, to_storable_text
+from activityctl.adapters.postgres.rows import log_entry_of
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.ports import LOG_CHANNEL
 
@@ -14,7 +14,7 @@ from activityctl.ports import LOG_CHANNEL
 _SETTLED: Final = "transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint"
 
 
-async def insert_entries(connection: Connection, entries: Sequence[LogEntry]) -> None:
+async def insert_log_entries(connection: Connection, entries: Sequence[LogEntry]) -> None:
     """Insert the entries with one statement, and hint at them once a subscription."""
     if not entries:
         return
@@ -26,8 +26,8 @@ async def insert_entries(connection: Connection, entries: Sequence[LogEntry]) ->
             "subscriptions": [entry.subscription_id for entry in entries],
             "runs": [entry.run_id for entry in entries],
             "levels": [entry.level for entry in entries],
-            "messages": [text_of(entry.message) for entry in entries],
-            "metadata": [json_of(dict(entry.metadata)) for entry in entries],
+            "messages": [to_storable_text(entry.message) for entry in entries],
+            "metadata": [to_jsonb(dict(entry.metadata)) for entry in entries],
             "times": [entry.created_at for entry in entries],
         },
     )
@@ -44,7 +44,7 @@ class PostgresLogbook:
     async def append(self, entries: Sequence[LogEntry]) -> None:
         """Add entries and wake those who follow."""
         async with self._database.transaction() as connection:
-            await insert_entries(connection, entries)
+            await insert_log_entries(connection, entries)
 
     async def page(
         self,
@@ -70,7 +70,7 @@ class PostgresLogbook:
             run=run_id,
             limit=limit,
         )
-        return [entry_of(row) for row in rows], _place(rows[-1]) if rows else after
+        return [log_entry_of(row) for row in rows], _cursor_of(rows[-1]) if rows else after
 
     async def tail(self, subscription_id: str, count: int) -> Cursor:
         """Return the cursor before the last `count` settled entries."""
@@ -81,8 +81,8 @@ class PostgresLogbook:
             subscription=subscription_id,
             count=count,
         )
-        return _place(row) if row else Cursor()
+        return _cursor_of(row) if row else Cursor()
 
 
-def _place(row: dict[str, Any]) -> Cursor:
+def _cursor_of(row: dict[str, Any]) -> Cursor:
     return Cursor(row["transaction"], row["id"])

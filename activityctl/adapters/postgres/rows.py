@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from activityctl.domain.gitops.history import HistoryEntry, Origin
+from activityctl.domain.gitops.history import Origin, PastChange
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.dead_letter import DeadLetter
@@ -114,7 +114,7 @@ def spec_of(stored: Mapping[str, Any]) -> DefinitionSpec:
     return DefinitionSpec.model_validate_json(canonical_json(stored))
 
 
-def entry_of(row: Row) -> LogEntry:
+def log_entry_of(row: Row) -> LogEntry:
     """Return the log entry of a row of log_entries."""
     return LogEntry(
         row["subscription_id"],
@@ -127,9 +127,9 @@ def entry_of(row: Row) -> LogEntry:
     )
 
 
-def history_entry_of(row: Row) -> HistoryEntry:
+def past_change_of(row: Row) -> PastChange:
     """Return the history entry of a row of apply_changes joined with applies."""
-    return HistoryEntry(
+    return PastChange(
         row["number"],
         row["kind"],
         row["name"],

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from psycopg import sql
 
-from activityctl.adapters.postgres.database import Connection, Database, reporting
+from activityctl.adapters.postgres.database import Connection, Database, translate_errors
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
 from activityctl.ports import WORK_CHANNEL, Work
 
@@ -32,14 +32,14 @@ class PostgresSignals:
         """Iterate over the payloads of a channel; an empty text every second of silence."""
         connection = await self._database.dedicated()
         async with connection:
-            with reporting():
+            with translate_errors():
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             yield _payloads(connection)
 
 
 async def _payloads(connection: Connection) -> AsyncIterator[str]:
     while True:
-        with reporting():
+        with translate_errors():
             # All at once: while `notifies` is suspended it holds the connection's lock, and
             # whoever leaves `listening` then would wait for it forever.
             notifies = connection.notifies(timeout=1.0, stop_after=1)

@@ -14,14 +14,14 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activityctl.adapters.temporal.schedule_form import (
+from activityctl.adapters.temporal.schedule_spec import (
     observed_in_full,
     observed_in_list,
     schedule_for,
 )
 from activityctl.domain.gitops.drift import ObservedSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
-from activityctl.domain.values.refusal import refused, unanswered
+from activityctl.domain.values.sync_errors import refused_text, unanswered_text
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
@@ -42,13 +42,13 @@ _REFUSALS: Final = frozenset(
 """What the server says of a request it will not take; a deadline of ours ends in CANCELLED."""
 
 
-class TemporalSchedulePlacer:
-    """The SchedulePlacer port."""
+class TemporalScheduleClient:
+    """The ScheduleClient port."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
+    async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
         """Create or update the schedule; repeating it changes nothing."""
         request = CreateScheduleRequest(
             namespace=self._client.namespace,
@@ -81,7 +81,7 @@ class TemporalSchedulePlacer:
         except RPCError as error:
             raise _failure(error) from error
 
-    async def remove(self, schedule_id: str) -> None:
+    async def delete(self, schedule_id: str) -> None:
         """Delete the schedule; absent is fine."""
         try:
             await self._client.get_schedule_handle(schedule_id).delete(rpc_timeout=_RPC_TIMEOUT)
@@ -89,7 +89,7 @@ class TemporalSchedulePlacer:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise _failure(error) from error
 
-    async def listed(self) -> AsyncIterator[list[ObservedSchedule]]:
+    async def list_pages(self) -> AsyncIterator[list[ObservedSchedule]]:
         """Iterate over pages of all schedules whose id has our form.
 
         The list may be seconds old and shows less of each schedule than `observe`.
@@ -108,7 +108,7 @@ class TemporalSchedulePlacer:
                 return
             request.next_page_token = page.next_page_token
 
-    async def observe(self, schedule_id: str) -> ObservedSchedule | None:
+    async def describe(self, schedule_id: str) -> ObservedSchedule | None:
         """Return the schedule as it is now, looked at in full; None when there is none."""
         request = DescribeScheduleRequest(namespace=self._client.namespace, schedule_id=schedule_id)
         service = self._client.workflow_service
@@ -123,5 +123,5 @@ class TemporalSchedulePlacer:
 
 def _failure(error: RPCError) -> ActivityctlError:
     if error.status in _REFUSALS:
-        return RefusedError(refused(error.message))
-    return UnreachableError(unanswered(error.message))
+        return RefusedError(refused_text(error.message))
+    return UnreachableError(unanswered_text(error.message))

@@ -11,11 +11,11 @@ from activityctl.cli.render.output import Column, Format, print_json, print_tabl
 from activityctl.cli.session import Session
 from activityctl.domain.runs.backfill import BackfillProgress, choice_view, progress_view
 from activityctl.domain.runs.run import RunStatus
-from activityctl.domain.timing.misfires import zone_of
-from activityctl.domain.values.json_form import API_VERSION, View, stamp
+from activityctl.domain.timing.misfires import timezone_of
+from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.domain.values.moment import format_moment
-from activityctl.domain.values.wording import counted
-from activityctl.operations.runs.backfill import Survey
+from activityctl.domain.values.plurals import count_noun
+from activityctl.operations.runs.backfill import BackfillPreview
 
 _MOST_ROWS: Final = 1_000
 _COLUMNS: Final[tuple[Column, ...]] = (
@@ -26,47 +26,55 @@ _COLUMNS: Final[tuple[Column, ...]] = (
 )
 
 
-def print_survey(session: Session, subscription: str, found: Survey, shape: Format) -> None:
+def print_preview(
+    session: Session, subscription: str, found: BackfillPreview, shape: Format
+) -> None:
     """Print what would run and what would be left alone."""
     if shape == "json":
         print_json(session.out, {**_head(subscription, found, 0), **choice_view(found.choice)})
         return
-    rows = [(nominal, None) for nominal in found.choice.taken] + [*found.choice.left]
+    rows = [(nominal, None) for nominal in found.choice.to_run] + [*found.choice.left_out]
     rows.sort(key=lambda row: row[0])
-    zone = ZoneInfo(zone_of(found.trigger))
+    zone = ZoneInfo(timezone_of(found.trigger))
     views = [_row(nominal, why, zone) for nominal, why in rows[:_MOST_ROWS]]
     print_table(session.out, views, _COLUMNS, empty="No firing is due in that time.")
     if len(rows) > _MOST_ROWS:
         session.err.print(f"{len(rows) - _MOST_ROWS:,} more; -o json lists all")
-    taken = counted(len(found.choice.taken), "firing")
-    session.err.print(f"{taken} would run, {len(found.choice.left):,} left alone")
+    taken = count_noun(len(found.choice.to_run), "firing")
+    session.err.print(f"{taken} would run, {len(found.choice.left_out):,} left alone")
 
 
-def print_notes(session: Session, found: Survey) -> None:
+def print_notes(session: Session, found: BackfillPreview) -> None:
     """Print what should be known before it runs."""
     if early := found.before_it_existed:
-        firings = counted(len(found.choice.taken), "firing")
+        firings = count_noun(len(found.choice.to_run), "firing")
         session.err.print(
             f"note: {early:,} of {firings} {'lies' if early == 1 else 'lie'} before the "
             f"subscription existed ({format_moment(found.existed_from)})"
         )
 
 
-def result_view(subscription: str, found: Survey, added: int, progress: BackfillProgress) -> View:
+def result_view(
+    subscription: str, found: BackfillPreview, added: int, progress: BackfillProgress
+) -> View:
     """Return what became of a backfill as JSON."""
     return {**_head(subscription, found, added), "progress": progress_view(progress)}
 
 
 def print_end(
-    session: Session, subscription: str, found: Survey, added: int, progress: BackfillProgress
+    session: Session,
+    subscription: str,
+    found: BackfillPreview,
+    added: int,
+    progress: BackfillProgress,
 ) -> None:
     """Print how the firings of that stretch of time stand, and why the others were left alone."""
     label = f"backfill {subscription}/{found.backfill.trigger}"
     counts = [f"{count:,} {name}" for name, count in _counts(progress) if count]
     session.out.print(
-        f"{label}: {', '.join([counted(progress.total, 'firing'), f'{added:,} new', *counts])}"
+        f"{label}: {', '.join([count_noun(progress.total, 'firing'), f'{added:,} new', *counts])}"
     )
-    reasons = Counter(why for _, why in found.choice.left)
+    reasons = Counter(why for _, why in found.choice.left_out)
     for why, count in reasons.most_common(5):
         session.err.print(f"note: {count:,} left alone: {why}")
     if progress.failed:
@@ -96,7 +104,7 @@ def following(session: Session) -> Iterator[Callable[[BackfillProgress], None]]:
         bar.stop()
 
 
-def _head(subscription: str, found: Survey, added: int) -> View:
+def _head(subscription: str, found: BackfillPreview, added: int) -> View:
     wanted = found.backfill
     return {
         "apiVersion": API_VERSION,
@@ -104,8 +112,8 @@ def _head(subscription: str, found: Survey, added: int) -> View:
         "id": wanted.id,
         "subscription": subscription,
         "trigger": wanted.trigger,
-        "from": stamp(wanted.first),
-        "to": stamp(wanted.last),
+        "from": format_timestamp(wanted.first),
+        "to": format_timestamp(wanted.last),
         "maxParallel": wanted.max_parallel,
         "added": added,
     }

@@ -6,7 +6,7 @@ from typing import Final
 
 from activityctl.cli.render.output import Column, age, duration
 from activityctl.domain.values.json_form import View
-from activityctl.operations.looking.look import Kind
+from activityctl.operations.looking.get import Kind
 
 _ID: Final = 8
 _SECOND: Final = timedelta(seconds=1)
@@ -20,7 +20,7 @@ def _id(view: View) -> str:
     return str(view["id"])[:_ID]
 
 
-def _standing(view: View) -> str:
+def _gathering_listeners(view: View) -> str:
     """Return the status of a subscription, and which of its triggers nothing can wake."""
     unread = ", ".join(str(one["trigger"]) for one in view.get("unreadableTriggers", ()))
     return f"{view['status']}; unreadable: {unread}" if unread else str(view["status"])
@@ -80,7 +80,7 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("ID", _id),
         _field("name"),
         _field("definition"),
-        ("STATUS", _standing),
+        ("STATUS", _gathering_listeners),
         ("UPDATED", lambda view: age(view["updatedAt"])),
     ),
     "calendars": (

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.render.emit_runs import Consequences
-from activityctl.cli.render.output import Format, styled, visible
+from activityctl.cli.render.emit_results import EventResultsView
+from activityctl.cli.render.output import Format, escape_controls, styled
 from activityctl.cli.session import Session
-from activityctl.domain.events.arrival import EmitOutcome
-from activityctl.domain.events.emission import Emitted
+from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.json_form import emitted_view
+from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.json_form import API_VERSION, problem_view
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -27,7 +27,7 @@ _REFUSALS: Final = {
 _WORDS: Final = {EmitOutcome.CONFLICT: "in conflict"}
 
 
-class JsonList:
+class JsonListWriter:
     """A list in JSON, or JSON lines, written as it grows and closed whatever happens.
 
     When its reader has gone it falls silent, since events are stored whoever listens.
@@ -66,7 +66,7 @@ class JsonList:
             self._is_silent = True
 
 
-class Report:
+class EmitReport:
     """What became of the events of one call; memory stays flat unless it keeps all results."""
 
     def __init__(self, session: Session, shape: Format, *, keeps_all: bool = False) -> None:
@@ -75,7 +75,7 @@ class Report:
         """All of them when it keeps all; else those that are told one by one."""
         self._session = session
         self._is_text = shape == "text"
-        self._listed = None if self._is_text else JsonList(session, shape)
+        self._listed = None if self._is_text else JsonListWriter(session, shape)
         self._keeps_all = keeps_all
         self._filled: Counter[str] = Counter()
         self._filled_id = ""
@@ -97,16 +97,16 @@ class Report:
         if self._listed is not None:
             self._listed.flush()
 
-    def say_standing(self) -> None:
+    def update_interrupt_message(self) -> None:
         """Have Ctrl-C say how many events are stored, and whether a repeat is harmless."""
         stored = self.counts[EmitOutcome.ACCEPTED] + self.counts[EmitOutcome.DUPLICATE]
         told, rest = "no event is known to be stored", ""
         if stored:
-            told, rest = counted(stored, "event is stored", "events are stored"), " for the rest"
+            told, rest = count_noun(stored, "event is stored", "events are stored"), " for the rest"
         hint = f"run the command again{rest} (a repeat is harmless)"
         if self._filled["id"]:
             hint = "a repeat stores those that came without an id once more"
-        self._session.if_interrupted(told, hint=hint)
+        self._session.set_interrupt_message(told, hint=hint)
 
     def count(self, one: Emitted) -> None:
         """Count an event, and say on stderr why it is refused."""
@@ -117,7 +117,7 @@ class Report:
         if one.problem is not None:
             self._complain(one)
 
-    def end(self, consequences: Consequences | None) -> None:
+    def end(self, consequences: EventResultsView | None) -> None:
         """Tell of the rest, with what the events led to when that is known."""
         if self._listed is not None:
             for one in self.results:
@@ -129,7 +129,7 @@ class Report:
             self._end_text(consequences)
         self._say_filled()
 
-    def _end_text(self, consequences: Consequences | None) -> None:
+    def _end_text(self, consequences: EventResultsView | None) -> None:
         out = self._session.out
         if self.counts.total() > SHOWN_ONE_BY_ONE:
             out.print(self._summary())
@@ -144,7 +144,7 @@ class Report:
     def _summary(self) -> str:
         counts = [(_WORDS.get(one, one.value), self.counts[one]) for one in EmitOutcome]
         told = ", ".join(f"{count:,} {word}" for word, count in counts if count)
-        return counted(self.counts.total(), "event") + (f": {told}" if told else "")
+        return count_noun(self.counts.total(), "event") + (f": {told}" if told else "")
 
     def _say_filled(self) -> None:
         if not self._filled or (not self._is_text and self.exit_code):
@@ -161,7 +161,7 @@ class Report:
         if problem is None:
             return
         if self._is_text:
-            self._session.err.file.write(f"error: {visible(str(problem))}\n")
+            self._session.err.file.write(f"error: {escape_controls(str(problem))}\n")
             return
         view = problem_view(problem)
         error = {
@@ -178,8 +178,8 @@ class Report:
 
 def _filled_text(name: str, count: int, event_id: str, *, is_single: bool) -> str:
     if is_single:
-        return f"{name} {visible(event_id)}" if name == "id" else name
-    return f"{name} of {counted(count, 'event')}"
+        return f"{name} {escape_controls(event_id)}" if name == "id" else name
+    return f"{name} of {count_noun(count, 'event')}"
 
 
 def _line(one: Emitted) -> "Text":
@@ -191,4 +191,4 @@ def _line(one: Emitted) -> "Text":
         told: tuple[str | None, ...] = (place,)
     else:
         told = (one.id, one.source, one.type)
-    return line.append("".join(f"  {visible(text or '')}" for text in told))
+    return line.append("".join(f"  {escape_controls(text or '')}" for text in told))

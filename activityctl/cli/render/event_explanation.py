@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.render.output import visible
+from activityctl.cli.render.output import escape_controls
 from activityctl.domain.cel.messages import one_line
-from activityctl.domain.routing.decision import GroupingKey
 from activityctl.domain.routing.explanation import PatternExplanation, TriggerExplanation
-from activityctl.domain.routing.match_explanation import ClauseVerdict, Operand
+from activityctl.domain.routing.match_explanation import ClauseResult, Operand
 from activityctl.domain.routing.matching import others_text, shown
+from activityctl.domain.routing.trigger_match import GroupingKey
 from activityctl.operations.events.explain_event import Explained
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ _OPERATORS: Final = {"&&": "all of", "||": "any of", "!": "none of"}
 def print_explained(console: "Console", explained: Explained, *, shows_all: bool) -> None:
     """Print what each trigger makes of the event; only some of those that do not match."""
     event = explained.event
-    console.print(visible(f"{event['type']}  {event['source']}  {event['id']}"), style="bold")
+    console.print(
+        escape_controls(f"{event['type']}  {event['source']}  {event['id']}"), style="bold"
+    )
     if not explained.triggers:
         console.print("No event trigger lives here.")
     chosen = [one for one in explained.triggers if shows_all or not one.wants_another]
@@ -50,28 +52,30 @@ def print_explained(console: "Console", explained: Explained, *, shows_all: bool
         when = f"replay {verdict['replay']}" if verdict["replay"] else "when it came"
         owner = f"{verdict['subscription']}/{verdict['trigger']}"
         reason = f": {verdict['reason']}" if verdict["reason"] else ""
-        console.print(visible(f"\n{when}, {owner}: {verdict['outcome']}{reason}"), style="dim")
+        console.print(
+            escape_controls(f"\n{when}, {owner}: {verdict['outcome']}{reason}"), style="dim"
+        )
 
 
 def _print_trigger(console: "Console", one: TriggerExplanation) -> None:
     mark, color = _HEADLINES[one.outcome]
     label = f"{mark} {one.subscription}/{one.trigger}"
-    console.print(visible(f"{label} {_headline(one)}"), style=f"bold {color}")
+    console.print(escape_controls(f"{label} {_headline(one)}"), style=f"bold {color}")
     for pattern in one.patterns:
         indent = 4
         if pattern.name is not None:
-            console.print(visible(f"    {_named(pattern)}"))
+            console.print(escape_controls(f"    {_named(pattern)}"))
             indent = 8
         _print_clauses(console, pattern.found.parts, indent)
     if one.key is not None:
         _print_clauses(console, [_key_clause(one.key)], 4)
 
 
-def _key_clause(key: GroupingKey) -> ClauseVerdict:
+def _key_clause(key: GroupingKey) -> ClauseResult:
     """Return the key as one more part: it holds when it has a value."""
     operand = Operand("key", key.value, key.error)
     holds = True if key.error is None else None
-    return ClauseVerdict(f"key {key.text}", holds, operands=(operand,))
+    return ClauseResult(f"key {key.text}", holds, operands=(operand,))
 
 
 def _headline(one: TriggerExplanation) -> str:
@@ -90,7 +94,7 @@ def _named(pattern: PatternExplanation) -> str:
     return f"{pattern.name}: {'matches' if pattern.found.match.matched else 'does not match'}"
 
 
-def _print_clauses(console: "Console", parts: Sequence[ClauseVerdict], indent: int) -> None:
+def _print_clauses(console: "Console", parts: Sequence[ClauseResult], indent: int) -> None:
     from rich.text import Text
 
     rows = list(_rows(parts, indent))
@@ -101,14 +105,12 @@ def _print_clauses(console: "Console", parts: Sequence[ClauseVerdict], indent: i
         values = ", ".join(_value(one) for one in clause.operands)
         if not values and clause.holds is None and not clause.clauses:
             values = clause.reason or ""
-        line.append(visible(text.ljust(width - at) if values else text))
-        line.append(visible(f"  {values}" if values else ""), style="dim")
+        line.append(escape_controls(text.ljust(width - at) if values else text))
+        line.append(escape_controls(f"  {values}" if values else ""), style="dim")
         console.print(line)
 
 
-def _rows(
-    clauses: Sequence[ClauseVerdict], indent: int
-) -> Iterator[tuple[int, str, ClauseVerdict]]:
+def _rows(clauses: Sequence[ClauseResult], indent: int) -> Iterator[tuple[int, str, ClauseResult]]:
     for one in clauses:
         text = one_line(one.text)
         yield indent, f"{_OPERATORS[one.operator]}: {text}" if one.operator else text, one

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.render.output import Column, Format, print_table, print_views, visible
+from activityctl.cli.render.output import Column, Format, escape_controls, print_table, print_views
 from activityctl.domain.timing.preview import occurrence_view
 from activityctl.domain.values.json_form import View
-from activityctl.operations.looking.upcoming import Span, Upcoming, merged
+from activityctl.operations.looking.upcoming import TimeRange, Upcoming, merge_upcoming
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,12 +32,12 @@ _NOTE: Final[Column] = ("NOTE", lambda view: view["note"])
 
 
 def print_upcoming(
-    out: "Console", err: "Console", found: Sequence[Upcoming], span: Span, shape: Format
+    out: "Console", err: "Console", found: Sequence[Upcoming], span: TimeRange, shape: Format
 ) -> None:
     """Print what is due of all, in the order of time, and on `err` what there is to note."""
     for note in (note for one in found for note in one.notes):
-        err.print(f"note: {visible(note)}")
-    due, is_cut = merged(found, span.limit)
+        err.print(f"note: {escape_controls(note)}")
+    due, is_cut = merge_upcoming(found, span.limit)
     if is_cut and span.limit == MOST_LISTED:
         err.print(f"note: only the first {MOST_LISTED:,} are listed; begin later with --from")
     views = [occurrence_view(name, one) for name, one in due]
@@ -54,7 +54,7 @@ def print_firings(console: "Console", views: Sequence[View], *, with_owner: bool
         print_table(console, views, (*owner, *_TIMES, _NOTE), empty="No firings found.")
         return
     columns = (*owner, *_SHORT_TIMES)
-    rows = [[visible(str(read(view) or "-")) for _, read in columns] for view in views]
+    rows = [[escape_controls(str(read(view) or "-")) for _, read in columns] for view in views]
     names = [name for name, _ in columns]
     widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
     notes = [None, *(view["note"] for view in views)]
@@ -62,7 +62,7 @@ def print_firings(console: "Console", views: Sequence[View], *, with_owner: bool
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         console.print("  ".join(cells).rstrip(), soft_wrap=True)
         if note is not None:
-            console.print(f"  {visible(note)}", soft_wrap=True)
+            console.print(f"  {escape_controls(note)}", soft_wrap=True)
 
 
 def _short(stamp: str | None) -> str | None:

@@ -70,7 +70,7 @@ def check_format(text: str, allowed: Sequence[str] = FORMATS) -> Any:
     return text
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Return the text with control, escape and bidirectional characters made visible."""
     if text.isascii() and text.isprintable():
         return text
@@ -92,7 +92,7 @@ def styled(text: str) -> "Text":
     """Return a word in the colour of its meaning, with nothing interpreted as markup."""
     from rich.text import Text
 
-    return Text(visible(text), style=STYLES.get(text, ""))
+    return Text(escape_controls(text), style=STYLES.get(text, ""))
 
 
 def print_json(console: "Console", value: object) -> None:
@@ -228,7 +228,7 @@ def _terminal_widths(
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return visible(str(value)).replace("\n", "\\n")
+    return escape_controls(str(value)).replace("\n", "\\n")
 
 
 def age(text: str | None) -> str:
@@ -267,7 +267,7 @@ def log_line(view: View) -> "Text":
     level = view["level"]
     line.append(f" {level:<7} ", style={"error": "red", "warning": "yellow"}.get(level, "blue"))
     line.append((view["runId"] or "-")[:8], style="dim")
-    line.append(" " + visible(view["message"]).replace("\n", "\n    "))
+    line.append(" " + escape_controls(view["message"]).replace("\n", "\n    "))
     return line
 
 
@@ -276,7 +276,7 @@ def print_run_end(console: "Console", view: View) -> None:
     from rich.text import Text
 
     line = Text(f"run/{view['id']} ").append_text(styled(view["status"]))
-    console.print(line.append(f" {visible(view['reason'])}" if view["reason"] else ""))
+    console.print(line.append(f" {escape_controls(view['reason'])}" if view["reason"] else ""))
 
 
 def print_log(console: "Console", view: View, output: Format) -> None:
@@ -300,11 +300,11 @@ def print_error(error: ActivityctlError, *, as_json: bool) -> None:
         return
     if isinstance(error, InvalidManifestsError):
         for problem in error.problems:
-            sys.stderr.write(f"error: {visible(str(problem))}\n")
+            sys.stderr.write(f"error: {escape_controls(str(problem))}\n")
     label = error.code if is_interruption else "error"
-    sys.stderr.write(f"{label}: {visible(error.message)}\n")
+    sys.stderr.write(f"{label}: {escape_controls(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"hint: {visible(error.hint)}\n")
+        sys.stderr.write(f"hint: {escape_controls(error.hint)}\n")
 
 
 def _error_object(error: ActivityctlError) -> Mapping[str, object]:

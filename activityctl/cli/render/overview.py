@@ -3,15 +3,15 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.render.output import visible
-from activityctl.domain.runs.figures import (
+from activityctl.cli.render.output import escape_controls
+from activityctl.domain.runs.metrics_snapshot import (
     FIRING_STATES,
     SCHEDULE_STATUSES,
     WAITS_TOO_LONG,
     complete,
 )
 from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.json_form import View, stamp
+from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.operations.looking.overview import Overview
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def print_overview(console: "Console", found: Overview) -> None:
     if figures.restarts:
         console.print(
             f"schedules that had stopped and were restarted: {figures.restarts}, "
-            f"the last at {stamp(figures.restarted_at)}"
+            f"the last at {format_timestamp(figures.restarted_at)}"
         )
     if figures.due_lag > WAITS_TOO_LONG:
         lag = _whole(figures.due_lag)
@@ -47,12 +47,14 @@ def print_overview(console: "Console", found: Overview) -> None:
         console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
     for unread in found.unreadable[:_MOST_UNREADABLE]:
         label = f"{unread.subscription}/{unread.trigger}"
-        console.print(visible(f"no event wakes {label}: {unread.reason}").replace("\n", "\\n"))
+        console.print(
+            escape_controls(f"no event wakes {label}: {unread.reason}").replace("\n", "\\n")
+        )
     if (rest := len(found.unreadable) - _MOST_UNREADABLE) > 0:
         console.print(f"{rest:,} more triggers cannot be read: activityctl get subscriptions")
     for one in found.auto_paused:
-        since = stamp(one.paused_at)
-        reason = visible(one.pause_reason or "").replace("\n", "\\n")
+        since = format_timestamp(one.paused_at)
+        reason = escape_controls(one.pause_reason or "").replace("\n", "\\n")
         console.print(f"paused by its failures: {one.name} since {since}: {reason}")
 
 
@@ -67,7 +69,7 @@ def schedules_view(found: Overview) -> View:
         **complete(figures.schedules, SCHEDULE_STATUSES),
         "overdue": figures.overdue_schedules,
         "restarts": figures.restarts,
-        "lastRestartAt": stamp(figures.restarted_at),
+        "lastRestartAt": format_timestamp(figures.restarted_at),
     }
 
 
@@ -76,7 +78,7 @@ def firings_view(found: Overview) -> View:
     figures = found.figures
     return {
         **complete(figures.firings, FIRING_STATES),
-        "oldestDueAt": stamp(figures.oldest_due_at),
+        "oldestDueAt": format_timestamp(figures.oldest_due_at),
         "lagSeconds": figures.due_lag.total_seconds(),
     }
 
@@ -86,7 +88,7 @@ def events_view(found: Overview) -> View:
     figures = found.figures
     return {
         "unrouted": figures.unrouted_events,
-        "oldestUnroutedAt": stamp(figures.oldest_unrouted_at),
+        "oldestUnroutedAt": format_timestamp(figures.oldest_unrouted_at),
         "lagSeconds": figures.event_lag.total_seconds(),
         "filterErrors": figures.filter_errors,
         "unreadableTriggers": [
@@ -102,7 +104,7 @@ def auto_paused_view(found: Overview) -> list[View]:
         {
             "name": one.name,
             "pauseReason": one.pause_reason,
-            "pausedAt": stamp(one.paused_at),
+            "pausedAt": format_timestamp(one.paused_at),
             "pausedByRun": one.paused_by_run,
         }
         for one in found.auto_paused

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.cli.render.output import visible
+from activityctl.cli.render.output import escape_controls
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.routing.matching import shown
 from activityctl.domain.values.json_form import View
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 
 Line = tuple[str, str]
 """A text and the action whose colour it has."""
@@ -23,7 +23,7 @@ def head_lines(view: View) -> list[Line]:
     if not changed:
         return [(f"! no event trigger changes; the events of {view['span']} mean the same", "")]
     since = f"since {_moment(view['since'])}"
-    events = counted(view["events"], "event")
+    events = count_noun(view["events"], "event")
     if view["isCut"]:
         events = f"the newest {view['read']:,} of {events}"
     events += _kinds(view)
@@ -51,7 +51,7 @@ def _kinds(view: View) -> str:
         if listed:
             said = f"{len(listed):,} {name}" if len(listed) > _LISTED else ", ".join(listed)
             text += f" {word} {said}"
-    return visible(text)
+    return escape_controls(text)
 
 
 def _counts(one: Mapping[str, Any]) -> str:
@@ -86,7 +86,7 @@ def _event_line(event: Mapping[str, Any], action: str) -> Line:
     text = f"    {mark} {event['uid'][:8]} {event['type']} {when}"
     if action == "configured" and event["decidedBy"] is not None:
         text += f": {_decision(event)}"
-    return visible(text), kind
+    return escape_controls(text), kind
 
 
 def _decision(event: Mapping[str, Any]) -> str:

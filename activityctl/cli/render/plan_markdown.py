@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from activityctl.cli.render.output import visible
+from activityctl.cli.render.output import escape_controls
 from activityctl.cli.render.plan_text import Line, plan_items, summary_line
 from activityctl.domain.values.json_form import View
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 
 LONGEST_COMMENT: Final = 65_536
 """Characters; GitHub refuses a longer comment."""
@@ -72,8 +72,8 @@ def _left_out(items: Sequence[_Shown], kept: Sequence[list[str]]) -> str:
 
 def _counted(count: int, noun: str) -> str:
     if noun == "open runs":
-        return f"open runs of {counted(count, 'subscription')}"
-    return counted(count, noun)
+        return f"open runs of {count_noun(count, 'subscription')}"
+    return count_noun(count, noun)
 
 
 def _marked(line: Line) -> str:
@@ -83,7 +83,7 @@ def _marked(line: Line) -> str:
 
 
 def _code(command: str) -> str:
-    text = visible(command).replace("`", "'").replace("\n", " ")
+    text = escape_controls(command).replace("`", "'").replace("\n", " ")
     return text if len(text) <= _LONGEST_COMMAND else "activityctl plan …"
 
 

@@ -6,10 +6,10 @@ from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from activityctl.cli.render.output import visible
+from activityctl.cli.render.output import escape_controls
 from activityctl.cli.render.plan_events import head_lines, trigger_lines
 from activityctl.domain.values.json_form import View
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ Line = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class PlanItem:
     """One thing that a plan tells: its own line first, then the details."""
 
     noun: str
@@ -43,7 +43,7 @@ def plan_lines(view: View) -> Iterator[Line]:
     return (line for item in plan_items(view) for line in item.lines)
 
 
-def plan_items(view: View) -> Iterator[Item]:
+def plan_items(view: View) -> Iterator[PlanItem]:
     """Yield changes, schedules, events of the past, open runs, each with what differs under it."""
     yield from map(_change_item, (one for one in view["changes"] if one["action"] != "unchanged"))
     for schedule in view["schedules"]:
@@ -53,33 +53,33 @@ def plan_items(view: View) -> Iterator[Item]:
             lines.append((f"    next before: {text}", "deleted"))
         if text := _firings(schedule["nextAfter"], is_paused=schedule["pausedAfter"]):
             lines.append((f"    next after:  {text}", "created"))
-        yield Item("schedule", lines)
+        yield PlanItem("schedule", lines)
     if (events := view.get("againstEvents")) is not None:
-        yield Item("note", head_lines(events))
+        yield PlanItem("note", head_lines(events))
         for lines in trigger_lines(events):
-            yield Item("event trigger", lines)
+            yield PlanItem("event trigger", lines)
     for runs in view["openRuns"]:
         owner = runs["subscription"]
         one = f"open run of {owner} goes on as it began"
         many = f"open runs of {owner} go on as they began"
-        text = counted(runs["count"], one, many)
-        yield Item("open runs", [(f"! {text}", "unchanged")])
+        text = count_noun(runs["count"], one, many)
+        yield PlanItem("open runs", [(f"! {text}", "unchanged")])
 
 
-def _change_item(change: Mapping[str, Any]) -> Item:
+def _change_item(change: Mapping[str, Any]) -> PlanItem:
     action = change["action"]
     label = f"{change['kind'].lower()}/{change['name']}"
     lines = [(f"{SYMBOLS[action]} {label} {action}", action)]
     if action == "configured":
         lines += [(f"    {_field(field)}", action) for field in change["fields"]]
-    return Item("change", lines)
+    return PlanItem("change", lines)
 
 
 def summary_line(view: View) -> str:
     """Return the counts as one sentence."""
     summary = view["summary"]
     if not summary["created"] + summary["configured"] + summary["deleted"]:
-        objects = counted(summary["unchanged"], "object is", "objects are")
+        objects = count_noun(summary["unchanged"], "object is", "objects are")
         return f"No changes: {objects} as wanted."
     return (
         f"Plan: {summary['created']} to create, {summary['configured']} to configure, "
@@ -91,7 +91,7 @@ def _field(field: Mapping[str, Any]) -> str:
     old = _value(field["old"]) if "old" in field else "(none)"
     new = _value(field["new"]) if "new" in field else "(none)"
     start = _first_shown(old, new)
-    return f"{visible(field['path'])}: {_shown(old, start)} -> {_shown(new, start)}"
+    return f"{escape_controls(field['path'])}: {_shown(old, start)} -> {_shown(new, start)}"
 
 
 def _value(value: object) -> str:
@@ -108,7 +108,7 @@ def _first_shown(old: str, new: str) -> int:
 
 def _shown(text: str, start: int) -> str:
     rest = f"…{text[start : start + _LONGEST]}" if start else text
-    return _cut(visible(_cut(rest)))  # cut first: to make a megabyte visible takes long
+    return _cut(escape_controls(_cut(rest)))  # cut first: to make a megabyte visible takes long
 
 
 def _cut(text: str) -> str:

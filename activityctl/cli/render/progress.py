@@ -14,7 +14,7 @@ _MANY_EVENTS: Final = 2_000
 
 
 @contextmanager
-def placing(session: Session) -> Iterator[Callable[[int], None]]:
+def schedule_progress(session: Session) -> Iterator[Callable[[int], None]]:
     """Give a function that is told how many schedules wait; it draws a bar for many.
 
     When that is first called the change is recorded, which Ctrl-C says from then on.
@@ -27,30 +27,30 @@ def placing(session: Session) -> Iterator[Callable[[int], None]]:
             nonlocal total
             if total is None:
                 total = count
-                say_recorded(session)
+                on_interrupt_say_recorded(session)
             show(total - count, total)
 
         yield on_pending
 
 
 @contextmanager
-def reading(session: Session) -> Iterator[Callable[[int, int], None]]:
+def event_progress(session: Session) -> Iterator[Callable[[int, int], None]]:
     """Give a function that is told how many events were read; it draws a bar for many."""
     with _counting(session, "reading events", _MANY_EVENTS) as show:
         yield show
 
 
-def say_doubtful(session: Session) -> None:
+def on_interrupt_say_unknown(session: Session) -> None:
     """Have Ctrl-C say that the change may be recorded or not; called as that begins."""
-    session.if_interrupted(
+    session.set_interrupt_message(
         "it is not known whether the change is recorded",
         hint="run the command again: it changes only what is missing",
     )
 
 
-def say_recorded(session: Session) -> None:
+def on_interrupt_say_recorded(session: Session) -> None:
     """Have Ctrl-C say that the change is recorded."""
-    session.if_interrupted(
+    session.set_interrupt_message(
         "the change is recorded; the worker goes on", hint="activityctl get schedules"
     )
 

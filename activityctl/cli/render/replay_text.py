@@ -2,33 +2,35 @@
 
 from collections.abc import Iterator
 
-from activityctl.cli.render.output import visible
+from activityctl.cli.render.output import escape_controls
 from activityctl.cli.session import Session
 from activityctl.domain.cel.messages import one_line
-from activityctl.domain.values.wording import counted
-from activityctl.operations.events.replay_survey import Survey, Tally
+from activityctl.domain.values.plurals import count_noun
+from activityctl.operations.events.replay_preview import ReplayPreview, TriggerPreview
 
 _MOST_REASONS = 5
 
 
-def print_survey(session: Session, found: Survey) -> None:
+def print_preview(session: Session, found: ReplayPreview) -> None:
     """Print who would run, and why some events start nothing."""
     stretch = found.order.stretch
     session.out.print(
-        f"{counted(found.events, 'event')} from {stretch.since:%Y-%m-%d %H:%M:%SZ} "
+        f"{count_noun(found.events, 'event')} from {stretch.since:%Y-%m-%d %H:%M:%SZ} "
         f"to {stretch.until:%Y-%m-%d %H:%M:%SZ}, replay {found.order.replay}",
         style="bold",
     )
     for tally in sorted(found.tallies, key=lambda one: -one.new):
         for line, style in _lines(tally):
-            session.out.print(visible(line), style=style)
+            session.out.print(escape_controls(line), style=style)
 
 
-def print_end(session: Session, found: Survey, recorded: int) -> None:
+def print_end(session: Session, found: ReplayPreview, recorded: int) -> None:
     """Print how many runs were asked for."""
     refused = sum(one.refused for one in found.tallies)
-    also = f", {counted(refused, 'refused run')}" if refused else ""
-    session.out.print(f"replay {found.order.replay}: {counted(recorded, 'firing')} recorded{also}")
+    also = f", {count_noun(refused, 'refused run')}" if refused else ""
+    session.out.print(
+        f"replay {found.order.replay}: {count_noun(recorded, 'firing')} recorded{also}"
+    )
     if any(one.firings for one in found.tallies) and not recorded:
         session.err.print("this replay has fed them before; --id NAME makes another")
     elif not recorded:
@@ -39,7 +41,7 @@ def print_end(session: Session, found: Survey, recorded: int) -> None:
         session.err.print(f"hint: activityctl get runs{f' -s {owner}' if owner else ''}")
 
 
-def _lines(tally: Tally) -> Iterator[tuple[str, str]]:
+def _lines(tally: TriggerPreview) -> Iterator[tuple[str, str]]:
     label = f"{tally.subscription}/{tally.trigger}"
     if not tally.firings and not tally.left:
         yield f"  {label}: no event matches", "dim"
@@ -48,7 +50,10 @@ def _lines(tally: Tally) -> Iterator[tuple[str, str]]:
     again = f", {before:,} started before" if before else ""
     paused = "; the subscription is paused, they run all the same" if tally.is_paused else ""
     style = "green" if tally.new else "dim"
-    yield f"{'+' if tally.new else ' '} {label}: {counted(tally.new, 'run')}{again}{paused}", style
+    yield (
+        f"{'+' if tally.new else ' '} {label}: {count_noun(tally.new, 'run')}{again}{paused}",
+        style,
+    )
     for event in tally.events:
         moment = f"{event.arrived_at:%Y-%m-%d %H:%M:%SZ}"
         yield f"      {event.id[:8]} {event.document['type']} {moment}", ""
@@ -56,4 +61,4 @@ def _lines(tally: Tally) -> Iterator[tuple[str, str]]:
         yield f"      … {rest:,} more", ""
     reasons = sorted(tally.left.items(), key=lambda item: -item[1])
     for reason, count in reasons[:_MOST_REASONS]:
-        yield f"      {counted(count, 'event')} left alone: {one_line(reason)}", "yellow"
+        yield f"      {count_noun(count, 'event')} left alone: {one_line(reason)}", "yellow"

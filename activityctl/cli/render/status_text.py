@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from activityctl.cli.render.output import print_table, visible
+from activityctl.cli.render.output import escape_controls, print_table
 from activityctl.daemon.local.state import ComponentStatus
 from activityctl.daemon.local.sync_status import SyncStatus
 from activityctl.domain.values.json_form import View
@@ -37,10 +37,10 @@ def print_sync(console: "Console", sync: SyncStatus | None) -> None:
     if sync.applied_at is not None:
         counts = ", ".join(f"{count} {name}" for name, count in sync.summary.items() if count)
         when = sync.applied_at.isoformat(timespec="seconds").replace("+00:00", "Z")
-        console.print(visible(f"sync of {sync.folder}: last applied {when}: {counts}"))
+        console.print(escape_controls(f"sync of {sync.folder}: last applied {when}: {counts}"))
     if sync.error is not None:
-        lines = visible(sync.error).replace("\n", "\n  ")
-        console.print(visible(f"sync of {sync.folder}: refused, nothing was changed:"))
+        lines = escape_controls(sync.error).replace("\n", "\n  ")
+        console.print(escape_controls(f"sync of {sync.folder}: refused, nothing was changed:"))
         console.print(f"  {lines}")
 
 

@@ -12,11 +12,11 @@ from typing import Final, Literal
 
 from activityctl import wiring
 from activityctl.daemon.local import embedded_postgres, embedded_temporal
-from activityctl.daemon.local.child import log_path
 from activityctl.daemon.local.state import lock_is_held
-from activityctl.domain.runs.figures import WAITS_TOO_LONG
+from activityctl.daemon.local.supervised_process import log_path
+from activityctl.domain.runs.metrics_snapshot import WAITS_TOO_LONG
 from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
 
@@ -37,7 +37,7 @@ class Check:
     hint: str | None = None
 
 
-async def examine(settings: Settings) -> list[Check]:
+async def run_checks(settings: Settings) -> list[Check]:
     """Look at everything; no check stops another, the whole takes seconds at most."""
     checks = [_home(settings.home), _disk(settings.home)]
     if settings.uses_local_daemon:
@@ -109,7 +109,7 @@ async def _guarded(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
 async def _postgres(settings: Settings) -> Check:
     async with wiring.open_ports(settings) as ports:
         waiting = await ports.outbox.waiting()
-    told = counted(waiting, "firing waits", "firings wait")
+    told = count_noun(waiting, "firing waits", "firings wait")
     return Check("postgres", "ok", f"answers; {told} to be dispatched")
 
 
@@ -129,7 +129,7 @@ async def _schema(settings: Settings) -> Check:
 
 async def _firings(settings: Settings) -> Check:
     async with wiring.open_ports(settings) as ports:
-        figures = await ports.census.figures()
+        figures = await ports.metrics.snapshot()
     due, lag = figures.firings.get("due", 0), figures.due_lag
     if lag <= WAITS_TOO_LONG:
         return Check("firings", "ok", f"{due} due")

@@ -20,16 +20,16 @@ from typing import Final
 import psutil
 import psycopg
 
-from activityctl.daemon.local.child import (
+from activityctl.daemon.local.state import sync_folder, write_private
+from activityctl.daemon.local.supervised_process import (
     MARKER,
-    Launch,
+    LaunchSpec,
     end_processes,
     last_lines,
     log_path,
-    marker,
     open_log,
+    process_marker,
 )
-from activityctl.daemon.local.state import sync_folder, write_private
 from activityctl.errors import NotAllowedError, UnreachableError
 
 NAME: Final = "postgres"
@@ -88,7 +88,7 @@ def find_binaries() -> Path:
     )
 
 
-async def launch(cluster: Cluster) -> Launch:
+async def postgres_launch_spec(cluster: Cluster) -> LaunchSpec:
     """Describe how the server of a cluster is started; the first start creates the cluster."""
     binaries = find_binaries()
     account = _account(cluster.data)
@@ -102,7 +102,7 @@ async def launch(cluster: Cluster) -> Launch:
         else:
             await _create(cluster, binaries, account)
 
-    return Launch(
+    return LaunchSpec(
         name=NAME,
         home=cluster.home,
         command=(*_prefix(account), str(binaries / "postgres"), "-D", str(cluster.data), *options),
@@ -187,7 +187,7 @@ async def _run_initdb(cluster: Cluster, command: tuple[str, ...]) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env={**cluster.environment, MARKER: marker(cluster.home, NAME)},
+        env={**cluster.environment, MARKER: process_marker(cluster.home, NAME)},
         cwd=cluster.home,
         start_new_session=True,
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from activityctl.daemon.local.child import Launch
+from activityctl.daemon.local.supervised_process import LaunchSpec
 from activityctl.errors import UnreachableError
 
 NAME: Final = "temporal"
@@ -54,10 +54,12 @@ def find_binary() -> Path:
     return Path(found)
 
 
-async def launch(home: Path, ports: Mapping[str, int], environment: Mapping[str, str]) -> Launch:
+async def temporal_launch_spec(
+    home: Path, ports: Mapping[str, int], environment: Mapping[str, str]
+) -> LaunchSpec:
     """Describe how the server is started; `ports` holds each name of PORTS."""
     binary = find_binary()
-    return Launch(
+    return LaunchSpec(
         name=NAME,
         home=home,
         command=(str(binary), *_options(home, ports)),

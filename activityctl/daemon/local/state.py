@@ -36,7 +36,7 @@ class ComponentState(StrEnum):
     FAILED = "failed"
 
 
-class ProcessMark(BaseModel):
+class ProcessIdentity(BaseModel):
     """A process told from a later one with the same pid; `create_time` is Unix seconds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -60,11 +60,11 @@ class ComponentStatus(BaseModel):
     last_error: str | None = None
 
     @property
-    def mark(self) -> ProcessMark | None:
+    def mark(self) -> ProcessIdentity | None:
         """The component's process, or None when it has none."""
         if self.pid is None or self.create_time is None:
             return None
-        return ProcessMark(pid=self.pid, create_time=self.create_time)
+        return ProcessIdentity(pid=self.pid, create_time=self.create_time)
 
 
 class DaemonState(BaseModel):
@@ -73,7 +73,7 @@ class DaemonState(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: int = 1
-    supervisor: ProcessMark | None = None
+    supervisor: ProcessIdentity | None = None
     components: tuple[ComponentStatus, ...] = ()
     addresses: Mapping[str, str] = {}
     ports: Mapping[str, int] = {}
@@ -201,7 +201,7 @@ def lock_holder(home: Path) -> int | None:
     if not lock_is_held(home):
         return None
     try:
-        mark = mark_of(int(path.read_text("ascii")))
+        mark = process_identity(int(path.read_text("ascii")))
         written = path.stat().st_mtime
     except (OSError, ValueError):
         return None
@@ -210,13 +210,13 @@ def lock_holder(home: Path) -> int | None:
     return None if mark is None or heir else mark.pid
 
 
-def mark_of(pid: int) -> ProcessMark | None:
+def process_identity(pid: int) -> ProcessIdentity | None:
     """Return the mark of a living process, or None when it is gone."""
     process = _living(pid)
-    return None if process is None else ProcessMark(pid=pid, create_time=process.create_time())
+    return None if process is None else ProcessIdentity(pid=pid, create_time=process.create_time())
 
 
-def find_process(mark: ProcessMark | None) -> psutil.Process | None:
+def find_process(mark: ProcessIdentity | None) -> psutil.Process | None:
     """Return the very process that was marked, or None when it is gone or its pid reused."""
     process = None if mark is None else _living(mark.pid)
     if mark is None or process is None:
@@ -225,7 +225,7 @@ def find_process(mark: ProcessMark | None) -> psutil.Process | None:
     return process if same else None
 
 
-def leftovers(state: DaemonState) -> tuple[psutil.Process, ...]:
+def surviving_processes(state: DaemonState) -> tuple[psutil.Process, ...]:
     """Return the recorded processes of components that still live, in the recorded order."""
     found = (find_process(part.mark) for part in state.components)
     return tuple(process for process in found if process is not None)

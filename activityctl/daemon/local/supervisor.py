@@ -10,27 +10,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from activityctl.daemon.local import embedded_postgres, embedded_temporal
-from activityctl.daemon.local.child import (
-    MARKER,
-    Child,
-    Endings,
-    Launch,
-    child_environment,
-    choose_ports,
-    end_processes,
-    is_free,
-    last_lines,
-    log_path,
-    open_log,
-    strays,
-)
 from activityctl.daemon.local.state import (
     ComponentStatus,
     DaemonState,
@@ -38,14 +24,29 @@ from activityctl.daemon.local.state import (
     all_stopped,
     component_of,
     find_process,
-    leftovers,
     lock_holder,
     lock_is_held,
-    mark_of,
     open_home,
+    process_identity,
     read_state,
+    surviving_processes,
     write_state,
 )
+from activityctl.daemon.local.supervised_process import (
+    MARKER,
+    Endings,
+    LaunchSpec,
+    SupervisedProcess,
+    child_environment,
+    choose_ports,
+    end_processes,
+    is_free,
+    last_lines,
+    log_path,
+    open_log,
+    orphan_processes,
+)
+from activityctl.daemon.signals import on_stop_signal
 from activityctl.errors import UnreachableError, WaitTimeoutError
 
 LOGGER = logging.getLogger(__name__)
@@ -54,7 +55,6 @@ PORT_TRIES: Final = 5
 KILL_SECONDS: Final = 5.0
 SUPERVISOR: Final = "supervisor"
 SERVERS: Final = (embedded_postgres.NAME, embedded_temporal.NAME)
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SERVER_VARIABLES: Final = ("PATH", "TMPDIR")
 Addresses = Mapping[str, str]
 
@@ -107,7 +107,7 @@ async def supervise(
     home = open_home(home)
     with HomeLock(home):
         daemon = _Daemon(home, children, hooks, environment)
-        with _signals(daemon.on_signal):
+        with on_stop_signal(daemon.on_signal):
             await daemon.run()
 
 
@@ -128,9 +128,9 @@ class _Daemon:
         self._former = read_state(home)
         self._ports = dict(self._former.ports)
         self._addresses: dict[str, str] = {}
-        self._supervisor = mark_of(os.getpid())
+        self._supervisor = process_identity(os.getpid())
         names = [*SERVERS, *(spec.name for spec in specs)]
-        self._children: dict[str, Child | None] = dict.fromkeys(names)
+        self._children: dict[str, SupervisedProcess | None] = dict.fromkeys(names)
         self._components = {name: ComponentStatus(name=name) for name in names}
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -157,7 +157,7 @@ class _Daemon:
             await self._stop_all()
 
     async def _start(self) -> None:
-        await asyncio.to_thread(end_leftovers, self._home, self._former)
+        await asyncio.to_thread(end_surviving_processes, self._home, self._former)
         self._publish()
         await _together(self._start_postgres(), self._start_temporal())
         cluster = self._cluster()
@@ -176,13 +176,17 @@ class _Daemon:
 
     async def _start_postgres(self) -> None:
         name = embedded_postgres.NAME
-        await self._bring_up(name, (name,), lambda: embedded_postgres.launch(self._cluster()))
+        await self._bring_up(
+            name, (name,), lambda: embedded_postgres.postgres_launch_spec(self._cluster())
+        )
 
     async def _start_temporal(self) -> None:
         environment = self._server_environment()
 
-        async def launch() -> Launch:
-            return await embedded_temporal.launch(self._home, self._ports, environment)
+        async def launch() -> LaunchSpec:
+            return await embedded_temporal.temporal_launch_spec(
+                self._home, self._ports, environment
+            )
 
         await self._bring_up(embedded_temporal.NAME, embedded_temporal.PORTS, launch)
 
@@ -191,11 +195,11 @@ class _Daemon:
         await self._bring_up(spec.name, ports, lambda: self._child_launch(spec))
 
     async def _bring_up(
-        self, name: str, ports: tuple[str, ...], launch: Callable[[], Awaitable[Launch]]
+        self, name: str, ports: tuple[str, ...], launch: Callable[[], Awaitable[LaunchSpec]]
     ) -> None:
         for attempt in range(PORT_TRIES):
             self._ports |= choose_ports({key: self._ports.get(key) for key in ports}, self._ports)
-            child = Child(await launch(), self._hear)
+            child = SupervisedProcess(await launch(), self._hear)
             self._children[name] = child
             try:
                 await child.start()
@@ -214,7 +218,7 @@ class _Daemon:
                 self._ports |= choose_ports({spec.name: None}, self._ports)
             self._addresses[spec.name] = f"http://127.0.0.1:{self._ports[spec.name]}"
 
-    async def _child_launch(self, spec: ChildSpec) -> Launch:
+    async def _child_launch(self, spec: ChildSpec) -> LaunchSpec:
         self._place(spec)
         port = self._ports[spec.name] if spec.listens else None
         address = self._addresses.get(spec.name)
@@ -226,7 +230,7 @@ class _Daemon:
                 writer.close()
             return await spec.ready(dict(self._addresses))
 
-        return Launch(
+        return LaunchSpec(
             name=spec.name,
             home=self._home,
             command=tuple(part.replace("{port}", str(port)) for part in spec.command),
@@ -245,7 +249,7 @@ class _Daemon:
                     await child.stop(self._hurry)
                 except Exception:
                     LOGGER.exception("stopping a component failed")
-        await asyncio.to_thread(end_leftovers, self._home, self._state())
+        await asyncio.to_thread(end_surviving_processes, self._home, self._state())
         self._addresses = {}
         self._supervisor = None
         parts = all_stopped(tuple(self._components.values()))
@@ -279,22 +283,22 @@ class _Daemon:
         return {**{k: v for k, v in kept.items() if v}, "HOME": str(self._home), "LC_ALL": "C"}
 
 
-def end_leftovers(home: Path, state: DaemonState) -> tuple[ComponentStatus, ...]:
+def end_surviving_processes(home: Path, state: DaemonState) -> tuple[ComponentStatus, ...]:
     """End what an earlier daemon of this home left alive; return the components it was.
 
     The servers outlive the rest, so that what drains can still write. Call it only while
     the home's lock is held.
     """
-    owners = strays(home)
+    owners = orphan_processes(home)
     ended = []
-    for process in leftovers(state):
+    for process in surviving_processes(state):
         if (part := component_of(state, process.pid)) is not None:
             owners[process] = part.name
             ended.append(part)
     end_processes([process for process, name in owners.items() if name not in SERVERS])
     end_processes([p for p, name in owners.items() if name == embedded_temporal.NAME])
     embedded_postgres.end_server(home / "postgres")
-    end_processes(strays(home))
+    end_processes(orphan_processes(home))
     return tuple(ended)
 
 
@@ -313,7 +317,7 @@ def stop_daemon(home: Path, timeout: float = 60.0) -> tuple[ComponentStatus, ...
     _stop_supervisor(home, timeout)
     with HomeLock(home):
         state = read_state(home)
-        end_leftovers(home, state)
+        end_surviving_processes(home, state)
         parts = all_stopped(state.components)
         write_state(home, DaemonState(components=parts, ports=state.ports))
     return tuple(living)
@@ -384,17 +388,3 @@ async def _together(*starts: Awaitable[None]) -> None:
 
 async def _awaited(start: Awaitable[None]) -> None:
     await start
-
-
-@contextmanager
-def _signals(handler: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    # nohup has it that a hangup is ignored.
-    numbers = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
-    for number in numbers:
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

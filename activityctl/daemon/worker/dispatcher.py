@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from activityctl.domain.runs.sharing import divide
+from activityctl.domain.runs.workflow_batches import split_into_batches
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.errors import UnreachableError
 from activityctl.ports import Outbox, RunStarter, RunStore
@@ -40,7 +40,7 @@ class Dispatcher:
         self._starter = starter
         self._recorder = recorder
         self._clock = clock
-        self._room = room
+        self._wait_for_capacity = room
         self._turns = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def dispatch(self) -> float | None:
@@ -53,9 +53,9 @@ class Dispatcher:
         """Start the firings whose time has come; return how many were started."""
         total = 0
         while True:
-            await self._room()  # a burst waits in Postgres, not in Temporal
+            await self._wait_for_capacity()  # a burst waits in Postgres, not in Temporal
             async with self._outbox.claimed(_CLAIM) as claim:
-                groups = await self._divided(claim.firings)
+                groups = await self._in_batches(claim.firings)
                 results = await asyncio.gather(*(self._start(group) for group in groups))
                 started = [firing for group in results for firing in group]
                 if started:
@@ -64,11 +64,11 @@ class Dispatcher:
             if len(claim.firings) < _CLAIM or not started:
                 return total
 
-    async def _divided(self, firings: Sequence[FiringRef]) -> list[tuple[FiringRef, ...]]:
+    async def _in_batches(self, firings: Sequence[FiringRef]) -> list[tuple[FiringRef, ...]]:
         if len(firings) < _BURST:
             return [(firing,) for firing in firings]
         owners = {firing.subscription_id for firing in firings}
-        return divide(firings, await self._runs.specs_of(owners))
+        return split_into_batches(firings, await self._runs.specs_of(owners))
 
     async def _start(self, group: tuple[FiringRef, ...]) -> tuple[FiringRef, ...]:
         """Start the workflow of the group; return what was started, all or nothing."""

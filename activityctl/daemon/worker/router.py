@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from activityctl.daemon.worker.gatherer import gather
-from activityctl.domain.events.arrival import ArrivedEvent
-from activityctl.domain.routing.gathering_round import Standing, standing_of
-from activityctl.domain.routing.index import Index, Listener
-from activityctl.domain.routing.listening import faults_of
-from activityctl.domain.routing.routing import Circumstances, Matches, Routed, calendars_of, route
+from activityctl.daemon.worker.gathering_routing import route_gatherings
+from activityctl.domain.events.stored_event import ArrivedEvent
+from activityctl.domain.routing.gathering_round import GatheringListeners, gathering_listeners
+from activityctl.domain.routing.index import EventIndex, Listener
+from activityctl.domain.routing.listeners import faults_of
+from activityctl.domain.routing.routing import (
+    EventMatches,
+    Routed,
+    RoutingState,
+    calendar_names,
+    route_matches,
+)
 from activityctl.ports import EventStore, Routing
 
 _LOG = logging.getLogger(__name__)
@@ -35,8 +41,8 @@ class Router:
     def __init__(self, events: EventStore, wake_dispatcher: Callable[[], None]) -> None:
         self._events = events
         self._wake_dispatcher = wake_dispatcher
-        self._index = Index(())
-        self._standing: Standing = {}
+        self._index = EventIndex(())
+        self._gathering_listeners: GatheringListeners = {}
         self._version: int | None = None
 
     async def route(self) -> float | None:
@@ -57,41 +63,47 @@ class Router:
         index = await self._index_of(routing)
         matches = await asyncio.to_thread(_match, index, routing.events) if routing.events else []
         woken = {listener.subscription for one in matches for listener in one.listeners}
-        names = calendars_of(matches)
-        circumstances = Circumstances(
+        names = calendar_names(matches)
+        circumstances = RoutingState(
             routing.now,
             await routing.paused(woken) if woken else frozenset(),
             await routing.calendars(names) if names else {},
         )
-        routed = await asyncio.to_thread(route, matches, circumstances) if matches else _NOTHING
-        return routed + await gather(routing, matches, self._standing, _until(routing, matches))
+        routed = (
+            await asyncio.to_thread(route_matches, matches, circumstances) if matches else _NOTHING
+        )
+        return routed + await route_gatherings(
+            routing, matches, self._gathering_listeners, _until(routing, matches)
+        )
 
-    async def _index_of(self, routing: Routing) -> Index:
+    async def _index_of(self, routing: Routing) -> EventIndex:
         """Return the index of who listens as of the routing's moment, built once a change."""
         if self._version != routing.catalog_version:
             listeners = await routing.listeners()
-            self._index, self._standing = await asyncio.to_thread(_indexed, listeners)
+            self._index, self._gathering_listeners = await asyncio.to_thread(_indexed, listeners)
             self._version = routing.catalog_version
             _tell(listeners)
         return self._index
 
 
-def _indexed(listeners: Sequence[Listener]) -> tuple[Index, Standing]:
-    return Index(part for one in listeners for part in one.each_part()), standing_of(listeners)
+def _indexed(listeners: Sequence[Listener]) -> tuple[EventIndex, GatheringListeners]:
+    return EventIndex(part for one in listeners for part in one.each_part()), gathering_listeners(
+        listeners
+    )
 
 
-def _match(index: Index, events: Iterable[ArrivedEvent]) -> list[Matches]:
+def _match(index: EventIndex, events: Iterable[ArrivedEvent]) -> list[EventMatches]:
     """Match the events up to the one with which they come to MOST_FOUND."""
     matches, found = [], 0
     for event in events:
         if found >= MOST_FOUND:
             break
-        matches.append(Matches(event, index.matches(event.document)))
-        found += len(matches[-1].found)
+        matches.append(EventMatches(event, index.matches(event.document)))
+        found += len(matches[-1].results)
     return matches
 
 
-def _until(routing: Routing, matches: Sequence[Matches]) -> datetime:
+def _until(routing: Routing, matches: Sequence[EventMatches]) -> datetime:
     """Return up to when all that came is routed once these are."""
     is_last = routing.is_last and len(matches) == len(routing.events)
     return routing.now if is_last else matches[-1].event.arrived_at

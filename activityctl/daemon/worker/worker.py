@@ -15,14 +15,14 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activityctl import wiring
-from activityctl.daemon.worker.auditor import Auditor
 from activityctl.daemon.worker.dispatcher import Dispatcher
+from activityctl.daemon.worker.drift_detector import DriftDetector
+from activityctl.daemon.worker.queue_releaser import QueueReleaser
 from activityctl.daemon.worker.reconciler import Reconciler
 from activityctl.daemon.worker.retention import Retention
 from activityctl.daemon.worker.router import Router
+from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.daemon.worker.timekeeper import Timekeeper
-from activityctl.daemon.worker.upkeep import Upkeep
-from activityctl.daemon.worker.usher import Usher
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
 from activityctl.errors import ActivityctlError, UnreachableError
@@ -71,10 +71,10 @@ async def run_worker(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        ports = await _patiently(
+        ports = await _retry_while_unreachable(
             lambda: stack.enter_async_context(wiring.open_ports(settings, pool_size=_POOL))
         )
-        client = await _patiently(lambda: wiring.connect_temporal(settings))
+        client = await _retry_while_unreachable(lambda: wiring.connect_temporal(settings))
         executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
         recorder = RecordStep(ports.runs, _now)
         admit = AdmitStep(
@@ -82,7 +82,7 @@ async def run_worker(
         )
         execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
         worker = _temporal_worker(settings, client, [admit.admit, execute.execute, recorder.record])
-        chores = _Chores(settings, ports, client, (admit, recorder), stopping)
+        chores = _BackgroundLoops(settings, ports, client, (admit, recorder), stopping)
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(chore) for chore in chores.all()]
             if sync is not None:
@@ -116,7 +116,7 @@ def _temporal_worker(
     )
 
 
-class _Chores:
+class _BackgroundLoops:
     """What a worker does beside running workflows, each in a loop that outlives failures."""
 
     def __init__(
@@ -131,12 +131,16 @@ class _Chores:
         self._stopping = stopping
         starter = wiring.build_starter(client)
         admit, recorder = steps
-        self._dispatcher = Dispatcher(ports.outbox, ports.runs, starter, recorder, _now, admit.room)
-        self._usher = Usher(ports.gates, ports.backfills, starter)
+        self._dispatcher = Dispatcher(
+            ports.outbox, ports.runs, starter, recorder, _now, admit.wait_for_capacity
+        )
+        self._queue_releaser = QueueReleaser(ports.gates, ports.backfills, starter)
         self._timekeeper = Timekeeper(ports.timetable, starter)
-        upkeep = Upkeep(ports.register, wiring.build_placer(client), ports.logbook, _now)
+        upkeep = ScheduleMaintenance(
+            ports.register, wiring.build_schedule_client(client), ports.logbook, _now
+        )
         self._reconciler = Reconciler(upkeep)
-        self._auditor = Auditor(upkeep)
+        self._auditor = DriftDetector(upkeep)
         self._watchdog = Watchdog(upkeep)
         self._wake = {work: asyncio.Event() for work in Work}
         self._router = Router(ports.events, self._wake[Work.FIRING].set)
@@ -152,7 +156,7 @@ class _Chores:
             self._repeat(Work.FIRING, self._dispatcher.dispatch),
             self._repeat(Work.CANCEL, self._dispatcher.cancel),
             self._repeat(Work.SCHEDULES, self._reconcile),
-            self._repeat(Work.QUEUE, self._usher.let_in),
+            self._repeat(Work.QUEUE, self._queue_releaser.release),
             self._audit(),
             self._wake_overdue(),
             self._remove_old(),
@@ -163,7 +167,7 @@ class _Chores:
         wake = self._wake[work]
         while True:
             wake.clear()
-            asked = await _surviving(work, chore)
+            asked = await _log_failure(work, chore)
             pause = _SAFETY_POLL if asked is None else min(asked, _SAFETY_POLL)
             try:
                 async with asyncio.timeout(pause):
@@ -177,17 +181,17 @@ class _Chores:
     async def _wake_overdue(self) -> None:
         while True:
             await asyncio.sleep(_WAKE_EVERY)
-            await _surviving("wake", self._timekeeper.wake)
+            await _log_failure("wake", self._timekeeper.wake)
 
     async def _remove_old(self) -> None:
         while True:
-            await _surviving("retention", self._retention.sweep)
+            await _log_failure("retention", self._retention.sweep)
             await asyncio.sleep(_RETENTION_EVERY)
 
     async def _audit(self) -> None:
         while True:
-            await _surviving("audit", self._auditor.audit)
-            await _surviving("watchdog", self._watchdog.restart_silent)
+            await _log_failure("audit", self._auditor.detect_and_repair)
+            await _log_failure("watchdog", self._watchdog.restart_silent)
             await asyncio.sleep(_AUDIT_EVERY)
 
     async def _listen(self) -> None:
@@ -200,7 +204,7 @@ class _Chores:
                         self._wake[Work(payload)].set()
 
         while True:
-            await _surviving("listen", until_it_breaks)
+            await _log_failure("listen", until_it_breaks)
             await asyncio.sleep(0.5)
 
     async def _beat(self) -> None:
@@ -208,7 +212,7 @@ class _Chores:
             await self._ports.workers.beat(self.beat)
 
         while True:
-            await _surviving("beat", once)
+            await _log_failure("beat", once)
             await asyncio.sleep(BEAT_EVERY.total_seconds())
 
 
@@ -224,7 +228,7 @@ async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
         await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
 
-async def _surviving(name: str, work: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
+async def _log_failure(name: str, work: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
     """Do the work; a daemon's chore logs what went wrong and is tried again later."""
     try:
         return await work()
@@ -237,7 +241,7 @@ async def _surviving(name: str, work: Callable[[], Awaitable[_Answer]]) -> _Answ
     return None
 
 
-async def _patiently(attempt: Callable[[], Awaitable[_Port]]) -> _Port:
+async def _retry_while_unreachable(attempt: Callable[[], Awaitable[_Port]]) -> _Port:
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while True:
         try:

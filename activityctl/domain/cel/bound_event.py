@@ -1,4 +1,4 @@
-"""BoundEvent: an event in the CEL runtime's form, converted once for many conditions."""
+"""CelEvent: an event in the CEL runtime's form, converted once for many conditions."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,7 +13,7 @@ _MAX_EVENT: Final = 4 << 20
 """With no more, the budgets of a plain condition cannot be passed, so a sieve need not count."""
 
 
-class BoundEvent:
+class CelEvent:
     """An event as sieves take it."""
 
     def __init__(self, document: Mapping[str, JsonValue], activation: Any) -> None:
@@ -30,7 +30,9 @@ class BoundEvent:
         return self._numbers[path]
 
 
-def bind(event: Mapping[str, JsonValue], wanted: Mapping[str, Any] | None) -> BoundEvent | None:
+def to_cel_event(
+    event: Mapping[str, JsonValue], wanted: Mapping[str, Any] | None
+) -> CelEvent | None:
     """Return the event ready for sieves, converted once; None when it is too much for them."""
     size = Size()
     try:
@@ -39,7 +41,7 @@ def bind(event: Mapping[str, JsonValue], wanted: Mapping[str, Any] | None) -> Bo
         return None
     if size.text > _MAX_EVENT:
         return None
-    return BoundEvent(event, environment().Activation({"event": seen}))
+    return CelEvent(event, environment().Activation({"event": seen}))
 
 
 def merge_paths(into: dict[str, Any], paths: Mapping[str, Any]) -> None:

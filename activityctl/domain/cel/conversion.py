@@ -108,7 +108,7 @@ def _open(value: Any, size: Size, depth: int) -> JsonValue:
             return [_open(item, size, depth + 1) for item in plain]
         opened = {_key(key, size): _open(item, size, depth + 1) for key, item in plain.items()}
         return {key: opened[key] for key in sorted(opened)}
-    result = json_of(plain)
+    result = plain_to_json(plain)
     if isinstance(result, str):
         size.text += len(result)
     if size.nodes > MAX_NODES:
@@ -125,7 +125,7 @@ def _key(key: Any, size: Size) -> str:
     return storable(key)
 
 
-def json_of(plain: Any) -> JsonValue:  # noqa: PLR0911 - one return a type
+def plain_to_json(plain: Any) -> JsonValue:  # noqa: PLR0911 - one return a type
     """Return the JSON of a plain value from the runtime; ExpressionError when there is none."""
     match plain:
         case None | bool() | int():
@@ -143,9 +143,9 @@ def json_of(plain: Any) -> JsonValue:  # noqa: PLR0911 - one return a type
         case bytes() | bytearray():
             return base64.b64encode(plain).decode()
         case list():
-            return [json_of(item) for item in plain]
+            return [plain_to_json(item) for item in plain]
         case dict():
-            return {_key(key, Size()): json_of(item) for key, item in plain.items()}
+            return {_key(key, Size()): plain_to_json(item) for key, item in plain.items()}
         case _:
             raise ExpressionError("a type is not JSON")
 

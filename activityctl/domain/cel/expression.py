@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.cel.program import MAX_SOURCE_BYTES, NAMES, Fault, Program, compiled
-from activityctl.domain.cel.templates import OPEN, Slot, Unclosed, has_expression, parts_of
+from activityctl.domain.cel.templates import (
+    OPEN,
+    TemplateExpression,
+    UnclosedExpression,
+    has_expression,
+    template_parts,
+)
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError, ExpressionError
 
@@ -129,17 +135,17 @@ def render(template: JsonValue, scope: Scope) -> JsonValue:
 
 
 def _rendered(text: str, scope: Scope) -> JsonValue:
-    parts = parts_of(text)
-    if len(parts) == 1 and isinstance(parts[0], Slot):
+    parts = template_parts(text)
+    if len(parts) == 1 and isinstance(parts[0], TemplateExpression):
         return evaluate(parts[0].source, scope)
     texts: list[str] = []
     for part in parts:
         match part:
             case str():
                 texts.append(part)
-            case Slot():
+            case TemplateExpression():
                 texts.append(_as_text(evaluate(part.source, scope)))
-            case Unclosed():
+            case UnclosedExpression():
                 raise ExpressionError(_UNCLOSED)
     if sum(map(len, texts)) > MAX_RENDERED:
         raise ExpressionBudgetError(f"the rendered text has more than {MAX_RENDERED} characters")
@@ -179,9 +185,9 @@ def _problems(
 def _string_problems(
     text: str, names: Collection[str], path: tuple[str | int, ...]
 ) -> Iterator[TemplateProblem]:
-    for part in parts_of(text) if OPEN in text else ():
+    for part in template_parts(text) if OPEN in text else ():
         match part:
-            case Unclosed():
+            case UnclosedExpression():
                 yield TemplateProblem(path, part.offset, _UNCLOSED)
-            case Slot() if problem := check_expression(part.source, names):
+            case TemplateExpression() if problem := check_expression(part.source, names):
                 yield TemplateProblem(path, part.offset + problem.offset, problem.reason)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cel_expr_python import cel
 
-from activityctl.domain.cel.conversion import json_of
+from activityctl.domain.cel.conversion import plain_to_json
 from activityctl.domain.values.untrusted import storable
 
 MAX_TEXT: Final = 1 << 20
@@ -166,7 +166,7 @@ def _format(pattern: str, values: Sequence[Any]) -> str:
 
 def _formatted(kind: str, precision: str | None, value: Any) -> str:
     if kind == "s":
-        plain = value if isinstance(value, str | int | float | None) else json_of(value)
+        plain = value if isinstance(value, str | int | float | None) else plain_to_json(value)
         return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
     if isinstance(value, bool | datetime) or not isinstance(value, int | float):
         raise ValueError(f"%{kind} takes a number")  # noqa: TRY004 - the runtime shows ValueErrors

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Final
 
 from activityctl.domain.cel.messages import mismatch
-from activityctl.domain.cel.static_type import Kinds
+from activityctl.domain.cel.static_type import CelKinds
 
 _SAME: Final = ("bool", "string", "bytes", "timestamp", "duration")
 NUMBERS: Final = ("int", "uint", "double")
@@ -48,7 +48,7 @@ EQUALITY: Final = frozenset({"_==_", "_!=_"})
 _CALLED: Final = {"int": "a number", "uint": "a number", "double": "a number"}
 
 
-def results(function: str, left: Kinds, right: Kinds) -> Kinds | None:
+def results(function: str, left: CelKinds, right: CelKinds) -> CelKinds | None:
     """Return the kinds that a binary operator of RESULTS can give, None when it takes neither."""
     table = RESULTS[function]
     pairs = product(left or _EVERY_KIND, right or _EVERY_KIND)
@@ -58,28 +58,28 @@ def results(function: str, left: Kinds, right: Kinds) -> Kinds | None:
     return found if left or right or len(found) == 1 else frozenset()
 
 
-def are_never_equal(left: Kinds, right: Kinds) -> bool:
+def are_never_equal(left: CelKinds, right: CelKinds) -> bool:
     """Whether `==` is false whatever the values; all numbers compare, and all with null."""
     return bool(left and right) and not _comparable(left) & _comparable(right)
 
 
-def _comparable(kinds: Kinds) -> Kinds:
+def _comparable(kinds: CelKinds) -> CelKinds:
     """Return the kinds with all numbers as one; null is compared with anything."""
     shared = {"int"} if kinds & frozenset(NUMBERS) else set()
     everything = _EVERY_KIND if "null" in kinds else frozenset()
     return kinds | shared | everything
 
 
-def clash(function: str, kinds: Sequence[Kinds]) -> str:
+def operator_mismatch(function: str, kinds: Sequence[CelKinds]) -> str:
     """Return that an operator does not take these kinds."""
     return mismatch(function, ", ".join(_listed(one) for one in kinds))
 
 
-def _listed(kinds: Kinds) -> str:
+def _listed(kinds: CelKinds) -> str:
     return " or ".join(sorted(kinds)) if kinds else "anything"
 
 
-def called(kinds: Kinds) -> str:
+def describe_kinds(kinds: CelKinds) -> str:
     """Return kinds as people call them: `a string`, `a number or null`."""
     names = {_CALLED.get(kind, f"a {kind}") for kind in kinds}
     return " or ".join(sorted(names)).replace("a null", "null").replace("a bool", "true or false")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from activityctl.domain.cel import functions
-from activityctl.domain.cel.conversion import Size, from_cel, json_of, to_cel
+from activityctl.domain.cel.conversion import Size, from_cel, plain_to_json, to_cel
 from activityctl.domain.cel.messages import (
     TOO_DEEP,
     compile_fault,
@@ -67,7 +67,7 @@ class Program:
         size = Size()
         data = to_cel(scope, self.shape.paths, size)
         if isinstance(found := _at(data, self.shape.only_path), dict | list):
-            return json_of(found)  # as it came, in its own order of keys
+            return plain_to_json(found)  # as it came, in its own order of keys
         _hold_budget(self.shape, size)
         try:
             value = self.compiled.eval(data=data)

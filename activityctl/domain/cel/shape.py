@@ -64,7 +64,7 @@ def read_shape(serialized: bytes, names: frozenset[str]) -> Shape:
     """Return the shape of an expression that the runtime serialized."""
     checked = dict(fields_of(dict(fields_of(serialized))[2]))
     positions = positions_of(checked[SOURCE_INFO])
-    reader = _Reader(names, positions)
+    reader = _ShapeReader(names, positions)
     reader.visit(checked[EXPR], {}, 0)
     reader.shape.only_path = _only_path(checked[EXPR])
     return reader.shape
@@ -101,7 +101,7 @@ class _Bound(NamedTuple):
 _SMALL: Final = _Bound(0, 0, 0)
 
 
-class _Reader:
+class _ShapeReader:
     """Walks a tree once; `visit` returns how large the value of a node can be."""
 
     def __init__(self, names: frozenset[str], positions: Mapping[int, int]) -> None:

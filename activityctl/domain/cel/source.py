@@ -26,7 +26,7 @@ def literal(value: JsonValue) -> str:
             return json.dumps(value, ensure_ascii=False)
 
 
-def place_text(path: tuple[str, ...]) -> str:
+def path_source(path: tuple[str, ...]) -> str:
     """Return the CEL that reads a path of fields: `event.data.status`."""
     return ".".join(_field(name) for name in path)
 

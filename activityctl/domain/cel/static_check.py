@@ -21,38 +21,44 @@ from activityctl.domain.cel.operators import (
     NUMBERS,
     RESULTS,
     are_never_equal,
-    called,
-    clash,
+    describe_kinds,
+    operator_mismatch,
     results,
 )
 from activityctl.domain.cel.program import Fault, compiled
-from activityctl.domain.cel.static_type import ANYTHING, Kinds, Known, closed_map, of_kind
-from activityctl.domain.cel.templates import Slot, parts_of
+from activityctl.domain.cel.static_type import (
+    ANY_TYPE,
+    CelKinds,
+    StaticType,
+    closed_map,
+    type_of_kind,
+)
+from activityctl.domain.cel.templates import TemplateExpression, template_parts
 from activityctl.domain.cel.tree import (
     Call,
+    Comprehension,
     Constant,
-    Entries,
-    Field,
-    Items,
-    Loop,
-    Name,
+    Identifier,
+    ListLiteral,
+    MapLiteral,
     Node,
+    Select,
     Tree,
     read_tree,
 )
 from activityctl.domain.values.model import JsonValue
 
-StaticScope = Mapping[str, Known]
+StaticScope = Mapping[str, StaticType]
 """What is known of each name that a place may read; names not in it cannot be seen there."""
 
-CONDITION: Final[Kinds] = frozenset({"bool"})
-LIST: Final[Kinds] = frozenset({"list"})
+CONDITION: Final[CelKinds] = frozenset({"bool"})
+LIST: Final[CelKinds] = frozenset({"list"})
 
 _HYPHENATED: Final = re.compile(r"\w+(?:-\w+)+")
 
 
 def check_meaning(
-    source: str, scope: StaticScope, wanted: Kinds = frozenset()
+    source: str, scope: StaticScope, wanted: CelKinds = frozenset()
 ) -> list[ExpressionProblem]:
     """Return what is wrong with an expression, whatever the data will be.
 
@@ -66,12 +72,14 @@ def check_meaning(
     kinds = checker.visit(tree.root, {}).kinds
     found = dict.fromkeys(checker.subtractions or checker.problems)
     if not found and wanted and kinds and not kinds & wanted:
-        return [ExpressionProblem(0, f"gives {called(kinds)}, not {called(wanted)}")]
+        return [
+            ExpressionProblem(0, f"gives {describe_kinds(kinds)}, not {describe_kinds(wanted)}")
+        ]
     return list(found)
 
 
 def check_template_meaning(
-    template: JsonValue, scope: StaticScope, wanted: Kinds = frozenset()
+    template: JsonValue, scope: StaticScope, wanted: CelKinds = frozenset()
 ) -> list[TemplateProblem]:
     """Return what is wrong with the expressions of a template.
 
@@ -81,27 +89,29 @@ def check_template_meaning(
     places = {(problem.path, problem.offset) for problem in broken}
     found = [
         TemplateProblem(path, slot.offset + problem.offset, problem.reason)
-        for path, slot, is_whole in _slots(template, ())
+        for path, slot, is_whole in _expressions(template, ())
         for problem in check_meaning(slot.source, scope, wanted if is_whole else frozenset())
     ]
     return broken + [one for one in found if (one.path, one.offset) not in places]
 
 
-def _slots(
+def _expressions(
     template: JsonValue, path: tuple[str | int, ...]
-) -> "list[tuple[tuple[str | int, ...], Slot, bool]]":
+) -> "list[tuple[tuple[str | int, ...], TemplateExpression, bool]]":
     match template:
         case str() if "${" in template:
-            parts = parts_of(template)
+            parts = template_parts(template)
             is_whole = len(parts) == 1 and not path
-            return [(path, part, is_whole) for part in parts if isinstance(part, Slot)]
+            return [
+                (path, part, is_whole) for part in parts if isinstance(part, TemplateExpression)
+            ]
         case Mapping():
             children = [(key, value) for key, value in template.items()]
         case list() | tuple():
             children = list(enumerate(template))
         case _:
             return []
-    return [slot for key, value in children for slot in _slots(value, (*path, key))]
+    return [slot for key, value in children for slot in _expressions(value, (*path, key))]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -122,33 +132,33 @@ class _Checker:
         self._scope = scope
 
     def visit(  # noqa: PLR0911 - one return a kind of node
-        self, node: Node, variables: Mapping[str, Known]
-    ) -> Known:
+        self, node: Node, variables: Mapping[str, StaticType]
+    ) -> StaticType:
         match node:
             case Constant():
-                return of_kind(*_kinds_of_constant(node))
-            case Name():
-                return variables.get(node.name) or self._scope.get(node.name, ANYTHING)
-            case Field():
+                return type_of_kind(*_kinds_of_constant(node))
+            case Identifier():
+                return variables.get(node.name) or self._scope.get(node.name, ANY_TYPE)
+            case Select():
                 return self._field(node, variables)
             case Call():
                 return self._call(node, variables)
-            case Items():
+            case ListLiteral():
                 known = [self.visit(item, variables) for item in node.items]
-                return Known(frozenset({"list"}), items=_either(known))
-            case Entries():
+                return StaticType(frozenset({"list"}), items=_either(known))
+            case MapLiteral():
                 return self._entries(node, variables)
-            case Loop():
+            case Comprehension():
                 return self._loop(node, variables)
             case _:
                 assert_never(node)
 
-    def _entries(self, node: Entries, variables: Mapping[str, Known]) -> Known:
+    def _entries(self, node: MapLiteral, variables: Mapping[str, StaticType]) -> StaticType:
         """Return a map written out, open or closed by what its keys are."""
         known = [self.visit(part, variables) for part in node.parts]
         keys, values = node.parts[::2], known[1::2]
         if not all(isinstance(key, Constant) and key.kind == "string" for key in keys):
-            return of_kind("map")
+            return type_of_kind("map")
         texts = [key.text for key in keys if isinstance(key, Constant)]
         return closed_map(dict(zip(texts, values, strict=True)))
 
@@ -158,35 +168,37 @@ class _Checker:
     def _at(self, node: Node) -> int:
         return self._tree.positions.get(node.id, 0)
 
-    def _field(self, node: Field, variables: Mapping[str, Known]) -> Known:
+    def _field(self, node: Select, variables: Mapping[str, StaticType]) -> StaticType:
         of = self.visit(node.of, variables)
         offset = self._field_offset(node)
         if of.kinds and "map" not in of.kinds:
-            reason = f"{_shown(node.of)} is {called(of.kinds)}; it has no field `{node.field}`"
+            reason = (
+                f"{_shown(node.of)} is {describe_kinds(of.kinds)}; it has no field `{node.field}`"
+            )
             self._refuse(offset, reason)
-            return ANYTHING
+            return ANY_TYPE
         found = self._entry(of, node.of, node.field, offset)
-        return of_kind("bool") if node.is_test else found
+        return type_of_kind("bool") if node.is_has else found
 
-    def _field_offset(self, node: Field) -> int:
+    def _field_offset(self, node: Select) -> int:
         """Return where the field's name stands; `has` knows only where its operand does."""
-        start = self._at(node.of) if node.is_test else self._at(node)
+        start = self._at(node.of) if node.is_has else self._at(node)
         found = re.compile(rf"\.\s*`?({re.escape(node.field)})").search(self._source, start)
         return found.start(1) if found else start
 
-    def _entry(self, of: Known, node: Node, name: str, offset: int) -> Known:
+    def _entry(self, of: StaticType, node: Node, name: str, offset: int) -> StaticType:
         """Return what is known of a map's entry; one that cannot be there is a problem."""
-        if not of.lacks(name):
-            return of.fields.get(name, ANYTHING)
+        if not of.cannot_have(name):
+            return of.fields.get(name, ANY_TYPE)
         if hint := self._hyphen_hint(node, offset, of):
             self.subtractions.append(ExpressionProblem(offset, hint))
         elif name in of.absent:
             self._refuse(offset, of.absent[name])
         else:
             self._refuse(offset, f"{_shown(node)} has no `{name}`; {_near(name, of)}")
-        return ANYTHING
+        return ANY_TYPE
 
-    def _hyphen_hint(self, node: Node, offset: int, of: Known) -> str:
+    def _hyphen_hint(self, node: Node, offset: int, of: StaticType) -> str:
         """Return how to write a name with hyphens that CEL takes for a subtraction."""
         found = _HYPHENATED.match(self._source, offset)
         name = found[0] if found else ""
@@ -196,7 +208,7 @@ class _Checker:
             name = name.rpartition("-")[0]
         return ""
 
-    def _call(self, node: Call, variables: Mapping[str, Known]) -> Known:
+    def _call(self, node: Call, variables: Mapping[str, StaticType]) -> StaticType:
         known = [self.visit(part, variables) for part in node.arguments]
         match node.function, node.arguments, known:
             case "_[_]", (of, key), _:
@@ -215,60 +227,66 @@ class _Checker:
         elif node.function in RESULTS and len(known) > 1:
             return self._operation(node, known)
         kind = self._tree.kinds.get(node.id)
-        return of_kind(kind) if kind else ANYTHING
+        return type_of_kind(kind) if kind else ANY_TYPE
 
-    def _item(self, node: Call, of: Node, key: Node, known: Sequence[Known]) -> Known:
+    def _item(self, node: Call, of: Node, key: Node, known: Sequence[StaticType]) -> StaticType:
         whole, index = known
         is_list = "list" in whole.kinds and (not index.kinds or index.kinds & {*NUMBERS})
         if whole.kinds and not is_list and "map" not in whole.kinds:
-            self._refuse(self._at(node), clash(node.function, [whole.kinds, index.kinds]))
-            return ANYTHING
+            self._refuse(
+                self._at(node), operator_mismatch(node.function, [whole.kinds, index.kinds])
+            )
+            return ANY_TYPE
         if isinstance(key, Constant) and key.kind == "string":
             return self._entry(whole, of, key.text, self._at(key))
-        return (whole.items or ANYTHING) if whole.kinds == {"list"} else ANYTHING
+        return (whole.items or ANY_TYPE) if whole.kinds == {"list"} else ANY_TYPE
 
-    def _hold(self, node: Call, known: Sequence[Known], part: Known, kinds: set[str]) -> None:
+    def _hold(
+        self, node: Call, known: Sequence[StaticType], part: StaticType, kinds: set[str]
+    ) -> None:
         if part.kinds and not part.kinds & kinds:
-            self._refuse(self._at(node), clash(node.function, [one.kinds for one in known]))
+            self._refuse(
+                self._at(node), operator_mismatch(node.function, [one.kinds for one in known])
+            )
 
-    def _check_equality(self, node: Call, left: Kinds, right: Kinds) -> None:
+    def _check_equality(self, node: Call, left: CelKinds, right: CelKinds) -> None:
         if are_never_equal(left, right):
             answer = "false" if node.function == "_==_" else "true"
-            sides = f"{called(left)} and {called(right)}"
+            sides = f"{describe_kinds(left)} and {describe_kinds(right)}"
             self._refuse(self._at(node), f"{sides} are never equal; this is always {answer}")
 
-    def _operation(self, node: Call, known: Sequence[Known]) -> Known:
+    def _operation(self, node: Call, known: Sequence[StaticType]) -> StaticType:
         left, right = known
         if (kinds := results(node.function, left.kinds, right.kinds)) is not None:
-            return Known(kinds)
+            return StaticType(kinds)
         first = node.arguments[0]
-        if node.function == "_-_" and isinstance(first, Field):
+        if node.function == "_-_" and isinstance(first, Select):
             of, offset = self._quietly(first.of), self._field_offset(first)
             if hint := self._hyphen_hint(first.of, offset, of):
                 self.subtractions.append(ExpressionProblem(offset, hint))
-                return ANYTHING
-        self._refuse(self._at(node), clash(node.function, [left.kinds, right.kinds]))
-        return ANYTHING
+                return ANY_TYPE
+        self._refuse(self._at(node), operator_mismatch(node.function, [left.kinds, right.kinds]))
+        return ANY_TYPE
 
-    def _quietly(self, node: Node) -> Known:
+    def _quietly(self, node: Node) -> StaticType:
         """Return what is known of a node that was visited already."""
         return _Checker(self._source, self._tree, self._scope).visit(node, {})
 
-    def _loop(self, node: Loop, variables: Mapping[str, Known]) -> Known:
+    def _loop(self, node: Comprehension, variables: Mapping[str, StaticType]) -> StaticType:
         over = self.visit(node.over, variables)
         if over.kinds and not over.kinds & {"list", "map"}:
             self._refuse(self._at(node.over), "only lists and maps can be iterated over")
         is_list = over.kinds == {"list"} and len(node.variables) == 1
-        item = (over.items or ANYTHING) if is_list else ANYTHING
+        item = (over.items or ANY_TYPE) if is_list else ANY_TYPE
         begin = self.visit(node.begin, variables)
         inner = {
             **variables,
             **dict.fromkeys(node.variables, item),
-            node.accumulator: Known(begin.kinds),
+            node.accumulator: StaticType(begin.kinds),
         }
         self.visit(node.condition, inner)
         self.visit(node.step, inner)
-        return Known(self.visit(node.result, inner).kinds)
+        return StaticType(self.visit(node.result, inner).kinds)
 
 
 def _kinds_of_constant(node: Constant) -> tuple[str, ...]:
@@ -277,14 +295,14 @@ def _kinds_of_constant(node: Constant) -> tuple[str, ...]:
     return (node.kind, "int") if is_big else (node.kind,)
 
 
-def _either(known: Sequence[Known]) -> Known:
+def _either(known: Sequence[StaticType]) -> StaticType:
     """Return what is known of a value that may be any of these."""
     if not known or not all(one.kinds for one in known):
-        return ANYTHING
-    return Known(frozenset().union(*(one.kinds for one in known)))
+        return ANY_TYPE
+    return StaticType(frozenset().union(*(one.kinds for one in known)))
 
 
-def _near(name: str, of: Known) -> str:
+def _near(name: str, of: StaticType) -> str:
     near = difflib.get_close_matches(name, of.fields, n=1)
     if near:
         return f"did you mean `{near[0]}`?"
@@ -299,15 +317,15 @@ def _shown(node: Node) -> str:
 
 def _path(node: Node) -> str:
     match node:
-        case Name():
+        case Identifier():
             return node.name
-        case Field():
+        case Select():
             return f"{_path(node.of)}.{node.field}"
         case Call(function="_[_]", arguments=(of, Constant(kind="string") as key)):
             return f"{_path(of)}['{key.text}']"
         case Call(function="_[_]", arguments=(of, _)):
             return f"{_path(of)}[…]"
-        case Constant() | Call() | Items() | Entries() | Loop():
+        case Constant() | Call() | ListLiteral() | MapLiteral() | Comprehension():
             return "this value"
         case _:
             assert_never(node)

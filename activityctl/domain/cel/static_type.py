@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-Kinds = frozenset[str]
+CelKinds = frozenset[str]
 
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "object": ("map",),
@@ -22,12 +22,12 @@ _DECLARE: Final = "declare it in the params schema"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StaticType:
     """What is known of a value; nothing, unless said."""
 
-    kinds: Kinds = frozenset()
+    kinds: CelKinds = frozenset()
     """The kinds that CEL may see it as; none named means any."""
-    fields: Mapping[str, "Known"] = field(default_factory=dict)
+    fields: Mapping[str, "StaticType"] = field(default_factory=dict)
     """What is known of a map's entries."""
     is_closed: bool = False
     """Whether the map has no fields but these."""
@@ -35,28 +35,28 @@ class Known:
     """Fields that it does not have here, each with the reason."""
     note: str = ""
     """What to do about a field that it does not have."""
-    items: "Known | None" = None
+    items: "StaticType | None" = None
     """What is known of a list's items."""
 
-    def lacks(self, name: str) -> bool:
+    def cannot_have(self, name: str) -> bool:
         """Whether the map cannot have this field."""
         return name in self.absent or (self.is_closed and name not in self.fields)
 
 
-ANYTHING: Final = Known()
+ANY_TYPE: Final = StaticType()
 
 
-def of_kind(*kinds: str) -> Known:
+def type_of_kind(*kinds: str) -> StaticType:
     """Return a value of one of these kinds."""
-    return Known(frozenset(kinds))
+    return StaticType(frozenset(kinds))
 
 
-def closed_map(fields: Mapping[str, Known], note: str = "") -> Known:
+def closed_map(fields: Mapping[str, StaticType], note: str = "") -> StaticType:
     """Return a map with these fields and no others."""
-    return Known(frozenset({"map"}), fields, is_closed=True, note=note)
+    return StaticType(frozenset({"map"}), fields, is_closed=True, note=note)
 
 
-def known_params(schema: Mapping[str, Any]) -> Known:
+def params_type(schema: Mapping[str, Any]) -> StaticType:
     """Return what a valid params schema says of the params that expressions see.
 
     A param that is not declared is not there, unless the schema says in so many words that
@@ -64,31 +64,31 @@ def known_params(schema: Mapping[str, Any]) -> Known:
     """
     if not schema:
         return closed_map({}, "the definition takes no params")
-    return _Reader(schema).known({"type": "object", **schema}, 0)
+    return _ParamsSchemaReader(schema).known({"type": "object", **schema}, 0)
 
 
-class _Reader:
+class _ParamsSchemaReader:
     """Reads one schema; what is too deep or too much of it is left unknown."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._left = _MAX_SCHEMAS
 
-    def known(self, schema: Any, depth: int) -> Known:
+    def known(self, schema: Any, depth: int) -> StaticType:
         self._left -= 1
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._left < 0:
-            return ANYTHING
+            return ANY_TYPE
         kinds = self._kinds(schema, depth)
         parts = self._parts(schema)
         if parts is None:
-            return Known(kinds)
+            return StaticType(kinds)
         fields = {
             name: self.known(child, depth + 1)
             for part in reversed(parts)
             for name, child in part.get("properties", {}).items()
         }
-        items = ANYTHING if "prefixItems" in schema else self.known(schema.get("items"), depth + 1)
-        return Known(kinds, fields, is_closed=_is_closed(parts), note=_DECLARE, items=items)
+        items = ANY_TYPE if "prefixItems" in schema else self.known(schema.get("items"), depth + 1)
+        return StaticType(kinds, fields, is_closed=_is_closed(parts), note=_DECLARE, items=items)
 
     def _parts(self, schema: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
         """Return the schema and all that apply in its place; None when they cannot be told."""
@@ -106,10 +106,10 @@ class _Reader:
                 if target is None:
                     return None
                 waiting.append(target)
-            waiting += [child for child in _in_place(part) if isinstance(child, Mapping)]
+            waiting += [child for child in _applied_subschemas(part) if isinstance(child, Mapping)]
         return list(found.values())
 
-    def _kinds(self, schema: Mapping[str, Any], depth: int) -> Kinds:
+    def _kinds(self, schema: Mapping[str, Any], depth: int) -> CelKinds:
         """Return the kinds that the schema, or one that holds beside it, allows."""
         if "type" in schema:
             types = schema["type"]
@@ -132,7 +132,7 @@ class _Reader:
         return found if isinstance(found, Mapping) else None
 
 
-def _in_place(schema: Mapping[str, Any]) -> list[Any]:
+def _applied_subschemas(schema: Mapping[str, Any]) -> list[Any]:
     lists = [child for key in ("allOf", "anyOf", "oneOf") for child in schema.get(key, ())]
     branches = [schema.get("then"), schema.get("else")]
     return [*lists, *branches, *schema.get("dependentSchemas", {}).values()]

@@ -27,7 +27,7 @@ _TOKEN: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class TemplateExpression:
     """An expression within a string; the offset is that of its source, in characters from 0."""
 
     source: str
@@ -35,16 +35,16 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Unclosed:
+class UnclosedExpression:
     """A `${` without its brace; the last part of its string."""
 
     offset: int
 
 
 @functools.lru_cache(maxsize=1024)
-def parts_of(text: str) -> tuple[str | Slot | Unclosed, ...]:
+def template_parts(text: str) -> tuple[str | TemplateExpression | UnclosedExpression, ...]:
     """Return the texts and expressions of a string in order, escapes resolved."""
-    parts: list[str | Slot | Unclosed] = []
+    parts: list[str | TemplateExpression | UnclosedExpression] = []
     literal, at = "", 0
     while (mark := _MARK.search(text, at)) is not None:
         literal += text[at : mark.start()]
@@ -54,9 +54,9 @@ def parts_of(text: str) -> tuple[str | Slot | Unclosed, ...]:
             continue
         end = _closing(text, at)
         if end is None:
-            return (*parts, Unclosed(mark.start()))
+            return (*parts, UnclosedExpression(mark.start()))
         parts += [literal] if literal else []
-        parts.append(Slot(text[at:end], at))
+        parts.append(TemplateExpression(text[at:end], at))
         literal, at = "", end + 1
     literal += text[at:]
     return (*parts, literal) if literal else tuple(parts)

@@ -29,20 +29,20 @@ class Constant(NamedTuple):
     text: str
 
 
-class Name(NamedTuple):
+class Identifier(NamedTuple):
     """A name of the scope, or a variable of a loop."""
 
     id: int
     name: str
 
 
-class Field(NamedTuple):
+class Select(NamedTuple):
     """`of.field`, or `has(of.field)` when `is_test`."""
 
     id: int
     of: "Node"
     field: str
-    is_test: bool
+    is_has: bool
 
 
 class Call(NamedTuple):
@@ -53,21 +53,21 @@ class Call(NamedTuple):
     arguments: "tuple[Node, ...]"
 
 
-class Items(NamedTuple):
+class ListLiteral(NamedTuple):
     """A list written out."""
 
     id: int
     items: "tuple[Node, ...]"
 
 
-class Entries(NamedTuple):
+class MapLiteral(NamedTuple):
     """A map written out: keys and values in turn."""
 
     id: int
     parts: "tuple[Node, ...]"
 
 
-class Loop(NamedTuple):
+class Comprehension(NamedTuple):
     """A macro such as `exists` or `map`, unfolded."""
 
     id: int
@@ -80,7 +80,7 @@ class Loop(NamedTuple):
     result: "Node"
 
 
-Node: TypeAlias = Constant | Name | Field | Call | Items | Entries | Loop
+Node: TypeAlias = Constant | Identifier | Select | Call | ListLiteral | MapLiteral | Comprehension
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +142,18 @@ def _node(serialized: bytes) -> Node:  # noqa: PLR0911 - one return a kind of no
         case 3:
             return _constant(key, body)
         case 4:
-            return Name(key, dict(fields_of(body))[1].decode())
+            return Identifier(key, dict(fields_of(body))[1].decode())
         case 5:
             select = dict(fields_of(body))
-            return Field(key, _node(select[1]), select[2].decode(), _TEST_ONLY in select)
+            return Select(key, _node(select[1]), select[2].decode(), _TEST_ONLY in select)
         case 6:
             return _call(key, body)
         case 7:
-            return Items(key, tuple(_node(item) for kind, item in fields_of(body) if kind == 1))
+            return ListLiteral(
+                key, tuple(_node(item) for kind, item in fields_of(body) if kind == 1)
+            )
         case 8:
-            return Entries(key, tuple(_entry_parts(body)))
+            return MapLiteral(key, tuple(_map_parts(body)))
         case _:
             return _loop(key, dict(fields_of(body)))
 
@@ -172,17 +174,17 @@ def _call(key: int, body: bytes) -> Call:
     return Call(key, function, tuple(arguments))
 
 
-def _entry_parts(body: bytes) -> Iterator[Node]:
+def _map_parts(body: bytes) -> Iterator[Node]:
     for number, entry in fields_of(body):
         if number == 2:  # noqa: PLR2004 - Expr.CreateStruct.entries
             yield from (_node(part) for kind, part in fields_of(entry) if kind in {3, 4})
 
 
-def _loop(key: int, body: dict[int, Any]) -> Loop:
+def _loop(key: int, body: dict[int, Any]) -> Comprehension:
     variables = tuple(body[number].decode() for number in (1, 8) if number in body)
     begin, condition, step, result = (_node(body[number]) for number in (4, 5, 6, 7))
     over, accumulator = _node(body[2]), body[3].decode()
-    return Loop(key, variables, over, accumulator, begin, condition, step, result)
+    return Comprehension(key, variables, over, accumulator, begin, condition, step, result)
 
 
 def fields_of(message: bytes) -> Iterator[tuple[int, Any]]:

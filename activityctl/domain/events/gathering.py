@@ -21,7 +21,7 @@ _TOO_MANY: Final = f"more than {MOST_EVENTS:,} events or {MOST_BYTES >> 20} MiB 
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class GatheredEvent:
     """An event that waits for others."""
 
     id: EventId
@@ -32,23 +32,23 @@ class Gathered:
     """Bytes of its JSON."""
 
 
-Waiting = tuple[Gathered, ...]
+WaitingEvents = tuple[GatheredEvent, ...]
 """In the order of arrival."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fires:
+class GatheringFired:
     """The trigger is due, with these events."""
 
-    events: Waiting
+    events: WaitingEvents
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Drops:
+class GatheringDropped:
     """These events lead to no firing."""
 
-    events: Waiting
+    events: WaitingEvents
     reason: str
 
 
@@ -66,46 +66,46 @@ class Gathering:
 
     key: GatheringKey
     form: str
-    """The `form_of` the trigger under which they came."""
-    events: Waiting
+    """The `pattern_hash` the trigger under which they came."""
+    events: WaitingEvents
     due_at: datetime
     """When time alone changes it."""
 
 
-Step = Fires | Drops
-Moved = tuple[Waiting, list[Step]]
+GatheringOutcome = GatheringFired | GatheringDropped
+GatheringTransition = tuple[WaitingEvents, list[GatheringOutcome]]
 """What waits then, and what happened on the way, in order."""
 
 
-class Rule(Protocol):
+class GatheringPolicy(Protocol):
     """What a trigger does with events of one key."""
 
-    def due_at(self, waiting: Waiting) -> datetime | None:
+    def due_at(self, waiting: WaitingEvents) -> datetime | None:
         """Return when time alone changes what waits; None for nothing."""
         ...
 
-    def elapse(self, waiting: Waiting, until: datetime) -> Moved:
+    def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
         """Let time go on; deadlines at that very moment are over."""
         ...
 
-    def add(self, waiting: Waiting, event: Gathered) -> Moved:
+    def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
         """Take an event that arrives before the next deadline."""
         ...
 
 
-def rule_of(trigger: EventTrigger) -> Rule | None:
+def gathering_policy_of(trigger: EventTrigger) -> GatheringPolicy | None:
     """Return what the trigger does with its events; None when each makes it due."""
     names = tuple(trigger.parts)
     if (debounce := trigger.debounce) is not None:
-        return Debounced(debounce.for_, debounce.max)
+        return DebouncePolicy(debounce.for_, debounce.max)
     if (batch := trigger.batch) is not None:
-        return Batched(batch.size, batch.within)
+        return BatchPolicy(batch.size, batch.within)
     if (absence := trigger.absence) is not None:
-        return Absent(absence.within)
+        return AbsencePolicy(absence.within)
     if trigger.within is None:
         return None
     labels = tuple(_label(name, part) for name, part in trigger.parts.items())
-    kind = InOrder if trigger.sequence else Together
+    kind = SequencePolicy if trigger.sequence else AllPolicy
     return kind(names, trigger.within, labels)
 
 
@@ -116,65 +116,67 @@ def _label(name: str, part: EventPattern) -> str:
     return " or ".join(part.type or ()) or f"event {name}"
 
 
-def form_of(trigger: EventTrigger) -> str:
+def pattern_hash(trigger: EventTrigger) -> str:
     """Return what events that wait depend on; they outlive changes of all else, as of durations."""
     parts = {name: canonical(part) for name, part in trigger.parts.items()}
     return content_hash({"form": trigger.form, "key": trigger.gathering_key, "parts": parts})
 
 
-def take(rule: Rule, waiting: Waiting, event: Gathered) -> Moved:
+def add_event(
+    rule: GatheringPolicy, waiting: WaitingEvents, event: GatheredEvent
+) -> GatheringTransition:
     """Let time go on to the event's arrival, and take it; it counts as no older than the last."""
-    waiting, before = rule.elapse(waiting, event.arrived_at)
+    waiting, before = rule.advance_time(waiting, event.arrived_at)
     latest = max((event.arrived_at, *(one.arrived_at for one in waiting[-1:])))
     waiting, after = rule.add(waiting, replace(event, arrived_at=latest))
     return waiting, before + after
 
 
 @dataclass(frozen=True, slots=True)
-class Debounced:
+class DebouncePolicy:
     """Due when nothing more has come for `quiet`, at most `longest` after the first."""
 
     quiet: timedelta
     longest: timedelta | None
 
-    def due_at(self, waiting: Waiting) -> datetime | None:
+    def due_at(self, waiting: WaitingEvents) -> datetime | None:
         """Return when it is quiet enough, or has waited long enough."""
         if not waiting:
             return None
         quiet_at = waiting[-1].arrived_at + self.quiet
         return quiet_at if self.longest is None else min(quiet_at, _after(waiting, self.longest))
 
-    def elapse(self, waiting: Waiting, until: datetime) -> Moved:
+    def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
         """Fire once that is over."""
         return _fire_when_due(waiting, self.due_at(waiting), until)
 
-    def add(self, waiting: Waiting, event: Gathered) -> Moved:
+    def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
         """Merge the event with those that wait."""
         return _fire_when_full((*waiting, event), MOST_EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Batched:
+class BatchPolicy:
     """Due when `size` events have come, or `within` after the first."""
 
     size: int
     within: timedelta
 
-    def due_at(self, waiting: Waiting) -> datetime | None:
+    def due_at(self, waiting: WaitingEvents) -> datetime | None:
         """Return when the first has waited long enough."""
         return _after(waiting, self.within) if waiting else None
 
-    def elapse(self, waiting: Waiting, until: datetime) -> Moved:
+    def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
         """Fire once that is over."""
         return _fire_when_due(waiting, self.due_at(waiting), until)
 
-    def add(self, waiting: Waiting, event: Gathered) -> Moved:
+    def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
         """Add the event to those that wait."""
         return _fire_when_full((*waiting, event), self.size)
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class AllPolicy:
     """Due when the events of the last `within` cover every part; those are then used up."""
 
     parts: tuple[str, ...]
@@ -182,37 +184,37 @@ class Together:
     labels: tuple[str, ...] = ()
     """What each part is called, when not by its name."""
 
-    def due_at(self, waiting: Waiting) -> datetime | None:
+    def due_at(self, waiting: WaitingEvents) -> datetime | None:
         """Return when the oldest is too old."""
         return _after(waiting, self.within) if waiting else None
 
-    def elapse(self, waiting: Waiting, until: datetime) -> Moved:
+    def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
         """Drop what is too old; the others wait on."""
-        steps: list[Step] = []
+        steps: list[GatheringOutcome] = []
         while waiting and _after(waiting, self.within) <= until:
             missing = _labels(self, self._missing(waiting))
-            steps.append(Drops(waiting[:1], _lacking(missing, self.within)))
+            steps.append(GatheringDropped(waiting[:1], _lacking(missing, self.within)))
             waiting = waiting[1:]
         return waiting, steps
 
-    def add(self, waiting: Waiting, event: Gathered) -> Moved:
+    def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
         """Add the event; fire when nothing is missing any more."""
         waiting = (*waiting, event)
         if not self._missing(waiting):
-            return (), [Fires(waiting, event.arrived_at)]
-        steps: list[Step] = []
+            return (), [GatheringFired(waiting, event.arrived_at)]
+        steps: list[GatheringOutcome] = []
         while _is_full(waiting, MOST_EVENTS + 1):
-            steps.append(Drops(waiting[:1], _TOO_MANY))
+            steps.append(GatheringDropped(waiting[:1], _TOO_MANY))
             waiting = waiting[1:]
         return waiting, steps
 
-    def _missing(self, waiting: Waiting) -> tuple[str, ...]:
+    def _missing(self, waiting: WaitingEvents) -> tuple[str, ...]:
         seen = {part for event in waiting for part in event.parts}
         return tuple(part for part in self.parts if part not in seen)
 
 
 @dataclass(frozen=True, slots=True)
-class InOrder:
+class SequencePolicy:
     """Due when the events of the last `within` have the parts in order; all those are used up.
 
     The first that waits is always one of the first part. An event takes one step at most; one
@@ -224,50 +226,52 @@ class InOrder:
     labels: tuple[str, ...] = ()
     """What each part is called, when not by its name."""
 
-    def due_at(self, waiting: Waiting) -> datetime | None:
+    def due_at(self, waiting: WaitingEvents) -> datetime | None:
         """Return when the oldest is too old."""
         return _after(waiting, self.within) if waiting else None
 
-    def elapse(self, waiting: Waiting, until: datetime) -> Moved:
+    def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
         """Drop what is too old; the others wait on, from the next of the first part."""
-        steps: list[Step] = []
+        steps: list[GatheringOutcome] = []
         while waiting and _after(waiting, self.within) <= until:
             lacking = _labels(self, self.parts[self._taken(waiting) :][:1])
             waiting, dropped = self._without_first(waiting)
-            steps.append(Drops(dropped, _lacking(lacking, self.within)))
+            steps.append(GatheringDropped(dropped, _lacking(lacking, self.within)))
         return waiting, steps
 
-    def add(self, waiting: Waiting, event: Gathered) -> Moved:
+    def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
         """Add the event when its turn has come; fire when it was the last one's."""
-        if not self._is_of_use(waiting, event):
+        if not self._can_advance(waiting, event):
             (missing,) = _labels(self, self.parts[self._taken(waiting) :][:1])
-            return waiting, [Drops((event,), f"out of order: {missing} has not come before it")]
+            return waiting, [
+                GatheringDropped((event,), f"out of order: {missing} has not come before it")
+            ]
         waiting = (*waiting, event)
         if self._taken(waiting) == len(self.parts):
-            return (), [Fires(waiting, event.arrived_at)]
-        steps: list[Step] = []
+            return (), [GatheringFired(waiting, event.arrived_at)]
+        steps: list[GatheringOutcome] = []
         while _is_full(waiting, MOST_EVENTS + 1):
             waiting, dropped = self._without_first(waiting)
-            steps.append(Drops(dropped, _TOO_MANY))
+            steps.append(GatheringDropped(dropped, _TOO_MANY))
         return waiting, steps
 
-    def _without_first(self, waiting: Waiting) -> tuple[Waiting, Waiting]:
+    def _without_first(self, waiting: WaitingEvents) -> tuple[WaitingEvents, WaitingEvents]:
         """Return what of the rest can still be of use, from the next of the first part; what not.
 
         The rest cannot make it due: with the first before it, it would have before.
         """
-        kept: Waiting = ()
+        kept: WaitingEvents = ()
         for event in waiting[1:]:
-            if self._is_of_use(kept, event):
+            if self._can_advance(kept, event):
                 kept = (*kept, event)
         chosen = {event.id for event in kept}
         return kept, tuple(event for event in waiting if event.id not in chosen)
 
-    def _is_of_use(self, waiting: Waiting, event: Gathered) -> bool:
+    def _can_advance(self, waiting: WaitingEvents, event: GatheredEvent) -> bool:
         """Whether it is the next, or may be once what waits is too old."""
         return not set(event.parts).isdisjoint(self.parts[: self._taken(waiting) + 1])
 
-    def _taken(self, waiting: Waiting) -> int:
+    def _taken(self, waiting: WaitingEvents) -> int:
         """Count the parts that have come in order."""
         taken = 0
         for event in waiting:
@@ -277,59 +281,66 @@ class InOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class AbsencePolicy:
     """Due for each `after` that no `of` follows within the time."""
 
     within: timedelta
 
-    def due_at(self, waiting: Waiting) -> datetime | None:
+    def due_at(self, waiting: WaitingEvents) -> datetime | None:
         """Return when the oldest has waited long enough."""
         return _after(waiting, self.within) if waiting else None
 
-    def elapse(self, waiting: Waiting, until: datetime) -> Moved:
+    def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
         """Fire for each that has waited long enough."""
-        steps: list[Step] = []
+        steps: list[GatheringOutcome] = []
         while waiting and (due := _after(waiting, self.within)) <= until:
-            steps.append(Fires(waiting[:1], due))
+            steps.append(GatheringFired(waiting[:1], due))
             waiting = waiting[1:]
         return waiting, steps
 
-    def add(self, waiting: Waiting, event: Gathered) -> Moved:
+    def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
         """End the wait when it is what should come; begin one when it is what to wait after."""
-        steps: list[Step] = []
+        steps: list[GatheringOutcome] = []
         if "of" in event.parts:
             if waiting:
-                steps.append(Drops(waiting, f"what should follow came: event {event.id}"))
+                steps.append(
+                    GatheringDropped(waiting, f"what should follow came: event {event.id}")
+                )
             elif "after" not in event.parts:
-                steps.append(Drops((event,), "nothing waits for it"))
+                steps.append(GatheringDropped((event,), "nothing waits for it"))
             if waiting and "after" not in event.parts:
-                steps.append(Drops((event,), "it came in time"))
+                steps.append(GatheringDropped((event,), "it came in time"))
             waiting = ()
         if "after" not in event.parts:
             return waiting, steps
         if len(waiting) >= MOST_EVENTS:
-            return waiting, [*steps, Drops((event,), f"{MOST_EVENTS:,} events wait already")]
+            return waiting, [
+                *steps,
+                GatheringDropped((event,), f"{MOST_EVENTS:,} events wait already"),
+            ]
         return (*waiting, event), steps
 
 
-def _after(waiting: Waiting, duration: timedelta) -> datetime:
+def _after(waiting: WaitingEvents, duration: timedelta) -> datetime:
     return waiting[0].arrived_at + duration
 
 
-def _fire_when_due(waiting: Waiting, due: datetime | None, until: datetime) -> Moved:
-    return (waiting, []) if due is None or due > until else ((), [Fires(waiting, due)])
+def _fire_when_due(
+    waiting: WaitingEvents, due: datetime | None, until: datetime
+) -> GatheringTransition:
+    return (waiting, []) if due is None or due > until else ((), [GatheringFired(waiting, due)])
 
 
-def _fire_when_full(waiting: Waiting, most: int) -> Moved:
+def _fire_when_full(waiting: WaitingEvents, most: int) -> GatheringTransition:
     is_full = _is_full(waiting, most)
-    return ((), [Fires(waiting, waiting[-1].arrived_at)]) if is_full else (waiting, [])
+    return ((), [GatheringFired(waiting, waiting[-1].arrived_at)]) if is_full else (waiting, [])
 
 
-def _is_full(waiting: Waiting, most: int) -> bool:
+def _is_full(waiting: WaitingEvents, most: int) -> bool:
     return len(waiting) >= most or sum(event.size for event in waiting) >= MOST_BYTES
 
 
-def _labels(rule: Together | InOrder, parts: Sequence[str]) -> list[str]:
+def _labels(rule: AllPolicy | SequencePolicy, parts: Sequence[str]) -> list[str]:
     named = dict(zip(rule.parts, rule.labels or rule.parts, strict=True))
     return [named[part] for part in parts]
 

@@ -26,7 +26,7 @@ def _is_positive(duration: timedelta) -> timedelta:
     return duration
 
 
-Span = Annotated[Duration, AfterValidator(_is_positive)]
+PositiveDuration = Annotated[Duration, AfterValidator(_is_positive)]
 """A duration over zero."""
 _KEY: Final = (
     "Counts apart for each value of this template; sees event and params. One that cannot be "
@@ -60,13 +60,13 @@ Parts = Annotated[tuple[NamedPart, ...], Field(strict=False, min_length=2, max_l
 class Debounce(Manifest):
     """One run for events that follow one another closely; it sees all of them."""
 
-    for_: Span = Field(
+    for_: PositiveDuration = Field(
         alias="for",
         description="Due when no further event has come for so long.",
         examples=["10s"],
     )
     key: str | None = Field(default=None, description=_KEY, examples=["${ event.data.id }"])
-    max: Span | None = Field(
+    max: PositiveDuration | None = Field(
         default=None,
         description=f"Due this long after the first event at the latest. {MOST_EVENTS:,} events "
         "are due at once.",
@@ -89,7 +89,7 @@ class Batch(Manifest):
     size: int = Field(
         ge=1, le=MOST_EVENTS, description="Due when so many have come.", examples=[100]
     )
-    within: Span = Field(
+    within: PositiveDuration = Field(
         description="Due this long after the first of them at the latest.", examples=["30s"]
     )
     key: str | None = Field(default=None, description=_KEY, examples=["${ event.data.region }"])
@@ -106,5 +106,5 @@ class Absence(Manifest):
         description="What should come; it may be the same as `after`, for a heartbeat.",
         examples=[{"type": "order.paid"}],
     )
-    within: Span = Field(description="How long to wait for it.", examples=["2h"])
+    within: PositiveDuration = Field(description="How long to wait for it.", examples=["2h"])
     key: str | None = Field(default=None, description=_KEY, examples=["${ event.data.orderId }"])

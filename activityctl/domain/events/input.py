@@ -7,7 +7,7 @@ from activityctl.errors import InvalidEventError, Problem
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedEvent:
+class InvalidEvent:
     """An event of an input that is not taken; the number counts all events from 1."""
 
     number: int
@@ -15,7 +15,7 @@ class RefusedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class EventText:
+class RawEvent:
     """One event as it stands in an input: not yet parsed, white space around it removed."""
 
     file: str
@@ -28,20 +28,20 @@ class EventText:
 
     def refused(
         self, reason: str, path: str = "", *, line: int = 1, column: int = 1
-    ) -> RefusedEvent:
+    ) -> InvalidEvent:
         """Return the refusal; line and column count from 1 within this text."""
         in_file = self.line + line - 1
         across = self.column + column - 1 if line == 1 else column
-        return RefusedEvent(self.number, Problem(self.file, in_file, across, path, reason))
+        return InvalidEvent(self.number, Problem(self.file, in_file, across, path, reason))
 
-    def refused_for(self, error: InvalidEventError) -> RefusedEvent:
+    def refused_for(self, error: InvalidEventError) -> InvalidEvent:
         """Return the refusal of a text that is JSON and no event."""
         return self.refused(error.reason, error.field)
 
 
 @dataclass(frozen=True, slots=True)
-class ReadEvent:
+class ParsedEvent:
     """One event of an input with its JSON value; whether it is a CloudEvent is still open."""
 
-    origin: EventText
+    origin: RawEvent
     value: JsonValue

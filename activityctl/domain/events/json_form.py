@@ -1,8 +1,8 @@
 """Events and what became of them as JSON, keys in camelCase."""
 
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict
-from activityctl.domain.events.emission import Emitted
-from activityctl.domain.values.json_form import View, _place_view, stamp
+from activityctl.domain.events.emit_result import Emitted
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
+from activityctl.domain.values.json_form import View, _position_view, format_timestamp
 
 
 def event_view(event: ArrivedEvent) -> View:
@@ -16,8 +16,8 @@ def event_view(event: ArrivedEvent) -> View:
         "time": document.get("time"),
         "uid": event.id,
         "status": event.status,
-        "arrivedAt": stamp(event.arrived_at),
-        "routedAt": stamp(event.routed_at),
+        "arrivedAt": format_timestamp(event.arrived_at),
+        "routedAt": format_timestamp(event.routed_at),
     }
 
 
@@ -35,8 +35,8 @@ def verdict_view(verdict: Verdict, subscription: str, run: str | None) -> View:
         "outcome": verdict.outcome.value,
         "reason": verdict.reason,
         "run": run,
-        "replay": verdict.feed or None,
-        "createdAt": stamp(verdict.created_at),
+        "replay": verdict.replay or None,
+        "createdAt": format_timestamp(verdict.created_at),
     }
 
 
@@ -53,6 +53,6 @@ def emitted_view(emitted: Emitted) -> View:
     if (problem := emitted.problem) is not None:
         view |= {
             "reason": f"{problem.path}: {problem.reason}" if problem.path else problem.reason,
-            **_place_view(problem),
+            **_position_view(problem),
         }
     return view

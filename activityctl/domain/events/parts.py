@@ -15,7 +15,7 @@ from activityctl.domain.cel.clauses import conjuncts
 from activityctl.domain.cel.conversion import Size, to_cel
 from activityctl.domain.cel.field_path import FieldPath, value_at
 from activityctl.domain.cel.program import Fault, Program, compiled
-from activityctl.domain.cel.source import literal, place_text
+from activityctl.domain.cel.source import literal, path_source
 from activityctl.domain.events.pattern import EventPattern, texts_of
 from activityctl.domain.values.model import JsonValue
 
@@ -38,7 +38,9 @@ class PatternPart:
     def holds(self, event: Event) -> bool:
         """Whether the event is so; a missing attribute fits no pattern."""
         value = event.get(self.attribute)
-        return isinstance(value, str) and any(fits(value, pattern) for pattern in self.patterns)
+        return isinstance(value, str) and any(
+            matches_glob(value, pattern) for pattern in self.patterns
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class FilterPart:
 Part: TypeAlias = PatternPart | ValuePart | FilterPart
 
 
-def parts_of(pattern: EventPattern) -> tuple[Part, ...]:
+def pattern_parts(pattern: EventPattern) -> tuple[Part, ...]:
     """Return the parts in the order in which they decide: short forms first."""
     return tuple(_parts(pattern))
 
@@ -93,7 +95,7 @@ def _parts(pattern: EventPattern) -> Iterator[Part]:
         yield FilterPart(text)
 
 
-def fits(text: str, pattern: str) -> bool:
+def matches_glob(text: str, pattern: str) -> bool:
     """Whether the text is the pattern with any characters for each `*`; linear in the text."""
     head, *rest = pattern.split(ANY)
     if not rest:
@@ -147,7 +149,7 @@ def _escaped(text: str) -> str:
 
 
 def _value_text(path: FieldPath, values: Sequence[JsonValue]) -> str:
-    places = [place_text(("event", *path[: length + 1])) for length in range(len(path))]
+    places = [path_source(("event", *path[: length + 1])) for length in range(len(path))]
     claims = [f"has({place})" for place in places]
     return " && ".join([*claims, _equality(places[-1], values)])
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from activityctl.domain.cel.static_check import CONDITION, check_meaning
-from activityctl.domain.cel.static_type import ANYTHING, Known, of_kind
+from activityctl.domain.cel.static_type import ANY_TYPE, StaticType, type_of_kind
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue, Manifest
 from activityctl.domain.values.untrusted import storable
@@ -21,13 +21,13 @@ _SEGMENT: Final = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
 MATCH_PATH: Final = re.compile(rf"data(\.{_SEGMENT})+|[a-z0-9]+")
 """A field of the data, or an attribute; CloudEvents names those with a-z and 0-9 alone."""
 
-EVENT: Final = Known(
+EVENT: Final = StaticType(
     frozenset({"map"}),
     {
-        **dict.fromkeys(("specversion", "id", "source", "type"), of_kind("string")),
-        **dict.fromkeys(("subject", "time", "datacontenttype"), of_kind("string")),
-        **dict.fromkeys(("dataschema", "data_base64"), of_kind("string")),
-        "data": ANYTHING,
+        **dict.fromkeys(("specversion", "id", "source", "type"), type_of_kind("string")),
+        **dict.fromkeys(("subject", "time", "datacontenttype"), type_of_kind("string")),
+        **dict.fromkeys(("dataschema", "data_base64"), type_of_kind("string")),
+        "data": ANY_TYPE,
     },
 )
 """What is known of any event; extensions come beside."""
@@ -127,8 +127,8 @@ class EventPattern(Manifest):
         return bool(self.type or self.source or self.subject or self.match or self.filter)
 
 
-def check_event_pattern(pattern: EventPattern, params: Known) -> list[Finding]:
-    """Return what is wrong with the filter, whatever the events; `params` as `known_params` has it.
+def check_event_pattern(pattern: EventPattern, params: StaticType) -> list[Finding]:
+    """Return what is wrong with the filter, whatever the events; `params` as `params_type` has it.
 
     The rest of the pattern is checked when it is read.
     """

@@ -9,14 +9,14 @@ from typing import Any, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from activityctl.domain.cel.static_check import check_template_meaning
-from activityctl.domain.cel.static_type import Known
+from activityctl.domain.cel.static_type import StaticType
 from activityctl.domain.events.gathering_options import (
     NAMES_NO_EVENT,
     Absence,
     Batch,
     Debounce,
     Parts,
-    Span,
+    PositiveDuration,
 )
 from activityctl.domain.events.pattern import EVENT, EventPattern, check_event_pattern
 from activityctl.domain.timing.options import Bounded
@@ -25,7 +25,7 @@ from activityctl.domain.values.finding import Finding
 Form = Literal["debounce", "batch", "all", "sequence", "absence"]
 """How a trigger gathers several events; the field that says it."""
 FORMS: Final[tuple[Form, ...]] = ("debounce", "batch", "all", "sequence", "absence")
-KEY_PLACES: Final = frozenset({("key",), *((form, "key") for form in FORMS)})
+KEY_PATHS: Final = frozenset({("key",), *((form, "key") for form in FORMS)})
 """Where a template may stand, evaluated as each event comes."""
 
 _LISTS: Final[tuple[Form, ...]] = ("all", "sequence")
@@ -85,7 +85,7 @@ class EventTrigger(EventPattern, Bounded):
         "this template; it sees event and params. Default: all events together.",
         examples=["${ event.data.orderId }"],
     )
-    within: Span | None = Field(
+    within: PositiveDuration | None = Field(
         default=None,
         description="How long after the first event of `all` or `sequence` the others may come.",
         examples=["1h"],
@@ -117,10 +117,10 @@ class EventTrigger(EventPattern, Bounded):
         return self.key if inner is None else inner.key
 
 
-def check_event_trigger(trigger: EventTrigger, params: Known) -> list[Finding]:
+def check_event_trigger(trigger: EventTrigger, params: StaticType) -> list[Finding]:
     """Return what is wrong with the trigger beyond its fields: forms that clash, filters, keys.
 
-    `params` as `known_params` has it.
+    `params` as `params_type` has it.
     """
     found = [*_check_form(trigger), *_check_names(trigger)]
     for path, pattern in _patterns(trigger):
@@ -143,12 +143,12 @@ def _check_form(trigger: EventTrigger) -> Iterator[Finding]:
     if form not in _LISTS:
         for name in ("key", "within"):
             if getattr(trigger, name) is not None:
-                yield Finding((name,), _misplaced(form, name), at_key=True)
+                yield Finding((name,), _fields_of_other_form(form, name), at_key=True)
     elif trigger.within is None:
         yield Finding((str(form),), "needs `within` beside it: how long the others may take")
 
 
-def _misplaced(form: Form | None, name: str) -> str:
+def _fields_of_other_form(form: Form | None, name: str) -> str:
     if form is None:
         return "belongs to all or sequence, of which there is none here"
     if form == "debounce" and name == "within":
@@ -177,8 +177,8 @@ def _patterns(trigger: EventTrigger) -> Iterator[tuple[tuple[str | int, ...], Ev
         yield ("absence", "of"), trigger.absence.of
 
 
-def _check_keys(trigger: EventTrigger, scope: Mapping[str, Known]) -> Iterator[Finding]:
-    for place in sorted(KEY_PLACES):
+def _check_keys(trigger: EventTrigger, scope: Mapping[str, StaticType]) -> Iterator[Finding]:
+    for place in sorted(KEY_PATHS):
         template: Any = trigger
         for step in place:
             template = getattr(template, step, None)

@@ -8,7 +8,7 @@ from activityctl.errors import ConflictError
 _MOST_LISTED: Final = 10
 
 
-def require_own(applyset: str | None, owners: Mapping[str, str | None]) -> None:
+def require_same_applyset(applyset: str | None, owners: Mapping[str, str | None]) -> None:
     """Raise ConflictError, naming the objects, when any belongs to another apply set.
 
     `owners` tells the set of each present object, by `kind/name`; None for one of no set.
@@ -24,13 +24,13 @@ def require_own(applyset: str | None, owners: Mapping[str, str | None]) -> None:
     else:
         labels = [f'{label} ("{foreign[label]}")' for label in labels]
     raise ConflictError(
-        f"{listed(labels)} {'belongs' if len(labels) == 1 else 'belong'} to {whose}, "
+        f"{shorten_list(labels)} {'belongs' if len(labels) == 1 else 'belong'} to {whose}, "
         f'not to "{applyset}"',
         hint="apply it with its own set, or delete it there first",
     )
 
 
-def listed(texts: Sequence[str]) -> str:
+def shorten_list(texts: Sequence[str]) -> str:
     """Return the texts as one line: ten at most, then how many more there are."""
     more = len(texts) - _MOST_LISTED
     shown = ", ".join(texts[:_MOST_LISTED])

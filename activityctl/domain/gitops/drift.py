@@ -8,7 +8,7 @@ from activityctl.domain.values.ids import ScheduleId, SubscriptionId
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedSchedule:
+class StoredSchedule:
     """What Postgres says of a schedule; `wanted` None means that it shall not exist."""
 
     id: ScheduleId
@@ -17,7 +17,7 @@ class RecordedSchedule:
     wanted: WantedSchedule | None
     paused: bool = False
     wanted_hash: str | None = None
-    is_settled: bool = True
+    is_synced: bool = True
     """False while the reconciler has yet to carry out the latest wish."""
 
 
@@ -45,9 +45,9 @@ class Drift:
         return f"schedule {trigger} was {found} behind our back; {healed}"
 
 
-def drift_of(recorded: RecordedSchedule, observed: ObservedSchedule | None) -> Drift | None:
+def drift_of(recorded: StoredSchedule, observed: ObservedSchedule | None) -> Drift | None:
     """Compare; None when they agree, or while the reconciler is still at work on it."""
-    if not recorded.is_settled:
+    if not recorded.is_synced:
         return None
     match recorded.wanted, observed:
         case None, None:

@@ -1,7 +1,10 @@
 """Fingerprint: whether the world is still as it was when a plan was made."""
 
 from activityctl.domain.gitops.plan import Action, Plan, Present, live_calendar, live_document
-from activityctl.domain.manifests.calendar_use import named_in_definition, named_in_overrides
+from activityctl.domain.manifests.calendar_references import (
+    calendars_in_definition,
+    calendars_in_overrides,
+)
 from activityctl.domain.values import ids
 
 
@@ -41,6 +44,6 @@ def fingerprint(plan: Plan, present: Present) -> str:
 
 
 def _calendars_used(plan: Plan) -> frozenset[str]:
-    definitions = (named_in_definition(one.spec) for one in plan.definitions.values())
-    overrides = (named_in_overrides(one.spec.triggers) for one in plan.subscriptions.values())
+    definitions = (calendars_in_definition(one.spec) for one in plan.definitions.values())
+    overrides = (calendars_in_overrides(one.spec.triggers) for one in plan.subscriptions.values())
     return frozenset().union(*definitions, *overrides)

@@ -24,7 +24,7 @@ UNKNOWN_ORIGIN: Final = Origin()
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class PastChange:
     """One change of one object; `number` counts the changes of that object from 1."""
 
     number: int
@@ -41,7 +41,7 @@ class HistoryEntry:
     revision_id: str | None
 
 
-def rolled_back_to(entry: HistoryEntry, entries: Sequence[HistoryEntry]) -> int | None:
+def rolled_back_to(entry: PastChange, entries: Sequence[PastChange]) -> int | None:
     """Return the number of the change whose content a rollback gave again; None for no rollback.
 
     Of changes that gave the same content it is the latest. `entries` have the newest first.
@@ -53,7 +53,7 @@ def rolled_back_to(entry: HistoryEntry, entries: Sequence[HistoryEntry]) -> int 
     return next(same, None)
 
 
-def former_set(entries: Sequence[HistoryEntry]) -> str | None:
+def former_set(entries: Sequence[PastChange]) -> str | None:
     """Return the apply set that a deleted object was in; None for none, and while it lives.
 
     `entries` have the newest first.

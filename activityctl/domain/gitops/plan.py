@@ -8,7 +8,11 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from activityctl.domain.manifests.calendar import DayCalendar, PresentCalendar
-from activityctl.domain.manifests.definition import ActivityDefinition, DefinitionSpec, revision_of
+from activityctl.domain.manifests.definition import (
+    ActivityDefinition,
+    DefinitionSpec,
+    revision_id_of,
+)
 from activityctl.domain.manifests.document import (
     Document,
     FieldChange,
@@ -186,7 +190,7 @@ class Plan:
         if change.kind == "ActivityDefinition":
             definition = self.definitions[change.name]
             document = definition_document(definition.metadata, definition.spec)
-            return document, revision_of(definition)
+            return document, revision_id_of(definition)
         if change.kind == "Calendar":
             calendar = self.calendars[change.name]
             return calendar_document(calendar.metadata, calendar.days), None
@@ -219,7 +223,7 @@ def wanted_schedules(
     )
 
 
-def concerned_subscriptions(
+def affected_subscriptions(
     wanted: Wanted, present: Present
 ) -> Sequence[tuple[Subscription, DefinitionSpec]]:
     """Return the live subscriptions that a changed definition concerns, with its new spec.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from activityctl.domain.gitops.applyset import require_own
+from activityctl.domain.gitops.applyset import require_same_applyset
 from activityctl.domain.gitops.plan import (
     Action,
     Change,
@@ -12,14 +12,17 @@ from activityctl.domain.gitops.plan import (
     PresentDefinition,
     Wanted,
     WantedSchedule,
-    concerned_subscriptions,
+    affected_subscriptions,
     live_calendar,
     live_document,
     wanted_schedules,
 )
 from activityctl.domain.manifests.calendar import DayCalendar, PresentCalendar
-from activityctl.domain.manifests.calendar_use import named_in_definition, named_in_overrides
-from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.calendar_references import (
+    calendars_in_definition,
+    calendars_in_overrides,
+)
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
 from activityctl.domain.manifests.document import (
     FieldChange,
     calendar_document,
@@ -97,7 +100,7 @@ def _definition_change(
         return Change("ActivityDefinition", name, Action.CREATED, differences(None, new))
     fields = differences(current.document, new)
     if not fields and not _has_revision(current, definition):
-        fields = (FieldChange("spec", current.revision_id, revision_of(definition)),)
+        fields = (FieldChange("spec", current.revision_id, revision_id_of(definition)),)
     fields += _adoption(current.applyset, applyset)
     action = Action.CONFIGURED if fields else Action.UNCHANGED
     return Change("ActivityDefinition", name, action, fields)
@@ -105,7 +108,7 @@ def _definition_change(
 
 def _has_revision(current: PresentDefinition, definition: ActivityDefinition) -> bool:
     """Whether it is the current revision, as it was written or as Postgres gives it back."""
-    wanted = revision_of(definition)
+    wanted = revision_id_of(definition)
     if current.revision_id == wanted:
         return True
     return ids.revision_id(current.name, current.document["spec"]) == wanted
@@ -159,7 +162,7 @@ def _require_own_set(wanted: Wanted, present: Present) -> None:
         f"activitydefinition/{name}": one.applyset for name, one in definitions.items() if one
     }
     owners |= {f"subscription/{name}": one.applyset for name, one in subscriptions.items() if one}
-    require_own(wanted.applyset, owners)
+    require_same_applyset(wanted.applyset, owners)
 
 
 def _prunes(wanted: Wanted, present: Present) -> Iterator[Change]:
@@ -206,7 +209,7 @@ def _calendar_users(plan: Plan, present: Present) -> Iterator[tuple[str, frozens
     specs = {name: one.spec for name, one in present.definitions.items() if name not in gone}
     specs |= {name: one.spec for name, one in plan.definitions.items()}
     for name, spec in sorted(specs.items()):
-        yield f"definition {name}", named_in_definition(spec)
+        yield f"definition {name}", calendars_in_definition(spec)
     leaving = set(plan.deleted("Subscription"))
     overrides = {
         name: one.triggers
@@ -215,7 +218,7 @@ def _calendar_users(plan: Plan, present: Present) -> Iterator[tuple[str, frozens
     }
     overrides |= {name: dict(one.spec.triggers) for name, one in plan.subscriptions.items()}
     for name, triggers in sorted(overrides.items()):
-        yield f"subscription {name}", named_in_overrides(triggers)
+        yield f"subscription {name}", calendars_in_overrides(triggers)
 
 
 def _touched_schedules(
@@ -225,7 +228,7 @@ def _touched_schedules(
     specs |= {name: definition.spec for name, definition in wanted.definitions.items()}
     found = {
         subscription.id: wanted_schedules(subscription.id, spec, subscription.triggers)
-        for subscription, spec in concerned_subscriptions(wanted, present)
+        for subscription, spec in affected_subscriptions(wanted, present)
     }
     for name, manifest in sorted(wanted.subscriptions.items()):
         key, activity = ids.subscription_id(name), manifest.spec.activity

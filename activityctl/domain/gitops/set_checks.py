@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.gitops.plan import Present, Wanted, concerned_subscriptions
+from activityctl.domain.gitops.plan import Present, Wanted, affected_subscriptions
 from activityctl.domain.manifests.calendar_checks import (
-    never_in_definition,
-    never_in_subscription,
-    never_of,
+    never_starting_in_definition,
+    never_starting_in_subscription,
+    never_starting_reasons,
     unknown_in_definition,
     unknown_in_subscription,
 )
-from activityctl.domain.manifests.calendar_use import named_in_definition, named_in_overrides
+from activityctl.domain.manifests.calendar_references import (
+    calendars_in_definition,
+    calendars_in_overrides,
+)
 from activityctl.domain.manifests.checks import Kinds, check_definition, check_subscription
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
@@ -24,12 +27,12 @@ from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.finding import Finding
 from activityctl.errors import InvalidManifestsError, Problem
 
-_HELD_AGAINST: Final = {("params",), ("triggers",)}
+_PARTS_SUBSCRIPTIONS_NEED: Final = {("params",), ("triggers",)}
 """The parts of a definition that a subscription must fit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class CheckedFiles:
     """What files hold, and everything that is wrong with it."""
 
     manifests: ManifestSet
@@ -37,11 +40,13 @@ class Examined:
     faulty: frozenset[tuple[str, str]]
     """Those of them, by (kind, name), that have a problem beyond their shape."""
     problems: tuple[Problem, ...]
-    unfit: frozenset[str] = frozenset()
+    unchecked_definitions: frozenset[str] = frozenset()
     """Definitions whose own params or triggers are faulty: none was held against them."""
 
 
-def check_set(manifests: ManifestSet, kinds: Kinds, problems: Sequence[Problem] = ()) -> Examined:
+def check_set(
+    manifests: ManifestSet, kinds: Kinds, problems: Sequence[Problem] = ()
+) -> CheckedFiles:
     """Return the manifests with every problem that is found without a server.
 
     `problems` are those that were found while reading. A subscription is not checked against a
@@ -54,18 +59,18 @@ def check_set(manifests: ManifestSet, kinds: Kinds, problems: Sequence[Problem] 
     for name, definition in manifests.definitions.items():
         locate = manifests.locate["ActivityDefinition", name]
         findings = check_definition(definition.spec, kinds)
-        findings += never_in_definition(definition.spec, days)
+        findings += never_starting_in_definition(definition.spec, days)
         if findings:
             faulty.add(("ActivityDefinition", name))
             problems += [locate(finding.under("spec")) for finding in findings]
-        if not any(finding.path[:1] in _HELD_AGAINST for finding in findings):
+        if not any(finding.path[:1] in _PARTS_SUBSCRIPTIONS_NEED for finding in findings):
             specs[name] = definition.spec
     for name, manifest in manifests.subscriptions.items():
         if found := _problems_of(manifests, name, specs.get(manifest.spec.activity), days):
             faulty.add(("Subscription", name))
             problems += found
     unfit = frozenset(manifests.definitions.keys() - specs.keys())
-    return Examined(manifests, frozenset(faulty), tuple(sorted(set(problems))), unfit)
+    return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unfit)
 
 
 def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | None = None) -> None:
@@ -86,7 +91,7 @@ def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | Non
             locate = manifests.locate["Subscription", name]
             reason = f"no ActivityDefinition {manifest.spec.activity!r} in these files or applied"
             problems.append(locate(Finding(("spec", "activity"), reason)))
-    for subscription, spec in concerned_subscriptions(wanted, present):
+    for subscription, spec in affected_subscriptions(wanted, present):
         held = SubscriptionSpec(
             activity=subscription.definition,
             params=subscription.params,
@@ -103,7 +108,7 @@ def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | Non
             )
             for finding in (
                 *check_subscription(held, spec),
-                *never_in_subscription(held, spec, days),
+                *never_starting_in_subscription(held, spec, days),
             )
         ]
     if problems:
@@ -127,7 +132,9 @@ def _problems_of(
     if spec is None:
         return []
     manifest = manifests.subscriptions[name].spec
-    found = check_subscription(manifest, spec) or never_in_subscription(manifest, spec, days)
+    found = check_subscription(manifest, spec) or never_starting_in_subscription(
+        manifest, spec, days
+    )
     return [manifests.locate["Subscription", name](finding.under("spec")) for finding in found]
 
 
@@ -144,7 +151,7 @@ def _calendar_problems(manifests: ManifestSet, days: DaysByCalendar) -> list[Pro
     problems = []
     for name, definition in manifests.definitions.items():
         found = unknown_in_definition(definition.spec, days)
-        found += never_in_definition(definition.spec, days)
+        found += never_starting_in_definition(definition.spec, days)
         problems += _located(manifests, "ActivityDefinition", name, found)
     for name, manifest in manifests.subscriptions.items():
         unknown = unknown_in_subscription(manifest.spec, days)
@@ -162,7 +169,7 @@ def _stranded_triggers(
         if current is None or current.days == calendar.days:
             continue
         for label, triggers in _live_users(name, manifests, present):
-            for trigger, reason in never_of(triggers, days).items():
+            for trigger, reason in never_starting_reasons(triggers, days).items():
                 text = f"breaks trigger {trigger!r} of {label}: {reason}"
                 problems.append(manifests.locate["Calendar", name](Finding(("spec",), text)))
     return problems
@@ -172,11 +179,13 @@ def _live_users(
     calendar: str, manifests: ManifestSet, present: Present
 ) -> Iterator[tuple[str, Sequence[TriggerTemplate]]]:
     for name, definition in sorted(present.definitions.items()):
-        if name not in manifests.definitions and calendar in named_in_definition(definition.spec):
+        if name not in manifests.definitions and calendar in calendars_in_definition(
+            definition.spec
+        ):
             yield f"definition {name!r}", definition.spec.triggers
     for name in sorted(present.subscriptions.keys() - manifests.subscriptions.keys()):
         one = present.live(name)
-        if one is not None and calendar in named_in_overrides(one.triggers):
+        if one is not None and calendar in calendars_in_overrides(one.triggers):
             spec = present.definitions[one.definition].spec
             yield f"subscription {name!r}", effective_triggers(spec, one.triggers)
 

@@ -8,11 +8,11 @@ from activityctl.domain.events.parts import ANY
 from activityctl.domain.events.pattern import texts_of
 from activityctl.domain.gitops.plan import Plan, Present
 from activityctl.domain.routing.index import Listener
-from activityctl.domain.routing.listening import listeners_of
+from activityctl.domain.routing.listeners import listeners_of
 from activityctl.domain.values.ids import subscription_id
 from activityctl.domain.values.model import canonical
 
-Owner = tuple[str, str]
+TriggerKey = tuple[str, str]
 """A subscription's id and the name of its trigger."""
 ChangeAction = Literal["created", "configured", "deleted"]
 
@@ -28,7 +28,7 @@ class TriggerChange:
     after: Listener | None
 
     @property
-    def owner(self) -> Owner:
+    def owner(self) -> TriggerKey:
         """By whose name the index knows it."""
         return subscription_id(self.subscription), self.trigger
 
@@ -55,7 +55,9 @@ def event_trigger_changes(plan: Plan, present: Present) -> tuple[TriggerChange, 
     return tuple(found)
 
 
-def wanted_by(changes: Iterable[TriggerChange]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def event_types_and_sources(
+    changes: Iterable[TriggerChange],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the types and the sources, as patterns, of all events that matter to the changes.
 
     Each is empty when a trigger, as it was or as it will be, takes any.

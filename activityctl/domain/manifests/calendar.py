@@ -45,11 +45,11 @@ class DayCalendar(Manifest):
     @property
     def days(self) -> tuple[DaySpan, ...]:
         """Its days in their order; those of an iCalendar file only once it has been read."""
-        return merged(self.spec.days)
+        return merge_days(self.spec.days)
 
-    def read(self, found: Iterable[DaySpan]) -> "DayCalendar":
+    def with_days(self, found: Iterable[DaySpan]) -> "DayCalendar":
         """Return it with the days of its iCalendar file written out."""
-        days = merged([*self.spec.days, *found])
+        days = merge_days([*self.spec.days, *found])
         return DayCalendar(metadata=self.metadata, spec=DayCalendarSpec(days=days))
 
 
@@ -66,7 +66,7 @@ class PresentCalendar:
     applyset: str | None = None
 
 
-def merged(spans: Iterable[DaySpan]) -> tuple[DaySpan, ...]:
+def merge_days(spans: Iterable[DaySpan]) -> tuple[DaySpan, ...]:
     """Return the same days in their order, in as few spans as there can be."""
     found: list[DaySpan] = []
     for span in sorted(spans):
@@ -77,7 +77,7 @@ def merged(spans: Iterable[DaySpan]) -> tuple[DaySpan, ...]:
     return tuple(found)
 
 
-def without(spans: Iterable[DaySpan], others: Iterable[DaySpan]) -> tuple[DaySpan, ...]:
+def subtract_days(spans: Iterable[DaySpan], others: Iterable[DaySpan]) -> tuple[DaySpan, ...]:
     """Return the days of merged spans that are not among others, merged too."""
     taken = list(others)
     return tuple(part for span in spans for part in _parts(span, taken))

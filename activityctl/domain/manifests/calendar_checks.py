@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from activityctl.domain.manifests.calendar import calendars_named
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
-from activityctl.domain.timing.misfires import zone_of
+from activityctl.domain.timing.misfires import timezone_of
 from activityctl.domain.timing.trigger import CLOCK_KINDS, trigger_of
-from activityctl.domain.timing.window import DaysByCalendar, why_never
+from activityctl.domain.timing.window import DaysByCalendar, never_starts_reason
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue
 
@@ -35,12 +35,12 @@ def unknown_in_subscription(spec: SubscriptionSpec, known: DaysByCalendar) -> li
     ]
 
 
-def never_in_definition(spec: DefinitionSpec, known: DaysByCalendar) -> list[Finding]:
+def never_starting_in_definition(spec: DefinitionSpec, known: DaysByCalendar) -> list[Finding]:
     """Return the sound triggers of a definition none of whose firings can ever start.
 
     One that names a calendar which is not known is passed over.
     """
-    reasons = never_of(spec.triggers, known)
+    reasons = never_starting_reasons(spec.triggers, known)
     return [
         Finding(("triggers", index, trigger.kind, _bound(trigger.body)), reasons[trigger.name])
         for index, trigger in enumerate(spec.triggers)
@@ -48,17 +48,19 @@ def never_in_definition(spec: DefinitionSpec, known: DaysByCalendar) -> list[Fin
     ]
 
 
-def never_in_subscription(
+def never_starting_in_subscription(
     spec: SubscriptionSpec, definition: DefinitionSpec, known: DaysByCalendar
 ) -> list[Finding]:
     """Return the overrides that leave no firing of a trigger which can ever start."""
     names = {name for name, override in spec.triggers.items() if override}
     triggers = effective_triggers(definition, dict(spec.triggers))
-    reasons = never_of([one for one in triggers if one.name in names], known)
+    reasons = never_starting_reasons([one for one in triggers if one.name in names], known)
     return [Finding(("triggers", name), reason) for name, reason in reasons.items()]
 
 
-def never_of(triggers: Sequence[TriggerTemplate], known: DaysByCalendar) -> Mapping[str, str]:
+def never_starting_reasons(
+    triggers: Sequence[TriggerTemplate], known: DaysByCalendar
+) -> Mapping[str, str]:
     """Return, by name, why no firing of a trigger can ever start; sound triggers alone."""
     found = {}
     for trigger in triggers:
@@ -77,7 +79,7 @@ def _why_never(kind: str, body: JsonValue, known: DaysByCalendar) -> str | None:
         trigger = trigger_of(kind, body)
     except ValidationError:
         return None  # told where its shape is checked
-    return why_never(trigger, zone_of(trigger), known)
+    return never_starts_reason(trigger, timezone_of(trigger), known)
 
 
 def _bound(body: JsonValue) -> str:

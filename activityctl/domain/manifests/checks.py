@@ -20,12 +20,12 @@ from activityctl.domain.cel.static_check import (
     check_meaning,
     check_template_meaning,
 )
-from activityctl.domain.cel.static_type import ANYTHING, Known, known_params
-from activityctl.domain.events.trigger import KEY_PLACES, EventTrigger, check_event_trigger
+from activityctl.domain.cel.static_type import ANY_TYPE, StaticType, params_type
+from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
 from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
-from activityctl.domain.manifests.gate import OverlapPolicy
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
+from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
@@ -93,7 +93,7 @@ def _check_override(
     if len(override) != 1:
         return [Finding((), "an override names exactly one kind, or is null")]
     (trigger,) = effective_triggers(definition, {name: override})
-    return _check_trigger(trigger, known_params(definition.params))
+    return _check_trigger(trigger, params_type(definition.params))
 
 
 def _under(findings: Iterable[Finding], *prefix: str | int) -> list[Finding]:
@@ -132,13 +132,13 @@ def _check_kind(item: Kinded, known: Mapping[str, type[BaseModel]]) -> list[Find
     return _under(_check_body(item.body, known[item.kind]), item.kind)
 
 
-def _check_trigger(trigger: TriggerTemplate, params: Known) -> list[Finding]:
+def _check_trigger(trigger: TriggerTemplate, params: StaticType) -> list[Finding]:
     """Check a trigger, whose body is used as it stands: a run's expressions come too late."""
     templated = [
         Finding(path, "triggers take no ${ … }; a Subscription can override the trigger")
         for kind in trigger.kinds
-        for path in _templated_places((trigger.model_extra or {})[kind], (kind,))
-        if kind != "event" or path[1:] not in KEY_PLACES
+        for path in _templated_paths((trigger.model_extra or {})[kind], (kind,))
+        if kind != "event" or path[1:] not in KEY_PATHS
     ]
     found = templated or _check_kind(trigger, TRIGGER_KINDS)
     if found:
@@ -192,16 +192,16 @@ def _check_key(key: str | None, spec: DefinitionSpec, scope: StaticScope) -> Ite
         yield replace(finding, reason="event is null: the definition has no event trigger")
 
 
-def _templated_places(value: JsonValue, path: Path) -> Iterator[Path]:
+def _templated_paths(value: JsonValue, path: Path) -> Iterator[Path]:
     match value:
         case str() if has_expression(value):
             yield path
         case dict():
             for key, child in value.items():
-                yield from _templated_places(child, (*path, key))
+                yield from _templated_paths(child, (*path, key))
         case list():
             for index, child in enumerate(value):
-                yield from _templated_places(child, (*path, index))
+                yield from _templated_paths(child, (*path, index))
 
 
 def _check_body(body: JsonValue, model: type[BaseModel]) -> list[Finding]:
@@ -230,7 +230,7 @@ def _is_templated(body: JsonValue, path: Path) -> bool:
 
 
 def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Finding]:
-    inside = scope if task.for_each is None else {**scope, "item": ANYTHING}
+    inside = scope if task.for_each is None else {**scope, "item": ANY_TYPE}
     found = _check_kind(task, kinds.tasks) + _check_templates(task, inside)
     if task.when is not None:
         found += _check_condition(task.when, scope, "when")

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from activityctl.domain.manifests.gate import Concurrency, PauseAfter, Throttle
 from activityctl.domain.manifests.metadata import Metadata
+from activityctl.domain.manifests.run_limits import Concurrency, PauseAfter, Throttle
 from activityctl.domain.values.duration import Duration
 from activityctl.domain.values.ids import RevisionId, revision_id
 from activityctl.domain.values.model import JsonValue, Kinded, Manifest, Name, canonical
@@ -180,6 +180,6 @@ class Revision:
     created_at: datetime
 
 
-def revision_of(definition: ActivityDefinition) -> RevisionId:
+def revision_id_of(definition: ActivityDefinition) -> RevisionId:
     """Return the id of the definition's content; labels and annotations do not count."""
     return revision_id(definition.metadata.name, canonical(definition.spec))

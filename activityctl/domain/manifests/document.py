@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from activityctl.domain.manifests.calendar import count_days, without
+from activityctl.domain.manifests.calendar import count_days, subtract_days
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.subscription import SubscriptionSpec
@@ -84,8 +84,10 @@ def differences(old: Document | None, new: Document | None) -> tuple[FieldChange
 
 def day_differences(old: tuple[DaySpan, ...], new: tuple[DaySpan, ...]) -> tuple[FieldChange, ...]:
     """Return the days that two calendars differ by, in their order; many end in a count."""
-    found = [(span, FieldChange(_day(span), str(span), ABSENT)) for span in without(old, new)]
-    found += [(span, FieldChange(_day(span), ABSENT, str(span))) for span in without(new, old)]
+    found = [(span, FieldChange(_day(span), str(span), ABSENT)) for span in subtract_days(old, new)]
+    found += [
+        (span, FieldChange(_day(span), ABSENT, str(span))) for span in subtract_days(new, old)
+    ]
     changes = [change for _, change in sorted(found, key=lambda one: one[0])]
     more = len(changes) - _MOST_DAYS
     if more > 0:

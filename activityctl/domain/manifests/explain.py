@@ -66,13 +66,13 @@ def kind_named(word: str) -> str:
     return found
 
 
-def explain(schema: Schema, path: str) -> Explanation:
+def explain_field(schema: Schema, path: str) -> Explanation:
     """Return what the place at a path such as `definition.spec.triggers.cron` may hold.
 
     Lists are stepped through without an index, an index is borne. The schema is that of all
     kinds. NotFoundError has the nearest field as its hint.
     """
-    reader = _Reader(schema["$defs"])
+    reader = _SchemaReader(schema["$defs"])
     first, *steps = _INDEX.sub("", path).split(".")
     place = {"$ref": f"#/$defs/{kind_named(first)}"}
     is_required = True
@@ -90,7 +90,7 @@ def explain(schema: Schema, path: str) -> Explanation:
 
 def kinds_explained(schema: Schema) -> Explanation:
     """Return the kinds of manifests as the fields of an explanation without a path."""
-    reader = _Reader(schema["$defs"])
+    reader = _SchemaReader(schema["$defs"])
     lines = []
     for kind in DOCUMENT_KINDS:
         found = reader.explanation(kind, {"$ref": f"#/$defs/{kind}"}, is_required=False)
@@ -108,7 +108,7 @@ def _refuse(path: str, before: Sequence[str], step: str, fields: Mapping[str, Sc
     raise NotFoundError("field", path, hint=hint)
 
 
-class _Reader:
+class _SchemaReader:
     """Reads places of one schema, whose `$ref`s and alternatives it looks through."""
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
@@ -236,7 +236,7 @@ def _plain_type(place: Schema) -> str:
     return f"{name} {low} to {high}" if high is not None else f"{name} from {low}"
 
 
-def view(explanation: Explanation) -> dict[str, Any]:
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation in the form of `-o json`."""
     return {
         "apiVersion": API_VERSION,

@@ -6,7 +6,7 @@ from typing import Any
 from activityctl.domain.manifests.calendar import PresentCalendar, count_days
 from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.manifests.subscription import Subscription
-from activityctl.domain.values.json_form import View, stamp
+from activityctl.domain.values.json_form import View, format_timestamp
 
 
 def subscription_view(subscription: Subscription) -> View:
@@ -18,15 +18,15 @@ def subscription_view(subscription: Subscription) -> View:
         "status": subscription.status.value,
         "failures": subscription.failures,
         "pauseReason": subscription.pause_reason,
-        "pausedAt": stamp(subscription.paused_at),
+        "pausedAt": format_timestamp(subscription.paused_at),
         "pausedByRun": subscription.paused_by_run,
         "params": subscription.params,
         "triggers": subscription.triggers,
         "labels": subscription.labels,
         "annotations": subscription.annotations,
         "state": subscription.state,
-        "createdAt": stamp(subscription.created_at),
-        "updatedAt": stamp(subscription.updated_at),
+        "createdAt": format_timestamp(subscription.created_at),
+        "updatedAt": format_timestamp(subscription.updated_at),
     }
 
 
@@ -40,8 +40,8 @@ def definition_view(row: Mapping[str, Any], revision: Revision) -> View:
         "subscriptions": row["subscriptions"],
         "labels": row["labels"],
         "annotations": row["annotations"],
-        "createdAt": stamp(row["since"]),
-        "updatedAt": stamp(row["updated_at"]),
+        "createdAt": format_timestamp(row["since"]),
+        "updatedAt": format_timestamp(row["updated_at"]),
         "spec": revision.spec,
     }
 
@@ -53,8 +53,8 @@ def calendar_view(calendar: PresentCalendar) -> View:
         "labels": dict(calendar.labels),
         "annotations": dict(calendar.annotations),
         "count": count_days(calendar.days),
-        "createdAt": stamp(calendar.created_at),
-        "updatedAt": stamp(calendar.updated_at),
+        "createdAt": format_timestamp(calendar.created_at),
+        "updatedAt": format_timestamp(calendar.updated_at),
         "days": [str(span) for span in calendar.days],
     }
 
@@ -65,6 +65,6 @@ def revision_view(revision: Revision) -> View:
         "id": revision.id,
         "definition": revision.definition,
         "number": revision.number,
-        "createdAt": stamp(revision.created_at),
+        "createdAt": format_timestamp(revision.created_at),
         "spec": revision.spec,
     }

@@ -7,19 +7,25 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from activityctl.domain.cel.static_check import StaticScope
-from activityctl.domain.cel.static_type import ANYTHING, Known, closed_map, known_params, of_kind
+from activityctl.domain.cel.static_type import (
+    ANY_TYPE,
+    StaticType,
+    closed_map,
+    params_type,
+    type_of_kind,
+)
 from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
 
-_TEXT: Final = of_kind("string")
-_TEXT_OR_NULL: Final = of_kind("string", "null")
+_TEXT: Final = type_of_kind("string")
+_TEXT_OR_NULL: Final = type_of_kind("string", "null")
 
 TRIGGER: Final = closed_map(
     {
         "name": _TEXT,
         "firingKey": _TEXT,
         "dueAt": _TEXT_OR_NULL,
-        "payload": ANYTHING,
-        "events": of_kind("list"),
+        "payload": ANY_TYPE,
+        "events": type_of_kind("list"),
     }
 )
 RUN: Final = closed_map(
@@ -30,13 +36,13 @@ RUN: Final = closed_map(
         "revision": _TEXT,
         "startedAt": _TEXT_OR_NULL,
         "error": _TEXT_OR_NULL,
-        "pauses": of_kind("bool"),
+        "pauses": type_of_kind("bool"),
     }
 )
 OUTCOME: Final = closed_map(
-    {"status": _TEXT, "output": ANYTHING, "error": _TEXT_OR_NULL, "attempts": of_kind("int")}
+    {"status": _TEXT, "output": ANY_TYPE, "error": _TEXT_OR_NULL, "attempts": type_of_kind("int")}
 )
-_OUTCOME_OF_MANY: Final = closed_map({**OUTCOME.fields, "output": of_kind("list", "null")})
+_OUTCOME_OF_MANY: Final = closed_map({**OUTCOME.fields, "output": type_of_kind("list", "null")})
 
 
 class Scopes:
@@ -45,12 +51,12 @@ class Scopes:
     def __init__(self, spec: DefinitionSpec, *, has_sound_params: bool) -> None:
         self._spec = spec
         self._shared = {
-            "params": known_params(spec.params) if has_sound_params else ANYTHING,
+            "params": params_type(spec.params) if has_sound_params else ANY_TYPE,
             "trigger": TRIGGER,
-            "event": ANYTHING,
+            "event": ANY_TYPE,
             "run": RUN,
-            "state": ANYTHING,
-            "now": of_kind("timestamp"),
+            "state": ANY_TYPE,
+            "now": type_of_kind("timestamp"),
         }
         self._needs = {
             phase: _transitive(templates)
@@ -58,7 +64,7 @@ class Scopes:
         }
 
     @property
-    def params(self) -> Known:
+    def params(self) -> StaticType:
         """What is known of the params, for a trigger's filter."""
         return self._shared["params"]
 
@@ -68,7 +74,7 @@ class Scopes:
 
     def context(self, index: int) -> StaticScope:
         """Return what the context source at this place sees: those above it."""
-        above = {source.name: ANYTHING for source in self._spec.context[:index]}
+        above = {source.name: ANY_TYPE for source in self._spec.context[:index]}
         rest = [source.name for source in self._spec.context[index:]]
         absent = {
             name: f"context.{name} is resolved later; move it above"
@@ -76,12 +82,12 @@ class Scopes:
             if name not in above
         }
         note = "" if above else "no context stands above"
-        known = Known(frozenset({"map"}), above, is_closed=True, absent=absent, note=note)
+        known = StaticType(frozenset({"map"}), above, is_closed=True, absent=absent, note=note)
         return {**self._shared, "context": known}
 
     def rules(self) -> StaticScope:
         """Return what rules see: all context, no task."""
-        fields = {source.name: ANYTHING for source in self._spec.context}
+        fields = {source.name: ANY_TYPE for source in self._spec.context}
         return {**self._shared, "context": closed_map(fields, "no such context is declared")}
 
     def task(self, phase: str, task: TaskTemplate) -> StaticScope:
@@ -106,7 +112,7 @@ class Scopes:
                 if other.name not in seen
             }
         note = "no such task is declared"
-        tasks = Known(frozenset({"map"}), seen, is_closed=True, absent=absent, note=note)
+        tasks = StaticType(frozenset({"map"}), seen, is_closed=True, absent=absent, note=note)
         return {**self.rules(), "tasks": tasks}
 
     def state(self) -> StaticScope:
@@ -115,7 +121,7 @@ class Scopes:
         return {**self.rules(), "tasks": closed_map(tasks, "no such task is declared")}
 
 
-def _outcome(task: TaskTemplate) -> Known:
+def _outcome(task: TaskTemplate) -> StaticType:
     return OUTCOME if task.for_each is None else _OUTCOME_OF_MANY
 
 

@@ -7,13 +7,18 @@ from typing import Literal
 from activityctl.domain.events.parts import Event
 from activityctl.domain.events.trigger import Form
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.routing.decision import Decision, GroupingKey, decide, found_of
 from activityctl.domain.routing.index import Listener, match_listener
 from activityctl.domain.routing.match_explanation import (
-    ClauseVerdict,
+    ClauseResult,
     MatchExplanation,
     Operand,
     explain_match,
+)
+from activityctl.domain.routing.trigger_match import (
+    GroupingKey,
+    TriggerMatch,
+    match_result,
+    match_trigger,
 )
 from activityctl.domain.values.json_form import View
 
@@ -46,7 +51,7 @@ class TriggerExplanation:
     """How it gathers events; None for one that each matching event makes due."""
     is_paused: bool
     patterns: tuple[PatternExplanation, ...]
-    decision: Decision | None
+    decision: TriggerMatch | None
     """As the router decides; None when no pattern matches and none fails."""
 
     @property
@@ -91,14 +96,14 @@ def explain_listeners(
 
 def _trigger_explained(owner: Subscription, listener: Listener, event: Event) -> TriggerExplanation:
     entries = [(one, _explained(one, event)) for one in listener.each_part()]
-    found = [one for entry, seen in entries if (one := found_of(entry, seen.match)) is not None]
+    found = [one for entry, seen in entries if (one := match_result(entry, seen.match)) is not None]
     return TriggerExplanation(
         owner.name,
         listener.trigger,
         listener.event.form,
         owner.status is SubscriptionStatus.PAUSED,
         tuple(PatternExplanation(entry.part, seen) for entry, seen in entries),
-        decide(found, event) if found else None,
+        match_trigger(found, event) if found else None,
     )
 
 
@@ -137,7 +142,7 @@ def trigger_view(one: TriggerExplanation) -> View:
     }
 
 
-def clause_view(clause: ClauseVerdict) -> View:
+def clause_view(clause: ClauseResult) -> View:
     """Return a condition with what it gave; `holds` is null for what cannot be evaluated."""
     return {
         "text": clause.text,

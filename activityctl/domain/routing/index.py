@@ -9,15 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from activityctl.domain.events.parts import ANY, Event, Part, PatternPart, parts_of
+from activityctl.domain.events.parts import ANY, Event, Part, PatternPart, pattern_parts
 from activityctl.domain.events.pattern import EventPattern
 from activityctl.domain.events.trigger import EventTrigger
-from activityctl.domain.routing.index_keys import Place, needs_of
-from activityctl.domain.routing.index_table import Look, Row, affordable, tables_of
+from activityctl.domain.routing.index_keys import IndexedField, key_conditions
+from activityctl.domain.routing.index_table import (
+    EventKeys,
+    IndexRow,
+    build_lookup_tables,
+    limit_combinations,
+)
 from activityctl.domain.routing.matching import Match, match_parts
 from activityctl.domain.values.model import JsonValue
 
-_TYPE: Final = Place(("type",), None, "short form")
+_TYPE: Final = IndexedField(("type",), None, "short form")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +57,20 @@ class Listener:
 class Matched:
     """The event wakes this entry."""
 
-    entry: Listener
+    listener: Listener
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FilterFailed:
     """The event does not wake this entry: its filter fails on it, or the trigger has a fault."""
 
-    entry: Listener
+    listener: Listener
     reason: str
 
 
 def match_listener(listener: Listener, event: Event) -> Match:
     """Decide whether the event wakes the entry, as an index does for many."""
-    return _match(listener, parts_of(listener.pattern), event)
+    return _match(listener, pattern_parts(listener.pattern), event)
 
 
 def _match(listener: Listener, parts: Sequence[Part], event: Event) -> Match:
@@ -75,47 +80,52 @@ def _match(listener: Listener, parts: Sequence[Part], event: Event) -> Match:
     return Match(matched=False, reason=listener.fault, parts=found.parts)
 
 
-class Index:
+class EventIndex:
     """Listeners, found by the events that may wake them; built in one go, never changed."""
 
     def __init__(self, entries: Iterable[Listener]) -> None:
-        self._entries = tuple(entries)
-        self._rows: list[Row] = [(parts_of(one.pattern), one.params) for one in self._entries]
+        self._listeners = tuple(entries)
+        self._rows: list[IndexRow] = [
+            (pattern_parts(one.pattern), one.params) for one in self._listeners
+        ]
         by_type: dict[str | None, list[int]] = {}
         needs = {}
         for number, (parts, params) in enumerate(self._rows):
             types = _exact_types(parts)
-            found = (need for need in needs_of(parts, params) if not types or need.place != _TYPE)
-            needs[number] = affordable(found)
+            found = (
+                need for need in key_conditions(parts, params) if not types or need.field != _TYPE
+            )
+            needs[number] = limit_combinations(found)
             for name in types or (None,):
                 by_type.setdefault(name, []).append(number)
         self._tables = {
-            name: tables_of(numbers, self._rows, needs) for name, numbers in by_type.items()
+            name: build_lookup_tables(numbers, self._rows, needs)
+            for name, numbers in by_type.items()
         }
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._listeners)
 
     def candidates(self, event: Event) -> Iterator[Listener]:
         """Yield, in the order given, all that the event may wake or whose filter may fail."""
-        return (self._entries[number] for number in self._candidates(event))
+        return (self._listeners[number] for number in self._candidates(event))
 
-    def matches(self, event: Event) -> list[Matched | Failed]:
+    def matches(self, event: Event) -> list[Matched | FilterFailed]:
         """Return, in the order given, what the event wakes and whose filter fails on it."""
-        found: list[Matched | Failed] = []
+        found: list[Matched | FilterFailed] = []
         for number in self._candidates(event):
-            entry = self._entries[number]
+            entry = self._listeners[number]
             verdict = _match(entry, self._rows[number][0], event)
             if verdict.matched:
                 found.append(Matched(entry))
             elif verdict.has_failed:
-                found.append(Failed(entry, verdict.reason or ""))
+                found.append(FilterFailed(entry, verdict.reason or ""))
         return found
 
     def _candidates(self, event: Event) -> list[int]:
-        look = Look(event)
+        look = EventKeys(event)
         tables = (*self._tables.get(event.get("type"), ()), *self._tables.get(None, ()))
-        return sorted({number for table in tables for number in table.passing(look)})
+        return sorted({number for table in tables for number in table.candidates(look)})
 
 
 def _exact_types(parts: Sequence[Part]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from activityctl.domain.cel.clauses import clause_of
 from activityctl.domain.cel.field_path import FieldPath, is_exact_number
-from activityctl.domain.routing.index_operand import constant, event_path
+from activityctl.domain.routing.index_operand import constant_value, event_path
 from activityctl.domain.values.model import JsonValue
 
 _HOLDS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -53,12 +53,12 @@ def _bounds(text: str, params: Mapping[str, JsonValue]) -> Iterator[tuple[Compar
         (_TURNED[clause.operator], right, left),
     ):
         if (path := event_path(field)) is not None:
-            number = constant(value, params)
+            number = constant_value(value, params)
             if is_exact_number(number):
                 yield Comparison(path, sign), number
 
 
-def weakest(bounds: Sequence[Bounds]) -> dict[Comparison, float]:
+def common_bounds(bounds: Sequence[Bounds]) -> dict[Comparison, float]:
     """Return the bounds outside of which all of these conditions are false."""
     shared = {*bounds[0]}.intersection(*bounds[1:])
     return {
@@ -69,7 +69,7 @@ def weakest(bounds: Sequence[Bounds]) -> dict[Comparison, float]:
     }
 
 
-def are_broken(bounds: Bounds, number_at: Callable[[FieldPath], float | None]) -> bool:
+def is_out_of_bounds(bounds: Bounds, number_at: Callable[[FieldPath], float | None]) -> bool:
     """Whether an event is outside of a bound; what is no number is not, since it fails."""
     for (path, sign), number in bounds.items():
         value = number_at(path)

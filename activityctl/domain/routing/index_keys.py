@@ -18,10 +18,10 @@ from activityctl.domain.events.parts import (
     PatternPart,
     ValuePart,
 )
-from activityctl.domain.routing.index_operand import constant, event_path
+from activityctl.domain.routing.index_operand import constant_value, event_path
 from activityctl.domain.values.model import JsonValue
 
-Reader = Literal["short form", "filter", "guarded filter"]
+MissingFieldRule = Literal["short form", "filter", "guarded filter"]
 """What a missing field is to who reads it: no match, a failure, or no match where its parent is.
 
 The guard is `has` of the same field: it is false where the field alone is missing.
@@ -33,32 +33,34 @@ _ENDED: Final = re.compile(rf"{_PLACE}\.(?P<end>starts|ends)With\((?P<text>.*)\)
 _HAS: Final = re.compile(rf"has\({_PLACE}\)")
 
 
-class Place(NamedTuple):
+class IndexedField(NamedTuple):
     """Where an event is looked at."""
 
     path: FieldPath
     length: int | None
     """How many first characters count, or last ones if negative; None for the whole value."""
-    reader: Reader
+    missing_rule: MissingFieldRule
     """Who looks."""
 
 
-class Need(NamedTuple):
+class KeyCondition(NamedTuple):
     """At that place the event has one of these."""
 
-    place: Place
+    field: IndexedField
     keys: frozenset[Hashable]
 
 
-UNTOLD: Final = object()
+UNINDEXABLE: Final = object()
 """The key of lists, maps and large numbers: an event that has it is held against every entry."""
 
 
-ABSENT: Final = object()
+MISSING_IN_MAP: Final = object()
 """The key of a field that is missing from a map that is there."""
 
 
-def needs_of(parts: Sequence[Part], params: Mapping[str, JsonValue]) -> Iterator[Need]:
+def key_conditions(
+    parts: Sequence[Part], params: Mapping[str, JsonValue]
+) -> Iterator[KeyCondition]:
     """Yield what the parts need, as far as keys can say it."""
     guarded = {path for part in parts if (path := _guarded(part)) is not None}
     for part in parts:
@@ -66,21 +68,23 @@ def needs_of(parts: Sequence[Part], params: Mapping[str, JsonValue]) -> Iterator
             case PatternPart():
                 need = _pattern_need(part)
             case ValuePart():
-                need = _need(Place(part.path, None, "short form"), part.values)
+                need = _need(IndexedField(part.path, None, "short form"), part.values)
             case FilterPart():
                 need = _filter_need(part.text, params)
-                if need is not None and need.place.path in guarded:
-                    need = Need(need.place._replace(reader="guarded filter"), need.keys)
+                if need is not None and need.field.path in guarded:
+                    need = KeyCondition(
+                        need.field._replace(missing_rule="guarded filter"), need.keys
+                    )
         if need is not None:
             yield need
 
 
-def key_at(event: Event, place: Place) -> Hashable:
-    """Return the event's key at a place; UNTOLD, ABSENT and else MISSING for what has none."""
+def index_key(event: Event, place: IndexedField) -> Hashable:
+    """Return the event's key at a place; UNINDEXABLE, ABSENT and else MISSING for what has none."""
     value = value_at(event, place.path)
     if isinstance(value, Missing):
         is_absent = isinstance(value_at(event, place.path[:-1]), Mapping)
-        return ABSENT if is_absent else MISSING
+        return MISSING_IN_MAP if is_absent else MISSING
     if place.length is None:
         return _key(value)
     if not isinstance(value, str):
@@ -89,28 +93,28 @@ def key_at(event: Event, place: Place) -> Hashable:
 
 
 def _key(value: Any) -> Hashable:
-    """Return equal keys for values that CEL calls equal; UNTOLD is that of all the rest."""
+    """Return equal keys for values that CEL calls equal; UNINDEXABLE is that of all the rest."""
     is_told = value is None or isinstance(value, bool | str) or is_exact_number(value)
-    return value if is_told else UNTOLD
+    return value if is_told else UNINDEXABLE
 
 
-def _need(place: Place, values: Sequence[Any]) -> Need:
-    return Need(place, frozenset(map(_key, values)))
+def _need(place: IndexedField, values: Sequence[Any]) -> KeyCondition:
+    return KeyCondition(place, frozenset(map(_key, values)))
 
 
-def _pattern_need(part: PatternPart) -> Need | None:
+def _pattern_need(part: PatternPart) -> KeyCondition | None:
     heads = [pattern.partition(ANY)[0] for pattern in part.patterns if ANY in pattern]
     path = (part.attribute,)
     if not heads:
-        return _need(Place(path, None, "short form"), part.patterns)
+        return _need(IndexedField(path, None, "short form"), part.patterns)
     length = min(map(len, heads))
     if length == 0:
         return None
     starts = frozenset(pattern.partition(ANY)[0][:length] for pattern in part.patterns)
-    return Need(Place(path, length, "short form"), starts)
+    return KeyCondition(IndexedField(path, length, "short form"), starts)
 
 
-def _filter_need(text: str, params: Mapping[str, JsonValue]) -> Need | None:
+def _filter_need(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
     """Return the need of a comparison of one field of the event with what is the same for any.
 
     That is `event.a.b == params.c`, either way round, `… in params.d`, `….startsWith("x")`,
@@ -130,37 +134,37 @@ def _filter_need(text: str, params: Mapping[str, JsonValue]) -> Need | None:
             return None
 
 
-def _equality_need(place: str, value: str, params: Mapping[str, JsonValue]) -> Need | None:
+def _equality_need(place: str, value: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
     path = event_path(place)
-    if path is None or (found := constant(value, params)) is MISSING:
+    if path is None or (found := constant_value(value, params)) is MISSING:
         return None
-    return _need(Place(path, None, "filter"), [found])
+    return _need(IndexedField(path, None, "filter"), [found])
 
 
-def _list_need(place: str, values: str, params: Mapping[str, JsonValue]) -> Need | None:
-    path, found = event_path(place), constant(values, params)
+def _list_need(place: str, values: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
+    path, found = event_path(place), constant_value(values, params)
     if path is None or not isinstance(found, list):
         return None
-    return _need(Place(path, None, "filter"), found)
+    return _need(IndexedField(path, None, "filter"), found)
 
 
-def _end_need(text: str, params: Mapping[str, JsonValue]) -> Need | None:
+def _end_need(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
     found = _ENDED.fullmatch(text.strip())
     if found is None or (path := event_path(found["place"])) is None:
         return None
-    wanted = constant(found["text"], params)
+    wanted = constant_value(found["text"], params)
     if not isinstance(wanted, str) or not wanted:
         return None
     length = len(wanted) if found["end"] == "starts" else -len(wanted)
-    return Need(Place(path, length, "filter"), frozenset({wanted}))
+    return KeyCondition(IndexedField(path, length, "filter"), frozenset({wanted}))
 
 
-def _either(needs: Sequence[Need | None]) -> Need | None:
+def _either(needs: Sequence[KeyCondition | None]) -> KeyCondition | None:
     """Return the need of alternatives that are all needs of one place."""
     known = [need for need in needs if need is not None]
-    if len(known) < len(needs) or len({need.place for need in known}) != 1:
+    if len(known) < len(needs) or len({need.field for need in known}) != 1:
         return None
-    return Need(known[0].place, frozenset[Hashable]().union(*(need.keys for need in known)))
+    return KeyCondition(known[0].field, frozenset[Hashable]().union(*(need.keys for need in known)))
 
 
 def _guarded(part: Part) -> FieldPath | None:

@@ -11,7 +11,7 @@ from activityctl.errors import ExpressionError
 _MAX_GROWTH: Final = 16
 
 
-def is_plain(program: Program) -> bool:
+def is_cheap(program: Program) -> bool:
     """Whether a condition over event and params is small work whatever the event."""
     shape = program.shape
     reads = shape.names.keys() <= {"event", "params"}
@@ -25,10 +25,10 @@ def event_path(text: str) -> FieldPath | None:
     return path[1:] if path[:1] == ("event",) and len(path) > 1 else None
 
 
-def constant(text: str, params: Mapping[str, JsonValue]) -> Any:
+def constant_value(text: str, params: Mapping[str, JsonValue]) -> Any:
     """Return what an operand is worth for any event; MISSING when that cannot be said."""
     program = compiled(text)
-    if not isinstance(program, Program) or not is_plain(program) or program.shape.growth > 1:
+    if not isinstance(program, Program) or not is_cheap(program) or program.shape.growth > 1:
         return MISSING
     if "event" in program.shape.names:
         return MISSING

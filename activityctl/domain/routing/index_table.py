@@ -9,11 +9,17 @@ import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
-from activityctl.domain.cel.bound_event import bind
+from activityctl.domain.cel.bound_event import to_cel_event
 from activityctl.domain.cel.field_path import MISSING
 from activityctl.domain.events.parts import Event, FilterPart, Part
-from activityctl.domain.routing.index_keys import ABSENT, UNTOLD, Need, Place, key_at
-from activityctl.domain.routing.index_sieve import Conditions, Sieves, sieves_of
+from activityctl.domain.routing.index_keys import (
+    MISSING_IN_MAP,
+    UNINDEXABLE,
+    IndexedField,
+    KeyCondition,
+    index_key,
+)
+from activityctl.domain.routing.index_prefilter import Conditions, PrefilterSet, build_prefilters
 from activityctl.domain.values.model import JsonValue
 
 _MOST_KEYS: Final = 64
@@ -21,33 +27,36 @@ _MOST_KEYS: Final = 64
 _WORTH_SIEVING: Final = 8
 """Fewer entries are decided sooner than a sieve is compiled."""
 
-_NO_VALUES: Final = frozenset({MISSING, ABSENT, UNTOLD})
+_NO_VALUES: Final = frozenset({MISSING, MISSING_IN_MAP, UNINDEXABLE})
 
-Row = tuple[Sequence[Part], Mapping[str, JsonValue]]
+IndexRow = tuple[Sequence[Part], Mapping[str, JsonValue]]
 """The parts of an entry's trigger, and its params."""
 
 
-class Look:
+class EventKeys:
     """One event being looked up; each of its keys is read once."""
 
     def __init__(self, event: Event) -> None:
         self.event = event
-        self._keys: dict[Place, Hashable] = {}
+        self._keys: dict[IndexedField, Hashable] = {}
 
-    def key(self, place: Place) -> Hashable:
+    def key(self, place: IndexedField) -> Hashable:
         """Return the event's key at a place, as `key_at` does."""
         if place not in self._keys:
-            self._keys[place] = key_at(self.event, place)
+            self._keys[place] = index_key(self.event, place)
         return self._keys[place]
 
 
-class Table:
+class LookupTable:
     """Entries that need something at the same places, by what they need there."""
 
     def __init__(
-        self, places: tuple[Place, ...], needs: Mapping[int, Sequence[Need]], rows: Sequence[Row]
+        self,
+        places: tuple[IndexedField, ...],
+        needs: Mapping[int, Sequence[KeyCondition]],
+        rows: Sequence[IndexRow],
     ) -> None:
-        self._places = places
+        self._fields = places
         numbers: dict[tuple[Hashable, ...], list[int]] = {}
         for number, wanted in needs.items():
             for keys in itertools.product(*(need.keys for need in wanted)):
@@ -55,39 +64,39 @@ class Table:
         self._buckets = {keys: Bucket(some, rows) for keys, some in numbers.items()}
         self._all = Bucket(list(needs), rows)
 
-    def passing(self, look: Look) -> Iterable[int]:
+    def candidates(self, look: EventKeys) -> Iterable[int]:
         """Return the numbers of the entries that the event may wake or fail."""
-        keys = tuple(map(look.key, self._places))
-        if any(map(_rules_out, self._places, keys)):
+        keys = tuple(map(look.key, self._fields))
+        if any(map(_rules_out, self._fields, keys)):
             return ()
         is_told = not any(key in _NO_VALUES for key in keys)
         bucket = self._buckets.get(keys) if is_told else self._all
-        return bucket.passing(look.event) if bucket else ()
+        return bucket.candidates(look.event) if bucket else ()
 
 
-def _rules_out(place: Place, key: Hashable) -> bool:
+def _rules_out(place: IndexedField, key: Hashable) -> bool:
     """Whether what is not there is no match, rather than a failure."""
-    match place.reader:
+    match place.missing_rule:
         case "short form":
-            return key is MISSING or key is ABSENT
+            return key is MISSING or key is MISSING_IN_MAP
         case "guarded filter":
-            return key is ABSENT
+            return key is MISSING_IN_MAP
         case "filter":
             return False
 
 
-def tables_of(
-    numbers: Iterable[int], rows: Sequence[Row], needs: Mapping[int, Sequence[Need]]
-) -> tuple[Table, ...]:
+def build_lookup_tables(
+    numbers: Iterable[int], rows: Sequence[IndexRow], needs: Mapping[int, Sequence[KeyCondition]]
+) -> tuple[LookupTable, ...]:
     """Return tables that hold these entries between them."""
-    by_places: dict[tuple[Place, ...], dict[int, Sequence[Need]]] = {}
+    by_places: dict[tuple[IndexedField, ...], dict[int, Sequence[KeyCondition]]] = {}
     for number in numbers:
-        places = tuple(need.place for need in needs[number])
+        places = tuple(need.field for need in needs[number])
         by_places.setdefault(places, {})[number] = needs[number]
-    return tuple(Table(places, some, rows) for places, some in by_places.items())
+    return tuple(LookupTable(places, some, rows) for places, some in by_places.items())
 
 
-def affordable(needs: Iterable[Need]) -> tuple[Need, ...]:
+def limit_combinations(needs: Iterable[KeyCondition]) -> tuple[KeyCondition, ...]:
     """Return the needs without those of the longest lists, as far as they multiply too much."""
     kept = list(needs)
     while math.prod(len(need.keys) for need in kept) > _MOST_KEYS:
@@ -98,24 +107,27 @@ def affordable(needs: Iterable[Need]) -> tuple[Need, ...]:
 class Bucket:
     """Entries that the keys of an event cannot tell apart."""
 
-    def __init__(self, numbers: Sequence[int], rows: Sequence[Row]) -> None:
+    def __init__(self, numbers: Sequence[int], rows: Sequence[IndexRow]) -> None:
         self._numbers = numbers
         self._rows = rows
 
-    def passing(self, event: Event) -> Iterable[int]:
+    def candidates(self, event: Event) -> Iterable[int]:
         """Return the numbers of the entries that the event may wake or fail."""
         if len(self._numbers) < _WORTH_SIEVING:
             return self._numbers
-        known = self._sieves
-        if not known.sieves or (bound := bind(event, known.reads.get("event", {}))) is None:
+        known = self._prefilters
+        if (
+            not known.prefilters
+            or (bound := to_cel_event(event, known.reads.get("event", {}))) is None
+        ):
             return self._numbers
-        return itertools.chain(known.rest, *(sieve.passing(bound) for sieve in known.sieves))
+        return itertools.chain(known.rest, *(sieve.candidates(bound) for sieve in known.prefilters))
 
     @functools.cached_property
-    def _sieves(self) -> Sieves:
+    def _prefilters(self) -> PrefilterSet:
         by_conditions: dict[Conditions, dict[int, Mapping[str, JsonValue]]] = {}
         for number in self._numbers:
             parts, params = self._rows[number]
             conditions = tuple(part for part in parts if isinstance(part, FilterPart))
             by_conditions.setdefault(conditions, {})[number] = params
-        return sieves_of(by_conditions)
+        return build_prefilters(by_conditions)

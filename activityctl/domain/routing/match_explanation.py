@@ -8,17 +8,17 @@ from activityctl.domain.cel.clauses import RELATIONS, clause_of
 from activityctl.domain.cel.expression import Scope, evaluate
 from activityctl.domain.cel.field_path import MISSING, value_at
 from activityctl.domain.cel.program import Program, compiled
-from activityctl.domain.cel.source import place_text
+from activityctl.domain.cel.source import path_source
 from activityctl.domain.events.parts import (
     Event,
     FilterPart,
     Part,
     PatternPart,
     ValuePart,
-    parts_of,
+    pattern_parts,
 )
 from activityctl.domain.events.pattern import EventPattern
-from activityctl.domain.routing.matching import Match, match_parts, verdict_of
+from activityctl.domain.routing.matching import Match, evaluate_part, match_parts
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
@@ -33,7 +33,7 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
-class ClauseVerdict:
+class ClauseResult:
     """What a condition gave, what it looked at, and the conditions that it is made of."""
 
     text: str
@@ -45,7 +45,7 @@ class ClauseVerdict:
     operator: str = ""
     """`&&`, `||` or `!`, by which it is made of its clauses; else empty."""
     operands: tuple[Operand, ...] = ()
-    clauses: tuple["ClauseVerdict", ...] = ()
+    clauses: tuple["ClauseResult", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +53,28 @@ class MatchExplanation:
     """Whether the event wakes the trigger, and how each part came out: all hold or it does not."""
 
     match: Match
-    parts: tuple[ClauseVerdict, ...]
+    parts: tuple[ClauseResult, ...]
 
 
 def explain_match(
     trigger: EventPattern, params: Mapping[str, JsonValue], event: Event
 ) -> MatchExplanation:
     """Return how every part came out, those too that did not matter any more."""
-    parts = parts_of(trigger)
+    parts = pattern_parts(trigger)
     verdicts = tuple(_explained(part, params, event) for part in parts)
     return MatchExplanation(match_parts(parts, params, event), verdicts)
 
 
-def _explained(part: Part, params: Mapping[str, JsonValue], event: Event) -> ClauseVerdict:
-    verdict = verdict_of(part, params, event)
+def _explained(part: Part, params: Mapping[str, JsonValue], event: Event) -> ClauseResult:
+    verdict = evaluate_part(part, params, event)
     match part:
         case PatternPart() | ValuePart():
             path = part.path if isinstance(part, ValuePart) else (part.attribute,)
             looked_at = (_operand_at(("event", *path), {"event": event}),)
-            return ClauseVerdict(part.text, verdict.holds, verdict.reason, operands=looked_at)
+            return ClauseResult(part.text, verdict.holds, verdict.reason, operands=looked_at)
         case FilterPart():
             found = _clause(part.text, {"event": event, "params": params})
-            return ClauseVerdict(
+            return ClauseResult(
                 found.text,
                 verdict.holds,
                 verdict.reason,
@@ -86,16 +86,16 @@ def _explained(part: Part, params: Mapping[str, JsonValue], event: Event) -> Cla
             assert_never(part)
 
 
-def _clause(text: str, scope: Scope) -> ClauseVerdict:
+def _clause(text: str, scope: Scope) -> ClauseResult:
     holds, error = _truth(text, scope)
     clause = clause_of(text)
     if clause.operator in RELATIONS:
         operands = tuple(_operands(clause.operands, scope))
-        return ClauseVerdict(text, holds, error, operands=operands)
+        return ClauseResult(text, holds, error, operands=operands)
     if clause.operator:
         inner = tuple(_clause(operand, scope) for operand in clause.operands)
-        return ClauseVerdict(text, holds, error, clause.operator, clauses=inner)
-    return ClauseVerdict(text, holds, error, operands=tuple(_values_read(text, scope)))
+        return ClauseResult(text, holds, error, clause.operator, clauses=inner)
+    return ClauseResult(text, holds, error, operands=tuple(_values_read(text, scope)))
 
 
 def _truth(text: str, scope: Scope) -> tuple[bool | None, str | None]:
@@ -135,5 +135,5 @@ def _paths(wanted: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[
 
 def _operand_at(path: tuple[str, ...], scope: Scope) -> Operand:
     value = value_at(scope, path)
-    text = place_text(path)
+    text = path_source(path)
     return Operand(text, error="is missing") if value is MISSING else Operand(text, value)

@@ -14,11 +14,11 @@ from activityctl.domain.events.parts import (
     Part,
     PatternPart,
     ValuePart,
-    parts_of,
+    pattern_parts,
 )
 from activityctl.domain.events.pattern import EventPattern
 from activityctl.domain.values.model import JsonValue
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import ExpressionError
 
 _LONGEST_VALUE: Final = 80
@@ -26,7 +26,7 @@ _LISTED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class PartVerdict:
+class PartResult:
     """What one part says of an event; `holds` is None for a filter that cannot be evaluated."""
 
     part: Part
@@ -41,7 +41,7 @@ class Match:
 
     matched: bool
     reason: str | None
-    parts: tuple[PartVerdict, ...]
+    parts: tuple[PartResult, ...]
     """As far as it took to decide."""
 
     @property
@@ -64,14 +64,14 @@ def match(trigger: EventPattern, params: Mapping[str, JsonValue], event: Event) 
     A part that is false decides, whatever others give; without one, a filter that cannot be
     evaluated does. The params have their defaults filled in.
     """
-    return match_parts(parts_of(trigger), params, event)
+    return match_parts(pattern_parts(trigger), params, event)
 
 
 def match_parts(parts: Sequence[Part], params: Mapping[str, JsonValue], event: Event) -> Match:
     """Decide as `match` does, the trigger's parts being known."""
-    verdicts: list[PartVerdict] = []
+    verdicts: list[PartResult] = []
     for part in parts:
-        verdict = verdict_of(part, params, event)
+        verdict = evaluate_part(part, params, event)
         verdicts.append(verdict)
         if verdict.holds is False:
             return Match(matched=False, reason=verdict.reason, parts=tuple(verdicts))
@@ -79,30 +79,30 @@ def match_parts(parts: Sequence[Part], params: Mapping[str, JsonValue], event: E
     return Match(failed is None, failed.reason if failed else None, tuple(verdicts))
 
 
-def verdict_of(part: Part, params: Mapping[str, JsonValue], event: Event) -> PartVerdict:
+def evaluate_part(part: Part, params: Mapping[str, JsonValue], event: Event) -> PartResult:
     """Return what one part says of the event."""
     match part:
         case PatternPart():
             if part.holds(event):
-                return PartVerdict(part, holds=True)
-            return PartVerdict(part, False, _pattern_reason(part, event))
+                return PartResult(part, holds=True)
+            return PartResult(part, False, _pattern_reason(part, event))
         case ValuePart():
             if part.holds(event):
-                return PartVerdict(part, holds=True)
-            return PartVerdict(part, False, _value_reason(part, event))
+                return PartResult(part, holds=True)
+            return PartResult(part, False, _value_reason(part, event))
         case FilterPart():
-            return _filter_verdict(part, params, event)
+            return _evaluate_filter(part, params, event)
         case _:
             assert_never(part)
 
 
-def _filter_verdict(part: FilterPart, params: Mapping[str, JsonValue], event: Event) -> PartVerdict:
+def _evaluate_filter(part: FilterPart, params: Mapping[str, JsonValue], event: Event) -> PartResult:
     try:
         if is_true(part.program, {"event": event, "params": params}):
-            return PartVerdict(part, holds=True)
+            return PartResult(part, holds=True)
     except ExpressionError as error:
-        return PartVerdict(part, None, f"filter error: {error.message}")
-    return PartVerdict(part, False, f"filter is false: {one_line(part.text)}")
+        return PartResult(part, None, f"filter error: {error.message}")
+    return PartResult(part, False, f"filter is false: {one_line(part.text)}")
 
 
 def _pattern_reason(part: PatternPart, event: Event) -> str:
@@ -131,7 +131,7 @@ def shown(value: Any) -> str:
 
 def others_text(count: int) -> str:
     """Return that so many triggers do not match by type or source, as those who fold them say."""
-    return counted(count, "trigger wants", "triggers want") + " another type or source"
+    return count_noun(count, "trigger wants", "triggers want") + " another type or source"
 
 
 def _short(text: str) -> str:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final, Literal
 
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.events.gathering import Gathering, GatheringKey
-from activityctl.domain.routing.index import Failed, Listener, Matched
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.domain.routing.index import FilterFailed, Listener, Matched
 from activityctl.domain.runs.concurrency import render_key
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.timing import window
-from activityctl.domain.timing.misfires import ON_TIME
+from activityctl.domain.timing.misfires import MISFIRE_GRACE
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.duration import format_duration
@@ -74,11 +74,11 @@ class Routed:
     firings: tuple[EventFiring, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     refused: tuple[RefusedFiring, ...] = ()
-    settled: tuple[Verdict, ...] = ()
+    replaced_verdicts: tuple[Verdict, ...] = ()
     """Verdicts that replace those which these events had for these triggers."""
     gatherings: tuple[Gathering, ...] = ()
     """What waits now where something else waited before."""
-    gone: tuple[GatheringKey, ...] = ()
+    emptied: tuple[GatheringKey, ...] = ()
     """Of whom nothing waits any more."""
 
     def __add__(self, other: "Routed") -> "Routed":
@@ -88,27 +88,27 @@ class Routed:
             self.firings + other.firings,
             self.verdicts + other.verdicts,
             self.refused + other.refused,
-            self.settled + other.settled,
+            self.replaced_verdicts + other.replaced_verdicts,
             self.gatherings + other.gatherings,
-            self.gone + other.gone,
+            self.emptied + other.emptied,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class EventMatches:
     """An event with what it wakes, and whose filter fails on it."""
 
     event: ArrivedEvent
-    found: Sequence[Matched | Failed]
+    results: Sequence[Matched | FilterFailed]
 
     @property
     def listeners(self) -> Iterator[Listener]:
         """Yield those that it wakes."""
-        return (one.entry for one in self.found if isinstance(one, Matched))
+        return (one.listener for one in self.results if isinstance(one, Matched))
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class RoutingState:
     """What else decides on a match, as it stands while the events are routed."""
 
     now: datetime
@@ -117,14 +117,14 @@ class Circumstances:
     calendars: DaysByCalendar = field(default_factory=dict)
 
 
-def calendars_of(matches: Iterable[Matches]) -> frozenset[str]:
+def calendar_names(matches: Iterable[EventMatches]) -> frozenset[str]:
     """Return the names of the calendars that decide on the matches."""
     listeners = (listener for one in matches for listener in one.listeners)
     exclusions = (one.event.exclude for one in listeners)
     return frozenset(name for one in exclusions if one for name in one.calendars)
 
 
-def route(matches: Iterable[Matches], circumstances: Circumstances) -> Routed:
+def route_matches(matches: Iterable[EventMatches], circumstances: RoutingState) -> Routed:
     """Decide on every match of a trigger that gathers nothing, in the order given.
 
     The firing of a plain match is due when the event arrived and its key is the event's id, so
@@ -135,8 +135,8 @@ def route(matches: Iterable[Matches], circumstances: Circumstances) -> Routed:
     decided = [
         _decide(one.event, found, circumstances)
         for one in matches
-        for found in one.found
-        if found.entry.event.form is None
+        for found in one.results
+        if found.listener.event.form is None
     ]
     return Routed(
         events=tuple(one.event.id for one in matches),
@@ -147,9 +147,9 @@ def route(matches: Iterable[Matches], circumstances: Circumstances) -> Routed:
 
 
 def _decide(
-    event: ArrivedEvent, found: Matched | Failed, circumstances: Circumstances
+    event: ArrivedEvent, found: Matched | FilterFailed, circumstances: RoutingState
 ) -> tuple[EventFiring | RefusedFiring | None, Verdict]:
-    listener = found.entry
+    listener = found.listener
     verdict = Verdict(
         event.id,
         listener.subscription,
@@ -157,29 +157,31 @@ def _decide(
         VerdictOutcome.WOKEN,
         circumstances.now,
     )
-    if isinstance(found, Failed):
+    if isinstance(found, FilterFailed):
         return None, replace(verdict, outcome=VerdictOutcome.ERROR, reason=found.reason)
     if listener.subscription in circumstances.paused:
         return None, replace(verdict, outcome=VerdictOutcome.PAUSED, reason=_PAUSED)
-    firing, reason = placed_firing(listener, (event,), event.id, event.arrived_at, circumstances)
+    firing, reason = make_event_firing(
+        listener, (event,), event.id, event.arrived_at, circumstances
+    )
     is_refused = isinstance(firing, RefusedFiring)
     outcome = VerdictOutcome.SKIPPED if is_refused else VerdictOutcome.WOKEN
     return firing, replace(verdict, outcome=outcome, reason=reason, firing_key=firing.firing_key)
 
 
-def placed_firing(
+def make_event_firing(
     listener: Listener,
     events: Sequence[ArrivedEvent],
     firing_key: str,
     due_at: datetime,
-    circumstances: Circumstances,
+    circumstances: RoutingState,
 ) -> tuple[EventFiring | RefusedFiring, str | None]:
     """Return the firing of a listener that these events are due to wake, and why it is not now.
 
-    Its exclusions and its window decide at `due_at`; of one that is decided on ON_TIME or more
-    after it could have started, they decide once more now.
+    Its exclusions and its window decide at `due_at`. They decide once more now for a firing that
+    could have started MISFIRE_GRACE ago or earlier.
     """
-    place = _place(listener, due_at, circumstances)
+    place = _find_start(listener, due_at, circumstances)
     event_ids = tuple(event.id for event in events)
     owner = (listener.subscription, listener.trigger, firing_key, due_at, event_ids)
     if place.starts_at is None:
@@ -193,14 +195,16 @@ def placed_firing(
     return firing, place.reason
 
 
-def _place(listener: Listener, due_at: datetime, circumstances: Circumstances) -> window.Verdict:
+def _find_start(
+    listener: Listener, due_at: datetime, circumstances: RoutingState
+) -> window.StartResult:
     trigger, now, calendars = listener.event, circumstances.now, circumstances.calendars
     if trigger.window is None and trigger.exclude is None:
-        return window.Verdict(due_at, "starts", None)
-    first = window.place(trigger, due_at, ZONE, calendars)
-    if first.starts_at is None or now - first.starts_at <= ON_TIME:
+        return window.StartResult(due_at, "starts", None)
+    first = window.find_start(trigger, due_at, ZONE, calendars)
+    if first.starts_at is None or now - first.starts_at <= MISFIRE_GRACE:
         return first
-    present = window.place(trigger, now, ZONE, calendars)
+    present = window.find_start(trigger, now, ZONE, calendars)
     if present.outcome == "starts":
         return first
     late = now - first.starts_at
@@ -248,7 +252,7 @@ def _run_of(
     )
 
 
-def entries_of(refused: Iterable[RefusedFiring], now: datetime) -> list[LogEntry]:
+def refused_log_entries(refused: Iterable[RefusedFiring], now: datetime) -> list[LogEntry]:
     """Return what the log says of firings that may not start: a line each, or one for many."""
 
     def owner(one: RefusedFiring) -> tuple[str, str]:

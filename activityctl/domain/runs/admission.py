@@ -18,7 +18,7 @@ from activityctl.errors import ExpressionError
 
 
 @dataclass(frozen=True, slots=True)
-class FiringFacts:
+class AdmissionInput:
     """What admission needs to know about a firing."""
 
     subscription: Subscription
@@ -29,7 +29,7 @@ class FiringFacts:
     priority: int = 0
 
 
-def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
+def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:
     """Return the run with revision, params and state frozen, not yet let in."""
     subscription = facts.subscription
     return Run(
@@ -53,7 +53,7 @@ def new_run(firing: FiringRef, facts: FiringFacts, now: datetime) -> Run:
     )
 
 
-def refusal(firing: FiringRef, facts: FiringFacts) -> str | None:
+def refusal_reason(firing: FiringRef, facts: AdmissionInput) -> str | None:
     """Return why no run may begin now, before anything is looked up.
 
     A paused subscription still answers a person, who may feed it old events too; what its clock
@@ -100,6 +100,6 @@ def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]
 def fail(run: Run, spec: DefinitionSpec, reason: str, now: datetime) -> tuple[Run, Decision]:
     """Decide that the run fails before its first task; onFailure tasks still run."""
     started = replace(run, status=RunStatus.RUNNING, started_at=now)
-    pauses = auto_pause.pauses(started, spec)
+    pauses = auto_pause.would_pause(started, spec)
     failing = replace(started, ending=RunStatus.FAILED, reason=reason, pauses=pauses)
     return started, advance(RunState(failing, spec, ()), now)

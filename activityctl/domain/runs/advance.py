@@ -52,7 +52,7 @@ def advance(state: RunState, now: datetime) -> Decision:
             return replace(main.decision, end=end)
         ending, reason = end.status, end.reason
         created, tasks = main.decision.create, main.tasks
-        pauses = auto_pause.pauses(state.run, state.spec)
+        pauses = auto_pause.would_pause(state.run, state.spec)
     else:
         ending, reason = state.run.ending, state.run.reason
         created, tasks = (), state.tasks
@@ -85,7 +85,7 @@ def stop(state: RunState, status: RunStatus, reason: str, now: datetime) -> Deci
         return Decision(cancel=cancelled, end=RunEnd(state.run.ending, state.run.reason))
     by_id = {task.id: task for task in cancelled}
     tasks = tuple(by_id.get(task.id, task) for task in state.tasks)
-    pauses = auto_pause.pauses(state.run, state.spec)
+    pauses = auto_pause.would_pause(state.run, state.spec)
     run = replace(state.run, ending=status, reason=reason, pauses=pauses)
     return replace(advance(replace(state, run=run, tasks=tasks), now), cancel=cancelled)
 
@@ -124,13 +124,13 @@ def _stamp(moment: datetime | None) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spawned:
+class _SpawnResult:
     decision: Decision
     tasks: tuple[TaskInstance, ...]
     is_over: bool
 
 
-def _spawn(state: RunState, phase: Phase, now: datetime) -> _Spawned:
+def _spawn(state: RunState, phase: Phase, now: datetime) -> _SpawnResult:
     templates = state.spec.tasks if phase == "main" else state.spec.on_failure
     groups = _by_name(task for task in state.tasks if task.phase == phase)
     created: list[TaskInstance] = []
@@ -148,7 +148,7 @@ def _spawn(state: RunState, phase: Phase, now: datetime) -> _Spawned:
         for task in _startable(template, groups.get(template.name, []))
     )
     is_over = all(_is_over(groups.get(template.name)) for template in templates)
-    return _Spawned(
+    return _SpawnResult(
         Decision(create=tuple(created), start=start),
         state.tasks + tuple(created),
         is_over,
@@ -242,13 +242,13 @@ def _instances(
 def _items(for_each: JsonValue, scope: Mapping[str, Any]) -> list[JsonValue]:
     items = render(for_each, scope)
     if not isinstance(items, list):
-        raise ExpressionError(f"forEach gave {_called(items)}, not a list")
+        raise ExpressionError(f"forEach gave {_value_type_name(items)}, not a list")
     if len(items) > MAX_FOR_EACH_ITEMS:
         raise ExpressionError(f"forEach gave {len(items)} items; the limit is {MAX_FOR_EACH_ITEMS}")
     return items
 
 
-def _called(value: JsonValue) -> str:
+def _value_type_name(value: JsonValue) -> str:
     match value:
         case None:
             return "null"
@@ -300,7 +300,7 @@ def _outcome(group: list[TaskInstance]) -> JsonValue:
 def _end_of_main(state: RunState, tasks: tuple[TaskInstance, ...], now: datetime) -> RunEnd:
     for task in tasks:
         if task.phase == "main" and task.status is TaskStatus.FAILED:
-            return RunEnd(RunStatus.FAILED, f"task {label(task)} failed: {task.error}")
+            return RunEnd(RunStatus.FAILED, f"task {task_label(task)} failed: {task.error}")
     if not state.spec.state:
         return RunEnd(RunStatus.SUCCEEDED)
     scope = {**run_scope(state.run, now), "tasks": _outcomes(tasks, {})}
@@ -311,6 +311,6 @@ def _end_of_main(state: RunState, tasks: tuple[TaskInstance, ...], now: datetime
     return RunEnd(RunStatus.SUCCEEDED, state=kept)
 
 
-def label(task: TaskInstance) -> str:
+def task_label(task: TaskInstance) -> str:
     """Return the task's name as people read it: `notify`, or `notify[2]` within a forEach."""
     return task.name if not task.of else f"{task.name}[{task.index}]"

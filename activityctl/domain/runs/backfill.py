@@ -8,11 +8,11 @@ from typing import Final
 from activityctl.domain.runs.run import ENDED_RUNS, RunStatus
 from activityctl.domain.timing.due_times import nominal_times
 from activityctl.domain.timing.firing import FiringRequest, firing_key
-from activityctl.domain.timing.misfires import zone_of
+from activityctl.domain.timing.misfires import timezone_of
 from activityctl.domain.timing.trigger import Trigger
-from activityctl.domain.timing.window import DaysByCalendar, place
+from activityctl.domain.timing.window import DaysByCalendar, find_start
 from activityctl.domain.values import ids
-from activityctl.domain.values.json_form import View, stamp
+from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.errors import RefusedError
 
 MOST_FIRINGS: Final = 10_000
@@ -47,10 +47,10 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastTimes:
     """What is recorded of a trigger's nominal times in a stretch of time."""
 
-    settled_until: datetime
+    decided_until: datetime
     """What is due later is still its schedule's to decide, or lies in the future."""
     runs: Mapping[datetime, frozenset[RunStatus]] = field(default_factory=dict)
     """How the runs of each time stand."""
@@ -67,11 +67,11 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BackfillChoice:
     """The nominal times that a backfill runs, and those that it leaves alone, with the reason."""
 
-    taken: tuple[datetime, ...]
-    left: tuple[tuple[datetime, str], ...]
+    to_run: tuple[datetime, ...]
+    left_out: tuple[tuple[datetime, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,11 @@ def nominals_between(trigger: Trigger, first: datetime, last: datetime) -> tuple
 def choose(
     trigger: Trigger,
     nominals: Sequence[datetime],
-    past: Past,
+    past: PastTimes,
     calendars: DaysByCalendar,
     *,
     only_missed: bool,
-) -> Choice:
+) -> BackfillChoice:
     """Take each nominal time that has no run but perhaps a `missed` one, and may start.
 
     With `only_missed`, take only those that have a `missed` run. RefusedError for more than
@@ -141,7 +141,7 @@ def choose(
     taken: list[datetime] = []
     left: list[tuple[datetime, str]] = []
     for nominal in nominals:
-        reason = _why_left(trigger, nominal, past, calendars, only_missed=only_missed)
+        reason = _left_out_reason(trigger, nominal, past, calendars, only_missed=only_missed)
         if reason is not None:
             left.append((nominal, reason))
             continue
@@ -151,13 +151,13 @@ def choose(
                 hint="narrow it with --from and --to",
             )
         taken.append(nominal)
-    return Choice(tuple(taken), tuple(left))
+    return BackfillChoice(tuple(taken), tuple(left))
 
 
-def _why_left(
+def _left_out_reason(
     trigger: Trigger,
     nominal: datetime,
-    past: Past,
+    past: PastTimes,
     calendars: DaysByCalendar,
     *,
     only_missed: bool,
@@ -167,11 +167,11 @@ def _why_left(
         return f"has a run: {', '.join(others)}"
     if nominal in past.firing:
         return "is about to run"
-    if nominal > past.settled_until:
+    if nominal > past.decided_until:
         return "not settled yet: its schedule decides"
     if only_missed and not statuses:
         return "was not missed"
-    verdict = place(trigger, nominal, zone_of(trigger), calendars)
+    verdict = find_start(trigger, nominal, timezone_of(trigger), calendars)
     return f"{verdict.outcome}: {verdict.reason}" if verdict.starts_at is None else None
 
 
@@ -187,9 +187,11 @@ def progress_view(progress: BackfillProgress) -> View:
     }
 
 
-def choice_view(choice: Choice) -> View:
+def choice_view(choice: BackfillChoice) -> View:
     """Return what is taken and what is left alone as JSON."""
     return {
-        "firings": [stamp(nominal) for nominal in choice.taken],
-        "leftAlone": [{"dueAt": stamp(nominal), "reason": why} for nominal, why in choice.left],
+        "firings": [format_timestamp(nominal) for nominal in choice.to_run],
+        "leftAlone": [
+            {"dueAt": format_timestamp(nominal), "reason": why} for nominal, why in choice.left_out
+        ],
     }

@@ -10,16 +10,16 @@ from typing import Final, Literal
 
 from activityctl.domain.cel.expression import render
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.gate import Concurrency, Excess, OverlapPolicy, Throttle
+from activityctl.domain.manifests.run_limits import Concurrency, Excess, OverlapPolicy, Throttle
 from activityctl.domain.runs.advance import run_scope
-from activityctl.domain.runs.record import RunChange, entry, record
 from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
+from activityctl.domain.runs.run_change import RunChange, log_entry, run_change
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.group_key import group_key
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.moment import format_moment
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import ExpressionError
 
 QUEUE_COUNTED: Final = 100
@@ -35,7 +35,7 @@ _QUEUES: Final = frozenset({OverlapPolicy.QUEUE, OverlapPolicy.REPLACE})
 class Occupancy:
     """Who is before a run at its gates."""
 
-    places_taken: tuple[RunId, ...] = ()
+    slots_taken: tuple[RunId, ...] = ()
     """Runs of its concurrency key that are at work or let in, oldest first."""
     queued_before: tuple[RunId, ...] = ()
     """Runs of its concurrency key that queue, oldest first; all for `replace`, else the first
@@ -50,7 +50,7 @@ class Occupancy:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class GateResult:
     """What the gate decided: let in, queued or skipped, and which runs have to go for it."""
 
     outcome: Literal["let_in", "queued", "skipped"]
@@ -95,7 +95,7 @@ def render_key(template: str | None, run: Run, now: datetime) -> str:
     return group_key("" if template is None else render(template, run_scope(run, now)))
 
 
-def decide_entry(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datetime) -> Entry:
+def decide_gate(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datetime) -> GateResult:
     """Decide on a run, with its keys set, that arrives now.
 
     It queues behind every run of no lower priority that queues. With `replace` the newest
@@ -110,28 +110,30 @@ def _decide(
     concurrency_key: str | None,
     throttle_key: str | None,
     now: datetime,
-) -> Entry:
+) -> GateResult:
     concurrency, throttle = spec.concurrency, spec.throttle
-    taken = occupancy.places_taken
-    is_full = has_no_place(concurrency, taken)
+    taken = occupancy.slots_taken
+    is_full = has_no_free_slot(concurrency, taken)
     if is_full and concurrency.policy is OverlapPolicy.SKIP:
-        return Entry("skipped", _at_work(taken, concurrency, concurrency_key))
+        return GateResult("skipped", _skipped_reason(taken, concurrency, concurrency_key))
     opens_at = throttle_opens_at(throttle, occupancy.started, now)
     has_excess_queue = throttle is not None and throttle.excess is Excess.QUEUE
     if throttle is not None and opens_at is not None and not has_excess_queue:
-        return Entry("skipped", f"throttled: {_pace(throttle, throttle_key, opens_at)}")
+        return GateResult(
+            "skipped", f"throttled: {_throttle_text(throttle, throttle_key, opens_at)}"
+        )
     replaces = _replaced(concurrency, occupancy)
     queue = tuple(one for one in occupancy.queued_before if one not in replaces)
     if is_full or (queue and concurrency.policy in _QUEUES):
-        reason = _behind(taken, queue, concurrency, concurrency_key)
-        return Entry("queued", reason, replaces)
+        reason = _queued_reason(taken, queue, concurrency, concurrency_key)
+        return GateResult("queued", reason, replaces)
     if throttle is not None and has_excess_queue and (opens_at or occupancy.is_throttle_queued):
-        reason = f"behind the throttle: {_pace(throttle, throttle_key, opens_at)}"
-        return Entry("queued", reason, replaces)
-    return Entry("let_in", replaces=replaces)
+        reason = f"behind the throttle: {_throttle_text(throttle, throttle_key, opens_at)}"
+        return GateResult("queued", reason, replaces)
+    return GateResult("let_in", replaces=replaces)
 
 
-def has_no_place(concurrency: Concurrency, taken: Sequence[RunId]) -> bool:
+def has_no_free_slot(concurrency: Concurrency, taken: Sequence[RunId]) -> bool:
     """Return whether as many runs are at work as may be."""
     return concurrency.policy is not OverlapPolicy.ALLOW and len(taken) >= concurrency.limit
 
@@ -139,17 +141,17 @@ def has_no_place(concurrency: Concurrency, taken: Sequence[RunId]) -> bool:
 def _replaced(concurrency: Concurrency, occupancy: Occupancy) -> tuple[RunId, ...]:
     if concurrency.policy is not OverlapPolicy.REPLACE:
         return ()
-    before = (*occupancy.places_taken, *occupancy.queued_before)
+    before = (*occupancy.slots_taken, *occupancy.queued_before)
     return before[: max(0, len(before) - concurrency.limit + 1)]
 
 
-def next_in(
+def decide_queue(
     queue: Sequence[QueuedRun],
     places: Mapping[str, Sequence[RunId]],
     started: Mapping[str, Sequence[datetime]],
     now: datetime,
     limit: int,
-) -> list[tuple[RunId, Entry]]:
+) -> list[tuple[RunId, GateResult]]:
     """Decide on the queued runs of one subscription, in the order given, whose turn has come.
 
     That order is by priority, the higher first, then by age. A run whose turn has come is
@@ -160,14 +162,14 @@ def next_in(
     """
     taken = {key: tuple(runs) for key, runs in places.items()}
     begun = {key: tuple(moments) for key, moments in started.items()}
-    held = _Held(set(), set())
-    decided: list[tuple[RunId, Entry]] = []
+    held = _BlockedKeys(set(), set())
+    decided: list[tuple[RunId, GateResult]] = []
     for one in queue:
         if len(decided) == limit:
             break
         place, throttle = one.concurrency_key, one.throttle_key
         occupancy = Occupancy(taken.get(place or "", ()), (), begun.get(throttle or "", ()))
-        entry = _turn(one, occupancy, held, now)
+        entry = _decide_queued(one, occupancy, held, now)
         if entry is None:
             continue
         decided.append((one.id, entry))
@@ -178,27 +180,33 @@ def next_in(
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _BlockedKeys:
     """Keys at which an older run goes on waiting, so that younger ones do too."""
 
-    places: set[str | None]
-    throttles: set[str | None]
+    concurrency_keys: set[str | None]
+    throttle_keys: set[str | None]
 
 
-def _turn(one: QueuedRun, occupancy: Occupancy, held: _Held, now: datetime) -> Entry | None:
+def _decide_queued(
+    one: QueuedRun, occupancy: Occupancy, held: _BlockedKeys, now: datetime
+) -> GateResult | None:
     """Return what becomes of the run now; None when it goes on waiting."""
     throttle = one.spec.throttle
     opens_at = throttle_opens_at(throttle, occupancy.started, now)
     waits = throttle is not None and throttle.excess is Excess.QUEUE and opens_at is not None
-    is_held = waits or one.throttle_key in held.throttles or one.concurrency_key in held.places
+    is_held = (
+        waits
+        or one.throttle_key in held.throttle_keys
+        or one.concurrency_key in held.concurrency_keys
+    )
     if waits:
-        held.throttles.add(one.throttle_key)
+        held.throttle_keys.add(one.throttle_key)
     if not is_held:
         entry = _decide(one.spec, occupancy, one.concurrency_key, one.throttle_key, now)
         if entry.outcome != "queued":
             return entry
     if one.concurrency_key is not None and one.spec.concurrency.policy in _QUEUES:
-        held.places.add(one.concurrency_key)
+        held.concurrency_keys.add(one.concurrency_key)
     return None
 
 
@@ -213,41 +221,43 @@ def throttle_opens_at(
     return None if excess < 0 else recent[excess] + throttle.per
 
 
-def answer_again(run: Run, *, is_let_in: bool, is_ours: bool) -> Entry:
+def repeated_gate_result(run: Run, *, is_let_in: bool, is_ours: bool) -> GateResult:
     """Return what a repeated entry of the run, as it is now, is told.
 
     `is_ours` says whether the asking workflow is the one that carries the run.
     """
     if run.has_ended:
-        return Entry("skipped", run.reason)
+        return GateResult("skipped", run.reason)
     if not is_ours:
-        return Entry("queued", "another workflow carries the run")
-    return Entry("let_in" if is_let_in or run.status is RunStatus.RUNNING else "queued")
+        return GateResult("queued", "another workflow carries the run")
+    return GateResult("let_in" if is_let_in or run.status is RunStatus.RUNNING else "queued")
 
 
-def entered(run: Run, decided: Entry, now: datetime) -> RunChange:
+def gate_change(run: Run, decided: GateResult, now: datetime) -> RunChange:
     """Return what is written of a run that enters, and what the log says of it."""
     said = []
     if decided.outcome == "queued":
-        said.append(entry(run, "info", f"run queued {decided.reason}", now))
+        said.append(log_entry(run, "info", f"run queued {decided.reason}", now))
     if decided.replaces:
-        said.append(entry(run, "info", f"run replaces {_named(decided.replaces)}", now))
+        said.append(log_entry(run, "info", f"run replaces {_named(decided.replaces)}", now))
     if decided.outcome == "queued":
         # With the time, since whoever reads it sees how long the queue was, not how long it is.
         run = replace(run, reason=f"queued at {format_moment(now)} {decided.reason}")
     if decided.outcome != "skipped":
         return RunChange(run, entries=tuple(said))
-    return record(run, Decision(end=RunEnd(RunStatus.SKIPPED, decided.reason)), now)
+    return run_change(run, Decision(end=RunEnd(RunStatus.SKIPPED, decided.reason)), now)
 
 
-def waited(subscription_id: str, run_id: RunId, since: datetime, now: datetime) -> LogEntry:
+def let_in_log_entry(
+    subscription_id: str, run_id: RunId, since: datetime, now: datetime
+) -> LogEntry:
     """Return what the log says of a queued run that is let in."""
     queued = max(now - since, timedelta(0)) // timedelta(seconds=1) * timedelta(seconds=1)
     message = f"run let in after {format_duration(queued)} in the queue"
     return LogEntry(subscription_id, run_id, message, "info", now)
 
 
-def replaced_by(run: Run) -> RunEnd:
+def replaced_end(run: Run) -> RunEnd:
     """Return how a run ends whose place another takes."""
     return RunEnd(RunStatus.CANCELLED, f"replaced by {_named((run.id,))}")
 
@@ -260,16 +270,16 @@ def _named(runs: Sequence[RunId]) -> str:
     return f"{'run' if len(runs) == 1 else 'runs'} {listed}"
 
 
-def _at_work(runs: Sequence[RunId], concurrency: Concurrency, key: str | None) -> str:
+def _skipped_reason(runs: Sequence[RunId], concurrency: Concurrency, key: str | None) -> str:
     verb = "is" if len(runs) == 1 else "are"
     return f"{_named(runs)} {verb} still at work ({_policy(concurrency, key)})"
 
 
-def _behind(
+def _queued_reason(
     taken: Sequence[RunId], queue: Sequence[RunId], concurrency: Concurrency, key: str | None
 ) -> str:
     count = len(taken) + len(queue)
-    runs = counted(count, "run")
+    runs = count_noun(count, "run")
     bound = "at least " if len(queue) >= QUEUE_COUNTED else ""
     return f"behind {bound}{runs} ({_policy(concurrency, key)})"
 
@@ -279,8 +289,8 @@ def _policy(concurrency: Concurrency, key: str | None) -> str:
     return policy + _shown(key)
 
 
-def _pace(throttle: Throttle, key: str | None, opens_at: datetime | None) -> str:
-    pace = f"{counted(throttle.limit, 'run')} in {format_duration(throttle.per)}{_shown(key)}"
+def _throttle_text(throttle: Throttle, key: str | None, opens_at: datetime | None) -> str:
+    pace = f"{count_noun(throttle.limit, 'run')} in {format_duration(throttle.per)}{_shown(key)}"
     if opens_at is None:
         return pace
     whole = opens_at + timedelta(seconds=1) - timedelta(microseconds=1)  # rounded up

@@ -2,7 +2,7 @@
 
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
-from activityctl.domain.values.json_form import View, stamp
+from activityctl.domain.values.json_form import View, format_timestamp
 
 
 def run_view(run: Run) -> View:
@@ -15,12 +15,12 @@ def run_view(run: Run) -> View:
         "revision": run.revision_id,
         "trigger": run.trigger,
         "firingKey": run.firing_key,
-        "dueAt": stamp(run.due_at),
+        "dueAt": format_timestamp(run.due_at),
         "status": run.status.value,
         "reason": run.reason,
-        "createdAt": stamp(run.created_at),
-        "startedAt": stamp(run.started_at),
-        "endedAt": stamp(run.ended_at),
+        "createdAt": format_timestamp(run.created_at),
+        "startedAt": format_timestamp(run.started_at),
+        "endedAt": format_timestamp(run.ended_at),
     }
 
 
@@ -50,9 +50,9 @@ def task_view(task: TaskInstance) -> View:
         "output": task.output,
         "error": task.error,
         "reason": task.reason,
-        "createdAt": stamp(task.created_at),
-        "startedAt": stamp(task.started_at),
-        "endedAt": stamp(task.ended_at),
+        "createdAt": format_timestamp(task.created_at),
+        "startedAt": format_timestamp(task.started_at),
+        "endedAt": format_timestamp(task.ended_at),
     }
 
 
@@ -63,5 +63,5 @@ def dead_letter_view(letter: DeadLetter) -> View:
         "run": letter.run_id,
         "subscriptionId": letter.subscription_id,
         "reason": letter.reason,
-        "createdAt": stamp(letter.created_at),
+        "createdAt": format_timestamp(letter.created_at),
     }

@@ -12,9 +12,9 @@ from datetime import date
 from functools import lru_cache
 from typing import Final
 
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 
-Span = tuple[int, int, int]
+ValueRange = tuple[int, int, int]
 """First value, last value (inclusive), step."""
 
 MACROS: Final[Mapping[str, str]] = {
@@ -69,11 +69,11 @@ _SPECIAL: Final = {
 class CalendarSpec:
     """One calendar in which every field must match, as ranges in ascending order."""
 
-    minutes: tuple[Span, ...]
-    hours: tuple[Span, ...]
-    days_of_month: tuple[Span, ...]
-    months: tuple[Span, ...]
-    days_of_week: tuple[Span, ...]
+    minutes: tuple[ValueRange, ...]
+    hours: tuple[ValueRange, ...]
+    days_of_month: tuple[ValueRange, ...]
+    months: tuple[ValueRange, ...]
+    days_of_week: tuple[ValueRange, ...]
     """0 is Sunday."""
 
 
@@ -172,7 +172,7 @@ def _split(text: str) -> list[str]:
         found = len(fields) if text else 0
         names = " ".join(spec.name for spec in _FIELDS)
         more = "; there are no seconds and no years" if found > len(_FIELDS) else ""
-        fields_found = counted(found, "field")
+        fields_found = count_noun(found, "field")
         raise ValueError(f"{fields_found} where cron has 5 ({names}){more}")
     return fields
 
@@ -258,11 +258,11 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[0-9]{1,4}", text) is not None
 
 
-def _spans(values: Iterable[int]) -> tuple[Span, ...]:
+def _spans(values: Iterable[int]) -> tuple[ValueRange, ...]:
     return tuple(_runs(sorted(values)))
 
 
-def _runs(values: list[int]) -> Iterator[Span]:
+def _runs(values: list[int]) -> Iterator[ValueRange]:
     start = 0
     while start < len(values):
         end = start + 1

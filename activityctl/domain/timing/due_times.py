@@ -16,7 +16,12 @@ from zoneinfo import ZoneInfo
 from activityctl.domain.timing.firing import firing_key
 from activityctl.domain.timing.options import Gap, Overlap
 from activityctl.domain.timing.trigger import CronTrigger, IntervalTrigger, Trigger
-from activityctl.domain.timing.wall_time import Stretch, WallCalendar, stretches, wall_calendar
+from activityctl.domain.timing.wall_time import (
+    OffsetPeriod,
+    WallCalendar,
+    offset_periods,
+    wall_calendar,
+)
 
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
@@ -30,15 +35,15 @@ class DueTime:
 
     at: datetime
     """UTC."""
-    omitted: datetime | None = None
+    missing_local_time: datetime | None = None
     """The local time, naive, that does not exist that day: nothing fires. None when it does."""
 
     @property
-    def why_not(self) -> str | None:
+    def skip_reason(self) -> str | None:
         """Say why nothing fires; None for a nominal time."""
-        if self.omitted is None:
+        if self.missing_local_time is None:
             return None
-        return f"{self.omitted:%H:%M} does not exist that day"
+        return f"{self.missing_local_time:%H:%M} does not exist that day"
 
 
 def due_times(trigger: Trigger, after: datetime) -> Iterator[DueTime]:
@@ -50,7 +55,7 @@ def due_times(trigger: Trigger, after: datetime) -> Iterator[DueTime]:
     """
     if not isinstance(trigger, CronTrigger):
         return map(DueTime, nominal_times(trigger, after))
-    times = _Walk.of(trigger).due_times(_first(trigger, after))
+    times = _CronTimes.of(trigger).due_times(_first(trigger, after))
     last = trigger.end_at
     return times if last is None else takewhile(lambda one: one.at <= last, times)
 
@@ -99,7 +104,7 @@ def _first(trigger: Trigger, after: datetime) -> datetime:
 def _times(trigger: Trigger, first: datetime) -> Iterator[datetime]:
     match trigger:
         case CronTrigger():
-            return _Walk.of(trigger).times(first)
+            return _CronTimes.of(trigger).times(first)
         case IntervalTrigger():
             return _interval_times(trigger, first)
         case _:
@@ -118,7 +123,7 @@ def _interval_times(trigger: IntervalTrigger, first: datetime) -> Iterator[datet
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
+class _CronTimes:
     """A calendar's times in a zone, a UTC day at a time."""
 
     calendar: WallCalendar
@@ -129,7 +134,7 @@ class _Walk:
     """Whether a wall time that does not exist counts."""
 
     @classmethod
-    def of(cls, trigger: CronTrigger) -> "_Walk":
+    def of(cls, trigger: CronTrigger) -> "_CronTimes":
         calendar = wall_calendar(trigger.schedule)
         overlap = trigger.dst.overlap
         repeats = calendar.calendar.any_hour if overlap is None else overlap is Overlap.BOTH
@@ -163,7 +168,7 @@ class _Walk:
 
     def _within(self, first: datetime, end: datetime) -> Iterator[datetime]:
         # A day back, since no gap and no overlap is longer: Samoa left out a whole day in 2011.
-        found = list(stretches(self.zone, first - _DAY, end))
+        found = list(offset_periods(self.zone, first - _DAY, end))
         natural = (one for stretch in found for one in self._natural(stretch, first))
         if not self.shifts:
             yield from natural
@@ -179,20 +184,20 @@ class _Walk:
         """Yield what a shift would add."""
         if self.shifts or self.calendar.calendar.any_hour:
             return
-        for stretch in stretches(self.zone, first - _DAY, end):
+        for stretch in offset_periods(self.zone, first - _DAY, end):
             shifted = list(self._shifted(stretch, first, end))
             known = set(self._within(first, end)) if shifted else set()
             for one in shifted:
                 if one not in known:
                     yield DueTime(one, (one + stretch.before).replace(tzinfo=None))
 
-    def _natural(self, stretch: Stretch, first: datetime) -> Iterator[datetime]:
+    def _natural(self, stretch: OffsetPeriod, first: datetime) -> Iterator[datetime]:
         low = max(stretch.start, first) + stretch.offset
         if not self.repeats:
             low = max(low, stretch.start + stretch.before)
         return self._read(low, stretch.end + stretch.offset, stretch.offset)
 
-    def _shifted(self, stretch: Stretch, first: datetime, end: datetime) -> Iterator[datetime]:
+    def _shifted(self, stretch: OffsetPeriod, first: datetime, end: datetime) -> Iterator[datetime]:
         low = max(stretch.start, first) + stretch.before
         high = min(stretch.start + stretch.offset, end + stretch.before)
         return self._read(low, high, stretch.before)

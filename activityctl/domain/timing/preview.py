@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 from activityctl.domain.timing.cron import CronCalendar
 from activityctl.domain.timing.due_times import DueTime, due_times, jitter_of, nominal_times
-from activityctl.domain.timing.misfires import Progress, zone_of
+from activityctl.domain.timing.misfires import ScheduleProgress, timezone_of
 from activityctl.domain.timing.trigger import CronTrigger, Trigger
-from activityctl.domain.timing.wall_time import stretches, wall_calendar
-from activityctl.domain.timing.window import DaysByCalendar, place
+from activityctl.domain.timing.wall_time import offset_periods, wall_calendar
+from activityctl.domain.timing.window import DaysByCalendar, find_start
 from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.json_form import View, stamp
+from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.moment import format_moment
 
 _SECOND: Final = timedelta(seconds=1)
@@ -23,7 +23,7 @@ _LONGEST_GAP: Final = timedelta(days=1)
 """Samoa left out a whole day in 2011."""
 
 
-class Outlook(StrEnum):
+class ExpectedOutcome(StrEnum):
     """What will become of a nominal time."""
 
     FIRES = "fires"
@@ -41,7 +41,7 @@ class Occurrence:
     """The nominal time, UTC."""
     local: datetime
     """The same in the trigger's zone."""
-    outlook: Outlook
+    expected_outcome: ExpectedOutcome
     fires_at: datetime | None
     """When it may start: after its window has opened, and jitter. None when it never does."""
     note: str | None
@@ -53,7 +53,7 @@ def occurrences(
     triggers: Mapping[str, Trigger],
     after: datetime,
     calendars: DaysByCalendar,
-    progress: Mapping[str, Progress],
+    progress: Mapping[str, ScheduleProgress],
 ) -> Iterator[Occurrence]:
     """Yield what the triggers are due strictly after `after`, by due time, then by trigger.
 
@@ -67,18 +67,18 @@ def occurrences(
             trigger,
             after,
             calendars,
-            progress.get(name, Progress(after)),
+            progress.get(name, ScheduleProgress(after)),
         )
         for name, trigger in triggers.items()
     )
     return heapq.merge(*each, key=lambda one: (one.due_at, one.trigger))
 
 
-def suspended(one: Occurrence) -> Occurrence:
+def as_paused(one: Occurrence) -> Occurrence:
     """Return it as it is while its subscription is paused: it does not fire."""
-    if one.outlook is not Outlook.FIRES:
+    if one.expected_outcome is not ExpectedOutcome.FIRES:
         return one
-    return replace(one, outlook=Outlook.PAUSED, fires_at=None, note="paused")
+    return replace(one, expected_outcome=ExpectedOutcome.PAUSED, fires_at=None, note="paused")
 
 
 def occurrence_view(subscription: str, one: Occurrence) -> View:
@@ -86,9 +86,9 @@ def occurrence_view(subscription: str, one: Occurrence) -> View:
     return {
         "subscription": subscription,
         "trigger": one.trigger,
-        "dueAt": stamp(one.due_at),
+        "dueAt": format_timestamp(one.due_at),
         "localTime": one.local.isoformat(timespec="seconds"),
-        "firesAt": stamp(one.fires_at),
+        "firesAt": format_timestamp(one.fires_at),
         "note": one.note,
     }
 
@@ -98,7 +98,7 @@ def _of_trigger(
     trigger: Trigger,
     after: datetime,
     calendars: DaysByCalendar,
-    progress: Progress,
+    progress: ScheduleProgress,
 ) -> Iterator[Occurrence]:
     limit, fired = trigger.max_firings, progress.fired
     start = after if limit is None else min(after, progress.cursor)
@@ -107,7 +107,7 @@ def _of_trigger(
         if limit is not None and due.at > progress.cursor:
             if fired >= limit:
                 return
-            fired += one.outlook is Outlook.FIRES
+            fired += one.expected_outcome is ExpectedOutcome.FIRES
             if fired >= limit:
                 one = replace(one, note=_joined(one.note, "last: maxFirings reached"))
         if due.at > after:
@@ -127,9 +127,9 @@ def waiting_occurrence(
     """
     nominal, fires_at = times
     note = f"waits until {format_moment(fires_at)}"
-    zone = ZoneInfo("UTC" if trigger is None else zone_of(trigger))
+    zone = ZoneInfo("UTC" if trigger is None else timezone_of(trigger))
     local = nominal.astimezone(zone)
-    one = Occurrence(owner[1], nominal, local, Outlook.FIRES, fires_at, note)
+    one = Occurrence(owner[1], nominal, local, ExpectedOutcome.FIRES, fires_at, note)
     if trigger is None or next(nominal_times(trigger, nominal - _SECOND), None) != nominal:
         return one
     # A trigger that was changed since would tell of something else.
@@ -140,20 +140,22 @@ def waiting_occurrence(
 def _occurrence(
     owner: tuple[str, str], trigger: Trigger, due: DueTime, calendars: DaysByCalendar
 ) -> Occurrence:
-    nominal, local = due.at, due.at.astimezone(ZoneInfo(zone_of(trigger)))
-    if due.omitted is not None:
-        missing = f"skipped: {due.why_not}"
-        return Occurrence(owner[1], nominal, local, Outlook.SKIPPED, None, missing)
+    nominal, local = due.at, due.at.astimezone(ZoneInfo(timezone_of(trigger)))
+    if due.missing_local_time is not None:
+        missing = f"skipped: {due.skip_reason}"
+        return Occurrence(owner[1], nominal, local, ExpectedOutcome.SKIPPED, None, missing)
     clock = _clock_note(trigger, nominal, local) if isinstance(trigger, CronTrigger) else None
-    verdict = place(trigger, nominal, zone_of(trigger), calendars)
+    verdict = find_start(trigger, nominal, timezone_of(trigger), calendars)
     reason = None if verdict.reason is None else f"{verdict.outcome}: {verdict.reason}"
     if verdict.starts_at is None:
-        outlook = Outlook.MISSED if verdict.outcome == "missed" else Outlook.SKIPPED
+        outlook = ExpectedOutcome.MISSED if verdict.outcome == "missed" else ExpectedOutcome.SKIPPED
         return Occurrence(owner[1], nominal, local, outlook, None, _joined(clock, reason))
     jitter = jitter_of(*owner, nominal, trigger.jitter)
     moved = f"jitter {format_duration(jitter)}" if jitter else None
     note = _joined(clock, reason, moved)
-    return Occurrence(owner[1], nominal, local, Outlook.FIRES, verdict.starts_at + jitter, note)
+    return Occurrence(
+        owner[1], nominal, local, ExpectedOutcome.FIRES, verdict.starts_at + jitter, note
+    )
 
 
 def _joined(*notes: str | None) -> str | None:
@@ -178,5 +180,5 @@ def _names(calendar: CronCalendar, local: datetime) -> bool:
 def _offset_before(zone: object, nominal: datetime) -> timedelta:
     """Return the offset that a zone had before its last change."""
     assert isinstance(zone, ZoneInfo)  # noqa: S101  # `local` was made with one
-    *_, last = stretches(zone, nominal - 2 * _LONGEST_GAP, nominal + _SECOND)
+    *_, last = offset_periods(zone, nominal - 2 * _LONGEST_GAP, nominal + _SECOND)
     return last.before

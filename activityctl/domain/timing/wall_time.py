@@ -62,7 +62,7 @@ def wall_calendar(schedule: str) -> WallCalendar:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class OffsetPeriod:
     """A stretch of time, up to but not including `end`, in which a zone keeps one offset."""
 
     start: datetime
@@ -72,7 +72,7 @@ class Stretch:
     """The offset up to `start`; over `offset`, wall times come again, under it, some never come."""
 
 
-def stretches(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[Stretch]:
+def offset_periods(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[OffsetPeriod]:
     """Yield the stretches from `start` to `end`, both in UTC, ascending and without a hole.
 
     A zone is taken to change its offset at whole seconds, and not there and back in a day.
@@ -81,7 +81,7 @@ def stretches(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[Stretc
     while start < end:
         offset = _offset(zone, start)
         change = _first_change(zone, start, end, offset)
-        yield Stretch(start, change, offset, before)
+        yield OffsetPeriod(start, change, offset, before)
         before, start = offset, change
 
 

@@ -28,7 +28,7 @@ _LOOKED_FAR: Final = timedelta(days=3_652)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StartResult:
     """What becomes of a firing that is due at some moment."""
 
     starts_at: datetime | None
@@ -38,7 +38,9 @@ class Verdict:
     """Why it does not start when it is due."""
 
 
-def place(bounds: Bounded, moment: datetime, timezone: str, calendars: DaysByCalendar) -> Verdict:
+def find_start(
+    bounds: Bounded, moment: datetime, timezone: str, calendars: DaysByCalendar
+) -> StartResult:
     """Return whether a firing due at that moment may start, when, or why it does not.
 
     `timezone` is the trigger's zone, UTC for one that has none. An excluded day comes before
@@ -48,25 +50,25 @@ def place(bounds: Bounded, moment: datetime, timezone: str, calendars: DaysByCal
     """
     limits = _Limits(bounds, timezone, calendars)
     if excluded := limits.exclusion_at(moment):
-        return Verdict(None, "skipped", excluded)
+        return StartResult(None, "skipped", excluded)
     window = bounds.window
     if window is None or limits.is_open_at(moment):
-        return Verdict(moment, "starts", None)
+        return StartResult(moment, "starts", None)
     outside = f"outside its window ({limits.window_text})"
     match window.outside:
         case Outside.SKIP:
-            return Verdict(None, "skipped", outside)
+            return StartResult(None, "skipped", outside)
         case Outside.MISS:
-            return Verdict(None, "missed", outside)
+            return StartResult(None, "missed", outside)
         case Outside.WAIT:
             opening = limits.opening_after(moment)
     if opening is None:
         where = " on a day that is not excluded" if bounds.exclude else ""
-        return Verdict(None, "skipped", f"{outside}, which does not open within a year{where}")
-    return Verdict(opening, "waits", outside)
+        return StartResult(None, "skipped", f"{outside}, which does not open within a year{where}")
+    return StartResult(opening, "waits", outside)
 
 
-def why_never(trigger: Trigger, timezone: str, calendars: DaysByCalendar) -> str | None:
+def never_starts_reason(trigger: Trigger, timezone: str, calendars: DaysByCalendar) -> str | None:
     """Return why no firing of the trigger can ever start; None when one can, or none is due.
 
     Looks at the firings of ten years from 2026, or from its startAt if that is later, passing
@@ -74,7 +76,7 @@ def why_never(trigger: Trigger, timezone: str, calendars: DaysByCalendar) -> str
     """
     reason = None
     for nominal in _promising_times(trigger, _Limits(trigger, timezone, calendars)):
-        verdict = place(trigger, nominal, timezone, calendars)
+        verdict = find_start(trigger, nominal, timezone, calendars)
         if verdict.starts_at is not None:
             return None
         reason = reason or f"the firing of {format_moment(nominal)} is {verdict.reason}"

@@ -18,7 +18,7 @@ def list_view(items: Iterable[Mapping[str, JsonValue]], *, has_more: bool | None
     return {"apiVersion": API_VERSION, "kind": "List", **metadata, "items": list(items)}
 
 
-def stamp(moment: datetime | None) -> str | None:
+def format_timestamp(moment: datetime | None) -> str | None:
     """Return RFC 3339 in UTC, milliseconds kept."""
     if moment is None:
         return None
@@ -33,17 +33,17 @@ def log_view(entry: LogEntry) -> View:
         "runId": entry.run_id,
         "message": entry.message,
         "level": entry.level,
-        "createdAt": stamp(entry.created_at),
+        "createdAt": format_timestamp(entry.created_at),
         "metadata": dict(entry.metadata),
     }
 
 
 def problem_view(problem: Problem) -> View:
     """Return a problem; what stands in no file, or has no place in it, has null there."""
-    return {**_place_view(problem), "path": problem.path, "message": problem.reason}
+    return {**_position_view(problem), "path": problem.path, "message": problem.reason}
 
 
-def _place_view(problem: Problem) -> View:
+def _position_view(problem: Problem) -> View:
     return {
         "file": problem.file or None,
         "line": problem.line or None,

@@ -70,11 +70,11 @@ def _is_zone(name: str) -> bool:
 def _hint(name: str) -> str:
     if (zone := _ABBREVIATIONS.get(name.upper())) is not None:
         return f"write {zone}"
-    known = {zone.lower(): zone for zone in available_timezones() if _is_place(zone)}
+    known = {zone.lower(): zone for zone in available_timezones() if _is_region(zone)}
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
     return f"write {known[near[0]]}" if near else "write an IANA name such as Europe/Berlin"
 
 
-def _is_place(zone: str) -> bool:
+def _is_region(zone: str) -> bool:
     """Whether it is named after a place; the others are legacy names and fixed offsets."""
     return "/" in zone and not zone.startswith("Etc/")

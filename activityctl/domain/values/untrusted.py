@@ -26,7 +26,7 @@ def printable(text: str) -> str:
     return _CONTROL.sub(REPLACEMENT, text)
 
 
-def parse_json(text: str) -> JsonValue:
+def parse_storable_json(text: str) -> JsonValue:
     """Return the value of a JSON text that jsonb takes; ValueError says what it does not take.
 
     Refused: NaN and infinities, NUL and lone surrogates in strings and keys, nesting over

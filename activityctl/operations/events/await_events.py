@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from activityctl.domain.events.arrival import Verdict, VerdictOutcome
+from activityctl.domain.events.stored_event import Verdict, VerdictOutcome
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import EventId, RunId
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 from activityctl.ports import EventStore, RunLists
 
 _FIRST_POLL: Final = 0.02
@@ -18,7 +18,7 @@ _ASKED_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
+class EventResults:
     """What events led to, as far as it is known."""
 
     unrouted: frozenset[EventId] = frozenset()
@@ -45,7 +45,7 @@ async def await_events(
     *,
     timeout_seconds: float,
     on_progress: Callable[[str], None] = lambda _: None,
-) -> Aftermath:
+) -> EventResults:
     """Return what the events led to when all of it has ended, or when time is up."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
@@ -72,7 +72,7 @@ class _Waiting:
         self._open: set[RunId] = set()
         self._runs: dict[RunId, Run] = {}
 
-    async def look(self) -> Aftermath:
+    async def look(self) -> EventResults:
         waiting: list[EventId] = []
         for some in _slices(self._unrouted):
             waiting += await self._route(some)
@@ -82,19 +82,19 @@ class _Waiting:
                 self._runs[run.id] = run
                 if run.has_ended:
                     self._open.discard(run.id)
-        return Aftermath(frozenset(self._unrouted), self._verdicts, self._runs)
+        return EventResults(frozenset(self._unrouted), self._verdicts, self._runs)
 
     def described(self) -> str:
         if self._unrouted:
-            return counted(len(self._unrouted), "event waits", "events wait") + " to be routed"
-        return counted(len(self._open), "run has", "runs have") + " not ended"
+            return count_noun(len(self._unrouted), "event waits", "events wait") + " to be routed"
+        return count_noun(len(self._open), "run has", "runs have") + " not ended"
 
     async def _route(self, some: Sequence[str]) -> list[EventId]:
         """Take in the verdicts of those events that are routed by now; return the others."""
         waiting = await self._store.unrouted(some)
         routed = sorted(set(some).difference(waiting))
         for verdict in await self._store.verdicts(routed) if routed else ():
-            if not verdict.feed:
+            if not verdict.replay:
                 self._verdicts[verdict.event_id].append(verdict)
                 if (run := verdict.run_id) is not None:
                     self._open.add(run)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from activityctl.domain.events.emission import OfferedEvent
+from activityctl.domain.events.emit_result import ValidEvent
 from activityctl.domain.events.json_form import event_details, verdict_view
 from activityctl.domain.events.parts import Event
 from activityctl.domain.manifests.subscription import Subscription
@@ -13,7 +13,7 @@ from activityctl.domain.routing.explanation import (
     explanation_view,
 )
 from activityctl.domain.routing.index import Listener
-from activityctl.domain.routing.listening import live_listeners
+from activityctl.domain.routing.listeners import live_listeners
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ConflictError
 from activityctl.ports import Catalog, EventStore
@@ -46,8 +46,8 @@ async def explain_stored(
     return Explained(event.document, tuple(triggers), {**view, "verdicts": recorded})
 
 
-async def explain_offered(
-    catalog: Catalog, offered: Iterable[OfferedEvent], subscription: str | None
+async def explain_unsent(
+    catalog: Catalog, offered: Iterable[ValidEvent], subscription: str | None
 ) -> list[Explained]:
     """Explain events that nobody has sent yet; nothing is stored."""
     listeners = await _listeners(catalog, subscription)
@@ -55,7 +55,7 @@ async def explain_offered(
 
 
 def _explained(
-    offered: OfferedEvent, listeners: Sequence[tuple[Subscription, Listener]]
+    offered: ValidEvent, listeners: Sequence[tuple[Subscription, Listener]]
 ) -> Explained:
     document = offered.envelope.document
     triggers = explain_listeners(listeners, document)

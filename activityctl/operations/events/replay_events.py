@@ -5,9 +5,14 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.domain.values.ids import replay_key
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import WaitTimeoutError
-from activityctl.operations.events.replay_survey import OnProgress, Order, Survey, fed_pages
+from activityctl.operations.events.replay_preview import (
+    OnProgress,
+    ReplayPreview,
+    ReplayRequest,
+    replayed_pages,
+)
 from activityctl.ports import EventArchive
 
 _MOST_WAITING: Final = 500
@@ -15,9 +20,9 @@ _MOST_WAITING: Final = 500
 _PAUSE: Final = 0.1
 
 
-async def feed(
+async def replay_archived_events(
     archive: EventArchive,
-    found: Survey,
+    found: ReplayPreview,
     now: datetime,
     *,
     timeout_seconds: float | None,
@@ -31,23 +36,23 @@ async def feed(
     loop = asyncio.get_running_loop()
     deadline = None if timeout_seconds is None else loop.time() + timeout_seconds
     total, read = 0, 0
-    async for page, fed in fed_pages(archive, found.order, found.audience, now):
+    async for page, fed in replayed_pages(archive, found.order, found.audience, now):
         if fed.firings and deadline is not None:
             await _room(archive, found.order, deadline, total)
-        total += await archive.feed(fed.firings, fed.verdicts, now, fed.refused)
+        total += await archive.write_replayed(fed.firings, fed.verdicts, now, fed.refused)
         read += len(page)
         on_progress(read, found.events)
     return total
 
 
-async def _room(archive: EventArchive, order: Order, deadline: float, total: int) -> None:
+async def _room(archive: EventArchive, order: ReplayRequest, deadline: float, total: int) -> None:
     """Wait until the dispatcher has started most of what was fed before."""
     loop = asyncio.get_running_loop()
     while await archive.waiting(replay_key(order.replay, "")) >= _MOST_WAITING:
         if loop.time() >= deadline:
             raise WaitTimeoutError(
                 "time is up before the dispatcher took all; "
-                f"{counted(total, 'firing is', 'firings are')} recorded",
+                f"{count_noun(total, 'firing is', 'firings are')} recorded",
                 hint="activityctl status; then repeat the command: no event runs twice",
             )
         await asyncio.sleep(_PAUSE)

@@ -12,7 +12,7 @@ from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.gitops.set_checks import check_against
-from activityctl.domain.values.refusal import is_refusal
+from activityctl.domain.values.sync_errors import is_refusal
 from activityctl.errors import ConflictError
 from activityctl.ports import Catalog, ScheduleRegister, Workers
 
@@ -68,7 +68,7 @@ async def apply(  # noqa: PLR0913  # ports, and how to wait for them
         plan = plan_changes(wanted or manifests.wanted, present)
         on_write()
         await catalog.write(plan, clock(), origin)
-    return await settle(
+    return await wait_for_schedules(
         plan,
         register,
         workers,
@@ -104,7 +104,7 @@ async def apply_saved(
     return plan
 
 
-async def settle(
+async def wait_for_schedules(
     plan: Plan,
     register: ScheduleRegister,
     workers: Workers,
@@ -121,19 +121,19 @@ async def settle(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     while True:
-        unsettled = await register.unsettled(plan.touched_subscriptions)
+        unsettled = await register.unsynced_errors(plan.touched_subscriptions)
         if on_pending is not None:
             on_pending(len(unsettled))
         alive = bool(await workers.alive())
-        refused = _told(unsettled, refusals=True)
+        refused = _error_texts(unsettled, refusals=True)
         is_hopeless = bool(refused) or not (alive or insists)
         if not unsettled or is_hopeless or loop.time() >= deadline:
-            unanswered = _told(unsettled, refusals=False)
+            unanswered = _error_texts(unsettled, refusals=False)
             return Applied(plan, len(unsettled), alive, refused, unanswered)
         await asyncio.sleep(min(_POLL * (1 + len(unsettled) / _FEW), _LONGEST_POLL))
 
 
-def _told(unsettled: Sequence[tuple[str, str | None]], *, refusals: bool) -> tuple[str, ...]:
+def _error_texts(unsettled: Sequence[tuple[str, str | None]], *, refusals: bool) -> tuple[str, ...]:
     return tuple(
         f"{key}: {error}"
         for key, error in unsettled

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.domain.gitops.fingerprint import fingerprint
-from activityctl.domain.gitops.history import HistoryEntry, Origin, former_set
+from activityctl.domain.gitops.history import Origin, PastChange, former_set
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.gitops.plan import Kind, Plan, Present, live_calendar, live_document
 from activityctl.domain.gitops.planning import plan_changes, plan_deletion
@@ -20,13 +20,13 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, InvalidManifestsError, NotFoundError, Problem
-from activityctl.ports import Catalog, RunLists, ScheduleRegister, ScheduleRow
+from activityctl.ports import Catalog, ListedSchedule, RunLists, ScheduleRegister
 
 _MOST: Final = 10_000
 """Schedules and open runs of one subscription that are looked at."""
 
 
-async def history(catalog: Catalog, kind: Kind, name: str) -> list[HistoryEntry]:
+async def history(catalog: Catalog, kind: Kind, name: str) -> list[PastChange]:
     """Return every change of the object, the newest first; NotFoundError when there is none."""
     entries = await catalog.history(kind, name)
     if not entries:
@@ -58,7 +58,7 @@ async def roll_back(
         try:
             check_against(manifests, present)
         except InvalidManifestsError as error:
-            hint = await _way_out(catalog, manifests, present, kind, name)
+            hint = await _rollback_hint(catalog, manifests, present, kind, name)
             raise InvalidManifestsError(error.problems, hint=hint) from error
         applyset = former_set(entries)
         kept = applyset if applyset in present.applysets else None
@@ -67,7 +67,7 @@ async def roll_back(
     return plan
 
 
-async def _way_out(
+async def _rollback_hint(
     catalog: Catalog, manifests: ManifestSet, present: Present, kind: Kind, name: str
 ) -> str:
     """Return what to do first when an old content does not fit what lives."""
@@ -78,7 +78,7 @@ async def _way_out(
     return f"activityctl history {kind.lower()} {name}, then rollback --to a change that fits"
 
 
-def _content(entries: list[HistoryEntry], kind: Kind, name: str, number: int | None) -> Document:
+def _content(entries: list[PastChange], kind: Kind, name: str, number: int | None) -> Document:
     if number is not None:
         chosen = [entry for entry in entries if entry.number == number]
         if not chosen:
@@ -139,14 +139,14 @@ class Deletion:
 
     kind: Kind
     name: str
-    schedules: tuple[ScheduleRow, ...]
+    schedules: tuple[ListedSchedule, ...]
     open_runs: tuple[Run, ...]
     """The running and the queued ones."""
     fingerprint: str
     """Of what this was looked up against."""
 
 
-async def foresee_deletion(
+async def preview_deletion(
     catalog: Catalog, register: ScheduleRegister, lists: RunLists, kind: Kind, reference: str
 ) -> Deletion:
     """Return what `delete` would do; a subscription may be named by its id, too.

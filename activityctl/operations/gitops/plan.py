@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.gitops.fingerprint import fingerprint
-from activityctl.domain.gitops.forecast import plan_view, schedule_changes
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import (
     Action,
@@ -17,6 +16,7 @@ from activityctl.domain.gitops.plan import (
     live_document,
 )
 from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.gitops.schedule_changes import plan_view, schedule_changes
 from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.manifests.document import Document, aligned
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from activityctl.domain.gitops.set_checks import Examined
-from activityctl.domain.manifests.calendar_use import named_in_definition, named_in_overrides
+from activityctl.domain.gitops.set_checks import CheckedFiles
+from activityctl.domain.manifests.calendar_references import (
+    calendars_in_definition,
+    calendars_in_overrides,
+)
 from activityctl.domain.manifests.checks import Kinds
 from activityctl.domain.values.finding import Finding
 from activityctl.errors import Problem
-from activityctl.operations.gitops.load import examine
+from activityctl.operations.gitops.load import check_files
 from activityctl.ports import ManifestSource
 
 
@@ -36,14 +39,14 @@ def validate(
     source: ManifestSource, paths: Sequence[str], kinds: Kinds, *, recursive: bool
 ) -> Validation:
     """Return all that `apply` would find offline; nothing is raised for wrong manifests."""
-    examined = examine(source, paths, kinds, recursive=recursive)
+    examined = check_files(source, paths, kinds, recursive=recursive)
     objects = [_validated(examined, kind, name) for kind, name in examined.manifests.locate]
     return Validation(
         tuple(sorted(objects, key=lambda one: (one.file, one.line))), examined.problems
     )
 
 
-def _validated(examined: Examined, kind: str, name: str) -> Validated:
+def _validated(examined: CheckedFiles, kind: str, name: str) -> Validated:
     place = examined.manifests.locate[kind, name](Finding(("metadata", "name"), ""))
     is_valid = (kind, name) not in examined.faulty
     notes = [_definition_note(examined, name)] if kind == "Subscription" else []
@@ -52,23 +55,23 @@ def _validated(examined: Examined, kind: str, name: str) -> Validated:
     return Validated(kind, name, place.file, place.line, is_valid, note)
 
 
-def _definition_note(examined: Examined, name: str) -> str | None:
+def _definition_note(examined: CheckedFiles, name: str) -> str | None:
     activity = examined.manifests.subscriptions[name].spec.activity
     if activity not in examined.manifests.definitions:
         why = f"ActivityDefinition {activity!r} is not among these files"
-    elif activity in examined.unfit:
+    elif activity in examined.unchecked_definitions:
         why = f"ActivityDefinition {activity!r} has problems in these itself"
     else:
         return None
     return f"{why}; params and triggers were not held against it"
 
 
-def _calendar_note(examined: Examined, kind: str, name: str) -> str | None:
+def _calendar_note(examined: CheckedFiles, kind: str, name: str) -> str | None:
     manifests, named = examined.manifests, frozenset[str]()
     if kind == "ActivityDefinition":
-        named = named_in_definition(manifests.definitions[name].spec)
+        named = calendars_in_definition(manifests.definitions[name].spec)
     elif kind == "Subscription":
-        named = named_in_overrides(manifests.subscriptions[name].spec.triggers)
+        named = calendars_in_overrides(manifests.subscriptions[name].spec.triggers)
     if absent := sorted(named - manifests.calendars.keys()):
         listed = ", ".join(map(repr, absent))
         return f"Calendar {listed} is not among these files; triggers were not held against it"

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.runs.figures import Figures
+from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Catalog, Census, EventStore
+from activityctl.ports import Catalog, EventStore, MetricsSource
 
 _MOST: Final = 10_000
 
@@ -25,16 +25,16 @@ class UnreadableTrigger:
 class Overview:
     """How things stand at one moment."""
 
-    figures: Figures
+    figures: MetricsSnapshot
     auto_paused: tuple[Subscription, ...]
     """By name: those that `pauseAfter` paused and nobody has resumed."""
     unreadable: tuple[UnreadableTrigger, ...] = ()
     """Event triggers that no event wakes, since as stored they cannot be read."""
 
 
-async def overview(catalog: Catalog, census: Census, events: EventStore) -> Overview:
+async def overview(catalog: Catalog, census: MetricsSource, events: EventStore) -> Overview:
     """Look at how things stand."""
-    figures = await census.figures()
+    figures = await census.snapshot()
     unreadable = [
         UnreadableTrigger(owner.name, one.trigger, one.fault or "")
         for one in await events.unreadable()
@@ -43,7 +43,7 @@ async def overview(catalog: Catalog, census: Census, events: EventStore) -> Over
     return Overview(figures, await _auto_paused(catalog, figures), tuple(unreadable))
 
 
-async def _auto_paused(catalog: Catalog, figures: Figures) -> tuple[Subscription, ...]:
+async def _auto_paused(catalog: Catalog, figures: MetricsSnapshot) -> tuple[Subscription, ...]:
     if not figures.subscriptions.get(SubscriptionStatus.PAUSED):
         return ()
     paused = await catalog.subscriptions(

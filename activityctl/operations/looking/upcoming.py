@@ -10,8 +10,8 @@ from typing import Final
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import WantedSchedule, wanted_schedules
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.timing.misfires import Progress
-from activityctl.domain.timing.preview import Occurrence, occurrences, suspended, waiting_occurrence
+from activityctl.domain.timing.misfires import ScheduleProgress
+from activityctl.domain.timing.preview import Occurrence, as_paused, occurrences, waiting_occurrence
 from activityctl.domain.timing.trigger import Trigger, trigger_of
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.ids import subscription_id
@@ -25,7 +25,7 @@ _MOST_WAITING: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeRange:
     """Which nominal times to show: at most `limit` from `first` to `last`, both included.
 
     What is due before `first` and waits to start then or later is among them.
@@ -61,7 +61,7 @@ class _Timing:
 
     name: str
     triggers: Mapping[str, Trigger]
-    progress: Mapping[str, Progress]
+    progress: Mapping[str, ScheduleProgress]
     is_paused: bool = False
 
 
@@ -70,7 +70,7 @@ async def upcoming(
     register: ScheduleRegister,
     outbox: Outbox,
     reference: str,
-    span: Span,
+    span: TimeRange,
     now: datetime,
 ) -> Upcoming:
     """Return what fires of a live subscription, with what waits to start.
@@ -93,7 +93,7 @@ async def upcoming(
 
 
 def upcoming_of_files(
-    manifests: ManifestSet, name: str | None, span: Span, now: datetime
+    manifests: ManifestSet, name: str | None, span: TimeRange, now: datetime
 ) -> list[Upcoming]:
     """Return what would fire of the files' subscriptions, or of the one named.
 
@@ -119,7 +119,9 @@ def upcoming_of_files(
     return [*lacking, *(_upcoming(one, span, calendars) for one in wanted)]
 
 
-def merged(found: Sequence[Upcoming], limit: int) -> tuple[list[tuple[str, Occurrence]], bool]:
+def merge_upcoming(
+    found: Sequence[Upcoming], limit: int
+) -> tuple[list[tuple[str, Occurrence]], bool]:
     """Return the earliest of all, each with its subscription, and whether there are more."""
     each = [(one.subscription, due) for one in found for due in one.occurrences]
     each.sort(key=lambda pair: (pair[1].due_at, pair[0], pair[1].trigger))
@@ -136,7 +138,7 @@ async def _live_timing(register: ScheduleRegister, owner: Subscription, now: dat
     return _Timing(
         owner.name,
         triggers_of(row.wanted for row in rows),
-        {row.wanted.trigger: Progress(now, row.fired) for row in rows},
+        {row.wanted.trigger: ScheduleProgress(now, row.fired) for row in rows},
         is_paused=owner.status is SubscriptionStatus.PAUSED,
     )
 
@@ -145,7 +147,7 @@ def _timing_of_files(manifests: ManifestSet, name: str, now: datetime) -> _Timin
     spec = manifests.subscriptions[name].spec
     definition = manifests.definitions[spec.activity].spec
     triggers = triggers_of(wanted_schedules(subscription_id(name), definition, dict(spec.triggers)))
-    progress = dict.fromkeys(triggers, Progress(now))
+    progress = dict.fromkeys(triggers, ScheduleProgress(now))
     return _Timing(name, triggers, progress, is_paused=spec.paused is True)
 
 
@@ -171,7 +173,7 @@ def _of_trigger(timings: Sequence[_Timing], trigger: str | None) -> list[_Timing
 
 
 def _upcoming(
-    timing: _Timing, span: Span, calendars: DaysByCalendar, waiting: Iterable[Occurrence] = ()
+    timing: _Timing, span: TimeRange, calendars: DaysByCalendar, waiting: Iterable[Occurrence] = ()
 ) -> Upcoming:
     decided = {(one.trigger, one.due_at): one for one in waiting}
     due = _due(timing, span, calendars)
@@ -190,7 +192,7 @@ def _if_paused(one: Occurrence, timing: _Timing) -> Occurrence:
     return replace(one, note=f"{one.note}; missed if still paused then")
 
 
-def _due(timing: _Timing, span: Span, calendars: DaysByCalendar) -> Iterator[Occurrence]:
+def _due(timing: _Timing, span: TimeRange, calendars: DaysByCalendar) -> Iterator[Occurrence]:
     owner = subscription_id(timing.name)
     found: Iterator[Occurrence] = occurrences(
         owner, timing.triggers, span.first - _MOMENT, calendars, timing.progress
@@ -199,7 +201,7 @@ def _due(timing: _Timing, span: Span, calendars: DaysByCalendar) -> Iterator[Occ
         last = span.last
         found = takewhile(lambda one: one.due_at <= last, found)
     if timing.is_paused:
-        found = map(suspended, found)
+        found = map(as_paused, found)
     return found
 
 

@@ -9,16 +9,16 @@ from typing import Final
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.backfill import (
     Backfill,
+    BackfillChoice,
     BackfillProgress,
-    Choice,
-    Past,
+    PastTimes,
     choose,
     nominals_between,
 )
 from activityctl.domain.timing.trigger import Trigger
 from activityctl.domain.timing.window import DaysByCalendar
+from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.selection import Selection
-from activityctl.domain.values.wording import counted
 from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
 from activityctl.operations.looking.upcoming import MOST_TRIGGERS, triggers_of
 from activityctl.ports import Backfills, Catalog, ScheduleRegister
@@ -28,7 +28,7 @@ _LONGEST_POLL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BackfillRequest:
     """What a person asks for; the stretch of time includes both ends."""
 
     trigger: str | None
@@ -40,7 +40,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class BackfillPreview:
     """What an order comes to as things stand; nothing is written yet."""
 
     backfill: Backfill
@@ -48,23 +48,23 @@ class Survey:
     calendars: DaysByCalendar
     only_missed: bool
     nominals: tuple[datetime, ...]
-    choice: Choice
+    choice: BackfillChoice
     existed_from: datetime
     """When the subscription was first applied."""
 
     @property
     def before_it_existed(self) -> int:
         """How many of the times to run lie before the subscription existed."""
-        return sum(nominal < self.existed_from for nominal in self.choice.taken)
+        return sum(nominal < self.existed_from for nominal in self.choice.to_run)
 
 
-async def survey(
+async def preview_backfill(
     catalog: Catalog,
     register: ScheduleRegister,
     backfills: Backfills,
     owner: Subscription,
-    order: Order,
-) -> Survey:
+    order: BackfillRequest,
+) -> BackfillPreview:
     """Find the nominal times to run. Of a paused subscription too: a person asked.
 
     NotFoundError for an unknown trigger, UsageError when it must be named, ConflictError for a
@@ -79,13 +79,13 @@ async def survey(
     name = _named(order.trigger, triggers, owner)
     backfill = Backfill(owner.id, name, order.first, order.last, order.max_parallel)
     nominals = nominals_between(triggers[name], order.first, order.last)
-    found = Survey(
+    found = BackfillPreview(
         backfill,
         triggers[name],
         await catalog.calendars(),
         order.only_missed,
         nominals,
-        Choice((), ()),
+        BackfillChoice((), ()),
         owner.created_at,
     )
     past = await backfills.past(owner.id, name, order.first, order.last)
@@ -93,18 +93,18 @@ async def survey(
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class StartedBackfill:
     """What came of recording a backfill."""
 
     backfill: Backfill
-    choice: Choice
+    choice: BackfillChoice
     added: int
     """How many firings are new."""
     followed: frozenset[datetime]
     """The times chosen, and those that an earlier backfill is still at work on."""
 
 
-async def record(backfills: Backfills, found: Survey) -> Recorded:
+async def start_backfill(backfills: Backfills, found: BackfillPreview) -> StartedBackfill:
     """Record the backfill, chosen anew.
 
     Once this returns its firings cannot be lost; a repeat adds nothing.
@@ -114,12 +114,12 @@ async def record(backfills: Backfills, found: Survey) -> Recorded:
         wanted.subscription_id, wanted.trigger, wanted.first, wanted.last
     ) as locked:
         choice = _chosen(found, locked.past)
-        added = await locked.hold(wanted, choice.taken) if choice.taken else 0
-        followed = frozenset(choice.taken) | locked.past.under_way
-    return Recorded(wanted, choice, added, followed & frozenset(found.nominals))
+        added = await locked.hold(wanted, choice.to_run) if choice.to_run else 0
+        followed = frozenset(choice.to_run) | locked.past.under_way
+    return StartedBackfill(wanted, choice, added, followed & frozenset(found.nominals))
 
 
-async def progress_of(backfills: Backfills, recorded: Recorded) -> BackfillProgress:
+async def progress_of(backfills: Backfills, recorded: StartedBackfill) -> BackfillProgress:
     """Return how far the firings have come that this backfill, or its like, has asked for.
 
     Those that another backfill ran before it was recorded are not counted.
@@ -129,7 +129,7 @@ async def progress_of(backfills: Backfills, recorded: Recorded) -> BackfillProgr
 
 async def follow(
     backfills: Backfills,
-    recorded: Recorded,
+    recorded: StartedBackfill,
     *,
     timeout_seconds: float,
     on_progress: Callable[[BackfillProgress], None],
@@ -145,7 +145,7 @@ async def follow(
         if loop.time() >= deadline:
             left = progress.total - progress.ended
             raise WaitTimeoutError(
-                f"{left:,} of {counted(progress.total, 'firing')} "
+                f"{left:,} of {count_noun(progress.total, 'firing')} "
                 f"{'has' if left == 1 else 'have'} not ended after {timeout_seconds:g}s; "
                 "the worker goes on with it",
                 hint="repeat the command to follow them",
@@ -154,7 +154,7 @@ async def follow(
         pause = min(pause * 1.5, _LONGEST_POLL)
 
 
-def _chosen(found: Survey, past: Past) -> Choice:
+def _chosen(found: BackfillPreview, past: PastTimes) -> BackfillChoice:
     return choose(
         found.trigger, found.nominals, past, found.calendars, only_missed=found.only_missed
     )

@@ -12,7 +12,7 @@ from activityctl.ports import RunLists, Workers
 _FIRST_POLL: Final = 0.02
 _LONGEST_POLL: Final = 0.5
 
-Reaches = Callable[[], Awaitable[bool]]
+ReachabilityCheck = Callable[[], Awaitable[bool]]
 """Tells whether Temporal answers; asked once, when time is up."""
 
 
@@ -22,7 +22,7 @@ async def wait_for_run(
     run_id: str,
     *,
     timeout_seconds: float,
-    reaches_temporal: Reaches,
+    reaches_temporal: ReachabilityCheck,
 ) -> Run:
     """Return the run once it has ended; WaitTimeoutError says why it has not in time."""
     loop = asyncio.get_running_loop()
@@ -44,7 +44,7 @@ async def wait_for_run(
 
 
 async def _find_obstacle(
-    run: Run | None, workers: Workers, reaches_temporal: Reaches
+    run: Run | None, workers: Workers, reaches_temporal: ReachabilityCheck
 ) -> tuple[str, str | None]:
     """Return what keeps the run from its end, and a hint when that is not the run itself."""
     state = "not started" if run is None else run.status.value

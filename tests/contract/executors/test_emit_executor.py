@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from activityctl import wiring
-from activityctl.domain.events.arrival import EmitOutcome
 from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.runs.run import Run
 from activityctl.errors import TaskError, UnreachableError
 from activityctl.executors.emit import (

@@ -13,14 +13,14 @@ from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.runs.admission import new_run
-from activityctl.domain.runs.concurrency import Entry
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.concurrency import GateResult
 from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Opening
+from activityctl.ports import OpenResult
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -38,9 +38,9 @@ class Door:
     def firing(self, key: str) -> FiringRef:
         return FiringRequest(self.subscription.id, "manual", key, self.now).ref
 
-    async def arrives(self, key: str, **payload: Any) -> Entry:
+    async def arrives(self, key: str, **payload: Any) -> GateResult:
         firing = self.firing(key)
-        facts = await self.ports.runs.facts(firing)
+        facts = await self.ports.runs.admission_input(firing)
         assert facts is not None
         run = new_run(firing, replace(facts, payload=payload), self.now)
         return await self.ports.gates.enter(run, facts.spec, firing.workflow_id)
@@ -62,7 +62,7 @@ class Door:
             await self.ports.runs.open(workflow_id, change)
             for workflow_id in (self.firing(key).workflow_id, later)
         ]
-        assert openings.count(Opening.OPENED) == 1
+        assert openings.count(OpenResult.OPENED) == 1
 
     async def ends(self, key: str, status: RunStatus = RunStatus.SUCCEEDED) -> None:
         """End the run, which begins before if it can."""

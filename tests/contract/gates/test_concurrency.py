@@ -13,7 +13,7 @@ from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
 from activityctl.domain.runs.admission import new_run
-from activityctl.domain.runs.concurrency import Entry
+from activityctl.domain.runs.concurrency import GateResult
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
 from activityctl.domain.values.moment import format_moment
@@ -28,7 +28,7 @@ Subscribe = Callable[..., SubscriptionManifest]
 Doors = Callable[..., Awaitable[Any]]
 
 
-def outcomes(entries: list[Entry]) -> list[str]:
+def outcomes(entries: list[GateResult]) -> list[str]:
     return [entry.outcome for entry in entries]
 
 
@@ -37,13 +37,13 @@ def outcomes(entries: list[Entry]) -> list[str]:
 
 async def test_a_run_that_is_let_in_has_a_row_with_its_key_and_no_place_is_left(door: Doors):
     mine = await door("skip", key="${ trigger.payload.region }")
-    assert await mine.arrives("a", region="eu") == Entry("let_in")
+    assert await mine.arrives("a", region="eu") == GateResult("let_in")
     run = await mine.run("a")
     assert (run.status, run.concurrency_key, run.throttle_key) == (RunStatus.QUEUED, "eu", None)
     assert run.payload == {"region": "eu"}
     refused = await mine.arrives("b", region="eu")
     reason = f"run {run.id[:8]} is still at work (concurrency policy skip, limit 1, key eu)"
-    assert refused == Entry("skipped", reason)
+    assert refused == GateResult("skipped", reason)
     row = await mine.run("b")
     assert (row.status, row.reason) == (RunStatus.SKIPPED, reason)
     assert row.ended_at == row.created_at
@@ -143,7 +143,7 @@ async def test_only_the_workflow_that_carries_a_run_is_let_in_again(door: Doors)
     (firing,) = await mine.ports.gates.let_in()
     assert firing.workflow_id == ids.let_in_workflow_id(mine.subscription.id, "manual", "b")
     assert (await mine.arrives("b")).outcome == "queued"  # its first workflow has no more part
-    facts = await mine.ports.runs.facts(firing)
+    facts = await mine.ports.runs.admission_input(firing)
     assert facts is not None
     run = new_run(firing, facts, mine.now)
     again = await mine.ports.gates.enter(run, facts.spec, firing.workflow_id)

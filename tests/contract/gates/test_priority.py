@@ -11,21 +11,23 @@ from activityctl import wiring
 from activityctl.domain.events.envelope import envelope_of
 from activityctl.domain.routing.routing import EventFiring, Routed
 from activityctl.domain.runs.admission import new_run
-from activityctl.domain.runs.concurrency import Entry
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.concurrency import GateResult
 from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 
 Doors = Callable[..., Awaitable[Any]]
-Come = Callable[..., Awaitable[Entry]]
+Come = Callable[..., Awaitable[GateResult]]
 
 
 @pytest.fixture
 async def come(ports: wiring.Ports) -> Come:
     """Let an event wake a trigger of that priority, and its run come to the gates."""
 
-    async def arrive(mine: Any, trigger: str, key: str, priority: int, **payload: Any) -> Entry:
+    async def arrive(
+        mine: Any, trigger: str, key: str, priority: int, **payload: Any
+    ) -> GateResult:
         event = envelope_of({"specversion": "1.0", "id": key, "source": "/t", "type": "t"})
         await ports.events.add([event])
         owner = mine.subscription.id
@@ -35,7 +37,7 @@ async def come(ports: wiring.Ports) -> Come:
             firing = EventFiring(owner, trigger, key, due, event_ids, due, None, priority)
             await routing.save(Routed(event_ids, (firing,)), routing.now)
         ref = FiringRequest(owner, trigger, key, due).ref
-        facts = await ports.runs.facts(ref)
+        facts = await ports.runs.admission_input(ref)
         assert facts is not None
         run = new_run(ref, replace(facts, payload=payload), mine.now)
         return await ports.gates.enter(run, facts.spec, ref.workflow_id)

@@ -140,7 +140,7 @@ async def test_what_waits_is_kept_as_it_is(ports: Ports, listen: Listen):
             (arrived.id, arrived.arrived_at, ("order",))
         ]
         assert kept.due_at == arrived.arrived_at + timedelta(minutes=1)
-        found = await routing.gathered([arrived.id, ids.EventId("unheard-of")])
+        found = await routing.stored_events([arrived.id, ids.EventId("unheard-of")])
         assert found[arrived.id].document == arrived.document
         assert len(found) == 1
 

@@ -27,7 +27,7 @@ from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import ScheduleRow
+from activityctl.ports import ListedSchedule
 from activityctl.settings import Secret, Settings
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -156,7 +156,7 @@ class Ledger:
         return await self._asks(self.wake_up(nominal))
 
     async def _asks(self, firing: FiringRef) -> bool:
-        goes_on = await self.ports.timetable.settle(firing)
+        goes_on = await self.ports.timetable.process_due(firing)
         if goes_on:
             self.started.append(firing)
         return goes_on
@@ -186,7 +186,7 @@ class Ledger:
         page, _ = await self.ports.logbook.page(self.owner, Cursor(), limit=1_000)
         return page
 
-    async def schedule(self) -> ScheduleRow:
+    async def schedule(self) -> ListedSchedule:
         (row,) = await self.ports.register.schedules(Selection(subscription_id=self.owner))
         return row
 

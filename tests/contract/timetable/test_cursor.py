@@ -69,10 +69,10 @@ async def test_a_firing_due_while_an_apply_is_at_work_is_not_lost(
 
 async def test_a_change_of_misfire_alone_leaves_temporal_alone(ledger: Any) -> None:
     await ledger.apply(body=HOURLY)
-    for drift in await ledger.ports.register.drifted(10):
-        await ledger.ports.register.observed([drift], ledger.now)
+    for drift in await ledger.ports.register.unsynced(10):
+        await ledger.ports.register.mark_synced([drift], ledger.now)
     await ledger.apply(body={**HOURLY, "misfire": ALL})
-    assert await ledger.ports.register.drifted(10) == []
+    assert await ledger.ports.register.unsynced(10) == []
     await ledger.at(NOON + HOUR)
     assert await ledger.rings(NOON + HOUR)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.runs.admission import new_run, refusal, refuse
-from activityctl.domain.runs.record import RunChange, record
+from activityctl.domain.runs.admission import new_run, refusal_reason, refuse
 from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.run_change import RunChange, run_change
 from activityctl.domain.timing.due_times import jitter_of
 from activityctl.domain.timing.firing import FiringRef, FiringRequest, firing_key
-from activityctl.ports import Opening
+from activityctl.ports import OpenResult
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -38,7 +38,7 @@ async def waiting(ledger: Any, **body: Any) -> None:
 
 async def begins(ledger: Any, at: datetime) -> bool:
     await ledger.at(at)
-    return await ledger.ports.timetable.settle(dispatched(ledger))
+    return await ledger.ports.timetable.process_due(dispatched(ledger))
 
 
 @pytest.mark.parametrize("policy", ["skip", "fire_once", "fire_all"])
@@ -91,10 +91,10 @@ async def test_a_run_that_has_begun_stays(ledger: Any) -> None:
     await waiting(ledger, misfire={"policy": "skip"})
     firing = dispatched(ledger)
     assert await begins(ledger, starts(ledger))
-    facts = await ledger.ports.runs.facts(firing)
+    facts = await ledger.ports.runs.admission_input(firing)
     assert facts is not None
     change = RunChange(new_run(firing, facts, ledger.now))
-    assert await ledger.ports.runs.open(firing.workflow_id, change) is Opening.OPENED
+    assert await ledger.ports.runs.open(firing.workflow_id, change) is OpenResult.OPENED
     assert await begins(ledger, starts(ledger) + 5 * HOUR)
     assert [str(run.status) for run in await ledger.rows()] == ["queued"]
 
@@ -147,13 +147,13 @@ async def test_what_a_pause_kept_from_starting_does_not_count_towards_max_firing
     await ledger.pause()
     await ledger.at(starts(ledger))
     firing = dispatched(ledger)
-    assert await ledger.ports.timetable.settle(firing)
-    facts = await ledger.ports.runs.facts(firing)
+    assert await ledger.ports.timetable.process_due(firing)
+    facts = await ledger.ports.runs.admission_input(firing)
     assert facts is not None
-    reason = refusal(firing, facts)
+    reason = refusal_reason(firing, facts)
     assert reason is not None
-    change = record(new_run(firing, facts, ledger.now), refuse(firing, reason), ledger.now)
-    for opening in (Opening.OPENED, Opening.TAKEN):
+    change = run_change(new_run(firing, facts, ledger.now), refuse(firing, reason), ledger.now)
+    for opening in (OpenResult.OPENED, OpenResult.TAKEN):
         assert await ledger.ports.runs.open(firing.workflow_id, change) is opening
         assert await counted(ledger) == 0
 
@@ -167,7 +167,7 @@ async def test_a_later_firing_that_began_long_ago_follows_though_its_row_is_gone
     later = dispatched(ledger, NOMINAL + HOUR)
     await ledger.at(NOMINAL + HOUR)
     await ledger.rings(NOMINAL + HOUR)
-    facts = await ledger.ports.runs.facts(later)
+    facts = await ledger.ports.runs.admission_input(later)
     assert facts is not None
     begun = replace(
         new_run(later, facts, ledger.now), status=RunStatus.SUCCEEDED, started_at=ledger.now
@@ -178,4 +178,4 @@ async def test_a_later_firing_that_began_long_ago_follows_though_its_row_is_gone
     await ledger.dispatch()
     await ledger.at(NOMINAL + 60 * DAY)
     assert await ledger.ports.outbox.remove(30 * DAY, 10) == 1
-    assert not await ledger.ports.timetable.settle(dispatched(ledger))
+    assert not await ledger.ports.timetable.process_due(dispatched(ledger))

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from activityctl.domain.runs.admission import new_run
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
-from activityctl.ports import Opening
+from activityctl.ports import OpenResult
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -27,16 +27,16 @@ async def ask(ledger: Any, *keys: str) -> int:
     return int(added)
 
 
-async def run(ledger: Any, key: str, *, has_ended: bool = True) -> Opening:
+async def run(ledger: Any, key: str, *, has_ended: bool = True) -> OpenResult:
     """Let the firing's workflow open its run, which ends at once."""
     firing = manual(ledger, key).ref
-    facts = await ledger.ports.runs.facts(firing)
+    facts = await ledger.ports.runs.admission_input(firing)
     assert facts is not None
     opened = new_run(firing, facts, ledger.now)
     if has_ended:
         opened = replace(opened, status=RunStatus.SUCCEEDED, ended_at=ledger.now)
     opening = await ledger.ports.runs.open(firing.workflow_id, RunChange(opened))
-    assert isinstance(opening, Opening)
+    assert isinstance(opening, OpenResult)
     return opening
 
 
@@ -87,6 +87,6 @@ async def test_a_key_runs_once_though_its_firing_was_removed(ledger: Any) -> Non
     await ledger.at(NOON + 2 * MONTH)
     assert await ledger.ports.outbox.remove(MONTH, 10) == 1
     await ask(ledger, "k")
-    assert await run(ledger, "k") is Opening.TAKEN
+    assert await run(ledger, "k") is OpenResult.TAKEN
     (only,) = await ledger.rows()
     assert only.created_at == NOON

@@ -8,8 +8,8 @@ import pytest
 
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.calendar import DayCalendar
-from activityctl.domain.timing.preview import Occurrence, Outlook
-from activityctl.operations.looking.upcoming import Span, upcoming
+from activityctl.domain.timing.preview import ExpectedOutcome, Occurrence
+from activityctl.operations.looking.upcoming import TimeRange, upcoming
 
 DAY = timedelta(days=1)
 NIGHTS = {
@@ -65,7 +65,7 @@ def excluded(change: datetime) -> ManifestSet:
     return ManifestSet({}, {}, {}, calendars={"nights": calendar})
 
 
-async def listed(ports: Any, span: Span, now: datetime) -> tuple[Occurrence, ...]:
+async def listed(ports: Any, span: TimeRange, now: datetime) -> tuple[Occurrence, ...]:
     found = await upcoming(ports.catalog, ports.register, ports.outbox, "mine", span, now)
     return found.occurrences
 
@@ -97,14 +97,14 @@ async def test_next_shows_what_fires(ledger: Any, night: str, trigger: str) -> N
     await ledger.write(excluded(NIGHTS[night][1]))
     await ledger.apply("cron", {**TRIGGERS[trigger], "timezone": zone})
     ports = ledger.ports
-    told = await listed(ports, Span(first, last, 10_000), first)
+    told = await listed(ports, TimeRange(first, last, 10_000), first)
     assert told
     starts = list(await live_through(ledger, last))
     assert starts == [
         (one.due_at, one.fires_at) for one in told if one.fires_at and one.fires_at <= last
     ]
     refused = [(run.due_at, f"{run.status}: {run.reason}") for run in await ledger.rows()]
-    expected = [one for one in told if one.outlook is not Outlook.FIRES]
+    expected = [one for one in told if one.expected_outcome is not ExpectedOutcome.FIRES]
     assert [due for due, _ in refused] == [one.due_at for one in expected]
     for (_, reason), one in zip(refused, expected, strict=True):
         assert str(one.note).endswith(reason)
@@ -119,7 +119,7 @@ async def test_intervals_take_no_notice_of_clocks(ledger: Any) -> None:
     await ledger.at(first)
     await ledger.apply(body={"every": "90m", "offset": "7m", "jitter": "20m"})
     ports = ledger.ports
-    told = await listed(ports, Span(first, last, 10_000), first)
+    told = await listed(ports, TimeRange(first, last, 10_000), first)
     assert len(told) == 48
     starts = list(await live_through(ledger, last))
     assert starts == [(one.due_at, one.fires_at) for one in told if one.fires_at <= last]
@@ -134,7 +134,7 @@ async def test_what_is_settled_late_is_what_next_showed(ledger: Any, minutes: in
     body = {**TRIGGERS["shifted"], "timezone": zone, "misfire": {"policy": "fire_all"}}
     await ledger.apply("cron", body)
     ports = ledger.ports
-    told = await listed(ports, Span(first, last, 10_000), first)
+    told = await listed(ports, TimeRange(first, last, 10_000), first)
     moment = first
     while moment < last:
         moment += timedelta(minutes=minutes)

@@ -15,8 +15,8 @@ async def overdue(ledger: Any, limit: int = 10) -> list[tuple[str, datetime]]:
 
 async def observe(ledger: Any) -> None:
     """Let Temporal hold all that it shall."""
-    for drift in await ledger.ports.register.drifted(100):
-        await ledger.ports.register.observed([drift], ledger.now)
+    for drift in await ledger.ports.register.unsynced(100):
+        await ledger.ports.register.mark_synced([drift], ledger.now)
 
 
 async def silent(ledger: Any) -> list[str]:
@@ -92,7 +92,7 @@ async def test_to_be_woken_again_for_the_same_time_counts_once(ledger: Any) -> N
     await observe(ledger)
     await ledger.at(NOON + MINUTE + 3 * SECOND)
     for _ in range(3):
-        await ledger.ports.timetable.settle(ledger.wake_up(NOON + MINUTE))
+        await ledger.ports.timetable.process_due(ledger.wake_up(NOON + MINUTE))
     assert await silent(ledger) == []
 
 
@@ -137,9 +137,9 @@ async def test_a_restart_is_counted_and_begins_anew(ledger: Any) -> None:
         await ledger.wakes(NOON + minutes * MINUTE)
     (one,) = await ledger.ports.register.silent()
     assert one.wanted is not None
-    await ledger.ports.register.restarted(one.id, ledger.now)
+    await ledger.ports.register.mark_restarted(one.id, ledger.now)
     assert await silent(ledger) == []
-    assert (await ledger.ports.census.figures()).restarts == 1
+    assert (await ledger.ports.metrics.snapshot()).restarts == 1
     await ledger.at(NOON + 3 * MINUTE + 3 * SECOND)
     await ledger.wakes(NOON + 3 * MINUTE)
     assert await silent(ledger) == []

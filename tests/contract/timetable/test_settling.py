@@ -62,7 +62,7 @@ async def test_simultaneous_callers_settle_a_time_once(ledger: Any, callers: int
     await ledger.at(NOON + 5 * MINUTE)
     nominals = [NOON + number * MINUTE for number in range(1, 6)]
     asked = [ledger.alarm(nominal) for nominal in nominals for _ in range(callers)]
-    answers = await asyncio.gather(*(ledger.ports.timetable.settle(one) for one in asked))
+    answers = await asyncio.gather(*(ledger.ports.timetable.process_due(one) for one in asked))
     goes_on = {one.firing_key for one, answer in zip(asked, answers, strict=True) if answer}
     assert goes_on == {"2026-03-02T12:05:00Z"}
     assert [f"{run.due_at:%H:%M}" for run in await ledger.rows()] == [
@@ -82,7 +82,7 @@ async def test_a_caller_whose_answer_was_lost_carries_its_run_when_it_asks_again
     firing = hourly.alarm(NOON + HOUR)
     for seconds in (0, 0.5, 1, 2, 600):
         await hourly.at(NOON + HOUR + seconds * SECOND)
-        assert await hourly.ports.timetable.settle(firing)
+        assert await hourly.ports.timetable.process_due(firing)
     assert await hourly.dispatch() == []
     assert (await hourly.schedule()).fired == 1
 
@@ -94,7 +94,7 @@ async def test_a_caller_ahead_of_the_ledger_carries_its_run_when_it_asks_again(
     firing = hourly.alarm(NOON + HOUR)
     for ahead in (1.5, 1.2, 0.5, 0):
         await hourly.at(NOON + HOUR - ahead * SECOND)
-        assert await hourly.ports.timetable.settle(firing), ahead
+        assert await hourly.ports.timetable.process_due(firing), ahead
     assert await hourly.dispatch() == []
 
 

@@ -31,10 +31,10 @@ async def test_a_worker_whose_clock_is_wrong_is_as_alive_as_another(
     """Nor does the reader's clock count: this machine's is years from the ledger's."""
     await ledger.ports.workers.beat(replace(ONE, started_at=NOON + off))
     assert len(await ledger.ports.workers.alive()) == 1
-    assert (await ledger.ports.census.figures()).workers == 1
+    assert (await ledger.ports.metrics.snapshot()).workers == 1
     await ledger.at(NOON + 11 * SECOND)
     assert await ledger.ports.workers.alive() == []
-    assert (await ledger.ports.census.figures()).workers == 0
+    assert (await ledger.ports.metrics.snapshot()).workers == 0
 
 
 async def test_the_last_beat_counts(ledger: Any) -> None:

@@ -21,7 +21,7 @@ async def house(
     house = House(ports, await wiring.connect_temporal(settings), name)
     yield house
     for schedule in await ports.register.schedules(Selection()):
-        await wiring.build_placer(house.client).remove(schedule.wanted.id)
+        await wiring.build_schedule_client(house.client).delete(schedule.wanted.id)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from activityctl import wiring
 from activityctl.daemon.worker import worker as worker_module
-from activityctl.daemon.worker.upkeep import Upkeep
+from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.manifests.subscription import (
     SubscriptionStatus,
@@ -56,7 +56,7 @@ async def test_schedules_that_fell_silent_are_made_up_for_and_created_again(hous
     told = await house.told()
     for name in names:
         assert f"schedule {name} had stopped silently; created again" in told
-    assert (await house.ports.census.figures()).restarts == 2
+    assert (await house.ports.metrics.snapshot()).restarts == 2
     again = now() + 3 * SECOND
     async with asyncio.timeout(20):
         while sum(run.due_at > again for run in await house.runs()) < 8:
@@ -70,8 +70,8 @@ async def test_schedules_that_fell_silent_are_made_up_for_and_created_again(hous
 
 async def restart(house: House) -> int:
     """Have the watchdog look, once both were silent and until it is its turn."""
-    ports, placer = house.ports, wiring.build_placer(house.client)
-    watchdog = Watchdog(Upkeep(ports.register, placer, ports.logbook, now))
+    ports, placer = house.ports, wiring.build_schedule_client(house.client)
+    watchdog = Watchdog(ScheduleMaintenance(ports.register, placer, ports.logbook, now))
     async with asyncio.timeout(20):
         while len(await ports.register.silent()) < 2:
             await asyncio.sleep(0.2)

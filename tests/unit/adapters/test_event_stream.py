@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from activityctl.adapters.manifests.event_stream import read_events, split_events
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
-from activityctl.domain.events.input import EventText, ReadEvent, RefusedEvent
+from activityctl.domain.events.input import InvalidEvent, ParsedEvent, RawEvent
 
 EVENTS = st.lists(
     st.dictionaries(
@@ -62,7 +62,7 @@ class Pieces(io.RawIOBase):
         return next(self._pieces, b"")
 
 
-def read(text: str | bytes) -> list[ReadEvent | RefusedEvent]:
+def read(text: str | bytes) -> list[ParsedEvent | InvalidEvent]:
     encoded = text.encode() if isinstance(text, str) else text
     return list(read_events(io.BytesIO(encoded), "events.json"))
 
@@ -70,19 +70,19 @@ def read(text: str | bytes) -> list[ReadEvent | RefusedEvent]:
 def seen(text: str | bytes) -> list[Any]:
     """The value of each event, and each refusal as its text."""
     return [
-        str(item.problem) if isinstance(item, RefusedEvent) else item.value for item in read(text)
+        str(item.problem) if isinstance(item, InvalidEvent) else item.value for item in read(text)
     ]
 
 
-def numbers(items: list[ReadEvent | RefusedEvent]) -> list[int]:
-    return [item.number if isinstance(item, RefusedEvent) else item.origin.number for item in items]
+def numbers(items: list[ParsedEvent | InvalidEvent]) -> list[int]:
+    return [item.number if isinstance(item, InvalidEvent) else item.origin.number for item in items]
 
 
 @pytest.mark.parametrize("style", STYLES)
 @given(items=EVENTS)
 def test_events_come_back_in_their_order_from_every_framing(style: str, items: list[Any]) -> None:
     found = read(STYLES[style](items))
-    assert [item.value for item in found if isinstance(item, ReadEvent)] == items
+    assert [item.value for item in found if isinstance(item, ParsedEvent)] == items
     assert numbers(found) == list(range(1, len(items) + 1))
 
 
@@ -107,7 +107,7 @@ def test_any_input_is_answered_for(text: bytes) -> None:
     found = read(text)
     assert numbers(found) == list(range(1, len(found) + 1))
     for item in found:
-        if isinstance(item, RefusedEvent):
+        if isinstance(item, InvalidEvent):
             assert item.problem.reason
 
 
@@ -224,10 +224,10 @@ def test_one_mebibyte_is_taken_and_one_byte_more_is_not() -> None:
     more = most[:-2] + 'x"}'
     for text in (f"{most} \n {more}\n{{}}", f"[{most}\n, {more}\n, {{}}]", f"{most}{more}{{}}"):
         first, refused, last = read(text)
-        assert isinstance(first, ReadEvent)
-        assert isinstance(refused, RefusedEvent)
+        assert isinstance(first, ParsedEvent)
+        assert isinstance(refused, InvalidEvent)
         assert refused.problem.reason == "larger than 1,048,576 bytes"
-        assert isinstance(last, ReadEvent)
+        assert isinstance(last, ParsedEvent)
         assert numbers([first, refused, last]) == [1, 2, 3]
 
 
@@ -242,7 +242,7 @@ def test_a_first_event_that_is_too_large_leaves_the_framing_known() -> None:
 
 def test_a_refusal_of_what_is_no_event_stands_where_the_event_does() -> None:
     event = list(split_events(io.BytesIO('[{},\n "ü", {}]'.encode()), "e.json"))[2]
-    assert isinstance(event, EventText)
+    assert isinstance(event, RawEvent)
     assert (event.number, event.line, event.column, event.text) == (3, 2, 7, b"{}")
     assert str(event.refused("is missing", "type").problem) == "e.json:2:7: type: is missing"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from activityctl.adapters.manifests import files
-from activityctl.adapters.manifests.files import gather
+from activityctl.adapters.manifests.files import read_files
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def read(
     *paths: str, recursive: bool = False, stdin: bytes | None = None
 ) -> tuple[list[str], list[str]]:
     stream = None if stdin is None else io.BytesIO(stdin)
-    found, problems = gather(paths, recursive=recursive, stdin=stream)
+    found, problems = read_files(paths, recursive=recursive, stdin=stream)
     return [file.name for file in found], [str(problem) for problem in problems]
 
 
@@ -46,7 +46,7 @@ def test_a_folder_gives_its_manifests_by_name() -> None:
 
 def test_the_content_is_what_stands_in_the_file() -> None:
     Path("a.yaml").write_bytes(b"a: \xff\r\n")
-    assert gather(["a.yaml"], recursive=False, stdin=None)[0][0].content == b"a: \xff\r\n"
+    assert read_files(["a.yaml"], recursive=False, stdin=None)[0][0].content == b"a: \xff\r\n"
 
 
 def test_recursion_enters_subfolders_but_not_hidden_ones() -> None:
@@ -86,7 +86,7 @@ def test_stdin_is_read_once_and_within_bounds() -> None:
     assert read("-", "-", stdin=b"a: 1") == (["<stdin>"], [])
     assert read("-") == ([], ["<stdin>: there is no standard input"])
     endless = io.BytesIO(b"x" * (3 * 1024 * 1024))
-    assert gather(["-"], recursive=False, stdin=endless)[0] == []
+    assert read_files(["-"], recursive=False, stdin=endless)[0] == []
     assert endless.tell() == 1024 * 1024 + 1
 
 
@@ -96,7 +96,7 @@ def test_a_pipe_that_gives_little_at_a_time_is_read_to_its_end() -> None:
         os.write(writer, b"a: 1\n")
         os.write(writer, b"b: 2\n")
         os.close(writer)
-        assert gather(["-"], recursive=False, stdin=stream)[0][0].content == b"a: 1\nb: 2\n"
+        assert read_files(["-"], recursive=False, stdin=stream)[0][0].content == b"a: 1\nb: 2\n"
 
 
 def test_a_folder_without_manifests_says_so() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activityctl.adapters.manifests import strict_yaml
-from activityctl.adapters.manifests.strict_yaml import Document, parse_documents, path_text
+from activityctl.adapters.manifests.strict_yaml import YamlDocument, parse_documents, path_text
 
 MANIFEST = """\
 apiVersion: activityctl/v1
@@ -37,7 +37,7 @@ def parse(text: str) -> tuple[list[Any], list[str]]:
     return sound, [str(problem) for problem in problems]
 
 
-def one(text: str) -> Document:
+def one(text: str) -> YamlDocument:
     documents, problems = parse_documents(text.encode(), "f.yaml")
     assert not problems
     return documents[0]

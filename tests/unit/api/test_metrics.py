@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client.parser import text_string_to_metric_families
 
 from activityctl.api.metrics import exposition
-from activityctl.domain.runs.figures import Figures
+from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-FIGURES = Figures(
+FIGURES = MetricsSnapshot(
     counted_at=NOW,
     runs={"succeeded": 5, "running": 1},
     firings={"due": 2, "held": 7},
@@ -22,7 +22,7 @@ FIGURES = Figures(
     oldest_unrouted_at=NOW - timedelta(seconds=3),
     filter_errors=9,
 )
-NOTHING = Figures(NOW, {}, {}, None, {}, 0, 0, None, {}, 0, 0)
+NOTHING = MetricsSnapshot(NOW, {}, {}, None, {}, 0, 0, None, {}, 0, 0)
 BY_STATUS = {
     "activityctl_runs": {
         "queued": 0,
@@ -49,7 +49,7 @@ SINGLE = {
 }
 
 
-def samples(figures: Figures) -> dict[tuple[str, str], float]:
+def samples(figures: MetricsSnapshot) -> dict[tuple[str, str], float]:
     families = text_string_to_metric_families(exposition(figures).decode())
     return {
         (sample.name, "".join(sample.labels.values())): sample.value

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activityctl.cli.options import point_of
+from activityctl.cli.options import parse_time
 from activityctl.errors import UsageError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
     ],
 )
 def test_a_point_is_now_a_span_from_it_or_a_time(text: str, expected: datetime):
-    assert point_of(text, NOW) == expected
+    assert parse_time(text, NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_a_point_is_now_a_span_from_it_or_a_time(text: str, expected: datetime):
 )
 def test_what_names_no_point_is_refused_with_the_way_to_write_it(text: str):
     with pytest.raises(UsageError) as refused:
-        point_of(text, NOW)
+        parse_time(text, NOW)
     assert "2026-12-31T18:00:00Z" in str(refused.value.hint)

@@ -50,7 +50,7 @@ RUN = Run(
     ],
 )
 def test_times_are_shown_in_utc_with_milliseconds(moment: datetime | None, text: str | None):
-    assert json_form.stamp(moment) == text
+    assert json_form.format_timestamp(moment) == text
 
 
 def test_a_list_says_what_it_is():

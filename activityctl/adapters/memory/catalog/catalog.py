@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from activityctl.adapters.memory.catalog.calendars import living_calendars
-from activityctl.adapters.memory.catalog.plans import anew, carry_out
+from activityctl.adapters.memory.catalog.plans import carry_out, with_cursor_at
 from activityctl.adapters.memory.runs.streaks import with_reason
-from activityctl.adapters.memory.schedules.settlements import settle_subscriptions
+from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of
-from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
@@ -48,7 +48,7 @@ class MemoryCatalog:
                 self._pending.reset(token)
             for plan, now, origin in pending:
                 if not plan.is_empty:
-                    settle_subscriptions(self._state, plan.touched_subscriptions)
+                    process_due_of_subscriptions(self._state, plan.touched_subscriptions)
                 carry_out(plan, now, self._state.catalog, origin)
                 if not plan.is_empty:
                     self._state.wake_workers(Work.SCHEDULES)
@@ -79,7 +79,7 @@ class MemoryCatalog:
         assert pending is not None, "call it within changing()"  # noqa: S101  # our bug
         pending.append((plan, now, origin))
 
-    async def history(self, kind: str, name: str) -> list[HistoryEntry]:
+    async def history(self, kind: str, name: str) -> list[PastChange]:
         """Return every recorded change of one object, the newest first."""
         return self._tables().history.get((kind, name), [])[::-1]
 
@@ -161,7 +161,7 @@ class MemoryCatalog:
     ) -> bool:
         """Pause or resume; False when it was so already, or is deleted."""
         async with self._state.catalog_lock:
-            settle_subscriptions(self._state, [subscription_id])
+            process_due_of_subscriptions(self._state, [subscription_id])
             tables = self._state.catalog
             current = tables.subscriptions.get(subscription_id)
             if current is None or current.status in (status, SubscriptionStatus.DELETED):
@@ -174,7 +174,7 @@ class MemoryCatalog:
                     is_kept = catch_up or status is SubscriptionStatus.PAUSED
                     cursor = record.cursor if is_kept else tables.clock()
                     after_change = replace(record.changed(wanted_hash), wakes=0)
-                    tables.schedules[key] = anew(after_change, cursor)
+                    tables.schedules[key] = with_cursor_at(after_change, cursor)
             self._state.wake_workers(Work.SCHEDULES)
         return True
 

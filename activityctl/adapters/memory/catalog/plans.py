@@ -8,19 +8,19 @@ from activityctl.adapters.memory.runs.streaks import with_streak
 from activityctl.adapters.memory.state import (
     CatalogTables,
     DefinitionRow,
-    ScheduleRecord,
+    MemorySchedule,
     kept_json,
 )
-from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
 from activityctl.domain.gitops.plan import Action, Change, Plan, WantedSchedule
-from activityctl.domain.manifests.definition import ActivityDefinition, Revision, revision_of
+from activityctl.domain.manifests.definition import ActivityDefinition, Revision, revision_id_of
 from activityctl.domain.manifests.document import field_view
 from activityctl.domain.manifests.subscription import (
     Subscription,
     SubscriptionManifest,
     SubscriptionStatus,
 )
-from activityctl.domain.timing.misfires import Progress, next_after
+from activityctl.domain.timing.misfires import ScheduleProgress, next_nominal_time
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import canonical
 
@@ -71,7 +71,7 @@ def _remember(
     entries = tables.history.setdefault((change.kind, change.name), [])
     document, revision = plan.written(change)
     entries.append(
-        HistoryEntry(
+        PastChange(
             len(entries) + 1,
             change.kind,
             change.name,
@@ -89,7 +89,7 @@ def _remember(
 def _write_definition(
     definition: ActivityDefinition, now: datetime, tables: CatalogTables, applyset: str | None
 ) -> None:
-    name, key = definition.metadata.name, revision_of(definition)
+    name, key = definition.metadata.name, revision_id_of(definition)
     if key not in tables.revisions:
         number = 1 + sum(one.definition == name for one in tables.revisions.values())
         spec = kept_json(canonical(definition.spec))
@@ -150,26 +150,26 @@ def _write_schedules(
         tables.schedules[schedule.id] = (
             _rewritten(present, schedule, wanted_hash, tables.clock())
             if present
-            else anew(ScheduleRecord(schedule, wanted_hash), tables.clock())
+            else with_cursor_at(MemorySchedule(schedule, wanted_hash), tables.clock())
         )
 
 
 def _rewritten(
-    present: ScheduleRecord, wanted: WantedSchedule, wanted_hash: str, now: datetime
-) -> ScheduleRecord:
+    present: MemorySchedule, wanted: WantedSchedule, wanted_hash: str, now: datetime
+) -> MemorySchedule:
     is_same = (present.wanted.kind, present.wanted.body) == (wanted.kind, wanted.body)
     if is_same and present.wanted_hash == wanted_hash:
         return present
     goes_on = is_same and present.wanted_hash is not None
     after = replace(present.changed(wanted_hash), wanted=wanted, wakes=0)
-    is_settled = (present.wanted_hash or "").endswith(":active")
-    keeps_cursor = is_settled or present.wanted_hash == wanted_hash
+    is_synced = (present.wanted_hash or "").endswith(":active")
+    keeps_cursor = is_synced or present.wanted_hash == wanted_hash
     if not goes_on:
         after = replace(after, fired=0, counts_after=present.cursor)
-    return anew(after, present.cursor if keeps_cursor else now)
+    return with_cursor_at(after, present.cursor if keeps_cursor else now)
 
 
-def anew(record: ScheduleRecord, now: datetime) -> ScheduleRecord:
+def with_cursor_at(record: MemorySchedule, now: datetime) -> MemorySchedule:
     """Return it counting from that moment: what was due before has its fate."""
-    following = next_after(record.wanted.value, Progress(now, record.fired))
+    following = next_nominal_time(record.wanted.value, ScheduleProgress(now, record.fired))
     return replace(record, cursor=now, next_at=following)

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.events.routing import write_firings, write_refused, write_verdicts
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain.events.archive import Stretch, in_order, position
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.domain.events.query import EventQuery, archive_order, sort_events
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.routing.routing import EventFiring, RefusedFiring
 from activityctl.domain.values import ids
 
@@ -17,30 +17,30 @@ class MemoryEventArchive:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def count(self, stretch: Stretch) -> int:
+    async def count(self, stretch: EventQuery) -> int:
         """Return how many events the stretch holds."""
         return len(self._held(stretch))
 
     async def page(
         self,
-        stretch: Stretch,
+        stretch: EventQuery,
         after: ArrivedEvent | None,
         limit: int,
         *,
         newest_first: bool = False,
     ) -> list[ArrivedEvent]:
         """Return the next events behind that one, as they arrived or the other way round."""
-        found = in_order(self._held(stretch), newest_first=newest_first)
+        found = sort_events(self._held(stretch), newest_first=newest_first)
         if after is not None:
-            last = position(after)
+            last = archive_order(after)
             found = [
                 one
                 for one in found
-                if (position(one) < last if newest_first else position(one) > last)
+                if (archive_order(one) < last if newest_first else archive_order(one) > last)
             ]
         return found[:limit]
 
-    async def feed(
+    async def write_replayed(
         self,
         firings: Sequence[EventFiring],
         verdicts: Sequence[Verdict],
@@ -57,7 +57,7 @@ class MemoryEventArchive:
         ]
         write_firings(self._state, new, now)
         for one in present:
-            key = (one.event_id, one.subscription_id, one.trigger, one.feed)
+            key = (one.event_id, one.subscription_id, one.trigger, one.replay)
             known = self._state.verdicts.get(key)
             if known is not None and known.outcome is not VerdictOutcome.WOKEN:
                 del self._state.verdicts[key]
@@ -85,7 +85,7 @@ class MemoryEventArchive:
         events = (row.event for row in self._state.events.values())
         old = [
             one.id
-            for one in in_order(events)
+            for one in sort_events(events)
             if one.arrived_at < before and one.routed_at is not None and one.id not in waiting
         ][:limit]
         for event_id in old:
@@ -95,7 +95,7 @@ class MemoryEventArchive:
             del self._state.verdicts[key]
         return len(old)
 
-    def _held(self, stretch: Stretch) -> list[ArrivedEvent]:
+    def _held(self, stretch: EventQuery) -> list[ArrivedEvent]:
         return [row.event for row in self._state.events.values() if stretch.holds(row.event)]
 
     def _waiting_for(self) -> set[str]:

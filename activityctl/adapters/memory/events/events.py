@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from activityctl.adapters.memory.events import gatherings
-from activityctl.adapters.memory.events.routing import read_listeners, route
+from activityctl.adapters.memory.events.routing import open_routing, read_listeners
 from activityctl.adapters.memory.state import EventRow, MemoryState
-from activityctl.domain.events.archive import fits_one, the_one
-from activityctl.domain.events.arrival import ArrivedEvent, EmitOutcome, Verdict
-from activityctl.domain.events.emission import outcomes_of
+from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.domain.events.query import matches_any_glob, resolve_event
+from activityctl.domain.events.stored_event import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.routing.index import Listener
-from activityctl.domain.routing.listening import faults_of
+from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
@@ -36,7 +36,7 @@ class MemoryEventStore:
             given.append((event.event_id, digest))
             if event.event_id not in rows:
                 new.add(event.event_id)
-                place = next(reversed(rows.values())).event.place + 1 if rows else 1
+                place = next(reversed(rows.values())).event.position + 1 if rows else 1
                 kept = ArrivedEvent(event.event_id, place, json.loads(text), now)
                 rows[event.event_id] = EventRow(kept, digest)
         if new:
@@ -45,7 +45,7 @@ class MemoryEventStore:
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
         """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
-        return route(self._state, limit)
+        return open_routing(self._state, limit)
 
     async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
         """Return the event triggers, all or of these owners, that as stored cannot be read."""
@@ -63,14 +63,14 @@ class MemoryEventStore:
         events = [row.event for row in rows.values() if reference]
         named = [one for one in events if one.document["id"] == reference]
         found = named or [one for one in events if _begins(one, reference)]
-        return the_one(reference, sorted(found, key=lambda one: one.place))
+        return resolve_event(reference, sorted(found, key=lambda one: one.position))
 
     async def events(self, selection: Selection) -> list[ArrivedEvent]:
         """Return events, newest first."""
         found = [
             row.event for row in self._state.events.values() if self._is_chosen(row, selection)
         ]
-        return sorted(found, key=lambda event: -event.place)[: selection.limit]
+        return sorted(found, key=lambda event: -event.position)[: selection.limit]
 
     async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
         """Return those of the events of which it is not yet found out whom they wake."""
@@ -90,8 +90,8 @@ class MemoryEventStore:
         return (
             (selection.since is None or event.arrived_at >= selection.since)
             and (selection.until is None or event.arrived_at < selection.until)
-            and fits_one(event.document["type"], selection.types)
-            and fits_one(event.document["source"], selection.sources)
+            and matches_any_glob(event.document["type"], selection.types)
+            and matches_any_glob(event.document["source"], selection.sources)
             and selection.status in (None, event.status)
             and (selection.subscription_id is None or self._concerns(event, selection))
             and (selection.run_id is None or self._led_to(event, selection.run_id))

@@ -8,7 +8,7 @@ from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.routing.routing import Routed
 
 
-def read(
+def read_gatherings(
     state: MemoryState, keys: Iterable[GatheringKey], until: datetime, limit: int
 ) -> list[Gathering]:
     """Return those of these keys, and as many more that time changes until then, if any."""
@@ -19,15 +19,15 @@ def read(
     return [one for key, one in rows.items() if key in wanted]
 
 
-def write(state: MemoryState, routed: Routed) -> None:
+def write_gatherings(state: MemoryState, routed: Routed) -> None:
     """Write what waits now, and what became of the events that wait no more."""
     for one in routed.gatherings:
         state.gatherings[one.key] = one
-    for key in routed.gone:
+    for key in routed.emptied:
         state.gatherings.pop(key, None)
-    for verdict in routed.settled:
+    for verdict in routed.replaced_verdicts:
         if verdict.event_id in state.events:
-            owner = (verdict.event_id, verdict.subscription_id, verdict.trigger, verdict.feed)
+            owner = (verdict.event_id, verdict.subscription_id, verdict.trigger, verdict.replay)
             state.verdicts[owner] = verdict
 
 

@@ -7,12 +7,17 @@ from datetime import datetime
 
 from activityctl.adapters.memory.events import gatherings
 from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict
 from activityctl.domain.events.gathering import Gathering, GatheringKey
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.routing.index import Listener
-from activityctl.domain.routing.listening import stored_listeners
-from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed, entries_of
+from activityctl.domain.routing.listeners import stored_listeners
+from activityctl.domain.routing.routing import (
+    EventFiring,
+    RefusedFiring,
+    Routed,
+    refused_log_entries,
+)
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.timing.window import DaysByCalendar
@@ -54,9 +59,9 @@ class MemoryRouting:
         self, keys: Iterable[GatheringKey], until: datetime, limit: int
     ) -> list[Gathering]:
         """Return those of these keys, and as many more that time changes until then, if any."""
-        return gatherings.read(self._state, keys, until, limit)
+        return gatherings.read_gatherings(self._state, keys, until, limit)
 
-    async def gathered(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
+    async def stored_events(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
         """Return those of the events that are still kept."""
         rows = self._state.events
         return {one: rows[one].event for one in event_ids if one in rows}
@@ -79,14 +84,14 @@ def read_listeners(state: MemoryState, owners: Sequence[str] | None) -> list[Lis
 
 
 @asynccontextmanager
-async def route(state: MemoryState, limit: int) -> AsyncIterator[Routing | None]:
+async def open_routing(state: MemoryState, limit: int) -> AsyncIterator[Routing | None]:
     """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
     if state.router_lock.locked():
         yield None
         return
     async with state.router_lock:
         waiting = [row.event for row in state.events.values() if row.event.routed_at is None]
-        waiting.sort(key=lambda one: one.place)
+        waiting.sort(key=lambda one: one.position)
         routing = MemoryRouting(state, waiting[:limit], is_last=len(waiting) < limit)
         yield routing
         for routed, now in routing.saved:
@@ -102,7 +107,7 @@ def _write(state: MemoryState, routed: Routed, now: datetime) -> None:
     write_firings(state, routed.firings, now)
     write_verdicts(state, routed.verdicts)
     write_refused(state, routed.refused, now)
-    gatherings.write(state, routed)
+    gatherings.write_gatherings(state, routed)
     for event_id in routed.events:
         row = state.events[event_id]
         routed_at = row.event.routed_at or now
@@ -131,13 +136,13 @@ def write_refused(state: MemoryState, refused: Sequence[RefusedFiring], now: dat
         run = _run_of(state, one, now)
         owner = (one.subscription_id, one.trigger, one.firing_key)
         state.runs.setdefault(run.id, RunRow(run, ids.workflow_id(*owner)))
-    state.write_entries(entries_of(refused, now))
+    state.write_log_entries(refused_log_entries(refused, now))
 
 
 def write_verdicts(state: MemoryState, verdicts: Iterable[Verdict]) -> None:
     """Insert those of the verdicts that are new; the first of an event and trigger stays."""
     for one in verdicts:
-        key = (one.event_id, one.subscription_id, one.trigger, one.feed)
+        key = (one.event_id, one.subscription_id, one.trigger, one.replay)
         state.verdicts.setdefault(key, one)
 
 

@@ -4,28 +4,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from activityctl.adapters.memory.schedules.outbox import wake_follower
+from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
 from activityctl.adapters.memory.state import MemoryState, RunRow, kept_json, kept_text, spec_of
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.gate import Excess, OverlapPolicy
+from activityctl.domain.manifests.run_limits import Excess, OverlapPolicy
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.concurrency import (
     DELETED,
-    Entry,
+    GateResult,
     Occupancy,
     QueuedRun,
-    answer_again,
-    decide_entry,
-    entered,
+    decide_gate,
+    decide_queue,
+    gate_change,
     gate_keys,
-    has_no_place,
-    next_in,
-    replaced_by,
+    has_no_free_slot,
+    let_in_log_entry,
+    repeated_gate_result,
+    replaced_end,
     throttle_opens_at,
-    waited,
 )
-from activityctl.domain.runs.record import record
 from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
+from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.values import ids
 from activityctl.ports import BEGINS_WITHIN, Work
@@ -37,20 +37,22 @@ class MemoryGates:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> Entry:
+    async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> GateResult:
         """Insert the run as the gate decides, or answer from its row; carry out `replaces`."""
         now = self._state.clock()
         if (row := self._state.runs.get(run.id)) is not None:
             is_ours = row.workflow_id == workflow_id
-            return answer_again(row.run, is_let_in=row.let_in_at is not None, is_ours=is_ours)
+            return repeated_gate_result(
+                row.run, is_let_in=row.let_in_at is not None, is_ours=is_ours
+            )
         place, throttle = gate_keys(run, spec, run.created_at)
         keyed = replace(run, concurrency_key=place, throttle_key=throttle, created_at=now)
         occupancy = self._occupancy(keyed, spec)
         arriving = replace(keyed, priority=occupancy.priority)
-        decided = decide_entry(spec, occupancy, arriving, now)
+        decided = decide_gate(spec, occupancy, arriving, now)
         self._insert(arriving, decided, workflow_id, now)
         self._replace(arriving, decided.replaces, now)
-        has_room = not has_no_place(spec.concurrency, occupancy.places_taken)
+        has_room = not has_no_free_slot(spec.concurrency, occupancy.slots_taken)
         if decided.outcome == "queued" and has_room:
             self._state.wake_workers(Work.QUEUE)
         return decided
@@ -101,7 +103,7 @@ class MemoryGates:
         own = min((0 if counts_all else run.priority, *same))
         before = [one.id for one in keyed if counts_all or one.priority >= own]
         return Occupancy(
-            self._places(subscription, place),
+            self._slots(subscription, place),
             () if place is None else tuple(before),
             self._started(subscription, throttle),
             any(throttle is not None and one.throttle_key == throttle for one in queue),
@@ -121,7 +123,7 @@ class MemoryGates:
         }
         return {key: rows for key, rows in found.items() if rows}
 
-    def _places(self, subscription: str, key: str | None) -> tuple[ids.RunId, ...]:
+    def _slots(self, subscription: str, key: str | None) -> tuple[ids.RunId, ...]:
         rows = [
             row
             for row in self._rows(subscription)
@@ -144,8 +146,8 @@ class MemoryGates:
     def _spec(self, run: Run) -> DefinitionSpec:
         return spec_of(self._state.catalog.revisions[run.revision_id])
 
-    def _insert(self, run: Run, decided: Entry, workflow_id: str, now: datetime) -> None:
-        change = entered(run, decided, now)
+    def _insert(self, run: Run, decided: GateResult, workflow_id: str, now: datetime) -> None:
+        change = gate_change(run, decided, now)
         if decided.outcome == "queued":
             workflow_id = ids.let_in_workflow_id(run.subscription_id, run.trigger, run.firing_key)
         kept = replace(
@@ -158,11 +160,11 @@ class MemoryGates:
         )
         let_in_at = now if decided.outcome == "let_in" else None
         self._state.runs[run.id] = RunRow(kept, workflow_id, None, let_in_at)
-        self._state.write_entries(change.entries)
-        wake_follower(self._state, run)
+        self._state.write_log_entries(change.entries)
+        wake_next_in_order(self._state, run)
 
     def _replace(self, run: Run, replaces: Iterable[ids.RunId], now: datetime) -> None:
-        end, runs = replaced_by(run), self._state.runs
+        end, runs = replaced_end(run), self._state.runs
         rows = {key: runs[key] for key in replaces}
         self._end({key: end for key, row in rows.items() if _queues(row)}, now)
         for key, row in rows.items():
@@ -174,10 +176,10 @@ class MemoryGates:
     def _end(self, ends: Mapping[ids.RunId, RunEnd], now: datetime) -> None:
         for key, end in ends.items():
             row = self._state.runs[key]
-            change = record(row.run, Decision(end=end), now)
+            change = run_change(row.run, Decision(end=end), now)
             kept = replace(change.run, reason=kept_text(change.run.reason))
             self._state.runs[key] = replace(row, run=kept)
-            self._state.write_entries(change.entries)
+            self._state.write_log_entries(change.entries)
 
     def _take_turns(
         self, subscription: str, rows: list[RunRow], limit: int, now: datetime
@@ -187,7 +189,7 @@ class MemoryGates:
             for run in (row.run for row in rows)
         ]
         places = {
-            key: self._places(subscription, key)
+            key: self._slots(subscription, key)
             for one in queue
             if (key := one.concurrency_key) is not None
         }
@@ -196,7 +198,7 @@ class MemoryGates:
             for one in queue
             if (key := one.throttle_key) is not None
         }
-        decided = next_in(queue, places, started, now, limit)
+        decided = decide_queue(queue, places, started, now, limit)
         skipped = {
             key: RunEnd(RunStatus.SKIPPED, entry.reason)
             for key, entry in decided
@@ -207,7 +209,9 @@ class MemoryGates:
         for key in chosen:
             row = self._state.runs[key]
             self._state.runs[key] = replace(row, run=replace(row.run, reason=None), let_in_at=now)
-            self._state.write_entries([waited(subscription, key, row.run.created_at, now)])
+            self._state.write_log_entries(
+                [let_in_log_entry(subscription, key, row.run.created_at, now)]
+            )
         return [*chosen]
 
 

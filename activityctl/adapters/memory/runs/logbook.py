@@ -15,7 +15,7 @@ class MemoryLogbook:
 
     async def append(self, entries: Sequence[LogEntry]) -> None:
         """Add entries and wake those who follow."""
-        self._state.write_entries(entries)
+        self._state.write_log_entries(entries)
 
     async def page(
         self,

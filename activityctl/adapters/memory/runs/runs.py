@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.streaks import with_owner, write_streak
-from activityctl.adapters.memory.schedules.cut_off import give_back
-from activityctl.adapters.memory.schedules.outbox import wake_follower
+from activityctl.adapters.memory.schedules.late_starts import uncount_firing
+from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
 from activityctl.adapters.memory.state import (
     MemoryState,
     RunRow,
@@ -17,13 +17,13 @@ from activityctl.adapters.memory.state import (
     spec_of,
 )
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.runs.admission import FiringFacts
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
-from activityctl.ports import Opening, Work
+from activityctl.ports import OpenResult, Work
 
 
 class MemoryRunStore:
@@ -32,7 +32,7 @@ class MemoryRunStore:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def facts(self, firing: FiringRef) -> FiringFacts | None:
+    async def admission_input(self, firing: FiringRef) -> AdmissionInput | None:
         """Return what admission needs; None when the subscription is unknown."""
         tables = self._state.catalog
         subscription = tables.subscriptions.get(firing.subscription_id)
@@ -42,7 +42,7 @@ class MemoryRunStore:
         asked = self._state.firings.get(
             ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
         )
-        return FiringFacts(
+        return AdmissionInput(
             subscription,
             revision,
             spec_of(revision),
@@ -64,12 +64,12 @@ class MemoryRunStore:
             for one, name in names.items()
         }
 
-    async def open(self, workflow_id: str, change: RunChange) -> Opening:
+    async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
         """Insert the run with its first task instances, or begin one that was let in."""
         row = self._state.runs.get(change.run.id)
         if row is not None and not _may_begin(row, workflow_id):
             is_ours = row.workflow_id == workflow_id and row.run.ended_at is None
-            return Opening.OURS if is_ours else Opening.TAKEN
+            return OpenResult.OURS if is_ours else OpenResult.TAKEN
         run = _kept_run(change.run)
         if row is not None:
             run = replace(run, created_at=row.run.created_at, params=row.run.params)
@@ -77,9 +77,9 @@ class MemoryRunStore:
         self._state.runs[run.id] = replace(row, run=run) if row is not None else fresh
         self._write(change)
         if run.status is RunStatus.MISSED:
-            give_back(self._state, run.subscription_id, run.trigger, run.due_at)
-        wake_follower(self._state, run)
-        return Opening.OPENED
+            uncount_firing(self._state, run.subscription_id, run.trigger, run.due_at)
+        wake_next_in_order(self._state, run)
+        return OpenResult.OPENED
 
     async def load(self, run_id: str) -> RunState | None:
         """Return the run with its tasks."""
@@ -115,7 +115,7 @@ class MemoryRunStore:
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
         """Count and record an attempt that failed; return how many have failed so far."""
-        self._state.write_entries([entry])
+        self._state.write_log_entries([entry])
         row = self._state.tasks.get(task_id)
         if row is None:
             return 0
@@ -177,13 +177,13 @@ class MemoryRunStore:
         self._write(change)
 
     def _write(self, change: RunChange) -> None:
-        if change.frees_a_place:
+        if change.frees_slot:
             self._state.wake_workers(Work.QUEUE)
         for task in change.create:
             self._state.tasks.setdefault(task.id, TaskRow(_kept_task(task)))
         for task in change.update:
             self._end_task(_kept_task(task))
-        self._state.write_entries(change.entries)
+        self._state.write_log_entries(change.entries)
         if change.keep_state is not None:
             subscriptions = self._state.catalog.subscriptions
             key = change.run.subscription_id

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from activityctl.adapters.memory.schedules.settlements import settle_subscriptions
+from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, kept_text
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.runs.record import RunChange
 from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values.ids import SubscriptionId
 from activityctl.ports import Work
 
@@ -38,7 +38,7 @@ def write_streak(state: MemoryState, change: RunChange) -> None:
             paused_at=streak.decided_at,
             updated_at=streak.decided_at,
         )
-        settle_subscriptions(state, [owner.id])
+        process_due_of_subscriptions(state, [owner.id])
         pause_schedules(tables, owner.id)
         state.wake_workers(Work.SCHEDULES)
     tables.subscriptions[owner.id] = owner

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from activityctl.adapters.memory.state import BackfillRow, FiringRow, MemoryState
 from activityctl.domain.manifests.subscription import SubscriptionStatus
-from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
+from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
 from activityctl.ports import Work
@@ -29,10 +29,10 @@ class _Scope:
         return is_owner and self.first <= due_at <= self.last
 
 
-class MemoryLockedPast:
+class MemoryLockedPastTimes:
     """A trigger's past that nobody else changes meanwhile."""
 
-    def __init__(self, state: MemoryState, past: Past) -> None:
+    def __init__(self, state: MemoryState, past: PastTimes) -> None:
         self._state = state
         self.past = past
 
@@ -59,7 +59,7 @@ class MemoryBackfills:
 
     async def past(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> Past:
+    ) -> PastTimes:
         """Return what is recorded of the trigger's times from `first` to `last`."""
         scope = _Scope(subscription_id, trigger, first, last)
         runs: dict[datetime, frozenset[RunStatus]] = {}
@@ -67,7 +67,7 @@ class MemoryBackfills:
             if scope.has(run.subscription_id, run.trigger, run.due_at):
                 runs[run.due_at] = runs.get(run.due_at, frozenset()) | {run.status}
         rows = list(self._firings(scope))
-        return Past(
+        return PastTimes(
             self._settled_until(subscription_id, trigger),
             runs,
             frozenset(row.firing.due_at for row in rows if not _is_held(row)),
@@ -77,11 +77,11 @@ class MemoryBackfills:
     @asynccontextmanager
     async def locked(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> AsyncIterator[MemoryLockedPast]:
+    ) -> AsyncIterator[MemoryLockedPastTimes]:
         """Hold the trigger's schedule while a backfill is chosen and recorded."""
         async with self._turn:
             past = await self.past(subscription_id, trigger, first, last)
-            yield MemoryLockedPast(self._state, past)
+            yield MemoryLockedPastTimes(self._state, past)
 
     async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
         """Return how far the backfill's firings have come, and those due at the times `also`."""

@@ -130,7 +130,7 @@ class MemoryOutbox:
         return {key: row for key, row in self._state.firings.items() if row.dispatched_at is None}
 
 
-def wake_follower(state: MemoryState, run: Run) -> None:
+def wake_next_in_order(state: MemoryState, run: Run) -> None:
     """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
     row = state.firings.get(ids.firing_id(run.subscription_id, run.trigger, run.firing_key))
     if row is not None and row.order_key is not None:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from activityctl.adapters.memory.schedules.cut_off import miss_cut_off
-from activityctl.adapters.memory.schedules.settlements import settle_schedule
+from activityctl.adapters.memory.schedules.due_schedules import process_due_schedule
+from activityctl.adapters.memory.schedules.late_starts import mark_missed_if_late
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.timing.firing import FiringRef
@@ -18,14 +18,14 @@ class MemoryTimetable:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def settle(self, firing: FiringRef) -> bool:
+    async def process_due(self, firing: FiringRef) -> bool:
         """Give every nominal time that has come its fate; whether the caller's starts now."""
         key = ids.schedule_id(firing.subscription_id, firing.trigger)
         fires, is_complete = False, not firing.is_unsettled
         while not is_complete:
-            done = settle_schedule(self._state, key, firing)
+            done = process_due_schedule(self._state, key, firing)
             is_complete = done is None or done.is_complete
-            fires = fires or (done is not None and done.starts(firing.due))
+            fires = fires or (done is not None and done.starts_now(firing.due))
         return fires or self._claim(firing)
 
     def _claim(self, firing: FiringRef) -> bool:
@@ -36,7 +36,7 @@ class MemoryTimetable:
         if row.fires_at > now and row.dispatched_at is None:
             return False
         self._state.firings[key] = replace(row, dispatched_at=row.dispatched_at or now)
-        return not miss_cut_off(self._state, firing, row.fires_at, now)
+        return not mark_missed_if_late(self._state, firing, row.fires_at, now)
 
     async def overdue(
         self,

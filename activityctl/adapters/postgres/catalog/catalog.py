@@ -10,19 +10,27 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.catalog.calendars import CALENDARS, calendar_of, days_of
 from activityctl.adapters.postgres.catalog.writes import write_plan
-from activityctl.adapters.postgres.database import Connection, Database, prefix_pattern, text_of
+from activityctl.adapters.postgres.database import (
+    Connection,
+    Database,
+    prefix_pattern,
+    to_storable_text,
+)
 from activityctl.adapters.postgres.locks import CATALOG_LOCK
 from activityctl.adapters.postgres.rows import (
     REVISION_COLUMNS,
     SUBSCRIPTION_COLUMNS,
-    history_entry_of,
+    past_change_of,
     revision_of,
     spec_of,
     subscription_of,
 )
-from activityctl.adapters.postgres.schedules.settlements import begin_anew, settle_subscriptions
+from activityctl.adapters.postgres.schedules.due_schedules import (
+    process_due_of_subscriptions,
+    recompute_next_times,
+)
 from activityctl.adapters.postgres.signals import wake_workers
-from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, HistoryEntry, Origin
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
@@ -92,7 +100,7 @@ class PostgresCatalog:
         """Carry out the plan and record it in the history; call it within `changing`."""
         await write_plan(self._required(), plan, origin, now)
 
-    async def history(self, kind: str, name: str) -> list[HistoryEntry]:
+    async def history(self, kind: str, name: str) -> list[PastChange]:
         """Return every recorded change of one object, the newest first."""
         rows = await self._rows(
             """SELECT c.*, a.command, a.actor, a.source_commit, a.applyset, a.created_at
@@ -101,7 +109,7 @@ class PostgresCatalog:
             kind=kind,
             name=name,
         )
-        return [history_entry_of(row) for row in rows]
+        return [past_change_of(row) for row in rows]
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
         """Return the definitions with their current revisions, by name."""
@@ -168,7 +176,7 @@ class PostgresCatalog:
             f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
                 WHERE s.name = %(reference)s OR (s.id LIKE %(prefix)s AND %(reference)s <> '')
                 ORDER BY s.name <> %(reference)s, s.name LIMIT 2""",
-            reference=text_of(reference),
+            reference=to_storable_text(reference),
             prefix=prefix_pattern(reference),
         )
         if not rows:
@@ -189,7 +197,7 @@ class PostgresCatalog:
         """Pause or resume; False when it was so already, or is deleted."""
         async with self._database.transaction() as connection:
             await _lock(connection)  # an apply under way may bring schedules not seen yet
-            await settle_subscriptions(connection, [subscription_id])
+            await process_due_of_subscriptions(connection, [subscription_id])
             cursor = await connection.execute(
                 """UPDATE subscriptions SET status = %(status)s, updated_at = %(now)s,
                        failures = CASE %(status)s WHEN 'active' THEN 0 ELSE failures END,
@@ -200,7 +208,7 @@ class PostgresCatalog:
                     "id": subscription_id,
                     "status": status.value,
                     "now": now,
-                    "reason": text_of(reason),
+                    "reason": to_storable_text(reason),
                 },
             )
             if not cursor.rowcount:
@@ -214,7 +222,7 @@ class PostgresCatalog:
                    RETURNING id, kind, body, cursor, fired""",
                 {"id": subscription_id, "status": status.value, "catch_up": catch_up},
             )
-            await begin_anew(connection, await cursor.fetchall())
+            await recompute_next_times(connection, await cursor.fetchall())
             await wake_workers(connection, Work.SCHEDULES)
         return True
 

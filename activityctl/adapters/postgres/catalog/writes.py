@@ -10,15 +10,15 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.catalog.calendars import write_calendars
 from activityctl.adapters.postgres.database import Connection
-from activityctl.adapters.postgres.schedules.settlements import (
-    begin_anew,
-    count_from_now,
-    settle_subscriptions,
+from activityctl.adapters.postgres.schedules.due_schedules import (
+    move_cursors_to_now,
+    process_due_of_subscriptions,
+    recompute_next_times,
 )
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.plan import Action, Change, Plan
-from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
 from activityctl.domain.manifests.document import field_view
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values import ids
@@ -51,8 +51,8 @@ async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: da
     changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     if not changed:
         return
-    await count_from_now(connection, plan.touched_subscriptions)
-    await settle_subscriptions(connection, plan.touched_subscriptions)
+    await move_cursors_to_now(connection, plan.touched_subscriptions)
+    await process_due_of_subscriptions(connection, plan.touched_subscriptions)
     async with connection.pipeline():
         await write_calendars(connection, plan, changed, now)
         for change in changed:
@@ -128,7 +128,7 @@ async def _write_definition(
 ) -> None:
     values = {
         "name": definition.metadata.name,
-        "revision": revision_of(definition),
+        "revision": revision_id_of(definition),
         "spec": Jsonb(canonical(definition.spec)),
         "labels": Jsonb(definition.metadata.labels),
         "annotations": Jsonb(definition.metadata.annotations),
@@ -228,5 +228,5 @@ async def _write_schedules(connection: Connection, plan: Plan) -> None:
         (list(plan.schedules), [row["id"] for row in rows]),
     )
     cursor = await connection.execute(_WRITE_SCHEDULES.encode(), (Jsonb(rows),))
-    await begin_anew(connection, await cursor.fetchall())
+    await recompute_next_times(connection, await cursor.fetchall())
     await wake_workers(connection, Work.SCHEDULES)

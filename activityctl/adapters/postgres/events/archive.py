@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import Database, text_of
+from activityctl.adapters.postgres.database import Database, to_storable_text
 from activityctl.adapters.postgres.events.routing import (
     write_firings,
     write_refused,
     write_verdicts,
 )
 from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of, likes_of
-from activityctl.domain.events.archive import Stretch
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict
 from activityctl.domain.events.parts import ANY
+from activityctl.domain.events.query import EventQuery
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
 from activityctl.domain.routing.routing import EventFiring, RefusedFiring
 from activityctl.domain.values import ids
 
@@ -55,7 +55,7 @@ class PostgresEventArchive:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def count(self, stretch: Stretch) -> int:
+    async def count(self, stretch: EventQuery) -> int:
         """Return how many events the stretch holds."""
         where, values = _where(stretch)
         row = await self._database.fetch_one(
@@ -65,7 +65,7 @@ class PostgresEventArchive:
 
     async def page(
         self,
-        stretch: Stretch,
+        stretch: EventQuery,
         after: ArrivedEvent | None,
         limit: int,
         *,
@@ -76,7 +76,7 @@ class PostgresEventArchive:
         order = "DESC" if newest_first else "ASC"
         if after is not None:
             where += f" AND (e.arrived_at, e.place) {'<' if newest_first else '>'} (%(at)s, %(nr)s)"
-            values |= {"at": after.arrived_at, "nr": after.place}
+            values |= {"at": after.arrived_at, "nr": after.position}
         rows = await self._database.fetch(
             f"""SELECT {EVENT_COLUMNS} FROM events e WHERE {where}
                 ORDER BY e.arrived_at {order}, e.place {order} LIMIT %(limit)s""",
@@ -85,7 +85,7 @@ class PostgresEventArchive:
         )
         return [event_of(row) for row in rows]
 
-    async def feed(
+    async def write_replayed(
         self,
         firings: Sequence[EventFiring],
         verdicts: Sequence[Verdict],
@@ -136,17 +136,17 @@ def _owners(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
         "events": [one.event_id for one in verdicts],
         "subscriptions": [one.subscription_id for one in verdicts],
         "triggers": [one.trigger for one in verdicts],
-        "feeds": [one.feed for one in verdicts],
+        "feeds": [one.replay for one in verdicts],
     }
 
 
-def _where(stretch: Stretch) -> tuple[str, dict[str, Any]]:
+def _where(stretch: EventQuery) -> tuple[str, dict[str, Any]]:
     where = "e.arrived_at >= %(since)s AND e.arrived_at < %(until)s"
     values: dict[str, Any] = {"since": stretch.since, "until": stretch.until}
     for column, patterns in (("type", stretch.types), ("source", stretch.sources)):
         if patterns and not any(ANY in pattern for pattern in patterns):
             where += f" AND e.{column} = ANY(%({column})s)"  # as an index finds them
-            values[column] = [text_of(one) for one in patterns]
+            values[column] = [to_storable_text(one) for one in patterns]
         elif patterns:
             where += f" AND e.{column} LIKE ANY(%({column})s)"
             values[column] = likes_of(patterns)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from activityctl.adapters.postgres.database import Database, prefix_pattern, text_of
+from activityctl.adapters.postgres.database import Database, prefix_pattern, to_storable_text
 from activityctl.adapters.postgres.events import gatherings
-from activityctl.adapters.postgres.events.routing import read_listeners, route
+from activityctl.adapters.postgres.events.routing import open_routing, read_listeners
 from activityctl.adapters.postgres.events.rows import (
     EVENT_COLUMNS,
     VERDICT_COLUMNS,
@@ -15,12 +15,12 @@ from activityctl.adapters.postgres.events.rows import (
     verdict_of,
 )
 from activityctl.adapters.postgres.signals import wakes
-from activityctl.domain.events.archive import CANDIDATES_TOLD, the_one
-from activityctl.domain.events.arrival import ArrivedEvent, EmitOutcome, Verdict
-from activityctl.domain.events.emission import outcomes_of
+from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.domain.events.query import CANDIDATES_TOLD, resolve_event
+from activityctl.domain.events.stored_event import ArrivedEvent, EmitOutcome, Verdict
 from activityctl.domain.routing.index import Listener
-from activityctl.domain.routing.listening import faults_of
+from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import Routing, Work
@@ -93,7 +93,7 @@ class PostgresEventStore:
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
         """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
-        return route(self._database, limit)
+        return open_routing(self._database, limit)
 
     async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
         """Return the event triggers, all or of these owners, that as stored cannot be read."""
@@ -119,11 +119,11 @@ class PostgresEventStore:
                        AND %(reference)s <> '' AND NOT EXISTS (SELECT FROM named)
                      LIMIT %(limit)s)) AS e
                 ORDER BY e.place""",
-            reference=text_of(reference),
+            reference=to_storable_text(reference),
             prefix=prefix_pattern(reference),
             limit=CANDIDATES_TOLD + 1,
         )
-        return the_one(reference, [event_of(row) for row in rows])
+        return resolve_event(reference, [event_of(row) for row in rows])
 
     async def events(self, selection: Selection) -> list[ArrivedEvent]:
         """Return events, newest first."""

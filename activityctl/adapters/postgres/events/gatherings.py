@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
-from activityctl.adapters.postgres.database import Connection, Database, text_of
-from activityctl.domain.events.arrival import Verdict
-from activityctl.domain.events.gathering import Gathered, Gathering, GatheringKey
+from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
+from activityctl.domain.events.gathering import GatheredEvent, Gathering, GatheringKey
+from activityctl.domain.events.stored_event import Verdict
 from activityctl.domain.routing.routing import Routed
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
@@ -27,7 +27,7 @@ _WRITE: Final = """
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at,
         opened_at = excluded.opened_at, updated_at = excluded.updated_at"""
 # An event whose time in the archive is over has no verdicts any more.
-_SETTLE: Final = """
+_REPLACE_VERDICTS: Final = """
     INSERT INTO verdicts (event_id, subscription_id, trigger, outcome, reason, firing_key,
         created_at)
     SELECT e.id, x.subscription, x.trigger, x.outcome, x.reason, x.key, x.at
@@ -39,7 +39,7 @@ _SETTLE: Final = """
         created_at = excluded.created_at"""
 
 
-async def read(
+async def read_gatherings(
     connection: Connection, keys: Iterable[GatheringKey], until: datetime, limit: int
 ) -> list[Gathering]:
     """Return those of these keys, and as many more that time changes until then, if any."""
@@ -49,17 +49,17 @@ async def read(
     return [_gathering_of(row) for row in await cursor.fetchall()]
 
 
-async def write(connection: Connection, routed: Routed, now: datetime) -> None:
+async def write_gatherings(connection: Connection, routed: Routed, now: datetime) -> None:
     """Write what waits now, and what became of the events that wait no more."""
     if routed.gatherings:
         rows = [_row(one) for one in routed.gatherings]
         await connection.execute(_WRITE, {"rows": Jsonb(rows), "now": now})
-    if routed.gone:
-        gone = [ids.gathering_id(*key) for key in routed.gone]
+    if routed.emptied:
+        gone = [ids.gathering_id(*key) for key in routed.emptied]
         await connection.execute("DELETE FROM gatherings WHERE id = ANY(%s)", (gone,))
-    if routed.settled:
-        verdicts = [_verdict_row(one) for one in routed.settled]
-        await connection.execute(_SETTLE, {"rows": Jsonb(verdicts)})
+    if routed.replaced_verdicts:
+        verdicts = [_verdict_row(one) for one in routed.replaced_verdicts]
+        await connection.execute(_REPLACE_VERDICTS, {"rows": Jsonb(verdicts)})
 
 
 async def seconds_to_due(database: Database) -> float | None:
@@ -83,14 +83,14 @@ def _row(one: Gathering) -> dict[str, Any]:
     }
 
 
-def _packed(event: Gathered) -> list[Any]:
+def _packed(event: GatheredEvent) -> list[Any]:
     return [event.id, event.arrived_at.isoformat(), list(event.parts), event.size]
 
 
 def _gathering_of(row: dict[str, Any]) -> Gathering:
     state = row["state"]
     events = tuple(
-        Gathered(EventId(event_id), datetime.fromisoformat(arrived_at), tuple(parts), size)
+        GatheredEvent(EventId(event_id), datetime.fromisoformat(arrived_at), tuple(parts), size)
         for event_id, arrived_at, parts, size in state["events"]
     )
     key = GatheringKey(row["subscription_id"], row["trigger"], row["key"])
@@ -103,7 +103,7 @@ def _verdict_row(one: Verdict) -> dict[str, Any]:
         "subscription": one.subscription_id,
         "trigger": one.trigger,
         "outcome": one.outcome.value,
-        "reason": text_of(one.reason),
+        "reason": to_storable_text(one.reason),
         "key": one.firing_key,
         "at": one.created_at.isoformat(),
     }

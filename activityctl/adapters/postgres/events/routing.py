@@ -11,18 +11,23 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
-from activityctl.adapters.postgres.database import Connection, Database, text_of
+from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
 from activityctl.adapters.postgres.events import gatherings
 from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of
-from activityctl.adapters.postgres.logbook import insert_entries
-from activityctl.adapters.postgres.schedules.settlements import read_calendars
+from activityctl.adapters.postgres.logbook import insert_log_entries
+from activityctl.adapters.postgres.schedules.due_schedules import read_calendars
 from activityctl.adapters.postgres.signals import wake_workers
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.events.gathering import Gathering, GatheringKey
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
 from activityctl.domain.routing.index import Listener
-from activityctl.domain.routing.listening import stored_listeners
-from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed, entries_of
+from activityctl.domain.routing.listeners import stored_listeners
+from activityctl.domain.routing.routing import (
+    EventFiring,
+    RefusedFiring,
+    Routed,
+    refused_log_entries,
+)
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
@@ -129,9 +134,9 @@ class PostgresRouting:
         self, keys: Iterable[GatheringKey], until: datetime, limit: int
     ) -> list[Gathering]:
         """Return those of these keys, and as many more that time changes until then, if any."""
-        return await gatherings.read(self._connection, keys, until, limit)
+        return await gatherings.read_gatherings(self._connection, keys, until, limit)
 
-    async def gathered(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
+    async def stored_events(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
         """Return those of the events that are still kept."""
         cursor = await self._connection.execute(
             f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.id = ANY(%s)".encode(),
@@ -145,7 +150,7 @@ class PostgresRouting:
             await write_firings(self._connection, routed.firings, now)
             await write_verdicts(self._connection, routed.verdicts)
             await write_refused(self._connection, routed.refused, now)
-            await gatherings.write(self._connection, routed, now)
+            await gatherings.write_gatherings(self._connection, routed, now)
             await self._connection.execute(
                 "UPDATE events SET routed_at = %s WHERE id = ANY(%s) AND routed_at IS NULL",
                 (now, list(routed.events)),
@@ -172,7 +177,7 @@ def _listeners(rows: Iterable[Mapping[str, Any]]) -> list[Listener]:
 
 
 @asynccontextmanager
-async def route(database: Database, limit: int) -> AsyncIterator[Routing | None]:
+async def open_routing(database: Database, limit: int) -> AsyncIterator[Routing | None]:
     """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
     async with database.transaction() as connection:
         async with connection.pipeline():
@@ -224,7 +229,7 @@ async def write_refused(
     rows = [_run_row(one) for one in refused]
     if rows:
         await connection.execute(_INSERT_REFUSED, {"rows": Jsonb(rows), "now": now})
-        await insert_entries(connection, entries_of(refused, now))
+        await insert_log_entries(connection, refused_log_entries(refused, now))
 
 
 def _firing_row(number: int, one: EventFiring) -> Mapping[str, Any]:
@@ -247,9 +252,9 @@ def _verdict_row(one: Verdict) -> Mapping[str, Any]:
         "event": one.event_id,
         "subscription": one.subscription_id,
         "trigger": one.trigger,
-        "feed": one.feed,
+        "feed": one.replay,
         "outcome": one.outcome.value,
-        "reason": text_of(one.reason),
+        "reason": to_storable_text(one.reason),
         "key": one.firing_key,
         "at": one.created_at.isoformat(),
     }
@@ -265,7 +270,7 @@ def _run_row(one: RefusedFiring) -> Mapping[str, Any]:
         "workflow": ids.workflow_id(*owner),
         "due": one.due_at.isoformat(),
         "status": one.status.value,
-        "reason": text_of(one.reason),
+        "reason": to_storable_text(one.reason),
         "params": dict(one.params),
         "events": list(one.event_ids),
     }

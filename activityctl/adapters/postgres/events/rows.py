@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import text_of
-from activityctl.domain.events.arrival import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.adapters.postgres.database import to_storable_text
 from activityctl.domain.events.parts import ANY
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.values.ids import EventId
 
 EVENT_COLUMNS: Final = "e.id, e.place, e.document, e.arrived_at, e.routed_at"
@@ -19,7 +19,7 @@ def likes_of(patterns: Iterable[str]) -> list[str]:
 
 
 def _like(pattern: str) -> str:
-    escaped = (text_of(pattern) or "").replace("\\", "\\\\").replace("%", "\\%")
+    escaped = (to_storable_text(pattern) or "").replace("\\", "\\\\").replace("%", "\\%")
     return escaped.replace("_", "\\_").replace(ANY, "%")
 
 

@@ -4,25 +4,25 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import Connection, text_of
-from activityctl.adapters.postgres.logbook import insert_entries
+from activityctl.adapters.postgres.database import Connection, to_storable_text
+from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.rows import RUN_COLUMNS, run_of
 from activityctl.adapters.postgres.runs.writes import INSERT_RUN, run_values
-from activityctl.adapters.postgres.schedules.outbox import wake_follower
+from activityctl.adapters.postgres.schedules.outbox import wake_next_in_order
 from activityctl.adapters.postgres.signals import wakes
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.gate import OverlapPolicy
+from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.runs.concurrency import (
     QUEUE_COUNTED,
-    Entry,
+    GateResult,
     Occupancy,
     QueuedRun,
-    answer_again,
-    replaced_by,
-    waited,
+    let_in_log_entry,
+    repeated_gate_result,
+    replaced_end,
 )
-from activityctl.domain.runs.record import RunChange, record
 from activityctl.domain.runs.run import Decision, Run, RunEnd
+from activityctl.domain.runs.run_change import RunChange, run_change
 from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.values.ids import RunId
 from activityctl.ports import Work
@@ -51,7 +51,7 @@ _OCCUPANCY: Final = f"""
     SELECT clock_timestamp() AS now, own.priority,
         ARRAY(SELECT r.id FROM runs r WHERE r.subscription_id = %(subscription)s
             AND r.concurrency_key = %(place)s AND {_AT_WORK}
-            ORDER BY coalesce(r.let_in_at, r.created_at), r.id) AS places_taken,
+            ORDER BY coalesce(r.let_in_at, r.created_at), r.id) AS slots_taken,
         ARRAY(SELECT r.id FROM runs r WHERE r.subscription_id = %(subscription)s
             AND r.concurrency_key = %(place)s AND {QUEUED}
             AND (%(counts_all)s OR r.priority >= own.priority)
@@ -112,21 +112,21 @@ async def read_clock(connection: Connection) -> datetime:
     return now
 
 
-async def read_answer(connection: Connection, run_id: str, workflow_id: str) -> Entry | None:
+async def read_answer(connection: Connection, run_id: str, workflow_id: str) -> GateResult | None:
     """Return what a repeated entry is told; None when there is no such run."""
     cursor = await connection.execute(_KNOWN.encode(), {"id": run_id})
     row = await cursor.fetchone()
     return None if row is None else _answer(row, workflow_id)
 
 
-def _answer(row: Mapping[str, Any], workflow_id: str) -> Entry:
+def _answer(row: Mapping[str, Any], workflow_id: str) -> GateResult:
     is_let_in, is_ours = row["let_in_at"] is not None, row["workflow_id"] == workflow_id
-    return answer_again(run_of(row), is_let_in=is_let_in, is_ours=is_ours)
+    return repeated_gate_result(run_of(row), is_let_in=is_let_in, is_ours=is_ours)
 
 
 async def read_before(
     connection: Connection, run: Run, spec: DefinitionSpec, workflow_id: str, locks: Locks
-) -> tuple[datetime, Occupancy] | Entry:
+) -> tuple[datetime, Occupancy] | GateResult:
     """Return the time and who is before a run at its gates, or what a repeated entry is told.
 
     The locks are taken first, in their order; (number, True) is a shared one.
@@ -154,7 +154,7 @@ async def read_before(
         return _answer(known_row, workflow_id)
     found: Any = row
     return found["now"], Occupancy(
-        tuple(found["places_taken"]),
+        tuple(found["slots_taken"]),
         tuple(found["queued_before"]),
         tuple(reversed(found["started"])),
         found["is_throttle_queued"],
@@ -168,13 +168,13 @@ async def insert_run(
     """Insert the run with what the log says of it; UniqueViolation when it exists already."""
     run = change.run
     await connection.execute(INSERT_RUN, run_values(run, workflow_id, let_in_at))
-    await insert_entries(connection, change.entries)
-    await wake_follower(connection, run)
+    await insert_log_entries(connection, change.entries)
+    await wake_next_in_order(connection, run)
 
 
 async def replace_runs(connection: Connection, run: Run, replaces: Iterable[RunId]) -> None:
     """End those of the replaced runs that queue, and ask the others to cancel."""
-    gone, end, now = list(replaces), replaced_by(run), run.created_at
+    gone, end, now = list(replaces), replaced_end(run), run.created_at
     if gone:
         await end_queued(connection, dict.fromkeys(gone, end), now)
         values = {"ids": gone, "now": now, "reason": end.reason}
@@ -190,15 +190,15 @@ async def end_queued(connection: Connection, ends: Mapping[RunId, RunEnd], now: 
         {"ids": list(ends)},
     )
     runs = [run_of(row) for row in await cursor.fetchall()]
-    changes = [record(run, Decision(end=ends[run.id]), now) for run in runs]
+    changes = [run_change(run, Decision(end=ends[run.id]), now) for run in runs]
     values = {
         "ids": [change.run.id for change in changes],
         "statuses": [change.run.status for change in changes],
-        "reasons": [text_of(change.run.reason) for change in changes],
+        "reasons": [to_storable_text(change.run.reason) for change in changes],
         "now": now,
     }
     await connection.execute(_END, values)
-    await insert_entries(connection, [one for change in changes for one in change.entries])
+    await insert_log_entries(connection, [one for change in changes for one in change.entries])
 
 
 async def read_orphans(connection: Connection, subscription: str) -> list[RunId]:
@@ -214,7 +214,7 @@ async def read_heads(connection: Connection, subscription: str, limit: int) -> l
     return await cursor.fetchall()
 
 
-async def read_places(
+async def read_slots(
     connection: Connection, subscription: str, queue: Iterable[QueuedRun]
 ) -> dict[str, list[RunId]]:
     """Return the runs at work, oldest first, by the concurrency keys of a queue."""
@@ -251,8 +251,10 @@ async def let_in_runs(
     cursor = await connection.execute(_LET_IN.encode(), {"ids": chosen, "now": now})
     rows = {row["id"]: row for row in await cursor.fetchall()}
     found = [rows[run] for run in chosen if run in rows]
-    said = [waited(row["subscription_id"], row["id"], row["created_at"], now) for row in found]
-    await insert_entries(connection, said)
+    said = [
+        let_in_log_entry(row["subscription_id"], row["id"], row["created_at"], now) for row in found
+    ]
+    await insert_log_entries(connection, said)
     return {row["id"]: ref_of(row) for row in found}
 
 

@@ -18,16 +18,16 @@ from activityctl.adapters.postgres.rows import spec_of
 from activityctl.adapters.postgres.runs import gate_rows
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.gate import Excess
+from activityctl.domain.manifests.run_limits import Excess
 from activityctl.domain.runs.concurrency import (
     DELETED,
-    Entry,
+    GateResult,
     QueuedRun,
-    decide_entry,
-    entered,
+    decide_gate,
+    decide_queue,
+    gate_change,
     gate_keys,
-    has_no_place,
-    next_in,
+    has_no_free_slot,
     throttle_opens_at,
 )
 from activityctl.domain.runs.run import Run, RunEnd, RunStatus
@@ -56,7 +56,7 @@ class PostgresGates:
         self._database = database
         self._specs: dict[str, DefinitionSpec] = {}
 
-    async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> Entry:
+    async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> GateResult:
         """Insert the run as the gate decides, or answer from its row; carry out `replaces`."""
         try:
             place, throttle = gate_keys(run, spec, run.created_at)
@@ -167,20 +167,22 @@ def _lock_number(*parts: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-async def _enter(connection: Connection, run: Run, spec: DefinitionSpec, workflow_id: str) -> Entry:
+async def _enter(
+    connection: Connection, run: Run, spec: DefinitionSpec, workflow_id: str
+) -> GateResult:
     """Decide on the run and write it; UniqueViolation when it exists since a moment ago."""
     before = await gate_rows.read_before(connection, run, spec, workflow_id, _locks(run))
-    if isinstance(before, Entry):
+    if isinstance(before, GateResult):
         return before
     now, occupancy = before
     # The queue's order is that of one clock.
     arriving = replace(run, created_at=now, priority=occupancy.priority)
-    decided = decide_entry(spec, occupancy, arriving, now)
+    decided = decide_gate(spec, occupancy, arriving, now)
     if decided.outcome == "queued":
         workflow_id = ids.let_in_workflow_id(run.subscription_id, run.trigger, run.firing_key)
     let_in_at = now if decided.outcome == "let_in" else None
-    change = entered(arriving, decided, now)
-    has_room = not has_no_place(spec.concurrency, occupancy.places_taken)
+    change = gate_change(arriving, decided, now)
+    has_room = not has_no_free_slot(spec.concurrency, occupancy.slots_taken)
     async with connection.pipeline():
         await gate_rows.insert_run(connection, change, workflow_id, let_in_at)
         if decided.outcome == "queued" and has_room:
@@ -192,7 +194,7 @@ async def _enter(connection: Connection, run: Run, spec: DefinitionSpec, workflo
 async def _move(
     connection: Connection, subscription: str, queue: list[QueuedRun], limit: int
 ) -> dict[str, FiringRef]:
-    places = await gate_rows.read_places(connection, subscription, queue)
+    places = await gate_rows.read_slots(connection, subscription, queue)
     wanted = [
         (subscription, one.throttle_key, one.spec.throttle.limit)
         for one in queue
@@ -201,7 +203,7 @@ async def _move(
     starts = await gate_rows.read_starts(connection, wanted)
     now = await gate_rows.read_clock(connection)
     started = {key: moments for (_, key), moments in starts.items()}
-    decided = next_in(queue, places, started, now, limit)
+    decided = decide_queue(queue, places, started, now, limit)
     ends = {
         run: RunEnd(RunStatus.SKIPPED, entry.reason)
         for run, entry in decided

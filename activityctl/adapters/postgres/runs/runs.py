@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import Connection, Database, json_of, text_of
-from activityctl.adapters.postgres.logbook import insert_entries
+from activityctl.adapters.postgres.database import Connection, Database, to_jsonb, to_storable_text
+from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.rows import (
     RUN_COLUMNS,
     SUBSCRIPTION_COLUMNS,
@@ -26,17 +26,17 @@ from activityctl.adapters.postgres.runs.writes import (
     run_values,
     task_values,
 )
-from activityctl.adapters.postgres.schedules.cut_off import give_back
-from activityctl.adapters.postgres.schedules.outbox import wake_follower
+from activityctl.adapters.postgres.schedules.late_starts import uncount_firing
+from activityctl.adapters.postgres.schedules.outbox import wake_next_in_order
 from activityctl.adapters.postgres.signals import wake_workers, wakes
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
-from activityctl.domain.runs.admission import FiringFacts
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
-from activityctl.ports import Opening, Work
+from activityctl.ports import OpenResult, Work
 
 _SPECS_KEPT: Final = 1_000
 
@@ -78,7 +78,7 @@ class PostgresRunStore:
         self._database = database
         self._specs: dict[str, DefinitionSpec] = {}
 
-    async def facts(self, firing: FiringRef) -> FiringFacts | None:
+    async def admission_input(self, firing: FiringRef) -> AdmissionInput | None:
         """Return what admission needs; None when the subscription is unknown."""
         row = await self._database.fetch_one(
             f"""SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.event_ids, f.priority,
@@ -99,7 +99,7 @@ class PostgresRunStore:
             row["spec"],
             row["revised_at"],
         )
-        return FiringFacts(
+        return AdmissionInput(
             subscription_of(row),
             revision,
             self._typed_spec(revision.id, revision.spec),
@@ -129,7 +129,7 @@ class PostgresRunStore:
         )
         return {row["id"]: self._typed_spec(row["revision_id"], row["spec"]) for row in rows}
 
-    async def open(self, workflow_id: str, change: RunChange) -> Opening:
+    async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
         """Insert the run with its first task instances, or begin one that was let in."""
         async with self._database.transaction() as connection:
             values = run_values(change.run, workflow_id)
@@ -139,21 +139,21 @@ class PostgresRunStore:
             if not cursor.rowcount:
                 return await self._opened_before(connection, change.run.id, workflow_id)
             if (run := change.run).status is RunStatus.MISSED:
-                await give_back(connection, run.subscription_id, run.trigger, run.due_at)
+                await uncount_firing(connection, run.subscription_id, run.trigger, run.due_at)
             async with connection.pipeline():
                 await _write(connection, change)
-                await wake_follower(connection, change.run)
-        return Opening.OPENED
+                await wake_next_in_order(connection, change.run)
+        return OpenResult.OPENED
 
     async def _opened_before(
         self, connection: Connection, run_id: str, workflow_id: str
-    ) -> Opening:
+    ) -> OpenResult:
         cursor = await connection.execute(
             "SELECT workflow_id = %s AND ended_at IS NULL AS is_ours FROM runs WHERE id = %s",
             (workflow_id, run_id),
         )
         row = await cursor.fetchone()
-        return Opening.OURS if row and row["is_ours"] else Opening.TAKEN
+        return OpenResult.OURS if row and row["is_ours"] else OpenResult.TAKEN
 
     async def load(self, run_id: str) -> RunState | None:
         """Return the run with its tasks."""
@@ -186,10 +186,10 @@ class PostgresRunStore:
                 """UPDATE tasks SET failures = failures + 1,
                        error = CASE WHEN ended_at IS NULL THEN %(error)s ELSE error END
                    WHERE id = %(id)s RETURNING failures""",
-                {"id": task_id, "error": text_of(error)},
+                {"id": task_id, "error": to_storable_text(error)},
             )
             row = await cursor.fetchone()
-            await insert_entries(connection, [entry])
+            await insert_log_entries(connection, [entry])
         return row["failures"] if row else 0
 
     async def recent(
@@ -272,17 +272,17 @@ class PostgresLockedRun:
 
 
 async def _write(connection: Connection, change: RunChange) -> None:
-    if change.frees_a_place:
+    if change.frees_slot:
         await wake_workers(connection, Work.QUEUE)
     for task in change.create:
         await connection.execute(_INSERT_TASK, task_values(task))
     for task in change.update:
         await connection.execute(_UPDATE_TASK, task_values(task))
-    await insert_entries(connection, change.entries)
+    await insert_log_entries(connection, change.entries)
     if change.keep_state is not None:
         await connection.execute(
             "UPDATE subscriptions SET state = %s WHERE id = %s",
-            (json_of(dict(change.keep_state)), change.run.subscription_id),
+            (to_jsonb(dict(change.keep_state)), change.run.subscription_id),
         )
     if change.dead_letter is not None:
         letter = change.dead_letter
@@ -292,7 +292,7 @@ async def _write(connection: Connection, change: RunChange) -> None:
                 "id": letter.id,
                 "run_id": letter.run_id,
                 "subscription_id": letter.subscription_id,
-                "reason": text_of(letter.reason),
+                "reason": to_storable_text(letter.reason),
                 "created_at": letter.created_at,
             },
         )
@@ -303,7 +303,7 @@ def _outcome_values(run: Run) -> dict[str, object]:
     return {
         "id": run.id,
         "status": run.status,
-        "reason": text_of(run.reason),
+        "reason": to_storable_text(run.reason),
         "ending": run.ending,
         "ended_at": run.ended_at,
     }

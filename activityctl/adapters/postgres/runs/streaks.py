@@ -5,11 +5,11 @@ Whether it does, `domain.auto_pause` decides.
 
 from typing import Final
 
-from activityctl.adapters.postgres.database import Connection, text_of
+from activityctl.adapters.postgres.database import Connection, to_storable_text
 from activityctl.adapters.postgres.locks import CATALOG_LOCK
-from activityctl.adapters.postgres.schedules.settlements import settle_subscriptions
+from activityctl.adapters.postgres.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.postgres.signals import wakes
-from activityctl.domain.runs.record import RunChange
+from activityctl.domain.runs.run_change import RunChange
 from activityctl.ports import Work
 
 _RESET: Final = "UPDATE subscriptions SET failures = 0 WHERE id = %s AND failures <> 0"
@@ -39,12 +39,12 @@ async def write_streak(connection: Connection, change: RunChange) -> None:
         return
     # Before the row is locked: an apply under way may bring schedules not seen yet.
     await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (CATALOG_LOCK,))
-    await settle_subscriptions(connection, [owner])
+    await process_due_of_subscriptions(connection, [owner])
     await connection.execute(_COUNT, (owner,))
     values = {
         "id": owner,
         "run": change.run.id,
-        "reason": text_of(streak.pause_reason),
+        "reason": to_storable_text(streak.pause_reason),
         "now": streak.decided_at,
     }
     await connection.execute(_PAUSE.encode(), values)

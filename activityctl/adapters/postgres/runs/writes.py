@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from activityctl.adapters.postgres.database import json_of, text_of
+from activityctl.adapters.postgres.database import to_jsonb, to_storable_text
 from activityctl.domain.runs.run import Run, TaskInstance
 
 INSERT_RUN: Final = """
@@ -38,19 +38,19 @@ def run_values(run: Run, workflow_id: str, let_in_at: datetime | None = None) ->
         "workflow_id": workflow_id,
         "due_at": run.due_at,
         "status": run.status,
-        "reason": text_of(run.reason),
+        "reason": to_storable_text(run.reason),
         "ending": run.ending,
-        "params": json_of(dict(run.params)),
-        "context": json_of(dict(run.context)),
-        "state": json_of(dict(run.state)),
-        "payload": json_of(dict(run.payload)),
+        "params": to_jsonb(dict(run.params)),
+        "context": to_jsonb(dict(run.context)),
+        "state": to_jsonb(dict(run.state)),
+        "payload": to_jsonb(dict(run.payload)),
         "created_at": run.created_at,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "concurrency_key": run.concurrency_key,
         "throttle_key": run.throttle_key,
         "priority": run.priority,
-        "events": json_of(list(run.events)) if run.events else None,
+        "events": to_jsonb(list(run.events)) if run.events else None,
         "let_in_at": let_in_at,
     }
 
@@ -67,10 +67,10 @@ def task_values(task: TaskInstance) -> dict[str, object]:
         "kind": task.kind,
         "status": task.status,
         "attempts": task.attempts,
-        "input": json_of(task.input),
-        "output": json_of(task.output),
-        "error": text_of(task.error),
-        "reason": text_of(task.reason),
+        "input": to_jsonb(task.input),
+        "output": to_jsonb(task.output),
+        "error": to_storable_text(task.error),
+        "reason": to_storable_text(task.reason),
         "created_at": task.created_at,
         "started_at": task.started_at,
         "ended_at": task.ended_at,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database
 from activityctl.adapters.postgres.signals import wake_workers
-from activityctl.domain.runs.backfill import Backfill, BackfillProgress, Past
+from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
 from activityctl.ports import Work
@@ -17,11 +17,11 @@ _RELEASE_LOCK: Final = 0x61637462
 _LOCK_SCHEDULE: Final = """
     SELECT c.id FROM schedules c
     WHERE c.subscription_id = %(subscription)s AND c.trigger = %(trigger)s FOR UPDATE"""
-_SETTLED_UNTIL: Final = """
+_DECIDED_UNTIL: Final = """
     SELECT least(clock_timestamp(),
         (SELECT c.cursor FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
          WHERE c.subscription_id = %(subscription)s AND c.trigger = %(trigger)s
-           AND c.wanted_hash IS NOT NULL AND s.status = 'active')) AS settled_until"""
+           AND c.wanted_hash IS NOT NULL AND s.status = 'active')) AS decided_until"""
 _RUNS: Final = """
     SELECT r.due_at, array_agg(DISTINCT r.status) AS statuses FROM runs r
     WHERE r.subscription_id = %(subscription)s AND r.trigger = %(trigger)s
@@ -99,10 +99,10 @@ _RELEASE: Final = f"""
     UPDATE firings SET fires_at = clock_timestamp() FROM due WHERE firings.id = due.id"""
 
 
-class PostgresLockedPast:
+class PostgresLockedPastTimes:
     """A trigger's past while its schedule's row is held: no settlement changes it meanwhile."""
 
-    def __init__(self, connection: Connection, past: Past) -> None:
+    def __init__(self, connection: Connection, past: PastTimes) -> None:
         self._connection = connection
         self.past = past
 
@@ -146,7 +146,7 @@ class PostgresBackfills:
 
     async def past(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> Past:
+    ) -> PastTimes:
         """Return what is recorded of the trigger's times from `first` to `last`."""
         async with self._database.transaction() as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -155,12 +155,12 @@ class PostgresBackfills:
     @asynccontextmanager
     async def locked(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
-    ) -> AsyncIterator[PostgresLockedPast]:
+    ) -> AsyncIterator[PostgresLockedPastTimes]:
         """Hold the trigger's schedule while a backfill is chosen and recorded."""
         scope = _scope(subscription_id, trigger, first, last)
         async with self._database.transaction() as connection:
             await connection.execute(_LOCK_SCHEDULE.encode(), scope)
-            yield PostgresLockedPast(connection, await _read(connection, scope))
+            yield PostgresLockedPastTimes(connection, await _read(connection, scope))
 
     async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
         """Return how far the backfill's firings have come, and those due at the times `also`."""
@@ -196,15 +196,15 @@ def _scope(subscription_id: str, trigger: str, first: datetime, last: datetime) 
     return {"subscription": subscription_id, "trigger": trigger, "first": first, "last": last}
 
 
-async def _read(connection: Connection, scope: dict[str, Any]) -> Past:
-    cursor = await connection.execute(_SETTLED_UNTIL.encode(), scope)
+async def _read(connection: Connection, scope: dict[str, Any]) -> PastTimes:
+    cursor = await connection.execute(_DECIDED_UNTIL.encode(), scope)
     (settled,) = await cursor.fetchall()
     cursor = await connection.execute(_RUNS.encode(), scope)
     runs = await cursor.fetchall()
     cursor = await connection.execute(_FIRINGS.encode(), scope)
     firings = await cursor.fetchall()
-    return Past(
-        settled["settled_until"],
+    return PastTimes(
+        settled["decided_until"],
         {row["due_at"]: frozenset(map(RunStatus, row["statuses"])) for row in runs},
         frozenset(row["due_at"] for row in firings if not row["is_held"]),
         frozenset(row["due_at"] for row in firings if row["is_held"]),

@@ -183,7 +183,7 @@ class PostgresOutbox:
         return int(row["n"]) if row else 0
 
 
-async def wake_follower(connection: Connection, run: Run) -> None:
+async def wake_next_in_order(connection: Connection, run: Run) -> None:
     """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
     if run.events:
         firing = ids.firing_id(run.subscription_id, run.trigger, run.firing_key)

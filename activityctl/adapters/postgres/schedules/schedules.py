@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
-from activityctl.adapters.postgres.database import Database, text_of
-from activityctl.domain.gitops.drift import RecordedSchedule
+from activityctl.adapters.postgres.database import Database, to_storable_text
+from activityctl.domain.gitops.drift import StoredSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
-from activityctl.domain.timing.watchdog import SILENT_AFTER, is_steady
+from activityctl.domain.timing.silent_schedules import SILENT_AFTER, has_no_clock_change
 from activityctl.domain.values.ids import ScheduleId, SubscriptionId
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import ScheduleDrift, ScheduleRow
+from activityctl.ports import ListedSchedule, UnsyncedSchedule
 
 _RECONCILER_LOCK: Final = 0x61637472
 _AUDITOR_LOCK: Final = 0x61637461
@@ -27,7 +27,7 @@ class PostgresScheduleRegister:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def schedules(self, selection: Selection) -> list[ScheduleRow]:
+    async def schedules(self, selection: Selection) -> list[ListedSchedule]:
         """Return the wanted schedules by subscription and trigger."""
         rows = await self._database.fetch(
             """SELECT c.*, s.name AS subscription, s.status AS life FROM schedules c
@@ -39,7 +39,7 @@ class PostgresScheduleRegister:
             limit=selection.limit,
         )
         return [
-            ScheduleRow(
+            ListedSchedule(
                 _wanted(row),
                 row["subscription"],
                 _status(row),
@@ -50,7 +50,7 @@ class PostgresScheduleRegister:
             for row in rows
         ]
 
-    async def drifted(self, limit: int) -> list[ScheduleDrift]:
+    async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
         """Return schedules that are not observed as wanted, or are wanted no more."""
         rows = await self._database.fetch(
             """SELECT * FROM schedules
@@ -59,7 +59,7 @@ class PostgresScheduleRegister:
             limit=limit,
         )
         return [
-            ScheduleDrift(
+            UnsyncedSchedule(
                 row["id"],
                 _wanted(row) if row["wanted_hash"] else None,
                 (row["wanted_hash"] or "").endswith(":paused"),
@@ -68,7 +68,7 @@ class PostgresScheduleRegister:
             for row in rows
         ]
 
-    async def observed(self, drifts: Sequence[ScheduleDrift], now: datetime) -> None:
+    async def mark_synced(self, drifts: Sequence[UnsyncedSchedule], now: datetime) -> None:
         """Record that Temporal now holds them; rows that are wanted no more are dropped."""
         held = {one.id: one.wanted_hash for one in drifts if one.wanted is not None}
         free = await self._held(held, now, "FOR UPDATE SKIP LOCKED") if held else ()
@@ -105,12 +105,12 @@ class PostgresScheduleRegister:
                 "UPDATE schedules SET observed_hash = NULL WHERE id = %s", (schedule_id,)
             )
 
-    async def failed(self, drift: ScheduleDrift, error: str) -> None:
+    async def mark_failed(self, drift: UnsyncedSchedule, error: str) -> None:
         """Record why Temporal could not be made to hold it."""
         query = "UPDATE schedules SET error = %(error)s WHERE id = %(id)s"
-        await self._database.fetch(query, id=drift.id, error=text_of(error))
+        await self._database.fetch(query, id=drift.id, error=to_storable_text(error))
 
-    async def unsettled(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
+    async def unsynced_errors(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
         """Return (schedule id, last error) of those subscriptions' schedules that drift."""
         rows = await self._database.fetch(
             """SELECT id, error FROM schedules
@@ -120,7 +120,7 @@ class PostgresScheduleRegister:
         )
         return [(row["id"], row["error"]) for row in rows]
 
-    async def recorded(self, ids: Sequence[str]) -> Mapping[str, RecordedSchedule]:
+    async def stored(self, ids: Sequence[str]) -> Mapping[str, StoredSchedule]:
         """Return what is recorded of these schedules; those of unknown subscriptions are absent."""
         rows = await self._database.fetch(
             """SELECT asked.id, s.id AS subscription_id, split_part(asked.id, '/', 3) AS trigger,
@@ -130,9 +130,9 @@ class PostgresScheduleRegister:
                LEFT JOIN schedules c ON c.id = asked.id""",
             ids=list(ids),
         )
-        return {row["id"]: _recorded(row) for row in rows}
+        return {row["id"]: _stored(row) for row in rows}
 
-    async def placed(self, *, after: str, limit: int) -> list[ScheduleId]:
+    async def synced_ids(self, *, after: str, limit: int) -> list[ScheduleId]:
         """Return the ids, in their order, of schedules that are observed as wanted."""
         rows = await self._database.fetch(
             """SELECT id FROM schedules
@@ -143,7 +143,7 @@ class PostgresScheduleRegister:
         )
         return [ScheduleId(row["id"]) for row in rows]
 
-    async def silent(self) -> list[RecordedSchedule]:
+    async def silent(self) -> list[StoredSchedule]:
         """Return schedules that Temporal seems to hold but which have stopped waking us.
 
         Around a change of the clocks the server leaves times out; that is no silence.
@@ -154,10 +154,12 @@ class PostgresScheduleRegister:
                WHERE c.wakes >= %(wakes)s AND c.wanted_hash = c.observed_hash ORDER BY c.id""",
             wakes=SILENT_AFTER,
         )
-        found = [(_recorded(row), row["now"]) for row in rows]
-        return [one for one, now in found if one.wanted and is_steady(one.wanted.value, now)]
+        found = [(_stored(row), row["now"]) for row in rows]
+        return [
+            one for one, now in found if one.wanted and has_no_clock_change(one.wanted.value, now)
+        ]
 
-    async def restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
+    async def mark_restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
         """Record that a silent schedule was created again."""
         await self._database.fetch(
             """UPDATE schedules SET wakes = 0, restarts = restarts + 1, restarted_at = %(now)s
@@ -167,13 +169,13 @@ class PostgresScheduleRegister:
         )
 
     @asynccontextmanager
-    async def auditing(self) -> AsyncIterator[bool]:
+    async def drift_lock(self) -> AsyncIterator[bool]:
         """Hold the one auditor's lock; False when another process holds it."""
         async with self._holding(_AUDITOR_LOCK) as is_held:
             yield is_held
 
     @asynccontextmanager
-    async def reconciling(self) -> AsyncIterator[bool]:
+    async def reconcile_lock(self) -> AsyncIterator[bool]:
         """Hold the one reconciler's lock; False when another process holds it."""
         async with self._holding(_RECONCILER_LOCK) as is_held:
             yield is_held
@@ -198,8 +200,8 @@ def _wanted(row: dict[str, Any]) -> WantedSchedule:
     )
 
 
-def _recorded(row: dict[str, Any]) -> RecordedSchedule:
-    return RecordedSchedule(
+def _stored(row: dict[str, Any]) -> StoredSchedule:
+    return StoredSchedule(
         ScheduleId(row["id"]),
         SubscriptionId(row["subscription_id"]),
         row["trigger"],

@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Final
 
 from activityctl.adapters.postgres.database import Database
-from activityctl.adapters.postgres.schedules.cut_off import miss_cut_off
-from activityctl.adapters.postgres.schedules.settlements import settle_schedules
+from activityctl.adapters.postgres.schedules.due_schedules import process_due_schedules
+from activityctl.adapters.postgres.schedules.late_starts import mark_missed_if_late
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.domain.timing.misfires import ON_TIME
+from activityctl.domain.timing.misfires import MISFIRE_GRACE
 from activityctl.domain.values import ids
 from activityctl.ports import WAKE_AFTER, OverdueSchedule
 
@@ -25,15 +25,15 @@ class PostgresTimetable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def settle(self, firing: FiringRef) -> bool:
+    async def process_due(self, firing: FiringRef) -> bool:
         """Give every nominal time that has come its fate; whether the caller's starts now."""
         schedule = ids.schedule_id(firing.subscription_id, firing.trigger)
         is_complete, fires = not firing.is_unsettled, False
         while not is_complete:
             async with self._database.transaction() as connection:
-                settled = await settle_schedules(connection, [schedule], firing)
+                settled = await process_due_schedules(connection, [schedule], firing)
             is_complete = all(one.is_complete for one in settled.values())
-            fires = fires or any(one.starts(firing.due) for one in settled.values())
+            fires = fires or any(one.starts_now(firing.due) for one in settled.values())
         return fires or await self._claim(firing)
 
     async def _claim(self, firing: FiringRef) -> bool:
@@ -50,10 +50,10 @@ class PostgresTimetable:
         )
         if row is None:
             return not firing.is_unsettled
-        if row["now"] - row["fires_at"] <= ON_TIME:
+        if row["now"] - row["fires_at"] <= MISFIRE_GRACE:
             return True
         async with self._database.transaction() as connection:
-            return not await miss_cut_off(connection, firing, row["fires_at"], row["now"])
+            return not await mark_missed_if_late(connection, firing, row["fires_at"], row["now"])
 
     async def overdue(
         self,

@@ -22,7 +22,7 @@ from activityctl.adapters.postgres.schema.columns import (
 )
 
 
-class Definition(SQLModel, table=True):
+class DefinitionTable(SQLModel, table=True):
     """An ActivityDefinition and its current revision."""
 
     __tablename__: ClassVar[Any] = "definitions"
@@ -36,7 +36,7 @@ class Definition(SQLModel, table=True):
     applyset: str | None = text_column(nullable=True)
 
 
-class Revision(SQLModel, table=True):
+class RevisionTable(SQLModel, table=True):
     """An immutable content of a definition."""
 
     __tablename__: ClassVar[Any] = "revisions"
@@ -48,7 +48,7 @@ class Revision(SQLModel, table=True):
     created_at: datetime = moment_column()
 
 
-class Subscription(SQLModel, table=True):
+class SubscriptionTable(SQLModel, table=True):
     """A living instance of a definition."""
 
     __tablename__: ClassVar[Any] = "subscriptions"
@@ -75,7 +75,7 @@ class Subscription(SQLModel, table=True):
     paused_by_run: str | None = text_column(nullable=True)
 
 
-class Calendar(SQLModel, table=True):
+class CalendarTable(SQLModel, table=True):
     """Named days on which triggers may refuse to fire."""
 
     __tablename__: ClassVar[Any] = "calendars"
@@ -89,7 +89,7 @@ class Calendar(SQLModel, table=True):
     applyset: str | None = text_column(nullable=True)
 
 
-class Apply(SQLModel, table=True):
+class ApplyTable(SQLModel, table=True):
     """One command that changed the catalog."""
 
     __tablename__: ClassVar[Any] = "applies"
@@ -101,7 +101,7 @@ class Apply(SQLModel, table=True):
     created_at: datetime = moment_column()
 
 
-class ApplyChange(SQLModel, table=True):
+class ApplyChangeTable(SQLModel, table=True):
     """What one command changed of one object; rollbacks take the document from here."""
 
     __tablename__: ClassVar[Any] = "apply_changes"

@@ -22,7 +22,7 @@ from activityctl.adapters.postgres.schema.columns import (
 )
 
 
-class Event(SQLModel, table=True):
+class EventTable(SQLModel, table=True):
     """An event as it came, kept whole; `place` is the order of arrival."""
 
     __tablename__: ClassVar[Any] = "events"
@@ -47,7 +47,7 @@ class Event(SQLModel, table=True):
     routed_at: datetime | None = moment_column(nullable=True)
 
 
-class Verdict(SQLModel, table=True):
+class VerdictTable(SQLModel, table=True):
     """What an event meant to a trigger that it woke, or might have woken but for a reason."""
 
     __tablename__: ClassVar[Any] = "verdicts"
@@ -67,7 +67,7 @@ class Verdict(SQLModel, table=True):
     created_at: datetime = moment_column()
 
 
-class Gathering(SQLModel, table=True):
+class GatheringTable(SQLModel, table=True):
     """Events that a trigger has seen so far of those it waits for, by key."""
 
     __tablename__: ClassVar[Any] = "gatherings"

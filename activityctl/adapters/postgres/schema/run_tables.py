@@ -28,7 +28,7 @@ from activityctl.adapters.postgres.schema.columns import (
 )
 
 
-class Schedule(SQLModel, table=True):
+class ScheduleTable(SQLModel, table=True):
     """The schedule that Temporal shall hold, what it was last made to hold, and how far it came.
 
     Every nominal time up to `cursor` is accounted for; `next_at` is the one after it. `fired`
@@ -60,7 +60,7 @@ class Schedule(SQLModel, table=True):
     restarted_at: datetime | None = moment_column(nullable=True)
 
 
-class Backfill(SQLModel, table=True):
+class BackfillTable(SQLModel, table=True):
     """A request to make up for a stretch of the past, a few runs at a time."""
 
     __tablename__: ClassVar[Any] = "backfills"
@@ -74,7 +74,7 @@ class Backfill(SQLModel, table=True):
     cancelled_at: datetime | None = moment_column(nullable=True)
 
 
-class Firing(SQLModel, table=True):
+class FiringTable(SQLModel, table=True):
     """The outbox: firings that were decided on, and which the dispatcher starts at `fires_at`.
 
     One without `fires_at` is held back until it is released; `place` is the order of decision.
@@ -138,7 +138,7 @@ class Firing(SQLModel, table=True):
     place: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
 
 
-class Run(SQLModel, table=True):
+class RunTable(SQLModel, table=True):
     """One run, with what it froze at admission."""
 
     __tablename__: ClassVar[Any] = "runs"
@@ -200,7 +200,7 @@ class Run(SQLModel, table=True):
     let_in_at: datetime | None = moment_column(nullable=True)
 
 
-class Task(SQLModel, table=True):
+class TaskTable(SQLModel, table=True):
     """One task instance of a run."""
 
     __tablename__: ClassVar[Any] = "tasks"
@@ -231,7 +231,7 @@ class Task(SQLModel, table=True):
     ended_at: datetime | None = moment_column(nullable=True)
 
 
-class LogEntry(SQLModel, table=True):
+class LogEntryTable(SQLModel, table=True):
     """One line of a subscription's log; `transaction` orders it safely by commit."""
 
     __tablename__: ClassVar[Any] = "log_entries"
@@ -257,7 +257,7 @@ class LogEntry(SQLModel, table=True):
     created_at: datetime = moment_column()
 
 
-class DeadLetter(SQLModel, table=True):
+class DeadLetterTable(SQLModel, table=True):
     """A run that failed for good and waits for a person."""
 
     __tablename__: ClassVar[Any] = "dead_letters"
@@ -268,7 +268,7 @@ class DeadLetter(SQLModel, table=True):
     created_at: datetime = moment_column()
 
 
-class Worker(SQLModel, table=True):
+class WorkerTable(SQLModel, table=True):
     """A worker process and when it was last heard of."""
 
     __tablename__: ClassVar[Any] = "workers"

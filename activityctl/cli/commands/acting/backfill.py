@@ -7,12 +7,12 @@ import typer
 
 from activityctl.cli.completion import subscription_names
 from activityctl.cli.confirm import require_yes
-from activityctl.cli.options import Timeout, point_of, seconds_of
+from activityctl.cli.options import Timeout, parse_seconds, parse_time
 from activityctl.cli.render.backfill_text import (
     following,
     print_end,
     print_notes,
-    print_survey,
+    print_preview,
     result_view,
 )
 from activityctl.cli.render.output import check_format, print_json
@@ -20,13 +20,13 @@ from activityctl.cli.session import Session, now
 from activityctl.domain.runs.backfill import BackfillProgress
 from activityctl.errors import UsageError
 from activityctl.operations.runs.backfill import (
-    Order,
-    Recorded,
-    Survey,
+    BackfillPreview,
+    BackfillRequest,
+    StartedBackfill,
     follow,
+    preview_backfill,
     progress_of,
-    record,
-    survey,
+    start_backfill,
 )
 from activityctl.wiring import Ports
 
@@ -82,36 +82,36 @@ def backfill(
     if cancel:
         _cancel(session, subscription, trigger)
         return
-    session.if_interrupted("nothing was started")
+    session.set_interrupt_message("nothing was started")
     first, last = _stretch(session, start, end)
-    order = Order(trigger, first, last, only_missed, max_parallel)
+    order = BackfillRequest(trigger, first, last, only_missed, max_parallel)
 
-    async def look(ports: Ports) -> Survey:
+    async def look(ports: Ports) -> BackfillPreview:
         owner = await ports.catalog.find_subscription(subscription)
-        return await survey(ports.catalog, ports.register, ports.backfills, owner, order)
+        return await preview_backfill(ports.catalog, ports.register, ports.backfills, owner, order)
 
     found = session.with_ports(look)
     print_notes(session, found)
     if dry_run:
-        print_survey(session, subscription, found, shape)
+        print_preview(session, subscription, found, shape)
         return
-    count = len(found.choice.taken)
+    count = len(found.choice.to_run)
     if count > _ASKED_ABOVE and not yes:
         require_yes(f"a backfill of {count:,} firings", f"Run {count:,} firings of {subscription}?")
 
-    session.if_interrupted(
+    session.set_interrupt_message(
         "it is not known whether the backfill is recorded",
         hint="run the command again: nothing runs twice",
     )
 
-    async def ask(ports: Ports) -> tuple[Recorded, bool]:
-        recorded = await record(ports.backfills, found)
+    async def ask(ports: Ports) -> tuple[StartedBackfill, bool]:
+        recorded = await start_backfill(ports.backfills, found)
         return recorded, bool(await ports.workers.alive())
 
     recorded, alive = session.with_ports(ask)
     if not alive:
         session.err.print("no worker is alive; the firings will start when one is")
-    seconds = seconds_of(timeout) if wait and alive else None
+    seconds = parse_seconds(timeout) if wait and alive else None
     progress = _followed(session, subscription, recorded, seconds)
     if shape == "json":
         print_json(session.out, result_view(subscription, found, recorded.added, progress))
@@ -135,7 +135,7 @@ def _stretch(session: Session, start: str | None, end: str) -> tuple[datetime, d
     if start is None:
         raise UsageError("--from is missing", hint="write --from -7d, or a time (RFC 3339)")
     at = now()
-    first, last = point_of(start, at), point_of(end, at)
+    first, last = parse_time(start, at), parse_time(end, at)
     if first > at:
         raise UsageError(f"--from {start} lies in the future", hint="write -7d for a week ago")
     if last < first:
@@ -146,7 +146,7 @@ def _stretch(session: Session, start: str | None, end: str) -> tuple[datetime, d
 
 
 def _followed(
-    session: Session, subscription: str, recorded: Recorded, seconds: float | None
+    session: Session, subscription: str, recorded: StartedBackfill, seconds: float | None
 ) -> BackfillProgress:
     """Return how far it has come; with seconds, when all of it has ended."""
 
@@ -158,7 +158,7 @@ def _followed(
                 ports.backfills, recorded, timeout_seconds=seconds, on_progress=show
             )
 
-    session.if_interrupted(
+    session.set_interrupt_message(
         "the backfill is recorded and the worker goes on with it; "
         "run the command again to follow it",
         hint=f"activityctl backfill {subscription} --cancel stops what has not begun",

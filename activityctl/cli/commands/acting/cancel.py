@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.options import Timeout, seconds_of
+from activityctl.cli.options import Timeout, parse_seconds
 from activityctl.cli.session import Session, now
-from activityctl.cli.waiting import wait_in
+from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.run import Run
-from activityctl.operations.runs.act import cancel as ask_to_cancel
+from activityctl.operations.runs.actions import cancel as ask_to_cancel
 from activityctl.wiring import Ports
 
 
@@ -28,10 +28,10 @@ def cancel(
         asked = await ask_to_cancel(ports.runs, ports.run_lists, run, now())
         if not wait:
             return asked
-        session.if_interrupted(
+        session.set_interrupt_message(
             f"run/{asked.id} is told to stop", hint=f"activityctl wait {asked.id}"
         )
-        return await wait_in(session, ports, asked.id, seconds_of(timeout))
+        return await wait_for_run_in_session(session, ports, asked.id, parse_seconds(timeout))
 
     ended = session.with_ports(work)
     session.out.print(f"run/{ended.id} {ended.status.value if wait else 'cancel requested'}")

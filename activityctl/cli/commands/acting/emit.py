@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.emit_flow import opened_input, store
-from activityctl.cli.emit_options import ByHand
-from activityctl.cli.options import Timeout, seconds_of
-from activityctl.cli.render.emit_rehearsal import rehearse
+from activityctl.cli.emit_options import EventOptions
+from activityctl.cli.options import Timeout, parse_seconds
+from activityctl.cli.render.emit_dry_run import rehearse
 from activityctl.cli.render.output import Format, check_format
 from activityctl.cli.session import Session
-from activityctl.operations.events.rehearse import Audience
+from activityctl.operations.events.dry_run import DryRunIndex
 from activityctl.wiring import Ports
 
 
@@ -77,11 +77,11 @@ def emit(
         output, ("text", "wide", "json", "jsonl") if dry_run else ("text", "json", "jsonl")
     )
     attributes = {"type": type_, "source": source, "subject": subject, "id": id_, "time": time}
-    by_hand = ByHand(attributes, data, extension or ())
-    seconds = seconds_of(timeout) if wait else None
+    by_hand = EventOptions(attributes, data, extension or ())
+    seconds = parse_seconds(timeout) if wait else None
 
-    async def audience(ports: Ports) -> Audience:
-        return Audience(await ports.catalog.present())
+    async def audience(ports: Ports) -> DryRunIndex:
+        return DryRunIndex(await ports.catalog.present())
 
     with opened_input(file, by_hand, strict=strict) as given:
         if dry_run:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.standing import set_status
+from activityctl.cli.subscription_status import set_status
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 
 

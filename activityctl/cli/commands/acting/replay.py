@@ -8,19 +8,24 @@ import typer
 
 from activityctl.cli.completion import subscription_names
 from activityctl.cli.confirm import require_yes
-from activityctl.cli.options import Timeout, moment_of, seconds_of
+from activityctl.cli.options import Timeout, parse_seconds, parse_since
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, print_json
-from activityctl.cli.render.progress import reading
-from activityctl.cli.render.replay_text import print_end, print_survey
+from activityctl.cli.render.progress import event_progress
+from activityctl.cli.render.replay_text import print_end, print_preview
 from activityctl.cli.session import Session, now
-from activityctl.domain.events.archive import Stretch
+from activityctl.domain.events.query import EventQuery
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import NAME_PATTERN
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import UsageError
-from activityctl.operations.events.replay_events import feed
-from activityctl.operations.events.replay_survey import Order, Survey, survey, survey_view
+from activityctl.operations.events.replay_events import replay_archived_events
+from activityctl.operations.events.replay_preview import (
+    ReplayPreview,
+    ReplayRequest,
+    preview_replay,
+    preview_view,
+)
 from activityctl.wiring import Ports
 
 _ASKED_ABOVE: Final = 100
@@ -101,48 +106,50 @@ def events(
     at = now()
     stretch = _stretch(since, until, types, sources, at)
     arguments = (since, until, *types, "", *sources, "", subscription, trigger)
-    order = Order(_name(name, arguments), stretch, subscription, trigger)
+    order = ReplayRequest(_name(name, arguments), stretch, subscription, trigger)
 
-    session.if_interrupted("nothing was started")
+    session.set_interrupt_message("nothing was started")
 
-    async def look(ports: Ports) -> Survey:
-        with reading(session) as show:
-            return await survey(
+    async def look(ports: Ports) -> ReplayPreview:
+        with event_progress(session) as show:
+            return await preview_replay(
                 ports.catalog, ports.events, ports.archive, order, at, on_progress=show
             )
 
     found = session.with_ports(look)
     if shape == "text":
-        print_survey(session, found)
+        print_preview(session, found)
     if dry_run:
         if shape == "json":
-            print_json(session.out, survey_view(found))
+            print_json(session.out, preview_view(found))
         return
     if found.new > _ASKED_ABOVE and not yes:
         require_yes("the replay", f"Start {found.new:,} runs?")
-    recorded = _fed(session, found, seconds_of(timeout))
+    recorded = _fed(session, found, parse_seconds(timeout))
     if shape == "json":
-        print_json(session.out, {**survey_view(found), "recorded": recorded})
+        print_json(session.out, {**preview_view(found), "recorded": recorded})
     else:
         print_end(session, found, recorded)
 
 
-def _fed(session: Session, found: Survey, seconds: float) -> int:
+def _fed(session: Session, found: ReplayPreview, seconds: float) -> int:
     again = "run the command again for the rest: no event runs twice"
-    session.if_interrupted("no event is known to be fed", hint=again)
+    session.set_interrupt_message("no event is known to be fed", hint=again)
 
     async def work(ports: Ports) -> int:
         alive = await ports.workers.alive()
         if not alive:
             session.err.print("no worker is alive; the runs will start when one is")
         limit = seconds if alive else None
-        with reading(session) as show:
+        with event_progress(session) as show:
 
             def on_progress(read: int, total: int) -> None:
-                session.if_interrupted(f"{read:,} of {counted(total, 'event')} are fed", hint=again)
+                session.set_interrupt_message(
+                    f"{read:,} of {count_noun(total, 'event')} are fed", hint=again
+                )
                 show(read, total)
 
-            return await feed(
+            return await replay_archived_events(
                 ports.archive, found, now(), timeout_seconds=limit, on_progress=on_progress
             )
 
@@ -151,18 +158,18 @@ def _fed(session: Session, found: Survey, seconds: float) -> int:
 
 def _stretch(
     since: str | None, until: str | None, types: list[str], sources: list[str], at: datetime
-) -> Stretch:
+) -> EventQuery:
     if since is None:
         raise UsageError("--since is missing", hint="write --since 2h, or a time (RFC 3339)")
     first, last = _moment(since, at), _moment(until, at) if until else at
     if first >= last:
         raise UsageError("--since is not before --until", hint="2h means two hours ago")
-    return Stretch(first, last, tuple(types), tuple(sources))
+    return EventQuery(first, last, tuple(types), tuple(sources))
 
 
 def _moment(text: str, at: datetime) -> datetime:
     try:
-        return moment_of(re.sub(r"^-(?=\d)", "", text), at) or at
+        return parse_since(re.sub(r"^-(?=\d)", "", text), at) or at
     except OverflowError:
         raise UsageError(f"not a point in time: {text!r}", hint="write 7d, or RFC 3339") from None
 

@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import Output, Timeout, seconds_of
+from activityctl.cli.options import Output, Timeout, parse_seconds
 from activityctl.cli.render.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session, now
-from activityctl.cli.waiting import wait_in
+from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.errors import InvalidInputError
-from activityctl.operations.runs.act import trigger as ask_for_run
+from activityctl.operations.runs.actions import trigger as ask_for_run
 from activityctl.wiring import Ports
 
 
@@ -39,12 +39,12 @@ def trigger(
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "name"))
 
-    session.if_interrupted("nothing was started")
+    session.set_interrupt_message("nothing was started")
 
     async def work(ports: Ports) -> tuple[str, Run | None, bool]:
         owner = await ports.catalog.find_subscription(subscription)
         hint = f"activityctl get runs -s {subscription}"
-        session.if_interrupted("it is not known whether the run is recorded", hint=hint)
+        session.set_interrupt_message("it is not known whether the run is recorded", hint=hint)
         firing = await ask_for_run(
             ports.catalog,
             ports.outbox,
@@ -55,14 +55,14 @@ def trigger(
             payload=_payload(payload),
         )
         run_id = firing.ref.run_id
-        session.if_interrupted(
+        session.set_interrupt_message(
             f"run/{run_id} is recorded; the worker goes on with it",
             hint=f"activityctl wait {run_id}",
         )
         alive = bool(await ports.workers.alive())
         if not wait or not alive:
             return run_id, None, alive
-        run = await wait_in(session, ports, run_id, seconds_of(timeout))
+        run = await wait_for_run_in_session(session, ports, run_id, parse_seconds(timeout))
         return run_id, run, alive
 
     run_id, run, alive = session.with_ports(work)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.applying import Patience, apply_loaded, load_files
+from activityctl.cli.applying import WaitOptions, apply_loaded, load_files
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
     ApplySet,
@@ -18,17 +18,21 @@ from activityctl.cli.options import (
     Wait,
     default_files,
 )
-from activityctl.cli.pending import conclude, seconds_to_wait
+from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import applied_view, print_changes
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.plan_text import print_plan
-from activityctl.cli.render.progress import placing, say_doubtful, say_recorded
+from activityctl.cli.render.progress import (
+    on_interrupt_say_recorded,
+    on_interrupt_say_unknown,
+    schedule_progress,
+)
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Action, Wanted
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import InvalidInputError, NotFoundError, UsageError
-from activityctl.operations.gitops.apply import Applied, apply_saved, settle
+from activityctl.operations.gitops.apply import Applied, apply_saved, wait_for_schedules
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.saved_plan import restore
 from activityctl.wiring import Ports
@@ -62,8 +66,8 @@ def apply(
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    session.if_interrupted("nothing was changed")
-    patience = Patience(seconds_to_wait(timeout, wait=wait), insists=wait is True)
+    session.set_interrupt_message("nothing was changed")
+    patience = WaitOptions(seconds_to_wait(timeout, wait=wait), wait_without_worker=wait is True)
     if saved is not None:
         if files or applyset or prune or dry_run:
             raise UsageError(
@@ -87,10 +91,10 @@ def apply(
         print_json(session.out, applied_view(applied))
     else:
         print_changes(session, applied.plan)
-    conclude(session, applied, wait=wait, is_told=shape == "json")
+    report_pending(session, applied, wait=wait, is_told=shape == "json")
 
 
-def _apply_saved(session: Session, path: Path, patience: Patience) -> Applied:
+def _apply_saved(session: Session, path: Path, patience: WaitOptions) -> Applied:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError as error:
@@ -103,7 +107,7 @@ def _apply_saved(session: Session, path: Path, patience: Patience) -> Applied:
 
 
 def _apply_reviewed(
-    session: Session, wanted: Wanted, made_against: str, patience: Patience
+    session: Session, wanted: Wanted, made_against: str, patience: WaitOptions
 ) -> Applied:
     async def work(ports: Ports) -> Applied:
         plan = await apply_saved(
@@ -112,17 +116,17 @@ def _apply_reviewed(
             ports.catalog,
             now(),
             session.origin,
-            on_write=partial(say_doubtful, session),
+            on_write=partial(on_interrupt_say_unknown, session),
         )
-        say_recorded(session)
-        with placing(session) as on_pending:
-            return await settle(
+        on_interrupt_say_recorded(session)
+        with schedule_progress(session) as on_pending:
+            return await wait_for_schedules(
                 plan,
                 ports.register,
                 ports.workers,
                 timeout_seconds=patience.seconds,
                 on_pending=on_pending,
-                insists=patience.insists,
+                insists=patience.wait_without_worker,
             )
 
     return session.with_ports(work)
@@ -134,7 +138,7 @@ def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: st
             f"--dry-run takes client or server, not {where!r}", hint="activityctl apply --help"
         )
     if where == "client":
-        valid = counted(len(manifests.locate), "object is", "objects are")
+        valid = count_noun(len(manifests.locate), "object is", "objects are")
         session.err.print(f"{valid} valid; nothing was changed")
         return
 
@@ -160,7 +164,7 @@ def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
     gone = [f"{one.kind.lower()}/{one.name}" for one in deleted]
     if not gone:
         return planned.fingerprint
-    objects = counted(len(gone), "object")
+    objects = count_noun(len(gone), "object")
     session.err.print(f"{objects} of the set {wanted.applyset} will be deleted:")
     for name in gone:
         session.err.print(f"  - {name}")

@@ -9,16 +9,20 @@ import typer
 from activityctl.cli.completion import kinds
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import Output, Timeout, Wait, catalog_kind
-from activityctl.cli.pending import conclude, seconds_to_wait
+from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import applied_view, print_changes
 from activityctl.cli.render.output import check_format, print_json
-from activityctl.cli.render.progress import placing, say_doubtful, say_recorded
+from activityctl.cli.render.progress import (
+    on_interrupt_say_recorded,
+    on_interrupt_say_unknown,
+    schedule_progress,
+)
 from activityctl.cli.session import Session, now
-from activityctl.domain.gitops.applyset import listed
+from activityctl.domain.gitops.applyset import shorten_list
 from activityctl.domain.runs.json_form import run_view
-from activityctl.domain.values.wording import counted
-from activityctl.operations.gitops.apply import Applied, settle
-from activityctl.operations.gitops.history import Deletion, foresee_deletion
+from activityctl.domain.values.plurals import count_noun
+from activityctl.operations.gitops.apply import Applied, wait_for_schedules
+from activityctl.operations.gitops.history import Deletion, preview_deletion
 from activityctl.operations.gitops.history import delete as delete_object
 from activityctl.wiring import Ports
 
@@ -42,10 +46,10 @@ def delete(
     shape = check_format(output, ("text", "json"))
     seconds = seconds_to_wait(timeout, wait=wait)
     wanted = catalog_kind(kind)
-    session.if_interrupted("nothing was changed")
+    session.set_interrupt_message("nothing was changed")
 
     async def look(ports: Ports) -> Deletion:
-        return await foresee_deletion(ports.catalog, ports.register, ports.run_lists, wanted, name)
+        return await preview_deletion(ports.catalog, ports.register, ports.run_lists, wanted, name)
 
     async def work(ports: Ports) -> Applied:
         seen = None if yes else found.fingerprint
@@ -56,11 +60,11 @@ def delete(
             now,
             session.origin,
             made_against=seen,
-            on_write=partial(say_doubtful, session),
+            on_write=partial(on_interrupt_say_unknown, session),
         )
-        say_recorded(session)
-        with placing(session) as on_pending:
-            return await settle(
+        on_interrupt_say_recorded(session)
+        with schedule_progress(session) as on_pending:
+            return await wait_for_schedules(
                 plan,
                 ports.register,
                 ports.workers,
@@ -80,18 +84,18 @@ def delete(
         print_json(session.out, _view(found, applied))
     else:
         print_changes(session, applied.plan)
-    conclude(session, applied, wait=wait, is_told=shape == "json")
+    report_pending(session, applied, wait=wait, is_told=shape == "json")
 
 
 def _lines(found: Deletion) -> Iterator[str]:
     yield f"{found.kind.lower()}/{found.name} will be deleted"
     if found.schedules:
         names = [f"{row.subscription}/{row.wanted.trigger}" for row in found.schedules]
-        yield f"  - {counted(len(names), 'schedule')}: {listed(names)}"
+        yield f"  - {count_noun(len(names), 'schedule')}: {shorten_list(names)}"
     if found.open_runs:
         runs = [f"{run.id} {run.status}" for run in found.open_runs]
         verb = "goes on as it began" if len(runs) == 1 else "go on as they began"
-        yield f"  ! {counted(len(runs), 'open run')} {verb}: {listed(runs)}"
+        yield f"  ! {count_noun(len(runs), 'open run')} {verb}: {shorten_list(runs)}"
 
 
 def _view(found: Deletion, applied: Applied) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.options import Files, Recursive, default_files
-from activityctl.cli.render.output import to_yaml, visible
+from activityctl.cli.render.output import escape_controls, to_yaml
 from activityctl.cli.session import Session, now
 from activityctl.domain.manifests.document import Document, is_same_json
 from activityctl.errors import RefusedError, UnreachableError
@@ -46,7 +46,7 @@ def diff(
     for name, live, wanted in compared:
         for line in _unified(name, live, wanted):
             differs = True
-            session.out.print(visible(line), style=_STYLES.get(line[:1], ""))
+            session.out.print(escape_controls(line), style=_STYLES.get(line[:1], ""))
     if differs:
         raise typer.Exit(1)
 

@@ -9,10 +9,10 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.render.output import check_format, print_json, to_yaml, visible
+from activityctl.cli.render.output import check_format, escape_controls, print_json, to_yaml
 from activityctl.cli.session import Session
-from activityctl.domain.manifests.explain import Explanation, kinds_explained, view
-from activityctl.domain.manifests.explain import explain as explain_path
+from activityctl.domain.manifests.explain import Explanation, explanation_json, kinds_explained
+from activityctl.domain.manifests.explain import explain_field as explain_path
 from activityctl.domain.manifests.schema import document_schema
 from activityctl.errors import UsageError
 
@@ -82,7 +82,7 @@ def explain(
     schema = document_schema(wiring.known_kinds())
     found = explain_path(schema, path) if path else kinds_explained(schema)
     if shape == "json":
-        print_json(session.out, view(found))
+        print_json(session.out, explanation_json(found))
     else:
         _print(session.out, found)
 
@@ -97,15 +97,15 @@ def _print(console: "Console", found: Explanation) -> None:
     ]
     for label, text in lines:
         if text:
-            console.print(f"{label + ':':<10}{visible(text)}")
-    console.print(f"\n{visible(found.description)}")
+            console.print(f"{label + ':':<10}{escape_controls(text)}")
+    console.print(f"\n{escape_controls(found.description)}")
     if found.fields:
         console.print("\nFIELDS:")
         for line in found.fields:
             mark = " (required)" if line.is_required else ""
-            console.print(f"  {line.name}  <{visible(line.type)}>{mark}", style="bold")
+            console.print(f"  {line.name}  <{escape_controls(line.type)}>{mark}", style="bold")
             if line.description:
-                console.print(f"      {visible(line.description)}")
+                console.print(f"      {escape_controls(line.description)}")
     if found.example is not None:
         console.print("\nEXAMPLE:")
         name = found.path.rsplit(".", 1)[-1]

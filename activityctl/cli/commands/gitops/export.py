@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import kinds
-from activityctl.cli.options import catalog_kind, is_catalog_kind, labels_of
+from activityctl.cli.options import catalog_kind, is_catalog_kind, parse_labels
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.gitops.plan import Kind
@@ -38,7 +38,7 @@ def export(
     session: Session = context.obj
     shape = check_format(output, ("yaml", "json"))
     only, called = _asked(kind, name)
-    selection = Selection(name=called, labels=labels_of(label or ()))
+    selection = Selection(name=called, labels=parse_labels(label or ()))
 
     async def read(ports: Ports) -> list[Document]:
         return await read_documents(ports.catalog, selection, only)

@@ -9,8 +9,8 @@ from activityctl.cli.completion import kinds
 from activityctl.cli.options import Output, catalog_kind
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
-from activityctl.domain.gitops.history import HistoryEntry, rolled_back_to
-from activityctl.domain.values.json_form import View, list_view, stamp
+from activityctl.domain.gitops.history import PastChange, rolled_back_to
+from activityctl.domain.values.json_form import View, format_timestamp, list_view
 from activityctl.operations.gitops.history import history as read_history
 from activityctl.wiring import Ports
 
@@ -29,7 +29,7 @@ def history(
     shape = check_format(output, ("text", "json"))
     wanted = catalog_kind(kind)
 
-    async def read(ports: Ports) -> list[HistoryEntry]:
+    async def read(ports: Ports) -> list[PastChange]:
         return await read_history(ports.catalog, wanted, name)
 
     entries = session.with_ports(read)
@@ -66,13 +66,13 @@ def _changed_fields(view: View) -> str | None:
     return ", ".join(field["path"] for field in view["fields"])
 
 
-def _view(entry: HistoryEntry) -> View:
+def _view(entry: PastChange) -> View:
     return {
         "number": entry.number,
         "kind": entry.kind,
         "name": entry.name,
         "action": entry.action,
-        "at": stamp(entry.at),
+        "at": format_timestamp(entry.at),
         "command": entry.origin.command,
         "actor": entry.origin.actor,
         "sourceCommit": entry.origin.source_commit,

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from activityctl import wiring
-from activityctl.cli.render.output import visible
+from activityctl.cli.render.output import escape_controls
 from activityctl.cli.session import Session
 from activityctl.domain.manifests.schema import document_schema
 from activityctl.errors import UsageError
@@ -50,6 +50,6 @@ def init(
     schema = json.dumps(document_schema(wiring.known_kinds()), indent=2)
     contents["activityctl.schema.json"] = schema + "\n"
     for path in scaffold(folder, contents, force=force):
-        session.out.print(visible(str(path)))
+        session.out.print(escape_controls(str(path)))
     enter = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
-    session.err.print(f"next: {visible(enter)}activityctl up -d -f definitions/")
+    session.err.print(f"next: {escape_controls(enter)}activityctl up -d -f definitions/")

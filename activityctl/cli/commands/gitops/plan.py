@@ -19,14 +19,14 @@ from activityctl.cli.options import (
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.plan_markdown import markdown
 from activityctl.cli.render.plan_text import print_plan
-from activityctl.cli.render.progress import reading
+from activityctl.cli.render.progress import event_progress
 from activityctl.cli.session import Session, now
-from activityctl.domain.gitops.event_impact import impact_view
+from activityctl.domain.gitops.trigger_impact import impact_view
 from activityctl.domain.values.duration import parse_duration
 from activityctl.errors import RefusedError, UsageError
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
-from activityctl.operations.gitops.plan_against import hold_against
+from activityctl.operations.gitops.plan_impact import compare_with_events
 from activityctl.operations.gitops.saved_plan import save
 from activityctl.wiring import Ports
 
@@ -76,8 +76,8 @@ def plan(
         made = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
         if against_events is None or age is None:
             return made
-        with reading(session) as show:
-            impact = await hold_against(
+        with event_progress(session) as show:
+            impact = await compare_with_events(
                 ports.archive, made.plan, made.present, against_events, age, now(), on_read=show
             )
         return replace(made, view={**made.view, "againstEvents": impact_view(impact)})

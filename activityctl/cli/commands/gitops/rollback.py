@@ -6,11 +6,11 @@ import typer
 
 from activityctl.cli.completion import kinds
 from activityctl.cli.options import Timeout, Wait, catalog_kind
-from activityctl.cli.pending import conclude, seconds_to_wait
+from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import print_changes
-from activityctl.cli.render.progress import say_doubtful, say_recorded
+from activityctl.cli.render.progress import on_interrupt_say_recorded, on_interrupt_say_unknown
 from activityctl.cli.session import Session, now
-from activityctl.operations.gitops.apply import Applied, settle
+from activityctl.operations.gitops.apply import Applied, wait_for_schedules
 from activityctl.operations.gitops.history import roll_back
 from activityctl.wiring import Ports
 
@@ -35,10 +35,10 @@ def rollback(
     seconds = seconds_to_wait(timeout, wait=wait)
 
     async def work(ports: Ports) -> Applied:
-        say_doubtful(session)
+        on_interrupt_say_unknown(session)
         plan = await roll_back(ports.catalog, wanted, name, to, now, session.origin)
-        say_recorded(session)
-        return await settle(
+        on_interrupt_say_recorded(session)
+        return await wait_for_schedules(
             plan,
             ports.register,
             ports.workers,
@@ -53,4 +53,4 @@ def rollback(
             f"it is in the set {applyset} again: an apply of that set with --prune deletes it "
             "unless its files have it"
         )
-    conclude(session, applied, wait=wait)
+    report_pending(session, applied, wait=wait)

@@ -4,10 +4,10 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.options import Files, Output, Recursive, default_files
-from activityctl.cli.render.output import check_format, print_json, styled, visible
+from activityctl.cli.render.output import check_format, escape_controls, print_json, styled
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, problem_view
-from activityctl.domain.values.wording import counted
+from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import InvalidManifestsError
 from activityctl.operations.gitops.validate import Validation
 from activityctl.operations.gitops.validate import validate as validate_manifests
@@ -46,9 +46,11 @@ def _print(session: Session, found: Validation) -> None:
         label = f"{one.kind.lower()}/{one.name}"
         session.out.print(Text(f"{label} ").append_text(styled("valid")))
         if one.note:
-            session.err.print(f"note: {label}: {visible(one.note)}")
+            session.err.print(f"note: {label}: {escape_controls(one.note)}")
     files = len({one.file for one in found.objects})
-    session.err.print(f"{counted(len(found.objects), 'object')} in {counted(files, 'file')} valid")
+    session.err.print(
+        f"{count_noun(len(found.objects), 'object')} in {count_noun(files, 'file')} valid"
+    )
 
 
 def _view(found: Validation) -> dict[str, object]:

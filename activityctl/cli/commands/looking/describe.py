@@ -9,7 +9,7 @@ from activityctl.cli.options import Output
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, View
-from activityctl.operations.looking.look import Looker, kind_of
+from activityctl.operations.looking.get import ObjectViews, kind_of
 from activityctl.wiring import Ports
 
 
@@ -34,7 +34,7 @@ def describe(
     wanted = kind_of(kind)
 
     async def read(ports: Ports) -> View:
-        looker = Looker(ports.catalog, ports.register, ports.run_lists, ports.events)
+        looker = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
         return await looker.describe(wanted, name)
 
     view = {"apiVersion": API_VERSION, "kind": wanted[:-1], **session.with_ports(read)}

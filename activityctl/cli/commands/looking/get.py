@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import kinds, subscription_names
-from activityctl.cli.options import Output, Since, labels_of, moment_of
+from activityctl.cli.options import Output, Since, parse_labels, parse_since
 from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.output import check_format, print_views
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.selection import Selection
-from activityctl.operations.looking.look import Looker, Page, default_limit, kind_of
+from activityctl.operations.looking.get import ObjectViews, Page, default_limit, kind_of
 from activityctl.wiring import Ports
 
 
@@ -80,14 +80,14 @@ def get(
             subscription_id=owner.id if owner else None,
             run_id=(await ports.run_lists.find_run(run)).id if run else None,
             status=status,
-            since=moment_of(since, now()),
-            until=moment_of(until, now()),
+            since=parse_since(since, now()),
+            until=parse_since(until, now()),
             types=tuple(types or ()),
             sources=tuple(sources or ()),
-            labels=labels_of(label or ()),
+            labels=parse_labels(label or ()),
             limit=most,
         )
-        looker = Looker(ports.catalog, ports.register, ports.run_lists, ports.events)
+        looker = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
         return await looker.page(wanted, name, selection)
 
     page = session.with_ports(read)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import Output, Since, moment_of
+from activityctl.cli.options import Output, Since, parse_since
 from activityctl.cli.render.output import check_format, print_json, print_log
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.json_form import list_view, log_view
@@ -42,7 +42,7 @@ def logs(
     async def read(ports: Ports) -> None:
         owner = await ports.catalog.find_subscription(subscription)
         run_id = (await ports.run_lists.find_run(run)).id if run else None
-        start = moment_of(since, now())
+        start = parse_since(since, now())
         if follow:
             async for entry in follow_logs(
                 ports.logbook,

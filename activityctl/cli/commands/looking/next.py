@@ -10,13 +10,13 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import Recursive, point_of
+from activityctl.cli.options import Recursive, parse_time
 from activityctl.cli.render.next_text import MOST_LISTED, print_upcoming
 from activityctl.cli.render.output import check_format
 from activityctl.cli.session import Session, now
 from activityctl.errors import UsageError
 from activityctl.operations.gitops.load import load_manifests
-from activityctl.operations.looking.upcoming import Span, upcoming, upcoming_of_files
+from activityctl.operations.looking.upcoming import TimeRange, upcoming, upcoming_of_files
 
 _DEFAULT: Final = 10
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -78,13 +78,13 @@ def next(  # noqa: A001  # the command's name
     print_upcoming(session.out, session.err, found, span, shape)
 
 
-def _span(count: int | None, start: str, until: str | None, at: datetime) -> Span:
+def _span(count: int | None, start: str, until: str | None, at: datetime) -> TimeRange:
     first = _point(start, at)
     last = None if until is None else _point(until, at)
     if last is not None and last < first:
         raise UsageError(f"--until {until} is before --from {start}")
-    return Span(first, last, count or (_DEFAULT if last is None else MOST_LISTED))
+    return TimeRange(first, last, count or (_DEFAULT if last is None else MOST_LISTED))
 
 
 def _point(text: str, at: datetime) -> datetime:
-    return point_of(f"{text}T00:00:00Z" if _DAY.fullmatch(text) else text, at)
+    return parse_time(f"{text}T00:00:00Z" if _DAY.fullmatch(text) else text, at)

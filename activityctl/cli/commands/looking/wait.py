@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.options import Output, Timeout, seconds_of
+from activityctl.cli.options import Output, Timeout, parse_seconds
 from activityctl.cli.render.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session
-from activityctl.cli.waiting import wait_in
+from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.wiring import Ports
@@ -28,7 +28,7 @@ def wait(
 
     async def work(ports: Ports) -> Run:
         found = await ports.run_lists.find_run(run)
-        return await wait_in(session, ports, found.id, seconds_of(timeout))
+        return await wait_for_run_in_session(session, ports, found.id, parse_seconds(timeout))
 
     ended = session.with_ports(work)
     if shape == "json":

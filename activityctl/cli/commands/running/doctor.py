@@ -3,9 +3,9 @@
 import typer
 
 from activityctl.cli.options import Output
-from activityctl.cli.render.output import check_format, print_json, print_table, visible
+from activityctl.cli.render.output import check_format, escape_controls, print_json, print_table
 from activityctl.cli.session import Session
-from activityctl.daemon.local.doctor import examine
+from activityctl.daemon.local.doctor import run_checks
 from activityctl.domain.values.json_form import API_VERSION
 
 
@@ -18,7 +18,7 @@ def doctor(context: typer.Context, output: Output = "text") -> None:
 
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    checks = asyncio.run(examine(session.settings))
+    checks = asyncio.run(run_checks(session.settings))
     views = [
         {"name": one.name, "state": one.state, "found": one.found, "hint": one.hint}
         for one in checks
@@ -34,6 +34,6 @@ def doctor(context: typer.Context, output: Output = "text") -> None:
         print_table(session.out, views, columns, empty="")
         for one in checks:
             if one.hint:
-                session.err.print(f"hint: {one.name}: {visible(one.hint)}")
+                session.err.print(f"hint: {one.name}: {escape_controls(one.hint)}")
     if any(one.state == "failed" for one in checks):
         raise typer.Exit(1)

@@ -17,10 +17,10 @@ from activityctl.cli.render.overview import (
 )
 from activityctl.cli.render.status_text import component_view, print_components, print_sync
 from activityctl.cli.session import Session
+from activityctl.daemon.local.health_checks import check_health
 from activityctl.daemon.local.state import ComponentState, ComponentStatus, read_status
 from activityctl.daemon.local.sync_status import SyncStatus, read_sync
-from activityctl.daemon.local.vitals import check_vitals
-from activityctl.domain.values.json_form import API_VERSION, View, stamp
+from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.errors import ActivityctlError, UnreachableError
 from activityctl.operations.looking.overview import Overview, overview
 
@@ -43,7 +43,7 @@ def status(context: typer.Context, output: Output = "text") -> None:
     components, sync = read_status(home), read_sync(home)
     runs = any(part.pid for part in components)
     if runs:
-        components = asyncio.run(check_vitals(session.settings, components))
+        components = asyncio.run(check_health(session.settings, components))
     answers = {part.name: part.state is ComponentState.RUNNING for part in components}
     overview = read_overview(session) if answers.get("postgres") else None
     if shape == "json":
@@ -77,7 +77,7 @@ def _view(
 def _sync_view(sync: SyncStatus) -> View:
     return {
         "folder": sync.folder,
-        "appliedAt": stamp(sync.applied_at),
+        "appliedAt": format_timestamp(sync.applied_at),
         "summary": dict(sync.summary),
         "error": sync.error,
     }
@@ -91,7 +91,7 @@ def read_overview(session: Session) -> Overview | None:
 
     async def read(ports: "Ports") -> Overview:
         async with asyncio.timeout(_SECONDS):
-            return await overview(ports.catalog, ports.census, ports.events)
+            return await overview(ports.catalog, ports.metrics, ports.events)
 
     try:
         return session.with_ports(read)

@@ -15,7 +15,7 @@ from activityctl import wiring
 from activityctl.cli.applying import apply_files
 from activityctl.cli.first_runs import show_first_runs
 from activityctl.cli.options import Recursive, Sync
-from activityctl.cli.pending import say_pending
+from activityctl.cli.pending_schedules import say_pending
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.status_text import print_components, print_sync
 from activityctl.cli.session import Session, now

@@ -9,7 +9,7 @@ import typer
 
 from activityctl import config_file
 from activityctl.cli.render.help_page import CommandGroup
-from activityctl.cli.render.output import check_format, print_json, print_table, visible
+from activityctl.cli.render.output import check_format, escape_controls, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import UsageError
@@ -63,7 +63,7 @@ def show(context: typer.Context, output: Format = "text") -> None:
         ("FROM", lambda row: row["source"]),
     )
     print_table(session.out, rows, columns, empty="")
-    session.err.print(f"config file: {visible(path)}")
+    session.err.print(f"config file: {escape_controls(path)}")
 
 
 @config.command("list")
@@ -204,7 +204,7 @@ def _check_secrets(
     session.err.print(f"the password is kept as plain text in the config file; better: {instead}")
 
 
-def _shown(profile: config_file.Document) -> config_file.Document:
+def _shown(profile: config_file.TomlDocument) -> config_file.TomlDocument:
     """Return a profile without passwords."""
     return {
         key: masked_url(str(value)) if key == "database_url" else value

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.output import print_table
-from activityctl.operations.looking.look import Kind
+from activityctl.operations.looking.get import Kind
 
 
 def cells(kind: Kind, view: dict[str, Any], *, wide: bool = False) -> dict[str, object]:

@@ -15,16 +15,16 @@ from activityctl.daemon.local.state import (
     ComponentStatus,
     DaemonState,
     HomeLock,
-    ProcessMark,
+    ProcessIdentity,
     all_stopped,
     find_process,
-    leftovers,
     lock_holder,
     lock_is_held,
-    mark_of,
     open_home,
+    process_identity,
     read_state,
     read_status,
+    surviving_processes,
     write_state,
 )
 from activityctl.errors import ConflictError, NotAllowedError
@@ -51,7 +51,7 @@ def component(name: str, process: psutil.Process, *, shift: float = 0.0) -> Comp
 
 def test_a_state_is_read_back_as_it_was_written(tmp_path: Path):
     state = DaemonState(
-        supervisor=ProcessMark(pid=7, create_time=1.5),
+        supervisor=ProcessIdentity(pid=7, create_time=1.5),
         components=(ComponentStatus(name="worker", state=RUNNING, restarts=2, last_error="x"),),
         addresses=ADDRESSES,
         ports={"postgres": 20001},
@@ -155,17 +155,17 @@ def test_a_killed_holder_frees_its_lock(tmp_path: Path):
 def test_leftovers_are_the_recorded_processes_and_no_heirs_of_their_pids(sleeper: psutil.Process):
     kept = DaemonState(components=(component("worker", sleeper),))
     reused = DaemonState(components=(component("worker", sleeper, shift=-60.0),))
-    assert leftovers(kept) == (sleeper,)
-    assert leftovers(reused) == ()
+    assert surviving_processes(kept) == (sleeper,)
+    assert surviving_processes(reused) == ()
 
 
 def test_a_process_that_ended_is_not_found(sleeper: psutil.Process):
-    mark = mark_of(sleeper.pid)
+    mark = process_identity(sleeper.pid)
     assert find_process(mark) == sleeper
     sleeper.kill()
     sleeper.wait(5)
     assert find_process(mark) is None
-    assert mark_of(sleeper.pid) is None
+    assert process_identity(sleeper.pid) is None
 
 
 def test_status_shows_what_runs_and_what_only_ran(tmp_path: Path, sleeper: psutil.Process):
@@ -178,7 +178,7 @@ def test_status_shows_what_runs_and_what_only_ran(tmp_path: Path, sleeper: psuti
 
 def test_a_waiting_component_is_stopped_once_its_supervisor_is_gone(tmp_path: Path):
     waiting = ComponentStatus(name="worker", state=ComponentState.BACKOFF, last_error="SIGKILL")
-    mine = mark_of(os.getpid())
+    mine = process_identity(os.getpid())
     write_state(tmp_path, DaemonState(supervisor=mine, components=(waiting,)))
     assert read_status(tmp_path)[0].state is ComponentState.BACKOFF
     write_state(tmp_path, DaemonState(components=(waiting,)))

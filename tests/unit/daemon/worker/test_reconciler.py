@@ -9,7 +9,7 @@ import pytest
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.daemon.worker.reconciler import Reconciler
-from activityctl.daemon.worker.upkeep import Upkeep
+from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.domain.gitops.plan import Wanted, WantedSchedule
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -48,13 +48,13 @@ async def ports() -> MemoryPorts:
 
 
 def reconciler_of(ports: MemoryPorts, placer: Any) -> Reconciler:
-    return Reconciler(Upkeep(ports.register, placer, ports.logbook, lambda: NOW))
+    return Reconciler(ScheduleMaintenance(ports.register, placer, ports.logbook, lambda: NOW))
 
 
 async def test_one_call_places_all_of_them(ports: MemoryPorts):
-    reconciler = reconciler_of(ports, ports.placer)
+    reconciler = reconciler_of(ports, ports.schedule_client)
     assert await reconciler.reconcile() == MANY
-    assert await ports.register.drifted(MANY) == []
+    assert await ports.register.unsynced(MANY) == []
     assert await reconciler.reconcile() == 0
 
 
@@ -62,23 +62,23 @@ class Refusing:
     """A Temporal that takes only some of the schedules."""
 
     def __init__(self, ports: MemoryPorts, takes: int) -> None:
-        self._placer = ports.placer
+        self._schedule_client = ports.schedule_client
         self._left = takes
         self.calls = 0
 
-    async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
+    async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
         self.calls += 1
         if not self._left:
             raise UnreachableError("Temporal: busy")
         self._left -= 1
-        await self._placer.place(wanted, paused=paused)
+        await self._schedule_client.create_or_update(wanted, paused=paused)
 
 
 @pytest.mark.parametrize("takes", [0, 1_400])
 async def test_what_temporal_refuses_is_left_for_later(ports: MemoryPorts, takes: int):
     placer = Refusing(ports, takes)
     assert await reconciler_of(ports, placer).reconcile() == takes
-    left = await ports.register.drifted(MANY)
+    left = await ports.register.unsynced(MANY)
     assert len(left) == MANY - takes
     assert placer.calls <= takes + 2_000
 
@@ -87,24 +87,24 @@ class Hanging:
     """A Temporal that answers for one of the schedules only when it is released."""
 
     def __init__(self, ports: MemoryPorts) -> None:
-        self._placer = ports.placer
+        self._schedule_client = ports.schedule_client
         self._is_first = True
         self.released = asyncio.Event()
 
-    async def place(self, wanted: WantedSchedule, *, paused: bool) -> None:
+    async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
         is_first, self._is_first = self._is_first, False
         if is_first:
             await self.released.wait()
-        await self._placer.place(wanted, paused=paused)
+        await self._schedule_client.create_or_update(wanted, paused=paused)
 
 
 async def test_what_stands_is_recorded_while_another_still_hangs(ports: MemoryPorts):
     placer = Hanging(ports)
     reconciling = asyncio.create_task(reconciler_of(ports, placer).reconcile())
     async with asyncio.timeout(5):
-        while len(await ports.register.drifted(MANY)) > MANY - 900:
+        while len(await ports.register.unsynced(MANY)) > MANY - 900:
             await asyncio.sleep(0.02)
     assert not reconciling.done()
     placer.released.set()
     assert await reconciling == MANY
-    assert await ports.register.drifted(MANY) == []
+    assert await ports.register.unsynced(MANY) == []

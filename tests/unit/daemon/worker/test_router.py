@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from activityctl.daemon.worker.router import MOST_FOUND, Router
-from activityctl.domain.events.arrival import ArrivedEvent
+from activityctl.domain.events.stored_event import ArrivedEvent
 from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.routing import Routed

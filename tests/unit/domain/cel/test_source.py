@@ -1,7 +1,7 @@
 import pytest
 
 from activityctl.domain.cel.expression import evaluate
-from activityctl.domain.cel.source import literal, place_text
+from activityctl.domain.cel.source import literal, path_source
 
 VALUES = [
     *("\"'\\", "\n\t\r\b\f\x01\x7f", "é\U0001f600", "${x}", "//", "`"),
@@ -24,4 +24,4 @@ def test_a_literal_is_as_short_as_what_it_says():
 @pytest.mark.parametrize("name", ["a", "_b", "in", "true", "c-d", "0", "x9"])
 def test_a_place_is_read_by_its_text(name):
     event = {"data": {name: "here"}}
-    assert evaluate(place_text(("event", "data", name)), {"event": event}) == "here"
+    assert evaluate(path_source(("event", "data", name)), {"event": event}) == "here"

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from activityctl.domain.cel.expression import check_expression, evaluate
 from activityctl.domain.cel.static_check import check_meaning
-from activityctl.domain.cel.static_type import ANYTHING, closed_map, known_params, of_kind
+from activityctl.domain.cel.static_type import ANY_TYPE, closed_map, params_type, type_of_kind
 from activityctl.domain.manifests.checks import Kinds, check_definition
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.scope import OUTCOME, RUN, TRIGGER
@@ -155,7 +155,7 @@ def test_a_definition_without_params_has_none_to_read():
     ],
 )
 def test_a_param_is_there_when_the_schema_says_so(schema: dict[str, Any], is_there: object):
-    assert known_params(schema).lacks("x") is not is_there
+    assert params_type(schema).cannot_have("x") is not is_there
 
 
 def test_a_schema_that_goes_in_circles_is_borne():
@@ -163,9 +163,9 @@ def test_a_schema_that_goes_in_circles_is_borne():
         f"d{n}": {"properties": {k: {"$ref": f"#/$defs/d{n + 1}"} for k in "ab"}} for n in range(60)
     }
     schema = {"$ref": "#/$defs/d0", "properties": {"me": {"$ref": "#"}}, "$defs": grown}
-    assert not known_params({**schema, "$defs": {**grown, "d60": {}}}).lacks("me")
+    assert not params_type({**schema, "$defs": {**grown, "d60": {}}}).cannot_have("me")
     loop = {"$ref": "#/$defs/l", "$defs": {"l": {"allOf": [{"$ref": "#/$defs/l"}]}}}
-    assert not known_params(loop).lacks("x")
+    assert not params_type(loop).cannot_have("x")
 
 
 # ---- tasks
@@ -332,13 +332,13 @@ def test_a_broken_expression_is_told_once():
 
 VALUES: dict[str, Any] = {"i": 3, "d": 1.5, "s": "x", "b": True, "l": [1], "m": {"k": 1}, "n": None}
 KNOWN = {
-    "i": of_kind("int"),
-    "d": of_kind("double"),
-    "s": of_kind("string"),
-    "b": of_kind("bool"),
-    "l": of_kind("list"),
-    "m": closed_map({"k": of_kind("int")}),
-    "n": of_kind("null"),
+    "i": type_of_kind("int"),
+    "d": type_of_kind("double"),
+    "s": type_of_kind("string"),
+    "b": type_of_kind("bool"),
+    "l": type_of_kind("list"),
+    "m": closed_map({"k": type_of_kind("int")}),
+    "n": type_of_kind("null"),
 }
 OPERANDS = st.sampled_from(
     [f"params.{name}" for name in VALUES] + ["1", "2.5", "'t'", "true", "[]"]
@@ -370,7 +370,7 @@ def test_what_fails_for_its_types_is_refused(left: str, operator: str, right: st
 
 
 def test_names_that_a_place_cannot_see():
-    assert check_meaning("item == 1", {"params": ANYTHING})[0].reason.startswith("`item`")
+    assert check_meaning("item == 1", {"params": ANY_TYPE})[0].reason.startswith("`item`")
 
 
 def test_the_readme_sample_and_all_definitions_are_right():

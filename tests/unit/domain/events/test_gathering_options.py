@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activityctl.domain.cel.static_type import known_params
+from activityctl.domain.cel.static_type import params_type
 from activityctl.domain.events.trigger import EventTrigger, check_event_trigger
 from activityctl.domain.manifests.checks import Kinds, check_definition
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.routing.index import Failed, Index, Listener, Matched
+from activityctl.domain.routing.index import EventIndex, FilterFailed, Listener, Matched
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.model import canonical
 
-PARAMS = known_params({"type": "object", "properties": {"limit": {"type": "number"}}})
+PARAMS = params_type({"type": "object", "properties": {"limit": {"type": "number"}}})
 TWO: list[dict[str, Any]] = [{"name": "order", "type": "order.*"}, {"type": "payment"}]
 ABSENCE: dict[str, Any] = {"after": {"type": "a"}, "of": {"type": "b"}, "within": "2h"}
 
@@ -140,16 +140,16 @@ def listeners(body: dict[str, Any], params: dict[str, Any] | None = None) -> tup
 def test_the_index_finds_each_part_of_a_trigger_apart():
     plain = Listener("other", "plain", read({"type": "payment"}), {})
     entries = listeners({"all": [*TWO, {"filter": "event.data.x > 1"}], "within": "1s"})
-    index = Index((*entries, plain))
+    index = EventIndex((*entries, plain))
     event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "payment"}
-    found = [(type(one), one.entry.trigger, one.entry.part) for one in index.matches(event)]
+    found = [(type(one), one.listener.trigger, one.listener.part) for one in index.matches(event)]
     assert found == [
         (Matched, "several", "2"),
-        (Failed, "several", "3"),
+        (FilterFailed, "several", "3"),
         (Matched, "plain", None),
     ]
     order = {**event, "type": "order.paid", "data": {"x": 2}}
-    assert [one.entry.part for one in index.matches(order)] == ["order", "3"]
+    assert [one.listener.part for one in index.matches(order)] == ["order", "3"]
 
 
 def test_a_trigger_whose_own_pattern_says_it_all_is_one_entry():

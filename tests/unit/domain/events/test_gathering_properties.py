@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activityctl.domain.events.gathering import (
-    Absent,
-    Batched,
-    Debounced,
-    Fires,
-    InOrder,
-    Rule,
-    Step,
-    Together,
-    Waiting,
-    take,
+    AbsencePolicy,
+    AllPolicy,
+    BatchPolicy,
+    DebouncePolicy,
+    GatheringFired,
+    GatheringOutcome,
+    GatheringPolicy,
+    SequencePolicy,
+    WaitingEvents,
+    add_event,
 )
 from support.gathered import START, Given, at, event, run, seconds
 
@@ -41,15 +41,15 @@ def histories(names: tuple[str, ...]) -> st.SearchStrategy[list[Given]]:
 Fired = tuple[int, tuple[int, ...]]
 
 
-def fired(steps: Sequence[Step]) -> list[Fired]:
+def fired(steps: Sequence[GatheringOutcome]) -> list[Fired]:
     return [
         (int((step.at - START).total_seconds()), tuple(int(one.id) for one in step.events))
         for step in steps
-        if isinstance(step, Fires)
+        if isinstance(step, GatheringFired)
     ]
 
 
-def accounted(waiting: Waiting, steps: Sequence[Step]) -> list[int]:
+def accounted(waiting: WaitingEvents, steps: Sequence[GatheringOutcome]) -> list[int]:
     everything = [*waiting, *(one for step in steps for one in step.events)]
     return sorted(int(one.id) for one in everything)
 
@@ -73,7 +73,7 @@ def naive_merges(history: Sequence[Given], until: int, due_of: Any, size: int) -
 @given(histories(()), st.integers(0, 8), st.integers(1, 5), st.none() | st.integers(5, 12))
 def test_debounce_agrees_with_the_naive_model(history, rest, quiet, longest):
     until = (history[-1][0] if history else 0) + rest
-    rule = Debounced(seconds(quiet), None if longest is None else seconds(longest))
+    rule = DebouncePolicy(seconds(quiet), None if longest is None else seconds(longest))
     waiting, steps = run(rule, history, until)
     limit = 10**6 if longest is None else longest
 
@@ -87,7 +87,7 @@ def test_debounce_agrees_with_the_naive_model(history, rest, quiet, longest):
 @given(histories(()), st.integers(0, 8), st.integers(1, 4), st.integers(1, 12))
 def test_batch_agrees_with_the_naive_model(history, rest, size, within):
     until = (history[-1][0] if history else 0) + rest
-    waiting, steps = run(Batched(size, seconds(within)), history, until)
+    waiting, steps = run(BatchPolicy(size, seconds(within)), history, until)
     expected = naive_merges(history, until, lambda times: times[0] + within, size)
     assert fired(steps) == expected
     assert accounted(waiting, steps) == list(range(len(history)))
@@ -96,7 +96,7 @@ def test_batch_agrees_with_the_naive_model(history, rest, size, within):
 @given(histories(("a", "b", "c")), st.integers(0, 8), st.integers(1, 12))
 def test_all_agrees_with_the_naive_model(history, rest, within):
     until = (history[-1][0] if history else 0) + rest
-    waiting, steps = run(Together(("a", "b", "c"), seconds(within)), history, until)
+    waiting, steps = run(AllPolicy(("a", "b", "c"), seconds(within)), history, until)
     expected: list[Fired] = []
     first = 0
     for number, (time, _) in enumerate(history):
@@ -120,7 +120,7 @@ def is_in_order(history: Sequence[Given], chosen: Sequence[int], parts: Sequence
 def test_sequence_agrees_with_the_naive_model(history, rest, within):
     names = ("a", "b", "c")
     until = (history[-1][0] if history else 0) + rest
-    waiting, steps = run(InOrder(names, seconds(within)), history, until)
+    waiting, steps = run(SequencePolicy(names, seconds(within)), history, until)
     expected = []
     first = 0
     for number, (time, _) in enumerate(history):
@@ -140,7 +140,7 @@ def test_sequence_agrees_with_the_naive_model(history, rest, within):
 @given(histories(("after", "of")), st.integers(0, 8), st.integers(1, 12))
 def test_absence_agrees_with_the_naive_model(history, rest, within):
     until = (history[-1][0] if history else 0) + rest
-    waiting, steps = run(Absent(seconds(within)), history, until)
+    waiting, steps = run(AbsencePolicy(seconds(within)), history, until)
     expected: list[Fired] = []
     for number, (time, parts) in enumerate(history):
         later = history[number + 1 :]
@@ -151,27 +151,27 @@ def test_absence_agrees_with_the_naive_model(history, rest, within):
     assert accounted(waiting, steps) == list(range(len(history)))
 
 
-RULES: list[Rule] = [
-    Debounced(seconds(4), seconds(9)),
-    Batched(3, seconds(7)),
-    Together(("a", "b", "c"), seconds(7)),
-    InOrder(("a", "b", "c"), seconds(7)),
-    Absent(seconds(5)),
+RULES: list[GatheringPolicy] = [
+    DebouncePolicy(seconds(4), seconds(9)),
+    BatchPolicy(3, seconds(7)),
+    AllPolicy(("a", "b", "c"), seconds(7)),
+    SequencePolicy(("a", "b", "c"), seconds(7)),
+    AbsencePolicy(seconds(5)),
 ]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 @given(st.data())
 def test_it_does_not_matter_how_often_time_is_looked_at(rule, data):
-    names = ("after", "of") if isinstance(rule, Absent) else ("a", "b", "c")
+    names = ("after", "of") if isinstance(rule, AbsencePolicy) else ("a", "b", "c")
     history = data.draw(histories(names))
-    waiting: Waiting = ()
-    steps: list[Step] = []
+    waiting: WaitingEvents = ()
+    steps: list[GatheringOutcome] = []
     for number, given_one in enumerate(history):
         before = history[number - 1][0] if number else 0
-        waiting, more = rule.elapse(waiting, at(data.draw(st.integers(before, given_one[0]))))
+        waiting, more = rule.advance_time(waiting, at(data.draw(st.integers(before, given_one[0]))))
         steps += more
-        waiting, more = take(rule, waiting, event(number, given_one))
+        waiting, more = add_event(rule, waiting, event(number, given_one))
         steps += more
         due = rule.due_at(waiting)
         assert (due is None) == (waiting == ())

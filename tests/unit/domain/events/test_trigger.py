@@ -5,12 +5,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from activityctl.domain.cel.static_type import known_params
+from activityctl.domain.cel.static_type import params_type
 from activityctl.domain.events.trigger import EventTrigger, check_event_trigger
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.model import canonical
 
-PARAMS = known_params(
+PARAMS = params_type(
     {"type": "object", "properties": {"threshold": {"type": "number"}, "who": {"type": "string"}}}
 )
 

@@ -2,19 +2,19 @@ import random
 
 import pytest
 
-from activityctl.domain.gitops.applyset import listed, require_own
+from activityctl.domain.gitops.applyset import require_same_applyset, shorten_list
 from activityctl.errors import ConflictError
 
 
 def said(applyset: str, owners: dict[str, str | None]) -> str:
     with pytest.raises(ConflictError) as caught:
-        require_own(applyset, owners)
+        require_same_applyset(applyset, owners)
     return caught.value.message
 
 
 def test_what_is_ones_own_or_nobodys_is_no_conflict():
-    require_own("shop", {"subscription/a": "shop", "subscription/b": None})
-    require_own(None, {"subscription/a": "shop"})
+    require_same_applyset("shop", {"subscription/a": "shop", "subscription/b": None})
+    require_same_applyset(None, {"subscription/a": "shop"})
 
 
 def test_every_object_of_another_set_is_named_in_order():
@@ -38,4 +38,4 @@ def test_of_many_ten_are_named_and_the_rest_are_counted():
     assert message.startswith("subscription/s00, subscription/s01, ")
     assert 'subscription/s09 and 15 more belong to the apply set "shop"' in message
     assert "s10" not in message
-    assert listed(names[:10]) == ", ".join(names[:10])
+    assert shorten_list(names[:10]) == ", ".join(names[:10])

@@ -7,7 +7,7 @@ import pytest
 
 from activityctl.domain.gitops.drift import (
     ObservedSchedule,
-    RecordedSchedule,
+    StoredSchedule,
     drift_of,
 )
 from activityctl.domain.gitops.plan import WantedSchedule
@@ -24,16 +24,16 @@ def wanted(kind: str = "cron", **body: object) -> WantedSchedule:
     return WantedSchedule(key, subscription, "often", kind, body or CRON)
 
 
-def recorded(want: WantedSchedule | None, **fields: object) -> RecordedSchedule:
+def recorded(want: WantedSchedule | None, **fields: object) -> StoredSchedule:
     named = wanted()
-    return RecordedSchedule(named.id, named.subscription_id, "often", want, **fields)
+    return StoredSchedule(named.id, named.subscription_id, "often", want, **fields)
 
 
 def observed(want: WantedSchedule, **fields: object) -> ObservedSchedule:
     return replace(ObservedSchedule(want.id, want.alarm, False), **fields)
 
 
-def told(record: RecordedSchedule, found: ObservedSchedule | None) -> str | None:
+def told(record: StoredSchedule, found: ObservedSchedule | None) -> str | None:
     drift = drift_of(record, found)
     return None if drift is None else drift.message("often")
 
@@ -80,7 +80,7 @@ def test_what_shall_not_be_and_is_not_has_not_drifted() -> None:
     ],
 )
 def test_people_are_told_what_was_found_and_what_was_done(
-    record: RecordedSchedule, found: ObservedSchedule | None, message: str
+    record: StoredSchedule, found: ObservedSchedule | None, message: str
 ) -> None:
     assert told(record, found) == f"schedule often was {message}"
 
@@ -90,7 +90,7 @@ def test_people_are_told_what_was_found_and_what_was_done(
 def test_what_the_reconciler_has_yet_to_do_is_no_drift(
     want: WantedSchedule | None, found: ObservedSchedule | None
 ) -> None:
-    assert told(recorded(want, is_settled=False), found) is None
+    assert told(recorded(want, is_synced=False), found) is None
 
 
 @pytest.mark.parametrize(

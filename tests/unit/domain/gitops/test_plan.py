@@ -14,11 +14,11 @@ from activityctl.domain.gitops.plan import (
     Present,
     PresentDefinition,
     Wanted,
-    concerned_subscriptions,
+    affected_subscriptions,
     wanted_schedules,
 )
 from activityctl.domain.gitops.planning import plan_changes
-from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
 from activityctl.domain.manifests.subscription import (
     Subscription,
     SubscriptionManifest,
@@ -48,7 +48,7 @@ def written(plan: Plan, present: Present) -> Present:
     for name, one in plan.definitions.items():
         metadata = one.metadata
         definitions[name] = PresentDefinition(
-            name, revision_of(one), one.spec, metadata.labels, metadata.annotations
+            name, revision_id_of(one), one.spec, metadata.labels, metadata.annotations
         )
     subscriptions = dict(present.subscriptions)
     for name, manifest in plan.subscriptions.items():
@@ -298,5 +298,5 @@ def test_subscriptions_that_a_changed_definition_concerns():
     gone = replace(present.subscriptions["a"], id=ids.subscription_id("c"), status=DELETED)
     present = replace(present, subscriptions={**present.subscriptions, "c": gone})
     changed = definition(timeout="2h")
-    found = concerned_subscriptions(wanted(changed, subscription("named")), present)
+    found = affected_subscriptions(wanted(changed, subscription("named")), present)
     assert [(one.name, spec) for one, spec in found] == [("a", changed.spec), ("b", changed.spec)]

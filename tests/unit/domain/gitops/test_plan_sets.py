@@ -12,11 +12,11 @@ from activityctl.domain.gitops.plan import (
     Present,
     PresentDefinition,
     Wanted,
-    concerned_subscriptions,
+    affected_subscriptions,
     live_document,
 )
 from activityctl.domain.gitops.planning import plan_changes, plan_deletion
-from activityctl.domain.manifests.definition import ActivityDefinition, revision_of
+from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
 from activityctl.domain.manifests.document import ABSENT, FieldChange
 from activityctl.domain.manifests.subscription import (
     Subscription,
@@ -42,7 +42,7 @@ def having(
     for one in manifests:
         name = one.metadata.name
         if isinstance(one, ActivityDefinition):
-            revision = revision_of(one)
+            revision = revision_id_of(one)
             definitions[name] = PresentDefinition(name, revision, one.spec, {}, {}, applyset)
         else:
             subscriptions[name] = Subscription(
@@ -184,7 +184,7 @@ def test_a_subscription_that_is_pruned_need_not_fit_the_changed_definition():
     world = world_of(definition(), subscription("gone"), applyset="shop")
     world = having(world, subscription("other"), applyset="ops")
     wanted = Wanted({"digest": definition(timeout="2h")}, {}, "shop", prune=True)
-    assert [one.name for one, _ in concerned_subscriptions(wanted, world)] == ["other"]
+    assert [one.name for one, _ in affected_subscriptions(wanted, world)] == ["other"]
 
 
 # ---- content -------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_a_subscription_that_is_pruned_need_not_fit_the_changed_definition():
 def test_a_definition_as_the_database_gives_it_back_is_unchanged():
     written = definition(params={"maximum": 1e16})
     returned = definition(params={"maximum": 10**16})
-    held = PresentDefinition("digest", revision_of(written), returned.spec, {}, {})
+    held = PresentDefinition("digest", revision_id_of(written), returned.spec, {}, {})
     world = Present({"digest": held})
     assert planned(world, written).is_empty
     assert planned(world, returned).is_empty
@@ -202,7 +202,7 @@ def test_a_definition_as_the_database_gives_it_back_is_unchanged():
 def test_a_number_written_otherwise_is_another_revision_and_shown_as_one():
     one, other = definition(params={"maximum": 1}), definition(params={"maximum": 1.0})
     (change,) = planned(world_of(one), other).changes
-    assert change.fields == (FieldChange("spec", revision_of(one), revision_of(other)),)
+    assert change.fields == (FieldChange("spec", revision_id_of(one), revision_id_of(other)),)
 
 
 def test_pausing_is_shown_only_where_the_manifest_says_something_else():

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from activityctl.domain.manifests.calendar import DayCalendar, count_days, merged, without
+from activityctl.domain.manifests.calendar import DayCalendar, count_days, merge_days, subtract_days
 from activityctl.domain.manifests.calendar_checks import (
-    never_in_definition,
+    never_starting_in_definition,
     unknown_in_definition,
     unknown_in_subscription,
 )
@@ -42,7 +42,7 @@ NEAR = [date(2025, 12, 31) + n * DAY for n in range(34)] + [*EDGES, date.min + D
 
 @given(spans)
 def test_merged_spans_have_the_same_days_in_order_and_never_meet(found: list[DaySpan]):
-    result = merged(found)
+    result = merge_days(found)
     assert [has(result, day) for day in NEAR] == [has(found, day) for day in NEAR]
     for one, following in pairwise(result):
         assert one.last.toordinal() + 1 < following.first.toordinal()
@@ -50,11 +50,11 @@ def test_merged_spans_have_the_same_days_in_order_and_never_meet(found: list[Day
 
 @given(spans, spans)
 def test_what_is_left_without_other_days_and_how_many(some: list[DaySpan], others: list[DaySpan]):
-    one, other = merged(some), merged(others)
-    left = without(one, other)
+    one, other = merge_days(some), merge_days(others)
+    left = subtract_days(one, other)
     expected = [has(one, day) and not has(other, day) for day in NEAR]
     assert [has(left, day) for day in NEAR] == expected
-    assert count_days(left) + count_days(without(one, left)) == count_days(one)
+    assert count_days(left) + count_days(subtract_days(one, left)) == count_days(one)
 
 
 def test_a_calendar_names_days_or_a_file():
@@ -68,7 +68,7 @@ def test_a_calendar_names_days_or_a_file():
 
 
 def test_the_days_of_its_file_are_added_to_those_written_out():
-    read = calendar(days=["2026-12-24"], ical="a.ics").read(of("2026-12-25", "2027-01-01"))
+    read = calendar(days=["2026-12-24"], ical="a.ics").with_days(of("2026-12-25", "2027-01-01"))
     assert read.days == of("2026-12-24/2026-12-25", "2027-01-01")
     assert read.spec.ical is None
 
@@ -118,13 +118,13 @@ def test_what_the_shape_check_tells_is_no_matter_here():
     broken: list[Any] = [{"calendars": "x"}, ["x"], "x", {"calendars": [1, None]}]
     spec = definition(*(cron(exclude=one) for one in broken), {"cron": None})
     assert unknown_in_definition(spec, {}) == []
-    assert never_in_definition(spec, {}) == []
+    assert never_starting_in_definition(spec, {}) == []
 
 
 def test_a_trigger_that_no_calendar_lets_start_is_found_at_its_exclusions():
     exclude = {"calendars": ["always"]}
     spec = definition(cron(), cron(exclude=exclude))
-    (found,) = never_in_definition(spec, {"always": of("2020-01-01/2099-12-31")})
+    (found,) = never_starting_in_definition(spec, {"always": of("2020-01-01/2099-12-31")})
     assert found.path == ("triggers", 1, "cron", "exclude")
     assert "excluded: 2026-01-01 (calendar always)" in found.reason
-    assert never_in_definition(spec, {}) == []  # not known: no verdict
+    assert never_starting_in_definition(spec, {}) == []  # not known: no verdict

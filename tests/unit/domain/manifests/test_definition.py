@@ -12,7 +12,7 @@ from activityctl.domain.manifests.definition import (
     Rule,
     TaskTemplate,
     TaskTimeout,
-    revision_of,
+    revision_id_of,
 )
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.values.finding import findings_of
@@ -28,7 +28,7 @@ SPEC: dict[str, Any] = {
 
 def revision(spec: dict[str, Any], **metadata: Any) -> str:
     document = {"metadata": {"name": "digest", **metadata}, "spec": spec}
-    return revision_of(ActivityDefinition.model_validate_json(json.dumps(document)))
+    return revision_id_of(ActivityDefinition.model_validate_json(json.dumps(document)))
 
 
 def changed(field: str, **fields: Any) -> dict[str, Any]:

@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from activityctl.domain.manifests.explain import explain, kind_named, kinds_explained, view
+from activityctl.domain.manifests.explain import (
+    explain_field,
+    explanation_json,
+    kind_named,
+    kinds_explained,
+)
 from activityctl.domain.manifests.schema import DOCUMENT_KINDS
 from activityctl.errors import NotFoundError
 from support.schema import SCHEMA, refused_by_loader, refused_by_schema
@@ -35,19 +40,19 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_field_is_explained_with_an_example(path: str):
-    found = explain(SCHEMA, path)
+    found = explain_field(SCHEMA, path)
     assert found.description
     assert found.type
     assert found.example is not None
     for line in found.fields:
         assert line.description, line.name
-        below = explain(SCHEMA, f"{path}.{line.name}")
+        below = explain_field(SCHEMA, f"{path}.{line.name}")
         assert (below.type, below.is_required) == (line.type, line.is_required)
 
 
 @pytest.mark.parametrize("kind", ["definition", "subscription"])
 def test_the_example_of_a_kind_is_a_manifest_that_loads(kind: str):
-    example = explain(SCHEMA, kind).example
+    example = explain_field(SCHEMA, kind).example
     assert not refused_by_schema(example)
     assert not refused_by_loader(example)
 
@@ -72,7 +77,7 @@ def test_every_example_fits_its_field():
 
 
 def test_an_explanation_has_all_that_is_known():
-    found = view(explain(SCHEMA, "def.spec.tasks[0].retry.maxAttempts"))
+    found = explanation_json(explain_field(SCHEMA, "def.spec.tasks[0].retry.maxAttempts"))
     assert found == {
         "apiVersion": "activityctl/v1",
         "kind": "Explanation",
@@ -87,10 +92,10 @@ def test_an_explanation_has_all_that_is_known():
         "oneOf": [],
         "fields": [],
     }
-    assert explain(SCHEMA, "definition.spec.triggers").one_of == ("cron", "interval", "event")
-    assert explain(SCHEMA, "def.spec.context.runs.limit").takes_templates
-    assert explain(SCHEMA, "def.spec.tasks.http.method").allowed[:2] == ("GET", "HEAD")
-    assert explain(SCHEMA, "def.spec.timeout").default == "1d"
+    assert explain_field(SCHEMA, "definition.spec.triggers").one_of == ("cron", "interval", "event")
+    assert explain_field(SCHEMA, "def.spec.context.runs.limit").takes_templates
+    assert explain_field(SCHEMA, "def.spec.tasks.http.method").allowed[:2] == ("GET", "HEAD")
+    assert explain_field(SCHEMA, "def.spec.timeout").default == "1d"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +114,7 @@ def test_an_explanation_has_all_that_is_known():
 )
 def test_an_unknown_path_has_the_nearest_as_its_hint(path: str, hint: str):
     with pytest.raises(NotFoundError) as caught:
-        explain(SCHEMA, path)
+        explain_field(SCHEMA, path)
     assert caught.value.hint == hint
 
 

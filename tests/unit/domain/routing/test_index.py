@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from activityctl.domain.cel import bound_event, program
 from activityctl.domain.events.trigger import EventTrigger
-from activityctl.domain.routing.index import Failed, Index, Listener, Matched
+from activityctl.domain.routing.index import EventIndex, FilterFailed, Listener, Matched
 from activityctl.domain.routing.matching import match
 
 
@@ -20,14 +20,14 @@ def event(**fields: Any) -> dict[str, Any]:
     return {"specversion": "1.0", "id": "1", "source": "/a", "type": "order.created", **fields}
 
 
-def one_by_one(entries: list[Listener], one: dict[str, Any]) -> list[Matched | Failed]:
-    found: list[Matched | Failed] = []
+def one_by_one(entries: list[Listener], one: dict[str, Any]) -> list[Matched | FilterFailed]:
+    found: list[Matched | FilterFailed] = []
     for each in entries:
         verdict = match(each.event, each.params, one)
         if verdict.matched:
             found.append(Matched(each))
         elif verdict.has_failed:
-            found.append(Failed(each, verdict.reason or ""))
+            found.append(FilterFailed(each, verdict.reason or ""))
     return found
 
 
@@ -103,11 +103,11 @@ EVENTS = st.builds(
 def test_an_index_finds_what_deciding_one_by_one_finds(various, alike, some_events):
     bodies = [*various, *(({"type": "a*", "filter": text}, params) for text, params in alike)]
     entries = [entry(number, *one) for number, one in enumerate(bodies)]
-    index = Index(entries)
+    index = EventIndex(entries)
     for one in some_events:
         found = index.matches(one)
         assert found == one_by_one(entries, one)
-        woken = [each.entry.subscription for each in found]
+        woken = [each.listener.subscription for each in found]
         passing = [each.subscription for each in index.candidates(one)]
         assert [name for name in passing if name in woken] == woken
 
@@ -151,18 +151,18 @@ def test_an_index_finds_what_deciding_one_by_one_finds(various, alike, some_even
     ],
 )
 def test_few_of_many_entries_are_tried(body):
-    index = Index([entry(number, *body(number)) for number in range(1000)])
+    index = EventIndex([entry(number, *body(number)) for number in range(1000)])
     one = event(type="order.998.x", source="/shops/998/x", data={"c": 998})
     alike = event(type="order.998", source="/shops/998/x", data={"c": 998})
     assert len(list(index.candidates(one))) <= 2
-    assert [each.entry.subscription for each in index.matches(one) + index.matches(alike)]
+    assert [each.listener.subscription for each in index.matches(one) + index.matches(alike)]
 
 
 def test_no_more_than_a_question_by_has_is_put_to_events_without_the_field():
     body = {"type": "*", "filter": "has(event.data.c) && event.data.c == params.c"}
     entries = [entry(number, body, {"c": number}) for number in range(1000)]
-    index = Index(entries)
-    few = Index(entries[:5])
+    index = EventIndex(entries)
+    few = EventIndex(entries[:5])
     assert [len(list(one.candidates(event(data={"d": 1})))) for one in (index, few)] == [0, 0]
     assert index.matches(event(data={"c": 7})) == [Matched(entries[7])]
     assert len(index.matches(event())) == 1000  # of what is nowhere, `has` itself fails
@@ -171,7 +171,7 @@ def test_no_more_than_a_question_by_has_is_put_to_events_without_the_field():
 def test_filters_are_compiled_once_however_many_there_are():
     texts = [f"event.data.c == {number}" for number in range(1100)]
     bodies = [{"type": "*", "filter": text} for text in texts]
-    index = Index([entry(number, body) for number, body in enumerate(bodies)])
+    index = EventIndex([entry(number, body) for number, body in enumerate(bodies)])
     some_events = [event(data={"c": number}) for number in range(len(texts))]
     before = [index.matches(one) for one in some_events]
     misses = program.compiled.cache_info().misses
@@ -196,16 +196,16 @@ def test_filters_are_compiled_once_however_many_there_are():
 def test_texts_begin_and_end_as_in_cel(claim, text, holds):
     entries = [entry(0, {"type": "*", "filter": f"event.data.x.{claim}"})]
     for one in (event(data={"x": text}), event(data={"x": 7}), event(data={})):
-        assert Index(entries).matches(one) == one_by_one(entries, one)
-    assert len(Index(entries).matches(event(data={"x": text}))) == holds
+        assert EventIndex(entries).matches(one) == one_by_one(entries, one)
+    assert len(EventIndex(entries).matches(event(data={"x": text}))) == holds
 
 
 def test_a_filter_that_fails_is_told_for_each_entry_in_their_order():
     body = {"type": "order.*", "filter": "event.data.amount > params.least"}
     entries = [entry(number, body, {"least": number}) for number in range(20)]
-    found = Index(entries).matches(event(data={}))
-    assert [each.entry for each in found] == entries
-    assert isinstance(found[0], Failed)
+    found = EventIndex(entries).matches(event(data={}))
+    assert [each.listener for each in found] == entries
+    assert isinstance(found[0], FilterFailed)
     assert found[0].reason.startswith("filter error: no such key: 'amount'")
 
 
@@ -213,18 +213,18 @@ def test_one_broken_entry_among_many_hides_none_of_them():
     body = {"type": "order.*", "filter": "event.data.amount > params.least"}
     entries = [entry(number, body, {"least": number}) for number in range(200)]
     entries[77] = entry(77, body, {})
-    found = Index(entries).matches(event(data={"amount": 2}))
-    assert [(type(each), each.entry.subscription) for each in found] == [
+    found = EventIndex(entries).matches(event(data={"amount": 2}))
+    assert [(type(each), each.listener.subscription) for each in found] == [
         (Matched, "s0"),
         (Matched, "s1"),
-        (Failed, "s77"),
+        (FilterFailed, "s77"),
     ]
 
 
 def test_entries_of_equal_params_share_one_answer():
     body = {"type": "order.*", "filter": "event.data.amount + 1 > params.least"}
     entries = [entry(number, body, {"least": 5, "unread": number}) for number in range(50)]
-    index = Index(entries)
+    index = EventIndex(entries)
     assert len(index.matches(event(data={"amount": 5}))) == 50
     assert index.matches(event(data={"amount": 1})) == []
 
@@ -243,7 +243,7 @@ def test_params_stay_what_they_are_when_many_are_asked_at_once():
     texts += [2**64, 1e300, 0.1, True, None, [1, "a"], {"k": [None]}]
     body = {"type": "order.*", "filter": "[params.p] == [event.data.x] // all of it"}
     entries = [entry(number, body, {"p": text}) for number, text in enumerate(texts)]
-    index = Index(entries)
+    index = EventIndex(entries)
     for number, text in enumerate(texts):
         (found,) = index.matches(event(data={"x": text}))
         assert found == Matched(entries[number])
@@ -253,11 +253,11 @@ def test_params_stay_what_they_are_when_many_are_asked_at_once():
 def test_an_event_too_large_for_sieves_is_decided_all_the_same(monkeypatch):
     monkeypatch.setattr(bound_event, "_MAX_EVENT", 10)
     body = {"type": "order.*", "filter": "event.data.text.contains(params.p)"}
-    index = Index([entry(number, body, {"p": str(number)}) for number in range(20)])
+    index = EventIndex([entry(number, body, {"p": str(number)}) for number in range(20)])
     one = event(data={"text": "x" * 100 + "7"})
     assert len(list(index.candidates(one))) == 20
     found = index.matches(one)
-    assert [each.entry.subscription for each in found] == ["s7"]
+    assert [each.listener.subscription for each in found] == ["s7"]
 
 
 @pytest.mark.parametrize(
@@ -271,9 +271,9 @@ def test_an_event_too_large_for_sieves_is_decided_all_the_same(monkeypatch):
 def test_of_many_intervals_few_are_tried(source, amount):
     bounds = [{"low": number, "high": number + 1} for number in range(1000)]
     body = {"type": "order.*", "filter": source}
-    index = Index([entry(number, body, params) for number, params in enumerate(bounds)])
+    index = EventIndex([entry(number, body, params) for number, params in enumerate(bounds)])
     one = event(data={"amount": amount})
-    assert [each.entry.subscription for each in index.matches(one)] == ["s500"]
+    assert [each.listener.subscription for each in index.matches(one)] == ["s500"]
     assert len(list(index.candidates(one))) <= 2
     assert len(index.matches(event(data={"amount": "500.5"}))) == 1000
 
@@ -281,18 +281,18 @@ def test_of_many_intervals_few_are_tried(source, amount):
 @pytest.mark.parametrize(
     ("sign", "bound", "amount", "outcome"),
     [
-        (">", True, 0, Failed),
-        (">", 1, False, Failed),
+        (">", True, 0, FilterFailed),
+        (">", 1, False, FilterFailed),
         (">=", 2**53 + 1, 2.0**53, Matched),  # CEL compares them as doubles
         (">=", 2.0**53, 2**53 - 1, None),
-        ("<", 2**63, 2**64, Failed),  # which comes as a string
+        ("<", 2**63, 2**64, FilterFailed),  # which comes as a string
     ],
 )
 def test_a_number_is_compared_as_cel_does_however_many_entries(sign, bound, amount, outcome):
     body = {"type": "order.*", "filter": f"event.data.amount {sign} params.bound"}
     entries = [entry(number, body, {"bound": bound}) for number in range(20)]
     one = event(data={"amount": amount})
-    found = Index(entries).matches(one)
+    found = EventIndex(entries).matches(one)
     assert found == one_by_one(entries, one)
     assert {type(each) for each in found} == ({outcome} if outcome else set())
 
@@ -300,9 +300,9 @@ def test_a_number_is_compared_as_cel_does_however_many_entries(sign, bound, amou
 def test_params_too_long_to_be_asked_together_are_decided_all_the_same():
     body = {"type": "order.*", "filter": "params.p.startsWith(event.data.text)"}
     texts = [*map(str, range(20)), "long" * 10_000]
-    index = Index([entry(number, body, {"p": text}) for number, text in enumerate(texts)])
+    index = EventIndex([entry(number, body, {"p": text}) for number, text in enumerate(texts)])
     found = index.matches(event(data={"text": "long"}))
-    assert [each.entry.subscription for each in found] == ["s20"]
+    assert [each.listener.subscription for each in found] == ["s20"]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_values_are_equal_as_in_cel_however_they_are_found(wanted, value, is_equ
         ({"type": "*", "filter": "event.data.x == params.p"}, {"p": wanted}),
         ({"type": "*", "filter": "event.data.x in params.p"}, {"p": ["other", wanted]}),
     ]
-    index = Index([entry(number, *way) for number, way in enumerate(ways)])
+    index = EventIndex([entry(number, *way) for number, way in enumerate(ways)])
     assert len(index.matches(event(data={"x": value}))) == (len(ways) if is_equal else 0)
 
 
@@ -337,14 +337,14 @@ def test_data_nested_too_deep_fails_each_filter_that_reads_it():
     deep: Any = []
     for _ in range(200):
         deep = [deep]
-    found = Index(entries).matches(event(data={"x": deep}))
-    assert [each.entry for each in found] == entries
-    assert all(isinstance(each, Failed) and "nested deeper" in each.reason for each in found)
+    found = EventIndex(entries).matches(event(data={"x": deep}))
+    assert [each.listener for each in found] == entries
+    assert all(isinstance(each, FilterFailed) and "nested deeper" in each.reason for each in found)
 
 
 def test_lists_that_multiply_to_many_values_are_matched_in_full():
     body = {"type": "a", "match": {f"data.{name}": [*range(20)] for name in "xyz"}}
-    index = Index([entry(0, body), entry(1, {"type": "a"})])
+    index = EventIndex([entry(0, body), entry(1, {"type": "a"})])
     assert len(index.matches(event(type="a", data={"x": 19, "y": 0, "z": 7}))) == 2
     for wrong in "xyz":
         data = {"x": 1, "y": 1, "z": 1, wrong: 20}

@@ -3,7 +3,7 @@ from typing import Any
 
 from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.routing.match_explanation import (
-    ClauseVerdict,
+    ClauseResult,
     MatchExplanation,
     Operand,
     explain_match,
@@ -25,12 +25,12 @@ def explained(**body: Any) -> MatchExplanation:
 def test_each_operand_of_and_is_shown_with_the_values_it_compares():
     found = explained(filter='event.data.amount > params.threshold && event.data.region == "eu"')
     assert found.parts == (
-        ClauseVerdict(
+        ClauseResult(
             "event.data.amount > params.threshold",
             holds=True,
             operands=(Operand("event.data.amount", 12), Operand("params.threshold", 10)),
         ),
-        ClauseVerdict(
+        ClauseResult(
             'event.data.region == "eu"',
             holds=False,
             reason='filter is false: event.data.region == "eu"',

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.events.arrival import ArrivedEvent
+from activityctl.domain.events.stored_event import ArrivedEvent
 from activityctl.domain.events.trigger import EventTrigger
-from activityctl.domain.routing.index import Failed, Listener, Matched
+from activityctl.domain.routing.index import FilterFailed, Listener, Matched
 from activityctl.domain.routing.routing import (
-    Circumstances,
-    Matches,
+    EventMatches,
     RefusedFiring,
     Routed,
-    calendars_of,
-    entries_of,
-    route,
+    RoutingState,
+    calendar_names,
+    refused_log_entries,
+    route_matches,
 )
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
@@ -38,8 +38,8 @@ def event(sender: str = "1", at: datetime = NOON, **data: Any) -> ArrivedEvent:
 
 def routed(found: Listener, *events: ArrivedEvent, late: timedelta = timedelta(0)) -> Routed:
     """Route events that all wake the listener, that long after the first arrived."""
-    matches = [Matches(one, [Matched(found)]) for one in events]
-    return route(matches, Circumstances(events[0].arrived_at + late))
+    matches = [EventMatches(one, [Matched(found)]) for one in events]
+    return route_matches(matches, RoutingState(events[0].arrived_at + late))
 
 
 def told(result: Routed) -> list[tuple[str, str | None]]:
@@ -63,8 +63,10 @@ def test_the_same_event_gives_the_same_firing_whenever_it_is_routed() -> None:
 
 
 def test_a_paused_subscription_and_a_failed_filter_are_verdicts_alone() -> None:
-    found = [Matched(listener("asleep")), Failed(listener("broken"), "no such field")]
-    result = route([Matches(event(), found)], Circumstances(NOON, frozenset({"asleep"})))
+    found = [Matched(listener("asleep")), FilterFailed(listener("broken"), "no such field")]
+    result = route_matches(
+        [EventMatches(event(), found)], RoutingState(NOON, frozenset({"asleep"}))
+    )
     assert told(result) == [("paused", "the subscription is paused"), ("error", "no such field")]
     assert (result.firings, result.refused) == ((), ())
 
@@ -98,11 +100,11 @@ def test_what_may_not_start_is_a_run_that_has_ended(
 
 def test_a_calendar_excludes_only_when_its_days_are_known() -> None:
     excluded = listener(exclude={"calendars": ["holidays"]})
-    matches = [Matches(event(), [Matched(excluded)])]
-    assert calendars_of(matches) == {"holidays"}
+    matches = [EventMatches(event(), [Matched(excluded)])]
+    assert calendar_names(matches) == {"holidays"}
     days = {"holidays": (parse_days("2026-03-02"),)}
-    assert route(matches, Circumstances(NOON, calendars=days)).refused
-    assert route(matches, Circumstances(NOON)).firings
+    assert route_matches(matches, RoutingState(NOON, calendars=days)).refused
+    assert route_matches(matches, RoutingState(NOON)).firings
 
 
 def test_a_firing_waits_for_its_window_in_the_zone_that_it_names() -> None:
@@ -153,10 +155,10 @@ def test_many_refusals_are_one_line_of_the_log() -> None:
         owner = ("s", "paid", sender.id, NOON, (sender.id,))
         return RefusedFiring(*owner, RunStatus.SKIPPED, f"reason {number}")
 
-    few = entries_of([refused(number) for number in range(10)], NOON)
+    few = refused_log_entries([refused(number) for number in range(10)], NOON)
     assert [one.message for one in few] == [f"run skipped: reason {one}" for one in range(10)]
     assert few[3].run_id == ids.run_id("s", "paid", event("3").id)
-    (many,) = entries_of([refused(number) for number in range(11)], NOON)
+    (many,) = refused_log_entries([refused(number) for number in range(11)], NOON)
     assert many.message == (
         "11 firings of paid up to that of 2026-03-02T12:00:00Z did not start: "
         "0 missed, 11 skipped; the last: reason 10"

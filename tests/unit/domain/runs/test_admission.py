@@ -8,16 +8,16 @@ import pytest
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.admission import (
-    FiringFacts,
+    AdmissionInput,
     begin,
     fail,
     new_run,
-    refusal,
+    refusal_reason,
     refuse,
     skip,
 )
-from activityctl.domain.runs.record import record
 from activityctl.domain.runs.run import Run, RunEnd, RunStatus
+from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 
@@ -35,7 +35,7 @@ def spec(**fields: Any) -> DefinitionSpec:
 def facts(
     definition: DefinitionSpec,
     status: SubscriptionStatus = SubscriptionStatus.ACTIVE,
-) -> FiringFacts:
+) -> AdmissionInput:
     subscription = Subscription(
         id=SUB,
         name="sub",
@@ -48,7 +48,7 @@ def facts(
         state={"seen": 3},
     )
     revision = Revision(ids.revision_id("def", {}), "def", 2, {}, DUE)
-    return FiringFacts(subscription, revision, definition, payload={"why": "test"})
+    return AdmissionInput(subscription, revision, definition, payload={"why": "test"})
 
 
 PARAMS = {"type": "object", "properties": {"threshold": {}, "region": {"default": "eu"}}}
@@ -84,7 +84,7 @@ def test_a_new_run_freezes_what_it_will_see():
 )
 def test_who_is_let_in(status: str, is_by_clock: object, reason: str | None):
     firing = FIRING if is_by_clock else replace(FIRING, firing_key="asked by a person")
-    assert refusal(firing, facts(spec(), SubscriptionStatus(status))) == reason
+    assert refusal_reason(firing, facts(spec(), SubscriptionStatus(status))) == reason
 
 
 @pytest.mark.parametrize(
@@ -95,18 +95,18 @@ def test_a_paused_subscription_answers_events_only_when_a_person_feeds_them(
     key: str, reason: str | None
 ):
     given = replace(facts(spec(), SubscriptionStatus.PAUSED), events=({"id": "7"},))
-    assert refusal(replace(FIRING, firing_key=key), given) == reason
+    assert refusal_reason(replace(FIRING, firing_key=key), given) == reason
 
 
 def test_what_the_clock_had_put_off_is_missed_and_what_was_asked_for_is_skipped():
-    missed = record(run_of(spec()), refuse(FIRING, "the subscription is paused"), NOW).run
+    missed = run_change(run_of(spec()), refuse(FIRING, "the subscription is paused"), NOW).run
     assert (missed.status, missed.reason) == (RunStatus.MISSED, "the subscription is paused")
     asked = replace(FIRING, firing_key="an event's id")
     assert refuse(asked, "it was deleted").end == RunEnd(RunStatus.SKIPPED, "it was deleted")
 
 
 def test_a_skip_closes_the_run_with_its_reason():
-    after = record(run_of(spec()), skip("the subscription is paused"), NOW).run
+    after = run_change(run_of(spec()), skip("the subscription is paused"), NOW).run
     assert (after.status, after.reason) == (RunStatus.SKIPPED, "the subscription is paused")
     assert (after.started_at, after.ended_at) == (None, NOW)
 
@@ -139,7 +139,7 @@ def test_a_rule_that_cannot_be_evaluated_fails_the_run(on_failure: list[dict[str
     definition = spec(rules=[{"when": "true"}, {"when": "params.nope"}], onFailure=on_failure)
     run, decision = begin(run_of(definition), definition, NOW)
     reason = "rules[1]: no such key: 'nope', in params.nope"
-    after = record(run, decision, NOW).run
+    after = run_change(run, decision, NOW).run
     assert after.reason == reason
     if on_failure:
         assert (after.status, after.ending) == (RunStatus.RUNNING, RunStatus.FAILED)
@@ -152,5 +152,5 @@ def test_a_run_that_fails_before_its_tasks_has_none():
     definition = spec(onFailure=[{"name": "page", "say": "hello"}])
     run, decision = fail(run_of(definition), definition, "context before: no", NOW)
     assert [task.name for task in decision.create] == ["page"]
-    after = record(run, decision, NOW).run
+    after = run_change(run, decision, NOW).run
     assert (after.ending, after.reason) == (RunStatus.FAILED, "context before: no")

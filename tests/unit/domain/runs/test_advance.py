@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from activityctl.domain.manifests.definition import MAX_FOR_EACH_ITEMS, DefinitionSpec
-from activityctl.domain.runs.advance import advance, label, stop
-from activityctl.domain.runs.record import change_task, record, with_tasks
+from activityctl.domain.runs.advance import advance, stop, task_label
 from activityctl.domain.runs.run import (
     Decision,
     Run,
@@ -17,6 +16,7 @@ from activityctl.domain.runs.run import (
     TaskInstance,
     TaskStatus,
 )
+from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
 from support.runs import begun_run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ def begun(*tasks: dict[str, Any], **fields: Any) -> RunState:
 
 
 def applied(state: RunState, decision: Decision) -> RunState:
-    change = record(state.run, decision, NOW)
+    change = run_change(state.run, decision, NOW)
     for changed in change.update:
         state = with_tasks(state, changed)
     return replace(state, run=change.run, tasks=state.tasks + change.create)
@@ -52,16 +52,16 @@ def ended(state: RunState, shown: str, output: Any = None, error: str | None = N
 
 
 def one(state: RunState, shown: str) -> TaskInstance:
-    (found,) = [instance for instance in state.tasks if label(instance) == shown]
+    (found,) = [instance for instance in state.tasks if task_label(instance) == shown]
     return found
 
 
 def startable(state: RunState) -> list[str]:
-    return [label(instance) for instance in advance(state, NOW).start]
+    return [task_label(instance) for instance in advance(state, NOW).start]
 
 
 def statuses(state: RunState) -> dict[str, str]:
-    return {label(instance): instance.status.value for instance in state.tasks}
+    return {task_label(instance): instance.status.value for instance in state.tasks}
 
 
 def test_a_task_waits_for_what_it_needs_and_the_rest_starts_at_once():
@@ -136,7 +136,7 @@ def test_for_each_makes_one_instance_an_item_in_its_order():
         task("a", forEach=["x", {"k": "y"}, 3], say="${ item }"),
         task("b", needs=["a"], say="${ tasks.a.output }"),
     )
-    assert [(label(one), one.of, one.input) for one in state.tasks] == [
+    assert [(task_label(one), one.of, one.input) for one in state.tasks] == [
         ("a[0]", 3, "x"),
         ("a[1]", 3, {"k": "y"}),
         ("a[2]", 3, 3),
@@ -247,7 +247,7 @@ def test_a_run_that_succeeds_keeps_its_state():
 
 def test_without_a_state_in_the_definition_the_kept_one_stays():
     state = begun(task("a", when="false"))
-    assert record(state.run, Decision(), NOW).keep_state is None
+    assert run_change(state.run, Decision(), NOW).keep_state is None
     assert advance(replace(state, run=running(state)), NOW).end == RunEnd(RunStatus.SUCCEEDED)
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
 from activityctl.domain.runs.advance import advance, stop
-from activityctl.domain.runs.record import RunChange, change_task, record, with_tasks
 from activityctl.domain.runs.run import (
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
@@ -23,6 +22,7 @@ from activityctl.domain.runs.run import (
     TaskInstance,
     TaskStatus,
 )
+from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
 from activityctl.domain.values import ids
 from support.runs import begun_run_of
 
@@ -83,7 +83,7 @@ class Story:
         self.state = with_tasks(self.state, task)
 
     def write(self, decision: Decision) -> None:
-        before, change = self.state, record(self.state.run, decision, NOW)
+        before, change = self.state, run_change(self.state.run, decision, NOW)
         after = replace(before, run=change.run, tasks=before.tasks + change.create)
         for task in change.update:
             after = with_tasks(after, task)
@@ -165,7 +165,7 @@ def test_a_decision_that_was_applied_gives_nothing_new(story: Story):
         again = advance(moment.after, NOW)
         assert (again.create, again.cancel, again.end) == ((), (), None)
         assert again.start == moment.decision.start
-        change = record(moment.after.run, again, NOW)
+        change = run_change(moment.after.run, again, NOW)
         assert (change.run, change.entries) == (moment.after.run, ())
 
 

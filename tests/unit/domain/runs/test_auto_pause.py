@@ -8,9 +8,9 @@ import pytest
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import begin
 from activityctl.domain.runs.advance import advance, stop
-from activityctl.domain.runs.auto_pause import Streak, after
-from activityctl.domain.runs.record import RunChange, change_task, record, with_tasks
+from activityctl.domain.runs.auto_pause import StreakChange, streak_change
 from activityctl.domain.runs.run import Decision, RunEnd, RunState, RunStatus, TaskStatus
+from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
 from support.runs import run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def spec(limit: int | None, *on_failure: dict[str, Any]) -> DefinitionSpec:
 
 def begun(definition: DefinitionSpec, **run: Any) -> RunState:
     started, decision = begin(replace(RUN, **run), definition, NOW)
-    change = record(started, decision, NOW)
+    change = run_change(started, decision, NOW)
     return RunState(change.run, definition, change.create)
 
 
@@ -38,7 +38,7 @@ def ended(state: RunState, name: str, error: str | None) -> tuple[RunState, RunC
     status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
     running = change_task(task, TaskStatus.RUNNING)
     state = with_tasks(state, change_task(running, status, error=error, ended_at=NOW))
-    change = record(state.run, advance(state, NOW), NOW)
+    change = run_change(state.run, advance(state, NOW), NOW)
     return replace(state, run=change.run, tasks=state.tasks + change.create), change
 
 
@@ -62,20 +62,20 @@ def test_the_failure_that_completes_the_row_pauses(
 ):
     _, change = ended(begun(spec(limit), failures_before=before), "a", "no")
     assert change.run.status is RunStatus.FAILED
-    assert change.streak == Streak(has_failed=True, decided_at=NOW, pause_reason=reason)
+    assert change.streak == StreakChange(has_failed=True, decided_at=NOW, pause_reason=reason)
     assert warnings(change) == ([] if reason is None else [f"subscription paused: {reason}"])
 
 
 def test_a_paused_subscription_is_not_paused_again():
     state = begun(spec(1, NOTIFY), failures_before=5, owner_is_active=False)
     state, change = ended(state, "a", "no")
-    assert change.streak == Streak(has_failed=True, decided_at=NOW)
+    assert change.streak == StreakChange(has_failed=True, decided_at=NOW)
     assert [task.status for task in change.create] == [TaskStatus.SKIPPED]
 
 
 def test_a_success_ends_the_row():
     _, change = ended(begun(spec(2), failures_before=1), "a", None)
-    assert change.streak == Streak(has_failed=False, decided_at=NOW)
+    assert change.streak == StreakChange(has_failed=False, decided_at=NOW)
 
 
 def test_the_tasks_on_failure_know_that_the_run_pauses_and_it_counts_once():
@@ -101,13 +101,13 @@ def test_the_tasks_on_failure_of_an_earlier_run_know_that_it_does_not():
 def test_a_run_that_times_out_counts_as_failed():
     state = begun(spec(1, NOTIFY))
     decision = stop(state, RunStatus.TIMED_OUT, "ran over 1h", NOW)
-    change = record(state.run, decision, NOW)
+    change = run_change(state.run, decision, NOW)
     reason = f"1 run failed; the last: ran over 1h (run {RUN.id})"
-    assert change.streak == Streak(has_failed=True, decided_at=NOW, pause_reason=reason)
+    assert change.streak == StreakChange(has_failed=True, decided_at=NOW, pause_reason=reason)
     assert [(task.name, task.input) for task in change.create] == [("notify", "ran over 1h")]
     state = replace(state, run=change.run, tasks=(*change.update, *change.create))
     again = stop(state, RunStatus.TIMED_OUT, "ran over 1h", NOW)
-    assert record(state.run, again, NOW).streak is None
+    assert run_change(state.run, again, NOW).streak is None
 
 
 def test_a_run_that_fails_before_its_first_task_counts():
@@ -115,7 +115,7 @@ def test_a_run_that_fails_before_its_first_task_counts():
     document = spec(1, NOTIFY).model_dump(mode="json", by_alias=True)
     definition = DefinitionSpec.model_validate_json(json.dumps({**document, **rules}))
     started, decision = begin(RUN, definition, NOW)
-    change = record(started, decision, NOW)
+    change = run_change(started, decision, NOW)
     assert change.streak is not None
     assert change.streak.pause_reason is not None
     assert [(task.name, task.status) for task in change.create] == [("notify", TaskStatus.PENDING)]
@@ -123,13 +123,13 @@ def test_a_run_that_fails_before_its_first_task_counts():
 
 @pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.MISSED])
 def test_what_neither_succeeds_nor_fails_leaves_the_row(status: RunStatus):
-    assert after(RUN, Decision(end=RunEnd(status, "so")), NOW) is None
+    assert streak_change(RUN, Decision(end=RunEnd(status, "so")), NOW) is None
 
 
 def test_a_cancellation_of_the_tasks_on_failure_does_not_count_again():
     state, _ = ended(begun(spec(2, {"name": "page", "say": "x"})), "a", "no")
     decision = stop(state, RunStatus.CANCELLED, "by hand", NOW + timedelta(seconds=1))
-    assert record(state.run, decision, NOW).streak is None
+    assert run_change(state.run, decision, NOW).streak is None
 
 
 def test_a_very_long_reason_is_cut():

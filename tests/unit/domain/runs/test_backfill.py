@@ -9,9 +9,9 @@ from activityctl.domain.runs import backfill as module
 from activityctl.domain.runs.backfill import (
     MOST_FIRINGS,
     Backfill,
+    BackfillChoice,
     BackfillProgress,
-    Choice,
-    Past,
+    PastTimes,
     choose,
     nominals_between,
     progress_view,
@@ -32,8 +32,10 @@ def daily(**body: Any) -> Trigger:
     return trigger_of("cron", {"schedule": "0 8 * * *", **body})
 
 
-def chosen(trigger: Trigger | None = None, *, only_missed: bool = False, **past: Any) -> Choice:
-    known = Past(**{"settled_until": LATER, **past})
+def chosen(
+    trigger: Trigger | None = None, *, only_missed: bool = False, **past: Any
+) -> BackfillChoice:
+    known = PastTimes(**{"decided_until": LATER, **past})
     days = {"holidays": (DaySpan(date(2026, 3, 2), date(2026, 3, 2)),)}
     return choose(trigger or daily(), DAYS, known, days, only_missed=only_missed)
 
@@ -57,37 +59,37 @@ def test_a_range_with_too_many_times_is_refused_with_the_way_out(monkeypatch: An
 
 
 def test_times_without_a_run_are_taken():
-    assert chosen() == Choice(DAYS, ())
+    assert chosen() == BackfillChoice(DAYS, ())
 
 
 def test_a_missed_run_does_not_count_as_one_and_any_other_does():
     for status in RunStatus:
         found = chosen(runs={FIRST: frozenset({status})})
         if status is RunStatus.MISSED:
-            assert found.taken == DAYS
+            assert found.to_run == DAYS
         else:
-            assert found.taken == DAYS[1:]
-            assert found.left == ((FIRST, f"has a run: {status}"),)
+            assert found.to_run == DAYS[1:]
+            assert found.left_out == ((FIRST, f"has a run: {status}"),)
 
 
 def test_a_missed_time_that_was_made_up_for_is_left_alone():
     runs = {FIRST: frozenset({RunStatus.MISSED, RunStatus.FAILED})}
     for only_missed in (True, False):
         found = chosen(runs=runs, only_missed=only_missed)
-        assert (FIRST, "has a run: failed") in found.left
+        assert (FIRST, "has a run: failed") in found.left_out
 
 
 def test_only_missed_takes_nothing_but_missed_times():
     runs = {DAYS[1]: frozenset({RunStatus.MISSED}), DAYS[2]: frozenset({RunStatus.SUCCEEDED})}
     found = chosen(runs=runs, only_missed=True)
-    assert found.taken == (DAYS[1],)
-    assert dict(found.left)[DAYS[0]] == "was not missed"
+    assert found.to_run == (DAYS[1],)
+    assert dict(found.left_out)[DAYS[0]] == "was not missed"
 
 
 def test_what_is_about_to_run_and_what_is_not_settled_is_left_to_its_schedule():
-    found = chosen(firing=frozenset({DAYS[0]}), settled_until=DAYS[2])
-    assert found.taken == DAYS[1:3]
-    assert dict(found.left) == {
+    found = chosen(firing=frozenset({DAYS[0]}), decided_until=DAYS[2])
+    assert found.to_run == DAYS[1:3]
+    assert dict(found.left_out) == {
         DAYS[0]: "is about to run",
         DAYS[3]: "not settled yet: its schedule decides",
         DAYS[4]: "not settled yet: its schedule decides",
@@ -95,23 +97,25 @@ def test_what_is_about_to_run_and_what_is_not_settled_is_left_to_its_schedule():
 
 
 def test_what_a_backfill_holds_is_taken_again():
-    assert chosen(held=frozenset(DAYS)).taken == DAYS
+    assert chosen(held=frozenset(DAYS)).to_run == DAYS
 
 
 def test_excluded_times_are_left_out_and_those_outside_a_window():
     found = chosen(daily(exclude={"calendars": ["holidays"]}))
-    assert found.left == ((DAYS[1], "skipped: excluded: 2026-03-02 (calendar holidays)"),)
+    assert found.left_out == ((DAYS[1], "skipped: excluded: 2026-03-02 (calendar holidays)"),)
     outside = {"from": "09:00", "to": "10:00", "outside": "miss"}
-    assert chosen(daily(window=outside)).taken == ()
-    assert chosen(daily(window={**outside, "outside": "wait"})).taken == DAYS
+    assert chosen(daily(window=outside)).to_run == ()
+    assert chosen(daily(window={**outside, "outside": "wait"})).to_run == DAYS
 
 
 def test_a_backfill_of_more_than_the_most_is_refused():
     secondly = trigger_of("interval", {"every": "1s"})
     times = nominals_between(secondly, FIRST, FIRST + timedelta(seconds=MOST_FIRINGS))
     with pytest.raises(RefusedError, match="more than 10,000 firings"):
-        choose(secondly, times, Past(LATER), {}, only_missed=False)
-    assert len(choose(secondly, times[1:], Past(LATER), {}, only_missed=False).taken) == 10_000
+        choose(secondly, times, PastTimes(LATER), {}, only_missed=False)
+    assert (
+        len(choose(secondly, times[1:], PastTimes(LATER), {}, only_missed=False).to_run) == 10_000
+    )
 
 
 def wish(first: datetime = FIRST, last: datetime = LAST, **changes: Any) -> Backfill:

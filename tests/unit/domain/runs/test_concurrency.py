@@ -7,12 +7,12 @@ import pytest
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.concurrency import (
-    Entry,
+    GateResult,
     Occupancy,
     QueuedRun,
-    decide_entry,
+    decide_gate,
+    decide_queue,
     gate_keys,
-    next_in,
     throttle_opens_at,
 )
 from activityctl.domain.values import ids
@@ -33,10 +33,10 @@ def decide(
     *,
     is_throttle_queued: bool = False,
     **fields: Any,
-) -> Entry:
+) -> GateResult:
     moments = tuple(NOW - ago for ago in started)
     occupancy = Occupancy(runs(taken), runs(queued), moments, is_throttle_queued)
-    return decide_entry(definition, occupancy, run(**fields), NOW)
+    return decide_gate(definition, occupancy, run(**fields), NOW)
 
 
 # ---- keys ----------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def test_a_key_that_fails_is_an_expression_error():
 
 
 def test_without_gates_everything_is_let_in():
-    assert decide(spec(), "abc") == Entry("let_in")
+    assert decide(spec(), "abc") == GateResult("let_in")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_skip_names_who_is_at_work(taken: str, limit: int, words: str):
     entry = decide(spec("skip", limit=limit), taken)
     assert (entry.outcome, entry.replaces) == ("skipped", ())
     assert (entry.reason or "").startswith(words)
-    assert decide(spec("skip", limit=limit), taken[1:]) == Entry("let_in")
+    assert decide(spec("skip", limit=limit), taken[1:]) == GateResult("let_in")
 
 
 def test_the_key_is_named_and_cut():
@@ -118,32 +118,32 @@ def test_the_key_is_named_and_cut():
 def test_queue_takes_a_free_place_unless_somebody_waits_for_it():
     definition = spec("queue", limit=2)
     words = "(concurrency policy queue, limit 2)"
-    assert decide(definition, "a") == Entry("let_in")
-    assert decide(definition, "ab") == Entry("queued", f"behind 2 runs {words}")
-    assert decide(definition, "a", "b") == Entry("queued", f"behind 2 runs {words}")
-    assert decide(definition, "", "b") == Entry("queued", f"behind 1 run {words}")
+    assert decide(definition, "a") == GateResult("let_in")
+    assert decide(definition, "ab") == GateResult("queued", f"behind 2 runs {words}")
+    assert decide(definition, "a", "b") == GateResult("queued", f"behind 2 runs {words}")
+    assert decide(definition, "", "b") == GateResult("queued", f"behind 1 run {words}")
     assert (decide(definition, "ab", "c" * 100).reason or "").startswith("behind at least 102 runs")
 
 
 def test_replace_leaves_the_newest_runs():
     one, two = spec("replace"), spec("replace", limit=2)
-    assert decide(one) == Entry("let_in")
+    assert decide(one) == GateResult("let_in")
     assert decide(one, "a").outcome == "queued"
     assert decide(one, "a").replaces == runs("a")
     assert decide(one, "a", "bc").replaces == runs("abc")
-    assert decide(two, "a") == Entry("let_in")
+    assert decide(two, "a") == GateResult("let_in")
     assert decide(two, "ab").replaces == runs("a")
     assert decide(two, "ab", "c").replaces == runs("ab")
     assert decide(two, "abcd").replaces == runs("abc")  # the limit was lowered
-    assert decide(one, "", "a") == Entry("let_in", replaces=runs("a"))
+    assert decide(one, "", "a") == GateResult("let_in", replaces=runs("a"))
 
 
 def test_a_throttle_counts_the_starts_within_its_time():
     definition = spec(throttle={"limit": 2, "per": "1h"})
-    assert decide(definition, started=(2 * HOUR, HOUR, SECOND)) == Entry("let_in")
+    assert decide(definition, started=(2 * HOUR, HOUR, SECOND)) == GateResult("let_in")
     refused = decide(definition, started=(HOUR - SECOND, SECOND))
     reason = "throttled: 2 runs in 1h; the next may start at 2026-05-01T12:00:01Z"
-    assert refused == Entry("skipped", reason)
+    assert refused == GateResult("skipped", reason)
     later = decide(definition, started=(3 * SECOND, 2 * SECOND, SECOND), throttle_key="k")
     # The limit was lowered: more than one has to leave the window.
     reason = "throttled: 2 runs in 1h, key k; the next may start at 2026-05-01T12:59:58Z"
@@ -161,14 +161,14 @@ def test_the_moment_told_is_never_too_early():
 
 def test_the_excess_of_a_throttle_may_queue():
     definition = spec(throttle={"limit": 1, "per": "1h", "excess": "queue"})
-    assert decide(definition) == Entry("let_in")
+    assert decide(definition) == GateResult("let_in")
     waits = decide(definition, started=(SECOND,))
     assert waits.outcome == "queued"
     assert (waits.reason or "").startswith("behind the throttle: 1 run in 1h; the next may start")
     behind = decide(definition, is_throttle_queued=True)
-    assert behind == Entry("queued", "behind the throttle: 1 run in 1h")
+    assert behind == GateResult("queued", "behind the throttle: 1 run in 1h")
     refusing = spec(throttle={"limit": 1, "per": "1h"})
-    assert decide(refusing, is_throttle_queued=True) == Entry("let_in")
+    assert decide(refusing, is_throttle_queued=True) == GateResult("let_in")
 
 
 def test_overlap_comes_before_the_throttle_and_a_refused_run_replaces_nobody():
@@ -196,40 +196,40 @@ def test_an_older_run_that_waits_for_the_throttle_holds_up_those_of_its_keys_onl
         waiting("d", definition, "q", "free"),
         waiting("e", definition, "r", "free"),
     ]
-    decided = next_in(queue, {}, {"t": [NOW]}, NOW, 9)
-    assert decided == [(runs("e")[0], Entry("let_in"))]
+    decided = decide_queue(queue, {}, {"t": [NOW]}, NOW, 9)
+    assert decided == [(runs("e")[0], GateResult("let_in"))]
 
 
 def test_a_run_without_a_place_does_not_hold_up_the_throttle():
     definition = spec("queue", {"limit": 2, "per": "1h", "excess": "queue"})
     queue = [waiting(name, definition, place, "t") for name, place in ("ap", "bq", "cr", "ds")]
-    decided = next_in(queue, {"p": runs("z")}, {}, NOW, 9)
+    decided = decide_queue(queue, {"p": runs("z")}, {}, NOW, 9)
     assert [name for name, _ in decided] == [*runs("bc")]
 
 
 def test_a_throttled_run_is_not_skipped_before_its_turn():
     definition = spec("skip", {"limit": 1, "per": "1h", "excess": "queue"})
     queue = [waiting("a", definition, "p", "t")]
-    assert next_in(queue, {"p": runs("z")}, {"t": [NOW]}, NOW, 9) == []
-    ((_, entry),) = next_in(queue, {"p": runs("z")}, {}, NOW, 9)
+    assert decide_queue(queue, {"p": runs("z")}, {"t": [NOW]}, NOW, 9) == []
+    ((_, entry),) = decide_queue(queue, {"p": runs("z")}, {}, NOW, 9)
     assert entry.outcome == "skipped"
 
 
 def test_every_run_let_in_counts_for_the_next():
     queue = [waiting(name, spec("queue", limit=2), "p") for name in "abc"]
-    assert [name for name, _ in next_in(queue, {"p": runs("z")}, {}, NOW, 9)] == [*runs("a")]
+    assert [name for name, _ in decide_queue(queue, {"p": runs("z")}, {}, NOW, 9)] == [*runs("a")]
     throttle = {"limit": 2, "per": "1h", "excess": "queue"}
     queue = [waiting(name, spec(throttle=throttle), None, "t") for name in "abc"]
-    assert [name for name, _ in next_in(queue, {}, {"t": [NOW]}, NOW, 9)] == [*runs("a")]
+    assert [name for name, _ in decide_queue(queue, {}, {"t": [NOW]}, NOW, 9)] == [*runs("a")]
 
 
 def test_a_newer_revision_with_a_wider_throttle_does_not_overtake():
     old, new = (spec(throttle={"limit": limit, "per": "1h", "excess": "queue"}) for limit in (1, 5))
     queue = [waiting("a", old, None, "t"), waiting("b", new, None, "t")]
-    assert next_in(queue, {}, {"t": [NOW]}, NOW, 9) == []
-    assert len(next_in(queue, {}, {}, NOW, 9)) == 2
+    assert decide_queue(queue, {}, {"t": [NOW]}, NOW, 9) == []
+    assert len(decide_queue(queue, {}, {}, NOW, 9)) == 2
 
 
 def test_no_more_are_decided_on_than_asked_for():
     queue = [waiting(name, spec("queue", limit=9), "p") for name in "abc"]
-    assert [name for name, _ in next_in(queue, {}, {}, NOW, 2)] == [*runs("ab")]
+    assert [name for name, _ in decide_queue(queue, {}, {}, NOW, 2)] == [*runs("ab")]

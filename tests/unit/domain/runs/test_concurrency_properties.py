@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.gate import Excess, OverlapPolicy
+from activityctl.domain.manifests.run_limits import Excess, OverlapPolicy
 from activityctl.domain.runs.concurrency import (
     Occupancy,
     QueuedRun,
-    decide_entry,
-    next_in,
+    decide_gate,
+    decide_queue,
 )
 from activityctl.domain.values import ids
 from support.gates import HOUR, NOW, SECOND, run, spec
@@ -44,7 +44,7 @@ class House:
             tuple(self.started.get(key, ())),
             key in self.queue.values(),
         )
-        entry = decide_entry(self.spec, occupancy, one, self.now)
+        entry = decide_gate(self.spec, occupancy, one, self.now)
         for gone in entry.replaces:
             if gone in self.queue:
                 del self.queue[gone]
@@ -70,7 +70,7 @@ class House:
         places: dict[str, list[ids.RunId]] = {}
         for name, key in self.at_work.items():
             places.setdefault(key, []).append(name)
-        for name, entry in next_in(queue, places, self.started, self.now, 3):
+        for name, entry in decide_queue(queue, places, self.started, self.now, 3):
             key = self.queue.pop(name)
             if entry.outcome == "let_in":
                 self.admit(name, key)

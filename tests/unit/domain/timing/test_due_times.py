@@ -35,16 +35,16 @@ def test_what_is_left_out_is_what_a_shift_would_add(zone: str, schedule: str, ho
         for trigger in (cron(schedule, "shift", timezone=zone), skipping)
     )
     assert [one.at for one in due] == whole
-    assert [one.at for one in due if one.omitted is None] == plain
+    assert [one.at for one in due if one.missing_local_time is None] == plain
 
 
 def test_a_friday_that_the_zone_leaves_out_is_told():
     trigger = cron("0 9 * * 5", "skip", timezone="Pacific/Apia")
     days = due_times(trigger, datetime(2011, 12, 22, tzinfo=UTC))
     first, second, third = (next(days) for _ in range(3))
-    assert [one.omitted for one in (first, third)] == [None, None]
-    assert second.omitted == datetime(2011, 12, 30, 9)  # noqa: DTZ001  # a local time
-    assert second.why_not == "09:00 does not exist that day"
+    assert [one.missing_local_time for one in (first, third)] == [None, None]
+    assert second.missing_local_time == datetime(2011, 12, 30, 9)  # noqa: DTZ001  # a local time
+    assert second.skip_reason == "09:00 does not exist that day"
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_both_bounds_hold_for_what_is_left_out(bound: dict[str, str], count: int
     trigger = cron("30 2 * * *", "skip", timezone="Europe/Berlin", **bound)
     end = datetime(2026, 3, 31, tzinfo=UTC)
     due = takewhile(lambda one: one.at < end, due_times(trigger, end - timedelta(days=5)))
-    assert sum(one.omitted is not None for one in due) == count
+    assert sum(one.missing_local_time is not None for one in due) == count

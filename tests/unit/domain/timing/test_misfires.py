@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from activityctl.domain.timing.due_times import jitter_of, nominal_times
 from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
 from activityctl.domain.timing.misfires import (
-    ON_TIME,
-    SKEW,
-    Fate,
-    Fated,
-    Progress,
-    Settlement,
+    MAX_CLOCK_SKEW,
+    MISFIRE_GRACE,
+    DecidedTime,
+    DueOutcome,
+    DueTimeDecisions,
+    ScheduleProgress,
     count_wake_ups,
-    entries_of,
-    next_after,
-    settle,
-    settling_at,
+    decide_due_times,
+    decide_until,
+    next_nominal_time,
+    skipped_log_entries,
 )
 from activityctl.domain.timing.trigger import Trigger, trigger_of
 from activityctl.domain.values.moment import DaySpan
@@ -45,16 +45,16 @@ def settled(
     fired: int = 0,
     calendars: Mapping[str, tuple[DaySpan, ...]] | None = None,
     at_once: int = 1_000,
-) -> Settlement:
-    progress = Progress(now - since, fired)
-    return settle(OWNER, trigger, progress, now, calendars or {}, at_once=at_once)
+) -> DueTimeDecisions:
+    progress = ScheduleProgress(now - since, fired)
+    return decide_due_times(OWNER, trigger, progress, now, calendars or {}, at_once=at_once)
 
 
-def fates(settlement: Settlement) -> list[tuple[str, Fate]]:
-    return [(f"{one.nominal:%H:%M}", one.fate) for one in settlement.fated]
+def fates(settlement: DueTimeDecisions) -> list[tuple[str, DueOutcome]]:
+    return [(f"{one.nominal:%H:%M}", one.outcome) for one in settlement.times]
 
 
-def outage(policy: str, window: str = "1d") -> Settlement:
+def outage(policy: str, window: str = "1d") -> DueTimeDecisions:
     """Settle a trigger of every ten minutes after 36 minutes of silence, 5 minutes late."""
     trigger = every("10m", misfire={"policy": policy, "window": window})
     return settled(trigger, 36 * MINUTE, NOON + 5 * MINUTE)
@@ -62,35 +62,35 @@ def outage(policy: str, window: str = "1d") -> Settlement:
 
 def test_a_firing_in_time_fires_at_its_nominal_time():
     found = settled(every("1h"), 30 * MINUTE, NOON + SECOND)
-    assert found.fated == (Fated(NOON, Fate.FIRES, NOON),)
-    assert found.progress == Progress(NOON + SECOND, 1)
+    assert found.times == (DecidedTime(NOON, DueOutcome.FIRES, NOON),)
+    assert found.progress == ScheduleProgress(NOON + SECOND, 1)
     assert found.next_at == NOON + timedelta(hours=1)
 
 
 def test_nothing_due_moves_the_cursor_alone():
     found = settled(every("1h"), MINUTE, NOON - MINUTE)
-    assert (found.fated, found.progress.cursor, found.next_at) == ((), NOON - MINUTE, NOON)
+    assert (found.times, found.progress.cursor, found.next_at) == ((), NOON - MINUTE, NOON)
 
 
 def test_skip_misses_what_is_late():
     assert fates(outage("skip")) == [
-        ("11:30", Fate.MISSED),
-        ("11:40", Fate.MISSED),
-        ("11:50", Fate.MISSED),
-        ("12:00", Fate.MISSED),
+        ("11:30", DueOutcome.MISSED),
+        ("11:40", DueOutcome.MISSED),
+        ("11:50", DueOutcome.MISSED),
+        ("12:00", DueOutcome.MISSED),
     ]
-    assert outage("skip").fated[-1].reason == "settled 5m late; misfire policy skip"
+    assert outage("skip").times[-1].reason == "settled 5m late; misfire policy skip"
 
 
 def test_fire_once_makes_up_for_the_latest():
     found = outage("fire_once")
     assert fates(found) == [
-        ("11:30", Fate.MISSED),
-        ("11:40", Fate.MISSED),
-        ("11:50", Fate.MISSED),
-        ("12:00", Fate.FIRES),
+        ("11:30", DueOutcome.MISSED),
+        ("11:40", DueOutcome.MISSED),
+        ("11:50", DueOutcome.MISSED),
+        ("12:00", DueOutcome.FIRES),
     ]
-    assert found.fated[0].reason == (
+    assert found.times[0].reason == (
         "settled 35m late; misfire policy fire_once: a later firing runs"
     )
 
@@ -98,38 +98,38 @@ def test_fire_once_makes_up_for_the_latest():
 def test_fire_all_makes_up_for_each_within_the_window():
     found = outage("fire_all", "20m")
     assert fates(found) == [
-        ("11:30", Fate.MISSED),
-        ("11:40", Fate.MISSED),
-        ("11:50", Fate.FIRES),
-        ("12:00", Fate.FIRES),
+        ("11:30", DueOutcome.MISSED),
+        ("11:40", DueOutcome.MISSED),
+        ("11:50", DueOutcome.FIRES),
+        ("12:00", DueOutcome.FIRES),
     ]
-    assert found.fated[0].reason == "settled 35m late, over the misfire window of 20m"
+    assert found.times[0].reason == "settled 35m late, over the misfire window of 20m"
 
 
 def test_fire_once_leaves_even_the_latest_when_it_is_over_the_window():
-    assert fates(outage("fire_once", "4m"))[-1] == ("12:00", Fate.MISSED)
+    assert fates(outage("fire_once", "4m"))[-1] == ("12:00", DueOutcome.MISSED)
 
 
 @pytest.mark.parametrize("policy", ["skip", "fire_once", "fire_all"])
 def test_a_firing_a_little_late_is_on_time_under_every_policy(policy: str):
     trigger = every("1h", misfire={"policy": policy, "window": "1s"})
-    assert fates(settled(trigger, MINUTE, NOON + ON_TIME)) == [("12:00", Fate.FIRES)]
+    assert fates(settled(trigger, MINUTE, NOON + MISFIRE_GRACE)) == [("12:00", DueOutcome.FIRES)]
 
 
 def test_of_firings_that_came_due_meanwhile_only_the_last_is_on_time():
     trigger = every("5s", misfire={"policy": "skip"})
     assert fates(settled(trigger, 12 * SECOND, NOON + SECOND)) == [
-        ("11:59", Fate.MISSED),
-        ("11:59", Fate.MISSED),
-        ("12:00", Fate.FIRES),
+        ("11:59", DueOutcome.MISSED),
+        ("11:59", DueOutcome.MISSED),
+        ("12:00", DueOutcome.FIRES),
     ]
 
 
 def test_an_excluded_day_is_a_skip_with_its_reason():
     trigger = every("1h", exclude={"calendars": ["holidays"]})
     days = {"holidays": (DaySpan(date(2026, 3, 2), date(2026, 3, 2)),)}
-    (one,) = settled(trigger, MINUTE, calendars=days).fated
-    assert (one.fate, one.fires_at) == (Fate.SKIPPED, None)
+    (one,) = settled(trigger, MINUTE, calendars=days).times
+    assert (one.outcome, one.fires_at) == (DueOutcome.SKIPPED, None)
     assert one.reason == "excluded: 2026-03-02 (calendar holidays)"
 
 
@@ -137,43 +137,43 @@ def test_what_is_made_up_for_starts_on_no_excluded_day_either():
     body = {"policy": "fire_once"}
     trigger = every("1d", misfire=body, exclude={"dates": ["2026-03-02"]})
     found = settled(trigger, timedelta(days=2))
-    assert [(one.nominal.day, one.fate) for one in found.fated] == [
-        (1, Fate.MISSED),
-        (2, Fate.SKIPPED),
+    assert [(one.nominal.day, one.outcome) for one in found.times] == [
+        (1, DueOutcome.MISSED),
+        (2, DueOutcome.SKIPPED),
     ]
-    assert found.fated[0].reason == "settled 1d12h late, over the misfire window of 1d"
+    assert found.times[0].reason == "settled 1d12h late, over the misfire window of 1d"
     soon = settled(every("8h", exclude={"dates": ["2026-03-02"]}), 21 * timedelta(hours=1))
-    assert soon.fated[0].reason == "settled 20h late; now it is excluded: 2026-03-02"
+    assert soon.times[0].reason == "settled 20h late; now it is excluded: 2026-03-02"
 
 
 def test_what_is_made_up_for_waits_for_its_window():
     trigger = every("12h", window={"from": "11:00", "to": "12:30"})
-    (one,) = settled(trigger, 61 * MINUTE, NOON + timedelta(hours=1)).fated
-    assert (one.fate, one.fires_at) == (Fate.FIRES, NOON + timedelta(hours=23))
+    (one,) = settled(trigger, 61 * MINUTE, NOON + timedelta(hours=1)).times
+    assert (one.outcome, one.fires_at) == (DueOutcome.FIRES, NOON + timedelta(hours=23))
 
 
 def test_a_firing_outside_its_window_waits_for_it():
     trigger = every("1h", window={"from": "15:30", "to": "16:00"})
-    (one,) = settled(trigger, MINUTE).fated
-    assert (one.fate, one.fires_at) == (Fate.FIRES, NOON + timedelta(hours=3, minutes=30))
+    (one,) = settled(trigger, MINUTE).times
+    assert (one.outcome, one.fires_at) == (DueOutcome.FIRES, NOON + timedelta(hours=3, minutes=30))
 
 
 def test_what_waits_for_its_window_is_not_late_before_it_opens():
     trigger = every("1h", window={"from": "13:00", "to": "14:00"}, misfire={"policy": "skip"})
     found = settled(trigger, 91 * MINUTE, NOON + 30 * MINUTE)
-    assert [one.fires_at for one in found.fated] == [NOON + timedelta(hours=1)] * 2
+    assert [one.fires_at for one in found.times] == [NOON + timedelta(hours=1)] * 2
 
 
 def test_a_window_may_miss_or_skip_what_is_outside():
-    for outside, fate in (("miss", Fate.MISSED), ("skip", Fate.SKIPPED)):
+    for outside, fate in (("miss", DueOutcome.MISSED), ("skip", DueOutcome.SKIPPED)):
         trigger = every("1h", window={"from": "13:00", "to": "14:00", "outside": outside})
-        (one,) = settled(trigger, MINUTE).fated
-        assert (one.fate, one.reason) == (fate, "outside its window (13:00-14:00 UTC)")
+        (one,) = settled(trigger, MINUTE).times
+        assert (one.outcome, one.reason) == (fate, "outside its window (13:00-14:00 UTC)")
 
 
 def test_jitter_moves_the_start_and_not_the_nominal_time():
     trigger = every("1h", jitter="10m")
-    (one,) = settled(trigger, MINUTE).fated
+    (one,) = settled(trigger, MINUTE).times
     assert one.nominal == NOON
     assert one.fires_at == NOON + jitter_of(*OWNER, NOON, timedelta(minutes=10))
 
@@ -181,16 +181,16 @@ def test_jitter_moves_the_start_and_not_the_nominal_time():
 def test_max_firings_ends_a_trigger():
     trigger = every("10m", maxFirings=3, misfire={"policy": "fire_all"})
     found = settled(trigger, 35 * MINUTE, fired=1)
-    assert fates(found) == [("11:30", Fate.FIRES), ("11:40", Fate.FIRES)]
+    assert fates(found) == [("11:30", DueOutcome.FIRES), ("11:40", DueOutcome.FIRES)]
     assert (found.progress.fired, found.next_at) == (3, None)
-    assert settled(trigger, 35 * MINUTE, fired=3).fated == ()
-    assert next_after(trigger, Progress(NOON, 3)) is None
+    assert settled(trigger, 35 * MINUTE, fired=3).times == ()
+    assert next_nominal_time(trigger, ScheduleProgress(NOON, 3)) is None
 
 
 def test_a_clock_that_went_back_does_not_fire_again():
     trigger = every("10m")
-    found = settle(OWNER, trigger, Progress(NOON), NOON - timedelta(hours=1), {})
-    assert (found.fated, found.progress.cursor) == ((), NOON)
+    found = decide_due_times(OWNER, trigger, ScheduleProgress(NOON), NOON - timedelta(hours=1), {})
+    assert (found.times, found.progress.cursor) == ((), NOON)
 
 
 SPRING = datetime(2026, 3, 29, tzinfo=UTC)
@@ -202,14 +202,14 @@ def nightly(schedule: str = "30 2 * * *", **body: Any) -> Trigger:
     return trigger_of("cron", {"schedule": schedule, "timezone": "Europe/Berlin", **body})
 
 
-def through_spring(trigger: Trigger, until: datetime = SPRING + DAY) -> Settlement:
-    return settle(OWNER, trigger, Progress(SPRING - DAY / 2), until, {})
+def through_spring(trigger: Trigger, until: datetime = SPRING + DAY) -> DueTimeDecisions:
+    return decide_due_times(OWNER, trigger, ScheduleProgress(SPRING - DAY / 2), until, {})
 
 
 def test_a_time_of_day_that_the_clocks_jump_over_is_skipped_with_its_reason():
     found = through_spring(nightly())
-    (gone,) = found.fated
-    assert (gone.nominal, gone.fate) == (GONE, Fate.SKIPPED)
+    (gone,) = found.times
+    assert (gone.nominal, gone.outcome) == (GONE, DueOutcome.SKIPPED)
     assert gone.reason == "02:30 does not exist that day"
     assert (found.progress.fired, found.is_complete) == (0, True)
     assert found.next_at == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
@@ -218,9 +218,9 @@ def test_a_time_of_day_that_the_clocks_jump_over_is_skipped_with_its_reason():
 def test_what_the_clocks_jump_over_wakes_nobody_and_is_settled_with_what_follows():
     before = through_spring(nightly(), SPRING)
     following = datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
-    assert (before.fated, before.next_at) == ((), following)
-    after = settle(OWNER, nightly(), before.progress, following, {})
-    assert [one.fate for one in after.fated] == [Fate.SKIPPED, Fate.FIRES]
+    assert (before.times, before.next_at) == ((), following)
+    after = decide_due_times(OWNER, nightly(), before.progress, following, {})
+    assert [one.outcome for one in after.times] == [DueOutcome.SKIPPED, DueOutcome.FIRES]
 
 
 def test_what_the_clocks_jump_over_is_not_the_latest():
@@ -228,14 +228,14 @@ def test_what_the_clocks_jump_over_is_not_the_latest():
     both = nightly("0 1,2 * * *", misfire={"policy": "fire_once"})
     # 02:00 would be shifted to 03:00, after 01:00, which is still the one to make up for.
     for one in (trigger, both):
-        found = through_spring(one, datetime(2026, 3, 29, 9, tzinfo=UTC)).fated
-        assert found[0].fate is Fate.FIRES
+        found = through_spring(one, datetime(2026, 3, 29, 9, tzinfo=UTC)).times
+        assert found[0].outcome is DueOutcome.FIRES
 
 
 def test_what_the_clocks_jump_over_does_not_count_towards_max_firings():
     trigger = nightly(maxFirings=1, misfire={"policy": "fire_all", "window": "30d"})
     found = through_spring(trigger, SPRING + 5 * DAY)
-    assert [one.fate for one in found.fated] == [Fate.SKIPPED, Fate.FIRES]
+    assert [one.outcome for one in found.times] == [DueOutcome.SKIPPED, DueOutcome.FIRES]
     assert (found.progress.fired, found.next_at) == (1, None)
 
 
@@ -250,20 +250,20 @@ def test_what_the_clocks_jump_over_does_not_count_towards_max_firings():
     ids=["shifted", "any hour", "another firing takes its place", "another time"],
 )
 def test_nothing_is_skipped_where_nothing_is_left_out(trigger: Trigger):
-    assert all(one.fate is not Fate.SKIPPED for one in through_spring(trigger).fated)
+    assert all(one.outcome is not DueOutcome.SKIPPED for one in through_spring(trigger).times)
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_what_the_clocks_jump_over_is_told_once_however_it_is_divided(at_once: int):
     trigger = nightly("15,45 1-2 * * *", misfire={"policy": "fire_all", "window": "30d"})
-    now, progress, parts, is_complete = SPRING + DAY, Progress(SPRING - DAY / 2), [], False
+    now, progress, parts, is_complete = SPRING + DAY, ScheduleProgress(SPRING - DAY / 2), [], False
     while not is_complete:
-        part = settle(OWNER, trigger, progress, now, {}, at_once=at_once)
+        part = decide_due_times(OWNER, trigger, progress, now, {}, at_once=at_once)
         progress, is_complete = part.progress, part.is_complete
-        parts.extend(part.fated)
-    whole = settle(OWNER, trigger, Progress(SPRING - DAY / 2), now, {})
-    assert tuple(parts) == whole.fated
-    assert [one.fate for one in parts].count(Fate.SKIPPED) == 2
+        parts.extend(part.times)
+    whole = decide_due_times(OWNER, trigger, ScheduleProgress(SPRING - DAY / 2), now, {})
+    assert tuple(parts) == whole.times
+    assert [one.outcome for one in parts].count(DueOutcome.SKIPPED) == 2
 
 
 @settings(deadline=None, max_examples=60)
@@ -279,35 +279,35 @@ def test_however_it_is_divided_each_time_has_one_fate(
     trigger = every(f"{seconds}s", misfire={"policy": policy, "window": "20m"})
     whole = settled(trigger, silence * SECOND, at_once=5_000)
     due = takewhile(lambda one: one <= NOON, nominal_times(trigger, NOON - silence * SECOND))
-    assert [one.nominal for one in whole.fated] == list(due)
-    progress, parts, is_complete = Progress(NOON - silence * SECOND), [], False
+    assert [one.nominal for one in whole.times] == list(due)
+    progress, parts, is_complete = ScheduleProgress(NOON - silence * SECOND), [], False
     while not is_complete:
-        part = settle(OWNER, trigger, progress, NOON, {}, at_once=at_once)
+        part = decide_due_times(OWNER, trigger, progress, NOON, {}, at_once=at_once)
         progress, is_complete = part.progress, part.is_complete
-        parts.extend(part.fated)
-        assert len(part.fated) <= at_once
-    assert tuple(parts) == whole.fated
+        parts.extend(part.times)
+        assert len(part.times) <= at_once
+    assert tuple(parts) == whole.times
     assert progress == whole.progress
-    fires = [one for one in whole.fated if one.fate is Fate.FIRES]
-    late = [one for one in fires if NOON - one.nominal > ON_TIME]
+    fires = [one for one in whole.times if one.outcome is DueOutcome.FIRES]
+    late = [one for one in fires if NOON - one.nominal > MISFIRE_GRACE]
     if policy == "skip":
         assert not late
     elif policy == "fire_once":
         assert len(fires) <= 1
-        assert all(one is whole.fated[-1] for one in fires)
+        assert all(one is whole.times[-1] for one in fires)
     else:
         assert all(NOON - one.nominal <= timedelta(minutes=20) for one in late)
 
 
 def test_the_log_tells_few_one_by_one_and_many_at_once():
-    few = entries_of(OWNER, outage("skip").fated, NOON)
+    few = skipped_log_entries(OWNER, outage("skip").times, NOON)
     assert [entry.message for entry in few][-1] == (
         "run missed: settled 5m late; misfire policy skip"
     )
     assert [entry.level for entry in few] == ["warning"] * 4
     trigger = every("5s", misfire={"policy": "skip"})
-    many = settled(trigger, timedelta(minutes=10), NOON + 2 * SECOND).fated[:-1]
-    (told,) = entries_of(OWNER, many, NOON)
+    many = settled(trigger, timedelta(minutes=10), NOON + 2 * SECOND).times[:-1]
+    (told,) = skipped_log_entries(OWNER, many, NOON)
     assert told.message.startswith(
         "119 firings of often from 2026-03-02T11:50:05Z to 2026-03-02T11:59:55Z did not start: "
         "119 missed, 0 skipped; the last: settled 7s late"
@@ -315,18 +315,18 @@ def test_the_log_tells_few_one_by_one_and_many_at_once():
 
 
 def test_an_alarm_may_be_a_little_ahead_of_postgres_and_no_more():
-    assert settling_at(NOON, NOON + SKEW) == NOON + SKEW
-    assert settling_at(NOON, NOON + SKEW + SECOND) == NOON
-    assert settling_at(NOON, NOON - MINUTE) == NOON
-    assert settling_at(NOON, None) == NOON
+    assert decide_until(NOON, NOON + MAX_CLOCK_SKEW) == NOON + MAX_CLOCK_SKEW
+    assert decide_until(NOON, NOON + MAX_CLOCK_SKEW + SECOND) == NOON
+    assert decide_until(NOON, NOON - MINUTE) == NOON
+    assert decide_until(NOON, None) == NOON
 
 
 def test_what_starts_now_is_what_was_settled_and_whose_moment_has_come():
     found = settled(every("1h", window={"from": "13:00", "to": "14:00"}), MINUTE)
-    assert not found.starts(NOON)
+    assert not found.starts_now(NOON)
     later = replace(found, settled_at=NOON + timedelta(hours=1))
-    assert later.starts(NOON)
-    assert not later.starts(NOON - timedelta(hours=1))
+    assert later.starts_now(NOON)
+    assert not later.starts_now(NOON - timedelta(hours=1))
 
 
 def firing_by(cause: FiringCause) -> FiringRef:
@@ -339,6 +339,6 @@ def test_a_wake_up_counts_once_its_outage_is_settled_and_an_alarm_ends_the_row()
     wake_up, alarm = firing_by(FiringCause.WAKE_UP), firing_by(FiringCause.ALARM)
     assert count_wake_ups(2, complete, wake_up) == 3
     assert count_wake_ups(2, more_to_come, wake_up) == 2
-    assert count_wake_ups(2, replace(complete, fated=()), wake_up) == 2
+    assert count_wake_ups(2, replace(complete, times=()), wake_up) == 2
     assert count_wake_ups(2, complete, alarm) == 0
     assert count_wake_ups(2, complete, None) == 2

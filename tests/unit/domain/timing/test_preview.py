@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activityctl.domain.timing.misfires import Progress, next_after, settle
+from activityctl.domain.timing.misfires import ScheduleProgress, decide_due_times, next_nominal_time
 from activityctl.domain.timing.preview import (
+    ExpectedOutcome,
     Occurrence,
-    Outlook,
+    as_paused,
     occurrence_view,
     occurrences,
-    suspended,
     waiting_occurrence,
 )
 from activityctl.domain.timing.trigger import Trigger, trigger_of
@@ -42,7 +42,7 @@ def seen(
     count: int,
     *,
     calendars: Mapping[str, tuple[DaySpan, ...]] | None = None,
-    progress: Progress | None = None,
+    progress: ScheduleProgress | None = None,
 ) -> list[Occurrence]:
     named = triggers if isinstance(triggers, Mapping) else {"t": triggers}
     known = {} if progress is None else {"t": progress}
@@ -87,7 +87,7 @@ def test_a_firing_outside_its_window_waits_until_that_opens():
     trigger = cron("0 3 * * *", window={"from": "08:00", "to": "18:00"})
     (one,) = seen(trigger, "2026-01-01T00:00", 1)
     assert one.fires_at == at("2026-01-01T08:00")
-    assert one.outlook is Outlook.FIRES
+    assert one.expected_outcome is ExpectedOutcome.FIRES
     assert one.note == "waits: outside its window (08:00-18:00 UTC)"
 
 
@@ -95,7 +95,7 @@ def test_a_firing_outside_its_window_waits_until_that_opens():
 def test_a_firing_that_does_not_wait_for_its_window_never_fires(outside: str, outlook: str):
     trigger = cron("0 3 * * *", window={"from": "08:00", "to": "18:00", "outside": outside})
     (one,) = seen(trigger, "2026-01-01T00:00", 1)
-    assert (one.outlook, one.fires_at) == (outlook, None)
+    assert (one.expected_outcome, one.fires_at) == (outlook, None)
     assert one.note == f"{outlook}: outside its window (08:00-18:00 UTC)"
 
 
@@ -157,10 +157,10 @@ def test_a_time_that_comes_twice_says_which_coming_it_is(overlap: dict[str, str]
 def test_a_time_that_does_not_exist_is_listed_as_skipped():
     trigger = cron("30 2 * * *", timezone="Europe/Berlin")
     _, gone, following = seen(trigger, "2026-03-27T12:00", 3)
-    assert (gone.outlook, gone.fires_at) == (Outlook.SKIPPED, None)
+    assert (gone.expected_outcome, gone.fires_at) == (ExpectedOutcome.SKIPPED, None)
     assert gone.note == "skipped: 02:30 does not exist that day"
     assert gone.local.isoformat() == "2026-03-29T03:30:00+02:00"
-    assert (following.outlook, following.note) == (Outlook.FIRES, None)
+    assert (following.expected_outcome, following.note) == (ExpectedOutcome.FIRES, None)
 
 
 def test_a_firing_that_waits_does_not_tell_what_a_changed_trigger_would():
@@ -180,32 +180,35 @@ def test_the_last_firing_says_so_and_none_follows():
 
 def test_what_has_fired_counts_towards_max_firings():
     trigger, now = every("1h", maxFirings=3), at("2026-01-01T00:00")
-    assert len(seen(trigger, "2026-01-01T00:00", 9, progress=Progress(now, 2))) == 1
-    assert seen(trigger, "2026-01-01T00:00", 9, progress=Progress(now, 3)) == []
+    assert len(seen(trigger, "2026-01-01T00:00", 9, progress=ScheduleProgress(now, 2))) == 1
+    assert seen(trigger, "2026-01-01T00:00", 9, progress=ScheduleProgress(now, 3)) == []
 
 
 def test_what_does_not_fire_does_not_count_towards_max_firings():
     trigger = cron("0 3 * * *", maxFirings=1, exclude={"dates": ["2026-01-01/2026-01-03"]})
     found = seen(trigger, "2025-12-31T12:00", 9)
-    assert [one.outlook for one in found] == ["skipped", "skipped", "skipped", "fires"]
+    assert [one.expected_outcome for one in found] == ["skipped", "skipped", "skipped", "fires"]
 
 
 def test_firings_before_the_stretch_looked_at_count_too():
     trigger, now = every("1h", maxFirings=5), at("2026-01-01T00:00")
-    found = seen(trigger, "2026-01-01T03:00", 9, progress=Progress(now, 0))
+    found = seen(trigger, "2026-01-01T03:00", 9, progress=ScheduleProgress(now, 0))
     assert [one.due_at.hour for one in found] == [4, 5]
 
 
 def test_the_past_is_shown_though_max_firings_is_reached():
     trigger, now = every("1h", maxFirings=5), at("2026-01-01T00:00")
-    found = seen(trigger, "2025-12-31T21:00", 9, progress=Progress(now, 5))
+    found = seen(trigger, "2025-12-31T21:00", 9, progress=ScheduleProgress(now, 5))
     assert [one.due_at for one in found] == [at("2025-12-31T22:00"), at("2025-12-31T23:00"), now]
 
 
 def test_a_paused_firing_does_not_fire_and_a_skipped_one_stays_skipped():
     trigger = cron("0 3 * * *", jitter="1h", exclude={"dates": ["2026-01-01"]})
-    skipped, fires = map(suspended, seen(trigger, "2025-12-31T12:00", 2))
-    assert (skipped.outlook, fires.outlook) == (Outlook.SKIPPED, Outlook.PAUSED)
+    skipped, fires = map(as_paused, seen(trigger, "2025-12-31T12:00", 2))
+    assert (skipped.expected_outcome, fires.expected_outcome) == (
+        ExpectedOutcome.SKIPPED,
+        ExpectedOutcome.PAUSED,
+    )
     assert (fires.fires_at, fires.note) == (None, "paused")
 
 
@@ -246,12 +249,12 @@ def triggers(draw: st.DrawFn) -> Trigger:
 )
 def test_next_shows_what_settlement_then_decides(trigger: Trigger, start: str, fired: int):
     days = {"c": (DaySpan(date(2026, 10, 25), date(2026, 10, 25)),)}
-    progress = Progress(at(start), fired)
+    progress = ScheduleProgress(at(start), fired)
     shown = seen(trigger, start, 30, calendars=days, progress=progress)
     for one in shown:
-        settled = settle((OWNER, "t"), trigger, progress, one.due_at, days)
-        (fated,) = settled.fated
-        assert (fated.nominal, str(fated.fate)) == (one.due_at, str(one.outlook))
+        settled = decide_due_times((OWNER, "t"), trigger, progress, one.due_at, days)
+        (fated,) = settled.times
+        assert (fated.nominal, str(fated.outcome)) == (one.due_at, str(one.expected_outcome))
         assert fated.fires_at == one.fires_at
         progress = settled.progress
-    assert len(shown) == 30 or next_after(trigger, progress) is None
+    assert len(shown) == 30 or next_nominal_time(trigger, progress) is None

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from activityctl.domain.timing.options import Bounded
 from activityctl.domain.timing.trigger import trigger_of
-from activityctl.domain.timing.window import LONGEST_WAIT, Verdict, place, why_never
+from activityctl.domain.timing.window import (
+    LONGEST_WAIT,
+    StartResult,
+    find_start,
+    never_starts_reason,
+)
 from activityctl.domain.values.moment import DaySpan, parse_days
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -38,12 +43,12 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def placed(fields: dict[str, Any], moment: str, zone: str = "UTC") -> Verdict:
-    return place(bounds(**fields), at(moment), zone, HOLIDAYS)
+def placed(fields: dict[str, Any], moment: str, zone: str = "UTC") -> StartResult:
+    return find_start(bounds(**fields), at(moment), zone, HOLIDAYS)
 
 
 def test_without_bounds_a_firing_starts_when_it_is_due():
-    assert placed({}, "2026-05-01T03:00:00.25Z") == Verdict(
+    assert placed({}, "2026-05-01T03:00:00.25Z") == StartResult(
         at("2026-05-01T03:00:00.25Z"), "starts", None
     )
 
@@ -76,7 +81,7 @@ def test_an_excluded_day_skips_and_says_which(
 ):
     verdict = placed({"exclude": exclude}, moment, zone)
     assert verdict == (
-        Verdict(None, "skipped", reason) if reason else Verdict(at(moment), "starts", None)
+        StartResult(None, "skipped", reason) if reason else StartResult(at(moment), "starts", None)
     )
 
 
@@ -139,7 +144,7 @@ def test_a_firing_outside_waits_for_the_opening(
 ):
     verdict = placed({"window": window}, moment)
     if opening is None:
-        assert verdict == Verdict(at(moment), "starts", None)
+        assert verdict == StartResult(at(moment), "starts", None)
     else:
         assert (verdict.outcome, verdict.starts_at) == ("waits", at(opening))
 
@@ -155,7 +160,7 @@ def test_the_window_is_in_the_triggers_zone_unless_it_names_one():
 def test_a_firing_outside_is_skipped_or_missed_and_says_why(outside: str, outcome: str):
     verdict = placed({"window": {**OFFICE, "outside": outside}}, "2026-05-01T18:00+02:00")
     reason = "outside its window (mon-fri 08:00-18:00 Europe/Berlin)"
-    assert verdict == Verdict(None, outcome, reason)
+    assert verdict == StartResult(None, outcome, reason)
 
 
 def test_only_what_limits_the_window_stands_in_the_reason():
@@ -257,7 +262,7 @@ def test_a_wait_ends_inside_and_no_earlier_minute_fits(
     one, moment, zone, calendars = case
     assert one.exclude is not None
     excluded = [*one.exclude.dates, *calendars["days"]]
-    verdict = place(one, moment, zone, calendars)
+    verdict = find_start(one, moment, zone, calendars)
     match verdict.outcome:
         case "starts":
             assert verdict.starts_at == moment
@@ -283,7 +288,7 @@ def test_a_wait_ends_inside_and_no_earlier_minute_fits(
 def never(kind: str, **body: Any) -> str | None:
     trigger = trigger_of(kind, body)
     zone = "UTC" if kind == "interval" else body.get("timezone", "UTC")
-    return why_never(trigger, zone, HOLIDAYS)
+    return never_starts_reason(trigger, zone, HOLIDAYS)
 
 
 NIGHT = {"from": "22:00", "to": "23:00", "outside": "skip"}

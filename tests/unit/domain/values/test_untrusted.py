@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activityctl.domain.values.untrusted import parse_json, printable, storable
+from activityctl.domain.values.untrusted import parse_storable_json, printable, storable
 
 
 @pytest.mark.parametrize(
@@ -29,11 +29,11 @@ from activityctl.domain.values.untrusted import parse_json, printable, storable
 )
 def test_json_that_postgres_or_we_refuse_is_refused(text: str):
     with pytest.raises(ValueError, match=r".+"):
-        parse_json(text)
+        parse_storable_json(text)
 
 
 def test_64_levels_are_read():
-    assert parse_json("[" * 64 + "]" * 64) is not None
+    assert parse_storable_json("[" * 64 + "]" * 64) is not None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_64_levels_are_read():
     ],
 )
 def test_integers_that_do_not_fit_travel_as_their_digits(text: str, value: Any):
-    assert parse_json(text) == value
+    assert parse_storable_json(text) == value
 
 
 @given(
@@ -65,7 +65,7 @@ def test_integers_that_do_not_fit_travel_as_their_digits(text: str, value: Any):
     )
 )
 def test_storable_values_come_back_as_they_were(value: Any):
-    assert parse_json(json.dumps(value)) == value
+    assert parse_storable_json(json.dumps(value)) == value
 
 
 @given(st.text())

@@ -12,23 +12,23 @@ import pytest
 from activityctl.adapters.manifests.event_stream import read_events
 from activityctl.adapters.memory.events.events import MemoryEventStore
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain.events.arrival import EmitOutcome
-from activityctl.domain.events.emission import Emitted
+from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.envelope import EventEnvelope, fill
+from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UnreachableError
-from activityctl.operations.events.emit import Offer, emit, offers_of
+from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def offers(text: str) -> Iterator[Offer]:
+def offers(text: str) -> Iterator[CheckedEvent]:
     numbers = itertools.count(1)
 
     def fill_in(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
         return fill(value, NOW, lambda: f"made-{next(numbers)}", "/here")
 
-    return offers_of(read_events(io.BytesIO(text.encode()), "in"), fill_in)
+    return checked_events(read_events(io.BytesIO(text.encode()), "in"), fill_in)
 
 
 async def emitted(store: MemoryEventStore, text: str) -> list[Emitted]:

@@ -7,14 +7,14 @@ import pytest
 
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.worker import WorkerBeat
-from activityctl.domain.values.refusal import unanswered
+from activityctl.domain.values.sync_errors import unanswered_text
 from activityctl.errors import (
     ConflictError,
     InvalidManifestsError,
     RefusedError,
     UsageError,
 )
-from activityctl.operations.gitops.apply import Applied, apply, settle
+from activityctl.operations.gitops.apply import Applied, apply, wait_for_schedules
 from activityctl.operations.gitops.plan import documents
 from support.applying import ACTIVE, NOW, PAUSED, World, definition, world
 from support.manifests import NIGHTLY, Manifest, manifest_set, subscription
@@ -143,11 +143,11 @@ async def settled(here: World, *manifests: Manifest, seconds: float) -> Applied:
 
 
 async def place_all(here: World, error: str | None = None) -> None:
-    for drift in await here.ports.register.drifted(100):
+    for drift in await here.ports.register.unsynced(100):
         if error is None:
-            await here.ports.register.observed([drift], NOW)
+            await here.ports.register.mark_synced([drift], NOW)
         else:
-            await here.ports.register.failed(drift, error)
+            await here.ports.register.mark_failed(drift, error)
 
 
 async def test_without_a_worker_the_wish_is_recorded_and_not_waited_for(here: World):
@@ -192,7 +192,7 @@ async def test_what_temporal_refuses_is_told_at_once(here: World):
 async def test_what_temporal_did_not_answer_is_waited_for_and_heals(here: World):
     await awake(here)
     await settled(here, definition(), subscription(), seconds=0)
-    await place_all(here, unanswered("Timeout expired"))
+    await place_all(here, unanswered_text("Timeout expired"))
     applied = await settled(here, definition(), subscription(), seconds=0)
     assert (applied.pending, applied.refused, len(applied.unanswered)) == (2, (), 2)
 
@@ -215,7 +215,7 @@ async def test_who_insists_waits_for_a_worker_too(here: World):
     plan = (await settled(here, definition(), subscription(), seconds=0)).plan
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         group.create_task(come())
-        applied = await settle(
+        applied = await wait_for_schedules(
             plan, here.ports.register, here.ports.workers, timeout_seconds=60, insists=True
         )
     assert (applied.pending, applied.has_worker) == (0, True)
@@ -225,10 +225,10 @@ async def test_only_a_change_of_timing_touches_a_schedule(here: World):
     await settled(here, definition(), subscription(), seconds=0)
     await place_all(here)
     await settled(here, definition(timeout="2h"), subscription(params={"a": 1}), seconds=0)
-    assert await here.ports.register.drifted(100) == []
+    assert await here.ports.register.unsynced(100) == []
     slower = definition(triggers=[{"name": "hourly", "interval": {"every": "2h"}}, NIGHTLY])
     await settled(here, slower, subscription(params={"a": 1}), seconds=0)
-    (drift,) = await here.ports.register.drifted(100)
+    (drift,) = await here.ports.register.unsynced(100)
     assert drift.wanted is not None
     assert drift.wanted.trigger == "hourly"
 

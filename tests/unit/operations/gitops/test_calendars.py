@@ -109,7 +109,7 @@ async def test_a_changed_calendar_shows_its_days_and_touches_no_schedule(world: 
     )
     assert planned.view["schedules"] == []
     await world.apply(calendar("holidays", "2026-12-26"))
-    assert await world.ports.register.unsettled([]) == []
+    assert await world.ports.register.unsynced_errors([]) == []
     ((_, live, wanted), _) = documents(planned.plan, planned.present)
     assert live is not None
     assert wanted is not None

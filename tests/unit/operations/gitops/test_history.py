@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
-from activityctl.domain.gitops.history import HistoryEntry, Origin, rolled_back_to
+from activityctl.domain.gitops.history import Origin, PastChange, rolled_back_to
 from activityctl.domain.gitops.plan import Action, Kind, Plan, Wanted, live_document
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.document import Document, differences
@@ -72,7 +72,7 @@ class World:
         later = NOW + timedelta(hours=1)
         return await roll_back(self.ports.catalog, kind, name, number, lambda: later, ME)
 
-    async def history(self, kind: Kind, name: str) -> list[HistoryEntry]:
+    async def history(self, kind: Kind, name: str) -> list[PastChange]:
         return await history(self.ports.catalog, kind, name)
 
     async def export(self, selection: Selection | None = None) -> list[Document]:

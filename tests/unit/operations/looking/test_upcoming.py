@@ -18,9 +18,9 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.moment import DaySpan
 from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
 from activityctl.operations.looking.upcoming import (
-    Span,
+    TimeRange,
     Upcoming,
-    merged,
+    merge_upcoming,
     upcoming,
     upcoming_of_files,
 )
@@ -28,7 +28,7 @@ from activityctl.operations.looking.upcoming import (
 NOW = datetime(2026, 12, 24, tzinfo=UTC)
 NIGHTLY = {"name": "nightly", "cron": {"schedule": "0 2 * * *"}}
 HOURLY = {"name": "hourly", "interval": {"every": "1h"}}
-TEN = Span(NOW, None, 10)
+TEN = TimeRange(NOW, None, 10)
 
 
 def definition(*triggers: dict[str, Any]) -> ActivityDefinition:
@@ -65,7 +65,7 @@ async def applied(*manifests: Any, state: MemoryState | None = None) -> MemoryPo
     return ports
 
 
-async def live(ports: MemoryPorts, span: Span = TEN) -> Upcoming:
+async def live(ports: MemoryPorts, span: TimeRange = TEN) -> Upcoming:
     return await upcoming(ports.catalog, ports.register, ports.outbox, "mine", span, NOW)
 
 
@@ -75,7 +75,7 @@ def shown(found: Upcoming) -> list[tuple[str, str]]:
 
 async def test_a_live_subscription_shows_what_its_triggers_are_due():
     found = await live(
-        await applied(definition(NIGHTLY, HOURLY), subscription()), Span(NOW, None, 4)
+        await applied(definition(NIGHTLY, HOURLY), subscription()), TimeRange(NOW, None, 4)
     )
     assert shown(found) == [
         ("hourly", "24 00:00"),
@@ -88,7 +88,7 @@ async def test_a_live_subscription_shows_what_its_triggers_are_due():
 
 async def test_until_is_included_and_ends_the_list():
     ports = await applied(definition(HOURLY), subscription())
-    found = await live(ports, Span(NOW, NOW + timedelta(hours=2), 10))
+    found = await live(ports, TimeRange(NOW, NOW + timedelta(hours=2), 10))
     assert shown(found) == [("hourly", f"24 0{hour}:00") for hour in range(3)]
 
 
@@ -99,7 +99,7 @@ async def test_overrides_and_live_calendars_count():
         subscription(triggers={"hourly": None, "nightly": {"cron": {"schedule": "0 4 * * *"}}}),
         calendar("2026-12-25"),
     )
-    found = await live(ports, Span(NOW, None, 2))
+    found = await live(ports, TimeRange(NOW, None, 2))
     assert shown(found) == [("nightly", "24 04:00"), ("nightly", "25 04:00")]
     assert found.occurrences[1].note == "skipped: excluded: 2026-12-25 (calendar holidays)"
 
@@ -108,7 +108,7 @@ async def test_a_paused_subscription_fires_nothing_and_says_so():
     ports = await applied(definition(HOURLY), subscription())
     owner = await ports.catalog.find_subscription("mine")
     await ports.catalog.set_subscription_status(owner.id, SubscriptionStatus.PAUSED, NOW)
-    found = await live(ports, Span(NOW, None, 2))
+    found = await live(ports, TimeRange(NOW, None, 2))
     assert [(one.fires_at, one.note) for one in found.occurrences] == [(None, "paused")] * 2
     assert "activityctl resume mine" in found.notes[0]
 
@@ -127,7 +127,7 @@ async def test_firings_that_were_count_towards_max_firings():
     for fired, left in ((1, 2), (3, 0)):
         changed = type(record)(record.wanted, record.wanted_hash, fired=fired)
         state.catalog.schedules[record.wanted.id] = changed
-        found = await live(ports, Span(NOW + timedelta(minutes=1), None, 10))
+        found = await live(ports, TimeRange(NOW + timedelta(minutes=1), None, 10))
         assert len(found.occurrences) == left
     assert "maxFirings 3 reached" in found.notes[0]
 
@@ -145,20 +145,20 @@ async def waiting(body: dict[str, Any], **spec: Any) -> tuple[MemoryPorts, Any]:
     owner = due.subscription_id
     workflow = f"{ids.scheduled_workflow_id(owner, 'hourly')}-{key}"
     alarm = FiringRef(owner, "hourly", key, due.next_at.isoformat(), workflow)
-    assert not await ports.timetable.settle(alarm)
+    assert not await ports.timetable.process_due(alarm)
     return ports, owner
 
 
 LATER = NOW + timedelta(minutes=66)
 
 
-async def later(ports: MemoryPorts, span: Span) -> Upcoming:
+async def later(ports: MemoryPorts, span: TimeRange) -> Upcoming:
     return await upcoming(ports.catalog, ports.register, ports.outbox, "mine", span, LATER)
 
 
 async def test_what_waits_to_start_is_listed_before_what_is_due_next():
     ports, _ = await waiting({})
-    found = await later(ports, Span(LATER, None, 2))
+    found = await later(ports, TimeRange(LATER, None, 2))
     assert shown(found) == [("hourly", "24 01:00"), ("hourly", "24 02:00")]
     first = found.occurrences[0]
     assert first.fires_at == NOW + timedelta(hours=6)
@@ -168,14 +168,14 @@ async def test_what_waits_to_start_is_listed_before_what_is_due_next():
 
 async def test_what_waits_is_listed_once_though_the_past_is_asked_for():
     ports, _ = await waiting({})
-    found = await later(ports, Span(NOW + timedelta(minutes=1), None, 2))
+    found = await later(ports, TimeRange(NOW + timedelta(minutes=1), None, 2))
     assert shown(found) == [("hourly", "24 01:00"), ("hourly", "24 02:00")]
     assert str(found.occurrences[0].note).startswith("waits until")
 
 
 async def test_what_waits_is_listed_though_max_firings_is_reached():
     ports, _ = await waiting({"maxFirings": 1})
-    found = await later(ports, Span(LATER, None, 10))
+    found = await later(ports, TimeRange(LATER, None, 10))
     assert shown(found) == [("hourly", "24 01:00")]
     assert "maxFirings 1 reached" in found.notes[0]
 
@@ -183,7 +183,7 @@ async def test_what_waits_is_listed_though_max_firings_is_reached():
 async def test_what_waits_is_listed_while_the_subscription_is_paused():
     ports, owner = await waiting({})
     await ports.catalog.set_subscription_status(owner, SubscriptionStatus.PAUSED, LATER)
-    waits, paused = (await later(ports, Span(LATER, None, 2))).occurrences
+    waits, paused = (await later(ports, TimeRange(LATER, None, 2))).occurrences
     assert waits.fires_at == NOW + timedelta(hours=6)
     assert str(waits.note).endswith("; missed if still paused then")
     assert paused.note == "paused"
@@ -191,22 +191,22 @@ async def test_what_waits_is_listed_while_the_subscription_is_paused():
 
 async def test_what_starts_before_the_stretch_asked_for_is_not_listed():
     ports, _ = await waiting({})
-    found = await later(ports, Span(NOW + timedelta(hours=6, minutes=1), None, 1))
+    found = await later(ports, TimeRange(NOW + timedelta(hours=6, minutes=1), None, 1))
     assert shown(found) == [("hourly", "24 07:00")]
 
 
 async def test_one_trigger_alone_is_listed():
     ports = await applied(definition(NIGHTLY, HOURLY), subscription())
-    found = await live(ports, Span(NOW, None, 2, trigger="nightly"))
+    found = await live(ports, TimeRange(NOW, None, 2, trigger="nightly"))
     assert shown(found) == [("nightly", "24 02:00"), ("nightly", "25 02:00")]
     with pytest.raises(NotFoundError, match="absent"):
-        await live(ports, Span(NOW, None, 2, trigger="absent"))
+        await live(ports, TimeRange(NOW, None, 2, trigger="absent"))
 
 
 async def test_a_list_that_was_cut_is_told_from_one_that_ends():
     ports = await applied(definition(HOURLY), subscription())
     for limit, is_cut in ((3, False), (2, True)):
-        found = await live(ports, Span(NOW, NOW + timedelta(hours=2), limit))
+        found = await live(ports, TimeRange(NOW, NOW + timedelta(hours=2), limit))
         assert (len(found.occurrences), found.is_cut) == (limit, is_cut)
 
 
@@ -243,7 +243,7 @@ def test_files_name_their_own_calendars():
     manifests = files(
         definition({"name": "nightly", "cron": excluding}), subscription(), calendar("2026-12-24")
     )
-    (found,) = upcoming_of_files(manifests, "mine", Span(NOW, None, 1), NOW)
+    (found,) = upcoming_of_files(manifests, "mine", TimeRange(NOW, None, 1), NOW)
     assert found.occurrences[0].note == "skipped: excluded: 2026-12-24 (calendar holidays)"
     assert manifests.calendars["holidays"].days == (
         DaySpan(date(2026, 12, 24), date(2026, 12, 24)),
@@ -259,8 +259,8 @@ def test_files_that_pause_a_subscription_fire_nothing():
 
 def test_several_subscriptions_are_merged_by_time_and_cut_once():
     manifests = files(definition(HOURLY), subscription("b"), subscription("a"))
-    found = upcoming_of_files(manifests, None, Span(NOW, None, 3), NOW)
-    pairs = [(name, f"{one.due_at:%H:%M}") for name, one in merged(found, 3)[0]]
+    found = upcoming_of_files(manifests, None, TimeRange(NOW, None, 3), NOW)
+    pairs = [(name, f"{one.due_at:%H:%M}") for name, one in merge_upcoming(found, 3)[0]]
     assert pairs == [("a", "00:00"), ("b", "00:00"), ("a", "01:00")]
 
 

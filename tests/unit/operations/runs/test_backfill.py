@@ -17,7 +17,14 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest, Subs
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.ids import run_id
 from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
-from activityctl.operations.runs.backfill import Order, Survey, follow, progress_of, record, survey
+from activityctl.operations.runs.backfill import (
+    BackfillPreview,
+    BackfillRequest,
+    follow,
+    preview_backfill,
+    progress_of,
+    start_backfill,
+)
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
@@ -54,12 +61,16 @@ class World:
         for key, row in schedules.items():
             schedules[key] = replace(row, cursor=cursor)
 
-    async def survey(self, trigger: str | None = None, **order: Any) -> Survey:
+    async def survey(self, trigger: str | None = None, **order: Any) -> BackfillPreview:
         wanted = {"first": FIRST, "last": NOW, "only_missed": False, "max_parallel": 2, **order}
         owner = await self.ports.catalog.find_subscription("mine")
         ports = self.ports
-        return await survey(
-            ports.catalog, ports.register, ports.backfills, owner, Order(trigger, **wanted)
+        return await preview_backfill(
+            ports.catalog,
+            ports.register,
+            ports.backfills,
+            owner,
+            BackfillRequest(trigger, **wanted),
         )
 
     async def set_status(self, status: SubscriptionStatus) -> None:
@@ -96,7 +107,7 @@ async def test_the_only_trigger_by_the_clock_need_not_be_named():
     world = await World(DAILY).apply()
     found = await world.survey()
     assert found.backfill.trigger == "daily"
-    assert [f"{one:%d %H:%M}" for one in found.choice.taken] == [
+    assert [f"{one:%d %H:%M}" for one in found.choice.to_run] == [
         f"{day:02} 08:00" for day in range(1, 11)
     ]
 
@@ -115,31 +126,35 @@ async def test_one_of_several_triggers_must_be_named_and_exist():
 
 async def test_a_repeat_adds_nothing_however_the_stretch_was_named():
     world = await World(DAILY).apply()
-    assert (await record(world.ports.backfills, await world.survey())).added == 10
-    assert (await record(world.ports.backfills, await world.survey())).added == 0
+    assert (await start_backfill(world.ports.backfills, await world.survey())).added == 10
+    assert (await start_backfill(world.ports.backfills, await world.survey())).added == 0
     shifted = await world.survey(first=FIRST - timedelta(days=2, minutes=3))
-    assert (await record(world.ports.backfills, shifted)).added == 2
+    assert (await start_backfill(world.ports.backfills, shifted)).added == 2
 
 
 async def test_what_ran_since_the_survey_is_not_run_again():
     world = await World(DAILY).apply()
     early = await world.survey()
-    await record(world.ports.backfills, await world.survey(max_parallel=10))
+    await start_backfill(world.ports.backfills, await world.survey(max_parallel=10))
     await world.ports.backfills.release(100)
     assert world.end_released(RunStatus.SUCCEEDED) == 10
-    recorded = await record(world.ports.backfills, early)
-    assert (recorded.choice.taken, recorded.added) == ((), 0)
+    recorded = await start_backfill(world.ports.backfills, early)
+    assert (recorded.choice.to_run, recorded.added) == ((), 0)
 
 
 async def test_a_backfill_counts_what_it_asked_for_and_what_is_under_way_no_older_ones():
     world = await World(DAILY).apply()
     backfills = world.ports.backfills
-    await record(backfills, await world.survey(last=NOW - timedelta(days=5), max_parallel=9))
+    await start_backfill(
+        backfills, await world.survey(last=NOW - timedelta(days=5), max_parallel=9)
+    )
     await backfills.release(100)
     assert world.end_released(RunStatus.FAILED) == 5
-    await record(backfills, await world.survey(last=NOW - timedelta(days=3), max_parallel=9))
+    await start_backfill(
+        backfills, await world.survey(last=NOW - timedelta(days=3), max_parallel=9)
+    )
     assert await backfills.release(100) == 2
-    recorded = await record(backfills, await world.survey())
+    recorded = await start_backfill(backfills, await world.survey())
     progress = await progress_of(backfills, recorded)
     assert (recorded.added, progress.total, progress.failed) == (3, 5, 0)
     assert (progress.starting, progress.held) == (2, 3)
@@ -148,10 +163,10 @@ async def test_a_backfill_counts_what_it_asked_for_and_what_is_under_way_no_olde
 async def test_a_repeat_of_the_same_stretch_counts_all_of_it():
     world = await World(DAILY).apply()
     backfills = world.ports.backfills
-    await record(backfills, await world.survey(max_parallel=10))
+    await start_backfill(backfills, await world.survey(max_parallel=10))
     await backfills.release(100)
     world.end_released(RunStatus.FAILED)
-    recorded = await record(backfills, await world.survey())
+    recorded = await start_backfill(backfills, await world.survey())
     progress = await progress_of(backfills, recorded)
     assert (recorded.added, progress.total, progress.failed) == (0, 10, 10)
 
@@ -169,15 +184,15 @@ async def test_what_the_schedule_has_not_settled_is_left_to_it():
     world = await World(DAILY).apply()
     world.settle(NOW - timedelta(days=2))
     found = await world.survey()
-    assert len(found.choice.taken) == 8
-    assert {why for _, why in found.choice.left} == {"not settled yet: its schedule decides"}
+    assert len(found.choice.to_run) == 8
+    assert {why for _, why in found.choice.left_out} == {"not settled yet: its schedule decides"}
 
 
 async def test_a_paused_subscription_is_backfilled_up_to_now_and_a_deleted_one_not():
     world = await World(DAILY).apply()
     world.settle(NOW - timedelta(days=2))
     await world.set_status(SubscriptionStatus.PAUSED)
-    assert len((await world.survey()).choice.taken) == 10
+    assert len((await world.survey()).choice.to_run) == 10
     await world.set_status(SubscriptionStatus.DELETED)
     with pytest.raises(ConflictError):
         await world.survey()
@@ -186,7 +201,7 @@ async def test_a_paused_subscription_is_backfilled_up_to_now_and_a_deleted_one_n
 async def test_following_tells_the_progress_until_all_has_ended():
     world = await World(DAILY).apply()
     found = await world.survey(max_parallel=4)
-    recorded = await record(world.ports.backfills, found)
+    recorded = await start_backfill(world.ports.backfills, found)
     told: list[int] = []
     statuses = iter([RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.SUCCEEDED])
 
@@ -211,6 +226,6 @@ async def test_following_tells_the_progress_until_all_has_ended():
 async def test_following_ends_when_time_is_up_and_says_what_is_open():
     world = await World(DAILY).apply()
     found = await world.survey()
-    recorded = await record(world.ports.backfills, found)
+    recorded = await start_backfill(world.ports.backfills, found)
     with pytest.raises(WaitTimeoutError, match="10 of 10 firings have not ended"):
         await follow(world.ports.backfills, recorded, timeout_seconds=0, on_progress=lambda _: None)

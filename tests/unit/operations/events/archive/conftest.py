@@ -10,8 +10,8 @@ import pytest
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain.events.archive import Stretch
 from activityctl.domain.events.envelope import envelope_of
+from activityctl.domain.events.query import EventQuery
 from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -86,8 +86,8 @@ class World:
         row = self.state.catalog.subscriptions[owner.id]
         self.state.catalog.subscriptions[owner.id] = replace(row, status=status)
 
-    def stretch(self, **more: Any) -> Stretch:
-        return Stretch(NOW, self.now, **more)
+    def stretch(self, **more: Any) -> EventQuery:
+        return EventQuery(NOW, self.now, **more)
 
 
 @pytest.fixture

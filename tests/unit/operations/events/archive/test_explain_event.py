@@ -4,23 +4,23 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.events.emission import OfferedEvent
+from activityctl.domain.events.emit_result import ValidEvent
 from activityctl.domain.events.envelope import envelope_of
-from activityctl.domain.events.input import EventText
+from activityctl.domain.events.input import RawEvent
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.errors import ConflictError
-from activityctl.operations.events.explain_event import Explained, explain_offered, explain_stored
+from activityctl.operations.events.explain_event import Explained, explain_stored, explain_unsent
 
 LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
 
 
-def offered(kind: str = "order.paid", **data: Any) -> OfferedEvent:
+def offered(kind: str = "order.paid", **data: Any) -> ValidEvent:
     document = {"specversion": "1.0", "id": "1", "source": "/shop", "type": kind, "data": data}
-    return OfferedEvent(EventText("event.json", 1, 1, 1, b""), envelope_of(document))
+    return ValidEvent(RawEvent("event.json", 1, 1, 1, b""), envelope_of(document))
 
 
-async def explained(world: Any, event: OfferedEvent, subscription: str | None = None) -> Explained:
-    (found,) = await explain_offered(world.ports.catalog, [event], subscription)
+async def explained(world: Any, event: ValidEvent, subscription: str | None = None) -> Explained:
+    (found,) = await explain_unsent(world.ports.catalog, [event], subscription)
     return found
 
 

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from activityctl.daemon.worker.router import Router
-from activityctl.domain.events.emission import OfferedEvent
+from activityctl.domain.events.emit_result import ValidEvent
 from activityctl.domain.events.envelope import envelope_of
-from activityctl.domain.events.input import EventText
+from activityctl.domain.events.input import RawEvent
 from activityctl.domain.manifests.subscription import SubscriptionStatus
-from activityctl.operations.events.explain_event import explain_offered
-from activityctl.operations.events.rehearse import Audience
+from activityctl.operations.events.dry_run import DryRunIndex
+from activityctl.operations.events.explain_event import explain_unsent
 
 KEY = "${ event.data.order }"
 MADE = {"name": "made", "type": "order.made"}
@@ -72,10 +72,10 @@ async def test_what_is_told_before_is_what_the_router_records(
         await world.set_status("mine", SubscriptionStatus.PAUSED)
     event = envelope_of(an_event(kind, data))
     present = await world.ports.catalog.present()
-    prospects = Audience(present).prospects(event.document)
-    woken = Audience(present).woken(event.document)
-    offered = OfferedEvent(EventText("event.json", 1, 1, 1, b""), event)
-    (explained,) = await explain_offered(world.ports.catalog, [offered], None)
+    prospects = DryRunIndex(present).results_for(event.document)
+    woken = DryRunIndex(present).woken(event.document)
+    offered = ValidEvent(RawEvent("event.json", 1, 1, 1, b""), event)
+    (explained,) = await explain_unsent(world.ports.catalog, [offered], None)
 
     await world.ports.events.add([event])
     await Router(world.ports.events, lambda: None).route()
@@ -99,10 +99,10 @@ async def test_what_is_told_before_is_what_the_router_records(
 
 async def test_a_key_without_a_value_is_told_with_its_template(world: Any):
     await world.apply(world.wanted({"both": TRIGGERS["both"]}))
-    offered = OfferedEvent(
-        EventText("event.json", 1, 1, 1, b""), envelope_of(an_event("order.made", {"amount": 3}))
+    offered = ValidEvent(
+        RawEvent("event.json", 1, 1, 1, b""), envelope_of(an_event("order.made", {"amount": 3}))
     )
-    (found,) = await explain_offered(world.ports.catalog, [offered], None)
+    (found,) = await explain_unsent(world.ports.catalog, [offered], None)
     (trigger,) = found.view["triggers"]
     error = trigger["key"]["error"]
     assert error.startswith("no such key: 'order'")
@@ -112,10 +112,10 @@ async def test_a_key_without_a_value_is_told_with_its_template(world: Any):
 
 async def test_a_keys_value_is_told_as_events_are_kept_apart_by_it(world: Any):
     await world.apply(world.wanted({"both": TRIGGERS["both"], "each": TRIGGERS["each"]}))
-    offered = OfferedEvent(
-        EventText("event.json", 1, 1, 1, b""), envelope_of(an_event("order.made", {"order": 7}))
+    offered = ValidEvent(
+        RawEvent("event.json", 1, 1, 1, b""), envelope_of(an_event("order.made", {"order": 7}))
     )
-    (found,) = await explain_offered(world.ports.catalog, [offered], None)
+    (found,) = await explain_unsent(world.ports.catalog, [offered], None)
     keys = {one["trigger"]: one["key"] for one in found.view["triggers"]}
     assert keys == {"both": {"text": KEY, "value": "7", "error": None}, "each": None}
 
@@ -123,7 +123,7 @@ async def test_a_keys_value_is_told_as_events_are_kept_apart_by_it(world: Any):
 async def test_an_event_counts_for_a_part_that_it_matches_whatever_fails_beside_it(world: Any):
     await world.apply(world.wanted({"either": TRIGGERS["either"]}))
     event = envelope_of(an_event("order.made", {}))
-    prospects = Audience(await world.ports.catalog.present()).prospects(event.document)
+    prospects = DryRunIndex(await world.ports.catalog.present()).results_for(event.document)
     assert [(one.part, one.wakes) for one in prospects] == [("any", True), ("odd", False)]
     assert "filter error" in (prospects[1].reason or "")
     await world.ports.events.add([event])

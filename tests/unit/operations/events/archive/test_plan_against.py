@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.gitops.event_impact import SHOWN_EVENTS, impact_view
+from activityctl.domain.gitops.trigger_impact import SHOWN_EVENTS, impact_view
 from activityctl.domain.values.json_form import View
-from activityctl.operations.gitops.plan_against import hold_against
+from activityctl.operations.gitops.plan_impact import compare_with_events
 
 PAID = {"type": "order.paid"}
 LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
@@ -16,7 +16,9 @@ LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
 async def held(world: Any, wanted: Any, **more: Any) -> View:
     plan, present = await world.plan(wanted), await world.ports.catalog.present()
     age = timedelta(days=7)
-    found = await hold_against(world.ports.archive, plan, present, "7d", age, world.now, **more)
+    found = await compare_with_events(
+        world.ports.archive, plan, present, "7d", age, world.now, **more
+    )
     return impact_view(found)
 
 

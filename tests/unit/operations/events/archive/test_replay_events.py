@@ -10,29 +10,33 @@ import pytest
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.values import ids
 from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
-from activityctl.operations.events import replay_events, replay_survey
-from activityctl.operations.events.replay_events import feed
-from activityctl.operations.events.replay_survey import Order, Survey, survey
+from activityctl.operations.events import replay_events, replay_preview
+from activityctl.operations.events.replay_events import replay_archived_events
+from activityctl.operations.events.replay_preview import (
+    ReplayPreview,
+    ReplayRequest,
+    preview_replay,
+)
 
 PAID = {"type": "order.paid"}
 LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
 Started = Callable[[], list[list[str]]]
 
 
-async def surveyed(world: Any, replay: str = "r", **order: Any) -> Survey:
+async def surveyed(world: Any, replay: str = "r", **order: Any) -> ReplayPreview:
     wanted = {"subscription": "mine", "trigger": None, "stretch": world.stretch(), **order}
     ports = world.ports
-    return await survey(
-        ports.catalog, ports.events, ports.archive, Order(replay, **wanted), world.now
+    return await preview_replay(
+        ports.catalog, ports.events, ports.archive, ReplayRequest(replay, **wanted), world.now
     )
 
 
 async def replayed(world: Any, replay: str = "r", **order: Any) -> int:
     found = await surveyed(world, replay, **order)
-    return await feed(world.ports.archive, found, world.now, timeout_seconds=None)
+    return await replay_archived_events(world.ports.archive, found, world.now, timeout_seconds=None)
 
 
-def firsts(found: Survey) -> list[list[str]]:
+def firsts(found: ReplayPreview) -> list[list[str]]:
     return [[event.document["id"] for event in one.events] for one in found.tallies]
 
 
@@ -77,7 +81,7 @@ async def test_the_verdict_names_the_replay_and_a_mended_filter_runs_what_had_fa
     assert reason.startswith("error: filter error")
     assert await replayed(world) == 1
     verdicts = list(world.state.verdicts.values())
-    assert {one.feed for one in verdicts} == {"r"}
+    assert {one.replay for one in verdicts} == {"r"}
     await world.apply(world.wanted({"large": PAID}))
     assert await replayed(world) == 1
     assert started() == [["e0"], ["e1"]]
@@ -186,7 +190,7 @@ async def test_time_goes_on_to_the_end_of_the_stretch_and_no_further(world: Any,
 async def test_the_length_of_pages_does_not_matter(
     world: Any, started: Started, monkeypatch: pytest.MonkeyPatch, page: int
 ):
-    monkeypatch.setattr(replay_survey, "_PAGE", page)
+    monkeypatch.setattr(replay_preview, "_PAGE", page)
     batch = {**PAID, "batch": {"size": 3, "within": "1h"}}
     await world.apply(world.wanted({"all": PAID, "batch": batch}))
     await world.arrive(*range(7))
@@ -228,17 +232,20 @@ async def test_whom_it_cannot_feed_is_said(world: Any):
 async def test_it_waits_for_the_dispatcher_and_a_repeat_goes_on(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(replay_survey, "_PAGE", 2)
+    monkeypatch.setattr(replay_preview, "_PAGE", 2)
     monkeypatch.setattr(replay_events, "_MOST_WAITING", 4)
     await world.apply(world.wanted({"all": PAID}))
     await world.arrive(*range(10))
     found = await surveyed(world)
     with pytest.raises(WaitTimeoutError, match="4 firings are recorded"):
-        await feed(world.ports.archive, found, world.now, timeout_seconds=0.0)
+        await replay_archived_events(world.ports.archive, found, world.now, timeout_seconds=0.0)
     assert len(world.state.firings) == 4
     for key, row in world.state.firings.items():
         world.state.firings[key] = replace(row, dispatched_at=world.now)
     with pytest.raises(WaitTimeoutError):
-        await feed(world.ports.archive, found, world.now, timeout_seconds=0.0)
+        await replay_archived_events(world.ports.archive, found, world.now, timeout_seconds=0.0)
     assert len(world.state.firings) == 8
-    assert await feed(world.ports.archive, found, world.now, timeout_seconds=None) == 2
+    assert (
+        await replay_archived_events(world.ports.archive, found, world.now, timeout_seconds=None)
+        == 2
+    )

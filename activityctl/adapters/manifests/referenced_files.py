@@ -1,0 +1,66 @@
+"""The bytes of a file that a manifest names, from the manifest's own folder or below it."""
+
+import os
+import stat
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from activityctl.adapters.manifests.files import (
+    OPEN_FLAGS,
+    STDIN_NAME,
+    content_of,
+    irregular,
+    reason_of,
+)
+
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def read_referenced_file(manifest: str, path: str) -> bytes:
+    """Return the content of a file that the manifest of that name refers to.
+
+    The path is relative, without `..`; no symbolic link on it is followed. Regular files only,
+    at most 1 MiB. ValueError has the reason why there is none.
+    """
+    if manifest == STDIN_NAME:
+        raise ValueError("a manifest from standard input has no folder; write the days out")
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith(("/", "~")) or ".." in parts or "\0" in path:
+        raise ValueError("write a path in the folder of this manifest or below it, without ..")
+    try:
+        return _read(Path(manifest).parent, parts)
+    except OSError as error:
+        raise ValueError(f"{path}: {reason_of(error)}") from None
+
+
+def _read(folder: Path, parts: tuple[str, ...]) -> bytes:
+    *above, name = parts
+    with ExitStack() as open_files:
+        current = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        open_files.callback(os.close, current)
+        for part in above:
+            _require_no_link(part, current)
+            current = os.open(part, _FOLDER_FLAGS, dir_fd=current)
+            open_files.callback(os.close, current)
+        _require_no_link(name, current)
+        # Looked at before it is opened: to open a FIFO wakes its writer.
+        _require_regular(name, os.stat(name, dir_fd=current, follow_symlinks=False))
+        descriptor = os.open(name, OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=current)
+        open_files.callback(os.close, descriptor)
+        status = os.fstat(descriptor)
+        _require_regular(name, status)
+        content, reason = content_of(descriptor, status)
+    if reason:
+        raise ValueError(f"{name}: {reason}")
+    return content
+
+
+def _require_no_link(name: str, folder: int) -> None:
+    if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        raise ValueError(f"{name}: a symbolic link is not followed")
+
+
+def _require_regular(name: str, status: os.stat_result) -> None:
+    if reason := irregular(status):
+        raise ValueError(f"{name}: {reason}")

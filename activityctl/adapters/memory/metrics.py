@@ -1,0 +1,82 @@
+"""Figures counted in memory."""
+
+from collections import Counter
+from datetime import datetime
+
+from activityctl.adapters.memory.state import FiringRow, MemorySchedule, MemoryState
+from activityctl.domain.events.stored_event import VerdictOutcome
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.metrics_snapshot import (
+    LIVING,
+    OVERDUE_AFTER,
+    RUNS_COUNTED_FOR,
+    MetricsSnapshot,
+)
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
+
+
+class MemoryMetricsSource:
+    """The Census port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def snapshot(self) -> MetricsSnapshot:
+        """Count everything as it stands now."""
+        state, now = self._state, self._state.clock()
+        waiting = [row for row in state.firings.values() if row.dispatched_at is None]
+        events = (row.event for row in state.events.values())
+        unrouted = [one for one in events if one.routed_at is None]
+        wanted = [row for row in state.catalog.schedules.values() if row.wanted_hash is not None]
+        return MetricsSnapshot(
+            counted_at=now,
+            runs=Counter(
+                row.run.status.value
+                for row in state.runs.values()
+                if row.run.ended_at is None or row.run.created_at >= now - RUNS_COUNTED_FOR
+            ),
+            firings=Counter(_state_of(row, now) for row in waiting),
+            oldest_due_at=min(
+                (row.fires_at for row in waiting if row.fires_at and row.fires_at <= now),
+                default=None,
+            ),
+            schedules=Counter(self._status_of(row) for row in wanted),
+            overdue_schedules=sum(
+                row.next_at is not None
+                and row.next_at < now - OVERDUE_AFTER
+                and self._owner(row).status is SubscriptionStatus.ACTIVE
+                for row in wanted
+            ),
+            restarts=sum(row.restarts for row in state.catalog.schedules.values()),
+            restarted_at=max(
+                (row.restarted_at for row in state.catalog.schedules.values() if row.restarted_at),
+                default=None,
+            ),
+            subscriptions=Counter(
+                one.status.value
+                for one in state.catalog.subscriptions.values()
+                if one.status in LIVING
+            ),
+            workers=sum(one.seen_at >= now - COUNTS_AS_ALIVE for one in state.workers.values()),
+            dead_letters=len(state.dead_letters),
+            unrouted_events=len(unrouted),
+            oldest_unrouted_at=min((one.arrived_at for one in unrouted), default=None),
+            filter_errors=sum(
+                one.outcome is VerdictOutcome.ERROR and one.created_at >= now - RUNS_COUNTED_FOR
+                for one in state.verdicts.values()
+            ),
+        )
+
+    def _status_of(self, record: MemorySchedule) -> str:
+        if record.wanted_hash == record.observed_hash:
+            return self._owner(record).status.value
+        return "error" if record.error else "pending"
+
+    def _owner(self, record: MemorySchedule) -> Subscription:
+        return self._state.catalog.subscriptions[record.wanted.subscription_id]
+
+
+def _state_of(row: FiringRow, now: datetime) -> str:
+    if row.fires_at is None:
+        return "held"
+    return "due" if row.fires_at <= now else "later"

@@ -1,0 +1,81 @@
+"""Figures counted in Postgres, in one statement and so at one moment."""
+
+from typing import Final
+
+from activityctl.adapters.postgres.database import Database
+from activityctl.domain.runs.metrics_snapshot import (
+    OVERDUE_AFTER,
+    RUNS_COUNTED_FOR,
+    MetricsSnapshot,
+)
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
+
+_COUNTED: Final = """
+    WITH counted AS (
+        SELECT 'runs' AS what, status AS of, count(*) AS count FROM runs
+        WHERE created_at >= now() - %(runs)s OR ended_at IS NULL GROUP BY status
+        UNION ALL
+        SELECT 'firings', state, count(*) FROM (
+            SELECT CASE WHEN fires_at IS NULL THEN 'held'
+                        WHEN fires_at <= now() THEN 'due' ELSE 'later' END AS state
+            FROM firings WHERE dispatched_at IS NULL) AS waiting GROUP BY state
+        UNION ALL
+        SELECT 'schedules', state, count(*) FROM (
+            SELECT CASE WHEN c.wanted_hash = c.observed_hash THEN s.status
+                        WHEN c.error IS NOT NULL THEN 'error' ELSE 'pending' END AS state
+            FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
+            WHERE c.wanted_hash IS NOT NULL) AS wanted GROUP BY state
+        UNION ALL
+        SELECT 'subscriptions', status, count(*) FROM subscriptions
+        WHERE status <> 'deleted' GROUP BY status)
+    SELECT now() AS counted_at,
+        (SELECT coalesce(jsonb_object_agg(by_what.what, by_what.counts), '{}') FROM (
+                SELECT what, jsonb_object_agg(of, count) AS counts FROM counted
+                GROUP BY what) AS by_what) AS counts,
+        (SELECT min(fires_at) FROM firings
+         WHERE dispatched_at IS NULL AND fires_at <= now()) AS oldest_due_at,
+        (SELECT count(*) FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
+         WHERE c.next_at < now() - %(overdue)s AND c.wanted_hash IS NOT NULL
+           AND s.status = 'active') AS overdue_schedules,
+        (SELECT coalesce(sum(restarts), 0) FROM schedules) AS restarts,
+        (SELECT max(restarted_at) FROM schedules) AS restarted_at,
+        (SELECT count(*) FROM workers WHERE seen_at >= clock_timestamp() - %(alive)s) AS workers,
+        (SELECT count(*) FROM dead_letters) AS dead_letters,
+        (SELECT count(*) FROM events WHERE routed_at IS NULL) AS unrouted_events,
+        (SELECT arrived_at FROM events WHERE routed_at IS NULL
+         ORDER BY place LIMIT 1) AS oldest_unrouted_at,
+        (SELECT count(*) FROM verdicts
+         WHERE outcome = 'error' AND created_at >= now() - %(runs)s) AS filter_errors"""
+
+
+class PostgresMetricsSource:
+    """The Census port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def snapshot(self) -> MetricsSnapshot:
+        """Count everything as it stands now, by Postgres' clock."""
+        (row,) = await self._database.fetch(
+            _COUNTED,
+            runs=RUNS_COUNTED_FOR,
+            overdue=OVERDUE_AFTER,
+            alive=COUNTS_AS_ALIVE,
+        )
+        counts = row["counts"]
+        return MetricsSnapshot(
+            counted_at=row["counted_at"],
+            runs=counts.get("runs", {}),
+            firings=counts.get("firings", {}),
+            oldest_due_at=row["oldest_due_at"],
+            schedules=counts.get("schedules", {}),
+            overdue_schedules=row["overdue_schedules"],
+            restarts=row["restarts"],
+            restarted_at=row["restarted_at"],
+            subscriptions=counts.get("subscriptions", {}),
+            workers=row["workers"],
+            dead_letters=row["dead_letters"],
+            unrouted_events=row["unrouted_events"],
+            oldest_unrouted_at=row["oldest_unrouted_at"],
+            filter_errors=row["filter_errors"],
+        )

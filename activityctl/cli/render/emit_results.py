@@ -1,0 +1,89 @@
+"""What events led to, as `emit --wait` shows it: runs, and why others were not started."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from activityctl.cli.render.output import escape_controls, styled
+from activityctl.domain.events.emit_result import Emitted
+from activityctl.domain.events.json_form import verdict_view
+from activityctl.domain.events.stored_event import Verdict, VerdictOutcome
+from activityctl.domain.runs.json_form import run_view
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values.json_form import View
+from activityctl.domain.values.plurals import count_noun
+from activityctl.operations.events.await_events import EventResults
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_GOOD: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
+_MOST_LISTED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EventResultsView:
+    """What events led to, with the names of subscriptions by their id."""
+
+    aftermath: EventResults
+    names: Mapping[str, str]
+    is_awaited: bool = True
+    """Whether a worker was alive, so that it was waited for."""
+
+    @property
+    def failed(self) -> list[Run]:
+        """The runs that have ended otherwise than well."""
+        runs = self.aftermath.runs.values()
+        return [run for run in runs if run.has_ended and run.status not in _GOOD]
+
+    def view(self, one: Emitted) -> View:
+        """Return the runs of an event, and the verdicts of those that it started none of."""
+        runs: list[View] = []
+        others: list[View] = []
+        for verdict in self.aftermath.verdicts.get(one.uid, ()) if one.uid else ():
+            name, run_id = self._name(verdict), verdict.run_id
+            if run_id is not None and (run := self.aftermath.runs.get(run_id)):
+                runs.append(run_view(run))
+            elif verdict.outcome is VerdictOutcome.WOKEN:
+                begun = {"subscription": name, "trigger": verdict.trigger, "status": "queued"}
+                runs.append({"id": run_id, **begun, "reason": None})
+            else:
+                others.append(verdict_view(verdict, name, run_id))
+        return {"runs": runs, "verdicts": others}
+
+    def lines(self, one: Emitted) -> Iterator["Text"]:
+        """Yield a line for each run and verdict of an event."""
+        if one.uid is None or one.problem is not None:
+            return
+        if one.uid in self.aftermath.unrouted:
+            yield styled("  not yet routed")
+            return
+        found = self.view(one)
+        if not found["runs"] and not found["verdicts"]:
+            yield styled("  wakes nobody")
+        for run in found["runs"]:
+            yield _line(f"  run/{run['id']} {run['subscription']}/{run['trigger']} ", run, "status")
+        for one_of in found["verdicts"]:
+            yield _line(f"  {one_of['subscription']}/{one_of['trigger']} ", one_of, "outcome")
+
+    def summary(self) -> Iterator["Text"]:
+        """Yield how many runs ended how, and a line for each of the first that failed."""
+        runs = self.aftermath.runs.values()
+        counts = Counter(run.status.value.replace("_", " ") for run in runs)
+        told = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
+        yield styled(count_noun(len(runs), "run") + (f": {told}" if told else ""))
+        failed = self.failed
+        for run in failed[:_MOST_LISTED]:
+            view = run_view(run)
+            yield _line(f"  run/{run.id} {run.subscription}/{run.trigger} ", view, "status")
+        if len(failed) > _MOST_LISTED:
+            yield styled(f"  and {len(failed) - _MOST_LISTED:,} more: activityctl get runs")
+
+    def _name(self, verdict: Verdict) -> str:
+        return self.names.get(verdict.subscription_id, verdict.subscription_id)
+
+
+def _line(start: str, view: View, status: str) -> "Text":
+    line = styled(start).append_text(styled(view[status]))
+    return line.append(f" {escape_controls(view['reason'])}" if view["reason"] else "")

@@ -1,0 +1,339 @@
+"""One supervised process: started, seen to be ready, restarted, ended; what it runs is not here."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from activityctl.daemon.local.state import ComponentState, ComponentStatus, process_identity
+from activityctl.errors import UnreachableError
+from activityctl.settings import LOCAL_RIGHTS
+
+LOGGER = logging.getLogger(__name__)
+
+MARKER: Final = "ACTIVITYCTL_SUPERVISED"
+"""Environment variable by which a process, and what it started, is known as ours."""
+# Below the range from which kernels serve outgoing connections: a client that retries
+# there can end up connected to itself and so keep the port from its server.
+PORTS_FROM: Final = 20_000
+PORTS_UNTIL: Final = 32_000
+DROPPED_VARIABLES: Final = (
+    "ACTIVITYCTL_DATABASE_URL",
+    "ACTIVITYCTL_TEMPORAL_ADDRESS",
+    "ACTIVITYCTL_PROFILE",
+    MARKER,
+)
+LOG_BYTES: Final = 10 * 1024 * 1024
+FIRST_DELAY: Final = 0.2
+LONGEST_DELAY: Final = 10.0
+HEALTHY_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.03
+ANSWER_SECONDS: Final = 5.0
+HURRIED_SECONDS: Final = 1.0
+
+Endings = tuple[tuple[signal.Signals, float], ...]
+"""Signals in turn, each with the seconds given to it."""
+GENTLE: Final[Endings] = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
+
+
+async def _nothing() -> None:
+    """Prepare nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """How one process is started, seen to be ready, and ended."""
+
+    name: str
+    home: Path
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    ready: Callable[[], Awaitable[bool]]
+    """Asked again and again; an exception or five seconds of silence mean not yet."""
+    ready_within: float = 30.0
+    prepare: Callable[[], Awaitable[None]] = _nothing
+    """Awaited before every start; ActivityctlError when a start makes no sense."""
+    endings: Endings = GENTLE
+    umask: int = -1
+    """Of the files it creates; -1 inherits ours."""
+    version: str = ""
+    address: str | None = None
+
+    @property
+    def log(self) -> Path:
+        """Where the process writes its output."""
+        return log_path(self.home, self.name)
+
+
+class SupervisedProcess:
+    """A process that is kept running until it is stopped; every change is reported."""
+
+    def __init__(self, launch: LaunchSpec, report: Callable[[ComponentStatus], None]) -> None:
+        self._launch = launch
+        self._report = report
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._status = ComponentStatus(
+            name=launch.name, version=launch.version, address=launch.address
+        )
+
+    async def start(self) -> None:
+        """Start the process and wait until it is ready, then keep it running.
+
+        Raises UnreachableError, with the last line of its log, when it ends or is not
+        ready in time; nothing of it is left running then.
+        """
+        try:
+            await self._begin()
+        except Exception as error:
+            await self._end(asyncio.Event())
+            self._change(state=ComponentState.FAILED, pid=None, last_error=str(error))
+            raise
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self._launch.name}")
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """End the process and what it started; `hurry` shortens the patience to a second."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+        await self._end(hurry)
+        if self._status.state is not ComponentState.FAILED:
+            self._change(state=ComponentState.STOPPED, pid=None)
+
+    async def _begin(self) -> None:
+        launch = self._launch
+        self._change(state=ComponentState.STARTING, pid=None)
+        await launch.prepare()
+        self._process = process = await _spawn(launch)
+        self._change(state=ComponentState.STARTING, pid=process.pid)
+        reason = await self._not_ready(process)
+        if reason is None:
+            self._change(state=ComponentState.RUNNING, pid=process.pid)
+            return
+        line = last_lines(launch.log, 1)
+        raise UnreachableError(
+            f"{launch.name} {reason}" + (f": {line}" if line else ""), hint=f"read {launch.log}"
+        )
+
+    async def _not_ready(self, process: asyncio.subprocess.Process) -> str | None:
+        deadline = time.monotonic() + self._launch.ready_within
+        while time.monotonic() < deadline:
+            if process.returncode is not None:
+                return f"ended at its start ({_exit_text(process.returncode)})"
+            if await self._is_ready():
+                return None
+            await asyncio.sleep(POLL_SECONDS)
+        return f"was not ready within {self._launch.ready_within:.0f} s"
+
+    async def _is_ready(self) -> bool:
+        try:
+            return await asyncio.wait_for(self._launch.ready(), ANSWER_SECONDS)
+        except Exception:  # noqa: BLE001 - a question to a starting server may fail in any way
+            return False
+
+    async def _keep(self) -> None:
+        delay = FIRST_DELAY
+        while True:
+            if (process := self._process) is not None:
+                since = time.monotonic()
+                await process.wait()
+                delay = FIRST_DELAY if time.monotonic() - since > HEALTHY_SECONDS else delay
+                self._back_off(f"ended with {_exit_text(process.returncode)}")
+            await asyncio.sleep(delay)
+            delay = min(LONGEST_DELAY, delay * 2)
+            await self._end(asyncio.Event())  # what the dead or unready process had started
+            try:
+                await self._begin()
+            except Exception as error:  # noqa: BLE001 - a daemon's outermost loop
+                await self._end(asyncio.Event())
+                self._back_off(str(error))
+
+    def _back_off(self, reason: str) -> None:
+        LOGGER.warning("%s %s, restarting", self._launch.name, reason)
+        restarts = self._status.restarts + 1
+        state = ComponentState.BACKOFF
+        self._change(state=state, pid=None, restarts=restarts, last_error=reason)
+
+    async def _end(self, hurry: asyncio.Event) -> None:
+        process = self._process
+        if process is not None:
+            for number, seconds in self._launch.endings:
+                if process.returncode is not None:
+                    break
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+                await _exits(process, seconds, hurry)
+            self._process = None
+        await asyncio.to_thread(self._end_orphans)
+
+    def _end_orphans(self) -> None:
+        found = orphan_processes(self._launch.home).items()
+        end_processes([process for process, name in found if name == self._launch.name])
+
+    def _change(self, *, state: ComponentState, pid: int | None, **fields: Any) -> None:
+        mark = None if pid is None else process_identity(pid)
+        place = {
+            "pid": mark and mark.pid,
+            "create_time": mark and mark.create_time,
+        }
+        self._status = self._status.model_copy(update={"state": state, **place, **fields})
+        self._report(self._status)
+
+
+def child_environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a child sees: the user's variables, the home, the rights of a local daemon.
+
+    What would lead it to another database or another Temporal is left out.
+    """
+    dropped = {key for key in environment if key.startswith("TEMPORAL_")} | {*DROPPED_VARIABLES}
+    kept = {key: value for key, value in environment.items() if key not in dropped}
+    rights = {f"ACTIVITYCTL_{name.upper()}": value for name, value in LOCAL_RIGHTS.items()}
+    return {**rights, **kept, "ACTIVITYCTL_HOME": str(home)}
+
+
+def choose_ports(wanted: Mapping[str, int | None], taken: Mapping[str, int]) -> dict[str, int]:
+    """Return a free loopback port for each name: the wanted one if it is free, else another.
+
+    No port is given twice, nor one that `taken` holds for another name.
+    """
+    chosen: dict[str, int] = {}
+    for name, port in wanted.items():
+        others = {*chosen.values(), *(value for key, value in taken.items() if key != name)}
+        candidates = chain(() if port is None else (port,), _random_ports())
+        chosen[name] = next(
+            number for number in candidates if number not in others and is_free(number)
+        )
+    return chosen
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on a loopback port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _random_ports() -> Iterator[int]:
+    while True:
+        yield PORTS_FROM + secrets.randbelow(PORTS_UNTIL - PORTS_FROM)
+
+
+def log_path(home: Path, name: str) -> Path:
+    """Return where the output of a component stands."""
+    return home / "logs" / f"{name}.log"
+
+
+def open_log(path: Path) -> int:
+    """Open a log for appending and return its descriptor; over 10 MiB it is set aside first."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def last_lines(path: Path, count: int) -> str:
+    """Return the last non-empty lines of a log; nothing when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 16384))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+def process_marker(home: Path, name: str) -> str:
+    """Return what the processes of one component of one home carry in their environment."""
+    return f"{name}@{home}"
+
+
+def orphan_processes(home: Path) -> dict[psutil.Process, str]:
+    """Find living processes that a component of this home started, with the component's name.
+
+    The environment is inherited, so this finds what a killed worker left behind as well.
+    The caller and its ancestors are never among them.
+    """
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            value = "" if process.pid in spared else process.environ().get(MARKER, "")
+            name, _, place = value.partition("@")
+            if place == str(home):
+                found[process] = name
+    return found
+
+
+def end_processes(
+    processes: Iterable[psutil.Process], first: signal.Signals = signal.SIGTERM, patience: float = 5
+) -> None:
+    """Signal each process, wait up to `patience` seconds for all, then kill what still lives."""
+    living = list(processes)
+    for number, seconds in ((first, patience), (signal.SIGKILL, 5.0)):
+        for process in living:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        deadline = time.monotonic() + seconds
+        while (living := [p for p in living if _lives(p)]) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that ended unreaped, as in some containers, does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def _spawn(launch: LaunchSpec) -> asyncio.subprocess.Process:
+    log = open_log(launch.log)
+    try:
+        # Its own session: Ctrl-C in the terminal reaches the supervisor alone.
+        return await asyncio.create_subprocess_exec(
+            *launch.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**launch.environment, MARKER: process_marker(launch.home, launch.name)},
+            cwd=launch.home,
+            umask=launch.umask,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+async def _exits(process: asyncio.subprocess.Process, seconds: float, hurry: asyncio.Event) -> None:
+    waits = asyncio.ensure_future(process.wait())
+    hurries = asyncio.ensure_future(hurry.wait())
+    try:
+        await asyncio.wait({waits, hurries}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if hurry.is_set():
+            await asyncio.wait({waits}, timeout=min(seconds, HURRIED_SECONDS))
+    finally:
+        waits.cancel()
+        hurries.cancel()
+
+
+def _exit_text(code: int | None) -> str:
+    if code is not None and code < 0:
+        with suppress(ValueError):
+            return signal.Signals(-code).name
+    return f"exit code {code}"

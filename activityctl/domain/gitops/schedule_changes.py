@@ -1,0 +1,145 @@
+"""What a plan means for time and for runs: schedules touched, next firings, runs that go on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from typing import Final, Literal
+
+from activityctl.domain.gitops.plan import (
+    Action,
+    Plan,
+    Present,
+    WantedSchedule,
+    wanted_schedules,
+)
+from activityctl.domain.manifests.document import field_view
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.timing.due_times import nominal_times
+from activityctl.domain.values.ids import subscription_id
+from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
+
+SHOWN_FIRINGS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleChange:
+    """A schedule that Temporal will be made to hold, hold differently, or drop."""
+
+    subscription: str
+    trigger: str
+    action: Literal["created", "configured", "deleted", "unchanged"]
+    before: tuple[datetime, ...]
+    """The next firings as things are: none while it is paused."""
+    after: tuple[datetime, ...]
+    paused_before: bool = False
+    paused_after: bool = False
+
+
+def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[ScheduleChange, ...]:
+    """Return the schedules whose firings change, each with the next ones before and after."""
+    names = {one.id: one.name for one in present.subscriptions.values()}
+    names |= {subscription_id(name): name for name in plan.subscriptions}
+    gone = set(plan.deleted("Subscription"))
+    wanted = dict(plan.schedules)
+    wanted |= {present.subscriptions[name].id: () for name in gone}
+    found = []
+    for owner, schedules in wanted.items():
+        old = {one.trigger: one for one in _held(present.live(names[owner]), present)}
+        new = {one.trigger: one for one in schedules}
+        for trigger in sorted(old.keys() | new.keys()):
+            change = _change(names[owner], trigger, old.get(trigger), new.get(trigger), now)
+            if (told := _with_pauses(change, plan, present)) is not None:
+                found.append(told)
+    return tuple(sorted(found, key=lambda change: (change.subscription, change.trigger)))
+
+
+def _held(current: Subscription | None, present: Present) -> tuple[WantedSchedule, ...]:
+    if current is None or current.status is SubscriptionStatus.DELETED:
+        return ()
+    spec = present.definitions[current.definition].spec
+    return wanted_schedules(current.id, spec, current.triggers)
+
+
+def _with_pauses(change: ScheduleChange, plan: Plan, present: Present) -> ScheduleChange | None:
+    """Return the change without the firings that a pause keeps back; None when nothing changes."""
+    current = present.live(change.subscription)
+    manifest = plan.subscriptions.get(change.subscription)
+    before = current is not None and current.status is SubscriptionStatus.PAUSED
+    says = manifest.spec.paused if manifest is not None else None
+    after = before if says is None else says
+    if change.action == "unchanged" and before == after:
+        return None
+    return replace(
+        change,
+        action="configured" if change.action == "unchanged" else change.action,
+        before=() if before else change.before,
+        after=() if after else change.after,
+        paused_before=before and change.action != "created",
+        paused_after=after and change.action != "deleted",
+    )
+
+
+def _change(
+    subscription: str,
+    trigger: str,
+    old: WantedSchedule | None,
+    new: WantedSchedule | None,
+    now: datetime,
+) -> ScheduleChange:
+    """Return what happens to the schedule as if nothing were ever paused."""
+    if old is None:
+        return ScheduleChange(subscription, trigger, "created", (), _next(new, now))
+    before, after = _next(old, now), _next(new, now)
+    if new is None:
+        return ScheduleChange(subscription, trigger, "deleted", before, after)
+    is_same = old.content_hash == new.content_hash and before == after
+    action: Literal["configured", "unchanged"] = "unchanged" if is_same else "configured"
+    return ScheduleChange(subscription, trigger, action, before, after)
+
+
+def _next(schedule: WantedSchedule | None, now: datetime) -> tuple[datetime, ...]:
+    if schedule is None:
+        return ()
+    times = nominal_times(schedule.value, now)
+    return tuple(islice(times, SHOWN_FIRINGS))
+
+
+def plan_view(
+    plan: Plan, schedules: tuple[ScheduleChange, ...], open_runs: Mapping[str, int]
+) -> View:
+    """Return the plan as JSON: the same for every way of showing it.
+
+    `open_runs` counts the running and queued runs of touched subscriptions by name; they go
+    on with the revision and params that they froze.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Plan",
+        "applyset": plan.applyset,
+        "changes": [
+            {
+                "kind": change.kind,
+                "name": change.name,
+                "action": change.action.value,
+                "fields": [field_view(one) for one in change.fields],
+            }
+            for change in plan.changes
+        ],
+        "schedules": [
+            {
+                "subscription": change.subscription,
+                "trigger": change.trigger,
+                "action": change.action,
+                "nextBefore": [format_timestamp(moment) for moment in change.before],
+                "nextAfter": [format_timestamp(moment) for moment in change.after],
+                "pausedBefore": change.paused_before,
+                "pausedAfter": change.paused_after,
+            }
+            for change in schedules
+        ],
+        "openRuns": [
+            {"subscription": name, "count": count} for name, count in sorted(open_runs.items())
+        ],
+        "summary": {action.value: plan.count(action) for action in Action},
+    }

@@ -1,0 +1,20 @@
+"""Which calendars definitions and subscriptions name; whether those exist is `calendar_check`'s."""
+
+from collections.abc import Mapping
+
+from activityctl.domain.manifests.calendar import calendars_named
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.values.model import JsonValue
+
+
+def calendars_in_definition(spec: DefinitionSpec) -> frozenset[str]:
+    """Return the calendars that the triggers of a definition name."""
+    bodies = (body for trigger in spec.triggers for body in (trigger.model_extra or {}).values())
+    return frozenset(name for body in bodies for name in calendars_named(body))
+
+
+def calendars_in_overrides(overrides: Mapping[str, JsonValue]) -> frozenset[str]:
+    """Return the calendars that a subscription's overrides of triggers name."""
+    kinds = (one for one in overrides.values() if isinstance(one, dict))
+    bodies = (body for kind in kinds for body in kind.values())
+    return frozenset(name for body in bodies for name in calendars_named(body))

@@ -1,0 +1,161 @@
+"""RunChange: what a decision writes, log entries and dead letter included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from activityctl.domain.runs import auto_pause
+from activityctl.domain.runs.advance import task_label
+from activityctl.domain.runs.auto_pause import StreakChange
+from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.run import (
+    ENDED_RUNS,
+    RUN_TRANSITIONS,
+    TASK_TRANSITIONS,
+    Decision,
+    Run,
+    RunState,
+    RunStatus,
+    TaskInstance,
+    TaskStatus,
+)
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Level, LogEntry
+from activityctl.domain.values.model import JsonValue
+from activityctl.errors import InternalError
+
+
+@dataclass(frozen=True, slots=True)
+class RunChange:
+    """The rows that change together, in one transaction."""
+
+    run: Run
+    create: tuple[TaskInstance, ...] = ()
+    update: tuple[TaskInstance, ...] = ()
+    entries: tuple[LogEntry, ...] = ()
+    dead_letter: DeadLetter | None = None
+    keep_state: Mapping[str, JsonValue] | None = None
+    """What the subscription's next run finds as `state`; None leaves it."""
+    streak: StreakChange | None = None
+    """What the run adds to its subscription's streak of failures; None leaves it."""
+
+    @property
+    def frees_slot(self) -> bool:
+        """Whether another run may have waited for the end of this one."""
+        run = self.run
+        waits = run.concurrency_key is not None or run.throttle_key is not None
+        return run.has_ended and (waits or run.is_backfill)
+
+
+def run_change(
+    run: Run,
+    decision: Decision,
+    now: datetime,
+    *,
+    update: tuple[TaskInstance, ...] = (),
+    entries: tuple[LogEntry, ...] = (),
+) -> RunChange:
+    """Turn a decision about a run into the rows it changes; `update` comes before it."""
+    after = _after(run, decision, now)
+    streak = auto_pause.streak_change(run, decision, now)
+    said = (
+        *entries,
+        *(_task_entry(run, task, now) for task in (*update, *decision.create, *decision.cancel)),
+        *_run_entries(run, after, now),
+        _pause_entry(run, streak, now),
+    )
+    return RunChange(
+        run=after,
+        create=decision.create,
+        update=(*update, *decision.cancel),
+        entries=tuple(entry for entry in said if entry is not None),
+        dead_letter=_dead_letter(after, now),
+        keep_state=decision.end.state if decision.end else None,
+        streak=streak,
+    )
+
+
+def change_task(task: TaskInstance, status: TaskStatus, **changes: object) -> TaskInstance:
+    """Return the task in its new status; InternalError when its table has no such way."""
+    if status is not task.status and status not in TASK_TRANSITIONS[task.status]:
+        raise InternalError(f"task {task.id}: {task.status} -> {status} is no transition")
+    return replace(task, status=status, **changes)  # type: ignore[arg-type]  # checked by tests
+
+
+def log_entry(
+    run: Run, level: Level, message: str, now: datetime, **metadata: JsonValue
+) -> LogEntry:
+    """Return a log entry of the run."""
+    return LogEntry(run.subscription_id, run.id, message, level, now, metadata)
+
+
+def _after(run: Run, decision: Decision, now: datetime) -> Run:
+    if decision.end is None:
+        if decision.ending is None:
+            return run
+        reason, pauses = decision.reason, decision.pauses
+        return replace(run, ending=decision.ending, reason=reason, pauses=pauses)
+    status = decision.end.status
+    if status not in RUN_TRANSITIONS[run.status]:
+        raise InternalError(f"run {run.id}: {run.status} -> {status} is no transition")
+    return replace(run, status=status, reason=decision.end.reason, ending=None, ended_at=now)
+
+
+def _task_entry(run: Run, task: TaskInstance, now: datetime) -> LogEntry | None:
+    facts = {"task": task.name, "index": task.index, "taskId": task.id}
+    match task.status:
+        case TaskStatus.SUCCEEDED:
+            return log_entry(
+                run,
+                "info",
+                f"task {task_label(task)} succeeded",
+                now,
+                **facts,
+                attempts=task.attempts,
+            )
+        case TaskStatus.FAILED:
+            message = f"task {task_label(task)} failed: {task.error}"
+            return log_entry(run, "error", message, now, **facts, attempts=task.attempts)
+        case TaskStatus.SKIPPED | TaskStatus.CANCELLED:
+            message = f"task {task_label(task)} {task.status}: {task.reason}"
+            return log_entry(run, "info", message, now, **facts)
+        case TaskStatus.PENDING | TaskStatus.RUNNING | TaskStatus.WAITING:
+            return None
+
+
+def _run_entries(before: Run, after: Run, now: datetime) -> tuple[LogEntry, ...]:
+    if after.status is before.status or after.status not in ENDED_RUNS:
+        return ()
+    is_good = after.status in {RunStatus.SUCCEEDED, RunStatus.SKIPPED, RunStatus.MISSED}
+    words = after.status.value.replace("_", " ")
+    message = f"run {words}" + (f": {after.reason}" if after.reason else "")
+    seconds = (now - after.started_at).total_seconds() if after.started_at else None
+    said = log_entry(
+        after,
+        "info" if is_good else "error",
+        message,
+        now,
+        status=after.status.value,
+        durationSeconds=seconds,
+    )
+    return (said,)
+
+
+def _pause_entry(run: Run, streak: StreakChange | None, now: datetime) -> LogEntry | None:
+    if streak is None or streak.pause_reason is None:
+        return None
+    return log_entry(run, "warning", f"subscription paused: {streak.pause_reason}", now)
+
+
+def _dead_letter(run: Run, now: datetime) -> DeadLetter | None:
+    if run.status not in {RunStatus.FAILED, RunStatus.TIMED_OUT}:
+        return None
+    return DeadLetter(
+        ids.dead_letter_id(run.id), run.id, run.subscription_id, run.reason or run.status, now
+    )
+
+
+def with_tasks(state: RunState, changed: TaskInstance) -> RunState:
+    """Return the state with one task instance replaced."""
+    tasks = tuple(changed if task.id == changed.id else task for task in state.tasks)
+    return replace(state, tasks=tasks)

@@ -1,0 +1,202 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.run import (
+    ENDED_RUNS,
+    ENDED_TASKS,
+    RUN_TRANSITIONS,
+    TASK_TRANSITIONS,
+    Decision,
+    RunEnd,
+    RunState,
+    RunStatus,
+    TaskInstance,
+    TaskStatus,
+)
+from activityctl.domain.runs.run_change import change_task, log_entry, run_change, with_tasks
+from activityctl.domain.values import ids
+from activityctl.errors import InternalError
+from support.runs import begun_run_of
+
+STARTED = datetime(2026, 5, 1, 12, tzinfo=UTC)
+NOW = STARTED + timedelta(seconds=90)
+RUN = begun_run_of(STARTED)
+TASK = TaskInstance(
+    id=ids.task_id(RUN.id, "a", 0),
+    run_id=RUN.id,
+    name="a",
+    index=0,
+    phase="main",
+    kind="say",
+    status=TaskStatus.PENDING,
+    created_at=STARTED,
+)
+
+
+def messages(decision: Decision, *update: TaskInstance) -> list[tuple[str, str]]:
+    change = run_change(RUN, decision, NOW, update=update)
+    return [(said.level, said.message) for said in change.entries]
+
+
+def test_nothing_decided_changes_nothing():
+    change = run_change(RUN, Decision(start=(TASK,)), NOW)
+    assert change.run == RUN
+    assert (change.create, change.update, change.entries) == ((), (), ())
+    assert (change.dead_letter, change.keep_state) == (None, None)
+
+
+def test_the_rows_of_a_decision_are_those_of_its_tasks():
+    ended = replace(TASK, status=TaskStatus.SUCCEEDED)
+    created = replace(TASK, id=ids.task_id(RUN.id, "b", 0), name="b")
+    cancelled = replace(TASK, id=ids.task_id(RUN.id, "c", 0), status=TaskStatus.CANCELLED)
+    change = run_change(RUN, Decision(create=(created,), cancel=(cancelled,)), NOW, update=(ended,))
+    assert change.create == (created,)
+    assert change.update == (ended, cancelled)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"status": TaskStatus.SUCCEEDED}, ("info", "task a succeeded")),
+        ({"status": TaskStatus.FAILED, "error": "no"}, ("error", "task a failed: no")),
+        ({"status": TaskStatus.SKIPPED, "reason": "why"}, ("info", "task a skipped: why")),
+        (
+            {"status": TaskStatus.SKIPPED, "reason": "forEach has no items", "of": 0},
+            ("info", "task a skipped: forEach has no items"),
+        ),
+        ({"status": TaskStatus.CANCELLED, "reason": "why"}, ("info", "task a cancelled: why")),
+        (
+            {"status": TaskStatus.SUCCEEDED, "index": 2, "of": 3},
+            ("info", "task a[2] succeeded"),
+        ),
+    ],
+)
+def test_every_end_of_a_task_is_said(changes: dict[str, object], said: tuple[str, str]):
+    task = replace(TASK, **changes)
+    assert messages(Decision(create=(task,))) == [said]
+    assert messages(Decision(cancel=(task,))) == [said]
+    assert messages(Decision(), task) == [said]
+
+
+@pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.WAITING])
+def test_a_task_that_goes_on_says_nothing(status: TaskStatus):
+    assert messages(Decision(create=(replace(TASK, status=status),))) == []
+
+
+def test_an_entry_names_its_task_for_programs():
+    task = replace(TASK, status=TaskStatus.FAILED, error="no", index=1, of=2, attempts=3)
+    (said,) = run_change(RUN, Decision(), NOW, update=(task,)).entries
+    assert said.metadata == {"task": "a", "index": 1, "taskId": TASK.id, "attempts": 3}
+    assert (said.subscription_id, said.run_id) == (RUN.subscription_id, RUN.id)
+    assert said.created_at == NOW
+
+
+def test_the_log_tells_things_in_their_order():
+    first = log_entry(RUN, "info", "first", NOW)
+    ended = replace(TASK, status=TaskStatus.FAILED, error="no")
+    skipped = replace(TASK, name="b", status=TaskStatus.SKIPPED, reason="needs a, which failed")
+    decision = Decision(create=(skipped,), end=RunEnd(RunStatus.FAILED, "task a failed: no"))
+    change = run_change(RUN, decision, NOW, update=(ended,), entries=(first,))
+    assert [said.message for said in change.entries] == [
+        "first",
+        "task a failed: no",
+        "task b skipped: needs a, which failed",
+        "run failed: task a failed: no",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "message"),
+    [
+        (RunStatus.SUCCEEDED, "info", "run succeeded"),
+        (RunStatus.FAILED, "error", "run failed: why"),
+        (RunStatus.CANCELLED, "error", "run cancelled: why"),
+        (RunStatus.TIMED_OUT, "error", "run timed out: why"),
+    ],
+)
+def test_the_end_of_a_run_is_said_and_closes_its_row(status: RunStatus, level: str, message: str):
+    reason = None if status is RunStatus.SUCCEEDED else "why"
+    change = run_change(
+        replace(RUN, ending=RunStatus.FAILED), Decision(end=RunEnd(status, reason)), NOW
+    )
+    assert [(said.level, said.message) for said in change.entries] == [(level, message)]
+    assert change.entries[0].metadata == {"status": status.value, "durationSeconds": 90.0}
+    after = change.run
+    assert (after.status, after.reason, after.ended_at) == (status, reason, NOW)
+    assert after.ending is None
+
+
+def test_a_run_that_never_started_has_no_duration():
+    queued = replace(RUN, status=RunStatus.QUEUED, started_at=None)
+    change = run_change(queued, Decision(end=RunEnd(RunStatus.SKIPPED, "paused")), NOW)
+    (said,) = change.entries
+    assert (said.level, said.message) == ("info", "run skipped: paused")
+    assert said.metadata["durationSeconds"] is None
+
+
+@pytest.mark.parametrize("status", sorted(RUN_TRANSITIONS[RunStatus.RUNNING]))
+def test_what_failed_for_good_leaves_one_dead_letter(status: RunStatus):
+    decision = Decision(end=RunEnd(status, "why"))
+    letter = run_change(RUN, decision, NOW).dead_letter
+    if status in {RunStatus.FAILED, RunStatus.TIMED_OUT}:
+        assert letter is not None
+        assert (letter.run_id, letter.subscription_id) == (RUN.id, RUN.subscription_id)
+        assert (letter.reason, letter.created_at) == ("why", NOW)
+        assert letter == run_change(RUN, decision, NOW).dead_letter
+    else:
+        assert letter is None
+
+
+def test_a_run_that_is_going_to_fail_waits_for_its_on_failure_tasks():
+    decision = Decision(create=(TASK,), ending=RunStatus.FAILED, reason="task a failed: no")
+    change = run_change(RUN, decision, NOW)
+    assert change.run == replace(RUN, ending=RunStatus.FAILED, reason="task a failed: no")
+    assert (change.dead_letter, change.entries) == (None, ())
+    assert run_change(change.run, decision, NOW).run == change.run
+
+
+@pytest.mark.parametrize("kept", [None, {}, {"n": 1}])
+def test_the_state_is_kept_when_the_end_has_one(kept: dict[str, int] | None):
+    change = run_change(RUN, Decision(end=RunEnd(RunStatus.SUCCEEDED, state=kept)), NOW)
+    assert change.keep_state == kept
+
+
+@pytest.mark.parametrize("before", RunStatus)
+@pytest.mark.parametrize("after", RunStatus)
+def test_no_run_escapes_its_table(before: RunStatus, after: RunStatus):
+    run, decision = replace(RUN, status=before), Decision(end=RunEnd(after))
+    if after in RUN_TRANSITIONS[before]:
+        assert run_change(run, decision, NOW).run.status is after
+    else:
+        with pytest.raises(InternalError, match=f"{before} -> {after} is no transition"):
+            run_change(run, decision, NOW)
+
+
+@pytest.mark.parametrize("before", TaskStatus)
+@pytest.mark.parametrize("after", TaskStatus)
+def test_no_task_escapes_its_table(before: TaskStatus, after: TaskStatus):
+    task = replace(TASK, status=before)
+    if after is before or after in TASK_TRANSITIONS[before]:
+        changed = change_task(task, after, error="e", attempts=2)
+        assert changed == replace(task, status=after, error="e", attempts=2)
+    else:
+        with pytest.raises(InternalError, match=f"{before} -> {after} is no transition"):
+            change_task(task, after)
+
+
+def test_what_has_ended_is_what_the_tables_leave_no_way_from():
+    assert {"succeeded", "failed", "skipped", "missed", "cancelled", "timed_out"} == ENDED_RUNS
+    assert {"succeeded", "failed", "skipped", "cancelled"} == ENDED_TASKS
+    assert set(RUN_TRANSITIONS) == set(RunStatus)
+    assert set(TASK_TRANSITIONS) == set(TaskStatus)
+
+
+def test_one_task_is_replaced_in_its_place():
+    spec = DefinitionSpec.model_validate_json('{"tasks": [{"name": "a", "say": {}}]}')
+    other = replace(TASK, id=ids.task_id(RUN.id, "b", 0), name="b")
+    state = RunState(RUN, spec, (TASK, other))
+    ended = replace(TASK, status=TaskStatus.SUCCEEDED)
+    assert with_tasks(state, ended).tasks == (ended, other)
