@@ -1,1 +1,1 @@
-"""Nouns and rules: values in, values out; no clock, no IO."""
+"""The domain types and their rules: pure functions of their arguments, no clock and no IO."""

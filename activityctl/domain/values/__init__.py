@@ -1,1 +1,1 @@
-"""Small values that every other room uses: ids, durations, moments, JSON forms, log entries."""
+"""Small values that all other packages use: ids, durations, times, JSON forms, log entries."""

@@ -1,4 +1,4 @@
-"""Which addresses an outgoing call may reach; resolving and connecting are not here."""
+"""The policy of which addresses an outgoing call may reach; it does not resolve or connect."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -25,52 +25,53 @@ _NAMED: Final[tuple[tuple[Network, str], ...]] = tuple(
         ("fec0::/10", "site-local"),
     )
 )
-"""What `ipaddress.is_global` lets through, at least in some of its versions."""
+"""Special networks that `ipaddress.is_global` calls public, at least in some Python versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationPolicy:
-    """What the settings say about outgoing calls; the source is SECURITY, row SSRF."""
+    """The settings for outgoing calls; they prevent calls to internal services (SSRF)."""
 
     allow_http: bool = False
     allowed_networks: tuple[Network, ...] = ()
 
     def check_url(self, *, scheme: str, host: str, port: int | None, userinfo: bool) -> None:
-        """Raise DestinationForbiddenError for a URL refused whatever its host resolves to."""
+        """Raise DestinationForbiddenError if the URL is forbidden whatever its host resolves to."""
         if scheme == "http" and not self.allow_http:
             raise DestinationForbiddenError(
-                "plain http is not allowed; https is", hint="set ACTIVITYCTL_ALLOW_HTTP=true"
+                "plain http is not allowed",
+                hint="use https, or set ACTIVITYCTL_ALLOW_HTTP=true to allow http",
             )
         if scheme not in {"http", "https"}:
-            raise DestinationForbiddenError(f"the scheme is {scheme!r}, not https")
+            raise DestinationForbiddenError(f"the scheme {scheme!r} is not allowed; use https")
         if not host:
-            raise DestinationForbiddenError("the URL names no host")
+            raise DestinationForbiddenError("the URL has no host")
         if port is not None and not 1 <= port <= HIGHEST_PORT:
-            raise DestinationForbiddenError(f"port {port} does not exist")
+            raise DestinationForbiddenError(f"port {port} is not between 1 and {HIGHEST_PORT}")
         if userinfo:
             raise DestinationForbiddenError(
-                "the URL holds a user or password", hint="send an Authorization header"
+                "the URL contains a user or password", hint="send an Authorization header"
             )
 
     def refusal(self, address: str) -> str | None:
-        """Return why a numeric address must not be called, or None when it may be.
+        """Return why calls to a numeric address are forbidden; None when they are allowed.
 
-        An IPv4-mapped IPv6 address is judged by the IPv4 address inside it.
+        An IPv4-mapped IPv6 address is treated like the IPv4 address inside it.
         """
-        judged = _effective(ip_address(address))
-        if any(judged in network for network in self.allowed_networks):
+        effective = _unmapped(ip_address(address))
+        if any(effective in network for network in self.allowed_networks):
             return None
-        return _special_use(judged)
+        return _special_use(effective)
 
 
-def _effective(address: Address) -> Address:
+def _unmapped(address: Address) -> Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
 def _special_use(address: Address) -> str | None:
-    claims = (
+    uses = (
         (address.is_unspecified, "unspecified"),
         (address.is_loopback, "loopback"),
         (address.is_link_local, "link-local"),
@@ -80,4 +81,4 @@ def _special_use(address: Address) -> str | None:
         (address.is_reserved, "reserved"),
         (not address.is_global, "not public"),
     )
-    return next((name for holds, name in claims if holds), None)
+    return next((name for applies, name in uses if applies), None)

@@ -1,4 +1,4 @@
-"""Duration: how a length of time is written in YAML and shown; no clock, no points in time."""
+"""Duration: reads and formats a length of time as it is written in YAML."""
 
 import re
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 MAX_DURATION: Final = timedelta(days=3650)
-"""Ten years; longer ones are slips of the pen."""
+"""Ten years; a longer one is taken for a typing error."""
 
 _HOW: Final = "write 250ms, 30s, 5m, 6h, 2d, 1h30m or ISO 8601 such as PT1H30M"
 _SHORT: Final = re.compile(
@@ -22,7 +22,7 @@ _ISO: Final = re.compile(
 DURATION_PATTERN: Final = re.sub(
     r"\(\?P<\w+>", "(", rf"^(?:(?=[0-9]){_SHORT.pattern}|(?=P[0-9T]){_ISO.pattern})$"
 )
-"""What JSON Schema can say of a duration; ECMA-262, so groups have no names."""
+"""The pattern for JSON Schema, in the ECMA-262 dialect, so its groups have no names."""
 _MICROSECONDS: Final = {
     "weeks": 604_800_000_000,
     "days": 86_400_000_000,
@@ -35,13 +35,13 @@ _MAX_TEXT: Final = 64
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the duration that `250ms`, `30s`, `1h30m`, `2d` or ISO 8601 `PT1H30M` names.
+    """Return the duration of a text such as `250ms`, `30s`, `1h30m`, `2d` or ISO 8601 `PT1H30M`.
 
-    Units stand once each, from the largest down; ISO years and months have no fixed length
-    and are refused. ValueError says how to write it.
+    Each unit may occur once, the largest first. ISO years and months are refused, because
+    they have no fixed length. Raise ValueError with the way to write it for any other text.
     """
     if text.startswith(("-", "P-", "PT-")):
-        raise ValueError(f"{text!r} is negative; a duration never is: {_HOW}")
+        raise ValueError(f"{text!r} is negative; a duration cannot be negative: {_HOW}")
     pattern = _ISO if text.startswith("P") else _SHORT
     match = pattern.fullmatch(text) if len(text) <= _MAX_TEXT else None
     parts = {} if match is None else {k: v for k, v in match.groupdict().items() if v is not None}
@@ -50,25 +50,28 @@ def parse_duration(text: str) -> timedelta:
     microseconds = int(parts.pop("fraction", "").ljust(6, "0"))
     microseconds += sum(int(number) * _MICROSECONDS[unit] for unit, number in parts.items())
     if microseconds > MAX_DURATION // timedelta(microseconds=1):
-        raise ValueError(f"{text!r} is over ten years ({MAX_DURATION.days}d)")
+        raise ValueError(
+            f"{text!r} is over ten years; the longest duration is {MAX_DURATION.days}d"
+        )
     return timedelta(microseconds=microseconds)
 
 
 def format_duration(duration: timedelta) -> str:
     """Return the text that `parse_duration` reads back: largest unit first, no zero parts.
 
-    What is finer than a millisecond is shown in ISO 8601. ValueError when it is negative.
+    A duration that is not in whole milliseconds is written in ISO 8601. Raise ValueError for
+    a negative one.
     """
     if duration < timedelta(0):
-        raise ValueError(f"{duration} is negative; a duration never is")
+        raise ValueError(f"{duration} is negative; a duration cannot be negative")
     rest = duration // timedelta(microseconds=1)
     if rest % 1_000:
         return f"PT{rest // 1_000_000}.{rest % 1_000_000:06d}S"
-    shown = ""
+    text = ""
     for unit, symbol in zip(list(_MICROSECONDS)[1:], ("d", "h", "m", "s", "ms"), strict=True):
         count, rest = divmod(rest, _MICROSECONDS[unit])
-        shown += f"{count}{symbol}" if count else ""
-    return shown or "0s"
+        text += f"{count}{symbol}" if count else ""
+    return text or "0s"
 
 
 def _hint(text: str) -> str:
@@ -100,4 +103,4 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["1h30m"]}),
 ]
-"""A field of a model: a text in YAML (a plain number is refused), a timedelta in code."""
+"""A field of a model: text in YAML (a plain number is refused), a timedelta in code."""

@@ -1,4 +1,4 @@
-"""Finding: one thing wrong with one place inside a manifest, before it has a file and line."""
+"""Finding: one error in a manifest, located by its path; file and line are added elsewhere."""
 
 import difflib
 from collections.abc import Iterable
@@ -13,7 +13,11 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`offset` counts characters inside the string at the path; `at_key` means its key."""
+    """One error at a path of a manifest.
+
+    `offset` counts characters in the string at the path. `at_key` means that the key at the
+    path is wrong, not its value.
+    """
 
     path: Path
     reason: str
@@ -21,35 +25,35 @@ class Finding:
     at_key: bool = False
 
     def under(self, *prefix: str | int) -> "Finding":
-        """Return the same finding seen from further above."""
+        """Return the same finding with the prefix before its path."""
         return Finding((*prefix, *self.path), self.reason, self.offset, self.at_key)
 
 
 def findings_of(error: ValidationError, model: type[BaseModel] | None = None) -> list[Finding]:
-    """Return pydantic's errors as findings, each reason one plain line."""
+    """Return pydantic's errors as findings, each with a reason of one line."""
     errors = error.errors(include_url=False, include_context=False)
     broken = {item["loc"][:length] for item in errors for length in range(len(item["loc"]))}
-    found = []
+    findings = []
     for item in errors:
         if item["type"] == "too_short" and item["loc"] in broken:
             continue  # pydantic does not count the items that it refused
         path = tuple(part for part in item["loc"] if part != "[key]")
         if item["type"] == "extra_forbidden":
             reason = unknown_field(str(path[-1]), _fields_at(model, path[:-1]))
-            found.append(Finding(path, reason, at_key=True))
+            findings.append(Finding(path, reason, at_key=True))
         else:
             is_key = len(path) < len(item["loc"])
-            found.append(Finding(path, _plain(item["type"], item["msg"]), at_key=is_key))
-    return found
+            findings.append(Finding(path, _plain_reason(item["type"], item["msg"]), at_key=is_key))
+    return findings
 
 
 def _fields_at(model: type[BaseModel] | None, path: Path) -> list[str]:
-    """Return the fields that a model takes at a place; none where that cannot be told."""
+    """Return the names of the fields that are allowed at a path; none where they are not known."""
     models = [model] if model else []
     for name in (part for part in path if isinstance(part, str)):
-        fields = [field for one in models for field in _named_fields(one, name)]
+        fields = [field for parent in models for field in _named_fields(parent, name)]
         models = [inner for field in fields for inner in _models_in(field.annotation)]
-    return [field.alias or name for one in models for name, field in one.model_fields.items()]
+    return [field.alias or name for parent in models for name, field in parent.model_fields.items()]
 
 
 def _named_fields(model: type[BaseModel], name: str) -> list[FieldInfo]:
@@ -57,14 +61,14 @@ def _named_fields(model: type[BaseModel], name: str) -> list[FieldInfo]:
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:
-    """Return the models that a type is made of: those of an optional one, of a list's items."""
+    """Return the models in a type: also those of an optional value or of a list's items."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for inner in get_args(annotation) for model in _models_in(inner)]
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:
-    """Return the reason for a field nobody knows, with the nearest known one."""
+    """Return the reason for an unknown field: with the nearest known name, else with all names."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     if near:
@@ -72,11 +76,11 @@ def unknown_field(name: str, known: Iterable[str]) -> str:
     return f"unknown field {name!r}" + (f"; known: {', '.join(known)}" if known else "")
 
 
-def _plain(kind: str, message: str) -> str:
+def _plain_reason(kind: str, message: str) -> str:
     if kind == "missing":
         return "required field is missing"
     if kind == "string_pattern_mismatch":
-        return "not a name: use a-z, 0-9 and -, at most 63 characters, no - at the ends"
+        return "not a valid name: use a-z, 0-9 and -, at most 63 characters, no - at either end"
     if kind in {"too_short", "too_long"}:
         return "should have" + message.partition(" should have")[2].partition(" after")[0]
     text = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")

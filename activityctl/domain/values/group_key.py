@@ -1,4 +1,4 @@
-"""The text of a rendered key by which things are told apart; what is told apart is not here."""
+"""Group key: the stored text of a rendered key, by which runs or events are grouped."""
 
 import hashlib
 from typing import Final
@@ -8,11 +8,15 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.untrusted import storable
 
 LONGEST_KEY: Final = 200
-"""Characters of a key that are kept as they are; an index entry of Postgres holds 2.7 kB."""
+"""The most characters of a stored key; an index entry of Postgres may have 2.7 kB."""
 
 
 def group_key(value: JsonValue) -> str:
-    """Return the text: a string as it is, else its canonical JSON; a long one ends in a hash."""
+    """Return the text of a key: a string unchanged, any other value as its canonical JSON.
+
+    A text over LONGEST_KEY is cut to that length and ends in its SHA-256. Characters that
+    Postgres refuses are replaced.
+    """
     key = storable(value if isinstance(value, str) else canonical_json(value))
     if len(key) <= LONGEST_KEY:
         return key

@@ -1,4 +1,4 @@
-"""The JSON contract: how each object looks to people and programs, keys in camelCase."""
+"""The JSON forms of lists, log entries, problems and times in output; keys in camelCase."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -13,20 +13,20 @@ View = dict[str, JsonValue]
 
 
 def list_view(items: Iterable[Mapping[str, JsonValue]], *, has_more: bool | None = None) -> View:
-    """Return a list as DESIGN section 5 has it; one that can be cut tells whether it was."""
+    """Return the JSON form of a list; `has_more` tells whether a limited list is incomplete."""
     metadata: View = {} if has_more is None else {"metadata": {"hasMore": has_more}}
     return {"apiVersion": API_VERSION, "kind": "List", **metadata, "items": list(items)}
 
 
 def format_timestamp(moment: datetime | None) -> str | None:
-    """Return RFC 3339 in UTC, milliseconds kept."""
+    """Return the time as RFC 3339 in UTC, with milliseconds; None for None."""
     if moment is None:
         return None
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def log_view(entry: LogEntry) -> View:
-    """Return a log entry."""
+    """Return the JSON form of a log entry."""
     return {
         "id": entry.id,
         "subscriptionId": entry.subscription_id,
@@ -39,13 +39,11 @@ def log_view(entry: LogEntry) -> View:
 
 
 def problem_view(problem: Problem) -> View:
-    """Return a problem; what stands in no file, or has no place in it, has null there."""
-    return {**_position_view(problem), "path": problem.path, "message": problem.reason}
-
-
-def _position_view(problem: Problem) -> View:
+    """Return the JSON form of a problem; file, line and column are null when not known."""
     return {
         "file": problem.file or None,
         "line": problem.line or None,
         "column": problem.column or None,
+        "path": problem.path,
+        "message": problem.reason,
     }

@@ -1,4 +1,4 @@
-"""LogEntry: what a run or subscription said. Cursor: a position in the log."""
+"""LogEntry: one line in the log of a subscription or run. Cursor: a position in the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One line of a subscription's log; `id` is 0 until Postgres gave it one."""
+    """One line of a subscription's log; `id` is 0 until Postgres has assigned one."""
 
     subscription_id: str
     run_id: str | None
@@ -25,9 +25,10 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cursor:
-    """A place in a log: the entries of transactions up to it, in commit-safe order.
+    """A position in a log: the last entry that was read, by transaction, then by id.
 
-    Ids alone do not do: a row with a smaller id may commit after a larger one was read.
+    An id alone is not enough: a row with a smaller id may be committed after a row with a
+    larger id was read.
     """
 
     transaction: int = 0

@@ -1,4 +1,4 @@
-"""The base of every model that stands in YAML: frozen, camelCase outside, nothing unknown."""
+"""The base of all models read from YAML: frozen, camelCase names, no unknown fields."""
 
 from typing import Annotated, Any, Final
 
@@ -6,15 +6,15 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
 NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-"""DESIGN section 2: the pattern of every name (RFC 1123 label)."""
+"""The pattern of every name: a label of RFC 1123."""
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 JsonValue = Any
-"""None, bool, int, float, str, list and dict with str keys."""
+"""None, bool, int, float, str, list, or dict with str keys."""
 
 
 class Manifest(BaseModel):
-    """A frozen value read from YAML; an unknown field is an error, not a surprise."""
+    """A frozen value read from YAML; an unknown field is an error."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -26,31 +26,31 @@ class Manifest(BaseModel):
 
 
 class Kinded(Manifest):
-    """An item whose kind is its one key that is no field (`http:`, `cron:`, `runs:`).
+    """An item whose kind is its only key that is not a field (`http:`, `cron:`, `runs:`).
 
-    Which kinds exist is not known here: `domain.checking` holds the keys against the
-    lists of kinds, so that a package can add one.
+    This class does not know which kinds exist: `domain.manifests.checking` compares the
+    keys with the lists of kinds, so that a package can add one.
     """
 
     model_config = ConfigDict(extra="allow")
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Every key that is no field; a checked item has exactly one."""
+        """The keys that are not fields; a checked item has exactly one."""
         return tuple(self.model_extra or ())
 
     @property
     def kind(self) -> str:
-        """The item's kind."""
+        """The kind of a checked item."""
         (kind,) = self.kinds
         return kind
 
     @property
     def body(self) -> JsonValue:
-        """What stands under the kind, templates unrendered."""
+        """The value under the kind's key, with templates not rendered."""
         return (self.model_extra or {})[self.kind]
 
 
 def canonical(model: Manifest) -> dict[str, JsonValue]:
-    """Return the manifest's one JSON form: camelCase, defaults left out."""
+    """Return the canonical JSON form of a manifest: camelCase, without defaults."""
     return model.model_dump(mode="json", by_alias=True, exclude_defaults=True)

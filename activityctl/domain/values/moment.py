@@ -1,4 +1,4 @@
-"""Days and points in time as they are written in YAML; no clock and no time zone's rules."""
+"""Points in time, days and times of day as they are written in YAML; no time zone rules."""
 
 import re
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ _MINUTES_A_DAY: Final = 24 * 60
 
 
 def parse_moment(text: object) -> datetime:
-    """Return the point in time that RFC 3339 text names, in UTC and whole seconds.
+    """Return the point in time of an RFC 3339 text, in UTC and whole seconds.
 
-    ValueError says how to write it, above all with an offset: local time alone names none.
+    Raise ValueError with the way to write it for any other text. The offset is required,
+    because a local time alone is not a point in time.
     """
     if isinstance(text, datetime):
         return text
@@ -41,26 +42,26 @@ def format_moment(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class DaySpan:
-    """From a first day to a last one, both included."""
+    """The days from `first` to `last`, both included."""
 
     first: date
     last: date
 
     def __contains__(self, day: date) -> bool:
-        """Tell whether the day is among them."""
+        """Return whether the day is in the span."""
         return self.first <= day <= self.last
 
     def __str__(self) -> str:
-        """Return it as it is written in YAML."""
+        """Return the span as it is written in YAML."""
         if self.first == self.last:
             return self.first.isoformat()
         return f"{self.first.isoformat()}/{self.last.isoformat()}"
 
 
 def parse_days(text: object) -> DaySpan:
-    """Return the days that `2026-12-24` or `2026-12-24/2027-01-02` (both included) names.
+    """Return the days of a text such as `2026-12-24` or `2026-12-24/2027-01-02`.
 
-    ValueError says how to write it.
+    Raise ValueError with the way to write it for any other text.
     """
     if isinstance(text, DaySpan):
         return text
@@ -84,12 +85,12 @@ def _day(text: str) -> date:
 
 
 def parse_clock(text: object) -> int:
-    """Return the minutes after midnight that `08:30` names; `24:00` is the day's end."""
+    """Return the minutes after midnight of a text such as `08:30`; `24:00` is the day's end."""
     if isinstance(text, int) and not isinstance(text, bool):
         return text
     found = _CLOCK.fullmatch(text) if isinstance(text, str) else None
     minutes = int(found[1]) * 60 + int(found[2]) if found else _MINUTES_A_DAY + 1
-    if found is None or int(found[2]) >= 60 or minutes > _MINUTES_A_DAY:  # noqa: PLR2004  # an hour
+    if found is None or int(found[2]) >= 60 or minutes > _MINUTES_A_DAY:  # noqa: PLR2004  # minutes per hour
         is_short = isinstance(text, str) and re.fullmatch(r"[0-9]:[0-5][0-9]", text)
         example = f"0{text}" if is_short else "08:30"
         raise ValueError(f"{text!r} is not a time of day: write {example}, in quotes")
@@ -107,7 +108,7 @@ Moment = Annotated[
     PlainSerializer(format_moment, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""A point in time in YAML: RFC 3339 with an offset."""
+"""A field of a model: a point in time, in YAML as RFC 3339 with an offset."""
 
 Days = Annotated[
     DaySpan,
@@ -117,7 +118,7 @@ Days = Annotated[
         {"type": "string", "pattern": rf"^{_DAY.pattern}(/{_DAY.pattern})?$"},
     ),
 ]
-"""A day or a span of days in YAML."""
+"""A field of a model: a day or a span of days."""
 
 Clock = Annotated[
     int,
@@ -125,4 +126,4 @@ Clock = Annotated[
     PlainSerializer(format_clock, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"}),
 ]
-"""A time of day in YAML, held in minutes after midnight."""
+"""A field of a model: a time of day, in code as minutes after midnight."""

@@ -1,4 +1,4 @@
-"""Selection: which objects of a kind a list shall show."""
+"""Selection: which objects of a kind a list contains."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,20 +7,20 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Every field narrows the list; None does not."""
+    """The conditions of a list; a field that is None or empty selects everything."""
 
     name: str | None = None
-    """A name, or an id or unique prefix of one, as the kind has it."""
+    """A name, an id or a unique prefix of an id; which of them depends on the kind."""
     subscription_id: str | None = None
     run_id: str | None = None
     status: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    """Before when; of events."""
+    """Only events before this time."""
     types: tuple[str, ...] = ()
-    """Patterns of which an event's type fits one, `*` standing for any characters."""
+    """An event's type must match one of these patterns; `*` matches any characters."""
     sources: tuple[str, ...] = ()
-    """Likewise, of its source."""
+    """An event's source must match one of these patterns."""
     labels: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = 100
-    """How many at most; None for all."""
+    """The most objects in the list; None for all."""

@@ -1,4 +1,4 @@
-"""Refusal: why Temporal does not hold a schedule as wanted; a no is told apart from no answer."""
+"""The stored texts of why a schedule is unsynced: Temporal refused it or did not answer."""
 
 from typing import Final
 
@@ -7,15 +7,15 @@ _UNANSWERED: Final = "Temporal did not answer in time: "
 
 
 def refused_text(reason: str) -> str:
-    """Return the text that is kept of a no: another try will be told the same."""
+    """Return the stored text of a refusal; another try would be refused too."""
     return _REFUSED + reason
 
 
 def unanswered_text(reason: str) -> str:
-    """Return the text that is kept when Temporal was slow, busy or away: another try may do."""
+    """Return the stored text for when Temporal was slow, busy or down; a new try may succeed."""
     return _UNANSWERED + reason
 
 
-def is_refusal(kept: str) -> bool:
-    """Tell a no, or a text that nobody here wrote, from no answer."""
-    return not kept.startswith(_UNANSWERED)
+def is_refusal(text: str) -> bool:
+    """Return whether a stored text is a refusal; only texts of `unanswered_text` are not."""
+    return not text.startswith(_UNANSWERED)

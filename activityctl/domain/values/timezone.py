@@ -1,4 +1,4 @@
-"""Names of time zones, checked against the IANA database; what they mean is Python's zoneinfo."""
+"""Checks names of time zones against the IANA database; `zoneinfo` has the rules of the zones."""
 
 import difflib
 import re
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, WithJsonSchema
 
 _ZONE: Final = re.compile(r"(?!posix/|right/)[A-Za-z][A-Za-z0-9_+\-/]*")
 _NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules", "Local", "local"})
-"""Names found in zone folders that mean another zone on each machine, or none."""
+"""Files in zone folders that are not zones, or that differ from machine to machine."""
 _ABBREVIATIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("CET", "CEST", "MEZ", "MESZ"), "Europe/Berlin"),
@@ -39,11 +39,11 @@ _ABBREVIATIONS: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("UTC", "Z", "ZULU"), "UTC"),
     }
 )
-"""A place for each abbreviation in wide use; some stand for several, and the hint names one."""
+"""A zone for each common abbreviation; for an ambiguous one, the hint suggests one zone."""
 
 
 def check_zone(name: str) -> str:
-    """Return the name of a time zone; ValueError with the nearest name for an unknown one."""
+    """Return the name of a time zone; raise ValueError with the nearest name for an unknown one."""
     if not _is_zone(name):
         raise ValueError(f"unknown time zone {name!r}: {_hint(name)}")
     return name
@@ -54,7 +54,7 @@ ZoneName = Annotated[
     AfterValidator(check_zone),
     WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_+\-/]*$"}),
 ]
-"""A time zone in YAML: its IANA name."""
+"""A field of a model: the IANA name of a time zone."""
 
 
 def _is_zone(name: str) -> bool:
@@ -62,7 +62,7 @@ def _is_zone(name: str) -> bool:
         return False
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder, as in `America`, is OSError
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder such as `America`: OSError
         return False
     return True
 
@@ -76,5 +76,5 @@ def _hint(name: str) -> str:
 
 
 def _is_region(zone: str) -> bool:
-    """Whether it is named after a place; the others are legacy names and fixed offsets."""
+    """Return whether a zone is named after a place; others are legacy names or fixed offsets."""
     return "/" in zone and not zone.startswith("Etc/")

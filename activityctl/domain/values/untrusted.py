@@ -1,4 +1,4 @@
-"""Text and JSON of strangers, made fit for Postgres; where they come from is not known here."""
+"""Makes untrusted text and JSON fit for Postgres and the terminal."""
 
 import json
 import re
@@ -7,11 +7,11 @@ from typing import Any, Final, NoReturn
 from activityctl.domain.values.model import JsonValue
 
 MAX_JSON_DEPTH: Final = 64
-"""SECURITY: deeper JSON is refused."""
+"""Deeper JSON is refused: untrusted data must not exhaust the stack."""
 REPLACEMENT: Final = "\ufffd"
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-"""PostgreSQL refuses these in text and jsonb."""
+"""PostgreSQL refuses these characters in text and jsonb."""
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _LONGEST_INTEGER: Final = len("-9223372036854775808") + 1
 
@@ -22,16 +22,16 @@ def storable(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text with each control character but tab and line ends replaced by U+FFFD."""
+    """Return the text with each control character, except tab and line ends, as U+FFFD."""
     return _CONTROL.sub(REPLACEMENT, text)
 
 
 def parse_storable_json(text: str) -> JsonValue:
-    """Return the value of a JSON text that jsonb takes; ValueError says what it does not take.
+    """Return the value of a JSON text; it can be stored as jsonb.
 
-    Refused: NaN and infinities, NUL and lone surrogates in strings and keys, nesting over
-    MAX_JSON_DEPTH. Integers outside -2^63..2^64-1 become their decimal strings (DESIGN
-    section 2). The last of equal keys wins.
+    Raise ValueError for invalid JSON, NaN and infinities, NUL and lone surrogates in strings
+    and keys, and nesting over MAX_JSON_DEPTH. Integers outside -2^63..2^64-1 become strings
+    of their decimal digits. The last of equal keys wins.
     """
     try:
         value = json.loads(
@@ -39,7 +39,7 @@ def parse_storable_json(text: str) -> JsonValue:
         )
     except RecursionError:
         raise ValueError(_too_deep()) from None
-    _check(value)
+    _check_storable(value)
     return value
 
 
@@ -62,17 +62,17 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _too_deep() -> str:
-    return f"nested deeper than {MAX_JSON_DEPTH}"
+    return f"nested deeper than {MAX_JSON_DEPTH} levels"
 
 
-def _check(value: JsonValue) -> None:
-    layer: list[Any] = [value]
+def _check_storable(value: JsonValue) -> None:
+    level: list[Any] = [value]
     depth = 0
-    while layer:
+    while level:
         inner: list[Any] = []
-        for item in layer:
+        for item in level:
             if isinstance(item, str) and _UNSTORABLE.search(item):
-                raise ValueError("a string holds NUL or half a surrogate pair")
+                raise ValueError("a string contains NUL or half a surrogate pair")
             if isinstance(item, dict):
                 inner.extend(item.keys())
                 inner.extend(item.values())
@@ -80,5 +80,5 @@ def _check(value: JsonValue) -> None:
                 inner.extend(item)
             if depth >= MAX_JSON_DEPTH and isinstance(item, dict | list):
                 raise ValueError(_too_deep())
-        layer = inner
+        level = inner
         depth += 1

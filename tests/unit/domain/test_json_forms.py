@@ -1,4 +1,4 @@
-"""The keys are a contract with programs; a change of one is a change of `apiVersion`."""
+"""The JSON forms of objects; a change of a key breaks programs and needs a new `apiVersion`."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -53,7 +53,7 @@ def test_times_are_shown_in_utc_with_milliseconds(moment: datetime | None, text:
     assert json_form.format_timestamp(moment) == text
 
 
-def test_a_list_says_what_it_is():
+def test_a_list_has_its_api_version_and_kind():
     assert json_form.list_view(iter([{"id": 1}])) == {
         "apiVersion": "activityctl/v1",
         "kind": "List",
@@ -62,7 +62,7 @@ def test_a_list_says_what_it_is():
     assert json_form.list_view([], has_more=True)["metadata"] == {"hasMore": True}
 
 
-def test_a_run():
+def test_the_form_of_a_run():
     shown = {
         "id": RUN.id,
         "subscription": "sub",
@@ -78,12 +78,12 @@ def test_a_run():
         "startedAt": STAMP,
         "endedAt": None,
     }
-    saw = {"params": {"p": 1}, "context": {"c": 2}, "state": {"s": 3}, "payload": {"q": 4}}
+    details = {"params": {"p": 1}, "context": {"c": 2}, "state": {"s": 3}, "payload": {"q": 4}}
     assert runs_form.run_view(RUN) == shown
-    assert runs_form.run_details(RUN) == shown | saw
+    assert runs_form.run_details(RUN) == shown | details
 
 
-def test_a_task():
+def test_the_form_of_a_task():
     task = TaskInstance(
         id=ids.task_id(RUN.id, "a", 1),
         run_id=RUN.id,
@@ -120,7 +120,7 @@ def test_a_task():
     }
 
 
-def test_a_log_entry():
+def test_the_form_of_a_log_entry():
     entry = LogEntry(SUB, None, "hello", "info", MOMENT, {"task": "a"}, 7)
     assert json_form.log_view(entry) == {
         "id": 7,
@@ -133,7 +133,7 @@ def test_a_log_entry():
     }
 
 
-def test_a_subscription():
+def test_the_form_of_a_subscription():
     subscription = Subscription(
         id=SUB,
         name="sub",
@@ -170,7 +170,7 @@ def test_a_subscription():
     }
 
 
-def test_a_definition_with_its_revision():
+def test_the_form_of_a_definition_with_its_revision():
     row = {
         "name": "def",
         "subscriptions": 2,
@@ -200,7 +200,7 @@ def test_a_definition_with_its_revision():
     }
 
 
-def test_a_dead_letter():
+def test_the_form_of_a_dead_letter():
     letter = DeadLetter(ids.dead_letter_id(RUN.id), RUN.id, SUB, "boom", MOMENT)
     assert runs_form.dead_letter_view(letter) == {
         "id": letter.id,
@@ -211,5 +211,5 @@ def test_a_dead_letter():
     }
 
 
-def test_views_are_json():
+def test_the_forms_are_json():
     assert json.loads(json.dumps(runs_form.run_details(RUN))) == runs_form.run_details(RUN)

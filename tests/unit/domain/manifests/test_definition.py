@@ -156,7 +156,7 @@ def test_the_thousandth_wait_is_no_overflow():
     assert retry.wait_after(1_000) == timedelta(days=3650)
 
 
-NOT_A_NAME = "not a name: use a-z, 0-9 and -, at most 63 characters, no - at the ends"
+NOT_A_NAME = "not a valid name: use a-z, 0-9 and -, at most 63 characters, no - at either end"
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,12 @@ def test_an_unmentioned_field_is_left_to_others():
     ("spec", "place", "reason"),
     [
         ({}, ("spec", "activity"), "required field is missing"),
-        ({"activity": "A"}, ("spec", "activity"), "not a name"),
+        ({"activity": "A"}, ("spec", "activity"), "not a valid name"),
         ({"activity": "a", "paused": "no"}, ("spec", "paused"), "should be a valid boolean"),
         ({"activity": "a", "params": []}, ("spec", "params"), "should be an object"),
         ({"activity": "a", "parms": {}}, ("spec", "parms"), "unknown field 'parms'"),
         ({"activity": "a", "triggers": {"beat": 5}}, ("spec", "triggers", "beat"), "should be an"),
-        ({"activity": "a", "triggers": {"B": None}}, ("spec", "triggers", "B"), "not a name"),
+        ({"activity": "a", "triggers": {"B": None}}, ("spec", "triggers", "B"), "not a valid name"),
     ],
 )
 def test_a_wrong_shape_is_refused_at_its_place(

@@ -60,11 +60,11 @@ def test_public_addresses_pass(address: str):
     assert DestinationPolicy().refusal(address) is None
 
 
-def test_a_mapped_public_address_is_judged_by_the_address_inside():
+def test_a_mapped_address_is_treated_like_the_ipv4_address_inside():
     assert DestinationPolicy().refusal("::ffff:8.8.8.8") is None
 
 
-def test_an_allowed_network_lets_its_own_addresses_pass_and_no_others():
+def test_an_allowed_network_allows_only_its_own_addresses():
     policy = DestinationPolicy(
         allowed_networks=(ip_network("127.0.0.0/8"), ip_network("fd00::/8")),
     )
@@ -88,11 +88,11 @@ def test_an_allowed_network_lets_its_own_addresses_pass_and_no_others():
         ({"userinfo": True}, "user or password"),
     ],
 )
-def test_urls_are_refused_for_what_they_say(changed: dict[str, Any], message: str):
-    facts = {"scheme": "https", "host": "example.com", "port": 443, "userinfo": False}
-    DestinationPolicy().check_url(**facts)
+def test_urls_are_refused_for_scheme_host_port_and_user(changed: dict[str, Any], message: str):
+    parts = {"scheme": "https", "host": "example.com", "port": 443, "userinfo": False}
+    DestinationPolicy().check_url(**parts)
     with pytest.raises(DestinationForbiddenError, match=message):
-        DestinationPolicy().check_url(**{**facts, **changed})
+        DestinationPolicy().check_url(**{**parts, **changed})
 
 
 def test_plain_http_passes_when_the_settings_allow_it():

@@ -15,8 +15,8 @@ REVISION = "bb25621370830b90546b2fa754b860c33a2666b7b3e5337b50e4f111c0f42c2c"
 PARTS = st.text("ab/-0", max_size=4)
 
 
-def test_ids_are_what_they_were_in_the_first_release():
-    """They stand in databases and in Temporal: another value doubles runs and schedules."""
+def test_ids_have_not_changed_since_the_first_release():
+    """Ids are stored in Postgres and Temporal: another value would double runs and schedules."""
     subscription = ids.subscription_id("eu-orders")
     run = ids.run_id(subscription, "nightly", "2026-05-01T02:00:00Z")
     assert subscription == SUBSCRIPTION
@@ -34,9 +34,9 @@ def test_ids_in_temporal_can_be_read():
 
 
 @given(st.tuples(PARTS, PARTS, PARTS), st.tuples(PARTS, PARTS, PARTS))
-def test_different_firings_are_different_runs(one: tuple[str, ...], other: tuple[str, ...]):
-    assert (ids.run_id(*one) == ids.run_id(*other)) is (one == other)
-    assert (ids.firing_id(*one) == ids.firing_id(*other)) is (one == other)
+def test_different_firings_are_different_runs(first: tuple[str, ...], other: tuple[str, ...]):
+    assert (ids.run_id(*first) == ids.run_id(*other)) is (first == other)
+    assert (ids.firing_id(*first) == ids.firing_id(*other)) is (first == other)
 
 
 def test_ids_of_different_things_differ():
@@ -46,18 +46,18 @@ def test_ids_of_different_things_differ():
     assert len(set(found)) == len(found)
 
 
-def test_the_content_hash_ignores_the_order_of_keys_alone():
+def test_the_content_hash_ignores_only_the_order_of_keys():
     assert ids.content_hash({"a": 1, "b": [1, 2]}) == ids.content_hash({"b": [1, 2], "a": 1})
     variants = [{"a": 1}, {"a": True}, {"a": "1"}, {"a": [1]}, {"a": None}, {}, {"b": 1}]
-    assert len({ids.content_hash(one) for one in variants}) == len(variants)
+    assert len({ids.content_hash(variant) for variant in variants}) == len(variants)
     assert ids.content_hash([1, 2]) != ids.content_hash([2, 1])
 
 
-def test_canonical_json_is_compact_and_keeps_letters():
+def test_canonical_json_is_compact_and_keeps_non_ascii_letters():
     assert ids.canonical_json({"b": "é", "a": [1, None]}) == '{"a":[1,null],"b":"é"}'
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_what_is_no_json_has_no_hash(number: float):
+def test_a_value_that_is_not_json_has_no_hash(number: float):
     with pytest.raises(ValueError, match="not JSON compliant"):
         ids.content_hash({"a": number})

@@ -1,4 +1,4 @@
-"""Counts in words."""
+"""Wording of counts."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from activityctl.domain.values.plurals import count_noun
 
 
 @pytest.mark.parametrize(
-    ("count", "told"), [(0, "0 runs have"), (1, "1 run has"), (21_000, "21,000 runs have")]
+    ("count", "text"), [(0, "0 runs have"), (1, "1 run has"), (21_000, "21,000 runs have")]
 )
-def test_one_is_singular_and_all_else_plural(count, told):
-    assert count_noun(count, "run has", "runs have") == told
+def test_only_a_count_of_one_is_singular(count, text):
+    assert count_noun(count, "run has", "runs have") == text
 
 
 def test_the_usual_plural_takes_an_s():

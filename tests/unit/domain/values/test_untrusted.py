@@ -27,12 +27,12 @@ from activityctl.domain.values.untrusted import parse_storable_json, printable, 
         "\ufeff1",
     ],
 )
-def test_json_that_postgres_or_we_refuse_is_refused(text: str):
+def test_json_that_cannot_be_stored_is_refused(text: str):
     with pytest.raises(ValueError, match=r".+"):
         parse_storable_json(text)
 
 
-def test_64_levels_are_read():
+def test_64_levels_of_nesting_are_accepted():
     assert parse_storable_json("[" * 64 + "]" * 64) is not None
 
 
@@ -46,7 +46,7 @@ def test_64_levels_are_read():
         ("1" * 100_000, "1" * 100_000),
     ],
 )
-def test_integers_that_do_not_fit_travel_as_their_digits(text: str, value: Any):
+def test_integers_that_do_not_fit_become_strings_of_digits(text: str, value: Any):
     assert parse_storable_json(text) == value
 
 
@@ -64,16 +64,16 @@ def test_integers_that_do_not_fit_travel_as_their_digits(text: str, value: Any):
         max_leaves=10,
     )
 )
-def test_storable_values_come_back_as_they_were(value: Any):
+def test_storable_values_are_returned_unchanged(value: Any):
     assert parse_storable_json(json.dumps(value)) == value
 
 
 @given(st.text())
-def test_storable_text_can_be_stored_and_is_as_long(text: str):
+def test_storable_text_has_no_nul_and_keeps_its_length(text: str):
     kept = storable(text)
     assert len(kept) == len(text)
     assert b"\0" not in kept.encode()
 
 
-def test_printable_text_keeps_lines_and_tabs_only():
+def test_printable_text_keeps_only_line_ends_and_tabs():
     assert printable("a\tb\r\nc\0\x1b[1m\x7f\x9b") == "a\tb\r\nc\ufffd\ufffd[1m\ufffd\ufffd"
