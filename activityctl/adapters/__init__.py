@@ -1,1 +1,1 @@
-"""Wires to the outside: each realises ports."""
+"""Adapters: implementations of the ports for Postgres, Temporal, files and keyrings."""

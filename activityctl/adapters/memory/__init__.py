@@ -1,1 +1,1 @@
-"""A twin of each port, in memory, for tests that need no server."""
+"""In-memory implementations of the ports, for tests that need no server."""

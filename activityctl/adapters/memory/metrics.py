@@ -1,4 +1,4 @@
-"""Figures counted in memory."""
+"""Metrics counted in memory."""
 
 from collections import Counter
 from datetime import datetime
@@ -16,17 +16,17 @@ from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
 
 
 class MemoryMetricsSource:
-    """The Census port."""
+    """Implements the MetricsSource port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def snapshot(self) -> MetricsSnapshot:
-        """Count everything as it stands now."""
+        """Count everything at one moment, by the clock of the store."""
         state, now = self._state, self._state.clock()
         waiting = [row for row in state.firings.values() if row.dispatched_at is None]
         events = (row.event for row in state.events.values())
-        unrouted = [one for one in events if one.routed_at is None]
+        unrouted = [event for event in events if event.routed_at is None]
         wanted = [row for row in state.catalog.schedules.values() if row.wanted_hash is not None]
         return MetricsSnapshot(
             counted_at=now,
@@ -53,27 +53,28 @@ class MemoryMetricsSource:
                 default=None,
             ),
             subscriptions=Counter(
-                one.status.value
-                for one in state.catalog.subscriptions.values()
-                if one.status in LIVING
+                subscription.status.value
+                for subscription in state.catalog.subscriptions.values()
+                if subscription.status in LIVING
             ),
-            workers=sum(one.seen_at >= now - COUNTS_AS_ALIVE for one in state.workers.values()),
+            workers=sum(row.seen_at >= now - COUNTS_AS_ALIVE for row in state.workers.values()),
             dead_letters=len(state.dead_letters),
             unrouted_events=len(unrouted),
-            oldest_unrouted_at=min((one.arrived_at for one in unrouted), default=None),
+            oldest_unrouted_at=min((event.arrived_at for event in unrouted), default=None),
             filter_errors=sum(
-                one.outcome is VerdictOutcome.ERROR and one.created_at >= now - RUNS_COUNTED_FOR
-                for one in state.verdicts.values()
+                verdict.outcome is VerdictOutcome.ERROR
+                and verdict.created_at >= now - RUNS_COUNTED_FOR
+                for verdict in state.verdicts.values()
             ),
         )
 
-    def _status_of(self, record: MemorySchedule) -> str:
-        if record.wanted_hash == record.observed_hash:
-            return self._owner(record).status.value
-        return "error" if record.error else "pending"
+    def _status_of(self, schedule: MemorySchedule) -> str:
+        if schedule.wanted_hash == schedule.observed_hash:
+            return self._owner(schedule).status.value
+        return "error" if schedule.error else "pending"
 
-    def _owner(self, record: MemorySchedule) -> Subscription:
-        return self._state.catalog.subscriptions[record.wanted.subscription_id]
+    def _owner(self, schedule: MemorySchedule) -> Subscription:
+        return self._state.catalog.subscriptions[schedule.wanted.subscription_id]
 
 
 def _state_of(row: FiringRow, now: datetime) -> str:

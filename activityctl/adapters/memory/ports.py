@@ -1,4 +1,4 @@
-"""MemoryPorts: every twin, on one shared state."""
+"""All in-memory ports on one shared state."""
 
 from dataclasses import dataclass, field
 
@@ -37,7 +37,7 @@ from activityctl.ports import (
 
 @dataclass(frozen=True, slots=True)
 class MemoryPorts:
-    """What `wiring.Ports` holds, by the same names, and Temporal's two ports."""
+    """The ports of `wiring.Ports`, under the same names, and the two ports of Temporal."""
 
     catalog: Catalog
     register: ScheduleRegister
@@ -58,7 +58,7 @@ class MemoryPorts:
 
 
 def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
-    """Build every twin on the state, or on an empty one."""
+    """Return the ports on the given state, or on an empty one."""
     shared = MemoryState() if state is None else state
     return MemoryPorts(
         MemoryCatalog(shared),

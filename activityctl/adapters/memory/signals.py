@@ -1,4 +1,4 @@
-"""Wake-up hints within one process, and the workers' signs of life, in memory."""
+"""Wake-up signals within one process, and the heartbeats of workers, in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,26 +10,26 @@ from typing import Final
 from activityctl.adapters.memory.state import MemoryState, WorkerRow
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
 
-_SILENCE: Final = 1.0
-_FORGOTTEN_AFTER: Final = timedelta(days=1)
+_SILENCE_SECONDS: Final = 1.0
+_REMOVED_AFTER: Final = timedelta(days=1)
 
 
 class MemorySignals:
-    """The Signals port."""
+    """Implements the Signals port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     @asynccontextmanager
     async def listening(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
-        """Iterate over the payloads of a channel; an empty text every second of silence."""
+        """Iterate over the payloads of a channel; yield "" after each second without one."""
         queue: asyncio.Queue[str] = asyncio.Queue()
         self._state.listeners[channel].append(queue)
 
         async def payloads() -> AsyncIterator[str]:
             while True:
                 try:
-                    yield await asyncio.wait_for(queue.get(), _SILENCE)
+                    yield await asyncio.wait_for(queue.get(), _SILENCE_SECONDS)
                 except TimeoutError:
                     yield ""
 
@@ -40,25 +40,25 @@ class MemorySignals:
 
 
 class MemoryWorkers:
-    """The Workers port."""
+    """Implements the Workers port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def beat(self, worker: WorkerBeat) -> None:
-        """Say that this worker lives; those silent for a day are forgotten."""
+        """Record that this worker is alive; remove workers not heard of for a day."""
         workers, now = self._state.workers, self._state.clock()
         known = workers.get(worker.id, WorkerRow(worker, now))
-        for key in [key for key, one in workers.items() if now - one.seen_at > _FORGOTTEN_AFTER]:
+        for key in [key for key, row in workers.items() if now - row.seen_at > _REMOVED_AFTER]:
             del workers[key]
         workers[worker.id] = replace(known, seen_at=now)
 
     async def leave(self, worker_id: str) -> None:
-        """Say that this worker has stopped."""
+        """Record that this worker has stopped."""
         self._state.workers.pop(worker_id, None)
 
     async def alive(self, within: timedelta = COUNTS_AS_ALIVE) -> list[WorkerBeat]:
-        """Return the workers heard of within that long, the longest at work first."""
+        """Return the workers heard of within that time, the one that started first at the front."""
         since = self._state.clock() - within
-        found = [one.beat for one in self._state.workers.values() if one.seen_at >= since]
-        return sorted(found, key=lambda one: one.started_at)
+        found = [row.beat for row in self._state.workers.values() if row.seen_at >= since]
+        return sorted(found, key=lambda beat: beat.started_at)

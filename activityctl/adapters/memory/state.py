@@ -1,4 +1,4 @@
-"""What all memory twins share: rows, locks and listeners; what may be asked of them is not here."""
+"""The state that all in-memory ports share: rows, locks and listeners."""
 
 import asyncio
 from collections import defaultdict
@@ -49,7 +49,10 @@ class CalendarRow:
 
 @dataclass(frozen=True, slots=True)
 class MemorySchedule:
-    """A schedule; a wanted hash is `<timing>:<subscription status>`, None when it must go."""
+    """A schedule; its wanted hash is `<timing>:<subscription status>`.
+
+    The wanted hash is None when the schedule must be deleted.
+    """
 
     wanted: WantedSchedule
     wanted_hash: str | None
@@ -64,8 +67,8 @@ class MemorySchedule:
     restarts: int = 0
     restarted_at: datetime | None = None
 
-    def changed(self, wanted_hash: str | None) -> "MemorySchedule":
-        """Return it wanted so; what was observed of an earlier wish no longer counts."""
+    def with_wanted_hash(self, wanted_hash: str | None) -> "MemorySchedule":
+        """Return the schedule with that wanted hash; a change resets observed hash and error."""
         if wanted_hash == self.wanted_hash:
             return self
         return replace(self, wanted_hash=wanted_hash, observed_hash=None, error=None)
@@ -79,7 +82,7 @@ class FiringRow:
     created_at: datetime
     dispatched_at: datetime | None = None
     fires_at: datetime | None = None
-    """None while it is held back."""
+    """None while a backfill holds it."""
     backfill_id: str | None = None
     event_ids: tuple[str, ...] = ()
     order_key: str | None = None
@@ -88,7 +91,7 @@ class FiringRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event of the archive, and the digest by which a duplicate is known."""
+    """A stored event, with the digest that recognises a duplicate."""
 
     event: ArrivedEvent
     digest: str
@@ -96,7 +99,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class BackfillRow:
-    """A backfill; its firings are among the others."""
+    """A backfill; its firings are among the other firings."""
 
     backfill: Backfill
     is_cancelled: bool = False
@@ -104,7 +107,7 @@ class BackfillRow:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run with what only the engine reads."""
+    """A run, with the fields that are not shown to users."""
 
     run: Run
     workflow_id: str
@@ -114,7 +117,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task instance with the count of its failed attempts."""
+    """A task instance, with the number of its failed attempts."""
 
     task: TaskInstance
     failures: int = 0
@@ -122,7 +125,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker and when it was last heard of."""
+    """A worker, and the time of its last heartbeat."""
 
     beat: WorkerBeat
     seen_at: datetime
@@ -130,7 +133,7 @@ class WorkerRow:
 
 @dataclass(slots=True)
 class CatalogTables:
-    """What a catalog's transaction changes; subscriptions and schedules by id."""
+    """The tables that a transaction of the catalog changes; subscriptions and schedules by id."""
 
     definitions: dict[str, DefinitionRow] = field(default_factory=dict)
     revisions: dict[str, Revision] = field(default_factory=dict)
@@ -138,11 +141,11 @@ class CatalogTables:
     schedules: dict[str, MemorySchedule] = field(default_factory=dict)
     history: dict[tuple[str, str], list[PastChange]] = field(default_factory=dict)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    """What Postgres' clock is to the real adapters."""
+    """Stands in for the clock of Postgres."""
     calendars: dict[str, CalendarRow] = field(default_factory=dict)
 
     def copy(self) -> "CatalogTables":
-        """Return tables of their own with the same rows."""
+        """Return a copy of the tables with the same rows."""
         return CatalogTables(
             dict(self.definitions),
             dict(self.revisions),
@@ -156,16 +159,16 @@ class CatalogTables:
 
 @dataclass(slots=True)
 class MemoryState:
-    """The rows that every twin of one test reads and writes."""
+    """The rows that all in-memory ports of one test read and write."""
 
     catalog: CatalogTables = field(default_factory=CatalogTables)
     firings: dict[str, FiringRow] = field(default_factory=dict)
-    """In the order in which they were decided on."""
+    """By id, in the order in which they were decided."""
     claimed: set[str] = field(default_factory=set)
     events: dict[str, EventRow] = field(default_factory=dict)
     """By our id, in the order of arrival."""
     verdicts: dict[tuple[str, str, str, str], Verdict] = field(default_factory=dict)
-    """By event, subscription, trigger and feed."""
+    """By event, subscription, trigger and replay."""
     gatherings: dict[GatheringKey, Gathering] = field(default_factory=dict)
     backfills: dict[str, BackfillRow] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)
@@ -183,49 +186,49 @@ class MemoryState:
     )
 
     def clock(self) -> datetime:
-        """Return the time by which everything in the ledger goes."""
+        """Return the time, by the one clock that all ports use."""
         return self.catalog.clock()
 
     def notify(self, channel: str, payload: str) -> None:
-        """Give the payload to all who listen now."""
+        """Give the payload to all current listeners of the channel."""
         for queue in self.listeners[channel]:
             queue.put_nowait(payload)
 
     def wake_workers(self, work: Work) -> None:
-        """Wake the workers that listen now."""
+        """Wake the workers that are listening."""
         self.notify(WORK_CHANNEL, work)
 
     def write_log_entries(self, entries: Sequence[LogEntry]) -> None:
-        """Add the entries to the log and wake those who follow, once a subscription."""
+        """Add the entries to the log, and wake its readers once for each subscription."""
         for entry in entries:
             number = len(self.log) + 1
-            kept = replace(
+            stored = replace(
                 entry,
                 message=storable(entry.message),
-                metadata=kept_json(dict(entry.metadata)),
+                metadata=stored_json(dict(entry.metadata)),
                 id=number,
             )
-            self.log.append((Cursor(number, number), kept))
+            self.log.append((Cursor(number, number), stored))
         for subscription in sorted({entry.subscription_id for entry in entries}):
             self.notify(LOG_CHANNEL, subscription)
 
 
-def kept_json(value: JsonValue) -> JsonValue:
-    """Return the value as jsonb would give it back; TypeError or ValueError for what is no JSON."""
+def stored_json(value: JsonValue) -> JsonValue:
+    """Return the value as jsonb returns it; raise TypeError or ValueError if it is not JSON."""
     match value:
         case str():
             return storable(value)
         case dict():
-            return {storable(key): kept_json(child) for key, child in value.items()}
+            return {storable(key): stored_json(child) for key, child in value.items()}
         case list() | tuple():
-            return [kept_json(child) for child in value]
+            return [stored_json(child) for child in value]
         case _:
             canonical_json(value)
             return value
 
 
-def kept_text(text: str | None) -> str | None:
-    """Return the text as Postgres would give it back."""
+def stored_text(text: str | None) -> str | None:
+    """Return the text as Postgres returns it."""
     return None if text is None else storable(text)
 
 

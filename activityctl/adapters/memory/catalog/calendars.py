@@ -1,4 +1,4 @@
-"""What a plan does to the calendars in memory, and which of them live."""
+"""Calendars in memory: the live ones, and the changes that a plan makes to them."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -8,7 +8,7 @@ from activityctl.domain.gitops.plan import Action, Plan
 from activityctl.domain.manifests.calendar import PresentCalendar
 
 
-def living_calendars(tables: CatalogTables) -> list[PresentCalendar]:
+def live_calendars(tables: CatalogTables) -> list[PresentCalendar]:
     """Return the calendars that are not deleted."""
     return [row.calendar for row in tables.calendars.values() if row.deleted_at is None]
 
@@ -18,23 +18,23 @@ def write_calendars(plan: Plan, now: datetime, tables: CatalogTables) -> None:
     for change in plan.changes:
         if change.kind != "Calendar" or change.action is Action.UNCHANGED:
             continue
-        before = tables.calendars.get(change.name)
+        present = tables.calendars.get(change.name)
         if change.action is Action.DELETED:
-            assert before is not None, "a plan deletes what is there"  # noqa: S101  # our bug
-            gone = replace(before.calendar, applyset=None)
-            tables.calendars[change.name] = CalendarRow(gone, now)
+            assert present is not None, "a plan deletes live calendars"  # noqa: S101  # our bug
+            deleted = replace(present.calendar, applyset=None)
+            tables.calendars[change.name] = CalendarRow(deleted, now)
         else:
-            tables.calendars[change.name] = CalendarRow(_written(plan, change.name, now, before))
+            tables.calendars[change.name] = CalendarRow(_calendar(plan, change.name, now, present))
 
 
-def _written(plan: Plan, name: str, now: datetime, before: CalendarRow | None) -> PresentCalendar:
+def _calendar(plan: Plan, name: str, now: datetime, present: CalendarRow | None) -> PresentCalendar:
     calendar = plan.calendars[name]
     return PresentCalendar(
         name,
         calendar.days,
-        before.calendar.created_at if before else now,
+        present.calendar.created_at if present else now,
         now,
         dict(calendar.metadata.labels),
         dict(calendar.metadata.annotations),
-        plan.applyset or (before.calendar.applyset if before else None),
+        plan.applyset or (present.calendar.applyset if present else None),
     )

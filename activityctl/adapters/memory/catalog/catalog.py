@@ -1,4 +1,4 @@
-"""The catalog in memory; how a plan changes its tables is told in `plans.py`."""
+"""The catalog in memory; `plans.py` writes a plan into its tables."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from activityctl.adapters.memory.catalog.calendars import living_calendars
-from activityctl.adapters.memory.catalog.plans import carry_out, with_cursor_at
-from activityctl.adapters.memory.runs.streaks import with_reason
+from activityctl.adapters.memory.catalog.calendars import live_calendars
+from activityctl.adapters.memory.catalog.plans import with_cursor_at, write_plan
+from activityctl.adapters.memory.runs.streaks import with_operator_status
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
@@ -30,7 +30,7 @@ _Pending = list[tuple[Plan, datetime, Origin]]
 
 
 class MemoryCatalog:
-    """The Catalog port."""
+    """Implements the Catalog port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
@@ -38,7 +38,10 @@ class MemoryCatalog:
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
-        """Hold the catalog's lock; what was written takes effect when the block ends well."""
+        """Hold the catalog's lock; other callers wait until the block ends.
+
+        What is written takes effect when the block ends without an exception.
+        """
         async with self._state.catalog_lock:
             pending: _Pending = []
             token = self._pending.set(pending)
@@ -49,12 +52,15 @@ class MemoryCatalog:
             for plan, now, origin in pending:
                 if not plan.is_empty:
                     process_due_of_subscriptions(self._state, plan.touched_subscriptions)
-                carry_out(plan, now, self._state.catalog, origin)
+                write_plan(plan, now, self._state.catalog, origin)
                 if not plan.is_empty:
                     self._state.wake_workers(Work.SCHEDULES)
 
     async def present(self) -> Present:
-        """Return what lives; within `changing`, with what was written there."""
+        """Return the live objects and the deleted subscriptions, at one moment.
+
+        Inside `changing`, the result contains what was written there.
+        """
         tables = self._tables()
         return Present(
             {
@@ -69,22 +75,22 @@ class MemoryCatalog:
                 for row in tables.definitions.values()
                 if row.deleted_at is None
             },
-            {one.name: one for one in tables.subscriptions.values()},
-            {one.name: one for one in living_calendars(tables)},
+            {row.name: row for row in tables.subscriptions.values()},
+            {calendar.name: calendar for calendar in live_calendars(tables)},
         )
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
-        """Carry out the plan and record it in the history; call it within `changing`."""
+        """Carry out the plan and record it in the history; call it inside `changing`."""
         pending = self._pending.get()
-        assert pending is not None, "call it within changing()"  # noqa: S101  # our bug
+        assert pending is not None, "call it inside changing()"  # noqa: S101  # our bug
         pending.append((plan, now, origin))
 
     async def history(self, kind: str, name: str) -> list[PastChange]:
-        """Return every recorded change of one object, the newest first."""
+        """Return every recorded change of one object, newest first."""
         return self._tables().history.get((kind, name), [])[::-1]
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
-        """Return the definitions with their current revisions, by name."""
+        """Return the live definitions with their current revisions, by name."""
         tables = self._tables()
         found: list[tuple[Mapping[str, Any], Revision]] = [
             (
@@ -94,7 +100,7 @@ class MemoryCatalog:
                     "annotations": row.annotations,
                     "since": row.created_at,
                     "updated_at": row.updated_at,
-                    "subscriptions": len(_users(tables, row.name)),
+                    "subscriptions": _count_subscriptions(tables, row.name),
                 },
                 tables.revisions[row.revision_id],
             )
@@ -106,44 +112,53 @@ class MemoryCatalog:
         return found[: selection.limit]
 
     async def calendars(self) -> Mapping[str, tuple[DaySpan, ...]]:
-        """Return the days of every calendar that lives, by its name."""
-        return {one.name: one.days for one in living_calendars(self._tables())}
+        """Return the days of every live calendar, by its name."""
+        return {calendar.name: calendar.days for calendar in live_calendars(self._tables())}
 
     async def listed_calendars(self, selection: Selection) -> list[PresentCalendar]:
-        """Return the calendars that live, by name."""
+        """Return the live calendars, by name."""
         found = [
-            one
-            for one in living_calendars(self._tables())
-            if selection.name in (None, one.name) and selection.labels.items() <= one.labels.items()
+            calendar
+            for calendar in live_calendars(self._tables())
+            if selection.name in (None, calendar.name)
+            and selection.labels.items() <= calendar.labels.items()
         ]
-        return sorted(found, key=lambda one: one.name)[: selection.limit]
+        return sorted(found, key=lambda calendar: calendar.name)[: selection.limit]
 
     async def revisions(self, selection: Selection) -> list[Revision]:
-        """Return immutable revisions, newest first."""
+        """Return revisions, newest first."""
         found = [
-            one
-            for one in self._tables().revisions.values()
-            if selection.name in (None, one.definition) or one.id.startswith(selection.name or "")
+            revision
+            for revision in self._tables().revisions.values()
+            if selection.name in (None, revision.definition)
+            or revision.id.startswith(selection.name or "")
         ]
-        found.sort(key=lambda one: (one.created_at, one.number), reverse=True)
+        found.sort(key=lambda revision: (revision.created_at, revision.number), reverse=True)
         return found[: selection.limit]
 
     async def subscriptions(self, selection: Selection) -> list[Subscription]:
-        """Return subscriptions by name; deleted ones only when asked for by status."""
+        """Return subscriptions by name; deleted ones only when that status is selected."""
         found = [
-            one
-            for one in self._tables().subscriptions.values()
-            if selection.subscription_id in (None, one.id)
-            and _has_status(one, selection.status)
-            and selection.labels.items() <= one.labels.items()
+            subscription
+            for subscription in self._tables().subscriptions.values()
+            if selection.subscription_id in (None, subscription.id)
+            and _has_status(subscription, selection.status)
+            and selection.labels.items() <= subscription.labels.items()
         ]
-        return sorted(found, key=lambda one: one.name)[: selection.limit]
+        return sorted(found, key=lambda subscription: subscription.name)[: selection.limit]
 
     async def find_subscription(self, reference: str) -> Subscription:
-        """Return the one with that name, id or unique id prefix."""
-        living = self._tables().subscriptions.values()
-        named = [one for one in living if one.name == reference]
-        found = named or [one for one in living if reference and one.id.startswith(reference)]
+        """Return the subscription with that name or id, or with that unique prefix of its id.
+
+        Raises NotFoundError when there is none, ConflictError when the prefix matches several.
+        """
+        subscriptions = self._tables().subscriptions.values()
+        named = [subscription for subscription in subscriptions if subscription.name == reference]
+        found = named or [
+            subscription
+            for subscription in subscriptions
+            if reference and subscription.id.startswith(reference)
+        ]
         if not found:
             raise NotFoundError("subscription", reference, hint="activityctl get subscriptions")
         if len(found) > 1:
@@ -159,7 +174,10 @@ class MemoryCatalog:
         reason: str | None = None,
         catch_up: bool = False,
     ) -> bool:
-        """Pause or resume; False when it was so already, or is deleted."""
+        """Pause or resume the subscription and its schedules; return whether its status changed.
+
+        What is due is processed first. A resume moves the cursors to now, unless `catch_up`.
+        """
         async with self._state.catalog_lock:
             process_due_of_subscriptions(self._state, [subscription_id])
             tables = self._state.catalog
@@ -167,14 +185,14 @@ class MemoryCatalog:
             if current is None or current.status in (status, SubscriptionStatus.DELETED):
                 return False
             after = replace(current, status=status, updated_at=now)
-            tables.subscriptions[current.id] = with_reason(after, reason)
-            for key, record in tables.schedules.items():
-                if record.wanted.subscription_id == current.id and record.wanted_hash:
-                    wanted_hash = record.wanted.wanted_hash(status)
-                    is_kept = catch_up or status is SubscriptionStatus.PAUSED
-                    cursor = record.cursor if is_kept else tables.clock()
-                    after_change = replace(record.changed(wanted_hash), wakes=0)
-                    tables.schedules[key] = with_cursor_at(after_change, cursor)
+            tables.subscriptions[current.id] = with_operator_status(after, reason)
+            for key, schedule in tables.schedules.items():
+                if schedule.wanted.subscription_id == current.id and schedule.wanted_hash:
+                    wanted_hash = schedule.wanted.wanted_hash(status)
+                    keeps_cursor = catch_up or status is SubscriptionStatus.PAUSED
+                    cursor = schedule.cursor if keeps_cursor else tables.clock()
+                    changed = replace(schedule.with_wanted_hash(wanted_hash), wakes=0)
+                    tables.schedules[key] = with_cursor_at(changed, cursor)
             self._state.wake_workers(Work.SCHEDULES)
         return True
 
@@ -184,15 +202,15 @@ class MemoryCatalog:
             return self._state.catalog
         tables = self._state.catalog.copy()
         for plan, now, origin in pending:
-            carry_out(plan, now, tables, origin)
+            write_plan(plan, now, tables, origin)
         return tables
 
 
-def _users(tables: CatalogTables, definition: str) -> list[str]:
-    return sorted(
-        one.name
-        for one in tables.subscriptions.values()
-        if one.definition == definition and one.status is not SubscriptionStatus.DELETED
+def _count_subscriptions(tables: CatalogTables, definition: str) -> int:
+    return sum(
+        subscription.definition == definition
+        and subscription.status is not SubscriptionStatus.DELETED
+        for subscription in tables.subscriptions.values()
     )
 
 

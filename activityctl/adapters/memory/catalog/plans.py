@@ -1,15 +1,15 @@
-"""What a plan does to the catalog's tables in memory."""
+"""Writes a plan into the catalog's tables in memory."""
 
 from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.catalog.calendars import write_calendars
-from activityctl.adapters.memory.runs.streaks import with_streak
+from activityctl.adapters.memory.runs.streaks import keep_or_reset_streak
 from activityctl.adapters.memory.state import (
     CatalogTables,
     DefinitionRow,
     MemorySchedule,
-    kept_json,
+    stored_json,
 )
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
 from activityctl.domain.gitops.plan import Action, Change, Plan, WantedSchedule
@@ -25,10 +25,10 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.model import canonical
 
 
-def carry_out(
+def write_plan(
     plan: Plan, now: datetime, tables: CatalogTables, origin: Origin = UNKNOWN_ORIGIN
 ) -> None:
-    """Write what the plan changes and its history; an empty plan changes nothing."""
+    """Write everything that the plan changes, and its history; an empty plan changes nothing."""
     actions = {(change.kind, change.name): change.action for change in plan.changes}
     write_calendars(plan, now, tables)
     for name, definition in plan.definitions.items():
@@ -44,7 +44,7 @@ def carry_out(
     _delete(plan, now, tables)
     for change in plan.changes:
         if change.action is not Action.UNCHANGED:
-            _remember(plan, change, now, tables, origin)
+            _write_history(plan, change, now, tables, origin)
 
 
 def _delete(plan: Plan, now: datetime, tables: CatalogTables) -> None:
@@ -65,7 +65,7 @@ def _delete_subscription(key: ids.SubscriptionId, now: datetime, tables: Catalog
     _write_schedules(key, (), tables)
 
 
-def _remember(
+def _write_history(
     plan: Plan, change: Change, now: datetime, tables: CatalogTables, origin: Origin
 ) -> None:
     entries = tables.history.setdefault((change.kind, change.name), [])
@@ -79,7 +79,7 @@ def _remember(
             now,
             origin,
             plan.applyset,
-            tuple(field_view(one) for one in change.fields),
+            tuple(field_view(field) for field in change.fields),
             document,
             revision,
         )
@@ -91,8 +91,8 @@ def _write_definition(
 ) -> None:
     name, key = definition.metadata.name, revision_id_of(definition)
     if key not in tables.revisions:
-        number = 1 + sum(one.definition == name for one in tables.revisions.values())
-        spec = kept_json(canonical(definition.spec))
+        number = 1 + sum(revision.definition == name for revision in tables.revisions.values())
+        spec = stored_json(canonical(definition.spec))
         tables.revisions[key] = Revision(key, name, number, spec, now)
     present = tables.definitions.get(name)
     tables.definitions[name] = DefinitionRow(
@@ -123,8 +123,8 @@ def _write_subscription(
         id=key,
         name=manifest.metadata.name,
         definition=spec.activity,
-        params=kept_json(spec.params),
-        triggers=kept_json(dict(spec.triggers)),
+        params=stored_json(spec.params),
+        triggers=stored_json(dict(spec.triggers)),
         status=status,
         created_at=present.created_at if present else now,
         updated_at=now,
@@ -133,43 +133,45 @@ def _write_subscription(
         state=present.state if present else {},
         applyset=applyset or (present.applyset if present else None),
     )
-    tables.subscriptions[key] = with_streak(present, after)
+    tables.subscriptions[key] = keep_or_reset_streak(present, after)
 
 
 def _write_schedules(
-    subscription: ids.SubscriptionId, schedules: tuple[WantedSchedule, ...], tables: CatalogTables
+    subscription: ids.SubscriptionId,
+    wanted_schedules: tuple[WantedSchedule, ...],
+    tables: CatalogTables,
 ) -> None:
-    wanted = {schedule.id for schedule in schedules}
-    for key, record in tables.schedules.items():
-        if record.wanted.subscription_id == subscription and key not in wanted:
-            tables.schedules[key] = record.changed(None)
+    wanted_ids = {wanted_schedule.id for wanted_schedule in wanted_schedules}
+    for key, schedule in tables.schedules.items():
+        if schedule.wanted.subscription_id == subscription and key not in wanted_ids:
+            tables.schedules[key] = schedule.with_wanted_hash(None)
     status = tables.subscriptions[subscription].status
-    for schedule in schedules:
-        wanted_hash = schedule.wanted_hash(status)
-        present = tables.schedules.get(schedule.id)
-        tables.schedules[schedule.id] = (
-            _rewritten(present, schedule, wanted_hash, tables.clock())
+    for wanted_schedule in wanted_schedules:
+        wanted_hash = wanted_schedule.wanted_hash(status)
+        present = tables.schedules.get(wanted_schedule.id)
+        tables.schedules[wanted_schedule.id] = (
+            _changed_schedule(present, wanted_schedule, wanted_hash, tables.clock())
             if present
-            else with_cursor_at(MemorySchedule(schedule, wanted_hash), tables.clock())
+            else with_cursor_at(MemorySchedule(wanted_schedule, wanted_hash), tables.clock())
         )
 
 
-def _rewritten(
+def _changed_schedule(
     present: MemorySchedule, wanted: WantedSchedule, wanted_hash: str, now: datetime
 ) -> MemorySchedule:
     is_same = (present.wanted.kind, present.wanted.body) == (wanted.kind, wanted.body)
     if is_same and present.wanted_hash == wanted_hash:
         return present
-    goes_on = is_same and present.wanted_hash is not None
-    after = replace(present.changed(wanted_hash), wanted=wanted, wakes=0)
-    is_synced = (present.wanted_hash or "").endswith(":active")
-    keeps_cursor = is_synced or present.wanted_hash == wanted_hash
-    if not goes_on:
+    is_continued = is_same and present.wanted_hash is not None
+    after = replace(present.with_wanted_hash(wanted_hash), wanted=wanted, wakes=0)
+    was_active = (present.wanted_hash or "").endswith(":active")
+    keeps_cursor = was_active or present.wanted_hash == wanted_hash
+    if not is_continued:
         after = replace(after, fired=0, counts_after=present.cursor)
     return with_cursor_at(after, present.cursor if keeps_cursor else now)
 
 
-def with_cursor_at(record: MemorySchedule, now: datetime) -> MemorySchedule:
-    """Return it counting from that moment: what was due before has its fate."""
-    following = next_nominal_time(record.wanted.value, ScheduleProgress(now, record.fired))
-    return replace(record, cursor=now, next_at=following)
+def with_cursor_at(schedule: MemorySchedule, now: datetime) -> MemorySchedule:
+    """Return the schedule with its cursor at `now`: earlier due times are decided."""
+    next_at = next_nominal_time(schedule.wanted.value, ScheduleProgress(now, schedule.fired))
+    return replace(schedule, cursor=now, next_at=next_at)

@@ -1,1 +1,1 @@
-"""The archive of events and their routing, in memory."""
+"""Stored events, their routing and gatherings, in memory."""

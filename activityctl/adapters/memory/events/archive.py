@@ -1,4 +1,4 @@
-"""The archive of events in memory: pages of the past, events fed again, and their removal."""
+"""The event archive in memory: counts, pages, replays and the removal of old events."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,14 +12,14 @@ from activityctl.domain.values import ids
 
 
 class MemoryEventArchive:
-    """The EventArchive port."""
+    """Implements the EventArchive port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def count(self, stretch: EventQuery) -> int:
-        """Return how many events the stretch holds."""
-        return len(self._held(stretch))
+        """Return how many events match the query."""
+        return len(self._matching(stretch))
 
     async def page(
         self,
@@ -29,14 +29,14 @@ class MemoryEventArchive:
         *,
         newest_first: bool = False,
     ) -> list[ArrivedEvent]:
-        """Return the next events behind that one, as they arrived or the other way round."""
-        found = sort_events(self._held(stretch), newest_first=newest_first)
+        """Return the next events after that one, in the order of arrival or newest first."""
+        found = sort_events(self._matching(stretch), newest_first=newest_first)
         if after is not None:
             last = archive_order(after)
             found = [
-                one
-                for one in found
-                if (archive_order(one) < last if newest_first else archive_order(one) > last)
+                event
+                for event in found
+                if (archive_order(event) < last if newest_first else archive_order(event) > last)
             ]
         return found[:limit]
 
@@ -47,28 +47,35 @@ class MemoryEventArchive:
         now: datetime,
         refused: Sequence[RefusedFiring] = (),
     ) -> int:
-        """Write what events fed again led to; return how many firings are new."""
+        """Write the results of a replay in one transaction; return how many firings are new.
+
+        A verdict of an earlier call is replaced, unless it is `woken`.
+        """
         events, rows = self._state.events, self._state.firings
-        present = [one for one in verdicts if one.event_id in events]
+        present = [verdict for verdict in verdicts if verdict.event_id in events]
         new = [
-            one
-            for one in firings
-            if events.keys() >= set(one.event_ids) and _firing_id(one) not in rows
+            firing
+            for firing in firings
+            if events.keys() >= set(firing.event_ids) and _firing_id(firing) not in rows
         ]
         write_firings(self._state, new, now)
-        for one in present:
-            key = (one.event_id, one.subscription_id, one.trigger, one.replay)
+        for verdict in present:
+            key = (verdict.event_id, verdict.subscription_id, verdict.trigger, verdict.replay)
             known = self._state.verdicts.get(key)
             if known is not None and known.outcome is not VerdictOutcome.WOKEN:
                 del self._state.verdicts[key]
         write_verdicts(self._state, present)
         runs = self._state.runs
-        kept = [one for one in refused if events.keys() >= set(one.event_ids)]
-        write_refused(self._state, [one for one in kept if one.run_id not in runs], now)
+        new_refused = [
+            firing
+            for firing in refused
+            if events.keys() >= set(firing.event_ids) and firing.run_id not in runs
+        ]
+        write_refused(self._state, new_refused, now)
         return len(new)
 
     async def waiting(self, firing_keys: str) -> int:
-        """Return how many firings are due and not started whose keys begin so."""
+        """Return how many firings with this key prefix are due and not started."""
         now = self._state.clock()
         return sum(
             row.dispatched_at is None
@@ -79,31 +86,33 @@ class MemoryEventArchive:
         )
 
     async def remove(self, age: timedelta, limit: int) -> int:
-        """Remove the oldest events over that age that nothing waits for; return how many."""
+        """Remove the oldest events above that age that nothing waits for; return how many."""
         before = self._state.clock() - age
         waiting = self._waiting_for()
         events = (row.event for row in self._state.events.values())
         old = [
-            one.id
-            for one in sort_events(events)
-            if one.arrived_at < before and one.routed_at is not None and one.id not in waiting
+            event.id
+            for event in sort_events(events)
+            if event.arrived_at < before and event.routed_at is not None and event.id not in waiting
         ][:limit]
         for event_id in old:
             del self._state.events[event_id]
-        gone = [key for key in self._state.verdicts if key[0] in set(old)]
-        for key in gone:
+        verdict_keys = [key for key in self._state.verdicts if key[0] in set(old)]
+        for key in verdict_keys:
             del self._state.verdicts[key]
         return len(old)
 
-    def _held(self, stretch: EventQuery) -> list[ArrivedEvent]:
+    def _matching(self, stretch: EventQuery) -> list[ArrivedEvent]:
         return [row.event for row in self._state.events.values() if stretch.holds(row.event)]
 
     def _waiting_for(self) -> set[str]:
-        """Return the events that a firing or a gathering waits with."""
+        """Return the ids of the events that waiting firings or gatherings have."""
         rows = self._state.firings.values()
-        firing = {one for row in rows if row.dispatched_at is None for one in row.event_ids}
+        of_firings = {
+            event_id for row in rows if row.dispatched_at is None for event_id in row.event_ids
+        }
         gatherings = self._state.gatherings.values()
-        return firing | {event.id for one in gatherings for event in one.events}
+        return of_firings | {event.id for gathering in gatherings for event in gathering.events}
 
 
 def _firing_id(firing: EventFiring) -> str:

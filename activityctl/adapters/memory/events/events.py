@@ -1,4 +1,4 @@
-"""The archive of events in memory; their routing is in `routing`."""
+"""The event store in memory; `routing` routes the events."""
 
 import json
 from collections.abc import Sequence
@@ -20,13 +20,16 @@ from activityctl.ports import Routing, Work
 
 
 class MemoryEventStore:
-    """The EventStore port."""
+    """Implements the EventStore port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
-        """Store the events, after which none can be lost, and wake the router."""
+        """Store the events and wake the router; return one outcome for each, in order.
+
+        The same event twice in one call is a duplicate too.
+        """
         rows = self._state.events
         now = self._state.clock()
         new: set[EventId] = set()
@@ -36,56 +39,59 @@ class MemoryEventStore:
             given.append((event.event_id, digest))
             if event.event_id not in rows:
                 new.add(event.event_id)
-                place = next(reversed(rows.values())).event.position + 1 if rows else 1
-                kept = ArrivedEvent(event.event_id, place, json.loads(text), now)
-                rows[event.event_id] = EventRow(kept, digest)
+                position = next(reversed(rows.values())).event.position + 1 if rows else 1
+                stored = ArrivedEvent(event.event_id, position, json.loads(text), now)
+                rows[event.event_id] = EventRow(stored, digest)
         if new:
             self._state.wake_workers(Work.EVENT)
         return outcomes_of(given, new, {key: rows[key].digest for key, _ in given})
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
-        """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+        """Hold the router's lock and the oldest unrouted events; None when the lock is taken."""
         return open_routing(self._state, limit)
 
     async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
-        """Return the event triggers, all or of these owners, that as stored cannot be read."""
+        """Return the stored event triggers that cannot be read, of all owners or of these."""
         return faults_of(read_listeners(self._state, owners))
 
     async def seconds_to_due(self) -> float | None:
-        """Return how long until time changes what is gathered; None when nothing waits."""
+        """Return the seconds until the next gathering is due; None when there is none."""
         return gatherings.seconds_to_due(self._state)
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id or the sender's, else with a unique prefix of either."""
+        """Return the event with our id or the sender's id, else with a unique prefix of either.
+
+        Raises NotFoundError when there is none, ConflictError when there are several.
+        """
         rows = self._state.events
         if reference in rows:
             return rows[reference].event
         events = [row.event for row in rows.values() if reference]
-        named = [one for one in events if one.document["id"] == reference]
-        found = named or [one for one in events if _begins(one, reference)]
-        return resolve_event(reference, sorted(found, key=lambda one: one.position))
+        named = [event for event in events if event.document["id"] == reference]
+        found = named or [event for event in events if _has_prefix(event, reference)]
+        return resolve_event(reference, sorted(found, key=lambda event: event.position))
 
     async def events(self, selection: Selection) -> list[ArrivedEvent]:
         """Return events, newest first."""
         found = [
-            row.event for row in self._state.events.values() if self._is_chosen(row, selection)
+            row.event for row in self._state.events.values() if self._is_selected(row, selection)
         ]
         return sorted(found, key=lambda event: -event.position)[: selection.limit]
 
     async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
-        """Return those of the events of which it is not yet found out whom they wake."""
+        """Return which of these events are not routed yet."""
         wanted = set(event_ids)
         rows = self._state.events.values()
         events = (row.event for row in rows if row.event.id in wanted)
         return [event.id for event in events if event.routed_at is None]
 
     async def verdicts(self, event_ids: Sequence[str]) -> list[Verdict]:
-        """Return what those events meant to whom, by event, subscription and trigger."""
+        """Return the verdicts on these events, by event, subscription and trigger."""
         wanted = set(event_ids)
         verdicts = self._state.verdicts
         return [verdicts[key] for key in sorted(verdicts) if key[0] in wanted]
 
-    def _is_chosen(self, row: EventRow, selection: Selection) -> bool:
+    def _is_selected(self, row: EventRow, selection: Selection) -> bool:
         event = row.event
         return (
             (selection.since is None or event.arrived_at >= selection.since)
@@ -93,15 +99,15 @@ class MemoryEventStore:
             and matches_any_glob(event.document["type"], selection.types)
             and matches_any_glob(event.document["source"], selection.sources)
             and selection.status in (None, event.status)
-            and (selection.subscription_id is None or self._concerns(event, selection))
-            and (selection.run_id is None or self._led_to(event, selection.run_id))
+            and (selection.subscription_id is None or self._has_verdict(event, selection))
+            and (selection.run_id is None or self._is_of_run(event, selection.run_id))
         )
 
-    def _concerns(self, event: ArrivedEvent, selection: Selection) -> bool:
+    def _has_verdict(self, event: ArrivedEvent, selection: Selection) -> bool:
         wanted = (event.id, selection.subscription_id)
         return any(key[:2] == wanted for key in self._state.verdicts)
 
-    def _led_to(self, event: ArrivedEvent, run_id: str) -> bool:
+    def _is_of_run(self, event: ArrivedEvent, run_id: str) -> bool:
         row = self._state.runs.get(run_id)
         if row is None:
             return False
@@ -112,5 +118,5 @@ class MemoryEventStore:
         return firing is not None and event.id in firing.event_ids
 
 
-def _begins(event: ArrivedEvent, reference: str) -> bool:
+def _has_prefix(event: ArrivedEvent, reference: str) -> bool:
     return event.id.startswith(reference) or event.document["id"].startswith(reference)

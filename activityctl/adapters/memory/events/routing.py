@@ -1,4 +1,7 @@
-"""Routing in memory: unrouted events, who listens to them, and what they led to."""
+"""Routing in memory: reads unrouted events and their listeners, and writes the results.
+
+The domain decides which listeners an event matches.
+"""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -27,7 +30,7 @@ from activityctl.ports import Routing, Work
 
 
 class MemoryRouting:
-    """The Routing port; what it saves is kept when its block ends well."""
+    """Implements the Routing port, within one transaction."""
 
     def __init__(self, state: MemoryState, events: list[ArrivedEvent], *, is_last: bool) -> None:
         self._state = state
@@ -38,7 +41,10 @@ class MemoryRouting:
         self.saved: list[tuple[Routed, datetime]] = []
 
     async def listeners(self) -> list[Listener]:
-        """Return every event trigger of every subscription that is not deleted."""
+        """Return every event trigger of every subscription that is not deleted, at one moment.
+
+        Sets `catalog_version` to the version of the catalog that they belong to.
+        """
         self.catalog_version = _version_of(self._state)
         return read_listeners(self._state, None)
 
@@ -46,64 +52,70 @@ class MemoryRouting:
         """Return which of these subscriptions are paused."""
         rows = self._state.catalog.subscriptions
         return frozenset(
-            one for one in subscriptions if rows[one].status is SubscriptionStatus.PAUSED
+            subscription_id
+            for subscription_id in subscriptions
+            if rows[subscription_id].status is SubscriptionStatus.PAUSED
         )
 
     async def calendars(self, names: Iterable[str]) -> DaysByCalendar:
-        """Return the days of those of these calendars that live."""
+        """Return the days of those of these calendars that are live."""
         rows = self._state.catalog.calendars
-        alive = {name: rows[name] for name in names if name in rows}
-        return {name: row.calendar.days for name, row in alive.items() if row.deleted_at is None}
+        found = {name: rows[name] for name in names if name in rows}
+        return {name: row.calendar.days for name, row in found.items() if row.deleted_at is None}
 
     async def gatherings(
         self, keys: Iterable[GatheringKey], until: datetime, limit: int
     ) -> list[Gathering]:
-        """Return those of these keys, and as many more that time changes until then, if any."""
+        """Return the gatherings with these keys, and up to `limit` that are due by `until`."""
         return gatherings.read_gatherings(self._state, keys, until, limit)
 
     async def stored_events(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
-        """Return those of the events that are still kept."""
+        """Return those of these events that are still stored, by id."""
         rows = self._state.events
-        return {one: rows[one].event for one in event_ids if one in rows}
+        return {event_id: rows[event_id].event for event_id in event_ids if event_id in rows}
 
     async def save(self, routed: Routed, now: datetime) -> None:
-        """Write it and wake the dispatcher; committed when the block ends well."""
+        """Write the results and wake the dispatcher, when the block ends without an exception."""
         self.saved.append((routed, now))
 
 
 def read_listeners(state: MemoryState, owners: Sequence[str] | None) -> list[Listener]:
-    """Return every event trigger of what lives, or of these owners."""
+    """Return the event triggers of every subscription that is not deleted, or of these owners."""
     tables, found = state.catalog, list[Listener]()
-    for one in sorted(tables.subscriptions.values(), key=lambda one: one.name):
-        is_wanted = owners is None or one.id in owners
-        if is_wanted and one.status is not SubscriptionStatus.DELETED:
-            revision = tables.revisions[tables.definitions[one.definition].revision_id]
+    for subscription in sorted(
+        tables.subscriptions.values(), key=lambda subscription: subscription.name
+    ):
+        is_wanted = owners is None or subscription.id in owners
+        if is_wanted and subscription.status is not SubscriptionStatus.DELETED:
+            revision = tables.revisions[tables.definitions[subscription.definition].revision_id]
             spec = canonical_json(revision.spec)
-            found += stored_listeners(one.id, spec, one.params, one.triggers)
+            found += stored_listeners(
+                subscription.id, spec, subscription.params, subscription.triggers
+            )
     return found
 
 
 @asynccontextmanager
 async def open_routing(state: MemoryState, limit: int) -> AsyncIterator[Routing | None]:
-    """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+    """Hold the router's lock and the oldest unrouted events; None when the lock is taken."""
     if state.router_lock.locked():
         yield None
         return
     async with state.router_lock:
         waiting = [row.event for row in state.events.values() if row.event.routed_at is None]
-        waiting.sort(key=lambda one: one.position)
+        waiting.sort(key=lambda event: event.position)
         routing = MemoryRouting(state, waiting[:limit], is_last=len(waiting) < limit)
         yield routing
         for routed, now in routing.saved:
-            _write(state, routed, now)
+            _write_routed(state, routed, now)
 
 
 def _version_of(state: MemoryState) -> int:
-    """Return how many changes the catalog has seen."""
+    """Return how many changes the catalog has had."""
     return sum(len(entries) for entries in state.catalog.history.values())
 
 
-def _write(state: MemoryState, routed: Routed, now: datetime) -> None:
+def _write_routed(state: MemoryState, routed: Routed, now: datetime) -> None:
     write_firings(state, routed.firings, now)
     write_verdicts(state, routed.verdicts)
     write_refused(state, routed.refused, now)
@@ -115,53 +127,53 @@ def _write(state: MemoryState, routed: Routed, now: datetime) -> None:
 
 
 def write_firings(state: MemoryState, firings: Iterable[EventFiring], now: datetime) -> None:
-    """Insert those of the firings that are new, in their order, and wake the dispatcher."""
-    for one in firings:
-        owner = (SubscriptionId(one.subscription_id), one.trigger, one.firing_key)
+    """Insert the firings that are new, in their order, and wake the dispatcher."""
+    for firing in firings:
+        owner = (SubscriptionId(firing.subscription_id), firing.trigger, firing.firing_key)
         row = FiringRow(
-            FiringRequest(*owner, one.due_at),
+            FiringRequest(*owner, firing.due_at),
             now,
-            fires_at=one.fires_at,
-            event_ids=one.event_ids,
-            order_key=one.order_key,
-            priority=one.priority,
+            fires_at=firing.fires_at,
+            event_ids=firing.event_ids,
+            order_key=firing.order_key,
+            priority=firing.priority,
         )
         state.firings.setdefault(ids.firing_id(*owner), row)
         state.wake_workers(Work.FIRING)
 
 
 def write_refused(state: MemoryState, refused: Sequence[RefusedFiring], now: datetime) -> None:
-    """Insert the runs of firings that may not start, which have ended, and tell the log."""
-    for one in refused:
-        run = _run_of(state, one, now)
-        owner = (one.subscription_id, one.trigger, one.firing_key)
+    """Insert an ended run for each refused firing, and write it to the log."""
+    for firing in refused:
+        run = _run_of(state, firing, now)
+        owner = (firing.subscription_id, firing.trigger, firing.firing_key)
         state.runs.setdefault(run.id, RunRow(run, ids.workflow_id(*owner)))
     state.write_log_entries(refused_log_entries(refused, now))
 
 
 def write_verdicts(state: MemoryState, verdicts: Iterable[Verdict]) -> None:
-    """Insert those of the verdicts that are new; the first of an event and trigger stays."""
-    for one in verdicts:
-        key = (one.event_id, one.subscription_id, one.trigger, one.replay)
-        state.verdicts.setdefault(key, one)
+    """Insert the verdicts that are new; an event and a trigger keep their first verdict."""
+    for verdict in verdicts:
+        key = (verdict.event_id, verdict.subscription_id, verdict.trigger, verdict.replay)
+        state.verdicts.setdefault(key, verdict)
 
 
-def _run_of(state: MemoryState, one: RefusedFiring, now: datetime) -> Run:
+def _run_of(state: MemoryState, firing: RefusedFiring, now: datetime) -> Run:
     tables = state.catalog
-    subscription = tables.subscriptions[one.subscription_id]
+    subscription = tables.subscriptions[firing.subscription_id]
     return Run(
-        id=one.run_id,
+        id=firing.run_id,
         subscription_id=subscription.id,
         subscription=subscription.name,
         definition=subscription.definition,
         revision_id=tables.revisions[tables.definitions[subscription.definition].revision_id].id,
-        trigger=one.trigger,
-        firing_key=one.firing_key,
-        due_at=one.due_at,
-        status=one.status,
+        trigger=firing.trigger,
+        firing_key=firing.firing_key,
+        due_at=firing.due_at,
+        status=firing.status,
         created_at=now,
-        params=one.params,
-        events=tuple(state.events[event_id].event.document for event_id in one.event_ids),
-        reason=one.reason,
+        params=firing.params,
+        events=tuple(state.events[event_id].event.document for event_id in firing.event_ids),
+        reason=firing.reason,
         ended_at=now,
     )

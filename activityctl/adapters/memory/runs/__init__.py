@@ -1,1 +1,1 @@
-"""Runs, tasks, gates and logs, in memory."""
+"""Runs, tasks, gates and the log, in memory."""

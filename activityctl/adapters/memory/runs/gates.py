@@ -1,11 +1,11 @@
-"""The gates in memory; no await stands between a look and what follows from it."""
+"""The gates in memory. There is no await between a read and the write that depends on it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
-from activityctl.adapters.memory.state import MemoryState, RunRow, kept_json, kept_text, spec_of
+from activityctl.adapters.memory.state import MemoryState, RunRow, spec_of, stored_json, stored_text
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.run_limits import Excess, OverlapPolicy
 from activityctl.domain.manifests.subscription import SubscriptionStatus
@@ -32,21 +32,26 @@ from activityctl.ports import BEGINS_WITHIN, Work
 
 
 class MemoryGates:
-    """The Gates port."""
+    """Implements the Gates port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> GateResult:
-        """Insert the run as the gate decides, or answer from its row; carry out `replaces`."""
+        """Insert the run as its gates decide, and end or cancel the runs that it replaces.
+
+        For a run that exists the result comes from its row.
+        """
         now = self._state.clock()
         if (row := self._state.runs.get(run.id)) is not None:
             is_ours = row.workflow_id == workflow_id
             return repeated_gate_result(
                 row.run, is_let_in=row.let_in_at is not None, is_ours=is_ours
             )
-        place, throttle = gate_keys(run, spec, run.created_at)
-        keyed = replace(run, concurrency_key=place, throttle_key=throttle, created_at=now)
+        concurrency_key, throttle_key = gate_keys(run, spec, run.created_at)
+        keyed = replace(
+            run, concurrency_key=concurrency_key, throttle_key=throttle_key, created_at=now
+        )
         occupancy = self._occupancy(keyed, spec)
         arriving = replace(keyed, priority=occupancy.priority)
         decided = decide_gate(spec, occupancy, arriving, now)
@@ -60,30 +65,34 @@ class MemoryGates:
     async def let_in(
         self, limit: int = 100, *, again_after: timedelta = BEGINS_WITHIN
     ) -> list[FiringRef]:
-        """Let in those whose turn has come; return whose workflows are to be started."""
+        """Let in the queued runs whose turn has come; return the firings of workflows to start.
+
+        Runs that were let in `again_after` ago and have not begun come last. The queue of a
+        paused subscription stays; the queued runs of a deleted one end.
+        """
         now = self._state.clock()
-        found: list[str] = []
+        let_in_ids: list[str] = []
         end = RunEnd(RunStatus.CANCELLED, DELETED)
-        for rows in self._queues(SubscriptionStatus.DELETED).values():
+        for rows in self._queued_runs(SubscriptionStatus.DELETED).values():
             self._end({row.run.id: end for row in rows}, now)
-        for subscription, rows in self._queues(SubscriptionStatus.ACTIVE).items():
-            found += self._take_turns(subscription, rows, limit - len(found), now)
-        late = [
+        for subscription, rows in self._queued_runs(SubscriptionStatus.ACTIVE).items():
+            let_in_ids += self._process_queue(subscription, rows, limit - len(let_in_ids), now)
+        late_ids = [
             key
             for key, row in sorted(self._state.runs.items())
             if row.run.status is RunStatus.QUEUED
             and row.let_in_at is not None
             and row.let_in_at <= now - again_after
-            and key not in found
+            and key not in let_in_ids
         ]
-        late.sort(key=lambda key: self._state.runs[key].let_in_at or now)
-        return [_ref(self._state.runs[key]) for key in (found + late)[:limit]]
+        late_ids.sort(key=lambda key: self._state.runs[key].let_in_at or now)
+        return [_firing_ref(self._state.runs[key]) for key in (let_in_ids + late_ids)[:limit]]
 
     async def seconds_to_release(self) -> float | None:
-        """Return how long until a throttle lets the next queued run in; None when none waits."""
+        """Return the seconds until a throttle lets in a queued run; None when none waits."""
         now = self._state.clock()
         waits = []
-        for subscription, rows in self._queues(SubscriptionStatus.ACTIVE).items():
+        for subscription, rows in self._queued_runs(SubscriptionStatus.ACTIVE).items():
             for row in rows:
                 throttle = self._spec(row.run).throttle
                 if throttle is None or throttle.excess is not Excess.QUEUE:
@@ -94,30 +103,33 @@ class MemoryGates:
         return min(waits, default=None)
 
     def _occupancy(self, run: Run, spec: DefinitionSpec) -> Occupancy:
-        place, throttle, subscription = run.concurrency_key, run.throttle_key, run.subscription_id
+        concurrency_key, throttle_key = run.concurrency_key, run.throttle_key
+        subscription = run.subscription_id
         counts_all = spec.concurrency.policy is OverlapPolicy.REPLACE
-        queue = [row.run for row in self._rows(subscription) if _queues(row)]
-        keyed = [one for one in queue if one.concurrency_key == place]
-        # None overtakes those of its own trigger, though its priority may have been raised.
-        same = [one.priority for one in keyed if one.trigger == run.trigger]
-        own = min((0 if counts_all else run.priority, *same))
-        before = [one.id for one in keyed if counts_all or one.priority >= own]
+        queue = [row.run for row in self._rows(subscription) if _is_queued(row)]
+        same_key = [queued for queued in queue if queued.concurrency_key == concurrency_key]
+        # A run does not overtake runs of its own trigger, even if the priority was raised since.
+        priorities = [queued.priority for queued in same_key if queued.trigger == run.trigger]
+        priority = min((0 if counts_all else run.priority, *priorities))
+        before_ids = [queued.id for queued in same_key if counts_all or queued.priority >= priority]
         return Occupancy(
-            self._slots(subscription, place),
-            () if place is None else tuple(before),
-            self._started(subscription, throttle),
-            any(throttle is not None and one.throttle_key == throttle for one in queue),
-            own,
+            self._slots(subscription, concurrency_key),
+            () if concurrency_key is None else tuple(before_ids),
+            self._started(subscription, throttle_key),
+            any(
+                throttle_key is not None and queued.throttle_key == throttle_key for queued in queue
+            ),
+            priority,
         )
 
     def _rows(self, subscription: str) -> list[RunRow]:
         rows = [row for row in self._state.runs.values() if row.run.subscription_id == subscription]
         return sorted(rows, key=lambda row: (row.run.created_at, row.run.id))
 
-    def _queues(self, status: SubscriptionStatus) -> Mapping[str, list[RunRow]]:
-        """Return what queues of subscriptions with that status, in the order of their turns."""
+    def _queued_runs(self, status: SubscriptionStatus) -> Mapping[str, list[RunRow]]:
+        """Return the queued runs of the subscriptions with that status, in queue order."""
         found = {
-            key: sorted(filter(_queues, self._rows(key)), key=lambda row: -row.run.priority)
+            key: sorted(filter(_is_queued, self._rows(key)), key=lambda row: -row.run.priority)
             for key, subscription in self._state.catalog.subscriptions.items()
             if subscription.status is status
         }
@@ -133,7 +145,7 @@ class MemoryGates:
         return tuple(row.run.id for row in rows)
 
     def _started(self, subscription: str, key: str | None) -> tuple[datetime, ...]:
-        # A run that was let in, but ended before it began, has not started.
+        # A run that was let in but ended before it began has not started.
         return tuple(
             sorted(
                 row.let_in_at
@@ -150,55 +162,55 @@ class MemoryGates:
         change = gate_change(run, decided, now)
         if decided.outcome == "queued":
             workflow_id = ids.let_in_workflow_id(run.subscription_id, run.trigger, run.firing_key)
-        kept = replace(
+        stored_run = replace(
             change.run,
-            reason=kept_text(change.run.reason),
-            params=kept_json(dict(run.params)),
-            context=kept_json(dict(run.context)),
-            state=kept_json(dict(run.state)),
-            payload=kept_json(dict(run.payload)),
+            reason=stored_text(change.run.reason),
+            params=stored_json(dict(run.params)),
+            context=stored_json(dict(run.context)),
+            state=stored_json(dict(run.state)),
+            payload=stored_json(dict(run.payload)),
         )
         let_in_at = now if decided.outcome == "let_in" else None
-        self._state.runs[run.id] = RunRow(kept, workflow_id, None, let_in_at)
+        self._state.runs[run.id] = RunRow(stored_run, workflow_id, None, let_in_at)
         self._state.write_log_entries(change.entries)
         wake_next_in_order(self._state, run)
 
     def _replace(self, run: Run, replaces: Iterable[ids.RunId], now: datetime) -> None:
         end, runs = replaced_end(run), self._state.runs
         rows = {key: runs[key] for key in replaces}
-        self._end({key: end for key, row in rows.items() if _queues(row)}, now)
+        self._end({key: end for key, row in rows.items() if _is_queued(row)}, now)
         for key, row in rows.items():
             if _is_at_work(row) and row.cancel_requested_at is None:
-                asked = replace(row.run, cancel_reason=end.reason)
-                runs[key] = replace(row, run=asked, cancel_requested_at=now)
+                run_to_cancel = replace(row.run, cancel_reason=end.reason)
+                runs[key] = replace(row, run=run_to_cancel, cancel_requested_at=now)
                 self._state.wake_workers(Work.CANCEL)
 
     def _end(self, ends: Mapping[ids.RunId, RunEnd], now: datetime) -> None:
         for key, end in ends.items():
             row = self._state.runs[key]
             change = run_change(row.run, Decision(end=end), now)
-            kept = replace(change.run, reason=kept_text(change.run.reason))
-            self._state.runs[key] = replace(row, run=kept)
+            stored_run = replace(change.run, reason=stored_text(change.run.reason))
+            self._state.runs[key] = replace(row, run=stored_run)
             self._state.write_log_entries(change.entries)
 
-    def _take_turns(
+    def _process_queue(
         self, subscription: str, rows: list[RunRow], limit: int, now: datetime
     ) -> list[str]:
         queue = [
             QueuedRun(run.id, run.concurrency_key, run.throttle_key, self._spec(run))
             for run in (row.run for row in rows)
         ]
-        places = {
+        slots = {
             key: self._slots(subscription, key)
-            for one in queue
-            if (key := one.concurrency_key) is not None
+            for queued in queue
+            if (key := queued.concurrency_key) is not None
         }
         started = {
             key: self._started(subscription, key)
-            for one in queue
-            if (key := one.throttle_key) is not None
+            for queued in queue
+            if (key := queued.throttle_key) is not None
         }
-        decided = decide_queue(queue, places, started, now, limit)
+        decided = decide_queue(queue, slots, started, now, limit)
         skipped = {
             key: RunEnd(RunStatus.SKIPPED, entry.reason)
             for key, entry in decided
@@ -215,7 +227,7 @@ class MemoryGates:
         return [*chosen]
 
 
-def _queues(row: RunRow) -> bool:
+def _is_queued(row: RunRow) -> bool:
     is_waiting = row.let_in_at is None and row.cancel_requested_at is None
     return row.run.status is RunStatus.QUEUED and is_waiting
 
@@ -225,7 +237,7 @@ def _is_at_work(row: RunRow) -> bool:
     return row.run.ended_at is None and is_in
 
 
-def _ref(row: RunRow) -> FiringRef:
+def _firing_ref(row: RunRow) -> FiringRef:
     run = row.run
     return FiringRef(
         run.subscription_id,

@@ -1,4 +1,4 @@
-"""Runs, task instances and dead letters in memory, as people look at them."""
+"""Lists of runs, task instances and dead letters in memory, as the commands show them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from activityctl.errors import ConflictError, NotFoundError
 
 
 class MemoryRunLists:
-    """The RunLists port."""
+    """Implements the RunLists port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
@@ -27,7 +27,10 @@ class MemoryRunLists:
         return dict(Counter(row.run.subscription_id for row in rows if not row.run.has_ended))
 
     async def find_run(self, reference: str) -> Run:
-        """Return the run with that id or unique prefix of it."""
+        """Return the run with that id, or with that unique prefix of its id.
+
+        Raises NotFoundError when there is none, ConflictError when the prefix matches several.
+        """
         found = [
             row.run
             for key, row in self._state.runs.items()
@@ -40,21 +43,21 @@ class MemoryRunLists:
         return found[0]
 
     async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
-        """Return those of the runs that exist, in any order."""
+        """Return those of these runs that exist, in any order."""
         rows = self._state.runs
         return [rows[run_id].run for run_id in run_ids if run_id in rows]
 
     async def tasks(self, selection: Selection) -> list[TaskInstance]:
         """Return task instances, those of the newest run first."""
-        places = {run.id: place for place, run in enumerate(self._selected(selection))}
+        order = {run.id: position for position, run in enumerate(self._selected(selection))}
         found = [
             row.task
             for row in self._state.tasks.values()
-            if row.task.run_id in places
+            if row.task.run_id in order
             and _has_status(row.task, selection)
             and row.task.id.startswith(selection.name or "")
         ]
-        found.sort(key=lambda task: (places[task.run_id], task.created_at, task.name, task.index))
+        found.sort(key=lambda task: (order[task.run_id], task.created_at, task.name, task.index))
         return found[: selection.limit]
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:

@@ -8,13 +8,13 @@ from activityctl.domain.values.log import Cursor, LogEntry
 
 
 class MemoryLogbook:
-    """The Logbook port."""
+    """Implements the Logbook port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def append(self, entries: Sequence[LogEntry]) -> None:
-        """Add entries and wake those who follow."""
+        """Add the entries and wake the readers that follow the log."""
         self._state.write_log_entries(entries)
 
     async def page(
@@ -26,12 +26,12 @@ class MemoryLogbook:
         since: datetime | None = None,
         run_id: str | None = None,
     ) -> tuple[list[LogEntry], Cursor]:
-        """Return the next entries and the cursor after them."""
+        """Return the next entries after the cursor, and the cursor after them."""
         found = [
-            (place, entry)
-            for place, entry in self._state.log
+            (cursor, entry)
+            for cursor, entry in self._state.log
             if entry.subscription_id == subscription_id
-            and place > after
+            and cursor > after
             and (since is None or entry.created_at >= since)
             and run_id in (None, entry.run_id)
         ][:limit]
@@ -39,7 +39,7 @@ class MemoryLogbook:
 
     async def tail(self, subscription_id: str, count: int) -> Cursor:
         """Return the cursor before the last `count` entries."""
-        places = [
-            place for place, entry in self._state.log if entry.subscription_id == subscription_id
+        cursors = [
+            cursor for cursor, entry in self._state.log if entry.subscription_id == subscription_id
         ]
-        return places[-count - 1] if len(places) > count else Cursor()
+        return cursors[-count - 1] if len(cursors) > count else Cursor()

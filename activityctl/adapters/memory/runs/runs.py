@@ -1,20 +1,23 @@
-"""Runs, task instances and dead letters in memory: the engine's side of them."""
+"""Runs, task instances and dead letters in memory, as the steps of a run write them.
+
+`lists.py` reads the lists that the commands show.
+"""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from activityctl.adapters.memory.runs.streaks import with_owner, write_streak
+from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
 from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
 from activityctl.adapters.memory.state import (
     MemoryState,
     RunRow,
     TaskRow,
-    kept_json,
-    kept_text,
     spec_of,
+    stored_json,
+    stored_text,
 )
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import AdmissionInput
@@ -27,7 +30,7 @@ from activityctl.ports import OpenResult, Work
 
 
 class MemoryRunStore:
-    """The RunStore port."""
+    """Implements the RunStore port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
@@ -39,42 +42,49 @@ class MemoryRunStore:
         if subscription is None:
             return None
         revision = tables.revisions[tables.definitions[subscription.definition].revision_id]
-        asked = self._state.firings.get(
+        row = self._state.firings.get(
             ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
         )
         return AdmissionInput(
             subscription,
             revision,
             spec_of(revision),
-            payload=asked.firing.payload if asked else {},
+            payload=row.firing.payload if row else {},
             events=tuple(
                 self._state.events[event_id].event.document
-                for event_id in (asked.event_ids if asked else ())
+                for event_id in (row.event_ids if row else ())
             ),
-            priority=asked.priority if asked else 0,
+            priority=row.priority if row else 0,
         )
 
     async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
-        """Return what the definitions of those subscriptions say today, by subscription."""
+        """Return the current definition specs of these subscriptions, by subscription id."""
         tables = self._state.catalog
-        known = [one for one in subscription_ids if one in tables.subscriptions]
-        names = {one: tables.subscriptions[one].definition for one in known}
+        known = [
+            subscription_id
+            for subscription_id in subscription_ids
+            if subscription_id in tables.subscriptions
+        ]
+        names = {
+            subscription_id: tables.subscriptions[subscription_id].definition
+            for subscription_id in known
+        }
         return {
-            one: spec_of(tables.revisions[tables.definitions[name].revision_id])
-            for one, name in names.items()
+            subscription_id: spec_of(tables.revisions[tables.definitions[name].revision_id])
+            for subscription_id, name in names.items()
         }
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
-        """Insert the run with its first task instances, or begin one that was let in."""
+        """Insert the run with its first task instances, or begin a run that was let in."""
         row = self._state.runs.get(change.run.id)
         if row is not None and not _may_begin(row, workflow_id):
             is_ours = row.workflow_id == workflow_id and row.run.ended_at is None
             return OpenResult.OURS if is_ours else OpenResult.TAKEN
-        run = _kept_run(change.run)
+        run = _stored_run(change.run)
         if row is not None:
             run = replace(run, created_at=row.run.created_at, params=row.run.params)
-        fresh = RunRow(run, workflow_id)
-        self._state.runs[run.id] = replace(row, run=run) if row is not None else fresh
+        new_row = RunRow(run, workflow_id)
+        self._state.runs[run.id] = replace(row, run=run) if row is not None else new_row
         self._write(change)
         if run.status is RunStatus.MISSED:
             uncount_firing(self._state, run.subscription_id, run.trigger, run.due_at)
@@ -82,17 +92,17 @@ class MemoryRunStore:
         return OpenResult.OPENED
 
     async def load(self, run_id: str) -> RunState | None:
-        """Return the run with its tasks."""
+        """Return the run with its tasks; None when there is no such run."""
         row = self._state.runs.get(run_id)
         if row is None:
             return None
         revision = self._state.catalog.revisions[row.run.revision_id]
-        run = with_owner(self._state.catalog, row.run)
+        run = with_subscription_facts(self._state.catalog, row.run)
         return RunState(run, spec_of(revision), tuple(self._tasks(run_id)))
 
     @asynccontextmanager
     async def locked(self, run_id: str) -> AsyncIterator["MemoryLockedRun"]:
-        """Hold the run while a decision about it is made and saved."""
+        """Lock the run while a decision about it is made and saved."""
         async with self._state.run_locks[run_id]:
             locked = MemoryLockedRun(await self.load(run_id))
             yield locked
@@ -100,7 +110,7 @@ class MemoryRunStore:
                 self._update(change)
 
     async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
-        """Mark the task running and count the attempt; None when it has ended."""
+        """Mark the task as running and count the attempt; None when the task has ended."""
         row = self._state.tasks.get(task_id)
         if row is None or row.task.ended_at is not None:
             return None
@@ -114,13 +124,13 @@ class MemoryRunStore:
         return task
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
-        """Count and record an attempt that failed; return how many have failed so far."""
+        """Count and log a failed attempt; return how many have failed so far."""
         self._state.write_log_entries([entry])
         row = self._state.tasks.get(task_id)
         if row is None:
             return 0
         has_ended = row.task.ended_at is not None
-        task = row.task if has_ended else replace(row.task, error=kept_text(error))
+        task = row.task if has_ended else replace(row.task, error=stored_text(error))
         self._state.tasks[task_id] = TaskRow(task, row.failures + 1)
         return row.failures + 1
 
@@ -140,7 +150,7 @@ class MemoryRunStore:
         return [(run, self._tasks(run.id)) for run in found[:limit]]
 
     async def request_cancel(self, run_id: str, now: datetime) -> bool:
-        """Record the wish to cancel and wake the dispatcher; False when the run has ended."""
+        """Record the request to cancel and wake the dispatcher; False when the run has ended."""
         async with self._state.run_locks[run_id]:
             row = self._state.runs.get(run_id)
             if row is None or row.run.ended_at is not None:
@@ -152,7 +162,7 @@ class MemoryRunStore:
         return True
 
     async def cancel_requests(self) -> list[tuple[str, str]]:
-        """Return (run id, workflow id) of open runs whose cancellation was asked for."""
+        """Return (run id, workflow id) of the open runs with a request to cancel."""
         return [
             (key, row.workflow_id)
             for key, row in self._state.runs.items()
@@ -169,7 +179,7 @@ class MemoryRunStore:
             run = replace(
                 row.run,
                 status=change.run.status,
-                reason=kept_text(change.run.reason),
+                reason=stored_text(change.run.reason),
                 ending=change.run.ending,
                 ended_at=change.run.ended_at,
             )
@@ -180,25 +190,25 @@ class MemoryRunStore:
         if change.frees_slot:
             self._state.wake_workers(Work.QUEUE)
         for task in change.create:
-            self._state.tasks.setdefault(task.id, TaskRow(_kept_task(task)))
+            self._state.tasks.setdefault(task.id, TaskRow(_stored_task(task)))
         for task in change.update:
-            self._end_task(_kept_task(task))
+            self._end_task(_stored_task(task))
         self._state.write_log_entries(change.entries)
         if change.keep_state is not None:
             subscriptions = self._state.catalog.subscriptions
             key = change.run.subscription_id
-            kept = kept_json(dict(change.keep_state))
-            subscriptions[key] = replace(subscriptions[key], state=kept)
+            stored = stored_json(dict(change.keep_state))
+            subscriptions[key] = replace(subscriptions[key], state=stored)
         if (letter := change.dead_letter) is not None:
-            kept_letter = replace(letter, reason=kept_text(letter.reason) or "")
-            self._state.dead_letters.setdefault(letter.id, kept_letter)
+            stored_letter = replace(letter, reason=stored_text(letter.reason) or "")
+            self._state.dead_letters.setdefault(letter.id, stored_letter)
         write_streak(self._state, change)
 
     def _end_task(self, task: TaskInstance) -> None:
         row = self._state.tasks.get(task.id)
         if row is None or row.task.ended_at is not None:
             return
-        after = replace(
+        ended = replace(
             row.task,
             status=task.status,
             output=task.output,
@@ -206,43 +216,43 @@ class MemoryRunStore:
             reason=task.reason,
             ended_at=task.ended_at,
         )
-        self._state.tasks[task.id] = replace(row, task=after)
+        self._state.tasks[task.id] = replace(row, task=ended)
 
 
 def _may_begin(row: RunRow, workflow_id: str) -> bool:
-    """Whether the run was let in, for that workflow to carry."""
+    """Return whether the run was let in and waits for that workflow to begin it."""
     is_let_in = row.run.status is RunStatus.QUEUED and row.let_in_at is not None
     return is_let_in and row.workflow_id == workflow_id
 
 
 class MemoryLockedRun:
-    """A run that this block holds; its changes are kept when the block ends well."""
+    """A run that is locked until the block ends."""
 
     def __init__(self, state: RunState | None) -> None:
         self.state = state
         self.saved: list[RunChange] = []
 
     async def save(self, change: RunChange) -> None:
-        """Write the change; committed when the block around it ends well."""
+        """Write the change; it takes effect when the block ends without an exception."""
         self.saved.append(change)
 
 
-def _kept_run(run: Run) -> Run:
+def _stored_run(run: Run) -> Run:
     return replace(
         run,
-        reason=kept_text(run.reason),
-        params=kept_json(dict(run.params)),
-        context=kept_json(dict(run.context)),
-        state=kept_json(dict(run.state)),
-        payload=kept_json(dict(run.payload)),
+        reason=stored_text(run.reason),
+        params=stored_json(dict(run.params)),
+        context=stored_json(dict(run.context)),
+        state=stored_json(dict(run.state)),
+        payload=stored_json(dict(run.payload)),
     )
 
 
-def _kept_task(task: TaskInstance) -> TaskInstance:
+def _stored_task(task: TaskInstance) -> TaskInstance:
     return replace(
         task,
-        input=kept_json(task.input),
-        output=kept_json(task.output),
-        error=kept_text(task.error),
-        reason=kept_text(task.reason),
+        input=stored_json(task.input),
+        output=stored_json(task.output),
+        error=stored_text(task.error),
+        reason=stored_text(task.reason),
     )

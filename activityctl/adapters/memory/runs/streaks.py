@@ -1,9 +1,12 @@
-"""What a run's outcome does to its subscription in memory: its streak of failures, its pause."""
+"""The failures in a row of a subscription, and the pause that they cause, in memory.
+
+`domain/runs/auto_pause.py` decides whether a run counts and whether it pauses.
+"""
 
 from dataclasses import replace
 
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
-from activityctl.adapters.memory.state import CatalogTables, MemoryState, kept_text
+from activityctl.adapters.memory.state import CatalogTables, MemoryState, stored_text
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.run import Run
 from activityctl.domain.runs.run_change import RunChange
@@ -11,8 +14,8 @@ from activityctl.domain.values.ids import SubscriptionId
 from activityctl.ports import Work
 
 
-def with_owner(tables: CatalogTables, run: Run) -> Run:
-    """Return the run with what its subscription's row says now."""
+def with_subscription_facts(tables: CatalogTables, run: Run) -> Run:
+    """Return the run with the current failure count and status of its subscription."""
     owner = tables.subscriptions[run.subscription_id]
     return replace(
         run,
@@ -23,7 +26,7 @@ def with_owner(tables: CatalogTables, run: Run) -> Run:
 
 
 def write_streak(state: MemoryState, change: RunChange) -> None:
-    """Write what the change says of its subscription's streak."""
+    """Write the streak of the change to its subscription, and pause it if the change says so."""
     streak, tables = change.streak, state.catalog
     if streak is None:
         return
@@ -33,40 +36,40 @@ def write_streak(state: MemoryState, change: RunChange) -> None:
         owner = replace(
             owner,
             status=SubscriptionStatus.PAUSED,
-            pause_reason=kept_text(streak.pause_reason),
+            pause_reason=stored_text(streak.pause_reason),
             paused_by_run=change.run.id,
             paused_at=streak.decided_at,
             updated_at=streak.decided_at,
         )
         process_due_of_subscriptions(state, [owner.id])
-        pause_schedules(tables, owner.id)
+        _pause_schedules(tables, owner.id)
         state.wake_workers(Work.SCHEDULES)
     tables.subscriptions[owner.id] = owner
 
 
-def pause_schedules(tables: CatalogTables, owner: SubscriptionId) -> None:
-    """Want the subscription's schedules paused."""
-    for key, record in tables.schedules.items():
-        if record.wanted.subscription_id == owner and record.wanted_hash:
-            tables.schedules[key] = record.changed(
-                record.wanted.wanted_hash(SubscriptionStatus.PAUSED)
+def _pause_schedules(tables: CatalogTables, owner: SubscriptionId) -> None:
+    """Set the wanted state of the subscription's schedules to paused."""
+    for key, schedule in tables.schedules.items():
+        if schedule.wanted.subscription_id == owner and schedule.wanted_hash:
+            tables.schedules[key] = schedule.with_wanted_hash(
+                schedule.wanted.wanted_hash(SubscriptionStatus.PAUSED)
             )
 
 
-def with_reason(owner: Subscription, reason: str | None) -> Subscription:
-    """Return what a person's pause or resumption, just set, makes of the streak and the reason."""
-    is_paused = owner.status is SubscriptionStatus.PAUSED
+def with_operator_status(subscription: Subscription, reason: str | None) -> Subscription:
+    """Return the subscription after an operator paused or resumed it; a resume ends the streak."""
+    is_paused = subscription.status is SubscriptionStatus.PAUSED
     return replace(
-        owner,
-        failures=owner.failures if is_paused else 0,
-        pause_reason=kept_text(reason),
+        subscription,
+        failures=subscription.failures if is_paused else 0,
+        pause_reason=stored_text(reason),
         paused_by_run=None,
-        paused_at=owner.updated_at if is_paused else None,
+        paused_at=subscription.updated_at if is_paused else None,
     )
 
 
-def with_streak(present: Subscription | None, after: Subscription) -> Subscription:
-    """Return what a manifest makes of it; a change of status ends the streak and the reason."""
+def keep_or_reset_streak(present: Subscription | None, after: Subscription) -> Subscription:
+    """Return `after` with the streak and pause of `present`, unless the status has changed."""
     if present is not None and present.status is after.status:
         return replace(
             after,

@@ -1,1 +1,1 @@
-"""Schedules, the ledger of due times, firings that wait, backfills, in memory."""
+"""Schedules, due times, waiting firings and backfills, in memory."""

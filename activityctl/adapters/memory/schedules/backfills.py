@@ -1,4 +1,4 @@
-"""Backfills in memory."""
+"""Backfills in memory: their firings are held, and released a few at a time."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ from activityctl.ports import Work
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """A trigger and a stretch of time."""
+    """A trigger and a range of time, both ends included."""
 
     subscription_id: str
     trigger: str
@@ -25,19 +25,22 @@ class _Scope:
     last: datetime
 
     def has(self, subscription_id: str, trigger: str, due_at: datetime) -> bool:
-        is_owner = (subscription_id, trigger) == (self.subscription_id, self.trigger)
-        return is_owner and self.first <= due_at <= self.last
+        is_same_trigger = (subscription_id, trigger) == (self.subscription_id, self.trigger)
+        return is_same_trigger and self.first <= due_at <= self.last
 
 
 class MemoryLockedPastTimes:
-    """A trigger's past that nobody else changes meanwhile."""
+    """The past due times of a trigger; nothing else changes them until the block ends."""
 
     def __init__(self, state: MemoryState, past: PastTimes) -> None:
         self._state = state
         self.past = past
 
     async def hold(self, backfill: Backfill, nominals: Sequence[datetime]) -> int:
-        """Record the backfill with its firings held back; return how many of them are new."""
+        """Record the backfill and its held firings; return how many of the firings are new.
+
+        Firings that another backfill holds go over to this one. A cancelled one is open again.
+        """
         firings, before = self._state.firings, len(self._state.firings)
         self._state.backfills[backfill.id] = BackfillRow(backfill)
         for nominal in nominals:
@@ -51,7 +54,7 @@ class MemoryLockedPastTimes:
 
 
 class MemoryBackfills:
-    """The Backfills port."""
+    """Implements the Backfills port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
@@ -60,7 +63,7 @@ class MemoryBackfills:
     async def past(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
     ) -> PastTimes:
-        """Return what is recorded of the trigger's times from `first` to `last`."""
+        """Return what is recorded about the trigger's due times from `first` to `last`."""
         scope = _Scope(subscription_id, trigger, first, last)
         runs: dict[datetime, frozenset[RunStatus]] = {}
         for run in (row.run for row in self._state.runs.values()):
@@ -68,7 +71,7 @@ class MemoryBackfills:
                 runs[run.due_at] = runs.get(run.due_at, frozenset()) | {run.status}
         rows = list(self._firings(scope))
         return PastTimes(
-            self._settled_until(subscription_id, trigger),
+            self._decided_until(subscription_id, trigger),
             runs,
             frozenset(row.firing.due_at for row in rows if not _is_held(row)),
             frozenset(row.firing.due_at for row in rows if _is_held(row)),
@@ -78,13 +81,16 @@ class MemoryBackfills:
     async def locked(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
     ) -> AsyncIterator[MemoryLockedPastTimes]:
-        """Hold the trigger's schedule while a backfill is chosen and recorded."""
+        """Lock the trigger's schedule while a backfill is chosen and recorded."""
         async with self._turn:
             past = await self.past(subscription_id, trigger, first, last)
             yield MemoryLockedPastTimes(self._state, past)
 
     async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
-        """Return how far the backfill's firings have come, and those due at the times `also`."""
+        """Return the progress of the backfill's firings.
+
+        Firings of the trigger's other backfills count when they are due at a time in `also`.
+        """
         held = cancelled = starting = 0
         runs: Counter[RunStatus] = Counter()
         for row in self._state.firings.values():
@@ -100,19 +106,22 @@ class MemoryBackfills:
         return BackfillProgress(held, cancelled, starting, dict(runs))
 
     async def cancel(self, subscription_id: str, trigger: str | None) -> int:
-        """Let nothing that is held run; return how many firings that are."""
+        """Cancel the backfills that hold firings, of one trigger or of all; count those firings."""
         count = 0
         for key, row in self._state.backfills.items():
-            is_meant = row.backfill.subscription_id == subscription_id
-            is_meant = is_meant and trigger in (None, row.backfill.trigger)
+            is_selected = row.backfill.subscription_id == subscription_id
+            is_selected = is_selected and trigger in (None, row.backfill.trigger)
             held = self._held(key)
-            if is_meant and held and not row.is_cancelled:
+            if is_selected and held and not row.is_cancelled:
                 self._state.backfills[key] = replace(row, is_cancelled=True)
                 count += len(held)
         return count
 
     async def release(self, limit: int) -> int:
-        """Let the next held firings start where there are places; return how many."""
+        """Release held firings, in the order of their times; return how many.
+
+        Fewer than `max_parallel` firings of a backfill may be released without an ended run.
+        """
         due = [
             key
             for backfill, row in self._state.backfills.items()
@@ -127,26 +136,26 @@ class MemoryBackfills:
             self._state.wake_workers(Work.FIRING)
         return len(due[:limit])
 
-    def _settled_until(self, subscription_id: str, trigger: str) -> datetime:
+    def _decided_until(self, subscription_id: str, trigger: str) -> datetime:
         now, tables = self._state.clock(), self._state.catalog
-        record = tables.schedules.get(ids.schedule_id(subscription_id, trigger))
+        schedule = tables.schedules.get(ids.schedule_id(subscription_id, trigger))
         owner = tables.subscriptions[subscription_id]
         if (
-            record is None
-            or not record.wanted_hash
+            schedule is None
+            or not schedule.wanted_hash
             or owner.status is not SubscriptionStatus.ACTIVE
         ):
             return now
-        return min(now, record.cursor)
+        return min(now, schedule.cursor)
 
     def _firings(self, scope: _Scope) -> Iterator[FiringRow]:
         for row in self._state.firings.values():
-            one = row.firing
-            if scope.has(one.subscription_id, one.trigger, one.due_at):
+            firing = row.firing
+            if scope.has(firing.subscription_id, firing.trigger, firing.due_at):
                 yield row
 
     def _held(self, backfill: str) -> list[str]:
-        """Return the ids of the firings that a backfill holds, by due time."""
+        """Return the ids of the firings that the backfill holds, by due time."""
         firings = self._state.firings
         found = [
             key for key, row in firings.items() if row.backfill_id == backfill and _is_held(row)
@@ -154,7 +163,10 @@ class MemoryBackfills:
         return sorted(found, key=lambda key: firings[key].firing.due_at)
 
     def _next(self, key: str, backfill: Backfill) -> list[str]:
-        """Return what a backfill has places for, before what overlapping ones still hold."""
+        """Return the ids of the held firings that the backfill may release now.
+
+        None is due later than a firing that an overlapping backfill still holds.
+        """
         firings = self._state.firings
         waiting = [
             firings[held[0]].firing.due_at
@@ -163,15 +175,17 @@ class MemoryBackfills:
             if (held := self._held(other))
         ]
         until = min(waiting, default=backfill.last)
-        own = [one for one in self._held(key) if firings[one].firing.due_at <= until]
-        return own[: max(0, self._free(key, backfill))]
+        own_ids = [
+            firing_id for firing_id in self._held(key) if firings[firing_id].firing.due_at <= until
+        ]
+        return own_ids[: max(0, self._free_slots(key, backfill))]
 
-    def _free(self, key: str, backfill: Backfill) -> int:
-        at_work = sum(
+    def _free_slots(self, key: str, backfill: Backfill) -> int:
+        open_count = sum(
             row.backfill_id == key and not _is_held(row) and not self._has_ended(row)
             for row in self._state.firings.values()
         )
-        return backfill.max_parallel - at_work
+        return backfill.max_parallel - open_count
 
     def _has_ended(self, row: FiringRow) -> bool:
         run = self._state.runs.get(row.firing.ref.run_id)
@@ -182,14 +196,20 @@ def _is_held(row: FiringRow) -> bool:
     return row.backfill_id is not None and row.fires_at is None and row.dispatched_at is None
 
 
-def _overlap(one: Backfill, other: Backfill) -> bool:
-    is_one = (one.subscription_id, one.trigger) == (other.subscription_id, other.trigger)
-    return is_one and one.first <= other.last and other.first <= one.last
+def _overlap(first: Backfill, second: Backfill) -> bool:
+    is_same_trigger = (first.subscription_id, first.trigger) == (
+        second.subscription_id,
+        second.trigger,
+    )
+    return is_same_trigger and first.first <= second.last and second.first <= first.last
 
 
 def _counts(row: FiringRow, wanted: Backfill, also: Collection[datetime]) -> bool:
     if row.backfill_id == wanted.id:
         return True
     firing = row.firing
-    is_owner = (firing.subscription_id, firing.trigger) == (wanted.subscription_id, wanted.trigger)
-    return is_owner and firing.due_at in also
+    is_same_trigger = (firing.subscription_id, firing.trigger) == (
+        wanted.subscription_id,
+        wanted.trigger,
+    )
+    return is_same_trigger and firing.due_at in also

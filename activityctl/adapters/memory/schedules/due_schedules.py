@@ -1,6 +1,6 @@
-"""Settling schedules in memory: the fates of nominal times become firings and runs.
+"""Processes due schedules in memory: writes firings and runs for the due times.
 
-Which fate a time has is decided in the domain.
+The domain decides whether a due time fires, is skipped or is missed.
 """
 
 from collections.abc import Sequence
@@ -28,75 +28,80 @@ from activityctl.ports import Work
 
 
 def process_due_of_subscriptions(state: MemoryState, subscriptions: Sequence[str]) -> None:
-    """Settle whatever is due of those subscriptions, before they pause, change or go."""
-    for key, record in list(state.catalog.schedules.items()):
-        if record.wanted.subscription_id in subscriptions:
-            done = process_due_schedule(state, key, None)
-            while done is not None and not done.is_complete:
-                done = process_due_schedule(state, key, None)
+    """Process all due times of these subscriptions, before they are paused, changed or deleted."""
+    for key, schedule in list(state.catalog.schedules.items()):
+        if schedule.wanted.subscription_id in subscriptions:
+            decisions = process_due_schedule(state, key, None)
+            while decisions is not None and not decisions.is_complete:
+                decisions = process_due_schedule(state, key, None)
 
 
 def process_due_schedule(
     state: MemoryState, key: str, caller: FiringRef | None
 ) -> DueTimeDecisions | None:
-    """Settle what has come due of one schedule; None when it is not active."""
-    record = state.catalog.schedules.get(key)
-    if record is None or record.wanted_hash is None:
+    """Process the due times of one schedule; return None when it is not active.
+
+    `caller` is the firing whose workflow asks: if it starts now, that workflow runs it.
+    Call again when the result is not complete.
+    """
+    schedule = state.catalog.schedules.get(key)
+    if schedule is None or schedule.wanted_hash is None:
         return None
-    subscription = state.catalog.subscriptions[record.wanted.subscription_id]
+    subscription = state.catalog.subscriptions[schedule.wanted.subscription_id]
     if subscription.status is not SubscriptionStatus.ACTIVE:
         return None
-    trigger, now = record.wanted.value, decide_until(state.clock(), caller.due if caller else None)
-    owner = (subscription.id, record.wanted.trigger)
-    progress = ScheduleProgress(record.cursor, record.fired)
-    settlement = decide_due_times(owner, trigger, progress, now, live_calendar_days(state))
-    state.catalog.schedules[key] = replace(
-        record,
-        cursor=settlement.progress.cursor,
-        fired=settlement.progress.fired,
-        next_at=settlement.next_at,
-        wakes=count_wake_ups(record.wakes, settlement, caller),
+    trigger, now = (
+        schedule.wanted.value,
+        decide_until(state.clock(), caller.due if caller else None),
     )
-    _write(state, subscription, record.wanted.trigger, settlement, caller)
-    return settlement
+    owner = (subscription.id, schedule.wanted.trigger)
+    progress = ScheduleProgress(schedule.cursor, schedule.fired)
+    decisions = decide_due_times(owner, trigger, progress, now, live_calendar_days(state))
+    state.catalog.schedules[key] = replace(
+        schedule,
+        cursor=decisions.progress.cursor,
+        fired=decisions.progress.fired,
+        next_at=decisions.next_at,
+        wakes=count_wake_ups(schedule.wakes, decisions, caller),
+    )
+    _write_decisions(state, subscription, schedule.wanted.trigger, decisions, caller)
+    return decisions
 
 
 def live_calendar_days(state: MemoryState) -> DaysByCalendar:
-    """Return the days of the calendars that live."""
+    """Return the days of the live calendars."""
     rows = state.catalog.calendars.items()
     return {name: row.calendar.days for name, row in rows if row.deleted_at is None}
 
 
-def _write(
+def _write_decisions(
     state: MemoryState,
     subscription: Subscription,
     trigger: str,
-    settlement: DueTimeDecisions,
+    decisions: DueTimeDecisions,
     caller: FiringRef | None,
 ) -> None:
-    own = caller.due if caller is not None and settlement.starts_now(caller.due) else None
-    now = settlement.settled_at
-    for one in settlement.times:
-        if one.fires_at is None:
-            write_run(state, subscription, trigger, one, now)
+    callers_time = caller.due if caller is not None and decisions.starts_now(caller.due) else None
+    now = decisions.settled_at
+    for time in decisions.times:
+        if time.fires_at is None:
+            write_unstarted_run(state, subscription, trigger, time, now)
             continue
-        key = firing_key(one.nominal)
-        firing = FiringRequest(subscription.id, trigger, key, one.nominal)
-        started = now if one.nominal == own else None
-        row = FiringRow(firing, now, started, one.fires_at)
+        key = firing_key(time.nominal)
+        firing = FiringRequest(subscription.id, trigger, key, time.nominal)
+        dispatched_at = now if time.nominal == callers_time else None
+        row = FiringRow(firing, now, dispatched_at, time.fires_at)
         state.firings.setdefault(ids.firing_id(subscription.id, trigger, key), row)
-    state.write_log_entries(
-        skipped_log_entries((subscription.id, trigger), settlement.refused, now)
-    )
-    if any(one.fires_at is not None and one.nominal != own for one in settlement.times):
+    state.write_log_entries(skipped_log_entries((subscription.id, trigger), decisions.refused, now))
+    if any(time.fires_at is not None and time.nominal != callers_time for time in decisions.times):
         state.wake_workers(Work.FIRING)
 
 
-def write_run(
-    state: MemoryState, subscription: Subscription, trigger: str, one: DecidedTime, now: datetime
+def write_unstarted_run(
+    state: MemoryState, subscription: Subscription, trigger: str, time: DecidedTime, now: datetime
 ) -> None:
-    """Write a run for a firing that does not start."""
-    tables, key = state.catalog, firing_key(one.nominal)
+    """Write an ended run for a due time that is skipped or missed."""
+    tables, key = state.catalog, firing_key(time.nominal)
     revision = tables.revisions[tables.definitions[subscription.definition].revision_id]
     run = Run(
         id=ids.run_id(subscription.id, trigger, key),
@@ -106,11 +111,11 @@ def write_run(
         revision_id=revision.id,
         trigger=trigger,
         firing_key=key,
-        due_at=one.nominal,
-        status=RunStatus.MISSED if one.outcome is DueOutcome.MISSED else RunStatus.SKIPPED,
+        due_at=time.nominal,
+        status=RunStatus.MISSED if time.outcome is DueOutcome.MISSED else RunStatus.SKIPPED,
         created_at=now,
         params=fill_defaults(spec_of(revision).params, subscription.params),
-        reason=one.reason,
+        reason=time.reason,
         ended_at=now,
     )
     workflow_id = ids.workflow_id(subscription.id, trigger, key)

@@ -1,11 +1,11 @@
-"""The outbox in memory."""
+"""The outbox in memory: keeps firings until the dispatcher has started them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from activityctl.adapters.memory.state import FiringRow, MemoryState, kept_json
+from activityctl.adapters.memory.state import FiringRow, MemoryState, stored_json
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
@@ -13,37 +13,40 @@ from activityctl.ports import ORDER_WAITS, WaitingFiring, Work
 
 
 class MemoryClaim:
-    """Firings that this claim alone may dispatch."""
+    """Firings that nobody else may dispatch until the block ends."""
 
     def __init__(self, firings: list[FiringRef]) -> None:
         self.firings = firings
         self.started: dict[str, datetime] = {}
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
-        """Mark them as started; kept when the claim ends well."""
-        self.started |= {_key(firing): now for firing in firings}
+        """Mark the firings as started, when the block ends without an exception."""
+        self.started |= {_firing_id(firing): now for firing in firings}
 
 
 class MemoryOutbox:
-    """The Outbox port."""
+    """Implements the Outbox port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def add(self, firings: list[FiringRequest], now: datetime) -> int:
-        """Store the firings and wake the dispatcher; return how many keys were new."""
+        """Store the firings and wake the dispatcher; return how many were new."""
         before = len(self._state.firings)
         for firing in firings:
-            kept = replace(firing, payload=kept_json(dict(firing.payload)))
+            stored = replace(firing, payload=stored_json(dict(firing.payload)))
             self._state.firings.setdefault(
-                _key(firing), FiringRow(kept, now, fires_at=self._state.clock())
+                _firing_id(firing), FiringRow(stored, now, fires_at=self._state.clock())
             )
         self._state.wake_workers(Work.FIRING)
         return len(self._state.firings) - before
 
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[MemoryClaim]:
-        """Claim firings whose time has come: higher priority first, then the earliest."""
+        """Claim firings that may start now: higher priority first, then the earliest.
+
+        Of each order key only the next firing is claimed.
+        """
         oldest = self._claimable()[:limit]
         rows = self._state.firings
         claim = MemoryClaim([rows[key].firing.ref for key in oldest])
@@ -56,17 +59,17 @@ class MemoryOutbox:
             self._state.firings[key] = replace(self._state.firings[key], dispatched_at=now)
 
     async def seconds_to_next(self) -> float | None:
-        """Return how long until the next waiting firing may start; None when none waits."""
+        """Return the seconds until the next waiting firing may start; None when none waits."""
         now = self._state.clock()
         times = [row.fires_at for row in self._waiting().values() if row.fires_at is not None]
         return max((min(times) - now).total_seconds(), 0.0) if times else None
 
     async def waiting(self) -> int:
-        """Return how many firings wait to be dispatched, those not held back."""
+        """Return how many firings wait to be dispatched; held firings do not count."""
         return sum(row.fires_at is not None for row in self._waiting().values())
 
     async def waiting_of(self, subscription_id: str, limit: int) -> list[WaitingFiring]:
-        """Return what the clock decided on and starts later, the earliest nominal times first."""
+        """Return the firings of cron and interval triggers that start later, by nominal time."""
         now = self._state.clock()
         found = [
             WaitingFiring(row.firing.trigger, row.firing.due_at, row.fires_at)
@@ -76,10 +79,14 @@ class MemoryOutbox:
             and row.fires_at is not None
             and row.fires_at > now
         ]
-        return sorted(found, key=lambda one: (one.due_at, one.trigger))[:limit]
+        return sorted(found, key=lambda firing: (firing.due_at, firing.trigger))[:limit]
 
     async def remove(self, age: timedelta, limit: int) -> int:
-        """Remove the firings started longest ago that nothing needs any more; return how many."""
+        """Remove firings that started before that age, oldest first; return how many.
+
+        A firing stays while one of its events is stored, and while its run does not exist,
+        has not ended or ended within that age.
+        """
         before = self._state.clock() - age
         old = [
             (row.dispatched_at, key)
@@ -98,11 +105,11 @@ class MemoryOutbox:
         return run is not None and run.run.ended_at is not None and run.run.ended_at < before
 
     def _claimable(self) -> list[str]:
-        """Return the firings that may start now, in the order in which they do."""
+        """Return the ids of the firings that may start now, in the order of their start."""
         now, rows = self._state.clock(), self._state.firings
         due = [
-            (-row.priority, row.fires_at, row.firing.due_at, place, key)
-            for place, (key, row) in enumerate(rows.items())
+            (-row.priority, row.fires_at, row.firing.due_at, position, key)
+            for position, (key, row) in enumerate(rows.items())
             if row.dispatched_at is None
             and key not in self._state.claimed
             and row.fires_at is not None
@@ -112,30 +119,35 @@ class MemoryOutbox:
         return [key for *_, key in sorted(due)]
 
     def _is_in_turn(self, key: str, row: FiringRow, now: datetime) -> bool:
-        """Return whether the firing before it in its order key has been started, and has a run."""
+        """Return whether the firing is the next one of its order key.
+
+        The one before it must be started and have a run, or be started ORDER_WAITS ago.
+        """
         if row.order_key is None:
             return True
         rows = self._state.firings
-        same = [other for other, one in rows.items() if one.order_key == row.order_key]
-        place = same.index(key)
-        if any(rows[other].dispatched_at is None for other in same[:place]):
+        same_key = [
+            other for other, row_of_key in rows.items() if row_of_key.order_key == row.order_key
+        ]
+        position = same_key.index(key)
+        if any(rows[other].dispatched_at is None for other in same_key[:position]):
             return False
-        started = rows[same[place - 1]] if place else None
-        if started is None or started.dispatched_at is None:
+        previous = rows[same_key[position - 1]] if position else None
+        if previous is None or previous.dispatched_at is None:
             return True
-        has_run = started.firing.ref.run_id in self._state.runs
-        return has_run or started.dispatched_at <= now - ORDER_WAITS
+        has_run = previous.firing.ref.run_id in self._state.runs
+        return has_run or previous.dispatched_at <= now - ORDER_WAITS
 
     def _waiting(self) -> dict[str, FiringRow]:
         return {key: row for key, row in self._state.firings.items() if row.dispatched_at is None}
 
 
 def wake_next_in_order(state: MemoryState, run: Run) -> None:
-    """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
+    """Wake the dispatcher when the run's firing has an order key: the next firing may start."""
     row = state.firings.get(ids.firing_id(run.subscription_id, run.trigger, run.firing_key))
     if row is not None and row.order_key is not None:
         state.wake_workers(Work.FIRING)
 
 
-def _key(firing: FiringRef | FiringRequest) -> str:
+def _firing_id(firing: FiringRef | FiringRequest) -> str:
     return ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)

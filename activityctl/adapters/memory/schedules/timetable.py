@@ -1,4 +1,4 @@
-"""The ledger of nominal times in memory: settled once each, and what is overdue."""
+"""The timetable in memory: decides each due time once, and finds overdue schedules."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,22 +13,26 @@ from activityctl.ports import WAKE_AFTER, OverdueSchedule
 
 
 class MemoryTimetable:
-    """The Timetable port."""
+    """Implements the Timetable port."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
     async def process_due(self, firing: FiringRef) -> bool:
-        """Give every nominal time that has come its fate; whether the caller's starts now."""
+        """Decide every due time up to now; return whether the caller's firing starts now."""
         key = ids.schedule_id(firing.subscription_id, firing.trigger)
         fires, is_complete = False, not firing.is_unsettled
         while not is_complete:
-            done = process_due_schedule(self._state, key, firing)
-            is_complete = done is None or done.is_complete
-            fires = fires or (done is not None and done.starts_now(firing.due))
+            decisions = process_due_schedule(self._state, key, firing)
+            is_complete = decisions is None or decisions.is_complete
+            fires = fires or (decisions is not None and decisions.starts_now(firing.due))
         return fires or self._claim(firing)
 
     def _claim(self, firing: FiringRef) -> bool:
+        """Take over a firing that an earlier call decided to start by now.
+
+        Return False when it may not start yet or is too late. A repeated call gets the same answer.
+        """
         key = ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
         row, now = self._state.firings.get(key), self._state.clock()
         if row is None or row.fires_at is None:
@@ -45,18 +49,20 @@ class MemoryTimetable:
         late_by: timedelta = WAKE_AFTER,
         before: OverdueSchedule | None = None,
     ) -> list[OverdueSchedule]:
-        """Return schedules that nothing woke in time, the latest of their times first."""
+        """Return schedules whose next time has passed without a wake-up, latest time first."""
         now = self._state.clock()
         found = []
-        for record in self._state.catalog.schedules.values():
-            wanted, next_at = record.wanted, record.next_at
+        for schedule in self._state.catalog.schedules.values():
+            wanted, next_at = schedule.wanted, schedule.next_at
             owner = self._state.catalog.subscriptions[wanted.subscription_id]
-            is_active = owner.status is SubscriptionStatus.ACTIVE and record.wanted_hash is not None
+            is_active = (
+                owner.status is SubscriptionStatus.ACTIVE and schedule.wanted_hash is not None
+            )
             if is_active and next_at is not None and next_at < now - late_by:
                 late = now - next_at
                 found.append(OverdueSchedule(wanted.subscription_id, wanted.trigger, next_at, late))
         if before is not None:
-            found = [one for one in found if _position(one) < _position(before)]
+            found = [overdue for overdue in found if _position(overdue) < _position(before)]
         return sorted(found, key=_position, reverse=True)[:limit]
 
 
