@@ -147,8 +147,8 @@ def test_an_unknown_calendar_is_told_with_its_column(files: Files):
     ("ical", "message"),
     [
         ("absent.ics", "absent.ics: no such file or folder"),
-        ("../days.ics", "write a path in the folder of this manifest or below it, without .."),
-        ("calendar.yaml", "calendar.yaml is no iCalendar file that can be read"),
+        ("../days.ics", "should be a path in the folder of this manifest or below it, without .."),
+        ("calendar.yaml", "calendar.yaml is not a valid iCalendar file"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_at_the_manifest(stranger: Any, ical: str, message: str):

@@ -186,7 +186,7 @@ def test_a_mebibyte_is_taken_and_one_byte_more_is_not(shell):
     ("data", "reason"),
     [
         ('{"a": NaN}', "--data:1:7: NaN is not JSON"),
-        ('{"a": 1, "a": 2}', "stands twice"),
+        ('{"a": 1, "a": 2}', "duplicate key"),
         (r'"\u0000"', "NUL"),
         ("[" * 64 + "]" * 64, "nested deeper than 63 levels"),
         ("hello", "hint: write a string with its quotes"),
@@ -217,7 +217,7 @@ def test_options_that_do_not_fit_together_are_exit_2(shell, arguments):
 def test_what_is_no_regular_file_is_refused_at_once(shell):
     os.mkfifo(shell.folder / "fifo")
     for path in ("fifo", "absent.json", "/dev/zero", "."):
-        assert "hint: name a regular file" in shell("emit", path, code=3, timeout=10).stderr
+        assert "hint: give a regular file" in shell("emit", path, code=3, timeout=10).stderr
 
 
 def test_data_extensions_and_stdin_make_an_event(shell):

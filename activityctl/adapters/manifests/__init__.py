@@ -1,1 +1,1 @@
-"""YAML files read strictly into manifests, every problem with its place."""
+"""Readers of files: manifests (strict YAML), events (strict JSON), calendars (iCalendar)."""

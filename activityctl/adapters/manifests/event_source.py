@@ -1,6 +1,6 @@
-"""Where the events of an input come from: a regular file or standard input; reading is elsewhere.
+"""Opens the input of events: a regular file or standard input.
 
-Only regular files are opened, as for manifests: what is a pipe goes through standard input.
+Only regular files are opened, as for manifests. To read a pipe, use standard input (`-`).
 """
 
 import os
@@ -15,44 +15,47 @@ from activityctl.adapters.manifests.files import OPEN_FLAGS, STDIN_NAME, irregul
 from activityctl.domain.events.input import InvalidEvent, ParsedEvent
 from activityctl.errors import InvalidInputError
 
-_HINT = "name a regular file, or - for standard input"
+_HINT = "give a regular file, or - for standard input"
 
 
 @dataclass(frozen=True, slots=True)
 class EventSource:
-    """An input that is open."""
+    """An open input of events."""
 
     name: str
     stream: BinaryIO
     size: int | None
-    """In bytes; None when nobody knows."""
+    """In bytes; None for standard input."""
 
     def events(self) -> Iterator[ParsedEvent | InvalidEvent]:
-        """Yield each event of the input in its order; blocks while standard input does."""
+        """Yield each event of the input, in order. Blocks while standard input blocks."""
         return read_events(self.stream, self.name)
 
     @property
     def position(self) -> int:
-        """How many bytes of a file have been read."""
+        """How many bytes have been read from the file."""
         return 0 if self.stream.closed else self.stream.tell()
 
 
 @contextmanager
 def open_source(path: str) -> Iterator[EventSource]:
-    """Open a file, or standard input for `-`; InvalidInputError says why it cannot be."""
+    """Open a file, or standard input for `-`.
+
+    Raises InvalidInputError with the reason when the file cannot be opened.
+    """
     if path == "-":
-        # Without a buffer: its lock would be held by a thread that waits as the program ends.
+        # Unbuffered: a thread that waits in read() would hold the lock of the buffer at exit.
         with open(0, "rb", buffering=0, closefd=False) as stream:
             yield EventSource(STDIN_NAME, stream, None)
         return
-    with os.fdopen(_opened(path), "rb", buffering=0) as stream:
+    with os.fdopen(_open_regular(path), "rb", buffering=0) as stream:
         yield EventSource(path, stream, os.fstat(stream.fileno()).st_size)
 
 
 def read_text(path: str, limit: int) -> bytes:
     """Return the content of a file, or of standard input for `-`.
 
-    InvalidInputError when it cannot be read or is longer than the limit, in bytes.
+    Raises InvalidInputError when it cannot be read or has more than `limit` bytes.
     """
     with open_source(path) as source:
         content = b""
@@ -63,8 +66,8 @@ def read_text(path: str, limit: int) -> bytes:
     return content
 
 
-def _opened(path: str) -> int:
-    """Return a descriptor; a FIFO is looked at before it is opened, which would wake its writer."""
+def _open_regular(path: str) -> int:
+    """Return a descriptor. Check the kind of file first: opening a FIFO would wake its writer."""
     try:
         if reason := irregular(Path(path).stat()):
             raise InvalidInputError(f"{path}: {reason}", hint=_HINT)

@@ -1,7 +1,7 @@
-"""The events of a file or of standard input, one at a time; what an event is stands elsewhere.
+"""Reads the events of a file or of standard input one at a time, in constant memory.
 
-An input is an array of events, JSON lines, or events one after the other, each on as many lines
-as it likes. Memory stays flat whatever the length of the input.
+An input is a JSON array of events, JSON lines, or events one after the other, each on any number
+of lines. Whether an event is a valid CloudEvent is not checked here.
 """
 
 import re
@@ -29,35 +29,35 @@ _JUNK: Final = re.compile(rb"[^{\[\n]*+")
 
 
 def read_events(stream: BinaryIO, name: str) -> Iterator[ParsedEvent | InvalidEvent]:
-    """Yield each event of the input in its order, parsed strictly, or why it is refused.
+    """Yield each event of the input, in order: parsed strictly, or refused with the reason.
 
-    Integers outside -2^63..2^64-1 become their decimal strings (DESIGN section 2). After a
-    refused event the next one follows: in JSON lines always, elsewhere while brackets balance.
-    An input that is cut off gives its complete events, then one refusal. `name` stands in the
-    problems. Raises nothing but what the stream raises.
+    Integers outside -2^63..2^64-1 become their decimal strings. After a refused event, reading
+    goes on with the next one: in JSON lines always, otherwise as long as the brackets match.
+    A truncated input gives its complete events, then one refusal. `name` is the file name in the
+    problems. Raises only what the stream raises.
     """
     for item in split_events(stream, name):
         yield item if isinstance(item, InvalidEvent) else _read(item)
 
 
 def split_events(stream: BinaryIO, name: str) -> Iterator[RawEvent | InvalidEvent]:
-    """Yield the text of each event, unparsed; what can be refused without parsing is."""
-    window = ReadBuffer(getattr(stream, "read1", stream.read))
-    while window.rest < _LONGEST_MARK and window.grow():
+    """Yield the text of each event, not parsed, or a refusal that needs no parsing."""
+    buffer = ReadBuffer(getattr(stream, "read1", stream.read))
+    while buffer.rest < _LONGEST_MARK and buffer.grow():
         pass
-    if reason := _unsupported_reason(window.peek(_LONGEST_MARK)):
+    if reason := _unsupported_reason(buffer.peek(_LONGEST_MARK)):
         yield InvalidEvent(1, Problem(name, 0, 0, "", reason))
         return
-    window.drop(_BYTE_ORDER_MARK)
-    if not window.skip_space():
+    buffer.drop(_BYTE_ORDER_MARK)
+    if not buffer.skip_space():
         return
-    cutter = _EventSplitter(window, name)
-    if window.peek(1) == b"[":
-        yield from cutter.items_of_array()
-    elif is_sequence(window):
-        yield from cutter.sequence()
+    splitter = _EventSplitter(buffer, name)
+    if buffer.peek(1) == b"[":
+        yield from splitter.items_of_array()
+    elif is_sequence(buffer):
+        yield from splitter.sequence()
     else:
-        yield from cutter.lines()
+        yield from splitter.lines()
 
 
 def _read(event: RawEvent) -> ParsedEvent | InvalidEvent:
@@ -68,88 +68,89 @@ def _read(event: RawEvent) -> ParsedEvent | InvalidEvent:
 
 
 def _unsupported_reason(start: bytes) -> str:
-    """Return why an input that starts so is none of ours; empty when it may be."""
+    """Return why an input that starts with these bytes is refused; empty when it is not."""
     if start.startswith(_COMPRESSED):
         return "the input is compressed; decompress it first"
     if start.startswith(_FOREIGN_MARKS) or b"\0" in start[:2]:
-        return "the input is UTF-16 or UTF-32; events are read as UTF-8"
+        return "the input is UTF-16 or UTF-32; convert it to UTF-8"
     return ""
 
 
 class _EventSplitter:
-    """Cuts the events out of a window, by one of three framings."""
+    """Splits the input into events, by one of three framings."""
 
-    def __init__(self, window: ReadBuffer, name: str) -> None:
-        self._window = window
+    def __init__(self, buffer: ReadBuffer, name: str) -> None:
+        self._buffer = buffer
         self._name = name
         self._number = 0
 
     def lines(self) -> Iterator[RawEvent | InvalidEvent]:
-        """One event a line; blank lines do not count."""
+        """Yield one event for each line; skip blank lines."""
         framing = LineFraming()
-        while self._window.skip_space():
+        while self._buffer.skip_space():
             yield self._cut(framing)
 
     def sequence(self) -> Iterator[RawEvent | InvalidEvent]:
-        """Events one after the other, each ending where its brackets do."""
+        """Yield events that follow one another; each ends with its last bracket."""
         framing = BracketFraming(is_item=False)
-        while self._window.skip_space():
-            if self._window.peek(1) in (b"{", b"["):
+        while self._buffer.skip_space():
+            if self._buffer.peek(1) in (b"{", b"["):
                 yield self._cut(framing)
             else:
-                refused = self._refused("not the start of an event, which is a JSON object")
-                self._window.skip_while(_JUNK)
+                refused = self._refused("expected an event, which is a JSON object: {...}")
+                self._buffer.skip_while(_JUNK)
                 yield refused
 
     def items_of_array(self) -> Iterator[RawEvent | InvalidEvent]:
-        """The items of one array, which is all that the input holds."""
+        """Yield the items of the one array that the input is."""
         framing = BracketFraming(is_item=True)
-        self._window.take(1)
+        self._buffer.take(1)
         separator = b","
-        if self._window.skip_space() and self._window.peek(1) == b"]":
-            separator = self._window.take(1)
-        while separator == b"," and self._window.skip_space():
+        if self._buffer.skip_space() and self._buffer.peek(1) == b"]":
+            separator = self._buffer.take(1)
+        while separator == b"," and self._buffer.skip_space():
             yield self._cut(framing)
             if not framing.has_ended:
                 return
-            separator = self._window.take(1)
+            separator = self._buffer.take(1)
         if separator != b"]":
-            yield self._refused("the input ends before the array does")
-        elif self._window.skip_space():
-            yield self._refused("text after the end of the array")
+            yield self._refused("the array is not closed; the input ends before its ]")
+        elif self._buffer.skip_space():
+            yield self._refused("unexpected text after the end of the array")
 
     def _cut(self, framing: Framing) -> RawEvent | InvalidEvent:
-        window = self._window
-        place = self._place()
+        buffer = self._buffer
+        position = self._next_position()
         framing.begin()
         is_large = False
-        while (length := framing.extent(window)) is None:
-            is_large = is_large or self._is_too_large(framing.seen)
+        while (length := framing.find_end(buffer)) is None:
+            is_large = is_large or self._is_too_large(framing.scanned)
             if is_large:
-                window.take(framing.seen)
-                framing.seen = 0
-            if not window.grow():
-                length = window.rest
+                buffer.take(framing.scanned)
+                framing.scanned = 0
+            if not buffer.grow():
+                length = buffer.rest
                 break
         is_large = is_large or self._is_too_large(length)
-        text = window.take(length).rstrip(_BLANKS)
+        text = buffer.take(length).rstrip(_BLANKS)
         if is_large:
-            return place.refused(f"larger than {MAX_EVENT_BYTES:,} bytes")
+            return position.refused(f"larger than {MAX_EVENT_BYTES:,} bytes")
         if not framing.has_ended:
-            return place.refused("the input ends within this event")
+            return position.refused("this event is incomplete; the input ends before its end")
         if not text:
-            return place.refused("an event is missing here")
-        return RawEvent(place.file, place.number, place.line, place.column, text)
+            return position.refused("expected an event before this comma or bracket")
+        return RawEvent(position.file, position.number, position.line, position.column, text)
 
     def _is_too_large(self, length: int) -> bool:
         return length > MAX_EVENT_BYTES and (
-            length > 2 * MAX_EVENT_BYTES  # blanks without end would fill the memory as well
-            or len(self._window.peek(length).rstrip(_BLANKS)) > MAX_EVENT_BYTES
+            length > 2 * MAX_EVENT_BYTES  # endless blanks would fill the memory too
+            or len(self._buffer.peek(length).rstrip(_BLANKS)) > MAX_EVENT_BYTES
         )
 
-    def _place(self) -> RawEvent:
+    def _next_position(self) -> RawEvent:
+        """Return where the next event starts, as an event without text."""
         self._number += 1
-        return RawEvent(self._name, self._number, self._window.line, self._window.column, b"")
+        return RawEvent(self._name, self._number, self._buffer.line, self._buffer.column, b"")
 
     def _refused(self, reason: str) -> InvalidEvent:
-        return self._place().refused(reason)
+        return self._next_position().refused(reason)

@@ -1,4 +1,4 @@
-"""The bytes of the manifests that a command was given: files, folders, globs, standard input."""
+"""Reads the bytes of manifests from files, folders, patterns and standard input."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from activityctl.errors import Problem
 STDIN_NAME: Final = "<stdin>"
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
-# O_NONBLOCK: a FIFO that took the file's place after it was looked at must not block.
+# O_NONBLOCK: a FIFO that replaced the file after the check must not block.
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _TOO_LARGE: Final = "larger than 1 MiB"
 _CHANGED: Final = "changed while it was read; run the command again"
@@ -32,7 +32,7 @@ _REASONS: Final = {
     errno.ENOENT: "no such file or folder",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
-    errno.ELOOP: "symbolic links lead in a circle, or where none is followed",
+    errno.ELOOP: "a loop of symbolic links, or a symbolic link that is not followed",
     errno.ENAMETOOLONG: "the name is too long",
     errno.ENOTDIR: "part of the path is not a folder",
     errno.ENXIO: "not a regular file",
@@ -41,7 +41,7 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file as it was read; the name is the one its user would know it by."""
+    """The content of one file; the name is the path as the user gave it or would write it."""
 
     name: str
     content: bytes
@@ -50,24 +50,25 @@ class SourceFile:
 def read_files(
     paths: Sequence[str], *, recursive: bool, stdin: BinaryIO | None
 ) -> tuple[list[SourceFile], list[Problem]]:
-    """Return the content of all files that the paths name, and what could not be read.
+    """Return the content of all files that the paths name, and a problem for each failure.
 
-    A path is a file, a folder (its `*.yaml`, `*.yml`, `*.json`, by name, subfolders after the
-    files when recursive; hidden ones never), a pattern (`**` for any depth), or `-` for stdin.
-    Each file is read once, regular files only, at most 1 MiB. A symbolic link is followed only
-    when named. Nothing but stdin is waited for; nothing is raised.
+    A path is a file, a folder, a pattern (`**` for any depth), or `-` for stdin. Of a folder, the
+    `*.yaml`, `*.yml` and `*.json` files are read, sorted by name; then, if recursive, its
+    subfolders. Hidden files and folders are skipped. Each file is read once. Only regular files of
+    at most 1 MiB are read. A symbolic link is followed only when it is given as a path. Only stdin
+    can block. Never raises.
     """
-    gathering = _FileCollector(recursive=recursive, stdin=stdin)
+    collector = _FileCollector(recursive=recursive, stdin=stdin)
     for path in dict.fromkeys(paths):
         try:
-            gathering.take(path)
+            collector.add_path(path)
         except (OSError, ValueError) as error:
-            gathering.refuse(path, reason_of(error))
-    return gathering.files, list(dict.fromkeys(gathering.problems))
+            collector.add_problem(path, reason_of(error))
+    return collector.files, list(dict.fromkeys(collector.problems))
 
 
 class _FileCollector:
-    """The files read so far, and the problems met."""
+    """Collects files and problems, path by path."""
 
     def __init__(self, *, recursive: bool, stdin: BinaryIO | None) -> None:
         self.files: list[SourceFile] = []
@@ -76,25 +77,25 @@ class _FileCollector:
         self._stdin = stdin
         self._seen: set[tuple[int, int]] = set()
 
-    def refuse(self, name: str, reason: str) -> None:
+    def add_problem(self, name: str, reason: str) -> None:
         self.problems.append(Problem(name, 0, 0, "", reason))
 
-    def take(self, path: str) -> None:
-        """Take in one path as its user gave it."""
+    def add_path(self, path: str) -> None:
+        """Read what one path means, as the user gave it; raises OSError and ValueError."""
         if path == "-":
-            self._take_stdin()
+            self._read_stdin()
         elif not path:
-            self.refuse('""', "an empty path")
+            self.add_problem('""', "the path is empty")
         elif has_magic(path) and not os.path.lexists(path):
-            self._take_pattern(path)
+            self._read_pattern(path)
         elif stat.S_ISDIR(Path(path).stat().st_mode):
-            self._take_folder(path)
+            self._read_folder(path)
         else:
-            self._take_file(path, OPEN_FLAGS)
+            self._read_file(path, OPEN_FLAGS)
 
-    def _take_stdin(self) -> None:
+    def _read_stdin(self) -> None:
         if self._stdin is None:
-            self.refuse(STDIN_NAME, "there is no standard input")
+            self.add_problem(STDIN_NAME, "there is no standard input")
             return
         content = b""
         while len(content) <= MAX_BYTES and (
@@ -102,37 +103,37 @@ class _FileCollector:
         ):
             content += part
         if len(content) > MAX_BYTES:
-            self.refuse(STDIN_NAME, _TOO_LARGE)
+            self.add_problem(STDIN_NAME, _TOO_LARGE)
         else:
             self.files.append(SourceFile(STDIN_NAME, content))
 
-    def _take_pattern(self, pattern: str) -> None:
+    def _read_pattern(self, pattern: str) -> None:
         is_found = False
         for path in _matches(pattern):
             is_found = True
             if Path(path).is_dir() and not Path(path).is_symlink():
-                self._take_folder(path)
+                self._read_folder(path)
             else:
-                self._take_found(path)
+                self._read_found(path)
         if not is_found:
-            self.refuse(pattern, "no file fits this pattern")
+            self.add_problem(pattern, "no file matches this pattern")
 
-    def _take_folder(self, folder: str) -> None:
+    def _read_folder(self, folder: str) -> None:
         is_found = False
         before = len(self.problems)
         for path in self._manifests_in(folder, limit=None if self._recursive else 1):
             is_found = True
-            self._take_found(path)
+            self._read_found(path)
         if is_found or len(self.problems) > before:
             return
         reason = "no manifests in this folder"
         if not self._recursive and any(self._manifests_in(folder, limit=_FOLDERS_SEARCHED)):
-            reason += ", but in folders below it; add -R"
-        del self.problems[before:]  # of folders that nobody asked for
-        self.refuse(folder, reason)
+            reason += "; to read those in its subfolders, add -R"
+        del self.problems[before:]  # problems of subfolders, which the user did not ask for
+        self.add_problem(folder, reason)
 
     def _manifests_in(self, folder: str, limit: int | None) -> Iterator[str]:
-        """Yield paths with a manifest's suffix, searching at most `limit` folders."""
+        """Yield paths with the suffix of a manifest; search at most `limit` folders."""
         waiting = [folder]
         searched = 0
         while waiting and (limit is None or searched < limit):
@@ -141,7 +142,7 @@ class _FileCollector:
             try:
                 entries = _entries(current)
             except OSError as error:
-                self.refuse(current, reason_of(error))
+                self.add_problem(current, reason_of(error))
                 continue
             folders = []
             for entry in entries:
@@ -151,28 +152,30 @@ class _FileCollector:
                     yield _joined(current, entry.name)
             waiting += reversed(folders)
 
-    def _take_found(self, path: str) -> None:
-        """Take in a file that a folder or a pattern led to; its links are not followed."""
+    def _read_found(self, path: str) -> None:
+        """Read a file found in a folder or by a pattern; do not follow symbolic links."""
         try:
             if Path(path).is_symlink():
-                self.refuse(path, "a symbolic link in a folder is not followed; name it with -f")
+                reason = "a symbolic link in a folder is not followed; give its path with -f"
+                self.add_problem(path, reason)
             else:
-                self._take_file(path, OPEN_FLAGS | os.O_NOFOLLOW)
+                self._read_file(path, OPEN_FLAGS | os.O_NOFOLLOW)
         except OSError as error:
             is_gone = error.errno == errno.ENOENT
-            self.refuse(path, "vanished before it was read" if is_gone else reason_of(error))
+            reason = "was deleted before it could be read" if is_gone else reason_of(error)
+            self.add_problem(path, reason)
 
-    def _take_file(self, path: str, flags: int) -> None:
-        """Read a file, or say why not; raises OSError."""
+    def _read_file(self, path: str, flags: int) -> None:
+        """Read a file, or add the reason why not as a problem; raises OSError."""
         if reason := irregular(Path(path).stat()):
-            # Looked at before it is opened: to open a FIFO wakes its writer.
-            self.refuse(path, reason)
+            # Checked before it is opened: opening a FIFO would wake its writer.
+            self.add_problem(path, reason)
             return
         descriptor = os.open(path, flags)
         try:
             before = os.fstat(descriptor)
             if reason := irregular(before):
-                self.refuse(path, reason)
+                self.add_problem(path, reason)
                 return
             if (before.st_dev, before.st_ino) in self._seen:
                 return
@@ -181,13 +184,13 @@ class _FileCollector:
         finally:
             os.close(descriptor)
         if reason:
-            self.refuse(path, reason)
+            self.add_problem(path, reason)
         else:
             self.files.append(SourceFile(path, content))
 
 
 def content_of(descriptor: int, before: os.stat_result) -> tuple[bytes, str]:
-    """Return a file's bytes and why they are refused, empty if they are not."""
+    """Return a file's bytes and why they are refused, else an empty text."""
     if before.st_size > MAX_BYTES:
         return b"", _TOO_LARGE
     content = b""
@@ -201,7 +204,7 @@ def content_of(descriptor: int, before: os.stat_result) -> tuple[bytes, str]:
 
 
 def irregular(status: os.stat_result) -> str:
-    """Return why a file is not read, empty for a regular one."""
+    """Return why this kind of file is not read; empty for a regular file."""
     if stat.S_ISREG(status.st_mode):
         return ""
     kind = next((name for fits, name in _KINDS if fits(status.st_mode)), "of an unknown kind")
@@ -209,14 +212,14 @@ def irregular(status: os.stat_result) -> str:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Return why a file could not be read, in plain words."""
+    """Return why a file could not be read, as a text for users."""
     if isinstance(error, OSError) and error.errno is not None:
         return _REASONS.get(error.errno, os.strerror(error.errno))
     return f"cannot be read: {error}"
 
 
 def _entries(folder: str, *, hidden: bool = False) -> list[os.DirEntry[str]]:
-    """Return a folder's entries by name: either the usual ones or the hidden ones."""
+    """Return a folder's entries sorted by name: either the visible or the hidden ones."""
     with os.scandir(folder or ".") as entries:
         chosen = [entry for entry in entries if entry.name.startswith(".") == hidden]
     return sorted(chosen, key=lambda entry: entry.name)
@@ -229,20 +232,20 @@ def _joined(folder: str, name: str) -> str:
 
 
 def _matches(pattern: str) -> list[str]:
-    """Return the paths that fit a pattern; what `*` and `**` enter is never a symbolic link.
+    """Return the paths that match a pattern; `*` and `**` do not follow symbolic links.
 
-    The standard library's glob follows links in `**`, which takes ages where two links lead
+    The standard library's glob follows links in `**`. That takes very long if two links point
     back to their own folder.
     """
-    found = ["/"] if pattern.startswith("/") else [""]
+    bases = ["/"] if pattern.startswith("/") else [""]
     *above, last = [part for part in pattern.split("/") if part]
     for part in above:
-        found = list(dict.fromkeys(path for base in found for path in _folders(base, part)))
-    return list(dict.fromkeys(path for base in found for path in _paths(base, last)))
+        bases = list(dict.fromkeys(path for base in bases for path in _folders(base, part)))
+    return list(dict.fromkeys(path for base in bases for path in _paths(base, last)))
 
 
 def _folders(base: str, part: str) -> Iterator[str]:
-    """Yield the folders in `base` that fit a pattern's part."""
+    """Yield the folders in `base` that match one part of a pattern."""
     if part == "**":
         yield from _folders_from(base)
     elif not has_magic(part):
@@ -256,7 +259,7 @@ def _folders(base: str, part: str) -> Iterator[str]:
 
 
 def _paths(base: str, part: str) -> Iterator[str]:
-    """Yield what fits a pattern's last part; `**` stands for all files, however deep."""
+    """Yield the paths in `base` that match a pattern's last part; `**` means all files below."""
     if part == "**":
         for folder in _folders_from(base):
             for entry in _entries(folder):
@@ -272,7 +275,7 @@ def _paths(base: str, part: str) -> Iterator[str]:
 
 
 def _folders_from(base: str) -> Iterator[str]:
-    """Yield the folder and all below it."""
+    """Yield the folder and all folders below it."""
     waiting = [base]
     while waiting:
         current = waiting.pop()

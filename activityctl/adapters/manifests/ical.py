@@ -1,7 +1,7 @@
-"""The days of an iCalendar file; which file that is, is `beside`'s.
+"""Returns the days of an iCalendar file; `referenced_files` reads its bytes.
 
-The file is worked out in a process of its own, with bounds on its time and memory: a few lines
-can ask for billions of events.
+The file is evaluated in a separate process with limits on CPU time and memory, because a few lines
+can describe billions of events.
 """
 
 import json
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from icalendar import Component
 
 YEARS: Final = DaySpan(date(2020, 1, 1), date(2040, 12, 31))
-"""Events count as far as they fall within."""
+"""Days outside of this span are left out."""
 
 _CPU_SECONDS: Final = 5
 _WALL_SECONDS: Final = 60
 _MEMORY_BYTES: Final = 1024**3
 _DAY: Final = timedelta(days=1)
-_TOO_MUCH: Final = "takes too long to work out: its events recur too often"
-_TELLING: Final = frozenset(
+_TOO_MUCH: Final = "takes too long to read: its events recur too often"
+_TIME_PROPERTIES: Final = frozenset(
     {"DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID", "STATUS"}
 )
-"""Properties that say when an event is; a fault elsewhere does not matter here."""
+"""Properties that say when an event takes place; errors in others do not matter here."""
 
 
 @lru_cache(maxsize=64)
 def read_days(content: bytes) -> tuple[DaySpan, ...]:
-    """Return the days from 2020 to 2040 that the file's events touch, in their order.
+    """Return the days from 2020 to 2040 on which the file has events, in order.
 
-    Each event counts in its own zone; recurrences are worked out (RFC 5545), cancelled ones left
-    out. ValueError says what is wrong with the file, or that there is no such day.
+    Each event counts in its own time zone. Recurrences are expanded (RFC 5545), cancelled events
+    are left out. Raises ValueError if the file is invalid or has no such day.
     """
     try:
-        done = subprocess.run(  # noqa: S603  # our own module; the file is data on its input
+        process = subprocess.run(  # noqa: S603  # runs our own module; the file is its standard input
             [sys.executable, "-P", "-m", __name__],
             input=content,
             capture_output=True,
@@ -50,22 +50,22 @@ def read_days(content: bytes) -> tuple[DaySpan, ...]:
         )
     except subprocess.TimeoutExpired:
         raise ValueError(_TOO_MUCH) from None
-    if done.returncode != 0:
+    if process.returncode != 0:
         raise ValueError(_TOO_MUCH)
-    answer = json.loads(done.stdout)
+    answer = json.loads(process.stdout)
     if "error" in answer:
         raise ValueError(answer["error"])
     return tuple(parse_days(text) for text in answer["days"])
 
 
 def _answer(content: bytes) -> dict[str, Any]:
-    """Return the days, or what is wrong with the file, as JSON."""
+    """Return the days, or what is wrong with the file, as a JSON object."""
     try:
         days = merge_days(_days(content))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        # The parsers raise all of these for what is no calendar.
+        # The parsers raise all of these for input that is not a calendar.
         lines = str(error).splitlines() or [type(error).__name__]
-        return {"error": f"is no iCalendar file that can be read: {lines[0][:200]}"}
+        return {"error": f"is not a valid iCalendar file: {lines[0][:200]}"}
     if not days:
         return {"error": "has no event from 2020 to 2040"}
     return {"days": [str(span) for span in days]}
@@ -77,33 +77,37 @@ def _days(content: bytes) -> Iterator[DaySpan]:
 
     calendars = Calendar.from_ical(content.decode("utf-8-sig"), multiple=True)
     if not calendars:
-        raise ValueError("it holds no whole VCALENDAR")
+        raise ValueError("it has no complete VCALENDAR")
     for calendar in calendars:
         for event in calendar.walk("VEVENT"):
-            _require_sound(event)
+            _check_times(event)
         past = YEARS.last + _DAY
         for event in recurring_ical_events.of(calendar).between(YEARS.first, past):
-            if str(event.get("STATUS", "")).upper() != "CANCELLED" and (found := _touched(event)):
-                yield found
+            is_cancelled = str(event.get("STATUS", "")).upper() == "CANCELLED"
+            if not is_cancelled and (span := _days_of(event)):
+                yield span
 
 
-def _require_sound(event: "Component") -> None:
+def _check_times(event: "Component") -> None:
+    """Raise ValueError if the event has no start, or if a property of its time is wrong."""
     name = event.get("SUMMARY") or event.get("UID") or "without a name"
     for key, reason in event.errors:
-        if key in _TELLING:
+        if key in _TIME_PROPERTIES:
             raise ValueError(f"event {str(name)!r}: {key}: {reason}")
     if "DTSTART" not in event:
         raise ValueError(f"event {str(name)!r} has no DTSTART")
 
 
-def _touched(event: Any) -> DaySpan | None:
-    """Return the days that an occurrence touches, as far as they are in YEARS."""
+def _days_of(event: Any) -> DaySpan | None:
+    """Return the days on which an occurrence takes place; None if all are outside of YEARS."""
     start, end = event["DTSTART"].dt, event["DTEND"].dt
     if isinstance(start, datetime) and isinstance(end, datetime):
         if start.tzinfo is not None and end.tzinfo is not None:
             end = end.astimezone(start.tzinfo)
         if end > start:
-            end -= timedelta.resolution  # one that ends at midnight does not touch that day
+            end -= (
+                timedelta.resolution
+            )  # an event that ends at midnight does not take place on that day
         first, last = start.date(), end.date()
     else:
         first, last = start, max(start, end - _DAY)
@@ -116,7 +120,7 @@ def _main() -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    if sys.platform == "linux":  # elsewhere the limit is refused or counts what is not used
+    if sys.platform == "linux":  # other systems refuse this limit or count unused memory
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answer = json.dumps(_answer(sys.stdin.buffer.read()))

@@ -1,4 +1,4 @@
-"""YAML files turned into a ManifestSet: kinds, shapes, names, and the place of everything."""
+"""Turns YAML files into a ManifestSet: checks kinds, fields and names, and keeps positions."""
 
 import json
 import sys
@@ -26,56 +26,58 @@ _TOP: Final = ("apiVersion", "kind", "metadata", "spec")
 
 
 class YamlManifests:
-    """The ManifestSource port over files, folders, globs and stdin."""
+    """The ManifestSource port for files, folders, patterns and standard input."""
 
     def read(self, paths: Sequence[str], *, recursive: bool) -> tuple[ManifestSet, list[Problem]]:
-        """Return the manifests of right shape, and every problem of all files."""
+        """Return the manifests that match their schema, and every problem of all files."""
         files, problems = read_files(paths, recursive=recursive, stdin=sys.stdin.buffer)
         collected = _Collected(problems)
         for file in files:
-            documents, found = parse_documents(file.content, file.name)
-            collected.problems += found
-            if not documents and not found:
-                collected.problems.append(Problem(file.name, 0, 0, "", "holds no manifest"))
+            documents, syntax_problems = parse_documents(file.content, file.name)
+            collected.problems += syntax_problems
+            if not documents and not syntax_problems:
+                collected.problems.append(Problem(file.name, 0, 0, "", "no manifest in this file"))
             for document in documents:
                 collected.add(document)
         return collected.manifests(), collected.problems
 
 
 class _Collected:
-    """The manifests found so far, each under its kind and name."""
+    """Collects manifests by kind and name, and the problems."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         self._found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._locate: dict[tuple[str, str], Locate] = {}
-        self._places: dict[tuple[str, str], Problem] = {}
+        self._positions: dict[tuple[str, str], Problem] = {}
 
     def add(self, document: YamlDocument) -> None:
-        """Check the document's shape and keep it; problems go to the list."""
+        """Check a document against its schema and keep it; add the problems to the list."""
         locate = _locator(document)
-        findings, model = _shape(document.value)
+        findings, model = _validate(document.value)
         if document.refused:
-            findings = [one for one in findings if not _is_near(one.path, document.refused)]
+            findings = [
+                finding for finding in findings if not _is_near(finding.path, document.refused)
+            ]
             model = None
         if isinstance(model, DayCalendar):
-            findings, model = _with_events(model, document.file)
+            findings, model = _with_ical_days(model, document.file)
         self.problems += [locate(finding) for finding in findings]
         if model is None:
             return
         kind = document.value["kind"]
         key = (kind, model.metadata.name)
-        if key in self._places:
-            first = self._places[key]
-            reason = f"{kind} {key[1]!r} stands already at {first.file}:{first.line}"
+        if key in self._positions:
+            first = self._positions[key]
+            reason = f"{kind} {key[1]!r} is already defined at {first.file}:{first.line}"
             self.problems.append(locate(Finding(("metadata", "name"), reason)))
             return
         self._found[kind][key[1]] = model
         self._locate[key] = locate
-        self._places[key] = locate(Finding(("metadata", "name"), ""))
+        self._positions[key] = locate(Finding(("metadata", "name"), ""))
 
     def manifests(self) -> ManifestSet:
-        """Return what is of right shape."""
+        """Return the manifests that match their schema."""
         return ManifestSet(
             self._found["ActivityDefinition"],
             self._found["Subscription"],
@@ -84,10 +86,10 @@ class _Collected:
         )
 
 
-def _shape(value: Any) -> tuple[list[Finding], Any]:
-    """Return what is wrong with the document's shape, and its model when nothing is."""
+def _validate(value: Any) -> tuple[list[Finding], Any]:
+    """Return what does not match the schema, and the model if everything does."""
     if not isinstance(value, dict):
-        return [Finding((), "should be a mapping with apiVersion, kind, metadata, spec")], None
+        return [Finding((), "should be a mapping with apiVersion, kind, metadata and spec")], None
     findings = [
         Finding((key,), unknown_field(key, _TOP), at_key=True) for key in value if key not in _TOP
     ]
@@ -98,7 +100,7 @@ def _shape(value: Any) -> tuple[list[Finding], Any]:
         findings.append(Finding(("apiVersion",), f"should be {API_VERSION}"))
     model = KINDS.get(value["kind"]) if isinstance(value.get("kind"), str) else None
     if "kind" in value and model is None:
-        findings.append(Finding(("kind",), f"unknown kind; known: {', '.join(KINDS)}"))
+        findings.append(Finding(("kind",), f"unknown kind; write one of {', '.join(KINDS)}"))
     if model is None:
         return findings, None
     content = {key: value[key] for key in ("metadata", "spec") if key in value}
@@ -106,20 +108,20 @@ def _shape(value: Any) -> tuple[list[Finding], Any]:
         parsed = model.model_validate_json(json.dumps(content))
     except ValidationError as error:
         missing = {(key,) for key in _TOP if key not in value}
-        shown = findings_of(error, model)
-        return findings + [finding for finding in shown if finding.path not in missing], None
+        invalid = findings_of(error, model)
+        return findings + [finding for finding in invalid if finding.path not in missing], None
     return findings, None if findings else parsed
 
 
 def _is_near(path: Path, refused: Collection[Path]) -> bool:
-    """Whether a finding at the path may come of what was refused at, above or below it."""
+    """Return whether a refused value at, above or below the path may have caused its finding."""
     return any(
-        path[: len(place)] == place or (path and place[: len(path)] == path) for place in refused
+        path[: len(other)] == other or (path and other[: len(path)] == path) for other in refused
     )
 
 
-def _with_events(calendar: DayCalendar, file: str) -> tuple[list[Finding], DayCalendar | None]:
-    """Return the calendar with the days of its iCalendar file, if it names one."""
+def _with_ical_days(calendar: DayCalendar, file: str) -> tuple[list[Finding], DayCalendar | None]:
+    """Return the calendar with the days of its iCalendar file, if it refers to one."""
     path = calendar.spec.ical
     if path is None:
         return [], calendar
@@ -139,13 +141,13 @@ def _with_events(calendar: DayCalendar, file: str) -> tuple[list[Finding], DayCa
 def _locator(document: YamlDocument) -> Callable[[Finding], Problem]:
     def locate(finding: Finding) -> Problem:
         if finding.at_key:
-            place = document.key_at(finding.path)
+            position = document.key_at(finding.path)
         elif finding.offset is not None:
-            place = document.column_of(finding.path, finding.offset)
+            position = document.column_of(finding.path, finding.offset)
         else:
-            place = document.value_at(finding.path)
+            position = document.value_at(finding.path)
         return Problem(
-            document.file, place.line, place.column, _dotted(finding.path), finding.reason
+            document.file, position.line, position.column, _dotted(finding.path), finding.reason
         )
 
     return locate

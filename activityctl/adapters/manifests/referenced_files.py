@@ -1,4 +1,4 @@
-"""The bytes of a file that a manifest names, from the manifest's own folder or below it."""
+"""Reads a file that a manifest refers to, in the manifest's own folder or below it."""
 
 import os
 import stat
@@ -18,16 +18,18 @@ _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEX
 
 
 def read_referenced_file(manifest: str, path: str) -> bytes:
-    """Return the content of a file that the manifest of that name refers to.
+    """Return the content of the file that a manifest refers to by a relative path.
 
-    The path is relative, without `..`; no symbolic link on it is followed. Regular files only,
-    at most 1 MiB. ValueError has the reason why there is none.
+    The path must not contain `..`, and no symbolic link on it is followed. Only regular files of
+    at most 1 MiB are read. Raises ValueError with the reason if the file cannot be read.
     """
     if manifest == STDIN_NAME:
-        raise ValueError("a manifest from standard input has no folder; write the days out")
+        raise ValueError(
+            "a manifest from standard input cannot refer to a file; list the days in it"
+        )
     parts = PurePosixPath(path).parts
     if not parts or path.startswith(("/", "~")) or ".." in parts or "\0" in path:
-        raise ValueError("write a path in the folder of this manifest or below it, without ..")
+        raise ValueError("should be a path in the folder of this manifest or below it, without ..")
     try:
         return _read(Path(manifest).parent, parts)
     except OSError as error:
@@ -44,7 +46,7 @@ def _read(folder: Path, parts: tuple[str, ...]) -> bytes:
             current = os.open(part, _FOLDER_FLAGS, dir_fd=current)
             open_files.callback(os.close, current)
         _require_no_link(name, current)
-        # Looked at before it is opened: to open a FIFO wakes its writer.
+        # Checked before it is opened: opening a FIFO would wake its writer.
         _require_regular(name, os.stat(name, dir_fd=current, follow_symlinks=False))
         descriptor = os.open(name, OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=current)
         open_files.callback(os.close, descriptor)
@@ -58,7 +60,7 @@ def _read(folder: Path, parts: tuple[str, ...]) -> bytes:
 
 def _require_no_link(name: str, folder: int) -> None:
     if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-        raise ValueError(f"{name}: a symbolic link is not followed")
+        raise ValueError(f"{name}: symbolic links are not followed")
 
 
 def _require_regular(name: str, status: os.stat_result) -> None:

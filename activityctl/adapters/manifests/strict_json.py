@@ -1,4 +1,4 @@
-"""JSON text into plain values, strictly, before anything is stored; YAML is read elsewhere."""
+"""Parses JSON strictly into plain values that can be stored."""
 
 import json
 import re
@@ -13,7 +13,7 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 4_000
 
-# A string is skipped whole, so that the brackets inside do not count.
+# A string is matched as a whole, so that brackets in it do not count.
 _NESTING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _TOKEN: Final = re.compile(
     r'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?'
@@ -21,18 +21,18 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _UNWANTED_ESCAPE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-# In valid JSON a backslash stands only inside a string; a pair of surrogates is one character.
+# In valid JSON a backslash occurs only in strings. A pair of surrogates is one character.
 _ESCAPE: Final = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<nul>u0000)|(?P<surrogate>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
 _SHORT_INTEGER: Final = 19
-"""An integer's text of less than this many characters is within 64 bits."""
+"""An integer of fewer characters fits into 64 bits."""
 
 
 class InvalidJsonError(InvalidInputError):
-    """What is wrong at one place of a JSON text; line and column count from 1, in characters."""
+    """An error at one position of a JSON text. Line and column count from 1, in characters."""
 
     def __init__(self, line: int, column: int, reason: str) -> None:
         self.line = line
@@ -42,7 +42,7 @@ class InvalidJsonError(InvalidInputError):
 
 
 class _FaultError(Exception):
-    """A value is refused; the parser does not say where it stands."""
+    """A value is refused; the parser does not know its position."""
 
 
 def parse_json(
@@ -52,12 +52,12 @@ def parse_json(
     max_depth: int = MAX_DEPTH,
     wide_integers_as_text: bool = False,
 ) -> JsonValue:
-    """Return the value of one JSON text (RFC 8259) that Postgres and everybody can keep.
+    """Return the value of one JSON text (RFC 8259), which Postgres can store.
 
     With `wide_integers_as_text`, integers outside -2^63..2^64-1 become their decimal strings.
-    Raises InvalidJsonError for what is no JSON, for NaN and Infinity, duplicate keys, NUL and
-    lone surrogates in strings, numbers that Python cannot hold or print, and too many levels;
-    InvalidInputError for too many bytes.
+    Raises InvalidJsonError for invalid JSON, NaN and Infinity, duplicate keys, NUL and lone
+    surrogates in strings, numbers that Python cannot hold or print, and too deep nesting.
+    Raises InvalidInputError if the text has more than `max_bytes`.
     """
     decoded = _decoded(text, max_bytes)
     _check_depth(decoded, max_depth)
@@ -80,32 +80,32 @@ def _decoded(text: bytes | str, max_bytes: int) -> str:
         return encoded.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = encoded[: error.start].decode("utf-8")
-        raise _invalid(before, len(before), "not UTF-8") from None
+        raise _invalid(before, len(before), "not valid UTF-8") from None
 
 
 def _check_depth(text: str, max_depth: int) -> None:
-    """Refuse deep nesting before the parser sees it; it would end in a RecursionError."""
+    """Refuse deep nesting before parsing; the parser would raise RecursionError."""
     if text.count("{") + text.count("[") <= max_depth:
         return
     depth = 0
-    for found in _NESTING.finditer(text):
-        match found[0]:
+    for token in _NESTING.finditer(text):
+        match token[0]:
             case "[" | "{":
                 depth += 1
             case "]" | "}":
                 depth -= 1
         if depth > max_depth:
-            raise _invalid(text, found.start(), f"nested deeper than {max_depth} levels")
+            raise _invalid(text, token.start(), f"nested deeper than {max_depth} levels")
 
 
 def _check_escapes(text: str) -> None:
     if not _UNWANTED_ESCAPE.search(text):
         return
-    for found in _ESCAPE.finditer(text):
-        if found["nul"]:
-            raise _invalid(text, found.start(), "the character NUL is not allowed")
-        if found["surrogate"]:
-            raise _invalid(text, found.start(), "a lone surrogate is not allowed")
+    for escape in _ESCAPE.finditer(text):
+        if escape["nul"]:
+            raise _invalid(text, escape.start(), "the character NUL is not allowed")
+        if escape["surrogate"]:
+            raise _invalid(text, escape.start(), "a lone surrogate is not allowed")
 
 
 def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
@@ -140,11 +140,11 @@ def _integer_or_text(text: str) -> int | str:
 
 
 def _first_fault(text: str) -> InvalidJsonError:
-    """Return the first refused value of a text in which there is one, with its place."""
+    """Return the error for the first refused value; the text must have one."""
     keys: list[set[str] | None] = []
     previous = ""
-    for found in _TOKEN.finditer(text):
-        word = found[0]
+    for token in _TOKEN.finditer(text):
+        word = token[0]
         reason = ""
         match word[0]:
             case "{" | "[":
@@ -152,29 +152,29 @@ def _first_fault(text: str) -> InvalidJsonError:
             case "}" | "]":
                 keys.pop()
             case '"' if previous in ("{", ","):
-                reason = _repeated(word, keys)
+                reason = _check_key(word, keys)
             case _:
                 reason = _fault_of(word)
         if reason:
-            return _invalid(text, found.start(), reason)
+            return _invalid(text, token.start(), reason)
         previous = word
     raise AssertionError("no fault in a refused text")
 
 
-def _repeated(key_text: str, keys: list[set[str] | None]) -> str:
-    """Note a key of the innermost object; return why it is refused, empty when it is not."""
+def _check_key(key_text: str, keys: list[set[str] | None]) -> str:
+    """Add a key to those of the innermost object; return why it is refused, else an empty text."""
     seen = keys[-1] if keys else None
     if seen is None:
         return ""
     key = json.loads(key_text)
     if key in seen:
-        return f"the key {json.dumps(key[:60])} stands twice in one object"
+        return f"duplicate key {json.dumps(key[:60])} in one object"
     seen.add(key)
     return ""
 
 
 def _fault_of(word: str) -> str:
-    """Return why a number or a constant is refused; empty when it is not."""
+    """Return why a number or a constant is refused, else an empty text."""
     if word in ("NaN", "Infinity", "-Infinity"):
         return f"{word} is not JSON; write a number, null or a string"
     digits = word.lstrip("-")
@@ -182,9 +182,9 @@ def _fault_of(word: str) -> str:
         return ""
     if digits.isdecimal():
         is_long = len(digits) > MAX_DIGITS
-        return f"an integer of more than {MAX_DIGITS:,} digits" if is_long else ""
+        return f"an integer with more than {MAX_DIGITS:,} digits" if is_long else ""
     if isinf(float(word)):
-        return f"the number {word[:60]} is too large for a float"
+        return f"the number {word[:60]} is too large for a float; write it as a string"
     return ""
 
 

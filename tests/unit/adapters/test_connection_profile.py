@@ -1,3 +1,5 @@
+"""How address and API key of Temporal follow from the settings and temporal.toml."""
+
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,13 @@ def test_the_api_key_that_the_settings_refer_to_is_sent_to_their_address(tmp_pat
     assert (profile.address, profile.api_key) == ("ours:7233", "ours")
 
 
-def test_temporals_own_variable_goes_before_it(tmp_path: Path):
+def test_temporals_own_variable_takes_precedence_over_it(tmp_path: Path):
     assert (
         connection_profile(settings(tmp_path, TEMPORAL_API_KEY="theirs"), KEY).api_key == "theirs"
     )
 
 
-def test_it_stands_in_for_a_key_of_temporal_toml_that_belongs_elsewhere(tmp_path: Path):
+def test_it_replaces_a_key_of_temporal_toml_for_another_address(tmp_path: Path):
     path = tmp_path / "temporal.toml"
     path.write_text('[profile.default]\naddress = "cloud:7233"\napi_key = "cloud"\n')
     here = settings(tmp_path, TEMPORAL_CONFIG_FILE=str(path))

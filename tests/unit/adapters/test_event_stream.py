@@ -1,4 +1,4 @@
-"""Inputs of events: every framing, any size, any damage; memory stays flat."""
+"""Inputs of events: every framing, any size, any damage, constant memory."""
 
 import io
 import json
@@ -49,7 +49,7 @@ STYLES: dict[str, Callable[[list[Any]], str]] = {
 
 
 class Pieces(io.RawIOBase):
-    """A stream that hands out its pieces as a pipe would."""
+    """A stream that returns one piece for each read, as a pipe does."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces: Iterator[bytes] = iter(pieces)
@@ -68,7 +68,7 @@ def read(text: str | bytes) -> list[ParsedEvent | InvalidEvent]:
 
 
 def seen(text: str | bytes) -> list[Any]:
-    """The value of each event, and each refusal as its text."""
+    """Return the value of each event, or the text of its problem."""
     return [
         str(item.problem) if isinstance(item, InvalidEvent) else item.value for item in read(text)
     ]
@@ -80,7 +80,7 @@ def numbers(items: list[ParsedEvent | InvalidEvent]) -> list[int]:
 
 @pytest.mark.parametrize("style", STYLES)
 @given(items=EVENTS)
-def test_events_come_back_in_their_order_from_every_framing(style: str, items: list[Any]) -> None:
+def test_events_are_read_in_order_in_every_framing(style: str, items: list[Any]) -> None:
     found = read(STYLES[style](items))
     assert [item.value for item in found if isinstance(item, ParsedEvent)] == items
     assert numbers(found) == list(range(1, len(items) + 1))
@@ -91,9 +91,7 @@ def test_events_come_back_in_their_order_from_every_framing(style: str, items: l
 @example(b'[{"a": "\\\\"}, {"b": 1}]', [1] * 24)
 @example(b'[{"a": "\\\n"}, {"b": 1}]', [1] * 24)
 @example(b'{"a": "x\n{"a":1}\n{"a":1}', [1] * 24)
-def test_where_an_input_is_cut_into_pieces_makes_no_difference(
-    text: bytes, sizes: list[int]
-) -> None:
+def test_the_size_of_the_reads_makes_no_difference(text: bytes, sizes: list[int]) -> None:
     pieces, at = [], 0
     for size in sizes:
         pieces.append(text[at : at + size])
@@ -103,7 +101,7 @@ def test_where_an_input_is_cut_into_pieces_makes_no_difference(
 
 
 @given(FRAGMENTS | st.binary() | st.text('[]{}",:\\u0d8c1eE-.\n\0').map(str.encode))
-def test_any_input_is_answered_for(text: bytes) -> None:
+def test_any_input_gives_events_or_problems(text: bytes) -> None:
     found = read(text)
     assert numbers(found) == list(range(1, len(found) + 1))
     for item in found:
@@ -112,7 +110,7 @@ def test_any_input_is_answered_for(text: bytes) -> None:
 
 
 @given(FRAGMENTS)
-def test_in_json_lines_no_line_spoils_the_next(text: bytes) -> None:
+def test_in_json_lines_a_bad_line_does_not_affect_the_next(text: bytes) -> None:
     lines = [b'{"first": 1}', text.replace(b"\n", b" "), b'{"last": 1}']
     found = seen(b"\n".join(lines))
     assert (found[0], found[-1]) == ({"first": 1}, {"last": 1})
@@ -123,10 +121,10 @@ BAD = {
     '{"a": "\\ud83d"}': ":2:8: a lone surrogate is not allowed",
     '{"a": NaN}': ":2:7: NaN is not JSON",
     '{"a": [1, -Infinity]}': ":2:11: -Infinity is not JSON",
-    '{"a": 1, "b": {"c": 1, "ü": 2, "c": 3}}': ':2:32: the key "c" stands twice',
+    '{"a": 1, "b": {"c": 1, "ü": 2, "c": 3}}': ':2:32: duplicate key "c"',
     '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}": ":2:70: nested deeper than 64 levels",
     '{"a":' * 100_000 + "1" + "}" * 100_000: ":2:321: nested deeper than 64 levels",
-    '{"a": ' + "9" * 5_000 + "}": ":2:7: an integer of more than 4,000 digits",
+    '{"a": ' + "9" * 5_000 + "}": ":2:7: an integer with more than 4,000 digits",
     '{"a": 1e999}': ":2:7: the number 1e999 is too large for a float",
     '{"a": 1,}': ":2:9: not valid JSON",
     '{"a": "' + "x" * MAX_EVENT_BYTES + '"}': ":2:1: larger than 1,048,576 bytes",
@@ -134,9 +132,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("bad", "problem"), BAD.items(), ids=range(len(BAD)))
-def test_a_bad_event_is_named_with_its_place_and_the_next_one_passes(
-    bad: str, problem: str
-) -> None:
+def test_a_bad_event_has_a_position_and_the_next_event_is_read(bad: str, problem: str) -> None:
     started = time.perf_counter()
     in_lines = seen(f'{{"first": 1}}\n{bad}\n{{"last": 1}}\n')
     in_array = seen(f'[{{"first": 1}},\n{bad},\n{{"last": 1}}]')
@@ -153,7 +149,7 @@ def test_a_bad_event_is_named_with_its_place_and_the_next_one_passes(
     "bad", ["[" * 100_000, '{"a": ' * 100_000, '{"a": "x', '{"a": 1', "x", "]"]
 )
 @pytest.mark.parametrize("before", ["", '{"first": 1}\n'])
-def test_in_json_lines_not_even_broken_framing_spoils_the_next(bad: str, before: str) -> None:
+def test_in_json_lines_broken_brackets_do_not_affect_the_next_line(bad: str, before: str) -> None:
     bad = bad if before or not bad.startswith("[") else '{"a":' + bad
     found = seen(f'{before}{bad}\n{{"last": 1}}\n{{"last": 2}}')
     assert len(found) == (4 if before else 3)
@@ -169,19 +165,19 @@ def test_in_json_lines_not_even_broken_framing_spoils_the_next(bad: str, before:
         (" [ ] \n", []),
         ("\ufeff[{}]", [{}]),
         ('\ufeff{"a":\n1}', [{"a": 1}]),
-        (b'{"a": 1}\n{"a": "\xff"}\n{"a": 2}', [{"a": 1}, ":2:8: not UTF-8", {"a": 2}]),
-        ("[{}, ]", [{}, ":1:6: an event is missing here"]),
-        ("[, {}]", [":1:2: an event is missing here", {}]),
-        ("[{}, {", [{}, ":1:6: the input ends within this event"]),
-        ('[{}, {"a": "x', [{}, ":1:6: the input ends within this event"]),
-        ("[{}", [{}, ":1:4: the input ends before the array does"]),
-        ("[{},\n", [{}, ":2:1: the input ends before the array does"]),
-        ("[", [":1:2: the input ends before the array does"]),
-        ("[{}]\n[{}]", [{}, ":2:1: text after the end of the array"]),
+        (b'{"a": 1}\n{"a": "\xff"}\n{"a": 2}', [{"a": 1}, ":2:8: not valid UTF-8", {"a": 2}]),
+        ("[{}, ]", [{}, ":1:6: expected an event before this"]),
+        ("[, {}]", [":1:2: expected an event before this", {}]),
+        ("[{}, {", [{}, ":1:6: this event is incomplete"]),
+        ('[{}, {"a": "x', [{}, ":1:6: this event is incomplete"]),
+        ("[{}", [{}, ":1:4: the array is not closed"]),
+        ("[{},\n", [{}, ":2:1: the array is not closed"]),
+        ("[", [":1:2: the array is not closed"]),
+        ("[{}]\n[{}]", [{}, ":2:1: unexpected text after the end of the array"]),
         ("[{}}, {}]", [":1:4: not valid JSON: Extra data", {}]),
         ("[{} x {}, {}]", [":1:5: not valid JSON: Extra data", {}]),
-        ('{"a":\n{"b": 1', [":1:1: the input ends within this event"]),
-        ('{"a":\n1}\nx y {"b": 1}', [{"a": 1}, ":3:1: not the start of an event", {"b": 1}]),
+        ('{"a":\n{"b": 1', [":1:1: this event is incomplete"]),
+        ('{"a":\n1}\nx y {"b": 1}', [{"a": 1}, ":3:1: expected an event", {"b": 1}]),
         ('{\n "a": 1,\n}\n', [":3:1: not valid JSON"]),
         ('{\n "id": 1\n}{"b": 1}\n{\n}', [{"id": 1}, {"b": 1}, {}]),
         ('{"a": 1},\n{"a": 2}', [":1:9: not valid JSON: Extra data", {"a": 2}]),
@@ -193,14 +189,14 @@ def test_in_json_lines_not_even_broken_framing_spoils_the_next(bad: str, before:
         ("null", [None]),
     ],
 )  # fmt: skip
-def test_what_an_input_gives(text: str | bytes, expected: list[Any]) -> None:
+def test_each_input_gives_these_events_and_problems(text: str | bytes, expected: list[Any]) -> None:
     found = seen(text)
     assert len(found) == len(expected)
-    for one, wanted in zip(found, expected, strict=True):
+    for item, wanted in zip(found, expected, strict=True):
         if isinstance(wanted, str):
-            assert one.startswith(f"events.json{wanted}")
+            assert item.startswith(f"events.json{wanted}")
         else:
-            assert one == wanted
+            assert item == wanted
 
 
 @pytest.mark.parametrize(
@@ -212,13 +208,13 @@ def test_what_an_input_gives(text: str | bytes, expected: list[Any]) -> None:
         (b"\x1f\x8b\x08\x00", "compressed"),
     ],
 )
-def test_an_input_in_another_coding_is_one_problem(text: bytes, reason: str) -> None:
+def test_an_input_in_another_encoding_is_one_problem(text: bytes, reason: str) -> None:
     (refused,) = seen(text + b"\n\n\n")
     assert refused.startswith("events.json: ")
     assert reason in refused
 
 
-def test_one_mebibyte_is_taken_and_one_byte_more_is_not() -> None:
+def test_one_mebibyte_is_accepted_and_one_byte_more_is_not() -> None:
     most = '{"a": "' + "é" * ((MAX_EVENT_BYTES - 10) // 2) + 'x"}'
     assert len(most.encode()) == MAX_EVENT_BYTES
     more = most[:-2] + 'x"}'
@@ -231,7 +227,7 @@ def test_one_mebibyte_is_taken_and_one_byte_more_is_not() -> None:
         assert numbers([first, refused, last]) == [1, 2, 3]
 
 
-def test_a_first_event_that_is_too_large_leaves_the_framing_known() -> None:
+def test_the_framing_is_recognised_if_the_first_event_is_too_large() -> None:
     wide = '{"a": "' + "x" * 2 * MAX_EVENT_BYTES + '"}'
     tall = '{"a": [\n' + "1,\n" * MAX_EVENT_BYTES + "1]}"
     for text in (f"{wide}\n{{}}", f"[{wide}, {{}}]", f"{tall}\n{{\n}}", f"[{tall}, {{}}]"):
@@ -240,14 +236,14 @@ def test_a_first_event_that_is_too_large_leaves_the_framing_known() -> None:
         assert last == {}
 
 
-def test_a_refusal_of_what_is_no_event_stands_where_the_event_does() -> None:
+def test_a_refused_event_has_the_position_of_its_start() -> None:
     event = list(split_events(io.BytesIO('[{},\n "ü", {}]'.encode()), "e.json"))[2]
     assert isinstance(event, RawEvent)
     assert (event.number, event.line, event.column, event.text) == (3, 2, 7, b"{}")
     assert str(event.refused("is missing", "type").problem) == "e.json:2:7: type: is missing"
 
 
-def test_an_event_is_given_out_before_the_next_one_comes() -> None:
+def test_an_event_is_yielded_before_the_next_is_read() -> None:
     taken = []
 
     def pieces() -> Iterator[bytes]:
@@ -261,7 +257,7 @@ def test_an_event_is_given_out_before_the_next_one_comes() -> None:
 
 
 @pytest.mark.parametrize("framing", ["lines", "array", "one endless event", "endless brackets"])
-def test_memory_is_flat_however_long_the_input(framing: str) -> None:
+def test_memory_is_constant_for_any_length_of_input(framing: str) -> None:
     event = b'{"a": ["' + b"x" * 20_000 + b'"]}'
     begin, piece = {
         "lines": (b"", event + b"\n"),

@@ -1,4 +1,4 @@
-"""The files behind -f: what is read, what is refused, and that nothing blocks."""
+"""Files given with -f: what is read, what is refused, and that no file blocks."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from activityctl.adapters.manifests.files import read_files
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Stand in a fresh folder; whatever is done there takes no time."""
+    """Change to an empty folder; fail if the test takes longer than 10 seconds."""
     monkeypatch.chdir(tmp_path)
     started = time.perf_counter()
     yield tmp_path
@@ -38,13 +38,13 @@ def read(
     return [file.name for file in found], [str(problem) for problem in problems]
 
 
-def test_a_folder_gives_its_manifests_by_name() -> None:
+def test_the_manifests_of_a_folder_are_sorted_by_name() -> None:
     write("d/b.yml", "d/a.yaml", "d/c.json", "d/d.txt", "d/.hidden.yaml", "d/sub/e.yaml")
     assert read("d") == (["d/a.yaml", "d/b.yml", "d/c.json"], [])
     assert read("d/")[0] == ["d/a.yaml", "d/b.yml", "d/c.json"]
 
 
-def test_the_content_is_what_stands_in_the_file() -> None:
+def test_the_content_is_read_unchanged() -> None:
     Path("a.yaml").write_bytes(b"a: \xff\r\n")
     assert read_files(["a.yaml"], recursive=False, stdin=None)[0][0].content == b"a: \xff\r\n"
 
@@ -79,7 +79,7 @@ def test_patterns_are_expanded() -> None:
     assert read("[de]")[0] == ["d/a.yaml", "d/b.yaml", "e/a.yaml"]
     assert read(".x.y?ml")[0] == [".x.yaml"]
     assert read(f"{Path.cwd()}/d/a.*")[0] == [f"{Path.cwd()}/d/a.yaml"]
-    assert read("*.yaml") == ([], ["*.yaml: no file fits this pattern"])
+    assert read("*.yaml") == ([], ["*.yaml: no file matches this pattern"])
 
 
 def test_stdin_is_read_once_and_within_bounds() -> None:
@@ -103,13 +103,13 @@ def test_a_folder_without_manifests_says_so() -> None:
     write("none/a.txt", "below/x/y/a.yaml", "hidden/.h/a.yaml")
     assert read("none", "below", "hidden")[1] == [
         "none: no manifests in this folder",
-        "below: no manifests in this folder, but in folders below it; add -R",
+        "below: no manifests in this folder; to read those in its subfolders, add -R",
         "hidden: no manifests in this folder",
     ]
     assert read("none", recursive=True)[1] == ["none: no manifests in this folder"]
 
 
-def test_what_is_no_regular_file_is_refused_at_once() -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused_at_once() -> None:
     os.mkfifo("fifo")
     os.mkfifo("in.yaml")
     Path("broken").symlink_to("nowhere")
@@ -131,41 +131,41 @@ def test_what_is_no_regular_file_is_refused_at_once() -> None:
         "socket: is a socket, not a regular file",
         "/dev/zero: is a device, not a regular file",
         "broken: no such file or folder",
-        "loop: symbolic links lead in a circle, or where none is followed",
+        "loop: a loop of symbolic links, or a symbolic link that is not followed",
         "missing: no such file or folder",
         "file/x: part of the path is not a folder",
         "in.yaml: is a FIFO, not a regular file",
         "a\0b: cannot be read: embedded null byte",
-        '"": an empty path',
+        '"": the path is empty',
         "n" * 300 + ": the name is too long",
     ]
 
 
-def test_a_file_swapped_for_a_fifo_after_the_look_does_not_block(
+def test_a_file_replaced_by_a_fifo_after_the_check_does_not_block(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write("a.yaml")
-    look = files.irregular
+    check = files.irregular
 
-    def look_and_swap(status: os.stat_result) -> str:
-        reason = look(status)
+    def check_and_swap(status: os.stat_result) -> str:
+        reason = check(status)
         if not reason:
             Path("a.yaml").unlink()
             os.mkfifo("a.yaml")
         return reason
 
-    monkeypatch.setattr(files, "irregular", look_and_swap)
+    monkeypatch.setattr(files, "irregular", check_and_swap)
     assert read("a.yaml") == ([], ["a.yaml: is a FIFO, not a regular file"])
 
 
-def test_links_are_followed_by_name_only() -> None:
+def test_symbolic_links_are_followed_only_when_given_as_a_path() -> None:
     write("outside/a.yaml")
     Path("d/loop").mkdir(parents=True)
     Path("d/link.yaml").symlink_to("../outside/a.yaml")
     Path("d/notes").symlink_to("../outside/a.yaml")
     Path("d/loop/again").symlink_to("..")
     Path("d/loop/twice").symlink_to("..")
-    refused = "d/link.yaml: a symbolic link in a folder is not followed; name it with -f"
+    refused = "d/link.yaml: a symbolic link in a folder is not followed; give its path with -f"
     assert read("d", recursive=True) == ([], [refused])
     assert read("d/**/*.yaml") == ([], [refused])
     assert read("d/link.yaml") == (["d/link.yaml"], [])
@@ -177,7 +177,7 @@ def test_a_link_to_a_folder_is_followed_when_named() -> None:
     assert read("current") == (["current/a.yaml"], [])
 
 
-def test_too_large_a_file_is_refused() -> None:
+def test_a_file_that_is_too_large_is_refused() -> None:
     Path("big.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
     Path("fits.yaml").write_bytes(b"#" * (1024 * 1024))
     assert read(".") == (["fits.yaml"], ["big.yaml: larger than 1 MiB"])
@@ -203,7 +203,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     assert problems[0].startswith("a.yaml: changed while it was read")
 
 
-def test_a_file_that_vanishes_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_deleted_before_it_is_read_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     write("d/a.yaml", "d/b.yaml")
     list_entries = files._entries
 
@@ -213,12 +213,12 @@ def test_a_file_that_vanishes_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> N
         return entries
 
     monkeypatch.setattr(files, "_entries", list_and_remove)
-    assert read("d") == (["d/b.yaml"], ["d/a.yaml: vanished before it was read"])
+    assert read("d") == (["d/b.yaml"], ["d/a.yaml: was deleted before it could be read"])
 
 
 @pytest.fixture
-def as_somebody() -> Iterator[Path]:
-    """Give a folder whose content is unreadable to us, also where tests run as root."""
+def unreadable() -> Iterator[Path]:
+    """Give a folder whose content we may not read, even if the tests run as root."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -234,14 +234,14 @@ def as_somebody() -> Iterator[Path]:
         (folder / "shut").chmod(0o700)
 
 
-def test_what_may_not_be_read_is_a_problem(as_somebody: Path) -> None:
-    file, shut = as_somebody / "shut.yaml", as_somebody / "shut"
+def test_files_and_folders_without_permission_are_problems(unreadable: Path) -> None:
+    file, shut = unreadable / "shut.yaml", unreadable / "shut"
     denied = [f"{file}: permission denied", f"{shut}: permission denied"]
     assert read(str(file), str(shut)) == ([], denied)
-    assert sorted(read(str(as_somebody), recursive=True)[1]) == sorted(denied)
+    assert sorted(read(str(unreadable), recursive=True)[1]) == sorted(denied)
 
 
-def test_too_long_a_path_below_is_a_problem_only_when_asked_for(folder: Path) -> None:
+def test_a_path_that_is_too_long_is_a_problem_only_when_recursive(folder: Path) -> None:
     for _ in range(20):
         name = "n" * 250
         Path(name).mkdir()

@@ -15,15 +15,15 @@ def ical(*events: str, head: str = "") -> bytes:
 
 
 def days(*events: str, head: str = "") -> list[str]:
-    """Return what the process of its own answers; in this one, which is faster."""
+    """Return the days, evaluated in this process, which is faster than in a separate one."""
     answer = module._answer(ical(*events, head=head))
     return list(answer["days"])
 
 
-def test_the_days_come_back_from_the_process_that_works_them_out():
+def test_the_days_are_evaluated_in_a_separate_process():
     event = f"{CHRISTMAS}\nRRULE:FREQ=YEARLY;COUNT=2"
     assert list(map(str, read_days(ical(event)))) == ["2025-12-25", "2026-12-25"]
-    with pytest.raises(ValueError, match="is no iCalendar file that can be read"):
+    with pytest.raises(ValueError, match="is not a valid iCalendar file"):
         read_days(b"<html>404</html>")
 
 
@@ -39,14 +39,14 @@ def test_the_days_come_back_from_the_process_that_works_them_out():
             ["2025-12-25", "2027-12-25"],
         ),
         (f"{CHRISTMAS}\nRDATE;VALUE=DATE:20260106", ["2025-12-25", "2026-01-06"]),
-        # The fourth Thursday of November, as long as there are days: until 2040.
+        # The fourth Thursday of November; days after 2040 are left out.
         (
             "UID:t\nDTSTART;VALUE=DATE:20381125\nRRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=4TH",
             ["2038-11-25", "2039-11-24", "2040-11-22"],
         ),
         ("UID:b\nDTSTART;VALUE=DATE:20191231\nDTEND;VALUE=DATE:20200102", ["2020-01-01"]),
         ("UID:e\nDTSTART;VALUE=DATE:20401231\nDTEND;VALUE=DATE:20410105", ["2040-12-31"]),
-        # Timed events touch the days of their own zone; one that ends at midnight not the next.
+        # Timed events count in their own zone; one that ends at midnight leaves out the next day.
         (
             (
                 "UID:p\nDTSTART;TZID=America/New_York:20260704T220000\n"
@@ -70,7 +70,7 @@ def test_the_days_come_back_from_the_process_that_works_them_out():
         (f"{CHRISTMAS}\nSTATUS:CONFIRMED\nTRANSP:TRANSPARENT", ["2025-12-25"]),
     ],
 )
-def test_the_days_that_an_event_touches(event: str, expected: list[str]):
+def test_an_event_gives_the_days_on_which_it_takes_place(event: str, expected: list[str]):
     assert days(event) == expected
 
 
@@ -89,7 +89,7 @@ def test_an_occurrence_that_was_moved_has_its_new_day():
     ) == ["2025-12-25", "2026-12-28"]
 
 
-def test_a_zone_that_the_file_defines_itself():
+def test_a_time_zone_defined_in_the_file_is_used():
     zone = (
         "BEGIN:VTIMEZONE\nTZID:Office\nBEGIN:STANDARD\nDTSTART:19700101T000000\n"
         "TZOFFSETFROM:+1300\nTZOFFSETTO:+1300\nEND:STANDARD\nEND:VTIMEZONE\n"
@@ -98,7 +98,7 @@ def test_a_zone_that_the_file_defines_itself():
     assert days(event, head=zone) == ["2026-07-05"]
 
 
-def test_days_that_meet_become_one_span():
+def test_adjacent_days_become_one_span():
     events = [f"UID:{n}\nDTSTART;VALUE=DATE:202605{n:02}" for n in (3, 1, 2, 2, 9)]
     assert days(*events) == ["2026-05-01/2026-05-03", "2026-05-09"]
 
@@ -106,10 +106,10 @@ def test_days_that_meet_become_one_span():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it holds no whole VCALENDAR"),
-        (b"<html>404</html>", "is no iCalendar file"),
-        (b"\xff\xfe\x00", "is no iCalendar file"),
-        (ical(CHRISTMAS)[:80], "is no iCalendar file"),
+        (b"", "it has no complete VCALENDAR"),
+        (b"<html>404</html>", "is not a valid iCalendar file"),
+        (b"\xff\xfe\x00", "is not a valid iCalendar file"),
+        (ical(CHRISTMAS)[:80], "is not a valid iCalendar file"),
         (ical(), "has no event from 2020 to 2040"),
         (ical("UID:o\nDTSTART;VALUE=DATE:20180101"), "has no event from 2020 to 2040"),
         (
@@ -118,17 +118,20 @@ def test_days_that_meet_become_one_span():
         ),
         (ical(f"{CHRISTMAS}\nRRULE:FREQ=SOMETIMES"), "event 'Christmas': RRULE: Expected freq"),
         (ical("UID:n\nSUMMARY:Some day"), "event 'Some day' has no DTSTART"),
-        (ical("UID:h\nDTSTART;VALUE=DATE:99991231\nRRULE:FREQ=YEARLY"), "is no iCalendar file"),
+        (
+            ical("UID:h\nDTSTART;VALUE=DATE:99991231\nRRULE:FREQ=YEARLY"),
+            "is not a valid iCalendar file",
+        ),
     ],
 )
-def test_a_file_that_is_no_calendar_is_refused_with_the_reason(content: bytes, reason: str):
+def test_a_file_that_is_not_a_calendar_is_refused_with_the_reason(content: bytes, reason: str):
     error = module._answer(content)["error"]
     assert reason in error
     assert "\n" not in error
 
 
 @pytest.mark.slow
-def test_an_event_that_recurs_every_second_for_ever_ends_in_an_error():
+def test_an_event_that_recurs_every_second_is_refused():
     before = time.monotonic()
     with pytest.raises(ValueError, match="recur too often"):
         read_days(ical("UID:s\nDTSTART:20200101T000000Z\nRRULE:FREQ=SECONDLY"))

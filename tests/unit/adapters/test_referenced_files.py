@@ -24,7 +24,9 @@ def test_a_file_in_the_folder_or_below_is_read(manifest: str, path: str, content
     assert read_referenced_file(manifest, path) == content
 
 
-def test_the_folder_is_the_manifests_own(manifest: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_path_is_relative_to_the_folder_of_the_manifest(
+    manifest: str, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(Path(manifest).parent)
     assert read_referenced_file("all.yaml", "here.ics") == b"here"
 
@@ -37,7 +39,7 @@ def test_a_path_that_leaves_the_folder_is_refused(manifest: str, path: str):
         read_referenced_file(manifest, path)
 
 
-def test_standard_input_has_no_folder():
+def test_a_manifest_from_standard_input_cannot_refer_to_a_file():
     with pytest.raises(ValueError, match="standard input"):
         read_referenced_file("<stdin>", "here.ics")
 
@@ -47,11 +49,11 @@ def test_no_symbolic_link_is_followed(manifest: str):
     (folder / "link.ics").symlink_to(folder.parent / "secret.ics")
     (folder / "up").symlink_to(folder.parent)
     for path in ("link.ics", "up/secret.ics"):
-        with pytest.raises(ValueError, match="a symbolic link is not followed"):
+        with pytest.raises(ValueError, match="symbolic links are not followed"):
             read_referenced_file(manifest, path)
 
 
-def test_only_regular_files_of_a_fair_size_are_read(manifest: str):
+def test_only_regular_files_up_to_1_mib_are_read(manifest: str):
     folder = Path(manifest).parent
     os.mkfifo(folder / "pipe.ics")
     (folder / "large.ics").write_bytes(b"x" * (1024 * 1024 + 1))
