@@ -252,7 +252,8 @@ def test_a_conflict_is_exit_5_and_the_first_is_kept(shell):
     shell("emit", "-", stdin=lines(event(sender_id, data=1)))
     rest = event(f"{sender_id}-after")
     done = shell("emit", "-", stdin=lines(event(sender_id, data=2), rest), code=5)
-    assert f"error: <stdin>:1:1: {sender_id} of /t came before with other content" in done.stderr
+    problem = f"an event with id {sender_id} and source /t is already stored with other content"
+    assert f"error: <stdin>:1:1: {problem}" in done.stderr
     assert f"accepted   {sender_id}-after" in done.stdout
     assert shell.json("get", "event", sender_id)["items"][0]["event"]["data"] == 1
 

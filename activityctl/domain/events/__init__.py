@@ -1,1 +1,1 @@
-"""Events: the envelope, the triggers and patterns that name them, and how triggers gather them."""
+"""Events: the envelope, event triggers and patterns, and gatherings of several events."""

@@ -1,4 +1,7 @@
-"""Events on their way in, and what becomes of each; they are read and stored elsewhere."""
+"""The result of emitting each event of an input.
+
+Reading the input and storing events happen elsewhere.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from activityctl.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class ValidEvent:
-    """An event of an input that can be stored."""
+    """An event of an input that is valid, so it can be stored."""
 
     origin: RawEvent
     envelope: EventEnvelope
@@ -20,34 +23,37 @@ class ValidEvent:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """What became of one event of an input; one that is invalid has no attributes."""
+    """The result of one event of an input; an invalid event has no attributes."""
 
     number: int
-    """Counts the events of the input from 1."""
+    """The event's number in the input, from 1."""
     outcome: EmitOutcome
     id: str | None = None
-    """The sender's."""
+    """The id that the sender gave."""
     source: str | None = None
     type: str | None = None
     filled: tuple[str, ...] = ()
-    """The attributes that the sender left out and that were put in."""
+    """Names of the attributes that the sender left out and `fill` added."""
     problem: Problem | None = None
-    """Why it is invalid, or where the one stands that is in conflict."""
+    """Why the event is invalid or in conflict, with its position in the input."""
 
     @property
     def uid(self) -> EventId | None:
-        """Our id of the event."""
+        """Our id of the event; None without the sender's id and source."""
         if self.id is None or self.source is None:
             return None
         return event_id(self.source, self.id)
 
 
 def stored_result(item: ValidEvent, outcome: EmitOutcome) -> Emitted:
-    """Return what became of an event that could be stored."""
+    """Return the result of a valid event."""
     event, origin = item.envelope, item.origin
     problem = None
     if outcome is EmitOutcome.CONFLICT:
-        reason = f"{event.id} of {event.source} came before with other content, which stays"
+        reason = (
+            f"an event with id {event.id} and source {event.source} is already stored "
+            "with other content; the stored event is kept"
+        )
         problem = Problem(origin.file, origin.line, origin.column, "", reason)
     return Emitted(
         origin.number,
@@ -61,23 +67,23 @@ def stored_result(item: ValidEvent, outcome: EmitOutcome) -> Emitted:
 
 
 def invalid_result(item: InvalidEvent) -> Emitted:
-    """Return what becomes of an event that is not taken."""
+    """Return the result of an invalid event."""
     return Emitted(item.number, EmitOutcome.INVALID, problem=item.problem)
 
 
 def outcomes_of(
     events: Sequence[tuple[EventId, str]], new: Collection[EventId], kept: Mapping[EventId, str]
 ) -> list[EmitOutcome]:
-    """Return the outcome of each event, given by our id and digest, in order.
+    """Return the outcome of each event, in order; an event is our id and its digest.
 
-    `new` are the ids of which none was kept before; `kept`, the digests that are kept now. Of
-    events that share a new id the first is the one that was accepted.
+    `new` has the ids that were not stored before. `kept` has the digest that is stored now, by
+    id. If several events share a new id, the first of them is accepted.
     """
-    waiting = set(new)
+    not_accepted_yet = set(new)
     outcomes = []
     for uid, digest in events:
-        if uid in waiting:
-            waiting.remove(uid)
+        if uid in not_accepted_yet:
+            not_accepted_yet.remove(uid)
             outcomes.append(EmitOutcome.ACCEPTED)
         elif kept[uid] == digest:
             outcomes.append(EmitOutcome.DUPLICATE)

@@ -1,4 +1,4 @@
-"""EventEnvelope: one event as CloudEvents 1.0 has it; its JSON text is read elsewhere."""
+"""EventEnvelope: one event in the form of CloudEvents 1.0; parsing JSON text happens elsewhere."""
 
 import binascii
 import hashlib
@@ -13,18 +13,19 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidEventError
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
-"""The longest JSON text of one event."""
+"""Maximum size of the JSON text of one event."""
 MAX_ATTRIBUTE_BYTES: Final = 1024
-"""The longest `id`, `source` and `type`: they stand in indexes."""
+"""Maximum size of `id`, `source` and `type`, which are stored in database indexes."""
 SPEC_VERSION: Final = "1.0"
 
 _REQUIRED: Final = ("id", "source", "type")
 _TEXTS: Final = ("subject", "datacontenttype", "dataschema", "time")
 _DATA: Final = ("data", "data_base64")
-_KNOWN: Final = frozenset((*_REQUIRED, *_TEXTS, *_DATA, "specversion"))
+KNOWN_ATTRIBUTES: Final = frozenset((*_REQUIRED, *_TEXTS, *_DATA, "specversion"))
+"""The attributes that CloudEvents 1.0 defines; all others are extensions."""
 
 _EXTENSION: Final = re.compile(r"[a-z0-9]+")
-# CloudEvents 1.0, type system: what a String may not hold.
+# Characters that the type system of CloudEvents 1.0 does not allow in a String.
 _FORBIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(
@@ -42,14 +43,14 @@ _LEAP_SECOND: Final = "60"
 
 @dataclass(frozen=True, slots=True)
 class EventEnvelope:
-    """One event; `envelope_of` is what makes it, so its document is known to be right."""
+    """One valid event; only `envelope_of` creates it."""
 
     document: Mapping[str, JsonValue]
-    """The structured JSON form: what the sender wrote, less attributes that are null."""
+    """The structured JSON form: what the sender wrote, without null attributes."""
     time: datetime | None
     """When it happened, in UTC, cut to microseconds; the document keeps the sender's text."""
     filled: tuple[str, ...] = ()
-    """The attributes that the sender left out and `fill` put in."""
+    """Names of the attributes that the sender left out and `fill` added."""
 
     @property
     def id(self) -> str:
@@ -58,47 +59,50 @@ class EventEnvelope:
 
     @property
     def source(self) -> str:
-        """Where it happened."""
+        """The system in which it happened."""
         return self._text("source")
 
     @property
     def type(self) -> str:
-        """What kind of thing happened."""
+        """The kind of event."""
         return self._text("type")
 
     @property
     def subject(self) -> str | None:
-        """What it happened to, within the source."""
+        """The thing within the source that the event is about."""
         subject: str | None = self.document.get("subject")
         return subject
 
     @property
     def data(self) -> JsonValue:
-        """The payload; None when there is none, or when it is bytes (`data_base64`)."""
+        """The payload; None if there is none, or if it is bytes (`data_base64`)."""
         return self.document.get("data")
 
     @property
     def extensions(self) -> dict[str, str | bool | int]:
         """The attributes that CloudEvents does not define."""
-        return {name: value for name, value in self.document.items() if name not in _KNOWN}
+        return {
+            name: value for name, value in self.document.items() if name not in KNOWN_ATTRIBUTES
+        }
 
     @property
     def key(self) -> str:
-        """Source and id in one text that no other pair gives; no attribute holds U+001F."""
+        """Source and id joined by U+001F, which no attribute may contain, so it is unique."""
         return f"{self.source}\x1f{self.id}"
 
     @property
     def event_id(self) -> ids.EventId:
-        """Our id of the event; it follows from source and id."""
+        """Our id of the event, computed from source and id."""
         return ids.event_id(self.source, self.id)
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the event, in hex: of equal key, the same events and no others agree.
+        """The SHA-256 of the event's content, in hex.
 
-        The order of keys and the spaces of the text do not count, nor does a time that `fill`
-        put in: it differs each time that the same event is emitted. All else that `fill` puts
-        in is in the key or always the same.
+        Two events with the same `key` have the same digest only if their content is the same.
+        The order of JSON keys and white space do not count. A `time` that `fill` added does not
+        count either, because it differs each time the same event is emitted. Everything else
+        that `fill` adds is part of the key or always the same.
         """
         left_out = {"time"}.intersection(self.filled)
         return ids.content_hash(
@@ -106,7 +110,7 @@ class EventEnvelope:
         )
 
     def serialised(self) -> tuple[str, str]:
-        """Return the document's canonical JSON and the digest, at the price of one of them."""
+        """Return the document's canonical JSON and the digest; cheaper than computing each."""
         text = ids.canonical_json(self.document)
         if "time" in self.filled:
             return text, self.digest
@@ -118,50 +122,53 @@ class EventEnvelope:
 
 
 def envelope_of(value: JsonValue, filled: Iterable[str] = ()) -> EventEnvelope:
-    """Return the event that a JSON value is; InvalidEventError names the field that is wrong.
+    """Return the event for a JSON value.
 
-    Strict: whatever a sender may leave out, `fill` has put in before, and names in `filled`.
-    The value was read by a parser that refuses what Postgres does not keep; the attributes are
-    checked here all the same, since people also type them. A null attribute is an absent one
-    (CloudEvents JSON format, section 3.1); null `data` stays unless there is `data_base64`.
+    Nothing is added here: call `fill` before, and pass the names that it added as `filled`.
+    The JSON parser has already refused text that Postgres cannot store. Attributes are checked
+    again here, because people also type them as options. A null attribute counts as absent
+    (CloudEvents JSON format, section 3.1). Null `data` is kept unless there is `data_base64`.
+    Raises InvalidEventError, which names the wrong field.
     """
     if not isinstance(value, dict):
-        raise InvalidEventError("", f"an event is a JSON object, not {_kind(value)}")
+        raise InvalidEventError("", f"an event is a JSON object, not {_json_type(value)}")
     document = {name: item for name, item in value.items() if item is not None or name == "data"}
     if "specversion" not in document:
         raise InvalidEventError("specversion", f'is missing; write "{SPEC_VERSION}"')
     if document["specversion"] != SPEC_VERSION:
-        raise InvalidEventError("specversion", f'is not "{SPEC_VERSION}", the one version taken')
+        reason = f'is not "{SPEC_VERSION}", the only supported version'
+        raise InvalidEventError("specversion", reason)
     for name in _REQUIRED:
         _check_required(name, document)
     for name, item in document.items():
-        if name not in _KNOWN:
+        if name not in KNOWN_ATTRIBUTES:
             _check_extension(name, item)
         elif name in _TEXTS:
             _check_text(name, item)
     _check_data(document)
-    time = _moment(document["time"]) if "time" in document else None
+    time = _parse_time(document["time"]) if "time" in document else None
     return EventEnvelope(document, time, tuple(filled))
 
 
 def fill(
     value: JsonValue, now: datetime, make_id: Callable[[], str], source: str | None = None
 ) -> tuple[JsonValue, tuple[str, ...]]:
-    """Return the event with what a person may leave out, and the names of what was put in.
+    """Add the attributes that a person may leave out; return the event and the added names.
 
-    Those are specversion, id, time and, when the caller has one, the source. Null counts as
-    left out. What is no JSON object comes back as it is, for `envelope_of` to refuse.
+    These are specversion, id, time and, if the caller gives one, the source. A null attribute
+    counts as left out. A value that is no JSON object is returned as it is; `envelope_of`
+    refuses it.
     """
     if not isinstance(value, dict):
         return value, ()
-    offered: dict[str, Callable[[], str]] = {
+    defaults: dict[str, Callable[[], str]] = {
         "specversion": lambda: SPEC_VERSION,
         "id": make_id,
         "time": lambda: now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
     }
     if source is not None:
-        offered["source"] = lambda: source
-    added = {name: make() for name, make in offered.items() if value.get(name) is None}
+        defaults["source"] = lambda: source
+    added = {name: make() for name, make in defaults.items() if value.get(name) is None}
     return {**value, **added}, tuple(added)
 
 
@@ -175,7 +182,7 @@ def _check_required(name: str, document: Mapping[str, JsonValue]) -> None:
 
 def _check_text(name: str, item: JsonValue) -> None:
     if not isinstance(item, str):
-        raise InvalidEventError(name, f"is {_kind(item)}, not a string")
+        raise InvalidEventError(name, f"is {_json_type(item)}, not a string")
     if not item:
         raise InvalidEventError(name, "is empty")
     _check_characters(name, item)
@@ -184,62 +191,65 @@ def _check_text(name: str, item: JsonValue) -> None:
 
 
 def _check_characters(name: str, text: str) -> None:
-    found = _FORBIDDEN.search(text)
-    if found:
-        place = f"at character {found.start() + 1}"
-        raise InvalidEventError(name, f"holds U+{ord(found[0]):04X} {place}; no attribute may")
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden:
+        character = f"U+{ord(forbidden[0]):04X} at character {forbidden.start() + 1}"
+        raise InvalidEventError(name, f"contains {character}, which CloudEvents does not allow")
 
 
 def _check_extension(name: str, item: JsonValue) -> None:
     if not _EXTENSION.fullmatch(name):
-        reason = "is no name of an attribute (a-z and 0-9 only)"
+        reason = "is not a valid attribute name (use only a-z and 0-9)"
         lower = name.lower()
-        if lower in _KNOWN:
+        if lower in KNOWN_ATTRIBUTES:
             raise InvalidEventError(name, f"{reason}; did you mean {lower}?")
-        raise InvalidEventError(name, f"{reason}; fields of your own belong under data")
+        raise InvalidEventError(name, f"{reason}; put your own fields under data")
     if isinstance(item, str):
         _check_characters(name, item)
     elif isinstance(item, bool):
         pass
     elif not isinstance(item, int):
-        reason = f"is {_kind(item)}, but an extension is a string, boolean or integer"
-        raise InvalidEventError(name, f"{reason}; fields of your own belong under data")
+        reason = f"is {_json_type(item)}, but an extension is a string, boolean or integer"
+        raise InvalidEventError(name, f"{reason}; put your own fields under data")
     elif not -(2**31) <= item < 2**31:
-        raise InvalidEventError(name, "is an integer of more than 32 bits; write it as a string")
+        raise InvalidEventError(name, "is an integer that does not fit in 32 bits; write a string")
 
 
 def _check_data(document: dict[str, JsonValue]) -> None:
-    """Refuse data in two forms and broken base64; drop null data beside data_base64."""
+    """Refuse an event with both forms of data, and broken base64.
+
+    Removes null `data` if there is `data_base64`.
+    """
     if "data_base64" not in document:
         return
     if document.get("data") is not None:
-        raise InvalidEventError("data_base64", "stands beside data; an event has one of the two")
+        raise InvalidEventError("data_base64", "cannot be combined with data")
     document.pop("data", None)
     encoded = document["data_base64"]
     if not isinstance(encoded, str):
-        raise InvalidEventError("data_base64", f"is {_kind(encoded)}, not a string")
+        raise InvalidEventError("data_base64", f"is {_json_type(encoded)}, not a string")
     try:
         binascii.a2b_base64(encoded, strict_mode=True)
     except ValueError as error:
         raise InvalidEventError("data_base64", f"is not base64: {error}") from None
 
 
-def _moment(text: str) -> datetime:
-    """Return the time that RFC 3339 text names, in UTC; a leap second ends with its minute."""
-    found = _TIME.fullmatch(text)
-    if found is None:
-        raise InvalidEventError("time", "is not RFC 3339 such as 2026-12-31T18:00:00Z")
-    day, minute, second, fraction, offset = found.groups(default="")
+def _parse_time(text: str) -> datetime:
+    """Return the UTC time of an RFC 3339 text; a leap second ends its minute."""
+    parsed = _TIME.fullmatch(text)
+    if parsed is None:
+        raise InvalidEventError("time", "is not an RFC 3339 time such as 2026-12-31T18:00:00Z")
+    day, minute, second, fraction, offset = parsed.groups(default="")
     is_leap = second == _LEAP_SECOND
     plain = f"{day}T{minute}{'59' if is_leap else second}{'' if is_leap else fraction}"
     try:
         moment = datetime.fromisoformat(plain + offset.upper()).astimezone(UTC)
         return moment + timedelta(seconds=is_leap)
     except (ValueError, OverflowError):
-        raise InvalidEventError("time", f"{text} is no time of the calendar") from None
+        raise InvalidEventError("time", f"{text} does not exist in the calendar") from None
 
 
-def _kind(value: Any) -> str:
+def _json_type(value: Any) -> str:
     match value:
         case None:
             return "null"

@@ -1,6 +1,7 @@
-"""Gathering: when the events that a trigger waits for make it due; one gathering, no storage.
+"""Gathering: decides when the events of one trigger and key make the trigger due.
 
-Time is the arrival of events; a deadline comes before an event that arrives at that moment.
+Storage is elsewhere. Time is the arrival time of events. A deadline comes before an event that
+arrives at the same moment.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,11 @@ from activityctl.domain.values.ids import EventId, content_hash
 from activityctl.domain.values.model import canonical
 
 MOST_BYTES: Final = 8 << 20
-"""JSON of the events of a gathering, but for the last; a run sees them all at once."""
-_TOO_MANY: Final = f"more than {MOST_EVENTS:,} events or {MOST_BYTES >> 20} MiB wait with it"
+"""Maximum size of the JSON of a gathering's events, except the last one; a run sees all."""
+_TOO_MANY: Final = (
+    f"the gathering has more than {MOST_EVENTS:,} events or {MOST_BYTES >> 20} MiB, "
+    "so the oldest events were dropped"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +31,13 @@ class GatheredEvent:
     id: EventId
     arrived_at: datetime
     parts: tuple[str, ...] = ()
-    """The names of those that it counts for; of a debounce or batch none."""
+    """The names of the trigger's parts that it matches; empty for debounce and batch."""
     size: int = 0
-    """Bytes of its JSON."""
+    """The size of its JSON in bytes."""
 
 
 WaitingEvents = tuple[GatheredEvent, ...]
-"""In the order of arrival."""
+"""The events of one gathering, in the order of arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,14 @@ class GatheringFired:
 
 @dataclass(frozen=True, slots=True)
 class GatheringDropped:
-    """These events lead to no firing."""
+    """These events leave the gathering and lead to no firing."""
 
     events: WaitingEvents
     reason: str
 
 
 class GatheringKey(NamedTuple):
-    """Whose events wait, and by which value of the trigger's key."""
+    """Identifies a gathering: the trigger, and the value of the trigger's key."""
 
     subscription_id: str
     trigger: str
@@ -62,39 +66,39 @@ class GatheringKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """Events that wait, as they are kept."""
+    """Waiting events as they are stored."""
 
     key: GatheringKey
     form: str
-    """The `pattern_hash` the trigger under which they came."""
+    """The `pattern_hash` of the trigger when the events came."""
     events: WaitingEvents
     due_at: datetime
-    """When time alone changes it."""
+    """The next deadline: when the gathering changes without a further event."""
 
 
 GatheringOutcome = GatheringFired | GatheringDropped
 GatheringTransition = tuple[WaitingEvents, list[GatheringOutcome]]
-"""What waits then, and what happened on the way, in order."""
+"""The events that wait afterwards, and what was fired or dropped, in order."""
 
 
 class GatheringPolicy(Protocol):
-    """What a trigger does with events of one key."""
+    """The rules of a trigger for the events of one key."""
 
     def due_at(self, waiting: WaitingEvents) -> datetime | None:
-        """Return when time alone changes what waits; None for nothing."""
+        """Return the next deadline of the waiting events; None if no event waits."""
         ...
 
     def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
-        """Let time go on; deadlines at that very moment are over."""
+        """Apply all deadlines up to and including `until`."""
         ...
 
     def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
-        """Take an event that arrives before the next deadline."""
+        """Add an event that arrives before the next deadline."""
         ...
 
 
 def gathering_policy_of(trigger: EventTrigger) -> GatheringPolicy | None:
-    """Return what the trigger does with its events; None when each makes it due."""
+    """Return the rules of the trigger; None if it starts a run for each event."""
     names = tuple(trigger.parts)
     if (debounce := trigger.debounce) is not None:
         return DebouncePolicy(debounce.for_, debounce.max)
@@ -110,95 +114,102 @@ def gathering_policy_of(trigger: EventTrigger) -> GatheringPolicy | None:
 
 
 def _label(name: str, part: EventPattern) -> str:
-    """Return what a part is called: a number is only the place of one without a name."""
+    """Return the part's name for people; a part with only a number is called by its types."""
     if not name.isdecimal():
         return name
     return " or ".join(part.type or ()) or f"event {name}"
 
 
 def pattern_hash(trigger: EventTrigger) -> str:
-    """Return what events that wait depend on; they outlive changes of all else, as of durations."""
+    """Return a hash of the form, key and parts of the trigger.
+
+    If it changes, the waiting events are dropped. They stay if only other fields change, for
+    example a duration.
+    """
     parts = {name: canonical(part) for name, part in trigger.parts.items()}
     return content_hash({"form": trigger.form, "key": trigger.gathering_key, "parts": parts})
 
 
 def add_event(
-    rule: GatheringPolicy, waiting: WaitingEvents, event: GatheredEvent
+    policy: GatheringPolicy, waiting: WaitingEvents, event: GatheredEvent
 ) -> GatheringTransition:
-    """Let time go on to the event's arrival, and take it; it counts as no older than the last."""
-    waiting, before = rule.advance_time(waiting, event.arrived_at)
-    latest = max((event.arrived_at, *(one.arrived_at for one in waiting[-1:])))
-    waiting, after = rule.add(waiting, replace(event, arrived_at=latest))
+    """Apply the deadlines up to the event's arrival, then add the event.
+
+    An event that arrived before the last waiting event counts as arrived with that one.
+    """
+    waiting, before = policy.advance_time(waiting, event.arrived_at)
+    latest = max((event.arrived_at, *(last.arrived_at for last in waiting[-1:])))
+    waiting, after = policy.add(waiting, replace(event, arrived_at=latest))
     return waiting, before + after
 
 
 @dataclass(frozen=True, slots=True)
 class DebouncePolicy:
-    """Due when nothing more has come for `quiet`, at most `longest` after the first."""
+    """Fires when no event has come for `quiet`, and at most `longest` after the first event."""
 
     quiet: timedelta
     longest: timedelta | None
 
     def due_at(self, waiting: WaitingEvents) -> datetime | None:
-        """Return when it is quiet enough, or has waited long enough."""
+        """Return the end of the quiet time or of the longest wait, whichever is earlier."""
         if not waiting:
             return None
         quiet_at = waiting[-1].arrived_at + self.quiet
         return quiet_at if self.longest is None else min(quiet_at, _after(waiting, self.longest))
 
     def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
-        """Fire once that is over."""
+        """Fire if the deadline has passed."""
         return _fire_when_due(waiting, self.due_at(waiting), until)
 
     def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
-        """Merge the event with those that wait."""
+        """Add the event; fire at once if there are too many events."""
         return _fire_when_full((*waiting, event), MOST_EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """Due when `size` events have come, or `within` after the first."""
+    """Fires when `size` events have come, or `within` after the first event."""
 
     size: int
     within: timedelta
 
     def due_at(self, waiting: WaitingEvents) -> datetime | None:
-        """Return when the first has waited long enough."""
+        """Return when the first event has waited for `within`."""
         return _after(waiting, self.within) if waiting else None
 
     def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
-        """Fire once that is over."""
+        """Fire if the deadline has passed."""
         return _fire_when_due(waiting, self.due_at(waiting), until)
 
     def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
-        """Add the event to those that wait."""
+        """Add the event; fire if the batch is full."""
         return _fire_when_full((*waiting, event), self.size)
 
 
 @dataclass(frozen=True, slots=True)
 class AllPolicy:
-    """Due when the events of the last `within` cover every part; those are then used up."""
+    """Fires when the events of the last `within` match every part; all of them are used up."""
 
     parts: tuple[str, ...]
     within: timedelta
     labels: tuple[str, ...] = ()
-    """What each part is called, when not by its name."""
+    """The parts' names for people, in the same order; empty if they are the names."""
 
     def due_at(self, waiting: WaitingEvents) -> datetime | None:
-        """Return when the oldest is too old."""
+        """Return when the oldest event becomes too old."""
         return _after(waiting, self.within) if waiting else None
 
     def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
-        """Drop what is too old; the others wait on."""
+        """Drop the events that are too old; the others go on waiting."""
         steps: list[GatheringOutcome] = []
         while waiting and _after(waiting, self.within) <= until:
             missing = _labels(self, self._missing(waiting))
-            steps.append(GatheringDropped(waiting[:1], _lacking(missing, self.within)))
+            steps.append(GatheringDropped(waiting[:1], _not_in_time(missing, self.within)))
             waiting = waiting[1:]
         return waiting, steps
 
     def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
-        """Add the event; fire when nothing is missing any more."""
+        """Add the event; fire if every part has its event."""
         waiting = (*waiting, event)
         if not self._missing(waiting):
             return (), [GatheringFired(waiting, event.arrived_at)]
@@ -215,39 +226,38 @@ class AllPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SequencePolicy:
-    """Due when the events of the last `within` have the parts in order; all those are used up.
+    """Fires when the events of the last `within` match the parts in order; all are used up.
 
-    The first that waits is always one of the first part. An event takes one step at most; one
-    for which it is too early is dropped, whatever may still come.
+    The first waiting event always matches the first part. An event counts for one part at most.
+    An event that comes too early is dropped, whatever comes later.
     """
 
     parts: tuple[str, ...]
     within: timedelta
     labels: tuple[str, ...] = ()
-    """What each part is called, when not by its name."""
+    """The parts' names for people, in the same order; empty if they are the names."""
 
     def due_at(self, waiting: WaitingEvents) -> datetime | None:
-        """Return when the oldest is too old."""
+        """Return when the oldest event becomes too old."""
         return _after(waiting, self.within) if waiting else None
 
     def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
-        """Drop what is too old; the others wait on, from the next of the first part."""
+        """Drop the events that are too old; the sequence starts again at the next first part."""
         steps: list[GatheringOutcome] = []
         while waiting and _after(waiting, self.within) <= until:
-            lacking = _labels(self, self.parts[self._taken(waiting) :][:1])
+            missing = _labels(self, self._next_part(waiting))
             waiting, dropped = self._without_first(waiting)
-            steps.append(GatheringDropped(dropped, _lacking(lacking, self.within)))
+            steps.append(GatheringDropped(dropped, _not_in_time(missing, self.within)))
         return waiting, steps
 
     def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
-        """Add the event when its turn has come; fire when it was the last one's."""
-        if not self._can_advance(waiting, event):
-            (missing,) = _labels(self, self.parts[self._taken(waiting) :][:1])
-            return waiting, [
-                GatheringDropped((event,), f"out of order: {missing} has not come before it")
-            ]
+        """Add the event if it is not too early; fire if it completes the sequence."""
+        if not self._can_use(waiting, event):
+            (missing,) = _labels(self, self._next_part(waiting))
+            reason = f"out of order: {missing} has not come before this event"
+            return waiting, [GatheringDropped((event,), reason)]
         waiting = (*waiting, event)
-        if self._taken(waiting) == len(self.parts):
+        if self._count_done(waiting) == len(self.parts):
             return (), [GatheringFired(waiting, event.arrived_at)]
         steps: list[GatheringOutcome] = []
         while _is_full(waiting, MOST_EVENTS + 1):
@@ -256,42 +266,49 @@ class SequencePolicy:
         return waiting, steps
 
     def _without_first(self, waiting: WaitingEvents) -> tuple[WaitingEvents, WaitingEvents]:
-        """Return what of the rest can still be of use, from the next of the first part; what not.
+        """Return the events that can still be used without the first one, and the dropped ones.
 
-        The rest cannot make it due: with the first before it, it would have before.
+        The kept events begin with the next event of the first part. They cannot complete the
+        sequence: together with the first event, they would have completed it before.
         """
         kept: WaitingEvents = ()
         for event in waiting[1:]:
-            if self._can_advance(kept, event):
+            if self._can_use(kept, event):
                 kept = (*kept, event)
-        chosen = {event.id for event in kept}
-        return kept, tuple(event for event in waiting if event.id not in chosen)
+        kept_ids = {event.id for event in kept}
+        return kept, tuple(event for event in waiting if event.id not in kept_ids)
 
-    def _can_advance(self, waiting: WaitingEvents, event: GatheredEvent) -> bool:
-        """Whether it is the next, or may be once what waits is too old."""
-        return not set(event.parts).isdisjoint(self.parts[: self._taken(waiting) + 1])
+    def _can_use(self, waiting: WaitingEvents, event: GatheredEvent) -> bool:
+        """Whether the event matches the next part, or an earlier part.
 
-    def _taken(self, waiting: WaitingEvents) -> int:
-        """Count the parts that have come in order."""
-        taken = 0
+        An event of an earlier part can be used once the events before it are too old.
+        """
+        return not set(event.parts).isdisjoint(self.parts[: self._count_done(waiting) + 1])
+
+    def _next_part(self, waiting: WaitingEvents) -> tuple[str, ...]:
+        return self.parts[self._count_done(waiting) :][:1]
+
+    def _count_done(self, waiting: WaitingEvents) -> int:
+        """Return how many parts have come in order."""
+        done = 0
         for event in waiting:
-            if taken < len(self.parts) and self.parts[taken] in event.parts:
-                taken += 1
-        return taken
+            if done < len(self.parts) and self.parts[done] in event.parts:
+                done += 1
+        return done
 
 
 @dataclass(frozen=True, slots=True)
 class AbsencePolicy:
-    """Due for each `after` that no `of` follows within the time."""
+    """Fires for each `after` event that no `of` event follows within the time."""
 
     within: timedelta
 
     def due_at(self, waiting: WaitingEvents) -> datetime | None:
-        """Return when the oldest has waited long enough."""
+        """Return when the oldest event has waited for `within`."""
         return _after(waiting, self.within) if waiting else None
 
     def advance_time(self, waiting: WaitingEvents, until: datetime) -> GatheringTransition:
-        """Fire for each that has waited long enough."""
+        """Fire for each event that has waited for `within`."""
         steps: list[GatheringOutcome] = []
         while waiting and (due := _after(waiting, self.within)) <= until:
             steps.append(GatheringFired(waiting[:1], due))
@@ -299,15 +316,13 @@ class AbsencePolicy:
         return waiting, steps
 
     def add(self, waiting: WaitingEvents, event: GatheredEvent) -> GatheringTransition:
-        """End the wait when it is what should come; begin one when it is what to wait after."""
+        """End all waits if the event matches `of`; begin a wait if it matches `after`."""
         steps: list[GatheringOutcome] = []
         if "of" in event.parts:
             if waiting:
-                steps.append(
-                    GatheringDropped(waiting, f"what should follow came: event {event.id}")
-                )
+                steps.append(GatheringDropped(waiting, f"the expected event came: {event.id}"))
             elif "after" not in event.parts:
-                steps.append(GatheringDropped((event,), "nothing waits for it"))
+                steps.append(GatheringDropped((event,), "no event waits for it"))
             if waiting and "after" not in event.parts:
                 steps.append(GatheringDropped((event,), "it came in time"))
             waiting = ()
@@ -316,7 +331,7 @@ class AbsencePolicy:
         if len(waiting) >= MOST_EVENTS:
             return waiting, [
                 *steps,
-                GatheringDropped((event,), f"{MOST_EVENTS:,} events wait already"),
+                GatheringDropped((event,), f"{MOST_EVENTS:,} events are already waiting"),
             ]
         return (*waiting, event), steps
 
@@ -340,10 +355,10 @@ def _is_full(waiting: WaitingEvents, most: int) -> bool:
     return len(waiting) >= most or sum(event.size for event in waiting) >= MOST_BYTES
 
 
-def _labels(rule: AllPolicy | SequencePolicy, parts: Sequence[str]) -> list[str]:
-    named = dict(zip(rule.parts, rule.labels or rule.parts, strict=True))
-    return [named[part] for part in parts]
+def _labels(policy: AllPolicy | SequencePolicy, parts: Sequence[str]) -> list[str]:
+    labels = dict(zip(policy.parts, policy.labels or policy.parts, strict=True))
+    return [labels[part] for part in parts]
 
 
-def _lacking(parts: Sequence[str], within: timedelta) -> str:
+def _not_in_time(parts: Sequence[str], within: timedelta) -> str:
     return f"{' and '.join(parts)} did not come within {format_duration(within)}"

@@ -1,6 +1,6 @@
-"""What a trigger of several events may say: which, by what key, how long; fields and shape alone.
+"""The fields of a trigger that gathers several events: which events, by what key, how long.
 
-What becomes of the events is decided in `gathering`.
+What happens to the events is decided in `gathering`.
 """
 
 from datetime import timedelta
@@ -13,29 +13,30 @@ from activityctl.domain.values.duration import Duration, format_duration
 from activityctl.domain.values.model import Manifest, Name
 
 MOST_EVENTS: Final = 1_000
-"""Events that a gathering holds; a run sees them all at once."""
+"""Maximum number of events in a gathering; one run sees all of them."""
 NAMES_NO_EVENT: Final = (
-    'names no event: write type, source, subject, match or filter; type: "*" takes all'
+    'names no event: write type, source, subject, match or filter (type: "*" matches every event)'
 )
-_MOST_PARTS: Final = 32
+_MAX_PARTS: Final = 32
 
 
-def _is_positive(duration: timedelta) -> timedelta:
+def _check_positive(duration: timedelta) -> timedelta:
     if not duration:
         raise ValueError("should be longer than 0s")
     return duration
 
 
-PositiveDuration = Annotated[Duration, AfterValidator(_is_positive)]
+PositiveDuration = Annotated[Duration, AfterValidator(_check_positive)]
 """A duration over zero."""
 _KEY: Final = (
-    "Counts apart for each value of this template; sees event and params. One that cannot be "
-    "evaluated leaves the event out, with the reason recorded. Default: all events together."
+    "A template over `event` and `params`. Events are gathered separately for each value. If it "
+    "cannot be evaluated, the event is left out and the reason is recorded. Default: all events "
+    "are gathered together."
 )
 
 
 class EventPart(EventPattern):
-    """One of the events that a trigger waits for."""
+    """One of the events that a trigger waits for; at least one condition is required."""
 
     @model_validator(mode="after")
     def _names_events(self) -> "EventPart":
@@ -45,66 +46,74 @@ class EventPart(EventPattern):
 
 
 class NamedPart(EventPart):
-    """One of several events that a trigger waits for."""
+    """One of the events in a list that a trigger waits for; at least one condition is required."""
 
     name: Name | None = Field(
         default=None,
-        description="What to call it in verdicts; default: its place in the list, from 1.",
+        description="The part's name in verdicts. Default: its position in the list, from 1; "
+        "reasons then show its type.",
         examples=["payment"],
     )
 
 
-Parts = Annotated[tuple[NamedPart, ...], Field(strict=False, min_length=2, max_length=_MOST_PARTS)]
+Parts = Annotated[tuple[NamedPart, ...], Field(strict=False, min_length=2, max_length=_MAX_PARTS)]
 
 
 class Debounce(Manifest):
-    """One run for events that follow one another closely; it sees all of them."""
+    """Start one run for events that follow each other closely. The run sees all of them."""
 
     for_: PositiveDuration = Field(
         alias="for",
-        description="Due when no further event has come for so long.",
+        description="How long no further event may come before the trigger is due.",
         examples=["10s"],
     )
     key: str | None = Field(default=None, description=_KEY, examples=["${ event.data.id }"])
     max: PositiveDuration | None = Field(
         default=None,
-        description=f"Due this long after the first event at the latest. {MOST_EVENTS:,} events "
-        "are due at once.",
+        description="The longest wait, counted from the first event. Default: no limit. With "
+        f"{MOST_EVENTS:,} events, the trigger is due at once.",
         examples=["1m"],
     )
 
     @field_validator("max")
     @classmethod
-    def _is_reachable(cls, longest: timedelta | None, info: ValidationInfo) -> timedelta | None:
+    def _check_max(cls, longest: timedelta | None, info: ValidationInfo) -> timedelta | None:
         quiet = info.data.get("for_")
         if longest is not None and quiet is not None and longest < quiet:
             shown = format_duration(quiet)
-            raise ValueError(f"{format_duration(longest)} is under for ({shown})")
+            raise ValueError(f"{format_duration(longest)} is shorter than for ({shown})")
         return longest
 
 
 class Batch(Manifest):
-    """One run for many events."""
+    """Start one run for many events."""
 
     size: int = Field(
-        ge=1, le=MOST_EVENTS, description="Due when so many have come.", examples=[100]
+        ge=1,
+        le=MOST_EVENTS,
+        description="The trigger is due when this many events have come.",
+        examples=[100],
     )
     within: PositiveDuration = Field(
-        description="Due this long after the first of them at the latest.", examples=["30s"]
+        description="The longest wait, counted from the first event. After it, the trigger is due "
+        "with fewer events.",
+        examples=["30s"],
     )
     key: str | None = Field(default=None, description=_KEY, examples=["${ event.data.region }"])
 
 
 class Absence(Manifest):
-    """Due when something that should follow does not; the run sees the event before it."""
+    """Start a run when an expected event does not come. The run sees the `after` event."""
 
     after: EventPart = Field(
-        description="The event after which something should come.",
+        description="The event after which another event is expected.",
         examples=[{"type": "order.created"}],
     )
     of: EventPart = Field(
-        description="What should come; it may be the same as `after`, for a heartbeat.",
+        description="The expected event. It may be the same as `after`, for a heartbeat.",
         examples=[{"type": "order.paid"}],
     )
-    within: PositiveDuration = Field(description="How long to wait for it.", examples=["2h"])
+    within: PositiveDuration = Field(
+        description="How long to wait for the expected event.", examples=["2h"]
+    )
     key: str | None = Field(default=None, description=_KEY, examples=["${ event.data.orderId }"])

@@ -1,4 +1,4 @@
-"""Events of an input with their places, and those of them that are refused; no reading here."""
+"""Events of an input with their positions, and the refused ones; reading happens elsewhere."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,20 @@ from activityctl.errors import InvalidEventError, Problem
 
 @dataclass(frozen=True, slots=True)
 class InvalidEvent:
-    """An event of an input that is not taken; the number counts all events from 1."""
+    """An event of an input that is refused."""
 
     number: int
+    """The event's number in the input, from 1; valid events count too."""
     problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
 class RawEvent:
-    """One event as it stands in an input: not yet parsed, white space around it removed."""
+    """The text of one event of an input: not parsed, without surrounding white space."""
 
     file: str
     number: int
-    """Counts from 1, refused events too."""
+    """The event's number in the input, from 1; refused events count too."""
     line: int
     column: int
     """In characters, from 1."""
@@ -29,19 +30,20 @@ class RawEvent:
     def refused(
         self, reason: str, path: str = "", *, line: int = 1, column: int = 1
     ) -> InvalidEvent:
-        """Return the refusal; line and column count from 1 within this text."""
-        in_file = self.line + line - 1
-        across = self.column + column - 1 if line == 1 else column
-        return InvalidEvent(self.number, Problem(self.file, in_file, across, path, reason))
+        """Return this event as refused; line and column count from 1 within its text."""
+        file_line = self.line + line - 1
+        file_column = self.column + column - 1 if line == 1 else column
+        problem = Problem(self.file, file_line, file_column, path, reason)
+        return InvalidEvent(self.number, problem)
 
     def refused_for(self, error: InvalidEventError) -> InvalidEvent:
-        """Return the refusal of a text that is JSON and no event."""
+        """Return this event as refused: its text is JSON, but not a valid event."""
         return self.refused(error.reason, error.field)
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedEvent:
-    """One event of an input with its JSON value; whether it is a CloudEvent is still open."""
+    """One event of an input with its JSON value; not yet checked to be a CloudEvent."""
 
     origin: RawEvent
     value: JsonValue

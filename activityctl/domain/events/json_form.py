@@ -1,4 +1,4 @@
-"""Events and what became of them as JSON, keys in camelCase."""
+"""JSON forms of events, verdicts and emit results, with keys in camelCase."""
 
 from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
@@ -6,7 +6,7 @@ from activityctl.domain.values.json_form import View, _position_view, format_tim
 
 
 def event_view(event: ArrivedEvent) -> View:
-    """Return an event of the archive without its data; `id` is the sender's, `uid` ours."""
+    """Return a stored event without its data; `id` is the sender's id, `uid` is ours."""
     document = event.document
     return {
         "id": document["id"],
@@ -22,12 +22,12 @@ def event_view(event: ArrivedEvent) -> View:
 
 
 def event_details(event: ArrivedEvent) -> View:
-    """Return an event of the archive with all that its sender wrote."""
+    """Return a stored event with the whole document that its sender wrote."""
     return {**event_view(event), "event": dict(event.document)}
 
 
 def verdict_view(verdict: Verdict, subscription: str, run: str | None) -> View:
-    """Return what an event meant to a trigger, and the run that it led to."""
+    """Return a verdict, with the names of its subscription and its run."""
     return {
         "subscription": subscription,
         "subscriptionId": verdict.subscription_id,
@@ -41,7 +41,7 @@ def verdict_view(verdict: Verdict, subscription: str, run: str | None) -> View:
 
 
 def emitted_view(emitted: Emitted) -> View:
-    """Return what became of an event that was handed in; `id` is the sender's, `uid` ours."""
+    """Return the result of an emitted event; `id` is the sender's id, `uid` is ours."""
     view: View = {
         "id": emitted.id,
         "source": emitted.source,

@@ -1,8 +1,8 @@
-"""The parts of an event pattern: each one claim about an event, in CEL; all must hold.
+"""The parts of an event pattern: conditions about one event that must all hold.
 
-`type`, `source`, `subject` and `match` are short forms: their parts are decided here without
-the CEL runtime, and a test holds that their text means the same. The filter's parts are the
-conditions that its `&&` joins.
+Each part has a text in CEL. `type`, `source`, `subject` and `match` are short forms. Their parts
+are evaluated here without the CEL runtime, and a test checks that their text means the same. The
+parts of a filter are the conditions that `&&` joins.
 """
 
 import functools
@@ -28,15 +28,15 @@ ANY: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class PatternPart:
-    """The attribute is a text that one of the patterns fits."""
+    """The condition that an attribute matches one of the patterns."""
 
     attribute: Attribute
     patterns: tuple[str, ...]
     text: str
-    """The same in CEL."""
+    """The same condition in CEL."""
 
     def holds(self, event: Event) -> bool:
-        """Whether the event is so; a missing attribute fits no pattern."""
+        """Whether the event fulfils the condition; a missing attribute matches no pattern."""
         value = event.get(self.attribute)
         return isinstance(value, str) and any(
             matches_glob(value, pattern) for pattern in self.patterns
@@ -45,28 +45,31 @@ class PatternPart:
 
 @dataclass(frozen=True, slots=True)
 class ValuePart:
-    """The field has one of the values."""
+    """The condition that a field has one of the values."""
 
     path: FieldPath
     values: tuple[JsonValue, ...]
     text: str
-    """The same in CEL."""
+    """The same condition in CEL."""
 
     def holds(self, event: Event) -> bool:
-        """Whether the event is so; a missing field has no value, a list or map none of these."""
+        """Whether the event fulfils the condition.
+
+        A field that is missing, a list or a map never does.
+        """
         value = value_at(event, self.path)
         return any(_are_equal(value, wanted) for wanted in self.values)
 
 
 @dataclass(frozen=True)
 class FilterPart:
-    """A condition over event and params, in CEL as written."""
+    """A condition over event and params in CEL, as the filter has it."""
 
     text: str
 
     @functools.cached_property
     def program(self) -> Program | Fault:
-        """What it compiles to; kept as long as the part is, however many others there are."""
+        """The compiled condition, or why it does not compile; kept as long as the part exists."""
         return compiled(self.text)
 
 
@@ -74,46 +77,49 @@ Part: TypeAlias = PatternPart | ValuePart | FilterPart
 
 
 def pattern_parts(pattern: EventPattern) -> tuple[Part, ...]:
-    """Return the parts in the order in which they decide: short forms first."""
+    """Return the parts in the order in which they are evaluated: short forms first."""
     return tuple(_parts(pattern))
 
 
 def _parts(pattern: EventPattern) -> Iterator[Part]:
-    named: tuple[tuple[Attribute, Sequence[str] | None], ...] = (
+    attributes: tuple[tuple[Attribute, Sequence[str] | None], ...] = (
         ("type", pattern.type),
         ("source", pattern.source),
         ("subject", pattern.subject),
     )
-    for attribute, patterns in named:
+    for attribute, patterns in attributes:
         if texts := texts_of(patterns):
             yield PatternPart(attribute, texts, _pattern_text(attribute, texts))
     for name, values in pattern.match.items():
         path = tuple(name.split("."))
-        seen = tuple(to_cel(value, None, Size()) for value in values)
-        yield ValuePart(path, seen, _value_text(path, seen))
+        cel_values = tuple(to_cel(value, None, Size()) for value in values)
+        yield ValuePart(path, cel_values, _value_text(path, cel_values))
     for text in conjuncts(pattern.filter) if pattern.filter else ():
         yield FilterPart(text)
 
 
 def matches_glob(text: str, pattern: str) -> bool:
-    """Whether the text is the pattern with any characters for each `*`; linear in the text."""
+    """Whether the text matches the pattern, in which each `*` stands for any characters.
+
+    Takes time linear in the length of the text.
+    """
     head, *rest = pattern.split(ANY)
     if not rest:
         return text == pattern
     *middles, tail = rest
     if not text.startswith(head):
         return False
-    at = len(head)
+    end = len(head)
     for middle in middles:
-        found = text.find(middle, at)
-        if found < 0:
+        start = text.find(middle, end)
+        if start < 0:
             return False
-        at = found + len(middle)
-    return text.endswith(tail) and len(text) - len(tail) >= at
+        end = start + len(middle)
+    return text.endswith(tail) and len(text) - len(tail) >= end
 
 
 def _are_equal(value: Any, wanted: JsonValue) -> bool:
-    """Compare scalars as CEL does: numbers with one another, all else within its kind."""
+    """Compare scalars as CEL does: integers and floats by value, others only with their type."""
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted
     if isinstance(value, float) or isinstance(wanted, float):
@@ -125,15 +131,15 @@ def _are_equal(value: Any, wanted: JsonValue) -> bool:
 def _pattern_text(attribute: str, patterns: Sequence[str]) -> str:
     name = f"event.{attribute}"
     exact = [pattern for pattern in patterns if ANY not in pattern]
-    claims = [_equality(name, exact)] if exact else []
-    claims += [_pattern_claim(name, pattern) for pattern in patterns if ANY in pattern]
-    text = " || ".join(dict.fromkeys(claims))
-    if attribute != "subject":  # which an event may leave out
+    conditions = [_equality(name, exact)] if exact else []
+    conditions += [_glob_condition(name, pattern) for pattern in patterns if ANY in pattern]
+    text = " || ".join(dict.fromkeys(conditions))
+    if attribute != "subject":  # only the subject may be absent
         return text
-    return f"has({name}) && {text if len(claims) == 1 else f'({text})'}"
+    return f"has({name}) && {text if len(conditions) == 1 else f'({text})'}"
 
 
-def _pattern_claim(name: str, pattern: str) -> str:
+def _glob_condition(name: str, pattern: str) -> str:
     head, *middles, tail = pattern.split(ANY)
     if any(middles) or (head and tail):
         expression = ".*".join(_escaped(piece) for piece in (head, *filter(None, middles), tail))
@@ -144,17 +150,17 @@ def _pattern_claim(name: str, pattern: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return the text as RE2 takes it literally."""
+    """Return the text escaped for an RE2 expression."""
     return re.sub(r"[][\\.*+?(){}^$|]", r"\\\g<0>", text)
 
 
 def _value_text(path: FieldPath, values: Sequence[JsonValue]) -> str:
-    places = [path_source(("event", *path[: length + 1])) for length in range(len(path))]
-    claims = [f"has({place})" for place in places]
-    return " && ".join([*claims, _equality(places[-1], values)])
+    fields = [path_source(("event", *path[: length + 1])) for length in range(len(path))]
+    conditions = [f"has({field})" for field in fields]
+    return " && ".join([*conditions, _equality(fields[-1], values)])
 
 
-def _equality(place: str, values: Sequence[JsonValue]) -> str:
+def _equality(field: str, values: Sequence[JsonValue]) -> str:
     if len(values) == 1:
-        return f"{place} == {literal(values[0])}"
-    return f"{place} in {literal(list(values))}"
+        return f"{field} == {literal(values[0])}"
+    return f"{field} in {literal(list(values))}"

@@ -1,4 +1,4 @@
-"""Which events of the archive are meant; reading and removing them is the adapters'."""
+"""EventQuery: selects stored events; reading and removing them happens in the adapters."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,22 +10,25 @@ from activityctl.domain.events.stored_event import ArrivedEvent
 from activityctl.errors import ConflictError, NotFoundError
 
 CANDIDATES_TOLD: Final = 5
-"""Events that are told when a reference fits several."""
+"""How many events an error names when a reference matches several."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Events that arrived from `since` on and before `until`."""
+    """Selects events that arrived at or after `since` and before `until`."""
 
     since: datetime
     until: datetime
     types: tuple[str, ...] = ()
-    """Patterns of which the type fits one, `*` standing for any characters; empty takes all."""
+    """Patterns for the type, in which `*` stands for any characters; one must match.
+
+    Empty selects every type.
+    """
     sources: tuple[str, ...] = ()
-    """Likewise, of the source."""
+    """The same for the source."""
 
     def holds(self, event: ArrivedEvent) -> bool:
-        """Whether the event is one of them."""
+        """Whether the query selects the event."""
         return (
             self.since <= event.arrived_at < self.until
             and matches_any_glob(event.document["type"], self.types)
@@ -36,33 +39,36 @@ class EventQuery:
 def sort_events(
     events: Iterable[ArrivedEvent], *, newest_first: bool = False
 ) -> list[ArrivedEvent]:
-    """Return the events as they arrived, or the other way round."""
+    """Return the events in the order of arrival, or in the reverse order."""
     return sorted(events, key=archive_order, reverse=newest_first)
 
 
 def archive_order(event: ArrivedEvent) -> tuple[datetime, int]:
-    """Return where the event stands in the archive; no two stand at one place."""
+    """Return the event's sort key in the archive, which is unique."""
     return event.arrived_at, event.position
 
 
 def matches_any_glob(text: str, patterns: Sequence[str]) -> bool:
-    """Whether the text fits one of the patterns; without any, every text does."""
+    """Whether the text matches one of the patterns; True if there are no patterns."""
     return not patterns or any(matches_glob(text, pattern) for pattern in patterns)
 
 
 def resolve_event(reference: str, found: Sequence[ArrivedEvent]) -> ArrivedEvent:
-    """Return the event that the reference means, of those that it fits; ours comes before theirs.
+    """Return the event that the reference names, out of the events that it matches.
 
-    NotFoundError when there is none, ConflictError, which tells the first, when there are several.
+    An event whose uid (our id) is the reference comes before all others. Raises NotFoundError if
+    there is no event, ConflictError with the first candidates if there are several.
     """
-    exact = [one for one in found if one.id == reference]
+    exact = [event for event in found if event.id == reference]
     if exact or len(found) == 1:
         return (exact or found)[0]
     if not found:
         raise NotFoundError("event", reference, hint="activityctl get events")
-    told = [f"{one.document['id']} (uid {one.id[:8]})" for one in found[:CANDIDATES_TOLD]]
+    candidates = [
+        f"{event.document['id']} (uid {event.id[:8]})" for event in found[:CANDIDATES_TOLD]
+    ]
     more = " and more" if len(found) > CANDIDATES_TOLD else ""
     raise ConflictError(
-        f'"{reference}" fits several events: {", ".join(told)}{more}',
-        hint="give more of the id, or of the uid, as activityctl get events -o wide shows it",
+        f'"{reference}" matches several events: {", ".join(candidates)}{more}',
+        hint="give more of the id or of the uid; activityctl get events -o wide shows both",
     )

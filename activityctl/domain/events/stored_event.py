@@ -1,4 +1,4 @@
-"""Events that have come: what became of each when it came, and what it meant to whom."""
+"""Stored events, the outcome of emitting an event, and the verdicts of triggers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,27 +11,28 @@ from activityctl.domain.values.model import JsonValue
 
 
 class EmitOutcome(StrEnum):
-    """What became of an event that was handed in."""
+    """The outcome of emitting one event."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
-    """The same source, id and content came before."""
+    """An event with the same source, id and content is already stored."""
     CONFLICT = "conflict"
-    """The same source and id came before with other content, which stays."""
+    """An event with the same source and id but other content is already stored; it is kept."""
     INVALID = "invalid"
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivedEvent:
-    """An event of the archive; events are numbered by `place` in the order of arrival."""
+    """An event of the archive."""
 
     id: EventId
     position: int
+    """Numbers events in the order of arrival."""
     document: Mapping[str, JsonValue]
     """The structured JSON form of CloudEvents."""
     arrived_at: datetime
     routed_at: datetime | None = None
-    """When it was found out whom it wakes; None until then."""
+    """When it was routed; None until then."""
 
     @property
     def status(self) -> str:
@@ -40,29 +41,29 @@ class ArrivedEvent:
 
 
 EVENT_STATUSES: Final = ("waiting", "routed")
-"""Whether it is found out whom an event wakes."""
+"""`waiting` until an event is routed, `routed` after that."""
 
 
 class VerdictOutcome(StrEnum):
-    """What an event meant to a trigger; those that it plainly does not concern have no verdict."""
+    """What an event meant to a trigger; a trigger that the event does not match has no verdict."""
 
     WOKEN = "woken"
-    """A firing was decided on."""
+    """The event led to a firing."""
     GATHERED = "gathered"
-    """It was kept for a trigger that waits for more."""
+    """The event is kept, because the trigger waits for more events."""
     DROPPED = "dropped"
-    """It matched such a trigger, but led to no firing: what it needs did not come in time."""
+    """The event matched a trigger that gathers events, but led to no firing (see the reason)."""
     SKIPPED = "skipped"
-    """It matched, but exclusions or the window forbid a start."""
+    """The event matched, but exclusions or the window forbid a start."""
     PAUSED = "paused"
-    """It matched, but the subscription was paused."""
+    """The event matched, but the subscription was paused."""
     ERROR = "error"
-    """The filter could not be evaluated, or the trigger as stored not be read: no match."""
+    """The filter or key could not be evaluated, or the stored trigger cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an event meant to one trigger, and the firing that it led to."""
+    """What an event meant to one trigger, and the firing that the event led to."""
 
     event_id: EventId
     subscription_id: str
@@ -72,11 +73,11 @@ class Verdict:
     reason: str | None = None
     firing_key: str | None = None
     replay: str = ""
-    """The replay that fed it again; empty for its arrival."""
+    """The name of the replay that routed the event again; empty for the first routing."""
 
     @property
     def run_id(self) -> RunId | None:
-        """The id of the run that its firing leads to; None without a firing."""
+        """The id of the run of its firing; None without a firing."""
         if self.firing_key is None:
             return None
         return run_id(self.subscription_id, self.trigger, self.firing_key)

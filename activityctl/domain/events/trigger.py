@@ -1,6 +1,6 @@
-"""EventTrigger: which events start a run, checked when read; what it means is decided elsewhere.
+"""EventTrigger: which events start a run, as YAML has it, and the checks of its fields.
 
-One event in `matching`, several in `gathering`.
+`domain.routing` matches single events; `gathering` decides about several.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,71 +23,73 @@ from activityctl.domain.timing.options import Bounded
 from activityctl.domain.values.finding import Finding
 
 Form = Literal["debounce", "batch", "all", "sequence", "absence"]
-"""How a trigger gathers several events; the field that says it."""
+"""How a trigger gathers several events; the name of the field that is set."""
 FORMS: Final[tuple[Form, ...]] = ("debounce", "batch", "all", "sequence", "absence")
 KEY_PATHS: Final = frozenset({("key",), *((form, "key") for form in FORMS)})
-"""Where a template may stand, evaluated as each event comes."""
+"""The paths of fields that may be templates; they are evaluated for each event."""
 
 _LISTS: Final[tuple[Form, ...]] = ("all", "sequence")
 _PATTERN: Final = ("type", "source", "subject", "match", "filter")
 
 
 class EventTrigger(EventPattern, Bounded):
-    """Due when an event comes of which all that is said here holds, or several of them."""
+    """Start a run for each event that fulfils all conditions, or one run for several events."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"type": "order.created"}]})
 
     ordered: bool = Field(
         default=False,
-        description="Start the runs of a subscription in the order in which the events came.",
+        description="Whether the runs of a subscription start in the order in which the events "
+        "came. With `concurrency.key`, the order is kept for each value of the key.",
         examples=[True],
     )
     priority: int = Field(
         default=0,
         ge=0,
         le=100,
-        description="Among firings that are due, and among runs that queue, those of a higher "
-        "priority start first. In a queue no run overtakes another of its own trigger.",
+        description="Among due firings and among queued runs, a higher priority starts first. In "
+        "a queue, no run overtakes another run of the same trigger.",
         examples=[10],
     )
     debounce: Debounce | None = Field(
         default=None,
-        description="One run for events that follow one another closely.",
+        description="Start one run for events that follow each other closely.",
         examples=[{"for": "10s", "key": "${ event.data.id }", "max": "1m"}],
     )
     batch: Batch | None = Field(
         default=None,
-        description="One run for many events.",
+        description="Start one run for many events.",
         examples=[{"size": 100, "within": "30s"}],
     )
     all: Parts | None = Field(
         default=None,
-        description="Due when each of these has come, in any order, `within` so long; the run "
-        "sees them all. An event counts for each that it matches.",
+        description="Start one run when all of these events have come `within` the given time, in "
+        "any order. The run sees all of them. One event counts for each part that it matches.",
         examples=[[{"type": "order.created"}, {"type": "payment.received"}]],
     )
     sequence: Parts | None = Field(
         default=None,
-        description="Due when these have come in this order, `within` so long. What comes between "
-        "them does not matter.",
+        description="Start one run when these events have come in this order `within` the given "
+        "time. Other events may come between them.",
         examples=[[{"type": "deploy.started"}, {"type": "deploy.failed"}]],
     )
     absence: Absence | None = Field(
         default=None,
-        description="Due when something that should follow does not.",
+        description="Start a run when an expected event does not come.",
         examples=[
             {"after": {"type": "order.created"}, "of": {"type": "order.paid"}, "within": "2h"}
         ],
     )
     key: str | None = Field(
         default=None,
-        description="Events of `all` or `sequence` belong together that have the same value of "
-        "this template; it sees event and params. Default: all events together.",
+        description="For `all` and `sequence`: a template over `event` and `params`. Events with "
+        "the same value belong together. Default: all events belong together.",
         examples=["${ event.data.orderId }"],
     )
     within: PositiveDuration | None = Field(
         default=None,
-        description="How long after the first event of `all` or `sequence` the others may come.",
+        description="For `all` and `sequence`, and required there: how long after the first event "
+        "the others may come.",
         examples=["1h"],
     )
 
@@ -99,61 +101,64 @@ class EventTrigger(EventPattern, Bounded):
 
     @property
     def form(self) -> Form | None:
-        """How it gathers events; None for one that each matching event makes due."""
+        """How it gathers events; None if each matching event starts a run."""
         return next((form for form in FORMS if getattr(self, form) is not None), None)
 
     @property
     def parts(self) -> dict[str, EventPattern]:
-        """The events that it waits for, by name; empty when its own pattern says it all."""
+        """The events that it waits for, by name; empty if it only has its own pattern."""
         if self.absence is not None:
             return {"after": self.absence.after, "of": self.absence.of}
         listed = enumerate(self.all or self.sequence or (), 1)
-        return {part.name or str(place): part for place, part in listed}
+        return {part.name or str(number): part for number, part in listed}
 
     @property
     def gathering_key(self) -> str | None:
-        """The template of the key by which it gathers events."""
+        """The template of the key by which it gathers events; None without a key."""
         inner = self.debounce or self.batch or self.absence
         return self.key if inner is None else inner.key
 
 
 def check_event_trigger(trigger: EventTrigger, params: StaticType) -> list[Finding]:
-    """Return what is wrong with the trigger beyond its fields: forms that clash, filters, keys.
+    """Return what is wrong with a trigger whose fields have the right shape.
 
-    `params` as `params_type` has it.
+    Checks fields that exclude each other, names, filters and keys. `params` is the result of
+    `params_type`.
     """
-    found = [*_check_form(trigger), *_check_names(trigger)]
+    findings = [*_check_form(trigger), *_check_names(trigger)]
     for path, pattern in _patterns(trigger):
-        found += [one.under(*path) for one in check_event_pattern(pattern, params)]
-    return found + list(_check_keys(trigger, {"event": EVENT, "params": params}))
+        findings += [finding.under(*path) for finding in check_event_pattern(pattern, params)]
+    return findings + list(_check_keys(trigger, {"event": EVENT, "params": params}))
 
 
 def _check_form(trigger: EventTrigger) -> Iterator[Finding]:
     form = trigger.form
-    others = [one for one in FORMS if one != form and getattr(trigger, one) is not None]
+    others = [other for other in FORMS if other != form and getattr(trigger, other) is not None]
     for other in others:
-        yield Finding((other,), f"stands beside {form}; a trigger has one form", at_key=True)
+        reason = f"cannot be combined with {form}; a trigger has one form"
+        yield Finding((other,), reason, at_key=True)
     if others:
         return
     written = [name for name in _PATTERN if getattr(trigger, name)]
     for name in written if trigger.parts else ():
-        place = f"each part of {form}" if form in _LISTS else "its parts after and of"
-        reason = f"has no effect beside {form}: write it in {place}"
+        parts = f"each part of {form}" if form in _LISTS else "its parts after and of"
+        reason = f"has no effect with {form}: write it in {parts}"
         yield Finding((name,), reason, at_key=True)
     if form not in _LISTS:
         for name in ("key", "within"):
             if getattr(trigger, name) is not None:
                 yield Finding((name,), _fields_of_other_form(form, name), at_key=True)
     elif trigger.within is None:
-        yield Finding((str(form),), "needs `within` beside it: how long the others may take")
+        reason = "needs the field within next to it: how long to wait for the other events"
+        yield Finding((str(form),), reason)
 
 
 def _fields_of_other_form(form: Form | None, name: str) -> str:
     if form is None:
-        return "belongs to all or sequence, of which there is none here"
+        return "has no effect without all or sequence"
     if form == "debounce" and name == "within":
-        return "has no effect beside debounce: it takes for and max"
-    return f"stands inside {form}: write {form}: {{{name}: …}}"
+        return "has no effect with debounce: use for and max in debounce"
+    return f"belongs inside {form}: write {form}: {{{name}: …}}"
 
 
 def _check_names(trigger: EventTrigger) -> Iterator[Finding]:
@@ -167,7 +172,7 @@ def _check_names(trigger: EventTrigger) -> Iterator[Finding]:
 
 
 def _patterns(trigger: EventTrigger) -> Iterator[tuple[tuple[str | int, ...], EventPattern]]:
-    """Yield every pattern with its place."""
+    """Yield every pattern of the trigger with its path."""
     yield (), trigger
     for form in _LISTS:
         for index, part in enumerate(getattr(trigger, form) or ()):
@@ -178,9 +183,9 @@ def _patterns(trigger: EventTrigger) -> Iterator[tuple[tuple[str | int, ...], Ev
 
 
 def _check_keys(trigger: EventTrigger, scope: Mapping[str, StaticType]) -> Iterator[Finding]:
-    for place in sorted(KEY_PATHS):
+    for path in sorted(KEY_PATHS):
         template: Any = trigger
-        for step in place:
-            template = getattr(template, step, None)
+        for name in path:
+            template = getattr(template, name, None)
         for problem in check_template_meaning(template, scope):
-            yield Finding(place, problem.reason, problem.offset)
+            yield Finding(path, problem.reason, problem.offset)

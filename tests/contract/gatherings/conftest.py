@@ -1,4 +1,4 @@
-"""Triggers of several events on both stores: one subscription, `mine`."""
+"""Fixtures for triggers of several events on both stores, with one subscription `mine`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,11 +19,11 @@ def listen(
 ) -> Listen:
     """Apply the definition `digest` with an event trigger, and the subscription `mine`."""
 
-    async def carry_out(
+    async def apply_trigger(
         body: dict[str, Any] | None, *, spec: dict[str, Any] | None = None, **fields: Any
     ) -> Plan:
         triggers = [] if body is None else [{"name": "several", "event": body}]
         whole = {"triggers": triggers, **(spec or {})}
         return await apply(define("digest", **whole), subscribe("mine", **fields))
 
-    return carry_out
+    return apply_trigger

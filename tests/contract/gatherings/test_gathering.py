@@ -1,4 +1,4 @@
-"""Triggers of several events on both stores: what waits survives, and each event counts once."""
+"""Gatherings on both stores: they survive restarts, and each event counts once."""
 
 import asyncio
 from datetime import timedelta
@@ -24,7 +24,9 @@ from support.gathering import (
 )
 
 
-async def test_a_debounce_merges_what_comes_closely_for_each_key(ports: Ports, listen: Listen):
+async def test_a_debounce_merges_events_that_follow_closely_for_each_key(
+    ports: Ports, listen: Listen
+):
     await listen(DEBOUNCE)
     await emit(ports, event("a"), event("other", key=7), ago=170)
     await emit(ports, event("b"), ago=120)
@@ -39,7 +41,7 @@ async def test_a_debounce_merges_what_comes_closely_for_each_key(ports: Ports, l
     assert (third.outcome, third.firing_key) == ("gathered", None)
 
 
-async def test_the_firing_is_due_when_it_was_quiet_enough(ports: Ports, listen: Listen):
+async def test_the_firing_is_due_at_the_end_of_the_quiet_time(ports: Ports, listen: Listen):
     await listen(DEBOUNCE)
     await emit(ports, event("a"), ago=100)
     await route(ports)
@@ -48,7 +50,7 @@ async def test_the_firing_is_due_when_it_was_quiet_enough(ports: Ports, listen: 
     assert firing.due == arrived_at + timedelta(minutes=1)
 
 
-async def test_time_alone_makes_due_what_waits(ports: Ports, listen: Listen):
+async def test_waiting_events_fire_without_a_further_event(ports: Ports, listen: Listen):
     await listen({"type": "changed", "debounce": {"for": "250ms"}})
     await emit(ports, event("a"), event("b", key="unlike"))
     wait = await route(ports)
@@ -61,7 +63,9 @@ async def test_time_alone_makes_due_what_waits(ports: Ports, listen: Listen):
     assert await seen(ports) == []
 
 
-async def test_what_waits_survives_a_restart_between_any_two_events(ports: Ports, listen: Listen):
+async def test_waiting_events_survive_a_restart_between_any_two_events(
+    ports: Ports, listen: Listen
+):
     await listen(BOTH)
     for sender_id, kind in (("1", "payment"), ("2", "payment"), ("3", "order")):
         assert await seen(ports) == []
@@ -72,7 +76,7 @@ async def test_what_waits_survives_a_restart_between_any_two_events(ports: Ports
     assert await ports.events.seconds_to_due() is None
 
 
-async def test_events_of_unlike_keys_do_not_meet(ports: Ports, listen: Listen):
+async def test_events_with_different_keys_are_gathered_separately(ports: Ports, listen: Listen):
     await listen(BOTH)
     await emit(ports, event("1", "payment", key="x"), event("2", "order", key="y"))
     await route(ports)
@@ -80,7 +84,7 @@ async def test_events_of_unlike_keys_do_not_meet(ports: Ports, listen: Listen):
     assert await told(ports, "1", "2") == [("gathered", None)] * 2
 
 
-async def test_what_did_not_come_in_time_is_said(ports: Ports, listen: Listen):
+async def test_a_dropped_event_has_the_missing_part_as_its_reason(ports: Ports, listen: Listen):
     await listen(BOTH)
     await emit(ports, event("1", "order"), ago=100)
     await emit(ports, event("2", "payment"), ago=20)
@@ -98,7 +102,8 @@ async def test_a_sequence_needs_its_order(ports: Ports, listen: Listen):
     await emit(ports, event("1", "payment"), event("2", "order"), event("3", "payment"))
     await route(ports)
     assert await seen(ports) == [["2", "3"]]
-    assert await told(ports, "1") == [("dropped", "out of order: order has not come before it")]
+    reason = "out of order: order has not come before this event"
+    assert await told(ports, "1") == [("dropped", reason)]
 
 
 async def test_an_absence_fires_with_the_event_before_it(ports: Ports, listen: Listen):
@@ -110,11 +115,11 @@ async def test_an_absence_fires_with_the_event_before_it(ports: Ports, listen: L
     outcome, reason = (await told(ports, "paid"))[0]
     assert outcome == "dropped"
     assert reason is not None
-    assert reason.startswith("what should follow came: event ")
+    assert reason.startswith("the expected event came: ")
     assert await told(ports, "payment") == [("dropped", "it came in time")]
 
 
-async def test_what_came_in_time_counts_however_late_it_is_routed(
+async def test_an_event_that_came_in_time_counts_even_if_it_is_routed_late(
     ports: Ports, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(router_module, "BATCH", 1)
@@ -137,7 +142,7 @@ async def test_a_batch_fires_when_full_and_when_its_time_is_over(ports: Ports, l
     assert await told(ports, "4", "old") == [("woken", None)] * 2
 
 
-async def test_routing_that_fails_leaves_the_events_for_the_next(ports: Ports, listen: Listen):
+async def test_events_of_a_failed_routing_are_routed_again(ports: Ports, listen: Listen):
     await listen({"type": "changed", "batch": {"size": 3, "within": "1m"}})
     await emit(ports, event("a"), event("b"))
 
@@ -172,7 +177,7 @@ async def test_a_key_or_filter_that_cannot_be_evaluated_leaves_the_event_out(
     assert reason.startswith("key error: ")
 
 
-async def test_one_part_that_matches_outweighs_another_that_fails(ports: Ports, listen: Listen):
+async def test_a_part_that_matches_outweighs_a_part_that_fails(ports: Ports, listen: Listen):
     parts = [{"type": "order"}, {"filter": "event.data.absent > 1"}]
     await listen({"all": parts, "within": "1m"})
     await emit(ports, event("1", "order"), event("2", "payment"))

@@ -1,4 +1,4 @@
-"""What waits on both stores while its trigger, subscription or calendar changes."""
+"""Waiting events on both stores while their trigger, subscription or calendar changes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ async def test_a_paused_subscription_gathers_nothing_and_fires_nothing(
     assert await told(ports, "1", "2") == [("paused", "the subscription is paused")] * 2
 
 
-async def test_what_came_during_a_pause_is_not_gathered_later(ports: Ports, listen: Listen):
+async def test_events_of_a_pause_are_not_gathered_later(ports: Ports, listen: Listen):
     await listen({"type": "changed", "batch": {"size": 2, "within": "1m"}})
     await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.PAUSED, datetime.now(UTC))
     await emit(ports, event("1"))
@@ -51,7 +51,7 @@ async def test_what_came_during_a_pause_is_not_gathered_later(ports: Ports, list
     assert [outcome for outcome, _ in await told(ports, "1", "2")] == ["paused", "gathered"]
 
 
-async def test_what_waits_goes_with_its_trigger(ports: Ports, listen: Listen):
+async def test_waiting_events_are_dropped_when_their_trigger_changes(ports: Ports, listen: Listen):
     await listen(BOTH)
     await emit(ports, event("1", "order"), event("other", "order", key="x"))
     await route(ports)
@@ -68,7 +68,9 @@ async def test_what_waits_goes_with_its_trigger(ports: Ports, listen: Listen):
     ]
 
 
-async def test_what_waits_is_dropped_when_its_trigger_is_gone(ports: Ports, listen: Listen):
+async def test_waiting_events_are_dropped_when_their_trigger_is_removed(
+    ports: Ports, listen: Listen
+):
     await listen({"type": "changed", "debounce": {"for": "200ms"}})
     await emit(ports, event("a"))
     wait = await route(ports)
@@ -78,7 +80,7 @@ async def test_what_waits_is_dropped_when_its_trigger_is_gone(ports: Ports, list
     assert await told(ports, "a") == [("dropped", "the trigger is gone while it waited")]
 
 
-async def test_what_waits_is_dropped_with_its_subscription(
+async def test_waiting_events_are_dropped_with_their_subscription(
     ports: Ports, listen: Listen, remove: Callable[..., Awaitable[Plan]]
 ):
     await listen({"type": "changed", "debounce": {"for": "200ms"}})
@@ -91,7 +93,7 @@ async def test_what_waits_is_dropped_with_its_subscription(
     assert await told(ports, "a") == [("dropped", "the trigger is gone while it waited")]
 
 
-async def test_a_longer_wait_holds_for_what_waits_already(ports: Ports, listen: Listen):
+async def test_a_longer_wait_applies_to_events_that_wait_already(ports: Ports, listen: Listen):
     await listen({"type": "changed", "debounce": {"for": "1m"}})
     await emit(ports, event("a"), ago=55)
     await route(ports)
@@ -111,7 +113,7 @@ async def test_a_firing_on_an_excluded_day_is_a_skipped_run_with_all_events(
     await route(ports)
     (run,) = await ports.run_lists.runs(Selection(limit=10))
     assert run.status == "skipped"
-    assert [one["id"] for one in run.events] == ["a", "b"]
+    assert [event["id"] for event in run.events] == ["a", "b"]
     assert [outcome for outcome, _ in await told(ports, "a", "b")] == ["skipped"] * 2
 
 
@@ -124,7 +126,7 @@ async def test_runs_of_one_concurrency_key_stay_in_order(ports: Ports, listen: L
     assert await seen(ports) == [["a"], ["b"]]
 
 
-async def test_what_waits_is_kept_as_it_is(ports: Ports, listen: Listen):
+async def test_a_gathering_is_read_as_it_was_stored(ports: Ports, listen: Listen):
     await listen(BOTH)
     await emit(ports, event("1", "order", key={"ü": [1, None]}))
     await route(ports)
@@ -136,7 +138,7 @@ async def test_what_waits_is_kept_as_it_is(ports: Ports, listen: Listen):
         assert await routing.gatherings((), routing.now, 10) == []
         assert await routing.gatherings([kept.key], routing.now, 0) == [kept]
         arrived = await ports.events.find_event("1")
-        assert [(one.id, one.arrived_at, one.parts) for one in kept.events] == [
+        assert [(waiting.id, waiting.arrived_at, waiting.parts) for waiting in kept.events] == [
             (arrived.id, arrived.arrived_at, ("order",))
         ]
         assert kept.due_at == arrived.arrived_at + timedelta(minutes=1)
@@ -145,7 +147,7 @@ async def test_what_waits_is_kept_as_it_is(ports: Ports, listen: Listen):
         assert len(found) == 1
 
 
-async def test_an_event_that_left_the_archive_does_not_stop_the_others(
+async def test_a_gathering_fires_without_an_event_that_left_the_archive(
     ports: Ports, listen: Listen
 ):
     await listen({"type": "changed", "batch": {"size": 3, "within": "1m"}})

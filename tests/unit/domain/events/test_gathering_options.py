@@ -1,3 +1,5 @@
+"""Event triggers of several events: their shape, their checks, and how the index finds them."""
+
 import json
 from typing import Any
 
@@ -25,12 +27,12 @@ def refused(body: dict[str, Any]) -> list[tuple[str, str]]:
     with pytest.raises(ValidationError) as caught:
         read(body)
     found = findings_of(caught.value, EventTrigger)
-    return [(".".join(map(str, one.path)), one.reason) for one in found]
+    return [(".".join(map(str, finding.path)), finding.reason) for finding in found]
 
 
 def wrong(body: dict[str, Any]) -> list[tuple[str, str]]:
     found = check_event_trigger(read(body), PARAMS)
-    return [(".".join(map(str, one.path)), one.reason) for one in found]
+    return [(".".join(map(str, finding.path)), finding.reason) for finding in found]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def wrong(body: dict[str, Any]) -> list[tuple[str, str]]:
         {"absence": {**ABSENCE, "key": "${ event.subject }"}, "priority": 5},
     ],
 )
-def test_what_is_right_stays_the_same_in_its_canonical_form(body):
+def test_a_valid_trigger_is_the_same_after_its_canonical_form(body):
     trigger = read(body)
     assert wrong(body) == []
     assert read(canonical(trigger)) == trigger
@@ -56,7 +58,11 @@ def test_what_is_right_stays_the_same_in_its_canonical_form(body):
         ({"debounce": {"for": "1s"}}, "", "names no event"),
         ({"type": "a", "debounce": {}}, "debounce.for", "required field is missing"),
         ({"type": "a", "debounce": {"for": "0s"}}, "debounce.for", "longer than 0s"),
-        ({"type": "a", "debounce": {"for": "5s", "max": "1s"}}, "debounce.max", "is under for"),
+        (
+            {"type": "a", "debounce": {"for": "5s", "max": "1s"}},
+            "debounce.max",
+            "is shorter than for",
+        ),
         ({"type": "a", "batch": {"size": 0, "within": "1s"}}, "batch.size", "greater than"),
         ({"type": "a", "batch": {"size": 5000, "within": "1s"}}, "batch.size", "less than"),
         ({"type": "a", "batch": {"size": 2}}, "batch.within", "required field is missing"),
@@ -68,7 +74,7 @@ def test_what_is_right_stays_the_same_in_its_canonical_form(body):
         ({"absence": {**ABSENCE, "of": {"name": "x", "type": "b"}}}, "absence.of.name", "unknown"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_place(body, place, reason):
+def test_a_wrong_shape_is_refused_with_its_path(body, place, reason):
     found = refused(body)
     assert (place, True) in [(where, reason in why) for where, why in found], found
 
@@ -77,15 +83,15 @@ def test_what_cannot_be_is_refused_with_its_place(body, place, reason):
     ("body", "place", "reason"),
     [
         ({"type": "a", "batch": {"size": 2, "within": "1s"}, "debounce": {"for": "1s"}}, "batch",
-         "stands beside debounce"),
-        ({"all": TWO, "sequence": TWO, "within": "1s"}, "sequence", "stands beside all"),
-        ({"all": TWO}, "all", "needs `within` beside it"),
+         "cannot be combined with debounce"),
+        ({"all": TWO, "sequence": TWO, "within": "1s"}, "sequence", "cannot be combined with all"),
+        ({"all": TWO}, "all", "needs the field within next to it"),
         ({"all": TWO, "within": "1s", "type": "x"}, "type", "write it in each part of all"),
         ({"absence": ABSENCE, "filter": "true"}, "filter", "its parts after and of"),
-        ({"absence": ABSENCE, "within": "1s"}, "within", "stands inside absence"),
+        ({"absence": ABSENCE, "within": "1s"}, "within", "belongs inside absence"),
         ({"type": "a", "batch": {"size": 2, "within": "1s"}, "key": "x"}, "key", "inside batch"),
         ({"type": "a", "debounce": {"for": "1s"}, "within": "1s"}, "within", "for and max"),
-        ({"type": "a", "key": "x"}, "key", "belongs to all or sequence"),
+        ({"type": "a", "key": "x"}, "key", "no effect without all or sequence"),
         ({"all": [{"name": "x", "type": "a"}, {"name": "x", "type": "b"}], "within": "1s"},
          "all.1.name", "'x' is used twice"),
         ({"all": [{"name": "2", "type": "a"}, {"type": "b"}], "within": "1s"},
@@ -102,7 +108,7 @@ def test_what_cannot_be_is_refused_with_its_place(body, place, reason):
         ({"absence": {**ABSENCE, "key": "${ event.source.x }"}}, "absence.key", "no field `x`"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_found_at_its_place(body, place, reason):
+def test_a_contradiction_is_found_with_its_path(body, place, reason):
     found = wrong(body)
     assert len(found) == 1
     assert found[0][0] == place
@@ -120,10 +126,10 @@ def definition(**event: Any) -> DefinitionSpec:
 
 def places(spec: DefinitionSpec) -> list[str]:
     found = check_definition(spec, Kinds({}, {}))
-    return [".".join(map(str, one.path)) for one in found if one.path[0] == "triggers"]
+    return [".".join(map(str, finding.path)) for finding in found if finding.path[0] == "triggers"]
 
 
-def test_a_definition_takes_templates_in_keys_and_nowhere_else():
+def test_only_keys_may_be_templates():
     key = "${ event.data.id }"
     assert places(definition(all=TWO, key=key, within="1s")) == []
     assert places(definition(type="a", debounce={"for": "1s", "key": key})) == []
@@ -137,22 +143,24 @@ def listeners(body: dict[str, Any], params: dict[str, Any] | None = None) -> tup
     return Listener("mine", "several", read(body), params or {}).each_part()
 
 
-def test_the_index_finds_each_part_of_a_trigger_apart():
+def test_the_index_finds_the_parts_of_a_trigger_separately():
     plain = Listener("other", "plain", read({"type": "payment"}), {})
     entries = listeners({"all": [*TWO, {"filter": "event.data.x > 1"}], "within": "1s"})
     index = EventIndex((*entries, plain))
     event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "payment"}
-    found = [(type(one), one.listener.trigger, one.listener.part) for one in index.matches(event)]
+    found = [
+        (type(match), match.listener.trigger, match.listener.part) for match in index.matches(event)
+    ]
     assert found == [
         (Matched, "several", "2"),
         (FilterFailed, "several", "3"),
         (Matched, "plain", None),
     ]
     order = {**event, "type": "order.paid", "data": {"x": 2}}
-    assert [one.listener.part for one in index.matches(order)] == ["order", "3"]
+    assert [match.listener.part for match in index.matches(order)] == ["order", "3"]
 
 
-def test_a_trigger_whose_own_pattern_says_it_all_is_one_entry():
-    (one,) = listeners({"type": "a", "debounce": {"for": "1s"}})
-    assert one.part is None
-    assert one.pattern is one.event
+def test_a_trigger_without_parts_is_one_listener():
+    (listener,) = listeners({"type": "a", "debounce": {"for": "1s"}})
+    assert listener.part is None
+    assert listener.pattern is listener.event

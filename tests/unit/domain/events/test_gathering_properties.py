@@ -1,4 +1,4 @@
-"""Every sequence of events against a naive model of gatherings."""
+"""Compares the gathering policies with naive models, for generated sequences of events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,20 +22,20 @@ from activityctl.domain.events.gathering import (
 from support.gathered import START, Given, at, event, run, seconds
 
 gaps = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 7)), max_size=14)
-"""How long after the one before each event comes, and a number for its parts."""
+"""For each event: the seconds since the event before it, and a bit mask of its parts."""
 
 
 def histories(names: tuple[str, ...]) -> st.SearchStrategy[list[Given]]:
-    def spaced(found: list[tuple[int, int]]) -> list[Given]:
+    def from_gaps(found: list[tuple[int, int]]) -> list[Given]:
         time, history = 0, []
         for gap, bits in found:
             time += gap
-            parts = tuple(name for place, name in enumerate(names) if bits >> place & 1)
+            parts = tuple(name for bit, name in enumerate(names) if bits >> bit & 1)
             if parts or not names:
                 history.append((time, parts))
         return history
 
-    return gaps.map(spaced)
+    return gaps.map(from_gaps)
 
 
 Fired = tuple[int, tuple[int, ...]]
@@ -43,22 +43,23 @@ Fired = tuple[int, tuple[int, ...]]
 
 def fired(steps: Sequence[GatheringOutcome]) -> list[Fired]:
     return [
-        (int((step.at - START).total_seconds()), tuple(int(one.id) for one in step.events))
+        (int((step.at - START).total_seconds()), tuple(int(event.id) for event in step.events))
         for step in steps
         if isinstance(step, GatheringFired)
     ]
 
 
 def accounted(waiting: WaitingEvents, steps: Sequence[GatheringOutcome]) -> list[int]:
-    everything = [*waiting, *(one for step in steps for one in step.events)]
-    return sorted(int(one.id) for one in everything)
+    everything = [*waiting, *(event for step in steps for event in step.events)]
+    return sorted(int(event.id) for event in everything)
 
 
 def naive_merges(history: Sequence[Given], until: int, due_of: Any, size: int) -> list[Fired]:
+    """Return the firings of a debounce or batch: groups of events with their due times."""
     found: list[Fired] = []
     group: list[int] = []
     for number, (time, _) in [*enumerate(history), (-1, (until, ()))]:
-        times = [history[one][0] for one in group]
+        times = [history[member][0] for member in group]
         if group and due_of(times) <= time:
             found.append((due_of(times), tuple(group)))
             group = []
@@ -73,8 +74,8 @@ def naive_merges(history: Sequence[Given], until: int, due_of: Any, size: int) -
 @given(histories(()), st.integers(0, 8), st.integers(1, 5), st.none() | st.integers(5, 12))
 def test_debounce_agrees_with_the_naive_model(history, rest, quiet, longest):
     until = (history[-1][0] if history else 0) + rest
-    rule = DebouncePolicy(seconds(quiet), None if longest is None else seconds(longest))
-    waiting, steps = run(rule, history, until)
+    policy = DebouncePolicy(seconds(quiet), None if longest is None else seconds(longest))
+    waiting, steps = run(policy, history, until)
     limit = 10**6 if longest is None else longest
 
     def due(times: list[int]) -> int:
@@ -100,8 +101,8 @@ def test_all_agrees_with_the_naive_model(history, rest, within):
     expected: list[Fired] = []
     first = 0
     for number, (time, _) in enumerate(history):
-        recent = [one for one in range(first, number + 1) if history[one][0] > time - within]
-        if {part for one in recent for part in history[one][1]} == {"a", "b", "c"}:
+        recent = [index for index in range(first, number + 1) if history[index][0] > time - within]
+        if {part for index in recent for part in history[index][1]} == {"a", "b", "c"}:
             expected.append((time, tuple(recent)))
             first = number + 1
     assert fired(steps) == expected
@@ -109,11 +110,11 @@ def test_all_agrees_with_the_naive_model(history, rest, within):
 
 
 def is_in_order(history: Sequence[Given], chosen: Sequence[int], parts: Sequence[str]) -> bool:
-    """Whether some of the chosen events have the parts in order, one event a part."""
+    """Whether the chosen events match the parts in order, each part with an event of its own."""
     if not parts:
         return True
-    places = [at for at, one in enumerate(chosen) if parts[0] in history[one][1]]
-    return any(is_in_order(history, chosen[place + 1 :], parts[1:]) for place in places)
+    positions = [at for at, number in enumerate(chosen) if parts[0] in history[number][1]]
+    return any(is_in_order(history, chosen[position + 1 :], parts[1:]) for position in positions)
 
 
 @given(histories(("a", "b", "c")), st.integers(0, 8), st.integers(1, 12))
@@ -124,7 +125,7 @@ def test_sequence_agrees_with_the_naive_model(history, rest, within):
     expected = []
     first = 0
     for number, (time, _) in enumerate(history):
-        recent = [one for one in range(first, number + 1) if history[one][0] > time - within]
+        recent = [index for index in range(first, number + 1) if history[index][0] > time - within]
         if is_in_order(history, recent, names):
             expected.append(time)
             first = number + 1
@@ -151,7 +152,7 @@ def test_absence_agrees_with_the_naive_model(history, rest, within):
     assert accounted(waiting, steps) == list(range(len(history)))
 
 
-RULES: list[GatheringPolicy] = [
+POLICIES: list[GatheringPolicy] = [
     DebouncePolicy(seconds(4), seconds(9)),
     BatchPolicy(3, seconds(7)),
     AllPolicy(("a", "b", "c"), seconds(7)),
@@ -160,21 +161,21 @@ RULES: list[GatheringPolicy] = [
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
 @given(st.data())
-def test_it_does_not_matter_how_often_time_is_looked_at(rule, data):
-    names = ("after", "of") if isinstance(rule, AbsencePolicy) else ("a", "b", "c")
+def test_the_result_does_not_depend_on_how_often_time_advances(policy, data):
+    names = ("after", "of") if isinstance(policy, AbsencePolicy) else ("a", "b", "c")
     history = data.draw(histories(names))
     waiting: WaitingEvents = ()
     steps: list[GatheringOutcome] = []
-    for number, given_one in enumerate(history):
+    for number, arrival in enumerate(history):
         before = history[number - 1][0] if number else 0
-        waiting, more = rule.advance_time(waiting, at(data.draw(st.integers(before, given_one[0]))))
+        waiting, more = policy.advance_time(waiting, at(data.draw(st.integers(before, arrival[0]))))
         steps += more
-        waiting, more = add_event(rule, waiting, event(number, given_one))
+        waiting, more = add_event(policy, waiting, event(number, arrival))
         steps += more
-        due = rule.due_at(waiting)
+        due = policy.due_at(waiting)
         assert (due is None) == (waiting == ())
-        assert due is None or due > at(given_one[0])
+        assert due is None or due > at(arrival[0])
     final = history[-1][0] if history else 0
-    assert (waiting, steps) == run(rule, history, final)
+    assert (waiting, steps) == run(policy, history, final)

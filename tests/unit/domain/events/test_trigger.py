@@ -1,3 +1,5 @@
+"""Event triggers of one event: their shape, their filters and their JSON Schema."""
+
 import json
 from typing import Any
 
@@ -23,19 +25,19 @@ def refused(body: dict[str, Any]) -> list[tuple[str, str]]:
     with pytest.raises(ValidationError) as caught:
         read(body)
     found = findings_of(caught.value, EventTrigger)
-    return [(".".join(map(str, one.path)), one.reason) for one in found]
+    return [(".".join(map(str, finding.path)), finding.reason) for finding in found]
 
 
 def wrong(source: str) -> list[tuple[int | None, str]]:
     found = check_event_trigger(read({"filter": source}), PARAMS)
-    assert all(one.path == ("filter",) for one in found)
-    return [(one.offset, one.reason) for one in found]
+    assert all(finding.path == ("filter",) for finding in found)
+    return [(finding.offset, finding.reason) for finding in found]
 
 
-def test_one_pattern_or_value_stands_for_a_list_of_it():
-    one = read({"type": "order.*", "match": {"data.region": "eu", "data.vip": None}})
-    many = read({"type": ["order.*"], "match": {"data.region": ["eu"], "data.vip": [None]}})
-    assert one == many
+def test_a_single_pattern_or_value_means_a_list_of_one():
+    single = read({"type": "order.*", "match": {"data.region": "eu", "data.vip": None}})
+    listed = read({"type": ["order.*"], "match": {"data.region": ["eu"], "data.vip": [None]}})
+    assert single == listed
 
 
 def test_a_trigger_read_again_from_its_canonical_form_is_the_same():
@@ -52,26 +54,30 @@ def test_a_trigger_takes_windows_as_every_kind_does():
 def test_a_trigger_that_names_no_event_is_refused(body):
     ((place, reason),) = refused(body)
     assert place == ""
-    assert 'type: "*" takes all' in reason
+    assert 'type: "*" matches every event' in reason
 
 
 @pytest.mark.parametrize(
     ("body", "place", "reason"),
     [
         ({"type": ""}, "type.0", "should have 1 to 1024 characters"),
-        ({"type": ["a", "b\0"]}, "type.1", "holds NUL or half a surrogate pair"),
+        ({"type": ["a", "b\0"]}, "type.1", "contains NUL or half a surrogate pair"),
         ({"type": []}, "type", "should have at least 1 item"),
         ({"type": 3}, "type.0", "should be a valid string"),
         ({"typ": "a"}, "typ", "unknown field 'typ'; did you mean 'type'?"),
-        ({"match": {"data.a": {"b": 1}}}, "match.data.a.0", "use filter for the rest"),
+        ({"match": {"data.a": {"b": 1}}}, "match.data.a.0", "use filter for other conditions"),
         ({"match": {"data.a": []}}, "match.data.a", "should have at least 1 item"),
-        ({"match": {"event.data.a": 1}}, "match.event.data.a", "leave out event: write data.a"),
-        ({"match": {"order.id": 1}}, "match.order.id", "write data.order.id if that is meant"),
+        (
+            {"match": {"event.data.a": 1}},
+            "match.event.data.a",
+            "write it without the prefix `event.`: data.a",
+        ),
+        ({"match": {"order.id": 1}}, "match.order.id", "did you mean data.order.id?"),
         ({"match": {"data.a..b": 1}}, "match.data.a..b", "not a path such as data.status"),
         ({"match": {"data.a b": 1}}, "match.data.a b", "not a path such as data.status"),
     ],
 )
-def test_what_cannot_match_is_refused_with_its_place(body, place, reason):
+def test_a_pattern_that_cannot_match_is_refused_with_its_path(body, place, reason):
     ((found_place, found_reason),) = refused(body)
     assert found_place == place
     assert reason in found_reason
@@ -90,7 +96,7 @@ def test_what_cannot_match_is_refused_with_its_place(body, place, reason):
         ("params.who", 0, "gives a string, not true or false"),
     ],
 )
-def test_a_wrong_filter_is_found_at_its_place(source, offset, reason):
+def test_a_wrong_filter_is_found_at_its_position(source, offset, reason):
     ((found_offset, found_reason),) = wrong(source)
     assert found_offset == offset
     assert reason in found_reason

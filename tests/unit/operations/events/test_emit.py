@@ -64,7 +64,8 @@ async def test_each_event_has_its_outcome_number_and_what_was_filled_in():
     assert found[0].filled == ("specversion", "id", "time", "source")
     assert [str(one.problem) for one in found if one.problem] == [
         "in:2:1: not valid JSON: Expecting value",
-        "in:4:1: x of /here came before with other content, which stays",
+        "in:4:1: an event with id x and source /here is already stored with other content; "
+        "the stored event is kept",
         "in:5:1: type: is missing",
     ]
 
@@ -75,14 +76,14 @@ async def test_a_postgres_that_goes_away_is_told_with_the_place_to_go_on():
     with pytest.raises(UnreachableError) as raised:
         await emitted(store, text)
     said = re.search(
-        r"([\d,]+) events are stored, those before event ([\d,]+) \(in:(\d+)\)",
+        r"([\d,]+) events are stored; storing stopped before event ([\d,]+) \(in:(\d+)\)",
         raised.value.message,
     )
     assert said is not None
     stored, following, line = (int(number.replace(",", "")) for number in said.groups())
     assert 0 < stored <= 1_000  # what a slow reader had brought, or a whole batch
     assert following == line == stored + 1
-    assert "the same command again" in (raised.value.hint or "")
+    assert "repeat the command" in (raised.value.hint or "")
     store.calls = 2_500
     found = await emitted(store, text)
     assert [one.outcome.value for one in found] == (
