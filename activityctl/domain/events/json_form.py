@@ -2,7 +2,7 @@
 
 from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
-from activityctl.domain.values.json_form import View, _position_view, format_timestamp
+from activityctl.domain.values.json_form import View, format_timestamp
 
 
 def event_view(event: ArrivedEvent) -> View:
@@ -53,6 +53,8 @@ def emitted_view(emitted: Emitted) -> View:
     if (problem := emitted.problem) is not None:
         view |= {
             "reason": f"{problem.path}: {problem.reason}" if problem.path else problem.reason,
-            **_position_view(problem),
+            "file": problem.file or None,
+            "line": problem.line or None,
+            "column": problem.column or None,
         }
     return view
