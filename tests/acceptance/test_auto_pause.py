@@ -64,7 +64,7 @@ def schedule_status(shell: Any) -> str:
 def test_it_is_paused_with_its_reason_and_the_run_that_did_it(paused: Any):
     third = runs(paused)[2]
     found = subscription(paused)
-    reason = f"3 runs in a row failed; the last: {third['reason']} (run {third['id']})"
+    reason = f"3 runs in a row failed; last reason: {third['reason']} (run {third['id']})"
     assert found["pauseReason"] == reason
     assert found["pausedByRun"] == third["id"]
     assert found["pausedAt"] <= third["endedAt"]

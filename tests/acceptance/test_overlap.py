@@ -85,7 +85,7 @@ def test_queued_runs_work_one_after_the_other_in_their_order(works: Any):
     mine.comes_to(c="succeeded", a="succeeded", b="succeeded")
     assert mine.begun() == ["c", "a", "b"]
     log = mine.shell("logs", mine.name).stdout
-    assert "run queued behind 2 runs (concurrency policy queue, limit 1)" in log
+    assert "run queued: waiting for 2 runs (concurrency policy queue, limit 1)" in log
     assert "in the queue" in log
 
 
@@ -95,7 +95,7 @@ def test_a_run_that_comes_while_another_works_is_skipped_and_says_so(works: Any)
     mine.comes_to(a="running", b="skipped")
     first = mine.runs()["a"]["id"][:8]
     assert mine.runs()["b"]["reason"] == (
-        f"run {first} is still at work (concurrency policy skip, limit 1)"
+        f"run {first} is still running (concurrency policy skip, limit 1)"
     )
 
 
@@ -117,4 +117,6 @@ def test_a_throttle_lets_the_queue_in_as_its_window_frees(works: Any):
     mine.comes_to(a="succeeded", b="succeeded", c="succeeded")
     assert mine.begun() == ["a", "b", "c"]
     entries = mine.shell("logs", mine.name).stdout
-    assert "run queued behind the throttle: 1 run in 12s; the next may start at" in entries
+    assert "run queued: waiting for the throttle: at most 1 run in 12s; the next may start at" in (
+        entries
+    )

@@ -28,7 +28,7 @@ Subscribe = Callable[..., SubscriptionManifest]
 MakeRun = Callable[..., Awaitable[Run]]
 
 ACTIVE, PAUSED, _ = SubscriptionStatus
-REASON = "2 runs in a row failed; the last: task a failed: n\x00o"
+REASON = "2 runs in a row failed; last reason: task a failed: n\x00o"
 
 
 def failure(now: datetime, reason: str | None = None) -> StreakChange:

@@ -302,7 +302,7 @@ async def _explains(month: Month, runs: list[Run]) -> None:
     page, _ = await month.ports.logbook.page(OWNER, Cursor(), limit=1000)
     told = [entry.message for entry in page]
     assert sum("subscription paused: 7 runs in a row failed" in one for one in told) == 1
-    assert sum(one.startswith("run queued behind") for one in told) == 3
+    assert sum(one.startswith("run queued: waiting for") for one in told) == 3
     (first,) = [run for run in runs if run.due_at.day == 3]
     (task,) = await month.ports.run_lists.tasks(Selection(run_id=first.id))
     assert task.attempts == 2

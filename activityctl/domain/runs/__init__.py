@@ -1,1 +1,1 @@
-"""Runs and their tasks: admission, concurrency, progress, what each change records."""
+"""Runs and their tasks: admission, concurrency, the next tasks, and the rows a change writes."""

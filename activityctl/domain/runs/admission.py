@@ -1,4 +1,4 @@
-"""Admission: may a firing become a run, and with what does the run begin."""
+"""Admission: decides whether a firing becomes a run, and what the run starts with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from activityctl.errors import ExpressionError
 
 @dataclass(frozen=True, slots=True)
 class AdmissionInput:
-    """What admission needs to know about a firing."""
+    """The data that admission needs to decide on a firing."""
 
     subscription: Subscription
     revision: Revision
@@ -30,7 +30,10 @@ class AdmissionInput:
 
 
 def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:
-    """Return the run with revision, params and state frozen, not yet let in."""
+    """Return the queued run of a firing, with revision, params and state frozen.
+
+    The run has not passed the gate yet.
+    """
     subscription = facts.subscription
     return Run(
         id=firing.run_id,
@@ -54,10 +57,10 @@ def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:
 
 
 def refusal_reason(firing: FiringRef, facts: AdmissionInput) -> str | None:
-    """Return why no run may begin now, before anything is looked up.
+    """Return why no run may begin now; None when one may. It is asked before context is loaded.
 
-    A paused subscription still answers a person, who may feed it old events too; what its clock
-    or an event had decided on before does not start.
+    While a subscription is paused, firings of its schedules and of new events do not start.
+    A person can still start a run by hand or replay old events.
     """
     by_event = bool(facts.events) and not firing.firing_key.startswith(REPLAY_PREFIX)
     match facts.subscription.status:
@@ -70,21 +73,25 @@ def refusal_reason(firing: FiringRef, facts: AdmissionInput) -> str | None:
 
 
 def skip(reason: str) -> Decision:
-    """Decide that the firing becomes a skipped run with that reason."""
+    """Return the decision that the run is skipped, with that reason."""
     return Decision(end=RunEnd(RunStatus.SKIPPED, reason))
 
 
 def refuse(firing: FiringRef, reason: str) -> Decision:
-    """Decide on a firing that may not begin: what the clock had put off was missed.
+    """Return the decision on a firing that may not begin.
 
-    So a backfill makes up for it; what a person or an event asked for is skipped.
+    A firing of a schedule is missed, so that a backfill can run it later. A firing that a person
+    or an event asked for is skipped.
     """
     status = RunStatus.MISSED if firing.is_by_clock else RunStatus.SKIPPED
     return Decision(end=RunEnd(status, reason))
 
 
 def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]:
-    """Evaluate the rules in order; the first that does not hold skips the run."""
+    """Evaluate the rules in order and start the run; the first rule that is false skips it.
+
+    A rule that cannot be evaluated fails the run.
+    """
     scope = run_scope(run, now)
     for index, rule in enumerate(spec.rules):
         try:
@@ -98,7 +105,7 @@ def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]
 
 
 def fail(run: Run, spec: DefinitionSpec, reason: str, now: datetime) -> tuple[Run, Decision]:
-    """Decide that the run fails before its first task; onFailure tasks still run."""
+    """Fail the run before its first task; its onFailure tasks still run."""
     started = replace(run, status=RunStatus.RUNNING, started_at=now)
     pauses = auto_pause.would_pause(started, spec)
     failing = replace(started, ending=RunStatus.FAILED, reason=reason, pauses=pauses)

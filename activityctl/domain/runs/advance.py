@@ -1,6 +1,7 @@
-"""advance(state, now) -> Decision: which task instances exist, may start, and whether it is over.
+"""Decides what a run does next: which tasks to create and start, and whether the run is over.
 
-Pure: the same state gives the same decision, and a decision once applied gives none anew.
+The functions are pure: the same state gives the same decision. After a decision was applied,
+deciding again gives nothing new.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
 _SATISFIED: Final = "succeeded"
-_HOW_IT_ENDED: Final = {
+_END_VERBS: Final = {
     "failed": "failed",
     "cancelled": "was cancelled",
     "skipped": "was skipped",
@@ -36,9 +37,10 @@ _HOW_IT_ENDED: Final = {
 def advance(state: RunState, now: datetime) -> Decision:
     """Decide what the run does next.
 
-    A task starts when every task it needs has succeeded (a forEach over nothing counts as
-    success); it is skipped when one of them failed or was skipped. Independent tasks go on
-    when one fails. A run with a failed task runs its onFailure tasks, then ends `failed`.
+    A task starts when every task that it needs has succeeded. A forEach without items counts as
+    succeeded. A task is skipped when one that it needs failed or was skipped. When a task fails,
+    tasks that do not need it continue. A run with a failed task runs its onFailure tasks, then
+    ends `failed`.
     """
     if state.run.has_ended:
         return Decision()
@@ -66,14 +68,16 @@ def advance(state: RunState, now: datetime) -> Decision:
 
 
 def stop(state: RunState, status: RunStatus, reason: str, now: datetime) -> Decision:
-    """Decide what happens when the run is cancelled or its time is up.
+    """Decide what happens when the run is cancelled or reaches its timeout.
 
-    What has not ended is cancelled; a run that timed out goes on to its onFailure tasks.
+    Every task that has not ended is cancelled. After a timeout the onFailure tasks run, unless the
+    timeout comes while they run: then the run ends as it was going to. After a cancellation they
+    do not run.
     """
     if state.run.has_ended:
         return Decision()
     if state.run.ending is status:
-        return advance(state, now)  # a repeat; what it cancelled stays, onFailure tasks go on
+        return advance(state, now)  # a repeated timeout: the onFailure tasks continue
     cancelled = tuple(
         replace(task, status=TaskStatus.CANCELLED, reason=reason, ended_at=now)
         for task in state.tasks
@@ -91,13 +95,13 @@ def stop(state: RunState, status: RunStatus, reason: str, now: datetime) -> Deci
 
 
 def run_scope(run: Run, now: datetime) -> dict[str, Any]:
-    """Return what expressions see before any task exists."""
+    """Return the variables of expressions, before any task exists."""
     return {
         "params": run.params,
         "trigger": {
             "name": run.trigger,
             "firingKey": run.firing_key,
-            "dueAt": _stamp(run.due_at),
+            "dueAt": _format_utc(run.due_at),
             "payload": run.payload,
             "events": list(run.events),
         },
@@ -109,7 +113,7 @@ def run_scope(run: Run, now: datetime) -> dict[str, Any]:
             "subscription": run.subscription,
             "definition": run.definition,
             "revision": run.revision_id,
-            "startedAt": _stamp(run.started_at),
+            "startedAt": _format_utc(run.started_at),
             "error": run.reason,
             "pauses": run.pauses,
         },
@@ -119,7 +123,7 @@ def run_scope(run: Run, now: datetime) -> dict[str, Any]:
     }
 
 
-def _stamp(moment: datetime | None) -> str | None:
+def _format_utc(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
@@ -163,7 +167,7 @@ def _by_name(tasks: Iterable[TaskInstance]) -> dict[str, list[TaskInstance]]:
 
 
 def _in_order(templates: Sequence[TaskTemplate]) -> Iterator[TaskTemplate]:
-    """Yield each task after those it needs; the checker has refused circles."""
+    """Yield each task after those that it needs; the manifest checks have refused circles."""
     waiting, seen = list(templates), set[str]()
     while waiting:
         ready = [template for template in waiting if seen.issuperset(template.needs)]
@@ -175,7 +179,7 @@ def _in_order(templates: Sequence[TaskTemplate]) -> Iterator[TaskTemplate]:
 
 
 def _startable(template: TaskTemplate, group: list[TaskInstance]) -> list[TaskInstance]:
-    """The first `maxParallel` instances that have not ended may be at work."""
+    """Return the pending ones among the first `maxParallel` instances that have not ended."""
     waiting = [task for task in group if not task.has_ended]
     return [task for task in waiting[: template.max_parallel] if task.status is TaskStatus.PENDING]
 
@@ -212,7 +216,7 @@ def _instances(
     )
     for need in template.needs:
         if (status := _group_status(groups[need])) != _SATISFIED:
-            return [_skipped(blank, f"needs {need}, which {_HOW_IT_ENDED[status]}", now)]
+            return [_skipped(blank, f"needs {need}, which {_END_VERBS[status]}", now)]
     scope = {**run_scope(state.run, now), "tasks": _outcomes(state.tasks, groups)}
     try:
         if template.when is not None and not evaluate_condition(template.when, scope):
@@ -280,7 +284,7 @@ def _failed(task: TaskInstance, error: str, now: datetime) -> TaskInstance:
 def _outcomes(
     tasks: Sequence[TaskInstance], groups: Mapping[str, list[TaskInstance]]
 ) -> dict[str, JsonValue]:
-    """What expressions see as `tasks`: every task that has ended, main ones too in onFailure."""
+    """Return the variable `tasks` of expressions: every task that has ended, of both phases."""
     known = {**_by_name(tasks), **groups}
     return {name: _outcome(group) for name, group in known.items() if _is_over(group)}
 
@@ -312,5 +316,5 @@ def _end_of_main(state: RunState, tasks: tuple[TaskInstance, ...], now: datetime
 
 
 def task_label(task: TaskInstance) -> str:
-    """Return the task's name as people read it: `notify`, or `notify[2]` within a forEach."""
+    """Return the task's name for people: `notify`, or `notify[2]` for an instance of a forEach."""
     return task.name if not task.of else f"{task.name}[{task.index}]"

@@ -1,4 +1,7 @@
-"""Auto-pause: what a run does to its subscription's streak of failures; adapters write it."""
+"""Auto-pause: counts a subscription's failures in a row and pauses it at the limit.
+
+The change is only decided here; adapters write it.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,30 +13,31 @@ from activityctl.domain.values.plurals import count_noun
 
 FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _LONGEST_REASON: Final = 500
-"""Characters of a run's reason that the reason of a pause repeats; the run keeps it whole."""
+"""Characters of the run's reason that are copied into the pause reason; the run keeps it all."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreakChange:
-    """What one run adds to its subscription's streak of failures."""
+    """How one run changes its subscription's count of failures in a row."""
 
     has_failed: bool
-    """True counts one failure more; False ends the streak."""
+    """True adds one failure; False resets the count to 0."""
     decided_at: datetime
     pause_reason: str | None = None
-    """Why the subscription is paused with it, if it is still active; None leaves it."""
+    """Why the subscription is paused, if it is still active; None does not pause it."""
 
 
 def would_pause(run: Run, spec: DefinitionSpec) -> bool:
-    """Return whether the subscription is paused if this run, open until now, fails."""
+    """Return whether a failure of this run, which has not ended, pauses the subscription."""
     limit = spec.pause_after
     return limit is not None and run.owner_is_active and run.failures_before + 1 >= limit.failures
 
 
 def streak_change(run: Run, decision: Decision, now: datetime) -> StreakChange | None:
-    """Return what the decision about the run, as it was before, adds; None when nothing.
+    """Return how the decision changes the count of failures; None when it does not.
 
-    A failure counts once: when it is decided, before the onFailure tasks that follow from it.
+    `run` is the run before the decision. A failure counts once: when it is decided, before its
+    onFailure tasks run.
     """
     if decision.end is not None and decision.end.status is RunStatus.SUCCEEDED:
         return StreakChange(has_failed=False, decided_at=now)
@@ -41,12 +45,12 @@ def streak_change(run: Run, decision: Decision, now: datetime) -> StreakChange |
     if run.ending is not None or status not in FAILURES:
         return None
     reason = decision.end.reason if decision.end is not None else decision.reason
-    said = _reason(run, reason or status.value) if decision.pauses else None
-    return StreakChange(has_failed=True, decided_at=now, pause_reason=said)
+    pause_reason = _pause_reason(run, reason or status.value) if decision.pauses else None
+    return StreakChange(has_failed=True, decided_at=now, pause_reason=pause_reason)
 
 
-def _reason(run: Run, reason: str) -> str:
+def _pause_reason(run: Run, reason: str) -> str:
     count = run.failures_before + 1
-    row = count_noun(count, "run failed", "runs in a row failed")
-    cut = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "…"
-    return f"{row}; the last: {cut} (run {run.id})"
+    failures = count_noun(count, "run failed", "runs in a row failed")
+    shortened = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "…"
+    return f"{failures}; last reason: {shortened} (run {run.id})"

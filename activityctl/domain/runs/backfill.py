@@ -1,4 +1,4 @@
-"""Backfill: which past nominal times are to run after all, and how far their runs have come."""
+"""Backfill: chooses the nominal times of the past that are run, and counts their progress."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,59 +16,59 @@ from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.errors import RefusedError
 
 MOST_FIRINGS: Final = 10_000
-"""A backfill of more is a slip of the pen, or better made in parts."""
+"""A larger backfill is probably a typing error; if it is not, make it in several parts."""
 MOST_LOOKED_AT: Final = 250_000
-"""Nominal times among which one backfill chooses; a second's interval has 86,400 a day."""
+"""Nominal times that one backfill chooses from; an interval of one second has 86,400 a day."""
 
 _GOOD_ENDS: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """A wish for runs of a trigger's nominal times from `first` to `last`, both included."""
+    """A request to run a trigger's nominal times from `first` to `last`, both included."""
 
     subscription_id: ids.SubscriptionId
     trigger: str
     first: datetime
     last: datetime
     max_parallel: int
-    """How many of its runs may be at work at once."""
+    """How many of its runs may be open at the same time."""
 
     @property
     def id(self) -> str:
-        """The same for the same trigger and stretch of time."""
+        """The id; it is the same for the same trigger and time range."""
         first, last = firing_key(self.first), firing_key(self.last)
         return ids.backfill_id(self.subscription_id, self.trigger, first, last)
 
     def firing(self, nominal: datetime) -> FiringRequest:
-        """Return its firing of a nominal time: the same one in every backfill of the trigger."""
+        """Return the firing of a nominal time; it is the same in every backfill of the trigger."""
         key = f"backfill-{firing_key(nominal)}"
         return FiringRequest(self.subscription_id, self.trigger, key, nominal)
 
 
 @dataclass(frozen=True, slots=True)
 class PastTimes:
-    """What is recorded of a trigger's nominal times in a stretch of time."""
+    """What Postgres knows of a trigger's nominal times in a time range."""
 
     decided_until: datetime
-    """What is due later is still its schedule's to decide, or lies in the future."""
+    """Nominal times after this one are still decided by the schedule, or lie in the future."""
     runs: Mapping[datetime, frozenset[RunStatus]] = field(default_factory=dict)
-    """How the runs of each time stand."""
+    """The statuses of the runs of each nominal time."""
     firing: frozenset[datetime] = frozenset()
-    """Those that fire by their schedule, or whose backfill has been released."""
+    """Nominal times that their schedule starts, or that a backfill has released."""
     held: frozenset[datetime] = frozenset()
-    """Those that a backfill still holds back, a cancelled one too."""
+    """Nominal times that a backfill holds, also a cancelled one."""
 
     @property
     def under_way(self) -> frozenset[datetime]:
-        """Those that have begun, or are about to, and have not ended."""
-        begun = {nominal for nominal, statuses in self.runs.items() if statuses - ENDED_RUNS}
-        return frozenset(begun) | (self.firing - self.runs.keys())
+        """The nominal times whose run is open or is about to start."""
+        has_open_run = {nominal for nominal, statuses in self.runs.items() if statuses - ENDED_RUNS}
+        return frozenset(has_open_run) | (self.firing - self.runs.keys())
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillChoice:
-    """The nominal times that a backfill runs, and those that it leaves alone, with the reason."""
+    """The nominal times that a backfill runs, and those that it leaves out, with the reasons."""
 
     to_run: tuple[datetime, ...]
     left_out: tuple[tuple[datetime, str], ...]
@@ -76,41 +76,41 @@ class BackfillChoice:
 
 @dataclass(frozen=True, slots=True)
 class BackfillProgress:
-    """How far the firings of backfills have come."""
+    """How many firings of backfills are in each state."""
 
     held: int = 0
-    """Waiting for a place among max_parallel."""
+    """Not released yet, because of max_parallel."""
     cancelled: int = 0
-    """Held by a backfill that was cancelled: never released."""
+    """Held by a backfill that was cancelled; they are never released."""
     starting: int = 0
-    """Released, without a run yet."""
+    """Released, but without a run so far."""
     runs: Mapping[RunStatus, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        """Every firing."""
+        """The number of all firings."""
         return self.held + self.cancelled + self.starting + sum(self.runs.values())
 
     @property
     def ended(self) -> int:
-        """Those about which nothing will change."""
+        """The number of firings that will not change any more."""
         return self.cancelled + sum(self.runs.get(status, 0) for status in ENDED_RUNS)
 
     @property
     def failed(self) -> int:
-        """Those whose run has ended otherwise than well."""
+        """The number of firings whose run has ended but neither succeeded nor was skipped."""
         return sum(self.runs.get(status, 0) for status in ENDED_RUNS - _GOOD_ENDS)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether every firing has ended."""
         return self.ended == self.total
 
 
 def nominals_between(trigger: Trigger, first: datetime, last: datetime) -> tuple[datetime, ...]:
     """Return the nominal times from `first` to `last`, both included.
 
-    RefusedError when there are more than MOST_LOOKED_AT.
+    Raises RefusedError when there are more than MOST_LOOKED_AT.
     """
     found: list[datetime] = []
     for nominal in nominal_times(trigger, first - timedelta(microseconds=1)):
@@ -133,25 +133,25 @@ def choose(
     *,
     only_missed: bool,
 ) -> BackfillChoice:
-    """Take each nominal time that has no run but perhaps a `missed` one, and may start.
+    """Choose each nominal time that may start and has no run, or only a `missed` one.
 
-    With `only_missed`, take only those that have a `missed` run. RefusedError for more than
-    MOST_FIRINGS.
+    With `only_missed`, choose only those that have a `missed` run. Raises RefusedError when more
+    than MOST_FIRINGS are chosen.
     """
-    taken: list[datetime] = []
-    left: list[tuple[datetime, str]] = []
+    to_run: list[datetime] = []
+    left_out: list[tuple[datetime, str]] = []
     for nominal in nominals:
         reason = _left_out_reason(trigger, nominal, past, calendars, only_missed=only_missed)
         if reason is not None:
-            left.append((nominal, reason))
+            left_out.append((nominal, reason))
             continue
-        if len(taken) == MOST_FIRINGS:
+        if len(to_run) == MOST_FIRINGS:
             raise RefusedError(
-                f"that range has more than {MOST_FIRINGS:,} firings to run",
-                hint="narrow it with --from and --to",
+                f"there are more than {MOST_FIRINGS:,} firings to run in that range",
+                hint="narrow the range with --from and --to",
             )
-        taken.append(nominal)
-    return BackfillChoice(tuple(taken), tuple(left))
+        to_run.append(nominal)
+    return BackfillChoice(tuple(to_run), tuple(left_out))
 
 
 def _left_out_reason(
@@ -168,15 +168,15 @@ def _left_out_reason(
     if nominal in past.firing:
         return "is about to run"
     if nominal > past.decided_until:
-        return "not settled yet: its schedule decides"
+        return "not decided yet; left to its schedule"
     if only_missed and not statuses:
         return "was not missed"
-    verdict = find_start(trigger, nominal, timezone_of(trigger), calendars)
-    return f"{verdict.outcome}: {verdict.reason}" if verdict.starts_at is None else None
+    start = find_start(trigger, nominal, timezone_of(trigger), calendars)
+    return f"{start.outcome}: {start.reason}" if start.starts_at is None else None
 
 
 def progress_view(progress: BackfillProgress) -> View:
-    """Return how far it has come as JSON; every status of a run is a key."""
+    """Return the progress as JSON, with a key for every status of a run except `missed`."""
     runs = {status.value: progress.runs.get(status, 0) for status in RunStatus}
     runs[RunStatus.CANCELLED.value] += progress.cancelled
     return {
@@ -188,10 +188,11 @@ def progress_view(progress: BackfillProgress) -> View:
 
 
 def choice_view(choice: BackfillChoice) -> View:
-    """Return what is taken and what is left alone as JSON."""
+    """Return the chosen times, and those left out with the reason, as JSON."""
     return {
         "firings": [format_timestamp(nominal) for nominal in choice.to_run],
         "leftAlone": [
-            {"dueAt": format_timestamp(nominal), "reason": why} for nominal, why in choice.left_out
+            {"dueAt": format_timestamp(nominal), "reason": reason}
+            for nominal, reason in choice.left_out
         ],
     }

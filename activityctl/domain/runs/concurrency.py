@@ -1,6 +1,6 @@
-"""Overlap and throttle: whether a run is let in, queues or is refused, given who is before it.
+"""The gate (concurrency and throttle): decides whether a run is let in, queued or skipped.
 
-What a definition may say about it is in `gate`; who holds places is looked up by the adapters.
+The settings of a definition are in `manifests/run_limits.py`. Adapters read which runs hold slots.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +23,9 @@ from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import ExpressionError
 
 QUEUE_COUNTED: Final = 100
-"""Queued runs that a message counts; a queue may be any length."""
+"""A message counts at most this many queued runs; the queue itself may be longer."""
 DELETED: Final = "the subscription was deleted"
-"""Why a run ends that still queued then."""
+"""The reason of a run that was queued when its subscription was deleted."""
 _SHOWN_KEY: Final = 40
 _SHOWN_RUNS: Final = 3
 _QUEUES: Final = frozenset({OverlapPolicy.QUEUE, OverlapPolicy.REPLACE})
@@ -33,35 +33,36 @@ _QUEUES: Final = frozenset({OverlapPolicy.QUEUE, OverlapPolicy.REPLACE})
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """Who is before a run at its gates."""
+    """The other runs that decide whether a run may start."""
 
     slots_taken: tuple[RunId, ...] = ()
-    """Runs of its concurrency key that are at work or let in, oldest first."""
+    """Runs of its concurrency key that are running or let in, oldest first."""
     queued_before: tuple[RunId, ...] = ()
-    """Runs of its concurrency key that queue, oldest first; all for `replace`, else the first
-    QUEUE_COUNTED of those that are let in before it: of no lower priority."""
+    """Queued runs of its concurrency key, oldest first. With `replace` all of them; else the
+    first QUEUE_COUNTED that are let in before it, which are those of the same or a higher
+    priority."""
     started: tuple[datetime, ...] = ()
-    """When runs of its throttle key were let in, ascending; at least the newest `limit`."""
+    """When runs of its throttle key were let in, oldest first; at least the newest `limit`."""
     is_throttle_queued: bool = False
-    """Whether runs of its throttle key queue."""
+    """Whether other runs of its throttle key are queued."""
     priority: int = 0
-    """With which it queues: its own, or the lowest of its trigger's runs that queue, which it
-    does not overtake. 0 with `replace`, where the newest stay."""
+    """Its priority in the queue. This is its own, or the lowest among the queued runs of its
+    trigger, since it must not overtake them. 0 with `replace`, which keeps the newest runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What the gate decided: let in, queued or skipped, and which runs have to go for it."""
+    """What the gate decided: let in, queued or skipped, and which runs are cancelled for it."""
 
     outcome: Literal["let_in", "queued", "skipped"]
     reason: str | None = None
     replaces: tuple[RunId, ...] = ()
-    """Runs to cancel, oldest first; those that queue end at once."""
+    """Runs to cancel, oldest first; queued ones end at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """A queued run, with the revision that it froze."""
+    """A queued run, with the spec of the revision that it froze."""
 
     id: RunId
     concurrency_key: str | None
@@ -70,10 +71,11 @@ class QueuedRun:
 
 
 def gate_keys(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[str | None, str | None]:
-    """Return the concurrency key and the throttle key of a run, rendered.
+    """Return the rendered concurrency key and throttle key of a run.
 
-    None without such a gate, "" for a gate without a key. What is no string becomes its
-    canonical JSON, and the end of a long key its hash. Raises ExpressionError, which names the key.
+    A key is None when the definition has no such limit, and "" when the limit has no key. A value
+    that is not a string becomes canonical JSON. The end of a long key is replaced by a hash.
+    Raises ExpressionError, whose message names the key.
     """
     concurrency, throttle = spec.concurrency, spec.throttle
     is_free = concurrency.policy is OverlapPolicy.ALLOW
@@ -91,15 +93,15 @@ def _named_key(name: str, template: str | None, run: Run, now: datetime) -> str:
 
 
 def render_key(template: str | None, run: Run, now: datetime) -> str:
-    """Return a gate's key as it is kept; "" without a template. Raises ExpressionError."""
+    """Return a gate's key as it is stored; "" without a template. Raises ExpressionError."""
     return group_key("" if template is None else render(template, run_scope(run, now)))
 
 
 def decide_gate(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datetime) -> GateResult:
-    """Decide on a run, with its keys set, that arrives now.
+    """Decide on a run that arrives now; its keys are set.
 
-    It queues behind every run of no lower priority that queues. With `replace` the newest
-    `limit` runs stay, this one included, and every older one has to go, at work or queued.
+    The run waits for every queued run of the same or a higher priority. With `replace` the newest
+    `limit` runs stay, this one included. Every older one is cancelled, running or queued.
     """
     return _decide(spec, occupancy, run.concurrency_key, run.throttle_key, now)
 
@@ -123,18 +125,18 @@ def _decide(
             "skipped", f"throttled: {_throttle_text(throttle, throttle_key, opens_at)}"
         )
     replaces = _replaced(concurrency, occupancy)
-    queue = tuple(one for one in occupancy.queued_before if one not in replaces)
+    queue = tuple(run_id for run_id in occupancy.queued_before if run_id not in replaces)
     if is_full or (queue and concurrency.policy in _QUEUES):
         reason = _queued_reason(taken, queue, concurrency, concurrency_key)
         return GateResult("queued", reason, replaces)
     if throttle is not None and has_excess_queue and (opens_at or occupancy.is_throttle_queued):
-        reason = f"behind the throttle: {_throttle_text(throttle, throttle_key, opens_at)}"
+        reason = f"waiting for the throttle: {_throttle_text(throttle, throttle_key, opens_at)}"
         return GateResult("queued", reason, replaces)
     return GateResult("let_in", replaces=replaces)
 
 
 def has_no_free_slot(concurrency: Concurrency, taken: Sequence[RunId]) -> bool:
-    """Return whether as many runs are at work as may be."""
+    """Return whether all slots of a concurrency key are taken."""
     return concurrency.policy is not OverlapPolicy.ALLOW and len(taken) >= concurrency.limit
 
 
@@ -147,73 +149,75 @@ def _replaced(concurrency: Concurrency, occupancy: Occupancy) -> tuple[RunId, ..
 
 def decide_queue(
     queue: Sequence[QueuedRun],
-    places: Mapping[str, Sequence[RunId]],
+    slots_taken: Mapping[str, Sequence[RunId]],
     started: Mapping[str, Sequence[datetime]],
     now: datetime,
     limit: int,
 ) -> list[tuple[RunId, GateResult]]:
-    """Decide on the queued runs of one subscription, in the order given, whose turn has come.
+    """Decide on the queued runs of one subscription whose turn has come, in the order given.
 
     That order is by priority, the higher first, then by age. A run whose turn has come is
-    decided on as if it arrived now: it is let in, or it is skipped where its policy says so.
-    Those of one concurrency key stay in their order, and so do those that only wait for one
-    throttle. `places` and `started` are what Occupancy has, by key. At most `limit` are
-    decided on.
+    decided on as if it arrived now: it is let in, or skipped if its policy says so. Runs of one
+    concurrency key stay in their order, and so do runs that only wait for the same throttle.
+    `slots_taken` and `started` have the fields of Occupancy by key. At most `limit` runs are
+    decided on; the others are not in the result.
     """
-    taken = {key: tuple(runs) for key, runs in places.items()}
-    begun = {key: tuple(moments) for key, moments in started.items()}
-    held = _BlockedKeys(set(), set())
+    taken = {key: tuple(runs) for key, runs in slots_taken.items()}
+    starts = {key: tuple(moments) for key, moments in started.items()}
+    blocked = _BlockedKeys(set(), set())
     decided: list[tuple[RunId, GateResult]] = []
-    for one in queue:
+    for run in queue:
         if len(decided) == limit:
             break
-        place, throttle = one.concurrency_key, one.throttle_key
-        occupancy = Occupancy(taken.get(place or "", ()), (), begun.get(throttle or "", ()))
-        entry = _decide_queued(one, occupancy, held, now)
-        if entry is None:
+        key, throttle_key = run.concurrency_key, run.throttle_key
+        occupancy = Occupancy(taken.get(key or "", ()), (), starts.get(throttle_key or "", ()))
+        result = _decide_queued(run, occupancy, blocked, now)
+        if result is None:
             continue
-        decided.append((one.id, entry))
-        if entry.outcome == "let_in":
-            taken |= {} if place is None else {place: (*taken.get(place, ()), one.id)}
-            begun |= {} if throttle is None else {throttle: (*begun.get(throttle, ()), now)}
+        decided.append((run.id, result))
+        if result.outcome == "let_in":
+            if key is not None:
+                taken[key] = (*taken.get(key, ()), run.id)
+            if throttle_key is not None:
+                starts[throttle_key] = (*starts.get(throttle_key, ()), now)
     return decided
 
 
 @dataclass(frozen=True, slots=True)
 class _BlockedKeys:
-    """Keys at which an older run goes on waiting, so that younger ones do too."""
+    """Keys for which an earlier run keeps waiting, so that later runs have to wait too."""
 
     concurrency_keys: set[str | None]
     throttle_keys: set[str | None]
 
 
 def _decide_queued(
-    one: QueuedRun, occupancy: Occupancy, held: _BlockedKeys, now: datetime
+    run: QueuedRun, occupancy: Occupancy, blocked: _BlockedKeys, now: datetime
 ) -> GateResult | None:
-    """Return what becomes of the run now; None when it goes on waiting."""
-    throttle = one.spec.throttle
+    """Return the decision on a queued run; None when it keeps waiting. Adds to `blocked`."""
+    throttle = run.spec.throttle
     opens_at = throttle_opens_at(throttle, occupancy.started, now)
     waits = throttle is not None and throttle.excess is Excess.QUEUE and opens_at is not None
-    is_held = (
+    is_blocked = (
         waits
-        or one.throttle_key in held.throttle_keys
-        or one.concurrency_key in held.concurrency_keys
+        or run.throttle_key in blocked.throttle_keys
+        or run.concurrency_key in blocked.concurrency_keys
     )
     if waits:
-        held.throttle_keys.add(one.throttle_key)
-    if not is_held:
-        entry = _decide(one.spec, occupancy, one.concurrency_key, one.throttle_key, now)
-        if entry.outcome != "queued":
-            return entry
-    if one.concurrency_key is not None and one.spec.concurrency.policy in _QUEUES:
-        held.concurrency_keys.add(one.concurrency_key)
+        blocked.throttle_keys.add(run.throttle_key)
+    if not is_blocked:
+        result = _decide(run.spec, occupancy, run.concurrency_key, run.throttle_key, now)
+        if result.outcome != "queued":
+            return result
+    if run.concurrency_key is not None and run.spec.concurrency.policy in _QUEUES:
+        blocked.concurrency_keys.add(run.concurrency_key)
     return None
 
 
 def throttle_opens_at(
     throttle: Throttle | None, started: Sequence[datetime], now: datetime
 ) -> datetime | None:
-    """Return when the next run may start, given when runs started; None when it may now."""
+    """Return when the next run may start, given the times of earlier starts; None for now."""
     if throttle is None:
         return None
     recent = [moment for moment in started if moment > now - throttle.per]
@@ -222,47 +226,47 @@ def throttle_opens_at(
 
 
 def repeated_gate_result(run: Run, *, is_let_in: bool, is_ours: bool) -> GateResult:
-    """Return what a repeated entry of the run, as it is now, is told.
+    """Return the answer when the gate is asked about a run again; `run` is its present state.
 
-    `is_ours` says whether the asking workflow is the one that carries the run.
+    `is_ours` says whether the workflow that asks is the one that executes the run.
     """
     if run.has_ended:
         return GateResult("skipped", run.reason)
     if not is_ours:
-        return GateResult("queued", "another workflow carries the run")
+        return GateResult("queued", "another workflow executes the run")
     return GateResult("let_in" if is_let_in or run.status is RunStatus.RUNNING else "queued")
 
 
 def gate_change(run: Run, decided: GateResult, now: datetime) -> RunChange:
-    """Return what is written of a run that enters, and what the log says of it."""
-    said = []
+    """Return the rows and log entries to write for a run that the gate has decided on."""
+    entries = []
     if decided.outcome == "queued":
-        said.append(log_entry(run, "info", f"run queued {decided.reason}", now))
+        entries.append(log_entry(run, "info", f"run queued: {decided.reason}", now))
     if decided.replaces:
-        said.append(log_entry(run, "info", f"run replaces {_named(decided.replaces)}", now))
+        entries.append(log_entry(run, "info", f"run replaces {_runs_text(decided.replaces)}", now))
     if decided.outcome == "queued":
-        # With the time, since whoever reads it sees how long the queue was, not how long it is.
-        run = replace(run, reason=f"queued at {format_moment(now)} {decided.reason}")
+        # The reason has the time, because it tells how long the queue was then, not later.
+        run = replace(run, reason=f"queued at {format_moment(now)}: {decided.reason}")
     if decided.outcome != "skipped":
-        return RunChange(run, entries=tuple(said))
+        return RunChange(run, entries=tuple(entries))
     return run_change(run, Decision(end=RunEnd(RunStatus.SKIPPED, decided.reason)), now)
 
 
 def let_in_log_entry(
     subscription_id: str, run_id: RunId, since: datetime, now: datetime
 ) -> LogEntry:
-    """Return what the log says of a queued run that is let in."""
+    """Return the log entry for a queued run that is let in."""
     queued = max(now - since, timedelta(0)) // timedelta(seconds=1) * timedelta(seconds=1)
-    message = f"run let in after {format_duration(queued)} in the queue"
+    message = f"run started after {format_duration(queued)} in the queue"
     return LogEntry(subscription_id, run_id, message, "info", now)
 
 
 def replaced_end(run: Run) -> RunEnd:
-    """Return how a run ends whose place another takes."""
-    return RunEnd(RunStatus.CANCELLED, f"replaced by {_named((run.id,))}")
+    """Return the end of the older runs that this newer run replaces."""
+    return RunEnd(RunStatus.CANCELLED, f"replaced by {_runs_text((run.id,))}")
 
 
-def _named(runs: Sequence[RunId]) -> str:
+def _runs_text(runs: Sequence[RunId]) -> str:
     names = [run[:8] for run in runs[:_SHOWN_RUNS]]
     if len(runs) > _SHOWN_RUNS:
         names[-1] = f"{len(runs) - _SHOWN_RUNS + 1} more"
@@ -272,7 +276,7 @@ def _named(runs: Sequence[RunId]) -> str:
 
 def _skipped_reason(runs: Sequence[RunId], concurrency: Concurrency, key: str | None) -> str:
     verb = "is" if len(runs) == 1 else "are"
-    return f"{_named(runs)} {verb} still at work ({_policy(concurrency, key)})"
+    return f"{_runs_text(runs)} {verb} still running ({_policy_text(concurrency, key)})"
 
 
 def _queued_reason(
@@ -280,24 +284,25 @@ def _queued_reason(
 ) -> str:
     count = len(taken) + len(queue)
     runs = count_noun(count, "run")
-    bound = "at least " if len(queue) >= QUEUE_COUNTED else ""
-    return f"behind {bound}{runs} ({_policy(concurrency, key)})"
+    at_least = "at least " if len(queue) >= QUEUE_COUNTED else ""
+    return f"waiting for {at_least}{runs} ({_policy_text(concurrency, key)})"
 
 
-def _policy(concurrency: Concurrency, key: str | None) -> str:
+def _policy_text(concurrency: Concurrency, key: str | None) -> str:
     policy = f"concurrency policy {concurrency.policy}, limit {concurrency.limit}"
-    return policy + _shown(key)
+    return policy + _key_text(key)
 
 
 def _throttle_text(throttle: Throttle, key: str | None, opens_at: datetime | None) -> str:
-    pace = f"{count_noun(throttle.limit, 'run')} in {format_duration(throttle.per)}{_shown(key)}"
+    limit = f"at most {count_noun(throttle.limit, 'run')} in {format_duration(throttle.per)}"
+    limit += _key_text(key)
     if opens_at is None:
-        return pace
+        return limit
     whole = opens_at + timedelta(seconds=1) - timedelta(microseconds=1)  # rounded up
-    return f"{pace}; the next may start at {format_moment(whole)}"
+    return f"{limit}; the next may start at {format_moment(whole)}"
 
 
-def _shown(key: str | None) -> str:
+def _key_text(key: str | None) -> str:
     if not key:
         return ""
     return f", key {key if len(key) <= _SHOWN_KEY else key[: _SHOWN_KEY - 1] + '…'}"

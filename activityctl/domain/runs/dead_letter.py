@@ -1,4 +1,4 @@
-"""DeadLetter: a run that failed for good and waits for a person."""
+"""DeadLetter: the entry for a run that failed and that a person has to look at."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A run that failed for good and waits for a person."""
+    """A run that failed or timed out and that a person has to look at."""
 
     id: str
     run_id: str

@@ -1,4 +1,4 @@
-"""Runs, tasks and dead letters as JSON, keys in camelCase."""
+"""JSON views of runs, tasks and dead letters, with keys in camelCase."""
 
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
@@ -6,7 +6,7 @@ from activityctl.domain.values.json_form import View, format_timestamp
 
 
 def run_view(run: Run) -> View:
-    """Return a run."""
+    """Return the JSON view of a run."""
     return {
         "id": run.id,
         "subscription": run.subscription,
@@ -25,7 +25,7 @@ def run_view(run: Run) -> View:
 
 
 def run_details(run: Run) -> View:
-    """Return a run with what it saw."""
+    """Return the JSON view of a run with its params, payload, context and state."""
     return {
         **run_view(run),
         "params": dict(run.params),
@@ -36,7 +36,7 @@ def run_details(run: Run) -> View:
 
 
 def task_view(task: TaskInstance) -> View:
-    """Return a task instance."""
+    """Return the JSON view of a task instance."""
     return {
         "id": task.id,
         "run": task.run_id,
@@ -57,7 +57,7 @@ def task_view(task: TaskInstance) -> View:
 
 
 def dead_letter_view(letter: DeadLetter) -> View:
-    """Return a dead letter."""
+    """Return the JSON view of a dead letter."""
     return {
         "id": letter.id,
         "run": letter.run_id,

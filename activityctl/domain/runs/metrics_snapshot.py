@@ -1,4 +1,4 @@
-"""Figures: how many of everything there are at one moment, for metrics and `status`."""
+"""MetricsSnapshot: counts at one moment, for metrics and `status`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.run import RunStatus
 
 RUNS_COUNTED_FOR: Final = timedelta(days=1)
-"""Ended runs are counted this long after they were created; open ones always."""
+"""Ended runs are counted for this long after their creation; open runs always."""
 OVERDUE_AFTER: Final = timedelta(seconds=10)
-"""A schedule whose next firing was due this long ago is overdue: nothing settled it."""
+"""A schedule is overdue when its next nominal time passed this long ago without a decision."""
 
 WAITS_TOO_LONG: Final = timedelta(seconds=60)
-"""A due firing that waits longer than this is not started by any worker."""
+"""When a due firing waits longer than this, no worker seems to start firings."""
 
 SCHEDULE_STATUSES: Final = ("active", "paused", "pending", "error")
 FIRING_STATES: Final = ("due", "later", "held")
@@ -23,50 +23,50 @@ LIVING: Final = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED)
 
 @dataclass(frozen=True, slots=True)
 class MetricsSnapshot:
-    """Counts at one moment; what is absent from a mapping counts zero."""
+    """Counts at one moment. A key that a mapping does not have counts as 0."""
 
     counted_at: datetime
     runs: Mapping[str, int]
-    """By status: those of the last day and all open ones."""
+    """By status: all open runs, and the ended ones that were created in the last day."""
     firings: Mapping[str, int]
-    """Waiting to be started: `due`, `later`, or `held` back by a backfill."""
+    """Firings that have not started, by state: `due`, `later`, or `held` by a backfill."""
     oldest_due_at: datetime | None
-    """Since when the oldest due firing could have started."""
+    """From when the oldest due firing could have started; None when no firing is due."""
     schedules: Mapping[str, int]
     """By status."""
     overdue_schedules: int
-    """Of active subscriptions."""
+    """How many schedules of active subscriptions are overdue."""
     restarts: int
-    """How often the watchdog created a schedule anew, over all schedules."""
+    """How often the watchdog created a schedule again, summed over all schedules."""
     restarted_at: datetime | None
-    """When it did so last."""
+    """When it last did so; None for never."""
     subscriptions: Mapping[str, int]
-    """By status, deleted ones left out."""
+    """By status, without deleted subscriptions."""
     workers: int
-    """Those alive."""
+    """How many workers are alive."""
     dead_letters: int
     unrouted_events: int = 0
-    """Events of which it is not yet found out whom they wake."""
+    """Stored events that are not routed yet."""
     oldest_unrouted_at: datetime | None = None
-    """When the oldest of these arrived."""
+    """When the oldest of these arrived; None when there are none."""
     filter_errors: int = 0
-    """How often the filter of a trigger could not be evaluated, within the last day."""
+    """How often a trigger's filter could not be evaluated in the last day."""
 
     @property
     def due_lag(self) -> timedelta:
-        """How long the oldest due firing has waited; zero when none does."""
+        """How long the oldest due firing has waited; 0 when none is due."""
         oldest = self.oldest_due_at
         return timedelta(0) if oldest is None else max(timedelta(0), self.counted_at - oldest)
 
     @property
     def event_lag(self) -> timedelta:
-        """How long the oldest unrouted event has waited; zero when none does."""
+        """How long the oldest unrouted event has waited; 0 when there is none."""
         oldest = self.oldest_unrouted_at
         return timedelta(0) if oldest is None else max(timedelta(0), self.counted_at - oldest)
 
 
 def complete(counts: Mapping[str, int], keys: tuple[str, ...]) -> dict[str, int]:
-    """Return the counts with a zero for each key that is absent."""
+    """Return the counts of these keys, with 0 for each key that is absent."""
     return {key: counts.get(key, 0) for key in keys}
 
 

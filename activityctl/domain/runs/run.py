@@ -1,4 +1,4 @@
-"""Run and TaskInstance: their states, and which change of state is allowed."""
+"""Run and TaskInstance, their statuses, and which changes of status are allowed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from activityctl.domain.values.model import JsonValue
 
 
 class RunStatus(StrEnum):
-    """DESIGN section 1."""
+    """The statuses of a run; the allowed changes are in RUN_TRANSITIONS."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class RunStatus(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """DESIGN section 1."""
+    """The statuses of a task instance; the allowed changes are in TASK_TRANSITIONS."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -69,7 +69,7 @@ Phase = Literal["main", "onFailure"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The answer to one firing, with the revision and params it froze at admission."""
+    """The answer to one firing, with the revision and params that were frozen at admission."""
 
     id: RunId
     subscription_id: SubscriptionId
@@ -84,46 +84,46 @@ class Run:
     params: Mapping[str, JsonValue] = field(default_factory=dict)
     context: Mapping[str, JsonValue] = field(default_factory=dict)
     state: Mapping[str, JsonValue] = field(default_factory=dict)
-    """What the last succeeded run kept, as this run found it."""
+    """The subscription's state when this run began, kept by the last run that succeeded."""
     payload: Mapping[str, JsonValue] = field(default_factory=dict)
-    """What a firing by hand brought along; expressions see it as `trigger.payload`."""
+    """The payload of a firing by hand; expressions see it as `trigger.payload`."""
     events: tuple[Mapping[str, JsonValue], ...] = ()
-    """The events that it answers, in the order of arrival; expressions see the last as `event`
+    """The events of the firing, in the order of arrival. Expressions see the last one as `event`
     and all of them as `trigger.events`."""
     reason: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     ending: RunStatus | None = None
-    """Set before the end when onFailure tasks still have to run: how it will end."""
+    """The status that it will end with; set while its onFailure tasks still have to run."""
     concurrency_key: str | None = None
-    """Whose places it takes; None when any number of runs may be at work."""
+    """The rendered concurrency key; None when the number of open runs is not limited."""
     throttle_key: str | None = None
-    """With whom its start is counted; None without a throttle."""
+    """The rendered throttle key; None without a throttle."""
     priority: int = 0
-    """Among the runs that queue with it, the higher is let in first."""
+    """Of queued runs, the one with the higher priority is let in first."""
     cancel_reason: str | None = None
-    """Why its cancellation was asked for, when not by a person."""
+    """Why its cancellation was requested; None when a person requested it."""
     failures_before: int = 0
-    """How many runs of the subscription have failed in a row, as last read."""
+    """How many runs of the subscription had failed in a row when the run was read."""
     owner_is_active: bool = True
-    """Whether the subscription was active, as last read."""
+    """Whether the subscription was active when the run was read."""
     pauses: bool = False
-    """Whether this run's failure paused the subscription, which nobody has resumed since."""
+    """Whether this run's failure paused the subscription, and it has not been resumed since."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing about the run can change any more."""
+        """Whether the run has ended; nothing in it changes any more."""
         return self.status in ENDED_RUNS
 
     @property
     def is_backfill(self) -> bool:
-        """Whether it makes up for a time of the past, on request."""
+        """Whether a backfill started it for a nominal time of the past."""
         return self.firing_key.startswith(BACKFILL_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """One spawned task of a run."""
+    """One task of a run, or one item of a forEach task."""
 
     id: TaskId
     run_id: RunId
@@ -146,13 +146,13 @@ class TaskInstance:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing about the task can change any more."""
+        """Whether the task has ended; nothing in it changes any more."""
         return self.status in ENDED_TASKS
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Everything that `advance` looks at."""
+    """The input of `advance`: a run, its spec and its tasks so far."""
 
     run: Run
     spec: DefinitionSpec
@@ -161,27 +161,28 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How a run ends, and what it keeps for the next one (None: nothing changes)."""
+    """How a run ends."""
 
     status: RunStatus
     reason: str | None = None
     state: Mapping[str, JsonValue] | None = None
+    """The state to store for the subscription's next run; None leaves it as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done now; applying it twice is as good as once."""
+    """What has to be done now in a run. Applying it twice has the same result as once."""
 
     create: tuple[TaskInstance, ...] = ()
-    """New task instances, to be inserted."""
+    """New task instances to insert."""
     cancel: tuple[TaskInstance, ...] = ()
-    """Task instances as they are after their cancellation."""
+    """Task instances to cancel, as they are after the cancellation."""
     start: tuple[TaskInstance, ...] = ()
-    """Pending instances that may be at work now, those already started included."""
+    """Pending instances that may run now, also those whose start was already asked for."""
     ending: RunStatus | None = None
-    """How the run will end once its onFailure tasks have."""
+    """The status that the run will have when its onFailure tasks have ended."""
     reason: str | None = None
-    """Why it will end so; onFailure tasks see it as `run.error`."""
+    """Why it will end with that status; onFailure tasks see it as `run.error`."""
     end: RunEnd | None = None
     pauses: bool = False
-    """Whether the failure decided on pauses the subscription."""
+    """Whether the failure of the run pauses the subscription."""

@@ -1,4 +1,4 @@
-"""RunChange: what a decision writes, log entries and dead letter included."""
+"""RunChange: the rows that a decision about a run writes, with log entries and dead letter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,13 +35,13 @@ class RunChange:
     entries: tuple[LogEntry, ...] = ()
     dead_letter: DeadLetter | None = None
     keep_state: Mapping[str, JsonValue] | None = None
-    """What the subscription's next run finds as `state`; None leaves it."""
+    """The state to store for the subscription's next run; None leaves it as it is."""
     streak: StreakChange | None = None
-    """What the run adds to its subscription's streak of failures; None leaves it."""
+    """How the subscription's count of failures in a row changes; None leaves it as it is."""
 
     @property
     def frees_slot(self) -> bool:
-        """Whether another run may have waited for the end of this one."""
+        """Whether the run has ended and another run may have waited for that."""
         run = self.run
         waits = run.concurrency_key is not None or run.throttle_key is not None
         return run.has_ended and (waits or run.is_backfill)
@@ -55,10 +55,14 @@ def run_change(
     update: tuple[TaskInstance, ...] = (),
     entries: tuple[LogEntry, ...] = (),
 ) -> RunChange:
-    """Turn a decision about a run into the rows it changes; `update` comes before it."""
-    after = _after(run, decision, now)
+    """Return the rows that a decision about a run changes.
+
+    `update` are tasks that changed before the decision. Log entries are in this order: `entries`,
+    tasks, the end of the run, the pause of the subscription.
+    """
+    after = _run_after(run, decision, now)
     streak = auto_pause.streak_change(run, decision, now)
-    said = (
+    all_entries = (
         *entries,
         *(_task_entry(run, task, now) for task in (*update, *decision.create, *decision.cancel)),
         *_run_entries(run, after, now),
@@ -68,7 +72,7 @@ def run_change(
         run=after,
         create=decision.create,
         update=(*update, *decision.cancel),
-        entries=tuple(entry for entry in said if entry is not None),
+        entries=tuple(entry for entry in all_entries if entry is not None),
         dead_letter=_dead_letter(after, now),
         keep_state=decision.end.state if decision.end else None,
         streak=streak,
@@ -76,9 +80,9 @@ def run_change(
 
 
 def change_task(task: TaskInstance, status: TaskStatus, **changes: object) -> TaskInstance:
-    """Return the task in its new status; InternalError when its table has no such way."""
+    """Return the task in its new status; raise InternalError when the change is not allowed."""
     if status is not task.status and status not in TASK_TRANSITIONS[task.status]:
-        raise InternalError(f"task {task.id}: {task.status} -> {status} is no transition")
+        raise InternalError(f"task {task.id} cannot change from {task.status} to {status}")
     return replace(task, status=status, **changes)  # type: ignore[arg-type]  # checked by tests
 
 
@@ -89,7 +93,7 @@ def log_entry(
     return LogEntry(run.subscription_id, run.id, message, level, now, metadata)
 
 
-def _after(run: Run, decision: Decision, now: datetime) -> Run:
+def _run_after(run: Run, decision: Decision, now: datetime) -> Run:
     if decision.end is None:
         if decision.ending is None:
             return run
@@ -97,7 +101,7 @@ def _after(run: Run, decision: Decision, now: datetime) -> Run:
         return replace(run, ending=decision.ending, reason=reason, pauses=pauses)
     status = decision.end.status
     if status not in RUN_TRANSITIONS[run.status]:
-        raise InternalError(f"run {run.id}: {run.status} -> {status} is no transition")
+        raise InternalError(f"run {run.id} cannot change from {run.status} to {status}")
     return replace(run, status=status, reason=decision.end.reason, ending=None, ended_at=now)
 
 
@@ -127,10 +131,10 @@ def _run_entries(before: Run, after: Run, now: datetime) -> tuple[LogEntry, ...]
     if after.status is before.status or after.status not in ENDED_RUNS:
         return ()
     is_good = after.status in {RunStatus.SUCCEEDED, RunStatus.SKIPPED, RunStatus.MISSED}
-    words = after.status.value.replace("_", " ")
-    message = f"run {words}" + (f": {after.reason}" if after.reason else "")
+    status_text = after.status.value.replace("_", " ")
+    message = f"run {status_text}" + (f": {after.reason}" if after.reason else "")
     seconds = (now - after.started_at).total_seconds() if after.started_at else None
-    said = log_entry(
+    entry = log_entry(
         after,
         "info" if is_good else "error",
         message,
@@ -138,7 +142,7 @@ def _run_entries(before: Run, after: Run, now: datetime) -> tuple[LogEntry, ...]
         status=after.status.value,
         durationSeconds=seconds,
     )
-    return (said,)
+    return (entry,)
 
 
 def _pause_entry(run: Run, streak: StreakChange | None, now: datetime) -> LogEntry | None:

@@ -1,4 +1,4 @@
-"""WorkerBeat: a sign of life of a worker process."""
+"""WorkerBeat: the heartbeat of a worker process."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,16 +6,16 @@ from typing import Final
 
 BEAT_EVERY: Final = timedelta(seconds=2)
 COUNTS_AS_ALIVE: Final = timedelta(seconds=10)
-"""Without a beat for this long a worker is taken for dead."""
+"""A worker counts as alive for this long after its last heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerBeat:
-    """A worker, as it says of itself; when it was heard of is not its to say."""
+    """What a worker reports of itself. The time of the heartbeat is the database's clock."""
 
     id: str
     host: str
     pid: int
     version: str
     started_at: datetime
-    """By its own clock."""
+    """When the worker started, by its own clock."""

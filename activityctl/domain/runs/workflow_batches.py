@@ -1,6 +1,6 @@
-"""Which firings of a burst share one workflow; a workflow costs the server more than its tasks.
+"""Groups firings into shared workflows, because a workflow costs the server more than its tasks.
 
-What a shared workflow does is in `workflows/run_batch.py`.
+The shared workflow itself is in `workflows/run_batch.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,42 +13,49 @@ from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 
 BATCH: Final = 20
-"""Firings in one workflow; beyond it little is gained, and the workflow holds more memory."""
+"""Firings in one workflow; more of them save little, and the workflow needs more memory."""
 MOST_TASKS: Final = 10
-"""Tasks of a definition whose runs share: together far below the 51,200 events of a history."""
+"""Tasks that a definition may have for its runs to share a workflow.
+
+A full batch then stays far below the 51,200 events that a history may have.
+"""
 
 _QUICK_SOURCES: Final = frozenset({"runs"})
-"""Looking up others may take seconds, for which all of a workflow would wait."""
+"""Context sources that answer at once. Others may take seconds, and all runs would wait."""
 
 
 def split_into_batches(
     firings: Sequence[FiringRef], specs: Mapping[str, DefinitionSpec]
 ) -> list[tuple[FiringRef, ...]]:
-    """Return the firings by the workflow that carries them, in their order.
+    """Return the firings in groups, one group for each workflow, in their order.
 
-    `specs` has the definition of each subscription, by its id. Firings of a batch get its
-    workflow's id, which follows from them, so that the same ones ask for the same workflow.
+    `specs` has the definition of each subscription, by subscription id. The firings of a batch
+    get the workflow id of the batch. It is computed from them, so the same firings always ask for
+    the same workflow.
     """
     groups: list[tuple[FiringRef, ...]] = []
-    for shares, run in groupby(firings, lambda one: _may_share(one, specs)):
-        members = list(run)
+    for shares, group in groupby(firings, lambda firing: _may_share(firing, specs)):
+        members = list(group)
         size = BATCH if shares else 1
         parts = [tuple(members[first : first + size]) for first in range(0, len(members), size)]
-        groups += [_renamed(part) if len(part) > 1 else part for part in parts]
+        groups += [_with_batch_id(part) if len(part) > 1 else part for part in parts]
     return groups
 
 
 def _may_share(firing: FiringRef, specs: Mapping[str, DefinitionSpec]) -> bool:
-    """Whether its run is known to be short; a clock's firing asks first what is due."""
+    """Return whether the run is known to be short.
+
+    A firing of a schedule has its own workflow, since that first decides which times are due.
+    """
     spec = specs.get(firing.subscription_id)
     if spec is None or firing.is_by_clock:
         return False
     tasks = (*spec.tasks, *spec.on_failure)
-    looks_up = {source.kind for source in spec.context} - _QUICK_SOURCES
+    slow_sources = {source.kind for source in spec.context} - _QUICK_SOURCES
     is_short = len(tasks) <= MOST_TASKS and all(task.for_each is None for task in tasks)
-    return is_short and not looks_up
+    return is_short and not slow_sources
 
 
-def _renamed(firings: tuple[FiringRef, ...]) -> tuple[FiringRef, ...]:
-    name = ids.batch_workflow_id([firing.run_id for firing in firings])
-    return tuple(replace(firing, workflow_id=name) for firing in firings)
+def _with_batch_id(firings: tuple[FiringRef, ...]) -> tuple[FiringRef, ...]:
+    workflow_id = ids.batch_workflow_id([firing.run_id for firing in firings])
+    return tuple(replace(firing, workflow_id=workflow_id) for firing in firings)

@@ -1,4 +1,4 @@
-"""The Gates port's suite: a subscription with gates, and what happens at it."""
+"""Fixtures for the tests of the Gates port: a subscription with limits, and its runs."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -28,8 +28,8 @@ Subscribe = Callable[..., SubscriptionManifest]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """A subscription with gates, and what happens at it."""
+class GatedSubscription:
+    """A subscription with limits, and methods that take its runs through the gate."""
 
     ports: wiring.Ports
     subscription: Subscription
@@ -39,6 +39,7 @@ class Door:
         return FiringRequest(self.subscription.id, "manual", key, self.now).ref
 
     async def arrives(self, key: str, **payload: Any) -> GateResult:
+        """Ask the gate about a new run; the payload goes into its keys."""
         firing = self.firing(key)
         facts = await self.ports.runs.admission_input(firing)
         assert facts is not None
@@ -54,7 +55,7 @@ class Door:
         return state.run
 
     async def begins(self, key: str) -> None:
-        """Begin the run, as the workflow does that carries it."""
+        """Begin the run as its workflow does."""
         run = await self.run(key)
         change = RunChange(replace(run, status=RunStatus.RUNNING, started_at=self.now))
         later = ids.let_in_workflow_id(run.subscription_id, run.trigger, run.firing_key)
@@ -65,7 +66,7 @@ class Door:
         assert openings.count(OpenResult.OPENED) == 1
 
     async def ends(self, key: str, status: RunStatus = RunStatus.SUCCEEDED) -> None:
-        """End the run, which begins before if it can."""
+        """End the run; begin it before that when it is to succeed and has not begun."""
         if status is RunStatus.SUCCEEDED and (await self.run(key)).started_at is None:
             await self.begins(key)
         async with self.ports.runs.locked(self.id(key)) as locked:
@@ -74,12 +75,12 @@ class Door:
             await locked.save(RunChange(ended))
 
     async def let_in(self, limit: int = 100) -> list[str]:
-        """Let in who may now; gives the firing keys."""
+        """Let in the queued runs that may start now and return their firing keys."""
         firings = await self.ports.gates.let_in(limit, again_after=timedelta(days=1))
         return [firing.firing_key for firing in firings]
 
     async def pass_time(self, by: timedelta) -> None:
-        """Let all runs have been let in that much earlier."""
+        """Move the times at which runs were let in back by that much."""
         gates = self.ports.gates
         if isinstance(gates, MemoryGates):
             for key, row in gates._state.runs.items():
@@ -101,16 +102,16 @@ class Door:
 
 
 @pytest.fixture
-def door(
+def gated(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
-) -> Callable[..., Awaitable[Door]]:
-    """Apply a subscription whose definition has these gates."""
+) -> Callable[..., Awaitable[GatedSubscription]]:
+    """Return a function that applies a subscription whose definition has these limits."""
 
-    async def make(policy: str | None = None, **gates: Any) -> Door:
+    async def make(policy: str | None = None, **gates: Any) -> GatedSubscription:
         spec = {"throttle": gates.pop("throttle")} if "throttle" in gates else {}
         if policy is not None:
             spec["concurrency"] = {"policy": policy, **gates}
         await apply(define("digest", **spec), subscribe("mine"))
-        return Door(ports, await ports.catalog.find_subscription("mine"), now)
+        return GatedSubscription(ports, await ports.catalog.find_subscription("mine"), now)
 
     return make

@@ -1,4 +1,4 @@
-"""The Gates port: who is let in at once, who queues and who is refused, by concurrency policy."""
+"""The Gates port: which runs are let in, queued or skipped, by concurrency policy."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,33 +25,33 @@ Define = Callable[..., ActivityDefinition]
 Subscribe = Callable[..., SubscriptionManifest]
 
 
-Doors = Callable[..., Awaitable[Any]]
+MakeGated = Callable[..., Awaitable[Any]]
 
 
-def outcomes(entries: list[GateResult]) -> list[str]:
-    return [entry.outcome for entry in entries]
+def outcomes(results: list[GateResult]) -> list[str]:
+    return [result.outcome for result in results]
 
 
 # ---- skip ----------------------------------------------------------------------------
 
 
-async def test_a_run_that_is_let_in_has_a_row_with_its_key_and_no_place_is_left(door: Doors):
-    mine = await door("skip", key="${ trigger.payload.region }")
+async def test_a_run_that_is_let_in_has_a_row_with_its_key_and_takes_the_slot(gated: MakeGated):
+    mine = await gated("skip", key="${ trigger.payload.region }")
     assert await mine.arrives("a", region="eu") == GateResult("let_in")
     run = await mine.run("a")
     assert (run.status, run.concurrency_key, run.throttle_key) == (RunStatus.QUEUED, "eu", None)
     assert run.payload == {"region": "eu"}
-    refused = await mine.arrives("b", region="eu")
-    reason = f"run {run.id[:8]} is still at work (concurrency policy skip, limit 1, key eu)"
-    assert refused == GateResult("skipped", reason)
+    skipped = await mine.arrives("b", region="eu")
+    reason = f"run {run.id[:8]} is still running (concurrency policy skip, limit 1, key eu)"
+    assert skipped == GateResult("skipped", reason)
     row = await mine.run("b")
     assert (row.status, row.reason) == (RunStatus.SKIPPED, reason)
     assert row.ended_at == row.created_at
     assert await mine.messages("b") == [f"run skipped: {reason}"]
 
 
-async def test_a_place_is_free_again_once_its_run_has_ended(door: Doors):
-    mine = await door("skip")
+async def test_a_slot_is_free_again_when_its_run_has_ended(gated: MakeGated):
+    mine = await gated("skip")
     await mine.arrives("a")
     await mine.begins("a")
     assert (await mine.arrives("b")).outcome == "skipped"
@@ -59,43 +59,43 @@ async def test_a_place_is_free_again_once_its_run_has_ended(door: Doors):
     assert (await mine.arrives("c")).outcome == "let_in"
 
 
-async def test_keys_count_apart(door: Doors):
-    mine = await door("skip", key="${ trigger.payload.n }")
-    entries = [await mine.arrives(f"r{n}-{turn}", n=n) for turn in range(2) for n in (1, 2, 3)]
-    assert outcomes(entries) == ["let_in"] * 3 + ["skipped"] * 3
+async def test_each_key_has_its_own_slots(gated: MakeGated):
+    mine = await gated("skip", key="${ trigger.payload.n }")
+    results = [await mine.arrives(f"r{n}-{turn}", n=n) for turn in range(2) for n in (1, 2, 3)]
+    assert outcomes(results) == ["let_in"] * 3 + ["skipped"] * 3
 
 
-async def test_subscriptions_count_apart(
-    door: Doors, apply: Apply, subscribe: Subscribe, ports: wiring.Ports
+async def test_each_subscription_has_its_own_slots(
+    gated: MakeGated, apply: Apply, subscribe: Subscribe, ports: wiring.Ports
 ):
-    mine = await door("skip")
+    mine = await gated("skip")
     await apply(subscribe("other"))
     other = replace(mine, subscription=await ports.catalog.find_subscription("other"))
     assert outcomes([await mine.arrives("a"), await other.arrives("a")]) == ["let_in", "let_in"]
 
 
 @pytest.mark.parametrize("policy", ["skip", "queue"])
-async def test_twenty_at_once_take_exactly_three_places(door: Doors, policy: str):
-    mine = await door(policy, limit=3)
-    entries = await asyncio.gather(*(mine.arrives(f"r{n}") for n in range(20)))
-    counted = outcomes(entries)
+async def test_of_twenty_runs_at_once_exactly_three_take_a_slot(gated: MakeGated, policy: str):
+    mine = await gated(policy, limit=3)
+    results = await asyncio.gather(*(mine.arrives(f"r{n}") for n in range(20)))
+    counted = outcomes(results)
     assert counted.count("let_in") == 3
     assert counted.count("skipped" if policy == "skip" else "queued") == 17
     assert len(await mine.statuses()) == 20
 
 
-async def test_a_key_that_cannot_be_rendered_leaves_no_row(door: Doors):
-    mine = await door("skip", key="${ trigger.payload.absent }")
+async def test_a_key_that_cannot_be_rendered_leaves_no_row(gated: MakeGated):
+    mine = await gated("skip", key="${ trigger.payload.absent }")
     with pytest.raises(ExpressionError):
         await mine.arrives("a", other=1)
     assert await mine.statuses() == {}
 
 
-# ---- repeats -------------------------------------------------------------------------
+# ---- asking again --------------------------------------------------------------------
 
 
-async def test_a_repeated_entry_is_answered_from_the_row(door: Doors):
-    mine = await door("queue")
+async def test_a_repeated_question_is_answered_from_the_row(gated: MakeGated):
+    mine = await gated("queue")
     assert (await mine.arrives("a")).outcome == "let_in"
     assert (await mine.arrives("b")).outcome == "queued"
     again = [await mine.arrives("a"), await mine.arrives("b")]
@@ -105,29 +105,29 @@ async def test_a_repeated_entry_is_answered_from_the_row(door: Doors):
     await mine.ends("a")
     assert (await mine.arrives("a")).outcome == "skipped"
     assert await mine.messages("b") == [
-        "run queued behind 1 run (concurrency policy queue, limit 1)"
+        "run queued: waiting for 1 run (concurrency policy queue, limit 1)"
     ]
 
 
-async def test_the_same_firing_twice_at_once_takes_one_place(door: Doors):
-    mine = await door("skip", limit=2)
-    entries = await asyncio.gather(*(mine.arrives("same") for _ in range(8)))
-    assert set(outcomes(entries)) == {"let_in"}
+async def test_the_same_firing_at_once_several_times_takes_one_slot(gated: MakeGated):
+    mine = await gated("skip", limit=2)
+    results = await asyncio.gather(*(mine.arrives("same") for _ in range(8)))
+    assert set(outcomes(results)) == {"let_in"}
     assert (await mine.arrives("other")).outcome == "let_in"
 
 
-async def test_a_firing_that_comes_with_other_keys_at_once_enters_by_one_of_them(door: Doors):
-    mine = await door("skip", key="${ trigger.payload.n }")
-    entries = await asyncio.gather(*(mine.arrives("same", n=number) for number in range(6)))
-    assert set(outcomes(entries)) == {"let_in"}
+async def test_a_firing_with_several_keys_at_once_takes_the_slot_of_one_key(gated: MakeGated):
+    mine = await gated("skip", key="${ trigger.payload.n }")
+    results = await asyncio.gather(*(mine.arrives("same", n=number) for number in range(6)))
+    assert set(outcomes(results)) == {"let_in"}
     others = [await mine.arrives(f"r{number}", n=number) for number in range(6)]
     assert outcomes(others).count("skipped") == 1
 
 
-async def test_a_run_that_entered_keeps_its_keys_though_a_revision_has_none_for_it(
-    door: Doors, apply: Apply, define: Define
+async def test_a_run_that_was_let_in_keeps_its_keys_when_a_new_revision_cannot_render_them(
+    gated: MakeGated, apply: Apply, define: Define
 ):
-    mine = await door("queue", key="${ trigger.payload.n }")
+    mine = await gated("queue", key="${ trigger.payload.n }")
     await mine.arrives("a", n=1)
     key = "${ trigger.payload.absent }"
     await apply(define("digest", concurrency={"policy": "queue", "key": key}))
@@ -135,14 +135,14 @@ async def test_a_run_that_entered_keeps_its_keys_though_a_revision_has_none_for_
     assert (await mine.run("a")).concurrency_key == "1"
 
 
-async def test_only_the_workflow_that_carries_a_run_is_let_in_again(door: Doors):
-    mine = await door("queue")
+async def test_only_the_workflow_that_executes_a_run_is_let_in_again(gated: MakeGated):
+    mine = await gated("queue")
     await mine.arrives("a")
     await mine.arrives("b")
     await mine.ends("a")
     (firing,) = await mine.ports.gates.let_in()
     assert firing.workflow_id == ids.let_in_workflow_id(mine.subscription.id, "manual", "b")
-    assert (await mine.arrives("b")).outcome == "queued"  # its first workflow has no more part
+    assert (await mine.arrives("b")).outcome == "queued"  # its first workflow no longer executes it
     facts = await mine.ports.runs.admission_input(firing)
     assert facts is not None
     run = new_run(firing, facts, mine.now)
@@ -153,8 +153,8 @@ async def test_only_the_workflow_that_carries_a_run_is_let_in_again(door: Doors)
 # ---- queue ---------------------------------------------------------------------------
 
 
-async def test_queued_runs_are_let_in_one_by_one_in_their_order(door: Doors):
-    mine = await door("queue")
+async def test_queued_runs_are_let_in_one_by_one_in_their_order(gated: MakeGated):
+    mine = await gated("queue")
     assert outcomes([await mine.arrives(key) for key in "zayb"]) == ["let_in"] + ["queued"] * 3
     assert await mine.let_in() == []
     seen = []
@@ -162,24 +162,24 @@ async def test_queued_runs_are_let_in_one_by_one_in_their_order(door: Doors):
         await mine.ends(key)
         seen += await mine.let_in()
     assert seen == ["a", "y", "b"]
-    assert (await mine.messages("y"))[-1] == "run let in after 0s in the queue"
+    assert (await mine.messages("y"))[-1] == "run started after 0s in the queue"
 
 
-async def test_a_queued_run_says_behind_whom_until_it_is_let_in(door: Doors):
-    mine = await door("queue")
+async def test_a_queued_run_has_a_reason_until_it_is_let_in(gated: MakeGated):
+    mine = await gated("queue")
     await mine.arrives("a")
     await mine.arrives("b")
     queued = await mine.run("b")
     at = format_moment(queued.created_at)
-    assert queued.reason == f"queued at {at} behind 1 run (concurrency policy queue, limit 1)"
+    assert queued.reason == f"queued at {at}: waiting for 1 run (concurrency policy queue, limit 1)"
     await mine.ends("a")
     assert (await mine.run("a")).reason is None
     assert await mine.let_in() == ["b"]
     assert (await mine.run("b")).reason is None
 
 
-async def test_nobody_overtakes_the_queue_at_a_free_place(door: Doors):
-    mine = await door("queue")
+async def test_a_new_run_does_not_overtake_the_queue_when_a_slot_is_free(gated: MakeGated):
+    mine = await gated("queue")
     await mine.arrives("a")
     await mine.arrives("b")
     await mine.ends("a")
@@ -187,12 +187,12 @@ async def test_nobody_overtakes_the_queue_at_a_free_place(door: Doors):
     assert await mine.let_in() == ["b"]
 
 
-async def test_a_run_let_in_whose_start_was_lost_is_given_again(door: Doors):
-    mine = await door("queue")
+async def test_a_run_that_was_let_in_but_did_not_start_is_returned_again(gated: MakeGated):
+    mine = await gated("queue")
     for key in "ab":
         await mine.arrives(key)
     gates = mine.ports.gates
-    assert await gates.let_in() == []  # the one at work has only just been let in
+    assert await gates.let_in() == []  # the first run was let in only now
     (first,) = await gates.let_in(again_after=timedelta(0))
     assert (first.firing_key, first.workflow_id) == ("a", mine.firing("a").workflow_id)
     await mine.begins("a")
@@ -205,8 +205,8 @@ async def test_a_run_let_in_whose_start_was_lost_is_given_again(door: Doors):
     assert again.due == mine.now
 
 
-async def test_simultaneous_sweeps_let_each_run_in_once_and_no_more_than_may(door: Doors):
-    mine = await door("queue", limit=3)
+async def test_simultaneous_calls_let_each_run_in_once_and_keep_the_limit(gated: MakeGated):
+    mine = await gated("queue", limit=3)
     for number in range(12):
         await mine.arrives(f"r{number:02}")
     for number in range(3):
@@ -215,8 +215,8 @@ async def test_simultaneous_sweeps_let_each_run_in_once_and_no_more_than_may(doo
     assert sorted(key for sweep in sweeps for key in sweep) == ["r03", "r04", "r05"]
 
 
-async def test_a_full_key_does_not_hold_up_another(door: Doors):
-    mine = await door("queue", key="${ trigger.payload.n }")
+async def test_a_key_without_a_free_slot_does_not_block_another(gated: MakeGated):
+    mine = await gated("queue", key="${ trigger.payload.n }")
     for number in (1, 2):
         for turn in range(3):
             await mine.arrives(f"k{number}-{turn}", n=number)
@@ -224,8 +224,8 @@ async def test_a_full_key_does_not_hold_up_another(door: Doors):
     assert await mine.let_in(limit=1) == ["k2-1"]
 
 
-async def test_no_more_are_let_in_than_asked_for_and_the_rest_follow(door: Doors):
-    mine = await door("queue", key="${ trigger.payload.n }")
+async def test_let_in_keeps_to_its_limit_and_the_others_follow(gated: MakeGated):
+    mine = await gated("queue", key="${ trigger.payload.n }")
     for turn in range(2):
         for number in range(5):
             await mine.arrives(f"{turn}-{number}", n=number)
@@ -236,10 +236,10 @@ async def test_no_more_are_let_in_than_asked_for_and_the_rest_follow(door: Doors
     assert await mine.let_in(limit=2) == ["1-4"]
 
 
-async def test_a_queued_run_goes_by_the_revision_that_it_froze(
-    door: Doors, apply: Apply, define: Define
+async def test_a_queued_run_is_decided_by_the_revision_that_it_froze(
+    gated: MakeGated, apply: Apply, define: Define
 ):
-    mine = await door("queue", limit=2)
+    mine = await gated("queue", limit=2)
     for key in "abcd":
         await mine.arrives(key)
     await apply(define("digest", concurrency={"policy": "queue", "limit": 1}))
@@ -247,8 +247,8 @@ async def test_a_queued_run_goes_by_the_revision_that_it_froze(
     assert await mine.let_in() == ["c"]
 
 
-async def test_a_queued_run_that_shall_be_cancelled_is_passed_over(door: Doors):
-    mine = await door("queue")
+async def test_a_queued_run_with_a_cancel_request_is_passed_over(gated: MakeGated):
+    mine = await gated("queue")
     for key in "abc":
         await mine.arrives(key)
     await mine.ports.runs.request_cancel(mine.id("b"), mine.now)
@@ -256,8 +256,8 @@ async def test_a_queued_run_that_shall_be_cancelled_is_passed_over(door: Doors):
     assert await mine.let_in() == ["c"]
 
 
-async def test_the_queue_of_a_paused_subscription_waits(door: Doors):
-    mine = await door("queue")
+async def test_the_queue_of_a_paused_subscription_waits(gated: MakeGated):
+    mine = await gated("queue")
     for key in "ab":
         await mine.arrives(key)
     await mine.ends("a")
@@ -269,9 +269,9 @@ async def test_the_queue_of_a_paused_subscription_waits(door: Doors):
 
 
 async def test_the_queue_of_a_deleted_subscription_ends(
-    door: Doors, remove: Callable[..., Awaitable[Plan]]
+    gated: MakeGated, remove: Callable[..., Awaitable[Plan]]
 ):
-    mine = await door("queue")
+    mine = await gated("queue")
     for key in "abc":
         await mine.arrives(key)
     await mine.begins("a")
@@ -289,8 +289,8 @@ async def test_the_queue_of_a_deleted_subscription_ends(
 # ---- replace -------------------------------------------------------------------------
 
 
-async def test_a_newer_run_replaces_the_one_at_work_and_those_that_queue(door: Doors):
-    mine = await door("replace")
+async def test_a_newer_run_replaces_the_running_run_and_the_queued_ones(gated: MakeGated):
+    mine = await gated("replace")
     await mine.arrives("a")
     await mine.begins("a")
     assert (await mine.arrives("b")).replaces == (mine.id("a"),)
@@ -306,14 +306,14 @@ async def test_a_newer_run_replaces_the_one_at_work_and_those_that_queue(door: D
     await mine.ends("a", RunStatus.CANCELLED)
     assert await mine.let_in() == ["c"]
     assert await mine.messages("b") == [
-        "run queued behind 1 run (concurrency policy replace, limit 1)",
+        "run queued: waiting for 1 run (concurrency policy replace, limit 1)",
         f"run replaces run {mine.id('a')[:8]}",
         f"run cancelled: replaced by run {mine.id('c')[:8]}",
     ]
 
 
-async def test_a_burst_leaves_exactly_the_newest_runs(door: Doors):
-    mine = await door("replace", limit=2)
+async def test_of_many_runs_at_once_replace_keeps_exactly_the_newest(gated: MakeGated):
+    mine = await gated("replace", limit=2)
     await asyncio.gather(*(mine.arrives(f"r{number}") for number in range(12)))
     runs = sorted(
         await mine.ports.run_lists.runs(Selection(limit=100)),
@@ -329,8 +329,8 @@ async def test_a_burst_leaves_exactly_the_newest_runs(door: Doors):
     ] * 2
 
 
-async def test_what_a_person_cancelled_keeps_having_no_other_reason(door: Doors):
-    mine = await door("replace")
+async def test_a_run_that_a_person_cancelled_gets_no_other_reason(gated: MakeGated):
+    mine = await gated("replace")
     await mine.arrives("a")
     await mine.ports.runs.request_cancel(mine.id("a"), mine.now)
     await mine.arrives("b")

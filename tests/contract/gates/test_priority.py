@@ -1,4 +1,4 @@
-"""The Gates port: who of a queue is let in first, by the priority of the event triggers."""
+"""The Gates port: which queued run is let in first, by the priority of the event triggers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,13 +17,13 @@ from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 
-Doors = Callable[..., Awaitable[Any]]
+MakeGated = Callable[..., Awaitable[Any]]
 Come = Callable[..., Awaitable[GateResult]]
 
 
 @pytest.fixture
 async def come(ports: wiring.Ports) -> Come:
-    """Let an event wake a trigger of that priority, and its run come to the gates."""
+    """Return a function that routes an event to a trigger of that priority and asks the gate."""
 
     async def arrive(
         mine: Any, trigger: str, key: str, priority: int, **payload: Any
@@ -46,7 +46,7 @@ async def come(ports: wiring.Ports) -> Come:
 
 
 async def let_in_one_by_one(mine: Any) -> list[str]:
-    """Let the queue in, each run ended before the next."""
+    """Let the queued runs in, each after the one before has ended; return their firing keys."""
     found = []
     while refs := await mine.ports.gates.let_in(1, again_after=timedelta(days=1)):
         found += [ref.firing_key for ref in refs]
@@ -63,8 +63,10 @@ async def ended(mine: Any, trigger: str, key: str) -> None:
         await locked.save(RunChange(over))
 
 
-async def test_a_higher_priority_is_let_in_first_then_the_order_of_arrival(door: Doors, come: Come):
-    mine = await door("queue")
+async def test_a_higher_priority_is_let_in_first_then_the_order_of_arrival(
+    gated: MakeGated, come: Come
+):
+    mine = await gated("queue")
     assert (await mine.arrives("first")).outcome == "let_in"
     for number in range(3):
         await come(mine, "low", f"low-{number}", 0)
@@ -78,19 +80,19 @@ async def test_a_higher_priority_is_let_in_first_then_the_order_of_arrival(door:
     ]
 
 
-async def test_one_is_told_how_many_are_let_in_before_it(door: Doors, come: Come):
-    mine = await door("queue")
+async def test_the_reason_says_how_many_runs_are_let_in_before(gated: MakeGated, come: Come):
+    mine = await gated("queue")
     await mine.arrives("first")
     for number in range(3):
         await come(mine, "low", f"low-{number}", 1)
-    assert "behind 1 run " in ((await come(mine, "high", "high", 9)).reason or "")
-    assert "behind 5 runs " in ((await come(mine, "low", "last", 1)).reason or "")
+    assert "waiting for 1 run " in ((await come(mine, "high", "high", 9)).reason or "")
+    assert "waiting for 5 runs " in ((await come(mine, "low", "last", 1)).reason or "")
 
 
-async def test_no_run_overtakes_one_of_its_own_trigger_whose_priority_was_raised(
-    door: Doors, come: Come
+async def test_a_raised_priority_does_not_overtake_earlier_runs_of_the_same_trigger(
+    gated: MakeGated, come: Come
 ):
-    mine = await door("queue")
+    mine = await gated("queue")
     await mine.arrives("first")
     await come(mine, "orders", "1", 0)
     await come(mine, "orders", "2", 9)  # applied in between
@@ -99,8 +101,8 @@ async def test_no_run_overtakes_one_of_its_own_trigger_whose_priority_was_raised
     assert await let_in_one_by_one(mine) == ["3", "1", "2"]
 
 
-async def test_it_counts_within_the_concurrency_key(door: Doors, come: Come):
-    mine = await door("queue", key="${ trigger.payload.region }")
+async def test_priority_counts_within_a_concurrency_key(gated: MakeGated, come: Come):
+    mine = await gated("queue", key="${ trigger.payload.region }")
     await mine.arrives("eu", region="eu")
     await mine.arrives("us", region="us")
     await come(mine, "low", "eu-low", 0, region="eu")
@@ -111,8 +113,8 @@ async def test_it_counts_within_the_concurrency_key(door: Doors, come: Come):
     assert sorted(await mine.let_in()) == ["eu-high", "us-low"]
 
 
-async def test_it_counts_behind_a_throttle(door: Doors, come: Come):
-    mine = await door(throttle={"limit": 1, "per": "1h", "excess": "queue"})
+async def test_priority_counts_in_the_queue_of_a_throttle(gated: MakeGated, come: Come):
+    mine = await gated(throttle={"limit": 1, "per": "1h", "excess": "queue"})
     await mine.arrives("first")
     await come(mine, "low", "low", 0)
     await come(mine, "high", "high", 9)
@@ -121,16 +123,16 @@ async def test_it_counts_behind_a_throttle(door: Doors, come: Come):
     assert await mine.let_in() == ["high"]
 
 
-async def test_the_newest_stay_with_replace_whatever_their_priority(door: Doors, come: Come):
-    mine = await door("replace")
+async def test_replace_keeps_the_newest_runs_whatever_their_priority(gated: MakeGated, come: Come):
+    mine = await gated("replace")
     await come(mine, "high", "high", 9)
-    entry = await come(mine, "low", "low", 0)
-    assert entry.outcome == "queued"
-    assert entry.replaces == (ids.run_id(mine.subscription.id, "high", "high"),)
+    result = await come(mine, "low", "low", 0)
+    assert result.outcome == "queued"
+    assert result.replaces == (ids.run_id(mine.subscription.id, "high", "high"),)
 
 
-async def test_among_the_newest_that_stay_the_oldest_is_first(door: Doors, come: Come):
-    mine = await door("replace", limit=2, throttle={"limit": 1, "per": "1h", "excess": "queue"})
+async def test_of_the_runs_that_replace_keeps_the_oldest_is_first(gated: MakeGated, come: Come):
+    mine = await gated("replace", limit=2, throttle={"limit": 1, "per": "1h", "excess": "queue"})
     await mine.arrives("first")
     await come(mine, "low", "low", 0)
     await come(mine, "high", "high", 9)

@@ -51,7 +51,7 @@ async def test_skip_lets_one_run_and_says_why_the_other_did_not(
     refused = await house.ended(second)
     assert refused.status is RunStatus.SKIPPED
     policy = "concurrency policy skip, limit 1"
-    assert refused.reason == f"run {first[:8]} is still at work ({policy})"
+    assert refused.reason == f"run {first[:8]} is still running ({policy})"
     (tmp_path / "a").touch()
     assert (await house.ended(first)).status is RunStatus.SUCCEEDED
 

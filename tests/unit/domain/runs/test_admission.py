@@ -58,7 +58,7 @@ def run_of(definition: DefinitionSpec) -> Run:
     return new_run(FIRING, facts(definition), NOW)
 
 
-def test_a_new_run_freezes_what_it_will_see():
+def test_a_new_run_freezes_params_state_payload_and_revision():
     run = run_of(spec(params=PARAMS))
     assert run.id == ids.run_id(SUB, "nightly", "2026-05-01T06:00:00Z")
     assert run.id == FIRING.run_id
@@ -82,7 +82,9 @@ def test_a_new_run_freezes_what_it_will_see():
         ("deleted", False, "the subscription was deleted"),
     ],
 )
-def test_who_is_let_in(status: str, is_by_clock: object, reason: str | None):
+def test_a_paused_subscription_refuses_schedules_and_a_deleted_one_everything(
+    status: str, is_by_clock: object, reason: str | None
+):
     firing = FIRING if is_by_clock else replace(FIRING, firing_key="asked by a person")
     assert refusal_reason(firing, facts(spec(), SubscriptionStatus(status))) == reason
 
@@ -91,21 +93,19 @@ def test_who_is_let_in(status: str, is_by_clock: object, reason: str | None):
     ("key", "reason"),
     [("an event's id", "the subscription is paused"), ("replay/again/an event's id", None)],
 )
-def test_a_paused_subscription_answers_events_only_when_a_person_feeds_them(
-    key: str, reason: str | None
-):
+def test_a_paused_subscription_starts_runs_of_events_only_in_a_replay(key: str, reason: str | None):
     given = replace(facts(spec(), SubscriptionStatus.PAUSED), events=({"id": "7"},))
     assert refusal_reason(replace(FIRING, firing_key=key), given) == reason
 
 
-def test_what_the_clock_had_put_off_is_missed_and_what_was_asked_for_is_skipped():
+def test_a_refused_firing_of_a_schedule_is_missed_and_any_other_is_skipped():
     missed = run_change(run_of(spec()), refuse(FIRING, "the subscription is paused"), NOW).run
     assert (missed.status, missed.reason) == (RunStatus.MISSED, "the subscription is paused")
     asked = replace(FIRING, firing_key="an event's id")
     assert refuse(asked, "it was deleted").end == RunEnd(RunStatus.SKIPPED, "it was deleted")
 
 
-def test_a_skip_closes_the_run_with_its_reason():
+def test_a_skip_ends_the_run_with_the_reason():
     after = run_change(run_of(spec()), skip("the subscription is paused"), NOW).run
     assert (after.status, after.reason) == (RunStatus.SKIPPED, "the subscription is paused")
     assert (after.started_at, after.ended_at) == (None, NOW)
@@ -118,9 +118,9 @@ def test_a_run_whose_rules_hold_starts_its_tasks():
     assert [(task.name, task.input) for task in decision.start] == [("a", "eu")]
 
 
-def test_the_first_rule_that_does_not_hold_gives_the_reason():
+def test_the_first_false_rule_gives_the_reason():
     rules = [
-        {"when": "true", "otherwise": "never said"},
+        {"when": "true", "otherwise": "not used"},
         {"when": "params.threshold > 10", "otherwise": "too small"},
         {"when": "params.nonsense"},
     ]
@@ -129,7 +129,7 @@ def test_the_first_rule_that_does_not_hold_gives_the_reason():
     assert (run.status, decision) == (RunStatus.QUEUED, skip("too small"))
 
 
-def test_a_rule_without_words_of_its_own_is_shown():
+def test_a_false_rule_without_a_text_is_shown_itself():
     definition = spec(rules=[{"when": "1 > 2"}])
     assert begin(run_of(definition), definition, NOW)[1] == skip("rule does not hold: 1 > 2")
 
@@ -148,7 +148,7 @@ def test_a_rule_that_cannot_be_evaluated_fails_the_run(on_failure: list[dict[str
         assert after.status is RunStatus.FAILED
 
 
-def test_a_run_that_fails_before_its_tasks_has_none():
+def test_a_run_that_fails_before_its_tasks_runs_only_on_failure():
     definition = spec(onFailure=[{"name": "page", "say": "hello"}])
     run, decision = fail(run_of(definition), definition, "context before: no", NOW)
     assert [task.name for task in decision.create] == ["page"]

@@ -27,7 +27,7 @@ def task(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def begun(*tasks: dict[str, Any], **fields: Any) -> RunState:
-    """Return a run as it is stored after its first decision; `run` changes its row."""
+    """Return a run as it is stored after its first decision; `run` has other fields of its row."""
     changes = fields.pop("run", {})
     document = {"tasks": tasks, **fields}
     spec = DefinitionSpec.model_validate_json(json.dumps(document))
@@ -42,17 +42,17 @@ def applied(state: RunState, decision: Decision) -> RunState:
     return replace(state, run=change.run, tasks=state.tasks + change.create)
 
 
-def ended(state: RunState, shown: str, output: Any = None, error: str | None = None) -> RunState:
-    """Return the run after the task has ended, failed when there is an error."""
+def ended(state: RunState, label: str, output: Any = None, error: str | None = None) -> RunState:
+    """Return the run after the task has ended; with an error the task has failed."""
     status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
-    started = change_task(one(state, shown), TaskStatus.RUNNING, attempts=1)
+    started = change_task(task_of(state, label), TaskStatus.RUNNING, attempts=1)
     after = change_task(started, status, output=output, error=error, ended_at=NOW)
     state = with_tasks(state, after)
     return applied(state, advance(state, NOW))
 
 
-def one(state: RunState, shown: str) -> TaskInstance:
-    (found,) = [instance for instance in state.tasks if task_label(instance) == shown]
+def task_of(state: RunState, label: str) -> TaskInstance:
+    (found,) = [instance for instance in state.tasks if task_label(instance) == label]
     return found
 
 
@@ -64,7 +64,7 @@ def statuses(state: RunState) -> dict[str, str]:
     return {task_label(instance): instance.status.value for instance in state.tasks}
 
 
-def test_a_task_waits_for_what_it_needs_and_the_rest_starts_at_once():
+def test_a_task_waits_for_what_it_needs_and_the_others_start_at_once():
     state = begun(task("c", needs=["a", "b"]), task("a"), task("b"), task("d", needs=["c"]))
     assert startable(state) == ["a", "b"]
     state = ended(state, "b")
@@ -76,13 +76,13 @@ def test_a_task_waits_for_what_it_needs_and_the_rest_starts_at_once():
     assert (state.run.ended_at, state.run.reason) == (NOW, None)
 
 
-def test_a_task_sees_the_outputs_of_those_before_it():
+def test_a_task_sees_the_outputs_of_earlier_tasks():
     state = begun(
         task("a"),
         task("b", needs=["a"], say={"got": "${ tasks.a.output.n + 1 }", "as": tasks_seen("a")}),
     )
     state = ended(state, "a", output={"n": 1})
-    assert one(state, "b").input == {"got": 2, "as": "succeeded after 1"}
+    assert task_of(state, "b").input == {"got": 2, "as": "succeeded after 1"}
 
 
 def tasks_seen(name: str) -> str:
@@ -101,7 +101,7 @@ def test_expressions_see_the_run_its_params_its_trigger_and_the_time():
     }
     maps = {"params": {"n": 1}, "payload": {"p": 2}, "context": {"c": 3}, "state": {"s": 4}}
     state = begun(task("a", say=seen), run=maps)
-    assert one(state, "a").input == {
+    assert task_of(state, "a").input == {
         "run": state.run.id,
         "params": 1,
         "trigger": "manual key 2026-05-01T12:00:00Z",
@@ -120,33 +120,33 @@ def test_a_false_condition_skips_the_task_and_those_that_need_it():
         run={"params": {"go": False}},
     )
     assert statuses(state) == {"a": "skipped", "b": "skipped", "c": "pending"}
-    assert one(state, "a").reason == "when is false: params.go"
-    assert one(state, "b").reason == "needs a, which was skipped"
+    assert task_of(state, "a").reason == "when is false: params.go"
+    assert task_of(state, "b").reason == "needs a, which was skipped"
     assert ended(state, "c").run.status is RunStatus.SUCCEEDED
 
 
-def test_a_condition_of_another_type_fails_the_task():
+def test_a_condition_that_is_not_a_bool_fails_the_task():
     state = begun(task("a", when="1"))
-    assert one(state, "a").error == "the condition gave the number 1, not true or false"
+    assert task_of(state, "a").error == "the condition gave the number 1, not true or false"
     assert state.run.status is RunStatus.FAILED
 
 
-def test_for_each_makes_one_instance_an_item_in_its_order():
+def test_for_each_makes_one_instance_for_each_item_in_order():
     state = begun(
         task("a", forEach=["x", {"k": "y"}, 3], say="${ item }"),
         task("b", needs=["a"], say="${ tasks.a.output }"),
     )
-    assert [(task_label(one), one.of, one.input) for one in state.tasks] == [
+    assert [(task_label(item), item.of, item.input) for item in state.tasks] == [
         ("a[0]", 3, "x"),
         ("a[1]", 3, {"k": "y"}),
         ("a[2]", 3, 3),
     ]
     for index in (2, 0, 1):
         state = ended(state, f"a[{index}]", output=f"out {index}")
-    assert one(state, "b").input == ["out 0", "out 1", "out 2"]
+    assert task_of(state, "b").input == ["out 0", "out 1", "out 2"]
 
 
-def test_max_parallel_lets_the_first_items_start_and_the_next_follow():
+def test_max_parallel_limits_how_many_items_start():
     state = begun(task("a", forEach=[0, 1, 2, 3], maxParallel=2))
     assert startable(state) == ["a[0]", "a[1]"]
     state = ended(state, "a[1]")
@@ -154,14 +154,17 @@ def test_max_parallel_lets_the_first_items_start_and_the_next_follow():
     assert startable(ended(state, "a[0]")) == ["a[2]", "a[3]"]
 
 
-def test_for_each_over_nothing_counts_as_success():
+def test_for_each_without_items_counts_as_succeeded():
     state = begun(
         task("a", forEach="${ params.list }"),
         task("b", needs=["a"], say="${ tasks.a }"),
         run={"params": {"list": []}},
     )
-    assert (one(state, "a").status, one(state, "a").reason) == ("skipped", "forEach has no items")
-    assert one(state, "b").input == {
+    assert (task_of(state, "a").status, task_of(state, "a").reason) == (
+        "skipped",
+        "forEach has no items",
+    )
+    assert task_of(state, "b").input == {
         "status": "succeeded",
         "output": [],
         "error": None,
@@ -171,7 +174,7 @@ def test_for_each_over_nothing_counts_as_success():
 
 
 @pytest.mark.parametrize(
-    ("value", "called"),
+    ("value", "type_name"),
     [
         (None, "null"),
         (True, "a boolean"),
@@ -180,33 +183,33 @@ def test_for_each_over_nothing_counts_as_success():
         ({"a": [1]}, "a map"),
     ],
 )
-def test_for_each_over_something_else_fails_and_says_so(value: Any, called: str):
+def test_for_each_over_something_else_fails_with_the_type(value: Any, type_name: str):
     state = begun(task("a", forEach="${ params.list }"), run={"params": {"list": value}})
-    assert one(state, "a").error == f"forEach gave {called}, not a list"
-    assert state.run.reason == f"task a failed: forEach gave {called}, not a list"
+    assert task_of(state, "a").error == f"forEach gave {type_name}, not a list"
+    assert state.run.reason == f"task a failed: forEach gave {type_name}, not a list"
 
 
 def test_for_each_has_a_limit():
     most = list(range(MAX_FOR_EACH_ITEMS))
     assert len(begun(task("a", forEach=most)).tasks) == MAX_FOR_EACH_ITEMS
     state = begun(task("a", forEach=[*most, 0]))
-    assert one(state, "a").error == "forEach gave 1001 items; the limit is 1000"
+    assert task_of(state, "a").error == "forEach gave 1001 items; the limit is 1000"
 
 
-def test_an_error_in_an_input_fails_that_instance_alone():
+def test_an_error_in_an_input_fails_only_that_instance():
     state = begun(task("a", forEach=[{"n": 1}, {}, {"n": 3}], say="${ item.n }"))
     assert statuses(state) == {"a[0]": "pending", "a[1]": "failed", "a[2]": "pending"}
-    assert one(state, "a[1]").error == "no such key: 'n', in item.n"
+    assert task_of(state, "a[1]").error == "no such key: 'n', in item.n"
     state = ended(ended(state, "a[0]"), "a[2]")
     assert state.run.reason == "task a[1] failed: no such key: 'n', in item.n"
 
 
-def test_independent_tasks_go_on_when_one_fails():
+def test_independent_tasks_continue_when_one_fails():
     state = begun(task("a"), task("b", needs=["a"]), task("c", needs=["b"]), task("d"))
     state = ended(state, "a", error="exit code 1")
     assert statuses(state) == {"a": "failed", "b": "skipped", "c": "skipped", "d": "pending"}
-    assert one(state, "b").reason == "needs a, which failed"
-    assert one(state, "c").reason == "needs b, which was skipped"
+    assert task_of(state, "b").reason == "needs a, which failed"
+    assert task_of(state, "c").reason == "needs b, which was skipped"
     assert not state.run.has_ended
     state = ended(state, "d")
     assert (state.run.status, state.run.reason) == (
@@ -225,27 +228,27 @@ def test_on_failure_tasks_see_the_error_and_every_task():
     state = ended(state, "a", error="boom")
     assert (state.run.status, state.run.ending) == (RunStatus.RUNNING, RunStatus.FAILED)
     assert startable(state) == ["page"]
-    assert one(state, "page").input == {
+    assert task_of(state, "page").input == {
         "error": "task a failed: boom",
         "a": "failed after 1",
         "why": "boom",
     }
     state = ended(state, "page")
-    assert one(state, "then").input == "skipped"
+    assert task_of(state, "then").input == "skipped"
     state = ended(state, "then", error="the pager is down")
     assert (state.run.status, state.run.ending) == (RunStatus.FAILED, None)
     assert state.run.reason == "task a failed: boom"
 
 
-def test_a_run_that_succeeds_keeps_its_state():
+def test_a_run_that_succeeds_stores_its_state():
     state = begun(task("a"), state={"n": "${ state.n + 1 }"}, run={"state": {"n": 1}})
-    state = with_tasks(state, replace(one(state, "a"), status=TaskStatus.SUCCEEDED))
+    state = with_tasks(state, replace(task_of(state, "a"), status=TaskStatus.SUCCEEDED))
     assert advance(state, NOW).end == RunEnd(RunStatus.SUCCEEDED, state={"n": 2})
-    failed = with_tasks(state, replace(one(state, "a"), status=TaskStatus.FAILED, error="no"))
+    failed = with_tasks(state, replace(task_of(state, "a"), status=TaskStatus.FAILED, error="no"))
     assert advance(failed, NOW).end == RunEnd(RunStatus.FAILED, "task a failed: no")
 
 
-def test_without_a_state_in_the_definition_the_kept_one_stays():
+def test_without_a_state_in_the_definition_the_stored_one_stays():
     state = begun(task("a", when="false"))
     assert run_change(state.run, Decision(), NOW).keep_state is None
     assert advance(replace(state, run=running(state)), NOW).end == RunEnd(RunStatus.SUCCEEDED)
@@ -266,34 +269,34 @@ def test_a_cancelled_run_ends_at_once_with_its_tasks():
     state = ended(state, "c")
     state = applied(state, stop(state, RunStatus.CANCELLED, "on request", NOW))
     assert statuses(state) == {"a": "cancelled", "c": "succeeded"}
-    assert (one(state, "a").reason, one(state, "a").ended_at) == ("on request", NOW)
+    assert (task_of(state, "a").reason, task_of(state, "a").ended_at) == ("on request", NOW)
     assert (state.run.status, state.run.reason) == (RunStatus.CANCELLED, "on request")
 
 
-def test_a_run_whose_time_is_up_cancels_its_tasks_and_runs_on_failure():
+def test_a_timeout_cancels_the_tasks_and_runs_on_failure():
     seen = "${ run.error }: a ${ tasks.a.status }"
     state = begun(task("a"), onFailure=[task("page", say=seen)])
     state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
     assert statuses(state) == {"a": "cancelled", "page": "pending"}
-    assert one(state, "page").input == "too slow: a cancelled"
+    assert task_of(state, "page").input == "too slow: a cancelled"
     assert startable(state) == ["page"]
     assert ended(state, "page").run.status is RunStatus.TIMED_OUT
 
 
-def test_a_run_whose_time_is_up_ends_at_once_without_on_failure():
+def test_a_timeout_ends_a_run_without_on_failure_at_once():
     state = begun(task("a"))
     state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
     assert (state.run.status, state.run.reason) == (RunStatus.TIMED_OUT, "too slow")
 
 
-def test_time_up_during_on_failure_keeps_how_the_run_was_going_to_end():
+def test_a_timeout_during_on_failure_keeps_the_earlier_ending():
     state = ended(begun(task("a"), onFailure=[task("page")]), "a", error="boom")
     state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
     assert (state.run.status, state.run.reason) == (RunStatus.FAILED, "task a failed: boom")
-    assert one(state, "page").status is TaskStatus.CANCELLED
+    assert task_of(state, "page").status is TaskStatus.CANCELLED
 
 
-def test_a_repeated_timeout_leaves_the_on_failure_tasks_alone():
+def test_a_repeated_timeout_does_not_change_the_on_failure_tasks():
     state = begun(task("a"), onFailure=[task("page")])
     state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
     again = stop(state, RunStatus.TIMED_OUT, "too slow", NOW)
@@ -301,7 +304,7 @@ def test_a_repeated_timeout_leaves_the_on_failure_tasks_alone():
     assert [instance.name for instance in again.start] == ["page"]
 
 
-def test_a_run_that_has_ended_stays_as_it_is():
+def test_a_run_that_has_ended_does_not_change():
     state = ended(begun(task("a")), "a")
     assert advance(state, NOW + timedelta(days=1)) == Decision()
     assert stop(state, RunStatus.CANCELLED, "late", NOW) == Decision()
@@ -311,14 +314,14 @@ def test_a_run_that_has_ended_stays_as_it_is():
 def test_a_task_that_needs_a_partly_failed_for_each_is_skipped():
     state = begun(task("a", forEach=[1, 2]), task("b", needs=["a"]))
     state = ended(ended(state, "a[0]", error="no"), "a[1]")
-    assert one(state, "b").reason == "needs a, which failed"
+    assert task_of(state, "b").reason == "needs a, which failed"
 
 
 def test_on_failure_sees_all_outputs_of_a_partly_failed_for_each():
     state = begun(task("a", forEach=[1, 2, 3]), onFailure=[task("page", say="${ tasks.a }")])
     state = ended(ended(state, "a[2]", output="z"), "a[1]", error="no")
     state = ended(state, "a[0]", output="x")
-    assert one(state, "page").input == {
+    assert task_of(state, "page").input == {
         "status": "failed",
         "output": ["x", None, "z"],
         "error": "no",
@@ -326,9 +329,9 @@ def test_on_failure_sees_all_outputs_of_a_partly_failed_for_each():
     }
 
 
-def test_a_running_task_is_not_started_again_and_keeps_its_place():
+def test_a_running_task_is_not_started_again_and_counts_for_max_parallel():
     state = begun(task("a", forEach=[0, 1, 2], maxParallel=2))
-    state = with_tasks(state, change_task(one(state, "a[0]"), TaskStatus.RUNNING))
+    state = with_tasks(state, change_task(task_of(state, "a[0]"), TaskStatus.RUNNING))
     assert startable(state) == ["a[1]"]
 
 
@@ -338,9 +341,9 @@ def test_the_order_of_the_rows_does_not_matter():
     assert startable(state) == ["a[0]", "a[1]"]
 
 
-def test_a_for_each_that_failed_before_its_time_was_up_has_failed():
+def test_a_for_each_that_failed_before_the_timeout_has_failed():
     state = begun(task("a", forEach=[0, 1]), onFailure=[task("page", say="${ tasks.a.status }")])
     state = ended(state, "a[1]", error="no")
     state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
     assert statuses(state) == {"a[0]": "cancelled", "a[1]": "failed", "page": "pending"}
-    assert one(state, "page").input == "failed"
+    assert task_of(state, "page").input == "failed"

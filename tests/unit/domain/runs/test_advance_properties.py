@@ -1,4 +1,4 @@
-"""Random definitions carried out by a workflow in miniature, with every rule of `advance`."""
+"""Properties of `advance`: random definitions, executed step by step as the workflow does."""
 
 import itertools
 import json
@@ -33,53 +33,53 @@ FAILS = "${ params.missing }"
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One decision, what it wrote, and who is at work after it."""
+class AppliedDecision:
+    """One decision, what it wrote, and which tasks are started after it."""
 
     before: RunState
     decision: Decision
     change: RunChange
     after: RunState
-    at_work: tuple[TaskInstance, ...]
+    started: tuple[TaskInstance, ...]
 
 
 @dataclass
-class Story:
-    """A run carried out as the workflow does it, from admission to its end."""
+class SimulatedRun:
+    """A run that is executed as the workflow does it, from admission to its end."""
 
     state: RunState
     choices: Iterator[int]
-    at_work: dict[str, TaskInstance] = field(default_factory=dict)
-    moments: list[Moment] = field(default_factory=list)
+    started: dict[str, TaskInstance] = field(default_factory=dict)
+    decisions: list[AppliedDecision] = field(default_factory=list)
 
-    def tell(self, stop_at: int, stop_as: RunStatus) -> None:
+    def execute(self, stop_at: int, stop_as: RunStatus) -> None:
         self.write(advance(self.state, NOW))
         while not self.state.run.has_ended:
-            assert self.at_work, "the run is not over but has no task"
-            assert len(self.moments) < 100, "the run does not end"
-            if len(self.moments) == stop_at:
-                self.at_work.clear()
+            assert self.started, "the run is not over but no task is started"
+            assert len(self.decisions) < 100, "the run does not end"
+            if len(self.decisions) == stop_at:
+                self.started.clear()
                 self.write(stop(self.state, stop_as, "stopped", NOW))
             else:
                 self.end_some_task()
 
     def end_some_task(self) -> None:
-        for task in self.at_work.values():  # some have found a worker by now
+        for task in self.started.values():  # a worker has begun some of them
             if task.status is TaskStatus.PENDING and next(self.choices) % 2:
                 self.change(change_task(task, TaskStatus.RUNNING, attempts=1))
         choice = next(self.choices)
-        task = self.at_work[list(self.at_work)[choice % len(self.at_work)]]
+        task = self.started[list(self.started)[choice % len(self.started)]]
         fails = choice % 7 == 0
         if task.status is TaskStatus.PENDING and not fails:
             task = change_task(task, TaskStatus.RUNNING, attempts=1)
         status = TaskStatus.FAILED if fails else TaskStatus.SUCCEEDED
         error = "boom" if fails else None
         self.change(change_task(task, status, error=error, output=choice, ended_at=NOW))
-        del self.at_work[task.id]
+        del self.started[task.id]
         self.write(advance(self.state, NOW))
 
     def change(self, task: TaskInstance) -> None:
-        self.at_work[task.id] = task
+        self.started[task.id] = task
         self.state = with_tasks(self.state, task)
 
     def write(self, decision: Decision) -> None:
@@ -89,8 +89,9 @@ class Story:
             after = with_tasks(after, task)
         self.state = after
         for task in decision.start:
-            self.at_work.setdefault(task.id, task)
-        self.moments.append(Moment(before, decision, change, after, tuple(self.at_work.values())))
+            self.started.setdefault(task.id, task)
+        started = tuple(self.started.values())
+        self.decisions.append(AppliedDecision(before, decision, change, after, started))
 
 
 @st.composite
@@ -116,17 +117,17 @@ def tasks(draw: st.DrawFn, prefix: str, least: int, most: int) -> list[dict[str,
 
 
 @st.composite
-def stories(draw: st.DrawFn, *, stopped: bool = False) -> Story:
+def runs(draw: st.DrawFn, *, stopped: bool = False) -> SimulatedRun:
     document = {"tasks": draw(tasks("t", 1, 6)), "onFailure": draw(tasks("f", 0, 2))}
     spec = DefinitionSpec.model_validate_json(json.dumps(document))
     choices = itertools.cycle(draw(st.lists(st.integers(0, 10_000), min_size=1, max_size=20)))
-    story = Story(RunState(RUN, spec, ()), choices)
+    run = SimulatedRun(RunState(RUN, spec, ()), choices)
     how = st.sampled_from([RunStatus.CANCELLED, RunStatus.TIMED_OUT])
-    story.tell(draw(st.integers(1, 8)) if stopped else -1, draw(how) if stopped else RUN.status)
-    return story
+    run.execute(draw(st.integers(1, 8)) if stopped else -1, draw(how) if stopped else RUN.status)
+    return run
 
 
-any_story = st.booleans().flatmap(lambda stopped: stories(stopped=stopped))
+any_run = st.booleans().flatmap(lambda stopped: runs(stopped=stopped))
 fast = settings(max_examples=70, deadline=None)
 
 
@@ -145,52 +146,52 @@ def templates(spec: DefinitionSpec) -> tuple[TaskTemplate, ...]:
 
 
 @fast
-@given(any_story)
-def test_every_run_ends_with_all_its_tasks_and_within_the_tables(story: Story):
-    for moment in story.moments:
-        known = {task.id: task.status for task in moment.before.tasks}
-        for task in moment.change.update:
+@given(any_run)
+def test_every_run_ends_with_its_tasks_by_allowed_changes_of_status(run: SimulatedRun):
+    for applied in run.decisions:
+        known = {task.id: task.status for task in applied.before.tasks}
+        for task in applied.change.update:
             assert task.status in TASK_TRANSITIONS[known[task.id]]
-        now, then = moment.after.run.status, moment.before.run.status
+        now, then = applied.after.run.status, applied.before.run.status
         assert now is then or now in RUN_TRANSITIONS[then]
-    assert story.state.run.has_ended
-    assert all(task.has_ended and task.ended_at for task in story.state.tasks)
-    assert story.state.run.ending is None
+    assert run.state.run.has_ended
+    assert all(task.has_ended and task.ended_at for task in run.state.tasks)
+    assert run.state.run.ending is None
 
 
 @fast
-@given(any_story)
-def test_a_decision_that_was_applied_gives_nothing_new(story: Story):
-    for moment in story.moments:
-        again = advance(moment.after, NOW)
+@given(any_run)
+def test_deciding_again_gives_nothing_new(run: SimulatedRun):
+    for applied in run.decisions:
+        again = advance(applied.after, NOW)
         assert (again.create, again.cancel, again.end) == ((), (), None)
-        assert again.start == moment.decision.start
-        change = run_change(moment.after.run, again, NOW)
-        assert (change.run, change.entries) == (moment.after.run, ())
+        assert again.start == applied.decision.start
+        change = run_change(applied.after.run, again, NOW)
+        assert (change.run, change.entries) == (applied.after.run, ())
 
 
 @fast
-@given(any_story)
-def test_a_task_starts_after_all_it_needs_and_never_too_many_at_once(story: Story):
-    by_name = {template.name: template for template in templates(story.state.spec)}
-    for moment in story.moments:
-        for task in moment.decision.start:
+@given(any_run)
+def test_a_task_starts_after_all_it_needs_and_max_parallel_holds(run: SimulatedRun):
+    by_name = {template.name: template for template in templates(run.state.spec)}
+    for applied in run.decisions:
+        for task in applied.decision.start:
             assert task.status is TaskStatus.PENDING
-            assert all(succeeded(group(moment.after, need)) for need in by_name[task.name].needs)
-        for name, count in Counter(task.name for task in moment.at_work).items():
+            assert all(succeeded(group(applied.after, need)) for need in by_name[task.name].needs)
+        for name, count in Counter(task.name for task in applied.started).items():
             assert count <= (by_name[name].max_parallel or 1)
 
 
 @fast
-@given(stories())
-def test_a_task_is_skipped_for_a_reason_that_is_true(story: Story):
-    for template in templates(story.state.spec):
-        found = group(story.state, template.name)
-        missed = [need for need in template.needs if not succeeded(group(story.state, need))]
+@given(runs())
+def test_the_reason_of_a_skipped_task_is_true(run: SimulatedRun):
+    for template in templates(run.state.spec):
+        found = group(run.state, template.name)
+        missed = [need for need in template.needs if not succeeded(group(run.state, need))]
         reasons = {
             f"needs {need}, which {'failed' if failed else 'was skipped'}"
             for need in missed
-            for failed in [any(task.status == "failed" for task in group(story.state, need))]
+            for failed in [any(task.status == "failed" for task in group(run.state, need))]
         }
         if missed and found:
             assert [task.status for task in found] == [TaskStatus.SKIPPED]
@@ -202,44 +203,46 @@ def test_a_task_is_skipped_for_a_reason_that_is_true(story: Story):
 
 
 @fast
-@given(stories())
-def test_a_run_fails_when_a_task_failed_and_only_then_runs_on_failure(story: Story):
-    state = story.state
+@given(runs())
+def test_a_run_fails_when_a_task_failed_and_only_then_runs_on_failure(run: SimulatedRun):
+    state = run.state
     main = [task for task in state.tasks if task.phase == "main"]
     failed = [task for task in main if task.status is TaskStatus.FAILED]
     assert state.run.status is (RunStatus.FAILED if failed else RunStatus.SUCCEEDED)
     assert {task.name for task in main} == {template.name for template in state.spec.tasks}
     after = {task.name for task in state.tasks if task.phase == "onFailure"}
     assert after == ({template.name for template in state.spec.on_failure} if failed else set())
-    letters = [moment.change.dead_letter for moment in story.moments if moment.change.dead_letter]
+    letters = [
+        applied.change.dead_letter for applied in run.decisions if applied.change.dead_letter
+    ]
     assert [letter.reason for letter in letters] == ([state.run.reason] if failed else [])
 
 
 @fast
-@given(any_story)
-def test_ids_and_indexes_are_computed_unique_and_stable(story: Story):
-    tasks = story.state.tasks
+@given(any_run)
+def test_ids_and_indexes_are_computed_and_unique(run: SimulatedRun):
+    tasks = run.state.tasks
     assert len({task.id for task in tasks}) == len(tasks)
     assert all(task.id == ids.task_id(RUN.id, task.name, task.index) for task in tasks)
     for name in {task.name for task in tasks}:
-        found = group(story.state, name)
+        found = group(run.state, name)
         assert [task.index for task in found] == list(range(found[0].of or 1))
-    created = [task.id for moment in story.moments for task in moment.change.create]
+    created = [task.id for applied in run.decisions for task in applied.change.create]
     assert created == [task.id for task in tasks]
 
 
 @fast
-@given(stories(stopped=True))
-def test_a_run_stopped_at_any_moment_ends_as_it_should(story: Story):
-    state = story.state
-    stopped = [one for one in story.moments if one.decision.cancel]
+@given(runs(stopped=True))
+def test_a_run_that_is_stopped_at_any_time_ends_correctly(run: SimulatedRun):
+    state = run.state
+    stopped = [applied for applied in run.decisions if applied.decision.cancel]
     if not stopped:
         assert state.run.status in {RunStatus.SUCCEEDED, RunStatus.FAILED}
         return
-    (moment,) = stopped
-    assert all(task.status is TaskStatus.CANCELLED for task in moment.decision.cancel)
-    was_failing = moment.before.run.ending is RunStatus.FAILED
-    main_tasks = len(moment.before.tasks)
+    (applied,) = stopped
+    assert all(task.status is TaskStatus.CANCELLED for task in applied.decision.cancel)
+    was_failing = applied.before.run.ending is RunStatus.FAILED
+    main_tasks = len(applied.before.tasks)
     if state.run.status is RunStatus.CANCELLED:
         assert len(state.tasks) == main_tasks
     elif was_failing:
@@ -249,5 +252,5 @@ def test_a_run_stopped_at_any_moment_ends_as_it_should(story: Story):
         assert (state.run.status, state.run.reason) == (RunStatus.TIMED_OUT, "stopped")
         after = {task.name for task in state.tasks if task.phase == "onFailure"}
         assert after == {template.name for template in state.spec.on_failure}
-        again = stop(moment.after, RunStatus.TIMED_OUT, "again", NOW)
+        again = stop(applied.after, RunStatus.TIMED_OUT, "again", NOW)
         assert (again.create, again.cancel, again.end) == ((), (), None)

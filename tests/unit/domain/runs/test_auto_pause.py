@@ -52,12 +52,12 @@ def warnings(change: RunChange) -> list[str]:
         (None, 99, None),
         (3, 0, None),
         (3, 1, None),
-        (3, 2, f"3 runs in a row failed; the last: {NO} (run {RUN.id})"),
-        (3, 7, f"8 runs in a row failed; the last: {NO} (run {RUN.id})"),
-        (1, 0, f"1 run failed; the last: {NO} (run {RUN.id})"),
+        (3, 2, f"3 runs in a row failed; last reason: {NO} (run {RUN.id})"),
+        (3, 7, f"8 runs in a row failed; last reason: {NO} (run {RUN.id})"),
+        (1, 0, f"1 run failed; last reason: {NO} (run {RUN.id})"),
     ],
 )
-def test_the_failure_that_completes_the_row_pauses(
+def test_the_failure_that_reaches_the_limit_pauses(
     limit: int | None, before: int, reason: str | None
 ):
     _, change = ended(begun(spec(limit), failures_before=before), "a", "no")
@@ -73,17 +73,17 @@ def test_a_paused_subscription_is_not_paused_again():
     assert [task.status for task in change.create] == [TaskStatus.SKIPPED]
 
 
-def test_a_success_ends_the_row():
+def test_a_success_resets_the_count():
     _, change = ended(begun(spec(2), failures_before=1), "a", None)
     assert change.streak == StreakChange(has_failed=False, decided_at=NOW)
 
 
-def test_the_tasks_on_failure_know_that_the_run_pauses_and_it_counts_once():
+def test_on_failure_tasks_see_that_the_run_pauses_and_the_failure_counts_once():
     state, first = ended(begun(spec(2, NOTIFY, THEN), failures_before=1), "a", "no")
     assert first.streak is not None
     assert first.streak.pause_reason is not None
     assert [(task.name, task.input) for task in first.create] == [("notify", NO)]
-    # As it is read back: the failure is counted, the subscription paused by this run.
+    # The run as it is read again: the failure is counted, and this run paused the subscription.
     paused = replace(state.run, failures_before=2, owner_is_active=False)
     state, second = ended(replace(state, run=paused), "notify", None)
     assert [(task.name, task.input) for task in second.create] == [("then", True)]
@@ -93,7 +93,7 @@ def test_the_tasks_on_failure_know_that_the_run_pauses_and_it_counts_once():
     assert warnings(second) + warnings(last) == []
 
 
-def test_the_tasks_on_failure_of_an_earlier_run_know_that_it_does_not():
+def test_on_failure_tasks_of_an_earlier_failure_see_that_the_run_does_not_pause():
     _, change = ended(begun(spec(2, NOTIFY)), "a", "no")
     assert [(task.name, task.status) for task in change.create] == [("notify", TaskStatus.SKIPPED)]
 
@@ -102,7 +102,7 @@ def test_a_run_that_times_out_counts_as_failed():
     state = begun(spec(1, NOTIFY))
     decision = stop(state, RunStatus.TIMED_OUT, "ran over 1h", NOW)
     change = run_change(state.run, decision, NOW)
-    reason = f"1 run failed; the last: ran over 1h (run {RUN.id})"
+    reason = f"1 run failed; last reason: ran over 1h (run {RUN.id})"
     assert change.streak == StreakChange(has_failed=True, decided_at=NOW, pause_reason=reason)
     assert [(task.name, task.input) for task in change.create] == [("notify", "ran over 1h")]
     state = replace(state, run=change.run, tasks=(*change.update, *change.create))
@@ -122,17 +122,17 @@ def test_a_run_that_fails_before_its_first_task_counts():
 
 
 @pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.MISSED])
-def test_what_neither_succeeds_nor_fails_leaves_the_row(status: RunStatus):
+def test_a_run_that_neither_succeeds_nor_fails_leaves_the_count(status: RunStatus):
     assert streak_change(RUN, Decision(end=RunEnd(status, "so")), NOW) is None
 
 
-def test_a_cancellation_of_the_tasks_on_failure_does_not_count_again():
+def test_cancelling_the_on_failure_tasks_does_not_count_again():
     state, _ = ended(begun(spec(2, {"name": "page", "say": "x"})), "a", "no")
     decision = stop(state, RunStatus.CANCELLED, "by hand", NOW + timedelta(seconds=1))
     assert run_change(state.run, decision, NOW).streak is None
 
 
-def test_a_very_long_reason_is_cut():
+def test_a_very_long_reason_is_shortened():
     _, change = ended(begun(spec(1)), "a", "x" * 10_000)
     assert change.streak is not None
     assert len(change.streak.pause_reason or "") < 700

@@ -1,4 +1,4 @@
-"""Overlap and throttle: keys, decisions and their words."""
+"""The gate (concurrency and throttle): keys, decisions and reasons."""
 
 from datetime import timedelta
 from typing import Any
@@ -54,23 +54,23 @@ def decide(
         ("a\0b", "a\ufffdb"),
     ],
 )
-def test_a_key_is_the_text_of_its_value(value: object, key: str):
+def test_a_key_is_text_and_other_values_become_json(value: object, key: str):
     definition = spec("skip", key="${ trigger.payload.x }")
     assert gate_keys(run(payload={"x": value}), definition, NOW) == (key, None)
 
 
-def test_gates_without_a_key_share_the_empty_one_and_no_gate_has_none():
+def test_a_limit_without_a_key_has_an_empty_key_and_no_limit_has_none():
     assert gate_keys(run(), spec("queue", {"limit": 1, "per": "1h"}), NOW) == ("", "")
     assert gate_keys(run(), spec(), NOW) == (None, None)
 
 
-def test_a_key_sees_params_and_may_be_put_together():
+def test_a_key_may_combine_params_and_text():
     throttle = {"limit": 1, "per": "1h", "key": "${ params.account }/${ trigger.name }"}
     keys = gate_keys(run(params={"account": 3}), spec(throttle=throttle), NOW)
     assert keys == (None, "3/manual")
 
 
-def test_long_keys_stay_apart_and_fit_an_index():
+def test_long_keys_are_shortened_and_stay_different():
     definition = spec("skip", key="${ trigger.payload.x }")
     long = ["é" * 5000, "é" * 5001]
     first, second = (gate_keys(run(payload={"x": x}), definition, NOW)[0] or "" for x in long)
@@ -88,105 +88,107 @@ def test_a_key_that_fails_is_an_expression_error():
 # ---- decisions -----------------------------------------------------------------------
 
 
-def test_without_gates_everything_is_let_in():
+def test_without_limits_every_run_is_let_in():
     assert decide(spec(), "abc") == GateResult("let_in")
 
 
 @pytest.mark.parametrize(
-    ("taken", "limit", "words"),
+    ("taken", "limit", "reason"),
     [
-        ("a", 1, "run aaaaaaaa is still at work (concurrency policy skip, limit 1)"),
-        ("ab", 2, "runs aaaaaaaa and bbbbbbbb are still at work (concurrency policy skip, limit 2"),
-        ("abc", 3, "runs aaaaaaaa, bbbbbbbb and cccccccc are still at work"),
-        ("abcd", 4, "runs aaaaaaaa, bbbbbbbb and 2 more are still at work"),
+        ("a", 1, "run aaaaaaaa is still running (concurrency policy skip, limit 1)"),
+        ("ab", 2, "runs aaaaaaaa and bbbbbbbb are still running (concurrency policy skip, limit 2"),
+        ("abc", 3, "runs aaaaaaaa, bbbbbbbb and cccccccc are still running"),
+        ("abcd", 4, "runs aaaaaaaa, bbbbbbbb and 2 more are still running"),
     ],
 )
-def test_skip_names_who_is_at_work(taken: str, limit: int, words: str):
-    entry = decide(spec("skip", limit=limit), taken)
-    assert (entry.outcome, entry.replaces) == ("skipped", ())
-    assert (entry.reason or "").startswith(words)
+def test_skip_names_the_runs_that_are_still_running(taken: str, limit: int, reason: str):
+    result = decide(spec("skip", limit=limit), taken)
+    assert (result.outcome, result.replaces) == ("skipped", ())
+    assert (result.reason or "").startswith(reason)
     assert decide(spec("skip", limit=limit), taken[1:]) == GateResult("let_in")
 
 
-def test_the_key_is_named_and_cut():
+def test_the_reason_names_the_key_and_shortens_a_long_one():
     definition = spec("skip")
     assert (decide(definition, "a", concurrency_key="eu").reason or "").endswith("1, key eu)")
     long = decide(definition, "a", concurrency_key="k" * 99).reason or ""
     assert long.endswith(f", key {'k' * 39}…)")
 
 
-def test_queue_takes_a_free_place_unless_somebody_waits_for_it():
+def test_queue_lets_a_run_in_when_a_slot_is_free_and_no_run_waits():
     definition = spec("queue", limit=2)
-    words = "(concurrency policy queue, limit 2)"
+    policy = "(concurrency policy queue, limit 2)"
     assert decide(definition, "a") == GateResult("let_in")
-    assert decide(definition, "ab") == GateResult("queued", f"behind 2 runs {words}")
-    assert decide(definition, "a", "b") == GateResult("queued", f"behind 2 runs {words}")
-    assert decide(definition, "", "b") == GateResult("queued", f"behind 1 run {words}")
-    assert (decide(definition, "ab", "c" * 100).reason or "").startswith("behind at least 102 runs")
+    assert decide(definition, "ab") == GateResult("queued", f"waiting for 2 runs {policy}")
+    assert decide(definition, "a", "b") == GateResult("queued", f"waiting for 2 runs {policy}")
+    assert decide(definition, "", "b") == GateResult("queued", f"waiting for 1 run {policy}")
+    reason = decide(definition, "ab", "c" * 100).reason or ""
+    assert reason.startswith("waiting for at least 102 runs")
 
 
-def test_replace_leaves_the_newest_runs():
-    one, two = spec("replace"), spec("replace", limit=2)
-    assert decide(one) == GateResult("let_in")
-    assert decide(one, "a").outcome == "queued"
-    assert decide(one, "a").replaces == runs("a")
-    assert decide(one, "a", "bc").replaces == runs("abc")
-    assert decide(two, "a") == GateResult("let_in")
-    assert decide(two, "ab").replaces == runs("a")
-    assert decide(two, "ab", "c").replaces == runs("ab")
-    assert decide(two, "abcd").replaces == runs("abc")  # the limit was lowered
-    assert decide(one, "", "a") == GateResult("let_in", replaces=runs("a"))
+def test_replace_keeps_the_newest_runs():
+    limit_1, limit_2 = spec("replace"), spec("replace", limit=2)
+    assert decide(limit_1) == GateResult("let_in")
+    assert decide(limit_1, "a").outcome == "queued"
+    assert decide(limit_1, "a").replaces == runs("a")
+    assert decide(limit_1, "a", "bc").replaces == runs("abc")
+    assert decide(limit_2, "a") == GateResult("let_in")
+    assert decide(limit_2, "ab").replaces == runs("a")
+    assert decide(limit_2, "ab", "c").replaces == runs("ab")
+    assert decide(limit_2, "abcd").replaces == runs("abc")  # the limit was lowered
+    assert decide(limit_1, "", "a") == GateResult("let_in", replaces=runs("a"))
 
 
-def test_a_throttle_counts_the_starts_within_its_time():
+def test_a_throttle_counts_the_starts_within_its_period():
     definition = spec(throttle={"limit": 2, "per": "1h"})
     assert decide(definition, started=(2 * HOUR, HOUR, SECOND)) == GateResult("let_in")
     refused = decide(definition, started=(HOUR - SECOND, SECOND))
-    reason = "throttled: 2 runs in 1h; the next may start at 2026-05-01T12:00:01Z"
+    reason = "throttled: at most 2 runs in 1h; the next may start at 2026-05-01T12:00:01Z"
     assert refused == GateResult("skipped", reason)
     later = decide(definition, started=(3 * SECOND, 2 * SECOND, SECOND), throttle_key="k")
-    # The limit was lowered: more than one has to leave the window.
-    reason = "throttled: 2 runs in 1h, key k; the next may start at 2026-05-01T12:59:58Z"
+    # The limit was lowered: more than one start has to leave the period.
+    reason = "throttled: at most 2 runs in 1h, key k; the next may start at 2026-05-01T12:59:58Z"
     assert later.reason == reason
 
 
-def test_the_moment_told_is_never_too_early():
+def test_the_time_in_the_reason_is_never_too_early():
     throttle = spec(throttle={"limit": 1, "per": "1h"}).throttle
     started = [NOW + timedelta(milliseconds=1) - HOUR]
     assert throttle_opens_at(throttle, started, NOW) == NOW + timedelta(milliseconds=1)
-    told = decide(spec(throttle={"limit": 1, "per": "1h"}), started=(NOW - started[0],)).reason
-    assert (told or "").endswith("2026-05-01T12:00:01Z")
+    reason = decide(spec(throttle={"limit": 1, "per": "1h"}), started=(NOW - started[0],)).reason
+    assert (reason or "").endswith("2026-05-01T12:00:01Z")
     assert throttle_opens_at(throttle, started, NOW + timedelta(milliseconds=1)) is None
 
 
-def test_the_excess_of_a_throttle_may_queue():
+def test_runs_beyond_a_throttle_may_queue():
     definition = spec(throttle={"limit": 1, "per": "1h", "excess": "queue"})
     assert decide(definition) == GateResult("let_in")
     waits = decide(definition, started=(SECOND,))
     assert waits.outcome == "queued"
-    assert (waits.reason or "").startswith("behind the throttle: 1 run in 1h; the next may start")
-    behind = decide(definition, is_throttle_queued=True)
-    assert behind == GateResult("queued", "behind the throttle: 1 run in 1h")
-    refusing = spec(throttle={"limit": 1, "per": "1h"})
-    assert decide(refusing, is_throttle_queued=True) == GateResult("let_in")
+    reason = "waiting for the throttle: at most 1 run in 1h; the next may start"
+    assert (waits.reason or "").startswith(reason)
+    later = decide(definition, is_throttle_queued=True)
+    assert later == GateResult("queued", "waiting for the throttle: at most 1 run in 1h")
+    skips = spec(throttle={"limit": 1, "per": "1h"})
+    assert decide(skips, is_throttle_queued=True) == GateResult("let_in")
 
 
-def test_overlap_comes_before_the_throttle_and_a_refused_run_replaces_nobody():
+def test_concurrency_comes_before_the_throttle_and_a_skipped_run_replaces_none():
     throttle = {"limit": 1, "per": "1h"}
     full = decide(spec("skip", throttle), "a", started=(SECOND,))
-    assert "still at work" in (full.reason or "")
-    refused = decide(spec("replace", throttle), "a", started=(SECOND,))
-    assert (refused.outcome, refused.replaces) == ("skipped", ())
+    assert "still running" in (full.reason or "")
+    skipped = decide(spec("replace", throttle), "a", started=(SECOND,))
+    assert (skipped.outcome, skipped.replaces) == ("skipped", ())
 
 
-# ---- whose turn it is ----------------------------------------------------------------
+# ---- the queue -----------------------------------------------------------------------
 
 
-def waiting(name: str, definition: DefinitionSpec, place: str | None, throttle: str | None = None):
-    return QueuedRun(runs(name)[0], place, throttle, definition)
+def waiting(name: str, definition: DefinitionSpec, key: str | None, throttle: str | None = None):
+    return QueuedRun(runs(name)[0], key, throttle, definition)
 
 
-def test_an_older_run_that_waits_for_the_throttle_holds_up_those_of_its_keys_only():
+def test_a_run_that_waits_for_the_throttle_blocks_later_runs_of_its_keys_only():
     throttle = {"limit": 1, "per": "1h", "excess": "queue"}
     definition = spec("queue", throttle)
     queue = [
@@ -200,9 +202,9 @@ def test_an_older_run_that_waits_for_the_throttle_holds_up_those_of_its_keys_onl
     assert decided == [(runs("e")[0], GateResult("let_in"))]
 
 
-def test_a_run_without_a_place_does_not_hold_up_the_throttle():
+def test_a_run_that_waits_for_a_slot_does_not_block_the_throttle():
     definition = spec("queue", {"limit": 2, "per": "1h", "excess": "queue"})
-    queue = [waiting(name, definition, place, "t") for name, place in ("ap", "bq", "cr", "ds")]
+    queue = [waiting(name, definition, key, "t") for name, key in ("ap", "bq", "cr", "ds")]
     decided = decide_queue(queue, {"p": runs("z")}, {}, NOW, 9)
     assert [name for name, _ in decided] == [*runs("bc")]
 
@@ -211,8 +213,8 @@ def test_a_throttled_run_is_not_skipped_before_its_turn():
     definition = spec("skip", {"limit": 1, "per": "1h", "excess": "queue"})
     queue = [waiting("a", definition, "p", "t")]
     assert decide_queue(queue, {"p": runs("z")}, {"t": [NOW]}, NOW, 9) == []
-    ((_, entry),) = decide_queue(queue, {"p": runs("z")}, {}, NOW, 9)
-    assert entry.outcome == "skipped"
+    ((_, result),) = decide_queue(queue, {"p": runs("z")}, {}, NOW, 9)
+    assert result.outcome == "skipped"
 
 
 def test_every_run_let_in_counts_for_the_next():

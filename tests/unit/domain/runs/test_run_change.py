@@ -38,10 +38,10 @@ TASK = TaskInstance(
 
 def messages(decision: Decision, *update: TaskInstance) -> list[tuple[str, str]]:
     change = run_change(RUN, decision, NOW, update=update)
-    return [(said.level, said.message) for said in change.entries]
+    return [(entry.level, entry.message) for entry in change.entries]
 
 
-def test_nothing_decided_changes_nothing():
+def test_an_empty_decision_changes_nothing():
     change = run_change(RUN, Decision(start=(TASK,)), NOW)
     assert change.run == RUN
     assert (change.create, change.update, change.entries) == ((), (), ())
@@ -58,7 +58,7 @@ def test_the_rows_of_a_decision_are_those_of_its_tasks():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "entry"),
     [
         ({"status": TaskStatus.SUCCEEDED}, ("info", "task a succeeded")),
         ({"status": TaskStatus.FAILED, "error": "no"}, ("error", "task a failed: no")),
@@ -74,33 +74,33 @@ def test_the_rows_of_a_decision_are_those_of_its_tasks():
         ),
     ],
 )
-def test_every_end_of_a_task_is_said(changes: dict[str, object], said: tuple[str, str]):
+def test_the_end_of_a_task_is_logged(changes: dict[str, object], entry: tuple[str, str]):
     task = replace(TASK, **changes)
-    assert messages(Decision(create=(task,))) == [said]
-    assert messages(Decision(cancel=(task,))) == [said]
-    assert messages(Decision(), task) == [said]
+    assert messages(Decision(create=(task,))) == [entry]
+    assert messages(Decision(cancel=(task,))) == [entry]
+    assert messages(Decision(), task) == [entry]
 
 
 @pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.WAITING])
-def test_a_task_that_goes_on_says_nothing(status: TaskStatus):
+def test_a_task_that_has_not_ended_is_not_logged(status: TaskStatus):
     assert messages(Decision(create=(replace(TASK, status=status),))) == []
 
 
-def test_an_entry_names_its_task_for_programs():
+def test_the_metadata_of_an_entry_has_the_task():
     task = replace(TASK, status=TaskStatus.FAILED, error="no", index=1, of=2, attempts=3)
-    (said,) = run_change(RUN, Decision(), NOW, update=(task,)).entries
-    assert said.metadata == {"task": "a", "index": 1, "taskId": TASK.id, "attempts": 3}
-    assert (said.subscription_id, said.run_id) == (RUN.subscription_id, RUN.id)
-    assert said.created_at == NOW
+    (entry,) = run_change(RUN, Decision(), NOW, update=(task,)).entries
+    assert entry.metadata == {"task": "a", "index": 1, "taskId": TASK.id, "attempts": 3}
+    assert (entry.subscription_id, entry.run_id) == (RUN.subscription_id, RUN.id)
+    assert entry.created_at == NOW
 
 
-def test_the_log_tells_things_in_their_order():
+def test_log_entries_are_in_the_order_of_the_changes():
     first = log_entry(RUN, "info", "first", NOW)
     ended = replace(TASK, status=TaskStatus.FAILED, error="no")
     skipped = replace(TASK, name="b", status=TaskStatus.SKIPPED, reason="needs a, which failed")
     decision = Decision(create=(skipped,), end=RunEnd(RunStatus.FAILED, "task a failed: no"))
     change = run_change(RUN, decision, NOW, update=(ended,), entries=(first,))
-    assert [said.message for said in change.entries] == [
+    assert [entry.message for entry in change.entries] == [
         "first",
         "task a failed: no",
         "task b skipped: needs a, which failed",
@@ -117,12 +117,12 @@ def test_the_log_tells_things_in_their_order():
         (RunStatus.TIMED_OUT, "error", "run timed out: why"),
     ],
 )
-def test_the_end_of_a_run_is_said_and_closes_its_row(status: RunStatus, level: str, message: str):
+def test_the_end_of_a_run_is_logged_and_written(status: RunStatus, level: str, message: str):
     reason = None if status is RunStatus.SUCCEEDED else "why"
     change = run_change(
         replace(RUN, ending=RunStatus.FAILED), Decision(end=RunEnd(status, reason)), NOW
     )
-    assert [(said.level, said.message) for said in change.entries] == [(level, message)]
+    assert [(entry.level, entry.message) for entry in change.entries] == [(level, message)]
     assert change.entries[0].metadata == {"status": status.value, "durationSeconds": 90.0}
     after = change.run
     assert (after.status, after.reason, after.ended_at) == (status, reason, NOW)
@@ -132,13 +132,13 @@ def test_the_end_of_a_run_is_said_and_closes_its_row(status: RunStatus, level: s
 def test_a_run_that_never_started_has_no_duration():
     queued = replace(RUN, status=RunStatus.QUEUED, started_at=None)
     change = run_change(queued, Decision(end=RunEnd(RunStatus.SKIPPED, "paused")), NOW)
-    (said,) = change.entries
-    assert (said.level, said.message) == ("info", "run skipped: paused")
-    assert said.metadata["durationSeconds"] is None
+    (entry,) = change.entries
+    assert (entry.level, entry.message) == ("info", "run skipped: paused")
+    assert entry.metadata["durationSeconds"] is None
 
 
 @pytest.mark.parametrize("status", sorted(RUN_TRANSITIONS[RunStatus.RUNNING]))
-def test_what_failed_for_good_leaves_one_dead_letter(status: RunStatus):
+def test_a_run_that_failed_or_timed_out_has_one_dead_letter(status: RunStatus):
     decision = Decision(end=RunEnd(status, "why"))
     letter = run_change(RUN, decision, NOW).dead_letter
     if status in {RunStatus.FAILED, RunStatus.TIMED_OUT}:
@@ -166,35 +166,35 @@ def test_the_state_is_kept_when_the_end_has_one(kept: dict[str, int] | None):
 
 @pytest.mark.parametrize("before", RunStatus)
 @pytest.mark.parametrize("after", RunStatus)
-def test_no_run_escapes_its_table(before: RunStatus, after: RunStatus):
+def test_a_run_changes_its_status_only_as_allowed(before: RunStatus, after: RunStatus):
     run, decision = replace(RUN, status=before), Decision(end=RunEnd(after))
     if after in RUN_TRANSITIONS[before]:
         assert run_change(run, decision, NOW).run.status is after
     else:
-        with pytest.raises(InternalError, match=f"{before} -> {after} is no transition"):
+        with pytest.raises(InternalError, match=f"cannot change from {before} to {after}$"):
             run_change(run, decision, NOW)
 
 
 @pytest.mark.parametrize("before", TaskStatus)
 @pytest.mark.parametrize("after", TaskStatus)
-def test_no_task_escapes_its_table(before: TaskStatus, after: TaskStatus):
+def test_a_task_changes_its_status_only_as_allowed(before: TaskStatus, after: TaskStatus):
     task = replace(TASK, status=before)
     if after is before or after in TASK_TRANSITIONS[before]:
         changed = change_task(task, after, error="e", attempts=2)
         assert changed == replace(task, status=after, error="e", attempts=2)
     else:
-        with pytest.raises(InternalError, match=f"{before} -> {after} is no transition"):
+        with pytest.raises(InternalError, match=f"cannot change from {before} to {after}$"):
             change_task(task, after)
 
 
-def test_what_has_ended_is_what_the_tables_leave_no_way_from():
+def test_a_status_without_transitions_is_an_end():
     assert {"succeeded", "failed", "skipped", "missed", "cancelled", "timed_out"} == ENDED_RUNS
     assert {"succeeded", "failed", "skipped", "cancelled"} == ENDED_TASKS
     assert set(RUN_TRANSITIONS) == set(RunStatus)
     assert set(TASK_TRANSITIONS) == set(TaskStatus)
 
 
-def test_one_task_is_replaced_in_its_place():
+def test_with_tasks_replaces_one_task_and_keeps_the_order():
     spec = DefinitionSpec.model_validate_json('{"tasks": [{"name": "a", "say": {}}]}')
     other = replace(TASK, id=ids.task_id(RUN.id, "b", 0), name="b")
     state = RunState(RUN, spec, (TASK, other))

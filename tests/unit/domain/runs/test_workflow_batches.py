@@ -1,4 +1,4 @@
-"""A burst shares workflows where its runs are known to be short; everything keeps its order."""
+"""Firings share workflows when their runs are known to be short, and keep their order."""
 
 import json
 from typing import Any
@@ -31,17 +31,17 @@ def firing(number: int, owner: str = "short") -> FiringRef:
 SHORT = {"short": spec()}
 
 
-def test_a_burst_is_divided_into_full_batches_and_what_is_left() -> None:
+def test_many_firings_are_split_into_full_batches_and_a_rest() -> None:
     groups = split_into_batches([firing(number) for number in range(2 * BATCH + 3)], SHORT)
     assert [len(group) for group in groups] == [BATCH, BATCH, 3]
 
 
-def test_all_firings_of_a_batch_name_one_workflow_and_keep_their_runs() -> None:
+def test_all_firings_of_a_batch_have_the_same_workflow_id_and_keep_their_run_ids() -> None:
     asked = [firing(number) for number in range(3)]
     (batch,) = split_into_batches(asked, SHORT)
-    (name,) = {one.workflow_id for one in batch}
+    (name,) = {member.workflow_id for member in batch}
     assert name.startswith("batch/")
-    assert [one.run_id for one in batch] == [one.run_id for one in asked]
+    assert [member.run_id for member in batch] == [each.run_id for each in asked]
 
 
 def test_the_same_firings_ask_for_the_same_workflow() -> None:
@@ -50,7 +50,7 @@ def test_the_same_firings_ask_for_the_same_workflow() -> None:
     assert split_into_batches([firing(1), firing(3)], SHORT) != first
 
 
-def test_a_firing_that_is_alone_keeps_its_own_workflow() -> None:
+def test_a_single_firing_keeps_its_own_workflow() -> None:
     assert split_into_batches([firing(1)], SHORT) == [(firing(1),)]
 
 
@@ -65,9 +65,9 @@ def test_a_firing_that_is_alone_keeps_its_own_workflow() -> None:
     ],
     ids=["many tasks", "many with onFailure", "a loop", "a loop on failure", "a look-up"],
 )
-def test_runs_that_may_be_long_have_a_workflow_each(long: DefinitionSpec) -> None:
+def test_runs_that_may_take_long_have_a_workflow_each(long: DefinitionSpec) -> None:
     asked = [firing(number, "long") for number in range(3)]
-    assert split_into_batches(asked, {"long": long}) == [(one,) for one in asked]
+    assert split_into_batches(asked, {"long": long}) == [(each,) for each in asked]
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,17 @@ def test_runs_that_may_be_long_have_a_workflow_each(long: DefinitionSpec) -> Non
     [spec(tasks=tasks(MOST_TASKS)), spec(context=[{"name": "before", "runs": {}}])],
     ids=["some tasks", "earlier runs as context"],
 )
-def test_runs_that_are_short_share(short: DefinitionSpec) -> None:
+def test_short_runs_share_a_workflow(short: DefinitionSpec) -> None:
     (batch,) = split_into_batches([firing(number) for number in range(3)], {"short": short})
     assert len(batch) == 3
 
 
-def test_a_clocks_firing_has_its_own_workflow() -> None:
-    clock = FiringRef("short", "daily", "2026-03-02T12:00:00Z", NOON, "run/short/daily/x")
-    assert split_into_batches([clock, firing(1), firing(2), clock], SHORT)[0] == (clock,)
-    assert split_into_batches([clock, clock], SHORT) == [(clock,), (clock,)]
+def test_a_firing_of_a_schedule_has_its_own_workflow() -> None:
+    scheduled = FiringRef("short", "daily", "2026-03-02T12:00:00Z", NOON, "run/short/daily/x")
+    assert split_into_batches([scheduled, firing(1), firing(2), scheduled], SHORT)[0] == (
+        scheduled,
+    )
+    assert split_into_batches([scheduled, scheduled], SHORT) == [(scheduled,), (scheduled,)]
 
 
 def test_a_firing_of_an_unknown_subscription_has_its_own_workflow() -> None:
@@ -94,8 +96,10 @@ def test_a_firing_of_an_unknown_subscription_has_its_own_workflow() -> None:
 
 
 @given(st.lists(st.sampled_from(["short", "long", "gone"]), max_size=100))
-def test_each_firing_is_carried_once_and_in_its_order(owners: list[str]) -> None:
+def test_each_firing_is_in_one_batch_and_the_order_stays(owners: list[str]) -> None:
     asked = [firing(number, owner) for number, owner in enumerate(owners)]
     groups = split_into_batches(asked, {**SHORT, "long": spec(tasks=tasks(MOST_TASKS + 1))})
-    assert [one.run_id for group in groups for one in group] == [one.run_id for one in asked]
+    assert [member.run_id for group in groups for member in group] == [
+        each.run_id for each in asked
+    ]
     assert all(1 <= len(group) <= BATCH for group in groups)
