@@ -54,7 +54,7 @@ def apply_loaded(
                 origin=session.origin,
                 on_write=partial(on_interrupt_say_unknown, session),
                 on_pending=on_pending,
-                insists=patience.wait_without_worker,
+                wait_without_worker=patience.wait_without_worker,
             )
 
     return session.with_ports(work)

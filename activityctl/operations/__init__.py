@@ -1,1 +1,1 @@
-"""Verbs: one operator intent a file."""
+"""Operations: one file for each thing that a user can ask for."""

@@ -121,7 +121,7 @@ def test_a_subscription_is_not_held_against_faulty_params(stranger):
     write(stranger, "b.yaml", SUBSCRIPTION % ("eu", "orders", "x"))
     found = json.loads(stranger("validate", "-f", ".", "-o", "json", code=3).stdout)
     assert {one["file"] for one in found["problems"]} == {"a.yaml"}
-    assert "has problems in these itself" in found["objects"][1]["note"]
+    assert "in these files has problems" in found["objects"][1]["note"]
 
 
 def test_the_json_of_valid_manifests(stranger):

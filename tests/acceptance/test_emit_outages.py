@@ -73,7 +73,7 @@ def test_when_postgres_goes_away_it_is_told_how_far_events_are_stored(lone):
     assert time.monotonic() - start < 10
     assert process.returncode == 7, err
     error = json.loads(err.splitlines()[-1])
-    assert "3 events are stored, those before event 4 (<stdin>:4)" in error["message"]
+    assert "3 events are stored; storing stopped before event 4 (<stdin>:4)" in error["message"]
     assert error["retryable"] is True
     deadline = time.monotonic() + 60
     while lone("emit", "-", stdin=given + lines(event("away-3")), code=None).returncode:

@@ -63,7 +63,7 @@ async def test_what_has_changed_since_it_was_foreseen_is_not_deleted(
         )
 
     await apply(subscribe("mine", params={"a": 1}))
-    with pytest.raises(ConflictError, match="has changed meanwhile"):
+    with pytest.raises(ConflictError, match="has changed since the preview"):
         await attempt(seen)
     plan = await attempt((await foreseen(ports, "Subscription", "mine")).fingerprint)
     assert plan.deleted("Subscription") == ["mine"]

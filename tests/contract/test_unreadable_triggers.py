@@ -96,7 +96,7 @@ async def test_once_mended_a_replay_brings_what_it_missed(
     before = await preview_replay(
         ports.catalog, ports.events, ports.archive, order, datetime.now(UTC)
     )
-    assert before.tallies[0].left == {f"error: {FAULT}": 1}
+    assert before.triggers[0].left == {f"error: {FAULT}": 1}
     await apply(define("bad", **waits_for({"type": "order.*"})))
     after = await preview_replay(
         ports.catalog, ports.events, ports.archive, order, datetime.now(UTC)

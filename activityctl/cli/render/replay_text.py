@@ -13,31 +13,31 @@ _MOST_REASONS = 5
 
 def print_preview(session: Session, found: ReplayPreview) -> None:
     """Print who would run, and why some events start nothing."""
-    stretch = found.order.stretch
+    stretch = found.request.query
     session.out.print(
         f"{count_noun(found.events, 'event')} from {stretch.since:%Y-%m-%d %H:%M:%SZ} "
-        f"to {stretch.until:%Y-%m-%d %H:%M:%SZ}, replay {found.order.replay}",
+        f"to {stretch.until:%Y-%m-%d %H:%M:%SZ}, replay {found.request.replay}",
         style="bold",
     )
-    for tally in sorted(found.tallies, key=lambda one: -one.new):
+    for tally in sorted(found.triggers, key=lambda one: -one.new):
         for line, style in _lines(tally):
             session.out.print(escape_controls(line), style=style)
 
 
 def print_end(session: Session, found: ReplayPreview, recorded: int) -> None:
     """Print how many runs were asked for."""
-    refused = sum(one.refused for one in found.tallies)
+    refused = sum(one.refused for one in found.triggers)
     also = f", {count_noun(refused, 'refused run')}" if refused else ""
     session.out.print(
-        f"replay {found.order.replay}: {count_noun(recorded, 'firing')} recorded{also}"
+        f"replay {found.request.replay}: {count_noun(recorded, 'firing')} recorded{also}"
     )
-    if any(one.firings for one in found.tallies) and not recorded:
+    if any(one.firings for one in found.triggers) and not recorded:
         session.err.print("this replay has fed them before; --id NAME makes another")
     elif not recorded:
-        why = "for the reasons above" if any(one.left for one in found.tallies) else "none matches"
+        why = "for the reasons above" if any(one.left for one in found.triggers) else "none matches"
         session.err.print(f"no event started a run: {why}")
     if recorded or refused:
-        owner = found.order.subscription
+        owner = found.request.subscription
         session.err.print(f"hint: activityctl get runs{f' -s {owner}' if owner else ''}")
 
 

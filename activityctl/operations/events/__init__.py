@@ -1,1 +1,1 @@
-"""Emit, explain and replay events."""
+"""Emit, explain and replay events, and wait for their results."""

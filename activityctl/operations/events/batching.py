@@ -1,4 +1,4 @@
-"""Batches: what a blocking iterator yields, read in a thread of its own; what it is stays open."""
+"""Read a blocking iterator in a thread of its own, and yield its items in batches."""
 
 import asyncio
 import threading
@@ -17,11 +17,11 @@ LINGER_SECONDS: Final = 0.05
 async def in_batches(
     items: Iterable[Item], bytes_of: Callable[[Item], int]
 ) -> AsyncGenerator[list[Item], None]:
-    """Yield all items in their order, in batches of MOST_ITEMS or about MOST_BYTES.
+    """Yield all items in their order, in batches of at most MOST_ITEMS or about MOST_BYTES.
 
-    What has come is yielded LINGER_SECONDS after its first item, so a slow input waits for
-    nobody. Reading goes on while a batch is worked on, no more than one batch ahead. Raises
-    what the iterator raises, after the items before it.
+    A batch is yielded at the latest LINGER_SECONDS after its first item, so that items of a
+    slow input are not delayed. While the caller works on a batch, the thread reads at most one
+    batch ahead. Raises what the iterator raises, after the items before the error.
     """
     reading = _Reading(items, bytes_of)
     reading.start()
@@ -33,52 +33,52 @@ async def in_batches(
             elif reading.is_over:
                 break
     finally:
-        reading.abandon()
+        reading.stop()
     if reading.failure is not None:
         raise reading.failure
 
 
 class _Reading(Generic[Item]):
-    """A thread that reads ahead, and what it has read."""
+    """A thread that reads ahead, and the items that it has read."""
 
     def __init__(self, items: Iterable[Item], bytes_of: Callable[[Item], int]) -> None:
         self.failure: BaseException | None = None
         self.is_over = False
-        """Nothing comes after what is at hand."""
+        """Whether the input has ended; items already read may still wait."""
         self._items = items
         self._bytes_of = bytes_of
         self._waiting: deque[Item] = deque()
         self._bytes = 0
         self._room = threading.Condition()
-        self._is_abandoned = False
+        self._is_stopped = False
         self._loop = asyncio.get_running_loop()
-        self._some = asyncio.Event()
-        self._enough = asyncio.Event()
+        self._has_items = asyncio.Event()
+        self._is_batch_full = asyncio.Event()
 
     def start(self) -> None:
-        # A daemon thread: one that is blocked in a read must not hold up the end of the program.
+        # A daemon thread: a blocked read must not keep the program from ending.
         threading.Thread(target=self._read, name="reading", daemon=True).start()
 
     async def take(self) -> list[Item]:
-        """Return what is at hand, once there is something or nothing will come."""
-        await self._some.wait()
+        """Return the items read so far; wait until there is one or the input has ended."""
+        await self._has_items.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                await self._enough.wait()
+                await self._is_batch_full.wait()
         with self._room:
             batch = list(self._waiting)
             self._waiting.clear()
             self._bytes = 0
             if not self.is_over:
-                self._some.clear()
-                self._enough.clear()
+                self._has_items.clear()
+                self._is_batch_full.clear()
             self._room.notify()
         return batch
 
-    def abandon(self) -> None:
-        """Read no further."""
+    def stop(self) -> None:
+        """Stop reading."""
         with self._room:
-            self._is_abandoned = True
+            self._is_stopped = True
             self._room.notify()
 
     def _read(self) -> None:
@@ -90,27 +90,27 @@ class _Reading(Generic[Item]):
             self.failure = error
         with self._room:
             self.is_over = True
-            self._tell(self._some)
-            self._tell(self._enough)
+            self._set(self._has_items)
+            self._set(self._is_batch_full)
 
     def _put(self, item: Item) -> bool:
-        """Add an item once there is room for it; False when nobody wants it any more."""
+        """Add an item once there is room for it; return False if reading was stopped."""
         with self._room:
-            self._room.wait_for(lambda: self._is_abandoned or not self._is_full)
-            if self._is_abandoned:
+            self._room.wait_for(lambda: self._is_stopped or not self._is_full)
+            if self._is_stopped:
                 return False
             self._waiting.append(item)
             self._bytes += self._bytes_of(item)
             if len(self._waiting) == 1:
-                self._tell(self._some)
+                self._set(self._has_items)
             if self._is_full:
-                self._tell(self._enough)
+                self._set(self._is_batch_full)
             return True
 
     @property
     def _is_full(self) -> bool:
         return len(self._waiting) >= MOST_ITEMS or self._bytes >= MOST_BYTES
 
-    def _tell(self, event: asyncio.Event) -> None:
-        with suppress(RuntimeError):  # the loop has closed, so nobody listens
+    def _set(self, event: asyncio.Event) -> None:
+        with suppress(RuntimeError):  # the loop is closed, so no task waits for the event
             self._loop.call_soon_threadsafe(event.set)

@@ -1,4 +1,4 @@
-"""Emit: events of an input checked, completed and stored; who they wake is found out elsewhere."""
+"""Check, complete and store the events of an input; routing them is done by the worker."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
@@ -13,14 +13,14 @@ from activityctl.operations.events.batching import in_batches
 from activityctl.ports import EventStore
 
 Fill = Callable[[JsonValue], tuple[JsonValue, tuple[str, ...]]]
-"""Puts in what a sender may leave out; gives the names of what it put in, too."""
+"""Adds the attributes that a sender may leave out; returns the event and the added names."""
 CheckedEvent = ValidEvent | InvalidEvent
 
 
 def checked_events(
     items: Iterable[ParsedEvent | InvalidEvent], fill: Fill
 ) -> Iterator[CheckedEvent]:
-    """Yield each event of an input as it can be stored, or why it is refused."""
+    """Yield each event of an input, complete and ready to store, or why it is invalid."""
     for item in items:
         if isinstance(item, InvalidEvent):
             yield item
@@ -32,39 +32,45 @@ def checked_events(
 
 
 async def emit(
-    store: EventStore, offers: Iterable[CheckedEvent]
+    store: EventStore, items: Iterable[CheckedEvent]
 ) -> AsyncGenerator[list[Emitted], None]:
-    """Store the events in their order, and yield what became of them once that is committed.
+    """Store the events in their order, and yield their results once these are committed.
 
-    Memory stays flat whatever the length of the input. A repeat is harmless: what is stored
-    counts as a duplicate. UnreachableError says what is stored when Postgres goes away.
+    Memory does not grow with the length of the input. A repeat is harmless: an event that is
+    already stored counts as a duplicate. When Postgres becomes unreachable, the UnreachableError
+    says how many events are stored.
     """
     stored = 0
-    async with aclosing(in_batches(offers, _bytes_of)) as batches:
+    async with aclosing(in_batches(items, _bytes_of)) as batches:
         async for batch in batches:
             try:
                 results = await _store(store, batch)
             except UnreachableError as error:
-                raise _cut_off(error, stored, batch[0]) from error
-            stored += sum(one.id is not None for one in results)
+                raise _with_progress(error, stored, batch[0]) from error
+            stored += sum(result.id is not None for result in results)
             yield results
 
 
 async def _store(store: EventStore, batch: Sequence[CheckedEvent]) -> list[Emitted]:
-    events = [one.envelope for one in batch if isinstance(one, ValidEvent)]
+    events = [item.envelope for item in batch if isinstance(item, ValidEvent)]
     outcomes = iter(await store.add(events) if events else ())
     return [
-        stored_result(one, next(outcomes)) if isinstance(one, ValidEvent) else invalid_result(one)
-        for one in batch
+        stored_result(item, next(outcomes))
+        if isinstance(item, ValidEvent)
+        else invalid_result(item)
+        for item in batch
     ]
 
 
-def _bytes_of(offer: CheckedEvent) -> int:
-    return len(offer.origin.text) if isinstance(offer, ValidEvent) else 0
+def _bytes_of(item: CheckedEvent) -> int:
+    return len(item.origin.text) if isinstance(item, ValidEvent) else 0
 
 
-def _cut_off(error: UnreachableError, stored: int, first: CheckedEvent) -> UnreachableError:
-    """Return the error with how far the input was stored, and how to go on."""
+def _with_progress(error: UnreachableError, stored: int, first: CheckedEvent) -> UnreachableError:
+    """Return the error with the number of stored events, and how to continue.
+
+    `first` is the first event that may not be stored.
+    """
     if isinstance(first, ValidEvent):
         number, file, line = first.origin.number, first.origin.file, first.origin.line
     else:
@@ -73,7 +79,7 @@ def _cut_off(error: UnreachableError, stored: int, first: CheckedEvent) -> Unrea
         return UnreachableError(f"{error.message}; no event is known to be stored", hint=error.hint)
     place = f" ({file}:{line})" if line else ""
     return UnreachableError(
-        f"{error.message}; {count_noun(stored, 'event is', 'events are')} stored, "
-        f"those before event {number:,}{place}",
-        hint=f"{error.hint}; then the same command again: what is stored counts as a duplicate",
+        f"{error.message}; {count_noun(stored, 'event is', 'events are')} stored; "
+        f"storing stopped before event {number:,}{place}",
+        hint=f"{error.hint}; then repeat the command: stored events count as duplicates",
     )

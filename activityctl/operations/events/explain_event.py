@@ -1,4 +1,4 @@
-"""Explain an event: what each event trigger that lives makes of it, part by part."""
+"""Explain, part by part, whether an event matches each live event trigger."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ from activityctl.ports import Catalog, EventStore
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """An event and what the triggers make of it now."""
+    """An event, and how the triggers of this moment match it."""
 
     event: Event
     triggers: tuple[TriggerExplanation, ...]
-    """Those that match first, then those that are closest to it."""
+    """Triggers that match come first, then those that come closest to a match."""
     view: View
 
 
 async def explain_stored(
     catalog: Catalog, events: EventStore, reference: str, subscription: str | None
 ) -> Explained:
-    """Explain an event of the archive, with what was recorded of it when it came.
+    """Explain a stored event, with the verdicts that were recorded when it was routed.
 
     Raises what `find_event` and `find_subscription` raise.
     """
@@ -40,24 +40,25 @@ async def explain_stored(
     listeners = await _listeners(catalog, subscription)
     triggers = explain_listeners(listeners, event.document)
     names: dict[str, str] = {owner.id: owner.name for owner, _ in listeners}
-    verdicts = [one for one in await events.verdicts([event.id]) if one.subscription_id in names]
     view = explanation_view(event_details(event), triggers)
-    recorded = [verdict_view(one, names[one.subscription_id], None) for one in verdicts]
-    return Explained(event.document, tuple(triggers), {**view, "verdicts": recorded})
+    verdicts = [
+        verdict_view(verdict, names[verdict.subscription_id], None)
+        for verdict in await events.verdicts([event.id])
+        if verdict.subscription_id in names
+    ]
+    return Explained(event.document, tuple(triggers), {**view, "verdicts": verdicts})
 
 
 async def explain_unsent(
-    catalog: Catalog, offered: Iterable[ValidEvent], subscription: str | None
+    catalog: Catalog, events: Iterable[ValidEvent], subscription: str | None
 ) -> list[Explained]:
-    """Explain events that nobody has sent yet; nothing is stored."""
+    """Explain events that are not sent yet; store nothing."""
     listeners = await _listeners(catalog, subscription)
-    return [_explained(one, listeners) for one in offered]
+    return [_explained(event, listeners) for event in events]
 
 
-def _explained(
-    offered: ValidEvent, listeners: Sequence[tuple[Subscription, Listener]]
-) -> Explained:
-    document = offered.envelope.document
+def _explained(event: ValidEvent, listeners: Sequence[tuple[Subscription, Listener]]) -> Explained:
+    document = event.envelope.document
     triggers = explain_listeners(listeners, document)
     view = {name: document.get(name) for name in ("id", "source", "type", "subject", "time")}
     whole = explanation_view({**view, "event": dict(document)}, triggers)
@@ -69,7 +70,7 @@ async def _listeners(
 ) -> list[tuple[Subscription, Listener]]:
     present = await catalog.present()
     if subscription is None:
-        owners = [one for name in sorted(present.subscriptions) if (one := present.live(name))]
+        owners = [live for name in sorted(present.subscriptions) if (live := present.live(name))]
         return live_listeners(present.specs, owners)
     named = await catalog.find_subscription(subscription)
     owner = present.live(named.name)

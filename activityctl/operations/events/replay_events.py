@@ -1,4 +1,4 @@
-"""Replay events: feed archived events again to subscriptions as they are now, once a replay."""
+"""Route archived events again to the subscriptions of this moment, once for each replay."""
 
 import asyncio
 from datetime import datetime
@@ -16,43 +16,48 @@ from activityctl.operations.events.replay_preview import (
 from activityctl.ports import EventArchive
 
 _MOST_WAITING: Final = 500
-"""Firings of a replay that wait for the dispatcher at once; what others ask for comes between."""
+"""The most firings of a replay that wait for the dispatcher, so that others are not delayed."""
 _PAUSE: Final = 0.1
 
 
 async def replay_archived_events(
     archive: EventArchive,
-    found: ReplayPreview,
+    preview: ReplayPreview,
     now: datetime,
     *,
     timeout_seconds: float | None,
     on_progress: OnProgress = lambda _read, _total: None,
 ) -> int:
-    """Feed the events again and return how many firings are new; a repeat adds none.
+    """Route the events again and return the number of new firings; a repeat adds none.
 
-    With a timeout, no more than _MOST_WAITING firings wait for the dispatcher at once, and
-    WaitTimeoutError says how far it has come when time is up. Without one, all are recorded.
+    With a timeout, at most about _MOST_WAITING firings wait for the dispatcher at once, and
+    WaitTimeoutError says how many are stored when time is up. Without a timeout, all firings are
+    stored at once.
     """
     loop = asyncio.get_running_loop()
     deadline = None if timeout_seconds is None else loop.time() + timeout_seconds
     total, read = 0, 0
-    async for page, fed in replayed_pages(archive, found.order, found.audience, now):
-        if fed.firings and deadline is not None:
-            await _room(archive, found.order, deadline, total)
-        total += await archive.write_replayed(fed.firings, fed.verdicts, now, fed.refused)
+    async for page, replayed in replayed_pages(archive, preview.request, preview.targets, now):
+        if replayed.firings and deadline is not None:
+            await _wait_for_dispatcher(archive, preview.request, deadline, total)
+        total += await archive.write_replayed(
+            replayed.firings, replayed.verdicts, now, replayed.refused
+        )
         read += len(page)
-        on_progress(read, found.events)
+        on_progress(read, preview.events)
     return total
 
 
-async def _room(archive: EventArchive, order: ReplayRequest, deadline: float, total: int) -> None:
-    """Wait until the dispatcher has started most of what was fed before."""
+async def _wait_for_dispatcher(
+    archive: EventArchive, request: ReplayRequest, deadline: float, total: int
+) -> None:
+    """Wait until fewer than _MOST_WAITING firings of the replay wait for the dispatcher."""
     loop = asyncio.get_running_loop()
-    while await archive.waiting(replay_key(order.replay, "")) >= _MOST_WAITING:
+    while await archive.waiting(replay_key(request.replay, "")) >= _MOST_WAITING:
         if loop.time() >= deadline:
             raise WaitTimeoutError(
-                "time is up before the dispatcher took all; "
-                f"{count_noun(total, 'firing is', 'firings are')} recorded",
+                "the dispatcher did not start all firings in time; "
+                f"{count_noun(total, 'firing is', 'firings are')} stored",
                 hint="activityctl status; then repeat the command: no event runs twice",
             )
         await asyncio.sleep(_PAUSE)

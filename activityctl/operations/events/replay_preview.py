@@ -1,12 +1,12 @@
-"""What a replay of events would come to: whom it feeds, and who would run; nothing is written."""
+"""Find what a replay of events would start, without storing anything."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from activityctl.domain.events.query import EventQuery
-from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.domain.events.stored_event import ArrivedEvent, VerdictOutcome
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import live_listeners
 from activityctl.domain.routing.replay import EventReplay, ReplayedPage
@@ -19,100 +19,104 @@ SHOWN_EVENTS: Final = 5
 _PAGE: Final = 500
 
 OnProgress = Callable[[int, int], None]
-"""Told how many of how many events have been read."""
+"""Called with the number of events read and the number to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What a person asks for."""
+    """What the user asks for."""
 
     replay: str
-    """The replay's name: by one name, an event starts a run of a trigger once."""
-    stretch: EventQuery
+    """The replay's name: under one name, an event starts a run of a trigger only once."""
+    query: EventQuery
     subscription: str | None
-    """None: all."""
+    """None for all subscriptions."""
     trigger: str | None
+    """None for all event triggers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayTargets:
-    """Whom a replay feeds, as it stood when it began."""
+    """The listeners that a replay routes to, as they were when it began."""
 
     listeners: tuple[Listener, ...]
     calendars: DaysByCalendar
     names: dict[str, str]
-    """Of the subscriptions, by id."""
+    """Names of the subscriptions, by id."""
     paused: frozenset[str]
+    """Ids of the paused subscriptions."""
 
 
 @dataclass(slots=True)
 class TriggerPreview:
-    """What a replay means to one trigger."""
+    """What a replay would start for one trigger."""
 
     subscription: str
     trigger: str
     is_paused: bool
     firings: int = 0
     new: int = 0
-    """Those that this replay has not started before."""
+    """Firings that this replay has not started before."""
     refused: int = 0
-    """Firings that may not start, as by an exclusion: each becomes a run that has ended."""
+    """Firings that may not start, for example excluded days: each becomes a run that has ended."""
     left: dict[str, int] = field(default_factory=dict)
-    """Events that matched, or might have, and lead to no run, by the reason."""
+    """The number of events that matched, or could not be evaluated, and start no run, by reason."""
     events: list[ArrivedEvent] = field(default_factory=list)
-    """The first that lead to new runs, at most SHOWN_EVENTS."""
+    """The first events that start new runs, at most SHOWN_EVENTS."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayPreview:
-    """What a replay comes to as things stand; nothing is written yet."""
+    """What a replay would start now; nothing is stored yet."""
 
-    order: ReplayRequest
-    audience: ReplayTargets
+    request: ReplayRequest
+    targets: ReplayTargets
     events: int
-    tallies: tuple[TriggerPreview, ...]
+    """The number of archived events that the request selects."""
+    triggers: tuple[TriggerPreview, ...]
 
     @property
     def new(self) -> int:
-        """How many runs it would start."""
-        return sum(one.new for one in self.tallies)
+        """The number of runs that it would start."""
+        return sum(trigger.new for trigger in self.triggers)
 
 
-async def replay_targets(catalog: Catalog, order: ReplayRequest) -> ReplayTargets:
-    """Return whom the order feeds.
+async def replay_targets(catalog: Catalog, request: ReplayRequest) -> ReplayTargets:
+    """Return the listeners that the request selects.
 
     NotFoundError for an unknown subscription or trigger, ConflictError for a deleted
-    subscription, UsageError for one that waits for no event.
+    subscription, UsageError when there is no event trigger.
     """
     present = await catalog.present()
-    if order.subscription is None:
-        owners = [one for name in sorted(present.subscriptions) if (one := present.live(name))]
+    if request.subscription is None:
+        owners = [live for name in sorted(present.subscriptions) if (live := present.live(name))]
     else:
-        named = await catalog.find_subscription(order.subscription)
+        named = await catalog.find_subscription(request.subscription)
         live = present.live(named.name)
         if live is None:
             raise ConflictError(
                 f'subscription "{named.name}" was deleted', hint="apply its manifest again"
             )
         owners = [live]
-    found = [listener for _, listener in live_listeners(present.specs, owners)]
+    listeners = [listener for _, listener in live_listeners(present.specs, owners)]
     return ReplayTargets(
-        tuple(_named(found, order)),
+        tuple(_with_trigger(listeners, request)),
         await catalog.calendars(),
-        {one.id: one.name for one in owners},
-        frozenset(one.id for one in owners if one.status == "paused"),
+        {owner.id: owner.name for owner in owners},
+        frozenset(owner.id for owner in owners if owner.status == "paused"),
     )
 
 
-def _named(listeners: Sequence[Listener], order: ReplayRequest) -> Sequence[Listener]:
+def _with_trigger(listeners: Sequence[Listener], request: ReplayRequest) -> Sequence[Listener]:
+    """Return the listeners of the requested trigger, or all when no trigger is named."""
     if not listeners:
-        whose = f'subscription "{order.subscription}"' if order.subscription else "nobody here"
-        verb = "has no event trigger" if order.subscription else "waits for events"
-        raise UsageError(f"{whose} {verb}", hint="activityctl get subscriptions")
-    chosen = [one for one in listeners if order.trigger in (None, one.trigger)]
+        named = f'subscription "{request.subscription}"' if request.subscription else None
+        text = f"{named} has no event trigger" if named else "no subscription has an event trigger"
+        raise UsageError(text, hint="activityctl get subscriptions")
+    chosen = [listener for listener in listeners if request.trigger in (None, listener.trigger)]
     if not chosen:
-        listed = ", ".join(sorted({one.trigger for one in listeners}))
-        raise NotFoundError("trigger", str(order.trigger), hint=f"event triggers: {listed}")
+        listed = ", ".join(sorted({listener.trigger for listener in listeners}))
+        raise NotFoundError("trigger", str(request.trigger), hint=f"event triggers: {listed}")
     return chosen
 
 
@@ -120,113 +124,116 @@ async def preview_replay(
     catalog: Catalog,
     events: EventStore,
     archive: EventArchive,
-    order: ReplayRequest,
+    request: ReplayRequest,
     now: datetime,
     *,
     on_progress: OnProgress = lambda _read, _total: None,
 ) -> ReplayPreview:
-    """Find out who would run. Raises what `replay_targets` raises."""
-    audience = await replay_targets(catalog, order)
-    total = await archive.count(order.stretch)
-    tallies = {
-        (one.subscription, one.trigger): TriggerPreview(
-            audience.names[one.subscription], one.trigger, one.subscription in audience.paused
+    """Return what the replay would start. Raises what `replay_targets` raises."""
+    targets = await replay_targets(catalog, request)
+    total = await archive.count(request.query)
+    previews = {
+        (listener.subscription, listener.trigger): TriggerPreview(
+            targets.names[listener.subscription],
+            listener.trigger,
+            listener.subscription in targets.paused,
         )
-        for one in audience.listeners
+        for listener in targets.listeners
     }
     read = 0
-    async for page, fed in replayed_pages(archive, order, audience, now):
-        await _count(events, order, tallies, fed, {one.id: one for one in page})
+    async for page, replayed in replayed_pages(archive, request, targets, now):
+        await _count(events, request, previews, replayed, {event.id: event for event in page})
         read += len(page)
         on_progress(read, total)
-    return ReplayPreview(order, audience, total, tuple(tallies.values()))
+    return ReplayPreview(request, targets, total, tuple(previews.values()))
 
 
 async def _count(
     events: EventStore,
-    order: ReplayRequest,
-    tallies: dict[tuple[str, str], TriggerPreview],
-    fed: ReplayedPage,
+    request: ReplayRequest,
+    previews: dict[tuple[str, str], TriggerPreview],
+    replayed: ReplayedPage,
     known: dict[str, ArrivedEvent],
 ) -> None:
-    firsts = [one.event_ids[0] for one in fed.firings]
+    """Add what a page of events leads to, to the previews; `known` has the page's events by id."""
+    firsts = [firing.event_ids[0] for firing in replayed.firings]
     recorded = await events.verdicts(firsts) if firsts else []
-    started = {_key(one) for one in recorded if _has_started(one, order.replay)}
-    for firing in fed.firings:
-        tally = tallies[firing.subscription_id, firing.trigger]
-        tally.firings += 1
+    started = {
+        (verdict.subscription_id, verdict.trigger, verdict.firing_key)
+        for verdict in recorded
+        if verdict.replay == request.replay and verdict.outcome is VerdictOutcome.WOKEN
+    }
+    for firing in replayed.firings:
+        preview = previews[firing.subscription_id, firing.trigger]
+        preview.firings += 1
         if (firing.subscription_id, firing.trigger, firing.firing_key) in started:
             continue
-        tally.new += 1
+        preview.new += 1
         event = known.get(firing.event_ids[-1])
-        if event is not None and len(tally.events) < SHOWN_EVENTS:
-            tally.events.append(event)
-    for refused in fed.refused:
-        tallies[refused.subscription_id, refused.trigger].refused += 1
-    for verdict in fed.verdicts:
+        if event is not None and len(preview.events) < SHOWN_EVENTS:
+            preview.events.append(event)
+    for refused in replayed.refused:
+        previews[refused.subscription_id, refused.trigger].refused += 1
+    for verdict in replayed.verdicts:
         if verdict.outcome not in {VerdictOutcome.WOKEN, VerdictOutcome.GATHERED}:
-            left = tallies[verdict.subscription_id, verdict.trigger].left
+            left = previews[verdict.subscription_id, verdict.trigger].left
             reason = f"{verdict.outcome.value}: {verdict.reason}"
             left[reason] = left.get(reason, 0) + 1
 
 
-def _has_started(verdict: Verdict, replay: str) -> bool:
-    return verdict.replay == replay and verdict.outcome is VerdictOutcome.WOKEN
-
-
-def _key(verdict: Verdict) -> tuple[str, str, str | None]:
-    return verdict.subscription_id, verdict.trigger, verdict.firing_key
-
-
 async def replayed_pages(
-    archive: EventArchive, order: ReplayRequest, audience: ReplayTargets, now: datetime
+    archive: EventArchive, request: ReplayRequest, targets: ReplayTargets, now: datetime
 ) -> AsyncIterator[tuple[list[ArrivedEvent], ReplayedPage]]:
-    """Yield each page of events with what it leads to, and in the end what time leads to."""
-    refeed = EventReplay(order.replay, audience.listeners, audience.calendars)
+    """Yield each page of events with what it leads to.
+
+    At the end, yield no events with what follows from the time between the last event and the
+    end of the query.
+    """
+    replay = EventReplay(request.replay, targets.listeners, targets.calendars)
     last: ArrivedEvent | None = None
-    while page := await archive.page(order.stretch, last, _PAGE):
-        yield page, _latest(refeed.replay_page(page, now))
+    while page := await archive.page(request.query, last, _PAGE):
+        yield page, _with_last_verdicts(replay.replay_page(page, now))
         last = page[-1]
-    yield [], refeed.end(order.stretch.until, now)
+    yield [], replay.end(request.query.until, now)
 
 
-def _latest(fed: ReplayedPage) -> ReplayedPage:
-    """Return it with one verdict for each event and trigger, the last."""
-    last = {(one.event_id, one.subscription_id, one.trigger): one for one in fed.verdicts}
-    return replace(fed, verdicts=tuple(last.values()))
+def _with_last_verdicts(replayed: ReplayedPage) -> ReplayedPage:
+    """Return the page with only the last verdict for each event and trigger."""
+    last = {
+        (verdict.event_id, verdict.subscription_id, verdict.trigger): verdict
+        for verdict in replayed.verdicts
+    }
+    return replace(replayed, verdicts=tuple(last.values()))
 
 
-def preview_view(found: ReplayPreview) -> View:
-    """Return what a replay comes to as JSON."""
-    order, stretch = found.order, found.order.stretch
+def preview_view(preview: ReplayPreview) -> View:
+    """Return the preview in its JSON form."""
+    query = preview.request.query
     return {
-        "replay": order.replay,
-        "since": format_timestamp(stretch.since),
-        "until": format_timestamp(stretch.until),
-        "events": found.events,
-        "triggers": [_tally_view(one) for one in found.tallies],
+        "replay": preview.request.replay,
+        "since": format_timestamp(query.since),
+        "until": format_timestamp(query.until),
+        "events": preview.events,
+        "triggers": [_trigger_view(trigger) for trigger in preview.triggers],
     }
 
 
-def _tally_view(one: TriggerPreview) -> View:
+def _trigger_view(preview: TriggerPreview) -> View:
+    left = sorted(preview.left.items(), key=lambda item: -item[1])
     return {
-        "subscription": one.subscription,
-        "trigger": one.trigger,
-        "paused": one.is_paused,
-        "firings": one.firings,
-        "new": one.new,
-        "refused": one.refused,
-        "left": [{"reason": reason, "count": count} for reason, count in _left(one.left.items())],
+        "subscription": preview.subscription,
+        "trigger": preview.trigger,
+        "paused": preview.is_paused,
+        "firings": preview.firings,
+        "new": preview.new,
+        "refused": preview.refused,
+        "left": [{"reason": reason, "count": count} for reason, count in left],
         "first": [
             {
                 "uid": event.id,
                 "type": event.document["type"],
                 "arrivedAt": format_timestamp(event.arrived_at),
             }
-            for event in one.events
+            for event in preview.events
         ],
     }
-
-
-def _left(items: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    return sorted(items, key=lambda item: -item[1])

@@ -1,1 +1,1 @@
-"""Load, check, plan and apply manifests; history and rollback."""
+"""Load, check, plan and apply manifests; show history, roll back, export and delete objects."""

@@ -1,4 +1,4 @@
-"""Apply: record the wanted state in one transaction, then wait until the schedules follow."""
+"""Apply manifests: store the wanted state in one transaction, then wait for the schedules."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,24 +19,24 @@ from activityctl.ports import Catalog, ScheduleRegister, Workers
 _POLL: Final = 0.05
 _LONGEST_POLL: Final = 1.0
 _FEW: Final = 50
-"""Of more schedules than these, looking is dearer and their end is further away."""
+"""For more schedules than this we poll less often: a poll costs more and they take longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What apply did; `pending` schedules wait for a worker."""
+    """What apply did; `pending` schedules are not yet updated in Temporal."""
 
     plan: Plan
     pending: int
     has_worker: bool
     refused: tuple[str, ...] = ()
-    """What Temporal refused, a schedule each, as last tried."""
+    """One text for each schedule that Temporal refused at the last try."""
     unanswered: tuple[str, ...] = ()
-    """What Temporal did not answer in time, likewise; the worker tries it again."""
+    """One text for each schedule for which Temporal did not answer in time; it is tried again."""
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """Why Temporal could not be made to hold schedules, as last tried."""
+        """One text for each schedule that failed at the last try, refusals first."""
         return self.refused + self.unanswered
 
 
@@ -52,14 +52,15 @@ async def apply(  # noqa: PLR0913  # ports, and how to wait for them
     origin: Origin = UNKNOWN_ORIGIN,
     on_write: Callable[[], None] = lambda: None,
     on_pending: Callable[[int], None] | None = None,
-    insists: bool = False,
+    wait_without_worker: bool = False,
 ) -> Applied:
     """Make Postgres agree with the manifests, all or nothing; a repeat changes nothing.
 
-    `wanted` adds an apply set and pruning. Waits up to `timeout_seconds` for a worker to
-    bring Temporal's schedules to agree, and unless it `insists` not at all when no worker is
-    alive: the wish is recorded and will be carried out. `on_pending` hears how many still wait,
-    `on_write` is told before, as the change begins to be recorded.
+    `wanted` adds an apply set and pruning. Waits up to `timeout_seconds` until a worker has
+    updated Temporal's schedules. When no worker is alive it returns at once, unless
+    `wait_without_worker`: the change is stored, and the next worker carries it out.
+    `on_write` is called just before the change is stored. `on_pending` is called at each poll
+    with the number of schedules that are not yet updated.
     Raises InvalidManifestsError or ConflictError before anything is changed.
     """
     async with catalog.changing():
@@ -74,7 +75,7 @@ async def apply(  # noqa: PLR0913  # ports, and how to wait for them
         workers,
         timeout_seconds=timeout_seconds,
         on_pending=on_pending,
-        insists=insists,
+        wait_without_worker=wait_without_worker,
     )
 
 
@@ -87,16 +88,17 @@ async def apply_saved(
     *,
     on_write: Callable[[], None] = lambda: None,
 ) -> Plan:
-    """Carry out a saved plan; ConflictError when the world has moved since it was made.
+    """Carry out a saved plan; ConflictError when live objects have changed since it was made.
 
-    `on_write` is told as the change begins to be recorded.
+    `on_write` is called just before the change is stored.
     """
     async with catalog.changing():
         present = await catalog.present()
         plan = plan_changes(wanted, present)
         if fingerprint(plan, present) != made_against:
             raise ConflictError(
-                "the world has moved since this plan was made; nothing was changed",
+                "the plan is out of date: live objects have changed since it was made; "
+                "nothing was changed",
                 hint="make and review a new one: activityctl plan -f ... --out FILE",
             )
         on_write()
@@ -111,31 +113,32 @@ async def wait_for_schedules(
     *,
     timeout_seconds: float,
     on_pending: Callable[[int], None] | None = None,
-    insists: bool = False,
+    wait_without_worker: bool = False,
 ) -> Applied:
-    """Wait until no schedule that the plan touches differs from what is wanted, or time is up.
+    """Wait until every schedule that the plan touches is synced, or time is up.
 
-    A refusal ends it, and unless it `insists` the lack of a worker. `on_pending` is told how
-    many schedules still differ, each time that is looked at.
+    Stops early when Temporal refuses a schedule, and when no worker is alive, unless
+    `wait_without_worker`. `on_pending` is called at each poll with the number of schedules
+    that are not yet synced.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     while True:
-        unsettled = await register.unsynced_errors(plan.touched_subscriptions)
+        unsynced = await register.unsynced_errors(plan.touched_subscriptions)
         if on_pending is not None:
-            on_pending(len(unsettled))
+            on_pending(len(unsynced))
         alive = bool(await workers.alive())
-        refused = _error_texts(unsettled, refusals=True)
-        is_hopeless = bool(refused) or not (alive or insists)
-        if not unsettled or is_hopeless or loop.time() >= deadline:
-            unanswered = _error_texts(unsettled, refusals=False)
-            return Applied(plan, len(unsettled), alive, refused, unanswered)
-        await asyncio.sleep(min(_POLL * (1 + len(unsettled) / _FEW), _LONGEST_POLL))
+        refused = _error_texts(unsynced, refusals=True)
+        must_stop = bool(refused) or not (alive or wait_without_worker)
+        if not unsynced or must_stop or loop.time() >= deadline:
+            unanswered = _error_texts(unsynced, refusals=False)
+            return Applied(plan, len(unsynced), alive, refused, unanswered)
+        await asyncio.sleep(min(_POLL * (1 + len(unsynced) / _FEW), _LONGEST_POLL))
 
 
-def _error_texts(unsettled: Sequence[tuple[str, str | None]], *, refusals: bool) -> tuple[str, ...]:
+def _error_texts(unsynced: Sequence[tuple[str, str | None]], *, refusals: bool) -> tuple[str, ...]:
     return tuple(
         f"{key}: {error}"
-        for key, error in unsettled
+        for key, error in unsynced
         if error is not None and is_refusal(error) is refusals
     )

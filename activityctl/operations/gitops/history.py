@@ -1,4 +1,4 @@
-"""History: what was changed and by whom; roll an object back; export what lives as YAML."""
+"""Show the history of an object, roll it back, delete it, and export live objects."""
 
 import json
 from collections.abc import Callable
@@ -23,17 +23,17 @@ from activityctl.errors import ConflictError, InvalidManifestsError, NotFoundErr
 from activityctl.ports import Catalog, ListedSchedule, RunLists, ScheduleRegister
 
 _MOST: Final = 10_000
-"""Schedules and open runs of one subscription that are looked at."""
+"""The most schedules, and open runs, of one subscription that are read."""
 
 
 async def history(catalog: Catalog, kind: Kind, name: str) -> list[PastChange]:
-    """Return every change of the object, the newest first; NotFoundError when there is none."""
-    entries = await catalog.history(kind, name)
-    if not entries:
+    """Return every change of the object, newest first; NotFoundError when there is none."""
+    changes = await catalog.history(kind, name)
+    if not changes:
         raise NotFoundError(
             kind, name, hint="activityctl get definitions, subscriptions or calendars"
         )
-    return entries
+    return changes
 
 
 async def roll_back(
@@ -44,23 +44,23 @@ async def roll_back(
     clock: Callable[[], datetime],
     origin: Origin,
 ) -> Plan:
-    """Give an object an earlier content again, as a new change; a deleted one comes back.
+    """Restore an earlier version of an object, as a new change; also of a deleted object.
 
-    Without a number it is the content before the latest change. What was deleted is again in
-    the apply set that it was in, if that has members. Raises NotFoundError for a number that is
-    none, ConflictError when there is nothing to go back to, and InvalidManifestsError when the
-    old content no longer fits what lives.
+    Without a number it restores the version before the latest change. A deleted object returns
+    to its former apply set if that set still has members. Raises NotFoundError for an unknown
+    number, ConflictError when there is no earlier version, and InvalidManifestsError when the
+    old version no longer fits the live objects.
     """
     async with catalog.changing():
-        entries = await history(catalog, kind, name)
-        manifests = _manifests(kind, name, _content(entries, kind, name, number))
+        changes = await history(catalog, kind, name)
+        manifests = _manifests(kind, name, _former_document(changes, kind, name, number))
         present = await catalog.present()
         try:
             check_against(manifests, present)
         except InvalidManifestsError as error:
             hint = await _rollback_hint(catalog, manifests, present, kind, name)
             raise InvalidManifestsError(error.problems, hint=hint) from error
-        applyset = former_set(entries)
+        applyset = former_set(changes)
         kept = applyset if applyset in present.applysets else None
         plan = plan_changes(replace(manifests.wanted, applyset=kept), present)
         await catalog.write(plan, clock(), replace(origin, command="rollback"))
@@ -70,7 +70,7 @@ async def roll_back(
 async def _rollback_hint(
     catalog: Catalog, manifests: ManifestSet, present: Present, kind: Kind, name: str
 ) -> str:
-    """Return what to do first when an old content does not fit what lives."""
+    """Return what to do first when an old version does not fit the live objects."""
     for manifest in manifests.subscriptions.values():
         used = manifest.spec.activity
         if used not in present.definitions and await catalog.history("ActivityDefinition", used):
@@ -78,18 +78,20 @@ async def _rollback_hint(
     return f"activityctl history {kind.lower()} {name}, then rollback --to a change that fits"
 
 
-def _content(entries: list[PastChange], kind: Kind, name: str, number: int | None) -> Document:
+def _former_document(
+    changes: list[PastChange], kind: Kind, name: str, number: int | None
+) -> Document:
     if number is not None:
-        chosen = [entry for entry in entries if entry.number == number]
+        chosen = [change for change in changes if change.number == number]
         if not chosen:
             raise NotFoundError(
                 "change", str(number), hint=f"activityctl history {kind.lower()} {name}"
             )
     else:
-        chosen = [entry for entry in entries[1:] if entry.document is not None]
+        chosen = [change for change in changes[1:] if change.document is not None]
     if not chosen or chosen[0].document is None:
         raise ConflictError(
-            f"{kind.lower()}/{name} has no earlier content",
+            f"{kind.lower()}/{name} has no earlier version to restore",
             hint=f"activityctl history {kind.lower()} {name}",
         )
     return chosen[0].document
@@ -100,29 +102,29 @@ def _manifests(kind: Kind, name: str, document: Document) -> ManifestSet:
 
     def locate(finding: Finding) -> Problem:
         path = ".".join(str(part) for part in finding.path)
-        return Problem(f"{kind.lower()}/{name} as it was", 0, 0, path, finding.reason)
+        return Problem(f"earlier version of {kind.lower()}/{name}", 0, 0, path, finding.reason)
 
-    places: dict[tuple[str, str], Locate] = {(kind, name): locate}
+    locators: dict[tuple[str, str], Locate] = {(kind, name): locate}
     if kind == "Calendar":
         calendar = DayCalendar.model_validate_json(text)
-        return ManifestSet({}, {}, places, {name: calendar})
+        return ManifestSet({}, {}, locators, {name: calendar})
     if kind == "ActivityDefinition":
         definition = ActivityDefinition.model_validate_json(text)
-        return ManifestSet({name: definition}, {}, places)
-    return ManifestSet({}, {name: SubscriptionManifest.model_validate_json(text)}, places)
+        return ManifestSet({name: definition}, {}, locators)
+    return ManifestSet({}, {name: SubscriptionManifest.model_validate_json(text)}, locators)
 
 
 async def export(
     catalog: Catalog, selection: Selection, kind: Kind | None = None
 ) -> list[Document]:
-    """Return what lives as documents that apply unchanged; by kind, name and labels."""
+    """Return the selected live objects as documents that can be applied unchanged."""
     present = await catalog.present()
-    calendars = [live_calendar(one) for _, one in sorted(present.calendars.items())]
-    definitions = [one.document for _, one in sorted(present.definitions.items())]
+    calendars = [live_calendar(calendar) for _, calendar in sorted(present.calendars.items())]
+    definitions = [definition.document for _, definition in sorted(present.definitions.items())]
     subscriptions = [
-        live_document(one)
+        live_document(subscription)
         for name in sorted(present.subscriptions)
-        if (one := present.live(name)) is not None
+        if (subscription := present.live(name)) is not None
     ]
     return [
         document
@@ -135,21 +137,21 @@ async def export(
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What it means to delete one object: its schedules go with it, its open runs go on."""
+    """What deleting one object means: its schedules are deleted, its open runs continue."""
 
     kind: Kind
     name: str
     schedules: tuple[ListedSchedule, ...]
     open_runs: tuple[Run, ...]
-    """The running and the queued ones."""
+    """The running and the queued runs."""
     fingerprint: str
-    """Of what this was looked up against."""
+    """The fingerprint of the live objects that this was computed from."""
 
 
 async def preview_deletion(
     catalog: Catalog, register: ScheduleRegister, lists: RunLists, kind: Kind, reference: str
 ) -> Deletion:
-    """Return what `delete` would do; a subscription may be named by its id, too.
+    """Return what `delete` would do; `reference` is a name, or the id of a subscription.
 
     Raises what `delete` would raise.
     """
@@ -179,18 +181,19 @@ async def delete(
     made_against: str | None = None,
     on_write: Callable[[], None] = lambda: None,
 ) -> Plan:
-    """Delete one object; its runs and logs stay, a subscription's schedules go.
+    """Delete one object with its schedules; its runs and logs are kept.
 
-    `on_write` is told as the deletion begins to be recorded.
-    Raises NotFoundError when nothing of that name lives, ConflictError for a definition
-    or a calendar that is in use, or when it is not as `made_against` has seen it.
+    `on_write` is called just before the deletion is stored.
+    Raises NotFoundError when there is no live object of that name, ConflictError for a
+    definition or calendar in use, or when the live objects no longer have the fingerprint
+    `made_against`.
     """
     async with catalog.changing():
         present = await catalog.present()
         plan = plan_deletion(kind, name, present)
         if made_against is not None and fingerprint(plan, present) != made_against:
             raise ConflictError(
-                f"{kind.lower()}/{name} has changed meanwhile; nothing was deleted",
+                f"{kind.lower()}/{name} has changed since the preview; nothing was deleted",
                 hint="run the command again",
             )
         on_write()

@@ -1,4 +1,4 @@
-"""Init: a new working folder, written without touching what is there."""
+"""Write the files of a new working folder; existing files are kept."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,18 +7,18 @@ from activityctl.errors import ConflictError, InvalidInputError
 
 
 def scaffold(folder: Path, files: Mapping[str, str], *, force: bool) -> list[Path]:
-    """Write the files, given by their paths within the folder; return them in that order.
+    """Write the files and return their paths, in the given order.
 
-    Nothing is written when one of them is there, ConflictError lists those, unless forced. A
-    symbolic link in a file's place is replaced, not followed. InvalidInputError when the folder
-    cannot be written.
+    `files` maps paths relative to the folder to contents. Without `force`, nothing is written
+    when one of the files exists: ConflictError lists those. A symbolic link in place of a file
+    is replaced, not followed. InvalidInputError when the folder cannot be written.
     """
     targets = {folder / name: content for name, content in files.items()}
     present = [path for path in targets if path.exists() or path.is_symlink()]
     if present and not force:
         raise ConflictError(
-            f"there already: {', '.join(map(str, present))}; nothing was written",
-            hint="name another folder, or overwrite them with --force",
+            f"already exists: {', '.join(map(str, present))}; nothing was written",
+            hint="choose another folder, or overwrite the files with --force",
         )
     try:
         for path, content in targets.items():
@@ -29,6 +29,6 @@ def scaffold(folder: Path, files: Mapping[str, str], *, force: bool) -> list[Pat
                 file.write(content)
     except OSError as error:
         raise InvalidInputError(
-            f"{folder}: cannot be written: {error}", hint="name another folder"
+            f"{folder}: cannot be written: {error}", hint="choose another folder"
         ) from error
     return list(targets)

@@ -1,4 +1,4 @@
-"""Load manifests: every problem of every file at once, or a checked set."""
+"""Load manifest files: return a checked set, or every problem of every file at once."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,18 @@ def load_manifests(
 ) -> ManifestSet:
     """Return the manifests; InvalidManifestsError lists every problem found without a server.
 
-    A subscription is checked against its definition when the files have that; the others are
-    checked against what is present, by `check_against`.
+    A subscription is checked against its definition if the files have it. If not, `check_against`
+    checks it later against the live definition.
     """
-    examined = check_files(source, paths, kinds, recursive=recursive)
-    if examined.problems:
-        raise InvalidManifestsError(examined.problems)
-    return examined.manifests
+    checked = check_files(source, paths, kinds, recursive=recursive)
+    if checked.problems:
+        raise InvalidManifestsError(checked.problems)
+    return checked.manifests
 
 
 def check_files(
     source: ManifestSource, paths: Sequence[str], kinds: Kinds, *, recursive: bool
 ) -> CheckedFiles:
-    """Return the manifests of the files with every problem that is found without a server."""
+    """Return the manifests of the files, and every problem that is found without a server."""
     manifests, problems = source.read(paths, recursive=recursive)
     return check_set(manifests, kinds, problems)

@@ -1,4 +1,4 @@
-"""Plan: what apply would do, as a value; saved plans and whether the world still fits them."""
+"""Compute what apply would do, without changing anything."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from activityctl.ports import Catalog, RunLists
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, what it was made against, and how it looks."""
+    """A plan, the live objects and their fingerprint when it was made, and its JSON form."""
 
     plan: Plan
     present: Present
@@ -37,23 +37,24 @@ class Planned:
 
 
 def wanted_of(manifests: ManifestSet, *, applyset: str | None, prune: bool) -> Wanted:
-    """Return what the manifests want; RefusedError for a prune that names no file.
+    """Return what the manifests want; RefusedError for pruning without any manifest.
 
-    UsageError for a prune without a set, and for a set whose name is none.
+    UsageError for pruning without an apply set, and for an invalid name of the set.
     """
     if applyset is not None and re.fullmatch(NAME_PATTERN, applyset) is None:
         raise UsageError(
-            f"--applyset {applyset!r} is no name", hint="lower-case letters, digits and -"
+            f"--applyset {applyset!r} is not a valid name",
+            hint="use lower-case letters, digits and -",
         )
     if prune and applyset is None:
         raise UsageError(
-            "--prune needs --applyset: only members of a named set are ever pruned",
+            "--prune needs --applyset: it deletes only members of a named set",
             hint="add --applyset NAME",
         )
     if prune and not (manifests.calendars or manifests.definitions or manifests.subscriptions):
         raise RefusedError(
-            "the files hold no manifest; pruning against nothing would delete the whole set",
-            hint="name the right folder with -f, or delete the objects by name",
+            "the files contain no manifest; pruning would delete the whole apply set",
+            hint="give the right folder with -f, or delete the objects by name",
         )
     return Wanted(
         manifests.definitions, manifests.subscriptions, applyset, prune, manifests.calendars
@@ -67,7 +68,7 @@ async def plan_of_files(
     lists: RunLists,
     clock: Callable[[], datetime],
 ) -> Planned:
-    """Return what apply would do now; nothing is changed.
+    """Return what apply would do now; change nothing.
 
     Raises what apply would raise: InvalidManifestsError, ConflictError.
     """
@@ -81,7 +82,7 @@ async def plan_of_files(
 
 
 async def _open_runs(made: Plan, present: Present, lists: RunLists) -> Mapping[str, int]:
-    """Count the open runs of every subscription that a change touches."""
+    """Return the number of open runs, by name, of each subscription that a change touches."""
     definitions = {
         change.name
         for change in made.changes
@@ -94,14 +95,15 @@ async def _open_runs(made: Plan, present: Present, lists: RunLists) -> Mapping[s
     }
     counts = await lists.open_counts()
     return {
-        one.name: counts[one.id]
-        for one in present.subscriptions.values()
-        if one.id in counts and (one.name in touched or one.definition in definitions)
+        subscription.name: counts[subscription.id]
+        for subscription in present.subscriptions.values()
+        if subscription.id in counts
+        and (subscription.name in touched or subscription.definition in definitions)
     }
 
 
 def documents(made: Plan, present: Present) -> list[tuple[str, Document | None, Document | None]]:
-    """Return (kind/name, live, wanted) of every object of the plan; None where there is none."""
+    """Return (kind/name, live, wanted) of each object of the plan; None where there is none."""
     found: list[tuple[str, Document | None, Document | None]] = []
     for change in made.changes:
         wanted, _ = made.written(change)
@@ -113,14 +115,14 @@ def documents(made: Plan, present: Present) -> list[tuple[str, Document | None, 
             live = definition.document if definition else None
         else:
             subscription = present.live(change.name)
-            live = _as_asked(subscription, wanted) if subscription else None
+            live = _live_subscription(subscription, wanted) if subscription else None
         name = f"{change.kind.lower()}/{change.name}"
         found.append((name, live, aligned(wanted, live) if wanted else None))
     return found
 
 
-def _as_asked(live: Subscription, wanted: Document | None) -> Document:
-    """Return a live subscription; whether it is paused is told when the manifest tells it."""
+def _live_subscription(live: Subscription, wanted: Document | None) -> Document:
+    """Return the live document, with `paused` only if the wanted document has that field."""
     document = live_document(live)
     if wanted is not None and "paused" in wanted["spec"]:
         document["spec"]["paused"] = live.status is SubscriptionStatus.PAUSED

@@ -1,4 +1,4 @@
-"""Plan against events: which events of the past the changed triggers would match, or no longer."""
+"""Compare a plan with stored events: which of them the changed triggers would match."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from activityctl.domain.gitops.trigger_impact import EventImpact, ImpactCounter
 from activityctl.ports import EventArchive
 
 MOST_EVENTS: Final = 100_000
-"""The newest events that a plan is held against; a person waits for it."""
+"""The most events that a plan is compared with, newest first; a person waits for it."""
 _PAGE: Final = 1_000
 
 
@@ -28,25 +28,26 @@ async def compare_with_events(
     most: int = MOST_EVENTS,
     on_read: Callable[[int, int], None] = lambda _read, _total: None,
 ) -> EventImpact:
-    """Hold the newest events of that age against the event triggers that the plan changes.
+    """Match the events of the last `age`, newest first, with the triggers that the plan changes.
 
-    Events of types and sources that none of these wants are neither read nor counted. Memory
-    stays flat; `on_read` is told how many of how many events have been looked at.
+    Events whose type or source none of these triggers accepts are neither read nor counted.
+    Memory does not grow with the number of events. `on_read` is called with the number of
+    events read and the number to read.
     """
     changes = event_trigger_changes(plan, present)
     types, sources = event_types_and_sources(changes)
-    stretch = EventQuery(now - age, now, types, sources)
-    total = await archive.count(stretch)
-    comparison, read = ImpactCounter(changes), 0
+    query = EventQuery(now - age, now, types, sources)
+    total = await archive.count(query)
+    counter, read = ImpactCounter(changes), 0
     last: ArrivedEvent | None = None
     wanted = min(total, most) if changes else 0
     while read < wanted:
-        page = await archive.page(stretch, last, min(_PAGE, wanted - read), newest_first=True)
+        page = await archive.page(query, last, min(_PAGE, wanted - read), newest_first=True)
         if not page:
             break
         for event in page:
-            comparison.look_at(event)
+            counter.look_at(event)
         last, read = page[-1], read + len(page)
         on_read(read, wanted)
         await asyncio.sleep(0)
-    return EventImpact(span, stretch, total, read, comparison.impacts())
+    return EventImpact(span, query, total, read, counter.impacts())

@@ -1,4 +1,4 @@
-"""Saved plans: a file that says exactly what was reviewed, applied as long as the world fits."""
+"""Write a reviewed plan to a file and read it back; applying it is in `apply`."""
 
 import json
 from collections.abc import Mapping
@@ -27,12 +27,17 @@ _MODELS: Final[Mapping[str, type[DayCalendar | ActivityDefinition | Subscription
 
 def save(planned: Planned, wanted: Wanted) -> str:
     """Return the file's content: JSON with the plan as shown, the documents, the fingerprint."""
-    documents = [calendar_document(one.metadata, one.days) for one in wanted.calendars.values()]
-    documents += [
-        definition_document(one.metadata, one.spec) for one in wanted.definitions.values()
+    documents = [
+        calendar_document(calendar.metadata, calendar.days)
+        for calendar in wanted.calendars.values()
     ]
     documents += [
-        subscription_document(one.metadata, one.spec) for one in wanted.subscriptions.values()
+        definition_document(definition.metadata, definition.spec)
+        for definition in wanted.definitions.values()
+    ]
+    documents += [
+        subscription_document(manifest.metadata, manifest.spec)
+        for manifest in wanted.subscriptions.values()
     ]
     content: View = {
         "apiVersion": API_VERSION,
@@ -47,7 +52,10 @@ def save(planned: Planned, wanted: Wanted) -> str:
 
 
 def restore(text: str, name: str) -> tuple[Wanted, str]:
-    """Return what a saved plan wants and the fingerprint it was made against."""
+    """Return what a saved plan wants, and the fingerprint of the live objects it was made from.
+
+    Raises InvalidInputError when the text is not a saved plan of this version.
+    """
     try:
         content = json.loads(text)
         _require_version(content)
@@ -66,7 +74,7 @@ def restore(text: str, name: str) -> tuple[Wanted, str]:
         return wanted, str(content["fingerprint"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInputError(
-            f"{name} is no saved plan of this version", hint="activityctl plan -f ... --out FILE"
+            f"{name} is not a saved plan of this version", hint="activityctl plan -f ... --out FILE"
         ) from error
 
 

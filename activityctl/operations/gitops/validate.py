@@ -1,4 +1,4 @@
-"""Validate: what files hold and what is wrong with it, without any server."""
+"""Check manifest files without any server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from activityctl.ports import ManifestSource
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """One manifest of right shape; `note` says what could not be checked offline."""
+    """One manifest that could be read; `note` says what could not be checked offline."""
 
     kind: str
     name: str
@@ -29,7 +29,7 @@ class Validated:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Every manifest of right shape, and every problem, in the order of the files."""
+    """Every manifest that could be read, and every problem, in the order of the files."""
 
     objects: tuple[Validated, ...]
     problems: tuple[Problem, ...]
@@ -38,41 +38,42 @@ class Validation:
 def validate(
     source: ManifestSource, paths: Sequence[str], kinds: Kinds, *, recursive: bool
 ) -> Validation:
-    """Return all that `apply` would find offline; nothing is raised for wrong manifests."""
-    examined = check_files(source, paths, kinds, recursive=recursive)
-    objects = [_validated(examined, kind, name) for kind, name in examined.manifests.locate]
+    """Return every problem that `apply` would find offline; raise nothing for invalid manifests."""
+    checked = check_files(source, paths, kinds, recursive=recursive)
+    objects = [_validated(checked, kind, name) for kind, name in checked.manifests.locate]
     return Validation(
-        tuple(sorted(objects, key=lambda one: (one.file, one.line))), examined.problems
+        tuple(sorted(objects, key=lambda validated: (validated.file, validated.line))),
+        checked.problems,
     )
 
 
-def _validated(examined: CheckedFiles, kind: str, name: str) -> Validated:
-    place = examined.manifests.locate[kind, name](Finding(("metadata", "name"), ""))
-    is_valid = (kind, name) not in examined.faulty
-    notes = [_definition_note(examined, name)] if kind == "Subscription" else []
-    notes.append(_calendar_note(examined, kind, name))
+def _validated(checked: CheckedFiles, kind: str, name: str) -> Validated:
+    place = checked.manifests.locate[kind, name](Finding(("metadata", "name"), ""))
+    is_valid = (kind, name) not in checked.faulty
+    notes = [_definition_note(checked, name)] if kind == "Subscription" else []
+    notes.append(_calendar_note(checked, kind, name))
     note = "; ".join(filter(None, notes)) or None
     return Validated(kind, name, place.file, place.line, is_valid, note)
 
 
-def _definition_note(examined: CheckedFiles, name: str) -> str | None:
-    activity = examined.manifests.subscriptions[name].spec.activity
-    if activity not in examined.manifests.definitions:
+def _definition_note(checked: CheckedFiles, name: str) -> str | None:
+    activity = checked.manifests.subscriptions[name].spec.activity
+    if activity not in checked.manifests.definitions:
         why = f"ActivityDefinition {activity!r} is not among these files"
-    elif activity in examined.unchecked_definitions:
-        why = f"ActivityDefinition {activity!r} has problems in these itself"
+    elif activity in checked.unchecked_definitions:
+        why = f"ActivityDefinition {activity!r} in these files has problems"
     else:
         return None
-    return f"{why}; params and triggers were not held against it"
+    return f"{why}; params and triggers were not checked against it"
 
 
-def _calendar_note(examined: CheckedFiles, kind: str, name: str) -> str | None:
-    manifests, named = examined.manifests, frozenset[str]()
+def _calendar_note(checked: CheckedFiles, kind: str, name: str) -> str | None:
+    manifests, named = checked.manifests, frozenset[str]()
     if kind == "ActivityDefinition":
         named = calendars_in_definition(manifests.definitions[name].spec)
     elif kind == "Subscription":
         named = calendars_in_overrides(manifests.subscriptions[name].spec.triggers)
     if absent := sorted(named - manifests.calendars.keys()):
         listed = ", ".join(map(repr, absent))
-        return f"Calendar {listed} is not among these files; triggers were not held against it"
+        return f"Calendar {listed} is not among these files; triggers were not checked against it"
     return None

@@ -1,1 +1,1 @@
-"""Read and show what is there and what comes next."""
+"""Read objects and figures, and compute upcoming firings."""

@@ -1,4 +1,4 @@
-"""Look: lists of every kind, and one object with all that belongs to it."""
+"""Read lists of objects of every kind, and one object with its related objects."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,9 +63,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     "deadletters",
     "events",
 )
-_OF_GIT: Final = frozenset({"definitions", "subscriptions", "calendars", "schedules"})
-"""As many as there are in the files; of all else there is always more."""
-_SHOWN: Final = 100
+_LISTED_IN_FULL: Final = frozenset({"definitions", "subscriptions", "calendars", "schedules"})
+"""Kinds that come from manifests, so that their number is limited; the others keep growing."""
+_DEFAULT_LIMIT: Final = 100
 _HAVE_LABELS: Final = frozenset({"definitions", "subscriptions", "calendars"})
 _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "subscriptions": tuple(SubscriptionStatus),
@@ -76,7 +76,7 @@ _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
 
 
 def kind_of(word: str) -> Kind:
-    """Return the kind that the word means, in any of its forms."""
+    """Return the kind of a plural, singular or short form; UsageError for an unknown word."""
     lowered = word.lower()
     for kind in KINDS:
         if lowered == kind:
@@ -87,20 +87,20 @@ def kind_of(word: str) -> Kind:
 
 
 def default_limit(kind: Kind) -> int | None:
-    """Return how many are listed when nobody says; None for all."""
-    return None if kind in _OF_GIT else _SHOWN
+    """Return how many objects are listed when no limit is given; None for all."""
+    return None if kind in _LISTED_IN_FULL else _DEFAULT_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a list shows, and whether there is more than its limit let through."""
+    """The objects of a list, and whether there are more than its limit."""
 
     views: list[View]
     has_more: bool
 
 
 class ObjectViews:
-    """Reads every kind as views."""
+    """Reads objects of every kind in their JSON form."""
 
     def __init__(
         self, catalog: Catalog, register: ScheduleRegister, lists: RunLists, events: EventStore
@@ -111,24 +111,27 @@ class ObjectViews:
         self._events = events
 
     async def page(self, kind: Kind, name: str | None, selection: Selection) -> Page:
-        """Return the objects that are selected, by name if given; raises as those below do."""
+        """Return the selected objects, by name if given; raises what `listed` or `named` raise."""
         limit = selection.limit
-        asked = replace(selection, limit=None if limit is None else limit + 1)
+        one_more = replace(selection, limit=None if limit is None else limit + 1)
         if name is None:
-            found = await self.listed(kind, asked)
+            found = await self.listed(kind, one_more)
         else:
-            found = await self.named(kind, name, asked)
+            found = await self.named(kind, name, one_more)
         return Page(found[:limit], limit is not None and len(found) > limit)
 
     async def listed(self, kind: Kind, selection: Selection) -> list[View]:
-        """Return the selected objects; UsageError for a filter that the kind has not."""
+        """Return the selected objects; UsageError for a filter that the kind does not have."""
         if selection.labels and kind not in _HAVE_LABELS:
-            raise UsageError(f"{kind} have no labels", hint="use -l with " + _words(_HAVE_LABELS))
+            raise UsageError(f"{kind} have no labels", hint="use -l with " + _join(_HAVE_LABELS))
         if selection.status and kind not in _STATUSES:
-            raise UsageError(f"{kind} have no status", hint=_words(frozenset(_STATUSES)) + " have")
+            raise UsageError(
+                f"{kind} have no status", hint="use --status with " + _join(frozenset(_STATUSES))
+            )
         if selection.status and selection.status not in _STATUSES[kind]:
             raise UsageError(
-                f"{kind} are never {selection.status!r}", hint="use " + ", ".join(_STATUSES[kind])
+                f"{selection.status!r} is not a status of {kind}",
+                hint="use " + ", ".join(_STATUSES[kind]),
             )
         for option, value in (
             ("--type", selection.types),
@@ -137,7 +140,8 @@ class ObjectViews:
         ):
             if value and kind != "events":
                 raise UsageError(
-                    f"{option} is for events, not {kind}", hint="activityctl get events"
+                    f"{option} can be used with events only, not with {kind}",
+                    hint="activityctl get events",
                 )
         readers: Mapping[Kind, Callable[[Selection], Awaitable[list[View]]]] = {
             "definitions": self._definitions,
@@ -148,12 +152,15 @@ class ObjectViews:
             "runs": self._runs,
             "tasks": self._tasks,
             "deadletters": self._dead_letters,
-            "events": self._archived,
+            "events": self._stored_events,
         }
         return await readers[kind](selection)
 
     async def named(self, kind: Kind, name: str, selection: Selection) -> list[View]:
-        """Return the objects that answer to the name, an id or a prefix of one."""
+        """Return the objects with that name, id or start of an id; NotFoundError for none.
+
+        For schedules and dead letters the name is that of their subscription.
+        """
         match kind:
             case "subscriptions":
                 return await self._with_faults([await self._catalog.find_subscription(name)])
@@ -171,7 +178,7 @@ class ObjectViews:
                 return found
 
     async def describe(self, kind: Kind, name: str) -> View:
-        """Return one object with its closest relations."""
+        """Return one object with its related objects, such as the tasks of a run."""
         view: View = (await self.named(kind, name, Selection(limit=1)))[0]
         match kind:
             case "subscriptions":
@@ -185,11 +192,11 @@ class ObjectViews:
                 tasks = await self._tasks(Selection(run_id=view["id"], limit=None))
                 return {**view, "tasks": tasks}
             case "events":
-                return {**view, **await self._meaning(view["uid"])}
+                return {**view, **await self._verdicts_and_runs(view["uid"])}
             case "definitions":
                 selection = Selection(name=name, limit=10)
                 revisions = await self._catalog.revisions(selection)
-                listed = [{**revision_view(one), "spec": None} for one in revisions]
+                listed = [{**revision_view(revision), "spec": None} for revision in revisions]
                 return {**view, "revisions": listed}
             case _:
                 return view
@@ -201,53 +208,62 @@ class ObjectViews:
         return await self._with_faults(await self._catalog.subscriptions(selection))
 
     async def _with_faults(self, subscriptions: Sequence[Subscription]) -> list[View]:
-        """Return the views, each with the event triggers that cannot be read as stored."""
+        """Return the views, each with the stored event triggers that cannot be read."""
         faults: dict[str, list[View]] = {}
-        for one in await self._events.unreadable([one.id for one in subscriptions]):
-            fault: View = {"trigger": one.trigger, "reason": one.fault}
-            faults.setdefault(one.subscription, []).append(fault)
+        ids = [subscription.id for subscription in subscriptions]
+        for listener in await self._events.unreadable(ids):
+            fault: View = {"trigger": listener.trigger, "reason": listener.fault}
+            faults.setdefault(listener.subscription, []).append(fault)
         return [
-            {**subscription_view(one), "unreadableTriggers": faults.get(one.id, [])}
-            for one in subscriptions
+            {
+                **subscription_view(subscription),
+                "unreadableTriggers": faults.get(subscription.id, []),
+            }
+            for subscription in subscriptions
         ]
 
     async def _calendars(self, selection: Selection) -> list[View]:
-        return [calendar_view(one) for one in await self._catalog.listed_calendars(selection)]
+        calendars = await self._catalog.listed_calendars(selection)
+        return [calendar_view(calendar) for calendar in calendars]
 
     async def _revisions(self, selection: Selection) -> list[View]:
-        return [revision_view(one) for one in await self._catalog.revisions(selection)]
+        return [revision_view(revision) for revision in await self._catalog.revisions(selection)]
 
     async def _schedules(self, selection: Selection) -> list[View]:
         return [_schedule_view(row) for row in await self._register.schedules(selection)]
 
     async def _runs(self, selection: Selection) -> list[View]:
-        return [run_view(one) for one in await self._lists.runs(selection)]
+        return [run_view(run) for run in await self._lists.runs(selection)]
 
     async def _tasks(self, selection: Selection) -> list[View]:
-        return [task_view(one) for one in await self._lists.tasks(selection)]
+        return [task_view(task) for task in await self._lists.tasks(selection)]
 
-    async def _archived(self, selection: Selection) -> list[View]:
-        return [event_view(one) for one in await self._events.events(selection)]
+    async def _stored_events(self, selection: Selection) -> list[View]:
+        return [event_view(event) for event in await self._events.events(selection)]
 
-    async def _meaning(self, event_id: str) -> View:
-        """Return what an event meant to whom, and the runs that it led to."""
+    async def _verdicts_and_runs(self, event_id: str) -> View:
+        """Return the verdicts on an event, and the runs that it started, oldest first."""
         verdicts = await self._events.verdicts([event_id])
-        owners = {one.subscription_id for one in verdicts}
-        names = {one: (await self._catalog.find_subscription(one)).name for one in owners}
-        runs = {one: run for one in verdicts if (run := one.run_id) is not None}
-        found = await self._lists.runs_of(list(runs.values()))
+        owners = {verdict.subscription_id for verdict in verdicts}
+        names = {owner: (await self._catalog.find_subscription(owner)).name for owner in owners}
+        run_ids = {
+            verdict: run_id for verdict in verdicts if (run_id := verdict.run_id) is not None
+        }
+        runs = await self._lists.runs_of(list(run_ids.values()))
         return {
             "verdicts": [
-                verdict_view(one, names[one.subscription_id], runs.get(one)) for one in verdicts
+                verdict_view(verdict, names[verdict.subscription_id], run_ids.get(verdict))
+                for verdict in verdicts
             ],
-            "runs": [run_view(one) for one in sorted(found, key=lambda run: run.created_at)],
+            "runs": [run_view(run) for run in sorted(runs, key=lambda run: run.created_at)],
         }
 
     async def _dead_letters(self, selection: Selection) -> list[View]:
-        return [dead_letter_view(one) for one in await self._lists.dead_letters(selection)]
+        letters = await self._lists.dead_letters(selection)
+        return [dead_letter_view(letter) for letter in letters]
 
 
-def _words(kinds: frozenset[str]) -> str:
+def _join(kinds: frozenset[str]) -> str:
     return " or ".join(sorted(kinds))
 
 

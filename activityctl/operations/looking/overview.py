@@ -1,4 +1,4 @@
-"""Overview: the figures of this moment, and which subscriptions their own failures have paused."""
+"""Read the current figures, and the subscriptions and triggers that need attention."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,32 +13,32 @@ _MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class UnreadableTrigger:
-    """An event trigger that as stored cannot be read."""
+    """A stored event trigger that cannot be read."""
 
     subscription: str
-    """Its name."""
+    """The name of the subscription."""
     trigger: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How things stand at one moment."""
+    """The figures of one moment, and what needs attention."""
 
     figures: MetricsSnapshot
     auto_paused: tuple[Subscription, ...]
-    """By name: those that `pauseAfter` paused and nobody has resumed."""
+    """Subscriptions that `pauseAfter` paused and that are not resumed yet."""
     unreadable: tuple[UnreadableTrigger, ...] = ()
-    """Event triggers that no event wakes, since as stored they cannot be read."""
+    """Stored event triggers that cannot be read, so no event starts a run of them."""
 
 
-async def overview(catalog: Catalog, census: MetricsSource, events: EventStore) -> Overview:
-    """Look at how things stand."""
-    figures = await census.snapshot()
+async def overview(catalog: Catalog, metrics: MetricsSource, events: EventStore) -> Overview:
+    """Return the figures of this moment, and what needs attention."""
+    figures = await metrics.snapshot()
     unreadable = [
-        UnreadableTrigger(owner.name, one.trigger, one.fault or "")
-        for one in await events.unreadable()
-        for owner in [await catalog.find_subscription(one.subscription)]
+        UnreadableTrigger(owner.name, listener.trigger, listener.fault or "")
+        for listener in await events.unreadable()
+        for owner in [await catalog.find_subscription(listener.subscription)]
     ]
     return Overview(figures, await _auto_paused(catalog, figures), tuple(unreadable))
 
@@ -49,4 +49,4 @@ async def _auto_paused(catalog: Catalog, figures: MetricsSnapshot) -> tuple[Subs
     paused = await catalog.subscriptions(
         Selection(status=SubscriptionStatus.PAUSED.value, limit=_MOST)
     )
-    return tuple(one for one in paused if one.paused_by_run is not None)
+    return tuple(subscription for subscription in paused if subscription.paused_by_run is not None)

@@ -1,4 +1,4 @@
-"""Upcoming: what a subscription's triggers are due next, live or as manifests would have it."""
+"""Compute the next firings of a subscription, live or as in manifests that are not applied."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,36 +28,36 @@ _MOST_WAITING: Final = 10_000
 class TimeRange:
     """Which nominal times to show: at most `limit` from `first` to `last`, both included.
 
-    What is due before `first` and waits to start then or later is among them.
+    A firing that was due before `first` is included if it waits to start at `first` or later.
     """
 
     first: datetime
     last: datetime | None
     limit: int
     trigger: str | None = None
-    """The one trigger to show; None for all."""
+    """The only trigger to show; None for all."""
 
-    def has(self, one: Occurrence) -> bool:
-        """Tell whether it shows that firing, which waits."""
-        is_late_enough = one.fires_at is not None and one.fires_at >= self.first
-        is_early_enough = self.last is None or one.due_at <= self.last
-        return is_late_enough and is_early_enough and self.trigger in {None, one.trigger}
+    def has(self, waiting: Occurrence) -> bool:
+        """Return whether to show a firing that waits to start."""
+        is_late_enough = waiting.fires_at is not None and waiting.fires_at >= self.first
+        is_early_enough = self.last is None or waiting.due_at <= self.last
+        return is_late_enough and is_early_enough and self.trigger in {None, waiting.trigger}
 
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
-    """What one subscription is due, and what there is to say about it as a whole."""
+    """The next firings of one subscription, with notes about the subscription."""
 
     subscription: str
     occurrences: tuple[Occurrence, ...]
     notes: tuple[str, ...] = ()
     is_cut: bool = False
-    """Whether there are more than were asked for."""
+    """Whether there are more firings than the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Timing:
-    """One subscription's triggers that follow the clock, and how they stand."""
+    """The cron and interval triggers of one subscription, with their progress."""
 
     name: str
     triggers: Mapping[str, Trigger]
@@ -70,63 +70,67 @@ async def upcoming(
     register: ScheduleRegister,
     outbox: Outbox,
     reference: str,
-    span: TimeRange,
+    time_range: TimeRange,
     now: datetime,
 ) -> Upcoming:
-    """Return what fires of a live subscription, with what waits to start.
+    """Return the next firings of a live subscription, with those that wait to start.
 
-    NotFoundError, ConflictError as it is found, NotFoundError when it lacks the trigger.
+    NotFoundError for an unknown subscription or trigger, ConflictError for an ambiguous
+    reference or a deleted subscription.
     """
     owner = await catalog.find_subscription(reference)
-    (timing,) = _of_trigger([await _live_timing(register, owner, now)], span.trigger)
+    (timing,) = _of_trigger([await _live_timing(register, owner, now)], time_range.trigger)
     calendars = await catalog.calendars()
     waiting = [
         waiting_occurrence(
-            (owner.id, one.trigger),
-            timing.triggers.get(one.trigger),
-            (one.due_at, one.fires_at),
+            (owner.id, firing.trigger),
+            timing.triggers.get(firing.trigger),
+            (firing.due_at, firing.fires_at),
             calendars,
         )
-        for one in await outbox.waiting_of(owner.id, _MOST_WAITING)
+        for firing in await outbox.waiting_of(owner.id, _MOST_WAITING)
     ]
-    return _upcoming(timing, span, calendars, waiting)
+    return _upcoming(timing, time_range, calendars, waiting)
 
 
 def upcoming_of_files(
-    manifests: ManifestSet, name: str | None, span: TimeRange, now: datetime
+    manifests: ManifestSet, name: str | None, time_range: TimeRange, now: datetime
 ) -> list[Upcoming]:
-    """Return what would fire of the files' subscriptions, or of the one named.
+    """Return the next firings of all subscriptions in the files, or of the named one.
 
-    NotFoundError when the files have no such subscription, or none with the trigger asked for;
-    InvalidInputError when the one named uses a definition that they lack; of the others that
-    is a note.
+    NotFoundError when the files have no such subscription, or none with that trigger.
+    InvalidInputError when the named subscription uses a definition that the files do not have;
+    without a name, such a subscription gets a note instead.
     """
     if name is not None and name not in manifests.subscriptions:
-        raise NotFoundError("subscription", name, hint="name one that is in these files")
+        raise NotFoundError("subscription", name, hint="name a subscription of these files")
     names = sorted(manifests.subscriptions) if name is None else [name]
-    calendars = {key: one.days for key, one in manifests.calendars.items()}
-    timings, lacking = [], []
-    for one in names:
-        activity = manifests.subscriptions[one].spec.activity
+    calendars = {key: calendar.days for key, calendar in manifests.calendars.items()}
+    timings, incomplete = [], []
+    for subscription in names:
+        activity = manifests.subscriptions[subscription].spec.activity
         if activity in manifests.definitions:
-            timings.append(_timing_of_files(manifests, one, now))
+            timings.append(_timing_of_files(manifests, subscription, now))
             continue
-        lack = f'subscription "{one}" uses ActivityDefinition "{activity}", which these files lack'
+        reason = (
+            f'subscription "{subscription}" uses ActivityDefinition "{activity}", '
+            "which is not in these files"
+        )
         if name is not None:
-            raise InvalidInputError(lack, hint="name the definition's file with -f as well")
-        lacking.append(Upcoming(one, (), (lack,)))
-    wanted = _of_trigger(timings, span.trigger)
-    return [*lacking, *(_upcoming(one, span, calendars) for one in wanted)]
+            raise InvalidInputError(reason, hint="add the definition's file with -f")
+        incomplete.append(Upcoming(subscription, (), (reason,)))
+    wanted = _of_trigger(timings, time_range.trigger)
+    return [*incomplete, *(_upcoming(timing, time_range, calendars) for timing in wanted)]
 
 
 def merge_upcoming(
     found: Sequence[Upcoming], limit: int
 ) -> tuple[list[tuple[str, Occurrence]], bool]:
-    """Return the earliest of all, each with its subscription, and whether there are more."""
-    each = [(one.subscription, due) for one in found for due in one.occurrences]
-    each.sort(key=lambda pair: (pair[1].due_at, pair[0], pair[1].trigger))
-    is_cut = len(each) > limit or any(one.is_cut for one in found)
-    return each[:limit], is_cut
+    """Return the earliest firings, each with its subscription, and whether there are more."""
+    pairs = [(upcoming.subscription, due) for upcoming in found for due in upcoming.occurrences]
+    pairs.sort(key=lambda pair: (pair[1].due_at, pair[0], pair[1].trigger))
+    is_cut = len(pairs) > limit or any(upcoming.is_cut for upcoming in found)
+    return pairs[:limit], is_cut
 
 
 async def _live_timing(register: ScheduleRegister, owner: Subscription, now: datetime) -> _Timing:
@@ -152,69 +156,82 @@ def _timing_of_files(manifests: ManifestSet, name: str, now: datetime) -> _Timin
 
 
 def triggers_of(schedules: Iterable[WantedSchedule]) -> dict[str, Trigger]:
-    """Return the triggers that follow the clock, by name."""
-    return {one.trigger: trigger_of(one.kind, one.body) for one in schedules}
+    """Return the cron and interval triggers of the schedules, by name."""
+    return {schedule.trigger: trigger_of(schedule.kind, schedule.body) for schedule in schedules}
 
 
 def _of_trigger(timings: Sequence[_Timing], trigger: str | None) -> list[_Timing]:
-    """Return those that have the trigger, with it alone."""
+    """Return the timings that have the trigger, with only that trigger.
+
+    Returns all unchanged when the trigger is None; NotFoundError when none has it.
+    """
     if trigger is None:
         return list(timings)
     found = [
-        replace(one, triggers={trigger: one.triggers[trigger]})
-        for one in timings
-        if trigger in one.triggers
+        replace(timing, triggers={trigger: timing.triggers[trigger]})
+        for timing in timings
+        if trigger in timing.triggers
     ]
     if not found:
-        known = ", ".join(sorted({name for one in timings for name in one.triggers}))
-        hint = f"cron and interval triggers here: {known or 'none'}"
+        known = ", ".join(sorted({name for timing in timings for name in timing.triggers}))
+        hint = f"cron and interval triggers: {known or 'none'}"
         raise NotFoundError("trigger", trigger, hint=hint)
     return found
 
 
 def _upcoming(
-    timing: _Timing, span: TimeRange, calendars: DaysByCalendar, waiting: Iterable[Occurrence] = ()
+    timing: _Timing,
+    time_range: TimeRange,
+    calendars: DaysByCalendar,
+    waiting: Iterable[Occurrence] = (),
 ) -> Upcoming:
-    decided = {(one.trigger, one.due_at): one for one in waiting}
-    due = _due(timing, span, calendars)
-    others = (one for one in due if (one.trigger, one.due_at) not in decided)
-    told = [_if_paused(one, timing) for one in decided.values() if span.has(one)]
-    each = heapq.merge(told, others, key=lambda one: (one.due_at, one.trigger))
-    found = tuple(islice(each, span.limit + 1))
+    decided = {(firing.trigger, firing.due_at): firing for firing in waiting}
+    due = _due(timing, time_range, calendars)
+    others = (firing for firing in due if (firing.trigger, firing.due_at) not in decided)
+    shown = [
+        _noted_if_paused(firing, timing) for firing in decided.values() if time_range.has(firing)
+    ]
+    merged = heapq.merge(shown, others, key=lambda firing: (firing.due_at, firing.trigger))
+    found = tuple(islice(merged, time_range.limit + 1))
     notes = tuple(_notes(timing, calendars))
-    return Upcoming(timing.name, found[: span.limit], notes, is_cut=len(found) > span.limit)
+    return Upcoming(
+        timing.name, found[: time_range.limit], notes, is_cut=len(found) > time_range.limit
+    )
 
 
-def _if_paused(one: Occurrence, timing: _Timing) -> Occurrence:
-    """Say what becomes of a firing that waits, should its subscription stay paused."""
+def _noted_if_paused(waiting: Occurrence, timing: _Timing) -> Occurrence:
+    """Return the waiting firing; add a note if its subscription is paused."""
     if not timing.is_paused:
-        return one
-    return replace(one, note=f"{one.note}; missed if still paused then")
+        return waiting
+    return replace(waiting, note=f"{waiting.note}; missed if still paused at that time")
 
 
-def _due(timing: _Timing, span: TimeRange, calendars: DaysByCalendar) -> Iterator[Occurrence]:
+def _due(timing: _Timing, time_range: TimeRange, calendars: DaysByCalendar) -> Iterator[Occurrence]:
     owner = subscription_id(timing.name)
     found: Iterator[Occurrence] = occurrences(
-        owner, timing.triggers, span.first - _MOMENT, calendars, timing.progress
+        owner, timing.triggers, time_range.first - _MOMENT, calendars, timing.progress
     )
-    if span.last is not None:
-        last = span.last
-        found = takewhile(lambda one: one.due_at <= last, found)
+    if time_range.last is not None:
+        last = time_range.last
+        found = takewhile(lambda firing: firing.due_at <= last, found)
     if timing.is_paused:
         found = map(as_paused, found)
     return found
 
 
 def _notes(timing: _Timing, calendars: DaysByCalendar) -> Iterator[str]:
-    said = f'subscription "{timing.name}"'
+    name = f'subscription "{timing.name}"'
     if not timing.triggers:
-        yield f"{said} has no cron or interval trigger: nothing is due by itself"
+        yield f"{name} has no cron or interval trigger"
     elif timing.is_paused:
-        yield f"{said} is paused: nothing fires before activityctl resume {timing.name}"
-    for name, trigger in timing.triggers.items():
+        yield f"{name} is paused: nothing fires until you run activityctl resume {timing.name}"
+    for key, trigger in timing.triggers.items():
         limit = trigger.max_firings
-        if limit is not None and timing.progress[name].fired >= limit:
-            yield f"{said}: {name} fires no more: maxFirings {limit} reached"
+        if limit is not None and timing.progress[key].fired >= limit:
+            yield f"{name}: trigger {key} does not fire any more: maxFirings {limit} reached"
         for calendar in trigger.exclude.calendars if trigger.exclude else ():
             if calendar not in calendars:
-                yield f"{said}: {name} excludes calendar {calendar}, unknown here and ignored"
+                yield (
+                    f"{name}: trigger {key} excludes calendar {calendar}, "
+                    "which was not found and is ignored"
+                )

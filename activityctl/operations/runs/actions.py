@@ -1,4 +1,4 @@
-"""Single acts on subscriptions and runs: trigger, pause, resume, cancel."""
+"""Trigger, pause and resume a subscription; cancel a run."""
 
 import uuid
 from collections.abc import Mapping
@@ -29,10 +29,10 @@ async def trigger(
     key: str | None = None,
     payload: Mapping[str, JsonValue] | None = None,
 ) -> FiringRequest:
-    """Ask for a run; once this returns it cannot be lost, and a key makes a repeat harmless.
+    """Store a request for a run; once this returns, the request cannot be lost.
 
-    NotFoundError when the definition has no such trigger, ConflictError for a deleted
-    subscription.
+    With a key, a repeat adds no second run. NotFoundError when the definition has no such
+    trigger, ConflictError for a deleted subscription.
     """
     if subscription.status is SubscriptionStatus.DELETED:
         raise ConflictError(f'subscription "{subscription.name}" was deleted')
@@ -54,7 +54,7 @@ async def _require_trigger(catalog: Catalog, subscription: Subscription, name: s
     names = [trigger["name"] for trigger in found[1].spec.get("triggers", [])]
     if name not in names:
         raise NotFoundError(
-            "trigger", name, hint="its triggers: " + (", ".join(names) or "none") + "; or omit it"
+            "trigger", name, hint=f"triggers: {', '.join(names) or 'none'}; or omit the option"
         )
 
 
@@ -67,9 +67,10 @@ async def change_status(
     reason: str | None = None,
     catch_up: bool = False,
 ) -> bool:
-    """Pause or resume; False when it was so already, ConflictError when it is deleted.
+    """Pause or resume; return False when the subscription already has that status.
 
-    To catch up is to treat what was due since the pause as the misfire policies say.
+    With `catch_up`, a resume applies the misfire policies to the times that were due during the
+    pause. ConflictError for a deleted subscription.
     """
     if subscription.status is SubscriptionStatus.DELETED:
         raise ConflictError(
@@ -90,7 +91,7 @@ async def log_status_change(
     reason: str | None = None,
     catch_up: bool = False,
 ) -> None:
-    """Say in the subscription's log who paused or resumed it, and why."""
+    """Write to the subscription's log who paused or resumed it, and why."""
     done = "paused" if status is SubscriptionStatus.PAUSED else "resumed"
     more = (": " + reason if reason else "") + (", catching up" if catch_up else "")
     message = f"subscription {done} by {actor}{more}"
@@ -99,10 +100,11 @@ async def log_status_change(
 
 
 async def cancel(runs: RunStore, lists: RunLists, reference: str, now: datetime) -> Run:
-    """Ask for a run to be cancelled; RefusedError when it has ended."""
+    """Request the cancellation of a run; RefusedError when it has already ended."""
     run = await lists.find_run(reference)
     if not await runs.request_cancel(run.id, now):
         raise RefusedError(
-            f"run {run.id} has ended: {run.status}", hint=f"activityctl describe run {run.id}"
+            f"run {run.id} has already ended: {run.status}",
+            hint=f"activityctl describe run {run.id}",
         )
     return run

@@ -1,4 +1,4 @@
-"""Backfill: run past nominal times after all, once each, a few at a time, and follow them."""
+"""Run nominal times of the past, once each and a few at a time, and follow their progress."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -29,10 +29,10 @@ _LONGEST_POLL: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """What a person asks for; the stretch of time includes both ends."""
+    """What the user asks for; `first` and `last` are included."""
 
     trigger: str | None
-    """None: the only one that follows the clock."""
+    """None for the only cron or interval trigger."""
     first: datetime
     last: datetime
     only_missed: bool
@@ -41,7 +41,7 @@ class BackfillRequest:
 
 @dataclass(frozen=True, slots=True)
 class BackfillPreview:
-    """What an order comes to as things stand; nothing is written yet."""
+    """What a request would start now; nothing is stored yet."""
 
     backfill: Backfill
     trigger: Trigger
@@ -54,7 +54,7 @@ class BackfillPreview:
 
     @property
     def before_it_existed(self) -> int:
-        """How many of the times to run lie before the subscription existed."""
+        """How many of the times to run are before the subscription existed."""
         return sum(nominal < self.existed_from for nominal in self.choice.to_run)
 
 
@@ -63,12 +63,12 @@ async def preview_backfill(
     register: ScheduleRegister,
     backfills: Backfills,
     owner: Subscription,
-    order: BackfillRequest,
+    request: BackfillRequest,
 ) -> BackfillPreview:
-    """Find the nominal times to run. Of a paused subscription too: a person asked.
+    """Find the nominal times to run; also for a paused subscription, because the user asked.
 
-    NotFoundError for an unknown trigger, UsageError when it must be named, ConflictError for a
-    deleted subscription, RefusedError for too many firings.
+    NotFoundError for an unknown trigger, UsageError when the request must name one, ConflictError
+    for a deleted subscription, RefusedError for too many firings.
     """
     if owner.status is SubscriptionStatus.DELETED:
         raise ConflictError(
@@ -76,53 +76,53 @@ async def preview_backfill(
         )
     rows = await register.schedules(Selection(subscription_id=owner.id, limit=MOST_TRIGGERS))
     triggers = triggers_of(row.wanted for row in rows)
-    name = _named(order.trigger, triggers, owner)
-    backfill = Backfill(owner.id, name, order.first, order.last, order.max_parallel)
-    nominals = nominals_between(triggers[name], order.first, order.last)
-    found = BackfillPreview(
+    name = _trigger_name(request.trigger, triggers, owner)
+    backfill = Backfill(owner.id, name, request.first, request.last, request.max_parallel)
+    nominals = nominals_between(triggers[name], request.first, request.last)
+    preview = BackfillPreview(
         backfill,
         triggers[name],
         await catalog.calendars(),
-        order.only_missed,
+        request.only_missed,
         nominals,
         BackfillChoice((), ()),
         owner.created_at,
     )
-    past = await backfills.past(owner.id, name, order.first, order.last)
-    return replace(found, choice=_chosen(found, past))
+    past = await backfills.past(owner.id, name, request.first, request.last)
+    return replace(preview, choice=_chosen(preview, past))
 
 
 @dataclass(frozen=True, slots=True)
 class StartedBackfill:
-    """What came of recording a backfill."""
+    """A stored backfill, and which times it covers."""
 
     backfill: Backfill
     choice: BackfillChoice
     added: int
-    """How many firings are new."""
+    """How many firings are new, so that no earlier backfill had added them."""
     followed: frozenset[datetime]
-    """The times chosen, and those that an earlier backfill is still at work on."""
+    """The chosen times, and those that an earlier backfill has not finished."""
 
 
-async def start_backfill(backfills: Backfills, found: BackfillPreview) -> StartedBackfill:
-    """Record the backfill, chosen anew.
+async def start_backfill(backfills: Backfills, preview: BackfillPreview) -> StartedBackfill:
+    """Store the backfill; the times to run are chosen again, under a lock.
 
-    Once this returns its firings cannot be lost; a repeat adds nothing.
+    Once this returns, its firings cannot be lost; a repeat adds nothing.
     """
-    wanted = found.backfill
+    wanted = preview.backfill
     async with backfills.locked(
         wanted.subscription_id, wanted.trigger, wanted.first, wanted.last
     ) as locked:
-        choice = _chosen(found, locked.past)
+        choice = _chosen(preview, locked.past)
         added = await locked.hold(wanted, choice.to_run) if choice.to_run else 0
         followed = frozenset(choice.to_run) | locked.past.under_way
-    return StartedBackfill(wanted, choice, added, followed & frozenset(found.nominals))
+    return StartedBackfill(wanted, choice, added, followed & frozenset(preview.nominals))
 
 
 async def progress_of(backfills: Backfills, recorded: StartedBackfill) -> BackfillProgress:
-    """Return how far the firings have come that this backfill, or its like, has asked for.
+    """Return the progress of the followed firings, also of those that an earlier backfill added.
 
-    Those that another backfill ran before it was recorded are not counted.
+    Firings that another backfill had finished before this one was stored are not counted.
     """
     return await backfills.progress(recorded.backfill, recorded.followed)
 
@@ -134,7 +134,10 @@ async def follow(
     timeout_seconds: float,
     on_progress: Callable[[BackfillProgress], None],
 ) -> BackfillProgress:
-    """Return how all has ended, telling meanwhile; WaitTimeoutError when time is up."""
+    """Return the progress once all firings have ended; WaitTimeoutError when time is up.
+
+    `on_progress` is called at each poll.
+    """
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + timeout_seconds, _FIRST_POLL
     while True:
@@ -147,20 +150,20 @@ async def follow(
             raise WaitTimeoutError(
                 f"{left:,} of {count_noun(progress.total, 'firing')} "
                 f"{'has' if left == 1 else 'have'} not ended after {timeout_seconds:g}s; "
-                "the worker goes on with it",
+                "the worker continues them",
                 hint="repeat the command to follow them",
             )
         await asyncio.sleep(min(pause, max(deadline - loop.time(), 0.0)))
         pause = min(pause * 1.5, _LONGEST_POLL)
 
 
-def _chosen(found: BackfillPreview, past: PastTimes) -> BackfillChoice:
+def _chosen(preview: BackfillPreview, past: PastTimes) -> BackfillChoice:
     return choose(
-        found.trigger, found.nominals, past, found.calendars, only_missed=found.only_missed
+        preview.trigger, preview.nominals, past, preview.calendars, only_missed=preview.only_missed
     )
 
 
-def _named(name: str | None, triggers: Mapping[str, Trigger], owner: Subscription) -> str:
+def _trigger_name(name: str | None, triggers: Mapping[str, Trigger], owner: Subscription) -> str:
     listed = ", ".join(sorted(triggers))
     if not triggers:
         raise UsageError(
@@ -169,9 +172,9 @@ def _named(name: str | None, triggers: Mapping[str, Trigger], owner: Subscriptio
         )
     if name is None and len(triggers) > 1:
         raise UsageError(
-            f'subscription "{owner.name}" has several triggers that follow the clock: {listed}',
+            f'subscription "{owner.name}" has several cron and interval triggers: {listed}',
             hint="choose one with --trigger",
         )
     if name is not None and name not in triggers:
-        raise NotFoundError("trigger", name, hint=f"those that follow the clock: {listed}")
+        raise NotFoundError("trigger", name, hint=f"cron and interval triggers: {listed}")
     return name or next(iter(triggers))

@@ -1,4 +1,7 @@
-"""Follow a subscription's log: the table is the truth, a notification only a hint."""
+"""Read and follow the log of a subscription.
+
+A notification only says when to read the table again; its content is not used.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -19,7 +22,7 @@ async def read_logs(
     run_id: str | None = None,
     tail: int | None = None,
 ) -> AsyncIterator[LogEntry]:
-    """Yield the entries there are, oldest first."""
+    """Yield the existing entries, oldest first, then end."""
     cursor = Cursor() if tail is None else await logbook.tail(subscription_id, tail)
     while True:
         entries, cursor = await logbook.page(
@@ -40,7 +43,7 @@ async def follow_logs(
     run_id: str | None = None,
     tail: int | None = None,
 ) -> AsyncIterator[LogEntry]:
-    """Yield every entry, those to come too, each once and none left out; never ends."""
+    """Yield every existing and every new entry, oldest first, each exactly once; never end."""
     async with signals.listening(LOG_CHANNEL) as payloads:
         cursor = Cursor() if tail is None else await logbook.tail(subscription_id, tail)
         async with aclosing(payloads):  # type: ignore[type-var]  # an async generator

@@ -1,4 +1,4 @@
-"""Wait for a run to end, and say why it has not."""
+"""Wait until a run ends; if it does not end in time, find out why."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ _FIRST_POLL: Final = 0.02
 _LONGEST_POLL: Final = 0.5
 
 ReachabilityCheck = Callable[[], Awaitable[bool]]
-"""Tells whether Temporal answers; asked once, when time is up."""
+"""Returns whether Temporal answers; called once, when time is up."""
 
 
 async def wait_for_run(
@@ -24,7 +24,7 @@ async def wait_for_run(
     timeout_seconds: float,
     reaches_temporal: ReachabilityCheck,
 ) -> Run:
-    """Return the run once it has ended; WaitTimeoutError says why it has not in time."""
+    """Return the run once it has ended; WaitTimeoutError says why it has not ended in time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     pause = _FIRST_POLL
@@ -34,10 +34,10 @@ async def wait_for_run(
         if run is not None and run.has_ended:
             return run
         if loop.time() >= deadline:
-            held_up = await _find_obstacle(run, workers, reaches_temporal)
+            reason, hint = await _find_obstacle(run, workers, reaches_temporal)
             raise WaitTimeoutError(
-                f"run {run_id} has not ended after {timeout_seconds:g}s: {held_up[0]}",
-                hint=held_up[1] or f"activityctl describe run {run_id}",
+                f"run {run_id} has not ended after {timeout_seconds:g}s: {reason}",
+                hint=hint or f"activityctl describe run {run_id}",
             )
         await asyncio.sleep(min(pause, max(deadline - loop.time(), 0.0)))
         pause = min(pause * 1.5, _LONGEST_POLL)
@@ -46,12 +46,12 @@ async def wait_for_run(
 async def _find_obstacle(
     run: Run | None, workers: Workers, reaches_temporal: ReachabilityCheck
 ) -> tuple[str, str | None]:
-    """Return what keeps the run from its end, and a hint when that is not the run itself."""
+    """Return why the run has not ended, and a hint when the cause is outside the run."""
     state = "not started" if run is None else run.status.value
     if not await workers.alive():
-        return f"{state}, no worker is alive", "activityctl status"
+        return f"{state}, no worker is running", "activityctl status"
     if not await reaches_temporal():
         return f"{state}, Temporal does not answer", "activityctl doctor"
     if run is None:
-        return "not started, though a worker is alive", "activityctl doctor"
+        return "not started, although a worker is running", "activityctl doctor"
     return (run.reason if run.status is RunStatus.QUEUED and run.reason else state), None

@@ -126,7 +126,7 @@ def _apply_reviewed(
                 ports.workers,
                 timeout_seconds=patience.seconds,
                 on_pending=on_pending,
-                insists=patience.wait_without_worker,
+                wait_without_worker=patience.wait_without_worker,
             )
 
     return session.with_ports(work)

@@ -70,7 +70,7 @@ def delete(
                 ports.workers,
                 timeout_seconds=seconds,
                 on_pending=on_pending,
-                insists=wait is True,
+                wait_without_worker=wait is True,
             )
 
     found = session.with_ports(look)

@@ -43,7 +43,7 @@ def rollback(
             ports.register,
             ports.workers,
             timeout_seconds=seconds,
-            insists=wait is True,
+            wait_without_worker=wait is True,
         )
 
     applied = session.with_ports(work)

@@ -73,7 +73,7 @@ def next(  # noqa: A001  # the command's name
     elif subscription is None:
         raise UsageError("name a subscription, or manifests with -f", hint="activityctl next SUB")
     else:
-        ask = partial(upcoming, reference=subscription, span=span, now=at)
+        ask = partial(upcoming, reference=subscription, time_range=span, now=at)
         found = [session.with_ports(lambda of: ask(of.catalog, of.register, of.outbox))]
     print_upcoming(session.out, session.err, found, span, shape)
 

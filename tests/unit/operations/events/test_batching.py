@@ -1,4 +1,4 @@
-"""Batches: all items in order, a slow input waits for nobody, and reading never runs far ahead."""
+"""Batches: all items in order, no delay for a slow input, and a limit to reading ahead."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ async def test_all_items_come_in_their_order():
     assert max(len(batch) for batch in found) == MOST_ITEMS
 
 
-async def test_nothing_gives_no_batch():
+async def test_an_empty_input_gives_no_batch():
     assert await batches_of(iter(())) == []
 
 
@@ -31,7 +31,7 @@ async def test_large_items_come_in_small_batches():
     assert [item for batch in found for item in batch] == [*range(10)]
 
 
-async def test_what_has_come_is_given_while_the_input_goes_on():
+async def test_items_are_yielded_while_a_slow_input_goes_on():
     goes_on = threading.Event()
 
     def slow() -> Iterator[int]:
@@ -60,7 +60,7 @@ async def test_reading_stops_one_batch_ahead():
         assert read <= 2 * MOST_ITEMS + 1
 
 
-async def test_what_the_input_raises_comes_after_its_items():
+async def test_an_error_of_the_input_is_raised_after_its_items():
     def broken() -> Iterator[int]:
         yield 1
         raise OSError("gone")

@@ -1,4 +1,4 @@
-"""Rehearsing an emit: who would wake stands first, and each of the others says why it sleeps."""
+"""The dry run of emit: matching triggers come first, the others with their reasons."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,21 +36,23 @@ def subscription(name: str, **fields: Any) -> Subscription:
     return replace(made, **fields)
 
 
-def audience(*subscriptions: Subscription) -> DryRunIndex:
+def dry_run_index(*subscriptions: Subscription) -> DryRunIndex:
     definition = PresentDefinition("orders", "revision", SPEC, {}, {})
-    return DryRunIndex(Present({"orders": definition}, {one.name: one for one in subscriptions}))
+    return DryRunIndex(
+        Present({"orders": definition}, {owner.name: owner for owner in subscriptions})
+    )
 
 
 def event(data: object, kind: str = "order.paid") -> dict[str, object]:
     return {"specversion": "1.0", "id": "a", "source": "/t", "type": kind, "data": data}
 
 
-def names(prospects: list[DryRunResult]) -> list[tuple[str, str, bool]]:
-    return [(one.subscription, one.trigger, one.wakes) for one in prospects]
+def names(results: list[DryRunResult]) -> list[tuple[str, str, bool]]:
+    return [(result.subscription, result.trigger, result.wakes) for result in results]
 
 
-def test_those_that_would_wake_stand_first_and_defaults_count():
-    found = audience(subscription("a"), subscription("b", params={"least": 20})).results_for(
+def test_matching_triggers_come_first_and_defaults_of_params_are_used():
+    found = dry_run_index(subscription("a"), subscription("b", params={"least": 20})).results_for(
         event(15)
     )
     assert names(found) == [
@@ -59,7 +61,7 @@ def test_those_that_would_wake_stand_first_and_defaults_count():
         ("b", "late", False),
         ("b", "paid", False),
     ]
-    assert [one.reason for one in found] == [
+    assert [result.reason for result in found] == [
         None,
         "type is order.paid, not order.late",
         "type is order.paid, not order.late",
@@ -68,12 +70,12 @@ def test_those_that_would_wake_stand_first_and_defaults_count():
 
 
 def test_a_filter_that_fails_is_a_reason():
-    found = audience(subscription("a")).results_for(event("text"))
+    found = dry_run_index(subscription("a")).results_for(event("text"))
     assert "filter error" in (found[-1].reason or "")
 
 
-def test_paused_deleted_and_switched_off_ones_do_not_wake():
-    found = audience(
+def test_paused_deleted_and_switched_off_triggers_start_nothing():
+    found = dry_run_index(
         subscription("gone", status=SubscriptionStatus.DELETED),
         subscription("off", triggers={"paid": None, "late": None}),
         subscription("paused", status=SubscriptionStatus.PAUSED),
@@ -86,13 +88,16 @@ def test_paused_deleted_and_switched_off_ones_do_not_wake():
     assert list(found.woken(event(15))) == []
 
 
-def test_the_fast_way_finds_the_same_ones():
-    listening = audience(subscription("a"), subscription("b", params={"least": 20}))
+def test_the_fast_search_finds_the_same_triggers():
+    listening = dry_run_index(subscription("a"), subscription("b", params={"least": 20}))
     for data in (5, 15, 25, "text", None):
-        expected = [one for one in names(listening.results_for(event(data))) if one[2]]
+        expected = [name for name in names(listening.results_for(event(data))) if name[2]]
         assert names(list(listening.woken(event(data)))) == expected
 
 
-def test_those_that_want_another_type_or_source_are_marked():
-    found = audience(subscription("a")).results_for(event(5))
-    assert [(one.trigger, one.wants_another) for one in found] == [("late", True), ("paid", False)]
+def test_triggers_of_another_type_or_source_are_marked():
+    found = dry_run_index(subscription("a")).results_for(event(5))
+    assert [(result.trigger, result.wants_another) for result in found] == [
+        ("late", True),
+        ("paid", False),
+    ]

@@ -1,4 +1,4 @@
-"""Emit: each event gets its outcome, and a Postgres that goes away is told with how far it came."""
+"""Emit: each event gets a result, and a lost connection is reported with the progress so far."""
 
 import io
 import itertools
@@ -22,7 +22,7 @@ from activityctl.operations.events.emit import CheckedEvent, checked_events, emi
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def offers(text: str) -> Iterator[CheckedEvent]:
+def checked(text: str) -> Iterator[CheckedEvent]:
     numbers = itertools.count(1)
 
     def fill_in(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
@@ -32,12 +32,12 @@ def offers(text: str) -> Iterator[CheckedEvent]:
 
 
 async def emitted(store: MemoryEventStore, text: str) -> list[Emitted]:
-    async with aclosing(emit(store, offers(text))) as batches:
-        return [one async for batch in batches for one in batch]
+    async with aclosing(emit(store, checked(text))) as batches:
+        return [result async for batch in batches for result in batch]
 
 
 class FailingStore(MemoryEventStore):
-    """Goes away after so many calls."""
+    """A store that becomes unreachable after a number of calls."""
 
     def __init__(self, calls: int) -> None:
         super().__init__(MemoryState())
@@ -50,10 +50,10 @@ class FailingStore(MemoryEventStore):
         return await super().add(events)
 
 
-async def test_each_event_has_its_outcome_number_and_what_was_filled_in():
+async def test_each_result_has_number_outcome_and_added_attributes():
     text = '{"type":"a"}\nnonsense\n{"type":"b","id":"x"}\n{"type":"c","id":"x"}\n{"id":"y"}'
     found = await emitted(MemoryEventStore(MemoryState()), text)
-    assert [(one.number, one.outcome.value) for one in found] == [
+    assert [(result.number, result.outcome.value) for result in found] == [
         (1, "accepted"),
         (2, "invalid"),
         (3, "accepted"),
@@ -62,40 +62,42 @@ async def test_each_event_has_its_outcome_number_and_what_was_filled_in():
     ]
     assert found[0].id == "made-1"
     assert found[0].filled == ("specversion", "id", "time", "source")
-    assert [str(one.problem) for one in found if one.problem] == [
+    assert [str(result.problem) for result in found if result.problem] == [
         "in:2:1: not valid JSON: Expecting value",
-        "in:4:1: an event with id x and source /here is already stored with other content; "
-        "the stored event is kept",
+        (
+            "in:4:1: an event with id x and source /here is already stored with other content; "
+            "the stored event is kept"
+        ),
         "in:5:1: type: is missing",
     ]
 
 
-async def test_a_postgres_that_goes_away_is_told_with_the_place_to_go_on():
+async def test_a_lost_connection_is_reported_with_the_event_to_continue_from():
     text = "\n".join(f'{{"type":"t","id":"{number}"}}' for number in range(2_500))
     store = FailingStore(calls=1)
     with pytest.raises(UnreachableError) as raised:
         await emitted(store, text)
-    said = re.search(
+    progress = re.search(
         r"([\d,]+) events are stored; storing stopped before event ([\d,]+) \(in:(\d+)\)",
         raised.value.message,
     )
-    assert said is not None
-    stored, following, line = (int(number.replace(",", "")) for number in said.groups())
-    assert 0 < stored <= 1_000  # what a slow reader had brought, or a whole batch
+    assert progress is not None
+    stored, following, line = (int(number.replace(",", "")) for number in progress.groups())
+    assert 0 < stored <= 1_000  # as many as a slow reader had read, or a whole batch
     assert following == line == stored + 1
     assert "repeat the command" in (raised.value.hint or "")
     store.calls = 2_500
     found = await emitted(store, text)
-    assert [one.outcome.value for one in found] == (
+    assert [result.outcome.value for result in found] == (
         ["duplicate"] * stored + ["accepted"] * (2_500 - stored)
     )
 
 
-async def test_a_postgres_that_was_never_there_has_stored_nothing():
+async def test_without_a_connection_no_event_is_reported_as_stored():
     with pytest.raises(UnreachableError, match="no event is known to be stored"):
         await emitted(FailingStore(calls=0), '{"type":"t"}')
 
 
-async def test_refused_events_alone_ask_nothing_of_the_store():
+async def test_invalid_events_alone_do_not_call_the_store():
     found = await emitted(FailingStore(calls=0), "nonsense\n[]")
-    assert [one.outcome.value for one in found] == ["invalid", "invalid"]
+    assert [result.outcome.value for result in found] == ["invalid", "invalid"]

@@ -1,4 +1,4 @@
-"""What apply promises of any sets of manifests, on the catalog in memory."""
+"""Property tests of apply: what holds for any manifests, on the catalog in memory."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,8 +24,6 @@ from support.manifests import HOURLY, NIGHTLY, Manifest, manifest_set, subscript
 fast = settings(max_examples=40, deadline=None)
 
 
-# ---- any sets of manifests -----------------------------------------------------------
-
 NAMES = ("d0", "d1", "d2")
 definitions = st.builds(
     definition,
@@ -45,12 +43,18 @@ subscriptions = st.builds(
 
 
 def unique(manifests: list[Manifest]) -> list[Manifest]:
-    return list({(type(one), one.metadata.name): one for one in manifests}.values())
+    return list(
+        {(type(manifest), manifest.metadata.name): manifest for manifest in manifests}.values()
+    )
 
 
 def complete(manifests: list[Manifest]) -> list[Manifest]:
-    """Return them with every definition that their subscriptions lack."""
-    asked = {one.spec.activity for one in manifests if isinstance(one, SubscriptionManifest)}
+    """Return the manifests, with a definition for each subscription that has none."""
+    asked = {
+        manifest.spec.activity
+        for manifest in manifests
+        if isinstance(manifest, SubscriptionManifest)
+    }
     return unique([*(definition(name) for name in sorted(asked)), *manifests])
 
 
@@ -60,7 +64,7 @@ manifest_lists = st.one_of(lists.map(complete), lists.map(complete), lists.map(u
 
 @dataclass(frozen=True)
 class Step:
-    """One apply, and what an operator does to a subscription after it."""
+    """One apply, and the status that an operator gives a subscription after it."""
 
     manifests: list[Manifest]
     applyset: str | None
@@ -74,7 +78,7 @@ class Step:
         return {"applyset": self.applyset, "prune": prune}
 
     def names(self, kind: type[Manifest]) -> set[str]:
-        return {one.metadata.name for one in self.manifests if isinstance(one, kind)}
+        return {manifest.metadata.name for manifest in self.manifests if isinstance(manifest, kind)}
 
 
 steps = st.lists(
@@ -92,7 +96,7 @@ steps = st.lists(
 
 
 async def attempted(here: World, step: Step) -> Applied | None:
-    """Apply it; refused is None, and then nothing at all has changed."""
+    """Apply the step; return None when it is refused, after checking that nothing changed."""
     before = await here.present()
     try:
         return await here.apply(*step.manifests, **step.arguments)
@@ -133,7 +137,9 @@ async def test_an_apply_does_what_its_plan_says_and_then_the_plan_is_empty(histo
 
 @fast
 @given(steps)
-async def test_what_is_neither_in_the_files_nor_pruned_is_left_alone(history: list[Step]):
+async def test_an_object_that_is_neither_in_the_files_nor_pruned_does_not_change(
+    history: list[Step],
+):
     here = world()
     for step in history:
         before = await here.present()
@@ -146,16 +152,16 @@ async def test_what_is_neither_in_the_files_nor_pruned_is_left_alone(history: li
             ):
                 named = step.names(kind)
                 assert new.keys() <= old.keys() | named
-                for name, one in old.items():
-                    is_member = pruned is not None and one.applyset == pruned
+                for name, present in old.items():
+                    is_member = pruned is not None and present.applyset == pruned
                     if name not in named and not is_member:
-                        assert new[name] == one
+                        assert new[name] == present
         await operate(here, step)
 
 
 @fast
 @given(steps)
-async def test_after_pruning_the_members_of_the_set_are_the_files_and_no_others(
+async def test_after_pruning_a_set_has_only_the_objects_of_the_files(
     history: list[Step],
 ):
     here = world()
@@ -164,8 +170,8 @@ async def test_after_pruning_the_members_of_the_set_are_the_files_and_no_others(
             present = await here.present()
             members = {
                 name
-                for name, one in {**present.definitions, **present.subscriptions}.items()
-                if one.applyset == step.applyset
+                for name, member in {**present.definitions, **present.subscriptions}.items()
+                if member.applyset == step.applyset
             }
             named = step.names(ActivityDefinition) | step.names(SubscriptionManifest)
             assert members >= named
@@ -175,7 +181,7 @@ async def test_after_pruning_the_members_of_the_set_are_the_files_and_no_others(
 
 @fast
 @given(steps)
-async def test_a_set_leaves_the_members_of_another_one_alone(history: list[Step]):
+async def test_applying_a_set_does_not_change_members_of_another_set(history: list[Step]):
     here = world()
     for step in history:
         before = await here.present()
@@ -187,14 +193,16 @@ async def test_a_set_leaves_the_members_of_another_one_alone(history: list[Step]
                 (before.definitions, after.definitions),
                 (before.subscriptions, after.subscriptions),
             ):
-                members = {name: one for name, one in old.items() if one.applyset == other}
-                assert members == {name: one for name, one in new.items() if one.applyset == other}
+                members = {name: member for name, member in old.items() if member.applyset == other}
+                assert members == {
+                    name: member for name, member in new.items() if member.applyset == other
+                }
         await operate(here, step)
 
 
 @fast
 @given(steps)
-async def test_exactly_the_schedules_of_live_subscriptions_are_wanted(history: list[Step]):
+async def test_the_wanted_schedules_are_those_of_live_subscriptions(history: list[Step]):
     here = world()
     for step in history:
         await attempted(here, step)
@@ -202,10 +210,12 @@ async def test_exactly_the_schedules_of_live_subscriptions_are_wanted(history: l
         present = await here.present()
         expected = {
             schedule.id: schedule
-            for name, one in present.subscriptions.items()
+            for name, subscription in present.subscriptions.items()
             if present.live(name) is not None
             for schedule in wanted_schedules(
-                one.id, present.definitions[one.definition].spec, one.triggers
+                subscription.id,
+                present.definitions[subscription.definition].spec,
+                subscription.triggers,
             )
         }
         rows = await here.ports.register.schedules(Selection(limit=1000))
@@ -217,47 +227,49 @@ async def test_exactly_the_schedules_of_live_subscriptions_are_wanted(history: l
 async def test_the_order_of_manifests_does_not_matter(
     history: list[Step], manifests: list[Manifest], random: Any
 ):
-    one, other = world(), world()
+    first, other = world(), world()
     for step in history:
-        for here in (one, other):
+        for here in (first, other):
             await attempted(here, step)
             await operate(here, step)
     shuffled = random.sample(manifests, len(manifests))
     step = Step(manifests, "one", True, "s0", None)
-    applied = await attempted(one, step)
+    applied = await attempted(first, step)
     same = await attempted(other, replace(step, manifests=shuffled))
     assert (applied and applied.plan) == (same and same.plan)
-    assert await one.present() == await other.present()
+    assert await first.present() == await other.present()
 
 
 @fast
 @given(steps, manifest_lists, st.randoms(use_true_random=False))
-async def test_applied_one_by_one_in_any_order_they_come_to_the_same(
+async def test_manifests_applied_one_by_one_in_any_order_give_the_same_result(
     history: list[Step], manifests: list[Manifest], random: Any
 ):
-    base = [definition(name) for name in NAMES]  # whatever a subscription may ask for
-    one, other = world(), world()
-    for here in (one, other):
+    base = [definition(name) for name in NAMES]  # every definition that a subscription may use
+    first, other = world(), world()
+    for here in (first, other):
         await here.apply(*base)
         for step in history:
             await attempted(here, step)
             await operate(here, step)
         await attempted(here, Step(base, None, False, "s0", None))
-    if await attempted(one, Step(manifests, None, False, "s0", None)) is None:
+    if await attempted(first, Step(manifests, None, False, "s0", None)) is None:
         return
     waiting = random.sample(manifests, len(manifests))
-    for _ in manifests:  # one that does not fit what lives may fit once another has gone first
+    for _ in manifests:  # a manifest that does not fit yet may fit after another is applied
         applied = [
-            one for one in waiting if await attempted(other, Step([one], None, False, "s0", None))
+            manifest
+            for manifest in waiting
+            if await attempted(other, Step([manifest], None, False, "s0", None))
         ]
-        waiting = [one for one in waiting if one not in applied]
+        waiting = [manifest for manifest in waiting if manifest not in applied]
     assume(not waiting)
-    assert await one.present() == await other.present()
+    assert await first.present() == await other.present()
 
 
 @fast
 @given(steps, manifest_lists, st.sampled_from([None, "one"]))
-async def test_a_reviewed_plan_is_carried_out_exactly_as_long_as_nothing_of_it_moved(
+async def test_a_saved_plan_is_applied_only_while_its_objects_are_unchanged(
     history: list[Step], manifests: list[Manifest], applyset: str | None
 ):
     here = world()
@@ -268,9 +280,9 @@ async def test_a_reviewed_plan_is_carried_out_exactly_as_long_as_nothing_of_it_m
         planned = await here.plan(*manifests, **step.arguments)
     except (ConflictError, InvalidManifestsError):
         return
-    for one in rest:
-        await attempted(here, one)
-        await operate(here, one)
+    for later in rest:
+        await attempted(here, later)
+        await operate(here, later)
     before = await here.present()
     try:
         done = await saved_applied(here, step, planned.fingerprint)
@@ -287,4 +299,4 @@ async def saved_applied(here: World, step: Step, made_against: str) -> Plan:
 
 
 def shown(plan: Plan) -> Any:
-    return [(one.kind, one.name, one.action, one.fields) for one in plan.changes]
+    return [(change.kind, change.name, change.action, change.fields) for change in plan.changes]

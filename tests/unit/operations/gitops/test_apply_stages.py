@@ -1,4 +1,4 @@
-"""What one who presses Ctrl-C during an apply can be told: when the change may be recorded."""
+"""The callbacks of apply, which tell whether a change may be stored when Ctrl-C is pressed."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from support.applying import NOW, World, definition, world
 from support.manifests import Manifest, manifest_set, subscription
 
 
-async def stages(here: World, told: list[str], *manifests: Manifest) -> None:
-    """Apply, and put down in their order what it tells."""
+async def stages(here: World, calls: list[str], *manifests: Manifest) -> None:
+    """Apply, and add the names of its callbacks to `calls` in their order."""
     ports = here.ports
     await apply(
         manifest_set(*manifests),
@@ -18,19 +18,19 @@ async def stages(here: World, told: list[str], *manifests: Manifest) -> None:
         ports.workers,
         lambda: NOW,
         timeout_seconds=0,
-        on_write=lambda: told.append("begins"),
-        on_pending=lambda _: told.append("is recorded"),
+        on_write=lambda: calls.append("on_write"),
+        on_pending=lambda _: calls.append("on_pending"),
     )
 
 
-async def test_the_change_is_told_before_it_may_be_recorded_and_after():
-    told: list[str] = []
-    await stages(world(), told, definition(), subscription())
-    assert told == ["begins", "is recorded"]
+async def test_on_write_is_called_before_the_change_is_stored_and_on_pending_after():
+    calls: list[str] = []
+    await stages(world(), calls, definition(), subscription())
+    assert calls == ["on_write", "on_pending"]
 
 
-async def test_what_is_refused_never_begins():
-    told: list[str] = []
+async def test_a_refused_apply_calls_nothing():
+    calls: list[str] = []
     with pytest.raises(InvalidManifestsError):
-        await stages(world(), told, subscription())
-    assert told == []
+        await stages(world(), calls, subscription())
+    assert calls == []

@@ -1,4 +1,4 @@
-"""Calendars in every verb of gitops: plan, apply, prune, delete, roll back, export, saved plans."""
+"""Calendars in plan, apply, prune, delete, rollback, export and saved plans."""
 
 import json
 from dataclasses import dataclass
@@ -55,6 +55,8 @@ def subscription(name: str = "sub", *calendars: str) -> SubscriptionManifest:
 
 @dataclass(frozen=True)
 class World:
+    """A catalog in memory, with the operations as methods."""
+
     ports: MemoryPorts
 
     async def apply(self, *manifests: Manifest, applyset: str | None = None) -> dict[str, str]:
@@ -83,7 +85,7 @@ class World:
 
 
 def actions(plan: Plan) -> dict[str, str]:
-    return {f"{one.kind}/{one.name}": one.action.value for one in plan.changes}
+    return {f"{change.kind}/{change.name}": change.action.value for change in plan.changes}
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ async def test_a_changed_calendar_shows_its_days_and_touches_no_schedule(world: 
     await world.apply(calendar(), definition("digest", "holidays"), subscription())
     planned = await world.plan(calendar("holidays", "2026-12-26"), definition("digest", "holidays"))
     change = planned.plan.changes[0]
-    assert (change.action, [one.path for one in change.fields]) == (
+    assert (change.action, [field.path for field in change.fields]) == (
         Action.CONFIGURED,
         ["spec.days[2026-12-25]", "spec.days[2026-12-26]"],
     )
@@ -121,13 +123,13 @@ async def test_changed_labels_are_a_change(world: World, labels: dict[str, str])
     await world.apply(calendar(labels={"team": "b"}))
     assert await world.apply(calendar(labels=labels)) == {"Calendar/holidays": "configured"}
     found = await world.ports.catalog.listed_calendars(Selection(labels=labels))
-    assert [one.labels for one in found] == [labels]
+    assert [live.labels for live in found] == [labels]
 
 
 async def test_a_calendar_that_is_neither_in_the_files_nor_live_is_an_error(world: World):
     with pytest.raises(InvalidManifestsError) as caught:
         await world.apply(definition("digest", "holidays"), subscription("sub", "unknown"))
-    assert [(one.path, one.reason[:25]) for one in caught.value.problems] == [
+    assert [(problem.path, problem.reason[:25]) for problem in caught.value.problems] == [
         ("spec.triggers.0.cron.exclude.calendars.0", "no Calendar 'holidays' in"),
         ("spec.triggers.daily.cron.exclude.calendars.0", "no Calendar 'unknown' in "),
     ]
@@ -135,7 +137,7 @@ async def test_a_calendar_that_is_neither_in_the_files_nor_live_is_an_error(worl
     await world.apply(definition("digest", "holidays"), subscription())
 
 
-async def test_a_live_calendar_that_lets_nothing_start_is_an_error(world: World):
+async def test_a_live_calendar_that_excludes_every_day_is_an_error(world: World):
     await world.apply(calendar("holidays", *ALWAYS))
     with pytest.raises(InvalidManifestsError) as caught:
         await world.apply(definition("digest", "holidays"))
@@ -162,7 +164,7 @@ async def test_a_calendar_in_use_can_neither_be_deleted_nor_pruned(world: World)
     with pytest.raises(ConflictError, match="calendar/other cannot go: subscription sub"):
         await world.delete("other")
     with pytest.raises(InvalidManifestsError, match="2 problems"):
-        # Members that the set keeps name what it drops.
+        # The members that stay in the set name the calendars that it prunes.
         await world.apply(
             definition("digest", "holidays"), subscription("sub", "other"), applyset="set"
         )
@@ -171,7 +173,7 @@ async def test_a_calendar_in_use_can_neither_be_deleted_nor_pruned(world: World)
     assert set(await world.ports.catalog.calendars()) == {"holidays", "other"}
 
 
-async def test_the_last_user_may_leave_with_its_calendar(world: World):
+async def test_a_calendar_can_be_pruned_together_with_its_last_user(world: World):
     await world.apply(calendar(), definition("digest", "holidays"), applyset="set")
     assert await world.apply(definition("second"), applyset="set") == {
         "ActivityDefinition/second": "created",
@@ -182,7 +184,7 @@ async def test_the_last_user_may_leave_with_its_calendar(world: World):
         await world.delete("holidays")
 
 
-async def test_a_set_keeps_its_calendars_to_itself(world: World):
+async def test_a_calendar_of_an_apply_set_cannot_be_applied_in_another_set(world: World):
     await world.apply(calendar(), applyset="set")
     with pytest.raises(ConflictError, match='calendar/holidays belongs to the apply set "set"'):
         await world.apply(calendar(), applyset="another")
@@ -221,7 +223,7 @@ async def test_a_rollback_does_not_bring_back_a_use_of_a_deleted_calendar(world:
         )
 
 
-async def test_what_is_exported_applies_unchanged(world: World):
+async def test_an_exported_calendar_can_be_applied_unchanged(world: World):
     made = calendar("holidays", "2026-12-25", "2026-12-24", labels={"team": "a"})
     await world.apply(made, definition("digest", "holidays"))
     first, _ = await export(world.ports.catalog, Selection())
@@ -231,7 +233,7 @@ async def test_what_is_exported_applies_unchanged(world: World):
     assert await world.apply(again) == {"Calendar/holidays": "unchanged"}
 
 
-async def test_a_saved_plan_holds_until_a_calendar_it_uses_moves(world: World):
+async def test_a_saved_plan_is_refused_when_a_calendar_that_it_uses_has_changed(world: World):
     await world.apply(calendar("live", "2026-01-06"))
     files = manifest_set(calendar(), definition("digest", "holidays", "live"))
     planned = await world.plan(*files.calendars.values(), *files.definitions.values())
@@ -241,7 +243,7 @@ async def test_a_saved_plan_holds_until_a_calendar_it_uses_moves(world: World):
     await world.apply(calendar("unrelated"))
     catalog = world.ports.catalog
     await world.apply(calendar("live", "2026-01-07"))
-    with pytest.raises(ConflictError, match="moved"):
+    with pytest.raises(ConflictError, match="out of date"):
         await apply_saved(wanted, fingerprint, catalog, NOW, UNKNOWN_ORIGIN)
     await world.apply(calendar("live", "2026-01-06"))
     plan = await apply_saved(wanted, fingerprint, catalog, NOW, UNKNOWN_ORIGIN)

@@ -1,3 +1,5 @@
+"""History, rollback, export and deletion of objects, on the catalog in memory."""
+
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,19 +34,19 @@ definition = partial(manifests.definition, params=ANY_PARAMS)
 
 
 def parsed(documents: Sequence[Document]) -> list[Manifest]:
-    """Return documents as the files would be read again."""
+    """Return the documents as manifests that were read from files."""
     models = {"ActivityDefinition": ActivityDefinition, "Subscription": SubscriptionManifest}
     return [
-        models[one["kind"]].model_validate_json(
-            json.dumps({"metadata": one["metadata"], "spec": one["spec"]})
+        models[document["kind"]].model_validate_json(
+            json.dumps({"metadata": document["metadata"], "spec": document["spec"]})
         )
-        for one in documents
+        for document in documents
     ]
 
 
 @dataclass(frozen=True)
 class World:
-    """A catalog of its own, and what people do to it."""
+    """A catalog in memory, with the operations as methods."""
 
     ports: MemoryPorts
 
@@ -147,7 +149,7 @@ async def test_a_rollback_restores_exactly_the_document_of_that_change(
 
 @fast
 @given(st.lists(definitions | subscriptions, max_size=5), st.sampled_from([None, "shop"]))
-async def test_what_is_exported_applies_unchanged_and_elsewhere_makes_the_same(
+async def test_an_export_can_be_applied_unchanged_here_and_elsewhere(
     changes: list[Manifest], applyset: str | None
 ):
     here, elsewhere = world(), world()
@@ -163,26 +165,32 @@ async def test_what_is_exported_applies_unchanged_and_elsewhere_makes_the_same(
 # ---- history -------------------------------------------------------------------------
 
 
-async def test_history_tells_who_from_which_commit_and_what_newest_first(here: World):
+async def test_the_history_has_actor_commit_and_change_newest_first(here: World):
     await here.apply(definition(), subscription(), applyset="shop")
     await here.apply(subscription(params={"a": 1}), origin=Origin("apply", "you", None))
     await here.delete(SUBSCRIPTION, "sub")
     entries = await here.history(SUBSCRIPTION, "sub")
     assert [
-        (one.number, one.action, one.origin.command, one.origin.actor, one.origin.source_commit)
-        for one in entries
+        (
+            change.number,
+            change.action,
+            change.origin.command,
+            change.origin.actor,
+            change.origin.source_commit,
+        )
+        for change in entries
     ] == [
         (3, "deleted", "delete", "me", None),
         (2, "configured", "apply", "you", None),
         (1, "created", "apply", "ci", "c0ffee"),
     ]
-    assert [one.applyset for one in entries] == [None, None, "shop"]
+    assert [change.applyset for change in entries] == [None, None, "shop"]
     assert entries[1].fields == ({"path": "spec.params.a", "new": 1},)
     assert (entries[0].document, entries[0].revision_id) == (None, None)
-    assert {one.at for one in entries} == {NOW}
+    assert {change.at for change in entries} == {NOW}
 
 
-async def test_what_changed_nothing_is_not_remembered(here: World):
+async def test_an_apply_without_a_change_adds_no_history(here: World):
     for _ in range(3):
         await here.apply(definition(), subscription())
     assert len(await here.history(DEFINITION, "digest")) == 1
@@ -200,7 +208,7 @@ async def test_a_definitions_history_names_its_revisions(here: World):
     assert newest.revision_id == current.revision_id
 
 
-async def test_what_never_was_has_no_history(here: World):
+async def test_an_unknown_object_has_no_history(here: World):
     await here.apply(definition())
     for kind, name in ((SUBSCRIPTION, "digest"), (DEFINITION, "nothing")):
         with pytest.raises(NotFoundError):
@@ -210,18 +218,20 @@ async def test_what_never_was_has_no_history(here: World):
 # ---- rollback ------------------------------------------------------------------------
 
 
-async def test_without_a_number_the_content_before_the_latest_change_returns(here: World):
+async def test_without_a_number_the_version_before_the_latest_change_is_restored(here: World):
     await here.apply(definition(timeout="1h"))
     await here.apply(definition(timeout="2h"))
     plan = await here.roll_back(DEFINITION, "digest")
     (change,) = plan.changes
-    assert [(one.path, one.old, one.new) for one in change.fields] == [("spec.timeout", "2h", "1h")]
+    assert [(field.path, field.old, field.new) for field in change.fields] == [
+        ("spec.timeout", "2h", "1h")
+    ]
     latest = (await here.history(DEFINITION, "digest"))[0]
     assert (latest.number, latest.origin.command, latest.origin.actor) == (3, "rollback", "me")
     assert latest.at == NOW + timedelta(hours=1)
 
 
-async def test_rolled_back_twice_it_is_as_it_was(here: World):
+async def test_two_rollbacks_restore_the_first_state(here: World):
     await here.apply(definition(timeout="1h"))
     await here.apply(definition(timeout="2h"))
     before = await here.live(DEFINITION, "digest")
@@ -230,7 +240,7 @@ async def test_rolled_back_twice_it_is_as_it_was(here: World):
     assert await here.live(DEFINITION, "digest") == before
 
 
-async def test_a_deleted_subscription_returns_under_its_id_and_active(here: World):
+async def test_a_deleted_subscription_is_restored_with_its_id_and_active(here: World):
     await here.apply(definition(), subscription(params={"a": 1}, paused=None), applyset="shop")
     old = await here.ports.catalog.find_subscription("sub")
     await here.set_status("sub", PAUSED)
@@ -244,23 +254,23 @@ async def test_a_deleted_subscription_returns_under_its_id_and_active(here: Worl
     assert [row.wanted.trigger for row in rows] == ["hourly"]
 
 
-async def test_a_deleted_definition_returns(here: World):
+async def test_a_deleted_definition_is_restored(here: World):
     await here.apply(definition())
     await here.delete(DEFINITION, "digest")
     await here.roll_back(DEFINITION, "digest")
     assert await here.live(DEFINITION, "digest") is not None
 
 
-async def test_a_member_of_a_set_that_is_rolled_back_stays_one(here: World):
+async def test_a_rollback_keeps_an_object_in_its_apply_set(here: World):
     await here.apply(definition(), subscription(), applyset="shop")
     await here.apply(subscription(params={"a": 1}), applyset="shop")
     await here.roll_back(SUBSCRIPTION, "sub")
     assert (await here.ports.catalog.find_subscription("sub")).applyset == "shop"
 
 
-async def test_a_deleted_member_of_a_set_returns_to_it_while_it_has_members(here: World):
+async def test_a_restored_object_returns_to_its_set_while_that_has_members(here: World):
     await here.apply(definition(), subscription(), subscription("other"), applyset="shop")
-    await here.apply(subscription(params={"a": 1}))  # stays a member though nobody says so
+    await here.apply(subscription(params={"a": 1}))  # without --applyset it stays a member
     for name in ("sub", "other"):
         await here.delete(SUBSCRIPTION, name)
     plan = await here.roll_back(SUBSCRIPTION, "sub")
@@ -269,11 +279,11 @@ async def test_a_deleted_member_of_a_set_returns_to_it_while_it_has_members(here
     again = await here.apply(definition(), subscription(params={"a": 1}), applyset="shop")
     assert again.is_empty
     await here.delete(SUBSCRIPTION, "sub")
-    await here.roll_back(SUBSCRIPTION, "sub")  # a rollback before remembers it, too
+    await here.roll_back(SUBSCRIPTION, "sub")  # an earlier rollback keeps the set, too
     assert (await here.ports.catalog.find_subscription("sub")).applyset == "shop"
 
 
-async def test_a_deleted_member_of_a_set_without_members_returns_to_none(here: World):
+async def test_a_restored_object_is_in_no_set_when_its_set_has_no_members(here: World):
     await here.apply(definition())
     await here.apply(subscription(), applyset="shop")
     await here.delete(SUBSCRIPTION, "sub")
@@ -287,24 +297,24 @@ async def test_the_history_names_the_change_that_was_rolled_back_to(here: World)
     await here.roll_back(SUBSCRIPTION, "sub", 1)
     await here.roll_back(SUBSCRIPTION, "sub")
     entries = await here.history(SUBSCRIPTION, "sub")
-    told = {one.number: rolled_back_to(one, entries) for one in entries}
-    assert told == {5: 3, 4: 1, 3: None, 2: None, 1: None}
+    restored = {change.number: rolled_back_to(change, entries) for change in entries}
+    assert restored == {5: 3, 4: 1, 3: None, 2: None, 1: None}
 
 
-async def test_there_must_be_something_to_go_back_to(here: World):
+async def test_a_rollback_without_an_earlier_version_is_refused(here: World):
     await here.apply(definition(), subscription())
-    with pytest.raises(ConflictError, match="no earlier content"):
+    with pytest.raises(ConflictError, match="no earlier version"):
         await here.roll_back(SUBSCRIPTION, "sub")
     with pytest.raises(NotFoundError, match='change "7"'):
         await here.roll_back(SUBSCRIPTION, "sub", 7)
     with pytest.raises(NotFoundError):
         await here.roll_back(SUBSCRIPTION, "nothing")
     await here.delete(SUBSCRIPTION, "sub")
-    with pytest.raises(ConflictError, match="no earlier content"):
+    with pytest.raises(ConflictError, match="no earlier version"):
         await here.roll_back(SUBSCRIPTION, "sub", 2)  # the deletion itself
 
 
-async def test_a_content_that_no_longer_fits_is_refused(here: World):
+async def test_a_version_that_no_longer_fits_is_refused(here: World):
     await here.apply(definition(), subscription(params={"a": 1}))
     await here.apply(subscription(params={"a": "one"}))
     strict = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -312,13 +322,13 @@ async def test_a_content_that_no_longer_fits_is_refused(here: World):
     with pytest.raises(InvalidManifestsError) as caught:
         await here.roll_back(SUBSCRIPTION, "sub")
     (problem,) = caught.value.problems
-    assert "subscription/sub as it was: spec.params.a" in str(problem)
+    assert "earlier version of subscription/sub: spec.params.a" in str(problem)
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("activityctl history subscription sub")
     assert len(await here.history(SUBSCRIPTION, "sub")) == 2
 
 
-async def test_a_subscription_whose_definition_is_gone_does_not_return(here: World):
+async def test_a_subscription_is_not_restored_without_its_definition(here: World):
     await here.apply(definition(), subscription())
     await here.delete(SUBSCRIPTION, "sub")
     await here.delete(DEFINITION, "digest")
@@ -329,7 +339,7 @@ async def test_a_subscription_whose_definition_is_gone_does_not_return(here: Wor
     await here.roll_back(SUBSCRIPTION, "sub")
 
 
-async def test_a_definition_rolled_back_must_fit_its_subscriptions(here: World):
+async def test_a_restored_definition_must_fit_its_subscriptions(here: World):
     strict = {"type": "object", "properties": {"a": {"type": "string"}}}
     await here.apply(definition(params=strict))
     await here.apply(definition(), subscription(params={"a": 1}))
@@ -341,13 +351,13 @@ async def test_a_definition_rolled_back_must_fit_its_subscriptions(here: World):
 # ---- export and delete ---------------------------------------------------------------
 
 
-async def test_an_export_is_what_lives_definitions_first_and_silent_on_pausing(here: World):
+async def test_an_export_has_live_objects_definitions_first_without_the_paused_status(here: World):
     await here.apply(definition("b"), definition("a"), definition(), subscription("y", paused=True))
     await here.apply(subscription("x"), subscription("gone"))
     await here.delete(SUBSCRIPTION, "gone")
     found = await here.export()
-    assert [one["metadata"]["name"] for one in found] == ["a", "b", "digest", "x", "y"]
-    assert all(list(one) == ["apiVersion", "kind", "metadata", "spec"] for one in found)
+    assert [document["metadata"]["name"] for document in found] == ["a", "b", "digest", "x", "y"]
+    assert all(list(document) == ["apiVersion", "kind", "metadata", "spec"] for document in found)
     assert found[-1]["spec"] == {"activity": "digest"}
     assert (await here.apply(*parsed(found))).is_empty
     assert (await here.ports.catalog.find_subscription("y")).status is PAUSED
@@ -359,17 +369,17 @@ async def test_an_export_is_selected_by_name_and_labels(here: World):
 
     async def names(**selection: Any) -> list[tuple[str, str]]:
         found = await here.export(Selection(**selection))
-        return [(one["kind"], one["metadata"]["name"]) for one in found]
+        return [(document["kind"], document["metadata"]["name"]) for document in found]
 
     assert await names(name="digest") == [(DEFINITION, "digest"), (SUBSCRIPTION, "digest")]
     assert await names(labels={"team": "a"}) == [(DEFINITION, "digest"), (SUBSCRIPTION, "sub")]
     assert await names(labels={"team": "b"}) == []
 
 
-async def test_deleting_leaves_the_rest_and_takes_the_schedules_along(here: World):
+async def test_deleting_a_subscription_deletes_its_schedules_and_nothing_else(here: World):
     await here.apply(definition(), subscription(), subscription("other"))
     plan = await here.delete(SUBSCRIPTION, "sub")
-    assert [(one.name, one.action) for one in plan.changes] == [("sub", Action.DELETED)]
+    assert [(change.name, change.action) for change in plan.changes] == [("sub", Action.DELETED)]
     rows = await here.ports.register.schedules(Selection())
     assert [row.subscription for row in rows] == ["other"]
     with pytest.raises(ConflictError, match='"other" uses it'):

@@ -1,3 +1,5 @@
+"""Writing the files of a new working folder."""
+
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ def test_the_files_are_written_in_folders_made_for_them(tmp_path: Path):
     assert contents(folder) == FILES
 
 
-def test_nothing_is_written_when_one_file_is_there(tmp_path: Path):
+def test_nothing_is_written_when_one_file_exists(tmp_path: Path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep/er/b.txt").write_text("mine")
     with pytest.raises(ConflictError, match=r"deep/er/b\.txt; nothing was written") as caught:
@@ -39,7 +41,7 @@ def test_force_overwrites_these_files_and_no_others(tmp_path: Path):
     assert contents(tmp_path) == {**FILES, "other.txt": "mine"}
 
 
-def test_a_link_in_a_files_place_is_neither_followed_nor_overlooked(tmp_path: Path):
+def test_a_symbolic_link_counts_as_existing_and_is_not_followed(tmp_path: Path):
     outside = tmp_path / "outside.txt"
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -52,7 +54,7 @@ def test_a_link_in_a_files_place_is_neither_followed_nor_overlooked(tmp_path: Pa
     assert contents(folder) == FILES
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInputError, match="cannot be written"):
         scaffold(tmp_path / "file" / "below", FILES, force=False)

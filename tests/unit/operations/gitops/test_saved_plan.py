@@ -1,3 +1,5 @@
+"""Saved plans: written, restored, applied once, and refused when they no longer fit."""
+
 import json
 import re
 from datetime import UTC, datetime
@@ -70,8 +72,16 @@ subscriptions = st.builds(
 
 def manifest_set(*manifests: Manifest) -> ManifestSet:
     return ManifestSet(
-        {one.metadata.name: one for one in manifests if isinstance(one, ActivityDefinition)},
-        {one.metadata.name: one for one in manifests if isinstance(one, SubscriptionManifest)},
+        {
+            manifest.metadata.name: manifest
+            for manifest in manifests
+            if isinstance(manifest, ActivityDefinition)
+        },
+        {
+            manifest.metadata.name: manifest
+            for manifest in manifests
+            if isinstance(manifest, SubscriptionManifest)
+        },
     )
 
 
@@ -90,9 +100,9 @@ async def carried_out(ports: MemoryPorts, text: str, origin: Origin = UNKNOWN_OR
 
 
 def exactly(want: Wanted) -> Any:
-    """Return it as text, in which `true` is not 1 and 1 is not 1.0."""
+    """Return the wanted state as text, so that `true` and 1, or 1 and 1.0, are different."""
     kinds = (want.definitions, want.subscriptions)
-    documents = [[name, canonical(one)] for kind in kinds for name, one in kind.items()]
+    documents = [[name, canonical(manifest)] for kind in kinds for name, manifest in kind.items()]
     return canonical_json([documents, want.applyset, want.prune])
 
 
@@ -123,7 +133,7 @@ def ports() -> MemoryPorts:
     return memory_ports()
 
 
-async def test_a_saved_plan_is_carried_out_once_exactly_as_reviewed(ports: MemoryPorts):
+async def test_a_saved_plan_is_applied_exactly_as_reviewed_and_only_once(ports: MemoryPorts):
     want = wanted(DIGEST, SUB, applyset="shop", prune=True)
     made = await planned(ports, want)
     text = save(made, want)
@@ -133,12 +143,12 @@ async def test_a_saved_plan_is_carried_out_once_exactly_as_reviewed(ports: Memor
     assert (entry.origin.actor, entry.origin.source_commit) == ("ci", "c0ffee")
     assert entry.applyset == "shop"
     before = await ports.catalog.present()
-    with pytest.raises(ConflictError, match="moved"):
+    with pytest.raises(ConflictError, match="out of date"):
         await carried_out(ports, text)
     assert await ports.catalog.present() == before
 
 
-async def test_a_saved_plan_is_refused_when_somebody_was_faster(ports: MemoryPorts):
+async def test_a_saved_plan_is_refused_after_another_apply(ports: MemoryPorts):
     first, second = wanted(DIGEST, SUB), wanted(subscription("s0", {"a": 2}, {}, None))
     await carried_out(ports, save(await planned(ports, first), first))
     text = save(await planned(ports, second), second)
@@ -151,7 +161,7 @@ async def test_a_saved_plan_is_refused_when_somebody_was_faster(ports: MemoryPor
     assert (await ports.catalog.find_subscription("s0")).params == {"a": 3}
 
 
-async def test_a_saved_plan_is_refused_when_its_definition_went(ports: MemoryPorts):
+async def test_a_saved_plan_is_refused_when_its_definition_was_deleted(ports: MemoryPorts):
     first, second = wanted(DIGEST), wanted(SUB)
     await carried_out(ports, save(await planned(ports, first), first))
     text = save(await planned(ports, second), second)
@@ -160,7 +170,7 @@ async def test_a_saved_plan_is_refused_when_its_definition_went(ports: MemoryPor
         await carried_out(ports, text)
 
 
-async def test_a_saved_plan_that_somebody_edited_is_refused(ports: MemoryPorts):
+async def test_an_edited_saved_plan_is_refused(ports: MemoryPorts):
     want = wanted(DIGEST, SUB)
     text = save(await planned(ports, want), want)
     with pytest.raises(ConflictError):
@@ -172,7 +182,7 @@ def edited(text: str, **fields: Any) -> str:
     return json.dumps({**json.loads(text), **fields})
 
 
-async def test_what_is_no_saved_plan_is_told_so(ports: MemoryPorts):
+async def test_a_file_that_is_not_a_saved_plan_is_refused(ports: MemoryPorts):
     want = wanted(DIGEST, SUB)
     good = save(await planned(ports, want), want)
     assert restore(good, "a.plan")[0] == want
@@ -197,5 +207,5 @@ async def test_what_is_no_saved_plan_is_told_so(ports: MemoryPorts):
         edited(good, documents=[{"kind": "Subscription"}]),
         re.sub('"fingerprint": "[^"]*",', "", good),
     ):
-        with pytest.raises(InvalidInputError, match=r"a\.plan is no saved plan"):
+        with pytest.raises(InvalidInputError, match=r"a\.plan is not a saved plan"):
             restore(text, "a.plan")

@@ -1,4 +1,4 @@
-"""What `next` finds for live subscriptions and for manifests that nobody has applied."""
+"""The next firings of live subscriptions and of manifests that are not applied."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -50,7 +50,9 @@ def calendar(day: str) -> DayCalendar:
 
 def files(*manifests: Any) -> ManifestSet:
     def named(kind: type) -> dict[str, Any]:
-        return {one.metadata.name: one for one in manifests if isinstance(one, kind)}
+        return {
+            manifest.metadata.name: manifest for manifest in manifests if isinstance(manifest, kind)
+        }
 
     return ManifestSet(
         named(ActivityDefinition), named(SubscriptionManifest), calendars=named(DayCalendar)
@@ -65,15 +67,15 @@ async def applied(*manifests: Any, state: MemoryState | None = None) -> MemoryPo
     return ports
 
 
-async def live(ports: MemoryPorts, span: TimeRange = TEN) -> Upcoming:
-    return await upcoming(ports.catalog, ports.register, ports.outbox, "mine", span, NOW)
+async def live(ports: MemoryPorts, time_range: TimeRange = TEN) -> Upcoming:
+    return await upcoming(ports.catalog, ports.register, ports.outbox, "mine", time_range, NOW)
 
 
 def shown(found: Upcoming) -> list[tuple[str, str]]:
-    return [(one.trigger, f"{one.due_at:%d %H:%M}") for one in found.occurrences]
+    return [(firing.trigger, f"{firing.due_at:%d %H:%M}") for firing in found.occurrences]
 
 
-async def test_a_live_subscription_shows_what_its_triggers_are_due():
+async def test_a_live_subscription_shows_the_due_times_of_its_triggers():
     found = await live(
         await applied(definition(NIGHTLY, HOURLY), subscription()), TimeRange(NOW, None, 4)
     )
@@ -92,7 +94,7 @@ async def test_until_is_included_and_ends_the_list():
     assert shown(found) == [("hourly", f"24 0{hour}:00") for hour in range(3)]
 
 
-async def test_overrides_and_live_calendars_count():
+async def test_overrides_and_live_calendars_are_applied():
     excluding = {**NIGHTLY["cron"], "exclude": {"calendars": ["holidays"]}}
     ports = await applied(
         definition({"name": "nightly", "cron": excluding}, HOURLY),
@@ -104,22 +106,24 @@ async def test_overrides_and_live_calendars_count():
     assert found.occurrences[1].note == "skipped: excluded: 2026-12-25 (calendar holidays)"
 
 
-async def test_a_paused_subscription_fires_nothing_and_says_so():
+async def test_a_paused_subscription_fires_nothing_and_has_a_note():
     ports = await applied(definition(HOURLY), subscription())
     owner = await ports.catalog.find_subscription("mine")
     await ports.catalog.set_subscription_status(owner.id, SubscriptionStatus.PAUSED, NOW)
     found = await live(ports, TimeRange(NOW, None, 2))
-    assert [(one.fires_at, one.note) for one in found.occurrences] == [(None, "paused")] * 2
+    assert [(firing.fires_at, firing.note) for firing in found.occurrences] == [
+        (None, "paused")
+    ] * 2
     assert "activityctl resume mine" in found.notes[0]
 
 
-async def test_without_a_trigger_by_the_clock_it_says_so():
+async def test_a_subscription_without_cron_and_interval_triggers_has_a_note():
     found = await live(await applied(definition(), subscription()))
     assert found.occurrences == ()
     assert "no cron or interval trigger" in found.notes[0]
 
 
-async def test_firings_that_were_count_towards_max_firings():
+async def test_earlier_firings_count_towards_max_firings():
     state = MemoryState()
     limited = {"name": "hourly", "interval": {"every": "1h", "maxFirings": 3}}
     ports = await applied(definition(limited), subscription(), state=state)
@@ -133,7 +137,7 @@ async def test_firings_that_were_count_towards_max_firings():
 
 
 async def waiting(body: dict[str, Any], **spec: Any) -> tuple[MemoryPorts, Any]:
-    """A trigger of midnight, settled five minutes later, that waits for its window."""
+    """A firing of 01:00, decided five minutes later, that waits for its window at 06:00."""
     state = MemoryState()
     state.catalog.clock = lambda: NOW
     window = {"from": "06:00", "to": "24:00"}
@@ -152,11 +156,11 @@ async def waiting(body: dict[str, Any], **spec: Any) -> tuple[MemoryPorts, Any]:
 LATER = NOW + timedelta(minutes=66)
 
 
-async def later(ports: MemoryPorts, span: TimeRange) -> Upcoming:
-    return await upcoming(ports.catalog, ports.register, ports.outbox, "mine", span, LATER)
+async def later(ports: MemoryPorts, time_range: TimeRange) -> Upcoming:
+    return await upcoming(ports.catalog, ports.register, ports.outbox, "mine", time_range, LATER)
 
 
-async def test_what_waits_to_start_is_listed_before_what_is_due_next():
+async def test_a_waiting_firing_is_listed_before_the_next_due_times():
     ports, _ = await waiting({})
     found = await later(ports, TimeRange(LATER, None, 2))
     assert shown(found) == [("hourly", "24 01:00"), ("hourly", "24 02:00")]
@@ -166,36 +170,36 @@ async def test_what_waits_to_start_is_listed_before_what_is_due_next():
     assert first.note.startswith("waits until 2026-12-24T06:00:00Z; waits: outside its window")
 
 
-async def test_what_waits_is_listed_once_though_the_past_is_asked_for():
+async def test_a_waiting_firing_is_listed_once_when_the_range_includes_its_due_time():
     ports, _ = await waiting({})
     found = await later(ports, TimeRange(NOW + timedelta(minutes=1), None, 2))
     assert shown(found) == [("hourly", "24 01:00"), ("hourly", "24 02:00")]
     assert str(found.occurrences[0].note).startswith("waits until")
 
 
-async def test_what_waits_is_listed_though_max_firings_is_reached():
+async def test_a_waiting_firing_is_listed_although_max_firings_is_reached():
     ports, _ = await waiting({"maxFirings": 1})
     found = await later(ports, TimeRange(LATER, None, 10))
     assert shown(found) == [("hourly", "24 01:00")]
     assert "maxFirings 1 reached" in found.notes[0]
 
 
-async def test_what_waits_is_listed_while_the_subscription_is_paused():
+async def test_a_waiting_firing_is_listed_while_the_subscription_is_paused():
     ports, owner = await waiting({})
     await ports.catalog.set_subscription_status(owner, SubscriptionStatus.PAUSED, LATER)
     waits, paused = (await later(ports, TimeRange(LATER, None, 2))).occurrences
     assert waits.fires_at == NOW + timedelta(hours=6)
-    assert str(waits.note).endswith("; missed if still paused then")
+    assert str(waits.note).endswith("; missed if still paused at that time")
     assert paused.note == "paused"
 
 
-async def test_what_starts_before_the_stretch_asked_for_is_not_listed():
+async def test_a_waiting_firing_that_starts_before_the_range_is_not_listed():
     ports, _ = await waiting({})
     found = await later(ports, TimeRange(NOW + timedelta(hours=6, minutes=1), None, 1))
     assert shown(found) == [("hourly", "24 07:00")]
 
 
-async def test_one_trigger_alone_is_listed():
+async def test_only_the_named_trigger_is_listed():
     ports = await applied(definition(NIGHTLY, HOURLY), subscription())
     found = await live(ports, TimeRange(NOW, None, 2, trigger="nightly"))
     assert shown(found) == [("nightly", "24 02:00"), ("nightly", "25 02:00")]
@@ -203,18 +207,18 @@ async def test_one_trigger_alone_is_listed():
         await live(ports, TimeRange(NOW, None, 2, trigger="absent"))
 
 
-async def test_a_list_that_was_cut_is_told_from_one_that_ends():
+async def test_the_result_says_whether_there_are_more_firings_than_the_limit():
     ports = await applied(definition(HOURLY), subscription())
     for limit, is_cut in ((3, False), (2, True)):
         found = await live(ports, TimeRange(NOW, NOW + timedelta(hours=2), limit))
         assert (len(found.occurrences), found.is_cut) == (limit, is_cut)
 
 
-def test_a_calendar_that_the_files_lack_is_told():
+def test_a_calendar_that_is_not_in_the_files_is_noted():
     excluding = {**NIGHTLY["cron"], "exclude": {"calendars": ["holidays"]}}
     manifests = definition({"name": "nightly", "cron": excluding}), subscription()
     (lacking,) = upcoming_of_files(files(*manifests), None, TEN, NOW)
-    assert "calendar holidays, unknown here and ignored" in lacking.notes[0]
+    assert "calendar holidays, which was not found" in lacking.notes[0]
     (whole,) = upcoming_of_files(files(*manifests, calendar("2026-12-25")), None, TEN, NOW)
     assert whole.notes == ()
 
@@ -238,7 +242,7 @@ async def test_files_show_what_applying_them_would_fire():
     assert found == await live(await applied(*manifests))
 
 
-def test_files_name_their_own_calendars():
+def test_files_use_their_own_calendars():
     excluding = {**NIGHTLY["cron"], "exclude": {"calendars": ["holidays"]}}
     manifests = files(
         definition({"name": "nightly", "cron": excluding}), subscription(), calendar("2026-12-24")
@@ -250,24 +254,24 @@ def test_files_name_their_own_calendars():
     )
 
 
-def test_files_that_pause_a_subscription_fire_nothing():
+def test_a_subscription_that_is_paused_in_the_files_fires_nothing():
     (found,) = upcoming_of_files(
         files(definition(HOURLY), subscription(paused=True)), None, TEN, NOW
     )
-    assert {one.note for one in found.occurrences} == {"paused"}
+    assert {firing.note for firing in found.occurrences} == {"paused"}
 
 
-def test_several_subscriptions_are_merged_by_time_and_cut_once():
+def test_several_subscriptions_are_merged_by_time_with_one_limit():
     manifests = files(definition(HOURLY), subscription("b"), subscription("a"))
     found = upcoming_of_files(manifests, None, TimeRange(NOW, None, 3), NOW)
-    pairs = [(name, f"{one.due_at:%H:%M}") for name, one in merge_upcoming(found, 3)[0]]
+    pairs = [(name, f"{firing.due_at:%H:%M}") for name, firing in merge_upcoming(found, 3)[0]]
     assert pairs == [("a", "00:00"), ("b", "00:00"), ("a", "01:00")]
 
 
-def test_a_definition_that_the_files_lack_is_an_error_for_the_one_named_and_a_note_for_others():
+def test_a_missing_definition_is_an_error_for_the_named_subscription_else_a_note():
     manifests = files(subscription())
     (found,) = upcoming_of_files(manifests, None, TEN, NOW)
-    assert "which these files lack" in found.notes[0]
+    assert "which is not in these files" in found.notes[0]
     with pytest.raises(InvalidInputError, match='"digest"'):
         upcoming_of_files(manifests, "mine", TEN, NOW)
     with pytest.raises(NotFoundError):

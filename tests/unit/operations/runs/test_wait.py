@@ -1,4 +1,4 @@
-"""What `wait` says of a run that has not ended in time."""
+"""The reasons that `wait` gives for a run that has not ended in time."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,18 +26,18 @@ QUEUED = Run(
     NOW,
     RunStatus.QUEUED,
     NOW,
-    reason="queued behind 1 run (concurrency policy queue, limit 1)",
+    reason="queued at 2026-05-01T12:00:00Z: waiting for 1 run (concurrency policy queue, limit 1)",
 )
 
 
 @pytest.mark.parametrize(
     ("run", "lives", "answers", "says", "hint"),
     [
-        (None, False, True, "not started, no worker is alive", "activityctl status"),
+        (None, False, True, "not started, no worker is running", "activityctl status"),
         (None, True, False, "not started, Temporal does not answer", "activityctl doctor"),
-        (None, True, True, "not started, though a worker is alive", "activityctl doctor"),
+        (None, True, True, "not started, although a worker is running", "activityctl doctor"),
         (QUEUED, True, True, QUEUED.reason, "activityctl describe run r1"),
-        (QUEUED, False, True, "queued, no worker is alive", "activityctl status"),
+        (QUEUED, False, True, "queued, no worker is running", "activityctl status"),
         (
             replace(QUEUED, status=RunStatus.RUNNING, reason=None),
             True,
@@ -47,7 +47,7 @@ QUEUED = Run(
         ),
     ],
 )
-async def test_a_timeout_says_what_keeps_the_run(
+async def test_a_timeout_says_why_the_run_has_not_ended(
     run: Run | None, *, lives: bool, answers: bool, says: str, hint: str
 ):
     state = MemoryState()

@@ -1,4 +1,4 @@
-"""A catalog and an archive in memory, at a time of its own."""
+"""A catalog and an archive in memory, with a clock that the test sets."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ PARAMS = {"type": "object", "properties": {"least": {"type": "number", "default"
 
 
 class World:
-    """Subscriptions to definitions whose triggers wait for events, and events that came."""
+    """Subscriptions with event triggers, and stored events."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -38,7 +38,7 @@ class World:
         prune: bool = False,
         **spec: Any,
     ) -> Wanted:
-        """One definition `review` with event triggers, and subscriptions to it."""
+        """Return a definition `review` with event triggers, and subscriptions to it."""
         body = {
             "params": PARAMS,
             "triggers": [{"name": name, "event": event} for name, event in events.items()],
@@ -52,8 +52,8 @@ class World:
         return Wanted(
             {"review": ActivityDefinition.model_validate_json(json.dumps(definition))},
             {
-                name: SubscriptionManifest.model_validate_json(json.dumps(one))
-                for name, one in manifests.items()
+                name: SubscriptionManifest.model_validate_json(json.dumps(manifest))
+                for name, manifest in manifests.items()
             },
             applyset="set",
             prune=prune,
@@ -67,7 +67,7 @@ class World:
             await self.ports.catalog.write(await self.plan(wanted), self.now)
 
     async def arrive(self, *amounts: Any, kind: str = "order.paid", **data: Any) -> None:
-        """Let an event arrive a minute for each amount."""
+        """Store one event for each amount, one minute apart."""
         for amount in amounts:
             self.now += timedelta(minutes=1)
             number = len(self.state.events)
@@ -86,7 +86,7 @@ class World:
         row = self.state.catalog.subscriptions[owner.id]
         self.state.catalog.subscriptions[owner.id] = replace(row, status=status)
 
-    def stretch(self, **more: Any) -> EventQuery:
+    def query(self, **more: Any) -> EventQuery:
         return EventQuery(NOW, self.now, **more)
 
 
@@ -97,11 +97,11 @@ def world() -> World:
 
 @pytest.fixture
 def started(world: World) -> Callable[[], list[list[str]]]:
-    """The events of each firing, in the order in which they were decided on."""
+    """Return a function that lists the ids of the events of each firing, in stored order."""
 
     def find() -> list[list[str]]:
         documents = {row.event.id: row.event.document["id"] for row in world.state.events.values()}
         rows = world.state.firings.values()
-        return [[documents[one] for one in row.event_ids] for row in rows]
+        return [[documents[event_id] for event_id in row.event_ids] for row in rows]
 
     return find

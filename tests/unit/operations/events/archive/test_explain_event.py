@@ -1,4 +1,4 @@
-"""An event explained: who matches first, then the closest, each part with its value."""
+"""Explaining an event: matching triggers first, then the closest, each part with its values."""
 
 from typing import Any
 
@@ -25,10 +25,10 @@ async def explained(world: Any, event: ValidEvent, subscription: str | None = No
 
 
 def outcomes(found: Explained) -> list[tuple[str, str]]:
-    return [(one.trigger, one.outcome) for one in found.triggers]
+    return [(trigger.trigger, trigger.outcome) for trigger in found.triggers]
 
 
-async def test_those_that_match_come_first_then_those_that_are_closest(world: Any):
+async def test_matching_triggers_come_first_then_the_closest(world: Any):
     far = {"type": "stock", "filter": 'event.data.amount > 1000 && event.data.region == "x"'}
     near = {"type": "order.paid", "filter": "event.data.amount > 1000"}
     broken = {"type": "order.paid", "filter": "event.data.missing > 1"}
@@ -42,7 +42,7 @@ async def test_those_that_match_come_first_then_those_that_are_closest(world: An
     ]
 
 
-async def test_each_part_is_told_with_the_values_it_looked_at(world: Any):
+async def test_each_part_has_the_values_of_its_operands(world: Any):
     await world.apply(world.wanted({"large": LARGE}, params={"least": 200}))
     found = await explained(world, offered(amount=150))
     (trigger,) = found.view["triggers"]
@@ -55,38 +55,40 @@ async def test_each_part_is_told_with_the_values_it_looked_at(world: Any):
     ]
 
 
-async def test_a_paused_subscription_is_said_to_be(world: Any):
+async def test_a_trigger_of_a_paused_subscription_is_paused(world: Any):
     await world.apply(world.wanted({"large": LARGE}, ("mine", "other")))
     await world.set_status("mine", SubscriptionStatus.PAUSED)
     found = await explained(world, offered(amount=150))
-    assert [(one.subscription, one.outcome) for one in found.triggers] == [
+    assert [(trigger.subscription, trigger.outcome) for trigger in found.triggers] == [
         ("other", "matches"),
         ("mine", "paused"),
     ]
 
 
-async def test_each_event_that_a_trigger_waits_for_is_told_by_name(world: Any):
+async def test_each_event_that_a_trigger_waits_for_has_its_name(world: Any):
     parts = [{"name": "order", "type": "order.*"}, {"name": "stock", "type": "stock"}]
     await world.apply(world.wanted({"both": {"all": parts, "within": "1h"}}))
     (trigger,) = (await explained(world, offered())).view["triggers"]
     assert (trigger["form"], trigger["outcome"]) == ("all", "matches")
-    assert [(one["name"], one["matches"]) for one in trigger["patterns"]] == [
+    assert [(pattern["name"], pattern["matches"]) for pattern in trigger["patterns"]] == [
         ("order", True),
         ("stock", False),
     ]
 
 
-async def test_one_subscription_alone(world: Any):
+async def test_one_subscription_can_be_explained_alone(world: Any):
     await world.apply(world.wanted({"large": LARGE}, ("mine", "other")))
     found = await explained(world, offered(), "other")
-    assert [one.subscription for one in found.triggers] == ["other"]
+    assert [trigger.subscription for trigger in found.triggers] == ["other"]
     await world.set_status("other", SubscriptionStatus.DELETED)
     with pytest.raises(ConflictError, match="was deleted"):
         await explained(world, offered(), "other")
-    assert [one.subscription for one in (await explained(world, offered())).triggers] == ["mine"]
+    assert [trigger.subscription for trigger in (await explained(world, offered())).triggers] == [
+        "mine"
+    ]
 
 
-async def test_a_stored_event_is_told_with_what_was_recorded_when_it_came(world: Any):
+async def test_a_stored_event_is_explained_with_its_recorded_verdicts(world: Any):
     await world.apply(world.wanted({"large": LARGE}))
     await world.arrive(150)
     found = await explain_stored(world.ports.catalog, world.ports.events, "e0", None)

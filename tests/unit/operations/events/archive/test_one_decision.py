@@ -1,4 +1,4 @@
-"""What explain and a rehearsal say of an event is what the router then records of it."""
+"""Explain and dry run predict exactly the verdicts that the router then stores."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ TRIGGERS = {
     },
 }
 COUNTED = {"woken", "gathered", "dropped"}
-"""`dropped`: what waits decides, as when something follows that nothing waited for."""
+"""`dropped` belongs here: it depends on the events that wait, not on the match."""
 _EXPLAINED = {"matches": COUNTED, "paused": {"paused"}, "error": {"error"}}
 
 
@@ -64,7 +64,7 @@ def an_event(kind: str, data: dict[str, Any]) -> dict[str, Any]:
         ("stock", {"order": "7"}),
     ],
 )
-async def test_what_is_told_before_is_what_the_router_records(
+async def test_the_router_stores_the_predicted_verdicts(
     world: Any, kind: str, data: dict[str, Any], *, is_paused: bool
 ):
     await world.apply(world.wanted(TRIGGERS))
@@ -72,32 +72,34 @@ async def test_what_is_told_before_is_what_the_router_records(
         await world.set_status("mine", SubscriptionStatus.PAUSED)
     event = envelope_of(an_event(kind, data))
     present = await world.ports.catalog.present()
-    prospects = DryRunIndex(present).results_for(event.document)
+    results = DryRunIndex(present).results_for(event.document)
     woken = DryRunIndex(present).woken(event.document)
     offered = ValidEvent(RawEvent("event.json", 1, 1, 1, b""), event)
     (explained,) = await explain_unsent(world.ports.catalog, [offered], None)
 
     await world.ports.events.add([event])
     await Router(world.ports.events, lambda: None).route()
-    verdicts = {one.trigger: one for one in await world.ports.events.verdicts([event.event_id])}
+    verdicts = {
+        verdict.trigger: verdict for verdict in await world.ports.events.verdicts([event.event_id])
+    }
 
-    for one in explained.triggers:
-        verdict = verdicts.pop(one.trigger, None)
+    for explanation in explained.triggers:
+        verdict = verdicts.pop(explanation.trigger, None)
         recorded = verdict and verdict.outcome.value
-        wakes = {prospect.wakes for prospect in prospects if prospect.trigger == one.trigger}
-        reasons = {prospect.reason for prospect in prospects if prospect.trigger == one.trigger}
-        assert recorded in _EXPLAINED.get(one.outcome, {None}), one
-        assert (True in wakes) == (recorded in COUNTED), one
+        wakes = {result.wakes for result in results if result.trigger == explanation.trigger}
+        reasons = {result.reason for result in results if result.trigger == explanation.trigger}
+        assert recorded in _EXPLAINED.get(explanation.outcome, {None}), explanation
+        assert (True in wakes) == (recorded in COUNTED), explanation
         if verdict and verdict.outcome.value in {"error", "paused"}:
             assert verdict.reason in reasons
-            assert verdict.reason == (one.reason or "the subscription is paused")
-    assert not verdicts, "nothing is recorded that was not foretold"
-    assert {(one.trigger, one.part) for one in woken} == {
-        (one.trigger, one.part) for one in prospects if one.wakes
+            assert verdict.reason == (explanation.reason or "the subscription is paused")
+    assert not verdicts, "every stored verdict was predicted"
+    assert {(result.trigger, result.part) for result in woken} == {
+        (result.trigger, result.part) for result in results if result.wakes
     }
 
 
-async def test_a_key_without_a_value_is_told_with_its_template(world: Any):
+async def test_a_key_without_a_value_is_explained_with_its_template(world: Any):
     await world.apply(world.wanted({"both": TRIGGERS["both"]}))
     offered = ValidEvent(
         RawEvent("event.json", 1, 1, 1, b""), envelope_of(an_event("order.made", {"amount": 3}))
@@ -110,22 +112,22 @@ async def test_a_key_without_a_value_is_told_with_its_template(world: Any):
     assert trigger["key"] == {"text": KEY, "value": None, "error": error}
 
 
-async def test_a_keys_value_is_told_as_events_are_kept_apart_by_it(world: Any):
+async def test_the_value_of_a_key_is_explained_as_gathering_uses_it(world: Any):
     await world.apply(world.wanted({"both": TRIGGERS["both"], "each": TRIGGERS["each"]}))
     offered = ValidEvent(
         RawEvent("event.json", 1, 1, 1, b""), envelope_of(an_event("order.made", {"order": 7}))
     )
     (found,) = await explain_unsent(world.ports.catalog, [offered], None)
-    keys = {one["trigger"]: one["key"] for one in found.view["triggers"]}
+    keys = {trigger["trigger"]: trigger["key"] for trigger in found.view["triggers"]}
     assert keys == {"both": {"text": KEY, "value": "7", "error": None}, "each": None}
 
 
-async def test_an_event_counts_for_a_part_that_it_matches_whatever_fails_beside_it(world: Any):
+async def test_an_event_counts_for_a_matching_part_although_another_part_fails(world: Any):
     await world.apply(world.wanted({"either": TRIGGERS["either"]}))
     event = envelope_of(an_event("order.made", {}))
-    prospects = DryRunIndex(await world.ports.catalog.present()).results_for(event.document)
-    assert [(one.part, one.wakes) for one in prospects] == [("any", True), ("odd", False)]
-    assert "filter error" in (prospects[1].reason or "")
+    results = DryRunIndex(await world.ports.catalog.present()).results_for(event.document)
+    assert [(result.part, result.wakes) for result in results] == [("any", True), ("odd", False)]
+    assert "filter error" in (results[1].reason or "")
     await world.ports.events.add([event])
     await Router(world.ports.events, lambda: None).route()
     (verdict,) = await world.ports.events.verdicts([event.event_id])

@@ -1,4 +1,4 @@
-"""A plan held against events of the past: how many matched, would match, and which part decides."""
+"""A plan compared with stored events: matches before and after, and the part that decides."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ PAID = {"type": "order.paid"}
 LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
 
 
-async def held(world: Any, wanted: Any, **more: Any) -> View:
+async def compared(world: Any, wanted: Any, **more: Any) -> View:
     plan, present = await world.plan(wanted), await world.ports.catalog.present()
     age = timedelta(days=7)
     found = await compare_with_events(
@@ -25,27 +25,27 @@ async def held(world: Any, wanted: Any, **more: Any) -> View:
 def counts(view: View) -> dict[str, tuple[str, int, int, int, int]]:
     fields = ("action", "before", "after", "gained", "lost")
     return {
-        f"{one['subscription']}/{one['trigger']}": tuple(one[name] for name in fields)
-        for one in view["triggers"]
+        f"{trigger['subscription']}/{trigger['trigger']}": tuple(trigger[name] for name in fields)
+        for trigger in view["triggers"]
     }
 
 
-async def test_a_new_trigger_says_what_it_would_match(world: Any):
+async def test_a_new_trigger_is_shown_with_the_events_that_it_would_match(world: Any):
     await world.arrive(50, 100, 150)
     await world.arrive(500, kind="stock")
-    found = await held(world, world.wanted({"large": LARGE}))
+    found = await compared(world, world.wanted({"large": LARGE}))
     assert counts(found) == {"mine/large": ("created", 0, 2, 2, 0)}
     assert (found["events"], found["read"], found["isCut"]) == (3, 3, False)
     (trigger,) = found["triggers"]
-    assert [one["id"] for one in trigger["differing"]] == ["e2", "e1"], "the newest first"
-    assert {one["decidedBy"] for one in trigger["differing"]} == {None}
+    assert [event["id"] for event in trigger["differing"]] == ["e2", "e1"], "newest first"
+    assert {event["decidedBy"] for event in trigger["differing"]} == {None}
 
 
 async def test_a_changed_filter_names_the_part_that_decides_with_its_values(world: Any):
     await world.apply(world.wanted({"large": LARGE}))
     await world.arrive(50, 120, 300, region="eu")
     narrower = {**LARGE, "filter": 'event.data.amount >= 200 && event.data.region == "eu"'}
-    found = await held(world, world.wanted({"large": narrower}))
+    found = await compared(world, world.wanted({"large": narrower}))
     assert counts(found) == {"mine/large": ("configured", 2, 1, 0, 1)}
     (event,) = found["triggers"][0]["differing"]
     assert (event["id"], event["matchesAfter"], event["holds"]) == ("e1", False, False)
@@ -57,25 +57,27 @@ async def test_params_of_a_subscription_change_what_its_filter_matches(world: An
     await world.apply(world.wanted({"large": LARGE, "all": PAID}, ("mine", "other")))
     await world.arrive(50, 120)
     wanted = world.wanted({"large": LARGE, "all": PAID}, params={"least": 10})
-    found = await held(world, wanted)
+    found = await compared(world, wanted)
     assert counts(found) == {"mine/large": ("configured", 1, 2, 1, 0)}
     (event,) = found["triggers"][0]["differing"]
     assert event["decidedBy"] == "event.data.amount >= params.least"
-    assert [one["value"] for one in event["operands"]] == [50, 100], "what it saw before"
+    assert [operand["value"] for operand in event["operands"]] == [50, 100], (
+        "the values before the change"
+    )
 
 
 async def test_a_definition_changes_for_every_subscription_to_it(world: Any):
     await world.apply(world.wanted({"all": PAID}, ("mine", "other")))
     await world.arrive(1)
-    found = await held(world, world.wanted({"all": {"type": "order.*"}}, ("mine",)))
+    found = await compared(world, world.wanted({"all": {"type": "order.*"}}, ("mine",)))
     same = ("configured", 1, 1, 0, 0)
     assert counts(found) == {"mine/all": same, "other/all": same}
 
 
-async def test_a_trigger_that_goes_loses_what_it_matched(world: Any):
+async def test_a_deleted_trigger_loses_its_matches(world: Any):
     await world.apply(world.wanted({"all": PAID, "large": LARGE}, ("mine", "other")))
     await world.arrive(1, 200)
-    found = await held(world, world.wanted({"large": LARGE}, ("mine",), prune=True))
+    found = await compared(world, world.wanted({"large": LARGE}, ("mine",), prune=True))
     assert counts(found) == {
         "mine/all": ("deleted", 2, 0, 0, 2),
         "other/all": ("deleted", 2, 0, 0, 2),
@@ -83,31 +85,36 @@ async def test_a_trigger_that_goes_loses_what_it_matched(world: Any):
     }
 
 
-async def test_a_trigger_renamed_or_switched_off_is_seen(world: Any):
+async def test_a_renamed_or_switched_off_trigger_is_compared(world: Any):
     await world.apply(world.wanted({"all": PAID}))
     await world.arrive(1)
-    assert counts(await held(world, world.wanted({"every": PAID}))) == {
+    assert counts(await compared(world, world.wanted({"every": PAID}))) == {
         "mine/all": ("deleted", 1, 0, 0, 1),
         "mine/every": ("created", 0, 1, 1, 0),
     }
     switched_off = world.wanted({"all": PAID}, triggers={"all": None})
-    assert counts(await held(world, switched_off)) == {"mine/all": ("deleted", 1, 0, 0, 1)}
+    assert counts(await compared(world, switched_off)) == {"mine/all": ("deleted", 1, 0, 0, 1)}
 
 
-async def test_what_does_not_change_a_match_is_left_out_and_no_event_is_read(world: Any):
+async def test_a_change_that_does_not_affect_matching_reads_no_event(world: Any):
     await world.apply(world.wanted({"all": PAID, "large": LARGE}))
     await world.arrive(1, 2)
     wanted = world.wanted({"all": {**PAID, "priority": 5, "ordered": True}, "large": LARGE})
-    found = await held(world, wanted)
+    found = await compared(world, wanted)
     assert (found["triggers"], found["events"], found["read"]) == ([], 2, 0)
 
 
-async def test_a_filter_that_fails_is_counted_apart(world: Any):
+async def test_filter_errors_are_counted_separately(world: Any):
     await world.apply(world.wanted({"large": PAID}))
     await world.arrive(1, "many")
-    (one,) = (await held(world, world.wanted({"large": LARGE})))["triggers"]
-    assert (one["before"], one["after"], one["errorsBefore"], one["errorsAfter"]) == (2, 0, 0, 1)
-    failing = next(event for event in one["differing"] if event["id"] == "e1")
+    (trigger,) = (await compared(world, world.wanted({"large": LARGE})))["triggers"]
+    assert (
+        trigger["before"],
+        trigger["after"],
+        trigger["errorsBefore"],
+        trigger["errorsAfter"],
+    ) == (2, 0, 0, 1)
+    failing = next(event for event in trigger["differing"] if event["id"] == "e1")
     assert failing["holds"] is None
 
 
@@ -116,39 +123,39 @@ async def test_triggers_of_several_events_count_each_event_once(world: Any):
     await world.arrive(1)
     await world.arrive(1, kind="stock")
     wanted = world.wanted({"both": {"all": parts, "within": "1h"}})
-    assert counts(await held(world, wanted)) == {"mine/both": ("created", 0, 1, 1, 0)}
+    assert counts(await compared(world, wanted)) == {"mine/both": ("created", 0, 1, 1, 0)}
 
 
-async def test_a_part_that_fails_does_not_undo_one_that_matches(world: Any):
+async def test_an_event_matches_although_another_part_fails(world: Any):
     parts = [PAID, {"type": "*", "filter": "event.data.missing > 1"}]
     await world.arrive(1)
-    found = await held(world, world.wanted({"both": {"all": parts, "within": "1h"}}))
+    found = await compared(world, world.wanted({"both": {"all": parts, "within": "1h"}}))
     assert counts(found) == {"mine/both": ("created", 0, 1, 1, 0)}
     assert found["triggers"][0]["errorsAfter"] == 0
 
 
-async def test_the_newest_are_read_and_a_cut_is_said(world: Any):
+async def test_only_the_newest_events_are_read_and_the_result_says_so(world: Any):
     await world.arrive(*range(1, 12))
     seen: list[tuple[int, int]] = []
-    found = await held(
+    found = await compared(
         world,
         world.wanted({"all": PAID}),
         most=10,
         on_read=lambda read, total: seen.append((read, total)),
     )
     assert (found["events"], found["read"], found["isCut"]) == (11, 10, True)
-    (one,) = found["triggers"]
-    assert (one["gained"], len(one["differing"])) == (10, SHOWN_EVENTS)
-    assert one["differing"][0]["id"] == "e10"
+    (trigger,) = found["triggers"]
+    assert (trigger["gained"], len(trigger["differing"])) == (10, SHOWN_EVENTS)
+    assert trigger["differing"][0]["id"] == "e10"
     assert seen[-1] == (10, 10)
 
 
-async def test_events_that_no_changed_trigger_wants_do_not_use_up_the_limit(world: Any):
+async def test_events_that_no_changed_trigger_accepts_do_not_count_towards_the_limit(world: Any):
     await world.apply(world.wanted({"all": PAID}))
     await world.arrive(1, 2)
     await world.arrive(*range(20), kind="bulk")
     wanted = world.wanted({"all": {"type": "order.*", "source": "/shop"}})
-    found = await held(world, wanted, most=10)
+    found = await compared(world, wanted, most=10)
     assert counts(found) == {"mine/all": ("configured", 2, 2, 0, 0)}
     assert (found["events"], found["read"], found["isCut"]) == (2, 2, False)
     assert (found["types"], found["sources"]) == (["order.*", "order.paid"], [])
@@ -157,10 +164,10 @@ async def test_events_that_no_changed_trigger_wants_do_not_use_up_the_limit(worl
 @pytest.mark.parametrize(
     "other", [{"filter": "event.data.amount > 1"}, {"type": ["stock", "*"]}, {"source": "/shop"}]
 )
-async def test_a_trigger_that_takes_any_type_is_held_against_all(world: Any, other: Any):
+async def test_a_trigger_that_accepts_any_type_is_compared_with_all_events(world: Any, other: Any):
     await world.arrive(5)
     await world.arrive(5, kind="bulk")
-    found = await held(world, world.wanted({"all": PAID, "any": other}))
+    found = await compared(world, world.wanted({"all": PAID, "any": other}))
     assert (found["types"], found["read"]) == ([], 2)
     assert counts(found)["mine/any"] == ("created", 0, 2, 2, 0)
 
@@ -172,7 +179,7 @@ async def test_each_part_of_a_trigger_of_several_events_is_among_the_types(world
     ]
     await world.arrive(1)
     await world.arrive(1, kind="bulk")
-    found = await held(world, world.wanted({"both": {"all": parts, "within": "1h"}}))
+    found = await compared(world, world.wanted({"both": {"all": parts, "within": "1h"}}))
     assert (found["types"], found["sources"]) == (
         ["order.paid", "sent"],
         ["/b*", "/post", "/shop"],
@@ -181,8 +188,8 @@ async def test_each_part_of_a_trigger_of_several_events_is_among_the_types(world
 
 
 @pytest.mark.parametrize("days", [0, 8])
-async def test_only_events_of_that_age_count(world: Any, days: int):
+async def test_only_events_of_the_given_age_are_read(world: Any, days: int):
     await world.arrive(1)
     world.now += timedelta(days=days)
-    found = await held(world, world.wanted({"all": PAID}))
+    found = await compared(world, world.wanted({"all": PAID}))
     assert found["events"] == (0 if days else 1)

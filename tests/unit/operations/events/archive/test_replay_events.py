@@ -1,4 +1,4 @@
-"""Replayed events: who would run, each once a replay, and never faster than the dispatcher."""
+"""Replays of events: preview, no second run in one replay, and the pace of the dispatcher."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,28 +23,28 @@ LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
 Started = Callable[[], list[list[str]]]
 
 
-async def surveyed(world: Any, replay: str = "r", **order: Any) -> ReplayPreview:
-    wanted = {"subscription": "mine", "trigger": None, "stretch": world.stretch(), **order}
+async def previewed(world: Any, replay: str = "r", **request: Any) -> ReplayPreview:
+    wanted = {"subscription": "mine", "trigger": None, "query": world.query(), **request}
     ports = world.ports
     return await preview_replay(
         ports.catalog, ports.events, ports.archive, ReplayRequest(replay, **wanted), world.now
     )
 
 
-async def replayed(world: Any, replay: str = "r", **order: Any) -> int:
-    found = await surveyed(world, replay, **order)
+async def replayed(world: Any, replay: str = "r", **request: Any) -> int:
+    found = await previewed(world, replay, **request)
     return await replay_archived_events(world.ports.archive, found, world.now, timeout_seconds=None)
 
 
 def firsts(found: ReplayPreview) -> list[list[str]]:
-    return [[event.document["id"] for event in one.events] for one in found.tallies]
+    return [[event.document["id"] for event in trigger.events] for trigger in found.triggers]
 
 
-async def test_events_are_matched_anew_and_nothing_is_written_before(world: Any):
+async def test_events_are_matched_with_the_live_triggers_and_a_preview_stores_nothing(world: Any):
     await world.arrive(50, 150, 250)
     await world.apply(world.wanted({"large": LARGE, "all": PAID}))
-    found = await surveyed(world)
-    assert [(one.trigger, one.firings, one.new) for one in found.tallies] == [
+    found = await previewed(world)
+    assert [(trigger.trigger, trigger.firings, trigger.new) for trigger in found.triggers] == [
         ("large", 2, 2),
         ("all", 3, 3),
     ]
@@ -59,56 +59,56 @@ async def test_a_replay_starts_each_event_once_and_another_name_starts_it_again(
     await world.arrive(1, 2)
     assert await replayed(world) == 2
     assert started() == [["e0"], ["e1"]]
-    found = await surveyed(world)
-    assert [(one.firings, one.new) for one in found.tallies] == [(2, 0)]
+    found = await previewed(world)
+    assert [(trigger.firings, trigger.new) for trigger in found.triggers] == [(2, 0)]
     assert await replayed(world) == 0
     await world.arrive(3)
-    assert await replayed(world) == 1, "the new one alone"
+    assert await replayed(world) == 1, "only the new event"
     assert await replayed(world, "other") == 3
     keys = [row.firing.firing_key.rsplit("/", 1)[0] for row in world.state.firings.values()]
     assert keys == ["replay/r"] * 3 + ["replay/other"] * 3
 
 
-async def test_the_verdict_names_the_replay_and_a_mended_filter_runs_what_had_failed(
+async def test_a_repeated_replay_starts_events_whose_filter_had_failed(
     world: Any, started: Started
 ):
     await world.apply(world.wanted({"large": LARGE}))
     await world.arrive(150, "many")
-    found = await surveyed(world)
-    (tally,) = found.tallies
-    assert (tally.new, sum(tally.left.values())) == (1, 1)
-    (reason,) = tally.left
+    found = await previewed(world)
+    (trigger,) = found.triggers
+    assert (trigger.new, sum(trigger.left.values())) == (1, 1)
+    (reason,) = trigger.left
     assert reason.startswith("error: filter error")
     assert await replayed(world) == 1
     verdicts = list(world.state.verdicts.values())
-    assert {one.replay for one in verdicts} == {"r"}
+    assert {verdict.replay for verdict in verdicts} == {"r"}
     await world.apply(world.wanted({"large": PAID}))
     assert await replayed(world) == 1
     assert started() == [["e0"], ["e1"]]
-    assert {one.outcome.value for one in world.state.verdicts.values()} == {"woken"}
+    assert {verdict.outcome.value for verdict in world.state.verdicts.values()} == {"woken"}
 
 
-async def test_a_paused_subscription_is_fed_since_a_person_asked(world: Any):
+async def test_a_replay_starts_runs_of_a_paused_subscription(world: Any):
     await world.apply(world.wanted({"all": PAID}))
     await world.arrive(1)
     await world.set_status("mine", SubscriptionStatus.PAUSED)
-    (tally,) = (await surveyed(world)).tallies
-    assert (tally.is_paused, tally.new) == (True, 1)
+    (trigger,) = (await previewed(world)).triggers
+    assert (trigger.is_paused, trigger.new) == (True, 1)
     assert await replayed(world) == 1
 
 
-async def test_exclusions_of_the_day_of_arrival_hold(world: Any):
+async def test_exclusions_apply_to_the_day_of_arrival(world: Any):
     await world.apply(world.wanted({"all": {**PAID, "exclude": {"dates": ["2026-03-10"]}}}))
     await world.arrive(1)
-    (tally,) = (await surveyed(world)).tallies
-    assert (tally.new, tally.left) == (0, {"skipped: excluded: 2026-03-10": 1})
+    (trigger,) = (await previewed(world)).triggers
+    assert (trigger.new, trigger.left) == (0, {"skipped: excluded: 2026-03-10": 1})
 
 
-async def test_an_event_that_may_not_start_becomes_a_run_that_says_why_once_a_replay(world: Any):
+async def test_an_excluded_event_becomes_a_skipped_run_once_in_each_replay(world: Any):
     await world.apply(world.wanted({"all": {**PAID, "exclude": {"dates": ["2026-03-10"]}}}))
     await world.arrive(1)
-    assert (await surveyed(world)).tallies[0].refused == 1
-    assert world.state.runs == {}, "nothing is written before"
+    assert (await previewed(world)).triggers[0].refused == 1
+    assert world.state.runs == {}, "a preview stores nothing"
     for _ in range(2):
         assert await replayed(world) == 0
     (row,) = world.state.runs.values()
@@ -121,7 +121,7 @@ async def test_an_event_that_may_not_start_becomes_a_run_that_says_why_once_a_re
     assert len(world.state.runs) == 2
 
 
-async def test_what_may_start_when_the_replay_is_repeated_starts(world: Any, started: Started):
+async def test_an_event_that_is_no_longer_excluded_starts_in_a_repeat(world: Any, started: Started):
     await world.apply(world.wanted({"all": {**PAID, "exclude": {"dates": ["2026-03-10"]}}}))
     await world.arrive(1)
     await replayed(world)
@@ -133,23 +133,23 @@ async def test_what_may_start_when_the_replay_is_repeated_starts(world: Any, sta
         for row in world.state.firings.values()
     ]
     run_id = ids.run_id(owner, trigger, key)
-    assert run_id not in world.state.runs, "or it would count as started"
+    assert run_id not in world.state.runs, "otherwise it would count as started"
     (verdict,) = world.state.verdicts.values()
     assert verdict.outcome.value == "woken"
 
 
-async def test_what_still_waits_when_the_time_ends_is_told(world: Any):
+async def test_an_event_that_still_waits_at_the_end_of_the_range_is_dropped(world: Any):
     await world.apply(world.wanted({"pair": {**PAID, "batch": {"size": 2, "within": "1h"}}}))
     await world.arrive(1, 2, 3)
-    (tally,) = (await surveyed(world)).tallies
+    (trigger,) = (await previewed(world)).triggers
     ended = "dropped: the replay's time ended while it waited for others"
-    assert (tally.new, tally.left) == (1, {ended: 1})
+    assert (trigger.new, trigger.left) == (1, {ended: 1})
     await replayed(world)
-    outcomes = [one.outcome.value for one in world.state.verdicts.values()]
+    outcomes = [verdict.outcome.value for verdict in world.state.verdicts.values()]
     assert sorted(outcomes) == ["dropped", "woken", "woken"]
 
 
-async def test_replayed_firings_do_not_overtake_those_that_are_due(world: Any):
+async def test_replayed_firings_do_not_start_before_firings_that_are_already_due(world: Any):
     await world.apply(world.wanted({"all": PAID}))
     await world.arrive(1)
     world.now += timedelta(hours=1)
@@ -159,7 +159,7 @@ async def test_replayed_firings_do_not_overtake_those_that_are_due(world: Any):
     assert row.firing.due_at < world.now - timedelta(minutes=59), "due when the event arrived"
 
 
-async def test_triggers_that_gather_do_so_by_the_times_of_arrival(world: Any, started: Started):
+async def test_triggers_gather_events_by_their_times_of_arrival(world: Any, started: Started):
     debounce = {**PAID, "debounce": {"for": "90s"}}
     parts = [{"type": "order.paid"}, {"type": "stock"}]
     both = {"all": parts, "within": "20m"}
@@ -169,75 +169,75 @@ async def test_triggers_that_gather_do_so_by_the_times_of_arrival(world: Any, st
     await world.arrive(3)
     await world.arrive(0, kind="stock")
     world.now += timedelta(minutes=5)
-    found = await surveyed(world)
-    assert {one.trigger: one.new for one in found.tallies} == {"quiet": 2, "both": 1}
+    found = await previewed(world)
+    assert {trigger.trigger: trigger.new for trigger in found.triggers} == {"quiet": 2, "both": 1}
     assert await replayed(world) == 3
     assert sorted(started()) == [["e0", "e1"], ["e0", "e1", "e2", "e3"], ["e2"]]
     assert await replayed(world) == 0
-    assert world.state.gatherings == {}, "what waits now is left alone"
+    assert world.state.gatherings == {}, "events that wait now are not changed"
 
 
-async def test_time_goes_on_to_the_end_of_the_stretch_and_no_further(world: Any, started: Started):
+async def test_a_debounce_ends_only_within_the_range_of_the_replay(world: Any, started: Started):
     await world.apply(world.wanted({"quiet": {**PAID, "debounce": {"for": "90s"}}}))
     await world.arrive(1)
-    assert await replayed(world, "early") == 0, "a minute after it, more may still come"
+    assert await replayed(world, "early") == 0, "another event may still come"
     world.now += timedelta(minutes=1)
     assert await replayed(world, "late") == 1
     assert started() == [["e0"]]
 
 
 @pytest.mark.parametrize("page", [1, 2, 500])
-async def test_the_length_of_pages_does_not_matter(
+async def test_the_size_of_pages_does_not_matter(
     world: Any, started: Started, monkeypatch: pytest.MonkeyPatch, page: int
 ):
     monkeypatch.setattr(replay_preview, "_PAGE", page)
     batch = {**PAID, "batch": {"size": 3, "within": "1h"}}
     await world.apply(world.wanted({"all": PAID, "batch": batch}))
     await world.arrive(*range(7))
-    assert (await surveyed(world)).new == 9
+    assert (await previewed(world)).new == 9
     assert await replayed(world) == 9
-    assert sorted(one for one in started() if len(one) > 1) == [
+    assert sorted(events for events in started() if len(events) > 1) == [
         ["e0", "e1", "e2"],
         ["e3", "e4", "e5"],
     ]
 
 
-async def test_one_trigger_and_some_types_alone(world: Any, started: Started):
+async def test_a_replay_can_be_limited_to_a_trigger_and_types(world: Any, started: Started):
     await world.apply(world.wanted({"all": {"type": "*"}, "large": LARGE}, ("mine", "other")))
     await world.arrive(500)
     await world.arrive(500, kind="stock")
-    stretch = world.stretch(types=("st*",))
-    assert await replayed(world, trigger="all", stretch=stretch) == 1
+    query = world.query(types=("st*",))
+    assert await replayed(world, trigger="all", query=query) == 1
     assert started() == [["e1"]]
     assert await replayed(world, "everybody", subscription=None) == 6
 
 
-async def test_whom_it_cannot_feed_is_said(world: Any):
+async def test_a_replay_without_an_event_trigger_is_refused_with_a_reason(world: Any):
     await world.apply(world.wanted({}, ("idle",)))
     with pytest.raises(UsageError, match='"idle" has no event trigger'):
-        await surveyed(world, subscription="idle")
-    with pytest.raises(UsageError, match="nobody here waits for events"):
-        await surveyed(world, subscription=None)
+        await previewed(world, subscription="idle")
+    with pytest.raises(UsageError, match="no subscription has an event trigger"):
+        await previewed(world, subscription=None)
     with pytest.raises(NotFoundError):
-        await surveyed(world, subscription="nobody")
+        await previewed(world, subscription="nobody")
     await world.apply(world.wanted({"all": PAID}))
     with pytest.raises(NotFoundError) as caught:
-        await surveyed(world, trigger="large")
+        await previewed(world, trigger="large")
     assert caught.value.hint == "event triggers: all"
     await world.set_status("mine", SubscriptionStatus.DELETED)
     with pytest.raises(ConflictError, match="was deleted"):
-        await surveyed(world)
+        await previewed(world)
 
 
-async def test_it_waits_for_the_dispatcher_and_a_repeat_goes_on(
+async def test_a_replay_waits_for_the_dispatcher_and_a_repeat_continues_it(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(replay_preview, "_PAGE", 2)
     monkeypatch.setattr(replay_events, "_MOST_WAITING", 4)
     await world.apply(world.wanted({"all": PAID}))
     await world.arrive(*range(10))
-    found = await surveyed(world)
-    with pytest.raises(WaitTimeoutError, match="4 firings are recorded"):
+    found = await previewed(world)
+    with pytest.raises(WaitTimeoutError, match="4 firings are stored"):
         await replay_archived_events(world.ports.archive, found, world.now, timeout_seconds=0.0)
     assert len(world.state.firings) == 4
     for key, row in world.state.firings.items():
