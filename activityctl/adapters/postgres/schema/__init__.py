@@ -1,1 +1,1 @@
-"""Tables and migrations."""
+"""The tables and their migrations."""

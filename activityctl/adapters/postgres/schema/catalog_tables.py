@@ -1,4 +1,4 @@
-"""What is wanted: definitions, subscriptions, calendars, and who changed them."""
+"""The tables of definitions, subscriptions, calendars and their history."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -37,7 +37,7 @@ class DefinitionTable(SQLModel, table=True):
 
 
 class RevisionTable(SQLModel, table=True):
-    """An immutable content of a definition."""
+    """One immutable content of a definition."""
 
     __tablename__: ClassVar[Any] = "revisions"
     __table_args__ = (UniqueConstraint("definition", "number"),)
@@ -49,7 +49,7 @@ class RevisionTable(SQLModel, table=True):
 
 
 class SubscriptionTable(SQLModel, table=True):
-    """A living instance of a definition."""
+    """A subscription to a definition."""
 
     __tablename__: ClassVar[Any] = "subscriptions"
     __table_args__ = (
@@ -76,7 +76,7 @@ class SubscriptionTable(SQLModel, table=True):
 
 
 class CalendarTable(SQLModel, table=True):
-    """Named days on which triggers may refuse to fire."""
+    """Named days; a trigger can exclude them."""
 
     __tablename__: ClassVar[Any] = "calendars"
     name: str = text_column(key=True)
@@ -102,7 +102,7 @@ class ApplyTable(SQLModel, table=True):
 
 
 class ApplyChangeTable(SQLModel, table=True):
-    """What one command changed of one object; rollbacks take the document from here."""
+    """The change of one object by one command; a rollback reads its document from here."""
 
     __tablename__: ClassVar[Any] = "apply_changes"
     __table_args__ = (UniqueConstraint("kind", "name", "number"),)

@@ -1,4 +1,4 @@
-"""Columns as every table writes them, and the one MetaData that knows the tables."""
+"""Functions that declare columns, and the naming convention of the one MetaData object."""
 
 from typing import Any
 
@@ -15,26 +15,26 @@ NAMING = {
 }
 SQLModel.metadata.naming_convention = NAMING
 
-NO_JSON = text("'{}'::jsonb")
+EMPTY_JSON = text("'{}'::jsonb")
 
 
 def text_column(*constraints: Any, nullable: bool = False, key: bool = False) -> Any:
-    """A text; part of the primary key with `key`."""
+    """Return a text column; with `key` it is part of the primary key."""
     return Field(sa_column=Column(Text, *constraints, nullable=nullable, primary_key=key))
 
 
 def moment_column(*, nullable: bool = False) -> Any:
-    """A point in time, in UTC."""
+    """Return a column for a point in time, in UTC."""
     return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable))
 
 
 def json_column(*, nullable: bool = False) -> Any:
-    """JSON; an empty object unless nullable."""
-    default = None if nullable else NO_JSON
+    """Return a JSON column; its default is an empty object unless it is nullable."""
+    default = None if nullable else EMPTY_JSON
     return Field(sa_column=Column(JSONB, nullable=nullable, server_default=default))
 
 
 def number_column(default: int | None = None) -> Any:
-    """A whole number, with its default in the database if it has one."""
-    given = None if default is None else text(str(default))
-    return Field(sa_column=Column(Integer, nullable=False, server_default=given))
+    """Return an integer column, with a default in the database if one is given."""
+    server_default = None if default is None else text(str(default))
+    return Field(sa_column=Column(Integer, nullable=False, server_default=server_default))

@@ -1,4 +1,4 @@
-"""Events as they came, what each meant to whom, and what triggers have gathered."""
+"""The tables of events, verdicts and gatherings."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from activityctl.adapters.postgres.schema.columns import (
 
 
 class EventTable(SQLModel, table=True):
-    """An event as it came, kept whole; `place` is the order of arrival."""
+    """A stored event with its whole document; `place` is the order of arrival."""
 
     __tablename__: ClassVar[Any] = "events"
     __table_args__ = (
@@ -48,7 +48,7 @@ class EventTable(SQLModel, table=True):
 
 
 class VerdictTable(SQLModel, table=True):
-    """What an event meant to a trigger that it woke, or might have woken but for a reason."""
+    """What an event did at a trigger: it woke it, or why not; `feed` names the replay, if any."""
 
     __tablename__: ClassVar[Any] = "verdicts"
     __table_args__ = (
@@ -68,7 +68,7 @@ class VerdictTable(SQLModel, table=True):
 
 
 class GatheringTable(SQLModel, table=True):
-    """Events that a trigger has seen so far of those it waits for, by key."""
+    """The events that a trigger has gathered under a key and that wait for others."""
 
     __tablename__: ClassVar[Any] = "gatherings"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Bring the schema of a database to the newest version: forward only, one process at a time."""
+"""Migrates the schema of a database to the newest version; there is no way back."""
 
 from importlib.resources import files
 from typing import Final
@@ -12,11 +12,11 @@ from sqlalchemy.pool import NullPool
 
 from activityctl.errors import UnreachableError
 
-_LOCK_KEY: Final = 0x61637469  # "acti": every activityctl migrates under the same lock
+_LOCK_KEY: Final = 0x61637469  # "acti": every process migrates under this lock
 
 
 def alembic_config() -> Config:
-    """Return alembic's configuration; the versions lie inside the package."""
+    """Return the configuration of Alembic; the migrations are part of the package."""
     config = Config()
     config.set_main_option("script_location", str(files(__package__) / "migrations"))
     return config
@@ -25,8 +25,8 @@ def alembic_config() -> Config:
 def migrate(database_url: str) -> None:
     """Upgrade the schema to its newest version; a second call changes nothing.
 
-    Holds an advisory lock, so that several starters wait for one another. Raises
-    UnreachableError when Postgres does not answer.
+    Holds an advisory lock, so that processes that start at the same time wait for one another.
+    Raises UnreachableError when Postgres does not answer.
     """
     url = make_url(database_url).set(drivername="postgresql+psycopg")
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})

@@ -1,4 +1,4 @@
-"""What happens: schedules, firings, runs, tasks, logs and those who work."""
+"""The tables of schedules, backfills, firings, runs, tasks, the log, dead letters and workers."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from activityctl.adapters.postgres.schema.columns import (
-    NO_JSON,
+    EMPTY_JSON,
     json_column,
     moment_column,
     number_column,
@@ -29,10 +29,10 @@ from activityctl.adapters.postgres.schema.columns import (
 
 
 class ScheduleTable(SQLModel, table=True):
-    """The schedule that Temporal shall hold, what it was last made to hold, and how far it came.
+    """A schedule that Temporal must hold, what it was seen to hold, and the progress of its times.
 
-    Every nominal time up to `cursor` is accounted for; `next_at` is the one after it. `fired`
-    counts the firings of nominal times after `counts_after`.
+    Every nominal time up to `cursor` is decided; `next_at` is the next one. `fired` counts the
+    firings of nominal times after `counts_after`.
     """
 
     __tablename__: ClassVar[Any] = "schedules"
@@ -61,7 +61,7 @@ class ScheduleTable(SQLModel, table=True):
 
 
 class BackfillTable(SQLModel, table=True):
-    """A request to make up for a stretch of the past, a few runs at a time."""
+    """A request to run the due times of a past range, a few at a time."""
 
     __tablename__: ClassVar[Any] = "backfills"
     id: str = text_column(key=True)
@@ -75,9 +75,9 @@ class BackfillTable(SQLModel, table=True):
 
 
 class FiringTable(SQLModel, table=True):
-    """The outbox: firings that were decided on, and which the dispatcher starts at `fires_at`.
+    """The outbox: firings that were decided; the dispatcher starts each at its `fires_at`.
 
-    One without `fires_at` is held back until it is released; `place` is the order of decision.
+    A firing without `fires_at` is held until it is released. `place` is the order of decision.
     """
 
     __tablename__: ClassVar[Any] = "firings"
@@ -139,7 +139,7 @@ class FiringTable(SQLModel, table=True):
 
 
 class RunTable(SQLModel, table=True):
-    """One run, with what it froze at admission."""
+    """A run, with the revision and the params that it froze at admission."""
 
     __tablename__: ClassVar[Any] = "runs"
     __table_args__ = (
@@ -201,7 +201,7 @@ class RunTable(SQLModel, table=True):
 
 
 class TaskTable(SQLModel, table=True):
-    """One task instance of a run."""
+    """A task instance of a run."""
 
     __tablename__: ClassVar[Any] = "tasks"
     __table_args__ = (
@@ -232,7 +232,10 @@ class TaskTable(SQLModel, table=True):
 
 
 class LogEntryTable(SQLModel, table=True):
-    """One line of a subscription's log; `transaction` orders it safely by commit."""
+    """An entry of a subscription's log.
+
+    Readers order by `transaction`, so that they miss no entry of a late commit.
+    """
 
     __tablename__: ClassVar[Any] = "log_entries"
     __table_args__ = (
@@ -252,13 +255,13 @@ class LogEntryTable(SQLModel, table=True):
     level: str = text_column()
     message: str = text_column()
     metadata_: dict[str, Any] = Field(
-        sa_column=Column("metadata", JSONB, nullable=False, server_default=NO_JSON)
+        sa_column=Column("metadata", JSONB, nullable=False, server_default=EMPTY_JSON)
     )
     created_at: datetime = moment_column()
 
 
 class DeadLetterTable(SQLModel, table=True):
-    """A run that failed for good and waits for a person."""
+    """A run that failed and is not tried again; an operator has to look at it."""
 
     __tablename__: ClassVar[Any] = "dead_letters"
     id: str = text_column(key=True)
@@ -269,7 +272,7 @@ class DeadLetterTable(SQLModel, table=True):
 
 
 class WorkerTable(SQLModel, table=True):
-    """A worker process and when it was last heard of."""
+    """A worker process, and the time of its last heartbeat."""
 
     __tablename__: ClassVar[Any] = "workers"
     id: str = text_column(key=True)

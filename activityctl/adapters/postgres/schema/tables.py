@@ -1,6 +1,6 @@
-"""The tables, declared once; migrations realise them and a test holds that both are equal.
+"""All declared tables. The migrations create them, and a test checks that both are equal.
 
-Stores speak SQL to them through psycopg; nothing here is imported by a command that only reads.
+The stores use SQL through psycopg; no command imports this module to read or write data.
 """
 
 from sqlmodel import SQLModel
@@ -8,5 +8,5 @@ from sqlmodel import SQLModel
 from activityctl.adapters.postgres.schema import catalog_tables, columns, event_tables, run_tables
 
 DECLARED = (columns, catalog_tables, event_tables, run_tables)
-"""Importing them is what makes `metadata` complete."""
+"""The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

@@ -1,4 +1,4 @@
-"""Which version of the schema a database has, and which this package is made for."""
+"""The schema version of a database, and the one that this package needs."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from activityctl.errors import RefusedError
 
 @dataclass(frozen=True, slots=True)
 class SchemaVersions:
-    """The versions of a database and of this package."""
+    """The schema versions of a database and of this package."""
 
     database: str | None
-    """None when nobody has migrated it."""
+    """None when the database was never migrated."""
     package: str
     is_newer: bool
     """Whether the database has a version that this package does not know."""
@@ -26,13 +26,13 @@ class SchemaVersions:
 
 
 async def read_schema_versions(database_url: str) -> SchemaVersions:
-    """Return both versions; UnreachableError when Postgres does not answer."""
+    """Return both versions; raise UnreachableError when Postgres does not answer."""
     script = ScriptDirectory.from_config(alembic_config())
-    known = {one.revision for one in script.walk_revisions()}
+    known = {script_version.revision for script_version in script.walk_revisions()}
     database = await Database.connect(database_url)
     try:
         row = await database.fetch_one("SELECT version_num FROM alembic_version")
-    except RefusedError:  # there is no such table
+    except RefusedError:  # the table does not exist
         row = None
     finally:
         await database.close()

@@ -1,4 +1,4 @@
-"""Keep apply sets and history."""
+"""Add apply sets and history."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply it."""
+    """Apply the migration."""
     op.create_table(
         "applies",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),

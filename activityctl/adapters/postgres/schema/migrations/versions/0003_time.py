@@ -1,4 +1,4 @@
-"""Keep time: cursors, waiting firings, backfills, places of overlapping runs, calendars."""
+"""Add cursors, waiting firings, backfills, slots for concurrent runs, and calendars."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply it."""
+    """Apply the migration."""
     _create_calendars()
     _create_backfills()
     _extend_subscriptions()
@@ -73,8 +73,8 @@ def _extend_schedules() -> None:
         ["next_at"],
         postgresql_where=sa.text("next_at IS NOT NULL"),
     )
-    # The hash of what Temporal shall hold is made otherwise now: have each schedule placed anew,
-    # which also settles its first next_at.
+    # The wanted hash is computed in another way from now on. Create each schedule in Temporal
+    # again, which also computes its first next_at.
     op.execute("UPDATE schedules SET observed_hash = NULL")
 
 

@@ -1,4 +1,4 @@
-"""Keep events: the archive, what each meant to whom, and what triggers have gathered so far."""
+"""Add events, verdicts and gatherings."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply it."""
+    """Apply the migration."""
     _create_events()
     _create_verdicts()
     _create_gatherings()

@@ -1,4 +1,4 @@
-"""Know from when on maxFirings counts, and which firings were started long ago."""
+"""Add the time after which maxFirings counts, and an index to find old started firings."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply it."""
+    """Apply the migration."""
     op.add_column("schedules", sa.Column("counts_after", sa.DateTime(timezone=True), nullable=True))
     op.create_index(
         "firings_dispatched_index",

@@ -1,4 +1,4 @@
-"""Know the priority of runs that queue."""
+"""Add the priority of queued runs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply it."""
+    """Apply the migration."""
     op.add_column(
         "runs",
         sa.Column("priority", sa.Integer(), server_default=sa.text("0"), nullable=False),
