@@ -1,1 +1,1 @@
-"""Tables, migrations and stores in Postgres."""
+"""The stores in Postgres, with its tables and migrations."""

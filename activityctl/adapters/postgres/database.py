@@ -1,4 +1,7 @@
-"""Connections to Postgres: a pool for daemons, one connection for commands; errors made ours."""
+"""Connections to Postgres: a pool for daemons, one connection for commands.
+
+Errors of psycopg become our own errors.
+"""
 
 import asyncio
 import json
@@ -28,35 +31,35 @@ def to_jsonb(value: Any) -> Jsonb | None:
 
 
 def to_storable_text(value: str | None) -> str | None:
-    """Return the text as Postgres can keep it: NUL and lone surrogates become U+FFFD."""
+    """Return the text as Postgres can store it: NUL and lone surrogates become U+FFFD."""
     return None if value is None else storable(value)
 
 
-def _storable_json(value: Any) -> str:
+def _dump_storable_json(value: Any) -> str:
     text = canonical_json(value)
     if "\\u0000" in text or not text.isascii():
-        return canonical_json(_storable(value))
+        return canonical_json(_to_storable(value))
     return text
 
 
-def _storable(value: Any) -> Any:
+def _to_storable(value: Any) -> Any:
     match value:
         case str():
             return to_storable_text(value)
         case dict():
-            return {to_storable_text(key): _storable(child) for key, child in value.items()}
+            return {to_storable_text(key): _to_storable(child) for key, child in value.items()}
         case list() | tuple():
-            return [_storable(child) for child in value]
+            return [_to_storable(child) for child in value]
         case _:
             return value
 
 
-def _parsed_json(text: str | bytes) -> Any:
-    return json.loads(text, parse_int=_integer)
+def _load_json(text: str | bytes) -> Any:
+    return json.loads(text, parse_int=_parse_integer)
 
 
-def _integer(digits: str) -> int | float:
-    """Integers stay within 64 bits (DESIGN section 2); a longer one was written as a float."""
+def _parse_integer(digits: str) -> int | float:
+    """Return an integer of up to 64 bits as int; a longer one was written as a float."""
     if len(digits) > _LONGEST_INTEGER:
         return float(digits)
     value = int(digits)
@@ -64,13 +67,13 @@ def _integer(digits: str) -> int | float:
 
 
 def prefix_pattern(reference: str) -> str:
-    """Return a LIKE pattern for texts that begin with the reference, taken literally."""
+    """Return a LIKE pattern for texts that begin with the reference; its % and _ are escaped."""
     escaped = storable(reference).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"{escaped}%"
 
 
 class Database:
-    """Hands out connections in autocommit mode whose rows are dicts."""
+    """Gives out connections in autocommit mode; their rows are dicts."""
 
     def __init__(self, url: str, pool: AsyncConnectionPool[Connection] | None = None) -> None:
         self._url = url
@@ -80,16 +83,16 @@ class Database:
 
     @classmethod
     async def connect(cls, url: str, *, pool_size: int = 0) -> "Database":
-        """Open the database; pool_size 0 means one connection, opened when first used.
+        """Open the database; with pool_size 0, one connection is opened at its first use.
 
         Raises UnreachableError within CONNECT_SECONDS when Postgres does not answer.
         """
-        set_json_dumps(_storable_json)
-        set_json_loads(_parsed_json)
+        set_json_dumps(_dump_storable_json)
+        set_json_loads(_load_json)
         if not pool_size:
             return cls(url)
         async with await cls(url).dedicated():
-            pass  # one attempt that fails at once tells more than a pool that keeps trying
+            pass  # one attempt gives a clear error at once; a pool would try again and again
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             connection_class=psycopg.AsyncConnection[DictRow],
@@ -111,13 +114,13 @@ class Database:
             await self._single.close()
 
     async def dedicated(self) -> Connection:
-        """Return a connection of the caller's own, for locks and LISTEN."""
+        """Return a new connection that only the caller uses, for locks and LISTEN."""
         with translate_errors():
             return await psycopg.AsyncConnection.connect(self._url, **_connection_options())
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; UnreachableError when Postgres goes away meanwhile."""
+        """Lend a connection; raise UnreachableError when Postgres stops answering."""
         with translate_errors():
             if self._pool is not None:
                 async with self._pool.connection() as connection:
@@ -130,7 +133,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Lend a connection inside a transaction that commits when the block ends well."""
+        """Lend a connection in a transaction, which commits unless the block raises."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
@@ -141,7 +144,7 @@ class Database:
             return await cursor.fetchall() if cursor.description else []
 
     async def fetch_one(self, query: str, **values: Any) -> DictRow | None:
-        """Run one statement and return its first row."""
+        """Run one statement and return its first row; None when there is none."""
         rows = await self.fetch(query, **values)
         return rows[0] if rows else None
 
@@ -157,8 +160,8 @@ def _connection_options() -> dict[str, Any]:
     }
 
 
-class translate_errors:  # noqa: N801  # a context manager read as a verb
-    """Turns psycopg's errors of connection and of waiting into ours."""
+class translate_errors:  # noqa: N801  # a context manager, named like a function
+    """Turns psycopg's errors of connections, locks and missing tables into our own."""
 
     def __enter__(self) -> None:
         return None
@@ -166,10 +169,12 @@ class translate_errors:  # noqa: N801  # a context manager read as a verb
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         match error:
             case psycopg.errors.LockNotAvailable():
-                raise ConflictError("somebody else is changing this", hint="try again") from error
+                raise ConflictError(
+                    "another process is changing this object", hint="try again"
+                ) from error
             case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
                 raise RefusedError(
-                    "the database has no schema of this version",
+                    "the database schema does not match this version of activityctl",
                     hint="activityctl worker --migrate",
                 ) from error
             case psycopg.OperationalError() | PoolTimeout():

@@ -1,4 +1,7 @@
-"""The log in Postgres: appended, paged in commit-safe order, NOTIFY as a hint."""
+"""The log in Postgres, read in an order in which late commits are not missed.
+
+NOTIFY only tells readers to look at the table.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,13 +12,13 @@ from activityctl.adapters.postgres.rows import log_entry_of
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.ports import LOG_CHANNEL
 
-# Only rows of transactions that every later snapshot sees as ended are read, so that a
-# reader's cursor never passes a row that commits behind it.
-_SETTLED: Final = "transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint"
+# Reads only rows of transactions that are older than every open transaction. So no row can
+# commit later at a position that the cursor of a reader has passed.
+_IS_VISIBLE_TO_ALL: Final = "transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint"
 
 
 async def insert_log_entries(connection: Connection, entries: Sequence[LogEntry]) -> None:
-    """Insert the entries with one statement, and hint at them once a subscription."""
+    """Insert the entries with one statement, and wake the readers of each subscription once."""
     if not entries:
         return
     await connection.execute(
@@ -36,13 +39,13 @@ async def insert_log_entries(connection: Connection, entries: Sequence[LogEntry]
 
 
 class PostgresLogbook:
-    """The Logbook port."""
+    """Implements the Logbook port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def append(self, entries: Sequence[LogEntry]) -> None:
-        """Add entries and wake those who follow."""
+        """Add the entries and wake the readers that follow the log."""
         async with self._database.transaction() as connection:
             await insert_log_entries(connection, entries)
 
@@ -55,11 +58,11 @@ class PostgresLogbook:
         since: datetime | None = None,
         run_id: str | None = None,
     ) -> tuple[list[LogEntry], Cursor]:
-        """Return the next settled entries and the cursor after them."""
+        """Return the next entries after the cursor, and the cursor after them."""
         rows = await self._database.fetch(
             f"""SELECT * FROM log_entries
                 WHERE subscription_id = %(subscription)s
-                  AND (transaction, id) > (%(transaction)s, %(id)s) AND {_SETTLED}
+                  AND (transaction, id) > (%(transaction)s, %(id)s) AND {_IS_VISIBLE_TO_ALL}
                   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
                   AND (%(run)s::text IS NULL OR run_id = %(run)s)
                 ORDER BY transaction, id LIMIT %(limit)s""",
@@ -73,10 +76,10 @@ class PostgresLogbook:
         return [log_entry_of(row) for row in rows], _cursor_of(rows[-1]) if rows else after
 
     async def tail(self, subscription_id: str, count: int) -> Cursor:
-        """Return the cursor before the last `count` settled entries."""
+        """Return the cursor before the last `count` entries."""
         row = await self._database.fetch_one(
             f"""SELECT transaction, id FROM log_entries
-                WHERE subscription_id = %(subscription)s AND {_SETTLED}
+                WHERE subscription_id = %(subscription)s AND {_IS_VISIBLE_TO_ALL}
                 ORDER BY transaction DESC, id DESC OFFSET %(count)s LIMIT 1""",
             subscription=subscription_id,
             count=count,

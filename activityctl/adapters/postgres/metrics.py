@@ -1,4 +1,4 @@
-"""Figures counted in Postgres, in one statement and so at one moment."""
+"""Metrics counted in Postgres, by one statement."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from activityctl.domain.runs.metrics_snapshot import (
 )
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
 
-_COUNTED: Final = """
+_COUNT_ALL: Final = """
     WITH counted AS (
         SELECT 'runs' AS what, status AS of, count(*) AS count FROM runs
         WHERE created_at >= now() - %(runs)s OR ended_at IS NULL GROUP BY status
@@ -49,15 +49,15 @@ _COUNTED: Final = """
 
 
 class PostgresMetricsSource:
-    """The Census port."""
+    """Implements the MetricsSource port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def snapshot(self) -> MetricsSnapshot:
-        """Count everything as it stands now, by Postgres' clock."""
+        """Count everything at one moment, by the clock of the store."""
         (row,) = await self._database.fetch(
-            _COUNTED,
+            _COUNT_ALL,
             runs=RUNS_COUNTED_FOR,
             overdue=OVERDUE_AFTER,
             alive=COUNTS_AS_ALIVE,

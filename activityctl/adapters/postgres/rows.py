@@ -1,4 +1,4 @@
-"""Rows of the tables turned into values of the domain."""
+"""Converts rows of the tables to domain values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ REVISION_COLUMNS = "v.id, v.definition, v.number, v.spec, v.created_at"
 
 
 def run_of(row: Row) -> Run:
-    """Return the run that RUN_COLUMNS describe."""
+    """Return the run of a row with RUN_COLUMNS."""
     return Run(
         id=RunId(row["id"]),
         subscription_id=SubscriptionId(row["subscription_id"]),
@@ -59,7 +59,7 @@ def run_of(row: Row) -> Run:
 
 
 def task_of(row: Row) -> TaskInstance:
-    """Return the task instance that TASK_COLUMNS describe."""
+    """Return the task instance of a row with TASK_COLUMNS."""
     return TaskInstance(
         id=TaskId(row["id"]),
         run_id=RunId(row["run_id"]),
@@ -81,7 +81,7 @@ def task_of(row: Row) -> TaskInstance:
 
 
 def subscription_of(row: Row) -> Subscription:
-    """Return the subscription that SUBSCRIPTION_COLUMNS describe."""
+    """Return the subscription of a row with SUBSCRIPTION_COLUMNS."""
     return Subscription(
         id=SubscriptionId(row["id"]),
         name=row["name"],
@@ -103,7 +103,7 @@ def subscription_of(row: Row) -> Subscription:
 
 
 def revision_of(row: Row) -> Revision:
-    """Return the revision that REVISION_COLUMNS describe."""
+    """Return the revision of a row with REVISION_COLUMNS."""
     return Revision(
         RevisionId(row["id"]), row["definition"], row["number"], row["spec"], row["created_at"]
     )

@@ -1,4 +1,4 @@
-"""NOTIFY and LISTEN as wake-up hints, and the workers' signs of life."""
+"""Wake-up signals by NOTIFY and LISTEN, and the heartbeats of workers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,25 +11,25 @@ from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
 from activityctl.ports import WORK_CHANNEL, Work
 
 
-def wakes(work: Work) -> str:
-    """Return the SQL expression that wakes the workers, once the transaction commits."""
+def notify_sql(work: Work) -> str:
+    """Return an SQL expression that wakes the workers when the transaction commits."""
     return f"pg_notify('{WORK_CHANNEL}', '{work}')"
 
 
 async def wake_workers(connection: Connection, work: Work) -> None:
-    """Wake the workers, once the caller's transaction commits."""
-    await connection.execute(f"SELECT {wakes(work)}".encode())
+    """Wake the workers when the caller's transaction commits."""
+    await connection.execute(f"SELECT {notify_sql(work)}".encode())
 
 
 class PostgresSignals:
-    """The Signals port."""
+    """Implements the Signals port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @asynccontextmanager
     async def listening(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
-        """Iterate over the payloads of a channel; an empty text every second of silence."""
+        """Iterate over the payloads of a channel; yield "" after each second without one."""
         connection = await self._database.dedicated()
         async with connection:
             with translate_errors():
@@ -40,22 +40,22 @@ class PostgresSignals:
 async def _payloads(connection: Connection) -> AsyncIterator[str]:
     while True:
         with translate_errors():
-            # All at once: while `notifies` is suspended it holds the connection's lock, and
-            # whoever leaves `listening` then would wait for it forever.
+            # Read all at once: a suspended `notifies` holds the connection's lock, and a
+            # caller that leaves `listening` would then wait for that lock forever.
             notifies = connection.notifies(timeout=1.0, stop_after=1)
-            heard = [notify.payload async for notify in notifies]
-        for payload in heard or [""]:
+            payloads = [notify.payload async for notify in notifies]
+        for payload in payloads or [""]:
             yield payload
 
 
 class PostgresWorkers:
-    """The Workers port."""
+    """Implements the Workers port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def beat(self, worker: WorkerBeat) -> None:
-        """Say that this worker lives; those silent for a day are forgotten."""
+        """Record that this worker is alive; remove workers not heard of for a day."""
         await self._database.fetch(
             """WITH gone AS (
                    DELETE FROM workers
@@ -71,11 +71,11 @@ class PostgresWorkers:
         )
 
     async def leave(self, worker_id: str) -> None:
-        """Say that this worker has stopped."""
+        """Record that this worker has stopped."""
         await self._database.fetch("DELETE FROM workers WHERE id = %(id)s", id=worker_id)
 
     async def alive(self, within: timedelta = COUNTS_AS_ALIVE) -> list[WorkerBeat]:
-        """Return the workers heard of within that long, the longest at work first."""
+        """Return the workers heard of within that time, the one that started first at the front."""
         rows = await self._database.fetch(
             """SELECT id, host, pid, version, started_at FROM workers
                WHERE seen_at >= clock_timestamp() - %(within)s ORDER BY started_at""",

@@ -82,7 +82,7 @@ def _write_decisions(
     caller: FiringRef | None,
 ) -> None:
     callers_time = caller.due if caller is not None and decisions.starts_now(caller.due) else None
-    now = decisions.settled_at
+    now = decisions.decided_at
     for time in decisions.times:
         if time.fires_at is None:
             write_unstarted_run(state, subscription, trigger, time, now)

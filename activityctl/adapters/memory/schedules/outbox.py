@@ -143,7 +143,7 @@ class MemoryOutbox:
 
 
 def wake_next_in_order(state: MemoryState, run: Run) -> None:
-    """Wake the dispatcher when the run's firing has an order key: the next firing may start."""
+    """Wake the dispatcher if a firing with the same order key may wait for this run."""
     row = state.firings.get(ids.firing_id(run.subscription_id, run.trigger, run.firing_key))
     if row is not None and row.order_key is not None:
         state.wake_workers(Work.FIRING)

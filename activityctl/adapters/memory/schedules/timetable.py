@@ -21,7 +21,7 @@ class MemoryTimetable:
     async def process_due(self, firing: FiringRef) -> bool:
         """Decide every due time up to now; return whether the caller's firing starts now."""
         key = ids.schedule_id(firing.subscription_id, firing.trigger)
-        fires, is_complete = False, not firing.is_unsettled
+        fires, is_complete = False, not firing.is_undecided
         while not is_complete:
             decisions = process_due_schedule(self._state, key, firing)
             is_complete = decisions is None or decisions.is_complete
@@ -36,7 +36,7 @@ class MemoryTimetable:
         key = ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
         row, now = self._state.firings.get(key), self._state.clock()
         if row is None or row.fires_at is None:
-            return not firing.is_unsettled
+            return not firing.is_undecided
         if row.fires_at > now and row.dispatched_at is None:
             return False
         self._state.firings[key] = replace(row, dispatched_at=row.dispatched_at or now)

@@ -1,4 +1,4 @@
-"""Calendars in Postgres: read as they live, written as a plan has them."""
+"""Calendars in Postgres: the live ones, and the changes that a plan makes to them."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -10,17 +10,16 @@ from activityctl.domain.gitops.plan import Change, Plan
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.values.moment import DaySpan, parse_days
 
-CALENDARS: Final = "SELECT c.* FROM calendars c WHERE c.deleted_at IS NULL"
-"""Those that live."""
+SELECT_LIVE_CALENDARS: Final = "SELECT c.* FROM calendars c WHERE c.deleted_at IS NULL"
 
 
 def days_of(stored: list[str]) -> tuple[DaySpan, ...]:
-    """Return the days of a row of calendars."""
+    """Return the days of the `days` column of a calendar."""
     return tuple(parse_days(text) for text in stored)
 
 
 def calendar_of(row: dict[str, Any]) -> PresentCalendar:
-    """Return the calendar of a row of calendars."""
+    """Return the calendar of a row of the table."""
     return PresentCalendar(
         row["name"],
         days_of(row["days"]),
@@ -35,7 +34,7 @@ def calendar_of(row: dict[str, Any]) -> PresentCalendar:
 async def write_calendars(
     connection: Connection, plan: Plan, changed: list[Change], now: datetime
 ) -> None:
-    """Write and delete the calendars that the plan changes, inside the caller's transaction."""
+    """Write and delete the calendars that the plan changes, in the caller's transaction."""
     names = {change.name for change in changed if change.kind == "Calendar"}
     rows = [
         {

@@ -1,4 +1,4 @@
-"""The catalog in Postgres: definitions, revisions, subscriptions and wanted schedules."""
+"""The catalog in Postgres; `writes.py` writes a plan into its tables."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,7 +8,11 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from activityctl.adapters.postgres.catalog.calendars import CALENDARS, calendar_of, days_of
+from activityctl.adapters.postgres.catalog.calendars import (
+    SELECT_LIVE_CALENDARS,
+    calendar_of,
+    days_of,
+)
 from activityctl.adapters.postgres.catalog.writes import write_plan
 from activityctl.adapters.postgres.database import (
     Connection,
@@ -42,7 +46,7 @@ from activityctl.ports import Work
 
 
 class PostgresCatalog:
-    """The Catalog port."""
+    """Implements the Catalog port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,7 +54,10 @@ class PostgresCatalog:
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
-        """Hold the catalog's lock, in one transaction; other changers wait their turn."""
+        """Hold the catalog's lock; other callers wait until the block ends.
+
+        What is written takes effect when the block ends without an exception.
+        """
         async with self._database.transaction() as connection:
             await _lock(connection)
             token = self._changing.set(connection)
@@ -60,7 +67,10 @@ class PostgresCatalog:
                 self._changing.reset(token)
 
     async def present(self) -> Present:
-        """Return what lives, at one moment; within `changing`, as that transaction sees it."""
+        """Return the live objects and the deleted subscriptions, at one moment.
+
+        Inside `changing`, the result contains what was written there.
+        """
         connection = self._changing.get()
         if connection is not None:
             return await self._present(connection)
@@ -78,7 +88,7 @@ class PostgresCatalog:
             f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s".encode()
         )
         subscriptions = await cursor.fetchall()
-        cursor = await connection.execute(CALENDARS.encode())
+        cursor = await connection.execute(SELECT_LIVE_CALENDARS.encode())
         calendars = await cursor.fetchall()
         return Present(
             {
@@ -97,11 +107,11 @@ class PostgresCatalog:
         )
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
-        """Carry out the plan and record it in the history; call it within `changing`."""
-        await write_plan(self._required(), plan, origin, now)
+        """Carry out the plan and record it in the history; call it inside `changing`."""
+        await write_plan(self._changing_connection(), plan, origin, now)
 
     async def history(self, kind: str, name: str) -> list[PastChange]:
-        """Return every recorded change of one object, the newest first."""
+        """Return every recorded change of one object, newest first."""
         rows = await self._rows(
             """SELECT c.*, a.command, a.actor, a.source_commit, a.applyset, a.created_at
                FROM apply_changes c JOIN applies a ON a.id = c.apply_id
@@ -112,7 +122,7 @@ class PostgresCatalog:
         return [past_change_of(row) for row in rows]
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
-        """Return the definitions with their current revisions, by name."""
+        """Return the live definitions with their current revisions, by name."""
         rows = await self._database.fetch(
             f"""SELECT d.name, d.labels, d.annotations, d.created_at AS since, d.updated_at,
                     {REVISION_COLUMNS},
@@ -128,13 +138,15 @@ class PostgresCatalog:
         return [(row, revision_of(row)) for row in rows]
 
     async def calendars(self) -> Mapping[str, tuple[DaySpan, ...]]:
-        """Return the days of every calendar that lives, by its name."""
-        return {row["name"]: days_of(row["days"]) for row in await self._rows(CALENDARS)}
+        """Return the days of every live calendar, by its name."""
+        return {
+            row["name"]: days_of(row["days"]) for row in await self._rows(SELECT_LIVE_CALENDARS)
+        }
 
     async def listed_calendars(self, selection: Selection) -> list[PresentCalendar]:
-        """Return the calendars that live, by name."""
+        """Return the live calendars, by name."""
         rows = await self._rows(
-            f"""{CALENDARS} AND (%(name)s::text IS NULL OR c.name = %(name)s)
+            f"""{SELECT_LIVE_CALENDARS} AND (%(name)s::text IS NULL OR c.name = %(name)s)
                 AND c.labels @> %(labels)s ORDER BY c.name LIMIT %(limit)s""",
             name=selection.name,
             labels=Jsonb(dict(selection.labels)),
@@ -143,7 +155,7 @@ class PostgresCatalog:
         return [calendar_of(row) for row in rows]
 
     async def revisions(self, selection: Selection) -> list[Revision]:
-        """Return immutable revisions, newest first."""
+        """Return revisions, newest first."""
         rows = await self._database.fetch(
             f"""SELECT {REVISION_COLUMNS} FROM revisions v
                 WHERE (%(name)s::text IS NULL OR v.definition = %(name)s
@@ -156,7 +168,7 @@ class PostgresCatalog:
         return [revision_of(row) for row in rows]
 
     async def subscriptions(self, selection: Selection) -> list[Subscription]:
-        """Return subscriptions by name; deleted ones only when asked for by status."""
+        """Return subscriptions by name; deleted ones only when that status is selected."""
         rows = await self._database.fetch(
             f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
                 WHERE (%(id)s::text IS NULL OR s.id = %(id)s)
@@ -171,7 +183,10 @@ class PostgresCatalog:
         return [subscription_of(row) for row in rows]
 
     async def find_subscription(self, reference: str) -> Subscription:
-        """Return the one with that name, id or unique id prefix."""
+        """Return the subscription with that name or id, or with that unique prefix of its id.
+
+        Raises NotFoundError when there is none, ConflictError when the prefix matches several.
+        """
         rows = await self._database.fetch(
             f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
                 WHERE s.name = %(reference)s OR (s.id LIKE %(prefix)s AND %(reference)s <> '')
@@ -194,9 +209,12 @@ class PostgresCatalog:
         reason: str | None = None,
         catch_up: bool = False,
     ) -> bool:
-        """Pause or resume; False when it was so already, or is deleted."""
+        """Pause or resume the subscription and its schedules; return whether its status changed.
+
+        What is due is processed first. A resume moves the cursors to now, unless `catch_up`.
+        """
         async with self._database.transaction() as connection:
-            await _lock(connection)  # an apply under way may bring schedules not seen yet
+            await _lock(connection)  # an apply that is running may add schedules
             await process_due_of_subscriptions(connection, [subscription_id])
             cursor = await connection.execute(
                 """UPDATE subscriptions SET status = %(status)s, updated_at = %(now)s,
@@ -226,9 +244,9 @@ class PostgresCatalog:
             await wake_workers(connection, Work.SCHEDULES)
         return True
 
-    def _required(self) -> Connection:
+    def _changing_connection(self) -> Connection:
         connection = self._changing.get()
-        assert connection is not None, "call it within changing()"  # noqa: S101  # our bug
+        assert connection is not None, "call it inside changing()"  # noqa: S101  # our bug
         return connection
 
     async def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""What a plan writes into Postgres: definitions, subscriptions, schedules and the history.
+"""Writes a plan into Postgres: definitions, subscriptions, schedules and the history.
 
-Rows of one table go in one statement, as JSON: a thousand subscriptions take a tenth of a second.
+One statement writes all rows of a table, as JSON: a thousand subscriptions take 0.1 s.
 """
 
 from datetime import datetime
@@ -47,7 +47,10 @@ _WRITE_SCHEDULES: Final = """
 
 
 async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: datetime) -> None:
-    """Write everything that the plan changes, inside the caller's transaction."""
+    """Write everything that the plan changes, and its history, in the caller's transaction.
+
+    An empty plan changes nothing.
+    """
     changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     if not changed:
         return
@@ -70,15 +73,15 @@ async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
         "UPDATE definitions SET deleted_at = %s, applyset = NULL WHERE name = ANY(%s)",
         (now, plan.deleted("ActivityDefinition")),
     )
-    gone = [ids.subscription_id(name) for name in plan.deleted("Subscription")]
+    deleted_ids = [ids.subscription_id(name) for name in plan.deleted("Subscription")]
     await connection.execute(
         """UPDATE subscriptions SET status = 'deleted', applyset = NULL, updated_at = %s
            WHERE id = ANY(%s)""",
-        (now, gone),
+        (now, deleted_ids),
     )
     await connection.execute(
         "UPDATE schedules SET wanted_hash = NULL, error = NULL WHERE subscription_id = ANY(%s)",
-        (gone,),
+        (deleted_ids,),
     )
 
 
@@ -209,7 +212,7 @@ def _subscription_row(manifest: SubscriptionManifest, *, is_new: bool) -> dict[s
 
 
 async def _write_schedules(connection: Connection, plan: Plan) -> None:
-    """Write what changes about schedules; what was observed of another wish no longer counts."""
+    """Write the schedules that change; a changed wanted hash resets the observed hash and error."""
     rows = [
         {
             "id": schedule.id,

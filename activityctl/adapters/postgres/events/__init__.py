@@ -1,1 +1,1 @@
-"""The archive of events and their routing."""
+"""Stored events, their routing and gatherings."""

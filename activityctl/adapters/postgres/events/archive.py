@@ -1,4 +1,4 @@
-"""The archive of events in Postgres: pages of the past, events fed again, and their removal."""
+"""The event archive in Postgres: counts, pages, replays and the removal of old events."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,26 +10,26 @@ from activityctl.adapters.postgres.events.routing import (
     write_refused,
     write_verdicts,
 )
-from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of, likes_of
+from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of, like_patterns
 from activityctl.domain.events.parts import ANY
 from activityctl.domain.events.query import EventQuery
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
 from activityctl.domain.routing.routing import EventFiring, RefusedFiring
 from activityctl.domain.values import ids
 
-_KEPT: Final = "SELECT e.id FROM events e WHERE e.id = ANY(%s) FOR KEY SHARE"
-# What an earlier feeding found otherwise than woken is decided anew, so it makes room.
-_MAKE_ROOM: Final = """
+_LOCK_EVENTS: Final = "SELECT e.id FROM events e WHERE e.id = ANY(%s) FOR KEY SHARE"
+# A verdict of an earlier call of the same replay is decided again, unless it is `woken`.
+_DELETE_OLD_VERDICTS: Final = """
     DELETE FROM verdicts v
     USING unnest(%(events)s::text[], %(subscriptions)s::text[], %(triggers)s::text[],
         %(feeds)s::text[]) AS x(event, subscription, trigger, feed)
     WHERE v.event_id = x.event AND v.subscription_id = x.subscription
       AND v.trigger = x.trigger AND v.feed = x.feed AND v.outcome <> 'woken'"""
-_WAITING: Final = """
+_COUNT_WAITING: Final = """
     SELECT count(*) AS n FROM firings f
     WHERE f.dispatched_at IS NULL AND f.fires_at <= clock_timestamp()
       AND starts_with(f.firing_key, %(prefix)s)"""
-# An event stays while a firing waits that has it, or a gathering that may.
+# An event stays while a waiting firing has it or an open gathering may have it.
 _REMOVE: Final = """
     WITH waiting AS MATERIALIZED (
         SELECT unnest(f.event_ids) AS id FROM firings f
@@ -50,13 +50,13 @@ _REMOVE: Final = """
 
 
 class PostgresEventArchive:
-    """The EventArchive port."""
+    """Implements the EventArchive port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def count(self, stretch: EventQuery) -> int:
-        """Return how many events the stretch holds."""
+        """Return how many events match the query."""
         where, values = _where(stretch)
         row = await self._database.fetch_one(
             f"SELECT count(*) AS n FROM events e WHERE {where}", **values
@@ -71,7 +71,7 @@ class PostgresEventArchive:
         *,
         newest_first: bool = False,
     ) -> list[ArrivedEvent]:
-        """Return the next events behind that one, as they arrived or the other way round."""
+        """Return the next events after that one, in the order of arrival or newest first."""
         where, values = _where(stretch)
         order = "DESC" if newest_first else "ASC"
         if after is not None:
@@ -92,37 +92,49 @@ class PostgresEventArchive:
         now: datetime,
         refused: Sequence[RefusedFiring] = (),
     ) -> int:
-        """Write what events fed again led to; return how many firings are new."""
+        """Write the results of a replay in one transaction; return how many firings are new.
+
+        A verdict of an earlier call is replaced, unless it is `woken`.
+        """
         async with self._database.transaction() as connection:
-            told = {one.event_id for one in verdicts}.union(*(one.event_ids for one in refused))
-            cursor = await connection.execute(_KEPT, (list(told),))
-            kept = {row["id"] for row in await cursor.fetchall()}
-            present = [one for one in verdicts if one.event_id in kept]
-            whole = {_firing_id(one): one for one in firings if kept.issuperset(one.event_ids)}
+            event_ids = {verdict.event_id for verdict in verdicts}
+            event_ids.update(*(firing.event_ids for firing in refused))
+            cursor = await connection.execute(_LOCK_EVENTS, (list(event_ids),))
+            stored_ids = {row["id"] for row in await cursor.fetchall()}
+            present = [verdict for verdict in verdicts if verdict.event_id in stored_ids]
+            firings_by_id = {
+                _firing_id(firing): firing
+                for firing in firings
+                if stored_ids.issuperset(firing.event_ids)
+            }
             cursor = await connection.execute(
-                "SELECT id FROM firings WHERE id = ANY(%s)", (list(whole),)
+                "SELECT id FROM firings WHERE id = ANY(%s)", (list(firings_by_id),)
             )
             for row in await cursor.fetchall():
-                del whole[row["id"]]
-            await write_firings(connection, whole.values(), now)
-            await connection.execute(_MAKE_ROOM, _owners(present))
+                del firings_by_id[row["id"]]
+            await write_firings(connection, firings_by_id.values(), now)
+            await connection.execute(_DELETE_OLD_VERDICTS, _verdict_keys(present))
             await write_verdicts(connection, present)
-            ended = {one.run_id: one for one in refused if kept.issuperset(one.event_ids)}
+            refused_by_id = {
+                firing.run_id: firing
+                for firing in refused
+                if stored_ids.issuperset(firing.event_ids)
+            }
             cursor = await connection.execute(
-                "SELECT id FROM runs WHERE id = ANY(%s)", (list(ended),)
+                "SELECT id FROM runs WHERE id = ANY(%s)", (list(refused_by_id),)
             )
             for row in await cursor.fetchall():
-                del ended[row["id"]]
-            await write_refused(connection, ended.values(), now)
-        return len(whole)
+                del refused_by_id[row["id"]]
+            await write_refused(connection, refused_by_id.values(), now)
+        return len(firings_by_id)
 
     async def waiting(self, firing_keys: str) -> int:
-        """Return how many firings are due and not started whose keys begin so."""
-        row = await self._database.fetch_one(_WAITING, prefix=firing_keys)
+        """Return how many firings with this key prefix are due and not started."""
+        row = await self._database.fetch_one(_COUNT_WAITING, prefix=firing_keys)
         return int(row["n"]) if row else 0
 
     async def remove(self, age: timedelta, limit: int) -> int:
-        """Remove the oldest events over that age that nothing waits for; return how many."""
+        """Remove the oldest events above that age that nothing waits for; return how many."""
         row = await self._database.fetch_one(_REMOVE, age=age, limit=limit)
         return int(row["n"]) if row else 0
 
@@ -131,12 +143,12 @@ def _firing_id(firing: EventFiring) -> str:
     return ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
 
 
-def _owners(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+def _verdict_keys(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
     return {
-        "events": [one.event_id for one in verdicts],
-        "subscriptions": [one.subscription_id for one in verdicts],
-        "triggers": [one.trigger for one in verdicts],
-        "feeds": [one.replay for one in verdicts],
+        "events": [verdict.event_id for verdict in verdicts],
+        "subscriptions": [verdict.subscription_id for verdict in verdicts],
+        "triggers": [verdict.trigger for verdict in verdicts],
+        "feeds": [verdict.replay for verdict in verdicts],
     }
 
 
@@ -145,9 +157,11 @@ def _where(stretch: EventQuery) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {"since": stretch.since, "until": stretch.until}
     for column, patterns in (("type", stretch.types), ("source", stretch.sources)):
         if patterns and not any(ANY in pattern for pattern in patterns):
-            where += f" AND e.{column} = ANY(%({column})s)"  # as an index finds them
-            values[column] = [to_storable_text(one) for one in patterns]
+            where += (
+                f" AND e.{column} = ANY(%({column})s)"  # without LIKE, so that the index is used
+            )
+            values[column] = [to_storable_text(pattern) for pattern in patterns]
         elif patterns:
             where += f" AND e.{column} LIKE ANY(%({column})s)"
-            values[column] = likes_of(patterns)
+            values[column] = like_patterns(patterns)
     return where, values

@@ -1,4 +1,4 @@
-"""The archive of events in Postgres; their routing is in `routing`."""
+"""The event store in Postgres; `routing` routes the events."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,10 +11,10 @@ from activityctl.adapters.postgres.events.rows import (
     EVENT_COLUMNS,
     VERDICT_COLUMNS,
     event_of,
-    likes_of,
+    like_patterns,
     verdict_of,
 )
-from activityctl.adapters.postgres.signals import wakes
+from activityctl.adapters.postgres.signals import notify_sql
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import CANDIDATES_TOLD, resolve_event
@@ -25,8 +25,9 @@ from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import Routing, Work
 
-# Places follow the order given; rows go in by id, so that no two calls wait for each other.
-_ADD: Final = f"""
+# Column `place` follows the order given. Rows are inserted by id, so that two calls that insert
+# the same events cannot deadlock.
+_INSERT_EVENTS: Final = f"""
     WITH given AS MATERIALIZED (
         SELECT u.*, nextval(pg_get_serial_sequence('events', 'place')) AS place
         FROM unnest(%(ids)b::text[], %(sources)b::text[], %(sender_ids)b::text[],
@@ -43,34 +44,39 @@ _ADD: Final = f"""
         ON CONFLICT (id) DO NOTHING RETURNING id
     )
     SELECT array_agg(g.id) FILTER (WHERE a.id IS NULL) AS known,
-        CASE WHEN count(a.id) > 0 THEN {wakes(Work.EVENT)} END AS woken
+        CASE WHEN count(a.id) > 0 THEN {notify_sql(Work.EVENT)} END AS woken
     FROM given g LEFT JOIN added a ON a.id = g.id"""
 
 
 class PostgresEventStore:
-    """The EventStore port."""
+    """Implements the EventStore port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
-        """Store the events by one statement, after which none can be lost, and wake the router."""
+        """Store the events and wake the router; return one outcome for each, in order.
+
+        The same event twice in one call is a duplicate too.
+        """
         rows = [(event.event_id, *event.serialised()) for event in events]
-        firsts: dict[EventId, int] = {}
-        for number, (event_id, _, _) in enumerate(rows):
-            firsts.setdefault(event_id, number)
-        known = await self._insert([(events[at], *rows[at]) for at in firsts.values()])
-        kept = {event_id: rows[at][2] for event_id, at in firsts.items()}
-        kept.update(await self._kept(known))
+        first_index: dict[EventId, int] = {}
+        for index, (event_id, _, _) in enumerate(rows):
+            first_index.setdefault(event_id, index)
+        known = await self._insert(
+            [(events[index], *rows[index]) for index in first_index.values()]
+        )
+        digests = {event_id: rows[index][2] for event_id, index in first_index.items()}
+        digests.update(await self._stored_digests(known))
         given = [(event_id, digest) for event_id, _, digest in rows]
-        return outcomes_of(given, firsts.keys() - set(known), kept)
+        return outcomes_of(given, first_index.keys() - set(known), digests)
 
     async def _insert(self, rows: Sequence[tuple[EventEnvelope, EventId, str, str]]) -> list[str]:
-        """Insert events of different ids; return the ids that were there before."""
+        """Insert events of different ids in one statement; return the ids that existed before."""
         if not rows:
             return []
         found = await self._database.fetch_one(
-            _ADD,
+            _INSERT_EVENTS,
             ids=[event_id for _, event_id, _, _ in rows],
             sources=[event.source for event, *_ in rows],
             sender_ids=[event.id for event, *_ in rows],
@@ -82,8 +88,11 @@ class PostgresEventStore:
         )
         return found["known"] or [] if found else []
 
-    async def _kept(self, event_ids: Sequence[str]) -> Mapping[EventId, str]:
-        """Return the digests that are kept; a statement of its own sees what others added."""
+    async def _stored_digests(self, event_ids: Sequence[str]) -> Mapping[EventId, str]:
+        """Return the stored digests of these events.
+
+        This is a separate statement, so that it sees what other transactions have added.
+        """
         if not event_ids:
             return {}
         rows = await self._database.fetch(
@@ -92,21 +101,24 @@ class PostgresEventStore:
         return {EventId(row["id"]): row["digest"] for row in rows}
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
-        """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+        """Hold the router's lock and the oldest unrouted events; None when the lock is taken."""
         return open_routing(self._database, limit)
 
     async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
-        """Return the event triggers, all or of these owners, that as stored cannot be read."""
+        """Return the stored event triggers that cannot be read, of all owners or of these."""
         async with self._database.transaction() as connection:
             _, listeners = await read_listeners(connection, owners)
         return faults_of(listeners)
 
     async def seconds_to_due(self) -> float | None:
-        """Return how long until time changes what is gathered; None when nothing waits."""
+        """Return the seconds until the next gathering is due; None when there is none."""
         return await gatherings.seconds_to_due(self._database)
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id or the sender's, else with a unique prefix of either."""
+        """Return the event with our id or the sender's id, else with a unique prefix of either.
+
+        Raises NotFoundError when there is none, ConflictError when there are several.
+        """
         rows = await self._database.fetch(
             f"""WITH named AS (
                     SELECT * FROM events
@@ -144,8 +156,8 @@ class PostgresEventStore:
                 ORDER BY e.place DESC LIMIT %(limit)s""",
             since=selection.since,
             until=selection.until,
-            types=likes_of(selection.types) or None,
-            sources=likes_of(selection.sources) or None,
+            types=like_patterns(selection.types) or None,
+            sources=like_patterns(selection.sources) or None,
             waits=None if selection.status is None else selection.status == "waiting",
             subscription=selection.subscription_id,
             run=selection.run_id,
@@ -154,7 +166,7 @@ class PostgresEventStore:
         return [event_of(row) for row in rows]
 
     async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
-        """Return those of the events of which it is not yet found out whom they wake."""
+        """Return which of these events are not routed yet."""
         rows = await self._database.fetch(
             "SELECT id FROM events WHERE id = ANY(%(ids)s) AND routed_at IS NULL",
             ids=list(event_ids),
@@ -162,7 +174,7 @@ class PostgresEventStore:
         return [EventId(row["id"]) for row in rows]
 
     async def verdicts(self, event_ids: Sequence[str]) -> list[Verdict]:
-        """Return what those events meant to whom, by event, subscription and trigger."""
+        """Return the verdicts on these events, by event, subscription and trigger."""
         rows = await self._database.fetch(
             f"""SELECT {VERDICT_COLUMNS} FROM verdicts v WHERE v.event_id = ANY(%(ids)s)
                 ORDER BY v.event_id, v.subscription_id, v.trigger, v.feed""",

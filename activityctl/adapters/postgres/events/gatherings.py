@@ -1,4 +1,4 @@
-"""What triggers have gathered, in Postgres; part of the router's transaction."""
+"""Gatherings in Postgres, read and written in the router's transaction."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,12 +13,12 @@ from activityctl.domain.routing.routing import Routed
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
 
-_READ: Final = """
+_SELECT_GATHERINGS: Final = """
     SELECT subscription_id, trigger, key, state, due_at FROM gatherings
     WHERE id = ANY(%(ids)s) OR id IN (
         SELECT id FROM gatherings WHERE due_at <= %(until)s ORDER BY due_at, id LIMIT %(limit)s)
     ORDER BY due_at, id"""
-_WRITE: Final = """
+_UPSERT_GATHERINGS: Final = """
     INSERT INTO gatherings AS g (id, subscription_id, trigger, key, state, due_at, opened_at,
         updated_at)
     SELECT x.id, x.subscription, x.trigger, x.key, x.state, x.due, x.opened, %(now)s
@@ -26,7 +26,7 @@ _WRITE: Final = """
         state jsonb, due timestamptz, opened timestamptz)
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at,
         opened_at = excluded.opened_at, updated_at = excluded.updated_at"""
-# An event whose time in the archive is over has no verdicts any more.
+# An event that was removed from the archive gets no verdict.
 _REPLACE_VERDICTS: Final = """
     INSERT INTO verdicts (event_id, subscription_id, trigger, outcome, reason, firing_key,
         created_at)
@@ -42,28 +42,29 @@ _REPLACE_VERDICTS: Final = """
 async def read_gatherings(
     connection: Connection, keys: Iterable[GatheringKey], until: datetime, limit: int
 ) -> list[Gathering]:
-    """Return those of these keys, and as many more that time changes until then, if any."""
+    """Return the gatherings with these keys, and up to `limit` that are due by `until`."""
     cursor = await connection.execute(
-        _READ, {"ids": [ids.gathering_id(*key) for key in keys], "until": until, "limit": limit}
+        _SELECT_GATHERINGS,
+        {"ids": [ids.gathering_id(*key) for key in keys], "until": until, "limit": limit},
     )
     return [_gathering_of(row) for row in await cursor.fetchall()]
 
 
 async def write_gatherings(connection: Connection, routed: Routed, now: datetime) -> None:
-    """Write what waits now, and what became of the events that wait no more."""
+    """Write the changed gatherings, delete the empty ones, replace the verdicts."""
     if routed.gatherings:
-        rows = [_row(one) for one in routed.gatherings]
-        await connection.execute(_WRITE, {"rows": Jsonb(rows), "now": now})
+        rows = [_gathering_row(gathering) for gathering in routed.gatherings]
+        await connection.execute(_UPSERT_GATHERINGS, {"rows": Jsonb(rows), "now": now})
     if routed.emptied:
-        gone = [ids.gathering_id(*key) for key in routed.emptied]
-        await connection.execute("DELETE FROM gatherings WHERE id = ANY(%s)", (gone,))
+        emptied_ids = [ids.gathering_id(*key) for key in routed.emptied]
+        await connection.execute("DELETE FROM gatherings WHERE id = ANY(%s)", (emptied_ids,))
     if routed.replaced_verdicts:
-        verdicts = [_verdict_row(one) for one in routed.replaced_verdicts]
+        verdicts = [_verdict_row(verdict) for verdict in routed.replaced_verdicts]
         await connection.execute(_REPLACE_VERDICTS, {"rows": Jsonb(verdicts)})
 
 
 async def seconds_to_due(database: Database) -> float | None:
-    """Return how long until time changes what is gathered; None when nothing waits."""
+    """Return the seconds until the next gathering is due; None when there is none."""
     row = await database.fetch_one(
         """SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 AS seconds
            FROM gatherings"""
@@ -71,19 +72,22 @@ async def seconds_to_due(database: Database) -> float | None:
     return None if row is None or row["seconds"] is None else max(float(row["seconds"]), 0.0)
 
 
-def _row(one: Gathering) -> dict[str, Any]:
+def _gathering_row(gathering: Gathering) -> dict[str, Any]:
     return {
-        "id": ids.gathering_id(*one.key),
-        "subscription": one.key.subscription_id,
-        "trigger": one.key.trigger,
-        "key": one.key.key,
-        "state": {"form": one.form, "events": [_packed(event) for event in one.events]},
-        "due": one.due_at.isoformat(),
-        "opened": one.events[0].arrived_at.isoformat(),
+        "id": ids.gathering_id(*gathering.key),
+        "subscription": gathering.key.subscription_id,
+        "trigger": gathering.key.trigger,
+        "key": gathering.key.key,
+        "state": {
+            "form": gathering.form,
+            "events": [_event_json(event) for event in gathering.events],
+        },
+        "due": gathering.due_at.isoformat(),
+        "opened": gathering.events[0].arrived_at.isoformat(),
     }
 
 
-def _packed(event: GatheredEvent) -> list[Any]:
+def _event_json(event: GatheredEvent) -> list[Any]:
     return [event.id, event.arrived_at.isoformat(), list(event.parts), event.size]
 
 
@@ -97,13 +101,13 @@ def _gathering_of(row: dict[str, Any]) -> Gathering:
     return Gathering(key, state["form"], events, row["due_at"])
 
 
-def _verdict_row(one: Verdict) -> dict[str, Any]:
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
     return {
-        "event": one.event_id,
-        "subscription": one.subscription_id,
-        "trigger": one.trigger,
-        "outcome": one.outcome.value,
-        "reason": to_storable_text(one.reason),
-        "key": one.firing_key,
-        "at": one.created_at.isoformat(),
+        "event": verdict.event_id,
+        "subscription": verdict.subscription_id,
+        "trigger": verdict.trigger,
+        "outcome": verdict.outcome.value,
+        "reason": to_storable_text(verdict.reason),
+        "key": verdict.firing_key,
+        "at": verdict.created_at.isoformat(),
     }

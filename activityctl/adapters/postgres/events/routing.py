@@ -1,6 +1,7 @@
-"""Routing in Postgres: unrouted events, who listens to them, and what they led to.
+"""Routing in Postgres: reads unrouted events and their listeners, and writes the results.
 
-One transaction under the one router's lock; what an event means is decided in the domain.
+Everything is one transaction under the router's lock. The domain decides which listeners an
+event matches.
 """
 
 import asyncio
@@ -34,15 +35,16 @@ from activityctl.domain.values.ids import EventId
 from activityctl.ports import Routing, Work
 
 _ROUTER_LOCK: Final = 0x61637465
-_SIZE: Final = 8 * 1024 * 1024
-"""Bytes of documents after which no further event is taken."""
-_UNPACKED: Final = 100
-"""How many times as long a compressed document may be."""
+_MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
+"""Once the documents of a batch have this size, it takes no further event."""
+_MAX_COMPRESSION: Final = 100
+"""A compressed document is counted as this many times its stored size."""
 
-_STANDING: Final = """
+_SELECT_NOW_AND_VERSION: Final = """
     SELECT clock_timestamp() AS now, (SELECT coalesce(max(id), 0) FROM applies) AS version"""
-# As many as are held in memory: to unpack what is compressed would cost more than to guess.
-_UNROUTED: Final = f"""
+# Takes only as many events as fit in memory. The size of a compressed document is an estimate,
+# because to decompress it costs more.
+_SELECT_UNROUTED: Final = f"""
     SELECT {EVENT_COLUMNS}, e.waiting FROM (
         SELECT w.*, sum(w.size) OVER (ORDER BY w.place) - w.size AS before,
             count(*) OVER () AS waiting
@@ -52,8 +54,9 @@ _UNROUTED: Final = f"""
                 ELSE least(%(longest)s, %(unpacked)s * pg_column_size(n.document)) END AS size
             FROM events n WHERE n.routed_at IS NULL ORDER BY n.place LIMIT %(limit)s) w) e
     WHERE e.before < %(size)s ORDER BY e.place"""
-# One statement and so of one moment; a definition may have an event trigger, or an override be.
-_LISTENERS: Final = """
+# One statement, so that everything is read at one moment. The event trigger is in the definition
+# or in an override of the subscription.
+_SELECT_LISTENERS: Final = """
     SELECT a.version, s.id, s.params, s.triggers, v.spec::text AS spec
     FROM (SELECT coalesce(max(id), 0) AS version FROM applies) a
     LEFT JOIN (subscriptions s JOIN definitions d ON d.name = s.definition
@@ -93,7 +96,7 @@ _INSERT_REFUSED: Final = """
 
 
 class PostgresRouting:
-    """The Routing port, within one transaction."""
+    """Implements the Routing port, within one transaction."""
 
     def __init__(
         self,
@@ -111,9 +114,9 @@ class PostgresRouting:
         self.now = now
 
     async def listeners(self) -> list[Listener]:
-        """Return every event trigger of every subscription that is not deleted, all of one moment.
+        """Return every event trigger of every subscription that is not deleted, at one moment.
 
-        `catalog_version` is then the version that these are of.
+        Sets `catalog_version` to the version of the catalog that they belong to.
         """
         self.catalog_version, found = await read_listeners(self._connection, None)
         return found
@@ -127,17 +130,17 @@ class PostgresRouting:
         return frozenset([row["id"] for row in await cursor.fetchall()])
 
     async def calendars(self, names: Iterable[str]) -> DaysByCalendar:
-        """Return the days of those of these calendars that live."""
+        """Return the days of those of these calendars that are live."""
         return await read_calendars(self._connection, list(names))
 
     async def gatherings(
         self, keys: Iterable[GatheringKey], until: datetime, limit: int
     ) -> list[Gathering]:
-        """Return those of these keys, and as many more that time changes until then, if any."""
+        """Return the gatherings with these keys, and up to `limit` that are due by `until`."""
         return await gatherings.read_gatherings(self._connection, keys, until, limit)
 
     async def stored_events(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
-        """Return those of the events that are still kept."""
+        """Return those of these events that are still stored, by id."""
         cursor = await self._connection.execute(
             f"SELECT {EVENT_COLUMNS} FROM events e WHERE e.id = ANY(%s)".encode(),
             (list(event_ids),),
@@ -145,7 +148,7 @@ class PostgresRouting:
         return {row["id"]: event_of(row) for row in await cursor.fetchall()}
 
     async def save(self, routed: Routed, now: datetime) -> None:
-        """Write it and wake the dispatcher; committed when the block ends well."""
+        """Write the results and wake the dispatcher, when the block ends without an exception."""
         async with self._connection.pipeline():
             await write_firings(self._connection, routed.firings, now)
             await write_verdicts(self._connection, routed.verdicts)
@@ -160,9 +163,9 @@ class PostgresRouting:
 async def read_listeners(
     connection: Connection, owners: Sequence[str] | None
 ) -> tuple[int, list[Listener]]:
-    """Return the version of the catalog and every event trigger of it, or of these owners."""
+    """Return the version of the catalog, and the event triggers of all owners or of these."""
     wanted = None if owners is None else list(owners)
-    cursor = await connection.execute(_LISTENERS.encode(), {"owners": wanted})
+    cursor = await connection.execute(_SELECT_LISTENERS.encode(), {"owners": wanted})
     rows = await cursor.fetchall()
     return rows[0]["version"], await asyncio.to_thread(_listeners, rows)
 
@@ -178,46 +181,51 @@ def _listeners(rows: Iterable[Mapping[str, Any]]) -> list[Listener]:
 
 @asynccontextmanager
 async def open_routing(database: Database, limit: int) -> AsyncIterator[Routing | None]:
-    """Hold the one router's lock and the oldest unrouted events; None when others hold it."""
+    """Hold the router's lock and the oldest unrouted events; None when the lock is taken."""
     async with database.transaction() as connection:
         async with connection.pipeline():
-            # Statements of their own: what is read later is of a moment after the lock.
-            lock = await connection.execute(
+            # Separate statements, so that the reads see the state after the lock was taken.
+            lock_cursor = await connection.execute(
                 "SELECT pg_try_advisory_xact_lock(%s) AS is_ours", (_ROUTER_LOCK,)
             )
-            standing = await connection.execute(_STANDING)
-            unrouted = await connection.execute(_UNROUTED.encode(), _bounds(limit))
-            (is_ours,), (stands,) = await lock.fetchall(), await standing.fetchall()
-            rows = await unrouted.fetchall() if is_ours["is_ours"] else []
-        if not is_ours["is_ours"]:
+            state = await connection.execute(_SELECT_NOW_AND_VERSION)
+            unrouted_cursor = await connection.execute(_SELECT_UNROUTED.encode(), _limits(limit))
+            (lock_row,), (state_row,) = await lock_cursor.fetchall(), await state.fetchall()
+            rows = await unrouted_cursor.fetchall() if lock_row["is_ours"] else []
+        if not lock_row["is_ours"]:
             yield None
             return
         yield PostgresRouting(
             connection,
             [event_of(row) for row in rows],
-            stands["version"],
-            stands["now"],
+            state_row["version"],
+            state_row["now"],
             is_last=not rows or (rows[0]["waiting"] < limit and rows[0]["waiting"] == len(rows)),
         )
 
 
-def _bounds(limit: int) -> Mapping[str, int]:
-    return {"limit": limit, "size": _SIZE, "longest": MAX_EVENT_BYTES, "unpacked": _UNPACKED}
+def _limits(limit: int) -> Mapping[str, int]:
+    return {
+        "limit": limit,
+        "size": _MAX_BATCH_BYTES,
+        "longest": MAX_EVENT_BYTES,
+        "unpacked": _MAX_COMPRESSION,
+    }
 
 
 async def write_firings(
     connection: Connection, firings: Iterable[EventFiring], now: datetime
 ) -> None:
-    """Insert those of the firings that are new, in their order, and wake the dispatcher."""
-    rows = [_firing_row(number, one) for number, one in enumerate(firings)]
+    """Insert the firings that are new, in their order, and wake the dispatcher."""
+    rows = [_firing_row(number, firing) for number, firing in enumerate(firings)]
     if rows:
         await connection.execute(_INSERT_FIRINGS, {"rows": Jsonb(rows), "now": now})
         await wake_workers(connection, Work.FIRING)
 
 
 async def write_verdicts(connection: Connection, verdicts: Iterable[Verdict]) -> None:
-    """Insert those of the verdicts that are new; the first of an event and trigger stays."""
-    rows = [_verdict_row(one) for one in verdicts]
+    """Insert the verdicts that are new; an event and a trigger keep their first verdict."""
+    rows = [_verdict_row(verdict) for verdict in verdicts]
     if rows:
         await connection.execute(_INSERT_VERDICTS, {"rows": Jsonb(rows)})
 
@@ -225,52 +233,52 @@ async def write_verdicts(connection: Connection, verdicts: Iterable[Verdict]) ->
 async def write_refused(
     connection: Connection, refused: Collection[RefusedFiring], now: datetime
 ) -> None:
-    """Insert the runs of firings that may not start, which have ended, and tell the log."""
-    rows = [_run_row(one) for one in refused]
+    """Insert an ended run for each refused firing, and write it to the log."""
+    rows = [_run_row(firing) for firing in refused]
     if rows:
         await connection.execute(_INSERT_REFUSED, {"rows": Jsonb(rows), "now": now})
         await insert_log_entries(connection, refused_log_entries(refused, now))
 
 
-def _firing_row(number: int, one: EventFiring) -> Mapping[str, Any]:
+def _firing_row(number: int, firing: EventFiring) -> Mapping[str, Any]:
     return {
         "n": number,
-        "id": ids.firing_id(one.subscription_id, one.trigger, one.firing_key),
-        "subscription": one.subscription_id,
-        "trigger": one.trigger,
-        "key": one.firing_key,
-        "due": one.due_at.isoformat(),
-        "fires": one.fires_at.isoformat(),
-        "events": list(one.event_ids),
-        "order_key": one.order_key,
-        "priority": one.priority,
+        "id": ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key),
+        "subscription": firing.subscription_id,
+        "trigger": firing.trigger,
+        "key": firing.firing_key,
+        "due": firing.due_at.isoformat(),
+        "fires": firing.fires_at.isoformat(),
+        "events": list(firing.event_ids),
+        "order_key": firing.order_key,
+        "priority": firing.priority,
     }
 
 
-def _verdict_row(one: Verdict) -> Mapping[str, Any]:
+def _verdict_row(verdict: Verdict) -> Mapping[str, Any]:
     return {
-        "event": one.event_id,
-        "subscription": one.subscription_id,
-        "trigger": one.trigger,
-        "feed": one.replay,
-        "outcome": one.outcome.value,
-        "reason": to_storable_text(one.reason),
-        "key": one.firing_key,
-        "at": one.created_at.isoformat(),
+        "event": verdict.event_id,
+        "subscription": verdict.subscription_id,
+        "trigger": verdict.trigger,
+        "feed": verdict.replay,
+        "outcome": verdict.outcome.value,
+        "reason": to_storable_text(verdict.reason),
+        "key": verdict.firing_key,
+        "at": verdict.created_at.isoformat(),
     }
 
 
-def _run_row(one: RefusedFiring) -> Mapping[str, Any]:
-    owner = (one.subscription_id, one.trigger, one.firing_key)
+def _run_row(firing: RefusedFiring) -> Mapping[str, Any]:
+    owner = (firing.subscription_id, firing.trigger, firing.firing_key)
     return {
-        "id": one.run_id,
-        "subscription": one.subscription_id,
-        "trigger": one.trigger,
-        "key": one.firing_key,
+        "id": firing.run_id,
+        "subscription": firing.subscription_id,
+        "trigger": firing.trigger,
+        "key": firing.firing_key,
         "workflow": ids.workflow_id(*owner),
-        "due": one.due_at.isoformat(),
-        "status": one.status.value,
-        "reason": to_storable_text(one.reason),
-        "params": dict(one.params),
-        "events": list(one.event_ids),
+        "due": firing.due_at.isoformat(),
+        "status": firing.status.value,
+        "reason": to_storable_text(firing.reason),
+        "params": dict(firing.params),
+        "events": list(firing.event_ids),
     }

@@ -1,4 +1,4 @@
-"""Rows of events and verdicts turned into values of the domain; patterns into those of LIKE."""
+"""Converts rows of events and verdicts to domain values, and patterns to LIKE patterns."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -13,25 +13,25 @@ VERDICT_COLUMNS: Final = """v.event_id, v.subscription_id, v.trigger, v.feed, v.
     v.firing_key, v.created_at"""
 
 
-def likes_of(patterns: Iterable[str]) -> list[str]:
-    """Return the LIKE patterns of those in which `*` stands for any characters."""
-    return [_like(pattern) for pattern in patterns]
+def like_patterns(patterns: Iterable[str]) -> list[str]:
+    """Return LIKE patterns for patterns in which `*` matches any characters."""
+    return [_like_pattern(pattern) for pattern in patterns]
 
 
-def _like(pattern: str) -> str:
+def _like_pattern(pattern: str) -> str:
     escaped = (to_storable_text(pattern) or "").replace("\\", "\\\\").replace("%", "\\%")
     return escaped.replace("_", "\\_").replace(ANY, "%")
 
 
 def event_of(row: Mapping[str, Any]) -> ArrivedEvent:
-    """Return the event that EVENT_COLUMNS describe."""
+    """Return the event of a row with EVENT_COLUMNS."""
     return ArrivedEvent(
         EventId(row["id"]), row["place"], row["document"], row["arrived_at"], row["routed_at"]
     )
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict:
-    """Return the verdict that VERDICT_COLUMNS describe."""
+    """Return the verdict of a row with VERDICT_COLUMNS."""
     return Verdict(
         EventId(row["event_id"]),
         row["subscription_id"],

@@ -1,1 +1,1 @@
-"""Runs, tasks, gates and logs."""
+"""Runs, tasks and gates."""

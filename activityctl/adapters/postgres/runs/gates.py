@@ -1,8 +1,8 @@
-"""The gates in Postgres: places and starts are counted in the runs' rows, under advisory locks.
+"""The gates in Postgres: slots and starts are counted in the runs' rows, under advisory locks.
 
-A run enters under its subscription's lock, shared, and under those of its keys; queued runs are
-let in under the subscription's lock alone, held exclusively. So entries with other keys go on
-side by side, and nobody enters while the queue moves.
+A run enters under the shared lock of its subscription and the exclusive locks of its keys. Queued
+runs are let in under the exclusive lock of the subscription. So runs with different keys enter at
+the same time, and no run enters while the queue is processed.
 """
 
 import hashlib
@@ -36,62 +36,73 @@ from activityctl.domain.values import ids
 from activityctl.errors import ExpressionError, InternalError
 from activityctl.ports import BEGINS_WITHIN, Work
 
-_SPECS_KEPT: Final = 1_000
-_RACES: Final = 3
+_MAX_CACHED_SPECS: Final = 1_000
+_ENTER_ATTEMPTS: Final = 3
 
-_MOVABLE: Final = f"""
+_SELECT_QUEUES: Final = f"""
     SELECT r.subscription_id AS id FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-    WHERE {gate_rows.QUEUED} AND s.status <> 'paused'
+    WHERE {gate_rows.IS_QUEUED} AND s.status <> 'paused'
     GROUP BY r.subscription_id ORDER BY min(r.created_at), r.subscription_id"""
-_THROTTLED: Final = f"""
+_SELECT_THROTTLED: Final = f"""
     SELECT DISTINCT r.subscription_id, r.throttle_key, r.revision_id
     FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-    WHERE {gate_rows.QUEUED} AND r.throttle_key IS NOT NULL AND s.status = 'active'"""
+    WHERE {gate_rows.IS_QUEUED} AND r.throttle_key IS NOT NULL AND s.status = 'active'"""
 
 
 class PostgresGates:
-    """The Gates port."""
+    """Implements the Gates port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._specs: dict[str, DefinitionSpec] = {}
 
     async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> GateResult:
-        """Insert the run as the gate decides, or answer from its row; carry out `replaces`."""
+        """Insert the run as its gates decide, and end or cancel the runs that it replaces.
+
+        For a run that exists the result comes from its row.
+        """
         try:
-            place, throttle = gate_keys(run, spec, run.created_at)
+            concurrency_key, throttle_key = gate_keys(run, spec, run.created_at)
         except ExpressionError:
-            # One that entered before has its keys, though a later revision has no more.
+            # A run that has entered before has its keys, even if this revision cannot render them.
             async with self._database.connection() as connection:
-                answer = await gate_rows.read_answer(connection, run.id, workflow_id)
-            if answer is None:
+                result = await gate_rows.read_repeated_result(connection, run.id, workflow_id)
+            if result is None:
                 raise
-            return answer
-        arriving = replace(run, concurrency_key=place, throttle_key=throttle)
-        for _ in range(_RACES):
+            return result
+        arriving = replace(run, concurrency_key=concurrency_key, throttle_key=throttle_key)
+        for _ in range(_ENTER_ATTEMPTS):
             try:
                 async with self._database.transaction() as connection:
                     return await _enter(connection, arriving, spec, workflow_id)
             except UniqueViolation:
-                continue  # another call with other keys was faster; the row answers
-        raise InternalError(f"run {run.id} exists and does not")
+                continue  # another call has inserted the run; the next attempt reads its row
+        raise InternalError(
+            f"could not insert or find run {run.id} after {_ENTER_ATTEMPTS} attempts"
+        )
 
     async def let_in(
         self, limit: int = 100, *, again_after: timedelta = BEGINS_WITHIN
     ) -> list[FiringRef]:
-        """Let in those whose turn has come; return whose workflows are to be started."""
+        """Let in the queued runs whose turn has come; return the firings of workflows to start.
+
+        Runs that were let in `again_after` ago and have not begun come last. The queue of a
+        paused subscription stays; the queued runs of a deleted one end.
+        """
         found: dict[str, FiringRef] = {}
-        for row in await self._database.fetch(_MOVABLE):
+        for row in await self._database.fetch(_SELECT_QUEUES):
             if len(found) < limit:
-                found |= await self._take_turns(row["id"], limit - len(found))
+                found |= await self._process_queue(row["id"], limit - len(found))
         async with self._database.connection() as connection:
-            late = await gate_rows.read_unbegun(connection, again_after, found, limit - len(found))
-        return [*found.values(), *late]
+            not_begun = await gate_rows.read_not_begun(
+                connection, again_after, found, limit - len(found)
+            )
+        return [*found.values(), *not_begun]
 
     async def seconds_to_release(self) -> float | None:
-        """Return how long until a throttle lets the next queued run in; None when none waits."""
+        """Return the seconds until a throttle lets in a queued run; None when none waits."""
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(_THROTTLED.encode())
+            cursor = await connection.execute(_SELECT_THROTTLED.encode())
             rows = await cursor.fetchall()
             specs = await self._read_specs(connection, {row["revision_id"] for row in rows})
             queues = [
@@ -107,24 +118,24 @@ class PostgresGates:
         waits = [(moment - now).total_seconds() for moment in opens if moment is not None]
         return min(waits, default=None)
 
-    async def _take_turns(self, subscription: str, limit: int) -> dict[str, FiringRef]:
-        """Move the queues of one subscription; return the runs that were let in, by id."""
+    async def _process_queue(self, subscription: str, limit: int) -> dict[str, FiringRef]:
+        """Process the queue of one subscription; return the runs that were let in, by id."""
         async with self._database.transaction() as connection:
             lock = _lock_number("gates", subscription)
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
-            orphans = await gate_rows.read_orphans(connection, subscription)
-            if orphans:
+            orphan_ids = await gate_rows.read_queued_of_deleted(connection, subscription)
+            if orphan_ids:
                 end = RunEnd(RunStatus.CANCELLED, DELETED)
                 now = await gate_rows.read_clock(connection)
-                await gate_rows.end_queued(connection, dict.fromkeys(orphans, end), now)
+                await gate_rows.end_queued(connection, dict.fromkeys(orphan_ids, end), now)
                 return {}
             queue = await self._read_queue(connection, subscription, limit)
-            return await _move(connection, subscription, queue, limit)
+            return await _let_in_from_queue(connection, subscription, queue, limit)
 
     async def _read_queue(
         self, connection: Connection, subscription: str, limit: int
     ) -> list[QueuedRun]:
-        rows = await gate_rows.read_heads(connection, subscription, limit)
+        rows = await gate_rows.read_queue_heads(connection, subscription, limit)
         specs = await self._read_specs(connection, {row["revision_id"] for row in rows})
         return [
             QueuedRun(
@@ -139,8 +150,8 @@ class PostgresGates:
     async def _read_specs(
         self, connection: Connection, revisions: set[str]
     ) -> Mapping[str, DefinitionSpec]:
-        """Return typed specs by revision; revisions never change, so the latest are kept."""
-        if len(self._specs) >= _SPECS_KEPT:
+        """Return typed specs by revision. Revisions never change, so the specs are cached."""
+        if len(self._specs) >= _MAX_CACHED_SPECS:
             self._specs = {}
         if missing := sorted(revisions - self._specs.keys()):
             cursor = await connection.execute(
@@ -151,7 +162,11 @@ class PostgresGates:
 
 
 def _locks(run: Run) -> list[tuple[int, bool]]:
-    """Return the subscription's lock, shared, then those of the keys, in one order for all."""
+    """Return the subscription's shared lock, then the locks of the keys by number.
+
+    All callers take them in this order, which prevents deadlocks.
+    """
+    # Do not change these words: workers of two versions would take different locks.
     keys = {"place": run.concurrency_key, "throttle": run.throttle_key}
     numbers = sorted(
         _lock_number("gate", run.subscription_id, kind, key)
@@ -170,12 +185,12 @@ def _lock_number(*parts: str) -> int:
 async def _enter(
     connection: Connection, run: Run, spec: DefinitionSpec, workflow_id: str
 ) -> GateResult:
-    """Decide on the run and write it; UniqueViolation when it exists since a moment ago."""
-    before = await gate_rows.read_before(connection, run, spec, workflow_id, _locks(run))
-    if isinstance(before, GateResult):
-        return before
-    now, occupancy = before
-    # The queue's order is that of one clock.
+    """Decide on the run and write it; raise UniqueViolation when another call inserts it."""
+    found = await gate_rows.read_occupancy(connection, run, spec, workflow_id, _locks(run))
+    if isinstance(found, GateResult):
+        return found
+    now, occupancy = found
+    # One clock sets the order of the queue.
     arriving = replace(run, created_at=now, priority=occupancy.priority)
     decided = decide_gate(spec, occupancy, arriving, now)
     if decided.outcome == "queued":
@@ -191,19 +206,19 @@ async def _enter(
     return decided
 
 
-async def _move(
+async def _let_in_from_queue(
     connection: Connection, subscription: str, queue: list[QueuedRun], limit: int
 ) -> dict[str, FiringRef]:
-    places = await gate_rows.read_slots(connection, subscription, queue)
+    slots = await gate_rows.read_slots(connection, subscription, queue)
     wanted = [
-        (subscription, one.throttle_key, one.spec.throttle.limit)
-        for one in queue
-        if one.throttle_key is not None and one.spec.throttle is not None
+        (subscription, queued.throttle_key, queued.spec.throttle.limit)
+        for queued in queue
+        if queued.throttle_key is not None and queued.spec.throttle is not None
     ]
     starts = await gate_rows.read_starts(connection, wanted)
     now = await gate_rows.read_clock(connection)
     started = {key: moments for (_, key), moments in starts.items()}
-    decided = decide_queue(queue, places, started, now, limit)
+    decided = decide_queue(queue, slots, started, now, limit)
     ends = {
         run: RunEnd(RunStatus.SKIPPED, entry.reason)
         for run, entry in decided

@@ -1,4 +1,4 @@
-"""Runs, task instances and dead letters as people look at them."""
+"""Lists of runs, task instances and dead letters in Postgres, as the commands show them."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,14 +16,14 @@ from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
-_SELECTED_RUNS: Final = """
+_IS_SELECTED_RUN: Final = """
     (%(subscription)s::text IS NULL OR r.subscription_id = %(subscription)s)
     AND (%(run)s::text IS NULL OR r.id = %(run)s)
     AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)"""
 
 
 class PostgresRunLists:
-    """The RunLists port."""
+    """Implements the RunLists port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,7 +32,7 @@ class PostgresRunLists:
         """Return runs, newest first."""
         rows = await self._database.fetch(
             f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-                WHERE {_SELECTED_RUNS} AND (%(status)s::text IS NULL OR r.status = %(status)s)
+                WHERE {_IS_SELECTED_RUN} AND (%(status)s::text IS NULL OR r.status = %(status)s)
                 ORDER BY r.created_at DESC, r.id LIMIT %(limit)s""",
             **_values(selection),
         )
@@ -47,7 +47,10 @@ class PostgresRunLists:
         return {row["subscription_id"]: row["count"] for row in rows}
 
     async def find_run(self, reference: str) -> Run:
-        """Return the run with that id or unique prefix of it."""
+        """Return the run with that id, or with that unique prefix of its id.
+
+        Raises NotFoundError when there is none, ConflictError when the prefix matches several.
+        """
         rows = await self._database.fetch(
             f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
                 WHERE r.id LIKE %(prefix)s AND %(prefix)s <> '%%' LIMIT 2""",
@@ -60,7 +63,7 @@ class PostgresRunLists:
         return run_of(rows[0])
 
     async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
-        """Return those of the runs that exist, in any order."""
+        """Return those of these runs that exist, in any order."""
         rows = await self._database.fetch(
             f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
                 WHERE r.id = ANY(%(ids)s)""",
@@ -72,7 +75,7 @@ class PostgresRunLists:
         """Return task instances, those of the newest run first."""
         rows = await self._database.fetch(
             f"""SELECT {TASK_COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run_id
-                WHERE {_SELECTED_RUNS} AND (%(status)s::text IS NULL OR t.status = %(status)s)
+                WHERE {_IS_SELECTED_RUN} AND (%(status)s::text IS NULL OR t.status = %(status)s)
                   AND (%(name)s::text IS NULL OR t.id LIKE %(prefix)s)
                 ORDER BY r.created_at DESC, r.id, t.created_at, t.name, t.index
                 LIMIT %(limit)s""",

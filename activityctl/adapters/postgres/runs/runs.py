@@ -1,6 +1,6 @@
-"""Runs, task instances and dead letters in Postgres: the engine's side of them.
+"""Runs, task instances and dead letters in Postgres, as the steps of a run write them.
 
-What people look at is read in `lists.py`.
+`lists.py` reads the lists that the commands show.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -28,7 +28,7 @@ from activityctl.adapters.postgres.runs.writes import (
 )
 from activityctl.adapters.postgres.schedules.late_starts import uncount_firing
 from activityctl.adapters.postgres.schedules.outbox import wake_next_in_order
-from activityctl.adapters.postgres.signals import wake_workers, wakes
+from activityctl.adapters.postgres.signals import notify_sql, wake_workers
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
@@ -38,7 +38,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
 from activityctl.ports import OpenResult, Work
 
-_SPECS_KEPT: Final = 1_000
+_MAX_CACHED_SPECS: Final = 1_000
 
 _SELECT_RUN: Final = f"""
     SELECT {RUN_COLUMNS}, v.spec FROM runs r
@@ -48,7 +48,7 @@ _SELECT_RUN: Final = f"""
 _SELECT_TASKS: Final = f"""
     SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = %(id)s ORDER BY t.created_at, t.name,
     t.index"""
-# No one key is named: of two that insert at once, either of a run's keys may be the first to clash.
+# No conflict key is named: when two calls insert a run, any of its unique keys may clash first.
 _OPEN_RUN: Final = f"{INSERT_RUN} ON CONFLICT DO NOTHING"
 _BEGIN_LET_IN: Final = """
     UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
@@ -72,7 +72,7 @@ _INSERT_DEAD_LETTER: Final = """
 
 
 class PostgresRunStore:
-    """The RunStore port's writing half and what the engine reads."""
+    """Implements the RunStore port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -109,7 +109,7 @@ class PostgresRunStore:
         )
 
     async def _events(self, event_ids: Sequence[str]) -> tuple[dict[str, Any], ...]:
-        """Return the documents of those events, in that order; empty for none."""
+        """Return the documents of these events, in that order."""
         if not event_ids:
             return ()
         rows = await self._database.fetch(
@@ -120,7 +120,7 @@ class PostgresRunStore:
         return tuple(row["document"] for row in rows)
 
     async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
-        """Return what the definitions of those subscriptions say today, by subscription."""
+        """Return the current definition specs of these subscriptions, by subscription id."""
         rows = await self._database.fetch(
             """SELECT s.id, v.id AS revision_id, v.spec
                FROM subscriptions s JOIN definitions d ON d.name = s.definition
@@ -130,7 +130,7 @@ class PostgresRunStore:
         return {row["id"]: self._typed_spec(row["revision_id"], row["spec"]) for row in rows}
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
-        """Insert the run with its first task instances, or begin one that was let in."""
+        """Insert the run with its first task instances, or begin a run that was let in."""
         async with self._database.transaction() as connection:
             values = run_values(change.run, workflow_id)
             cursor = await connection.execute(_OPEN_RUN.encode(), values)
@@ -141,7 +141,7 @@ class PostgresRunStore:
             if (run := change.run).status is RunStatus.MISSED:
                 await uncount_firing(connection, run.subscription_id, run.trigger, run.due_at)
             async with connection.pipeline():
-                await _write(connection, change)
+                await _write_change(connection, change)
                 await wake_next_in_order(connection, change.run)
         return OpenResult.OPENED
 
@@ -156,19 +156,19 @@ class PostgresRunStore:
         return OpenResult.OURS if row and row["is_ours"] else OpenResult.TAKEN
 
     async def load(self, run_id: str) -> RunState | None:
-        """Return the run with its tasks."""
+        """Return the run with its tasks; None when there is no such run."""
         async with self._database.transaction() as connection:
             return await self._read(connection, run_id, _SELECT_RUN)
 
     @asynccontextmanager
     async def locked(self, run_id: str) -> AsyncIterator["PostgresLockedRun"]:
-        """Hold the run's row while a decision about it is made and saved."""
+        """Lock the run while a decision about it is made and saved."""
         async with self._database.transaction() as connection:
             state = await self._read(connection, run_id, f"{_SELECT_RUN} FOR UPDATE OF r")
             yield PostgresLockedRun(connection, state)
 
     async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
-        """Mark the task running and count the attempt; None when it has ended."""
+        """Mark the task as running and count the attempt; None when the task has ended."""
         row = await self._database.fetch_one(
             f"""UPDATE tasks t SET status = 'running', attempts = t.attempts + 1,
                     started_at = coalesce(t.started_at, %(now)s)
@@ -180,7 +180,7 @@ class PostgresRunStore:
         return task_of(row) if row else None
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
-        """Count and record an attempt that failed; return how many have failed so far."""
+        """Count and log a failed attempt; return how many have failed so far."""
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
                 """UPDATE tasks SET failures = failures + 1,
@@ -218,19 +218,19 @@ class PostgresRunStore:
         ]
 
     async def request_cancel(self, run_id: str, now: datetime) -> bool:
-        """Record the wish to cancel and wake the dispatcher; False when the run has ended."""
+        """Record the request to cancel and wake the dispatcher; False when the run has ended."""
         row = await self._database.fetch_one(
             f"""WITH wish AS (
                     UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, %(now)s)
                     WHERE id = %(id)s AND ended_at IS NULL RETURNING id)
-                SELECT id, {wakes(Work.CANCEL)} FROM wish""",
+                SELECT id, {notify_sql(Work.CANCEL)} FROM wish""",
             id=run_id,
             now=now,
         )
         return row is not None
 
     async def cancel_requests(self) -> list[tuple[str, str]]:
-        """Return (run id, workflow id) of open runs whose cancellation was asked for."""
+        """Return (run id, workflow id) of the open runs with a request to cancel."""
         rows = await self._database.fetch(
             """SELECT id, workflow_id FROM runs
                WHERE ended_at IS NULL AND cancel_requested_at IS NOT NULL"""
@@ -248,30 +248,30 @@ class PostgresRunStore:
         return RunState(run_of(row), self._typed_spec(row["revision_id"], row["spec"]), found)
 
     def _typed_spec(self, revision_id: str, stored: dict[str, object]) -> DefinitionSpec:
-        """Return the typed spec; revisions never change, so the latest are kept."""
+        """Return the typed spec. Revisions never change, so the specs are cached."""
         spec = self._specs.get(revision_id)
         if spec is None:
-            if len(self._specs) >= _SPECS_KEPT:
+            if len(self._specs) >= _MAX_CACHED_SPECS:
                 self._specs.clear()
             spec = self._specs[revision_id] = spec_of(stored)
         return spec
 
 
 class PostgresLockedRun:
-    """A run whose row this transaction holds."""
+    """A run that is locked until the block ends."""
 
     def __init__(self, connection: Connection, state: RunState | None) -> None:
         self._connection = connection
         self.state = state
 
     async def save(self, change: RunChange) -> None:
-        """Write the change; committed when the block around it ends well."""
+        """Write the change; it takes effect when the block ends without an exception."""
         async with self._connection.pipeline():
             await self._connection.execute(_UPDATE_RUN, _outcome_values(change.run))
-            await _write(self._connection, change)
+            await _write_change(self._connection, change)
 
 
-async def _write(connection: Connection, change: RunChange) -> None:
+async def _write_change(connection: Connection, change: RunChange) -> None:
     if change.frees_slot:
         await wake_workers(connection, Work.QUEUE)
     for task in change.create:

@@ -1,6 +1,6 @@
-"""What a run's outcome does to its subscription in Postgres: its streak of failures, its pause.
+"""The failures in a row of a subscription, and the pause that they cause, in Postgres.
 
-Whether it does, `domain.auto_pause` decides.
+`domain/runs/auto_pause.py` decides whether a run counts and whether it pauses.
 """
 
 from typing import Final
@@ -8,12 +8,12 @@ from typing import Final
 from activityctl.adapters.postgres.database import Connection, to_storable_text
 from activityctl.adapters.postgres.locks import CATALOG_LOCK
 from activityctl.adapters.postgres.schedules.due_schedules import process_due_of_subscriptions
-from activityctl.adapters.postgres.signals import wakes
+from activityctl.adapters.postgres.signals import notify_sql
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.ports import Work
 
-_RESET: Final = "UPDATE subscriptions SET failures = 0 WHERE id = %s AND failures <> 0"
-_COUNT: Final = "UPDATE subscriptions SET failures = failures + 1 WHERE id = %s"
+_RESET_FAILURES: Final = "UPDATE subscriptions SET failures = 0 WHERE id = %s AND failures <> 0"
+_COUNT_FAILURE: Final = "UPDATE subscriptions SET failures = failures + 1 WHERE id = %s"
 _PAUSE: Final = f"""
     WITH paused AS (
         UPDATE subscriptions SET status = 'paused', pause_reason = %(reason)s,
@@ -23,24 +23,24 @@ _PAUSE: Final = f"""
         UPDATE schedules c SET observed_hash = NULL, error = NULL,
             wanted_hash = split_part(c.wanted_hash, ':', 1) || ':paused'
         FROM paused WHERE c.subscription_id = paused.id AND c.wanted_hash IS NOT NULL)
-    SELECT {wakes(Work.SCHEDULES)} FROM paused"""
+    SELECT {notify_sql(Work.SCHEDULES)} FROM paused"""
 
 
 async def write_streak(connection: Connection, change: RunChange) -> None:
-    """Write what the change says of its subscription's streak, in the caller's transaction."""
+    """Write the streak of the change to its subscription, and pause it if the change says so."""
     streak, owner = change.streak, change.run.subscription_id
     if streak is None:
         return
     if not streak.has_failed:
-        await connection.execute(_RESET, (owner,))
+        await connection.execute(_RESET_FAILURES, (owner,))
         return
     if streak.pause_reason is None:
-        await connection.execute(_COUNT, (owner,))
+        await connection.execute(_COUNT_FAILURE, (owner,))
         return
-    # Before the row is locked: an apply under way may bring schedules not seen yet.
+    # Before the row is locked, because an apply that is running may add schedules.
     await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (CATALOG_LOCK,))
     await process_due_of_subscriptions(connection, [owner])
-    await connection.execute(_COUNT, (owner,))
+    await connection.execute(_COUNT_FAILURE, (owner,))
     values = {
         "id": owner,
         "run": change.run.id,

@@ -1,4 +1,7 @@
-"""How a run and its task instances stand in their rows; how they are read stands in `rows`."""
+"""The statements that insert runs and task instances, and their values.
+
+`rows` converts rows back to domain values.
+"""
 
 from datetime import datetime
 from typing import Final
@@ -16,18 +19,18 @@ INSERT_RUN: Final = """
         %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
         %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(priority)s, %(events)s,
         %(let_in_at)s)"""
-"""Takes `run_values`; UniqueViolation when the run exists, unless a clause is added."""
+"""Takes `run_values`. Raises UniqueViolation when the run exists; add ON CONFLICT to avoid it."""
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
         output, error, reason, created_at, started_at, ended_at)
     VALUES (%(id)s, %(run_id)s, %(name)s, %(index)s, %(of)s, %(phase)s, %(kind)s, %(status)s,
         %(attempts)s, %(input)s, %(output)s, %(error)s, %(reason)s, %(created_at)s,
         %(started_at)s, %(ended_at)s)"""
-"""Takes `task_values`; UniqueViolation when the task exists, unless a clause is added."""
+"""Takes `task_values`. Raises UniqueViolation when the task exists; see INSERT_RUN."""
 
 
 def run_values(run: Run, workflow_id: str, let_in_at: datetime | None = None) -> dict[str, object]:
-    """Return what `INSERT_RUN` takes of a run that this workflow carries."""
+    """Return the values for INSERT_RUN; `workflow_id` is the workflow that runs the run."""
     return {
         "id": run.id,
         "subscription_id": run.subscription_id,
@@ -56,7 +59,7 @@ def run_values(run: Run, workflow_id: str, let_in_at: datetime | None = None) ->
 
 
 def task_values(task: TaskInstance) -> dict[str, object]:
-    """Return what `INSERT_TASK` takes, and an update of the task's outcome."""
+    """Return the values for INSERT_TASK and for an update of the task's outcome."""
     return {
         "id": task.id,
         "run_id": task.run_id,

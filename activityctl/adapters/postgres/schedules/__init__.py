@@ -1,1 +1,1 @@
-"""Schedules, the ledger of due times, firings that wait, backfills."""
+"""Schedules, due times, waiting firings and backfills."""

@@ -1,4 +1,4 @@
-"""Backfills in Postgres: their firings are held back, and released a few at a time."""
+"""Backfills in Postgres: their firings are held, and released a few at a time."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -17,18 +17,18 @@ _RELEASE_LOCK: Final = 0x61637462
 _LOCK_SCHEDULE: Final = """
     SELECT c.id FROM schedules c
     WHERE c.subscription_id = %(subscription)s AND c.trigger = %(trigger)s FOR UPDATE"""
-_DECIDED_UNTIL: Final = """
+_SELECT_DECIDED_UNTIL: Final = """
     SELECT least(clock_timestamp(),
         (SELECT c.cursor FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
          WHERE c.subscription_id = %(subscription)s AND c.trigger = %(trigger)s
            AND c.wanted_hash IS NOT NULL AND s.status = 'active')) AS decided_until"""
-_RUNS: Final = """
+_SELECT_RUNS: Final = """
     SELECT r.due_at, array_agg(DISTINCT r.status) AS statuses FROM runs r
     WHERE r.subscription_id = %(subscription)s AND r.trigger = %(trigger)s
       AND r.due_at BETWEEN %(first)s AND %(last)s
     GROUP BY r.due_at"""
 _HELD: Final = "f.backfill_id IS NOT NULL AND f.fires_at IS NULL AND f.dispatched_at IS NULL"
-_FIRINGS: Final = f"""
+_SELECT_FIRINGS: Final = f"""
     SELECT f.due_at, {_HELD} AS is_held FROM firings f
     WHERE f.subscription_id = %(subscription)s AND f.trigger = %(trigger)s
       AND f.due_at BETWEEN %(first)s AND %(last)s"""
@@ -45,7 +45,7 @@ _INSERT_FIRINGS: Final = """
     ON CONFLICT (id) DO UPDATE SET backfill_id = EXCLUDED.backfill_id
         WHERE f.fires_at IS NULL AND f.dispatched_at IS NULL
     RETURNING xmax = 0 AS is_new"""
-_PROGRESS: Final = f"""
+_COUNT_PROGRESS: Final = f"""
     SELECT {_HELD} AS is_held, b.cancelled_at IS NOT NULL AS is_cancelled, r.status, count(*) AS n
     FROM firings f JOIN backfills b ON b.id = f.backfill_id
     LEFT JOIN runs r ON r.subscription_id = f.subscription_id AND r.trigger = f.trigger
@@ -62,16 +62,16 @@ _CANCEL: Final = f"""
         RETURNING b.id)
     SELECT count(*) AS n FROM firings f JOIN stopped ON stopped.id = f.backfill_id
     WHERE {_HELD}"""
-_HOLDING: Final = f"""
+_SELECT_HOLDING: Final = f"""
     SELECT b.id FROM backfills b WHERE b.cancelled_at IS NULL
         AND EXISTS (SELECT FROM firings f WHERE f.backfill_id = b.id AND {_HELD})"""
-_OPEN_RUNS: Final = """
+_COUNT_OPEN_RUNS: Final = """
     SELECT count(*) FROM runs r
     WHERE r.ended_at IS NULL AND r.subscription_id = b.subscription_id AND r.trigger = b.trigger
       AND starts_with(r.firing_key, 'backfill-') AND r.due_at BETWEEN b.from_at AND b.to_at"""
-# Only the latest are looked at, which keeps a release cheap however long the backfill: one
-# whose run never begins is overtaken, and takes no place for ever.
-_WITHOUT_RUN: Final = """
+# Counts only among the latest firings. So a release of a long backfill is not slower, and a firing
+# whose run never begins does not take a slot for ever.
+_COUNT_WITHOUT_RUN: Final = """
     SELECT count(*) FROM (
         SELECT f.subscription_id, f.trigger, f.due_at, f.firing_key FROM firings f
         WHERE f.backfill_id = b.id AND f.fires_at IS NOT NULL
@@ -80,15 +80,15 @@ _WITHOUT_RUN: Final = """
         SELECT FROM runs r WHERE r.subscription_id = latest.subscription_id
             AND r.trigger = latest.trigger AND r.due_at = latest.due_at
             AND r.firing_key = latest.firing_key)"""
-_HELD_BY_OTHERS: Final = f"""
+_FIRST_HELD_BY_OTHERS: Final = f"""
     SELECT min(f.due_at) FROM backfills other JOIN firings f ON f.backfill_id = other.id
     WHERE other.id <> b.id AND other.id = ANY(%(ids)s) AND other.cancelled_at IS NULL
       AND other.subscription_id = b.subscription_id AND other.trigger = b.trigger
       AND other.from_at <= b.to_at AND b.from_at <= other.to_at AND {_HELD}"""
 _RELEASE: Final = f"""
     WITH places AS (
-        SELECT b.id, b.max_parallel - ({_OPEN_RUNS}) - ({_WITHOUT_RUN}) AS free,
-            ({_HELD_BY_OTHERS}) AS until
+        SELECT b.id, b.max_parallel - ({_COUNT_OPEN_RUNS}) - ({_COUNT_WITHOUT_RUN}) AS free,
+            ({_FIRST_HELD_BY_OTHERS}) AS until
         FROM backfills b WHERE b.id = ANY(%(ids)s) AND b.cancelled_at IS NULL),
     due AS (
         SELECT next.id FROM places CROSS JOIN LATERAL (
@@ -100,14 +100,17 @@ _RELEASE: Final = f"""
 
 
 class PostgresLockedPastTimes:
-    """A trigger's past while its schedule's row is held: no settlement changes it meanwhile."""
+    """The past due times of a trigger; nothing else changes them until the block ends."""
 
     def __init__(self, connection: Connection, past: PastTimes) -> None:
         self._connection = connection
         self.past = past
 
     async def hold(self, backfill: Backfill, nominals: Sequence[datetime]) -> int:
-        """Record the backfill with its firings held back; return how many of them are new."""
+        """Record the backfill and its held firings; return how many of the firings are new.
+
+        Firings that another backfill holds go over to this one. A cancelled one is open again.
+        """
         firings = [backfill.firing(nominal) for nominal in nominals]
         scope = {"subscription": backfill.subscription_id, "trigger": backfill.trigger}
         await self._connection.execute(
@@ -126,11 +129,11 @@ class PostgresLockedPastTimes:
                 **scope,
                 "id": backfill.id,
                 "ids": [
-                    ids.firing_id(one.subscription_id, one.trigger, one.firing_key)
-                    for one in firings
+                    ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
+                    for firing in firings
                 ],
-                "keys": [one.firing_key for one in firings],
-                "due": [one.due_at for one in firings],
+                "keys": [firing.firing_key for firing in firings],
+                "due": [firing.due_at for firing in firings],
             },
         )
         rows = await cursor.fetchall()
@@ -139,7 +142,7 @@ class PostgresLockedPastTimes:
 
 
 class PostgresBackfills:
-    """The Backfills port."""
+    """Implements the Backfills port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -147,25 +150,28 @@ class PostgresBackfills:
     async def past(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
     ) -> PastTimes:
-        """Return what is recorded of the trigger's times from `first` to `last`."""
+        """Return what is recorded about the trigger's due times from `first` to `last`."""
         async with self._database.transaction() as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return await _read(connection, _scope(subscription_id, trigger, first, last))
+            return await _read_past(connection, _scope(subscription_id, trigger, first, last))
 
     @asynccontextmanager
     async def locked(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
     ) -> AsyncIterator[PostgresLockedPastTimes]:
-        """Hold the trigger's schedule while a backfill is chosen and recorded."""
+        """Lock the trigger's schedule while a backfill is chosen and recorded."""
         scope = _scope(subscription_id, trigger, first, last)
         async with self._database.transaction() as connection:
             await connection.execute(_LOCK_SCHEDULE.encode(), scope)
-            yield PostgresLockedPastTimes(connection, await _read(connection, scope))
+            yield PostgresLockedPastTimes(connection, await _read_past(connection, scope))
 
     async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
-        """Return how far the backfill's firings have come, and those due at the times `also`."""
+        """Return the progress of the backfill's firings.
+
+        Firings of the trigger's other backfills count when they are due at a time in `also`.
+        """
         rows = await self._database.fetch(
-            _PROGRESS,
+            _COUNT_PROGRESS,
             subscription=wanted.subscription_id,
             trigger=wanted.trigger,
             id=wanted.id,
@@ -174,13 +180,16 @@ class PostgresBackfills:
         return _progress_of(rows)
 
     async def cancel(self, subscription_id: str, trigger: str | None) -> int:
-        """Let nothing that is held run; return how many firings that are."""
+        """Cancel the backfills that hold firings, of one trigger or of all; count those firings."""
         row = await self._database.fetch_one(_CANCEL, subscription=subscription_id, trigger=trigger)
         return int(row["n"]) if row else 0
 
     async def release(self, limit: int) -> int:
-        """Let the next held firings start where there are places; return how many."""
-        holding = await self._database.fetch(_HOLDING)
+        """Release held firings, in the order of their times; return how many.
+
+        Fewer than `max_parallel` firings of a backfill may be released without an ended run.
+        """
+        holding = await self._database.fetch(_SELECT_HOLDING)
         if not holding:
             return 0
         async with self._database.transaction() as connection:
@@ -196,15 +205,15 @@ def _scope(subscription_id: str, trigger: str, first: datetime, last: datetime) 
     return {"subscription": subscription_id, "trigger": trigger, "first": first, "last": last}
 
 
-async def _read(connection: Connection, scope: dict[str, Any]) -> PastTimes:
-    cursor = await connection.execute(_DECIDED_UNTIL.encode(), scope)
-    (settled,) = await cursor.fetchall()
-    cursor = await connection.execute(_RUNS.encode(), scope)
+async def _read_past(connection: Connection, scope: dict[str, Any]) -> PastTimes:
+    cursor = await connection.execute(_SELECT_DECIDED_UNTIL.encode(), scope)
+    (row,) = await cursor.fetchall()
+    cursor = await connection.execute(_SELECT_RUNS.encode(), scope)
     runs = await cursor.fetchall()
-    cursor = await connection.execute(_FIRINGS.encode(), scope)
+    cursor = await connection.execute(_SELECT_FIRINGS.encode(), scope)
     firings = await cursor.fetchall()
     return PastTimes(
-        settled["decided_until"],
+        row["decided_until"],
         {row["due_at"]: frozenset(map(RunStatus, row["statuses"])) for row in runs},
         frozenset(row["due_at"] for row in firings if not row["is_held"]),
         frozenset(row["due_at"] for row in firings if row["is_held"]),

@@ -1,6 +1,7 @@
-"""Settling schedules in Postgres: the fates of nominal times become firings and runs.
+"""Processes due schedules in Postgres: writes firings and runs for the due times.
 
-One transaction of the caller's; which fate a time has is decided in the domain.
+The domain decides whether a due time fires, is skipped or is missed. Every function works in the
+transaction of its caller.
 """
 
 from collections.abc import Sequence
@@ -30,13 +31,13 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.moment import parse_days
 from activityctl.ports import Work
 
-_LOCKED: Final = """
+_LOCK_SCHEDULES: Final = """
     SELECT c.id, c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, c.wakes,
         s.definition, clock_timestamp() AS now
     FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
     WHERE c.id = ANY(%(ids)s) AND c.wanted_hash IS NOT NULL AND s.status = 'active'
     ORDER BY c.id FOR UPDATE OF c"""
-_MOVE: Final = """
+_UPDATE_SCHEDULE: Final = """
     UPDATE schedules SET cursor = %(cursor)s, next_at = %(next_at)s, fired = %(fired)s,
         wakes = %(wakes)s
     WHERE id = %(id)s"""
@@ -61,28 +62,28 @@ _INSERT_RUNS: Final = """
 async def process_due_schedules(
     connection: Connection, schedule_ids: Sequence[str], caller: FiringRef | None = None
 ) -> dict[str, DueTimeDecisions]:
-    """Settle what has come due of those schedules, as far as they are active, by their ids.
+    """Process the due times of those of these schedules that are active; return them by id.
 
-    `caller` is the firing whose workflow asks: when it starts now, that workflow carries it.
-    A settlement that is not complete wants to be called again.
+    `caller` is the firing whose workflow asks: if it starts now, that workflow runs it.
+    Call again when a result is not complete.
     """
-    cursor = await connection.execute(_LOCKED.encode(), {"ids": list(schedule_ids)})
+    cursor = await connection.execute(_LOCK_SCHEDULES.encode(), {"ids": list(schedule_ids)})
     rows = await cursor.fetchall()
     return {row["id"]: await _process_row(connection, row, caller) for row in rows}
 
 
 async def process_all_due(connection: Connection, schedule_ids: Sequence[str]) -> None:
-    """Settle until nothing that is due is left; before pauses and changes of a trigger."""
+    """Process all due times of these schedules, before they are paused or changed."""
     waiting = list(schedule_ids)
     while waiting:
-        settled = await process_due_schedules(connection, waiting)
-        waiting = [key for key, settlement in settled.items() if not settlement.is_complete]
+        decided = await process_due_schedules(connection, waiting)
+        waiting = [key for key, decisions in decided.items() if not decisions.is_complete]
 
 
 async def process_due_of_subscriptions(
     connection: Connection, subscriptions: Sequence[str]
 ) -> None:
-    """Settle whatever is due of those subscriptions, before they pause, change or go."""
+    """Process all due times of these subscriptions, before they are paused, changed or deleted."""
     cursor = await connection.execute(
         """SELECT id FROM schedules
            WHERE subscription_id = ANY(%s) AND next_at <= clock_timestamp()""",
@@ -92,10 +93,10 @@ async def process_due_of_subscriptions(
 
 
 async def move_cursors_to_now(connection: Connection, subscriptions: Sequence[str]) -> None:
-    """Move the cursors of what is not due to now; call it before `process_due_of_subscriptions`.
+    """Move the cursors of active schedules that are not due to now.
 
-    Every active schedule is then settled up to a moment within this transaction, from which
-    what becomes of it may count: no time is lost between the old timing and the new.
+    Call it before `process_due_of_subscriptions`. Then every active schedule is decided up to a
+    moment in this transaction, and a new timing counts from there: no due time is lost in between.
     """
     await connection.execute(
         """WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
@@ -108,25 +109,32 @@ async def move_cursors_to_now(connection: Connection, subscriptions: Sequence[st
 
 
 async def recompute_next_times(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Have those schedules count from their cursor; rows have id, kind, body, cursor, fired."""
-    triggers: dict[tuple[str, str], Trigger] = {}  # few differ: they come from definitions
-    following = []
+    """Compute the next times again; the rows have id, kind, body, cursor and fired."""
+    triggers: dict[tuple[str, str], Trigger] = {}  # schedules of one definition share a trigger
+    next_times = []
     for row in rows:
         key = (row["kind"], ids.canonical_json(row["body"]))
         trigger = triggers.get(key) or trigger_of(row["kind"], row["body"])
         triggers[key] = trigger
-        following.append(
+        next_times.append(
             (row["id"], next_nominal_time(trigger, ScheduleProgress(row["cursor"], row["fired"])))
         )
     await connection.execute(
         """UPDATE schedules c SET next_at = x.next_at
            FROM jsonb_to_recordset(%s) AS x(id text, next_at timestamptz) WHERE c.id = x.id""",
-        (Jsonb([{"id": key, "next_at": at and at.isoformat()} for key, at in following]),),
+        (
+            Jsonb(
+                [
+                    {"id": key, "next_at": next_at and next_at.isoformat()}
+                    for key, next_at in next_times
+                ]
+            ),
+        ),
     )
 
 
 async def read_calendars(connection: Connection, names: Sequence[str]) -> DaysByCalendar:
-    """Return the days of those calendars that live."""
+    """Return the days of those of these calendars that are live."""
     if not names:
         return {}
     cursor = await connection.execute(
@@ -142,7 +150,7 @@ async def _process_row(
 ) -> DueTimeDecisions:
     trigger = trigger_of(row["kind"], row["body"])
     now = decide_until(row["now"], caller.due if caller else None)
-    settlement = decide_due_times(
+    decisions = decide_due_times(
         (row["subscription_id"], row["trigger"]),
         trigger,
         ScheduleProgress(row["cursor"], row["fired"]),
@@ -150,10 +158,10 @@ async def _process_row(
         await read_trigger_calendars(connection, trigger),
     )
     async with connection.pipeline():
-        await _write_firings(connection, row, settlement, caller)
-        await _move_cursor(connection, row, settlement, caller)
-    await write_runs(connection, row, settlement.refused, now)
-    return settlement
+        await _write_firings(connection, row, decisions, caller)
+        await _move_cursor(connection, row, decisions, caller)
+    await write_unstarted_runs(connection, row, decisions.refused, now)
+    return decisions
 
 
 async def read_trigger_calendars(connection: Connection, trigger: Trigger) -> DaysByCalendar:
@@ -165,18 +173,18 @@ async def read_trigger_calendars(connection: Connection, trigger: Trigger) -> Da
 async def _move_cursor(
     connection: Connection,
     row: dict[str, Any],
-    settlement: DueTimeDecisions,
+    decisions: DueTimeDecisions,
     caller: FiringRef | None,
 ) -> None:
-    progress = settlement.progress
+    progress = decisions.progress
     await connection.execute(
-        _MOVE.encode(),
+        _UPDATE_SCHEDULE.encode(),
         {
             "id": row["id"],
             "cursor": progress.cursor,
-            "next_at": settlement.next_at,
+            "next_at": decisions.next_at,
             "fired": progress.fired,
-            "wakes": count_wake_ups(row["wakes"], settlement, caller),
+            "wakes": count_wake_ups(row["wakes"], decisions, caller),
         },
     )
 
@@ -184,21 +192,21 @@ async def _move_cursor(
 async def _write_firings(
     connection: Connection,
     row: dict[str, Any],
-    settlement: DueTimeDecisions,
+    decisions: DueTimeDecisions,
     caller: FiringRef | None,
 ) -> None:
     owner = (row["subscription_id"], row["trigger"])
-    own = caller.due if caller is not None and settlement.starts_now(caller.due) else None
+    callers_time = caller.due if caller is not None and decisions.starts_now(caller.due) else None
     firings = [
         {
-            "id": ids.firing_id(*owner, firing_key(one.nominal)),
-            "key": firing_key(one.nominal),
-            "due": one.nominal.isoformat(),
-            "fires": one.fires_at.isoformat(),
-            "own": one.nominal == own,
+            "id": ids.firing_id(*owner, firing_key(time.nominal)),
+            "key": firing_key(time.nominal),
+            "due": time.nominal.isoformat(),
+            "fires": time.fires_at.isoformat(),
+            "own": time.nominal == callers_time,
         }
-        for one in settlement.times
-        if one.fires_at is not None
+        for time in decisions.times
+        if time.fires_at is not None
     ]
     if not firings:
         return
@@ -208,27 +216,27 @@ async def _write_firings(
             "rows": Jsonb(firings),
             "subscription": row["subscription_id"],
             "trigger": row["trigger"],
-            "now": settlement.settled_at,
+            "now": decisions.decided_at,
         },
     )
-    if any(not one["own"] for one in firings):
+    if any(not firing["own"] for firing in firings):
         await wake_workers(connection, Work.FIRING)
 
 
-async def write_runs(
+async def write_unstarted_runs(
     connection: Connection, row: dict[str, Any], refused: Sequence[DecidedTime], now: datetime
 ) -> None:
-    """Write a run for each firing that does not start, and say so in the log.
+    """Write an ended run for each due time that is skipped or missed, and write it to the log.
 
-    The row has the schedule's subscription_id, trigger and definition.
+    The row has the subscription_id, trigger and definition of the schedule.
     """
     if not refused:
         return
-    frozen = await _frozen(connection, row["subscription_id"])
+    frozen = await _read_frozen(connection, row["subscription_id"])
     await connection.execute(
         _INSERT_RUNS.encode(),
         {
-            "rows": Jsonb([_run_row(row, one) for one in refused]),
+            "rows": Jsonb([_run_row(row, time) for time in refused]),
             "subscription": row["subscription_id"],
             "definition": row["definition"],
             "trigger": row["trigger"],
@@ -240,20 +248,20 @@ async def write_runs(
     await insert_log_entries(connection, skipped_log_entries(owner, refused, now))
 
 
-def _run_row(row: dict[str, Any], one: DecidedTime) -> dict[str, Any]:
-    owner, key = (row["subscription_id"], row["trigger"]), firing_key(one.nominal)
+def _run_row(row: dict[str, Any], time: DecidedTime) -> dict[str, Any]:
+    owner, key = (row["subscription_id"], row["trigger"]), firing_key(time.nominal)
     return {
         "id": ids.run_id(*owner, key),
         "key": key,
         "workflow": ids.workflow_id(*owner, key),
-        "due": one.nominal.isoformat(),
-        "status": one.outcome.value,
-        "reason": to_storable_text(one.reason),
+        "due": time.nominal.isoformat(),
+        "status": time.outcome.value,
+        "reason": to_storable_text(time.reason),
     }
 
 
-async def _frozen(connection: Connection, subscription: str) -> dict[str, Any]:
-    """Return the revision and the params with which a run of the subscription would begin."""
+async def _read_frozen(connection: Connection, subscription: str) -> dict[str, Any]:
+    """Return the revision and the params that a run of the subscription would freeze now."""
     cursor = await connection.execute(
         """SELECT v.id AS revision, v.spec -> 'params' AS schema, s.params FROM subscriptions s
            JOIN definitions d ON d.name = s.definition JOIN revisions v ON v.id = d.revision_id

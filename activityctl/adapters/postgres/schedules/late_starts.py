@@ -1,6 +1,6 @@
-"""Firings in Postgres that were let go and never began: missed, and counted no more.
+"""Marks firings in Postgres as missed when they were decided but did not start in time.
 
-What becomes of nominal times that have no fate yet is in `settlements`.
+`due_schedules.py` decides the due times that are not decided yet.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from activityctl.adapters.postgres.database import Connection
 from activityctl.adapters.postgres.schedules.due_schedules import (
     read_trigger_calendars,
     recompute_next_times,
-    write_runs,
+    write_unstarted_runs,
 )
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.timing.misfires import (
@@ -23,8 +23,8 @@ from activityctl.domain.timing.misfires import (
 from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values import ids
 
-# Of a later time that began long ago only the run is left.
-_CUT_OFF: Final = """
+# An old firing of a later time may have been removed already; then its run shows that it started.
+_LOCK_SCHEDULE: Final = """
     SELECT c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, s.definition,
         EXISTS (SELECT FROM firings f WHERE f.subscription_id = c.subscription_id
             AND f.trigger = c.trigger AND f.due_at > %(due)s AND f.backfill_id IS NULL)
@@ -34,7 +34,7 @@ _CUT_OFF: Final = """
             AS is_followed
     FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
     WHERE c.id = %(id)s FOR UPDATE OF c"""
-_GIVE_BACK: Final = """
+_UNCOUNT_FIRING: Final = """
     UPDATE schedules SET fired = fired - 1
     WHERE id = %(id)s AND fired > 0 AND (counts_after IS NULL OR counts_after < %(due)s)
     RETURNING id, kind, body, cursor, fired"""
@@ -43,14 +43,14 @@ _GIVE_BACK: Final = """
 async def mark_missed_if_late(
     connection: Connection, firing: FiringRef, fires_at: datetime, now: datetime
 ) -> bool:
-    """Write the firing as missed if it is too late for it to begin; whether it is.
+    """Write the firing as missed if it is too late for it to start; return whether it is.
 
-    A run that has begun, or waits for its turn, stays.
+    A firing that has a run, begun or queued, is left alone.
     """
     schedule = ids.schedule_id(firing.subscription_id, firing.trigger)
-    cursor = await connection.execute(_CUT_OFF, {"id": schedule, "due": firing.due})
+    cursor = await connection.execute(_LOCK_SCHEDULE, {"id": schedule, "due": firing.due})
     row = await cursor.fetchone()
-    # A statement of its own, since others that wait for the schedule may write it meanwhile.
+    # A separate statement: another call may have written the run while this one waited.
     if row is None or await _has_run(connection, firing):
         return False
     trigger = trigger_of(row["kind"], row["body"])
@@ -63,7 +63,7 @@ async def mark_missed_if_late(
     reason = late_start_reason(trigger, times, now, calendars, is_followed=is_followed)
     if reason is None:
         return False
-    await write_runs(
+    await write_unstarted_runs(
         connection, row, [DecidedTime(firing.due, DueOutcome.MISSED, reason=reason)], now
     )
     await uncount_firing(connection, firing.subscription_id, firing.trigger, firing.due)
@@ -73,12 +73,12 @@ async def mark_missed_if_late(
 async def uncount_firing(
     connection: Connection, subscription: str, trigger: str, nominal: datetime
 ) -> None:
-    """Count a firing that was let go and is missed after all no more towards maxFirings.
+    """Take a missed firing out of the count for maxFirings.
 
-    One of before the trigger was last changed counts no more anyway.
+    Firings from before the last change of the trigger are not in that count.
     """
     values = {"id": ids.schedule_id(subscription, trigger), "due": nominal}
-    cursor = await connection.execute(_GIVE_BACK, values)
+    cursor = await connection.execute(_UNCOUNT_FIRING, values)
     if rows := await cursor.fetchall():
         await recompute_next_times(connection, rows)
 

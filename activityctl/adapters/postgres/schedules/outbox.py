@@ -1,4 +1,4 @@
-"""The outbox in Postgres: firings asked for, until the dispatcher has started them."""
+"""The outbox in Postgres: keeps firings until the dispatcher has started them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,17 +8,17 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database
-from activityctl.adapters.postgres.signals import wake_workers, wakes
+from activityctl.adapters.postgres.signals import notify_sql, wake_workers
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
 from activityctl.ports import ORDER_WAITS, WaitingFiring, Work
 
 _HEADS_PER_CLAIM: Final = 3
-"""How many first ones of order keys are looked at for each firing that may be claimed."""
-# Of an order key only the first waiting one counts, found by leaping from key to key; it is
-# started when a run answers the one before it. Each branch locks its own rows, so that two
-# claims together take what one would.
+"""For each firing that may be claimed, the query looks at this many order keys."""
+# Of each order key only the first waiting firing can be claimed; the recursion finds it by jumping
+# from key to key. It may start when the firing before it has a run. Both branches lock only the
+# rows that they return, so that two claims together take what one claim would.
 _CLAIM: Final = """
     WITH RECURSIVE plain AS (
         SELECT * FROM firings
@@ -51,12 +51,12 @@ _CLAIM: Final = """
     FROM (SELECT * FROM plain UNION ALL SELECT * FROM ordered) AS firings
     ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s"""
 
-_WAKE: Final = f"""
-    SELECT {wakes(Work.FIRING)} FROM firings f
+_WAKE_NEXT_IN_ORDER: Final = f"""
+    SELECT {notify_sql(Work.FIRING)} FROM firings f
     WHERE f.id = %s AND f.order_key IS NOT NULL AND EXISTS (
         SELECT FROM firings n WHERE n.order_key = f.order_key AND n.dispatched_at IS NULL)"""
-# Subqueries in place of joins: a batch then looks at no more firings than it takes. One without
-# a run, or whose run is at work, is still needed.
+# Subqueries instead of joins, so that a batch looks only at the firings that it removes. A firing
+# without a run, or with an open run, stays.
 _REMOVE: Final = """
     WITH old AS (
         SELECT f.id FROM firings f
@@ -74,14 +74,14 @@ _REMOVE: Final = """
 
 
 class PostgresClaim:
-    """Firings that this transaction alone may dispatch."""
+    """Firings that nobody else may dispatch until the block ends."""
 
     def __init__(self, connection: Connection, firings: list[FiringRef]) -> None:
         self._connection = connection
         self.firings = firings
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
-        """Mark them as started; committed when the claim ends."""
+        """Mark the firings as started, when the block ends without an exception."""
         await self._connection.execute(
             "UPDATE firings SET dispatched_at = %s WHERE id = ANY(%s)",
             (
@@ -95,13 +95,13 @@ class PostgresClaim:
 
 
 class PostgresOutbox:
-    """The Outbox port."""
+    """Implements the Outbox port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, firings: list[FiringRequest], now: datetime) -> int:
-        """Store the firings and wake the dispatcher; return how many keys were new."""
+        """Store the firings and wake the dispatcher; return how many were new."""
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
                 """INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, payload,
@@ -112,14 +112,14 @@ class PostgresOutbox:
                    ON CONFLICT DO NOTHING""",
                 {
                     "ids": [
-                        ids.firing_id(one.subscription_id, one.trigger, one.firing_key)
-                        for one in firings
+                        ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
+                        for firing in firings
                     ],
-                    "subscriptions": [one.subscription_id for one in firings],
-                    "triggers": [one.trigger for one in firings],
-                    "keys": [one.firing_key for one in firings],
-                    "due": [one.due_at for one in firings],
-                    "payloads": [Jsonb(dict(one.payload)) for one in firings],
+                    "subscriptions": [firing.subscription_id for firing in firings],
+                    "triggers": [firing.trigger for firing in firings],
+                    "keys": [firing.firing_key for firing in firings],
+                    "due": [firing.due_at for firing in firings],
+                    "payloads": [Jsonb(dict(firing.payload)) for firing in firings],
                     "now": now,
                 },
             )
@@ -128,7 +128,10 @@ class PostgresOutbox:
 
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[PostgresClaim]:
-        """Claim firings whose time has come: higher priority first, then the earliest."""
+        """Claim firings that may start now: higher priority first, then the earliest.
+
+        Of each order key only the next firing is claimed.
+        """
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
                 _CLAIM,
@@ -149,7 +152,7 @@ class PostgresOutbox:
             )
 
     async def seconds_to_next(self) -> float | None:
-        """Return how long until the next waiting firing may start; None when none waits."""
+        """Return the seconds until the next waiting firing may start; None when none waits."""
         row = await self._database.fetch_one(
             """SELECT extract(epoch FROM min(fires_at) - clock_timestamp())::float8 AS seconds
                FROM firings WHERE dispatched_at IS NULL"""
@@ -157,7 +160,7 @@ class PostgresOutbox:
         return None if row is None or row["seconds"] is None else max(float(row["seconds"]), 0.0)
 
     async def waiting(self) -> int:
-        """Return how many firings wait to be dispatched, those not held back."""
+        """Return how many firings wait to be dispatched; held firings do not count."""
         row = await self._database.fetch_one(
             """SELECT count(*) AS n FROM firings
                WHERE dispatched_at IS NULL AND fires_at IS NOT NULL"""
@@ -165,7 +168,7 @@ class PostgresOutbox:
         return int(row["n"]) if row else 0
 
     async def waiting_of(self, subscription_id: str, limit: int) -> list[WaitingFiring]:
-        """Return what the clock decided on and starts later, the earliest nominal times first."""
+        """Return the firings of cron and interval triggers that start later, by nominal time."""
         rows = await self._database.fetch(
             """SELECT trigger, due_at, fires_at FROM firings
                WHERE dispatched_at IS NULL AND fires_at > (SELECT clock_timestamp())
@@ -178,13 +181,17 @@ class PostgresOutbox:
         return [WaitingFiring(row["trigger"], row["due_at"], row["fires_at"]) for row in rows]
 
     async def remove(self, age: timedelta, limit: int) -> int:
-        """Remove the firings started longest ago that nothing needs any more; return how many."""
+        """Remove firings that started before that age, oldest first; return how many.
+
+        A firing stays while one of its events is stored, and while its run does not exist,
+        has not ended or ended within that age.
+        """
         row = await self._database.fetch_one(_REMOVE, age=age, limit=limit)
         return int(row["n"]) if row else 0
 
 
 async def wake_next_in_order(connection: Connection, run: Run) -> None:
-    """Wake the dispatcher when a firing waits, in the same order key, for this run to exist."""
+    """Wake the dispatcher if a firing with the same order key may wait for this run."""
     if run.events:
         firing = ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
-        await connection.execute(_WAKE.encode(), (firing,))
+        await connection.execute(_WAKE_NEXT_IN_ORDER.encode(), (firing,))

@@ -1,4 +1,4 @@
-"""The register of schedules in Postgres: what Temporal shall hold and was made to hold."""
+"""The register of schedules in Postgres: what Temporal must hold, and what it was seen to hold."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,17 +18,17 @@ _AUDITOR_LOCK: Final = 0x61637461
 
 
 class PostgresScheduleRegister:
-    """The ScheduleRegister port; a wanted hash is `<timing>:<subscription status>`.
+    """Implements the ScheduleRegister port; a wanted hash is `<timing>:<subscription status>`.
 
-    Whoever changes it forgets the observed hash: a wish that returns after another that was
-    being placed would otherwise look fulfilled, while Temporal holds the other.
+    Every change of the wanted hash resets the observed hash. Otherwise a hash that changes and
+    changes back would look synced, while Temporal may hold the state in between.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def schedules(self, selection: Selection) -> list[ListedSchedule]:
-        """Return the wanted schedules by subscription and trigger."""
+        """Return the wanted schedules, by subscription and trigger."""
         rows = await self._database.fetch(
             """SELECT c.*, s.name AS subscription, s.status AS life FROM schedules c
                JOIN subscriptions s ON s.id = c.subscription_id
@@ -40,7 +40,7 @@ class PostgresScheduleRegister:
         )
         return [
             ListedSchedule(
-                _wanted(row),
+                _wanted_schedule(row),
                 row["subscription"],
                 _status(row),
                 row["error"],
@@ -51,7 +51,7 @@ class PostgresScheduleRegister:
         ]
 
     async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
-        """Return schedules that are not observed as wanted, or are wanted no more."""
+        """Return schedules that Temporal does not hold as wanted, or that it must delete."""
         rows = await self._database.fetch(
             """SELECT * FROM schedules
                WHERE wanted_hash IS NULL OR wanted_hash IS DISTINCT FROM observed_hash
@@ -61,7 +61,7 @@ class PostgresScheduleRegister:
         return [
             UnsyncedSchedule(
                 row["id"],
-                _wanted(row) if row["wanted_hash"] else None,
+                _wanted_schedule(row) if row["wanted_hash"] else None,
                 (row["wanted_hash"] or "").endswith(":paused"),
                 row["wanted_hash"],
             )
@@ -69,20 +69,22 @@ class PostgresScheduleRegister:
         ]
 
     async def mark_synced(self, drifts: Sequence[UnsyncedSchedule], now: datetime) -> None:
-        """Record that Temporal now holds them; rows that are wanted no more are dropped."""
-        held = {one.id: one.wanted_hash for one in drifts if one.wanted is not None}
-        free = await self._held(held, now, "FOR UPDATE SKIP LOCKED") if held else ()
-        for key in held.keys() - free:
-            # Whoever waits for a row while it holds others may wait for ever.
-            await self._held({key: held[key]}, now, "FOR UPDATE")
-        for one in drifts:
-            if one.wanted is None:
-                await self._removed(one.id)
+        """Record that Temporal holds these schedules; delete the rows that are no longer wanted."""
+        hashes = {drift.id: drift.wanted_hash for drift in drifts if drift.wanted is not None}
+        written_ids = (
+            await self._write_observed(hashes, now, "FOR UPDATE SKIP LOCKED") if hashes else ()
+        )
+        for key in hashes.keys() - written_ids:
+            # One by one: to wait for a row while holding others can end in a deadlock.
+            await self._write_observed({key: hashes[key]}, now, "FOR UPDATE")
+        for drift in drifts:
+            if drift.wanted is None:
+                await self._delete_row(drift.id)
 
-    async def _held(
+    async def _write_observed(
         self, hashes: Mapping[str, str | None], now: datetime, lock: LiteralString
     ) -> set[str]:
-        """Return the ids of the rows that were written."""
+        """Write the observed hashes; return the ids of the rows that were written."""
         rows = await self._database.fetch(
             f"""UPDATE schedules c
                 SET observed_hash = x.hash, observed_at = %(now)s, error = NULL
@@ -95,23 +97,24 @@ class PostgresScheduleRegister:
         )
         return {row["id"] for row in rows}
 
-    async def _removed(self, schedule_id: str) -> None:
+    async def _delete_row(self, schedule_id: str) -> None:
+        """Delete the row, unless the schedule is wanted again by now."""
         async with self._database.transaction() as connection:
             await connection.execute(
                 "DELETE FROM schedules WHERE id = %s AND wanted_hash IS NULL", (schedule_id,)
             )
-            # Wanted anew since it was removed: it must be placed again.
+            # It is wanted again since Temporal deleted it, so it must be created again.
             await connection.execute(
                 "UPDATE schedules SET observed_hash = NULL WHERE id = %s", (schedule_id,)
             )
 
     async def mark_failed(self, drift: UnsyncedSchedule, error: str) -> None:
-        """Record why Temporal could not be made to hold it."""
+        """Record why the schedule could not be created, updated or deleted in Temporal."""
         query = "UPDATE schedules SET error = %(error)s WHERE id = %(id)s"
         await self._database.fetch(query, id=drift.id, error=to_storable_text(error))
 
     async def unsynced_errors(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
-        """Return (schedule id, last error) of those subscriptions' schedules that drift."""
+        """Return (schedule id, last error) of the unsynced schedules of these subscriptions."""
         rows = await self._database.fetch(
             """SELECT id, error FROM schedules
                WHERE (wanted_hash IS NULL OR wanted_hash IS DISTINCT FROM observed_hash)
@@ -121,7 +124,10 @@ class PostgresScheduleRegister:
         return [(row["id"], row["error"]) for row in rows]
 
     async def stored(self, ids: Sequence[str]) -> Mapping[str, StoredSchedule]:
-        """Return what is recorded of these schedules; those of unknown subscriptions are absent."""
+        """Return what is recorded about these schedules, by id.
+
+        Schedules of unknown subscriptions are absent.
+        """
         rows = await self._database.fetch(
             """SELECT asked.id, s.id AS subscription_id, split_part(asked.id, '/', 3) AS trigger,
                    c.kind, c.body, c.wanted_hash, c.observed_hash, c.id IS NULL AS is_absent
@@ -130,10 +136,10 @@ class PostgresScheduleRegister:
                LEFT JOIN schedules c ON c.id = asked.id""",
             ids=list(ids),
         )
-        return {row["id"]: _stored(row) for row in rows}
+        return {row["id"]: _stored_schedule(row) for row in rows}
 
     async def synced_ids(self, *, after: str, limit: int) -> list[ScheduleId]:
-        """Return the ids, in their order, of schedules that are observed as wanted."""
+        """Return the ids, in order, of schedules that Temporal was seen to hold as wanted."""
         rows = await self._database.fetch(
             """SELECT id FROM schedules
                WHERE id > %(after)s AND wanted_hash = observed_hash
@@ -144,9 +150,9 @@ class PostgresScheduleRegister:
         return [ScheduleId(row["id"]) for row in rows]
 
     async def silent(self) -> list[StoredSchedule]:
-        """Return schedules that Temporal seems to hold but which have stopped waking us.
+        """Return schedules that Temporal seems to hold but that have stopped waking us.
 
-        Around a change of the clocks the server leaves times out; that is no silence.
+        Around a clock change Temporal leaves out times; such a schedule is not silent.
         """
         rows = await self._database.fetch(
             """SELECT c.*, false AS is_absent, clock_timestamp() AS now FROM schedules c
@@ -154,9 +160,11 @@ class PostgresScheduleRegister:
                WHERE c.wakes >= %(wakes)s AND c.wanted_hash = c.observed_hash ORDER BY c.id""",
             wakes=SILENT_AFTER,
         )
-        found = [(_stored(row), row["now"]) for row in rows]
+        found = [(_stored_schedule(row), row["now"]) for row in rows]
         return [
-            one for one, now in found if one.wanted and has_no_clock_change(one.wanted.value, now)
+            schedule
+            for schedule, now in found
+            if schedule.wanted and has_no_clock_change(schedule.wanted.value, now)
         ]
 
     async def mark_restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
@@ -170,18 +178,18 @@ class PostgresScheduleRegister:
 
     @asynccontextmanager
     async def drift_lock(self) -> AsyncIterator[bool]:
-        """Hold the one auditor's lock; False when another process holds it."""
-        async with self._holding(_AUDITOR_LOCK) as is_held:
+        """Hold the lock of the drift detector; yield False when it is taken."""
+        async with self._try_lock(_AUDITOR_LOCK) as is_held:
             yield is_held
 
     @asynccontextmanager
     async def reconcile_lock(self) -> AsyncIterator[bool]:
-        """Hold the one reconciler's lock; False when another process holds it."""
-        async with self._holding(_RECONCILER_LOCK) as is_held:
+        """Hold the lock of the reconciler; yield False when it is taken."""
+        async with self._try_lock(_RECONCILER_LOCK) as is_held:
             yield is_held
 
     @asynccontextmanager
-    async def _holding(self, lock: int) -> AsyncIterator[bool]:
+    async def _try_lock(self, lock: int) -> AsyncIterator[bool]:
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
                 "SELECT pg_try_advisory_xact_lock(%s) AS held", (lock,)
@@ -190,7 +198,7 @@ class PostgresScheduleRegister:
             yield bool(row and row["held"])
 
 
-def _wanted(row: dict[str, Any]) -> WantedSchedule:
+def _wanted_schedule(row: dict[str, Any]) -> WantedSchedule:
     return WantedSchedule(
         ScheduleId(row["id"]),
         SubscriptionId(row["subscription_id"]),
@@ -200,15 +208,15 @@ def _wanted(row: dict[str, Any]) -> WantedSchedule:
     )
 
 
-def _stored(row: dict[str, Any]) -> StoredSchedule:
+def _stored_schedule(row: dict[str, Any]) -> StoredSchedule:
     return StoredSchedule(
         ScheduleId(row["id"]),
         SubscriptionId(row["subscription_id"]),
         row["trigger"],
-        _wanted(row) if row["wanted_hash"] else None,
+        _wanted_schedule(row) if row["wanted_hash"] else None,
         (row["wanted_hash"] or "").endswith(":paused"),
         row["wanted_hash"],
-        # A row that is wanted no more stays until Temporal has let the schedule go.
+        # The row of a schedule that is no longer wanted stays until Temporal has deleted it.
         row["is_absent"] or (row["wanted_hash"] or "") == row["observed_hash"],
     )
 

@@ -1,4 +1,4 @@
-"""The ledger of nominal times in Postgres: settled once each, and what is overdue."""
+"""The timetable in Postgres: decides each due time once, and finds overdue schedules."""
 
 from datetime import timedelta
 from typing import Final
@@ -11,8 +11,8 @@ from activityctl.domain.timing.misfires import MISFIRE_GRACE
 from activityctl.domain.values import ids
 from activityctl.ports import WAKE_AFTER, OverdueSchedule
 
-# The clock in a query of its own is read once, so that the index of next_at serves.
-_OVERDUE: Final = """
+# The subquery reads the clock once, so that the index on next_at is used.
+_SELECT_OVERDUE: Final = """
     SELECT c.subscription_id, c.trigger, c.next_at, clock_timestamp() - c.next_at AS late
     FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id AND s.status = 'active'
     WHERE c.next_at < (SELECT clock_timestamp() - %(after)s) AND c.wanted_hash IS NOT NULL {}
@@ -20,27 +20,28 @@ _OVERDUE: Final = """
 
 
 class PostgresTimetable:
-    """The Timetable port."""
+    """Implements the Timetable port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def process_due(self, firing: FiringRef) -> bool:
-        """Give every nominal time that has come its fate; whether the caller's starts now."""
+        """Decide every due time up to now; return whether the caller's firing starts now."""
         schedule = ids.schedule_id(firing.subscription_id, firing.trigger)
-        is_complete, fires = not firing.is_unsettled, False
+        is_complete, fires = not firing.is_undecided, False
         while not is_complete:
             async with self._database.transaction() as connection:
-                settled = await process_due_schedules(connection, [schedule], firing)
-            is_complete = all(one.is_complete for one in settled.values())
-            fires = fires or any(one.starts_now(firing.due) for one in settled.values())
+                decided = await process_due_schedules(connection, [schedule], firing)
+            is_complete = all(decisions.is_complete for decisions in decided.values())
+            fires = fires or any(decisions.starts_now(firing.due) for decisions in decided.values())
         return fires or await self._claim(firing)
 
     async def _claim(self, firing: FiringRef) -> bool:
-        """Take over what an earlier call, this one's or another's, found to start by now.
+        """Take over a firing that an earlier call decided to start by now.
 
-        What was given to a caller stays so: its answer may be lost, and the caller asks again.
-        Only what an outage cut off may be too late by then.
+        Return False when it may not start yet or is too late. A repeated call gets the same answer.
+        That matters because an answer may be lost, and then the caller asks again. Only after an
+        outage a firing can be too late.
         """
         row = await self._database.fetch_one(
             """UPDATE firings SET dispatched_at = coalesce(dispatched_at, clock_timestamp())
@@ -49,7 +50,7 @@ class PostgresTimetable:
             id=ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key),
         )
         if row is None:
-            return not firing.is_unsettled
+            return not firing.is_undecided
         if row["now"] - row["fires_at"] <= MISFIRE_GRACE:
             return True
         async with self._database.transaction() as connection:
@@ -62,15 +63,15 @@ class PostgresTimetable:
         late_by: timedelta = WAKE_AFTER,
         before: OverdueSchedule | None = None,
     ) -> list[OverdueSchedule]:
-        """Return schedules that nothing woke in time, the latest of their times first."""
-        place: dict[str, object] = {}
+        """Return schedules whose next time has passed without a wake-up, latest time first."""
+        position: dict[str, object] = {}
         if before is not None:
             schedule = ids.schedule_id(before.subscription_id, before.trigger)
-            place = {"at": before.next_at, "id": schedule}
+            position = {"at": before.next_at, "id": schedule}
         rows = await self._database.fetch(
-            _OVERDUE.format("AND (c.next_at, c.id) < (%(at)s, %(id)s)" if place else ""),
+            _SELECT_OVERDUE.format("AND (c.next_at, c.id) < (%(at)s, %(id)s)" if position else ""),
             after=late_by,
             limit=limit,
-            **place,
+            **position,
         )
         return [OverdueSchedule(**row) for row in rows]
