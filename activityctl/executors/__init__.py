@@ -1,1 +1,1 @@
-"""One file per task kind or context source, named as in YAML."""
+"""Executors of tasks and context sources: one file for each kind, named as in YAML."""

@@ -1,4 +1,4 @@
-"""The `command` task: a program of the worker's machine; holding its processes is `process`."""
+"""The `command` task: runs a program on the worker's machine; `process` manages the process."""
 
 import asyncio
 import errno
@@ -26,27 +26,29 @@ from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 GRACE_SECONDS: Final = 5.0
 QUOTED_CHARACTERS: Final = 500
-_PASSING: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+_TEMPORARY_ERRORS: Final = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
+)
 
 
-def _word(value: object) -> object:
-    """Take numbers and booleans of rendered templates as the text that JSON gives them."""
+def _to_text(value: object) -> object:
+    """Convert numbers and booleans from rendered templates to their JSON text."""
     return json.dumps(value) if isinstance(value, bool | int | float) else value
 
 
 Word = Annotated[
-    str, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number", "boolean"]})
+    str, BeforeValidator(_to_text), WithJsonSchema({"type": ["string", "number", "boolean"]})
 ]
 
 
-def _variable(name: str) -> str:
+def _check_variable(name: str) -> str:
     if not name or "=" in name:
-        raise ValueError("not the name of an environment variable")
+        raise ValueError("is not a valid name of an environment variable")
     return name
 
 
 class CommandBody(Manifest):
-    """What stands under `command:`."""
+    """The fields of `command:`."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -59,27 +61,29 @@ class CommandBody(Manifest):
 
     argv: Annotated[list[Word], Field(min_length=1)] | None = Field(
         default=None,
-        description="The program and its arguments, run as they are.",
+        description="The program and its arguments. They are passed unchanged, without a shell.",
         examples=[["echo", "${ run.id }"]],
     )
     shell: str | None = Field(
-        default=None, description="A script, run by /bin/sh -c.", examples=["df -h | tail -n 1"]
+        default=None, description="A script, run with /bin/sh -c.", examples=["df -h | tail -n 1"]
     )
-    env: dict[Annotated[str, AfterValidator(_variable)], Word] = Field(
+    env: dict[Annotated[str, AfterValidator(_check_variable)], Word] = Field(
         default={},
-        description="Environment variables of the program, besides a clean base.",
+        description="Environment variables for the program, in addition to a small safe set.",
         examples=[{"REGION": "${ run.id }"}],
         json_schema_extra={"propertyNames": {"pattern": "^[^=]+$"}},
     )
     cwd: str | None = Field(
-        default=None, description="The program's working folder.", examples=["/srv/data"]
+        default=None, description="The working directory of the program.", examples=["/srv/data"]
     )
     stdin: str | None = Field(
-        default=None, description="Text for its standard input.", examples=["${ run.id }"]
+        default=None,
+        description="Text for the standard input of the program.",
+        examples=["${ run.id }"],
     )
     parse: Literal["text", "json"] = Field(
         default="text",
-        description="Whether standard output is read as JSON.",
+        description="How to read standard output: as text or as JSON.",
         examples=["json"],
     )
     success_codes: list[int] = Field(
@@ -89,17 +93,17 @@ class CommandBody(Manifest):
     @model_validator(mode="after")
     def _has_one_program(self) -> Self:
         if (self.argv is None) == (self.shell is None):
-            raise ValueError("exactly one of argv and shell is needed")
+            raise ValueError("exactly one of argv and shell is required")
         return self
 
 
 class CommandExecutor:
-    """Runs one program an attempt, in a process group that does not outlive the attempt.
+    """Runs one program for each attempt, in a process group that ends with the attempt.
 
-    At `timeout_seconds`, and when cancelled, the group gets SIGTERM and, `grace_seconds`
-    later, SIGKILL: an attempt takes that long in all. A grandchild that makes a session of
-    its own leaves the group. Output: `exitCode`, `stdout`, `stderr` (each at most 64 KiB, the
-    middle left out), `stdoutBytes`, `stderrBytes`, `json`, `durationMs`.
+    After `timeout_seconds`, or when cancelled, the group gets SIGTERM, and SIGKILL
+    `grace_seconds` later. A grandchild that starts its own session leaves the group. Output:
+    `exitCode`, `stdout`, `stderr` (each at most 64 KiB, the middle left out), `stdoutBytes`,
+    `stderrBytes`, `json`, `durationMs`.
     """
 
     kind: ClassVar[str] = "command"
@@ -117,39 +121,39 @@ class CommandExecutor:
         self._grace_seconds = grace_seconds
 
     async def execute(self, body: CommandBody, call: TaskCall) -> ExecutorOutcome:
-        """Run the program; TaskError unless its exit code is one of `successCodes`."""
+        """Run the program. Raises TaskError unless its exit code is one of `successCodes`."""
         if not self._allowed:
             raise TaskError(
-                "command tasks are off; set ACTIVITYCTL_ALLOW_COMMANDS=true for the worker",
+                "command tasks are disabled; set ACTIVITYCTL_ALLOW_COMMANDS=true for the worker",
                 code="not_allowed",
                 retryable=False,
             )
         started = time.monotonic()
-        child = _start(body, {**self._base, **_as_text(call), **body.env})
+        process = _start(body, {**self._base, **_call_variables(call), **body.env})
         try:
-            await self._attend(child, call.timeout_seconds)
+            await self._wait(process, call.timeout_seconds)
         except TimeoutError:
-            message = f"did not end within {call.timeout_seconds:g} s" + _quoted(child.stderr)
+            message = f"did not end within {call.timeout_seconds:g} s" + _quoted(process.stderr)
             raise TaskError(message, code="timeout") from None
         finally:
-            exit_code = child.close()
-        output = _output(body, child, exit_code)
+            exit_code = process.close()
+        output = _output(body, process, exit_code)
         return ExecutorOutcome({**output, "durationMs": round((time.monotonic() - started) * 1000)})
 
     async def close(self) -> None:
-        """Hold nothing between attempts."""
+        """Do nothing: no resources are kept between attempts."""
 
-    async def _attend(self, child: TaskProcess, seconds: float) -> None:
+    async def _wait(self, process: TaskProcess, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await child.exited()
-            await child.drained()
+                await process.exited()
+            await process.drained()
         except (TimeoutError, asyncio.CancelledError):
-            await child.stop(self._grace_seconds)
+            await process.stop(self._grace_seconds)
             raise
 
 
-def _as_text(call: TaskCall) -> dict[str, str]:
+def _call_variables(call: TaskCall) -> dict[str, str]:
     return {
         "ACTIVITYCTL_RUN_ID": call.run_id,
         "ACTIVITYCTL_TASK_ID": call.task_id,
@@ -165,31 +169,31 @@ def _start(body: CommandBody, environment: Mapping[str, str]) -> TaskProcess:
         return TaskProcess(arguments, environment=environment, directory=body.cwd, stdin=stdin)
     except OSError as error:
         reason = f"{error.strerror}: {error.filename or arguments[0]}"
-        may_retry = error.errno in _PASSING
+        may_retry = error.errno in _TEMPORARY_ERRORS
         raise TaskError(
             f"cannot start: {reason}", code="cannot_start", retryable=may_retry
         ) from error
-    except ValueError as error:  # NUL or half a surrogate pair in an argument
+    except ValueError as error:  # a NUL or a lone surrogate in an argument
         raise TaskError(f"cannot start: {error}", code="cannot_start", retryable=False) from error
 
 
-def _output(body: CommandBody, child: TaskProcess, exit_code: int) -> dict[str, JsonValue]:
+def _output(body: CommandBody, process: TaskProcess, exit_code: int) -> dict[str, JsonValue]:
     if exit_code not in body.success_codes:
-        raise TaskError(_ended_by(exit_code) + _quoted(child.stderr), code="exit_code")
-    stdout = child.stdout.text()
+        raise TaskError(_exit_reason(exit_code) + _quoted(process.stderr), code="exit_code")
+    stdout = process.stdout.text()
     return {
         "exitCode": exit_code,
         "stdout": storable(stdout),
-        "stderr": storable(child.stderr.text()),
-        "stdoutBytes": child.stdout.total,
-        "stderrBytes": child.stderr.total,
-        "json": _json(child.stdout, stdout) if body.parse == "json" else None,
+        "stderr": storable(process.stderr.text()),
+        "stdoutBytes": process.stdout.total,
+        "stderrBytes": process.stderr.total,
+        "json": _json(process.stdout, stdout) if body.parse == "json" else None,
     }
 
 
 def _json(capture: Capture, text: str) -> JsonValue:
     if not capture.is_whole:
-        raise _bad_output(f"it is longer than {OUTPUT_BYTES} bytes")
+        raise _bad_output(f"it is longer than {OUTPUT_BYTES:,} bytes")
     try:
         return parse_storable_json(text)
     except ValueError as error:
@@ -201,7 +205,7 @@ def _bad_output(reason: str) -> TaskError:
     return TaskError(message, code="bad_output", retryable=False)
 
 
-def _ended_by(exit_code: int) -> str:
+def _exit_reason(exit_code: int) -> str:
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"
     try:

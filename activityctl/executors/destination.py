@@ -1,7 +1,8 @@
-"""The guarded wire of every outgoing call: resolve, check, connect to the checked address.
+"""The guarded transport of every outgoing call: resolve, check, connect to the checked address.
 
-An httpx transport of our own around httpcore's public pool, because httpx's transport
-takes no network backend. It reads no environment: no proxies, no netrc, no CA variables.
+It is an httpx transport of our own around httpcore's public connection pool, because httpx's
+transport accepts no network backend. It reads no environment: no proxies, no netrc, no CA
+variables.
 """
 
 import asyncio
@@ -20,12 +21,12 @@ from activityctl.domain.values.destination import DestinationPolicy
 from activityctl.errors import DestinationForbiddenError
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""`await resolve(host, port)` gives numeric addresses, the preferred first."""
+"""`await resolve(host, port)` returns numeric addresses, the preferred one first."""
 
 KEPT_ALIVE: Final = 100
 KEEP_ALIVE_SECONDS: Final = 5.0
 FALLBACK_SECONDS: Final = 3.0
-"""How long one of several addresses may take to connect before the next is tried."""
+"""If a host has several addresses: how long to wait for one before trying the next."""
 _TRANSLATED: Final = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
@@ -35,11 +36,11 @@ _TRANSLATED: Final = (
 
 
 async def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver, which also reads spellings such as `0x7f000001`."""
-    found = await asyncio.get_running_loop().getaddrinfo(
+    """Resolve with the system's resolver, which also accepts forms such as `0x7f000001`."""
+    results = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
     )
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
 @cache
@@ -48,63 +49,67 @@ def _trust() -> ssl.SSLContext:
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects only to addresses that the policy permits, each checked at connect time.
+    """Connects only to addresses that the policy permits; checks each when it connects.
 
-    A name is refused when none of its addresses is permitted; the others are never tried.
-    It knows no unix sockets.
+    A name is refused when none of its addresses is permitted. Addresses that are not permitted
+    are never tried. Unix sockets are not supported.
     """
 
     def __init__(self, policy: DestinationPolicy, resolve: Resolve = resolve_name) -> None:
         self._policy = policy
         self._resolve = resolve
-        self._wire = httpcore.AnyIOBackend()
+        self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface is httpcore's
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore defines the signature
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first permitted address that answers."""
+        """Connect to the first permitted address that answers.
+
+        Raises DestinationForbiddenError, or httpcore.ConnectError.
+        """
         addresses = await self._permitted(host, port)
         failure: Exception | None = None
         for address in addresses:
-            patience = timeout if address == addresses[-1] else FALLBACK_SECONDS
+            seconds = timeout if address == addresses[-1] else FALLBACK_SECONDS
             try:
-                return await self._wire.connect_tcp(
-                    address, port, patience, local_address, socket_options
+                return await self._backend.connect_tcp(
+                    address, port, seconds, local_address, socket_options
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
-        reason = _reason(failure) if failure else "it has no address"
+        reason = _reason(failure) if failure else "the name has no address"
         raise httpcore.ConnectError(f"cannot connect to {host} port {port}: {reason}")
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep."""
+        """Sleep for some seconds."""
         await asyncio.sleep(seconds)
 
     async def _permitted(self, host: str, port: int) -> Sequence[str]:
         try:
-            found = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label the IDNA codec refuses
+            addresses = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:  # UnicodeError: from the IDNA codec
             raise httpcore.ConnectError(f"cannot resolve {host}: {error}") from error
-        refusals = {address: self._policy.refusal(address) for address in found}
+        refusals = {address: self._policy.refusal(address) for address in addresses}
         permitted = [address for address, refusal in refusals.items() if refusal is None]
         if refusals and not permitted:
             listed = ", ".join(f"{address} ({reason})" for address, reason in refusals.items())
             raise DestinationForbiddenError(
-                f"{host} is {listed}", hint="add its network to ACTIVITYCTL_ALLOWED_NETWORKS"
+                f"{host} has no permitted address: {listed}",
+                hint="add its network to ACTIVITYCTL_ALLOWED_NETWORKS",
             )
         return permitted
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """An httpx transport whose every connection passes a GuardedBackend.
+    """An httpx transport that makes every connection through a GuardedBackend.
 
-    Host header and TLS server name stay those of the URL. Raises DestinationForbiddenError
-    and httpx's transport errors. The caller bounds time, size and how many calls run at once.
+    The Host header and the TLS server name are those of the URL. Raises DestinationForbiddenError
+    and httpx's transport errors. The caller limits time, size and the number of parallel calls.
     """
 
     def __init__(
@@ -117,14 +122,14 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._policy = policy
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context or _trust(),
-            max_connections=None,  # a call cancelled in the pool's queue may cost it a place
+            max_connections=None,  # a call cancelled in the pool's queue may leak a slot
             max_keepalive_connections=KEPT_ALIVE,
             keepalive_expiry=KEEP_ALIVE_SECONDS,
             network_backend=GuardedBackend(policy, resolve),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; the response's body is still to be read and closed."""
+        """Send one request. The caller reads and closes the body of the response."""
         url = request.url
         self._policy.check_url(
             scheme=url.scheme, host=url.host, port=url.port, userinfo=bool(url.userinfo)
@@ -182,6 +187,8 @@ def _as_httpx_errors() -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(error, OSError) and error.errno:  # asyncio's own text leaves out what it means
+    if (
+        isinstance(error, OSError) and error.errno
+    ):  # asyncio's own text does not say what the number means
         return os.strerror(error.errno)
     return str(error) or "no answer in time"

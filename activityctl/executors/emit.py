@@ -1,6 +1,6 @@
-"""The `emit` task: hands in an event as `activityctl emit` does, so that automations follow others.
+"""The `emit` task: stores an event, as `activityctl emit` does, so that it can start other runs.
 
-A hop count in the event cuts circles; the run that emitted it is named beside it.
+The event carries a hop count, which stops endless cycles, and the id of the run that emitted it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,52 +22,54 @@ from activityctl.errors import InvalidEventError, TaskError, UnreachableError
 from activityctl.ports import EventStore, ExecutorOutcome, JsonValue, RunStore, TaskCall
 
 HOPS: Final = "activityctlhops"
-"""The extension attribute that counts the emit tasks that led to an event."""
+"""Extension attribute: how many emit tasks led to the event, one after the other."""
 RUN: Final = "activityctlrun"
-"""The extension attribute that names the run which emitted the event."""
-MOST_HOPS: Final = 16
+"""Extension attribute: the id of the run that emitted the event."""
+MAX_HOPS: Final = 16
 _RESERVED: Final = frozenset({HOPS, RUN})
 
 
-def _is_free(name: str) -> str:
+def _check_not_reserved(name: str) -> str:
     if name in _RESERVED:
-        raise ValueError("is written by activityctl itself")
+        raise ValueError("is set by activityctl; choose another name")
     return name
 
 
 class EmitBody(Manifest):
-    """What stands under `emit:`."""
+    """The fields of `emit:`."""
 
-    type: str = Field(description="The event's type.", examples=["order.reviewed"])
+    type: str = Field(description="The type of the event.", examples=["order.reviewed"])
     source: str | None = Field(
         default=None,
-        description="Where it happened; default: /activityctl/ and the subscription's name.",
+        description="The source of the event; default: /activityctl/ and the subscription's name.",
         examples=["/shops/hamburg"],
     )
     subject: str | None = Field(
-        default=None, description="What it happened to.", examples=["order-${ event.data.id }"]
+        default=None, description="What the event is about.", examples=["order-${ event.data.id }"]
     )
     id: str | None = Field(
         default=None,
-        description="Unique within the source; default: the task instance's id, so that another "
-        "attempt emits the same event.",
+        description="Unique within the source; default: the id of the task instance, so that "
+        "another attempt emits the same event.",
         examples=["${ run.id }-reviewed"],
     )
     data: JsonValue = Field(
-        default=None, description="The payload.", examples=[{"order": "${ event.data.id }"}]
+        default=None,
+        description="The payload of the event.",
+        examples=[{"order": "${ event.data.id }"}],
     )
-    extensions: dict[Annotated[str, AfterValidator(_is_free)], str | bool | int] = Field(
+    extensions: dict[Annotated[str, AfterValidator(_check_not_reserved)], str | bool | int] = Field(
         default={},
-        description="Attributes of your own, named with a-z and 0-9.",
+        description="Your own attributes; their names consist of a-z and 0-9.",
         examples=[{"tenant": "eu"}],
     )
 
 
 class EmitExecutor:
-    """Stores one event an attempt; the router finds out whom it wakes. Output: id, source, outcome.
+    """Stores one event for each attempt; the router finds the triggers that it matches.
 
-    The event of another attempt is a duplicate, unless a task before it gave other data: then
-    it is in conflict, which fails the task for good.
+    Output: `id`, `source`, `outcome`. The event of a second attempt is a duplicate of the first.
+    If its content differs, it is in conflict, and the task fails without another attempt.
     """
 
     kind: ClassVar[str] = "emit"
@@ -84,7 +86,11 @@ class EmitExecutor:
         self._clock = clock
 
     async def execute(self, body: EmitBody, call: TaskCall) -> ExecutorOutcome:
-        """Store the event; TaskError when it is none, is in conflict or goes round in circles."""
+        """Store the event.
+
+        Raises TaskError when it is invalid, in conflict or part of a cycle, or when Postgres does
+        not answer.
+        """
         try:
             run = await self._run(call)
             event = await self._event(body, run, call)
@@ -92,24 +98,24 @@ class EmitExecutor:
         except UnreachableError as error:
             raise TaskError(error.message, code="unreachable") from error
         if outcome is EmitOutcome.CONFLICT:
-            came = f"an event {event.id} of {event.source} came before with other content"
-            raise _final(f"{came}, which stays", code="conflict")
+            message = f"an event {event.id} of {event.source} with other content is already stored"
+            raise _final(message, code="conflict")
         output = {"id": event.id, "source": event.source, "outcome": outcome.value}
         return ExecutorOutcome(output)
 
     async def close(self) -> None:
-        """Hold nothing between attempts."""
+        """Do nothing: no resources are kept between attempts."""
 
     async def _run(self, call: TaskCall) -> Run:
         state = await self._runs.load(call.run_id)
         if state is None:
-            raise _final(f"run {call.run_id} is gone", code="run_gone")
+            raise _final(f"run {call.run_id} does not exist any more", code="run_gone")
         return state.run
 
     async def _event(self, body: EmitBody, run: Run, call: TaskCall) -> EventEnvelope:
         hops = 1 + max(map(hops_of, run.events), default=0)
-        if hops > MOST_HOPS:
-            raise _final(await self._circle(run), code="too_many_hops")
+        if hops > MAX_HOPS:
+            raise _final(await self._cycle_text(run), code="too_many_hops")
         value: dict[str, JsonValue] = {
             "source": f"/activityctl/{run.subscription}",
             **body.model_dump(exclude={"extensions"}, exclude_none=True),
@@ -124,20 +130,20 @@ class EmitExecutor:
             raise _final(f"the event is larger than {MAX_EVENT_BYTES:,} bytes", code="bad_input")
         return event
 
-    async def _circle(self, run: Run) -> str:
-        """Return the error that names the subscriptions whose events led here."""
+    async def _cycle_text(self, run: Run) -> str:
+        """Return the message that names the subscriptions whose events led here."""
         names = [run.subscription]
-        while len(names) <= MOST_HOPS and (earlier := await self._emitter(run)) is not None:
+        while len(names) <= MAX_HOPS and (earlier := await self._emitter(run)) is not None:
             names.insert(0, earlier.subscription)
             run = earlier
         return (
-            f"the events of {MOST_HOPS} emit tasks led here, which looks like a circle: "
-            f"{' -> '.join(shortened(names))}; let a filter or a rule end it, for example by "
+            f"{MAX_HOPS} emit tasks one after the other led to this run; this is probably a cycle: "
+            f"{' -> '.join(shortened(names))}; to end it, add a filter or a rule such as "
             f"event.{HOPS} < 3"
         )
 
     async def _emitter(self, run: Run) -> Run | None:
-        """Return the run that emitted the event with the most hops among those that led to it."""
+        """Return the run that emitted the triggering event with the most hops, if it is known."""
         event = max(run.events, key=hops_of, default={})
         emitter = event.get(RUN)
         state = await self._runs.load(emitter) if isinstance(emitter, str) else None
@@ -145,15 +151,15 @@ class EmitExecutor:
 
 
 def hops_of(event: Mapping[str, JsonValue]) -> int:
-    """Return how many emit tasks led to the event; a stranger's odd count is none."""
+    """Return how many emit tasks led to the event; 0 for an invalid count."""
     count = event.get(HOPS)
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
 
 
 def shortened(names: Sequence[str]) -> list[str]:
-    """Return the last round of a chain that repeats itself; the whole chain of one that does not.
+    """Return the last cycle of a chain of names, or the whole chain if there is no cycle.
 
-    The last round ends with the last name and begins with where that stood before.
+    The cycle ends with the last name and starts where that name occurred before.
     """
     *earlier, last = names
     if last not in earlier:

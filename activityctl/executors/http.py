@@ -1,4 +1,4 @@
-"""The `http` task: one request, its answer judged and handed on; the guard is `destination`."""
+"""The `http` task: sends one request and checks the response; `destination` guards the address."""
 
 import asyncio
 import json
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     import httpx
 
 DEADLINE_SECONDS: Final = 30.0
-"""SECURITY: over waiting for a turn, connecting, headers and body together."""
-CALLS_AT_ONCE: Final = 100
+"""Limit for a whole attempt: waiting for a free slot, connecting, headers and body."""
+MAX_CALLS_AT_ONCE: Final = 100
 QUOTED_CHARACTERS: Final = 500
 _QUOTED_BYTES: Final = 4 * QUOTED_CHARACTERS
 _RETRYABLE_STATUSES: Final = frozenset({408, 425, 429})
@@ -47,8 +47,8 @@ _FIRST_SERVER_ERROR: Final = 500
 _HEADER_LINE_TOO_LARGE: Final = 431
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""RFC 9110, section 5.6.2."""
-_OURS: Final = frozenset(
+"""A token of RFC 9110, section 5.6.2."""
+_RESERVED_HEADERS: Final = frozenset(
     {
         "accept-encoding",
         "connection",
@@ -69,15 +69,15 @@ _STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9]{2}")
 
 def _header_name(name: str) -> str:
     if not _TOKEN.fullmatch(name):
-        raise ValueError("not the name of a header")
-    if name.lower() in _OURS:
-        raise ValueError("this header is set by activityctl alone")
+        raise ValueError("is not a valid name of a header")
+    if name.lower() in _RESERVED_HEADERS:
+        raise ValueError("is a header that activityctl sets; remove it")
     return name
 
 
 def _header_value(value: str) -> str:
     if re.search("[\x00-\x08\x0a-\x1f\x7f]", value):
-        raise ValueError("a header's value holds no line ends or other control characters")
+        raise ValueError("a header must not contain line ends or other control characters")
     return value
 
 
@@ -87,7 +87,7 @@ def _status(value: int | str) -> int | str:
     return value
 
 
-def _listed(value: Any) -> Any:
+def _to_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
@@ -104,7 +104,7 @@ Scalar = str | bool | int | float
 
 
 class HttpBody(Manifest):
-    """What stands under `http:`."""
+    """The fields of `http:`."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -113,35 +113,37 @@ class HttpBody(Manifest):
     )
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
-        default="GET", description="The request's method.", examples=["POST"]
+        default="GET", description="The method of the request.", examples=["POST"]
     )
     url: str = Field(
-        description="Where the request goes; https, without user and password.",
+        description="The URL of the request: https, without user and password.",
         examples=["https://risk.example/score"],
     )
     headers: dict[HeaderName, HeaderValue] = Field(
         default={},
-        description="Headers to send, besides those that activityctl sends.",
+        description="Headers to send, in addition to those that activityctl sets.",
         examples=[{"Accept": "application/json"}],
         json_schema_extra={"propertyNames": {"pattern": f"^(?:{_TOKEN.pattern})$"}},
     )
     query: dict[str, Scalar | list[Scalar]] = Field(
         default={},
-        description="Query parameters added to the URL; a list repeats its key.",
+        description="Query parameters to add to the URL; a list repeats its key.",
         examples=[{"page": 1, "tag": ["a", "b"]}],
     )
     json_value: JsonValue = Field(
         default=None,
         alias="json",
-        description="Sent as JSON; excludes `body`.",
+        description="The body of the request, sent as JSON; not together with `body`.",
         examples=[{"run": "${ run.id }"}],
     )
     body: str | None = Field(
-        default=None, description="Sent as text; excludes `json`.", examples=["${ run.id }"]
+        default=None,
+        description="The body of the request, sent as text; not together with `json`.",
+        examples=["${ run.id }"],
     )
     expect: Annotated[
         list[Status],
-        BeforeValidator(_listed),
+        BeforeValidator(_to_list),
         Field(min_length=1),
         WithJsonSchema(
             {"anyOf": [_STATUS_SCHEMA, {"type": "array", "items": _STATUS_SCHEMA, "minItems": 1}]}
@@ -155,26 +157,26 @@ class HttpBody(Manifest):
     @model_validator(mode="after")
     def _has_one_content(self) -> Self:
         if self.sends_json and self.body is not None:
-            raise ValueError("json and body exclude one another")
+            raise ValueError("json and body cannot be combined; give one of them")
         return self
 
     @property
     def sends_json(self) -> bool:
-        """Whether `json` is given; `json: null` sends a null."""
+        """Whether `json` is given; `json: null` sends the JSON value null."""
         return "json_value" in self.model_fields_set
 
     def expects(self, status: int) -> bool:
-        """Whether this status means success."""
+        """Return whether this status means success."""
         return any(str(wanted) in {str(status), f"{status // 100}xx"} for wanted in self.expect)
 
 
 class HttpExecutor:
-    """Sends one request an attempt, over one pool of kept-alive connections.
+    """Sends one request for each attempt, over one pool of kept-alive connections.
 
-    A URL that is just a path names one of `own_api`, under the same guard as any other.
-    Redirects are answers, never followed; no cookies are kept. Output: `status`, `headers`
-    (lower-case names, repeated ones joined by commas), `json`, or else `body` as text, `bytes`
-    (of the body, decompressed) and `durationMs`.
+    If the URL is only a path, it is a path of `own_api`; the address is checked like any other.
+    Redirects are not followed, cookies are not kept. Output: `status`, `headers` (names in lower
+    case, repeated ones joined by commas), `json`, or else `body` as text, `bytes` (size of the
+    body, decompressed) and `durationMs`.
     """
 
     kind: ClassVar[str] = "http"
@@ -192,17 +194,17 @@ class HttpExecutor:
 
         policy = DestinationPolicy(allow_http, tuple(allowed_networks))
         self._transport = GuardedTransport(policy)
-        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
         self._deadline_seconds = deadline_seconds
         self._own_api = own_api
 
     async def execute(self, body: HttpBody, call: TaskCall) -> ExecutorOutcome:
-        """Send the request; TaskError for every answer that `expect` does not name."""
+        """Send the request. Raises TaskError for every response that `expect` does not name."""
         started = time.monotonic()
         request = _request(body, call, self._own_api)
         deadline = min(self._deadline_seconds, call.timeout_seconds)
         try:
-            async with asyncio.timeout(deadline), self._turns:
+            async with asyncio.timeout(deadline), self._slots:
                 output = await self._exchange(request, body)
         except TimeoutError:
             raise TaskError(
@@ -219,19 +221,19 @@ class HttpExecutor:
         import httpx
 
         try:
-            # no httpx client in between: it would carry cookies from one run to another
+            # not through an httpx client, which would keep cookies from one run to another
             response = await self._transport.handle_async_request(request)
             try:
                 check_headers(response)
                 if not body.expects(response.status_code):
-                    raise await _unexpected(response)
+                    raise await _unexpected_status(response)
                 content = await read_body(response)
             finally:
                 await response.aclose()
         except DestinationForbiddenError as error:
             raise _forbidden(request_label(request), error.message, error.hint) from error
         except httpx.TransportError as error:
-            raise _broken(request, error) from error
+            raise _transport_error(request, error) from error
         return _output(response, content)
 
 
@@ -239,9 +241,9 @@ def _request(body: HttpBody, call: TaskCall, own_api: str | None) -> "httpx.Requ
     import httpx
 
     try:
-        url = httpx.URL(_whole_url(body.url, own_api))
+        url = httpx.URL(_absolute_url(body.url, own_api))
     except httpx.InvalidURL as error:
-        raise _forbidden(body.method, f"the URL cannot be read: {error}") from error
+        raise _forbidden(body.method, f"the URL is invalid: {error}") from error
     try:
         media_type, content = _content(body)
         headers = httpx.Headers(
@@ -263,21 +265,21 @@ def _request(body: HttpBody, call: TaskCall, own_api: str | None) -> "httpx.Requ
         httpx.InvalidURL,
         ValueError,
         TypeError,
-    ) as error:  # too long, NaN in json, half a surrogate pair in a header
+    ) as error:  # too long, NaN in json, a lone surrogate in a header
         raise TaskError(
-            f"{body.method}: the request cannot be written: {error}",
+            f"{body.method}: the request is invalid: {error}",
             code="invalid_request",
             retryable=False,
         ) from error
 
 
-def _whole_url(url: str, own_api: str | None) -> str:
+def _absolute_url(url: str, own_api: str | None) -> str:
     is_path = url.startswith("/") and not url.startswith("//")
     return own_api.rstrip("/") + url if own_api and is_path else url
 
 
 def _content(body: HttpBody) -> tuple[dict[str, str], bytes | None]:
-    if body.sends_json:  # not left to httpx, which takes a null for no content
+    if body.sends_json:  # not left to httpx, which sends nothing for null
         text = json.dumps(
             body.json_value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
         )
@@ -287,26 +289,26 @@ def _content(body: HttpBody) -> tuple[dict[str, str], bytes | None]:
     return {}, None
 
 
-def _forbidden(place: str, reason: str, hint: str | None = None) -> TaskError:
-    message = f"{place}: {reason}" + (f"; {hint}" if hint else "")
+def _forbidden(label: str, reason: str, hint: str | None = None) -> TaskError:
+    message = f"{label}: {reason}" + (f"; {hint}" if hint else "")
     return TaskError(message, code="destination_forbidden", retryable=False)
 
 
-def _broken(request: "httpx.Request", error: "httpx.TransportError") -> TaskError:
+def _transport_error(request: "httpx.Request", error: "httpx.TransportError") -> TaskError:
     import httpx
 
-    place = request_label(request)
+    label = request_label(request)
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-        return TaskError(f"{place}: {error}", code="invalid_request", retryable=False)
+        return TaskError(f"{label}: {error}", code="invalid_request", retryable=False)
     if isinstance(error, httpx.RemoteProtocolError):
         origin = error.__cause__.args[0] if error.__cause__ and error.__cause__.args else None
         if getattr(origin, "error_status_hint", None) == _HEADER_LINE_TOO_LARGE:
-            return too_large(request, "headers that do not end")
-        return TaskError(f"{place}: {error}", code="bad_response")
-    return TaskError(f"{place}: {error or type(error).__name__}", code="unreachable")
+            return too_large(request, "a header line that does not end")
+        return TaskError(f"{label}: {error}", code="bad_response")
+    return TaskError(f"{label}: {error or type(error).__name__}", code="unreachable")
 
 
-async def _unexpected(response: "httpx.Response") -> TaskError:
+async def _unexpected_status(response: "httpx.Response") -> TaskError:
     status = response.status_code
     message = f"{request_label(response.request)}: {status} {response.reason_phrase}".rstrip()
     if location := response.headers.get("location"):
@@ -317,8 +319,8 @@ async def _unexpected(response: "httpx.Response") -> TaskError:
         quoted = error.message
     if quoted:
         message += f": {quoted[:QUOTED_CHARACTERS]}"
-    may_heal = status >= _FIRST_SERVER_ERROR or status in _RETRYABLE_STATUSES
-    return TaskError(printable(message), code="unexpected_status", retryable=may_heal)
+    may_retry = status >= _FIRST_SERVER_ERROR or status in _RETRYABLE_STATUSES
+    return TaskError(printable(message), code="unexpected_status", retryable=may_retry)
 
 
 def _output(response: "httpx.Response", content: bytes) -> dict[str, JsonValue]:

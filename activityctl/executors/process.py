@@ -1,7 +1,7 @@
-"""A child process with its process group and pipes, on the event loop; what it runs is not here.
+"""Runs a child process with its process group and pipes on the event loop.
 
-Not asyncio's own subprocesses: up to Python 3.11 their wait() also waits until a grandchild
-closes the pipes, and they take a thread each.
+asyncio's own subprocesses are not used: up to Python 3.11 their wait() also waits until a
+grandchild closes the pipes, and each takes a thread.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import IO, Final
 
 OUTPUT_BYTES: Final = 64 * 1024
-"""Kept of each output; the rest is counted."""
+"""How many bytes are kept of each output; the others are only counted."""
 DRAIN_SECONDS: Final = 1.0
 """How long the pipes may stay open after the child has ended."""
 _DEATH_SECONDS: Final = 5.0
@@ -22,7 +22,7 @@ _CHUNK_BYTES: Final = 64 * 1024
 
 
 class Capture:
-    """The beginning and the end of an output, and how many bytes it had in all."""
+    """The beginning and the end of an output, and its total number of bytes."""
 
     def __init__(self, limit: int = OUTPUT_BYTES) -> None:
         self.total = 0
@@ -36,15 +36,15 @@ class Capture:
         return self.total == len(self._head) + len(self._tail)
 
     def add(self, data: bytes) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
         self.total += len(data)
-        room = self._half - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
+        free = self._half - len(self._head)
+        self._head += data[:free]
+        self._tail += data[free:]
         del self._tail[: -self._half]
 
     def text(self) -> str:
-        """Return the text, what is not UTF-8 as U+FFFD, with a mark where bytes are missing."""
+        """Return the text. Invalid UTF-8 becomes U+FFFD; a line says how many bytes are missing."""
         if self.is_whole:
             return (self._head + self._tail).decode("utf-8", errors="replace")
         left_out = self.total - len(self._head) - len(self._tail)
@@ -54,10 +54,10 @@ class Capture:
 
 
 class TaskProcess:
-    """A running child; whoever starts one calls `close` in the end, whatever happens.
+    """A running child process. The caller must call `close` in the end.
 
-    The leader stays unreaped until `close`, so that its number, which is also the group's,
-    cannot come to mean another process.
+    The child is not reaped before `close`. Until then its pid, which is also the id of the group,
+    cannot be given to another process.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class TaskProcess:
         directory: str | None,
         stdin: bytes | None,
     ) -> None:
-        """Start it; OSError and ValueError (a NUL) when it cannot be started."""
+        """Start the process. Raises OSError, or ValueError for a NUL in an argument."""
         self.stdout = Capture()
         self.stderr = Capture()
         self._loop = asyncio.get_running_loop()
@@ -77,7 +77,7 @@ class TaskProcess:
         self._releases: dict[int, Callable[[], None]] = {}
         self._outputs = 0
         self._poller: asyncio.Task[None] | None = None
-        self._process = subprocess.Popen(  # noqa: S603 - the user's own command, allowed by settings
+        self._process = subprocess.Popen(  # noqa: S603 - the user's command; the settings allow it
             arguments,
             env=environment,
             cwd=directory,
@@ -88,23 +88,23 @@ class TaskProcess:
             start_new_session=True,
         )
         try:
-            self._attend(stdin)
+            self._connect(stdin)
         except BaseException:
             self.close()
             raise
 
     async def exited(self) -> None:
-        """Wait until the child itself has ended."""
+        """Wait until the child has ended; its own children may still run."""
         await self._exited.wait()
 
     async def drained(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Wait until all who hold the outputs have closed them, but no longer than that."""
+        """Wait until every process has closed the outputs, at most this long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._drained.wait()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Ask the group to end, and make it end after the grace."""
+        """Send SIGTERM to the group, and SIGKILL after the grace period."""
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
@@ -116,7 +116,7 @@ class TaskProcess:
                 await self._exited.wait()
 
     def close(self) -> int:
-        """Kill what is left of the group, release all, return the exit code or -signal."""
+        """Kill what is left of the group, free all resources, return the exit code or -signal."""
         self._signal(signal.SIGKILL)
         if self._poller is not None:
             self._poller.cancel()
@@ -127,13 +127,15 @@ class TaskProcess:
         return self._process.returncode
 
     def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # gone, or of another user by setuid
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # ended, or runs as another user (setuid)
             os.killpg(self._process.pid, number)
 
-    def _attend(self, stdin: bytes | None) -> None:
+    def _connect(self, stdin: bytes | None) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
-                self._own(stream)
+                self._register(stream)
         self._watch_exit()
         for stream, capture in (
             (self._process.stdout, self.stdout),
@@ -147,7 +149,7 @@ class TaskProcess:
             self._unwritten = memoryview(stdin or b"")
             self._loop.add_writer(descriptor, self._write, descriptor)
 
-    def _own(self, stream: IO[bytes]) -> None:
+    def _register(self, stream: IO[bytes]) -> None:
         descriptor = stream.fileno()
         os.set_blocking(descriptor, False)
 
@@ -175,7 +177,7 @@ class TaskProcess:
         self._loop.add_reader(descriptor, release)
 
     async def _poll(self) -> None:
-        while self._process.poll() is None:  # noqa: ASYNC110 - no event tells of it there
+        while self._process.poll() is None:  # noqa: ASYNC110 - no event is available
             await asyncio.sleep(_POLL_SECONDS)
         self._exited.set()
 
@@ -196,7 +198,7 @@ class TaskProcess:
             written = os.write(descriptor, self._unwritten[:_CHUNK_BYTES])
         except BlockingIOError:
             return
-        except BrokenPipeError:  # it does not read; that is its right
+        except BrokenPipeError:  # the program does not read its input
             written = len(self._unwritten)
         self._unwritten = self._unwritten[written:]
         if not self._unwritten:

@@ -1,4 +1,4 @@
-"""The visible list of task kinds and context sources; packages add more by entry point."""
+"""The list of task kinds and context sources; packages add more by entry points."""
 
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -25,7 +25,7 @@ CONTEXT_GROUP: Final = "activityctl.context_sources"
 
 
 def added_task_kinds() -> dict[str, type[Executor]]:
-    """Return the executors that installed packages add; each is built without arguments."""
+    """Return the executors that installed packages add; they are created without arguments."""
     return {point.name: _loaded(point) for point in entry_points(group=TASK_GROUP)}
 
 
@@ -35,7 +35,7 @@ def added_context_kinds() -> dict[str, type[ContextSource]]:
 
 
 def known_kinds() -> Kinds:
-    """Return every kind that manifests may name here, with the model of its body."""
+    """Return every kind that manifests may use here, with the model of its body."""
     tasks = {**added_task_kinds(), **TASK_KINDS}
     contexts = {**added_context_kinds(), **CONTEXT_KINDS}
     return Kinds(
@@ -45,10 +45,10 @@ def known_kinds() -> Kinds:
 
 
 def _loaded(point: EntryPoint) -> Any:
-    found = point.load()
-    if getattr(found, "kind", None) != point.name or not hasattr(found, "body"):
+    kind = point.load()
+    if getattr(kind, "kind", None) != point.name or not hasattr(kind, "body"):
         raise InvalidInputError(
-            f"entry point {point.group}: {point.name}: {point.value} is no such kind",
-            hint="give the class `kind` and `body`, see README: adding a task kind",
+            f"entry point {point.name} of {point.group}: {point.value} is not such a kind",
+            hint=f"give the class kind = {point.name!r} and a pydantic model as body",
         )
-    return found
+    return kind

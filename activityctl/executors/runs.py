@@ -1,4 +1,4 @@
-"""The `runs` context source: what the subscription's earlier runs were and gave."""
+"""The `runs` context source: earlier runs of the subscription and their outputs."""
 
 from typing import ClassVar
 
@@ -10,18 +10,18 @@ from activityctl.ports import RunStore
 
 
 class RunsBody(Manifest):
-    """Which earlier runs to look at."""
+    """The fields of a `runs` context: which earlier runs to return."""
 
     limit: int = Field(
-        default=10, ge=1, le=100, description="How many, the newest first.", examples=[5]
+        default=10, ge=1, le=100, description="How many runs, newest first.", examples=[5]
     )
     status: RunStatus | None = Field(
-        default=None, description="Only runs that ended so.", examples=["succeeded"]
+        default=None, description="Only runs that ended with this status.", examples=["succeeded"]
     )
 
 
 class RunsSource:
-    """Gives a list of runs, newest first, each with the outputs of its tasks by name."""
+    """Returns a list of runs, newest first, each with the outputs of its tasks by name."""
 
     kind: ClassVar[str] = "runs"
     body: ClassVar[type[BaseModel]] = RunsBody
@@ -30,14 +30,14 @@ class RunsSource:
         self._runs = runs
 
     async def resolve(self, body: RunsBody, run: Run) -> JsonValue:
-        """Return the subscription's latest ended runs; the present one is not among them."""
-        found = await self._runs.recent(
+        """Return the latest ended runs of the subscription, without the given run."""
+        ended = await self._runs.recent(
             run.subscription_id, limit=body.limit, status=body.status, excluding=run.id
         )
-        return [_shown(earlier, tasks) for earlier, tasks in found]
+        return [_to_json(earlier, tasks) for earlier, tasks in ended]
 
 
-def _shown(run: Run, tasks: list[TaskInstance]) -> JsonValue:
+def _to_json(run: Run, tasks: list[TaskInstance]) -> JsonValue:
     outputs: dict[str, JsonValue] = {}
     for task in sorted(tasks, key=lambda task: task.index):
         if task.of is None:
@@ -49,12 +49,12 @@ def _shown(run: Run, tasks: list[TaskInstance]) -> JsonValue:
         "status": run.status.value,
         "reason": run.reason,
         "trigger": run.trigger,
-        "dueAt": _stamp(run.due_at.isoformat()),
-        "startedAt": _stamp(run.started_at.isoformat()) if run.started_at else None,
-        "endedAt": _stamp(run.ended_at.isoformat()) if run.ended_at else None,
+        "dueAt": _utc(run.due_at.isoformat()),
+        "startedAt": _utc(run.started_at.isoformat()) if run.started_at else None,
+        "endedAt": _utc(run.ended_at.isoformat()) if run.ended_at else None,
         "tasks": outputs,
     }
 
 
-def _stamp(text: str) -> str:
+def _utc(text: str) -> str:
     return text.replace("+00:00", "Z")

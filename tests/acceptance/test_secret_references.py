@@ -106,10 +106,10 @@ def test_a_password_comes_from_a_variable_or_a_file(member: Member):
     path.write_text(f"{member.password}\n", "utf-8")
     member("get", "runs")
     path.write_text("\n", "utf-8")
-    assert "it holds no secret" in member("get", "runs", code=3).stderr
+    assert "it is empty or contains a NUL" in member("get", "runs", code=3).stderr
     path.unlink()
     os.mkfifo(path)
-    assert "it is no regular file" in member("get", "runs", code=3).stderr
+    assert "it is not a regular file" in member("get", "runs", code=3).stderr
 
 
 def test_a_schema_is_migrated_with_a_password_that_is_kept_elsewhere(member: Member):
@@ -130,7 +130,7 @@ def test_a_schema_is_migrated_with_a_password_that_is_kept_elsewhere(member: Mem
         ("team_keyring.LockedKeyring", "KeyringLocked: no to activityctl prod-db"),
         ("team_keyring.SilentKeyring", "the key store did not answer within 5 s"),
         ("team_keyring.NoSuchKeyring", "the key store cannot be read"),
-        ("keyrings.alt.file.PlaintextKeyring", "keeps secrets in plain text and is not read"),
+        ("keyrings.alt.file.PlaintextKeyring", "stores secrets as plain text and is not used"),
     ],
 )
 def test_a_key_store_that_is_none_locked_silent_or_plain_text_is_told(

@@ -15,7 +15,7 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.selection import Selection
-from activityctl.executors.emit import HOPS, MOST_HOPS
+from activityctl.executors.emit import HOPS, MAX_HOPS
 from activityctl.operations.gitops.apply import apply
 from activityctl.settings import Settings
 from support.worker import working
@@ -97,12 +97,12 @@ async def test_a_chain_runs_to_its_end_with_the_data_handed_on(ports: wiring.Por
 async def test_a_circle_ends_after_so_many_hops_with_an_error_that_names_it(ports: wiring.Ports):
     await subscribe(ports, {"ping": emits("ping", "pong"), "pong": emits("pong", "ping")})
     await send(ports, "ping")
-    runs = await ended(ports, MOST_HOPS + 1)
-    assert len(runs) == MOST_HOPS + 1
+    runs = await ended(ports, MAX_HOPS + 1)
+    assert len(runs) == MAX_HOPS + 1
     assert [run.status for run in runs] == [
-        *[RunStatus.SUCCEEDED] * MOST_HOPS,
+        *[RunStatus.SUCCEEDED] * MAX_HOPS,
         RunStatus.FAILED,
     ]
-    assert "looks like a circle: ping -> pong -> ping;" in str(runs[-1].reason)
+    assert "this is probably a cycle: ping -> pong -> ping;" in str(runs[-1].reason)
     events = await ports.events.events(Selection(limit=100))
-    assert len(events) == MOST_HOPS + 1, "the one sent, and one of each hop"
+    assert len(events) == MAX_HOPS + 1, "the one sent, and one of each hop"

@@ -1,1 +1,1 @@
-"""Where secrets are kept outside of our files: the system's key store, and files."""
+"""Readers of secrets: the system's key store, and files."""

@@ -1,4 +1,4 @@
-"""Reads secrets from files, as containers and systemd hand them over."""
+"""Reads secrets from files, the way containers and systemd provide them."""
 
 import os
 import stat
@@ -11,14 +11,14 @@ LARGEST: Final = 64 * 1024
 
 
 def read_file(reference: SecretReference) -> Secret:
-    """Return the file's text without the line end; InvalidInputError when it cannot be had."""
+    """Return the file's text without the line end; InvalidInputError when it cannot be read."""
     try:
         text = _content(reference.name).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
-        raise _unread(reference, why or "it cannot be read") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid UTF-8"
+        raise _unreadable(reference, reason or "it cannot be read") from None
     if not text or "\0" in text:
-        raise _unread(reference, "it holds no secret")
+        raise _unreadable(reference, "it is empty or contains a NUL")
     return Secret(text)
 
 
@@ -26,14 +26,14 @@ def _content(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is no regular file")
+            raise OSError(0, "it is not a regular file")
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise OSError(0, f"it is larger than {LARGEST // 1024} KiB")
     return content
 
 
-def _unread(reference: SecretReference, why: str) -> InvalidInputError:
+def _unreadable(reference: SecretReference, reason: str) -> InvalidInputError:
     return InvalidInputError(
-        f"{reference.setting} names {reference}, but {why}", hint=f"mend {reference.name}"
+        f"{reference.setting} names {reference}, but {reason}", hint=f"fix {reference.name}"
     )

@@ -1,4 +1,4 @@
-"""Reads secrets from the system's key store; nothing is written here."""
+"""Reads secrets from the system's key store; writes nothing."""
 
 import asyncio
 import threading
@@ -21,49 +21,49 @@ _OTHERWISE: Final = "or name the secret as env:NAME or file:/PATH"
 
 
 async def read_keyring(reference: SecretReference) -> Secret:
-    """Return the entry's secret within ANSWER_SECONDS.
+    """Return the secret of a key store entry within ANSWER_SECONDS.
 
-    InvalidInputError when there is no such entry; UnreachableError when there is no key
-    store, it keeps plain text, is locked or does not answer.
+    Raises InvalidInputError when there is no such entry. Raises UnreachableError when there is no
+    key store, or when it stores plain text, is locked or does not answer.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Secret | ActivityctlError] = loop.create_future()
 
-    def deliver(found: Secret | ActivityctlError) -> None:
+    def deliver(result: Secret | ActivityctlError) -> None:
         if not answer.done():
-            answer.set_result(found)
+            answer.set_result(result)
 
     def work() -> None:
-        found = _attempted(reference)
-        with suppress(RuntimeError):  # the loop has closed: nobody waits any more
-            loop.call_soon_threadsafe(deliver, found)
+        result = _read(reference)
+        with suppress(RuntimeError):  # the loop is closed: nothing waits for the answer
+            loop.call_soon_threadsafe(deliver, result)
 
-    # A daemon thread: one that waits for a dialogue of the desktop must not hold up the exit.
+    # A daemon thread: if it waits for a dialogue of the desktop, the program can still exit.
     threading.Thread(target=work, daemon=True, name="keyring").start()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            found = await answer
+            result = await answer
     except TimeoutError:
-        found = UnreachableError(
+        result = UnreachableError(
             f"the key store did not answer within {ANSWER_SECONDS:.0f} s ({reference})",
             hint=f"unlock it, {_OTHERWISE}",
         )
-    if isinstance(found, ActivityctlError):
-        raise found
-    return found
+    if isinstance(result, ActivityctlError):
+        raise result
+    return result
 
 
-def _attempted(reference: SecretReference) -> Secret | ActivityctlError:
+def _read(reference: SecretReference) -> Secret | ActivityctlError:
     try:
         backend = keyring.get_keyring()
-        if (refusal := _refusal(backend)) is not None:
-            return refusal
+        if (error := _backend_error(backend)) is not None:
+            return error
         service, _, entry = reference.name.partition("/")
         value = backend.get_password(service, entry)
-    except Exception as error:  # noqa: BLE001  # backends are foreign code with errors of their own
+    except Exception as failure:  # noqa: BLE001  # backends raise errors of their own
         return UnreachableError(
-            f"the key store cannot be read ({reference}): {type(error).__name__}: {error}",
-            hint=f"unlock it and see `keyring diagnose`, {_OTHERWISE}",
+            f"the key store cannot be read ({reference}): {type(failure).__name__}: {failure}",
+            hint=f"unlock it and run `keyring diagnose`, {_OTHERWISE}",
         )
     if not value:
         return InvalidInputError(
@@ -73,19 +73,19 @@ def _attempted(reference: SecretReference) -> Secret | ActivityctlError:
     return Secret(value)
 
 
-def _refusal(backend: KeyringBackend) -> UnreachableError | None:
-    """Return why this backend is not to be used; None when it may be."""
+def _backend_error(backend: KeyringBackend) -> UnreachableError | None:
+    """Return why this backend is not used, as an error; None when it may be used."""
     chained = list(backend.backends) if isinstance(backend, ChainerBackend) else [backend]
-    if all(isinstance(one, fail.Keyring | null.Keyring) for one in chained):
+    if all(isinstance(part, fail.Keyring | null.Keyring) for part in chained):
         return UnreachableError(
             f"this system has no key store ({_name(backend)})",
             hint=f"install one that `keyring --list-backends` lists, {_OTHERWISE}",
         )
-    for one in chained:
-        if _name(one) in _PLAIN_TEXT:
+    for part in chained:
+        if _name(part) in _PLAIN_TEXT:
             return UnreachableError(
-                f"{_name(one)} keeps secrets in plain text and is not read",
-                hint=f"choose another with `keyring diagnose`, {_OTHERWISE}",
+                f"the key store {_name(part)} stores secrets as plain text and is not used",
+                hint=f"choose another one (see `keyring diagnose`), {_OTHERWISE}",
             )
     return None
 

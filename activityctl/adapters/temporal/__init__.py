@@ -1,1 +1,1 @@
-"""Temporal: client, schedules, run starter."""
+"""Adapters of Temporal: the client, schedules, and starting and cancelling runs."""

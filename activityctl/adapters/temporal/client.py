@@ -1,4 +1,4 @@
-"""A Temporal client from the settings; its own variables and profiles work as everywhere."""
+"""Connects a Temporal client from our settings and Temporal's own variables and profiles."""
 
 import asyncio
 from dataclasses import replace
@@ -18,10 +18,11 @@ _DEFAULT_ADDRESS: Final = "localhost:7233"
 
 
 async def connect(settings: Settings, api_key: Secret | None = None) -> Client:
-    """Connect within CONNECT_SECONDS; `api_key` is the one that the settings refer to.
+    """Connect within CONNECT_SECONDS; `api_key` is the key that the settings refer to.
 
-    UnreachableError when nobody answers; NotAllowedError when a profile's API key would
-    travel to an address that did not come with it.
+    Raises UnreachableError when the server does not answer, InvalidInputError for an invalid
+    temporal.toml, and NotAllowedError when the API key of temporal.toml would be sent to an
+    address from another source.
     """
     profile = connection_profile(settings, api_key)
     try:
@@ -37,9 +38,10 @@ async def connect(settings: Settings, api_key: Secret | None = None) -> Client:
 
 
 def connection_profile(settings: Settings, api_key: Secret | None = None) -> ClientConfigProfile:
-    """Return address, namespace and credentials; our own settings go before temporal.toml.
+    """Return address, namespace and credentials; our settings take precedence over temporal.toml.
 
-    `TEMPORAL_API_KEY` goes before the key that the settings refer to.
+    `TEMPORAL_API_KEY` takes precedence over the key that the settings refer to. Raises as
+    `connect` does for temporal.toml.
     """
     if settings.uses_local_daemon:
         return ClientConfigProfile(

@@ -1,4 +1,4 @@
-"""What Temporal may know of an exception: its type and place, not its text."""
+"""Keeps the texts of exceptions out of Temporal; it gets only their type and stack trace."""
 
 from dataclasses import replace
 from typing import Final
@@ -9,21 +9,21 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 
 class DiscreetFailureConverter(DefaultFailureConverter):
-    """Passes on the texts of Temporal's own errors, which we write, and of no others.
+    """Passes on the text of Temporal's own errors, which we write, and of no others.
 
-    An error of a database, a library or a task quotes the data that it stumbled over.
+    The text of an error from a database, a library or a task may quote secret data.
     """
 
     def to_failure(
         self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure
     ) -> None:
-        """Write the exception, and the causes that it names, into the failure."""
-        told = exception
+        """Write the exception and its causes into the failure."""
+        reported = exception
         if not isinstance(exception, FailureError):
             name = type(exception).__name__
-            told = ApplicationError("the worker's log says more", type=name)
-            told.with_traceback(exception.__traceback__)
-        super().to_failure(told, payload_converter, failure)
+            reported = ApplicationError("see the worker's log for the message", type=name)
+            reported.with_traceback(exception.__traceback__)
+        super().to_failure(reported, payload_converter, failure)
 
 
 DISCREET_CONVERTER: Final = replace(

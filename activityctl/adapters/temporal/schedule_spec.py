@@ -1,6 +1,6 @@
-"""What a schedule of ours looks like in Temporal: built from what is wanted, read from what is.
+"""Converts wanted schedules to Temporal's form, and Temporal's schedules to ours.
 
-Calls to the server are in `schedules`.
+The calls to the server are in `schedules`.
 """
 
 import json
@@ -29,15 +29,16 @@ from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import WORKFLOW_NAME
 
 _CATCH_UP: Final = timedelta(minutes=1)
-"""What the server itself makes up for; the ledger in Postgres makes up for the rest."""
+"""How far back the server itself starts missed firings; for older ones, Postgres decides."""
 _NO_TIME: Final = timedelta(0)
 _SPECS_KEPT: Final = 1024
 
 
 def schedule_for(wanted: WantedSchedule, *, paused: bool) -> wire.Schedule:
-    """Every due time starts a run: overlap and misfire are the product's to decide.
+    """Return the schedule that starts a workflow at every due time.
 
-    Built as it travels: the SDK's own way there takes a third of the time of the whole call.
+    The server decides nothing about overlapping or late runs; we do. Built directly as protobuf:
+    the SDK's conversion takes a third of the time of the whole call.
     """
     return wire.Schedule(
         spec=_spec(wanted.alarm),
@@ -61,9 +62,9 @@ def _action(subscription: SubscriptionId, trigger: str) -> NewWorkflowExecutionI
 
 
 def observed_in_list(entry: wire.ScheduleListEntry) -> ObservedSchedule | None:
-    """Return what the listing shows, which leaves most of the action and the policies out.
+    """Return what a list shows of a schedule: most of the action and the policies are missing.
 
-    None for a schedule that is not ours by its id.
+    Return None if the id is not in our form.
     """
     if ids.parts_of_schedule(entry.schedule_id) is None:
         return None
@@ -78,7 +79,7 @@ def observed_in_list(entry: wire.ScheduleListEntry) -> ObservedSchedule | None:
 
 
 def observed_in_full(schedule_id: str, schedule: wire.Schedule) -> ObservedSchedule | None:
-    """Return what a description shows; None for a schedule that is not ours by its id."""
+    """Return what a description shows of a schedule; None if the id is not in our form."""
     parts = ids.parts_of_schedule(schedule_id)
     if parts is None:
         return None
@@ -86,11 +87,14 @@ def observed_in_full(schedule_id: str, schedule: wire.Schedule) -> ObservedSched
         ScheduleId(schedule_id),
         _alarm(schedule.spec),
         schedule.state.paused,
-        tuple(_altered(schedule, *parts)),
+        tuple(_changed_parts(schedule, *parts)),
     )
 
 
-def _altered(schedule: wire.Schedule, subscription: SubscriptionId, trigger: str) -> Iterator[str]:
+def _changed_parts(
+    schedule: wire.Schedule, subscription: SubscriptionId, trigger: str
+) -> Iterator[str]:
+    """Yield the names of the parts that differ from what we write."""
     if not _starts_a_run(schedule.action.start_workflow, subscription, trigger):
         yield "action"
     policies = schedule.policies
@@ -107,7 +111,7 @@ def _altered(schedule: wire.Schedule, subscription: SubscriptionId, trigger: str
 def _starts_a_run(
     action: NewWorkflowExecutionInfo, subscription: SubscriptionId, trigger: str
 ) -> bool:
-    """Tell whether the action is ours; a firing's later fields may come with versions."""
+    """Return whether the action is ours; ignore fields that other versions add to a firing."""
     try:
         (payload,) = action.input.payloads
         firing = json.loads(payload.data)
@@ -129,16 +133,18 @@ def _starts_a_run(
 def _spec(alarm: Alarm) -> wire.ScheduleSpec:
     return wire.ScheduleSpec(
         structured_calendar=[
-            _calendar(compile_calendar(one))
-            for one in sorted(alarm.calendars, key=lambda one: sorted(one.days_of_week))
+            _calendar(compile_calendar(calendar))
+            for calendar in sorted(
+                alarm.calendars, key=lambda calendar: sorted(calendar.days_of_week)
+            )
         ],
         interval=[
             wire.IntervalSpec(interval=_duration(every), phase=_duration(offset))
             for every, offset in sorted(alarm.intervals)
         ],
         timezone_name=alarm.timezone if alarm.calendars else "",
-        start_time=_stamp(alarm.start_at),
-        end_time=_stamp(alarm.end_at),
+        start_time=_timestamp(alarm.start_at),
+        end_time=_timestamp(alarm.end_at),
     )
 
 
@@ -157,32 +163,35 @@ def _calendar(spec: CalendarSpec) -> wire.StructuredCalendarSpec:
 
 
 def _duration(value: timedelta) -> Duration:
-    found = Duration()
-    found.FromTimedelta(value)
-    return found
+    duration = Duration()
+    duration.FromTimedelta(value)
+    return duration
 
 
-def _stamp(moment: datetime | None) -> Timestamp | None:
+def _timestamp(moment: datetime | None) -> Timestamp | None:
     if moment is None:
         return None
-    found = Timestamp()
-    found.FromDatetime(moment)
-    return found
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
 
 
 def _alarm(spec: wire.ScheduleSpec) -> Alarm:
     return Alarm(
-        frozenset(_calendar_of(one) for one in spec.structured_calendar),
-        frozenset((one.interval.ToTimedelta(), one.phase.ToTimedelta()) for one in spec.interval),
+        frozenset(_calendar_of(calendar) for calendar in spec.structured_calendar),
+        frozenset(
+            (interval.interval.ToTimedelta(), interval.phase.ToTimedelta())
+            for interval in spec.interval
+        ),
         spec.timezone_name or "UTC",
         _moment(spec.start_time) if spec.HasField("start_time") else None,
         _moment(spec.end_time) if spec.HasField("end_time") else None,
-        tuple(_extras(spec)),
+        tuple(_unsupported_parts(spec)),
     )
 
 
-def _moment(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)
+def _moment(timestamp: Timestamp) -> datetime:
+    return timestamp.ToDatetime(tzinfo=UTC)
 
 
 def _calendar_of(spec: wire.StructuredCalendarSpec) -> CronCalendar:
@@ -197,19 +206,22 @@ def _calendar_of(spec: wire.StructuredCalendarSpec) -> CronCalendar:
 
 
 def _values(ranges: Sequence[wire.Range]) -> frozenset[int]:
-    """Unset ends and steps mean the start alone and every value."""
+    """Return the values in the ranges. Without an end, a range is its start; the step is then 1."""
     return frozenset(
         value
-        for one in ranges
-        for value in range(one.start, max(one.start, one.end) + 1, one.step or 1)
+        for part in ranges
+        for value in range(part.start, max(part.start, part.end) + 1, part.step or 1)
     )
 
 
-def _extras(spec: wire.ScheduleSpec) -> Iterator[str]:
+def _unsupported_parts(spec: wire.ScheduleSpec) -> Iterator[str]:
+    """Yield the names of the parts of the timing that we never write."""
     if spec.exclude_structured_calendar:
         yield "excluded times"
     if spec.jitter.ToTimedelta():
         yield "jitter"
-    calendars = spec.structured_calendar
-    if any(_values(one.second) != frozenset({0}) or one.year for one in calendars):
+    if any(
+        _values(calendar.second) != frozenset({0}) or calendar.year
+        for calendar in spec.structured_calendar
+    ):
         yield "seconds or years"

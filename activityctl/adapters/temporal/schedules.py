@@ -1,4 +1,4 @@
-"""Makes Temporal hold the schedules that triggers ask for, and looks at those it holds."""
+"""Creates, updates, deletes, lists and describes schedules in Temporal."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 _LIST_TIMEOUT: Final = timedelta(seconds=15)
 _PAGE: Final = 500
-"""An entry has about 1 KB; the server refuses answers over 4 MB."""
+"""Schedules on one page. Each takes about 1 KB; the server refuses answers over 4 MB."""
 _REFUSALS: Final = frozenset(
     {
         RPCStatusCode.INVALID_ARGUMENT,
@@ -39,7 +39,7 @@ _REFUSALS: Final = frozenset(
         RPCStatusCode.UNAUTHENTICATED,
     }
 )
-"""What the server says of a request it will not take; a deadline of ours ends in CANCELLED."""
+"""Statuses of requests that the server refuses. Our own timeouts give CANCELLED."""
 
 
 class TemporalScheduleClient:
@@ -49,7 +49,7 @@ class TemporalScheduleClient:
         self._client = client
 
     async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
-        """Create or update the schedule; repeating it changes nothing."""
+        """Create or update the schedule; idempotent."""
         request = CreateScheduleRequest(
             namespace=self._client.namespace,
             schedule_id=wanted.id,
@@ -66,12 +66,12 @@ class TemporalScheduleClient:
                 raise _failure(error) from error
             await self._update(request)
 
-    async def _update(self, refused: CreateScheduleRequest) -> None:
+    async def _update(self, creation: CreateScheduleRequest) -> None:
         request = UpdateScheduleRequest(
-            namespace=refused.namespace,
-            schedule_id=refused.schedule_id,
-            schedule=refused.schedule,
-            identity=refused.identity,
+            namespace=creation.namespace,
+            schedule_id=creation.schedule_id,
+            schedule=creation.schedule,
+            identity=creation.identity,
             request_id=str(uuid.uuid4()),
         )
         try:
@@ -82,7 +82,7 @@ class TemporalScheduleClient:
             raise _failure(error) from error
 
     async def delete(self, schedule_id: str) -> None:
-        """Delete the schedule; absent is fine."""
+        """Delete the schedule; do nothing if it does not exist."""
         try:
             await self._client.get_schedule_handle(schedule_id).delete(rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
@@ -92,33 +92,33 @@ class TemporalScheduleClient:
     async def list_pages(self) -> AsyncIterator[list[ObservedSchedule]]:
         """Iterate over pages of all schedules whose id has our form.
 
-        The list may be seconds old and shows less of each schedule than `observe`.
+        The list may be seconds old and shows less of each schedule than `describe` does.
         """
         request = ListSchedulesRequest(namespace=self._client.namespace, maximum_page_size=_PAGE)
         service = self._client.workflow_service
         while True:
             try:
-                # The SDK's iterator gives up at a schedule of others that it cannot read.
+                # The SDK's iterator stops at a schedule of somebody else that it cannot read.
                 page = await service.list_schedules(request, retry=True, timeout=_LIST_TIMEOUT)
             except RPCError as error:
                 raise _failure(error) from error
-            found = (observed_in_list(entry) for entry in page.schedules)
-            yield [one for one in found if one is not None]
+            listed = (observed_in_list(entry) for entry in page.schedules)
+            yield [schedule for schedule in listed if schedule is not None]
             if not page.next_page_token:
                 return
             request.next_page_token = page.next_page_token
 
     async def describe(self, schedule_id: str) -> ObservedSchedule | None:
-        """Return the schedule as it is now, looked at in full; None when there is none."""
+        """Return the whole schedule as it is now; None when it does not exist."""
         request = DescribeScheduleRequest(namespace=self._client.namespace, schedule_id=schedule_id)
         service = self._client.workflow_service
         try:
-            found = await service.describe_schedule(request, retry=True, timeout=_RPC_TIMEOUT)
+            answer = await service.describe_schedule(request, retry=True, timeout=_RPC_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise _failure(error) from error
-        return observed_in_full(schedule_id, found.schedule)
+        return observed_in_full(schedule_id, answer.schedule)
 
 
 def _failure(error: RPCError) -> ActivityctlError:

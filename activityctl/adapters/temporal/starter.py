@@ -1,4 +1,4 @@
-"""Starts the workflows that carry runs, and cancels runs in them."""
+"""Starts the workflows of runs, and cancels runs."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -20,38 +20,38 @@ _NEVER_AGAIN: Final = WorkflowIDReusePolicy.REJECT_DUPLICATE
 
 
 class TemporalRunStarter:
-    """The RunStarter port; with a worker's own client, runs begin in that worker at once."""
+    """The RunStarter port. With a worker's client, workflows start in that worker at once."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def start(self, *firings: FiringRef) -> None:
-        """Start the one workflow that all of them name; one that exists already is success."""
+        """Start the one workflow that all firings name; succeed if it exists already."""
         first, *others = firings
-        story: Any = RunBatchWorkflow.run if others else RunActivityWorkflow.run
-        # A wake-up that ended without settling its time is made again, one that is open is not.
-        again = (
+        workflow: Any = RunBatchWorkflow.run if others else RunActivityWorkflow.run
+        # A wake-up may end without deciding its due time: then it is started again.
+        reuse_policy = (
             WorkflowIDReusePolicy.ALLOW_DUPLICATE
             if first.cause is FiringCause.WAKE_UP
             else _NEVER_AGAIN
         )
         try:
             await self._client.start_workflow(
-                story,
+                workflow,
                 list(firings) if others else first,
                 id=first.workflow_id,
                 task_queue=TASK_QUEUE,
-                id_reuse_policy=again,
+                id_reuse_policy=reuse_policy,
                 request_eager_start=True,
                 rpc_timeout=_RPC_TIMEOUT,
             )
         except WorkflowAlreadyStartedError:
             return
         except RPCError as error:
-            raise UnreachableError(f"Temporal does not take a run: {error.message}") from error
+            raise UnreachableError(f"Temporal could not start a run: {error.message}") from error
 
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
-        """Ask the workflow to cancel that run alone; False when no such workflow is open."""
+        """Ask the workflow to cancel only this run; return False when no such workflow is open."""
         handle = self._client.get_workflow_handle(workflow_id)
         try:
             if ids.is_batch(workflow_id):
@@ -61,5 +61,5 @@ class TemporalRunStarter:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return False
-            raise UnreachableError(f"Temporal does not cancel: {error.message}") from error
+            raise UnreachableError(f"Temporal could not cancel a run: {error.message}") from error
         return True

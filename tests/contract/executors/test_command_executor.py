@@ -1,3 +1,5 @@
+"""The `command` executor: input and output, failures, and the end of its processes."""
+
 import asyncio
 import os
 import signal
@@ -65,7 +67,7 @@ def content_of(path: Path) -> str:
 
 
 async def written(path: Path) -> int:
-    """Wait until a child has written its number there."""
+    """Wait until a child process has written its pid to the file, and return it."""
     async with asyncio.timeout(20):
         while not content_of(path):
             await asyncio.sleep(0.01)
@@ -80,7 +82,7 @@ async def is_gone(number: int) -> bool:
     for _ in range(500):
         try:
             if psutil.Process(number).status() == psutil.STATUS_ZOMBIE:
-                return True  # dead, and this machine's first process takes its time
+                return True  # dead, but init has not reaped it yet
         except psutil.NoSuchProcess:
             return True
         await asyncio.sleep(0.01)
@@ -98,7 +100,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
     assert open_descriptors() <= descriptors
 
 
-# ---- what is run, what comes back ----------------------------------------------------
+# ---- input and output ----------------------------------------------------------------
 
 
 async def test_arguments_are_passed_as_they_are():
@@ -123,7 +125,9 @@ async def test_a_script_is_run_by_the_shell(tmp_path: Path):
     assert output["stderr"] == "oops\n"
 
 
-async def test_the_environment_is_clean_and_says_who_calls(monkeypatch: pytest.MonkeyPatch):
+async def test_the_environment_is_clean_and_has_the_ids_of_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.setenv("WORKER_SECRET", "s3cret")
     body = {"argv": [sys.executable, "-c", SHOW_ENVIRONMENT], "env": {"HOME": "/tmp", "X": "y"}}
     seen = (await run(**body, parse="json")).output["json"]
@@ -146,12 +150,12 @@ async def test_standard_input_is_given_and_is_empty_otherwise():
     assert (await run(argv=["cat"])).output["stdout"] == ""
 
 
-async def test_large_input_comes_through_whole():
+async def test_large_input_is_passed_completely():
     output = (await run(argv=["wc", "-c"], stdin="x" * 3_000_000)).output
     assert output["stdout"].strip() == "3000000"
 
 
-async def test_input_that_nobody_reads_does_not_hang():
+async def test_input_that_the_program_does_not_read_does_not_block():
     assert (await run(argv=["true"], stdin="x" * 3_000_000)).output["exitCode"] == 0
     assert (await run(shell="exec <&-; sleep 0.1", stdin="x" * 3_000_000)).output["exitCode"] == 0
     error = await failing(a_call(0.2), argv=["sleep", "60"], stdin="x" * 3_000_000)
@@ -164,12 +168,12 @@ async def test_json_is_parsed():
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", '"\\u0000"', '"' + "x" * 70_000 + '"'])
-async def test_output_that_is_not_json_is_final(text: str):
+async def test_output_that_is_not_json_is_not_retried(text: str):
     error = await failing(argv=["cat"], stdin=text, parse="json")
     assert (error.task_code, error.may_retry) == ("bad_output", False)
 
 
-async def test_output_that_is_no_text_is_made_text():
+async def test_binary_output_becomes_text():
     output = (await run(shell=r"printf 'a\0b\377c'")).output
     assert (output["stdout"], output["stdoutBytes"]) == ("a\ufffdb\ufffdc", 5)
 
@@ -190,17 +194,17 @@ async def test_large_output_on_both_pipes_keeps_beginning_and_end():
         assert len(text) < 66_000
 
 
-async def test_output_just_within_the_limit_is_whole():
+async def test_output_at_the_limit_is_complete():
     output = (await run(argv=["cat"], stdin="ä" * 32_768)).output
     assert output["stdout"] == "ä" * 32_768
 
 
-async def test_characters_are_not_torn_where_output_is_left_out():
+async def test_no_character_is_cut_where_output_is_left_out():
     output = (await run(argv=["cat"], stdin="x" + "€" * 40_000)).output
     assert "\ufffd" not in output["stdout"]
 
 
-# ---- what fails ----------------------------------------------------------------------
+# ---- failures ------------------------------------------------------------------------
 
 
 async def test_an_exit_code_is_an_error_that_quotes_the_end_of_stderr():
@@ -220,7 +224,7 @@ async def test_other_exit_codes_can_mean_success():
     assert (await failing(shell="exit 0", successCodes=[3])).task_code == "exit_code"
 
 
-async def test_what_cannot_be_started_is_final(tmp_path: Path):
+async def test_a_program_that_cannot_be_started_is_not_retried(tmp_path: Path):
     plain = tmp_path / "plain"
     plain.write_text("echo x")
     for body in (
@@ -240,7 +244,7 @@ async def test_what_cannot_be_started_is_final(tmp_path: Path):
     assert "missing" in (await failing(argv=["true"], cwd=str(tmp_path / "missing"))).message
 
 
-async def test_commands_are_off_unless_allowed(tmp_path: Path):
+async def test_commands_are_disabled_unless_allowed(tmp_path: Path):
     trace = tmp_path / "trace"
     executor = CommandExecutor(allowed=False, base_environment=ENVIRONMENT)
     with pytest.raises(TaskError, match="ACTIVITYCTL_ALLOW_COMMANDS=true") as caught:
@@ -249,7 +253,7 @@ async def test_commands_are_off_unless_allowed(tmp_path: Path):
     assert not trace.exists()
 
 
-# ---- what does not outlive the attempt -----------------------------------------------
+# ---- processes end with the attempt --------------------------------------------------
 
 
 async def test_a_timeout_ends_the_program_and_is_retried():
@@ -267,7 +271,7 @@ async def test_a_timeout_leaves_time_to_clean_up(tmp_path: Path):
     assert trace.read_text() == "cleaned\n"
 
 
-async def test_children_get_the_grace_too_when_their_parent_ends_at_once(tmp_path: Path):
+async def test_children_get_the_grace_period_if_their_parent_ends_at_once(tmp_path: Path):
     trace = tmp_path / "trace"
     child = f"trap 'sleep 0.3; echo cleaned > {trace}; exit' TERM; while :; do sleep 0.05; done"
     await failing(a_call(0.2), shell='sh -c "$CHILD"; echo', env={"CHILD": child})
@@ -341,7 +345,7 @@ async def test_output_written_just_before_the_end_is_not_lost():
     assert output["stdout"] == "early\nlate\n"
 
 
-async def test_many_at_once():
+async def test_a_hundred_commands_run_at_once():
     executor = an_executor()
     bodies = [CommandBody(shell=f"echo {n}; echo {n} >&2; sleep 0.1") for n in range(100)]
     outcomes = await asyncio.gather(*(executor.execute(body, a_call(30)) for body in bodies))
@@ -349,7 +353,7 @@ async def test_many_at_once():
     await executor.close()
 
 
-async def test_systems_that_do_not_tell_of_an_exit_are_asked(monkeypatch: pytest.MonkeyPatch):
+async def test_without_pidfd_the_exit_is_polled(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     assert (await run(argv=["echo", "x"])).output["stdout"] == "x\n"
     assert (await failing(shell="exit 3")).task_code == "exit_code"
@@ -361,7 +365,7 @@ async def test_systems_that_do_not_tell_of_an_exit_are_asked(monkeypatch: pytest
         await task
 
 
-# ---- what stands in YAML -------------------------------------------------------------
+# ---- the fields in YAML --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -377,7 +381,7 @@ async def test_systems_that_do_not_tell_of_an_exit_are_asked(monkeypatch: pytest
         ({"argv": ["true"], "user": "root"}, "user"),
     ],
 )
-def test_bodies_that_make_no_sense_are_refused(body: dict[str, Any], reason: str):
+def test_invalid_bodies_are_refused(body: dict[str, Any], reason: str):
     with pytest.raises(ValidationError, match=reason):
         CommandBody.model_validate(body)
 
@@ -386,6 +390,6 @@ def test_every_field_of_the_body_is_described():
     assert all(field.description for field in CommandBody.model_fields.values())
 
 
-async def test_numbers_of_rendered_templates_are_words_of_the_command():
+async def test_numbers_from_rendered_templates_become_arguments():
     output = (await run(argv=["echo", 5, 1.5, True], env={"N": 7})).output
     assert output["stdout"] == "5 1.5 true\n"

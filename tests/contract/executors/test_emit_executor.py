@@ -1,4 +1,4 @@
-"""The `emit` task: one event a task instance, whatever the attempts, and no circles."""
+"""The `emit` task: one event for each task instance, for any number of attempts; no cycles."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from activityctl.domain.runs.run import Run
 from activityctl.errors import TaskError, UnreachableError
 from activityctl.executors.emit import (
     HOPS,
-    MOST_HOPS,
+    MAX_HOPS,
     RUN,
     EmitBody,
     EmitExecutor,
@@ -82,7 +82,7 @@ async def test_an_event_needs_only_a_type(ports: wiring.Ports, make_run: MakeRun
     }
 
 
-async def test_everything_can_be_said(ports: wiring.Ports, make_run: MakeRun):
+async def test_every_field_of_an_event_can_be_given(ports: wiring.Ports, make_run: MakeRun):
     run = await make_run("a")
     said = {"type": "t", "source": "/x", "subject": "s", "id": "i", "data": {"a": [1, None]}}
     outcome = await emit(ports, run, {**said, "extensions": {"tenant": "eu", "level": 3}})
@@ -98,8 +98,8 @@ async def test_data_that_is_null_is_kept_and_data_left_out_is_not(
     run = await make_run("a")
     await emit(ports, run, {"type": "t", "id": "null", "data": None})
     await emit(ports, run, {"type": "t", "id": "none"})
-    documents = [(await ports.events.find_event(one)).document for one in ("null", "none")]
-    assert ["data" in one for one in documents] == [True, False]
+    documents = [(await ports.events.find_event(name)).document for name in ("null", "none")]
+    assert ["data" in document for document in documents] == [True, False]
 
 
 async def test_another_attempt_emits_the_same_event(ports: wiring.Ports, make_run: MakeRun):
@@ -115,7 +115,7 @@ async def test_an_event_in_conflict_fails_the_task_for_good(ports: wiring.Ports,
     await emit(ports, run, {"type": "t", "id": "i", "data": 1})
     error = await refused(ports, run, {"type": "t", "id": "i", "data": 2})
     assert (error.task_code, error.may_retry) == ("conflict", False)
-    assert "event i of /activityctl/mine came before with other content" in error.message
+    assert "event i of /activityctl/mine with other content is already stored" in error.message
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ async def test_an_event_in_conflict_fails_the_task_for_good(ports: wiring.Ports,
         ({"type": ""}, "type: is empty"),
         ({"type": "t", "id": ""}, "id: is empty"),
         ({"type": "t", "source": "a\x00b"}, "source: contains U+0000 at character 2"),
-        ({"type": "t", "extensions": {"not-a-name": "x"}}, "not-a-name: is no name"),
+        ({"type": "t", "extensions": {"not-a-name": "x"}}, "not-a-name: is not a valid attribute name"),
         ({"type": "t", "data": "x" * 1024 * 1024}, "larger than 1,048,576 bytes"),
     ],
 )
-async def test_what_is_no_event_fails_the_task_for_good(
+async def test_an_invalid_event_fails_the_task_for_good(
     ports: wiring.Ports, make_run: MakeRun, body: dict[str, Any], reason: str
 ):
     error = await refused(ports, await make_run("a"), body)
@@ -137,21 +137,23 @@ async def test_what_is_no_event_fails_the_task_for_good(
 
 
 @pytest.mark.parametrize("name", [HOPS, RUN])
-def test_nobody_writes_the_hop_count_himself(name: str):
-    with pytest.raises(ValidationError, match="is written by activityctl itself"):
+def test_extensions_cannot_set_the_hop_count(name: str):
+    with pytest.raises(ValidationError, match="is set by activityctl; choose another name"):
         EmitBody.model_validate({"type": "t", "extensions": {name: 0}})
 
 
-class Away:
-    """An archive that does not answer."""
+class UnreachableStore:
+    """An event store that does not answer."""
 
     async def add(self, _events: list[EventEnvelope]) -> list[EmitOutcome]:
         raise UnreachableError("Postgres does not answer")
 
 
-async def test_an_archive_that_is_away_is_tried_again(ports: wiring.Ports, make_run: MakeRun):
+async def test_an_attempt_is_repeated_if_the_store_does_not_answer(
+    ports: wiring.Ports, make_run: MakeRun
+):
     run = await make_run("a")
-    executor = EmitExecutor(Away(), ports.runs)
+    executor = EmitExecutor(UnreachableStore(), ports.runs)
     with pytest.raises(TaskError, match="does not answer") as caught:
         await executor.execute(EmitBody(type="t"), a_call(run))
     assert caught.value.may_retry
@@ -173,28 +175,30 @@ async def test_an_event_has_one_hop_more_than_those_that_led_to_it(
 
 
 @pytest.mark.parametrize("odd", ["9", -4, True, None])
-def test_an_odd_count_of_a_stranger_counts_as_none(odd: Any):
+def test_an_invalid_hop_count_is_zero(odd: Any):
     assert hops_of(an_event(odd)) == 0
 
 
-async def test_a_circle_is_cut_and_named(ports: wiring.Ports, make_run: MakeRun):
-    first = await make_run("a", events=(an_event(MOST_HOPS - 1),))
+async def test_a_cycle_is_stopped_and_its_subscriptions_are_named(
+    ports: wiring.Ports, make_run: MakeRun
+):
+    first = await make_run("a", events=(an_event(MAX_HOPS - 1),))
     assert (await emit(ports, first, {"type": "t"})).output["outcome"] == "accepted"
-    last = await make_run("b", events=(an_event(MOST_HOPS, **{RUN: first.id}),))
+    last = await make_run("b", events=(an_event(MAX_HOPS, **{RUN: first.id}),))
     error = await refused(ports, last, {"type": "t", "id": "never"})
     assert (error.task_code, error.may_retry) == ("too_many_hops", False)
-    assert "the events of 16 emit tasks led here" in error.message
+    assert "16 emit tasks one after the other led to this run" in error.message
     assert "mine -> mine;" in error.message
 
 
-async def test_a_circle_is_cut_when_its_runs_are_unknown(ports: wiring.Ports, make_run: MakeRun):
-    run = await make_run("a", events=(an_event(MOST_HOPS, **{RUN: "gone"}),))
-    assert "circle: mine;" in (await refused(ports, run, {"type": "t"})).message
+async def test_a_cycle_is_stopped_if_its_runs_are_unknown(ports: wiring.Ports, make_run: MakeRun):
+    run = await make_run("a", events=(an_event(MAX_HOPS, **{RUN: "gone"}),))
+    assert "cycle: mine;" in (await refused(ports, run, {"type": "t"})).message
 
 
 @pytest.mark.parametrize(
     ("chain", "shown"),
     [("a", "a"), ("abc", "abc"), ("ababa", "aba"), ("xaa", "aa"), ("xabcabc", "cabc")],
 )
-def test_a_chain_that_repeats_is_shown_once_round(chain: str, shown: str):
+def test_a_chain_with_a_cycle_is_shown_as_one_cycle(chain: str, shown: str):
     assert "".join(shortened(list(chain))) == shown

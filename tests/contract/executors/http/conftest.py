@@ -1,4 +1,4 @@
-"""The HTTP executor's suite: servers on this machine, and an executor that may call them."""
+"""Fixtures of the HTTP executor's tests: local servers, and an executor that may call them."""
 
 import asyncio
 import contextlib

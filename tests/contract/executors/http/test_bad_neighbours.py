@@ -1,4 +1,4 @@
-"""The HTTP executor beside slow, endless and broken neighbours."""
+"""The HTTP executor against slow, endless and broken servers."""
 
 import asyncio
 import gzip
@@ -76,7 +76,7 @@ async def never(_writer: asyncio.StreamWriter):
 
 
 @pytest.mark.parametrize("answer", [dripping_headers, dripping_body, never])
-async def test_the_deadline_holds_over_headers_and_body(
+async def test_the_deadline_covers_headers_and_body(
     serve: Serve, executor: HttpExecutor, answer: Answer
 ):
     server = await serve(answer)
@@ -86,7 +86,7 @@ async def test_the_deadline_holds_over_headers_and_body(
     assert 0.25 < time.monotonic() - started < 4
 
 
-async def test_our_own_deadline_holds_when_the_task_allows_more(serve: Serve):
+async def test_our_own_deadline_holds_if_the_task_allows_more(serve: Serve):
     server = await serve(dripping_body)
     executor = HttpExecutor(allow_http=True, allowed_networks=LOOPBACK, deadline_seconds=0.2)
     error = await failing(executor, a_call(timeout_seconds=60), url=server.url)
@@ -95,7 +95,7 @@ async def test_our_own_deadline_holds_when_the_task_allows_more(serve: Serve):
 
 
 @pytest.mark.parametrize("answer", [endless_body, endless_headers, endless_header_line])
-async def test_endless_responses_are_cut(serve: Serve, executor: HttpExecutor, answer: Answer):
+async def test_endless_responses_are_refused(serve: Serve, executor: HttpExecutor, answer: Answer):
     server = await serve(answer)
     error = await failing(executor, url=server.url)
     assert (error.task_code, error.may_retry) == ("response_too_large", False)
@@ -114,14 +114,14 @@ async def test_connections_of_refused_responses_are_closed(serve: Serve, executo
         await asyncio.gather(*server.talks)
 
 
-async def test_bodies_up_to_1_mib_are_taken(serve: Serve, executor: HttpExecutor):
+async def test_bodies_up_to_1_mib_are_accepted(serve: Serve, executor: HttpExecutor):
     server = await serve(answering(b"x" * 1024 * 1024))
     assert (await run(executor, url=server.url)).output["bytes"] == 1024 * 1024
     server.answer = answering(b"x" * (1024 * 1024 + 1))
     assert (await failing(executor, url=server.url)).task_code == "response_too_large"
 
 
-async def test_headers_up_to_64_kib_are_taken(serve: Serve, executor: HttpExecutor):
+async def test_headers_up_to_64_kib_are_accepted(serve: Serve, executor: HttpExecutor):
     server = await serve(answering(headers=[f"X: {'y' * 60_000}"]))
     assert len((await run(executor, url=server.url)).output["headers"]["x"]) == 60_000
     server.answer = answering(headers=[f"X: {'y' * 66_000}"])
@@ -131,7 +131,9 @@ async def test_headers_up_to_64_kib_are_taken(serve: Serve, executor: HttpExecut
 async def test_a_gzip_bomb_is_refused_without_inflating_it(serve: Serve, executor: HttpExecutor):
     bomb = gzip.compress(b"\0" * 50_000_000)
     server = await serve(answering(bomb, headers=["Content-Encoding: gzip"]))
-    await failing(executor, url=server.url)  # warms up what is loaded once
+    await failing(
+        executor, url=server.url
+    )  # a first call, so that one-time allocations are not measured
     tracemalloc.start()
     try:
         error = await failing(executor, url=server.url)
@@ -172,7 +174,7 @@ async def test_broken_conversations_are_retried(
     assert (error.task_code, error.may_retry) == ("bad_response", True)
 
 
-async def test_nobody_listening_is_retried(executor: HttpExecutor, unused_tcp_port: int):
+async def test_a_refused_connection_is_retried(executor: HttpExecutor, unused_tcp_port: int):
     error = await failing(executor, url=f"http://127.0.0.1:{unused_tcp_port}/")
     assert (error.task_code, error.may_retry) == ("unreachable", True)
     assert "refused" in error.message
@@ -193,14 +195,12 @@ async def test_a_name_that_does_not_resolve_is_retried(executor: HttpExecutor, h
         {"query": {"x": "y" * 70_000}},
     ],
 )
-async def test_a_request_that_cannot_be_written_is_final(
-    executor: HttpExecutor, body: dict[str, Any]
-):
+async def test_an_invalid_request_is_not_retried(executor: HttpExecutor, body: dict[str, Any]):
     error = await failing(executor, url="http://127.0.0.1/", **body)
     assert (error.task_code, error.may_retry) == ("invalid_request", False)
 
 
-async def test_a_header_that_cannot_be_written_is_final(serve: Serve, executor: HttpExecutor):
+async def test_an_invalid_header_is_not_retried(serve: Serve, executor: HttpExecutor):
     server = await serve(answering())
     error = await failing(executor, url=server.url, headers={"X": " padded "})
     assert (error.task_code, error.may_retry) == ("invalid_request", False)

@@ -1,4 +1,4 @@
-"""The HTTP executor: what is sent, what comes back, what counts as success, what YAML may say."""
+"""The HTTP executor: requests, responses, success and failure, the fields in YAML."""
 
 import asyncio
 import gzip
@@ -17,7 +17,7 @@ from support.http_server import (
     run,
 )
 
-# ---- what is sent, what comes back ---------------------------------------------------
+# ---- requests and responses ----------------------------------------------------------
 
 
 async def test_the_request_is_sent_as_written_with_our_headers(
@@ -82,7 +82,7 @@ async def test_json_that_cannot_be_stored_stays_text(
         (b'{"a": 1}', "text/plain", '{"a": 1}'),
     ],
 )
-async def test_text_comes_back_fit_to_be_stored(
+async def test_a_text_body_comes_back_storable(
     serve: Serve, executor: HttpExecutor, content: bytes, media_type: str, text: str | None
 ):
     server = await serve(answering(content, headers=[f"Content-Type: {media_type}"]))
@@ -103,7 +103,7 @@ async def test_head_and_no_content_have_no_body(serve: Serve, executor: HttpExec
     assert (await run(executor, url=server.url)).output["bytes"] == 0
 
 
-async def test_gzip_is_undone_even_in_several_members(serve: Serve, executor: HttpExecutor):
+async def test_gzip_with_several_members_is_decompressed(serve: Serve, executor: HttpExecutor):
     content = gzip.compress(b"one ") + gzip.compress(b"two")
     server = await serve(answering(content, headers=["Content-Encoding: gzip"]))
     output = (await run(executor, url=server.url)).output
@@ -165,7 +165,7 @@ async def test_a_success_that_is_not_expected_fails(serve: Serve, executor: Http
         *((408, True), (425, True), (429, True), (500, True), (503, True)),
     ],
 )
-async def test_only_what_may_heal_is_retried(
+async def test_only_temporary_failures_are_retried(
     serve: Serve, executor: HttpExecutor, status: int, *, may_retry: bool
 ):
     server = await serve(answering(b"sorry", status=f"{status} Oh"))
@@ -173,7 +173,7 @@ async def test_only_what_may_heal_is_retried(
     assert (error.task_code, error.may_retry) == ("unexpected_status", may_retry)
 
 
-async def test_the_error_says_what_was_asked_and_answered_but_no_query(
+async def test_the_error_quotes_request_and_response_but_no_query(
     serve: Serve, executor: HttpExecutor
 ):
     server = await serve(answering(b"\x1b" + b"y" * 9000, status="418 I'm a teapot"))
@@ -192,17 +192,17 @@ async def test_redirects_are_not_followed(serve: Serve, executor: HttpExecutor):
     assert target.requests == []
 
 
-# ---- what stands in YAML -------------------------------------------------------------
+# ---- the fields in YAML --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         ({}, "url"),
-        ({"url": "https://x", "json": 1, "body": "x"}, "exclude one another"),
-        ({"url": "https://x", "json": None, "body": "x"}, "exclude one another"),
+        ({"url": "https://x", "json": 1, "body": "x"}, "cannot be combined"),
+        ({"url": "https://x", "json": None, "body": "x"}, "cannot be combined"),
         ({"url": "https://x", "method": "get"}, "method"),
-        ({"url": "https://x", "headers": {"Host": "y"}}, "activityctl alone"),
+        ({"url": "https://x", "headers": {"Host": "y"}}, "activityctl sets"),
         ({"url": "https://x", "headers": {"a b": "y"}}, "name of a header"),
         ({"url": "https://x", "headers": {"a": "y\r\nEvil: 1"}}, "line ends"),
         ({"url": "https://x", "expect": [99]}, "status code"),
@@ -211,7 +211,7 @@ async def test_redirects_are_not_followed(serve: Serve, executor: HttpExecutor):
         ({"url": "https://x", "followRedirects": True}, "followRedirects"),
     ],
 )
-def test_bodies_that_make_no_sense_are_refused(body: dict[str, Any], reason: str):
+def test_invalid_bodies_are_refused(body: dict[str, Any], reason: str):
     with pytest.raises(ValidationError, match=reason):
         HttpBody.model_validate(body)
 

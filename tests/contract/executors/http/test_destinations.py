@@ -1,4 +1,4 @@
-"""The HTTP executor: where calls may go."""
+"""The HTTP executor: the addresses that calls may reach."""
 
 import ssl
 import subprocess
@@ -23,7 +23,7 @@ from support.http_server import LOOPBACK, Serve, answering, failing, run
         *("127\u30020.0.1", "user:s3cret@127.0.0.1"),
     ],
 )
-async def test_ways_to_spell_this_machine_are_refused(serve: Serve, host: str):
+async def test_every_form_of_the_loopback_address_is_refused(serve: Serve, host: str):
     server = await serve(answering(b"inside"))
     executor = HttpExecutor(allow_http=True, allowed_networks=())
     error = await failing(executor, url=f"http://{host}:{server.port}/")
@@ -43,14 +43,14 @@ async def test_ways_to_spell_this_machine_are_refused(serve: Serve, host: str):
         *("https://example.com:0/", "https://example.com:99999/", "https://exa\tmple.com/"),
     ],
 )
-async def test_other_forbidden_places_are_refused(url: str):
+async def test_other_forbidden_addresses_are_refused(url: str):
     executor = HttpExecutor(allow_http=True, allowed_networks=())
     error = await failing(executor, url=url)
     assert (error.task_code, error.may_retry) == ("destination_forbidden", False)
     await executor.close()
 
 
-async def test_a_path_alone_names_our_own_api_under_the_same_guard(
+async def test_a_path_alone_means_our_own_api_with_the_same_checks(
     serve: Serve, executor: HttpExecutor
 ):
     server = await serve(answering(b"fine"))
@@ -146,7 +146,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory):
     return path
 
 
-async def test_tls_is_spoken_with_the_name_of_the_url(serve: Serve, certificate: Path):
+async def test_tls_uses_the_server_name_of_the_url(serve: Serve, certificate: Path):
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(certificate)
     names = []
