@@ -1,1 +1,1 @@
-"""Bodies of the calls that workflows make (Temporal activities)."""
+"""Steps: the Temporal activities that workflows call."""

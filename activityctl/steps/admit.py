@@ -1,4 +1,4 @@
-"""The `admit` step: a firing becomes a run, exactly one, whoever asks and how often."""
+"""The `admit` step: turns a firing into exactly one run, also if it is called several times."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -22,7 +22,8 @@ from activityctl.steps.orders import orders_of
 from activityctl.steps.resolve import resolve_context
 from activityctl.workflows.calls import Orders
 
-_ENOUGH: Final = 50
+_MAX_ADMISSIONS: Final = 50
+"""How many firings a worker admits at the same time before the dispatcher has to wait."""
 
 
 class AdmitStep:
@@ -41,17 +42,17 @@ class AdmitStep:
         self._gates = gates
         self._sources = sources
         self._clock = clock
-        self._at_work = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._admitting = 0
+        self._has_capacity = asyncio.Event()
+        self._has_capacity.set()
 
     async def wait_for_capacity(self) -> None:
-        """Wait while so many firings are at work here that more would only wait longer."""
-        await self._room.wait()
+        """Wait while this worker already admits as many firings as it can."""
+        await self._has_capacity.wait()
 
     @activity.defn(name="admit")
     async def admit(self, firings: list[FiringRef]) -> list[Orders]:
-        """Open the run of each firing, or find it open; one answer for each, in order."""
+        """Open the run of each firing, or find it open; return one answer for each, in order."""
         self._count(len(firings))
         try:
             return [await self._admit(firing) for firing in firings]
@@ -59,8 +60,11 @@ class AdmitStep:
             self._count(-len(firings))
 
     def _count(self, more: int) -> None:
-        self._at_work += more
-        (self._room.clear if self._at_work >= _ENOUGH else self._room.set)()
+        self._admitting += more
+        if self._admitting >= _MAX_ADMISSIONS:
+            self._has_capacity.clear()
+        else:
+            self._has_capacity.set()
 
     async def _admit(self, firing: FiringRef) -> Orders:
         if firing.is_by_clock and not await self._timetable.process_due(firing):
@@ -68,7 +72,9 @@ class AdmitStep:
         facts = await self._runs.admission_input(firing)
         if facts is None:
             raise ApplicationError(
-                "no such subscription in this database", type="unknown", non_retryable=True
+                "the subscription does not exist in this database",
+                type="unknown",
+                non_retryable=True,
             )
         now = self._clock()
         run = new_run(firing, facts, now)
@@ -83,25 +89,25 @@ class AdmitStep:
         if entered is None:
             return Orders(firing.run_id, is_over=True)
         if entered.run.status is not RunStatus.QUEUED:
-            return await self._found(firing)
+            return await self._orders_of_open_run(firing)
         begun, decision = await self._begin(entered, now)
         return await self._open(firing, replace(entered, run=begun), decision, now)
 
     async def _enter(self, firing: FiringRef, run: Run, spec: DefinitionSpec) -> RunState | None:
-        """Pass the gates, if there are any; None when the run queues or is refused.
+        """Pass the gate, if the definition has one; return None when the run queues or is refused.
 
-        A run that had to queue goes on with the revision and params that it froze, and with
-        the state that the runs before it kept.
+        A run that was queued goes on with the revision and params that it froze, and with the
+        state that the runs before it stored.
         """
         has_gates = spec.concurrency.policy is not OverlapPolicy.ALLOW or spec.throttle is not None
         if not has_gates and firing.cause is not FiringCause.LET_IN:
             return RunState(run, spec, ())
-        entry = await self._gates.enter(run, spec, firing.workflow_id)
-        if entry.outcome != "let_in":
+        result = await self._gates.enter(run, spec, firing.workflow_id)
+        if result.outcome != "let_in":
             return None
         state = await self._runs.load(run.id)
         if state is None:
-            raise ApplicationError("the run vanished while it was let in", type="race")
+            raise ApplicationError("the run disappeared while it entered the gate", type="race")
         return replace(state, run=replace(state.run, state=run.state))
 
     async def _begin(self, state: RunState, now: datetime) -> tuple[Run, Decision]:
@@ -124,17 +130,17 @@ class AdmitStep:
             case OpenResult.OPENED:
                 return _with_deadline(orders_of(change.run, state.spec, decision), state.spec)
             case OpenResult.OURS:
-                return await self._found(firing)
+                return await self._orders_of_open_run(firing)
             case OpenResult.TAKEN:
                 return Orders(firing.run_id, is_over=True)
             case other:
                 assert_never(other)
 
-    async def _found(self, firing: FiringRef) -> Orders:
-        """Answer for a run that an earlier call has opened."""
+    async def _orders_of_open_run(self, firing: FiringRef) -> Orders:
+        """Return the orders of a run that an earlier call has opened."""
         state = await self._runs.load(firing.run_id)
         if state is None:
-            raise ApplicationError("the run vanished while it was opened", type="race")
+            raise ApplicationError("the run disappeared while it was opened", type="race")
         orders = orders_of(state.run, state.spec, advance(state, self._clock()))
         return _with_deadline(orders, state.spec)
 

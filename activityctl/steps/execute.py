@@ -1,4 +1,4 @@
-"""The `execute` step: one attempt of one task, its limits, and what becomes of its failure."""
+"""The `execute` step: runs one attempt of a task, within its limits, and handles its failure."""
 
 import asyncio
 import json
@@ -25,10 +25,11 @@ from activityctl.workflows.calls import Orders, TaskOrder
 
 _LOG = logging.getLogger(__name__)
 _HEARTBEAT_EVERY: Final = 2.0
-_BACKSTOP: Final = 1.0
-"""Executors keep the limit themselves and say more; this catches one that does not."""
+_EXTRA_SECONDS: Final = 1.0
+"""Added to the limit. Executors keep the limit themselves with a better message; this is for those
+that do not."""
 _LOST_ATTEMPTS_ALLOWED: Final = 5
-"""A task whose worker died this often beyond its failures is taken for the cause."""
+"""If workers die more often than this during one task, the task is taken to be the cause."""
 
 
 class ExecuteStep:
@@ -50,7 +51,7 @@ class ExecuteStep:
 
     @activity.defn(name="execute")
     async def execute(self, order: TaskOrder) -> Orders:
-        """Run one attempt of a task and record it; a failure that may be retried is raised."""
+        """Run one attempt of a task and record it; raise a failure that is to be retried."""
         task = await self._runs.begin_attempt(order.task_id, self._clock())
         if task is None:
             return await self._recorder.end_task(order.run_id, order.task_id)
@@ -62,18 +63,18 @@ class ExecuteStep:
 
     async def _attempt(self, task: TaskInstance, order: TaskOrder) -> JsonValue:
         if task.attempts > order.max_attempts + _LOST_ATTEMPTS_ALLOWED:
-            message = f"its worker was lost {_LOST_ATTEMPTS_ALLOWED} times during this task"
+            message = f"the worker was lost {_LOST_ATTEMPTS_ALLOWED} times during this task"
             raise TaskError(message, code="worker_lost", retryable=False)
         executor = self._executors.get(task.kind)
         if executor is None:
-            message = f"this worker knows no task kind {task.kind!r}"
+            message = f"this worker does not know the task kind {task.kind!r}"
             raise TaskError(message, code="unknown_kind", retryable=False)
         limit = order.start_to_close_seconds
         async with _heartbeats():
             try:
-                async with asyncio.timeout(limit + _BACKSTOP):
+                async with asyncio.timeout(limit + _EXTRA_SECONDS):
                     outcome = await executor.execute(
-                        _typed(executor, task.input), self._call(task, order)
+                        _parse_body(executor, task.input), self._call(task, order)
                     )
             except TimeoutError as error:
                 shown = format_duration(timedelta(seconds=limit))
@@ -102,7 +103,7 @@ class ExecuteStep:
         )
 
     async def _failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
-        """Record the failure; raise while the retry policy grants another attempt."""
+        """Record the failure; raise it while the retry policy allows another attempt."""
         if not error.may_retry or order.max_attempts == 1:
             return await self._recorder.end_task(order.run_id, order.task_id, error=str(error))
         wait = (await self._retry_policy(order)).wait_after(task.attempts)
@@ -113,11 +114,11 @@ class ExecuteStep:
         if failures >= order.max_attempts:
             return await self._recorder.end_task(order.run_id, order.task_id, error=str(error))
         raise ApplicationError(
-            f"attempt {task.attempts} failed; the run's log says why",
+            f"attempt {task.attempts} failed; see the log of the run for the reason",
             type=error.task_code,
             next_retry_delay=wait,
             category=ApplicationErrorCategory.BENIGN,
-        ) from None  # the cause quotes the task's output, which Temporal must not see
+        ) from None  # the cause quotes the task's output, which must not get into Temporal
 
     async def _retry_policy(self, order: TaskOrder) -> RetryPolicy:
         state = await self._runs.load(order.run_id)
@@ -125,7 +126,8 @@ class ExecuteStep:
             return RetryPolicy()
         names = {str(task.id): task.name for task in state.tasks}
         templates: tuple[TaskTemplate, ...] = (*state.spec.tasks, *state.spec.on_failure)
-        return next(one.retry for one in templates if one.name == names[order.task_id])
+        name = names[order.task_id]
+        return next(template.retry for template in templates if template.name == name)
 
     def _entry(
         self,
@@ -145,18 +147,18 @@ class ExecuteStep:
         return LogEntry(order.subscription_id, task.run_id, message, level, self._clock(), facts)
 
 
-def _typed(executor: Executor, rendered: JsonValue) -> object:
+def _parse_body(executor: Executor, rendered: JsonValue) -> object:
     try:
         return executor.body.model_validate_json(json.dumps(rendered))
     except ValidationError as error:
         first = findings_of(error, executor.body)[0]
-        place = ".".join(map(str, (executor.kind, *first.path)))
-        raise TaskError(f"{place}: {first.reason}", code="bad_input", retryable=False) from error
+        path = ".".join(map(str, (executor.kind, *first.path)))
+        raise TaskError(f"{path}: {first.reason}", code="bad_input", retryable=False) from error
 
 
 @asynccontextmanager
 async def _heartbeats() -> AsyncIterator[None]:
-    """Tell the server that the attempt lives; that is also how a cancellation arrives."""
+    """Send heartbeats to the server; this is also how the attempt learns of a cancellation."""
 
     async def beat() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Decisions of the domain turned into orders for the workflow: ids and limits only."""
+"""Turns decisions of the domain into orders for the workflow, which have only ids and limits."""
 
 from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
 from activityctl.domain.runs.run import Decision, Run, TaskInstance
@@ -6,7 +6,7 @@ from activityctl.workflows.calls import Orders, TaskOrder
 
 
 def orders_of(run: Run, spec: DefinitionSpec, decision: Decision) -> Orders:
-    """Return what the workflow does next."""
+    """Return the orders that tell the workflow what to do next."""
     templates = {template.name: template for template in (*spec.tasks, *spec.on_failure)}
     return Orders(
         run_id=run.id,

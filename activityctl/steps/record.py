@@ -1,4 +1,4 @@
-"""The `record` step: ends that come from outside an executor, and the ends of tasks."""
+"""The `record` step: writes the ends of tasks, and ends that come from outside of an executor."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ from activityctl.workflows.calls import Orders, StopOrder
 
 
 class RecordStep:
-    """Body of `calls.record`; `execute` ends its tasks through it too."""
+    """Body of `calls.record`; the step `execute` uses it too, to end its tasks."""
 
     def __init__(self, runs: RunStore, clock: Callable[[], datetime]) -> None:
         self._runs = runs
@@ -32,10 +32,10 @@ class RecordStep:
     async def end_task(
         self, run_id: str, task_id: str, *, error: str | None = None, output: JsonValue = None
     ) -> Orders:
-        """End the task, failed with an error or succeeded with an output, and go on.
+        """End the task as failed with an error, or as succeeded with an output.
 
-        Returned are the orders that this end made possible; for a task or run that has ended
-        already, which stays as it is, all orders that are open: an earlier answer may be lost.
+        Return the orders that this end made possible. If the task or run has ended already, change
+        nothing and return all open orders, because an earlier answer may be lost.
         """
         now = self._clock()
         async with self._runs.locked(run_id) as locked:
@@ -51,9 +51,9 @@ class RecordStep:
             state = with_tasks(state, ended)
             decision = advance(state, now)
             await locked.save(run_change(state.run, decision, now, update=(ended,)))
-        # A loop of a thousand items would else carry a thousand orders in each of its events.
-        news = tuple(task for task in decision.start if task.id not in known)
-        return orders_of(state.run, state.spec, replace(decision, start=news))
+        # Only the new ones: a forEach of a thousand items would return a thousand orders each time.
+        new = tuple(task for task in decision.start if task.id not in known)
+        return orders_of(state.run, state.spec, replace(decision, start=new))
 
     async def _stop_run(self, run_id: str, status: RunStatus, reason: str) -> Orders:
         now = self._clock()

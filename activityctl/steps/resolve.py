@@ -1,4 +1,4 @@
-"""Context resolution: each source is looked up in order and sees those above it."""
+"""Resolves the context of a run: each source in order, with the values of those before it."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from activityctl.ports import ContextSource, JsonValue
 async def resolve_context(
     run: Run, spec: DefinitionSpec, sources: Mapping[str, ContextSource], now: datetime
 ) -> Run:
-    """Return the run with its context; InvalidInputError names the source that failed."""
+    """Return the run with its context. Raises InvalidInputError with the source that failed."""
     for template in spec.context:
         try:
             value = await _resolve(run, template, sources, now)
@@ -34,7 +34,7 @@ async def _resolve(
 ) -> JsonValue:
     source = sources.get(template.kind)
     if source is None:
-        raise InvalidInputError(f"this worker knows no context source {template.kind!r}")
+        raise InvalidInputError(f"this worker does not know the context source {template.kind!r}")
     body = render(template.body, run_scope(run, now))
     try:
         typed = source.body.model_validate_json(json.dumps(body))

@@ -1,1 +1,1 @@
-"""Durable stories, thin: ids, states, deadlines."""
+"""Temporal workflows: they handle ids, states and deadlines, and leave decisions to steps."""

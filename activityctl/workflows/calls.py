@@ -1,6 +1,6 @@
-"""Signatures of the steps that a workflow may call; the bodies are in `steps/`.
+"""Signatures of the steps that workflows may call; the bodies are in `steps/`.
 
-Only ids, states and deadlines pass here: no payload, no secret, no customer data.
+Arguments and results are only ids, states and deadlines: no payloads, secrets or customer data.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringRef
 
 TASK_QUEUE: Final = "activityctl"
-"""Where every worker polls; one Temporal namespace serves one database."""
+"""The task queue of every worker. One Temporal namespace serves one database."""
 
 
 @dataclass(frozen=True)
 class TaskOrder:
-    """A task instance to be executed, with the limits of one attempt."""
+    """A task instance to execute, with the limits of one attempt."""
 
     subscription_id: str
     run_id: str
@@ -29,18 +29,18 @@ class TaskOrder:
 
 @dataclass(frozen=True)
 class Orders:
-    """What a run's workflow does next; orders already being carried out may be repeated."""
+    """What the workflow of a run does next. Orders that it already carries out may be repeated."""
 
     run_id: str
     is_over: bool
     start: list[TaskOrder] = field(default_factory=list)
     deadline_seconds: float = 0.0
-    """How long the whole run may take, from its admission; set by `admit`."""
+    """How long the whole run may take from its admission; only `admit` sets it."""
 
 
 @dataclass(frozen=True)
 class StopOrder:
-    """Something ended a task (or, without `task_id`, the run) from outside its executor."""
+    """The end of a task (without `task_id`: of the run) that came from outside of its executor."""
 
     run_id: str
     status: str
@@ -51,13 +51,13 @@ class StopOrder:
 
 @activity.defn(name="admit")
 async def admit(firings: list[FiringRef]) -> list[Orders]:
-    """Open the run of each firing, or find it open; one answer for each, in order."""
+    """Open the run of each firing, or find it open; return one answer for each, in order."""
     raise NotImplementedError(firings)
 
 
 @activity.defn(name="execute")
 async def execute(order: TaskOrder) -> Orders:
-    """Run one attempt of a task and record it; a failure that may be retried is raised."""
+    """Run one attempt of a task and record it; raise a failure that is to be retried."""
     raise NotImplementedError(order)
 
 

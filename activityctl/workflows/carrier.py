@@ -1,4 +1,4 @@
-"""RunCarrier: carries one firing from its admission to the end of its run, within a workflow."""
+"""RunCarrier: runs one firing in a workflow, from its admission to the end of the run."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -19,10 +19,10 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
-"""A worker silent for this long has lost the task; another attempt is made."""
+"""Without a heartbeat for this long, the worker counts as lost and another attempt starts."""
 CANCELLED = "cancelled on request"
 GRACE = timedelta(seconds=15)
-"""What an executor may take beyond its limit to stop cleanly, before Temporal cuts it off."""
+"""How long an executor may take after its limit to stop cleanly, before Temporal ends it."""
 
 _UNTIL_POSTGRES_ANSWERS = RetryPolicy(
     initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5)
@@ -33,7 +33,7 @@ _AFTER_A_LOST_ATTEMPT = RetryPolicy(
 
 
 class RunCarrier:
-    """Asks steps what to do and does it; knows no payload and decides nothing itself."""
+    """Asks steps what to do, and does it. It sees no payload and decides nothing itself."""
 
     def __init__(self, firing: FiringRef) -> None:
         self._firing = firing
@@ -42,7 +42,7 @@ class RunCarrier:
         self._deadline: datetime | None = None
 
     async def carry(self) -> str:
-        """Return the run's id once the run has ended; cancelled, it records that first."""
+        """Run to the end and return the run's id; if cancelled, record that first."""
         try:
             orders = await self._admit()
             while not orders.is_over:
@@ -85,18 +85,18 @@ class RunCarrier:
         )
 
     async def _next(self) -> Orders:
-        """Wait for the first tasks to end, or for the run's time to be up."""
+        """Wait until a task ends or the run reaches its deadline, and return the next orders."""
         done, _ = await workflow.wait(
             self._working, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED
         )
         if not done:
             self._deadline = None
             return await self._stop("timed_out", "the run took longer than its timeout")
-        told = [await self._outcome(task, self._working.pop(task)) for task in done]
+        answers = [await self._outcome(task, self._working.pop(task)) for task in done]
         return Orders(
             run_id=self._firing.run_id,
-            is_over=any(orders.is_over for orders in told),
-            start=[order for orders in told for order in orders.start],
+            is_over=any(orders.is_over for orders in answers),
+            start=[order for orders in answers for order in orders.start],
         )
 
     def _seconds_left(self) -> float | None:
@@ -105,18 +105,18 @@ class RunCarrier:
         return max((self._deadline - workflow.now()).total_seconds(), 0.001)
 
     async def _outcome(self, task: asyncio.Task[Orders], order: TaskOrder) -> Orders:
-        """Return what the finished attempt said, or record why it never came to say it."""
+        """Return the orders of a finished attempt; if it has none, record the reason."""
         try:
             return await task
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
             return await record_end(
-                StopOrder(order.run_id, "failed", _why(error), task_id=order.task_id)
+                StopOrder(order.run_id, "failed", _failure_reason(error), task_id=order.task_id)
             )
 
     async def _stop(self, status: str, reason: str) -> Orders:
-        """Record the run's end first, so that people see it, then stop what still works."""
+        """Record the end of the run, so that users see it, then stop its running tasks."""
         orders = await record_end(StopOrder(self._firing.run_id, status, reason))
         working, self._working = list(self._working), {}
         for task in working:
@@ -126,7 +126,7 @@ class RunCarrier:
 
 
 async def record_end(stop: StopOrder) -> Orders:
-    """Record an end that came from outside of an executor, however long Postgres is away."""
+    """Record an end that came from outside of an executor; retry until Postgres answers."""
     return await workflow.execute_local_activity(
         calls.record,
         stop,
@@ -135,7 +135,7 @@ async def record_end(stop: StopOrder) -> Orders:
     )
 
 
-def _why(error: ActivityError) -> str:
+def _failure_reason(error: ActivityError) -> str:
     match error.cause:
         case TimeoutError(type=TimeoutType.SCHEDULE_TO_START):
             return "no worker was free within timeout.scheduleToStart"

@@ -1,4 +1,4 @@
-"""RunActivityWorkflow: one firing in a workflow of its own."""
+"""RunActivityWorkflow: runs one firing in its own workflow."""
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -14,20 +14,20 @@ _SCHEDULED_AT = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
 @workflow.defn(name=WORKFLOW_NAME)
 class RunActivityWorkflow:
-    """What a schedule starts, and whatever is not part of a burst."""
+    """The workflow that schedules start, and that every firing outside of a batch gets."""
 
     @workflow.init
     def __init__(self, firing: FiringRef) -> None:
-        self._carrier = RunCarrier(_completed(firing))
+        self._carrier = RunCarrier(_with_nominal_time(firing))
 
     @workflow.run
-    async def run(self, firing: FiringRef) -> str:  # noqa: ARG002  # __init__ has it
-        """Return the run's id once the run has ended."""
+    async def run(self, firing: FiringRef) -> str:  # noqa: ARG002  # used in __init__
+        """Run to the end and return the run's id."""
         return await self._carrier.carry()
 
 
-def _completed(firing: FiringRef) -> FiringRef:
-    """Give a schedule's firing its nominal time, which the server knows alone."""
+def _with_nominal_time(firing: FiringRef) -> FiringRef:
+    """Return a schedule's firing with its nominal time, which only the server knows."""
     if firing.firing_key:
         return firing
     info = workflow.info()

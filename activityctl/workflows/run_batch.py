@@ -1,4 +1,4 @@
-"""RunBatchWorkflow: the firings of a burst in one workflow, each carried as if it were alone."""
+"""RunBatchWorkflow: runs several firings in one workflow, each as if it were alone."""
 
 import asyncio
 
@@ -17,10 +17,10 @@ CANCEL_RUN = "cancelRun"
 
 @workflow.defn(name=BATCH_WORKFLOW_NAME)
 class RunBatchWorkflow:
-    """What happens to one run is not felt by the others, save that their orders go out together.
+    """The runs of a batch do not affect one another, with one exception.
 
-    So an admission that keeps failing holds up the others' next tasks: by 8 s at most, since
-    the server is then told how far the workflow is.
+    Their orders go to the server together. So an admission that keeps failing delays the next
+    tasks of the others by up to 8 s: then the workflow reports its progress to the server.
     """
 
     @workflow.init
@@ -30,28 +30,29 @@ class RunBatchWorkflow:
         self._stopping: set[str] = set()
 
     @workflow.run
-    async def run(self, firings: list[FiringRef]) -> None:  # noqa: ARG002  # __init__ has them
-        """Return once each of the runs has ended."""
+    async def run(self, firings: list[FiringRef]) -> None:  # noqa: ARG002  # used in __init__
+        """Run all firings to the end."""
         self._carrying = {
             run_id: asyncio.create_task(carrier.carry())
             for run_id, carrier in self._carriers.items()
         }
         ends = await asyncio.gather(*self._carrying.values(), return_exceptions=True)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        broken = [
-            one
-            for one in ends
-            if isinstance(one, BaseException) and not is_cancelled_exception(one)
+        failures = [
+            end
+            for end in ends
+            if isinstance(end, BaseException) and not is_cancelled_exception(end)
         ]
-        if broken:
-            message = f"{len(broken)} of {len(ends)} runs were not carried to their end"
-            raise ApplicationError(message, non_retryable=True) from broken[0]
+        if failures:
+            message = f"{len(failures)} of {len(ends)} runs did not finish"
+            raise ApplicationError(message, non_retryable=True) from failures[0]
 
     @workflow.signal(name=CANCEL_RUN)
     async def cancel_run(self, run_id: str) -> None:
-        """Stop that run alone; one that nothing carries any more is recorded as cancelled.
+        """Stop only this run; if its carrier has ended already, record it as cancelled.
 
-        The dispatcher asks until the run has ended; what is being stopped is left in peace.
+        The dispatcher repeats the signal until the run has ended. A run that is being stopped is
+        not disturbed.
         """
         await workflow.wait_condition(lambda: bool(self._carrying))
         carrying = self._carrying.get(run_id)

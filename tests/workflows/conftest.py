@@ -1,4 +1,4 @@
-"""A Temporal server for each file of workflow tests, as the product configures it."""
+"""Fixtures: a Temporal server for each test file, configured as the product does it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""A month of a definition's life in seconds: real steps and workflows, a server that skips time.
+"""Runs a month of a definition in seconds: real steps and workflows, a server that skips time.
 
-The ledger is the memory twin, whose clock the test moves; Temporal's schedule is played by it.
+The stores are the memory adapters with a clock that the test moves. The test itself takes the place
+of Temporal's schedule.
 """
 
 import asyncio
@@ -76,14 +77,14 @@ SPEC: Final[Mapping[str, Any]] = MappingProxyType(
 
 
 class Body(BaseModel):
-    """What stands under `probe`."""
+    """The fields of `probe`."""
 
     day: int
 
 
 @dataclass
 class Probe:
-    """An executor that has bad days, and one on which it works until it is let go."""
+    """An executor that fails on some days, and on one day runs until the test lets it end."""
 
     kind: ClassVar[str] = "probe"
     body: ClassVar[type[BaseModel]] = Body
@@ -99,12 +100,12 @@ class Probe:
         return ExecutorOutcome({"day": body.day})
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resources are kept."""
 
 
 @dataclass
 class Month:
-    """The ledger, its worker's chores, and the time."""
+    """The stores, the loops of the worker, and the clock."""
 
     state: MemoryState
     ports: MemoryPorts
@@ -122,13 +123,13 @@ class Month:
         self.starter = starter
         self.recorder = RecordStep(ports.runs, self.clock)
         self.dispatcher = Dispatcher(
-            ports.outbox, ports.runs, starter, self.recorder, self.clock, self.room
+            ports.outbox, ports.runs, starter, self.recorder, self.clock, self.wait_for_capacity
         )
         self.timekeeper = Timekeeper(ports.timetable, starter)
-        self.usher = QueueReleaser(ports.gates, ports.backfills, starter)
+        self.queue_releaser = QueueReleaser(ports.gates, ports.backfills, starter)
 
-    async def room(self) -> None:
-        """There always is."""
+    async def wait_for_capacity(self) -> None:
+        """Return at once: there is always capacity."""
 
     def worker(self) -> Worker:
         ports = self.ports
@@ -156,8 +157,8 @@ class Month:
             wanted = Wanted({"report": definition}, {"report": manifest})
             await catalog.write(plan_changes(wanted, await catalog.present()), self.now)
 
-    async def passes(self, until: datetime, *, rings: bool = True) -> None:
-        """Let the clock go from event to event; `rings` says whether the schedule wakes us."""
+    async def advance(self, until: datetime, *, rings: bool = True) -> None:
+        """Move the clock from event to event; `rings` says whether the schedule wakes us."""
         while (moment := await self._next_event()) <= until:
             self.now = max(self.now, moment)
             overdue = self._next_at()
@@ -180,17 +181,17 @@ class Month:
                 await asyncio.sleep(0.005)
 
     async def _work(self) -> None:
-        """Do a worker's chores until all that can move has come to rest."""
+        """Run the loops of the worker until nothing changes any more."""
         async with asyncio.timeout(20):
             while True:
                 await self.dispatcher.dispatch()
-                await self.usher.release()
-                if await self._rests():
+                await self.queue_releaser.release()
+                if await self._is_idle():
                     return
                 await asyncio.sleep(0.01)
 
-    async def _rests(self) -> bool:
-        """Whether each firing that was started has its row, ended, queued or held."""
+    async def _is_idle(self) -> bool:
+        """Return whether each started firing has a run that has ended, is queued or is held."""
         started = [
             firing.firing.ref.run_id
             for firing in self.state.firings.values()
@@ -199,8 +200,9 @@ class Month:
         runs = {run.id: run for run in await self.runs()}
         resting = {RunStatus.QUEUED} if await self._is_held() else set()
         return all(
-            one in runs and (runs[one].has_ended or runs[one].status in resting or self._held(one))
-            for one in started
+            run_id in runs
+            and (runs[run_id].has_ended or runs[run_id].status in resting or self._held(run_id))
+            for run_id in started
         )
 
     async def _is_held(self) -> bool:
@@ -219,7 +221,7 @@ class Month:
     async def _next_event(self) -> datetime:
         seconds = await self.ports.outbox.seconds_to_next()
         waiting = None if seconds is None else self.now + timedelta(seconds=seconds)
-        times = [one for one in (self._next_at(), waiting) if one is not None]
+        times = [time for time in (self._next_at(), waiting) if time is not None]
         return min(times, default=datetime.max.replace(tzinfo=UTC))
 
     async def runs(self) -> list[Run]:
@@ -253,26 +255,26 @@ def day(number: int, hour: int = 12) -> datetime:
     return MARCH + (number - 1) * DAY + hour * HOUR
 
 
-async def test_every_day_of_a_month_has_its_row(month: Month) -> None:
+async def test_every_day_of_a_month_has_its_run(month: Month) -> None:
     await month.apply()
     ports = month.ports
     span = TimeRange(MARCH, day(31), 100)
     shown = (
         await upcoming(ports.catalog, ports.register, ports.outbox, "report", span, MARCH)
     ).occurrences
-    await month.passes(day(4))
-    await month.passes(day(5), rings=False)
-    month.now = day(8)  # nothing worked for three days
-    await month.passes(day(20))
+    await month.advance(day(4))
+    await month.advance(day(5), rings=False)
+    month.now = day(8)  # no worker ran for three days
+    await month.advance(day(20))
     paused = await ports.catalog.find_subscription("report")
     assert paused.status is SubscriptionStatus.PAUSED
     await month.resume()
-    await month.passes(day(24))
+    await month.advance(day(24))
     month.probe.may_end.set()
     await month._work()
-    await month.passes(day(31))
+    await month.advance(day(31))
     runs = await month.runs()
-    assert [run.due_at for run in runs] == [one.due_at for one in shown]
+    assert [run.due_at for run in runs] == [occurrence.due_at for occurrence in shown]
     assert [run.due_at.day for run in runs] == list(range(1, 32))
     expected = {
         **dict.fromkeys(range(1, 32), "succeeded"),
@@ -283,26 +285,26 @@ async def test_every_day_of_a_month_has_its_row(month: Month) -> None:
     }
     assert {run.due_at.day: str(run.status) for run in runs} == expected
     begun = {run.due_at.day: run.started_at for run in runs if run.started_at is not None}
-    fires = {one.due_at.day: one.fires_at for one in shown}
+    fires = {occurrence.due_at.day: occurrence.fires_at for occurrence in shown}
     held = {21, 22, 23, 24}
     for number in set(begun) - held:
         assert begun[number] == fires[number], f"on 2026-03-{number:02}"
-    assert [begun[number] for number in sorted(held)] == sorted(begun[one] for one in held)
+    assert [begun[number] for number in sorted(held)] == sorted(begun[number] for number in held)
     assert begun[22] == begun[24] == day(24)
-    assert fires[29].hour == 1, "02:30 does not exist that night, and 01:30 UTC stands for it"
-    await _explains(month, runs)
+    assert fires[29].hour == 1, "02:30 does not exist on that day; 01:30 UTC takes its place"
+    await check_reasons(month, runs)
 
 
-async def _explains(month: Month, runs: list[Run]) -> None:
+async def check_reasons(month: Month, runs: list[Run]) -> None:
     reasons = {run.due_at.day: str(run.reason) for run in runs if run.reason}
     assert reasons[6].endswith("over the misfire window of 6h")
     assert reasons[9] == "task write failed: the printer is away"
     assert reasons[20].endswith("over the misfire window of 6h")
     assert reasons[31] == "excluded: 2026-03-31"
     page, _ = await month.ports.logbook.page(OWNER, Cursor(), limit=1000)
-    told = [entry.message for entry in page]
-    assert sum("subscription paused: 7 runs in a row failed" in one for one in told) == 1
-    assert sum(one.startswith("run queued: waiting for") for one in told) == 3
+    messages = [entry.message for entry in page]
+    assert sum("subscription paused: 7 runs in a row failed" in text for text in messages) == 1
+    assert sum(text.startswith("run queued: waiting for") for text in messages) == 3
     (first,) = [run for run in runs if run.due_at.day == 3]
     (task,) = await month.ports.run_lists.tasks(Selection(run_id=first.id))
     assert task.attempts == 2

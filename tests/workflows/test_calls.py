@@ -1,4 +1,4 @@
-"""Stories call by signature: each call has a step of the same name and types."""
+"""Each call of a workflow has a step of the same name and types."""
 
 import inspect
 import typing
@@ -18,9 +18,9 @@ Named = dict[str, Callable[..., Any]]
 
 
 def activities(owner: object) -> Named:
-    """Temporal activities of a module or class, by the name that the server knows."""
+    """Return the Temporal activities of a module or class by their registered names."""
     found = (activity._Definition.from_callable(value) for value in vars(owner).values())
-    return {one.name: one.fn for one in found if one is not None and one.name is not None}
+    return {step.name: step.fn for step in found if step is not None and step.name is not None}
 
 
 def types(function: Callable[..., Any]) -> dict[str, Any]:

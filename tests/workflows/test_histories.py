@@ -1,10 +1,9 @@
-"""Recorded histories of real runs are replayed against today's workflow.
+"""Replays recorded histories of real runs with the current workflows.
 
     python tests/workflows/test_histories.py record
 
-records them anew, on embedded servers of its own, into `tests/histories/`. Do so only when a
-new story is added: a recorded history that no longer replays is a run that would be stuck
-after an upgrade.
+records them again, on its own embedded servers, into `tests/histories/`. Do this only to add a
+scenario. If a recorded history no longer replays, such a run would be stuck after an upgrade.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ from activityctl.workflows.run_batch import RunBatchWorkflow
 FOLDER = Path(__file__).parent.parent / "histories"
 SLEEPS = {"command": {"argv": ["sleep", "60"]}}
 PAGES = [{"name": "page", "command": {"argv": ["true"]}}]
-STORIES: Mapping[str, Mapping[str, Any]] = {
+SCENARIOS: Mapping[str, Mapping[str, Any]] = {
     "one-task": {"tasks": [{"name": "one", "command": {"argv": ["true"]}}]},
     "for-each-with-retries": {
         "tasks": [
@@ -56,30 +55,30 @@ STORIES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 BATCH_SECONDS = (0, 1, 60, 0, 1)
-"""What the runs of the batch sleep; the longest one is cancelled."""
+"""How long the runs of the batch sleep; the longest one is cancelled."""
 
 
 def replayer(*workflows: type) -> Replayer:
     return Replayer(workflows=workflows, workflow_runner=UnsandboxedWorkflowRunner())
 
 
-def history_of(story: str) -> WorkflowHistory:
-    text = (FOLDER / f"{story}.json").read_text("utf-8")
-    return WorkflowHistory.from_json(f"run/{story}", text)
+def history_of(scenario: str) -> WorkflowHistory:
+    text = (FOLDER / f"{scenario}.json").read_text("utf-8")
+    return WorkflowHistory.from_json(f"run/{scenario}", text)
 
 
-def test_every_story_is_recorded() -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} >= set(STORIES)
+def test_every_scenario_is_recorded() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} >= set(SCENARIOS)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
-async def test_a_recorded_run_can_go_on_with_todays_workflow(path: Path) -> None:
+async def test_a_recorded_run_can_continue_with_the_current_workflow(path: Path) -> None:
     await replayer(RunActivityWorkflow, RunBatchWorkflow).replay_workflow(history_of(path.stem))
 
 
 @workflow.defn(name=WORKFLOW_NAME)
 class Changed:
-    """What an upgrade must not do to a run that is open."""
+    """A workflow with other commands: an upgrade must not do this to an open run."""
 
     @workflow.run
     async def run(self, firing: FiringRef) -> str:
@@ -87,13 +86,13 @@ class Changed:
         return str(firing.run_id)
 
 
-async def test_the_check_notices_a_workflow_that_does_something_else() -> None:
+async def test_a_workflow_with_other_commands_is_noticed() -> None:
     with pytest.raises(workflow.NondeterminismError):
         await replayer(Changed).replay_workflow(history_of("one-task"))
 
 
 async def record(home: Path) -> None:
-    """Run every story once with the real worker and keep what the server remembers."""
+    """Run every scenario once with a real worker and write its history."""
     from activityctl import wiring
     from activityctl.daemon.local.state import read_state
     from activityctl.daemon.worker.worker import run_worker
@@ -111,33 +110,33 @@ async def record(home: Path) -> None:
     await ready.wait()
     async with wiring.open_ports(settings, pool_size=2) as ports:
         client = await wiring.connect_temporal(settings)
-        for story, spec in STORIES.items():
-            workflow_id, status = await run_once(ports, story, spec)
+        for scenario, spec in SCENARIOS.items():
+            workflow_id, status = await run_once(ports, scenario, spec)
             history = await client.get_workflow_handle(workflow_id).fetch_history()
-            (FOLDER / f"{story}.json").write_text(anonymous(history), "utf-8")
-            print(f"{story}: {status}, {len(history.events)} events")
+            (FOLDER / f"{scenario}.json").write_text(anonymous(history), "utf-8")
+            print(f"{scenario}: {status}, {len(history.events)} events")
     worker.cancel()
     await asyncio.gather(worker, return_exceptions=True)
 
 
-async def run_once(ports: Any, story: str, spec: Mapping[str, Any]) -> tuple[str, str]:
+async def run_once(ports: Any, scenario: str, spec: Mapping[str, Any]) -> tuple[str, str]:
     from activityctl.domain.gitops.manifest_set import ManifestSet
     from activityctl.domain.manifests.definition import ActivityDefinition
     from activityctl.domain.manifests.subscription import SubscriptionManifest
     from activityctl.operations.gitops.apply import apply
     from activityctl.operations.runs.actions import cancel, trigger
 
-    named = {"metadata": {"name": story}}
+    named = {"metadata": {"name": scenario}}
     definition = ActivityDefinition.model_validate_json(json.dumps({**named, "spec": spec}))
-    subscription = SubscriptionManifest.model_validate({**named, "spec": {"activity": story}})
-    manifests = ManifestSet({story: definition}, {story: subscription}, {})
+    subscription = SubscriptionManifest.model_validate({**named, "spec": {"activity": scenario}})
+    manifests = ManifestSet({scenario: definition}, {scenario: subscription}, {})
     catalog = ports.catalog
     await apply(manifests, catalog, ports.register, ports.workers, now, timeout_seconds=10)
-    found = await catalog.find_subscription(story)
-    if story == "batch":
+    found = await catalog.find_subscription(scenario)
+    if scenario == "batch":
         return await run_batch(ports, found.id)
     firing = await trigger(catalog, ports.outbox, found, now())
-    if story == "cancelled":
+    if scenario == "cancelled":
         await asyncio.sleep(1)
         await cancel(ports.runs, ports.run_lists, firing.ref.run_id, now())
     return firing.ref.workflow_id, await end_of(ports, firing.ref.run_id)
@@ -148,17 +147,17 @@ async def run_batch(ports: Any, owner: Any) -> tuple[str, str]:
     from activityctl.domain.timing.firing import FiringRequest
     from activityctl.operations.runs.actions import cancel
 
-    asked = [
-        FiringRequest(owner, "manual", f"key-{place}", now(), {"seconds": seconds})
-        for place, seconds in enumerate(BATCH_SECONDS)
+    requests = [
+        FiringRequest(owner, "manual", f"key-{number}", now(), {"seconds": seconds})
+        for number, seconds in enumerate(BATCH_SECONDS)
     ]
-    await ports.outbox.add(asked, now())
+    await ports.outbox.add(requests, now())
     ((first, *_),) = split_into_batches(
-        [one.ref for one in asked], await ports.runs.specs_of([owner])
+        [request.ref for request in requests], await ports.runs.specs_of([owner])
     )
     await asyncio.sleep(1)
-    await cancel(ports.runs, ports.run_lists, asked[2].ref.run_id, now())
-    ends = [await end_of(ports, one.ref.run_id) for one in asked]
+    await cancel(ports.runs, ports.run_lists, requests[2].ref.run_id, now())
+    ends = [await end_of(ports, request.ref.run_id) for request in requests]
     return first.workflow_id, ", ".join(ends)
 
 
@@ -166,13 +165,13 @@ async def end_of(ports: Any, run_id: str) -> str:
     while True:
         state = await ports.runs.load(run_id)
         if state is not None and state.run.has_ended:
-            await asyncio.sleep(0.5)  # the workflow ends a moment after its run
+            await asyncio.sleep(0.5)  # the workflow ends shortly after its run
             return str(state.run.status)
         await asyncio.sleep(0.05)
 
 
 def anonymous(history: WorkflowHistory) -> str:
-    """Return the history without names and paths of the machine that it was recorded on."""
+    """Return the history without the names and paths of the machine that recorded it."""
     text = json.dumps(without_traces(json.loads(history.to_json())), indent=1)
     return text.replace(f"@{socket.gethostname()}", "@machine") + "\n"
 
@@ -180,9 +179,11 @@ def anonymous(history: WorkflowHistory) -> str:
 def without_traces(value: Any) -> Any:
     match value:
         case dict():
-            return {key: without_traces(one) for key, one in value.items() if key != "stackTrace"}
+            return {
+                key: without_traces(child) for key, child in value.items() if key != "stackTrace"
+            }
         case list():
-            return [without_traces(one) for one in value]
+            return [without_traces(item) for item in value]
         case _:
             return value
 
@@ -211,7 +212,7 @@ def main() -> None:
         finally:
             stop_daemon(home)
     sys.stdout.flush()
-    os._exit(0)  # the SDK's client may crash an interpreter's exit
+    os._exit(0)  # the SDK's client may crash at the exit of the interpreter
 
 
 if __name__ == "__main__":

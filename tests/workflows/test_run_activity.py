@@ -1,4 +1,4 @@
-"""RunActivityWorkflow against a real Temporal server, with steps that follow a script."""
+"""RunActivityWorkflow against a real Temporal server, with scripted steps."""
 
 import asyncio
 import uuid
@@ -49,7 +49,7 @@ def orders(*task_ids: str, deadline_seconds: float = 60) -> Orders:
 
 
 class Script:
-    """Steps that answer as a test says and remember what they were asked."""
+    """Steps that give the answers of a test and note their calls."""
 
     def __init__(
         self, admitted: Orders, execute: Execution, recorded: Sequence[Orders] = (OVER,)
@@ -133,7 +133,7 @@ async def test_a_run_that_is_over_at_admission_starts_nothing(client: Client) ->
     assert script.executed == []
 
 
-async def test_tasks_that_may_start_are_at_work_together(client: Client) -> None:
+async def test_tasks_that_may_start_run_in_parallel(client: Client) -> None:
     together = asyncio.Barrier(3)
 
     async def meet(asked: TaskOrder) -> Orders:
@@ -147,7 +147,7 @@ async def test_tasks_that_may_start_are_at_work_together(client: Client) -> None
     assert sorted(script.executed) == ["a", "b", "c"]
 
 
-async def test_orders_given_twice_start_nothing_twice(client: Client) -> None:
+async def test_an_order_given_twice_starts_one_task(client: Client) -> None:
     answers = {"a": orders("b", "c"), "b": orders("c", "d"), "c": orders("d"), "d": OVER}
 
     async def repeat(asked: TaskOrder) -> Orders:
@@ -159,7 +159,7 @@ async def test_orders_given_twice_start_nothing_twice(client: Client) -> None:
     assert sorted(script.executed) == ["a", "b", "c", "d"]
 
 
-async def test_an_attempt_that_was_raised_is_made_again_after_its_wait(client: Client) -> None:
+async def test_a_failed_attempt_is_repeated_after_its_wait(client: Client) -> None:
     attempts: list[int] = []
 
     async def fail_once(_: TaskOrder) -> Orders:
@@ -175,7 +175,7 @@ async def test_an_attempt_that_was_raised_is_made_again_after_its_wait(client: C
     assert script.stops == []
 
 
-async def test_what_an_unforeseen_error_says_stays_out_of_the_history(client: Client) -> None:
+async def test_the_text_of_an_unexpected_error_is_not_in_the_history(client: Client) -> None:
     attempts: list[int] = []
 
     async def stumble(_: TaskOrder) -> Orders:
@@ -218,7 +218,7 @@ async def test_a_task_that_no_worker_takes_in_time_is_recorded_with_that_reason(
     assert script.stops == [StopOrder(RUN, "failed", reason, task_id="one")]
 
 
-async def test_a_run_over_its_time_stops_its_tasks_and_carries_out_on_failure(
+async def test_a_run_that_times_out_stops_its_tasks_and_runs_on_failure(
     client: Client,
 ) -> None:
     async def work(asked: TaskOrder) -> Orders:
@@ -248,13 +248,13 @@ async def test_a_cancelled_run_is_recorded_before_its_workflow_ends(client: Clie
     assert script.stops == [StopOrder(RUN, "cancelled", "cancelled on request")]
     kinds = [event.event_type for event in history.events]
     last_record = max(
-        place for place, kind in enumerate(kinds) if kind == EventType.EVENT_TYPE_MARKER_RECORDED
+        index for index, kind in enumerate(kinds) if kind == EventType.EVENT_TYPE_MARKER_RECORDED
     )
     assert last_record < kinds.index(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED)
 
 
-async def test_a_schedules_firing_is_known_by_its_nominal_time(client: Client) -> None:
-    """The server alone knows it; the workflow's start may be much later."""
+async def test_a_firing_of_a_schedule_gets_its_nominal_time(client: Client) -> None:
+    """Only the server knows the nominal time; the workflow may start much later."""
     nominal = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     name = f"scheduled-{uuid.uuid4()}"
     script = Script(OVER, work_without_end)
@@ -288,7 +288,7 @@ async def test_a_schedules_firing_is_known_by_its_nominal_time(client: Client) -
     assert firing.workflow_id == f"run/{name}-2026-01-02T03:04:00Z"
 
 
-async def test_the_history_holds_ids_states_and_deadlines_alone(client: Client) -> None:
+async def test_the_history_contains_only_ids_states_and_deadlines(client: Client) -> None:
     async def fail(asked: TaskOrder) -> Orders:
         if asked.task_id == "one":
             raise ApplicationError("broken", non_retryable=True)
@@ -298,8 +298,9 @@ async def test_the_history_holds_ids_states_and_deadlines_alone(client: Client) 
     async with running(client, script) as handle:
         await handle.result()
         history = await handle.fetch_history()
-    known = {one.name for kind in (FiringRef, Orders, TaskOrder, StopOrder) for one in fields(kind)}
-    told = told_in(history)
-    assert len(told) >= 5
-    assert keys(told) <= known
-    assert [value for value in told if not isinstance(value, list | dict)] == [RUN]
+    types = (FiringRef, Orders, TaskOrder, StopOrder)
+    known = {field.name for kind in types for field in fields(kind)}
+    values = told_in(history)
+    assert len(values) >= 5
+    assert keys(values) <= known
+    assert [value for value in values if not isinstance(value, list | dict)] == [RUN]

@@ -1,4 +1,4 @@
-"""RunBatchWorkflow against a real server: what happens to one run is not felt by the others."""
+"""RunBatchWorkflow against a real Temporal server: the runs do not affect one another."""
 
 import asyncio
 import uuid
@@ -26,7 +26,7 @@ Execution = Callable[[TaskOrder], Awaitable[Orders]]
 
 
 class Steps:
-    """Runs of one task each, named as the run; remembers what was asked."""
+    """Steps for runs of one task each, which note their calls."""
 
     def __init__(self, execute: Execution, refuses: str | None = None) -> None:
         self.body = execute
@@ -42,8 +42,8 @@ class Steps:
         if self.refuses in [firing.run_id for firing in firings]:
             raise ApplicationError("no such subscription", non_retryable=True)
         return [
-            Orders(one.run_id, False, [TaskOrder("sub", one.run_id, "task", 1, 20)], 60)
-            for one in firings
+            Orders(firing.run_id, False, [TaskOrder("sub", firing.run_id, "task", 1, 20)], 60)
+            for firing in firings
         ]
 
     @activity.defn
@@ -97,7 +97,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_all_runs_of_a_batch_are_carried_at_once(client: Client) -> None:
+async def test_all_runs_of_a_batch_run_in_parallel(client: Client) -> None:
     together = asyncio.Barrier(3)
 
     async def meet(asked: TaskOrder) -> Orders:
@@ -112,15 +112,15 @@ async def test_all_runs_of_a_batch_are_carried_at_once(client: Client) -> None:
     assert steps.stops == []
 
 
-async def test_the_history_holds_ids_states_and_deadlines_alone(client: Client) -> None:
+async def test_the_history_contains_only_ids_states_and_deadlines(client: Client) -> None:
     steps = Steps(end)
     async with running(client, steps) as handle:
         await handle.result()
-        told = told_in(await handle.fetch_history())
-    known = {one.name for kind in (FiringRef, Orders, TaskOrder) for one in fields(kind)}
-    assert len(told) >= 7
-    assert keys(told) <= known
-    assert [value for value in told if not isinstance(value, list | dict)] == []
+        values = told_in(await handle.fetch_history())
+    known = {field.name for kind in (FiringRef, Orders, TaskOrder) for field in fields(kind)}
+    assert len(values) >= 7
+    assert keys(values) <= known
+    assert [value for value in values if not isinstance(value, list | dict)] == []
 
 
 async def test_one_run_is_cancelled_and_the_others_go_on(client: Client) -> None:
@@ -142,7 +142,7 @@ async def test_one_run_is_cancelled_and_the_others_go_on(client: Client) -> None
     assert steps.stops == [StopOrder(SECOND, "cancelled", "cancelled on request")]
 
 
-async def test_asking_again_does_not_disturb_a_run_that_is_being_stopped(client: Client) -> None:
+async def test_a_repeated_cancellation_does_not_disturb_a_run_that_stops(client: Client) -> None:
     async def work(asked: TaskOrder) -> Orders:
         return await (work_without_end if asked.run_id == FIRST else end)(asked)
 
@@ -152,7 +152,9 @@ async def test_asking_again_does_not_disturb_a_run_that_is_being_stopped(client:
         await until(lambda: FIRST in steps.executed)
         await handle.signal(RunBatchWorkflow.cancel_run, FIRST)
         await until(lambda: bool(steps.stops))
-        for _ in range(3):  # each while Postgres is away, and past the end of a workflow task
+        for _ in range(
+            3
+        ):  # each while Postgres does not answer, and after the end of a workflow task
             await handle.signal(RunBatchWorkflow.cancel_run, FIRST)
             await asyncio.sleep(1)
         steps.may_record.set()
@@ -161,7 +163,7 @@ async def test_asking_again_does_not_disturb_a_run_that_is_being_stopped(client:
     assert steps.interrupted == []
 
 
-async def test_a_run_that_is_cancelled_before_its_batch_has_begun_is_stopped(
+async def test_a_run_cancelled_before_its_batch_starts_is_stopped(
     client: Client,
 ) -> None:
     steps = Steps(work_without_end)
@@ -190,7 +192,7 @@ async def test_a_firing_that_is_not_admitted_fails_alone(client: Client) -> None
     assert "1 of 3 runs" in str(ended.value.cause)
 
 
-async def test_a_run_that_nothing_carries_any_more_is_recorded_as_cancelled(
+async def test_a_run_without_a_running_carrier_is_recorded_as_cancelled(
     client: Client,
 ) -> None:
     go_on = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The workflows live by the sandbox's rules, although the worker runs them outside of it."""
+"""The workflows follow the rules of the sandbox, although the worker runs them outside of it."""
 
 import json
 import subprocess
@@ -23,20 +23,20 @@ STRICT = SandboxedWorkflowRunner(
 )
 
 
-def prepare(story: type) -> None:
-    STRICT.prepare_workflow(workflow._Definition.must_from_class(story))
+def prepare(workflow_class: type) -> None:
+    STRICT.prepare_workflow(workflow._Definition.must_from_class(workflow_class))
 
 
-@pytest.mark.parametrize("story", [RunActivityWorkflow, RunBatchWorkflow])
-async def test_the_workflow_can_be_loaded_in_the_sandbox(story: type) -> None:
-    prepare(story)
+@pytest.mark.parametrize("workflow_class", [RunActivityWorkflow, RunBatchWorkflow])
+async def test_the_workflow_can_be_loaded_in_the_sandbox(workflow_class: type) -> None:
+    prepare(workflow_class)
 
 
-async def test_the_check_notices_a_module_that_is_not_passed_through(
+async def test_a_module_that_is_not_passed_through_is_noticed(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.mktemp("story")
-    (folder / "careless_story.py").write_text(
+    folder = tmp_path_factory.mktemp("workflow")
+    (folder / "careless_workflow.py").write_text(
         "from temporalio import workflow\n"
         "import activityctl.domain.values.ids\n"
         "@workflow.defn\n"
@@ -45,17 +45,19 @@ async def test_the_check_notices_a_module_that_is_not_passed_through(
         "    async def run(self) -> None: ...\n"
     )
     monkeypatch.syspath_prepend(str(folder))
-    import careless_story
+    import careless_workflow
 
     with pytest.raises(UnintentionalPassthroughError, match=r"domain\.values\.ids was not"):
-        prepare(careless_story.Careless)
+        prepare(careless_workflow.Careless)
 
 
 @pytest.mark.parametrize("package", ["activityctl", "activityctl.workflows"])
-def test_a_package_that_each_workflow_start_executes_imports_nothing(package: str) -> None:
+def test_a_package_loaded_at_each_workflow_start_imports_nothing(package: str) -> None:
     code = (
         f"import json, sys; before = set(sys.modules); import {package};"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(json.loads(said.stdout)) <= {"activityctl", package}
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(process.stdout)) <= {"activityctl", package}

@@ -119,7 +119,7 @@ async def test_an_expression_that_fails_fails_the_run_with_its_message(engine: E
 async def test_a_kind_that_this_worker_does_not_know_fails_the_task(engine: Engine) -> None:
     run = await engine.run({"tasks": [{"name": "one", "telegraph": {"to": "nobody"}}]})
     assert run.status is RunStatus.FAILED
-    assert "this worker knows no task kind 'telegraph'" in str(run.reason)
+    assert "this worker does not know the task kind 'telegraph'" in str(run.reason)
 
 
 @pytest.mark.usefixtures("worker")
