@@ -101,7 +101,7 @@ class Row:
     @property
     def was_cut_off(self) -> bool:
         """Whether it was to run, but an outage came before it began."""
-        return (self.reason or "").startswith("cut off")
+        return (self.reason or "").startswith("not started in time")
 
 
 class OutageDrill(Drill):

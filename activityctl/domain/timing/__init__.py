@@ -1,1 +1,1 @@
-"""When a trigger is due: cron, intervals, time zones, windows, misfires and the preview."""
+"""Decides when a trigger is due: cron, intervals, time zones, windows, misfires, the preview."""

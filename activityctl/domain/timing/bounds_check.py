@@ -1,4 +1,4 @@
-"""The check of startAt and endAt against a schedule: some time lies between; no clock."""
+"""Checks that startAt and endAt leave a trigger at least one nominal time; uses no clock."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,9 +13,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_bounds(kind: str, body: JsonValue) -> Iterator[Finding]:
-    """Find bounds that leave a sound trigger no time at all; an endAt in the past is none.
+    """Find bounds that leave a valid trigger without any nominal time since 1970.
 
-    A cron trigger with allowNever may have none.
+    An endAt in the past is allowed. A cron trigger with allowNever may have no time at all.
     """
     if kind not in CLOCK_KINDS:
         return
@@ -25,7 +25,7 @@ def check_bounds(kind: str, body: JsonValue) -> Iterator[Finding]:
     allows_none = isinstance(trigger, CronTrigger) and trigger.allow_never
     if not written or allows_none or next(nominal_times(trigger, _EPOCH), None) is not None:
         return
-    reason = f"it would never fire: none of its times lies within {' and '.join(written)}"
+    reason = f"the trigger would never fire: {' and '.join(written)} exclude all its times"
     if isinstance(trigger, CronTrigger):
-        reason += "; write allowNever: true if that is meant"
+        reason += "; write allowNever: true if this is intended"
     yield Finding((written[-1],), reason)

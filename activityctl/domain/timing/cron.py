@@ -1,7 +1,7 @@
-"""Cron's five fields read into a calendar, and that calendar as plain ranges; no time zones.
+"""Parses five-field cron into a calendar, and compiles a calendar to ranges; no time zones.
 
-What is accepted follows crontab(5) of Vixie cron and its heirs, without their extensions:
-the scheduling server silently reads some of those as something else.
+The accepted syntax is that of crontab(5) in Vixie cron and its successors, without their
+extensions: Temporal's server silently reads some of the extensions as something else.
 """
 
 import calendar
@@ -36,9 +36,9 @@ class _Field:
     low: int
     high: int
     names: tuple[str, ...] = ()
-    """Three-letter names of the values from `low` on."""
+    """Three-letter names of the values, starting with that of `low`."""
     top: int = field(default=-1)
-    """The highest number that may be written, when it is not `high`."""
+    """The highest number that may be written, if it is greater than `high`."""
 
     @property
     def all(self) -> frozenset[int]:
@@ -57,17 +57,17 @@ _MONTH: Final = _Field("month", 1, 12, tuple(name.lower() for name in calendar.m
 _WEEKDAY: Final = _Field("day-of-week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat"), 7)
 _FIELDS: Final = (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 _SPECIAL: Final = {
-    "?": "? is not cron: write *",
-    "#": "# (the n-th weekday) is not 5-field cron",
-    "L": "L (the last day) is not 5-field cron",
-    "W": "W (the nearest working day) is not 5-field cron",
-    "H": "H (a hashed value) is not 5-field cron: write a fixed value, and jitter beside it",
+    "?": "? is not supported: write *",
+    "#": "# (the n-th weekday) is not supported in 5-field cron",
+    "L": "L (the last day) is not supported in 5-field cron",
+    "W": "W (the nearest working day) is not supported in 5-field cron",
+    "H": "H (a hashed value) is not supported in 5-field cron: write a fixed value and add jitter",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CalendarSpec:
-    """One calendar in which every field must match, as ranges in ascending order."""
+    """A calendar as ranges in ascending order; a time matches if all fields match."""
 
     minutes: tuple[ValueRange, ...]
     hours: tuple[ValueRange, ...]
@@ -79,7 +79,7 @@ class CalendarSpec:
 
 @dataclass(frozen=True, slots=True)
 class CronCalendar:
-    """The minutes of local time that a cron expression names; 0 is Sunday."""
+    """The minutes of local time that match a cron expression; weekday 0 is Sunday."""
 
     minutes: frozenset[int]
     hours: frozenset[int]
@@ -87,25 +87,25 @@ class CronCalendar:
     months: frozenset[int]
     days_of_week: frozenset[int]
     either_day: bool
-    """True: a day of one kind suffices. False: it must be in both sets."""
+    """True: a day must be in one of the two sets of days. False: it must be in both."""
     any_hour: bool = False
-    """Whether the hour field begins with *: the expression names no time of day."""
+    """Whether the hour field begins with *, so that the expression has no time of day."""
 
     @property
     def never_fires(self) -> bool:
-        """True when no month named has a day named, as in 31 February."""
+        """Whether none of the months has one of the days, as in 31 February."""
         longest = (calendar.monthrange(_LEAP_YEAR, month)[1] for month in self.months)
         return not self.either_day and min(self.days_of_month) > max(longest)
 
     def has_day(self, day: date) -> bool:
-        """Tell whether the calendar has times on that day."""
+        """Return whether the calendar has times on that day."""
         by_date = day.day in self.days_of_month
         by_weekday = day.isoweekday() % 7 in self.days_of_week
-        is_named = by_date or by_weekday if self.either_day else by_date and by_weekday
-        return is_named and day.month in self.months
+        matches = by_date or by_weekday if self.either_day else by_date and by_weekday
+        return matches and day.month in self.months
 
     def alternatives(self) -> tuple["CronCalendar", ...]:
-        """Return the calendars whose union this is, in each of which every field must match."""
+        """Return calendars whose union is this one; in each of them all fields must match."""
         if not self.either_day:
             return (self,)
         return (
@@ -114,14 +114,14 @@ class CronCalendar:
         )
 
 
-@lru_cache(maxsize=1024)  # thousands of subscriptions share a definition's triggers
+@lru_cache(maxsize=1024)  # thousands of subscriptions share the triggers of a definition
 def parse_cron(text: str) -> CronCalendar:
     """Return the calendar of a 5-field cron expression or of a macro such as `@daily`.
 
-    Day-of-month and day-of-week: a day that fits either suffices when both are restricted,
-    else it must fit both. As in crontab(5), a field that begins with `*` is not restricted,
-    so `0 0 */2 * 1` means the odd-numbered days that are Mondays.
-    ValueError names the field, its value and, where there is one, the way to write it.
+    If day-of-month and day-of-week are both restricted, a day must match one of them, else
+    it must match both. As in crontab(5), a field that begins with `*` is not restricted, so
+    `0 0 */2 * 1` means the odd days of the month that are Mondays. Raise ValueError with the
+    field, its value and, where there is one, the way to write it.
     """
     fields = _split(text.strip())
     minutes, hours, days_of_month, months, days_of_week = (
@@ -138,46 +138,45 @@ def parse_cron(text: str) -> CronCalendar:
     )
 
 
-def compile_calendar(one: CronCalendar) -> CalendarSpec:
-    """Return a calendar in which every field must match as plain ranges.
+def compile_calendar(cron: CronCalendar) -> CalendarSpec:
+    """Return the ranges of a calendar in which all fields must match.
 
-    Equal calendars give equal specs, however they were written.
+    Equal calendars give equal specs, even if their expressions were written differently.
     """
     return CalendarSpec(
-        _spans(one.minutes),
-        _spans(one.hours),
-        _spans(one.days_of_month),
-        _spans(one.months),
-        _spans(one.days_of_week),
+        _value_ranges(cron.minutes),
+        _value_ranges(cron.hours),
+        _value_ranges(cron.days_of_month),
+        _value_ranges(cron.months),
+        _value_ranges(cron.days_of_week),
     )
 
 
 def parse_weekdays(text: str) -> frozenset[int]:
-    """Return the days of the week that cron's fifth field names; 0 is Sunday.
+    """Return the days of the week in the fifth field of cron; 0 is Sunday.
 
-    ValueError as `parse_cron`.
+    Raise ValueError like `parse_cron`.
     """
     return _parse_field(_WEEKDAY, text.strip())
 
 
 def _split(text: str) -> list[str]:
     if len(text) > _MAX_TEXT:
-        raise ValueError(f"a schedule of {len(text)} characters is over {_MAX_TEXT}")
+        raise ValueError(f"the schedule has {len(text)} characters; the maximum is {_MAX_TEXT}")
     if text.startswith("@"):
-        text = _expand(text)
+        text = _expand_macro(text)
     if re.match(r"(CRON_)?TZ=", text):
-        raise ValueError("the time zone is a field of its own: write timezone: beside schedule:")
+        raise ValueError("the time zone is a separate field: write timezone: next to schedule:")
     fields = re.split(r"[ \t]+", text)
     if len(fields) != len(_FIELDS):
         found = len(fields) if text else 0
         names = " ".join(spec.name for spec in _FIELDS)
-        more = "; there are no seconds and no years" if found > len(_FIELDS) else ""
-        fields_found = count_noun(found, "field")
-        raise ValueError(f"{fields_found} where cron has 5 ({names}){more}")
+        more = "; seconds and years are not supported" if found > len(_FIELDS) else ""
+        raise ValueError(f"{count_noun(found, 'field')} instead of 5 ({names}){more}")
     return fields
 
 
-def _expand(macro: str) -> str:
+def _expand_macro(macro: str) -> str:
     if macro in MACROS:
         return MACROS[macro]
     if macro.startswith("@every"):
@@ -198,24 +197,22 @@ def _parse_field(spec: _Field, text: str) -> frozenset[int]:
 
 def _parse_part(spec: _Field, part: str) -> range:
     if not part:
-        raise ValueError("an empty part; take the extra comma away")
+        raise ValueError("a value is empty: remove the extra comma")
     base, slash, step_text = part.partition("/")
     step = _parse_step(step_text) if slash else 1
     first, last = _parse_range(spec, base)
     if first > last:
-        raise ValueError(
-            f"a range does not wrap around: write {_unwrapped(spec, first, last, step)}"
-        )
+        raise ValueError(f"a range cannot wrap around: write {_unwrapped(spec, first, last, step)}")
     if slash and base != "*" and "-" not in base:
         raise ValueError(f"a step needs a range: write {base}-{spec.high}/{step}")
     if slash and step > last - first:
-        raise ValueError(f"the step {step} leaves {first} alone: write {first}")
+        raise ValueError(f"with the step {step} only {first} matches: write {first}")
     return range(first, last + 1, step)
 
 
 def _parse_step(text: str) -> int:
     if not _is_number(text) or int(text) == 0:
-        raise ValueError(f"the step {text!r} is not a whole number from 1")
+        raise ValueError(f"the step {text!r} is not a whole number of 1 or more")
     return int(text)
 
 
@@ -230,6 +227,7 @@ def _parse_range(spec: _Field, base: str) -> tuple[int, int]:
 
 
 def _unwrapped(spec: _Field, first: int, last: int, step: int) -> str:
+    """Return the text that means the same as a range that wraps around."""
     if first > spec.high:
         return f"{spec.low}-{last}" if last > spec.low else f"{spec.low}"
     values = [*range(first, spec.high + 1), *range(spec.low, last + 1)]
@@ -247,7 +245,7 @@ def _parse_value(spec: _Field, text: str) -> int:
             return int(text)
         raise ValueError(f"{text} is not within {spec.allowed}")
     if spec.names and text[:3].lower() in spec.names and text.isalpha():
-        raise ValueError(f"{text!r} is a name in full: write {text[:3].lower()}")
+        raise ValueError(f"{text!r} is not a short name: write {text[:3].lower()}")
     for sign, reason in _SPECIAL.items():
         if sign in text.upper():
             raise ValueError(reason)
@@ -258,11 +256,11 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[0-9]{1,4}", text) is not None
 
 
-def _spans(values: Iterable[int]) -> tuple[ValueRange, ...]:
-    return tuple(_runs(sorted(values)))
+def _value_ranges(values: Iterable[int]) -> tuple[ValueRange, ...]:
+    return tuple(_even_ranges(sorted(values)))
 
 
-def _runs(values: list[int]) -> Iterator[ValueRange]:
+def _even_ranges(values: list[int]) -> Iterator[ValueRange]:
     start = 0
     while start < len(values):
         end = start + 1

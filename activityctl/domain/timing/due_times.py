@@ -1,7 +1,7 @@
-"""Firing: when a trigger is due, its nominal times, and its jitter; what becomes of them is not.
+"""Computes the due times of a trigger and the jitter; it does not decide their outcome.
 
-Times are computed as a reader of the schedule means them, not as the scheduling server does:
-that one loses, doubles and moves firings when the clocks change.
+The times follow the text of the schedule, not Temporal's server: the server loses, doubles
+and moves firings when the clocks change.
 """
 
 import hashlib
@@ -31,59 +31,66 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class DueTime:
-    """A nominal time, or the instant in whose place the clocks jumped over one."""
+    """A nominal time, or the instant of a local time that does not exist because clocks changed."""
 
     at: datetime
     """UTC."""
     missing_local_time: datetime | None = None
-    """The local time, naive, that does not exist that day: nothing fires. None when it does."""
+    """The naive local time that does not exist, so that nothing fires; None for a nominal time."""
 
     @property
     def skip_reason(self) -> str | None:
-        """Say why nothing fires; None for a nominal time."""
+        """Why nothing fires; None for a nominal time."""
         if self.missing_local_time is None:
             return None
-        return f"{self.missing_local_time:%H:%M} does not exist that day"
+        return missing_time_text(self.missing_local_time)
+
+
+def missing_time_text(local_time: datetime) -> str:
+    """Return the reason for a local time that a clock change leaves out."""
+    return f"{local_time:%H:%M} does not exist on that day (clocks go forward)"
 
 
 def due_times(trigger: Trigger, after: datetime) -> Iterator[DueTime]:
-    """Yield the nominal times and, between them, what `dst.gap: skip` leaves out, ascending.
+    """Yield the nominal times and the local times that `dst.gap: skip` skips, ascending.
 
-    A schedule that names a time of day, in an hour field that does not begin with `*`, owes a
-    word for each one that does not exist. It stands where `gap: shift` would put it; where that
-    is a nominal time anyway, nothing is left out. Bounds and ValueError as `nominal_times`.
+    A schedule with a time of day, that is, with an hour field that does not begin with `*`,
+    yields a skipped entry for each local time that does not exist. The entry is at the instant
+    to which `gap: shift` would move it. If that instant is a nominal time anyway, there is no
+    such entry. Bounds and ValueError are those of `nominal_times`.
     """
     if not isinstance(trigger, CronTrigger):
         return map(DueTime, nominal_times(trigger, after))
-    times = _CronTimes.of(trigger).due_times(_first(trigger, after))
+    times = _CronTimes.of(trigger).due_times(_first_second(trigger, after))
     last = trigger.end_at
-    return times if last is None else takewhile(lambda one: one.at <= last, times)
+    return times if last is None else takewhile(lambda due: due.at <= last, times)
 
 
 def nominal_times(trigger: Trigger, after: datetime) -> Iterator[datetime]:
-    """Yield the due times strictly after `after`, ascending, in UTC and whole seconds.
+    """Yield the nominal times strictly after `after`, ascending, in UTC and whole seconds.
 
-    Within startAt and endAt, both inclusive, and from 1970; without jitter, exclusions, windows
-    and maxFirings. A cron trigger's end with LAST_YEAR.
+    The times are within startAt and endAt, both inclusive, and not before 1970. Jitter,
+    exclusions, windows and maxFirings are not applied. The times of a cron trigger end with
+    LAST_YEAR. No instant is yielded twice. Raise ValueError if `after` is naive.
 
-    When the clocks go on, `dst.gap` skips a local time that does not exist, or shifts it on by
-    the gap's length, as RFC 5545 (3.3.5) does: it is read with the offset before the change.
-    When they go back, `dst.overlap` takes the first coming of a local time that comes twice, or
-    both; left out, both for a schedule whose hour field begins with `*`, else the first. No
-    instant comes twice.
-    ValueError when `after` is naive.
+    When clocks go forward, `dst.gap` skips a local time that does not exist, or shifts it by
+    the length of the gap, as RFC 5545 (3.3.5) does: it is read with the offset before the
+    change. When clocks go back, `dst.overlap` yields the first occurrence of a repeated local
+    time, or both. The default is both for a schedule whose hour field begins with `*`, and the
+    first for any other.
     """
-    times = _times(trigger, _first(trigger, after))
+    times = _times(trigger, _first_second(trigger, after))
     last = trigger.end_at
-    return times if last is None else takewhile(lambda one: one <= last, times)
+    return times if last is None else takewhile(lambda moment: moment <= last, times)
 
 
 def jitter_of(
     subscription_id: str, trigger_name: str, nominal: datetime, limit: timedelta
 ) -> timedelta:
-    """Return how much later than `nominal` the firing may start: from 0 to under `limit`.
+    """Return the delay of a firing after `nominal`: from 0 up to but not including `limit`.
 
-    Whole milliseconds, the same for the same arguments, evenly spread over firings.
+    It is in whole milliseconds, the same for the same arguments, and evenly spread over
+    firings.
     """
     steps = limit // _MILLISECOND
     if steps <= 0:
@@ -93,8 +100,8 @@ def jitter_of(
     return number % steps * _MILLISECOND
 
 
-def _first(trigger: Trigger, after: datetime) -> datetime:
-    """Return the first whole second after it that startAt allows."""
+def _first_second(trigger: Trigger, after: datetime) -> datetime:
+    """Return the first whole second after `after` that startAt allows, in UTC."""
     if after.tzinfo is None:
         raise ValueError("`after` has no time zone")
     after = max(after, (trigger.start_at or _EPOCH) - timedelta.resolution)
@@ -124,14 +131,14 @@ def _interval_times(trigger: IntervalTrigger, first: datetime) -> Iterator[datet
 
 @dataclass(frozen=True, slots=True)
 class _CronTimes:
-    """A calendar's times in a zone, a UTC day at a time."""
+    """The times of a calendar in a zone, computed one UTC day after the other."""
 
     calendar: WallCalendar
     zone: ZoneInfo
     repeats: bool
-    """Whether a wall time's second coming counts."""
+    """Whether a repeated wall time is due a second time."""
     shifts: bool
-    """Whether a wall time that does not exist counts."""
+    """Whether a wall time that does not exist is shifted; else it is skipped."""
 
     @classmethod
     def of(cls, trigger: CronTrigger) -> "_CronTimes":
@@ -141,68 +148,73 @@ class _CronTimes:
         return cls(calendar, ZoneInfo(trigger.timezone), repeats, trigger.dst.gap is Gap.SHIFT)
 
     def times(self, first: datetime) -> Iterator[datetime]:
-        """Yield the times from `first` on."""
+        """Yield the nominal times, starting at `first`."""
         for start, end in self._days(first):
-            yield from self._within(start, end)
+            yield from self._times_between(start, end)
 
     def due_times(self, first: datetime) -> Iterator[DueTime]:
-        """Yield the times from `first` on, and what is left out between them."""
+        """Yield the nominal and the skipped times, starting at `first`."""
         for start, end in self._days(first):
-            due = map(DueTime, self._within(start, end))
-            yield from heapq.merge(due, self._omitted(start, end), key=lambda one: one.at)
+            nominal = map(DueTime, self._times_between(start, end))
+            skipped = self._skipped_times(start, end)
+            yield from heapq.merge(nominal, skipped, key=lambda due: due.at)
 
     def _days(self, first: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """Yield the UTC days, the first from `first` on, that may have any."""
+        """Yield start and end of each UTC day that may have times; the first starts at `first`."""
         day = self._next_day(datetime.combine(first.date(), time(), UTC))
         while day is not None:
             yield max(day, first), day + _DAY
             day = self._next_day(day + _DAY)
 
     def _next_day(self, day: datetime) -> datetime | None:
-        """Return the first UTC day, from that one on, that may have any.
+        """Return the first UTC day, starting with `day`, that may have times.
 
-        A day of wall time lies within the UTC day of that date and its two neighbours.
+        A day of wall time is within the UTC day of that date, the one before and the one after.
         """
-        found = next(self.calendar.days((day - _DAY).date()), None)
-        return None if found is None else max(day, datetime.combine(found - _DAY, time(), UTC))
+        local_day = next(self.calendar.days((day - _DAY).date()), None)
+        if local_day is None:
+            return None
+        return max(day, datetime.combine(local_day - _DAY, time(), UTC))
 
-    def _within(self, first: datetime, end: datetime) -> Iterator[datetime]:
+    def _times_between(self, first: datetime, end: datetime) -> Iterator[datetime]:
         # A day back, since no gap and no overlap is longer: Samoa left out a whole day in 2011.
-        found = list(offset_periods(self.zone, first - _DAY, end))
-        natural = (one for stretch in found for one in self._natural(stretch, first))
+        periods = list(offset_periods(self.zone, first - _DAY, end))
+        existing = (moment for period in periods for moment in self._existing(period, first))
         if not self.shifts:
-            yield from natural
+            yield from existing
             return
-        shifted = (one for stretch in found for one in self._shifted(stretch, first, end))
+        shifted = (moment for period in periods for moment in self._shifted(period, first, end))
         previous = None
-        for one in heapq.merge(natural, shifted):
-            if one != previous:
-                yield one
-            previous = one
+        for moment in heapq.merge(existing, shifted):
+            if moment != previous:
+                yield moment
+            previous = moment
 
-    def _omitted(self, first: datetime, end: datetime) -> Iterator[DueTime]:
-        """Yield what a shift would add."""
+    def _skipped_times(self, first: datetime, end: datetime) -> Iterator[DueTime]:
+        """Yield the times that `gap: shift` would add to the nominal times."""
         if self.shifts or self.calendar.calendar.any_hour:
             return
-        for stretch in offset_periods(self.zone, first - _DAY, end):
-            shifted = list(self._shifted(stretch, first, end))
-            known = set(self._within(first, end)) if shifted else set()
-            for one in shifted:
-                if one not in known:
-                    yield DueTime(one, (one + stretch.before).replace(tzinfo=None))
+        for period in offset_periods(self.zone, first - _DAY, end):
+            shifted = list(self._shifted(period, first, end))
+            nominal = set(self._times_between(first, end)) if shifted else set()
+            for moment in shifted:
+                if moment not in nominal:
+                    yield DueTime(moment, (moment + period.before).replace(tzinfo=None))
 
-    def _natural(self, stretch: OffsetPeriod, first: datetime) -> Iterator[datetime]:
-        low = max(stretch.start, first) + stretch.offset
+    def _existing(self, period: OffsetPeriod, first: datetime) -> Iterator[datetime]:
+        """Yield the instants of wall times that exist in the period."""
+        low = max(period.start, first) + period.offset
         if not self.repeats:
-            low = max(low, stretch.start + stretch.before)
-        return self._read(low, stretch.end + stretch.offset, stretch.offset)
+            low = max(low, period.start + period.before)
+        return self._instants(low, period.end + period.offset, period.offset)
 
-    def _shifted(self, stretch: OffsetPeriod, first: datetime, end: datetime) -> Iterator[datetime]:
-        low = max(stretch.start, first) + stretch.before
-        high = min(stretch.start + stretch.offset, end + stretch.before)
-        return self._read(low, high, stretch.before)
+    def _shifted(self, period: OffsetPeriod, first: datetime, end: datetime) -> Iterator[datetime]:
+        """Yield the shifted instants of the wall times in the gap before the period."""
+        low = max(period.start, first) + period.before
+        high = min(period.start + period.offset, end + period.before)
+        return self._instants(low, high, period.before)
 
-    def _read(self, low: datetime, high: datetime, offset: timedelta) -> Iterator[datetime]:
+    def _instants(self, low: datetime, high: datetime, offset: timedelta) -> Iterator[datetime]:
         """Yield the instants of the calendar's wall times, read with that offset."""
         walls = self.calendar.between(low.replace(tzinfo=None), high.replace(tzinfo=None))
         for wall in walls:

@@ -1,4 +1,4 @@
-"""FiringRef: which firing a run answers; small enough to be a workflow's whole input."""
+"""FiringRef: names a firing, as the input of workflows. FiringRequest: a firing to be stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,21 +10,21 @@ from activityctl.domain.values.model import JsonValue
 
 
 class FiringCause(StrEnum):
-    """What started the workflow that carries a firing."""
+    """What started the workflow of a firing."""
 
     ALARM = "alarm"
-    """A Temporal schedule."""
+    """A Temporal schedule started it."""
     WAKE_UP = "wake_up"
-    """The timekeeper, because no Temporal schedule had."""
+    """The timekeeper started it, because no Temporal schedule did."""
     OUTBOX = "outbox"
-    """The dispatcher, for a firing that was decided on before."""
+    """The dispatcher started it, for a firing that was decided before."""
     LET_IN = "let_in"
-    """A place became free for a run that had to queue."""
+    """A slot became free for a queued run."""
 
 
 @dataclass(frozen=True, slots=True)
 class FiringRef:
-    """One due trigger of one subscription; the three together name exactly one run."""
+    """One firing of one trigger; subscription, trigger and firing key name exactly one run."""
 
     subscription_id: str
     trigger: str
@@ -33,16 +33,16 @@ class FiringRef:
     """RFC 3339, UTC: the nominal time."""
     workflow_id: str
     cause: FiringCause | None = None
-    """Never None once built; a history that was recorded without it is read by its ids."""
+    """Never None after construction; histories recorded without it are read by their ids."""
 
     def __post_init__(self) -> None:
-        """Read the cause off the workflow's id where the history has none."""
+        """Derive the cause from the ids if the history has none."""
         if self.cause is None:
             object.__setattr__(self, "cause", self._cause_by_ids())
 
     @property
     def run_id(self) -> ids.RunId:
-        """The id of the run that answers this firing."""
+        """The id of this firing's run."""
         return ids.run_id(self.subscription_id, self.trigger, self.firing_key)
 
     @property
@@ -51,13 +51,13 @@ class FiringRef:
         return datetime.fromisoformat(self.due_at)
 
     @property
-    def is_unsettled(self) -> bool:
-        """Whether the clock started its workflow, which has yet to ask what is due."""
+    def is_undecided(self) -> bool:
+        """Whether the clock started the workflow, so that its due time is not decided yet."""
         return self.cause in {FiringCause.ALARM, FiringCause.WAKE_UP}
 
     @property
     def is_by_clock(self) -> bool:
-        """Whether a cron or interval trigger was due, rather than a person or an event asking."""
+        """Whether a cron or interval trigger was due; False if a person or an event caused it."""
         return self.firing_key == firing_key(self.due)
 
     def _cause_by_ids(self) -> FiringCause:
@@ -77,7 +77,7 @@ def firing_key(nominal: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FiringRequest:
-    """A firing to be put into the outbox; `firing_key` makes a repeat harmless."""
+    """A firing to be stored in the outbox; storing the same `firing_key` again has no effect."""
 
     subscription_id: ids.SubscriptionId
     trigger: str
@@ -87,7 +87,7 @@ class FiringRequest:
 
     @property
     def ref(self) -> FiringRef:
-        """The same firing as a workflow's input."""
+        """The same firing as the input of a workflow."""
         return FiringRef(
             self.subscription_id,
             self.trigger,

@@ -1,6 +1,6 @@
-"""The check of a cron trigger's jitter against its schedule: firings stay in their order; no clock.
+"""Checks that the jitter of a cron trigger keeps firings in their order; uses no clock.
 
-An interval's is checked as it is read.
+The model of an interval trigger checks its jitter itself.
 """
 
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import format_moment
 
 _REFERENCE: Final = datetime(2026, 1, 1, tzinfo=UTC)
-_LOOKED_FAR: Final = timedelta(days=800)
-"""Over two years, so that a yearly time comes twice, and the clocks change each way."""
-_LOOKED_AT: Final = 10_000
-"""So many of what is due more than once an hour repeat every distance that there is."""
+_CHECKED_SPAN: Final = timedelta(days=800)
+"""Over two years, so that a yearly time occurs twice, and clocks go forward and back."""
+_MAX_TIMES_CHECKED: Final = 10_000
+"""A schedule with several times an hour has each of its distances among so many times."""
 _SHORTEST: Final = timedelta(minutes=1)
-"""No two times of a cron schedule are closer."""
+"""The shortest time between two firings of any cron schedule."""
 
 
 def check_jitter(kind: str, body: JsonValue) -> Iterator[Finding]:
-    """Find a jitter as long as the shortest distance of two nominal times, or longer.
+    """Find a jitter that is not shorter than the shortest time between two nominal times.
 
-    With it a firing could start after the one that follows it. Looks at 800 days from 2026, or
-    from startAt if that is later, and at no more than 10,000 times.
+    With such a jitter a firing could start after the next one. The check covers 800 days from
+    2026, or from startAt if that is later, and at most 10,000 times.
     """
     if kind != "cron":
         return
@@ -40,14 +40,15 @@ def check_jitter(kind: str, body: JsonValue) -> Iterator[Finding]:
         return
     distance, first, second = closest
     reason = (
-        f"{format_duration(trigger.jitter)} is not under {format_duration(distance)}, the shortest "
-        f"time between two firings ({format_moment(first)} and {format_moment(second)}): the "
-        "first could start after the second"
+        f"{format_duration(trigger.jitter)} is not shorter than {format_duration(distance)}, "
+        f"the shortest time between two firings ({format_moment(first)} and "
+        f"{format_moment(second)}): the first could start after the second"
     )
     yield Finding(("jitter",), reason)
 
 
 def _distances(trigger: CronTrigger) -> Iterator[tuple[timedelta, datetime, datetime]]:
     start = max(_REFERENCE, trigger.start_at or _REFERENCE) - timedelta.resolution
-    times = takewhile(lambda one: one <= start + _LOOKED_FAR, nominal_times(trigger, start))
-    return ((later - first, first, later) for first, later in pairwise(islice(times, _LOOKED_AT)))
+    times = takewhile(lambda time: time <= start + _CHECKED_SPAN, nominal_times(trigger, start))
+    pairs = pairwise(islice(times, _MAX_TIMES_CHECKED))
+    return ((later - first, first, later) for first, later in pairs)

@@ -1,6 +1,6 @@
-"""Settlement: the one fate of every nominal time that has come, decided once and for all.
+"""Decides whether each due time runs, is skipped or is missed; each is decided exactly once.
 
-When a trigger is due is in `firing`, whether it may start then in `window`.
+`due_times` computes when a trigger is due, and `window` whether a firing may start then.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,20 +21,22 @@ from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.moment import format_moment
 
 MISFIRE_GRACE: Final = timedelta(seconds=30)
-"""A firing settled this much after it may start has not misfired, if none followed it since.
+"""A firing that is decided within this time has not misfired, if no later firing is due yet.
 
-A worker that is replaced or killed is back within it.
+The time counts from when the firing may start. A worker that is replaced or killed is back
+within it.
 """
-_TOLD_ONE_BY_ONE: Final = 10
+_MAX_SINGLE_ENTRIES: Final = 10
+"""The most refused firings that get a log entry each; more of them get one entry together."""
 _INSTANT: Final = timedelta.resolution
 MAX_CLOCK_SKEW: Final = timedelta(seconds=2)
-"""How far Temporal's clock may be ahead of Postgres' before a wake-up counts as too early."""
+"""How far Temporal's clock may be ahead of Postgres' clock; earlier wake-ups are too early."""
 MAX_TIMES_AT_ONCE: Final = 1_000
-"""Nominal times settled in one transaction; an interval of 1s has 86,400 of them a day."""
+"""The most due times decided in one transaction; an interval of 1s has 86,400 a day."""
 
 
 class DueOutcome(StrEnum):
-    """What becomes of a nominal time."""
+    """The decision on a due time."""
 
     FIRES = "fires"
     SKIPPED = "skipped"
@@ -43,7 +45,7 @@ class DueOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DecidedTime:
-    """A nominal time with its fate: when it starts, or why it does not."""
+    """A due time with its outcome: when its firing starts, or why it does not."""
 
     nominal: datetime
     outcome: DueOutcome
@@ -53,47 +55,48 @@ class DecidedTime:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleProgress:
-    """How far a schedule has come: every nominal time up to `cursor` has its fate."""
+    """The progress of a schedule: every due time up to `cursor` is decided."""
 
     cursor: datetime
     fired: int = 0
-    """How many have fired since the trigger was last changed; maxFirings counts them.
+    """The number of firings since the trigger was last changed, for maxFirings.
 
-    One that never began and is missed after all is taken off again.
+    A firing that never began and is missed later is subtracted again.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class DueTimeDecisions:
-    """The fates of nominal times in their order, and how far the schedule has come by them."""
+    """The decisions on due times, ascending, and the progress of the schedule after them."""
 
     times: tuple[DecidedTime, ...]
     progress: ScheduleProgress
     next_at: datetime | None
-    """The first nominal time without a fate; None when none will come."""
-    settled_at: datetime
+    """The first nominal time that is not decided; None if there will be none."""
+    decided_at: datetime
     is_complete: bool = True
-    """False when more have come due than are settled at once; settle again."""
+    """False if more times are due than are decided at once; then decide again."""
 
     def starts_now(self, nominal: datetime) -> bool:
-        """Whether that time is among those settled, and starts at once."""
+        """Return whether the firing of that nominal time is decided and starts at once."""
         return any(
-            fated.nominal == nominal
-            and fated.fires_at is not None
-            and fated.fires_at <= self.settled_at
-            for fated in self.times
+            decided.nominal == nominal
+            and decided.fires_at is not None
+            and decided.fires_at <= self.decided_at
+            for decided in self.times
         )
 
     @property
     def refused(self) -> tuple[DecidedTime, ...]:
         """The times that do not fire."""
-        return tuple(fated for fated in self.times if fated.fires_at is None)
+        return tuple(decided for decided in self.times if decided.fires_at is None)
 
 
 def decide_until(now: datetime, alarm: datetime | None) -> datetime:
-    """Return the moment up to which to settle: now, or the time that an alarm names.
+    """Return the moment up to which due times are decided: now, or the time of the alarm.
 
-    Temporal's clock may be SKEW ahead of Postgres'; an alarm further ahead is too early.
+    Temporal's clock may be MAX_CLOCK_SKEW ahead of Postgres' clock. An alarm that is further
+    ahead is too early.
     """
     return alarm if alarm is not None and now < alarm <= now + MAX_CLOCK_SKEW else now
 
@@ -107,44 +110,45 @@ def decide_due_times(
     *,
     at_once: int = MAX_TIMES_AT_ONCE,
 ) -> DueTimeDecisions:
-    """Give each nominal time after the cursor and up to `now` its fate.
+    """Decide each due time after the cursor and up to `now`.
 
-    `owner` is the subscription's id and the trigger's name, from which the jitter follows.
-    A firing is on time when it is settled within MISFIRE_GRACE of when it may start and none that
-    followed it has come meanwhile; else it misfired, and the trigger's policy decides. What is
-    made up for starts where a firing due now might: in its window, on no excluded day.
-    A time of day that the clocks jump over is skipped, and is nobody's latest.
+    `owner` is the subscription's id and the trigger's name, which determine the jitter. A
+    firing is on time if it is decided within MISFIRE_GRACE of when it may start and no later
+    firing is due yet. Else it misfired, and the trigger's policy decides. A misfired firing
+    that still runs starts when a firing due now may start: inside its window and not on an
+    excluded day. A time of day that does not exist is skipped; it is never the latest firing
+    of the policy fire_once.
     """
-    coming = _DueTimeReader(trigger, progress.cursor)
-    due = coming.take_until(now, at_once)
-    is_complete = not coming.has_until(now)
-    placed = [(one.at, _find_due_start(trigger, one, calendars)) for one in due]
-    latest = _latest(placed, now) if is_complete else None
+    reader = _DueTimeReader(trigger, progress.cursor)
+    due = reader.take_until(now, at_once)
+    is_complete = not reader.has_until(now)
+    starts = [(time.at, _find_due_start(trigger, time, calendars)) for time in due]
+    latest = _latest_started(starts, now) if is_complete else None
     present = (now, _find_start(trigger, now, calendars))
-    fated = [_decide_one(owner, trigger, one, latest, present) for one in placed]
-    kept, fired = _until_max_firings(fated, trigger.max_firings, progress.fired)
+    decided = [_decide_due_time(owner, trigger, start, latest, present) for start in starts]
+    kept, fired = _until_max_firings(decided, trigger.max_firings, progress.fired)
     is_spent = trigger.max_firings is not None and fired >= trigger.max_firings
     cursor = now if is_complete else due[-1].at
     return DueTimeDecisions(
         tuple(kept),
         ScheduleProgress(max(cursor, progress.cursor), fired),
-        None if is_spent else coming.next_nominal(),
+        None if is_spent else reader.next_nominal(),
         now,
         is_complete or is_spent,
     )
 
 
-def count_wake_ups(wakes: int, settlement: DueTimeDecisions, caller: FiringRef | None) -> int:
-    """Return how often in a row the timekeeper had to wake a schedule, after this settlement.
+def count_wake_ups(wakes: int, decisions: DueTimeDecisions, caller: FiringRef | None) -> int:
+    """Return how often in a row the timekeeper had to wake a schedule, with these decisions.
 
-    A call by the schedule's own alarm ends the row. However many transactions it takes to settle
-    an outage, one wake-up counts once.
+    A call by the schedule's own alarm sets the count to 0. A wake-up counts once, even if the
+    due times of an outage are decided in several transactions.
     """
     if caller is None:
         return wakes
     if caller.cause is not FiringCause.WAKE_UP:
         return 0
-    return wakes + (settlement.is_complete and bool(settlement.times))
+    return wakes + (decisions.is_complete and bool(decisions.times))
 
 
 def late_start_reason(
@@ -155,10 +159,10 @@ def late_start_reason(
     *,
     is_followed: bool,
 ) -> str | None:
-    """Return why a firing that was to start and did not, starts no more; None if it still may.
+    """Return why a firing that did not start when it should is missed; None if it may start.
 
-    `times` are its nominal time and when it was to start. Settled in time, it was cut off by an
-    outage: over MISFIRE_GRACE later it is one that misfired.
+    `times` are its nominal time and when it should have started. Its due time was decided in
+    time, then an outage prevented the start. After MISFIRE_GRACE it counts as misfired.
     """
     nominal, fires_at = times
     if now - fires_at <= MISFIRE_GRACE:
@@ -169,7 +173,8 @@ def late_start_reason(
     if refusal is None and present.outcome == "starts":
         return None
     shown = format_duration(late - late % timedelta(seconds=1))
-    return f"cut off, {shown} late{refusal or f'; now it is {present.reason}'}"
+    why = refusal or f"; a firing now would be {present.reason}"
+    return f"not started in time, {shown} late{why}"
 
 
 def has_later_start(
@@ -179,29 +184,29 @@ def has_later_start(
     now: datetime,
     calendars: DaysByCalendar,
 ) -> bool:
-    """Whether a nominal time without a fate follows that one, and can start by now."""
+    """Return whether a later nominal time that is not decided yet can start by now."""
     following = next_nominal_time(trigger, replace(progress, cursor=max(progress.cursor, nominal)))
     if following is None:
         return False
-    later = takewhile(lambda one: one <= now, nominal_times(trigger, following - _INSTANT))
-    starts = (_find_start(trigger, one, calendars).starts_at for one in later)
-    return any(moment is not None and moment <= now for moment in starts)
+    later = takewhile(lambda time: time <= now, nominal_times(trigger, following - _INSTANT))
+    starts = (_find_start(trigger, time, calendars).starts_at for time in later)
+    return any(start is not None and start <= now for start in starts)
 
 
 def next_nominal_time(trigger: Trigger, progress: ScheduleProgress) -> datetime | None:
-    """Return the first nominal time after the cursor; None when none will come."""
+    """Return the first nominal time after the cursor; None if there will be none."""
     if trigger.max_firings is not None and progress.fired >= trigger.max_firings:
         return None
     return next(nominal_times(trigger, progress.cursor), None)
 
 
 def timezone_of(trigger: Trigger) -> str:
-    """Return the time zone in which a trigger's days and hours are read."""
+    """Return the time zone of a trigger's days and hours."""
     return trigger.timezone if isinstance(trigger, CronTrigger) else "UTC"
 
 
 class _DueTimeReader:
-    """What a trigger is due with the next one in view."""
+    """Reads the due times of a trigger in order, and looks ahead to the next one."""
 
     def __init__(self, trigger: Trigger, after: datetime) -> None:
         self._times: Iterator[DueTime] = due_times(trigger, after)
@@ -218,7 +223,7 @@ class _DueTimeReader:
         return taken
 
     def next_nominal(self) -> datetime | None:
-        # What is left out before it wakes nobody: it is settled with it.
+        # Nothing wakes us for a skipped time: it is decided together with the next nominal time.
         while self._head is not None and self._head.missing_local_time is not None:
             self._head = next(self._times, None)
         return None if self._head is None else self._head.at
@@ -234,41 +239,43 @@ def _find_start(trigger: Trigger, nominal: datetime, calendars: DaysByCalendar) 
     return find_start(trigger, nominal, timezone_of(trigger), calendars)
 
 
-def _latest(placed: Sequence[tuple[datetime, StartResult]], now: datetime) -> datetime | None:
-    """Return the last nominal time that could start by now."""
-    able = [
+def _latest_started(
+    starts: Sequence[tuple[datetime, StartResult]], now: datetime
+) -> datetime | None:
+    """Return the last nominal time that may start by now."""
+    started = [
         nominal
-        for nominal, verdict in placed
-        if verdict.starts_at is not None and verdict.starts_at <= now
+        for nominal, start in starts
+        if start.starts_at is not None and start.starts_at <= now
     ]
-    return able[-1] if able else None
+    return started[-1] if started else None
 
 
-def _decide_one(
+def _decide_due_time(
     owner: tuple[str, str],
     trigger: Trigger,
-    placed: tuple[datetime, StartResult],
+    due: tuple[datetime, StartResult],
     latest: datetime | None,
     present: tuple[datetime, StartResult],
 ) -> DecidedTime:
-    (nominal, verdict), (now, verdict_now) = placed, present
-    if verdict.starts_at is None:
-        fate = DueOutcome.MISSED if verdict.outcome == "missed" else DueOutcome.SKIPPED
-        return DecidedTime(nominal, fate, reason=verdict.reason)
-    fires_at = verdict.starts_at + jitter_of(*owner, nominal, trigger.jitter)
-    late = now - verdict.starts_at
+    (nominal, start), (now, start_now) = due, present
+    if start.starts_at is None:
+        outcome = DueOutcome.MISSED if start.outcome == "missed" else DueOutcome.SKIPPED
+        return DecidedTime(nominal, outcome, reason=start.reason)
+    fires_at = start.starts_at + jitter_of(*owner, nominal, trigger.jitter)
+    late = now - start.starts_at
     if late < timedelta(0) or (nominal == latest and late <= MISFIRE_GRACE):
         return DecidedTime(nominal, DueOutcome.FIRES, fires_at)
     refusal = _misfire_reason(trigger.misfire, late, is_latest=nominal == latest)
-    if refusal is None and verdict_now.starts_at is not None:
-        return DecidedTime(nominal, DueOutcome.FIRES, max(fires_at, verdict_now.starts_at))
+    if refusal is None and start_now.starts_at is not None:
+        return DecidedTime(nominal, DueOutcome.FIRES, max(fires_at, start_now.starts_at))
     shown = format_duration(late - late % timedelta(seconds=1))
-    why = refusal or f"; now it is {verdict_now.reason}"
-    return DecidedTime(nominal, DueOutcome.MISSED, reason=f"settled {shown} late{why}")
+    why = refusal or f"; a firing now would be {start_now.reason}"
+    return DecidedTime(nominal, DueOutcome.MISSED, reason=f"decided {shown} late{why}")
 
 
 def _misfire_reason(misfire: Misfire, late: timedelta, *, is_latest: bool) -> str | None:
-    """Return why a firing that misfired is not made up for; None when it may be."""
+    """Return why a misfired firing does not run; None if it may run late."""
     if late > misfire.window and misfire.policy is not MisfirePolicy.SKIP:
         return f", over the misfire window of {format_duration(misfire.window)}"
     match misfire.policy:
@@ -283,41 +290,41 @@ def _misfire_reason(misfire: Misfire, late: timedelta, *, is_latest: bool) -> st
 
 
 def _until_max_firings(
-    fated: Sequence[DecidedTime], limit: int | None, fired: int
+    decided: Sequence[DecidedTime], limit: int | None, fired: int
 ) -> tuple[list[DecidedTime], int]:
-    """Keep what comes until as many have fired as may; what comes later is not due at all."""
+    """Return the times up to the firing that reaches maxFirings; later times are not due."""
     kept = []
-    for one in fated:
+    for time in decided:
         if limit is not None and fired >= limit:
             break
-        fired += one.outcome is DueOutcome.FIRES
-        kept.append(one)
+        fired += time.outcome is DueOutcome.FIRES
+        kept.append(time)
     return kept, fired
 
 
 def skipped_log_entries(
     owner: tuple[str, str], refused: Sequence[DecidedTime], now: datetime
 ) -> list[LogEntry]:
-    """Return what the log says of firings that do not start: one line each, or one for many."""
+    """Return the log entries of firings that do not start: one each, or one for all if many."""
     subscription, name = owner
-    if len(refused) <= _TOLD_ONE_BY_ONE:
-        return [_entry(subscription, name, one, now) for one in refused]
+    if len(refused) <= _MAX_SINGLE_ENTRIES:
+        return [_log_entry(subscription, name, decided, now) for decided in refused]
     first, last = refused[0].nominal, refused[-1].nominal
-    missed = sum(one.outcome is DueOutcome.MISSED for one in refused)
+    missed = sum(decided.outcome is DueOutcome.MISSED for decided in refused)
     message = (
         f"{len(refused)} firings of {name} from {format_moment(first)} to {format_moment(last)} "
         f"did not start: {missed} missed, {len(refused) - missed} skipped; "
-        f"the last: {refused[-1].reason}"
+        f"last reason: {refused[-1].reason}"
     )
     metadata = {"trigger": name, "missed": missed, "skipped": len(refused) - missed}
     return [LogEntry(subscription, None, message, "warning", now, metadata)]
 
 
-def _entry(subscription: str, name: str, one: DecidedTime, now: datetime) -> LogEntry:
-    key = format_moment(one.nominal)
-    message = f"run {one.outcome.value}: {one.reason}"
-    metadata = {"trigger": name, "firingKey": key, "status": one.outcome.value}
-    level: Level = "warning" if one.outcome is DueOutcome.MISSED else "info"
+def _log_entry(subscription: str, name: str, decided: DecidedTime, now: datetime) -> LogEntry:
+    key = format_moment(decided.nominal)
+    message = f"run {decided.outcome.value}: {decided.reason}"
+    metadata = {"trigger": name, "firingKey": key, "status": decided.outcome.value}
+    level: Level = "warning" if decided.outcome is DueOutcome.MISSED else "info"
     return LogEntry(
         subscription, ids.run_id(subscription, name, key), message, level, now, metadata
     )

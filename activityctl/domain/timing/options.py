@@ -1,6 +1,6 @@
-"""What a trigger may say about its times beside when they are: fields and their shape alone.
+"""The fields that triggers share: exclusions, window, jitter, misfire, bounds, clock changes.
 
-What they mean is decided in `firing`, `window` and `settlement`.
+The rules that use them are in `due_times`, `window` and `misfires`.
 """
 
 from datetime import datetime, timedelta
@@ -16,14 +16,14 @@ from activityctl.domain.values.timezone import ZoneName
 
 
 class Gap(StrEnum):
-    """What becomes of a local time that the clocks jump over."""
+    """What happens to a local time that does not exist because clocks go forward."""
 
     SKIP = "skip"
     SHIFT = "shift"
 
 
 class Overlap(StrEnum):
-    """What becomes of a local time that comes twice."""
+    """What happens to a local time that is repeated because clocks go back."""
 
     FIRST = "first"
     BOTH = "both"
@@ -35,22 +35,21 @@ class Dst(Manifest):
     gap: Gap = Field(
         default=Gap.SKIP,
         strict=False,
-        description="A local time that does not exist that day: `skip` it, or `shift` it on by "
-        "the length of the gap (02:30 becomes 03:30).",
+        description="What to do with a local time that does not exist: `skip` it, or `shift` it "
+        "by the length of the gap (02:30 becomes 03:30).",
         examples=["shift"],
     )
     overlap: Overlap | None = Field(
         default=None,
         strict=False,
-        description="A local time that comes twice: fire at its `first` coming, or at `both`. "
-        "Default: first; both for a schedule whose hour field begins with *, which names no "
-        "time of day.",
+        description="When to fire at a repeated local time: the `first` time, or `both` times. "
+        "Default: both for a schedule whose hour field begins with *, first for any other.",
         examples=["first"],
     )
 
 
 class MisfirePolicy(StrEnum):
-    """What becomes of firings that could not start when they were due."""
+    """Which firings that could not start on time run late."""
 
     SKIP = "skip"
     FIRE_ONCE = "fire_once"
@@ -58,18 +57,18 @@ class MisfirePolicy(StrEnum):
 
 
 class Misfire(Manifest):
-    """What to do about firings that could not start when they were due."""
+    """What to do with firings that could not start on time."""
 
     policy: MisfirePolicy = Field(
         default=MisfirePolicy.FIRE_ONCE,
         strict=False,
-        description="`skip` none is made up for; `fire_once` the latest is; `fire_all` every one "
-        "is. Each that does not run is a `missed` run.",
+        description="Which of them run late: `skip` none; `fire_once` only the latest; `fire_all` "
+        "all. Each of the others becomes a `missed` run.",
         examples=["fire_all"],
     )
     window: Duration = Field(
         default=timedelta(days=1),
-        description="What is later than this is never made up for.",
+        description="The longest delay; a firing that is later never runs.",
         examples=["6h"],
     )
 
@@ -80,7 +79,7 @@ class Exclusion(Manifest):
     dates: tuple[Days, ...] = Field(
         default=(),
         strict=False,
-        description="Days, or spans with both ends included.",
+        description="Days, or spans of days with both ends included.",
         examples=[["2026-12-24", "2026-12-27/2027-01-02"]],
     )
     calendars: tuple[Name, ...] = Field(
@@ -91,13 +90,13 @@ class Exclusion(Manifest):
     )
     timezone: ZoneName | None = Field(
         default=None,
-        description="Where those days are; default: the trigger's zone, else UTC.",
+        description="The time zone of these days. Default: the trigger's zone, else UTC.",
         examples=["Europe/Berlin"],
     )
 
 
 class Outside(StrEnum):
-    """What becomes of a firing that is due outside its window."""
+    """What happens to a firing that is due outside its window."""
 
     WAIT = "wait"
     SKIP = "skip"
@@ -109,28 +108,29 @@ class ExecutionWindow(Manifest):
 
     days: str = Field(
         default="*",
-        description="Days of the week as in cron; a window over midnight belongs to the day on "
+        description="Days of the week as in cron. A window over midnight belongs to the day on "
         "which it begins.",
         examples=["mon-fri"],
     )
     from_: Clock = Field(
-        default=0, alias="from", description="The first minute.", examples=["08:00"]
+        default=0, alias="from", description="The first minute of the window.", examples=["08:00"]
     )
     to: Clock = Field(
         default=24 * 60,
-        description="The first minute after it; before `from`, the window goes over midnight.",
+        description="The first minute after the window. If it is before `from`, the window goes "
+        "over midnight.",
         examples=["18:00"],
     )
     timezone: ZoneName | None = Field(
         default=None,
-        description="Where those hours are; default: the trigger's zone, else UTC.",
+        description="The time zone of these hours. Default: the trigger's zone, else UTC.",
         examples=["Europe/Berlin"],
     )
     outside: Outside = Field(
         default=Outside.WAIT,
         strict=False,
-        description="A firing due outside: `wait` for the window, be a `skipped` run, or be a "
-        "`missed` one.",
+        description="What to do with a firing that is due outside: `wait` starts it when the "
+        "window opens, `skip` makes it a `skipped` run, `miss` a `missed` run.",
         examples=["skip"],
     )
 
@@ -142,20 +142,20 @@ class ExecutionWindow(Manifest):
 
     @field_validator("to")
     @classmethod
-    def _leaves_room(cls, to: int, info: ValidationInfo) -> int:
+    def _differs_from_start(cls, to: int, info: ValidationInfo) -> int:
         if to == info.data.get("from_"):
             raise ValueError(
-                f"from and to are both {format_clock(to)}: leave both out for the whole day"
+                f"from and to are both {format_clock(to)}: omit both for the whole day"
             )
         return to
 
 
 class Bounded(Manifest):
-    """What every kind of trigger may say: when its firings may not start."""
+    """The fields of all kinds of trigger: when firings may not start."""
 
     exclude: Exclusion | None = Field(
         default=None,
-        description="Days on which nothing starts; a firing due then is a `skipped` run.",
+        description="Days on which nothing starts. A firing that is due then is a `skipped` run.",
         examples=[{"dates": ["2026-12-24/2027-01-02"], "calendars": ["holidays"]}],
     )
     window: ExecutionWindow | None = Field(
@@ -166,32 +166,36 @@ class Bounded(Manifest):
 
 
 class Clocked(Bounded):
-    """What triggers that follow the clock may say, whatever their rhythm."""
+    """The fields of the triggers that follow the clock."""
 
     jitter: Duration = Field(
         default=timedelta(0),
-        description="Start up to this much later, to spread the load; the same for a firing "
-        "whoever asks. Under the shortest time between two firings, so that they keep their "
-        "order.",
+        description="Start each firing up to this much later, to spread the load. The delay of a "
+        "firing is always the same. Must be shorter than the shortest time between two firings, "
+        "so that they keep their order.",
         examples=["30s"],
     )
     misfire: Misfire = Field(
         default=Misfire(),
-        description="What to do about firings that could not start when they were due.",
+        description="What to do with firings that could not start on time.",
         examples=[{"policy": "fire_all", "window": "6h"}],
     )
     start_at: Moment | None = Field(
-        default=None, description="Nothing is due before.", examples=["2026-12-01T00:00:00Z"]
+        default=None,
+        description="Nothing is due before this time.",
+        examples=["2026-12-01T00:00:00Z"],
     )
     end_at: Moment | None = Field(
-        default=None, description="Nothing is due after.", examples=["2027-03-31T22:00:00Z"]
+        default=None,
+        description="Nothing is due after this time.",
+        examples=["2027-03-31T22:00:00Z"],
     )
     max_firings: int | None = Field(
         default=None,
         ge=1,
-        description="How many firings may start in all, since the trigger was last changed. "
-        "Missed ones, and those that an excluded day, a window or the clocks' change leave out, "
-        "do not count; one whose run is skipped by overlap, throttle or a rule does.",
+        description="The most firings that may start since the trigger was last changed. Missed "
+        "firings do not count, nor do firings that an excluded day, a window or a clock change "
+        "skips. A firing whose run is skipped by concurrency, throttle or a rule counts.",
         examples=[10],
     )
 
@@ -200,5 +204,5 @@ class Clocked(Bounded):
     def _is_after_start(cls, end_at: datetime | None, info: ValidationInfo) -> datetime | None:
         start_at = info.data.get("start_at")
         if start_at is not None and end_at is not None and end_at < start_at:
-            raise ValueError("it is before startAt")
+            raise ValueError("must not be before startAt")
         return end_at

@@ -1,4 +1,4 @@
-"""Occurrence: what `next` shows of a nominal time to come; what has come is `settlement`'s."""
+"""Occurrence: a due time of the future, as `next` shows it; `misfires` decides past ones."""
 
 import heapq
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,13 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from activityctl.domain.timing.cron import CronCalendar
-from activityctl.domain.timing.due_times import DueTime, due_times, jitter_of, nominal_times
+from activityctl.domain.timing.due_times import (
+    DueTime,
+    due_times,
+    jitter_of,
+    missing_time_text,
+    nominal_times,
+)
 from activityctl.domain.timing.misfires import ScheduleProgress, timezone_of
 from activityctl.domain.timing.trigger import CronTrigger, Trigger
 from activityctl.domain.timing.wall_time import offset_periods, wall_calendar
@@ -20,11 +26,11 @@ from activityctl.domain.values.moment import format_moment
 
 _SECOND: Final = timedelta(seconds=1)
 _LONGEST_GAP: Final = timedelta(days=1)
-"""Samoa left out a whole day in 2011."""
+"""The longest gap of a zone: Samoa skipped a whole day in 2011."""
 
 
 class ExpectedOutcome(StrEnum):
-    """What will become of a nominal time."""
+    """What will happen at a due time."""
 
     FIRES = "fires"
     SKIPPED = "skipped"
@@ -34,18 +40,18 @@ class ExpectedOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A nominal time of a trigger, with what will become of it as things stand."""
+    """A due time of a trigger, with its outcome if nothing changes until then."""
 
     trigger: str
     due_at: datetime
-    """The nominal time, UTC."""
+    """The nominal time, in UTC."""
     local: datetime
-    """The same in the trigger's zone."""
+    """The nominal time in the trigger's zone."""
     expected_outcome: ExpectedOutcome
     fires_at: datetime | None
-    """When it may start: after its window has opened, and jitter. None when it never does."""
+    """When it starts, with window and jitter applied; None if it does not fire."""
     note: str | None
-    """What moves, excludes or ends it."""
+    """What moves or prevents the firing, or that it is the last one."""
 
 
 def occurrences(
@@ -55,14 +61,14 @@ def occurrences(
     calendars: DaysByCalendar,
     progress: Mapping[str, ScheduleProgress],
 ) -> Iterator[Occurrence]:
-    """Yield what the triggers are due strictly after `after`, by due time, then by trigger.
+    """Yield the due times of the triggers strictly after `after`, by due time, then by trigger.
 
-    They are those of `settlement`, which decides what fires: same times, days, windows and
-    jitter. A trigger's progress says from when on its firings count towards maxFirings, and
-    how many have fired by then; without any they count from `after`.
+    The rules are those of `misfires.decide_due_times`: same times, days, windows and jitter. A
+    trigger's progress tells since when its firings count for maxFirings, and how many have
+    fired until then. Without a progress they count from `after`.
     """
-    each = (
-        _of_trigger(
+    by_trigger = (
+        _trigger_occurrences(
             (subscription_id, name),
             trigger,
             after,
@@ -71,29 +77,31 @@ def occurrences(
         )
         for name, trigger in triggers.items()
     )
-    return heapq.merge(*each, key=lambda one: (one.due_at, one.trigger))
+    return heapq.merge(*by_trigger, key=lambda found: (found.due_at, found.trigger))
 
 
-def as_paused(one: Occurrence) -> Occurrence:
-    """Return it as it is while its subscription is paused: it does not fire."""
-    if one.expected_outcome is not ExpectedOutcome.FIRES:
-        return one
-    return replace(one, expected_outcome=ExpectedOutcome.PAUSED, fires_at=None, note="paused")
+def as_paused(occurrence: Occurrence) -> Occurrence:
+    """Return the occurrence for a paused subscription: one that would fire is paused."""
+    if occurrence.expected_outcome is not ExpectedOutcome.FIRES:
+        return occurrence
+    return replace(
+        occurrence, expected_outcome=ExpectedOutcome.PAUSED, fires_at=None, note="paused"
+    )
 
 
-def occurrence_view(subscription: str, one: Occurrence) -> View:
-    """Return an occurrence as `next -o json` lists it."""
+def occurrence_view(subscription: str, occurrence: Occurrence) -> View:
+    """Return the JSON form of an occurrence, as in `next -o json`."""
     return {
         "subscription": subscription,
-        "trigger": one.trigger,
-        "dueAt": format_timestamp(one.due_at),
-        "localTime": one.local.isoformat(timespec="seconds"),
-        "firesAt": format_timestamp(one.fires_at),
-        "note": one.note,
+        "trigger": occurrence.trigger,
+        "dueAt": format_timestamp(occurrence.due_at),
+        "localTime": occurrence.local.isoformat(timespec="seconds"),
+        "firesAt": format_timestamp(occurrence.fires_at),
+        "note": occurrence.note,
     }
 
 
-def _of_trigger(
+def _trigger_occurrences(
     owner: tuple[str, str],
     trigger: Trigger,
     after: datetime,
@@ -103,15 +111,16 @@ def _of_trigger(
     limit, fired = trigger.max_firings, progress.fired
     start = after if limit is None else min(after, progress.cursor)
     for due in due_times(trigger, start):
-        one = _occurrence(owner, trigger, due, calendars)
+        occurrence = _occurrence(owner, trigger, due, calendars)
         if limit is not None and due.at > progress.cursor:
             if fired >= limit:
                 return
-            fired += one.expected_outcome is ExpectedOutcome.FIRES
+            fired += occurrence.expected_outcome is ExpectedOutcome.FIRES
             if fired >= limit:
-                one = replace(one, note=_joined(one.note, "last: maxFirings reached"))
+                note = _joined(occurrence.note, "last: maxFirings reached")
+                occurrence = replace(occurrence, note=note)
         if due.at > after:
-            yield one
+            yield occurrence
 
 
 def waiting_occurrence(
@@ -120,21 +129,22 @@ def waiting_occurrence(
     times: tuple[datetime, datetime],
     calendars: DaysByCalendar,
 ) -> Occurrence:
-    """Return a firing that was decided on and has yet to start.
+    """Return the occurrence of a firing that is decided and has not started.
 
-    `owner` is the subscription's id and the trigger's name, `times` the nominal time and when it
-    starts. The trigger, None when it is gone, tells why it waits.
+    `owner` is the subscription's id and the trigger's name. `times` are the nominal time and
+    when the firing starts. The trigger is None if it was deleted; else it gives the reason.
     """
     nominal, fires_at = times
     note = f"waits until {format_moment(fires_at)}"
     zone = ZoneInfo("UTC" if trigger is None else timezone_of(trigger))
     local = nominal.astimezone(zone)
-    one = Occurrence(owner[1], nominal, local, ExpectedOutcome.FIRES, fires_at, note)
+    waiting = Occurrence(owner[1], nominal, local, ExpectedOutcome.FIRES, fires_at, note)
     if trigger is None or next(nominal_times(trigger, nominal - _SECOND), None) != nominal:
-        return one
-    # A trigger that was changed since would tell of something else.
-    told = _occurrence(owner, trigger, DueTime(nominal), calendars)
-    return replace(one, note=_joined(note, told.note)) if told.fires_at == fires_at else one
+        return waiting
+    computed = _occurrence(owner, trigger, DueTime(nominal), calendars)
+    if computed.fires_at != fires_at:  # the trigger was changed since; its note does not apply
+        return waiting
+    return replace(waiting, note=_joined(note, computed.note))
 
 
 def _occurrence(
@@ -142,19 +152,19 @@ def _occurrence(
 ) -> Occurrence:
     nominal, local = due.at, due.at.astimezone(ZoneInfo(timezone_of(trigger)))
     if due.missing_local_time is not None:
-        missing = f"skipped: {due.skip_reason}"
-        return Occurrence(owner[1], nominal, local, ExpectedOutcome.SKIPPED, None, missing)
+        skipped = f"skipped: {due.skip_reason}"
+        return Occurrence(owner[1], nominal, local, ExpectedOutcome.SKIPPED, None, skipped)
     clock = _clock_note(trigger, nominal, local) if isinstance(trigger, CronTrigger) else None
-    verdict = find_start(trigger, nominal, timezone_of(trigger), calendars)
-    reason = None if verdict.reason is None else f"{verdict.outcome}: {verdict.reason}"
-    if verdict.starts_at is None:
-        outlook = ExpectedOutcome.MISSED if verdict.outcome == "missed" else ExpectedOutcome.SKIPPED
-        return Occurrence(owner[1], nominal, local, outlook, None, _joined(clock, reason))
+    start = find_start(trigger, nominal, timezone_of(trigger), calendars)
+    reason = None if start.reason is None else f"{start.outcome}: {start.reason}"
+    if start.starts_at is None:
+        outcome = ExpectedOutcome.MISSED if start.outcome == "missed" else ExpectedOutcome.SKIPPED
+        return Occurrence(owner[1], nominal, local, outcome, None, _joined(clock, reason))
     jitter = jitter_of(*owner, nominal, trigger.jitter)
-    moved = f"jitter {format_duration(jitter)}" if jitter else None
-    note = _joined(clock, reason, moved)
+    delay = f"jitter {format_duration(jitter)}" if jitter else None
+    note = _joined(clock, reason, delay)
     return Occurrence(
-        owner[1], nominal, local, ExpectedOutcome.FIRES, verdict.starts_at + jitter, note
+        owner[1], nominal, local, ExpectedOutcome.FIRES, start.starts_at + jitter, note
     )
 
 
@@ -163,22 +173,22 @@ def _joined(*notes: str | None) -> str | None:
 
 
 def _clock_note(trigger: CronTrigger, nominal: datetime, local: datetime) -> str | None:
-    """Say what a change of the clocks does to it."""
-    if not _names(wall_calendar(trigger.schedule).calendar, local):
-        meant = nominal + _offset_before(local.tzinfo, nominal)
-        return f"shifted: {meant:%H:%M} does not exist that day"
+    """Return how a clock change affects the firing; None if it does not."""
+    if not _matches(wall_calendar(trigger.schedule).calendar, local):
+        missing = nominal + _offset_before(local.tzinfo, nominal)
+        return f"shifted: {missing_time_text(missing)}"
     if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
-        return f"comes twice: {'second' if local.fold else 'first'}"
+        return f"repeated hour: {'second' if local.fold else 'first'}"
     return None
 
 
-def _names(calendar: CronCalendar, local: datetime) -> bool:
-    is_time = local.hour in calendar.hours and local.minute in calendar.minutes
-    return is_time and local.second == 0 and calendar.has_day(local.date())
+def _matches(calendar: CronCalendar, local: datetime) -> bool:
+    has_time = local.hour in calendar.hours and local.minute in calendar.minutes
+    return has_time and local.second == 0 and calendar.has_day(local.date())
 
 
 def _offset_before(zone: object, nominal: datetime) -> timedelta:
-    """Return the offset that a zone had before its last change."""
+    """Return the offset that the zone had before its last change."""
     assert isinstance(zone, ZoneInfo)  # noqa: S101  # `local` was made with one
     *_, last = offset_periods(zone, nominal - 2 * _LONGEST_GAP, nominal + _SECOND)
     return last.before

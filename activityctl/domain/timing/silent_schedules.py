@@ -1,4 +1,4 @@
-"""When a schedule counts as silent: it stopped waking us although Temporal holds it."""
+"""The rules for silent schedules: those that exist in Temporal but stopped waking us."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -8,17 +8,17 @@ from activityctl.domain.timing.alarm import alarm_of
 from activityctl.domain.timing.trigger import Trigger
 
 SILENT_AFTER: Final = 2
-"""So many nominal times in a row at which the timekeeper alone woke us.
+"""A schedule is silent after so many nominal times in a row for which only the timekeeper woke us.
 
-One may be an outage of Temporal. Source of the fault: the server's issue 11869, a schedule
-that stops while its next run time looks right.
+A single one may be an outage of Temporal. The cause is issue 11869 of the Temporal server: a
+schedule stops although its next run time looks right.
 """
 _AROUND: Final = timedelta(hours=4)
-"""The server leaves out or doubles times of up to three hours around a change of the clocks."""
+"""The server skips or doubles times within three hours around a clock change."""
 
 
 def has_no_clock_change(trigger: Trigger, now: datetime) -> bool:
-    """Whether no change of the trigger's clocks is near, which would explain silence."""
+    """Return whether no clock change of the trigger's zone is near, which could explain silence."""
     zone = ZoneInfo(alarm_of(trigger).timezone)
     before, after = ((now + shift).astimezone(zone).utcoffset() for shift in (-_AROUND, _AROUND))
     return before == after

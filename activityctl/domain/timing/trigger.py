@@ -1,4 +1,4 @@
-"""Trigger: cron or interval, checked when read; when it is due lives in `firing`."""
+"""Trigger: the cron and interval triggers of YAML, validated; `due_times` computes their times."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,26 +15,26 @@ from activityctl.domain.values.timezone import ZoneName
 
 _SECOND: Final = timedelta(seconds=1)
 SCHEDULE_PATTERN: Final = rf"^\s*({'|'.join(MACROS)}|[^@\s]\S*([ \t]+\S+){{4}})\s*$"
-"""What JSON Schema can say of a schedule: a macro, or five fields."""
+"""The pattern of a schedule in JSON Schema: a macro or five fields."""
 
 
 class CronTrigger(Clocked):
-    """Due at the minutes that a cron expression names, in a time zone."""
+    """Due at the minutes of a cron expression in a time zone."""
 
     allow_never: bool = Field(
         default=False,
-        description="Let a schedule stand that never fires, as 31 February.",
+        description="Allow a schedule that never fires, such as 31 February.",
         examples=[True],
     )
     schedule: str = Field(
         description="Five fields (minute hour day-of-month month day-of-week) or a macro such as "
-        "@daily. When day-of-month and day-of-week are both restricted, either suffices; a field "
-        "that begins with * is not restricted.",
+        "@daily. If day-of-month and day-of-week are both restricted, a day must match only one "
+        "of them. A field that begins with * is not restricted.",
         examples=["0 2 * * 1-5", "@daily"],
         json_schema_extra={"pattern": SCHEDULE_PATTERN},
     )
     timezone: ZoneName = Field(
-        default="UTC", description="IANA name of the zone.", examples=["Europe/Berlin"]
+        default="UTC", description="IANA name of the time zone.", examples=["Europe/Berlin"]
     )
     dst: Dst = Field(
         default=Dst(),
@@ -47,33 +47,33 @@ class CronTrigger(Clocked):
     def _is_cron(cls, schedule: str, info: ValidationInfo) -> str:
         if parse_cron(schedule).never_fires and not info.data.get("allow_never"):
             raise ValueError(
-                f"{schedule!r} never fires: no month named has such a day; "
-                "write allowNever: true if that is meant"
+                f"{schedule!r} never fires: none of its months has such a day; "
+                "write allowNever: true if this is intended"
             )
         return schedule
 
 
 class IntervalTrigger(Clocked):
-    """Due every so often, counted from 1970-01-01T00:00:00Z plus the offset."""
+    """Due at a fixed interval, counted from 1970-01-01T00:00:00Z plus the offset."""
 
     every: Duration = Field(
-        description="The distance, in whole seconds, from 1s.", examples=["30m"]
+        description="The interval, in whole seconds, at least 1s.", examples=["30m"]
     )
     offset: Duration = Field(
         default=timedelta(0),
-        description="Moves each due time this much later; under `every`.",
+        description="Moves each due time this much later. Must be shorter than `every`.",
         examples=["5m"],
     )
 
     @field_validator("every")
     @classmethod
-    def _is_distance(cls, every: timedelta, info: ValidationInfo) -> timedelta:
+    def _is_interval(cls, every: timedelta, info: ValidationInfo) -> timedelta:
         if every < _SECOND:
             raise ValueError(f"{format_duration(every)} is too short: write 1s or more")
         jitter = info.data.get("jitter")
         if jitter is not None and jitter >= every:
             shown = format_duration(jitter)
-            raise ValueError(f"{format_duration(every)} is not over the jitter ({shown})")
+            raise ValueError(f"{format_duration(every)} is not longer than the jitter ({shown})")
         return _whole_seconds(every)
 
     @field_validator("offset")
@@ -82,7 +82,7 @@ class IntervalTrigger(Clocked):
         every = info.data.get("every")
         if every is not None and _whole_seconds(offset) >= every:
             shown = format_duration(offset)
-            raise ValueError(f"{shown} is not under every ({format_duration(every)})")
+            raise ValueError(f"{shown} is not shorter than every ({format_duration(every)})")
         return offset
 
 
@@ -91,13 +91,13 @@ Trigger = CronTrigger | IntervalTrigger
 CLOCK_KINDS: Final[Mapping[str, type[CronTrigger | IntervalTrigger]]] = MappingProxyType(
     {"cron": CronTrigger, "interval": IntervalTrigger}
 )
-"""The kinds of trigger that follow the clock, and so have a schedule, by their key in YAML."""
+"""The kinds of trigger that follow the clock and so have a schedule, by their key in YAML."""
 
 
 def trigger_of(kind: str, body: JsonValue) -> Trigger:
-    """Return the trigger of a kind in CLOCK_KINDS; `body` is what stands under its key.
+    """Return the trigger of a kind in CLOCK_KINDS; `body` is the value under its key in YAML.
 
-    Pydantic's ValidationError has one reason a field; KeyError for an unknown kind.
+    Raise pydantic's ValidationError with one reason per field, or KeyError for another kind.
     """
     return CLOCK_KINDS[kind].model_validate(body)
 

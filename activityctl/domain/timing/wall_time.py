@@ -1,4 +1,4 @@
-"""Wall time: the minutes of a calendar and the offsets of a zone, in order; no triggers."""
+"""Wall time: the local times of a calendar and the offset periods of a zone; no triggers."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from activityctl.domain.timing.cron import CronCalendar, parse_cron
 
 LAST_YEAR: Final = 2100
-"""The server's calendars end with this year; so do ours."""
+"""The last year of cron schedules, as in Temporal's server."""
 
 _LAST_DAY: Final = date(LAST_YEAR, 12, 31)
 _DAY: Final = timedelta(days=1)
@@ -20,14 +20,14 @@ _SECOND: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class WallCalendar:
-    """The wall times, naive and without seconds, that a cron expression names."""
+    """The wall times of a cron expression: naive and in whole minutes."""
 
     calendar: CronCalendar
     hours: tuple[int, ...]
     minutes: tuple[int, ...]
 
     def days(self, first: date, last: date = _LAST_DAY) -> Iterator[date]:
-        """Yield the days from `first` to `last`, ascending, that have any; none after LAST_YEAR."""
+        """Yield the days with times from `first` to `last`, ascending; none after LAST_YEAR."""
         day, last = first, min(last, _LAST_DAY)
         if self.calendar.never_fires:
             return
@@ -40,7 +40,7 @@ class WallCalendar:
             day += _DAY
 
     def between(self, first: datetime, end: datetime) -> Iterator[datetime]:
-        """Yield those from `first` up to but not including `end`, ascending."""
+        """Yield the wall times from `first` up to but not including `end`, ascending."""
         if first >= end:
             return
         for day in self.days(first.date(), end.date()):
@@ -56,26 +56,30 @@ class WallCalendar:
 
 @lru_cache(maxsize=1024)
 def wall_calendar(schedule: str) -> WallCalendar:
-    """Return the wall times of a cron expression; ValueError as `parse_cron`."""
-    found = parse_cron(schedule)
-    return WallCalendar(found, tuple(sorted(found.hours)), tuple(sorted(found.minutes)))
+    """Return the wall times of a cron expression; raise ValueError like `parse_cron`."""
+    calendar = parse_cron(schedule)
+    return WallCalendar(calendar, tuple(sorted(calendar.hours)), tuple(sorted(calendar.minutes)))
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetPeriod:
-    """A stretch of time, up to but not including `end`, in which a zone keeps one offset."""
+    """A range of time, up to but not including `end`, in which a zone has one offset."""
 
     start: datetime
     end: datetime
     offset: timedelta
     before: timedelta
-    """The offset up to `start`; over `offset`, wall times come again, under it, some never come."""
+    """The offset before `start`. Wall times repeat if it is greater than `offset`.
+
+    If it is less, some wall times do not exist.
+    """
 
 
 def offset_periods(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[OffsetPeriod]:
-    """Yield the stretches from `start` to `end`, both in UTC, ascending and without a hole.
+    """Yield the periods from `start` to `end`, both in UTC, ascending and without gaps.
 
-    A zone is taken to change its offset at whole seconds, and not there and back in a day.
+    It is assumed that a zone changes its offset at whole seconds, and does not change it and
+    change it back within a day.
     """
     before = _offset(zone, start)
     while start < end:
@@ -87,10 +91,10 @@ def offset_periods(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[O
 
 def _first_change(zone: ZoneInfo, start: datetime, end: datetime, offset: timedelta) -> datetime:
     while start < end:
-        following = min(start + _DAY, end)
-        if _offset(zone, following) != offset:
-            return _change_between(zone, start, following, offset)
-        start = following
+        next_start = min(start + _DAY, end)
+        if _offset(zone, next_start) != offset:
+            return _change_between(zone, start, next_start, offset)
+        start = next_start
     return end
 
 

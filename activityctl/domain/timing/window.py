@@ -1,4 +1,4 @@
-"""Whether a firing may start when it is due, later or not at all; when it is due is `firing`'s."""
+"""Decides whether a firing may start when it is due, later, or not at all."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,37 +16,37 @@ from activityctl.domain.values.moment import DaySpan, format_clock, format_momen
 DaysByCalendar = Mapping[str, tuple[DaySpan, ...]]
 """The days of each calendar, by its name."""
 LONGEST_WAIT: Final = timedelta(days=366)
-"""A firing does not wait longer than this for its window."""
+"""The longest time that a firing waits for its window."""
 
 _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
 _DAY: Final = timedelta(days=1)
 _WHOLE_DAY: Final = 24 * 60
 _REFERENCE: Final = datetime(2026, 1, 1, tzinfo=UTC)
-_LOOKED_AT: Final = 1_000
-_LOOKED_FAR: Final = timedelta(days=3_652)
+_MAX_TIMES_CHECKED: Final = 1_000
+_CHECKED_SPAN: Final = timedelta(days=3_652)
 
 
 @dataclass(frozen=True, slots=True)
 class StartResult:
-    """What becomes of a firing that is due at some moment."""
+    """Whether and when a firing may start."""
 
     starts_at: datetime | None
-    """UTC; None when it never starts."""
+    """When it starts, in UTC; None if it does not start."""
     outcome: Literal["starts", "waits", "skipped", "missed"]
     reason: str | None
-    """Why it does not start when it is due."""
+    """Why it does not start when it is due; None if it does."""
 
 
 def find_start(
     bounds: Bounded, moment: datetime, timezone: str, calendars: DaysByCalendar
 ) -> StartResult:
-    """Return whether a firing due at that moment may start, when, or why it does not.
+    """Return when a firing due at that moment may start, or why it does not start.
 
-    `timezone` is the trigger's zone, UTC for one that has none. An excluded day comes before
-    the window. A wait ends at the first UTC minute after the moment whose wall time is inside
-    the window and on no excluded day; without one within LONGEST_WAIT the firing is skipped.
-    A calendar that is not in the mapping has no days.
+    `timezone` is the trigger's zone, UTC for one that has none. Excluded days are checked
+    before the window. A waiting firing starts at the first UTC minute after the moment whose
+    wall time is inside the window and not on an excluded day. If there is none within
+    LONGEST_WAIT, the firing is skipped. A calendar that is not in the mapping has no days.
     """
     limits = _Limits(bounds, timezone, calendars)
     if excluded := limits.exclusion_at(moment):
@@ -69,25 +69,25 @@ def find_start(
 
 
 def never_starts_reason(trigger: Trigger, timezone: str, calendars: DaysByCalendar) -> str | None:
-    """Return why no firing of the trigger can ever start; None when one can, or none is due.
+    """Return why no firing of the trigger can ever start; None if one can, or none is due.
 
-    Looks at the firings of ten years from 2026, or from its startAt if that is later, passing
-    over those that cannot start; never at more than a thousand. No clock.
+    The check covers ten years from 2026, or from startAt if that is later. It jumps over
+    firings that cannot start, and checks at most a thousand. It uses no clock.
     """
     reason = None
-    for nominal in _promising_times(trigger, _Limits(trigger, timezone, calendars)):
-        verdict = find_start(trigger, nominal, timezone, calendars)
-        if verdict.starts_at is not None:
+    for nominal in _candidate_times(trigger, _Limits(trigger, timezone, calendars)):
+        start = find_start(trigger, nominal, timezone, calendars)
+        if start.starts_at is not None:
             return None
-        reason = reason or f"the firing of {format_moment(nominal)} is {verdict.reason}"
+        reason = reason or f"the firing of {format_moment(nominal)} is {start.reason}"
     return reason and f"no firing would ever start; {reason}"
 
 
-def _promising_times(trigger: Trigger, limits: "_Limits") -> Iterator[datetime]:
-    """Yield due times, passing over those for which the next start is too far away."""
+def _candidate_times(trigger: Trigger, limits: "_Limits") -> Iterator[datetime]:
+    """Yield nominal times; after each, jump to the first one that may start."""
     nominal = next(nominal_times(trigger, _REFERENCE - _SECOND), None)
-    horizon = (nominal or _REFERENCE) + _LOOKED_FAR
-    for _ in range(_LOOKED_AT):
+    horizon = (nominal or _REFERENCE) + _CHECKED_SPAN
+    for _ in range(_MAX_TIMES_CHECKED):
         if nominal is None or nominal > horizon:
             return
         yield nominal
@@ -97,7 +97,7 @@ def _promising_times(trigger: Trigger, limits: "_Limits") -> Iterator[datetime]:
 
 
 class _Limits:
-    """The window and the excluded days of a trigger, each in its zone."""
+    """The window and the excluded days of a trigger, each in its time zone."""
 
     def __init__(self, bounds: Bounded, timezone: str, calendars: DaysByCalendar) -> None:
         self._exclusion = bounds.exclude or Exclusion()
@@ -109,7 +109,7 @@ class _Limits:
 
     @property
     def window_text(self) -> str:
-        """The window as people read it: `mon-fri 08:00-18:00 Europe/Berlin`."""
+        """The window in messages, such as `mon-fri 08:00-18:00 Europe/Berlin`."""
         window, parts = self._window, []
         if window.days != "*":
             parts.append(window.days)
@@ -118,7 +118,7 @@ class _Limits:
         return " ".join([*parts, self._window_zone.key])
 
     def exclusion_at(self, moment: datetime) -> str | None:
-        """Return what excludes the day of that moment."""
+        """Return the reason why the day of that moment is excluded; None if it is not."""
         return self._exclusion_of(moment.astimezone(self._days_zone).date())
 
     def _exclusion_of(self, day: date) -> str | None:
@@ -130,7 +130,7 @@ class _Limits:
         return None
 
     def is_open_at(self, moment: datetime) -> bool:
-        """Whether the wall clock shows a time inside the window."""
+        """Return whether the moment is inside the window."""
         wall = moment.astimezone(self._window_zone)
         minute = wall.hour * 60 + wall.minute
         first, end = self._window.from_, self._window.to
@@ -144,28 +144,28 @@ class _Limits:
         return day.isoweekday() % 7 in self._weekdays
 
     def next_start(self, moment: datetime) -> datetime | None:
-        """Return from when on a firing may be due and start, after one that could not."""
+        """Return the first moment at which a due firing can start, or wait for its window."""
         is_waiting = self._window.outside is Outside.WAIT
         return self._first_start(moment, is_always_open=is_waiting)
 
     def opening_after(self, moment: datetime) -> datetime | None:
-        """Return the first whole minute from the moment on in which a firing may start."""
+        """Return the first whole minute, not before the moment, in which a firing may start."""
         return self._first_start(moment, is_always_open=False)
 
     def _first_start(self, moment: datetime, *, is_always_open: bool) -> datetime | None:
         start = moment.astimezone(UTC).replace(second=0, microsecond=0)
         start += _MINUTE if start < moment else timedelta(0)
         zones = (self._window_zone, self._days_zone)
-        for begin, end in pairwise(_steps(zones, start, start + LONGEST_WAIT)):
+        for begin, end in pairwise(_boundaries(zones, start, start + LONGEST_WAIT)):
             spans = [(begin, end)] if is_always_open else self._open_spans(begin, end)
             for opens, closes in spans:
-                for first in self._day_starts(opens, closes):
-                    if self.exclusion_at(first) is None:
-                        return first
+                for candidate in self._possible_starts(opens, closes):
+                    if self.exclusion_at(candidate) is None:
+                        return candidate
         return None
 
     def _open_spans(self, begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """Yield when the window is open in a span in which its zone keeps one offset."""
+        """Yield the open times in a span in which the window's zone has one offset."""
         wall = begin.astimezone(self._window_zone)
         first, last = self._window.from_, self._window.to
         for day in (wall.date() - _DAY, wall.date(), wall.date() + _DAY):
@@ -177,8 +177,11 @@ class _Limits:
                 if opens < end and closes > begin:
                     yield max(opens, begin), min(closes, end)
 
-    def _day_starts(self, begin: datetime, end: datetime) -> Iterator[datetime]:
-        """Yield the start of a span of at most a day, and the midnight of excluded days in it."""
+    def _possible_starts(self, begin: datetime, end: datetime) -> Iterator[datetime]:
+        """Yield the start of a span of at most a day, and the midnight inside it, if any.
+
+        Midnight is in the zone of the excluded days: an excluded day may end there.
+        """
         yield begin
         wall = begin.astimezone(self._days_zone)
         midnight = datetime.combine(wall.date() + _DAY, time(), UTC)
@@ -187,8 +190,8 @@ class _Limits:
             yield midnight
 
 
-def _steps(zones: tuple[ZoneInfo, ...], start: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield whole minutes at most a day apart between which no zone changes its offset."""
+def _boundaries(zones: tuple[ZoneInfo, ...], start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield whole minutes, at most a day apart, between which no zone changes its offset."""
     yield start
     while start < end:
         stop = min(start + _DAY, end)
@@ -199,7 +202,7 @@ def _steps(zones: tuple[ZoneInfo, ...], start: datetime, end: datetime) -> Itera
 
 
 def _first_change(zone: ZoneInfo, start: datetime, stop: datetime) -> datetime:
-    """Return the first minute from which the offset is another than at the start, else `stop`."""
+    """Return the first minute with another offset than at the start; `stop` if there is none."""
     offset = start.astimezone(zone).utcoffset()
     before, after = 0, (stop - start) // _MINUTE
     if (stop - _MINUTE).astimezone(zone).utcoffset() == offset:

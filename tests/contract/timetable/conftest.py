@@ -1,4 +1,4 @@
-"""The Timetable port's suite: a ledger whose clock stands still until a test moves it."""
+"""Fixtures of the Timetable suite: ports with one subscription and a clock that tests set."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,7 +32,7 @@ from activityctl.settings import Secret, Settings
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TRIGGER = "often"
-# Found before Postgres' own function of that name, since pg_catalog stands last in the path.
+# Postgres finds this function before its own one, since pg_catalog is last in the path.
 _CLOCK = """
     CREATE SCHEMA clock;
     CREATE TABLE clock.face AS
@@ -44,7 +44,7 @@ _CLOCK = """
 
 
 class MemoryClock:
-    """The clock of a memory ledger."""
+    """The clock of the memory ports."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
@@ -54,14 +54,14 @@ class MemoryClock:
 
 
 class PostgresClock:
-    """The clock of a Postgres whose database has a function of its own for it."""
+    """The clock of a database that has its own clock_timestamp function."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
 
     @asynccontextmanager
     async def ticking(self, step: timedelta) -> AsyncIterator[None]:
-        """Let the clock go on by that much each time somebody reads it."""
+        """Make the clock advance by `step` each time it is read."""
         statement = "UPDATE clock.face SET step = %s"
         await self._connection.execute("ALTER SEQUENCE clock.readings RESTART")
         await self._connection.execute(statement, (step,))
@@ -74,13 +74,13 @@ class PostgresClock:
 
 @dataclass
 class Ledger:
-    """One subscription of one definition, and the time."""
+    """The ports with one subscription of one definition, and their clock."""
 
     ports: wiring.Ports | MemoryPorts
     clock: MemoryClock | PostgresClock
     now: datetime = NOON
     started: list[FiringRef] = field(default_factory=list)
-    """What a workflow went on with, in this order: at once, or when the dispatcher started it."""
+    """The firings that started, in order: at once or by the dispatcher."""
 
     @property
     def owner(self) -> ids.SubscriptionId:
@@ -99,7 +99,7 @@ class Ledger:
         spec: dict[str, Any] | None = None,
         **fields: Any,
     ) -> Plan:
-        """Apply the definition with that trigger and the subscription `mine`."""
+        """Apply the subscription `mine` and its definition with that trigger."""
         triggers = [] if body is None else [{"name": TRIGGER, kind: body}]
         whole = {
             "triggers": triggers,
@@ -136,33 +136,33 @@ class Ledger:
         assert await catalog.set_subscription_status(self.owner, status, self.now, **options)
 
     def alarm(self, nominal: datetime) -> FiringRef:
-        """The firing with which Temporal's schedule starts a workflow."""
+        """Return the firing with which Temporal's schedule starts a workflow."""
         key = firing_key(nominal)
         scheduled = ids.scheduled_workflow_id(self.owner, TRIGGER)
         return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), f"{scheduled}-{key}")
 
     def wake_up(self, nominal: datetime) -> FiringRef:
-        """The firing with which the timekeeper starts a workflow."""
+        """Return the firing with which the timekeeper starts a workflow."""
         key = firing_key(nominal)
         named = ids.wake_up_workflow_id(self.owner, TRIGGER, key)
         return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), named)
 
-    async def rings(self, nominal: datetime) -> bool:
-        """Let the schedule's workflow ask; whether it carries its run."""
-        return await self._asks(self.alarm(nominal))
+    async def process_alarm(self, nominal: datetime) -> bool:
+        """Let the schedule's workflow ask; return whether it executes its run."""
+        return await self._process(self.alarm(nominal))
 
-    async def wakes(self, nominal: datetime) -> bool:
-        """Let the timekeeper's workflow ask; whether it carries its run."""
-        return await self._asks(self.wake_up(nominal))
+    async def process_wake_up(self, nominal: datetime) -> bool:
+        """Let the timekeeper's workflow ask; return whether it executes its run."""
+        return await self._process(self.wake_up(nominal))
 
-    async def _asks(self, firing: FiringRef) -> bool:
-        goes_on = await self.ports.timetable.process_due(firing)
-        if goes_on:
+    async def _process(self, firing: FiringRef) -> bool:
+        starts = await self.ports.timetable.process_due(firing)
+        if starts:
             self.started.append(firing)
-        return goes_on
+        return starts
 
     async def dispatch(self) -> list[datetime]:
-        """Start what the outbox gives now; returns the nominal times."""
+        """Start the firings that are due in the outbox; return their nominal times."""
         found: list[FiringRef] = []
         while True:
             async with self.ports.outbox.claimed(1_000) as claim:
@@ -171,15 +171,15 @@ class Ledger:
                 break
             found += claim.firings
         self.started += found
-        return [one.due for one in found]
+        return [firing.due for firing in found]
 
     async def rows(self) -> list[Run]:
-        """The runs that were written without having started, by nominal time."""
+        """Return the runs in the database, by nominal time; mostly runs that did not start."""
         runs = await self.ports.run_lists.runs(Selection(limit=100_000))
         return sorted(runs, key=lambda run: run.due_at)
 
-    async def told(self) -> list[str]:
-        """The rows as `HH:MM:SS status: reason`."""
+    async def reasons(self) -> list[str]:
+        """Return the rows as `HH:MM:SS status: reason`."""
         return [f"{run.due_at:%H:%M:%S} {run.status}: {run.reason}" for run in await self.rows()]
 
     async def log(self) -> list[LogEntry]:
@@ -191,33 +191,34 @@ class Ledger:
         return row
 
     async def next_at(self) -> datetime | None:
-        """When the schedule counts as overdue, unless something wakes it."""
+        """Return the next nominal time that is not decided, read from the overdue schedules."""
         later = self.now + timedelta(days=4_000)
         await self.clock.set(later)
         overdue = await self.ports.timetable.overdue(10)
         await self.clock.set(self.now)
         return overdue[0].next_at if overdue else None
 
-    async def fates(self) -> dict[datetime, str]:
-        """What became of each nominal time; started ones are `fires`, waiting ones `waits`."""
-        await self._nothing_twice()
-        fates = {run.due_at: str(run.status) for run in await self.rows()}
-        return fates | {one.due: "fires" for one in self.started}
+    async def outcomes(self) -> dict[datetime, str]:
+        """Return the outcome of each nominal time: `fires`, or the status of its row."""
+        await self.check_nothing_twice()
+        outcomes = {run.due_at: str(run.status) for run in await self.rows()}
+        return outcomes | {firing.due: "fires" for firing in self.started}
 
-    async def _nothing_twice(self) -> None:
-        started = [one.due for one in self.started]
+    async def check_nothing_twice(self) -> None:
+        """Assert that no nominal time started twice, or started and has a row."""
+        started = [firing.due for firing in self.started]
         assert len(set(started)) == len(started)
         assert set(started).isdisjoint(run.due_at for run in await self.rows())
 
     def due(self, kind: str, body: dict[str, Any], after: datetime) -> list[datetime]:
-        """Every nominal time after that moment and up to now."""
+        """Return the nominal times after that moment and up to now."""
         times = nominal_times(trigger_of(kind, body), after)
-        return list(takewhile(lambda one: one <= self.now, times))
+        return list(takewhile(lambda time: time <= self.now, times))
 
 
 @pytest.fixture(scope="session")
 def clocked_database_url(servers: dict[str, str]) -> str:
-    """A database whose clock is a row of a table."""
+    """Return the URL of a database whose clock is a row of a table."""
     server = servers["database_url"].rsplit("/", 1)[0]
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE clocked TEMPLATE activityctl")
@@ -228,7 +229,7 @@ def clocked_database_url(servers: dict[str, str]) -> str:
 
 @pytest.fixture(params=["memory", "postgres"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    """An empty ledger at noon; the twin's first, then Postgres'."""
+    """Yield an empty ledger at noon, once in memory and once in Postgres."""
     async with AsyncExitStack() as stack:
         if request.param == "memory":
             state = MemoryState()
@@ -247,7 +248,7 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 async def _empty(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Delete every row; foreign keys may wait."""
+    """Delete all rows, with foreign keys switched off."""
     cursor = await connection.execute(
         """SELECT tablename FROM pg_tables
            WHERE schemaname = 'public' AND tablename <> 'alembic_version'"""

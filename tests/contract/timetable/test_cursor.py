@@ -1,4 +1,4 @@
-"""The Timetable port: from when on times count, after applies, pauses and resumes."""
+"""The Timetable port: since when times are due, after applies, pauses and resumes."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -18,43 +18,41 @@ EVERY_DAY_AT_NINE = {"schedule": "0 9 * * *"}
 Act = Callable[[Any], Awaitable[object]]
 
 
-async def test_a_new_schedule_counts_from_its_apply(ledger: Any) -> None:
+async def test_a_new_schedule_is_due_from_its_apply_on(ledger: Any) -> None:
     await ledger.at(NOON + HOUR)
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     assert await ledger.next_at() == NOON + 2 * HOUR
-    assert not await ledger.rings(NOON + HOUR)
+    assert not await ledger.process_alarm(NOON + HOUR)
     await ledger.at(NOON + 2 * HOUR)
-    assert await ledger.rings(NOON + 2 * HOUR)
+    assert await ledger.process_alarm(NOON + 2 * HOUR)
     assert await ledger.dispatch() == []
 
 
-async def test_another_timing_counts_from_its_apply(ledger: Any) -> None:
+async def test_a_changed_timing_is_due_from_its_apply_on(ledger: Any) -> None:
     await ledger.apply(body={"every": "7d", "misfire": ALL})
     await ledger.at(NOON + 90 * MINUTE)
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     assert await ledger.next_at() == NOON + 2 * HOUR
     await ledger.at(NOON + 2 * HOUR)
-    await ledger.rings(NOON + 2 * HOUR)
+    await ledger.process_alarm(NOON + 2 * HOUR)
     await ledger.dispatch()
-    assert await ledger.fates() == {NOON + 2 * HOUR: "fires"}
+    assert await ledger.outcomes() == {NOON + 2 * HOUR: "fires"}
 
 
-async def test_what_was_due_before_a_change_goes_by_the_old_trigger(ledger: Any) -> None:
+async def test_times_before_a_change_are_decided_by_the_old_trigger(ledger: Any) -> None:
     await ledger.apply(body={**HOURLY, "misfire": {"policy": "skip"}})
     await ledger.at(NOON + 90 * MINUTE)
     await ledger.apply(body={**HOURLY, "misfire": ALL})
-    assert await ledger.told() == ["13:00:00 missed: settled 30m late; misfire policy skip"]
+    assert await ledger.reasons() == ["13:00:00 missed: decided 30m late; misfire policy skip"]
     await ledger.at(NOON + 150 * MINUTE)
-    await ledger.wakes(NOON + 2 * HOUR)
+    await ledger.process_wake_up(NOON + 2 * HOUR)
     assert await ledger.dispatch() == []
-    assert [one.due for one in ledger.started] == [NOON + 2 * HOUR]
+    assert [firing.due for firing in ledger.started] == [NOON + 2 * HOUR]
 
 
 @pytest.mark.parametrize("milliseconds", [400, 700])
-async def test_a_firing_due_while_an_apply_is_at_work_is_not_lost(
-    ledger: Any, milliseconds: int
-) -> None:
-    """The apply begins before the time has come and is written after it."""
+async def test_a_firing_due_during_an_apply_is_not_lost(ledger: Any, milliseconds: int) -> None:
+    """The apply begins before the nominal time and is written after it."""
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     await ledger.at(NOON + HOUR - SECOND)
     if not hasattr(ledger.clock, "ticking"):
@@ -62,35 +60,35 @@ async def test_a_firing_due_while_an_apply_is_at_work_is_not_lost(
     async with ledger.clock.ticking(timedelta(milliseconds=milliseconds)):
         await ledger.apply(body={**HOURLY, "misfire": {"policy": "skip"}})
     await ledger.at(NOON + HOUR + 10 * SECOND)
-    await ledger.rings(NOON + HOUR)
+    await ledger.process_alarm(NOON + HOUR)
     await ledger.dispatch()
-    assert await ledger.fates() == {NOON + HOUR: "fires"}
+    assert await ledger.outcomes() == {NOON + HOUR: "fires"}
 
 
-async def test_a_change_of_misfire_alone_leaves_temporal_alone(ledger: Any) -> None:
+async def test_a_change_of_misfire_only_leaves_the_schedule_synced(ledger: Any) -> None:
     await ledger.apply(body=HOURLY)
     for drift in await ledger.ports.register.unsynced(10):
         await ledger.ports.register.mark_synced([drift], ledger.now)
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     assert await ledger.ports.register.unsynced(10) == []
     await ledger.at(NOON + HOUR)
-    assert await ledger.rings(NOON + HOUR)
+    assert await ledger.process_alarm(NOON + HOUR)
 
 
-async def test_a_removed_trigger_is_settled_and_then_due_no_more(ledger: Any) -> None:
+async def test_past_times_of_a_removed_trigger_are_decided_and_no_more_follow(ledger: Any) -> None:
     await ledger.apply(body={**HOURLY, "misfire": {"policy": "skip"}})
     await ledger.at(NOON + 90 * MINUTE)
     await ledger.apply()
-    assert await ledger.told() == ["13:00:00 missed: settled 30m late; misfire policy skip"]
+    assert await ledger.reasons() == ["13:00:00 missed: decided 30m late; misfire policy skip"]
     await ledger.at(NOON + 4 * HOUR)
-    assert not await ledger.rings(NOON + 4 * HOUR)
+    assert not await ledger.process_alarm(NOON + 4 * HOUR)
     assert await ledger.next_at() is None
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     assert await ledger.next_at() == NOON + 5 * HOUR
     assert len(await ledger.rows()) == 1
 
 
-async def test_a_trigger_that_is_turned_off_and_on_counts_from_then(ledger: Any) -> None:
+async def test_a_trigger_that_is_enabled_again_is_due_from_then_on(ledger: Any) -> None:
     body = {**HOURLY, "misfire": ALL}
     await ledger.apply(body=body)
     await ledger.apply(body=body, triggers={"often": None})
@@ -102,53 +100,53 @@ async def test_a_trigger_that_is_turned_off_and_on_counts_from_then(ledger: Any)
     assert await ledger.rows() == []
 
 
-async def test_a_deleted_subscription_that_returns_counts_from_then(ledger: Any) -> None:
+async def test_a_subscription_that_is_created_again_is_due_from_then_on(ledger: Any) -> None:
     body = {**HOURLY, "misfire": {"policy": "skip"}}
     await ledger.apply(body=body)
     await ledger.at(NOON + 90 * MINUTE)
     catalog = ledger.ports.catalog
     await delete(catalog, "Subscription", "mine", lambda: ledger.now, UNKNOWN_ORIGIN)
-    assert len(await ledger.rows()) == 1, "what was due before it went"
+    assert len(await ledger.rows()) == 1, "the time that was due before the delete"
     await ledger.at(NOON + 5.5 * HOUR)
-    assert not await ledger.rings(NOON + 5 * HOUR)
+    assert not await ledger.process_alarm(NOON + 5 * HOUR)
     await ledger.apply(body=body)
     assert await ledger.next_at() == NOON + 6 * HOUR
     assert len(await ledger.rows()) == 1
 
 
-async def test_pause_settles_what_was_due_before(ledger: Any) -> None:
+async def test_a_pause_decides_the_times_before_it(ledger: Any) -> None:
     await ledger.apply(body={**HOURLY, "misfire": {"policy": "skip"}})
     await ledger.at(NOON + 90 * MINUTE)
     await ledger.pause()
-    assert await ledger.told() == ["13:00:00 missed: settled 30m late; misfire policy skip"]
+    assert await ledger.reasons() == ["13:00:00 missed: decided 30m late; misfire policy skip"]
     await ledger.at(NOON + 4 * HOUR)
-    assert not await ledger.rings(NOON + 4 * HOUR)
+    assert not await ledger.process_alarm(NOON + 4 * HOUR)
     assert await ledger.next_at() is None
     assert len(await ledger.rows()) == 1
 
 
-async def test_resume_begins_anew(ledger: Any) -> None:
+async def test_after_a_resume_only_new_times_are_due(ledger: Any) -> None:
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     await ledger.pause()
     await ledger.at(NOON + 3.5 * HOUR)
     await ledger.resume()
     assert await ledger.next_at() == NOON + 4 * HOUR
     await ledger.at(NOON + 4 * HOUR)
-    assert await ledger.rings(NOON + 4 * HOUR)
+    assert await ledger.process_alarm(NOON + 4 * HOUR)
     await ledger.dispatch()
-    assert await ledger.fates() == {NOON + 4 * HOUR: "fires"}
+    assert await ledger.outcomes() == {NOON + 4 * HOUR: "fires"}
 
 
 @pytest.mark.parametrize(
-    ("policy", "fates"),
+    ("policy", "outcomes"),
     [
         ("skip", ["missed", "missed", "missed"]),
         ("fire_once", ["missed", "missed", "fires"]),
         ("fire_all", ["fires", "fires", "fires"]),
     ],
 )
-async def test_a_resume_that_catches_up_goes_by_the_misfire_policy(
-    ledger: Any, policy: str, fates: list[str]
+async def test_a_resume_with_catch_up_follows_the_misfire_policy(
+    ledger: Any, policy: str, outcomes: list[str]
 ) -> None:
     await ledger.apply(body={**HOURLY, "misfire": {"policy": policy, "window": "1d"}})
     await ledger.at(NOON + MINUTE)
@@ -156,38 +154,38 @@ async def test_a_resume_that_catches_up_goes_by_the_misfire_policy(
     await ledger.at(NOON + 3.5 * HOUR)
     await ledger.resume(catch_up=True)
     assert await ledger.next_at() == NOON + HOUR
-    await ledger.wakes(NOON + HOUR)
+    await ledger.process_wake_up(NOON + HOUR)
     await ledger.dispatch()
-    assert sorted((await ledger.fates()).items()) == [
-        (NOON + number * HOUR, fate) for number, fate in enumerate(fates, 1)
+    assert sorted((await ledger.outcomes()).items()) == [
+        (NOON + number * HOUR, outcome) for number, outcome in enumerate(outcomes, 1)
     ]
 
 
-async def test_an_apply_during_a_pause_leaves_what_is_to_be_caught_up(ledger: Any) -> None:
+async def test_an_apply_during_a_pause_keeps_the_times_to_catch_up(ledger: Any) -> None:
     await ledger.apply(body={**HOURLY, "misfire": {"policy": "skip"}})
     await ledger.pause()
     await ledger.at(NOON + 90 * MINUTE)
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     await ledger.at(NOON + 150 * MINUTE)
     await ledger.resume(catch_up=True)
-    await ledger.wakes(NOON + HOUR)
+    await ledger.process_wake_up(NOON + HOUR)
     await ledger.dispatch()
-    assert await ledger.fates() == {NOON + HOUR: "fires", NOON + 2 * HOUR: "fires"}
+    assert await ledger.outcomes() == {NOON + HOUR: "fires", NOON + 2 * HOUR: "fires"}
 
 
-async def test_another_timing_during_a_pause_is_caught_up_from_its_apply(ledger: Any) -> None:
+async def test_a_timing_changed_during_a_pause_is_caught_up_from_its_apply_on(ledger: Any) -> None:
     await ledger.apply(body={"every": "10m", "misfire": ALL})
     await ledger.pause()
     await ledger.at(NOON + 90 * MINUTE)
     await ledger.apply(body={**HOURLY, "misfire": ALL})
     await ledger.at(NOON + 150 * MINUTE)
     await ledger.resume(catch_up=True)
-    await ledger.wakes(NOON + 2 * HOUR)
+    await ledger.process_wake_up(NOON + 2 * HOUR)
     await ledger.dispatch()
-    assert await ledger.fates() == {NOON + 2 * HOUR: "fires"}
+    assert await ledger.outcomes() == {NOON + 2 * HOUR: "fires"}
 
 
-async def test_a_manifest_that_resumes_begins_anew(ledger: Any) -> None:
+async def test_after_a_resume_by_manifest_only_new_times_are_due(ledger: Any) -> None:
     body = {**HOURLY, "misfire": ALL}
     await ledger.apply(body=body, paused=True)
     await ledger.at(NOON + 90 * MINUTE)
@@ -200,7 +198,7 @@ async def test_max_firings_are_counted_until_the_trigger_changes(ledger: Any) ->
     await ledger.apply(body=body)
     for hours in range(1, 5):
         await ledger.at(NOON + hours * HOUR)
-        assert await ledger.rings(ledger.now) is (hours <= 2)
+        assert await ledger.process_alarm(ledger.now) is (hours <= 2)
     assert (await ledger.schedule()).fired == 2
     assert await ledger.next_at() is None
     await ledger.apply(body=body, params={"x": 1}, spec={"description": "new words"})
@@ -209,21 +207,21 @@ async def test_max_firings_are_counted_until_the_trigger_changes(ledger: Any) ->
     assert (await ledger.schedule()).fired == 0
     for hours in range(5, 9):
         await ledger.at(NOON + hours * HOUR)
-        assert await ledger.rings(ledger.now) is (hours <= 7)
+        assert await ledger.process_alarm(ledger.now) is (hours <= 7)
 
 
-async def test_max_firings_go_on_over_a_pause(ledger: Any) -> None:
+async def test_the_count_for_max_firings_continues_after_a_pause(ledger: Any) -> None:
     await ledger.apply(body={**HOURLY, "maxFirings": 2})
     await ledger.at(NOON + HOUR)
-    assert await ledger.rings(ledger.now)
+    assert await ledger.process_alarm(ledger.now)
     await ledger.pause()
     await ledger.resume()
     await ledger.at(NOON + 3 * HOUR)
-    assert await ledger.rings(ledger.now)
+    assert await ledger.process_alarm(ledger.now)
     assert await ledger.next_at() is None
 
 
-async def test_an_apply_that_changes_nothing_moves_nothing(ledger: Any) -> None:
+async def test_an_apply_without_changes_does_not_move_the_cursor(ledger: Any) -> None:
     body = {**HOURLY, "misfire": ALL}
     await ledger.apply(body=body)
     await ledger.at(NOON + 2.5 * HOUR)

@@ -1,4 +1,4 @@
-"""The Outbox port: started firings are removed once nothing needs them, and nothing runs twice."""
+"""The Outbox port: removal of started firings; a removed firing does not run twice."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ async def ask(ledger: Any, *keys: str) -> int:
 
 
 async def run(ledger: Any, key: str, *, has_ended: bool = True) -> OpenResult:
-    """Let the firing's workflow open its run, which ends at once."""
+    """Open the run of a firing, which ends at once."""
     firing = manual(ledger, key).ref
     facts = await ledger.ports.runs.admission_input(firing)
     assert facts is not None
@@ -45,7 +45,7 @@ async def applied(ledger: Any) -> None:
     await ledger.apply()
 
 
-async def test_the_first_started_go_first_a_few_at_a_time(ledger: Any) -> None:
+async def test_the_oldest_firings_are_removed_first_up_to_the_limit(ledger: Any) -> None:
     for hours, key in enumerate("abc"):
         await ledger.at(NOON + hours * HOUR)
         await ask(ledger, key)
@@ -59,7 +59,7 @@ async def test_the_first_started_go_first_a_few_at_a_time(ledger: Any) -> None:
     assert await remove(MONTH, 10) == 1
 
 
-async def test_one_whose_run_does_not_exist_or_has_not_ended_that_long_ago_stays(
+async def test_a_firing_stays_until_its_run_ended_long_enough_ago(
     ledger: Any,
 ) -> None:
     await ask(ledger, "none", "open", "late")
@@ -72,7 +72,7 @@ async def test_one_whose_run_does_not_exist_or_has_not_ended_that_long_ago_stays
     assert await ledger.ports.outbox.remove(MONTH, 10) == 1
 
 
-async def test_one_that_waits_stays_however_old(ledger: Any) -> None:
+async def test_a_waiting_firing_is_never_removed(ledger: Any) -> None:
     await ledger.ports.outbox.add([manual(ledger, "k")], ledger.now)
     await run(ledger, "k")
     await ledger.at(NOON + 3 * MONTH)
@@ -80,7 +80,7 @@ async def test_one_that_waits_stays_however_old(ledger: Any) -> None:
     assert await ledger.ports.outbox.waiting() == 1
 
 
-async def test_a_key_runs_once_though_its_firing_was_removed(ledger: Any) -> None:
+async def test_a_key_runs_once_even_if_its_firing_was_removed(ledger: Any) -> None:
     await ask(ledger, "k")
     await run(ledger, "k")
     assert await ask(ledger, "k") == 0

@@ -1,4 +1,4 @@
-"""What `next` shows is what the ledger then fires, over nights in which the clocks change."""
+"""`next` shows exactly what fires later, also in nights in which the clocks change."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,7 +43,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "weekday or day": {"schedule": "30 2 1-7 * 0", "dst": {"gap": "shift"}},
 }
 CASES = [("memory", night, trigger) for night in NIGHTS for trigger in TRIGGERS]
-# Postgres settles by the same rules; these show that it keeps what they say.
+# Postgres decides by the same rules; these cases check that it stores the decisions.
 CASES += [
     ("postgres", "Berlin in spring", "skipped outside"),
     ("postgres", "Berlin in spring", "at a time of day"),
@@ -53,8 +53,8 @@ CASES += [
 ]
 
 
-def shown(night: str) -> tuple[str, datetime, datetime]:
-    """The zone, a day and a half before the change, and as much after it."""
+def shown_range(night: str) -> tuple[str, datetime, datetime]:
+    """Return the zone, and the times 36 hours before and after its clock change."""
     zone, change = NIGHTS[night]
     return zone, change - 1.5 * DAY, change + 1.5 * DAY
 
@@ -71,12 +71,12 @@ async def listed(ports: Any, span: TimeRange, now: datetime) -> tuple[Occurrence
 
 
 async def live_through(ledger: Any, last: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """Let the clock jump to whatever comes next; gives each start with its nominal time."""
+    """Set the clock to each next event; return the starts with their nominal times."""
     starts = []
     while (moment := await next_event(ledger)) is not None and moment <= last:
         await ledger.at(moment)
         nominal = await ledger.next_at()
-        if nominal is not None and nominal <= moment and await ledger.rings(nominal):
+        if nominal is not None and nominal <= moment and await ledger.process_alarm(nominal):
             starts.append((nominal, moment))
         starts += [(due, moment) for due in await ledger.dispatch()]
     await ledger.at(last)
@@ -86,62 +86,78 @@ async def live_through(ledger: Any, last: datetime) -> Iterator[tuple[datetime, 
 async def next_event(ledger: Any) -> datetime | None:
     waits = await ledger.ports.outbox.seconds_to_next()
     dispatched = None if waits is None else ledger.now + timedelta(seconds=waits)
-    times = [one for one in (await ledger.next_at(), dispatched) if one is not None]
+    times = [time for time in (await ledger.next_at(), dispatched) if time is not None]
     return min(times, default=None)
 
 
 @pytest.mark.parametrize(("ledger", "night", "trigger"), CASES, indirect=["ledger"])
 async def test_next_shows_what_fires(ledger: Any, night: str, trigger: str) -> None:
-    zone, first, last = shown(night)
+    zone, first, last = shown_range(night)
     await ledger.at(first)
     await ledger.write(excluded(NIGHTS[night][1]))
     await ledger.apply("cron", {**TRIGGERS[trigger], "timezone": zone})
     ports = ledger.ports
-    told = await listed(ports, TimeRange(first, last, 10_000), first)
-    assert told
+    shown = await listed(ports, TimeRange(first, last, 10_000), first)
+    assert shown
     starts = list(await live_through(ledger, last))
     assert starts == [
-        (one.due_at, one.fires_at) for one in told if one.fires_at and one.fires_at <= last
+        (occurrence.due_at, occurrence.fires_at)
+        for occurrence in shown
+        if occurrence.fires_at and occurrence.fires_at <= last
     ]
     refused = [(run.due_at, f"{run.status}: {run.reason}") for run in await ledger.rows()]
-    expected = [one for one in told if one.expected_outcome is not ExpectedOutcome.FIRES]
-    assert [due for due, _ in refused] == [one.due_at for one in expected]
-    for (_, reason), one in zip(refused, expected, strict=True):
-        assert str(one.note).endswith(reason)
-    late = {one.due_at for one in told if one.fires_at and one.fires_at > last}
+    expected = [
+        occurrence
+        for occurrence in shown
+        if occurrence.expected_outcome is not ExpectedOutcome.FIRES
+    ]
+    assert [due for due, _ in refused] == [occurrence.due_at for occurrence in expected]
+    for (_, reason), occurrence in zip(refused, expected, strict=True):
+        assert str(occurrence.note).endswith(reason)
+    late = {
+        occurrence.due_at
+        for occurrence in shown
+        if occurrence.fires_at and occurrence.fires_at > last
+    }
     assert await ledger.ports.outbox.waiting() == len(late)
-    await ledger._nothing_twice()
+    await ledger.check_nothing_twice()
 
 
 @pytest.mark.parametrize("ledger", ["memory"], indirect=True)
-async def test_intervals_take_no_notice_of_clocks(ledger: Any) -> None:
-    _, first, last = shown("Berlin in spring")
+async def test_intervals_ignore_clock_changes(ledger: Any) -> None:
+    _, first, last = shown_range("Berlin in spring")
     await ledger.at(first)
     await ledger.apply(body={"every": "90m", "offset": "7m", "jitter": "20m"})
     ports = ledger.ports
-    told = await listed(ports, TimeRange(first, last, 10_000), first)
-    assert len(told) == 48
+    shown = await listed(ports, TimeRange(first, last, 10_000), first)
+    assert len(shown) == 48
     starts = list(await live_through(ledger, last))
-    assert starts == [(one.due_at, one.fires_at) for one in told if one.fires_at <= last]
+    assert starts == [
+        (occurrence.due_at, occurrence.fires_at)
+        for occurrence in shown
+        if occurrence.fires_at <= last
+    ]
 
 
 @pytest.mark.parametrize("ledger", ["memory"], indirect=True)
 @pytest.mark.parametrize("minutes", [7, 130])
-async def test_what_is_settled_late_is_what_next_showed(ledger: Any, minutes: int) -> None:
-    """Nothing wakes the ledger in time: each nominal time still has its one fate."""
-    zone, first, last = shown("Lord Howe in autumn")
+async def test_times_that_are_decided_late_are_those_that_next_showed(
+    ledger: Any, minutes: int
+) -> None:
+    """No wake-up comes in time, and still each nominal time is decided once."""
+    zone, first, last = shown_range("Lord Howe in autumn")
     await ledger.at(first)
     body = {**TRIGGERS["shifted"], "timezone": zone, "misfire": {"policy": "fire_all"}}
     await ledger.apply("cron", body)
     ports = ledger.ports
-    told = await listed(ports, TimeRange(first, last, 10_000), first)
+    shown = await listed(ports, TimeRange(first, last, 10_000), first)
     moment = first
     while moment < last:
         moment += timedelta(minutes=minutes)
         await ledger.at(moment)
-        for one in await ports.timetable.overdue(10):
-            await ledger.wakes(one.next_at)
+        for schedule in await ports.timetable.overdue(10):
+            await ledger.process_wake_up(schedule.next_at)
         await ledger.dispatch()
-    due = [one.due_at for one in told]
-    assert sorted(one.due for one in ledger.started) == due
+    due = [occurrence.due_at for occurrence in shown]
+    assert sorted(firing.due for firing in ledger.started) == due
     assert await ledger.rows() == []

@@ -1,4 +1,4 @@
-"""The Timetable and ScheduleRegister ports: schedules that nothing wakes, and the silent ones."""
+"""The Timetable and ScheduleRegister ports: overdue schedules and silent schedules."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,17 +10,17 @@ EVERY_MINUTE = {"every": "1m"}
 
 async def overdue(ledger: Any, limit: int = 10) -> list[tuple[str, datetime]]:
     found = await ledger.ports.timetable.overdue(limit)
-    return [(one.trigger, one.next_at) for one in found]
+    return [(schedule.trigger, schedule.next_at) for schedule in found]
 
 
-async def observe(ledger: Any) -> None:
-    """Let Temporal hold all that it shall."""
+async def sync_all(ledger: Any) -> None:
+    """Mark all schedules as synced with Temporal."""
     for drift in await ledger.ports.register.unsynced(100):
         await ledger.ports.register.mark_synced([drift], ledger.now)
 
 
 async def silent(ledger: Any) -> list[str]:
-    return [one.trigger for one in await ledger.ports.register.silent()]
+    return [schedule.trigger for schedule in await ledger.ports.register.silent()]
 
 
 async def test_a_schedule_is_overdue_two_seconds_after_its_time(ledger: Any) -> None:
@@ -29,11 +29,11 @@ async def test_a_schedule_is_overdue_two_seconds_after_its_time(ledger: Any) -> 
     assert await overdue(ledger) == []
     await ledger.at(NOON + MINUTE + 2.001 * SECOND)
     assert await overdue(ledger) == [("often", NOON + MINUTE)]
-    await ledger.wakes(NOON + MINUTE)
+    await ledger.process_wake_up(NOON + MINUTE)
     assert await overdue(ledger) == []
 
 
-async def test_one_that_is_paused_or_goes_is_not_overdue(ledger: Any) -> None:
+async def test_a_paused_or_removed_schedule_is_not_overdue(ledger: Any) -> None:
     await ledger.apply(body=EVERY_MINUTE)
     await ledger.pause()
     await ledger.at(NOON + HOUR)
@@ -45,7 +45,7 @@ async def test_one_that_is_paused_or_goes_is_not_overdue(ledger: Any) -> None:
     assert await overdue(ledger) == []
 
 
-async def test_a_walk_through_the_overdue_ends_though_more_fall_due(ledger: Any) -> None:
+async def test_the_pages_of_overdue_schedules_end_even_if_more_become_overdue(ledger: Any) -> None:
     offsets = {"third": "10m", "second": "30m", "first": "50m", "later": "58m", "twin": "30m"}
     triggers = [
         {"name": name, "interval": {"every": "1h", "offset": offset}}
@@ -56,7 +56,7 @@ async def test_a_walk_through_the_overdue_ends_though_more_fall_due(ledger: Any)
     seen = []
     page = await ledger.ports.timetable.overdue(1)
     while page:
-        seen += [(one.trigger, one.late) for one in page]
+        seen += [(schedule.trigger, schedule.late) for schedule in page]
         await ledger.at(NOON + 59 * MINUTE)
         page = await ledger.ports.timetable.overdue(1, before=page[-1])
     assert seen[0] == ("first", 5 * MINUTE)
@@ -65,99 +65,101 @@ async def test_a_walk_through_the_overdue_ends_though_more_fall_due(ledger: Any)
     assert await overdue(ledger, 1) == [("later", NOON + 58 * MINUTE)]
 
 
-async def test_one_that_the_timekeeper_alone_wakes_twice_in_a_row_is_silent(ledger: Any) -> None:
+async def test_a_schedule_that_only_the_timekeeper_wakes_twice_in_a_row_is_silent(
+    ledger: Any,
+) -> None:
     await ledger.apply(body=EVERY_MINUTE)
-    await observe(ledger)
+    await sync_all(ledger)
     found = []
     for minutes in (1, 2):
         await ledger.at(NOON + minutes * MINUTE + 3 * SECOND)
-        await ledger.wakes(NOON + minutes * MINUTE)
+        await ledger.process_wake_up(NOON + minutes * MINUTE)
         found.append(await silent(ledger))
     assert found == [[], ["often"]]
 
 
-async def test_its_own_alarm_ends_the_silence(ledger: Any) -> None:
+async def test_an_alarm_of_the_schedule_ends_the_silence(ledger: Any) -> None:
     await ledger.apply(body=EVERY_MINUTE)
-    await observe(ledger)
+    await sync_all(ledger)
     for minutes in (1, 2, 3, 4):
         await ledger.at(NOON + minutes * MINUTE + 3 * SECOND)
-        await ledger.wakes(NOON + minutes * MINUTE)
-        await ledger.rings(NOON + minutes * MINUTE)
+        await ledger.process_wake_up(NOON + minutes * MINUTE)
+        await ledger.process_alarm(NOON + minutes * MINUTE)
         ledger.started.clear()
         assert await silent(ledger) == []
 
 
-async def test_to_be_woken_again_for_the_same_time_counts_once(ledger: Any) -> None:
+async def test_several_wake_ups_for_the_same_time_count_once(ledger: Any) -> None:
     await ledger.apply(body=EVERY_MINUTE)
-    await observe(ledger)
+    await sync_all(ledger)
     await ledger.at(NOON + MINUTE + 3 * SECOND)
     for _ in range(3):
         await ledger.ports.timetable.process_due(ledger.wake_up(NOON + MINUTE))
     assert await silent(ledger) == []
 
 
-async def test_one_outage_is_no_silence_however_many_times_it_took(ledger: Any) -> None:
+async def test_one_outage_does_not_make_a_schedule_silent(ledger: Any) -> None:
     await ledger.apply(body={"every": "1s", "misfire": {"policy": "skip"}})
-    await observe(ledger)
+    await sync_all(ledger)
     await ledger.at(NOON + 2500 * SECOND)
-    await ledger.wakes(NOON + SECOND)
+    await ledger.process_wake_up(NOON + SECOND)
     assert await silent(ledger) == []
 
 
-async def test_one_that_is_yet_to_be_placed_is_not_silent(ledger: Any) -> None:
+async def test_a_schedule_that_is_not_synced_is_not_silent(ledger: Any) -> None:
     await ledger.apply(body=EVERY_MINUTE)
     for minutes in (1, 2, 3):
         await ledger.at(NOON + minutes * MINUTE + 3 * SECOND)
-        await ledger.wakes(NOON + minutes * MINUTE)
+        await ledger.process_wake_up(NOON + minutes * MINUTE)
     assert await silent(ledger) == []
-    await observe(ledger)
+    await sync_all(ledger)
     assert await silent(ledger) == ["often"]
 
 
-async def test_around_a_change_of_the_clocks_silence_is_expected(ledger: Any) -> None:
-    """The server leaves times out then; Berlin's clocks go on at 01:00 UTC."""
+async def test_around_a_clock_change_no_schedule_is_silent(ledger: Any) -> None:
+    """The server then skips times; the clocks of Berlin go forward at 01:00 UTC."""
     change = datetime(2026, 3, 29, 1, tzinfo=UTC)
     await ledger.at(change - HOUR)
     await ledger.apply("cron", {"schedule": "30 * * * *", "timezone": "Europe/Berlin"})
     await ledger.apply("cron", {"schedule": "30 1-5 * * *", "timezone": "Europe/Berlin"})
-    await observe(ledger)
+    await sync_all(ledger)
     for half in (0.5, 1.5):
         await ledger.at(change + half * HOUR + 3 * SECOND)
-        await ledger.wakes(change + half * HOUR)
+        await ledger.process_wake_up(change + half * HOUR)
     assert await silent(ledger) == []
     await ledger.at(change + 12 * HOUR)
     assert await silent(ledger) == ["often"]
 
 
-async def test_a_restart_is_counted_and_begins_anew(ledger: Any) -> None:
+async def test_a_restart_is_counted_and_ends_the_silence(ledger: Any) -> None:
     await ledger.apply(body=EVERY_MINUTE)
-    await observe(ledger)
+    await sync_all(ledger)
     for minutes in (1, 2):
         await ledger.at(NOON + minutes * MINUTE + 3 * SECOND)
-        await ledger.wakes(NOON + minutes * MINUTE)
-    (one,) = await ledger.ports.register.silent()
-    assert one.wanted is not None
-    await ledger.ports.register.mark_restarted(one.id, ledger.now)
+        await ledger.process_wake_up(NOON + minutes * MINUTE)
+    (schedule,) = await ledger.ports.register.silent()
+    assert schedule.wanted is not None
+    await ledger.ports.register.mark_restarted(schedule.id, ledger.now)
     assert await silent(ledger) == []
     assert (await ledger.ports.metrics.snapshot()).restarts == 1
     await ledger.at(NOON + 3 * MINUTE + 3 * SECOND)
-    await ledger.wakes(NOON + 3 * MINUTE)
+    await ledger.process_wake_up(NOON + 3 * MINUTE)
     assert await silent(ledger) == []
 
 
-async def test_a_pause_or_a_change_forgets_the_silence(ledger: Any) -> None:
+async def test_a_pause_or_a_change_resets_the_count_of_wake_ups(ledger: Any) -> None:
     await ledger.apply(body=EVERY_MINUTE)
-    await observe(ledger)
+    await sync_all(ledger)
     await ledger.at(NOON + MINUTE + 3 * SECOND)
-    await ledger.wakes(NOON + MINUTE)
+    await ledger.process_wake_up(NOON + MINUTE)
     await ledger.pause()
     await ledger.resume()
-    await observe(ledger)
+    await sync_all(ledger)
     await ledger.at(NOON + 2 * MINUTE + 3 * SECOND)
-    await ledger.wakes(NOON + 2 * MINUTE)
+    await ledger.process_wake_up(NOON + 2 * MINUTE)
     assert await silent(ledger) == []
     await ledger.apply(body={"every": "2m"})
-    await observe(ledger)
+    await sync_all(ledger)
     await ledger.at(NOON + 4 * MINUTE + 3 * SECOND)
-    await ledger.wakes(NOON + 4 * MINUTE)
+    await ledger.process_wake_up(NOON + 4 * MINUTE)
     assert await silent(ledger) == []

@@ -1,4 +1,4 @@
-"""The Outbox port: what the clock decided on and starts later is listed until it starts."""
+"""The Outbox port: decided firings that start later are listed until they start."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,15 +12,15 @@ OPENS = NOON + 3.5 * HOUR
 HOURLY = {"every": "1h", "window": {"from": "15:30", "to": "16:00"}}
 
 
-async def test_what_waits_for_its_window_is_listed_by_nominal_time_until_it_opens(
+async def test_firings_that_wait_for_their_window_are_listed_by_nominal_time(
     ledger: Any,
 ) -> None:
     await ledger.apply(body=HOURLY)
     outbox = ledger.ports.outbox
     for hours in (1, 2):
         await ledger.at(NOON + hours * HOUR)
-        await ledger.rings(ledger.now)
-    # A person's firing is no nominal time, whenever it starts.
+        await ledger.process_alarm(ledger.now)
+    # A firing that a person requested has no nominal time.
     await ledger.at(OPENS + HOUR)
     asked = FiringRequest(ledger.owner, "often", "by-hand", ledger.now)
     await outbox.add([asked], ledger.now)
@@ -33,10 +33,10 @@ async def test_what_waits_for_its_window_is_listed_by_nominal_time_until_it_open
     assert await outbox.waiting_of(ledger.owner, 10) == []
 
 
-async def test_what_was_started_early_waits_no_more(ledger: Any) -> None:
+async def test_a_firing_that_has_started_does_not_wait(ledger: Any) -> None:
     await ledger.apply(body=HOURLY)
     await ledger.at(NOON + HOUR)
-    await ledger.rings(ledger.now)
+    await ledger.process_alarm(ledger.now)
     await ledger.at(OPENS)
     assert await ledger.dispatch() == [NOON + HOUR]
     await ledger.at(OPENS - SECOND)

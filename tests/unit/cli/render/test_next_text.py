@@ -8,7 +8,10 @@ from rich.console import Console
 
 from activityctl.cli.render.next_text import print_firings
 
-NOTE = "shifted: 02:30 does not exist that day; jitter 4s210ms; last: maxFirings reached"
+NOTE = (
+    "shifted: 02:30 does not exist on that day (clocks go forward); jitter 4s210ms; "
+    "last: maxFirings reached"
+)
 VIEW = {
     "subscription": "disk-report",
     "trigger": "nightly",

@@ -1,3 +1,5 @@
+"""The findings of `check_subscription`: params and trigger overrides."""
+
 import json
 from typing import Any
 
@@ -18,10 +20,10 @@ def definition(**fields: Any) -> DefinitionSpec:
 def found(definition: DefinitionSpec, **fields: Any) -> list[tuple[Path, str]]:
     document = {"activity": "digest", **fields}
     spec = SubscriptionSpec.model_validate_json(json.dumps(document))
-    return [(one.path, one.reason) for one in check_subscription(spec, definition)]
+    return [(finding.path, finding.reason) for finding in check_subscription(spec, definition)]
 
 
-LIVING = definition(
+DIGEST = definition(
     params={
         "type": "object",
         "required": ["url", "region"],
@@ -45,8 +47,8 @@ LIVING = definition(
         {"nightly": {"interval": {"every": "1d"}}},
     ],
 )
-def test_a_subscription_in_order_has_no_findings(triggers: dict[str, Any]):
-    assert found(LIVING, params={"url": "/"}, triggers=triggers) == []
+def test_a_valid_subscription_has_no_findings(triggers: dict[str, Any]):
+    assert found(DIGEST, params={"url": "/"}, triggers=triggers) == []
 
 
 @pytest.mark.parametrize(
@@ -61,19 +63,19 @@ def test_a_subscription_in_order_has_no_findings(triggers: dict[str, Any]):
         ),
     ],
 )
-def test_params_fit_the_definition(params: dict[str, Any], place: Path, reason: str):
-    assert found(LIVING, params=params) == [(("params", *place), reason)]
+def test_params_must_match_the_schema(params: dict[str, Any], place: Path, reason: str):
+    assert found(DIGEST, params=params) == [(("params", *place), reason)]
 
 
 @pytest.mark.parametrize(
     ("override", "place", "reason"),
     [
         ({"baet": None}, ("baet",), "no such trigger: 'baet'; did you mean 'beat'?"),
-        ({"beat": {}}, ("beat",), "an override names exactly one kind, or is null"),
+        ({"beat": {}}, ("beat",), "an override must name exactly one kind, or be null"),
         (
             {"beat": {"interval": {}, "cron": {}}},
             ("beat",),
-            "an override names exactly one kind, or is null",
+            "an override must name exactly one kind, or be null",
         ),
         (
             {"beat": {"intervall": {}}},
@@ -103,24 +105,24 @@ def test_params_fit_the_definition(params: dict[str, Any], place: Path, reason: 
         (
             {"beat": {"interval": {"every": "${ params.every }"}}},
             ("beat", "interval", "every"),
-            "triggers take no ${ … }; a Subscription can override the trigger",
+            "a trigger cannot use ${ … }; a Subscription can override the trigger",
         ),
     ],
 )
-def test_an_override_fits_the_definition(override: dict[str, Any], place: Path, reason: str):
-    assert found(LIVING, params={"url": "/"}, triggers=override) == [(("triggers", *place), reason)]
+def test_an_override_must_fit_the_definition(override: dict[str, Any], place: Path, reason: str):
+    assert found(DIGEST, params={"url": "/"}, triggers=override) == [(("triggers", *place), reason)]
 
 
-def test_an_override_is_checked_together_with_what_it_leaves():
+def test_an_override_is_checked_together_with_the_remaining_fields():
     ((path, reason),) = found(
         definition(triggers=[{"name": "t", "interval": {"every": "1h", "jitter": "5m"}}]),
         triggers={"t": {"interval": {"every": "1m"}}},
     )
     assert path == ("triggers", "t", "interval", "every")
-    assert reason == "1m is not over the jitter (5m)"
+    assert reason == "1m is not longer than the jitter (5m)"
 
 
-def test_a_definition_without_params_takes_none():
+def test_a_definition_without_params_accepts_none():
     assert found(definition(), params={"x": 1}) == [
-        (("params", "x"), "the definition takes no params")
+        (("params", "x"), "the definition has no params")
     ]

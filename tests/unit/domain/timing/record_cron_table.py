@@ -1,9 +1,9 @@
-"""Ask a Temporal server what cron expressions mean, and print its answers as cron_table.csv.
+"""Ask a Temporal server for the times of cron expressions, and print them as cron_table.csv.
 
     cd tests/unit/domain/timing && python record_cron_table.py localhost:7233 > cron_table.csv
 
-The server parses the cron text itself; none of our code is asked. Times near a change of the
-clocks are left out: there the server has faults (see cron_table_dst.csv for what is right).
+The server parses the cron text itself; none of our code is used. Times near clock changes are
+left out, because there the server has faults; cron_table_dst.csv has the right times.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ SELDOM = [
     "0 12 * feb sun", "0 0 * 1-3 mon", "*/30 6 13 * *", "* * 1 6 *", "0 4 8-14 * *",
 ]  # fmt: skip
 EITHER_DAY = {
-    # The server wants both days to match where crontab(5) is content with either: two texts.
+    # The server requires both days to match, crontab(5) only one of them: so two expressions.
     "0 0 13 * 5": ("0 0 13 * *", "0 0 * * 5"),
     "0 12 1,15 * mon": ("0 12 1,15 * *", "0 12 * * mon"),
     "30 4 1-7 * 2": ("30 4 1-7 * *", "30 4 * * 2"),
@@ -72,7 +72,7 @@ SPAN = timedelta(days=365 * 40)
 DAY = timedelta(days=1)
 
 
-def _wanted() -> set[tuple[str, str, str]]:
+def _rows() -> set[tuple[str, str, str]]:
     rows = set()
     for number, text in enumerate([*OFTEN, *DAILY]):
         for step in range(6):
@@ -89,10 +89,10 @@ def _wanted() -> set[tuple[str, str, str]]:
 def _changes_within(zone: str, start: datetime, end: datetime) -> bool:
     local, hours = ZoneInfo(zone), int((end - start + 2 * DAY) / timedelta(hours=1))
     moments = (start - DAY + timedelta(hours=count) for count in range(hours + 1))
-    return len({one.astimezone(local).utcoffset() for one in moments}) > 1
+    return len({moment.astimezone(local).utcoffset() for moment in moments}) > 1
 
 
-async def _asked(client: Client, text: str, zone: str, start: datetime) -> list[datetime]:
+async def _server_times(client: Client, text: str, zone: str, start: datetime) -> list[datetime]:
     name = f"cron-table-{uuid.uuid4()}"
     spec = ScheduleSpec(cron_expressions=EITHER_DAY.get(text, (text,)), time_zone_name=zone)
     action = ScheduleActionStartWorkflow("none", id="none", task_queue="none")
@@ -105,7 +105,7 @@ async def _asked(client: Client, text: str, zone: str, start: datetime) -> list[
             namespace=client.namespace, schedule_id=name, start_time=begin, end_time=end
         )
     )
-    return [one.ToDatetime(UTC) for one in answer.start_time[:SHOWN]]
+    return [time.ToDatetime(UTC) for time in answer.start_time[:SHOWN]]
 
 
 async def main(address: str) -> None:
@@ -113,13 +113,13 @@ async def main(address: str) -> None:
     info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["schedule", "zone", "after", "due", "source"])
-    for text, zone, start_text in sorted(_wanted()):
+    for text, zone, start_text in sorted(_rows()):
         start = datetime.fromisoformat(f"{start_text}+00:00")
-        due = await _asked(client, text, zone, start)
+        due = await _server_times(client, text, zone, start)
         while due and _changes_within(zone, start, due[-1]):
             due.pop()
         if due:
-            shown = " ".join(one.strftime("%Y-%m-%dT%H:%MZ") for one in due)
+            shown = " ".join(time.strftime("%Y-%m-%dT%H:%MZ") for time in due)
             table.writerow([text, zone, f"{start_text}Z", shown, f"Temporal {info.server_version}"])
 
 

@@ -1,4 +1,4 @@
-"""What `validate` finds in startAt and endAt."""
+"""The problems that `validate` finds in startAt and endAt."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ SUMMER = {"startAt": "2027-02-01T00:00:00Z", "endAt": "2027-11-01T00:00:00Z"}
 
 
 def found(kind: str, **body: Any) -> list[tuple[tuple[str | int, ...], str]]:
-    return [(one.path, one.reason) for one in check_bounds(kind, body)]
+    return [(finding.path, finding.reason) for finding in check_bounds(kind, body)]
 
 
-def test_bounds_between_which_the_schedule_has_no_time_are_told():
+def test_bounds_that_exclude_all_times_of_a_schedule_are_found():
     ((path, reason),) = found("cron", **NEW_YEAR, **SUMMER)
     assert path == ("endAt",)
     assert "would never fire" in reason
@@ -22,12 +22,12 @@ def test_bounds_between_which_the_schedule_has_no_time_are_told():
     assert "allowNever: true" in reason
 
 
-def test_a_start_after_the_last_time_is_told_there():
+def test_a_start_after_the_last_time_is_found():
     ((path, _),) = found("cron", **NEW_YEAR, startAt="2101-01-01T00:00:00Z")
     assert path == ("startAt",)
 
 
-def test_an_interval_may_be_too_long_for_its_bounds_too():
+def test_an_interval_that_is_too_long_for_its_bounds_is_found():
     ((path, reason),) = found(
         "interval", every="365d", **SUMMER | {"endAt": "2027-02-02T00:00:00Z"}
     )
@@ -45,9 +45,9 @@ def test_an_interval_may_be_too_long_for_its_bounds_too():
         {"schedule": "0 0 31 2 *", "allowNever": True},
     ],
 )
-def test_no_bounds_met_bounds_and_an_end_in_the_past_are_fine(body: dict[str, Any]):
+def test_no_bounds_valid_bounds_and_an_end_in_the_past_are_allowed(body: dict[str, Any]):
     assert found("cron", **body) == []
 
 
-def test_what_does_not_follow_the_clock_is_passed_over():
+def test_triggers_that_do_not_follow_the_clock_are_not_checked():
     assert found("event", type="order.paid") == []

@@ -1,4 +1,4 @@
-"""What `dst.gap: skip` leaves out is what `shift` would add, and nominal times stay as they are."""
+"""The local times that `dst.gap: skip` skips are those that `shift` would add."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -25,26 +25,26 @@ def cron(schedule: str, gap: str, **body: Any) -> Trigger:
     schedule=st.sampled_from(SCHEDULES),
     hours=st.integers(0, 24 * 365),
 )
-def test_what_is_left_out_is_what_a_shift_would_add(zone: str, schedule: str, hours: int):
+def test_skip_yields_the_times_that_shift_would_add(zone: str, schedule: str, hours: int):
     after = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
     end = after + timedelta(days=40)
     skipping = cron(schedule, "skip", timezone=zone)
-    due = list(takewhile(lambda one: one.at <= end, due_times(skipping, after)))
+    due = list(takewhile(lambda time: time.at <= end, due_times(skipping, after)))
     whole, plain = (
-        list(takewhile(lambda one: one <= end, nominal_times(trigger, after)))
+        list(takewhile(lambda time: time <= end, nominal_times(trigger, after)))
         for trigger in (cron(schedule, "shift", timezone=zone), skipping)
     )
-    assert [one.at for one in due] == whole
-    assert [one.at for one in due if one.missing_local_time is None] == plain
+    assert [time.at for time in due] == whole
+    assert [time.at for time in due if time.missing_local_time is None] == plain
 
 
-def test_a_friday_that_the_zone_leaves_out_is_told():
+def test_a_friday_that_the_zone_skipped_is_yielded_as_skipped():
     trigger = cron("0 9 * * 5", "skip", timezone="Pacific/Apia")
     days = due_times(trigger, datetime(2011, 12, 22, tzinfo=UTC))
     first, second, third = (next(days) for _ in range(3))
-    assert [one.missing_local_time for one in (first, third)] == [None, None]
+    assert [time.missing_local_time for time in (first, third)] == [None, None]
     assert second.missing_local_time == datetime(2011, 12, 30, 9)  # noqa: DTZ001  # a local time
-    assert second.skip_reason == "09:00 does not exist that day"
+    assert second.skip_reason == "09:00 does not exist on that day (clocks go forward)"
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_a_friday_that_the_zone_leaves_out_is_told():
         ({"endAt": "2026-03-29T01:29:59Z"}, 0),
     ],
 )
-def test_both_bounds_hold_for_what_is_left_out(bound: dict[str, str], count: int):
+def test_start_and_end_bound_the_skipped_times_too(bound: dict[str, str], count: int):
     trigger = cron("30 2 * * *", "skip", timezone="Europe/Berlin", **bound)
     end = datetime(2026, 3, 31, tzinfo=UTC)
-    due = takewhile(lambda one: one.at < end, due_times(trigger, end - timedelta(days=5)))
-    assert sum(one.missing_local_time is not None for one in due) == count
+    due = takewhile(lambda time: time.at < end, due_times(trigger, end - timedelta(days=5)))
+    assert sum(time.missing_local_time is not None for time in due) == count

@@ -1,4 +1,4 @@
-"""What holds for the due times of every schedule, at changes of the clocks above all."""
+"""Properties of the due times of all schedules, mainly around clock changes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ DST = st.fixed_dictionaries(
 
 
 class Case(NamedTuple):
-    """A schedule, and a moment shortly before or in a change of its zone's clocks."""
+    """A schedule, and a moment shortly before or during a clock change of its zone."""
 
     fields: tuple[str, ...]
     zone: str
@@ -59,8 +59,8 @@ class Case(NamedTuple):
         )
         return nominal_times(trigger, self.after if after is None else after)
 
-    def names(self, wall: datetime) -> bool:
-        """Whether the schedule names that local time; crontab(5) read anew."""
+    def matches(self, wall: datetime) -> bool:
+        """Return whether the schedule matches that local time, by the rules of crontab(5)."""
         values = (wall.minute, wall.hour, wall.day, wall.month, wall.isoweekday() % 7)
         minute, hour, day, month, weekday = (
             value in known[text]
@@ -82,77 +82,77 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def _by_every_minute(case: Case, days: int) -> list[datetime]:
-    """The due times, found by looking at the clock each minute."""
-    is_wanted_again = case.dst.get("overlap", "both" if case.fields[1][0] == "*" else "first")
+    """Return the due times, found by checking the clock each minute."""
+    overlap = case.dst.get("overlap", "both" if case.fields[1][0] == "*" else "first")
     seen: set[datetime] = set()
     due: set[datetime] = set()
     moment = case.after.replace(second=0) - 2 * DAY
     before = case.wall(moment - MINUTE)
     while moment <= case.after + days * DAY:
         wall = case.wall(moment)
-        if case.names(wall) and (wall not in seen or is_wanted_again == "both"):
+        if case.matches(wall) and (wall not in seen or overlap == "both"):
             due.add(moment)
         missing = int((wall - before) / MINUTE)
         for step in range(1, missing if case.dst["gap"] == "shift" else 0):
-            if case.names(before + step * MINUTE):
+            if case.matches(before + step * MINUTE):
                 due.add(moment + (step - 1) * MINUTE)
         seen.add(wall)
         moment, before = moment + MINUTE, wall
-    return sorted(one for one in due if case.after < one <= case.after + days * DAY)
+    return sorted(time for time in due if case.after < time <= case.after + days * DAY)
 
 
 @settings(max_examples=60, deadline=None)
 @given(cases())
-def test_due_are_the_minutes_at_which_the_clock_shows_what_is_named(case: Case):
+def test_due_times_are_the_minutes_at_which_the_wall_clock_matches(case: Case):
     end = case.after + 3 * DAY
-    assert list(takewhile(lambda one: one <= end, case.times())) == _by_every_minute(case, 3)
+    assert list(takewhile(lambda time: time <= end, case.times())) == _by_every_minute(case, 3)
 
 
 @settings(deadline=None)
 @given(cases(), st.integers(0, 59_999_999))
-def test_due_times_ascend_and_lie_after(case: Case, microseconds: int):
+def test_due_times_ascend_and_are_after_the_start(case: Case, microseconds: int):
     after = case.after + timedelta(microseconds=microseconds)
     found = list(islice(case.times(after), 40))
-    assert all(one < other for one, other in zip([after, *found], found, strict=False))
-    assert all(one.tzinfo is UTC and not one.microsecond for one in found)
+    assert all(time < later for time, later in zip([after, *found], found, strict=False))
+    assert all(time.tzinfo is UTC and not time.microsecond for time in found)
 
 
 @settings(deadline=None)
 @given(cases(), st.integers(0, 30))
-def test_going_on_from_any_firing_gives_the_rest(case: Case, number: int):
+def test_continuing_after_any_firing_gives_the_remaining_ones(case: Case, number: int):
     found = list(islice(case.times(), 31 + 20))
     assert list(islice(case.times(found[number]), 20)) == found[number + 1 : number + 21]
 
 
 @settings(deadline=None)
 @given(cases())
-def test_without_shifting_the_clock_shows_what_the_schedule_names(case: Case):
-    assert all(case.names(case.wall(one)) for one in islice(case.times(gap="skip"), 40))
+def test_without_shift_the_wall_clock_matches_at_each_due_time(case: Case):
+    assert all(case.matches(case.wall(time)) for time in islice(case.times(gap="skip"), 40))
 
 
 @settings(deadline=None)
 @given(cases())
-def test_shifting_only_adds_times_that_the_schedule_does_not_name(case: Case):
+def test_shift_only_adds_times_that_do_not_match_the_schedule(case: Case):
     end = case.after + 4 * DAY
-    skipped = set(takewhile(lambda one: one <= end, case.times(gap="skip", overlap="both")))
-    shifted = set(takewhile(lambda one: one <= end, case.times(gap="shift", overlap="both")))
+    skipped = set(takewhile(lambda time: time <= end, case.times(gap="skip", overlap="both")))
+    shifted = set(takewhile(lambda time: time <= end, case.times(gap="shift", overlap="both")))
     assert skipped <= shifted
-    assert not any(case.names(case.wall(one)) for one in shifted - skipped)
+    assert not any(case.matches(case.wall(time)) for time in shifted - skipped)
 
 
 @settings(deadline=None)
 @given(cases())
-def test_first_and_both_differ_by_the_local_times_that_come_again(case: Case):
+def test_first_and_both_differ_by_the_repeated_local_times(case: Case):
     end = case.after + 4 * DAY
-    both = list(takewhile(lambda one: one <= end, case.times(overlap="both", gap="skip")))
-    first = list(takewhile(lambda one: one <= end, case.times(overlap="first", gap="skip")))
-    again = [one for one in both if one.astimezone(ZoneInfo(case.zone)).fold]
-    assert sorted([*first, *again]) == both
+    both = list(takewhile(lambda time: time <= end, case.times(overlap="both", gap="skip")))
+    first = list(takewhile(lambda time: time <= end, case.times(overlap="first", gap="skip")))
+    repeated = [time for time in both if time.astimezone(ZoneInfo(case.zone)).fold]
+    assert sorted([*first, *repeated]) == both
 
 
 @settings(deadline=None)
 @given(cases(), st.integers(-3000, 3000), st.integers(0, 3000))
-def test_startat_and_endat_cut_out_a_piece(case: Case, start: int, length: int):
+def test_startat_and_endat_limit_the_due_times(case: Case, start: int, length: int):
     start_at = case.after + start * MINUTE
     end_at = start_at + length * MINUTE
     trigger = CronTrigger.model_validate(
@@ -164,8 +164,8 @@ def test_startat_and_endat_cut_out_a_piece(case: Case, start: int, length: int):
             "endAt": end_at,
         }
     )
-    whole = takewhile(lambda one: one <= end_at, case.times())
-    assert list(nominal_times(trigger, case.after)) == [one for one in whole if one >= start_at]
+    whole = takewhile(lambda time: time <= end_at, case.times())
+    assert list(nominal_times(trigger, case.after)) == [time for time in whole if time >= start_at]
 
 
 @settings(max_examples=60, deadline=None)
@@ -183,8 +183,8 @@ def test_in_utc_the_times_are_those_of_croniter(fields: tuple[str, ...], start: 
 NOMINAL = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
-def test_jitter_is_the_same_for_whoever_asks():
-    # Written down, since another process and a later version must find the same.
+def test_jitter_is_always_the_same_for_a_firing():
+    # A literal value, since another process and a later version must compute the same.
     found = jitter_of("sub-1", "nightly", NOMINAL, timedelta(seconds=30))
     assert found == timedelta(seconds=24, milliseconds=359)
     elsewhere = NOMINAL.astimezone(ZoneInfo("Asia/Kathmandu"))
@@ -207,5 +207,7 @@ def test_jitter_is_spread_over_firings_and_over_subscriptions():
     by_owner = [jitter_of(f"sub-{count}", "nightly", NOMINAL, limit) for count in range(1000)]
     by_trigger = [jitter_of("sub-1", f"due-{count}", NOMINAL, limit) for count in range(1000)]
     for found in (by_firing, by_owner, by_trigger):
-        tenths = [sum(1 for one in found if one // timedelta(seconds=3) == n) for n in range(10)]
+        tenths = [
+            sum(1 for jitter in found if jitter // timedelta(seconds=3) == n) for n in range(10)
+        ]
         assert all(60 <= count <= 140 for count in tenths), tenths

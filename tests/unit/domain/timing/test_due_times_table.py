@@ -1,8 +1,8 @@
-"""What cron expressions mean, row by row, as others say it.
+"""The due times of cron expressions, compared with two tables of other sources.
 
-cron_table.csv holds the answers of a Temporal server away from changes of the clocks
-(record_cron_table.py asked it); cron_table_dst.csv holds what published rules give at changes,
-worked out by hand from the source beside each row.
+cron_table.csv has the answers of a Temporal server, without times near clock changes;
+record_cron_table.py recorded them. cron_table_dst.csv has the times around clock changes,
+computed by hand from published rules; each row has its source.
 """
 
 import csv
@@ -22,7 +22,7 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(table))
 
 
-ASKED = _rows("cron_table.csv")
+RECORDED = _rows("cron_table.csv")
 PUBLISHED = _rows("cron_table_dst.csv")
 
 
@@ -33,35 +33,35 @@ def _name(row: dict[str, str]) -> str:
 
 def _check(row: dict[str, str], dst: dict[str, str]) -> None:
     body = {"schedule": row["schedule"], "timezone": row["zone"], "dst": dst}
-    due = [datetime.fromisoformat(one) for one in row["due"].split()]
+    due = [datetime.fromisoformat(text) for text in row["due"].split()]
     after = datetime.fromisoformat(row["after"])
     found = islice(nominal_times(CronTrigger.model_validate(body), after), len(due))
     assert list(found) == due
 
 
-def test_the_tables_are_as_long_as_promised_and_repeat_nothing():
-    assert len({_name(row) for row in ASKED}) == len(ASKED) >= 300
+def test_the_tables_have_at_least_400_different_rows():
+    assert len({_name(row) for row in RECORDED}) == len(RECORDED) >= 300
     assert len({_name(row) for row in PUBLISHED}) == len(PUBLISHED) >= 60
-    assert len(ASKED) + len(PUBLISHED) >= 400
+    assert len(RECORDED) + len(PUBLISHED) >= 400
 
 
-def test_the_table_of_changes_has_each_rule_and_a_source_a_row():
+def test_the_table_of_clock_changes_has_each_rule_and_a_source_per_row():
     rules = {(row["gap"], row["overlap"]) for row in PUBLISHED}
     assert rules >= {("skip", ""), ("shift", ""), ("skip", "first"), ("skip", "both")}
     assert all(row["source"] for row in PUBLISHED)
 
 
-@pytest.mark.parametrize("row", ASKED, ids=_name)
-def test_a_schedule_is_due_when_the_server_says(row: dict[str, str]):
+@pytest.mark.parametrize("row", RECORDED, ids=_name)
+def test_a_schedule_has_the_times_of_the_server(row: dict[str, str]):
     _check(row, {})
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=_name)
-def test_a_change_of_the_clocks_is_met_as_published(row: dict[str, str]):
+def test_times_around_a_clock_change_follow_the_published_rules(row: dict[str, str]):
     zone = ZoneInfo(row["zone"])
     for text in [row["after"], *row["due"].split()]:
         moment = datetime.fromisoformat(text)
-        # Else the row, or this machine's time zone database, is at fault.
+        # If this fails, the row or the time zone database of this machine is wrong.
         assert moment.astimezone(zone).utcoffset() == moment.utcoffset()
     dst = {"gap": row["gap"]} | ({"overlap": row["overlap"]} if row["overlap"] else {})
     _check(row, dst)

@@ -1,4 +1,4 @@
-"""What started a firing's workflow: said by its field, or read by its ids in old histories."""
+"""The cause of a firing: from its field, or from the ids in old histories."""
 
 from datetime import UTC, datetime
 
@@ -21,18 +21,18 @@ KEY = "2026-05-01T06:00:00Z"
         (ids.let_in_workflow_id(SUB, "nightly", KEY), FiringCause.LET_IN),
     ],
 )
-def test_a_history_without_a_cause_is_read_by_its_ids(workflow_id: str, cause: FiringCause):
+def test_without_a_cause_the_ids_tell_it(workflow_id: str, cause: FiringCause):
     firing = FiringRef(SUB, "nightly", KEY, "2026-05-01T06:00:00+00:00", workflow_id)
     assert firing.cause is cause
-    assert firing.is_unsettled is (cause in {FiringCause.ALARM, FiringCause.WAKE_UP})
+    assert firing.is_undecided is (cause in {FiringCause.ALARM, FiringCause.WAKE_UP})
 
 
-def test_a_cause_that_is_said_is_not_read_by_ids():
+def test_a_given_cause_is_kept_whatever_the_ids():
     scheduled = f"{ids.scheduled_workflow_id(SUB, 'nightly')}-{KEY}"
     firing = FiringRef(SUB, "nightly", KEY, KEY, scheduled, FiringCause.OUTBOX)
     assert firing.cause is FiringCause.OUTBOX
 
 
-def test_a_request_comes_out_of_the_outbox():
+def test_the_cause_of_a_request_is_the_outbox():
     request = FiringRequest(SUB, "manual", "key", datetime(2026, 5, 1, tzinfo=UTC))
     assert request.ref.cause is FiringCause.OUTBOX

@@ -1,4 +1,4 @@
-"""Every nominal time gets one fate: what runs, what is missed or skipped, and why."""
+"""Deciding due times: which run, which are missed or skipped, and why."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,7 +37,7 @@ def every(text: str, **fields: Any) -> Trigger:
     return trigger_of("interval", {"every": text, **fields})
 
 
-def settled(
+def decide(
     trigger: Trigger,
     since: timedelta,
     now: datetime = NOON,
@@ -50,144 +50,150 @@ def settled(
     return decide_due_times(OWNER, trigger, progress, now, calendars or {}, at_once=at_once)
 
 
-def fates(settlement: DueTimeDecisions) -> list[tuple[str, DueOutcome]]:
-    return [(f"{one.nominal:%H:%M}", one.outcome) for one in settlement.times]
+def outcomes(decisions: DueTimeDecisions) -> list[tuple[str, DueOutcome]]:
+    return [(f"{time.nominal:%H:%M}", time.outcome) for time in decisions.times]
 
 
 def outage(policy: str, window: str = "1d") -> DueTimeDecisions:
-    """Settle a trigger of every ten minutes after 36 minutes of silence, 5 minutes late."""
+    """Decide a trigger of every ten minutes after 36 minutes of outage, 5 minutes late."""
     trigger = every("10m", misfire={"policy": policy, "window": window})
-    return settled(trigger, 36 * MINUTE, NOON + 5 * MINUTE)
+    return decide(trigger, 36 * MINUTE, NOON + 5 * MINUTE)
 
 
-def test_a_firing_in_time_fires_at_its_nominal_time():
-    found = settled(every("1h"), 30 * MINUTE, NOON + SECOND)
+def test_a_firing_on_time_fires_at_its_nominal_time():
+    found = decide(every("1h"), 30 * MINUTE, NOON + SECOND)
     assert found.times == (DecidedTime(NOON, DueOutcome.FIRES, NOON),)
     assert found.progress == ScheduleProgress(NOON + SECOND, 1)
     assert found.next_at == NOON + timedelta(hours=1)
 
 
-def test_nothing_due_moves_the_cursor_alone():
-    found = settled(every("1h"), MINUTE, NOON - MINUTE)
+def test_if_nothing_is_due_only_the_cursor_moves():
+    found = decide(every("1h"), MINUTE, NOON - MINUTE)
     assert (found.times, found.progress.cursor, found.next_at) == ((), NOON - MINUTE, NOON)
 
 
-def test_skip_misses_what_is_late():
-    assert fates(outage("skip")) == [
+def test_skip_misses_all_late_firings():
+    assert outcomes(outage("skip")) == [
         ("11:30", DueOutcome.MISSED),
         ("11:40", DueOutcome.MISSED),
         ("11:50", DueOutcome.MISSED),
         ("12:00", DueOutcome.MISSED),
     ]
-    assert outage("skip").times[-1].reason == "settled 5m late; misfire policy skip"
+    assert outage("skip").times[-1].reason == "decided 5m late; misfire policy skip"
 
 
-def test_fire_once_makes_up_for_the_latest():
+def test_fire_once_runs_the_latest():
     found = outage("fire_once")
-    assert fates(found) == [
+    assert outcomes(found) == [
         ("11:30", DueOutcome.MISSED),
         ("11:40", DueOutcome.MISSED),
         ("11:50", DueOutcome.MISSED),
         ("12:00", DueOutcome.FIRES),
     ]
     assert found.times[0].reason == (
-        "settled 35m late; misfire policy fire_once: a later firing runs"
+        "decided 35m late; misfire policy fire_once: a later firing runs"
     )
 
 
-def test_fire_all_makes_up_for_each_within_the_window():
+def test_fire_all_runs_each_within_the_misfire_window():
     found = outage("fire_all", "20m")
-    assert fates(found) == [
+    assert outcomes(found) == [
         ("11:30", DueOutcome.MISSED),
         ("11:40", DueOutcome.MISSED),
         ("11:50", DueOutcome.FIRES),
         ("12:00", DueOutcome.FIRES),
     ]
-    assert found.times[0].reason == "settled 35m late, over the misfire window of 20m"
+    assert found.times[0].reason == "decided 35m late, over the misfire window of 20m"
 
 
-def test_fire_once_leaves_even_the_latest_when_it_is_over_the_window():
-    assert fates(outage("fire_once", "4m"))[-1] == ("12:00", DueOutcome.MISSED)
+def test_fire_once_misses_the_latest_if_it_is_over_the_misfire_window():
+    assert outcomes(outage("fire_once", "4m"))[-1] == ("12:00", DueOutcome.MISSED)
 
 
 @pytest.mark.parametrize("policy", ["skip", "fire_once", "fire_all"])
 def test_a_firing_a_little_late_is_on_time_under_every_policy(policy: str):
     trigger = every("1h", misfire={"policy": policy, "window": "1s"})
-    assert fates(settled(trigger, MINUTE, NOON + MISFIRE_GRACE)) == [("12:00", DueOutcome.FIRES)]
+    assert outcomes(decide(trigger, MINUTE, NOON + MISFIRE_GRACE)) == [("12:00", DueOutcome.FIRES)]
 
 
-def test_of_firings_that_came_due_meanwhile_only_the_last_is_on_time():
+def test_only_the_last_of_several_due_firings_is_on_time():
     trigger = every("5s", misfire={"policy": "skip"})
-    assert fates(settled(trigger, 12 * SECOND, NOON + SECOND)) == [
+    assert outcomes(decide(trigger, 12 * SECOND, NOON + SECOND)) == [
         ("11:59", DueOutcome.MISSED),
         ("11:59", DueOutcome.MISSED),
         ("12:00", DueOutcome.FIRES),
     ]
 
 
-def test_an_excluded_day_is_a_skip_with_its_reason():
+def test_a_firing_on_an_excluded_day_is_skipped_with_the_reason():
     trigger = every("1h", exclude={"calendars": ["holidays"]})
     days = {"holidays": (DaySpan(date(2026, 3, 2), date(2026, 3, 2)),)}
-    (one,) = settled(trigger, MINUTE, calendars=days).times
-    assert (one.outcome, one.fires_at) == (DueOutcome.SKIPPED, None)
-    assert one.reason == "excluded: 2026-03-02 (calendar holidays)"
+    (decided,) = decide(trigger, MINUTE, calendars=days).times
+    assert (decided.outcome, decided.fires_at) == (DueOutcome.SKIPPED, None)
+    assert decided.reason == "excluded: 2026-03-02 (calendar holidays)"
 
 
-def test_what_is_made_up_for_starts_on_no_excluded_day_either():
+def test_a_late_firing_does_not_start_on_an_excluded_day():
     body = {"policy": "fire_once"}
     trigger = every("1d", misfire=body, exclude={"dates": ["2026-03-02"]})
-    found = settled(trigger, timedelta(days=2))
-    assert [(one.nominal.day, one.outcome) for one in found.times] == [
+    found = decide(trigger, timedelta(days=2))
+    assert [(time.nominal.day, time.outcome) for time in found.times] == [
         (1, DueOutcome.MISSED),
         (2, DueOutcome.SKIPPED),
     ]
-    assert found.times[0].reason == "settled 1d12h late, over the misfire window of 1d"
-    soon = settled(every("8h", exclude={"dates": ["2026-03-02"]}), 21 * timedelta(hours=1))
-    assert soon.times[0].reason == "settled 20h late; now it is excluded: 2026-03-02"
+    assert found.times[0].reason == "decided 1d12h late, over the misfire window of 1d"
+    soon = decide(every("8h", exclude={"dates": ["2026-03-02"]}), 21 * timedelta(hours=1))
+    assert soon.times[0].reason == "decided 20h late; a firing now would be excluded: 2026-03-02"
 
 
-def test_what_is_made_up_for_waits_for_its_window():
+def test_a_late_firing_waits_for_its_window():
     trigger = every("12h", window={"from": "11:00", "to": "12:30"})
-    (one,) = settled(trigger, 61 * MINUTE, NOON + timedelta(hours=1)).times
-    assert (one.outcome, one.fires_at) == (DueOutcome.FIRES, NOON + timedelta(hours=23))
+    (decided,) = decide(trigger, 61 * MINUTE, NOON + timedelta(hours=1)).times
+    assert (decided.outcome, decided.fires_at) == (DueOutcome.FIRES, NOON + timedelta(hours=23))
 
 
 def test_a_firing_outside_its_window_waits_for_it():
     trigger = every("1h", window={"from": "15:30", "to": "16:00"})
-    (one,) = settled(trigger, MINUTE).times
-    assert (one.outcome, one.fires_at) == (DueOutcome.FIRES, NOON + timedelta(hours=3, minutes=30))
+    (decided,) = decide(trigger, MINUTE).times
+    assert (decided.outcome, decided.fires_at) == (
+        DueOutcome.FIRES,
+        NOON + timedelta(hours=3, minutes=30),
+    )
 
 
-def test_what_waits_for_its_window_is_not_late_before_it_opens():
+def test_a_firing_is_not_late_before_its_window_opens():
     trigger = every("1h", window={"from": "13:00", "to": "14:00"}, misfire={"policy": "skip"})
-    found = settled(trigger, 91 * MINUTE, NOON + 30 * MINUTE)
-    assert [one.fires_at for one in found.times] == [NOON + timedelta(hours=1)] * 2
+    found = decide(trigger, 91 * MINUTE, NOON + 30 * MINUTE)
+    assert [time.fires_at for time in found.times] == [NOON + timedelta(hours=1)] * 2
 
 
-def test_a_window_may_miss_or_skip_what_is_outside():
-    for outside, fate in (("miss", DueOutcome.MISSED), ("skip", DueOutcome.SKIPPED)):
+def test_a_window_may_miss_or_skip_a_firing_outside():
+    for outside, outcome in (("miss", DueOutcome.MISSED), ("skip", DueOutcome.SKIPPED)):
         trigger = every("1h", window={"from": "13:00", "to": "14:00", "outside": outside})
-        (one,) = settled(trigger, MINUTE).times
-        assert (one.outcome, one.reason) == (fate, "outside its window (13:00-14:00 UTC)")
+        (decided,) = decide(trigger, MINUTE).times
+        assert (decided.outcome, decided.reason) == (
+            outcome,
+            "outside its window (13:00-14:00 UTC)",
+        )
 
 
 def test_jitter_moves_the_start_and_not_the_nominal_time():
     trigger = every("1h", jitter="10m")
-    (one,) = settled(trigger, MINUTE).times
-    assert one.nominal == NOON
-    assert one.fires_at == NOON + jitter_of(*OWNER, NOON, timedelta(minutes=10))
+    (decided,) = decide(trigger, MINUTE).times
+    assert decided.nominal == NOON
+    assert decided.fires_at == NOON + jitter_of(*OWNER, NOON, timedelta(minutes=10))
 
 
 def test_max_firings_ends_a_trigger():
     trigger = every("10m", maxFirings=3, misfire={"policy": "fire_all"})
-    found = settled(trigger, 35 * MINUTE, fired=1)
-    assert fates(found) == [("11:30", DueOutcome.FIRES), ("11:40", DueOutcome.FIRES)]
+    found = decide(trigger, 35 * MINUTE, fired=1)
+    assert outcomes(found) == [("11:30", DueOutcome.FIRES), ("11:40", DueOutcome.FIRES)]
     assert (found.progress.fired, found.next_at) == (3, None)
-    assert settled(trigger, 35 * MINUTE, fired=3).times == ()
+    assert decide(trigger, 35 * MINUTE, fired=3).times == ()
     assert next_nominal_time(trigger, ScheduleProgress(NOON, 3)) is None
 
 
-def test_a_clock_that_went_back_does_not_fire_again():
+def test_a_clock_that_was_set_back_does_not_fire_again():
     trigger = every("10m")
     found = decide_due_times(OWNER, trigger, ScheduleProgress(NOON), NOON - timedelta(hours=1), {})
     assert (found.times, found.progress.cursor) == ((), NOON)
@@ -206,36 +212,36 @@ def through_spring(trigger: Trigger, until: datetime = SPRING + DAY) -> DueTimeD
     return decide_due_times(OWNER, trigger, ScheduleProgress(SPRING - DAY / 2), until, {})
 
 
-def test_a_time_of_day_that_the_clocks_jump_over_is_skipped_with_its_reason():
+def test_a_time_of_day_that_does_not_exist_is_skipped_with_the_reason():
     found = through_spring(nightly())
     (gone,) = found.times
     assert (gone.nominal, gone.outcome) == (GONE, DueOutcome.SKIPPED)
-    assert gone.reason == "02:30 does not exist that day"
+    assert gone.reason == "02:30 does not exist on that day (clocks go forward)"
     assert (found.progress.fired, found.is_complete) == (0, True)
     assert found.next_at == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
 
 
-def test_what_the_clocks_jump_over_wakes_nobody_and_is_settled_with_what_follows():
+def test_a_time_that_does_not_exist_is_decided_with_the_next_nominal_time():
     before = through_spring(nightly(), SPRING)
     following = datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
     assert (before.times, before.next_at) == ((), following)
     after = decide_due_times(OWNER, nightly(), before.progress, following, {})
-    assert [one.outcome for one in after.times] == [DueOutcome.SKIPPED, DueOutcome.FIRES]
+    assert [time.outcome for time in after.times] == [DueOutcome.SKIPPED, DueOutcome.FIRES]
 
 
-def test_what_the_clocks_jump_over_is_not_the_latest():
+def test_a_time_that_does_not_exist_is_not_the_latest():
     trigger = nightly("0 1 * * *", misfire={"policy": "fire_once"})
     both = nightly("0 1,2 * * *", misfire={"policy": "fire_once"})
-    # 02:00 would be shifted to 03:00, after 01:00, which is still the one to make up for.
-    for one in (trigger, both):
-        found = through_spring(one, datetime(2026, 3, 29, 9, tzinfo=UTC)).times
+    # 02:00 would be shifted to 03:00, after 01:00; still 01:00 is the firing that runs late.
+    for nightly_trigger in (trigger, both):
+        found = through_spring(nightly_trigger, datetime(2026, 3, 29, 9, tzinfo=UTC)).times
         assert found[0].outcome is DueOutcome.FIRES
 
 
-def test_what_the_clocks_jump_over_does_not_count_towards_max_firings():
+def test_a_time_that_does_not_exist_does_not_count_for_max_firings():
     trigger = nightly(maxFirings=1, misfire={"policy": "fire_all", "window": "30d"})
     found = through_spring(trigger, SPRING + 5 * DAY)
-    assert [one.outcome for one in found.times] == [DueOutcome.SKIPPED, DueOutcome.FIRES]
+    assert [time.outcome for time in found.times] == [DueOutcome.SKIPPED, DueOutcome.FIRES]
     assert (found.progress.fired, found.next_at) == (1, None)
 
 
@@ -249,12 +255,12 @@ def test_what_the_clocks_jump_over_does_not_count_towards_max_firings():
     ],
     ids=["shifted", "any hour", "another firing takes its place", "another time"],
 )
-def test_nothing_is_skipped_where_nothing_is_left_out(trigger: Trigger):
-    assert all(one.outcome is not DueOutcome.SKIPPED for one in through_spring(trigger).times)
+def test_nothing_is_skipped_if_no_time_of_day_is_missing(trigger: Trigger):
+    assert all(time.outcome is not DueOutcome.SKIPPED for time in through_spring(trigger).times)
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])
-def test_what_the_clocks_jump_over_is_told_once_however_it_is_divided(at_once: int):
+def test_a_time_that_does_not_exist_is_decided_once_in_any_number_of_parts(at_once: int):
     trigger = nightly("15,45 1-2 * * *", misfire={"policy": "fire_all", "window": "30d"})
     now, progress, parts, is_complete = SPRING + DAY, ScheduleProgress(SPRING - DAY / 2), [], False
     while not is_complete:
@@ -263,24 +269,26 @@ def test_what_the_clocks_jump_over_is_told_once_however_it_is_divided(at_once: i
         parts.extend(part.times)
     whole = decide_due_times(OWNER, trigger, ScheduleProgress(SPRING - DAY / 2), now, {})
     assert tuple(parts) == whole.times
-    assert [one.outcome for one in parts].count(DueOutcome.SKIPPED) == 2
+    assert [time.outcome for time in parts].count(DueOutcome.SKIPPED) == 2
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     seconds=st.integers(1, 90),
-    silence=st.integers(0, 1_500),
+    outage_seconds=st.integers(0, 1_500),
     policy=st.sampled_from(["skip", "fire_once", "fire_all"]),
     at_once=st.integers(1, 50),
 )
-def test_however_it_is_divided_each_time_has_one_fate(
-    seconds: int, silence: int, policy: str, at_once: int
+def test_each_time_is_decided_once_in_any_number_of_parts(
+    seconds: int, outage_seconds: int, policy: str, at_once: int
 ):
     trigger = every(f"{seconds}s", misfire={"policy": policy, "window": "20m"})
-    whole = settled(trigger, silence * SECOND, at_once=5_000)
-    due = takewhile(lambda one: one <= NOON, nominal_times(trigger, NOON - silence * SECOND))
-    assert [one.nominal for one in whole.times] == list(due)
-    progress, parts, is_complete = ScheduleProgress(NOON - silence * SECOND), [], False
+    whole = decide(trigger, outage_seconds * SECOND, at_once=5_000)
+    due = takewhile(
+        lambda time: time <= NOON, nominal_times(trigger, NOON - outage_seconds * SECOND)
+    )
+    assert [time.nominal for time in whole.times] == list(due)
+    progress, parts, is_complete = ScheduleProgress(NOON - outage_seconds * SECOND), [], False
     while not is_complete:
         part = decide_due_times(OWNER, trigger, progress, NOON, {}, at_once=at_once)
         progress, is_complete = part.progress, part.is_complete
@@ -288,43 +296,43 @@ def test_however_it_is_divided_each_time_has_one_fate(
         assert len(part.times) <= at_once
     assert tuple(parts) == whole.times
     assert progress == whole.progress
-    fires = [one for one in whole.times if one.outcome is DueOutcome.FIRES]
-    late = [one for one in fires if NOON - one.nominal > MISFIRE_GRACE]
+    fires = [time for time in whole.times if time.outcome is DueOutcome.FIRES]
+    late = [time for time in fires if NOON - time.nominal > MISFIRE_GRACE]
     if policy == "skip":
         assert not late
     elif policy == "fire_once":
         assert len(fires) <= 1
-        assert all(one is whole.times[-1] for one in fires)
+        assert all(time is whole.times[-1] for time in fires)
     else:
-        assert all(NOON - one.nominal <= timedelta(minutes=20) for one in late)
+        assert all(NOON - time.nominal <= timedelta(minutes=20) for time in late)
 
 
-def test_the_log_tells_few_one_by_one_and_many_at_once():
+def test_few_refused_firings_get_an_entry_each_and_many_get_one_together():
     few = skipped_log_entries(OWNER, outage("skip").times, NOON)
     assert [entry.message for entry in few][-1] == (
-        "run missed: settled 5m late; misfire policy skip"
+        "run missed: decided 5m late; misfire policy skip"
     )
     assert [entry.level for entry in few] == ["warning"] * 4
     trigger = every("5s", misfire={"policy": "skip"})
-    many = settled(trigger, timedelta(minutes=10), NOON + 2 * SECOND).times[:-1]
-    (told,) = skipped_log_entries(OWNER, many, NOON)
-    assert told.message.startswith(
+    many = decide(trigger, timedelta(minutes=10), NOON + 2 * SECOND).times[:-1]
+    (entry,) = skipped_log_entries(OWNER, many, NOON)
+    assert entry.message.startswith(
         "119 firings of often from 2026-03-02T11:50:05Z to 2026-03-02T11:59:55Z did not start: "
-        "119 missed, 0 skipped; the last: settled 7s late"
+        "119 missed, 0 skipped; last reason: decided 7s late"
     )
 
 
-def test_an_alarm_may_be_a_little_ahead_of_postgres_and_no_more():
+def test_an_alarm_may_be_ahead_of_postgres_by_the_clock_skew_only():
     assert decide_until(NOON, NOON + MAX_CLOCK_SKEW) == NOON + MAX_CLOCK_SKEW
     assert decide_until(NOON, NOON + MAX_CLOCK_SKEW + SECOND) == NOON
     assert decide_until(NOON, NOON - MINUTE) == NOON
     assert decide_until(NOON, None) == NOON
 
 
-def test_what_starts_now_is_what_was_settled_and_whose_moment_has_come():
-    found = settled(every("1h", window={"from": "13:00", "to": "14:00"}), MINUTE)
+def test_a_decided_firing_starts_now_if_its_start_has_come():
+    found = decide(every("1h", window={"from": "13:00", "to": "14:00"}), MINUTE)
     assert not found.starts_now(NOON)
-    later = replace(found, settled_at=NOON + timedelta(hours=1))
+    later = replace(found, decided_at=NOON + timedelta(hours=1))
     assert later.starts_now(NOON)
     assert not later.starts_now(NOON - timedelta(hours=1))
 
@@ -333,8 +341,8 @@ def firing_by(cause: FiringCause) -> FiringRef:
     return FiringRef(OWNER[0], OWNER[1], firing_key(NOON), NOON.isoformat(), "run/x", cause)
 
 
-def test_a_wake_up_counts_once_its_outage_is_settled_and_an_alarm_ends_the_row():
-    complete = settled(every("1h"), timedelta(hours=3))
+def test_a_wake_up_counts_when_its_outage_is_decided_and_an_alarm_resets_the_count():
+    complete = decide(every("1h"), timedelta(hours=3))
     more_to_come = replace(complete, is_complete=False)
     wake_up, alarm = firing_by(FiringCause.WAKE_UP), firing_by(FiringCause.ALARM)
     assert count_wake_ups(2, complete, wake_up) == 3

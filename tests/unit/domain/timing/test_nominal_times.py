@@ -1,4 +1,4 @@
-"""Due times of triggers: their order, their bounds, intervals and keys; cron has a table."""
+"""Nominal times: order, bounds, intervals and keys; test_due_times_table.py has the cron table."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
@@ -15,7 +15,7 @@ from activityctl.domain.timing.trigger import CronTrigger, IntervalTrigger
 _DAY = timedelta(days=1)
 
 
-def test_due_times_lie_strictly_after_and_ascend_in_utc():
+def test_nominal_times_are_strictly_after_the_start_and_ascend_in_utc():
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
     first, second = islice(nominal_times(CronTrigger(schedule="0 * * * *"), noon), 2)
     assert (first, second) == (noon + timedelta(hours=1), noon + timedelta(hours=2))
@@ -46,58 +46,60 @@ def test_a_naive_time_is_refused(trigger: CronTrigger | IntervalTrigger):
         ({"schedule": "0,30 * * * *"}, ["10:00", "10:30", "11:00", "11:30", "12:00"]),
     ],
 )
-def test_both_ends_of_startat_and_endat_are_due(trigger: dict[str, str], expected: list[str]):
+def test_startat_and_endat_are_inclusive(trigger: dict[str, str], expected: list[str]):
     bounds = {"startAt": "2026-11-21T10:00:00Z", "endAt": "2026-11-21T13:00:00+01:00"}
     cron = CronTrigger.model_validate({**trigger, **bounds})
     found = nominal_times(cron, datetime(2020, 1, 1, tzinfo=UTC))
-    assert [one.strftime("%H:%M") for one in found] == expected
+    assert [time.strftime("%H:%M") for time in found] == expected
 
 
 def test_an_interval_is_not_moved_by_startat():
     bounds = {"startAt": "2026-11-21T10:00:01Z", "endAt": "2026-11-21T12:59:59Z"}
     every = IntervalTrigger.model_validate({"every": "1h", "offset": "15m", **bounds})
     found = nominal_times(every, datetime(2020, 1, 1, tzinfo=UTC))
-    assert [one.strftime("%H:%M") for one in found] == ["10:15", "11:15", "12:15"]
+    assert [time.strftime("%H:%M") for time in found] == ["10:15", "11:15", "12:15"]
 
 
-def test_a_start_in_the_past_does_not_bring_firings_back():
+def test_a_start_in_the_past_does_not_add_past_firings():
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
     trigger = CronTrigger.model_validate({"schedule": "@daily", "startAt": "2020-01-01T00:00:00Z"})
     assert next(nominal_times(trigger, noon)) == datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def test_an_end_in_the_past_leaves_nothing():
+def test_after_an_end_in_the_past_nothing_is_due():
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
     trigger = CronTrigger.model_validate({"schedule": "@daily", "endAt": "2026-11-21T12:00:00Z"})
     assert list(nominal_times(trigger, noon)) == []
 
 
-def test_a_schedule_that_never_fires_ends_at_once():
+def test_a_schedule_that_never_fires_has_no_times():
     trigger = CronTrigger(schedule="0 0 31 2 *", allow_never=True)
     assert list(nominal_times(trigger, datetime(2026, 1, 1, tzinfo=UTC))) == []
 
 
 @pytest.mark.parametrize("trigger", [CronTrigger(schedule="@daily"), IntervalTrigger(every=_DAY)])
-def test_the_earliest_moment_gives_the_first_of_1970(trigger: CronTrigger | IntervalTrigger):
+def test_after_the_earliest_datetime_comes_the_first_of_1970(
+    trigger: CronTrigger | IntervalTrigger,
+):
     earliest = datetime.min.replace(tzinfo=UTC)
     assert next(nominal_times(trigger, earliest)) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def test_the_latest_moment_has_nothing_after_it():
+def test_after_the_latest_datetime_nothing_is_due():
     latest = datetime(9999, 12, 31, 23, 59, 58, tzinfo=UTC)
     assert list(nominal_times(CronTrigger(schedule="@daily"), latest)) == []
 
 
-def test_rare_dates_are_found_and_the_calendar_ends_with_its_last_year():
+def test_rare_dates_are_found_until_the_last_year():
     after = datetime(2026, 1, 1, tzinfo=UTC)
     leap = list(nominal_times(CronTrigger(schedule="0 0 29 2 *"), after))
-    assert [one.year for one in leap] == list(range(2028, 2100, 4))
+    assert [time.year for time in leap] == list(range(2028, 2100, 4))
     leap_sundays = nominal_times(CronTrigger(schedule="0 0 29 2 */6"), after)
-    assert [one.year for one in leap_sundays] == [2032, 2048, 2060, 2076, 2088]
+    assert [time.year for time in leap_sundays] == [2032, 2048, 2060, 2076, 2088]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
-def test_the_last_day_is_that_of_local_time(zone: str):
+def test_the_last_day_is_in_local_time(zone: str):
     after = datetime(2100, 12, 29, tzinfo=UTC)
     *_, last = nominal_times(CronTrigger(schedule="@daily", timezone=zone), after)
     assert f"{last.astimezone(ZoneInfo(zone)):%F}" == "2100-12-31"
@@ -123,13 +125,13 @@ def test_intervals_count_from_the_epoch_plus_offset(
 
 
 @given(st.integers(1, 10**8), st.datetimes(datetime(1971, 1, 1), datetime(2099, 1, 1)))  # noqa: DTZ001 below
-def test_intervals_are_even_and_next_after_any_moment(seconds: int, start: datetime):
+def test_intervals_are_regular_after_any_moment(seconds: int, start: datetime):
     every, after = timedelta(seconds=seconds), start.replace(tzinfo=UTC)
     first, second = islice(nominal_times(IntervalTrigger(every=every), after), 2)
     assert after < first <= after + every
     assert second - first == every
 
 
-def test_a_firing_key_is_what_the_server_appends():
+def test_a_firing_key_is_the_text_that_temporal_appends_to_workflow_ids():
     nominal = datetime(2026, 11, 21, 9, 53, 26, tzinfo=UTC)
     assert firing_key(nominal) == "2026-11-21T09:53:26Z"

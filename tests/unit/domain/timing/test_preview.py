@@ -1,4 +1,4 @@
-"""What `next` shows is what settlement decides, with what moves, excludes or ends a firing."""
+"""`next` shows what will be decided, with the notes on what moves or prevents a firing."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -36,7 +36,7 @@ def every(distance: str, **body: Any) -> Trigger:
     return trigger_of("interval", {"every": distance, **body})
 
 
-def seen(
+def preview(
     triggers: Mapping[str, Trigger] | Trigger,
     after: str,
     count: int,
@@ -51,13 +51,13 @@ def seen(
 
 
 def notes(found: list[Occurrence]) -> list[str | None]:
-    return [one.note for one in found]
+    return [occurrence.note for occurrence in found]
 
 
 def test_triggers_are_merged_by_due_time_then_by_name():
     triggers = {"b": every("2h"), "a": every("3h")}
-    found = seen(triggers, "2026-01-01T00:00", 5)
-    assert [(one.trigger, one.due_at.hour) for one in found] == [
+    found = preview(triggers, "2026-01-01T00:00", 5)
+    assert [(occurrence.trigger, occurrence.due_at.hour) for occurrence in found] == [
         ("b", 2),
         ("a", 3),
         ("b", 4),
@@ -67,152 +67,161 @@ def test_triggers_are_merged_by_due_time_then_by_name():
 
 
 def test_local_time_is_in_the_triggers_zone_with_its_offset():
-    (one,) = seen(cron("0 2 * * *", timezone="Asia/Kathmandu"), "2026-01-01T00:00", 1)
-    assert one.due_at == at("2026-01-01T20:15")
-    assert occurrence_view("s", one)["localTime"] == "2026-01-02T02:00:00+05:45"
-    assert (one.fires_at, one.note) == (one.due_at, None)
+    (occurrence,) = preview(cron("0 2 * * *", timezone="Asia/Kathmandu"), "2026-01-01T00:00", 1)
+    assert occurrence.due_at == at("2026-01-01T20:15")
+    assert occurrence_view("s", occurrence)["localTime"] == "2026-01-02T02:00:00+05:45"
+    assert (occurrence.fires_at, occurrence.note) == (occurrence.due_at, None)
 
 
-def test_jitter_moves_the_start_and_is_told():
-    (one,) = seen(every("1h", jitter="10m"), "2026-01-01T00:00", 1)
-    assert one.fires_at is not None
-    moved = one.fires_at - one.due_at
+def test_jitter_moves_the_start_and_is_noted():
+    (occurrence,) = preview(every("1h", jitter="10m"), "2026-01-01T00:00", 1)
+    assert occurrence.fires_at is not None
+    moved = occurrence.fires_at - occurrence.due_at
     assert timedelta(0) < moved < timedelta(minutes=10)
-    assert one.note is not None
-    assert one.note.startswith("jitter ")
-    assert seen(every("1h", jitter="10m"), "2026-01-01T00:00", 1) == [one]
+    assert occurrence.note is not None
+    assert occurrence.note.startswith("jitter ")
+    assert preview(every("1h", jitter="10m"), "2026-01-01T00:00", 1) == [occurrence]
 
 
-def test_a_firing_outside_its_window_waits_until_that_opens():
+def test_a_firing_outside_its_window_waits_until_it_opens():
     trigger = cron("0 3 * * *", window={"from": "08:00", "to": "18:00"})
-    (one,) = seen(trigger, "2026-01-01T00:00", 1)
-    assert one.fires_at == at("2026-01-01T08:00")
-    assert one.expected_outcome is ExpectedOutcome.FIRES
-    assert one.note == "waits: outside its window (08:00-18:00 UTC)"
+    (occurrence,) = preview(trigger, "2026-01-01T00:00", 1)
+    assert occurrence.fires_at == at("2026-01-01T08:00")
+    assert occurrence.expected_outcome is ExpectedOutcome.FIRES
+    assert occurrence.note == "waits: outside its window (08:00-18:00 UTC)"
 
 
-@pytest.mark.parametrize(("outside", "outlook"), [("skip", "skipped"), ("miss", "missed")])
-def test_a_firing_that_does_not_wait_for_its_window_never_fires(outside: str, outlook: str):
+@pytest.mark.parametrize(("outside", "outcome"), [("skip", "skipped"), ("miss", "missed")])
+def test_a_firing_that_does_not_wait_for_its_window_does_not_fire(outside: str, outcome: str):
     trigger = cron("0 3 * * *", window={"from": "08:00", "to": "18:00", "outside": outside})
-    (one,) = seen(trigger, "2026-01-01T00:00", 1)
-    assert (one.expected_outcome, one.fires_at) == (outlook, None)
-    assert one.note == f"{outlook}: outside its window (08:00-18:00 UTC)"
+    (occurrence,) = preview(trigger, "2026-01-01T00:00", 1)
+    assert (occurrence.expected_outcome, occurrence.fires_at) == (outcome, None)
+    assert occurrence.note == f"{outcome}: outside its window (08:00-18:00 UTC)"
 
 
-def test_an_excluded_day_names_its_calendar():
+def test_the_note_of_an_excluded_day_has_the_calendar():
     trigger = cron("0 3 * * *", exclude={"calendars": ["holidays"]})
     days = {"holidays": (DaySpan(date(2026, 12, 25), date(2026, 12, 26)),)}
-    found = seen(trigger, "2026-12-24T12:00", 3, calendars=days)
+    found = preview(trigger, "2026-12-24T12:00", 3, calendars=days)
     assert notes(found) == [
         "skipped: excluded: 2026-12-25 (calendar holidays)",
         "skipped: excluded: 2026-12-26 (calendar holidays)",
         None,
     ]
-    assert [one.fires_at for one in found] == [None, None, at("2026-12-27T03:00")]
+    assert [occurrence.fires_at for occurrence in found] == [None, None, at("2026-12-27T03:00")]
 
 
 BERLIN = {"timezone": "Europe/Berlin"}
 
 
-def test_a_shifted_time_says_which_one_does_not_exist():
+def test_the_note_of_a_shifted_time_has_the_time_that_does_not_exist():
     trigger = cron("30 2 * * *", **BERLIN, dst={"gap": "shift"})
-    found = seen(trigger, "2026-03-28T12:00", 2)
-    assert [f"{one.local:%d %H:%M}" for one in found] == ["29 03:30", "30 02:30"]
-    assert notes(found) == ["shifted: 02:30 does not exist that day", None]
+    found = preview(trigger, "2026-03-28T12:00", 2)
+    assert [f"{occurrence.local:%d %H:%M}" for occurrence in found] == ["29 03:30", "30 02:30"]
+    assert notes(found) == ["shifted: 02:30 does not exist on that day (clocks go forward)", None]
 
 
-def test_a_time_that_exists_is_not_called_shifted_though_another_falls_on_it():
+def test_a_time_that_exists_is_not_noted_as_shifted_if_another_is_shifted_to_it():
     trigger = cron("30 * * * *", **BERLIN, dst={"gap": "shift"})
-    found = seen(trigger, "2026-03-29T00:00", 3)
-    assert [f"{one.local:%H:%M}" for one in found] == ["01:30", "03:30", "04:30"]
+    found = preview(trigger, "2026-03-29T00:00", 3)
+    assert [f"{occurrence.local:%H:%M}" for occurrence in found] == ["01:30", "03:30", "04:30"]
     assert notes(found) == [None, None, None]
 
 
-def test_a_shift_by_half_an_hour_is_told():
+def test_a_shift_by_half_an_hour_is_noted():
     trigger = cron("10 2 * * *", timezone="Australia/Lord_Howe", dst={"gap": "shift"})
-    (one,) = seen(trigger, "2026-10-03T12:00", 1)
-    assert f"{one.local:%d %H:%M}" == "04 02:40"
-    assert one.note == "shifted: 02:10 does not exist that day"
+    (occurrence,) = preview(trigger, "2026-10-03T12:00", 1)
+    assert f"{occurrence.local:%d %H:%M}" == "04 02:40"
+    assert occurrence.note == "shifted: 02:10 does not exist on that day (clocks go forward)"
 
 
-def test_a_day_left_out_by_the_zone_is_shifted_whole():
+def test_a_whole_day_that_the_zone_skipped_is_shifted():
     trigger = cron("0 23 30 12 *", timezone="Pacific/Apia", dst={"gap": "shift"})
-    (one,) = seen(trigger, "2011-12-29T00:00", 1)
-    assert f"{one.local:%d %H:%M}" == "31 23:00"
-    assert one.note == "shifted: 23:00 does not exist that day"
+    (occurrence,) = preview(trigger, "2011-12-29T00:00", 1)
+    assert f"{occurrence.local:%d %H:%M}" == "31 23:00"
+    assert occurrence.note == "shifted: 23:00 does not exist on that day (clocks go forward)"
 
 
 @pytest.mark.parametrize(
     ("overlap", "expected"),
     [
-        ({}, ["comes twice: first", None]),
-        ({"overlap": "both"}, ["comes twice: first", "comes twice: second"]),
+        ({}, ["repeated hour: first", None]),
+        ({"overlap": "both"}, ["repeated hour: first", "repeated hour: second"]),
     ],
 )
-def test_a_time_that_comes_twice_says_which_coming_it_is(overlap: dict[str, str], expected: Any):
+def test_the_note_of_a_repeated_time_tells_first_from_second(
+    overlap: dict[str, str], expected: Any
+):
     trigger = cron("30 2 * * *", **BERLIN, dst=overlap)
-    assert notes(seen(trigger, "2026-10-24T12:00", 2)) == expected
+    assert notes(preview(trigger, "2026-10-24T12:00", 2)) == expected
 
 
 def test_a_time_that_does_not_exist_is_listed_as_skipped():
     trigger = cron("30 2 * * *", timezone="Europe/Berlin")
-    _, gone, following = seen(trigger, "2026-03-27T12:00", 3)
-    assert (gone.expected_outcome, gone.fires_at) == (ExpectedOutcome.SKIPPED, None)
-    assert gone.note == "skipped: 02:30 does not exist that day"
-    assert gone.local.isoformat() == "2026-03-29T03:30:00+02:00"
+    _, skipped, following = preview(trigger, "2026-03-27T12:00", 3)
+    assert (skipped.expected_outcome, skipped.fires_at) == (ExpectedOutcome.SKIPPED, None)
+    assert skipped.note == "skipped: 02:30 does not exist on that day (clocks go forward)"
+    assert skipped.local.isoformat() == "2026-03-29T03:30:00+02:00"
     assert (following.expected_outcome, following.note) == (ExpectedOutcome.FIRES, None)
 
 
-def test_a_firing_that_waits_does_not_tell_what_a_changed_trigger_would():
+def test_a_waiting_firing_has_no_note_of_a_trigger_that_was_changed():
     due, fires = at("2026-01-01T02:00"), at("2026-01-01T06:00")
     until = "waits until 2026-01-01T06:00:00Z"
     for trigger in (None, every("7h"), every("1h", jitter="1m")):
-        one = waiting_occurrence((OWNER, "t"), trigger, (due, fires), {})
-        assert (one.due_at, one.fires_at, one.note) == (due, fires, until)
+        occurrence = waiting_occurrence((OWNER, "t"), trigger, (due, fires), {})
+        assert (occurrence.due_at, occurrence.fires_at, occurrence.note) == (due, fires, until)
     moved = waiting_occurrence((OWNER, "t"), cron("30 * * * *"), (due, due), {})
     assert moved.note == "waits until 2026-01-01T02:00:00Z"
 
 
-def test_the_last_firing_says_so_and_none_follows():
-    found = seen(every("1h", maxFirings=3), "2026-01-01T00:00", 9)
+def test_the_last_firing_is_noted_and_none_follows():
+    found = preview(every("1h", maxFirings=3), "2026-01-01T00:00", 9)
     assert notes(found) == [None, None, "last: maxFirings reached"]
 
 
-def test_what_has_fired_counts_towards_max_firings():
+def test_past_firings_count_for_max_firings():
     trigger, now = every("1h", maxFirings=3), at("2026-01-01T00:00")
-    assert len(seen(trigger, "2026-01-01T00:00", 9, progress=ScheduleProgress(now, 2))) == 1
-    assert seen(trigger, "2026-01-01T00:00", 9, progress=ScheduleProgress(now, 3)) == []
+    assert len(preview(trigger, "2026-01-01T00:00", 9, progress=ScheduleProgress(now, 2))) == 1
+    assert preview(trigger, "2026-01-01T00:00", 9, progress=ScheduleProgress(now, 3)) == []
 
 
-def test_what_does_not_fire_does_not_count_towards_max_firings():
+def test_skipped_firings_do_not_count_for_max_firings():
     trigger = cron("0 3 * * *", maxFirings=1, exclude={"dates": ["2026-01-01/2026-01-03"]})
-    found = seen(trigger, "2025-12-31T12:00", 9)
-    assert [one.expected_outcome for one in found] == ["skipped", "skipped", "skipped", "fires"]
+    found = preview(trigger, "2025-12-31T12:00", 9)
+    assert [occurrence.expected_outcome for occurrence in found] == [
+        "skipped",
+        "skipped",
+        "skipped",
+        "fires",
+    ]
 
 
-def test_firings_before_the_stretch_looked_at_count_too():
+def test_firings_before_the_shown_range_count_too():
     trigger, now = every("1h", maxFirings=5), at("2026-01-01T00:00")
-    found = seen(trigger, "2026-01-01T03:00", 9, progress=ScheduleProgress(now, 0))
-    assert [one.due_at.hour for one in found] == [4, 5]
+    found = preview(trigger, "2026-01-01T03:00", 9, progress=ScheduleProgress(now, 0))
+    assert [occurrence.due_at.hour for occurrence in found] == [4, 5]
 
 
-def test_the_past_is_shown_though_max_firings_is_reached():
+def test_past_firings_are_shown_after_max_firings_is_reached():
     trigger, now = every("1h", maxFirings=5), at("2026-01-01T00:00")
-    found = seen(trigger, "2025-12-31T21:00", 9, progress=ScheduleProgress(now, 5))
-    assert [one.due_at for one in found] == [at("2025-12-31T22:00"), at("2025-12-31T23:00"), now]
+    found = preview(trigger, "2025-12-31T21:00", 9, progress=ScheduleProgress(now, 5))
+    assert [occurrence.due_at for occurrence in found] == [
+        at("2025-12-31T22:00"),
+        at("2025-12-31T23:00"),
+        now,
+    ]
 
 
 def test_a_paused_firing_does_not_fire_and_a_skipped_one_stays_skipped():
     trigger = cron("0 3 * * *", jitter="1h", exclude={"dates": ["2026-01-01"]})
-    skipped, fires = map(as_paused, seen(trigger, "2025-12-31T12:00", 2))
+    skipped, fires = map(as_paused, preview(trigger, "2025-12-31T12:00", 2))
     assert (skipped.expected_outcome, fires.expected_outcome) == (
         ExpectedOutcome.SKIPPED,
         ExpectedOutcome.PAUSED,
     )
     assert (fires.fires_at, fires.note) == (None, "paused")
 
-
-# ---- next equals what fires ----------------------------------------------------------
 
 zones = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 windows = st.none() | st.fixed_dictionaries(
@@ -247,14 +256,15 @@ def triggers(draw: st.DrawFn) -> Trigger:
     start=st.sampled_from(["2026-03-28T00:00", "2026-10-24T00:00", "2026-04-04T00:00"]),
     fired=st.integers(0, 3),
 )
-def test_next_shows_what_settlement_then_decides(trigger: Trigger, start: str, fired: int):
+def test_next_shows_what_is_decided_later(trigger: Trigger, start: str, fired: int):
     days = {"c": (DaySpan(date(2026, 10, 25), date(2026, 10, 25)),)}
     progress = ScheduleProgress(at(start), fired)
-    shown = seen(trigger, start, 30, calendars=days, progress=progress)
-    for one in shown:
-        settled = decide_due_times((OWNER, "t"), trigger, progress, one.due_at, days)
-        (fated,) = settled.times
-        assert (fated.nominal, str(fated.outcome)) == (one.due_at, str(one.expected_outcome))
-        assert fated.fires_at == one.fires_at
-        progress = settled.progress
+    shown = preview(trigger, start, 30, calendars=days, progress=progress)
+    for occurrence in shown:
+        decisions = decide_due_times((OWNER, "t"), trigger, progress, occurrence.due_at, days)
+        (decided,) = decisions.times
+        expected = (occurrence.due_at, str(occurrence.expected_outcome))
+        assert (decided.nominal, str(decided.outcome)) == expected
+        assert decided.fires_at == occurrence.fires_at
+        progress = decisions.progress
     assert len(shown) == 30 or next_nominal_time(trigger, progress) is None

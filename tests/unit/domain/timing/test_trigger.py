@@ -12,7 +12,7 @@ from activityctl.domain.timing.trigger import (
 )
 
 
-def test_a_cron_trigger_is_in_utc_without_jitter_unless_told():
+def test_a_cron_trigger_is_in_utc_without_jitter_by_default():
     trigger = trigger_of("cron", {"schedule": "0 2 * * 1-5"})
     assert trigger == CronTrigger(schedule="0 2 * * 1-5", timezone="UTC", jitter=timedelta(0))
 
@@ -57,9 +57,14 @@ def test_an_interval_trigger_reads_its_durations():
         ("interval", {"every": "999ms"}, "every", "write 1s or more"),
         ("interval", {"every": "0s"}, "every", "write 1s or more"),
         ("interval", {"every": "2s500ms"}, "every", "write 2s"),
-        ("interval", {"every": "5m", "offset": "5m"}, "offset", r"not under every \(5m\)"),
+        ("interval", {"every": "5m", "offset": "5m"}, "offset", r"not shorter than every \(5m\)"),
         ("interval", {"every": "5m", "offset": "1s1ms"}, "offset", "whole seconds"),
-        ("interval", {"every": "5m", "jitter": "6m"}, "every", r"not over the jitter \(6m\)"),
+        (
+            "interval",
+            {"every": "5m", "jitter": "6m"},
+            "every",
+            r"not longer than the jitter \(6m\)",
+        ),
     ],
 )
 def test_a_refusal_names_the_field_and_the_reason(
@@ -70,7 +75,7 @@ def test_a_refusal_names_the_field_and_the_reason(
     assert [error["loc"] for error in refusal.value.errors()] == [(field,)]
 
 
-def test_every_wrong_field_is_named_at_once():
+def test_all_wrong_fields_are_reported_together():
     with pytest.raises(ValidationError) as refusal:
         trigger_of("cron", {"schedule": "x", "timezone": "y", "jitter": "z"})
     assert {error["loc"] for error in refusal.value.errors()} == {
@@ -83,7 +88,7 @@ def test_every_wrong_field_is_named_at_once():
 @pytest.mark.parametrize(
     "zone", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT-2", "CET"]
 )
-def test_zones_of_iana_are_known(zone: str):
+def test_iana_zones_are_accepted(zone: str):
     assert CronTrigger(schedule="@daily", timezone=zone).timezone == zone
 
 
@@ -93,6 +98,6 @@ def test_each_field_of_each_kind_is_described(kind: str):
         assert field.description, f"{kind}.{name}"
 
 
-def test_a_trigger_survives_a_round_through_json():
+def test_a_trigger_is_the_same_after_json():
     trigger = trigger_of("interval", {"every": "1h30m", "jitter": "5s"})
     assert trigger_of("interval", trigger.model_dump(mode="json", by_alias=True)) == trigger

@@ -19,8 +19,8 @@ from activityctl.domain.values.moment import DaySpan, parse_days
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 HOLIDAYS = {"holidays": (parse_days("2026-12-24/2026-12-26"), parse_days("2027-01-01"))}
 OFFICE = {"days": "mon-fri", "from": "08:00", "to": "18:00", "timezone": "Europe/Berlin"}
-# With and without daylight saving, of half an hour, at midnight, twice a year for Ramadan, and
-# one that left out a whole day (Apia, 30 December 2011).
+# Zones with and without daylight saving; with a change of half an hour, at midnight, or twice
+# more for Ramadan; and one that skipped a whole day (Apia, 30 December 2011).
 ZONES = (
     "UTC",
     "Europe/Berlin",
@@ -43,12 +43,12 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def placed(fields: dict[str, Any], moment: str, zone: str = "UTC") -> StartResult:
+def start_of(fields: dict[str, Any], moment: str, zone: str = "UTC") -> StartResult:
     return find_start(bounds(**fields), at(moment), zone, HOLIDAYS)
 
 
 def test_without_bounds_a_firing_starts_when_it_is_due():
-    assert placed({}, "2026-05-01T03:00:00.25Z") == StartResult(
+    assert start_of({}, "2026-05-01T03:00:00.25Z") == StartResult(
         at("2026-05-01T03:00:00.25Z"), "starts", None
     )
 
@@ -64,7 +64,7 @@ def test_without_bounds_a_firing_starts_when_it_is_due():
             "UTC",
             "excluded: 2026-12-25 (calendar holidays)",
         ),
-        # The trigger's zone names the day, unless the exclusion has one of its own.
+        # The day is in the trigger's zone, unless the exclusion has its own zone.
         ({"dates": ["2026-12-25"]}, "2026-12-24T23:30Z", "Europe/Berlin", "excluded: 2026-12-25"),
         ({"dates": ["2026-12-25"]}, "2026-12-25T23:30Z", "Europe/Berlin", None),
         (
@@ -76,11 +76,11 @@ def test_without_bounds_a_firing_starts_when_it_is_due():
         ({"calendars": ["unknown"]}, "2026-12-25T12:00Z", "UTC", None),
     ],
 )
-def test_an_excluded_day_skips_and_says_which(
+def test_a_firing_on_an_excluded_day_is_skipped_with_the_day(
     exclude: dict[str, Any], moment: str, zone: str, reason: str | None
 ):
-    verdict = placed({"exclude": exclude}, moment, zone)
-    assert verdict == (
+    start = start_of({"exclude": exclude}, moment, zone)
+    assert start == (
         StartResult(None, "skipped", reason) if reason else StartResult(at(moment), "starts", None)
     )
 
@@ -94,7 +94,7 @@ def test_an_excluded_day_skips_and_says_which(
         (OFFICE, "2026-05-01T18:00+02:00", "2026-05-04T08:00+02:00"),
         # The clocks change between the firing and its window.
         (OFFICE, "2026-10-23T18:00+02:00", "2026-10-26T08:00+01:00"),
-        # Over midnight: the hours after it belong to the day before.
+        # Over midnight: the hours after midnight belong to the day before.
         ({"days": "fri", "from": "22:00", "to": "06:00"}, "2026-05-02T05:59Z", None),
         (
             {"days": "fri", "from": "22:00", "to": "06:00"},
@@ -107,25 +107,25 @@ def test_an_excluded_day_skips_and_says_which(
             "2026-05-08T22:00Z",
         ),
         ({"from": "24:00", "to": "06:00", "days": "fri"}, "2026-05-01T12:00Z", "2026-05-02T00:00Z"),
-        # The opening, 02:30, is a time that the clocks jump over: 03:00 is the first inside.
+        # The window opens at 02:30, which does not exist: 03:00 is the first time inside.
         (
             {"from": "02:30", "to": "04:00", "timezone": "Europe/Berlin"},
             "2026-03-29T01:00+01:00",
             "2026-03-29T03:00+02:00",
         ),
-        # All of the window is jumped over that day.
+        # On that day no time of the window exists.
         (
             {"from": "02:15", "to": "02:45", "timezone": "Europe/Berlin"},
             "2026-03-29T01:00+01:00",
             "2026-03-30T02:15+02:00",
         ),
-        # The hour that comes twice opens twice.
+        # In the repeated hour the window opens twice.
         (
             {"from": "02:15", "to": "02:45", "timezone": "Europe/Berlin"},
             "2026-10-25T02:50+02:00",
             "2026-10-25T02:15+01:00",
         ),
-        # Going back carries the wall clock into the window.
+        # The window is open because the clocks went back.
         (
             {"from": "02:00", "to": "02:30", "timezone": "Europe/Berlin"},
             "2026-10-25T02:30+02:00",
@@ -139,47 +139,49 @@ def test_an_excluded_day_skips_and_says_which(
         ),
     ],
 )
-def test_a_firing_outside_waits_for_the_opening(
+def test_a_firing_outside_waits_until_the_window_opens(
     window: dict[str, Any], moment: str, opening: str | None
 ):
-    verdict = placed({"window": window}, moment)
+    start = start_of({"window": window}, moment)
     if opening is None:
-        assert verdict == StartResult(at(moment), "starts", None)
+        assert start == StartResult(at(moment), "starts", None)
     else:
-        assert (verdict.outcome, verdict.starts_at) == ("waits", at(opening))
+        assert (start.outcome, start.starts_at) == ("waits", at(opening))
 
 
-def test_the_window_is_in_the_triggers_zone_unless_it_names_one():
+def test_the_window_is_in_the_triggers_zone_unless_it_has_its_own():
     window = {"from": "08:00", "to": "09:00"}
-    assert placed({"window": window}, "2026-05-01T06:30Z", "Europe/Berlin").outcome == "starts"
+    assert start_of({"window": window}, "2026-05-01T06:30Z", "Europe/Berlin").outcome == "starts"
     window["timezone"] = "UTC"
-    assert placed({"window": window}, "2026-05-01T06:30Z", "Europe/Berlin").outcome == "waits"
+    assert start_of({"window": window}, "2026-05-01T06:30Z", "Europe/Berlin").outcome == "waits"
 
 
 @pytest.mark.parametrize(("outside", "outcome"), [("skip", "skipped"), ("miss", "missed")])
-def test_a_firing_outside_is_skipped_or_missed_and_says_why(outside: str, outcome: str):
-    verdict = placed({"window": {**OFFICE, "outside": outside}}, "2026-05-01T18:00+02:00")
+def test_a_firing_outside_is_skipped_or_missed_with_the_reason(outside: str, outcome: str):
+    start = start_of({"window": {**OFFICE, "outside": outside}}, "2026-05-01T18:00+02:00")
     reason = "outside its window (mon-fri 08:00-18:00 Europe/Berlin)"
-    assert verdict == StartResult(None, outcome, reason)
+    assert start == StartResult(None, outcome, reason)
 
 
-def test_only_what_limits_the_window_stands_in_the_reason():
+def test_the_reason_has_only_the_limits_of_the_window():
     window = {"days": "sat", "outside": "skip"}
-    assert placed({"window": window}, "2026-05-01T18:00Z").reason == "outside its window (sat UTC)"
+    assert (
+        start_of({"window": window}, "2026-05-01T18:00Z").reason == "outside its window (sat UTC)"
+    )
 
 
-def test_a_wait_passes_over_excluded_days():
+def test_a_waiting_firing_does_not_start_on_excluded_days():
     fields = {"window": OFFICE, "exclude": {"calendars": ["holidays"]}}
-    verdict = placed(fields, "2026-12-23T19:00+01:00", "Europe/Berlin")
-    assert verdict.starts_at == at("2026-12-28T08:00+01:00")
+    start = start_of(fields, "2026-12-23T19:00+01:00", "Europe/Berlin")
+    assert start.starts_at == at("2026-12-28T08:00+01:00")
 
 
-def test_a_wait_starts_at_the_end_of_an_excluded_day_when_the_window_is_open():
+def test_a_waiting_firing_starts_when_an_excluded_day_ends_inside_the_window():
     fields = {
         "window": {"days": "thu", "from": "22:00", "to": "06:00"},
         "exclude": {"dates": ["2026-12-24"]},
     }
-    assert placed(fields, "2026-12-23T12:00Z").starts_at == at("2026-12-25T00:00Z")
+    assert start_of(fields, "2026-12-23T12:00Z").starts_at == at("2026-12-25T00:00Z")
 
 
 def test_an_excluded_day_of_23_hours_ends_an_hour_sooner():
@@ -187,23 +189,23 @@ def test_an_excluded_day_of_23_hours_ends_an_hour_sooner():
         "window": {"from": "23:00", "to": "22:50", "timezone": "UTC"},
         "exclude": {"dates": ["2026-03-29"]},
     }
-    verdict = placed(fields, "2026-03-28T22:50Z", "Europe/Berlin")
-    assert verdict.starts_at == at("2026-03-29T22:00Z")
+    start = start_of(fields, "2026-03-28T22:50Z", "Europe/Berlin")
+    assert start.starts_at == at("2026-03-29T22:00Z")
 
 
-def test_an_excluded_day_comes_before_the_window():
+def test_excluded_days_are_checked_before_the_window():
     fields = {"window": {**OFFICE, "outside": "miss"}, "exclude": {"dates": ["2026-12-25"]}}
-    assert placed(fields, "2026-12-25T20:00+01:00", "Europe/Berlin").outcome == "skipped"
+    assert start_of(fields, "2026-12-25T20:00+01:00", "Europe/Berlin").outcome == "skipped"
 
 
-def test_a_wait_without_an_opening_within_a_year_is_skipped():
+def test_a_firing_whose_window_does_not_open_within_a_year_is_skipped():
     fields = {
         "window": {"days": "sat", "from": "08:00", "to": "09:00"},
         "exclude": {"dates": ["2026-05-02/2028-01-01"]},
     }
-    verdict = placed(fields, "2026-05-01T12:00Z")
-    assert (verdict.outcome, verdict.starts_at) == ("skipped", None)
-    assert verdict.reason == (
+    start = start_of(fields, "2026-05-01T12:00Z")
+    assert (start.outcome, start.starts_at) == ("skipped", None)
+    assert start.reason == (
         "outside its window (sat 08:00-09:00 UTC), which does not open within a year "
         "on a day that is not excluded"
     )
@@ -219,9 +221,9 @@ clocks = st.integers(0, 24 * 60)
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Bounded, datetime, str, dict[str, tuple[DaySpan, ...]]]:
-    first, end = draw(st.tuples(clocks, clocks).filter(lambda one: one[0] != one[1]))
+    first, end = draw(st.tuples(clocks, clocks).filter(lambda pair: pair[0] != pair[1]))
     moment = at("2010-01-01T00:00Z") + draw(st.timedeltas(0 * DAY, 7300 * DAY))
-    if draw(st.booleans()):  # near a change of the clocks, or near the day that Apia left out
+    if draw(st.booleans()):  # near a clock change, or near the day that Apia skipped
         changes = ("2026-03-29T00:00Z", "2026-10-24T23:00Z", "2011-12-30T08:00Z")
         moment = at(draw(st.sampled_from(changes))) + draw(st.integers(-1500, 300)) * MINUTE
     days = draw(st.lists(st.integers(0, 6), min_size=1, max_size=7, unique=True))
@@ -239,50 +241,51 @@ def cases(draw: st.DrawFn) -> tuple[Bounded, datetime, str, dict[str, tuple[DayS
     return bounds(**fields), moment, draw(st.sampled_from(ZONES)), calendars
 
 
-def fits(one: Bounded, moment: datetime, zone: str, excluded: list[DaySpan]) -> bool:
-    """Tell whether a wall clock on the wall of the window's office says that it is open."""
-    assert one.window is not None
+def fits(trigger: Bounded, moment: datetime, zone: str, excluded: list[DaySpan]) -> bool:
+    """Return whether a firing may start, computed from the wall clock alone."""
+    window = trigger.window
+    assert window is not None
     if any(moment.astimezone(ZoneInfo(zone)).date() in span for span in excluded):
         return False
-    wall = moment.astimezone(ZoneInfo(one.window.timezone or zone))
-    days = [int(day) for day in one.window.days.split(",")]
+    wall = moment.astimezone(ZoneInfo(window.timezone or zone))
+    days = [int(day) for day in window.days.split(",")]
     for began in (wall.date(), wall.date() - DAY):
         minute = (wall.date() - began).days * 1440 + wall.hour * 60 + wall.minute
-        end = one.window.to + (1440 if one.window.to < one.window.from_ else 0)
-        if one.window.from_ <= minute < end and began.isoweekday() % 7 in days:
+        end = window.to + (1440 if window.to < window.from_ else 0)
+        if window.from_ <= minute < end and began.isoweekday() % 7 in days:
             return True
     return False
 
 
 @settings(max_examples=200, deadline=None)
 @given(cases())
-def test_a_wait_ends_inside_and_no_earlier_minute_fits(
+def test_a_waiting_firing_starts_at_the_first_minute_that_fits(
     case: tuple[Bounded, datetime, str, dict[str, tuple[DaySpan, ...]]],
 ):
-    one, moment, zone, calendars = case
-    assert one.exclude is not None
-    excluded = [*one.exclude.dates, *calendars["days"]]
-    verdict = find_start(one, moment, zone, calendars)
-    match verdict.outcome:
+    trigger, moment, zone, calendars = case
+    assert trigger.exclude is not None
+    excluded = [*trigger.exclude.dates, *calendars["days"]]
+    start = find_start(trigger, moment, zone, calendars)
+    match start.outcome:
         case "starts":
-            assert verdict.starts_at == moment
-            assert fits(one, moment, zone, excluded)
+            assert start.starts_at == moment
+            assert fits(trigger, moment, zone, excluded)
         case "skipped":
             assert any(moment.astimezone(ZoneInfo(zone)).date() in span for span in excluded)
         case "waits":
-            opening = verdict.starts_at
+            opening = start.starts_at
             assert opening is not None
             assert moment < opening < moment + LONGEST_WAIT
-            assert not fits(one, moment, zone, excluded)
-            assert fits(one, opening, zone, excluded)
-            # The nearest three days by the minute, what is further off by the quarter of an hour.
+            assert not fits(trigger, moment, zone, excluded)
+            assert fits(trigger, opening, zone, excluded)
+            # Check each minute of a wait up to three days, each quarter of an hour of a longer one.
             step = MINUTE if opening - moment < 3 * DAY else 15 * MINUTE
             earlier = opening - MINUTE
             while earlier > moment:
-                assert not fits(one, earlier, zone, excluded), earlier
+                assert not fits(trigger, earlier, zone, excluded), earlier
                 earlier -= step
         case other:
-            pytest.fail(f"a window that waits gave {other}")
+            pytest.fail(f"unexpected outcome {other}")
 
 
 def never(kind: str, **body: Any) -> str | None:
@@ -300,11 +303,11 @@ NIGHT = {"from": "22:00", "to": "23:00", "outside": "skip"}
         ("cron", {"schedule": "0 3 * * *"}),
         ("cron", {"schedule": "0 3 * * *", "window": {"from": "22:00", "to": "23:00"}}),
         ("cron", {"schedule": "30 22 * * *", "window": NIGHT}),
-        # The first thousand firings are all on an excluded day, later ones are not.
+        # The first thousand firings are on excluded days, later ones are not.
         ("interval", {"every": "1s", "exclude": {"dates": ["2025-12-01/2026-02-01"]}}),
-        # Once a month on a day that is a Saturday now and then.
+        # The last day of some months is a Saturday.
         ("cron", {"schedule": "0 3 31 * *", "window": {"days": "sat", "outside": "skip"}}),
-        # In the window for the half year without daylight saving only.
+        # Inside the window only when daylight saving is not in force.
         (
             "cron",
             {"schedule": "30 21 * * *", "window": {**NIGHT, "timezone": "Europe/Berlin"}},
@@ -313,11 +316,11 @@ NIGHT = {"from": "22:00", "to": "23:00", "outside": "skip"}
         ("cron", {"schedule": "0 3 * * *", "window": NIGHT, "endAt": "2020-01-01T00:00:00Z"}),
     ],
 )
-def test_a_trigger_that_may_start_is_let_through(kind: str, body: dict[str, Any]):
+def test_a_trigger_that_can_start_has_no_reason(kind: str, body: dict[str, Any]):
     assert never(kind, **body) is None
 
 
-def test_a_window_that_no_firing_meets_never_lets_one_start():
+def test_a_window_without_any_firing_is_found():
     assert never("cron", schedule="0 3 * * *", window=NIGHT) == (
         "no firing would ever start; the firing of 2026-01-01T03:00:00Z is "
         "outside its window (22:00-23:00 UTC)"
@@ -350,5 +353,5 @@ def test_a_window_that_no_firing_meets_never_lets_one_start():
         ),
     ],
 )
-def test_bounds_that_let_nothing_through_are_told(kind: str, body: dict[str, Any]):
+def test_limits_that_prevent_all_firings_are_found(kind: str, body: dict[str, Any]):
     assert never(kind, **body) is not None

@@ -1,4 +1,4 @@
-"""The Timetable port: firings that an outage kept from starting when they were to."""
+"""The Timetable port: decided firings that did not start in time because of an outage."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ JITTERED = {"every": "1h", "jitter": "30m"}
 
 
 def dispatched(ledger: Any, nominal: datetime = NOMINAL) -> FiringRef:
-    """The firing with which the dispatcher starts a workflow."""
+    """Return the firing with which the dispatcher starts a workflow."""
     return FiringRequest(ledger.owner, "often", firing_key(nominal), nominal).ref
 
 
@@ -29,27 +29,28 @@ def starts(ledger: Any, nominal: datetime = NOMINAL) -> datetime:
     return nominal + jitter_of(ledger.owner, "often", nominal, 30 * MINUTE)
 
 
-async def waiting(ledger: Any, **body: Any) -> None:
-    """Settle a firing that waits for its jitter or its window."""
+async def decide_waiting(ledger: Any, **body: Any) -> None:
+    """Decide a firing that waits for its jitter or its window."""
     await ledger.apply(body={**JITTERED, **body})
     await ledger.at(NOMINAL)
-    assert not await ledger.rings(NOMINAL)
+    assert not await ledger.process_alarm(NOMINAL)
 
 
 async def begins(ledger: Any, at: datetime) -> bool:
+    """Return whether the dispatched firing may begin at that time."""
     await ledger.at(at)
     return await ledger.ports.timetable.process_due(dispatched(ledger))
 
 
 @pytest.mark.parametrize("policy", ["skip", "fire_once", "fire_all"])
-async def test_a_little_late_is_on_time(ledger: Any, policy: str) -> None:
-    await waiting(ledger, misfire={"policy": policy, "window": "1s"})
+async def test_a_firing_within_the_grace_is_on_time(ledger: Any, policy: str) -> None:
+    await decide_waiting(ledger, misfire={"policy": policy, "window": "1s"})
     assert await begins(ledger, starts(ledger) + 30 * SECOND)
     assert await ledger.rows() == []
 
 
-async def test_skip_misses_it(ledger: Any) -> None:
-    await waiting(ledger, misfire={"policy": "skip"})
+async def test_skip_misses_a_late_firing(ledger: Any) -> None:
+    await decide_waiting(ledger, misfire={"policy": "skip"})
     at = starts(ledger) + 31 * SECOND
     assert not await begins(ledger, at)
     (run,) = await ledger.rows()
@@ -59,36 +60,38 @@ async def test_skip_misses_it(ledger: Any) -> None:
     assert (entry.run_id, entry.message) == (run.id, f"run missed: {run.reason}")
 
 
-async def test_fire_once_makes_up_for_the_latest_alone(ledger: Any) -> None:
-    await waiting(ledger, misfire={"policy": "fire_once"})
+async def test_fire_once_runs_only_the_latest(ledger: Any) -> None:
+    await decide_waiting(ledger, misfire={"policy": "fire_once"})
     assert await begins(ledger, NOMINAL + 59 * MINUTE)
     assert not await begins(ledger, NOMINAL + HOUR)
     (run,) = await ledger.rows()
     assert "misfire policy fire_once: a later firing runs" in str(run.reason)
 
 
-async def test_fire_all_makes_up_for_it_within_the_window(ledger: Any) -> None:
-    await waiting(ledger, misfire={"policy": "fire_all", "window": "5h"})
+async def test_fire_all_runs_a_firing_within_the_misfire_window(ledger: Any) -> None:
+    await decide_waiting(ledger, misfire={"policy": "fire_all", "window": "5h"})
     assert await begins(ledger, NOMINAL + 5 * HOUR)
     assert not await begins(ledger, NOMINAL + 5 * HOUR + SECOND)
     (run,) = await ledger.rows()
     assert "over the misfire window of 5h" in str(run.reason)
 
 
-async def test_it_starts_in_its_window_or_not_at_all(ledger: Any) -> None:
+async def test_a_late_firing_starts_inside_its_window_or_not_at_all(ledger: Any) -> None:
     window = {"from": "15:00", "to": "16:00"}
     await ledger.apply(body={"every": "1h", "window": window, "misfire": {"policy": "fire_all"}})
     await ledger.at(NOMINAL)
-    assert not await ledger.rings(NOMINAL)
+    assert not await ledger.process_alarm(NOMINAL)
     assert await begins(ledger, NOON + 3.5 * HOUR)
     assert not await begins(ledger, NOON + 4 * HOUR)
     (run,) = await ledger.rows()
-    assert str(run.reason).endswith("1h late; now it is outside its window (15:00-16:00 UTC)")
+    assert run.reason == (
+        "not started in time, 1h late; a firing now would be outside its window (15:00-16:00 UTC)"
+    )
 
 
-async def test_a_run_that_has_begun_stays(ledger: Any) -> None:
-    """Its workflow asks again, since the answer was lost with its worker."""
-    await waiting(ledger, misfire={"policy": "skip"})
+async def test_a_run_that_has_begun_continues(ledger: Any) -> None:
+    """Its workflow asks again, because the worker died before it got the answer."""
+    await decide_waiting(ledger, misfire={"policy": "skip"})
     firing = dispatched(ledger)
     assert await begins(ledger, starts(ledger))
     facts = await ledger.ports.runs.admission_input(firing)
@@ -99,51 +102,50 @@ async def test_a_run_that_has_begun_stays(ledger: Any) -> None:
     assert [str(run.status) for run in await ledger.rows()] == ["queued"]
 
 
-async def test_one_that_was_missed_is_told_of_once(ledger: Any) -> None:
-    await waiting(ledger, misfire={"policy": "skip"})
+async def test_a_missed_firing_has_one_row_and_one_log_entry(ledger: Any) -> None:
+    await decide_waiting(ledger, misfire={"policy": "skip"})
     for _ in range(3):
         await begins(ledger, starts(ledger) + 31 * SECOND)
     assert len(await ledger.rows()) == len(await ledger.log()) == 1
-
-
-# ---- maxFirings: what has been let go and never began counts no more
 
 
 async def counted(ledger: Any) -> int:
     return int((await ledger.schedule()).fired)
 
 
-async def test_what_was_cut_off_does_not_count_towards_max_firings(ledger: Any) -> None:
-    await waiting(ledger, maxFirings=1, misfire={"policy": "skip"})
+async def test_a_firing_that_never_began_does_not_count_for_max_firings(ledger: Any) -> None:
+    await decide_waiting(ledger, maxFirings=1, misfire={"policy": "skip"})
     assert (await counted(ledger), await ledger.next_at()) == (1, None)
     for _ in range(3):
         await begins(ledger, starts(ledger) + 31 * SECOND)
         assert (await counted(ledger), await ledger.next_at()) == (0, NOMINAL + HOUR)
     await ledger.at(NOMINAL + HOUR)
-    await ledger.rings(NOMINAL + HOUR)
+    await ledger.process_alarm(NOMINAL + HOUR)
     assert (await counted(ledger), await ledger.next_at()) == (1, None)
 
 
-async def test_what_is_made_up_for_counts_towards_max_firings(ledger: Any) -> None:
-    await waiting(ledger, maxFirings=1)
+async def test_a_late_firing_that_runs_counts_for_max_firings(ledger: Any) -> None:
+    await decide_waiting(ledger, maxFirings=1)
     assert await begins(ledger, NOMINAL + 5 * HOUR)
     assert (await counted(ledger), await ledger.next_at()) == (1, None)
 
 
-async def test_what_was_cut_off_before_the_trigger_changed_gives_nothing_back(ledger: Any) -> None:
-    await waiting(ledger, maxFirings=1, misfire={"policy": "skip"})
+async def test_a_firing_missed_after_a_trigger_change_does_not_lower_the_new_count(
+    ledger: Any,
+) -> None:
+    await decide_waiting(ledger, maxFirings=1, misfire={"policy": "skip"})
     await ledger.apply(body={**JITTERED, "maxFirings": 2, "misfire": {"policy": "skip"}})
     await ledger.at(NOMINAL + HOUR)
-    await ledger.rings(NOMINAL + HOUR)
+    await ledger.process_alarm(NOMINAL + HOUR)
     assert not await begins(ledger, ledger.now)
     assert [run.due_at for run in await ledger.rows()] == [NOMINAL]
     assert await counted(ledger) == 1
 
 
-async def test_what_a_pause_kept_from_starting_does_not_count_towards_max_firings(
+async def test_a_firing_that_a_pause_prevented_does_not_count_for_max_firings(
     ledger: Any,
 ) -> None:
-    await waiting(ledger, maxFirings=2)
+    await decide_waiting(ledger, maxFirings=2)
     await ledger.pause()
     await ledger.at(starts(ledger))
     firing = dispatched(ledger)
@@ -158,15 +160,15 @@ async def test_what_a_pause_kept_from_starting_does_not_count_towards_max_firing
         assert await counted(ledger) == 0
 
 
-async def test_a_later_firing_that_began_long_ago_follows_though_its_row_is_gone(
+async def test_a_later_firing_counts_as_later_even_if_its_row_was_removed(
     ledger: Any,
 ) -> None:
-    await waiting(
+    await decide_waiting(
         ledger, endAt="2026-03-02T14:00:00Z", misfire={"policy": "fire_once", "window": "90d"}
     )
     later = dispatched(ledger, NOMINAL + HOUR)
     await ledger.at(NOMINAL + HOUR)
-    await ledger.rings(NOMINAL + HOUR)
+    await ledger.process_alarm(NOMINAL + HOUR)
     facts = await ledger.ports.runs.admission_input(later)
     assert facts is not None
     begun = replace(
