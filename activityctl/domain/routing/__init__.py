@@ -1,1 +1,1 @@
-"""Which subscriptions an event wakes, why the others do not start, and the index over them."""
+"""Routing: finds the triggers that match an event, explains the others, and makes firings."""

@@ -1,4 +1,4 @@
-"""What each trigger makes of one event, part by part, and how that looks as JSON."""
+"""Explains for each trigger whether it matches one event, part by part, and gives it as JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,35 +28,35 @@ _RANKS: Mapping[Outcome, int] = {"matches": 0, "paused": 1, "error": 2, "no_matc
 
 @dataclass(frozen=True, slots=True)
 class PatternExplanation:
-    """One of the events that a trigger waits for, held against the event at hand."""
+    """The comparison of one pattern of a trigger with the event."""
 
     name: str | None
-    """None for a trigger whose own pattern says it all."""
+    """The name of the pattern; None for a trigger that has a single pattern."""
     found: MatchExplanation
 
     @property
     def missed(self) -> int:
-        """How many of its parts do not hold."""
+        """How many of its parts do not hold or cannot be evaluated."""
         return sum(part.holds is not True for part in self.found.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerExplanation:
-    """What one trigger makes of the event."""
+    """Whether one trigger matches the event, and why or why not."""
 
     subscription: str
-    """Its name."""
+    """The subscription's name."""
     trigger: str
     form: Form | None
-    """How it gathers events; None for one that each matching event makes due."""
+    """How it gathers events; None when each matching event starts a run."""
     is_paused: bool
     patterns: tuple[PatternExplanation, ...]
     decision: TriggerMatch | None
-    """As the router decides; None when no pattern matches and none fails."""
+    """What the router would decide; None when no pattern matches and no filter fails."""
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the event counts, and whether that has an effect."""
+        """Whether the trigger matches, and whether a match has an effect."""
         if self.decision is None:
             return "no_match"
         if self.decision.error is not None:
@@ -65,22 +65,24 @@ class TriggerExplanation:
 
     @property
     def key(self) -> GroupingKey | None:
-        """By what its events belong together, for this one; None when none of them matches."""
+        """The rendered key that groups its events; None when no pattern matches."""
         return self.decision.key if self.decision else None
 
     @property
     def wants_another(self) -> bool:
-        """Whether each of its patterns wants another type or source than the event's."""
-        return all(one.found.match.wants_another for one in self.patterns)
+        """Whether all its patterns are for another type or source than the event's."""
+        return all(pattern.found.match.wants_another for pattern in self.patterns)
 
     @property
     def closest(self) -> PatternExplanation:
-        """The pattern of which the fewest parts do not hold."""
-        return min(self.patterns, key=lambda one: (not one.found.match.matched, one.missed))
+        """A pattern that matches; if none does, the one with the fewest parts that do not hold."""
+        return min(
+            self.patterns, key=lambda pattern: (not pattern.found.match.matched, pattern.missed)
+        )
 
     @property
     def reason(self) -> str | None:
-        """Why it does not count: what failed, else why the closest pattern does not match."""
+        """Why it does not match: what failed, else the reason of the closest pattern."""
         if self.decision is not None:
             return self.decision.error
         return self.closest.found.match.reason
@@ -89,47 +91,53 @@ class TriggerExplanation:
 def explain_listeners(
     listeners: Iterable[tuple[Subscription, Listener]], event: Event
 ) -> list[TriggerExplanation]:
-    """Return what each makes of the event: those that match first, then the closest."""
-    found = [_trigger_explained(owner, listener, event) for owner, listener in listeners]
-    return sorted(found, key=_order)
+    """Return an explanation for each trigger: those that match first, then the closest ones."""
+    found = [_explain_trigger(owner, listener, event) for owner, listener in listeners]
+    return sorted(found, key=_sort_key)
 
 
-def _trigger_explained(owner: Subscription, listener: Listener, event: Event) -> TriggerExplanation:
-    entries = [(one, _explained(one, event)) for one in listener.each_part()]
-    found = [one for entry, seen in entries if (one := match_result(entry, seen.match)) is not None]
+def _explain_trigger(owner: Subscription, listener: Listener, event: Event) -> TriggerExplanation:
+    explained = [(part, _explain_part(part, event)) for part in listener.each_part()]
+    results = [
+        result
+        for part, explanation in explained
+        if (result := match_result(part, explanation.match)) is not None
+    ]
     return TriggerExplanation(
         owner.name,
         listener.trigger,
         listener.event.form,
         owner.status is SubscriptionStatus.PAUSED,
-        tuple(PatternExplanation(entry.part, seen) for entry, seen in entries),
-        match_trigger(found, event) if found else None,
+        tuple(PatternExplanation(part.part, explanation) for part, explanation in explained),
+        match_trigger(results, event) if results else None,
     )
 
 
-def _explained(listener: Listener, event: Event) -> MatchExplanation:
-    found = explain_match(listener.pattern, listener.params, event)
-    return replace(found, match=match_listener(listener, event))
+def _explain_part(listener: Listener, event: Event) -> MatchExplanation:
+    explanation = explain_match(listener.pattern, listener.params, event)
+    return replace(explanation, match=match_listener(listener, event))
 
 
-def _order(one: TriggerExplanation) -> tuple[int, int, str, str]:
-    return _RANKS[one.outcome], one.closest.missed, one.subscription, one.trigger
+def _sort_key(trigger: TriggerExplanation) -> tuple[int, int, str, str]:
+    rank = _RANKS[trigger.outcome]
+    return rank, trigger.closest.missed, trigger.subscription, trigger.trigger
 
 
 def explanation_view(event: View, triggers: Sequence[TriggerExplanation]) -> View:
-    """Return the event with what every trigger makes of it."""
-    return {**event, "triggers": [trigger_view(one) for one in triggers]}
+    """Return the JSON view of the event with the explanation of every trigger."""
+    return {**event, "triggers": [trigger_view(trigger) for trigger in triggers]}
 
 
-def trigger_view(one: TriggerExplanation) -> View:
-    """Return what one trigger makes of the event, with the value that each part looked at."""
+def trigger_view(explained: TriggerExplanation) -> View:
+    """Return the JSON view of one explanation, with the values that each part compared."""
+    key = explained.key
     return {
-        "subscription": one.subscription,
-        "trigger": one.trigger,
-        "form": one.form,
-        "outcome": one.outcome,
-        "reason": one.reason,
-        "key": one.key and operand_view(Operand(one.key.text, one.key.value, one.key.error)),
+        "subscription": explained.subscription,
+        "trigger": explained.trigger,
+        "form": explained.form,
+        "outcome": explained.outcome,
+        "reason": explained.reason,
+        "key": key and operand_view(Operand(key.text, key.value, key.error)),
         "patterns": [
             {
                 "name": pattern.name,
@@ -137,23 +145,23 @@ def trigger_view(one: TriggerExplanation) -> View:
                 "reason": pattern.found.match.reason,
                 "parts": [clause_view(part) for part in pattern.found.parts],
             }
-            for pattern in one.patterns
+            for pattern in explained.patterns
         ],
     }
 
 
 def clause_view(clause: ClauseResult) -> View:
-    """Return a condition with what it gave; `holds` is null for what cannot be evaluated."""
+    """Return the JSON view of a condition; `holds` is null when it cannot be evaluated."""
     return {
         "text": clause.text,
         "holds": clause.holds,
         "reason": clause.reason,
         "operator": clause.operator or None,
-        "operands": [operand_view(one) for one in clause.operands],
+        "operands": [operand_view(operand) for operand in clause.operands],
         "clauses": [clause_view(inner) for inner in clause.clauses],
     }
 
 
-def operand_view(one: Operand) -> View:
-    """Return a value that a condition looked at."""
-    return {"text": one.text, "value": one.value, "error": one.error}
+def operand_view(operand: Operand) -> View:
+    """Return the JSON view of a value that a condition compared."""
+    return {"text": operand.text, "value": operand.value, "error": operand.error}

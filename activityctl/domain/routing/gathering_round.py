@@ -1,6 +1,6 @@
-"""A round of gatherings: what a batch of events, and the time, make of all that they concern.
+"""Applies a batch of events, and the passing of time, to the gatherings that they concern.
 
-What becomes of one gathering is decided in `gathering`, where a firing is placed in `routing`.
+The rules of a single gathering are in `events/gathering.py`; firings are made in `routing.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ from activityctl.domain.routing.trigger_match import TriggerKey, match_triggers
 from activityctl.domain.values.ids import EventId, canonical_json
 
 GatheringListeners = Mapping[TriggerKey, Listener]
-"""Every trigger that gathers events, as it stands."""
+"""The present triggers that gather events, by subscription id and trigger name."""
 
 _PAUSED = "the subscription is paused"
 
@@ -45,12 +45,12 @@ class GatheringInput:
     event: ArrivedEvent
     key: GatheringKey
     parts: tuple[str, ...]
-    """The names of those that it counts for."""
+    """The names of the trigger's parts that the event matches."""
 
 
 @dataclass(frozen=True, slots=True)
 class DueGathering:
-    """A trigger that its events have made due."""
+    """A gathering whose events are complete, so that its trigger is due."""
 
     listener: Listener
     events: WaitingEvents
@@ -58,127 +58,134 @@ class DueGathering:
 
     @property
     def firing_key(self) -> EventId:
-        """The first event's id: of one trigger, an event is in one gathering only."""
+        """The first event's id. It is unique: for one trigger an event is in one gathering only."""
         return self.events[0].id
 
     @property
     def needs_documents(self) -> bool:
-        """Whether what it is in order with depends on what the events say."""
+        """Whether the order of its run depends on the content of the events."""
         return self.listener.event.ordered and self.listener.concurrency_key is not None
 
 
 def gathering_listeners(listeners: Iterable[Listener]) -> GatheringListeners:
-    """Return those of the listeners that gather events, or may: those that cannot be read."""
+    """Return the listeners that gather events, and those that cannot be read and may gather."""
     return {
-        (one.subscription, one.trigger): one for one in listeners if one.event.form or one.fault
+        (listener.subscription, listener.trigger): listener
+        for listener in listeners
+        if listener.event.form or listener.fault
     }
 
 
 def gathering_inputs(
     matches: Iterable[EventMatches], now: datetime
 ) -> tuple[list[GatheringInput], list[Verdict]]:
-    """Return the events that triggers gather, in order, and verdicts on those that cannot be.
+    """Return the events that triggers gather, in order, and an error verdict for each failure.
 
-    An event comes once to a trigger, however many of its parts it matches.
+    An event is given to a trigger once, even when it matches several of its parts.
     """
     arrivals: list[GatheringInput] = []
     verdicts: list[Verdict] = []
-    for one in matches:
-        gathering = [found for found in one.results if found.listener.event.form is not None]
-        for decision in match_triggers(gathering, one.event.document):
+    for match in matches:
+        results = [result for result in match.results if result.listener.event.form is not None]
+        for decision in match_triggers(results, match.event.document):
             owner = (decision.listener.subscription, decision.listener.trigger)
             if decision.error is None:
                 key = GatheringKey(*owner, decision.key_text)
-                arrivals.append(GatheringInput(one.event, key, decision.parts))
+                arrivals.append(GatheringInput(match.event, key, decision.parts))
             else:
                 outcome = VerdictOutcome.ERROR
-                verdicts.append(Verdict(one.event.id, *owner, outcome, now, decision.error))
+                verdicts.append(Verdict(match.event.id, *owner, outcome, now, decision.error))
     return arrivals, verdicts
 
 
 class GatheringRound:
-    """Moves the gatherings that were there before; every event is taken once, in order."""
+    """Updates the present gatherings with new events, each taken once and in order."""
 
     def __init__(
         self,
         present: Iterable[Gathering],
-        standing: GatheringListeners,
-        circumstances: RoutingState,
+        listeners: GatheringListeners,
+        routing_state: RoutingState,
     ) -> None:
         self.due: list[DueGathering] = []
-        """In the order of their times, once time has gone on."""
-        self._present = {one.key: one for one in present}
-        self._gathering_listeners = standing
-        self._routing_state = circumstances
-        self._waiting = {one.key: one.events for one in self._present.values()}
+        """Complete gatherings; sorted by their times after `advance_time`."""
+        self._present = {gathering.key: gathering for gathering in present}
+        self._gathering_listeners = listeners
+        self._routing_state = routing_state
+        self._waiting = {key: gathering.events for key, gathering in self._present.items()}
         self._verdicts: dict[tuple[EventId, TriggerKey], Verdict] = {}
-        for one in self._present.values():
-            self._drop_what_was_changed(one)
+        for gathering in self._present.values():
+            self._drop_if_trigger_changed(gathering)
 
     def take(self, arrival: GatheringInput) -> None:
-        """Take an event, all whose gatherings were among the present ones."""
+        """Add an event to its gathering, which must be among the present ones if it is stored."""
         event, key = arrival.event, arrival.key
         if key.subscription_id in self._routing_state.paused:
-            self._tell(key, (event.id,), VerdictOutcome.PAUSED, _PAUSED)
+            self._set_verdicts(key, (event.id,), VerdictOutcome.PAUSED, _PAUSED)
             return
         size = len(canonical_json(event.document).encode())
         gathered = GatheredEvent(event.id, event.arrived_at, arrival.parts, size)
-        self._tell(key, (event.id,), VerdictOutcome.GATHERED)
-        waiting, steps = add_event(self._policy(key), self._waiting.get(key, ()), gathered)
-        self._apply(key, waiting, steps)
+        self._set_verdicts(key, (event.id,), VerdictOutcome.GATHERED)
+        waiting, outcomes = add_event(self._policy(key), self._waiting.get(key, ()), gathered)
+        self._apply(key, waiting, outcomes)
 
     def advance_time(self, until: datetime) -> None:
-        """Let time go on, when every event that arrived before has been taken."""
+        """Apply what is due up to `until`. Every event that arrived before must have been taken."""
         for key, before in self._waiting.items():
             if before:
                 self._apply(key, *self._policy(key).advance_time(before, until))
-        self.due.sort(key=lambda one: one.at)
+        self.due.sort(key=lambda due: due.at)
 
     def routed(self, documents: Mapping[EventId, ArrivedEvent]) -> Routed:
-        """Return what it led to; `documents` has the events of what needs them."""
-        placed = [self._make_firing(one, documents) for one in self.due]
+        """Return the results to write.
+
+        `documents` has the events of each due gathering whose `needs_documents` is true.
+        """
+        firings = [self._make_firing(due, documents) for due in self.due]
         kept = tuple(self._kept())
         return Routed(
             events=(),
-            firings=tuple(one for one in placed if isinstance(one, EventFiring)),
-            refused=tuple(one for one in placed if isinstance(one, RefusedFiring)),
+            firings=tuple(firing for firing in firings if isinstance(firing, EventFiring)),
+            refused=tuple(firing for firing in firings if isinstance(firing, RefusedFiring)),
             replaced_verdicts=tuple(self._verdicts.values()),
-            gatherings=tuple(one for one in kept if one != self._present.get(one.key)),
-            emptied=tuple(self._present.keys() - {one.key for one in kept}),
+            gatherings=tuple(
+                gathering for gathering in kept if gathering != self._present.get(gathering.key)
+            ),
+            emptied=tuple(self._present.keys() - {gathering.key for gathering in kept}),
         )
 
-    def _drop_what_was_changed(self, gathering: Gathering) -> None:
+    def _drop_if_trigger_changed(self, gathering: Gathering) -> None:
         key = gathering.key
         listener = self._gathering_listeners.get((key.subscription_id, key.trigger))
-        is_read = listener is not None and listener.fault is None
-        if listener is not None and is_read and pattern_hash(listener.event) == gathering.form:
+        is_readable = listener is not None and listener.fault is None
+        if listener is not None and is_readable and pattern_hash(listener.event) == gathering.form:
             return
-        reason = "the trigger is gone while it waited"
+        reason = "the trigger was removed while the event waited"
         if listener is not None:
-            reason = listener.fault or "the trigger was changed while it waited"
+            reason = listener.fault or "the trigger was changed while the event waited"
         self._waiting[key] = ()
         ids = [event.id for event in gathering.events]
-        self._tell(key, ids, VerdictOutcome.DROPPED, reason)
+        self._set_verdicts(key, ids, VerdictOutcome.DROPPED, reason)
 
     def _listener(self, key: GatheringKey) -> Listener:
         return self._gathering_listeners[key.subscription_id, key.trigger]
 
     def _policy(self, key: GatheringKey) -> GatheringPolicy:
-        rule = gathering_policy_of(self._listener(key).event)
-        if rule is None:
+        policy = gathering_policy_of(self._listener(key).event)
+        if policy is None:
             raise ValueError(key)
-        return rule
+        return policy
 
     def _apply(
-        self, key: GatheringKey, waiting: WaitingEvents, steps: Sequence[GatheringOutcome]
+        self, key: GatheringKey, waiting: WaitingEvents, outcomes: Sequence[GatheringOutcome]
     ) -> None:
         self._waiting[key] = waiting
-        for step in steps:
-            if isinstance(step, GatheringFired):
-                self.due.append(DueGathering(self._listener(key), step.events, step.at))
+        for outcome in outcomes:
+            if isinstance(outcome, GatheringFired):
+                self.due.append(DueGathering(self._listener(key), outcome.events, outcome.at))
             else:
-                ids = [event.id for event in step.events]
-                self._tell(key, ids, VerdictOutcome.DROPPED, step.reason)
+                ids = [event.id for event in outcome.events]
+                self._set_verdicts(key, ids, VerdictOutcome.DROPPED, outcome.reason)
 
     def _make_firing(
         self, due: DueGathering, documents: Mapping[EventId, ArrivedEvent]
@@ -186,7 +193,7 @@ class GatheringRound:
         listener, ids = due.listener, [event.id for event in due.events]
         key = GatheringKey(listener.subscription, listener.trigger, "")
         if listener.subscription in self._routing_state.paused:
-            self._tell(key, ids, VerdictOutcome.PAUSED, _PAUSED)
+            self._set_verdicts(key, ids, VerdictOutcome.PAUSED, _PAUSED)
             return None
         events = [
             documents.get(event.id, ArrivedEvent(event.id, 0, {}, event.arrived_at))
@@ -197,10 +204,10 @@ class GatheringRound:
         )
         is_refused = isinstance(firing, RefusedFiring)
         outcome = VerdictOutcome.SKIPPED if is_refused else VerdictOutcome.WOKEN
-        self._tell(key, ids, outcome, reason, due.firing_key)
+        self._set_verdicts(key, ids, outcome, reason, due.firing_key)
         return firing
 
-    def _tell(
+    def _set_verdicts(
         self,
         key: GatheringKey,
         event_ids: Iterable[EventId],
@@ -208,10 +215,11 @@ class GatheringRound:
         reason: str | None = None,
         firing_key: str | None = None,
     ) -> None:
-        """Record what the events mean now; it replaces what they meant before."""
+        """Set the verdict of each event for the trigger; it replaces an earlier one."""
         owner, now = (key.subscription_id, key.trigger), self._routing_state.now
-        for one in event_ids:
-            self._verdicts[one, owner] = Verdict(one, *owner, outcome, now, reason, firing_key)
+        for event_id in event_ids:
+            verdict = Verdict(event_id, *owner, outcome, now, reason, firing_key)
+            self._verdicts[event_id, owner] = verdict
 
     def _kept(self) -> Iterator[Gathering]:
         for key, waiting in self._waiting.items():

@@ -1,8 +1,8 @@
-"""Index: the triggers of thousands of subscriptions, of which few are tried on each event.
+"""EventIndex: finds the listeners that may match an event, without trying all of them.
 
-First by exact type, then by tables for the values that entries need, then, where many entries
-are left, by sieves of their filters. What is left is decided by `matching`, so the result is
-that of deciding one by one.
+It looks up the exact type, then the values that listeners need, in tables. Where many listeners
+are left, prefilters rule out more. `matching` decides on the rest, so the result is the same as
+when every listener is tried.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,79 +27,81 @@ _TYPE: Final = IndexedField(("type",), None, "short form")
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An event trigger of a subscription, or one of the events that it waits for."""
+    """An event trigger of a subscription, or one part of it."""
 
     subscription: str
     trigger: str
     """The trigger's name in its definition."""
     event: EventTrigger
     params: Mapping[str, JsonValue]
-    """The subscription's, defaults filled in."""
+    """The subscription's params, with defaults."""
     concurrency_key: str | None = None
-    """The template of the definition's concurrency key, unrendered."""
+    """The template of the definition's concurrency key, not rendered."""
     part: str | None = None
-    """Which of the events that the trigger waits for; None when its own pattern says it all."""
+    """The part's name; None for the whole trigger."""
     fault: str | None = None
-    """Why the trigger as stored cannot be read; `event` then tells its types alone, as far as
-    they can be told, and no event matches."""
+    """Why the stored trigger cannot be read. No event matches then, and `event` has only its
+    types, or any type if these cannot be read either."""
 
     @property
     def pattern(self) -> EventPattern:
-        """What an event must be for this entry."""
+        """The pattern that an event must match."""
         return self.event if self.part is None else self.event.parts[self.part]
 
     def each_part(self) -> "tuple[Listener, ...]":
-        """Return the entries of the whole trigger: one for each event that it waits for."""
+        """Return a listener for each part of the trigger; the listener itself when it has none."""
         return tuple(replace(self, part=name) for name in self.event.parts) or (self,)
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """The event wakes this entry."""
+    """The event matches this listener."""
 
     listener: Listener
 
 
 @dataclass(frozen=True, slots=True)
 class FilterFailed:
-    """The event does not wake this entry: its filter fails on it, or the trigger has a fault."""
+    """Whether the event matches cannot be said: the filter failed, or the trigger has a fault."""
 
     listener: Listener
     reason: str
 
 
 def match_listener(listener: Listener, event: Event) -> Match:
-    """Decide whether the event wakes the entry, as an index does for many."""
+    """Decide whether the event matches the listener, as the index does for many."""
     return _match(listener, pattern_parts(listener.pattern), event)
 
 
 def _match(listener: Listener, parts: Sequence[Part], event: Event) -> Match:
-    found = match_parts(parts, listener.params, event)
-    if listener.fault is None or not found.matched:
-        return found
-    return Match(matched=False, reason=listener.fault, parts=found.parts)
+    result = match_parts(parts, listener.params, event)
+    if listener.fault is None or not result.matched:
+        return result
+    return Match(matched=False, reason=listener.fault, parts=result.parts)
 
 
 class EventIndex:
-    """Listeners, found by the events that may wake them; built in one go, never changed."""
+    """An index of listeners, for finding those that an event may match. It does not change."""
 
-    def __init__(self, entries: Iterable[Listener]) -> None:
-        self._listeners = tuple(entries)
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = tuple(listeners)
         self._rows: list[IndexRow] = [
-            (pattern_parts(one.pattern), one.params) for one in self._listeners
+            (pattern_parts(listener.pattern), listener.params) for listener in self._listeners
         ]
         by_type: dict[str | None, list[int]] = {}
-        needs = {}
+        conditions_of = {}
         for number, (parts, params) in enumerate(self._rows):
             types = _exact_types(parts)
-            found = (
-                need for need in key_conditions(parts, params) if not types or need.field != _TYPE
+            conditions = (
+                condition
+                for condition in key_conditions(parts, params)
+                if not types or condition.field != _TYPE
             )
-            needs[number] = limit_combinations(found)
+            conditions_of[number] = limit_combinations(conditions)
             for name in types or (None,):
                 by_type.setdefault(name, []).append(number)
         self._tables = {
-            name: build_lookup_tables(numbers, self._rows, needs)
+            name: build_lookup_tables(numbers, self._rows, conditions_of)
             for name, numbers in by_type.items()
         }
 
@@ -107,29 +109,29 @@ class EventIndex:
         return len(self._listeners)
 
     def candidates(self, event: Event) -> Iterator[Listener]:
-        """Yield, in the order given, all that the event may wake or whose filter may fail."""
+        """Yield the listeners that may match or whose filter may fail, in the order given."""
         return (self._listeners[number] for number in self._candidates(event))
 
     def matches(self, event: Event) -> list[Matched | FilterFailed]:
-        """Return, in the order given, what the event wakes and whose filter fails on it."""
+        """Return the listeners that match and those whose filter fails, in the order given."""
         found: list[Matched | FilterFailed] = []
         for number in self._candidates(event):
-            entry = self._listeners[number]
-            verdict = _match(entry, self._rows[number][0], event)
-            if verdict.matched:
-                found.append(Matched(entry))
-            elif verdict.has_failed:
-                found.append(FilterFailed(entry, verdict.reason or ""))
+            listener = self._listeners[number]
+            match = _match(listener, self._rows[number][0], event)
+            if match.matched:
+                found.append(Matched(listener))
+            elif match.has_failed:
+                found.append(FilterFailed(listener, match.reason or ""))
         return found
 
     def _candidates(self, event: Event) -> list[int]:
-        look = EventKeys(event)
+        keys = EventKeys(event)
         tables = (*self._tables.get(event.get("type"), ()), *self._tables.get(None, ()))
-        return sorted({number for table in tables for number in table.candidates(look)})
+        return sorted({number for table in tables for number in table.candidates(keys)})
 
 
 def _exact_types(parts: Sequence[Part]) -> tuple[str, ...]:
-    """Return the types that the entry takes; empty when it names none, or a pattern."""
+    """Return the exact types of a listener; empty when it names no type, or a pattern."""
     for part in parts:
         if isinstance(part, PatternPart) and part.attribute == "type":
             is_exact = not any(ANY in pattern for pattern in part.patterns)

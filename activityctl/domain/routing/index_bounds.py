@@ -1,6 +1,6 @@
-"""Bounds: the numbers that a field of the event is compared with, so that none need be tried.
+"""Bounds: numbers that filters compare a field of the event with, for ruling out listeners.
 
-Of `event.data.amount > params.threshold` with a threshold of 10 the bound is `amount > 10`.
+The bound of `event.data.amount > params.threshold` with a threshold of 10 is `amount > 10`.
 """
 
 import operator
@@ -18,24 +18,27 @@ _HOLDS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 class Comparison(NamedTuple):
-    """Which field is compared, and how."""
+    """The field that is compared, and the operator."""
 
     path: FieldPath
     sign: str
 
 
 Bounds = Mapping[Comparison, float]
-"""What an event's fields are compared with; all must hold."""
+"""The number that each field is compared with; all comparisons must hold."""
 
 
 def bounds_of(
     conditions: Sequence[str], params: Mapping[str, JsonValue]
 ) -> dict[Comparison, float]:
-    """Return the bounds of conditions that all hold: false, and failing not, outside of any."""
+    """Return the bounds of conditions that must all hold.
+
+    Outside of a bound a condition is false and cannot fail.
+    """
     found: dict[Comparison, float] = {}
     for text in conditions:
         for comparison, number in _bounds(text, params):
@@ -50,7 +53,7 @@ def _bounds(text: str, params: Mapping[str, JsonValue]) -> Iterator[tuple[Compar
     left, right = clause.operands
     for sign, field, value in (
         (clause.operator, left, right),
-        (_TURNED[clause.operator], right, left),
+        (_MIRRORED[clause.operator], right, left),
     ):
         if (path := event_path(field)) is not None:
             number = constant_value(value, params)
@@ -59,18 +62,21 @@ def _bounds(text: str, params: Mapping[str, JsonValue]) -> Iterator[tuple[Compar
 
 
 def common_bounds(bounds: Sequence[Bounds]) -> dict[Comparison, float]:
-    """Return the bounds outside of which all of these conditions are false."""
+    """Return the widest bounds; outside of them all of these conditions are false."""
     shared = {*bounds[0]}.intersection(*bounds[1:])
     return {
         comparison: (min if comparison.sign in {">", ">="} else max)(
-            one[comparison] for one in bounds
+            each[comparison] for each in bounds
         )
         for comparison in shared
     }
 
 
 def is_out_of_bounds(bounds: Bounds, number_at: Callable[[FieldPath], float | None]) -> bool:
-    """Whether an event is outside of a bound; what is no number is not, since it fails."""
+    """Return whether an event is outside of a bound.
+
+    A field that is not a number is never outside, since its filter fails and that is reported.
+    """
     for (path, sign), number in bounds.items():
         value = number_at(path)
         if value is not None and not _HOLDS[sign](value, number):

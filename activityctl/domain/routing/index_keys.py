@@ -1,7 +1,7 @@
-"""What an event must have for a trigger to match it, as keys that a table can be looked up by.
+"""Finds what a trigger needs in fields of an event, as keys for the lookup tables of the index.
 
-A key never rules out an event that matches, nor one for which a filter fails; it may let pass
-others. Which entries share a table is decided in `match_index`.
+A key never rules out an event that matches or for which a filter fails. It may let other events
+pass. The tables are in `index_table.py`.
 """
 
 import re
@@ -22,91 +22,95 @@ from activityctl.domain.routing.index_operand import constant_value, event_path
 from activityctl.domain.values.model import JsonValue
 
 MissingFieldRule = Literal["short form", "filter", "guarded filter"]
-"""What a missing field is to who reads it: no match, a failure, or no match where its parent is.
+"""What a missing field means, by who reads it.
 
-The guard is `has` of the same field: it is false where the field alone is missing.
+- `short form`: the event does not match.
+- `filter`: the filter fails.
+- `guarded filter`: a `has` of the same field guards the filter. If only the field is missing, the
+  event does not match. If its parent is missing too, the filter fails.
 """
 
 
-_PLACE: Final = r"(?P<place>[\w.`-]+)"  # without blanks and slashes, so without comments
-_ENDED: Final = re.compile(rf"{_PLACE}\.(?P<end>starts|ends)With\((?P<text>.*)\)", re.DOTALL)
-_HAS: Final = re.compile(rf"has\({_PLACE}\)")
+_FIELD: Final = r"(?P<field>[\w.`-]+)"  # no spaces and slashes, so no comments
+_STARTS_OR_ENDS_WITH: Final = re.compile(
+    rf"{_FIELD}\.(?P<end>starts|ends)With\((?P<text>.*)\)", re.DOTALL
+)
+_HAS: Final = re.compile(rf"has\({_FIELD}\)")
 
 
 class IndexedField(NamedTuple):
-    """Where an event is looked at."""
+    """A field of the event, or the beginning or end of its text."""
 
     path: FieldPath
     length: int | None
-    """How many first characters count, or last ones if negative; None for the whole value."""
+    """How many characters at the beginning count; negative: at the end; None: the whole value."""
     missing_rule: MissingFieldRule
-    """Who looks."""
 
 
 class KeyCondition(NamedTuple):
-    """At that place the event has one of these."""
+    """The event's field must have one of these keys."""
 
     field: IndexedField
     keys: frozenset[Hashable]
 
 
 UNINDEXABLE: Final = object()
-"""The key of lists, maps and large numbers: an event that has it is held against every entry."""
+"""The key of lists, maps and large numbers. With it an event is tried on every listener."""
 
 
 MISSING_IN_MAP: Final = object()
-"""The key of a field that is missing from a map that is there."""
+"""The key of a field that is missing while its parent map is present."""
 
 
 def key_conditions(
     parts: Sequence[Part], params: Mapping[str, JsonValue]
 ) -> Iterator[KeyCondition]:
-    """Yield what the parts need, as far as keys can say it."""
-    guarded = {path for part in parts if (path := _guarded(part)) is not None}
+    """Yield what the parts need, as far as keys can express it."""
+    guarded = {path for part in parts if (path := _guarded_path(part)) is not None}
     for part in parts:
         match part:
             case PatternPart():
-                need = _pattern_need(part)
+                condition = _pattern_condition(part)
             case ValuePart():
-                need = _need(IndexedField(part.path, None, "short form"), part.values)
+                condition = _condition(IndexedField(part.path, None, "short form"), part.values)
             case FilterPart():
-                need = _filter_need(part.text, params)
-                if need is not None and need.field.path in guarded:
-                    need = KeyCondition(
-                        need.field._replace(missing_rule="guarded filter"), need.keys
+                condition = _filter_condition(part.text, params)
+                if condition is not None and condition.field.path in guarded:
+                    condition = KeyCondition(
+                        condition.field._replace(missing_rule="guarded filter"), condition.keys
                     )
-        if need is not None:
-            yield need
+        if condition is not None:
+            yield condition
 
 
-def index_key(event: Event, place: IndexedField) -> Hashable:
-    """Return the event's key at a place; UNINDEXABLE, ABSENT and else MISSING for what has none."""
-    value = value_at(event, place.path)
+def index_key(event: Event, field: IndexedField) -> Hashable:
+    """Return the event's key of a field; without one UNINDEXABLE, MISSING_IN_MAP or MISSING."""
+    value = value_at(event, field.path)
     if isinstance(value, Missing):
-        is_absent = isinstance(value_at(event, place.path[:-1]), Mapping)
-        return MISSING_IN_MAP if is_absent else MISSING
-    if place.length is None:
+        has_parent = isinstance(value_at(event, field.path[:-1]), Mapping)
+        return MISSING_IN_MAP if has_parent else MISSING
+    if field.length is None:
         return _key(value)
     if not isinstance(value, str):
         return MISSING
-    return value[: place.length] if place.length > 0 else value[place.length :]
+    return value[: field.length] if field.length > 0 else value[field.length :]
 
 
 def _key(value: Any) -> Hashable:
-    """Return equal keys for values that CEL calls equal; UNINDEXABLE is that of all the rest."""
-    is_told = value is None or isinstance(value, bool | str) or is_exact_number(value)
-    return value if is_told else UNINDEXABLE
+    """Return a key that is equal for values that CEL calls equal; UNINDEXABLE for other types."""
+    is_indexable = value is None or isinstance(value, bool | str) or is_exact_number(value)
+    return value if is_indexable else UNINDEXABLE
 
 
-def _need(place: IndexedField, values: Sequence[Any]) -> KeyCondition:
-    return KeyCondition(place, frozenset(map(_key, values)))
+def _condition(field: IndexedField, values: Sequence[Any]) -> KeyCondition:
+    return KeyCondition(field, frozenset(map(_key, values)))
 
 
-def _pattern_need(part: PatternPart) -> KeyCondition | None:
+def _pattern_condition(part: PatternPart) -> KeyCondition | None:
     heads = [pattern.partition(ANY)[0] for pattern in part.patterns if ANY in pattern]
     path = (part.attribute,)
     if not heads:
-        return _need(IndexedField(path, None, "short form"), part.patterns)
+        return _condition(IndexedField(path, None, "short form"), part.patterns)
     length = min(map(len, heads))
     if length == 0:
         return None
@@ -114,43 +118,49 @@ def _pattern_need(part: PatternPart) -> KeyCondition | None:
     return KeyCondition(IndexedField(path, length, "short form"), starts)
 
 
-def _filter_need(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
-    """Return the need of a comparison of one field of the event with what is the same for any.
+def _filter_condition(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
+    """Return the condition of a filter that compares one field of the event with a constant.
 
-    That is `event.a.b == params.c`, either way round, `… in params.d`, `….startsWith("x")`,
-    `….endsWith("x")`, or several of these at one place that `||` joins.
+    Such filters are `event.a.b == params.c`, in either order, `… in params.d`,
+    `….startsWith("x")`, `….endsWith("x")`, or several of them on one field, joined by `||`.
     """
     clause = clause_of(text)
     match clause.operator, clause.operands:
         case "==", (left, right):
-            return _equality_need(left, right, params) or _equality_need(right, left, params)
-        case "in", (place, values):
-            return _list_need(place, values, params)
+            return _equality_condition(left, right, params) or _equality_condition(
+                right, left, params
+            )
+        case "in", (field, values):
+            return _list_condition(field, values, params)
         case "||", alternatives:
-            return _either([_filter_need(one, params) for one in alternatives])
+            return _either([_filter_condition(text, params) for text in alternatives])
         case "", _:
-            return _end_need(text, params)
+            return _end_condition(text, params)
         case _:
             return None
 
 
-def _equality_need(place: str, value: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
-    path = event_path(place)
+def _equality_condition(
+    field: str, value: str, params: Mapping[str, JsonValue]
+) -> KeyCondition | None:
+    path = event_path(field)
     if path is None or (found := constant_value(value, params)) is MISSING:
         return None
-    return _need(IndexedField(path, None, "filter"), [found])
+    return _condition(IndexedField(path, None, "filter"), [found])
 
 
-def _list_need(place: str, values: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
-    path, found = event_path(place), constant_value(values, params)
+def _list_condition(
+    field: str, values: str, params: Mapping[str, JsonValue]
+) -> KeyCondition | None:
+    path, found = event_path(field), constant_value(values, params)
     if path is None or not isinstance(found, list):
         return None
-    return _need(IndexedField(path, None, "filter"), found)
+    return _condition(IndexedField(path, None, "filter"), found)
 
 
-def _end_need(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
-    found = _ENDED.fullmatch(text.strip())
-    if found is None or (path := event_path(found["place"])) is None:
+def _end_condition(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
+    found = _STARTS_OR_ENDS_WITH.fullmatch(text.strip())
+    if found is None or (path := event_path(found["field"])) is None:
         return None
     wanted = constant_value(found["text"], params)
     if not isinstance(wanted, str) or not wanted:
@@ -159,15 +169,16 @@ def _end_need(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None
     return KeyCondition(IndexedField(path, length, "filter"), frozenset({wanted}))
 
 
-def _either(needs: Sequence[KeyCondition | None]) -> KeyCondition | None:
-    """Return the need of alternatives that are all needs of one place."""
-    known = [need for need in needs if need is not None]
-    if len(known) < len(needs) or len({need.field for need in known}) != 1:
+def _either(conditions: Sequence[KeyCondition | None]) -> KeyCondition | None:
+    """Return the condition of alternatives, if all of them are conditions of one field."""
+    known = [condition for condition in conditions if condition is not None]
+    if len(known) < len(conditions) or len({condition.field for condition in known}) != 1:
         return None
-    return KeyCondition(known[0].field, frozenset[Hashable]().union(*(need.keys for need in known)))
+    keys = frozenset[Hashable]().union(*(condition.keys for condition in known))
+    return KeyCondition(known[0].field, keys)
 
 
-def _guarded(part: Part) -> FieldPath | None:
-    """Return the field of the event that a filter's part asks for by `has`, and by it alone."""
+def _guarded_path(part: Part) -> FieldPath | None:
+    """Return the event's field that a filter part tests with `has`; None for any other part."""
     found = _HAS.fullmatch(part.text) if isinstance(part, FilterPart) else None
-    return event_path(found["place"]) if found else None
+    return event_path(found["field"]) if found else None

@@ -1,4 +1,4 @@
-"""The operands of a filter's comparisons: a field of the event, or the same for any event."""
+"""Reads the operands of a filter's comparisons: a field of the event, or a constant."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,21 +12,21 @@ _MAX_GROWTH: Final = 16
 
 
 def is_cheap(program: Program) -> bool:
-    """Whether a condition over event and params is small work whatever the event."""
+    """Return whether a condition reads only event and params and costs little for any event."""
     shape = program.shape
     reads = shape.names.keys() <= {"event", "params"}
     return reads and not shape.loops and shape.growth <= _MAX_GROWTH
 
 
 def event_path(text: str) -> FieldPath | None:
-    """Return the path below the event that an operand is, when it is nothing else."""
+    """Return the path below `event` when the operand is just a field of the event; else None."""
     program = compiled(text)
     path = program.shape.only_path if isinstance(program, Program) else ()
     return path[1:] if path[:1] == ("event",) and len(path) > 1 else None
 
 
 def constant_value(text: str, params: Mapping[str, JsonValue]) -> Any:
-    """Return what an operand is worth for any event; MISSING when that cannot be said."""
+    """Return the value of an operand that is the same for every event; MISSING for others."""
     program = compiled(text)
     if not isinstance(program, Program) or not is_cheap(program) or program.shape.growth > 1:
         return MISSING

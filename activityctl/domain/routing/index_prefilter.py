@@ -1,8 +1,8 @@
-"""Sieve: one CEL condition asked for many params at once, to drop those for which it is false.
+"""Prefilters: one CEL expression that rules out many listeners at once.
 
-A call of the runtime costs 1.5 microseconds and more, one more round of a macro within it 0.3.
-So the condition becomes the body of `exists` over the params, under the very name `params`.
-What passes is still to be decided one by one.
+A call of the CEL runtime costs at least 1.5 microseconds, one more iteration of a macro in it 0.3.
+So the condition becomes the body of `exists` over the params of many listeners, with `params` as
+the name of its variable. Listeners that pass are still decided on one by one.
 """
 
 import functools
@@ -27,16 +27,17 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
 _MOST: Final = 128
-"""Params in one question; more gain nothing."""
+"""Params in one expression; more of them save nothing."""
 _MOST_TEXTS: Final = 32
-"""Conditions of different text in one question."""
+"""Different conditions in one expression."""
 _FAN_OUT: Final = 4
+"""A prefilter that is true is followed by this many narrower ones."""
 _FEW: Final = 2
-"""As many as are let pass without a narrower question."""
+"""Groups of params that pass without a narrower prefilter."""
 _LONGEST_LITERAL: Final = 1 << 14
-"""Characters of one entry's params; longer ones are not worth a literal."""
+"""Characters of one listener's params; longer params are not put into an expression."""
 _NONE: Final = ""
-"""What stands for the params of a condition that reads none."""
+"""The literal of a condition that reads no params."""
 
 
 Conditions = tuple[FilterPart, ...]
@@ -45,18 +46,18 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Conditions that are small work, as one."""
+    """The cheap parts of a filter, as one condition."""
 
     parts: tuple[tuple[FilterPart, Program], ...]
 
     @property
     def text(self) -> str:
-        """In CEL; in brackets, with the end of any comment in them."""
+        """The CEL text. Each part is in brackets; a line break in them ends a comment."""
         return " && ".join(f"({part.text}\n)" for part, _ in self.parts)
 
     @property
     def reads(self) -> dict[str, Any]:
-        """What it reads of the scope."""
+        """The paths that it reads."""
         found: dict[str, Any] = {}
         for _, program in self.parts:
             merge_paths(found, program.shape.paths)
@@ -65,20 +66,20 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ParamsGroup:
-    """Entries by their numbers, with the params that the condition reads of each of them."""
+    """Listeners, by number, whose params that the condition reads are equal."""
 
     numbers: tuple[int, ...]
     params: str
-    """A CEL literal."""
+    """The params as a CEL literal."""
     bounds: Bounds
-    is_told: bool
-    """Whether the bounds say all of the condition."""
+    bounds_suffice: bool
+    """Whether the bounds express the whole condition."""
 
 
 class Prefilter:
-    """A question that is false when no entry of these can match; compiled at first use.
+    """An expression that is false when none of its listeners can match; compiled at first use.
 
-    Where the bounds say it all there is no question.
+    It has no expression when the bounds suffice.
     """
 
     def __init__(
@@ -91,24 +92,24 @@ class Prefilter:
         self.question = question
         self.numbers = numbers
         self.bounds = bounds
-        """Outside of these the question need not be asked."""
+        """Outside of them no listener matches and the expression is not evaluated."""
         self._narrower = narrower
 
     def candidates(self, event: CelEvent) -> Iterator[int]:
-        """Yield the entries for which the condition may be true, or fail."""
+        """Yield the numbers of the listeners for which the condition may be true or fail."""
         if is_out_of_bounds(self.bounds, event.number_at) or self._is_false(event.activation):
             return
         if not self._inner:
             yield from self.numbers
-        for sieve in self._inner:
-            yield from sieve.candidates(event)
+        for prefilter in self._inner:
+            yield from prefilter.candidates(event)
 
     def _is_false(self, activation: Any) -> bool:
         if self._program is None:
             return False
         try:
             return self._program.eval(activation).value() is False
-        except RuntimeError:  # the runtime's own budget
+        except RuntimeError:  # the runtime's own limit of work
             return False
 
     @functools.cached_property
@@ -127,40 +128,42 @@ class Prefilter:
 
 @dataclass(slots=True)
 class PrefilterSet:
-    """What stands between an event and the entries of a bucket."""
+    """The prefilters of a bucket."""
 
     prefilters: list[Prefilter] = field(default_factory=list)
     rest: list[int] = field(default_factory=list)
-    """Entries that are in no sieve."""
+    """Numbers of listeners that are in no prefilter."""
     reads: dict[str, Any] = field(default_factory=dict)
-    """What the sieves read of an event's scope, as `to_cel` takes it."""
+    """The paths that the prefilters read, in the form of `to_cel`."""
 
 
 def build_prefilters(
     params: Mapping[Conditions, Mapping[int, Mapping[str, JsonValue]]],
 ) -> PrefilterSet:
-    """Return sieves for entries: the params of each by its number, by its conditions.
+    """Return prefilters for listeners.
 
-    All conditions hold for an entry to match; those that are no small work are left out.
+    `params` has the params of each listener, by its conditions and its number. A listener matches
+    only when all its conditions hold; conditions that are not cheap are left out.
     """
-    found = PrefilterSet()
-    alone: list[Prefilter] = []
-    for conditions, some in params.items():
+    result = PrefilterSet()
+    single: list[Prefilter] = []
+    for conditions, params_by_number in params.items():
         condition = Condition(tuple(_cheap_parts(conditions)))
         if not condition.parts:
-            found.rest += some
+            result.rest += params_by_number
             continue
-        merge_paths(found.reads, condition.reads)
-        members, rest = _group_by_params(condition, some)
-        found.rest += rest
+        merge_paths(result.reads, condition.reads)
+        members, rest = _group_by_params(condition, params_by_number)
+        result.rest += rest
         for chunk in _cut(members, _MOST):
-            (alone if len(chunk) == 1 else found.prefilters).append(
+            (single if len(chunk) == 1 else result.prefilters).append(
                 _prefilter_of_one(condition.text, chunk)
             )
-    for asks in (True, False):
-        alike = sorted((one for one in alone if (one.question is not None) is asks), key=_order)
-        found.prefilters += [_prefilter_of_any(chunk) for chunk in _cut(alike, _MOST_TEXTS)]
-    return found
+    for has_question in (True, False):
+        alike = [each for each in single if (each.question is not None) is has_question]
+        alike.sort(key=_sort_key)
+        result.prefilters += [_prefilter_of_any(chunk) for chunk in _cut(alike, _MOST_TEXTS)]
+    return result
 
 
 def _cheap_parts(conditions: Conditions) -> Iterator[tuple[FilterPart, Program]]:
@@ -170,10 +173,10 @@ def _cheap_parts(conditions: Conditions) -> Iterator[tuple[FilterPart, Program]]
 
 
 def _prefilter_of_one(condition: str, members: Sequence[ParamsGroup]) -> Prefilter:
-    """Return the sieve of one condition."""
+    """Return the prefilter of one condition."""
     params = ", ".join(member.params for member in members)
     question: str | None = condition
-    if all(member.is_told for member in members):
+    if all(member.bounds_suffice for member in members):
         question = None
     elif params:
         question = f"dyn([{params}]).exists(params, {condition})"
@@ -192,18 +195,20 @@ def _prefilter_of_one(condition: str, members: Sequence[ParamsGroup]) -> Prefilt
     )
 
 
-def _prefilter_of_any(sieves: Sequence[Prefilter]) -> Prefilter:
-    """Return the sieve that asks all of these at once."""
-    if len(sieves) == 1:
-        return sieves[0]
-    questions = [sieve.question for sieve in sieves if sieve.question is not None]
-    question = " || ".join(questions) if len(questions) == len(sieves) else None
-    numbers = [number for sieve in sieves for number in sieve.numbers]
+def _prefilter_of_any(prefilters: Sequence[Prefilter]) -> Prefilter:
+    """Return the prefilter that evaluates all of these at once."""
+    if len(prefilters) == 1:
+        return prefilters[0]
+    questions = [each.question for each in prefilters if each.question is not None]
+    question = " || ".join(questions) if len(questions) == len(prefilters) else None
+    numbers = [number for each in prefilters for number in each.numbers]
 
     def narrower() -> list[Prefilter]:
-        return [_prefilter_of_any(part) for part in _cut(sieves, -(-len(sieves) // _FAN_OUT))]
+        size = -(-len(prefilters) // _FAN_OUT)
+        return [_prefilter_of_any(part) for part in _cut(prefilters, size)]
 
-    return Prefilter(question, numbers, common_bounds([sieve.bounds for sieve in sieves]), narrower)
+    bounds = common_bounds([each.bounds for each in prefilters])
+    return Prefilter(question, numbers, bounds, narrower)
 
 
 def _cut(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -214,24 +219,24 @@ def _cut(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 def _group_by_params(
     condition: Condition, params: Mapping[int, Mapping[str, JsonValue]]
 ) -> tuple[list[ParamsGroup], list[int]]:
-    """Return the entries by equal params, and those that no sieve can hold."""
+    """Return the listeners grouped by equal params, and those that no prefilter can have."""
     numbers: dict[str | None, list[int]] = {}
     reads = condition.reads
     texts = [part.text for part, _ in condition.parts]
-    for number, one in params.items():
-        numbers.setdefault(_params_literal(reads, one), []).append(number)
+    for number, own_params in params.items():
+        numbers.setdefault(_params_literal(reads, own_params), []).append(number)
     rest = numbers.pop(None, [])
     members = []
     for text, same in numbers.items():
         if text is not None:
             bounds = bounds_of(texts, params[same[0]])
             members.append(ParamsGroup(tuple(same), text, bounds, len(bounds) == len(texts)))
-    return sorted(members, key=_order), rest
+    return sorted(members, key=_sort_key), rest
 
 
-def _order(one: ParamsGroup | Prefilter) -> tuple[list[Comparison], list[float]]:
-    """Bring together what the same events pass."""
-    return list(one.bounds), list(one.bounds.values())
+def _sort_key(item: ParamsGroup | Prefilter) -> tuple[list[Comparison], list[float]]:
+    """Return a key that puts items with similar bounds next to each other."""
+    return list(item.bounds), list(item.bounds.values())
 
 
 def _params_literal(reads: Mapping[str, Any], params: Mapping[str, JsonValue]) -> str | None:

@@ -1,6 +1,6 @@
-"""Tables and buckets of an index: entries by number, found by an event's keys, then sieved.
+"""Lookup tables and buckets of the index: find listeners, by number, by the keys of an event.
 
-A table passes every entry that its event may wake or whose filter may fail, and some others.
+A table returns every listener that may match or whose filter may fail, and some others.
 """
 
 import functools
@@ -23,60 +23,60 @@ from activityctl.domain.routing.index_prefilter import Conditions, PrefilterSet,
 from activityctl.domain.values.model import JsonValue
 
 _MOST_KEYS: Final = 64
-"""Rows of one entry in a table; where lists multiply to more, a list is left out."""
-_WORTH_SIEVING: Final = 8
-"""Fewer entries are decided sooner than a sieve is compiled."""
+"""Key combinations of one listener in a table; with more, its longest lists are left out."""
+_MIN_FOR_PREFILTERS: Final = 8
+"""Fewer listeners are decided faster than a prefilter is compiled."""
 
 _NO_VALUES: Final = frozenset({MISSING, MISSING_IN_MAP, UNINDEXABLE})
 
 IndexRow = tuple[Sequence[Part], Mapping[str, JsonValue]]
-"""The parts of an entry's trigger, and its params."""
+"""The pattern parts and the params of a listener."""
 
 
 class EventKeys:
-    """One event being looked up; each of its keys is read once."""
+    """The keys of one event; each is read once."""
 
     def __init__(self, event: Event) -> None:
         self.event = event
         self._keys: dict[IndexedField, Hashable] = {}
 
-    def key(self, place: IndexedField) -> Hashable:
-        """Return the event's key at a place, as `key_at` does."""
-        if place not in self._keys:
-            self._keys[place] = index_key(self.event, place)
-        return self._keys[place]
+    def key(self, field: IndexedField) -> Hashable:
+        """Return the event's key of a field, as `index_key` does."""
+        if field not in self._keys:
+            self._keys[field] = index_key(self.event, field)
+        return self._keys[field]
 
 
 class LookupTable:
-    """Entries that need something at the same places, by what they need there."""
+    """Listeners that have conditions on the same fields, by the keys that they need."""
 
     def __init__(
         self,
-        places: tuple[IndexedField, ...],
-        needs: Mapping[int, Sequence[KeyCondition]],
+        fields: tuple[IndexedField, ...],
+        conditions_of: Mapping[int, Sequence[KeyCondition]],
         rows: Sequence[IndexRow],
     ) -> None:
-        self._fields = places
+        self._fields = fields
         numbers: dict[tuple[Hashable, ...], list[int]] = {}
-        for number, wanted in needs.items():
-            for keys in itertools.product(*(need.keys for need in wanted)):
+        for number, conditions in conditions_of.items():
+            for keys in itertools.product(*(condition.keys for condition in conditions)):
                 numbers.setdefault(keys, []).append(number)
-        self._buckets = {keys: Bucket(some, rows) for keys, some in numbers.items()}
-        self._all = Bucket(list(needs), rows)
+        self._buckets = {keys: Bucket(members, rows) for keys, members in numbers.items()}
+        self._all = Bucket(list(conditions_of), rows)
 
-    def candidates(self, look: EventKeys) -> Iterable[int]:
-        """Return the numbers of the entries that the event may wake or fail."""
-        keys = tuple(map(look.key, self._fields))
+    def candidates(self, event_keys: EventKeys) -> Iterable[int]:
+        """Return the numbers of the listeners that may match or whose filter may fail."""
+        keys = tuple(map(event_keys.key, self._fields))
         if any(map(_rules_out, self._fields, keys)):
             return ()
-        is_told = not any(key in _NO_VALUES for key in keys)
-        bucket = self._buckets.get(keys) if is_told else self._all
-        return bucket.candidates(look.event) if bucket else ()
+        has_all_keys = not any(key in _NO_VALUES for key in keys)
+        bucket = self._buckets.get(keys) if has_all_keys else self._all
+        return bucket.candidates(event_keys.event) if bucket else ()
 
 
-def _rules_out(place: IndexedField, key: Hashable) -> bool:
-    """Whether what is not there is no match, rather than a failure."""
-    match place.missing_rule:
+def _rules_out(field: IndexedField, key: Hashable) -> bool:
+    """Return whether the field is missing in a way that means no match, not a failure."""
+    match field.missing_rule:
         case "short form":
             return key is MISSING or key is MISSING_IN_MAP
         case "guarded filter":
@@ -86,42 +86,45 @@ def _rules_out(place: IndexedField, key: Hashable) -> bool:
 
 
 def build_lookup_tables(
-    numbers: Iterable[int], rows: Sequence[IndexRow], needs: Mapping[int, Sequence[KeyCondition]]
+    numbers: Iterable[int],
+    rows: Sequence[IndexRow],
+    conditions_of: Mapping[int, Sequence[KeyCondition]],
 ) -> tuple[LookupTable, ...]:
-    """Return tables that hold these entries between them."""
-    by_places: dict[tuple[IndexedField, ...], dict[int, Sequence[KeyCondition]]] = {}
+    """Return tables that together have these listeners, one table for each set of fields."""
+    by_fields: dict[tuple[IndexedField, ...], dict[int, Sequence[KeyCondition]]] = {}
     for number in numbers:
-        places = tuple(need.field for need in needs[number])
-        by_places.setdefault(places, {})[number] = needs[number]
-    return tuple(LookupTable(places, some, rows) for places, some in by_places.items())
+        fields = tuple(condition.field for condition in conditions_of[number])
+        by_fields.setdefault(fields, {})[number] = conditions_of[number]
+    return tuple(LookupTable(fields, members, rows) for fields, members in by_fields.items())
 
 
-def limit_combinations(needs: Iterable[KeyCondition]) -> tuple[KeyCondition, ...]:
-    """Return the needs without those of the longest lists, as far as they multiply too much."""
-    kept = list(needs)
-    while math.prod(len(need.keys) for need in kept) > _MOST_KEYS:
-        kept.remove(max(kept, key=lambda need: len(need.keys)))
+def limit_combinations(conditions: Iterable[KeyCondition]) -> tuple[KeyCondition, ...]:
+    """Return the conditions without the longest ones, so that few key combinations remain."""
+    kept = list(conditions)
+    while math.prod(len(condition.keys) for condition in kept) > _MOST_KEYS:
+        kept.remove(max(kept, key=lambda condition: len(condition.keys)))
     return tuple(kept)
 
 
 class Bucket:
-    """Entries that the keys of an event cannot tell apart."""
+    """Listeners that the keys of an event cannot tell apart."""
 
     def __init__(self, numbers: Sequence[int], rows: Sequence[IndexRow]) -> None:
         self._numbers = numbers
         self._rows = rows
 
     def candidates(self, event: Event) -> Iterable[int]:
-        """Return the numbers of the entries that the event may wake or fail."""
-        if len(self._numbers) < _WORTH_SIEVING:
+        """Return the numbers of the listeners that may match or whose filter may fail."""
+        if len(self._numbers) < _MIN_FOR_PREFILTERS:
             return self._numbers
-        known = self._prefilters
-        if (
-            not known.prefilters
-            or (bound := to_cel_event(event, known.reads.get("event", {}))) is None
-        ):
+        found = self._prefilters
+        if not found.prefilters:
             return self._numbers
-        return itertools.chain(known.rest, *(sieve.candidates(bound) for sieve in known.prefilters))
+        cel_event = to_cel_event(event, found.reads.get("event", {}))
+        if cel_event is None:  # too large for prefilters
+            return self._numbers
+        passed = (prefilter.candidates(cel_event) for prefilter in found.prefilters)
+        return itertools.chain(found.rest, *passed)
 
     @functools.cached_property
     def _prefilters(self) -> PrefilterSet:

@@ -1,7 +1,7 @@
-"""Listening: which events a subscription waits for, by its definition and its own overrides.
+"""Makes the listeners of a subscription from its definition and its overrides.
 
-What is stored may be of another version's shape, or written by hand: what cannot be read of one
-trigger is that trigger's fault and nobody else's.
+Stored JSON may come from another version or be written by hand. A trigger that cannot be read
+gets a fault; the other triggers still work.
 """
 
 import functools
@@ -25,10 +25,10 @@ KIND = "event"
 """The key of an event trigger in YAML."""
 _SPECS_KEPT: Final = 1_000
 _UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError)
-"""What JSON of another shape leads to; pydantic's ValidationError is a ValueError."""
+"""Errors that JSON of another shape raises; pydantic's ValidationError is a ValueError."""
 _LONGEST: Final = 200
-_SHALLOW: Final = 30
-"""Brackets in a filter that is taken apart as it is; one of more has to compile before."""
+_MAX_UNCHECKED_BRACKETS: Final = 30
+"""A filter with more opening brackets must compile before it is split into clauses."""
 
 
 def listeners_of(
@@ -37,12 +37,13 @@ def listeners_of(
     params: Mapping[str, Any],
     overrides: Mapping[str, Any],
 ) -> list[Listener]:
-    """Return the event triggers of a subscription, params with their defaults.
+    """Return the event triggers of a subscription, with params and their defaults.
 
-    One that cannot be read is among them, with its fault; so is each when the params cannot.
+    A trigger that cannot be read is included, with its fault. When the params cannot be read,
+    every trigger has that fault.
     """
-    found = (_listener(subscription, one, overrides) for one in spec.triggers)
-    listeners = [one for one in found if one is not None]
+    found = (_listener(subscription, template, overrides) for template in spec.triggers)
+    listeners = [listener for listener in found if listener is not None]
     if not listeners:
         return []
     key = spec.concurrency.key
@@ -53,20 +54,20 @@ def listeners_of(
     return [
         Listener(
             subscription,
-            one.trigger,
-            one.event,
+            listener.trigger,
+            listener.event,
             filled,
             concurrency_key=key,
-            fault=one.fault or fault,
+            fault=listener.fault or fault,
         )
-        for one in listeners
+        for listener in listeners
     ]
 
 
 def live_listeners(
     specs: Mapping[str, DefinitionSpec], subscriptions: Iterable[Subscription]
 ) -> list[tuple[Subscription, Listener]]:
-    """Return each event trigger with its subscription; `specs` has the definitions by name."""
+    """Return each event trigger with its subscription; `specs` has the specs by definition name."""
     return [
         (subscription, listener)
         for subscription in subscriptions
@@ -82,15 +83,16 @@ def live_listeners(
 def stored_listeners(
     subscription: str, spec: str, params: JsonValue, overrides: JsonValue
 ) -> list[Listener]:
-    """Return as `listeners_of` does, all of it as JSON has it; `spec` is the text.
+    """Return what `listeners_of` returns, from stored JSON; `spec` is JSON text.
 
-    A definition that cannot be read is the fault of each event trigger that can be made out.
+    When the definition cannot be read, each trigger in it that looks like an event trigger is
+    returned with that fault.
     """
     try:
         return listeners_of(subscription, _spec_of(spec), params, overrides)
     except _UNREADABLE as error:
         fault = _fault("the definition", error)
-    names = _names_of(json.loads(spec), overrides)
+    names = _event_trigger_names(json.loads(spec), overrides)
     return [
         Listener(subscription, name, _fallback_trigger(None), {}, fault=fault) for name in names
     ]
@@ -105,41 +107,41 @@ def _listener(
         if trigger is None or KIND not in trigger.kinds:
             return None
         body = trigger.body
-        return Listener(subscription, template.name, _read(body), {})
+        return Listener(subscription, template.name, _read_trigger(body), {})
     except _UNREADABLE as error:
-        if KIND not in template.kinds and not _names_kind(overrides, template.name):
+        if KIND not in template.kinds and not _is_event_override(overrides, template.name):
             return None
         fault = _fault("the trigger", error)
         return Listener(subscription, template.name, _fallback_trigger(body), {}, fault=fault)
 
 
-def _read(body: JsonValue) -> EventTrigger:
+def _read_trigger(body: JsonValue) -> EventTrigger:
     trigger = EventTrigger.model_validate(body)
     for pattern in (trigger, *trigger.parts.values()):
         text = pattern.filter or ""
-        if text.count("(") > _SHALLOW and isinstance(found := compiled(text), Fault):
+        if text.count("(") > _MAX_UNCHECKED_BRACKETS and isinstance(found := compiled(text), Fault):
             raise ValueError(f"filter: {found.reason}")
     return trigger
 
 
 def _fallback_trigger(body: JsonValue) -> EventTrigger:
-    """Return a trigger for the types that the body names; for any when that cannot be said."""
+    """Return a trigger with the types in the body; with any type if they cannot be read."""
     try:
         return EventTrigger(type=EventPattern.model_validate({"type": body["type"]}).type)
     except _UNREADABLE:
         return EventTrigger(type=("*",))
 
 
-def _names_of(spec: JsonValue, overrides: JsonValue) -> Iterator[str]:
-    """Yield the names of what seem to be event triggers."""
+def _event_trigger_names(spec: JsonValue, overrides: JsonValue) -> Iterator[str]:
+    """Yield the names of the triggers that look like event triggers."""
     triggers = spec.get("triggers") if isinstance(spec, dict) else None
-    for one in triggers if isinstance(triggers, list) else ():
-        name = str(one.get("name")) if isinstance(one, dict) else ""
-        if name and (KIND in one or _names_kind(overrides, name)):
+    for trigger in triggers if isinstance(triggers, list) else ():
+        name = str(trigger.get("name")) if isinstance(trigger, dict) else ""
+        if name and (KIND in trigger or _is_event_override(overrides, name)):
             yield name
 
 
-def _names_kind(overrides: JsonValue, name: str) -> bool:
+def _is_event_override(overrides: JsonValue, name: str) -> bool:
     override = overrides.get(name) if isinstance(overrides, dict) else None
     return isinstance(override, dict) and KIND in override
 
@@ -153,8 +155,8 @@ def _fault(what: str, error: Exception) -> str:
 
 
 def faults_of(listeners: Iterable[Listener]) -> list[Listener]:
-    """Return those of the listeners that cannot be read."""
-    return [one for one in listeners if one.fault is not None]
+    """Return the listeners that cannot be read."""
+    return [listener for listener in listeners if listener.fault is not None]
 
 
 @functools.lru_cache(maxsize=_SPECS_KEPT)

@@ -1,7 +1,7 @@
-"""How each part of an event trigger comes out for one event, down to the values it compares."""
+"""Explains each part of a pattern for one event, down to the values that it compares."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from activityctl.domain.cel.clauses import RELATIONS, clause_of
@@ -25,7 +25,7 @@ from activityctl.errors import ExpressionError
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A value that a clause looked at; with an error there is none."""
+    """A value that a clause compared; with an error there is no value."""
 
     text: str
     value: JsonValue = None
@@ -34,23 +34,23 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class ClauseResult:
-    """What a condition gave, what it looked at, and the conditions that it is made of."""
+    """The result of a condition, the values it compared, and the clauses that it consists of."""
 
     text: str
-    """In CEL."""
+    """The condition in CEL."""
     holds: bool | None
     """None when it could not be evaluated."""
     reason: str | None = None
-    """Of a part that does not hold, and of what could not be evaluated."""
+    """Why it does not hold or could not be evaluated."""
     operator: str = ""
-    """`&&`, `||` or `!`, by which it is made of its clauses; else empty."""
+    """`&&`, `||` or `!`, which joins its clauses; else empty."""
     operands: tuple[Operand, ...] = ()
     clauses: tuple["ClauseResult", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MatchExplanation:
-    """Whether the event wakes the trigger, and how each part came out: all hold or it does not."""
+    """Whether the event matches the pattern, and the result of each part."""
 
     match: Match
     parts: tuple[ClauseResult, ...]
@@ -59,55 +59,48 @@ class MatchExplanation:
 def explain_match(
     trigger: EventPattern, params: Mapping[str, JsonValue], event: Event
 ) -> MatchExplanation:
-    """Return how every part came out, those too that did not matter any more."""
+    """Return the result of every part, also of those after the first one that is false."""
     parts = pattern_parts(trigger)
-    verdicts = tuple(_explained(part, params, event) for part in parts)
-    return MatchExplanation(match_parts(parts, params, event), verdicts)
+    results = tuple(_explain_part(part, params, event) for part in parts)
+    return MatchExplanation(match_parts(parts, params, event), results)
 
 
-def _explained(part: Part, params: Mapping[str, JsonValue], event: Event) -> ClauseResult:
-    verdict = evaluate_part(part, params, event)
+def _explain_part(part: Part, params: Mapping[str, JsonValue], event: Event) -> ClauseResult:
+    result = evaluate_part(part, params, event)
     match part:
         case PatternPart() | ValuePart():
             path = part.path if isinstance(part, ValuePart) else (part.attribute,)
-            looked_at = (_operand_at(("event", *path), {"event": event}),)
-            return ClauseResult(part.text, verdict.holds, verdict.reason, operands=looked_at)
+            operands = (_operand_at(("event", *path), {"event": event}),)
+            return ClauseResult(part.text, result.holds, result.reason, operands=operands)
         case FilterPart():
-            found = _clause(part.text, {"event": event, "params": params})
-            return ClauseResult(
-                found.text,
-                verdict.holds,
-                verdict.reason,
-                found.operator,
-                found.operands,
-                found.clauses,
-            )
+            clause = _explain_clause(part.text, {"event": event, "params": params})
+            return replace(clause, holds=result.holds, reason=result.reason)
         case _:
             assert_never(part)
 
 
-def _clause(text: str, scope: Scope) -> ClauseResult:
-    holds, error = _truth(text, scope)
+def _explain_clause(text: str, scope: Scope) -> ClauseResult:
+    holds, error = _evaluate_bool(text, scope)
     clause = clause_of(text)
     if clause.operator in RELATIONS:
         operands = tuple(_operands(clause.operands, scope))
         return ClauseResult(text, holds, error, operands=operands)
     if clause.operator:
-        inner = tuple(_clause(operand, scope) for operand in clause.operands)
+        inner = tuple(_explain_clause(operand, scope) for operand in clause.operands)
         return ClauseResult(text, holds, error, clause.operator, clauses=inner)
     return ClauseResult(text, holds, error, operands=tuple(_values_read(text, scope)))
 
 
-def _truth(text: str, scope: Scope) -> tuple[bool | None, str | None]:
+def _evaluate_bool(text: str, scope: Scope) -> tuple[bool | None, str | None]:
     try:
         value = evaluate(text, scope)
     except ExpressionError as error:
         return None, error.message
-    return (value, None) if isinstance(value, bool) else (None, "gives neither true nor false")
+    return (value, None) if isinstance(value, bool) else (None, "is not true or false")
 
 
 def _operands(texts: tuple[str, ...], scope: Scope) -> Iterator[Operand]:
-    """Yield both sides of a comparison, less what is written out in it."""
+    """Yield the sides of a comparison that are not literals."""
     for text in texts:
         program = compiled(text)
         if isinstance(program, Program) and program.shape.names:
@@ -118,7 +111,7 @@ def _operands(texts: tuple[str, ...], scope: Scope) -> Iterator[Operand]:
 
 
 def _values_read(text: str, scope: Scope) -> Iterator[Operand]:
-    """Yield the values of the scope that an expression reads."""
+    """Yield the values that an expression reads from the scope."""
     program = compiled(text)
     if isinstance(program, Program):
         for path in _paths(program.shape.paths, ()):

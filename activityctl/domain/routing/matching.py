@@ -1,4 +1,4 @@
-"""Which events a trigger matches, and why not; many triggers at once are `match_index`'s."""
+"""Decides whether an event matches one pattern, and why not. `index.py` does it for many."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,31 +27,31 @@ _LISTED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """What one part says of an event; `holds` is None for a filter that cannot be evaluated."""
+    """The result of one part for an event; `holds` is None if a filter cannot be evaluated."""
 
     part: Part
     holds: bool | None
     reason: str | None = None
-    """Why it does not hold."""
+    """Why it does not hold or cannot be evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Whether an event wakes a trigger, and the first reason why it does not."""
+    """Whether an event matches a pattern, and the first reason why it does not."""
 
     matched: bool
     reason: str | None
     parts: tuple[PartResult, ...]
-    """As far as it took to decide."""
+    """The results up to the one that decided."""
 
     @property
     def has_failed(self) -> bool:
-        """Whether it is no part that is false: a failure, which is to be recorded."""
-        return not self.matched and all(verdict.holds is not False for verdict in self.parts)
+        """Whether a filter failed and no part is false; the router records such a failure."""
+        return not self.matched and all(result.holds is not False for result in self.parts)
 
     @property
     def wants_another(self) -> bool:
-        """Whether it is the event's type or source that decides against it."""
+        """Whether it does not match because of the event's type or source."""
         last = self.parts[-1] if self.parts and not self.matched else None
         if last is None or last.holds is not False or not isinstance(last.part, PatternPart):
             return False
@@ -59,28 +59,29 @@ class Match:
 
 
 def match(trigger: EventPattern, params: Mapping[str, JsonValue], event: Event) -> Match:
-    """Decide whether the event wakes the trigger.
+    """Decide whether the event matches the pattern.
 
-    A part that is false decides, whatever others give; without one, a filter that cannot be
-    evaluated does. The params have their defaults filled in.
+    If a part is false, the event does not match, even when another part cannot be evaluated. If
+    no part is false and a filter cannot be evaluated, the match has failed. `params` must include
+    the defaults.
     """
     return match_parts(pattern_parts(trigger), params, event)
 
 
 def match_parts(parts: Sequence[Part], params: Mapping[str, JsonValue], event: Event) -> Match:
-    """Decide as `match` does, the trigger's parts being known."""
-    verdicts: list[PartResult] = []
+    """Decide as `match` does, given the parts of the pattern."""
+    results: list[PartResult] = []
     for part in parts:
-        verdict = evaluate_part(part, params, event)
-        verdicts.append(verdict)
-        if verdict.holds is False:
-            return Match(matched=False, reason=verdict.reason, parts=tuple(verdicts))
-    failed = next((verdict for verdict in verdicts if verdict.holds is None), None)
-    return Match(failed is None, failed.reason if failed else None, tuple(verdicts))
+        result = evaluate_part(part, params, event)
+        results.append(result)
+        if result.holds is False:
+            return Match(matched=False, reason=result.reason, parts=tuple(results))
+    failed = next((result for result in results if result.holds is None), None)
+    return Match(failed is None, failed.reason if failed else None, tuple(results))
 
 
 def evaluate_part(part: Part, params: Mapping[str, JsonValue], event: Event) -> PartResult:
-    """Return what one part says of the event."""
+    """Return the result of one part for the event."""
     match part:
         case PatternPart():
             if part.holds(event):
@@ -107,31 +108,31 @@ def _evaluate_filter(part: FilterPart, params: Mapping[str, JsonValue], event: E
 
 def _pattern_reason(part: PatternPart, event: Event) -> str:
     value = event.get(part.attribute, MISSING)
-    stated = f"is {_short(value)}" if isinstance(value, str) else "is missing"
-    return f"{part.attribute} {stated}, not {_alternatives(part.patterns)}"
+    state = f"is {_short(value)}" if isinstance(value, str) else "is missing"
+    return f"{part.attribute} {state}, not {_alternatives(part.patterns)}"
 
 
 def _value_reason(part: ValuePart, event: Event) -> str:
     value = value_at(event, part.path)
-    stated = "is missing" if value is MISSING else f"is {shown(value)}"
-    return f"{'.'.join(part.path)} {stated}, not {_alternatives([*map(shown, part.values)])}"
+    state = "is missing" if value is MISSING else f"is {shown(value)}"
+    return f"{'.'.join(part.path)} {state}, not {_alternatives([*map(shown, part.values)])}"
 
 
 def _alternatives(texts: Sequence[str]) -> str:
     *others, last = texts
     if len(others) >= _LISTED:
-        return f"one of {len(texts)} others"
+        return f"one of {len(texts)} values"
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def shown(value: Any) -> str:
-    """Return a JSON value in one short line."""
+    """Return a JSON value as one short line."""
     return _short(json.dumps(value, ensure_ascii=False))
 
 
 def others_text(count: int) -> str:
-    """Return that so many triggers do not match by type or source, as those who fold them say."""
-    return count_noun(count, "trigger wants", "triggers want") + " another type or source"
+    """Return the line that counts triggers whose type or source does not match the event."""
+    return count_noun(count, "trigger expects", "triggers expect") + " another type or source"
 
 
 def _short(text: str) -> str:

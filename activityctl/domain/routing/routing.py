@@ -1,6 +1,6 @@
-"""Routing: what the events that have come mean to those who listen, as firings and verdicts.
+"""Makes firings and verdicts from the matches of events.
 
-Which triggers an event matches is `match_index`'s; here is what follows from it.
+Which triggers an event matches is decided in `index.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,15 +25,15 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
 ZONE: Final = "UTC"
-"""The zone of an event trigger's days and hours, unless it says another."""
+"""The time zone of an event trigger's days and hours, unless it names another."""
 _PAUSED: Final = "the subscription is paused"
-_TOLD_ONE_BY_ONE: Final = 10
+_MOST_ENTRIES: Final = 10
 _SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class EventFiring:
-    """A firing that events led to; it starts at `fires_at`."""
+    """A firing of an event trigger; it starts at `fires_at`."""
 
     subscription_id: str
     trigger: str
@@ -42,14 +42,14 @@ class EventFiring:
     event_ids: tuple[EventId, ...]
     fires_at: datetime
     order_key: str | None = None
-    """Firings of one order key start one after the other, as they were decided on."""
+    """Firings of one order key start one after the other, in the order of their decisions."""
     priority: int = 0
-    """Among firings that are due, the higher starts first."""
+    """Of firings that are due, the one with the higher priority starts first."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedFiring:
-    """A firing that events led to and that may not start: it becomes a run that has ended."""
+    """A firing of an event trigger that may not start; it becomes a run that has ended."""
 
     subscription_id: str
     trigger: str
@@ -62,27 +62,27 @@ class RefusedFiring:
 
     @property
     def run_id(self) -> ids.RunId:
-        """The id of the run that says so."""
+        """The id of that run."""
         return ids.run_id(self.subscription_id, self.trigger, self.firing_key)
 
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """What a batch of events led to; written in one transaction with `routed_at`."""
+    """The results of a batch of events; written in one transaction with `routed_at`."""
 
     events: tuple[EventId, ...]
     firings: tuple[EventFiring, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     refused: tuple[RefusedFiring, ...] = ()
     replaced_verdicts: tuple[Verdict, ...] = ()
-    """Verdicts that replace those which these events had for these triggers."""
+    """Verdicts that replace earlier ones of the same events and triggers."""
     gatherings: tuple[Gathering, ...] = ()
-    """What waits now where something else waited before."""
+    """Gatherings that are new or whose waiting events have changed."""
     emptied: tuple[GatheringKey, ...] = ()
-    """Of whom nothing waits any more."""
+    """Keys of gatherings that have no waiting events any more."""
 
     def __add__(self, other: "Routed") -> "Routed":
-        """Return what both led to, this first."""
+        """Return the results of both, these first."""
         return Routed(
             self.events + other.events,
             self.firings + other.firings,
@@ -96,20 +96,20 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class EventMatches:
-    """An event with what it wakes, and whose filter fails on it."""
+    """An event with the listeners that match it and those whose filter failed."""
 
     event: ArrivedEvent
     results: Sequence[Matched | FilterFailed]
 
     @property
     def listeners(self) -> Iterator[Listener]:
-        """Yield those that it wakes."""
-        return (one.listener for one in self.results if isinstance(one, Matched))
+        """Yield the listeners that match."""
+        return (result.listener for result in self.results if isinstance(result, Matched))
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingState:
-    """What else decides on a match, as it stands while the events are routed."""
+    """The facts that decide on a match besides the event, at the time of routing."""
 
     now: datetime
     paused: frozenset[str] = frozenset()
@@ -118,28 +118,28 @@ class RoutingState:
 
 
 def calendar_names(matches: Iterable[EventMatches]) -> frozenset[str]:
-    """Return the names of the calendars that decide on the matches."""
-    listeners = (listener for one in matches for listener in one.listeners)
-    exclusions = (one.event.exclude for one in listeners)
-    return frozenset(name for one in exclusions if one for name in one.calendars)
+    """Return the names of the calendars that exclude days of the matching triggers."""
+    listeners = (listener for match in matches for listener in match.listeners)
+    exclusions = (listener.event.exclude for listener in listeners)
+    return frozenset(name for exclude in exclusions if exclude for name in exclude.calendars)
 
 
-def route_matches(matches: Iterable[EventMatches], circumstances: RoutingState) -> Routed:
-    """Decide on every match of a trigger that gathers nothing, in the order given.
+def route_matches(matches: Iterable[EventMatches], state: RoutingState) -> Routed:
+    """Decide on every match of a trigger that does not gather events, in the order given.
 
-    The firing of a plain match is due when the event arrived and its key is the event's id, so
-    the same event wakes a trigger once. A match of a paused subscription and a filter that
-    failed are verdicts alone.
+    The firing is due when the event arrived. Its key is the event's id, so the same event starts
+    a trigger once. A match of a paused subscription and a filter that failed give a verdict but
+    no firing.
     """
     matches = list(matches)
     decided = [
-        _decide(one.event, found, circumstances)
-        for one in matches
-        for found in one.results
-        if found.listener.event.form is None
+        _decide(match.event, result, state)
+        for match in matches
+        for result in match.results
+        if result.listener.event.form is None
     ]
     return Routed(
-        events=tuple(one.event.id for one in matches),
+        events=tuple(match.event.id for match in matches),
         firings=tuple(firing for firing, _ in decided if isinstance(firing, EventFiring)),
         verdicts=tuple(verdict for _, verdict in decided),
         refused=tuple(firing for firing, _ in decided if isinstance(firing, RefusedFiring)),
@@ -147,23 +147,21 @@ def route_matches(matches: Iterable[EventMatches], circumstances: RoutingState) 
 
 
 def _decide(
-    event: ArrivedEvent, found: Matched | FilterFailed, circumstances: RoutingState
+    event: ArrivedEvent, result: Matched | FilterFailed, state: RoutingState
 ) -> tuple[EventFiring | RefusedFiring | None, Verdict]:
-    listener = found.listener
+    listener = result.listener
     verdict = Verdict(
         event.id,
         listener.subscription,
         listener.trigger,
         VerdictOutcome.WOKEN,
-        circumstances.now,
+        state.now,
     )
-    if isinstance(found, FilterFailed):
-        return None, replace(verdict, outcome=VerdictOutcome.ERROR, reason=found.reason)
-    if listener.subscription in circumstances.paused:
+    if isinstance(result, FilterFailed):
+        return None, replace(verdict, outcome=VerdictOutcome.ERROR, reason=result.reason)
+    if listener.subscription in state.paused:
         return None, replace(verdict, outcome=VerdictOutcome.PAUSED, reason=_PAUSED)
-    firing, reason = make_event_firing(
-        listener, (event,), event.id, event.arrived_at, circumstances
-    )
+    firing, reason = make_event_firing(listener, (event,), event.id, event.arrived_at, state)
     is_refused = isinstance(firing, RefusedFiring)
     outcome = VerdictOutcome.SKIPPED if is_refused else VerdictOutcome.WOKEN
     return firing, replace(verdict, outcome=outcome, reason=reason, firing_key=firing.firing_key)
@@ -174,31 +172,29 @@ def make_event_firing(
     events: Sequence[ArrivedEvent],
     firing_key: str,
     due_at: datetime,
-    circumstances: RoutingState,
+    state: RoutingState,
 ) -> tuple[EventFiring | RefusedFiring, str | None]:
-    """Return the firing of a listener that these events are due to wake, and why it is not now.
+    """Return the firing of a listener for these events, and why it starts later or not at all.
 
-    Its exclusions and its window decide at `due_at`. They decide once more now for a firing that
-    could have started MISFIRE_GRACE ago or earlier.
+    The trigger's exclusions and window are checked at `due_at`. If the firing could have started
+    more than MISFIRE_GRACE ago, they are checked again at the present time.
     """
-    place = _find_start(listener, due_at, circumstances)
+    start = _find_start(listener, due_at, state)
     event_ids = tuple(event.id for event in events)
     owner = (listener.subscription, listener.trigger, firing_key, due_at, event_ids)
-    if place.starts_at is None:
+    if start.starts_at is None:
         status: Literal[RunStatus.SKIPPED, RunStatus.MISSED] = (
-            RunStatus.MISSED if place.outcome == "missed" else RunStatus.SKIPPED
+            RunStatus.MISSED if start.outcome == "missed" else RunStatus.SKIPPED
         )
-        reason = place.reason or ""
+        reason = start.reason or ""
         return RefusedFiring(*owner, status, reason, listener.params), reason
     order_key = order_key_of(listener, events, firing_key, due_at)
-    firing = EventFiring(*owner, place.starts_at, order_key, listener.event.priority)
-    return firing, place.reason
+    firing = EventFiring(*owner, start.starts_at, order_key, listener.event.priority)
+    return firing, start.reason
 
 
-def _find_start(
-    listener: Listener, due_at: datetime, circumstances: RoutingState
-) -> window.StartResult:
-    trigger, now, calendars = listener.event, circumstances.now, circumstances.calendars
+def _find_start(listener: Listener, due_at: datetime, state: RoutingState) -> window.StartResult:
+    trigger, now, calendars = listener.event, state.now, state.calendars
     if trigger.window is None and trigger.exclude is None:
         return window.StartResult(due_at, "starts", None)
     first = window.find_start(trigger, due_at, ZONE, calendars)
@@ -208,34 +204,35 @@ def _find_start(
     if present.outcome == "starts":
         return first
     late = now - first.starts_at
-    shown = format_duration(late - late % _SECOND)
-    return replace(present, reason=f"routed {shown} late; now it is {present.reason}")
+    late_text = format_duration(late - late % _SECOND)
+    reason = f"routed {late_text} late; a firing now would be {present.reason}"
+    return replace(present, reason=reason)
 
 
 def order_key_of(
     listener: Listener, events: Sequence[ArrivedEvent], firing_key: str, due_at: datetime
 ) -> str | None:
-    """Return what the firing shares with those it stays in order with; None when it need not.
+    """Return the key whose firings start in order; None when the trigger is not `ordered`.
 
-    That is its subscription and trigger, and with a concurrency key this key as well. A key that
-    cannot be rendered fails the run when it is admitted; here it counts as none.
+    It consists of subscription and trigger, and the rendered concurrency key if there is one. A
+    key that cannot be rendered is left out here; its run fails at admission.
     """
     if not listener.event.ordered:
         return None
     owner = f"{listener.subscription}/{listener.trigger}"
     if listener.concurrency_key is None:
         return owner
-    run = _run_of(listener, events, firing_key, due_at)
+    run = _run_before_admission(listener, events, firing_key, due_at)
     try:
         return f"{owner}/{render_key(listener.concurrency_key, run, due_at)}"
     except ExpressionError:
         return owner
 
 
-def _run_of(
+def _run_before_admission(
     listener: Listener, events: Sequence[ArrivedEvent], firing_key: str, due_at: datetime
 ) -> Run:
-    """Return the run as far as it is known before its admission."""
+    """Return the run of a firing with the fields that are known before admission."""
     return Run(
         id=ids.run_id(listener.subscription, listener.trigger, firing_key),
         subscription_id=SubscriptionId(listener.subscription),
@@ -253,36 +250,43 @@ def _run_of(
 
 
 def refused_log_entries(refused: Iterable[RefusedFiring], now: datetime) -> list[LogEntry]:
-    """Return what the log says of firings that may not start: a line each, or one for many."""
+    """Return the log entries of firings that may not start.
 
-    def owner(one: RefusedFiring) -> tuple[str, str]:
-        return one.subscription_id, one.trigger
+    There is one entry for each, or one summary for a trigger that has more than ten of them.
+    """
+
+    def owner(firing: RefusedFiring) -> tuple[str, str]:
+        return firing.subscription_id, firing.trigger
 
     entries: list[LogEntry] = []
     for _, group in groupby(sorted(refused, key=owner), owner):
-        together = list(group)
-        if len(together) <= _TOLD_ONE_BY_ONE:
-            entries += [_entry(one, now) for one in together]
+        firings = list(group)
+        if len(firings) <= _MOST_ENTRIES:
+            entries += [_entry(firing, now) for firing in firings]
         else:
-            entries.append(_summary(together, now))
+            entries.append(_summary(firings, now))
     return entries
 
 
-def _entry(one: RefusedFiring, now: datetime) -> LogEntry:
-    metadata = {"trigger": one.trigger, "firingKey": one.firing_key, "status": one.status.value}
-    level: Level = "warning" if one.status is RunStatus.MISSED else "info"
-    message = f"run {one.status.value}: {one.reason}"
-    return LogEntry(one.subscription_id, one.run_id, message, level, now, metadata)
+def _entry(firing: RefusedFiring, now: datetime) -> LogEntry:
+    metadata = {
+        "trigger": firing.trigger,
+        "firingKey": firing.firing_key,
+        "status": firing.status.value,
+    }
+    level: Level = "warning" if firing.status is RunStatus.MISSED else "info"
+    message = f"run {firing.status.value}: {firing.reason}"
+    return LogEntry(firing.subscription_id, firing.run_id, message, level, now, metadata)
 
 
-def _summary(together: Sequence[RefusedFiring], now: datetime) -> LogEntry:
-    last = together[-1]
-    missed = sum(one.status is RunStatus.MISSED for one in together)
-    skipped = len(together) - missed
+def _summary(firings: Sequence[RefusedFiring], now: datetime) -> LogEntry:
+    last = firings[-1]
+    missed = sum(firing.status is RunStatus.MISSED for firing in firings)
+    skipped = len(firings) - missed
     message = (
-        f"{len(together)} firings of {last.trigger} up to that of "
+        f"{len(firings)} firings of {last.trigger} up to the one due at "
         f"{last.due_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} did not start: "
-        f"{missed} missed, {skipped} skipped; the last: {last.reason}"
+        f"{missed} missed, {skipped} skipped; last reason: {last.reason}"
     )
     metadata = {"trigger": last.trigger, "missed": missed, "skipped": skipped}
     return LogEntry(last.subscription_id, None, message, "warning", now, metadata)

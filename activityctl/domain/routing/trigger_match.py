@@ -1,6 +1,6 @@
-"""What one event means to one trigger, all that it waits for together; what follows is elsewhere.
+"""Decides whether an event counts for a trigger, over all its parts.
 
-The router decides by it, and so do those who tell beforehand what it would decide.
+The router uses it, and so do dry runs and explanations. Firings are made elsewhere.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,62 +19,62 @@ TriggerKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class GroupingKey:
-    """By what the events of a trigger belong together, rendered for one of them."""
+    """The key that groups the events of a trigger, rendered for one event."""
 
     text: str
-    """The template."""
+    """The template of the key."""
     value: str | None
     error: str | None = None
-    """Why it has no value: the event then counts for nothing."""
+    """Why it has no value; the event does not count for the trigger then."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerMatch:
-    """Whether an event counts for a trigger, whatever becomes of its subscription."""
+    """Whether an event counts for a trigger; a pause of the subscription is not considered."""
 
     listener: Listener
-    """One of the trigger's entries, that counts if any does."""
+    """The first part of the trigger that matches; if none does, the first that failed."""
     parts: tuple[str, ...] = ()
-    """The names of those that it counts for; a trigger of one event has none."""
+    """The names of the parts that match; a trigger without parts has none."""
     key: GroupingKey | None = None
-    """None when the trigger has no key, and when nothing matched."""
+    """None when the trigger has no key or nothing matched."""
     error: str | None = None
-    """Why it does not count, though no part of a pattern is false."""
+    """Why it does not count although no pattern is false: a filter or the key failed."""
 
     @property
     def key_text(self) -> str:
-        """The key's value; empty for a trigger without one, whose events belong together."""
+        """The key's value; empty for a trigger without a key, whose events are one group."""
         return (self.key and self.key.value) or ""
 
 
 def match_trigger(found: Sequence[Matched | FilterFailed], event: Event) -> TriggerMatch:
-    """Decide on one trigger, given which of its entries the event matches or fails; not none.
+    """Decide on one trigger, given the results of its parts; at least one result is needed.
 
-    One that matches decides, whatever fails beside it; then the key has to have a value.
+    The event counts when any part matches, even when another fails, and the key has a value.
     """
-    matched = [one.listener for one in found if isinstance(one, Matched)]
+    matched = [result.listener for result in found if isinstance(result, Matched)]
     if not matched:
-        reasons = [one.reason for one in found if isinstance(one, FilterFailed)]
+        reasons = [result.reason for result in found if isinstance(result, FilterFailed)]
         return TriggerMatch(found[0].listener, error=reasons[0])
     first = matched[0]
     key = _key_of(first, event)
     if key is not None and key.error is not None:
         return TriggerMatch(first, key=key, error=f"key error: {key.error}")
-    parts = tuple(one.part for one in matched if one.part is not None)
+    parts = tuple(listener.part for listener in matched if listener.part is not None)
     return TriggerMatch(first, parts, key)
 
 
 def match_triggers(found: Iterable[Matched | FilterFailed], event: Event) -> list[TriggerMatch]:
-    """Return a decision for each trigger that has an entry among these, in their order."""
+    """Return a decision for each trigger that has a result here, in their order."""
     by_owner: dict[TriggerKey, list[Matched | FilterFailed]] = {}
-    for one in found:
-        owner = (one.listener.subscription, one.listener.trigger)
-        by_owner.setdefault(owner, []).append(one)
-    return [match_trigger(together, event) for together in by_owner.values()]
+    for result in found:
+        owner = (result.listener.subscription, result.listener.trigger)
+        by_owner.setdefault(owner, []).append(result)
+    return [match_trigger(results, event) for results in by_owner.values()]
 
 
 def match_result(listener: Listener, match: Match) -> Matched | FilterFailed | None:
-    """Return what an index would say of the entry; None when the event does not concern it."""
+    """Return the result that the index gives for the listener; None when it does not match."""
     if match.matched:
         return Matched(listener)
     return FilterFailed(listener, match.reason or "") if match.has_failed else None

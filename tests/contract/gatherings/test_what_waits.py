@@ -63,7 +63,7 @@ async def test_waiting_events_are_dropped_when_their_trigger_changes(ports: Port
     await route(ports)
     assert await seen(ports) == [["2", "3"]]
     assert await told(ports, "1", "other") == [
-        ("dropped", "the trigger was changed while it waited"),
+        ("dropped", "the trigger was changed while the event waited"),
         ("gathered", None),
     ]
 
@@ -77,7 +77,7 @@ async def test_waiting_events_are_dropped_when_their_trigger_is_removed(
     await listen(None)
     await asyncio.sleep((wait or 0) + 0.01)
     assert await route(ports) is None
-    assert await told(ports, "a") == [("dropped", "the trigger is gone while it waited")]
+    assert await told(ports, "a") == [("dropped", "the trigger was removed while the event waited")]
 
 
 async def test_waiting_events_are_dropped_with_their_subscription(
@@ -90,7 +90,7 @@ async def test_waiting_events_are_dropped_with_their_subscription(
     await asyncio.sleep((wait or 0) + 0.01)
     assert await route(ports) is None
     assert await seen(ports) == []
-    assert await told(ports, "a") == [("dropped", "the trigger is gone while it waited")]
+    assert await told(ports, "a") == [("dropped", "the trigger was removed while the event waited")]
 
 
 async def test_a_longer_wait_applies_to_events_that_wait_already(ports: Ports, listen: Listen):

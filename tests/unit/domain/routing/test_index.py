@@ -11,7 +11,7 @@ from activityctl.domain.routing.index import EventIndex, FilterFailed, Listener,
 from activityctl.domain.routing.matching import match
 
 
-def entry(number: int, body: dict[str, Any], params: dict[str, Any] | None = None) -> Listener:
+def listener(number: int, body: dict[str, Any], params: dict[str, Any] | None = None) -> Listener:
     trigger = EventTrigger.model_validate_json(json.dumps(body))
     return Listener(f"s{number}", "t", trigger, params or {})
 
@@ -20,14 +20,17 @@ def event(**fields: Any) -> dict[str, Any]:
     return {"specversion": "1.0", "id": "1", "source": "/a", "type": "order.created", **fields}
 
 
-def one_by_one(entries: list[Listener], one: dict[str, Any]) -> list[Matched | FilterFailed]:
+def match_each(
+    listeners: list[Listener], some_event: dict[str, Any]
+) -> list[Matched | FilterFailed]:
+    """Match the event with each listener, without an index."""
     found: list[Matched | FilterFailed] = []
-    for each in entries:
-        verdict = match(each.event, each.params, one)
-        if verdict.matched:
+    for each in listeners:
+        result = match(each.event, each.params, some_event)
+        if result.matched:
             found.append(Matched(each))
-        elif verdict.has_failed:
-            found.append(FilterFailed(each, verdict.reason or ""))
+        elif result.has_failed:
+            found.append(FilterFailed(each, result.reason or ""))
     return found
 
 
@@ -100,16 +103,16 @@ EVENTS = st.builds(
     st.lists(st.tuples(FILTERS, PARAMS), min_size=10, max_size=40),
     st.lists(EVENTS, min_size=1, max_size=8),
 )
-def test_an_index_finds_what_deciding_one_by_one_finds(various, alike, some_events):
+def test_an_index_finds_the_same_as_matching_each_listener(various, alike, some_events):
     bodies = [*various, *(({"type": "a*", "filter": text}, params) for text, params in alike)]
-    entries = [entry(number, *one) for number, one in enumerate(bodies)]
-    index = EventIndex(entries)
-    for one in some_events:
-        found = index.matches(one)
-        assert found == one_by_one(entries, one)
-        woken = [each.listener.subscription for each in found]
-        passing = [each.subscription for each in index.candidates(one)]
-        assert [name for name in passing if name in woken] == woken
+    listeners = [listener(number, *body) for number, body in enumerate(bodies)]
+    index = EventIndex(listeners)
+    for some_event in some_events:
+        found = index.matches(some_event)
+        assert found == match_each(listeners, some_event)
+        names = [each.listener.subscription for each in found]
+        candidates = [each.subscription for each in index.candidates(some_event)]
+        assert [name for name in candidates if name in names] == names
 
 
 @pytest.mark.parametrize(
@@ -150,37 +153,37 @@ def test_an_index_finds_what_deciding_one_by_one_finds(various, alike, some_even
         ),
     ],
 )
-def test_few_of_many_entries_are_tried(body):
-    index = EventIndex([entry(number, *body(number)) for number in range(1000)])
-    one = event(type="order.998.x", source="/shops/998/x", data={"c": 998})
+def test_few_of_many_listeners_are_candidates(body):
+    index = EventIndex([listener(number, *body(number)) for number in range(1000)])
+    sent = event(type="order.998.x", source="/shops/998/x", data={"c": 998})
     alike = event(type="order.998", source="/shops/998/x", data={"c": 998})
-    assert len(list(index.candidates(one))) <= 2
-    assert [each.listener.subscription for each in index.matches(one) + index.matches(alike)]
+    assert len(list(index.candidates(sent))) <= 2
+    assert [each.listener.subscription for each in index.matches(sent) + index.matches(alike)]
 
 
-def test_no_more_than_a_question_by_has_is_put_to_events_without_the_field():
+def test_a_filter_guarded_by_has_gives_no_candidates_for_events_without_the_field():
     body = {"type": "*", "filter": "has(event.data.c) && event.data.c == params.c"}
-    entries = [entry(number, body, {"c": number}) for number in range(1000)]
-    index = EventIndex(entries)
-    few = EventIndex(entries[:5])
-    assert [len(list(one.candidates(event(data={"d": 1})))) for one in (index, few)] == [0, 0]
-    assert index.matches(event(data={"c": 7})) == [Matched(entries[7])]
-    assert len(index.matches(event())) == 1000  # of what is nowhere, `has` itself fails
+    listeners = [listener(number, body, {"c": number}) for number in range(1000)]
+    index = EventIndex(listeners)
+    few = EventIndex(listeners[:5])
+    assert [len(list(each.candidates(event(data={"d": 1})))) for each in (index, few)] == [0, 0]
+    assert index.matches(event(data={"c": 7})) == [Matched(listeners[7])]
+    assert len(index.matches(event())) == 1000  # without `data`, `has` itself fails
 
 
-def test_filters_are_compiled_once_however_many_there_are():
+def test_each_filter_is_compiled_once():
     texts = [f"event.data.c == {number}" for number in range(1100)]
     bodies = [{"type": "*", "filter": text} for text in texts]
-    index = EventIndex([entry(number, body) for number, body in enumerate(bodies)])
+    index = EventIndex([listener(number, body) for number, body in enumerate(bodies)])
     some_events = [event(data={"c": number}) for number in range(len(texts))]
-    before = [index.matches(one) for one in some_events]
+    before = [index.matches(each) for each in some_events]
     misses = program.compiled.cache_info().misses
-    assert [index.matches(one) for one in some_events] == before
+    assert [index.matches(each) for each in some_events] == before
     assert program.compiled.cache_info().misses == misses
 
 
 @pytest.mark.parametrize(
-    ("claim", "text", "holds"),
+    ("call", "text", "holds"),
     [
         ("startsWith('ab')", "abc", True),
         ("startsWith('ab')", "bab", False),
@@ -193,27 +196,27 @@ def test_filters_are_compiled_once_however_many_there_are():
         ("endsWith('')", "x", True),
     ],
 )
-def test_texts_begin_and_end_as_in_cel(claim, text, holds):
-    entries = [entry(0, {"type": "*", "filter": f"event.data.x.{claim}"})]
-    for one in (event(data={"x": text}), event(data={"x": 7}), event(data={})):
-        assert EventIndex(entries).matches(one) == one_by_one(entries, one)
-    assert len(EventIndex(entries).matches(event(data={"x": text}))) == holds
+def test_starts_with_and_ends_with_work_as_in_cel(call, text, holds):
+    listeners = [listener(0, {"type": "*", "filter": f"event.data.x.{call}"})]
+    for some_event in (event(data={"x": text}), event(data={"x": 7}), event(data={})):
+        assert EventIndex(listeners).matches(some_event) == match_each(listeners, some_event)
+    assert len(EventIndex(listeners).matches(event(data={"x": text}))) == holds
 
 
-def test_a_filter_that_fails_is_told_for_each_entry_in_their_order():
+def test_a_filter_that_fails_is_reported_for_each_listener_in_order():
     body = {"type": "order.*", "filter": "event.data.amount > params.least"}
-    entries = [entry(number, body, {"least": number}) for number in range(20)]
-    found = EventIndex(entries).matches(event(data={}))
-    assert [each.listener for each in found] == entries
+    listeners = [listener(number, body, {"least": number}) for number in range(20)]
+    found = EventIndex(listeners).matches(event(data={}))
+    assert [each.listener for each in found] == listeners
     assert isinstance(found[0], FilterFailed)
     assert found[0].reason.startswith("filter error: no such key: 'amount'")
 
 
-def test_one_broken_entry_among_many_hides_none_of_them():
+def test_a_listener_whose_filter_fails_does_not_hide_the_others():
     body = {"type": "order.*", "filter": "event.data.amount > params.least"}
-    entries = [entry(number, body, {"least": number}) for number in range(200)]
-    entries[77] = entry(77, body, {})
-    found = EventIndex(entries).matches(event(data={"amount": 2}))
+    listeners = [listener(number, body, {"least": number}) for number in range(200)]
+    listeners[77] = listener(77, body, {})
+    found = EventIndex(listeners).matches(event(data={"amount": 2}))
     assert [(type(each), each.listener.subscription) for each in found] == [
         (Matched, "s0"),
         (Matched, "s1"),
@@ -221,15 +224,15 @@ def test_one_broken_entry_among_many_hides_none_of_them():
     ]
 
 
-def test_entries_of_equal_params_share_one_answer():
+def test_listeners_with_equal_params_all_match():
     body = {"type": "order.*", "filter": "event.data.amount + 1 > params.least"}
-    entries = [entry(number, body, {"least": 5, "unread": number}) for number in range(50)]
-    index = EventIndex(entries)
+    listeners = [listener(number, body, {"least": 5, "unread": number}) for number in range(50)]
+    index = EventIndex(listeners)
     assert len(index.matches(event(data={"amount": 5}))) == 50
     assert index.matches(event(data={"amount": 1})) == []
 
 
-def test_params_stay_what_they_are_when_many_are_asked_at_once():
+def test_special_params_keep_their_values_in_a_prefilter():
     texts = [
         "\"'\\",
         "\n\t\x01\x7f",
@@ -242,21 +245,21 @@ def test_params_stay_what_they_are_when_many_are_asked_at_once():
     ]
     texts += [2**64, 1e300, 0.1, True, None, [1, "a"], {"k": [None]}]
     body = {"type": "order.*", "filter": "[params.p] == [event.data.x] // all of it"}
-    entries = [entry(number, body, {"p": text}) for number, text in enumerate(texts)]
-    index = EventIndex(entries)
+    listeners = [listener(number, body, {"p": text}) for number, text in enumerate(texts)]
+    index = EventIndex(listeners)
     for number, text in enumerate(texts):
         (found,) = index.matches(event(data={"x": text}))
-        assert found == Matched(entries[number])
+        assert found == Matched(listeners[number])
         assert len(list(index.candidates(event(data={"x": text})))) <= 2
 
 
-def test_an_event_too_large_for_sieves_is_decided_all_the_same(monkeypatch):
+def test_an_event_too_large_for_prefilters_is_still_matched(monkeypatch):
     monkeypatch.setattr(bound_event, "_MAX_EVENT", 10)
     body = {"type": "order.*", "filter": "event.data.text.contains(params.p)"}
-    index = EventIndex([entry(number, body, {"p": str(number)}) for number in range(20)])
-    one = event(data={"text": "x" * 100 + "7"})
-    assert len(list(index.candidates(one))) == 20
-    found = index.matches(one)
+    index = EventIndex([listener(number, body, {"p": str(number)}) for number in range(20)])
+    sent = event(data={"text": "x" * 100 + "7"})
+    assert len(list(index.candidates(sent))) == 20
+    found = index.matches(sent)
     assert [each.listener.subscription for each in found] == ["s7"]
 
 
@@ -268,13 +271,13 @@ def test_an_event_too_large_for_sieves_is_decided_all_the_same(monkeypatch):
         ("params.low < event.data.amount && params.high >= event.data.amount", 501),
     ],
 )
-def test_of_many_intervals_few_are_tried(source, amount):
+def test_few_of_many_intervals_are_candidates(source, amount):
     bounds = [{"low": number, "high": number + 1} for number in range(1000)]
     body = {"type": "order.*", "filter": source}
-    index = EventIndex([entry(number, body, params) for number, params in enumerate(bounds)])
-    one = event(data={"amount": amount})
-    assert [each.listener.subscription for each in index.matches(one)] == ["s500"]
-    assert len(list(index.candidates(one))) <= 2
+    index = EventIndex([listener(number, body, params) for number, params in enumerate(bounds)])
+    sent = event(data={"amount": amount})
+    assert [each.listener.subscription for each in index.matches(sent)] == ["s500"]
+    assert len(list(index.candidates(sent))) <= 2
     assert len(index.matches(event(data={"amount": "500.5"}))) == 1000
 
 
@@ -285,22 +288,22 @@ def test_of_many_intervals_few_are_tried(source, amount):
         (">", 1, False, FilterFailed),
         (">=", 2**53 + 1, 2.0**53, Matched),  # CEL compares them as doubles
         (">=", 2.0**53, 2**53 - 1, None),
-        ("<", 2**63, 2**64, FilterFailed),  # which comes as a string
+        ("<", 2**63, 2**64, FilterFailed),  # which is read as a string
     ],
 )
-def test_a_number_is_compared_as_cel_does_however_many_entries(sign, bound, amount, outcome):
+def test_numbers_are_compared_as_in_cel_with_many_listeners(sign, bound, amount, outcome):
     body = {"type": "order.*", "filter": f"event.data.amount {sign} params.bound"}
-    entries = [entry(number, body, {"bound": bound}) for number in range(20)]
-    one = event(data={"amount": amount})
-    found = EventIndex(entries).matches(one)
-    assert found == one_by_one(entries, one)
+    listeners = [listener(number, body, {"bound": bound}) for number in range(20)]
+    sent = event(data={"amount": amount})
+    found = EventIndex(listeners).matches(sent)
+    assert found == match_each(listeners, sent)
     assert {type(each) for each in found} == ({outcome} if outcome else set())
 
 
-def test_params_too_long_to_be_asked_together_are_decided_all_the_same():
+def test_params_too_long_for_a_prefilter_are_still_matched():
     body = {"type": "order.*", "filter": "params.p.startsWith(event.data.text)"}
     texts = [*map(str, range(20)), "long" * 10_000]
-    index = EventIndex([entry(number, body, {"p": text}) for number, text in enumerate(texts)])
+    index = EventIndex([listener(number, body, {"p": text}) for number, text in enumerate(texts)])
     found = index.matches(event(data={"text": "long"}))
     assert [each.listener.subscription for each in found] == ["s20"]
 
@@ -314,12 +317,12 @@ def test_params_too_long_to_be_asked_together_are_decided_all_the_same():
         (1, 1.0, True),
         (1, True, False),
         (False, 0, False),
-        (2**70, str(2**70), True),  # which is what so large an integer comes as
+        (2**70, str(2**70), True),  # so large an integer is read as a string
         (None, None, True),
         (None, "", False),
     ],
 )
-def test_values_are_equal_as_in_cel_however_they_are_found(wanted, value, is_equal):
+def test_values_are_equal_as_in_cel_in_every_form_of_trigger(wanted, value, is_equal):
     ways = [
         ({"type": "*", "match": {"data.x": wanted}}, {}),
         ({"type": "*", "match": {"data.x": ["other", wanted]}}, {}),
@@ -327,24 +330,24 @@ def test_values_are_equal_as_in_cel_however_they_are_found(wanted, value, is_equ
         ({"type": "*", "filter": "event.data.x == params.p"}, {"p": wanted}),
         ({"type": "*", "filter": "event.data.x in params.p"}, {"p": ["other", wanted]}),
     ]
-    index = EventIndex([entry(number, *way) for number, way in enumerate(ways)])
+    index = EventIndex([listener(number, *way) for number, way in enumerate(ways)])
     assert len(index.matches(event(data={"x": value}))) == (len(ways) if is_equal else 0)
 
 
-def test_data_nested_too_deep_fails_each_filter_that_reads_it():
+def test_data_that_is_nested_too_deep_fails_each_filter_that_reads_it():
     body = {"type": "order.*", "filter": "event.data.x == params.p"}
-    entries = [entry(number, body, {"p": number}) for number in range(10)]
+    listeners = [listener(number, body, {"p": number}) for number in range(10)]
     deep: Any = []
     for _ in range(200):
         deep = [deep]
-    found = EventIndex(entries).matches(event(data={"x": deep}))
-    assert [each.listener for each in found] == entries
+    found = EventIndex(listeners).matches(event(data={"x": deep}))
+    assert [each.listener for each in found] == listeners
     assert all(isinstance(each, FilterFailed) and "nested deeper" in each.reason for each in found)
 
 
-def test_lists_that_multiply_to_many_values_are_matched_in_full():
+def test_lists_with_many_combinations_are_matched_completely():
     body = {"type": "a", "match": {f"data.{name}": [*range(20)] for name in "xyz"}}
-    index = EventIndex([entry(0, body), entry(1, {"type": "a"})])
+    index = EventIndex([listener(0, body), listener(1, {"type": "a"})])
     assert len(index.matches(event(type="a", data={"x": 19, "y": 0, "z": 7}))) == 2
     for wrong in "xyz":
         data = {"x": 1, "y": 1, "z": 1, wrong: 20}

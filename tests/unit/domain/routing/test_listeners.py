@@ -20,10 +20,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def stored(
     *triggers: Any, params: Any = None, overrides: Any = None, **fields: Any
 ) -> dict[str, str | None]:
-    """The fault of each trigger that listens."""
+    """Return the fault of each listener, by trigger name."""
     spec = json.dumps({"triggers": triggers, "tasks": TASKS, **fields})
     found = stored_listeners("s", spec, {} if params is None else params, overrides or {})
-    return {one.trigger: one.fault for one in found}
+    return {listener.trigger: listener.fault for listener in found}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def stored(
         {"name": "bad", "event": {"type": "a", "batch": {"size": -1}}},
     ],
 )
-def test_a_trigger_that_cannot_be_read_is_the_only_one_at_fault(bad):
+def test_only_the_trigger_that_cannot_be_read_has_a_fault(bad):
     faults = stored(GOOD, bad)
     assert faults["good"] is None
     assert str(faults["bad"]).startswith("the trigger cannot be read: ")
@@ -46,13 +46,13 @@ def test_a_trigger_that_cannot_be_read_is_the_only_one_at_fault(bad):
 @pytest.mark.parametrize(
     "override", [7, "x", [1], {"event": {"type": 3}}, {"event": {}, "cron": 1}]
 )
-def test_an_override_that_cannot_be_read_is_its_triggers_fault(override):
+def test_an_override_that_cannot_be_read_is_a_fault_of_its_trigger(override):
     faults = stored(GOOD, {"name": "other", "event": {"type": "a"}}, overrides={"other": override})
     assert faults["good"] is None
     assert str(faults["other"]).startswith("the trigger cannot be read: ")
 
 
-def test_what_is_no_event_trigger_is_left_alone_whatever_its_shape():
+def test_triggers_that_are_not_event_triggers_are_ignored():
     nightly = {"name": "nightly", "cron": {"colour": "red"}}
     assert stored(GOOD, nightly, overrides={"nightly": 7}) == {"good": None}
     assert stored(GOOD, {"name": "later", "tide": {"high": True}}) == {"good": None}
@@ -60,25 +60,25 @@ def test_what_is_no_event_trigger_is_left_alone_whatever_its_shape():
 
 
 @pytest.mark.parametrize("params", [7, "x", [1]])
-def test_params_that_cannot_be_read_are_the_fault_of_each_trigger(params):
+def test_params_that_cannot_be_read_are_a_fault_of_each_trigger(params):
     assert str(stored(GOOD, params=params)["good"]).startswith("the params cannot be read: ")
 
 
-def test_a_definition_of_another_shape_is_the_fault_of_what_seems_an_event_trigger():
+def test_a_definition_of_another_shape_is_a_fault_of_each_event_trigger_in_it():
     fault = stored(GOOD, {"name": "daily", "cron": {}}, shape=7)
     assert fault == {"good": "the definition cannot be read: shape: Extra inputs are not permitted"}
     assert stored_listeners("s", '{"triggers": [7, {"event": 1}]}', {}, {})[0].fault
     assert stored_listeners("s", "[]", {}, {}) == []
 
 
-def test_it_concerns_events_of_the_types_that_it_names_or_of_any():
+def test_a_trigger_with_a_fault_fails_on_events_of_its_types_or_of_any_type():
     def outcome(body: Any, kind: str) -> list[type]:
         spec = DefinitionSpec.model_validate_json(
             json.dumps({"triggers": [{"name": "bad", "event": body}], "tasks": TASKS})
         )
         index = EventIndex(listeners_of("s", spec, {}, {}))
-        one = {"specversion": "1.0", "id": "1", "source": "/a", "type": kind}
-        return [type(found) for found in index.matches(one)]
+        event = {"specversion": "1.0", "id": "1", "source": "/a", "type": kind}
+        return [type(result) for result in index.matches(event)]
 
     assert outcome({"type": ["a.*", "b"], "new": 1}, "a.x") == [FilterFailed]
     assert outcome({"type": ["a.*", "b"], "new": 1}, "c") == []
@@ -86,7 +86,7 @@ def test_it_concerns_events_of_the_types_that_it_names_or_of_any():
     assert outcome({"anyOf": [{"type": "a"}]}, "c") == [FilterFailed]
 
 
-def test_events_that_wait_with_it_when_their_time_is_over_are_dropped_with_the_reason():
+def test_events_that_wait_for_a_trigger_with_a_fault_are_dropped_with_the_reason():
     spec = json.dumps(
         {"triggers": [{"name": "t", "event": {"type": "a", "new": 1}}], "tasks": TASKS}
     )

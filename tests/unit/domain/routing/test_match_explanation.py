@@ -40,7 +40,7 @@ def test_each_operand_of_and_is_shown_with_the_values_it_compares():
     assert found.match.reason == 'filter is false: event.data.region == "eu"'
 
 
-def test_short_forms_are_shown_with_what_they_looked_at():
+def test_short_forms_are_shown_with_the_values_they_compare():
     found = explained(type="order.*", subject="x", match={"data.tier": "gold"})
     assert [(part.holds, part.operands) for part in found.parts] == [
         (True, (Operand("event.type", "order.created"),)),
@@ -50,12 +50,12 @@ def test_short_forms_are_shown_with_what_they_looked_at():
     assert found.match.reason == "subject is missing, not x"
 
 
-def test_what_comes_after_the_first_false_part_is_shown_too():
+def test_parts_after_the_first_false_one_are_shown_too():
     found = explained(type="payment", filter="event.data.amount > 1")
     assert [part.holds for part in found.parts] == [False, True]
 
 
-def test_or_and_not_are_opened_down_to_their_comparisons():
+def test_or_and_not_are_split_down_to_their_comparisons():
     (part,) = explained(filter="!params.vip || (event.data.amount > 99 && params.vip)").parts
     assert (part.operator, part.holds) == ("||", False)
     negation, both = part.clauses
@@ -65,7 +65,7 @@ def test_or_and_not_are_opened_down_to_their_comparisons():
     assert [clause.holds for clause in both.clauses] == [False, True]
 
 
-def test_a_condition_of_another_form_shows_all_that_it_reads():
+def test_a_condition_of_another_form_shows_all_values_it_reads():
     (part,) = explained(filter="event.data.items.exists(i, i.sku == event.data.region)").parts
     assert part.holds is False
     assert part.operands == (
@@ -74,7 +74,7 @@ def test_a_condition_of_another_form_shows_all_that_it_reads():
     )
 
 
-def test_what_cannot_be_evaluated_says_so_at_its_place():
+def test_a_clause_that_cannot_be_evaluated_has_its_error():
     (part,) = explained(filter="event.data.total * 2 > params.threshold || params.vip").parts
     assert part.holds is True
     broken, fine = part.clauses

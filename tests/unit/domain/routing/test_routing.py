@@ -1,4 +1,4 @@
-"""What events mean to those who listen: firings, refusals and verdicts."""
+"""Firings, refused firings and verdicts that follow from matching events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,22 +37,22 @@ def event(sender: str = "1", at: datetime = NOON, **data: Any) -> ArrivedEvent:
 
 
 def routed(found: Listener, *events: ArrivedEvent, late: timedelta = timedelta(0)) -> Routed:
-    """Route events that all wake the listener, that long after the first arrived."""
-    matches = [EventMatches(one, [Matched(found)]) for one in events]
+    """Route events that all match the listener, that long after the first arrived."""
+    matches = [EventMatches(each, [Matched(found)]) for each in events]
     return route_matches(matches, RoutingState(events[0].arrived_at + late))
 
 
-def told(result: Routed) -> list[tuple[str, str | None]]:
-    return [(one.outcome.value, one.reason) for one in result.verdicts]
+def verdicts(result: Routed) -> list[tuple[str, str | None]]:
+    return [(verdict.outcome.value, verdict.reason) for verdict in result.verdicts]
 
 
-def test_a_plain_match_is_due_when_the_event_came() -> None:
+def test_a_match_is_due_when_the_event_arrived() -> None:
     result = routed(listener(priority=7), event(), late=timedelta(hours=2))
     (firing,) = result.firings
     assert firing.firing_key == event().id
     assert (firing.due_at, firing.fires_at) == (NOON, NOON)
     assert (firing.event_ids, firing.priority, firing.order_key) == ((event().id,), 7, None)
-    assert told(result) == [("woken", None)]
+    assert verdicts(result) == [("woken", None)]
     assert result.events == (event().id,)
 
 
@@ -62,12 +62,15 @@ def test_the_same_event_gives_the_same_firing_whenever_it_is_routed() -> None:
     assert first.firings == again.firings
 
 
-def test_a_paused_subscription_and_a_failed_filter_are_verdicts_alone() -> None:
-    found = [Matched(listener("asleep")), FilterFailed(listener("broken"), "no such field")]
+def test_a_paused_subscription_and_a_failed_filter_give_verdicts_but_no_firings() -> None:
+    found = [Matched(listener("paused")), FilterFailed(listener("broken"), "no such field")]
     result = route_matches(
-        [EventMatches(event(), found)], RoutingState(NOON, frozenset({"asleep"}))
+        [EventMatches(event(), found)], RoutingState(NOON, frozenset({"paused"}))
     )
-    assert told(result) == [("paused", "the subscription is paused"), ("error", "no such field")]
+    assert verdicts(result) == [
+        ("paused", "the subscription is paused"),
+        ("error", "no such field"),
+    ]
     assert (result.firings, result.refused) == ((), ())
 
 
@@ -87,14 +90,14 @@ def test_a_paused_subscription_and_a_failed_filter_are_verdicts_alone() -> None:
         ),
     ],
 )
-def test_what_may_not_start_is_a_run_that_has_ended(
+def test_a_firing_that_may_not_start_is_a_run_that_has_ended(
     body: dict[str, Any], status: RunStatus, reason: str
 ) -> None:
     result = routed(listener(**body), event())
     (refused,) = result.refused
     assert (refused.status, refused.reason) == (status, reason)
     assert (refused.firing_key, refused.params) == (event().id, {"region": "eu"})
-    assert told(result) == [("skipped", reason)]
+    assert verdicts(result) == [("skipped", reason)]
     assert result.verdicts[0].firing_key == event().id
 
 
@@ -114,25 +117,27 @@ def test_a_firing_waits_for_its_window_in_the_zone_that_it_names() -> None:
     assert firing.due_at == NOON
 
 
-def test_routed_a_little_late_the_moment_of_arrival_decides() -> None:
+def test_routed_a_little_late_the_time_of_arrival_decides() -> None:
     last = datetime(2026, 3, 2, 17, 59, 59, tzinfo=UTC)
     result = routed(listener(window=OFFICE), event(at=last), late=timedelta(seconds=20))
-    assert [one.fires_at for one in result.firings] == [last]
+    assert [firing.fires_at for firing in result.firings] == [last]
 
 
 def test_routed_long_after_it_could_have_started_the_window_decides_again() -> None:
     late = timedelta(hours=8, minutes=5)  # the workers were down until 20:05
     result = routed(listener(window=OFFICE), event(), late=late)
-    assert [one.fires_at for one in result.firings] == [datetime(2026, 3, 3, 8, tzinfo=UTC)]
-    reason = "routed 8h5m late; now it is outside its window (mon-fri 08:00-18:00 UTC)"
-    assert told(result) == [("woken", reason)]
+    assert [firing.fires_at for firing in result.firings] == [datetime(2026, 3, 3, 8, tzinfo=UTC)]
+    reason = "routed 8h5m late; a firing now would be outside its window (mon-fri 08:00-18:00 UTC)"
+    assert verdicts(result) == [("woken", reason)]
     missed = routed(listener(window={**OFFICE, "outside": "miss"}), event(), late=late)
-    assert [(one.status, one.reason) for one in missed.refused] == [(RunStatus.MISSED, reason)]
+    assert [(firing.status, firing.reason) for firing in missed.refused] == [
+        (RunStatus.MISSED, reason)
+    ]
 
 
-def test_routed_late_but_within_the_window_it_starts() -> None:
+def test_routed_late_but_within_its_window_a_firing_starts() -> None:
     result = routed(listener(window=OFFICE), event(), late=timedelta(hours=3))
-    assert [one.fires_at for one in result.firings] == [NOON]
+    assert [firing.fires_at for firing in result.firings] == [NOON]
 
 
 def test_the_order_key_is_the_trigger_and_its_concurrency_key() -> None:
@@ -149,17 +154,17 @@ def test_the_order_key_is_the_trigger_and_its_concurrency_key() -> None:
     assert free.order_key is None
 
 
-def test_many_refusals_are_one_line_of_the_log() -> None:
+def test_many_refused_firings_are_one_log_entry() -> None:
     def refused(number: int) -> RefusedFiring:
         sender = event(str(number))
         owner = ("s", "paid", sender.id, NOON, (sender.id,))
         return RefusedFiring(*owner, RunStatus.SKIPPED, f"reason {number}")
 
     few = refused_log_entries([refused(number) for number in range(10)], NOON)
-    assert [one.message for one in few] == [f"run skipped: reason {one}" for one in range(10)]
+    assert [entry.message for entry in few] == [f"run skipped: reason {n}" for n in range(10)]
     assert few[3].run_id == ids.run_id("s", "paid", event("3").id)
     (many,) = refused_log_entries([refused(number) for number in range(11)], NOON)
     assert many.message == (
-        "11 firings of paid up to that of 2026-03-02T12:00:00Z did not start: "
-        "0 missed, 11 skipped; the last: reason 10"
+        "11 firings of paid up to the one due at 2026-03-02T12:00:00Z did not start: "
+        "0 missed, 11 skipped; last reason: reason 10"
     )

@@ -142,7 +142,7 @@ async def test_an_event_that_still_waits_at_the_end_of_the_range_is_dropped(worl
     await world.apply(world.wanted({"pair": {**PAID, "batch": {"size": 2, "within": "1h"}}}))
     await world.arrive(1, 2, 3)
     (trigger,) = (await previewed(world)).triggers
-    ended = "dropped: the replay's time ended while it waited for others"
+    ended = "dropped: the replay ended while the event waited for other events"
     assert (trigger.new, trigger.left) == (1, {ended: 1})
     await replayed(world)
     outcomes = [verdict.outcome.value for verdict in world.state.verdicts.values()]
