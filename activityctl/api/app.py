@@ -19,7 +19,7 @@ _READY_SECONDS: Final = 5.0
 
 
 def build_app(settings: Settings) -> FastAPI:
-    """Return the application; it serves before Postgres answers and says so in /readyz."""
+    """Return the application; it serves without Postgres too, and /readyz says so."""
     app = FastAPI(
         title="activityctl",
         version=VERSION,
@@ -29,26 +29,26 @@ def build_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = settings
-    # A page of another site must not reach a daemon on loopback by DNS rebinding.
+    # DNS rebinding: a web page of another site must not reach the daemon on loopback.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
-        """Say that this process lives."""
+        """Return the version, which shows that this process runs."""
         return {"status": "ok", "version": VERSION}
 
     @app.get("/readyz")
     async def readyz(
         response: Response, checks: Annotated[dict[str, str], Depends(_checks)]
     ) -> Any:
-        """Say whether runs can be started: Postgres answers and a worker is alive."""
+        """Return whether runs can start: Postgres answers and a worker is alive; else 503."""
         is_ready = all(state == "ok" for state in checks.values())
         response.status_code = 200 if is_ready else 503
         return {"status": "ok" if is_ready else "unavailable", "checks": checks}
 
     @app.get("/metrics")
     async def metrics(answer: Annotated[Response, Depends(_metrics)]) -> Response:
-        """Give Prometheus the figures of this moment; 503 when Postgres does not answer."""
+        """Return the current figures in Prometheus' format; 503 when Postgres does not answer."""
         return answer
 
     return app
@@ -78,4 +78,4 @@ async def _checks(request: Request) -> dict[str, str]:
             alive = await ports.workers.alive()
     except (ActivityctlError, TimeoutError) as error:
         return {"postgres": f"{error}" or "no answer in time", "worker": "unknown"}
-    return {"postgres": "ok", "worker": "ok" if alive else "none is alive"}
+    return {"postgres": "ok", "worker": "ok" if alive else "none is running"}

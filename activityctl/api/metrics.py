@@ -1,4 +1,4 @@
-"""Figures as Prometheus metrics: names, units and help; how they are counted is not here."""
+"""The Prometheus metrics: names, units and help texts; counting them is done elsewhere."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -17,12 +17,13 @@ from activityctl.domain.runs.metrics_snapshot import (
     MetricsSnapshot,
     complete,
 )
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
 def exposition(figures: MetricsSnapshot) -> bytes:
-    """Return the figures in Prometheus' text format, from a registry of their own."""
+    """Return the figures in Prometheus' text format, with a registry of this call only."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_SnapshotCollector(figures))
     return generate_latest(registry)
@@ -38,33 +39,41 @@ class _SnapshotCollector(Collector):
         yield from self._events()
         yield from self._schedules()
         figures = self._figures
-        yield _by(
+        yield _labelled(
             "subscriptions",
             "Subscriptions by status.",
             "status",
             complete(figures.subscriptions, SUBSCRIPTION_STATUSES),
         )
-        yield _gauge("workers_alive", "Workers heard of in the last seconds.", figures.workers)
-        yield _gauge("dead_letters", "Runs that failed for good.", figures.dead_letters)
+        yield _gauge(
+            "workers_alive",
+            f"Workers that sent a beat within the last {COUNTS_AS_ALIVE.seconds} seconds.",
+            figures.workers,
+        )
+        yield _gauge(
+            "dead_letters",
+            "Dead letters: runs that failed after all retries.",
+            figures.dead_letters,
+        )
 
     def _runs_and_firings(self) -> Iterator[Metric]:
         figures = self._figures
-        yield _by(
+        yield _labelled(
             "runs",
-            "Runs created within the last 24 hours, and all open ones, by status.",
+            "Runs created within the last 24 hours, and all open runs, by status.",
             "status",
             complete(figures.runs, RUN_STATUSES),
         )
-        yield _by(
+        yield _labelled(
             "firings_waiting",
-            "Firings not yet started: due, later (their time has not come), held by a backfill.",
+            "Firings not yet started, by state: due, later (not due yet), held (by a backfill).",
             "state",
             complete(figures.firings, FIRING_STATES),
         )
         oldest = figures.oldest_due_at
         yield _gauge(
             "firing_oldest_due_age_seconds",
-            "How long the oldest due firing has been waiting to start; 0 when none waits.",
+            "Seconds that the oldest due firing has waited to start; 0 if none waits.",
             0.0 if oldest is None else max(0.0, (figures.counted_at - oldest).total_seconds()),
         )
 
@@ -72,23 +81,23 @@ class _SnapshotCollector(Collector):
         figures = self._figures
         yield _gauge(
             "events_unrouted",
-            "Events of which it is not yet found out whom they wake.",
+            "Stored events that are not routed yet.",
             figures.unrouted_events,
         )
         yield _gauge(
             "event_lag_seconds",
-            "How long the oldest unrouted event has waited; 0 when none does.",
+            "Seconds that the oldest unrouted event has waited; 0 if none waits.",
             figures.event_lag.total_seconds(),
         )
         yield _gauge(
             "event_filter_errors",
-            "Filters of triggers that could not be evaluated within the last 24 hours.",
+            "Filter and key errors within the last 24 hours, one per event and trigger.",
             figures.filter_errors,
         )
 
     def _schedules(self) -> Iterator[Metric]:
         figures = self._figures
-        yield _by(
+        yield _labelled(
             "schedules",
             "Schedules by status.",
             "status",
@@ -96,12 +105,12 @@ class _SnapshotCollector(Collector):
         )
         yield _gauge(
             "schedules_overdue",
-            "Schedules of active subscriptions whose next firing was due over 10 seconds ago.",
+            "Schedules of active subscriptions whose next firing is over 10 seconds late.",
             figures.overdue_schedules,
         )
         yield CounterMetricFamily(
             "activityctl_schedule_restarts",
-            "Schedules that had silently stopped and were created anew by the watchdog.",
+            "Schedules that stopped waking us and were created again by the watchdog.",
             value=figures.restarts,
         )
 
@@ -110,7 +119,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"activityctl_{name}", text, value=value)
 
 
-def _by(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
     family = GaugeMetricFamily(f"activityctl_{name}", text, labels=[label])
     for key, count in counts.items():
         family.add_metric([key], count)

@@ -1,1 +1,1 @@
-"""Long-lived processes: supervisor, worker, dispatcher, reconciler."""
+"""Long-running processes: the supervisor of the local daemon, and the worker."""

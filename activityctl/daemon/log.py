@@ -1,4 +1,4 @@
-"""The daemons' own log: one line an event on stderr, a verb with its fields."""
+"""The log of the daemons: one line on stderr for each message, with fields as key=value."""
 
 import logging
 import sys
@@ -9,10 +9,10 @@ _FIELDS: Final = frozenset({"subscription", "run", "task", "attempt", "kind", "s
 
 
 class FieldFormatter(logging.Formatter):
-    """`2026-11-21T12:00:00.000Z INFO worker ready key=value`."""
+    """Formats a line as `2026-11-21T12:00:00.000Z INFO worker ready key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, a traceback behind it where there is one."""
+        """Return the line, followed by the traceback if there is one."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields = "".join(
             f" {key}={value}" for key, value in record.__dict__.items() if key in _FIELDS
@@ -22,10 +22,10 @@ class FieldFormatter(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Send our own messages from INFO on, others' from WARNING on, to stderr."""
+    """Log to stderr: our own messages from level INFO, those of libraries from WARNING."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FieldFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("activityctl").setLevel(logging.INFO)
-    # A failed attempt is in the run's log; the SDK would print a traceback for each.
+    # The run's log has every failed attempt; the SDK would print a traceback for each.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Handlers of stop signals for a long-lived process."""
+"""Handle stop signals in a long-running process."""
 
 import asyncio
 import signal
@@ -11,9 +11,12 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @contextmanager
 def on_stop_signal(handler: Callable[[], None]) -> Iterator[None]:
-    """Call the handler on each stop signal while the block runs; `nohup` ignores a hangup."""
+    """Call the handler on each stop signal while the block runs.
+
+    A signal that the process was started to ignore stays ignored, as SIGHUP under `nohup`.
+    """
     loop = asyncio.get_running_loop()
-    numbers = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+    numbers = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in numbers:
         loop.add_signal_handler(number, handler)
     try:

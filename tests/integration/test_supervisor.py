@@ -297,7 +297,7 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(home: Home):
     process = home.start(worker="raise SystemExit('no such queue');")
     _, said = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "unreachable: worker ended at its start (exit code 1): no such queue" in said
+    assert "unreachable: worker ended while it was starting (exit code 1): no such queue" in said
     assert home.living() == []
     assert home.part("worker").last_error is not None
     assert read_state(home.path).addresses == {}

@@ -55,7 +55,7 @@ class House:
             ports.register, wiring.build_schedule_client(client), ports.logbook, now
         )
         self.reconciler = Reconciler(upkeep)
-        self.auditor = DriftDetector(upkeep)
+        self.drift_detector = DriftDetector(upkeep)
 
     def schedule(self, trigger: str = "often") -> str:
         return ids.schedule_id(ids.subscription_id(self.name), trigger)

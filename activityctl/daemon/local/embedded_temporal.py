@@ -1,7 +1,7 @@
-"""The embedded Temporal dev server: its binary, its settings, its start.
+"""How to start the embedded Temporal dev server, and how to find out that it is ready.
 
-Who keeps it running is not here, and Temporal's SDK is not needed: readiness is asked over
-the server's HTTP API, which costs the supervisor neither import nor memory.
+Readiness is checked with the server's HTTP API, so that the supervisor need not import the
+Temporal SDK.
 """
 
 import asyncio
@@ -19,31 +19,34 @@ NAME: Final = "temporal"
 NAMESPACE: Final = "default"
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=NORMAL")
 DYNAMIC_CONFIG: Final = {
-    # 20 polls a second and shard are the default: a lone task waits 50 ms for each hop.
+    # The default is 20 polls per second and shard: a single task waits 50 ms at each step.
     "history.transferProcessorMaxPollRPS": "1000",
     "history.timerProcessorMaxPollRPS": "1000",
     "history.visibilityProcessorMaxPollRPS": "1000",
-    # A lone schedule fires 19 ms late instead of 387 ms.
+    # A single schedule fires 19 ms late instead of 387 ms.
     "history.timerProcessorMaxTimeShift": '"20ms"',
-    # One partition: no forwarding between queues that a single machine does not need.
+    # One partition: a single machine does not need forwarding between partitions.
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
     "frontend.namespaceRPS": "100000",
     "frontend.rps": "100000",
     "history.rps": "100000",
     "matching.rps": "100000",
-    # 30 starts a second are the default: overlap then skips firings due at one instant.
+    # The default is 30 starts per second: many firings due at once would then be skipped.
     "worker.schedulerNamespaceStartWorkflowRPS": "10000",
-    # The first task of a workflow comes with the answer to a client that has a worker.
+    # A client that has a worker gets the first task of a workflow with the answer to its start.
     "system.enableEagerWorkflowStart": "true",
 }
-"""Keys and JSON values; the measurements behind them are of Temporal Server 1.32."""
+"""Keys and JSON values, measured with Temporal Server 1.32."""
 PORTS: Final = ("temporal", "temporal_ui", "temporal_http")
 """The names of the ports that the server listens on."""
 
 
 def find_binary() -> Path:
-    """Return the `temporal` command of this Python, else of PATH; UnreachableError if none."""
+    """Return the `temporal` command of this Python environment, else of PATH.
+
+    UnreachableError when there is none.
+    """
     beside = Path(sys.executable).with_name("temporal")
     found = str(beside) if beside.exists() else shutil.which("temporal")
     if found is None:
@@ -57,7 +60,7 @@ def find_binary() -> Path:
 async def temporal_launch_spec(
     home: Path, ports: Mapping[str, int], environment: Mapping[str, str]
 ) -> LaunchSpec:
-    """Describe how the server is started; `ports` holds each name of PORTS."""
+    """Return how to start the server; `ports` has a number for each name of PORTS."""
     binary = find_binary()
     return LaunchSpec(
         name=NAME,
@@ -85,10 +88,10 @@ def _options(home: Path, ports: Mapping[str, int]) -> list[str]:
 
 
 async def _is_ready(port: int, http_port: int) -> bool:
-    """Tell whether gRPC listens and a listing of the namespace succeeds.
+    """Return whether gRPC listens and listing workflows of the namespace succeeds.
 
-    A listing passes the frontend, the namespace cache and visibility; a description of the
-    namespace would read its row alone.
+    Listing needs the frontend, the namespace cache and visibility. Describing the namespace
+    would only read its row.
     """
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.close()

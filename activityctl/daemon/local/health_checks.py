@@ -1,4 +1,4 @@
-"""Whether the local daemon's components answer; that their processes live is told elsewhere."""
+"""Check that the components of the local daemon answer; `state` checks their processes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,9 +13,9 @@ from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
 
 ANSWERS_WITHIN: Final = 2.0
-"""Seconds within which a component answers, or else counts as silent."""
+"""Seconds that a component has to answer; after that it counts as silent."""
 
-# RFC 9113, 3.4 and 4.1: the preface and an empty SETTINGS frame; the server answers with its own.
+# RFC 9113, 3.4 and 4.1: the preface and an empty SETTINGS frame; the server sends a SETTINGS frame.
 _HTTP2_GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 _FRAME_HEADER: Final = 9
 _SETTINGS_FRAME: Final = 4
@@ -27,9 +27,9 @@ HealthCheck = Callable[[Settings, ComponentStatus], Awaitable[str | None]]
 async def check_health(
     settings: Settings, components: Sequence[ComponentStatus]
 ) -> list[ComponentStatus]:
-    """Return the components; a running one that does not answer is `silent`, and why.
+    """Return the components; a running one that does not answer becomes `silent`, with a reason.
 
-    Nothing is known while the daemon starts, nor when the settings name other servers.
+    Nothing is checked while the daemon starts, or when the settings name other servers.
     """
     if not settings.uses_local_daemon or settings.database_url is None:
         return list(components)
@@ -38,17 +38,17 @@ async def check_health(
 
 
 def _load_client() -> None:
-    """Import what the look at Postgres needs: on a busy machine it takes longer than an answer."""
+    """Import the Postgres client first: on a busy machine that takes longer than an answer may."""
     import activityctl.adapters.postgres.database  # noqa: F401  # loaded, not used
 
 
 async def _checked(settings: Settings, part: ComponentStatus) -> ComponentStatus:
-    look = _LOOKS.get(part.name)
-    if look is None or part.state is not ComponentState.RUNNING:
+    check = _CHECKS.get(part.name)
+    if check is None or part.state is not ComponentState.RUNNING:
         return part
     try:
         async with asyncio.timeout(ANSWERS_WITHIN):
-            problem = await look(settings, part)
+            problem = await check(settings, part)
     except (ActivityctlError, OSError, EOFError, TimeoutError, ValueError):
         problem = f"no answer within {ANSWERS_WITHIN:g}s"
     if problem is None:
@@ -63,7 +63,7 @@ async def _postgres(settings: Settings, _: ComponentStatus) -> str | None:
 
 
 async def _temporal(_: Settings, part: ComponentStatus) -> str | None:
-    """Greet as HTTP/2 does: the SDK's client may crash a command at its exit."""
+    """Send an HTTP/2 preface; the client of the SDK is not used, it may crash a command at exit."""
     host, _colon, port = (part.address or "").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -75,29 +75,29 @@ async def _temporal(_: Settings, part: ComponentStatus) -> str | None:
 
 
 async def _worker(settings: Settings, part: ComponentStatus) -> str | None:
-    """Look for the beat of that very process; while Postgres is away nobody can tell."""
+    """Check the last beat of this worker process; unknown, so no problem, without Postgres."""
     try:
         async with asyncio.timeout(ANSWERS_WITHIN / 2), wiring.open_ports(settings) as ports:
             alive = await ports.workers.alive()
     except (ActivityctlError, TimeoutError):
         return None
-    if any(one.pid == part.pid for one in alive):
+    if any(worker.pid == part.pid for worker in alive):
         return None
     return f"no beat for {COUNTS_AS_ALIVE.total_seconds():g}s"
 
 
 async def _api(_: Settings, part: ComponentStatus) -> str | None:
-    place = urlsplit(part.address or "")
-    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    url = urlsplit(part.address or "")
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
     try:
-        writer.write(f"GET /healthz HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode())
+        writer.write(f"GET /healthz HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
         answer = await reader.readline()
     finally:
         writer.close()
     return None if answer.startswith(b"HTTP/1.1 200 ") else "not healthy"
 
 
-_LOOKS: Final[Mapping[str, HealthCheck]] = {
+_CHECKS: Final[Mapping[str, HealthCheck]] = {
     embedded_postgres.NAME: _postgres,
     embedded_temporal.NAME: _temporal,
     "worker": _worker,

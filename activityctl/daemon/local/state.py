@@ -1,4 +1,4 @@
-"""What a home knows of its daemon: the lock, `daemon.json` and whose processes still live.
+"""The state of the local daemon in its home: the lock, `daemon.json` and running processes.
 
 Nothing here starts or ends a process.
 """
@@ -25,19 +25,19 @@ SAME_START_SECONDS: Final = 1.0
 
 
 class ComponentState(StrEnum):
-    """Where a component of the daemon stands."""
+    """The state of a component of the daemon."""
 
     STARTING = "starting"
     RUNNING = "running"
     SILENT = "silent"
-    """Its process lives, but does not answer; never recorded, only found when one looks."""
+    """Its process runs but does not answer. Never stored, only found by a health check."""
     BACKOFF = "backoff"
     STOPPED = "stopped"
     FAILED = "failed"
 
 
 class ProcessIdentity(BaseModel):
-    """A process told from a later one with the same pid; `create_time` is Unix seconds."""
+    """Identifies a process, also if its pid is used again later; `create_time` in Unix seconds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,7 +46,7 @@ class ProcessIdentity(BaseModel):
 
 
 class ComponentStatus(BaseModel):
-    """One component as `status` shows it; pid and create_time only while a process lives."""
+    """One component as `status` shows it; it has pid and create_time only while it runs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -60,15 +60,15 @@ class ComponentStatus(BaseModel):
     last_error: str | None = None
 
     @property
-    def mark(self) -> ProcessIdentity | None:
-        """The component's process, or None when it has none."""
+    def identity(self) -> ProcessIdentity | None:
+        """The identity of the component's process, or None when it has none."""
         if self.pid is None or self.create_time is None:
             return None
         return ProcessIdentity(pid=self.pid, create_time=self.create_time)
 
 
 class DaemonState(BaseModel):
-    """The content of `daemon.json`; `addresses` is empty while no daemon serves."""
+    """The content of `daemon.json`; `addresses` is empty while no daemon runs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -77,19 +77,19 @@ class DaemonState(BaseModel):
     components: tuple[ComponentStatus, ...] = ()
     addresses: Mapping[str, str] = {}
     ports: Mapping[str, int] = {}
-    """Kept after a stop, so that the next start serves at the same places."""
+    """Kept after a stop, so that the next start uses the same ports."""
 
     @property
     def ready(self) -> bool:
-        """True when the addresses stand and every component runs."""
+        """Whether the addresses are known and every component runs."""
         running = all(part.state is ComponentState.RUNNING for part in self.components)
         return bool(self.addresses) and bool(self.components) and running
 
 
 def open_home(home: Path) -> Path:
-    """Create the home for its owner alone (0700) if it is absent, and return its real path.
+    """Create the home with mode 0700 if it is absent, and return its real path.
 
-    A folder that exists keeps its permissions: it may be shared, and all in it is private.
+    An existing folder keeps its permissions: it may be shared, and our files in it are private.
     Raises NotAllowedError when it cannot be written.
     """
     try:
@@ -98,13 +98,13 @@ def open_home(home: Path) -> Path:
     except OSError as error:
         raise NotAllowedError(
             f"the home {home} cannot be used: {error.strerror}",
-            hint="set ACTIVITYCTL_HOME to a folder of yours",
+            hint="set ACTIVITYCTL_HOME to a folder that you can write",
         ) from error
     return home.resolve()
 
 
 def read_state(home: Path) -> DaemonState:
-    """Return what `daemon.json` says; an absent or unreadable file reads as an empty state."""
+    """Return the content of `daemon.json`; an empty state if it is absent or cannot be read."""
     try:
         return DaemonState.model_validate_json((home / DAEMON_FILE).read_bytes())
     except (OSError, ValidationError):
@@ -112,12 +112,12 @@ def read_state(home: Path) -> DaemonState:
 
 
 def write_state(home: Path, state: DaemonState) -> None:
-    """Replace `daemon.json` in one step, readable by its owner alone (it holds a password)."""
+    """Replace `daemon.json` in one step, readable only by its owner, because it has a password."""
     write_private(home / DAEMON_FILE, state.model_dump_json(indent=2) + "\n")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file atomically and durably with mode 0600."""
+    """Replace a file with mode 0600, atomically and durably."""
     new = path.with_name(path.name + ".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -130,7 +130,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames within a folder survive a loss of power."""
+    """Flush a folder to disk, so that renames in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -139,16 +139,16 @@ def sync_folder(folder: Path) -> None:
 
 
 class HomeLock:
-    """The right to be the daemon of a home; the kernel frees it when its holder dies."""
+    """The lock of the daemon of a home; the kernel releases it when the process ends."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or raise ConflictError naming the pid of its holder."""
+        """Take the lock; ConflictError with the pid of the holder if another process has it."""
         descriptor = os.open(self._home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _locks(descriptor):
+        if not _try_lock(descriptor):
             pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise ConflictError(
@@ -160,7 +160,7 @@ class HomeLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Give the lock back; the file stays, for removing it would split the lock."""
+        """Release the lock; keep the file, because removing it could let two processes lock."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
@@ -180,13 +180,13 @@ class HomeLock:
 
 
 def lock_is_held(home: Path) -> bool:
-    """Tell whether a daemon of this home lives, whatever `daemon.json` says."""
+    """Return whether a daemon of this home runs; `daemon.json` is not read."""
     try:
         descriptor = os.open(home / LOCK_FILE, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        # Shared, so that two askers never take each other for a daemon.
+        # A shared lock, so that two processes that check do not block each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -196,83 +196,83 @@ def lock_is_held(home: Path) -> bool:
 
 
 def lock_holder(home: Path) -> int | None:
-    """Return the pid of the living daemon of this home, or None."""
+    """Return the pid of the running daemon of this home, or None."""
     path = home / LOCK_FILE
     if not lock_is_held(home):
         return None
     try:
-        mark = process_identity(int(path.read_text("ascii")))
+        holder = process_identity(int(path.read_text("ascii")))
         written = path.stat().st_mtime
     except (OSError, ValueError):
         return None
-    # A process that began after the pid was written is no daemon, but heir to a killed one.
-    heir = mark is not None and mark.create_time > written + SAME_START_SECONDS
-    return None if mark is None or heir else mark.pid
+    # A process that started after the pid was written has the reused pid of a killed daemon.
+    is_reused = holder is not None and holder.create_time > written + SAME_START_SECONDS
+    return None if holder is None or is_reused else holder.pid
 
 
 def process_identity(pid: int) -> ProcessIdentity | None:
-    """Return the mark of a living process, or None when it is gone."""
-    process = _living(pid)
+    """Return the identity of a running process, or None when it has ended."""
+    process = _running(pid)
     return None if process is None else ProcessIdentity(pid=pid, create_time=process.create_time())
 
 
-def find_process(mark: ProcessIdentity | None) -> psutil.Process | None:
-    """Return the very process that was marked, or None when it is gone or its pid reused."""
-    process = None if mark is None else _living(mark.pid)
-    if mark is None or process is None:
+def find_process(identity: ProcessIdentity | None) -> psutil.Process | None:
+    """Return the process with this identity, or None when it has ended or its pid is reused."""
+    process = None if identity is None else _running(identity.pid)
+    if identity is None or process is None:
         return None
-    same = abs(process.create_time() - mark.create_time) <= SAME_START_SECONDS
-    return process if same else None
+    is_same = abs(process.create_time() - identity.create_time) <= SAME_START_SECONDS
+    return process if is_same else None
 
 
 def surviving_processes(state: DaemonState) -> tuple[psutil.Process, ...]:
-    """Return the recorded processes of components that still live, in the recorded order."""
-    found = (find_process(part.mark) for part in state.components)
+    """Return the stored processes of components that still run, in the stored order."""
+    found = (find_process(part.identity) for part in state.components)
     return tuple(process for process in found if process is not None)
 
 
 def read_status(home: Path) -> list[ComponentStatus]:
-    """Return each component as it is now: one whose process is gone shows as stopped."""
+    """Return the current status of each component; without a process it is stopped."""
     state = read_state(home)
-    supervised = find_process(state.supervisor) is not None
-    return [_verified(part, supervised=supervised) for part in state.components]
+    is_supervised = find_process(state.supervisor) is not None
+    return [_verified(part, is_supervised=is_supervised) for part in state.components]
 
 
 def component_of(state: DaemonState, pid: int) -> ComponentStatus | None:
-    """Return the component whose recorded process has this pid."""
+    """Return the component whose stored process has this pid, or None."""
     return next((part for part in state.components if part.pid == pid), None)
 
 
 def all_stopped(components: Sequence[ComponentStatus]) -> tuple[ComponentStatus, ...]:
-    """Return the components without processes; a failed one stays failed, with its reason."""
+    """Return the components as stopped; a failed component stays failed, with its reason."""
     return tuple(_without_process(part) for part in components)
 
 
-def _verified(part: ComponentStatus, *, supervised: bool) -> ComponentStatus:
+def _verified(part: ComponentStatus, *, is_supervised: bool) -> ComponentStatus:
     waits = part.state in {ComponentState.STARTING, ComponentState.BACKOFF} and part.pid is None
-    if (waits and supervised) or find_process(part.mark) is not None:
+    if (waits and is_supervised) or find_process(part.identity) is not None:
         return part
     return _without_process(part)
 
 
 def _without_process(part: ComponentStatus) -> ComponentStatus:
-    kept = part.state is ComponentState.FAILED
-    state = ComponentState.FAILED if kept else ComponentState.STOPPED
+    has_failed = part.state is ComponentState.FAILED
+    state = ComponentState.FAILED if has_failed else ComponentState.STOPPED
     return part.model_copy(update={"state": state, "pid": None, "create_time": None})
 
 
-def _locks(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     for _ in range(LOCK_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(LOCK_PAUSE_SECONDS)  # an asker holds it shared for an instant
+            time.sleep(LOCK_PAUSE_SECONDS)  # `lock_is_held` of another process has it for a moment
         else:
             return True
     return False
 
 
-def _living(pid: int) -> psutil.Process | None:
+def _running(pid: int) -> psutil.Process | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process

@@ -1,4 +1,4 @@
-"""One supervised process: started, seen to be ready, restarted, ended; what it runs is not here."""
+"""Start a process, wait until it is ready, restart it when it ends, and stop it."""
 
 import asyncio
 import logging
@@ -23,9 +23,9 @@ from activityctl.settings import LOCAL_RIGHTS
 LOGGER = logging.getLogger(__name__)
 
 MARKER: Final = "ACTIVITYCTL_SUPERVISED"
-"""Environment variable by which a process, and what it started, is known as ours."""
-# Below the range from which kernels serve outgoing connections: a client that retries
-# there can end up connected to itself and so keep the port from its server.
+"""The environment variable that marks our processes and all that they start."""
+# Below the range that kernels use for outgoing connections: a client that retries a port in
+# that range can connect to itself, and then the server cannot have the port.
 PORTS_FROM: Final = 20_000
 PORTS_UNTIL: Final = 32_000
 DROPPED_VARIABLES: Final = (
@@ -43,41 +43,41 @@ ANSWER_SECONDS: Final = 5.0
 HURRIED_SECONDS: Final = 1.0
 
 Endings = tuple[tuple[signal.Signals, float], ...]
-"""Signals in turn, each with the seconds given to it."""
+"""Signals in the order in which they are sent, each with the seconds to wait after it."""
 GENTLE: Final[Endings] = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
 
-async def _nothing() -> None:
-    """Prepare nothing."""
+async def _prepare_nothing() -> None:
+    """Do nothing: the default of `LaunchSpec.prepare`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """How one process is started, seen to be ready, and ended."""
+    """How to start one process, how to know that it is ready, and how to end it."""
 
     name: str
     home: Path
     command: tuple[str, ...]
     environment: Mapping[str, str]
     ready: Callable[[], Awaitable[bool]]
-    """Asked again and again; an exception or five seconds of silence mean not yet."""
+    """Called until it returns true; an exception, or no answer for five seconds, means not yet."""
     ready_within: float = 30.0
-    prepare: Callable[[], Awaitable[None]] = _nothing
-    """Awaited before every start; ActivityctlError when a start makes no sense."""
+    prepare: Callable[[], Awaitable[None]] = _prepare_nothing
+    """Awaited before every start; raises ActivityctlError when the process cannot be started."""
     endings: Endings = GENTLE
     umask: int = -1
-    """Of the files it creates; -1 inherits ours."""
+    """The umask of the process; -1 inherits ours."""
     version: str = ""
     address: str | None = None
 
     @property
     def log(self) -> Path:
-        """Where the process writes its output."""
+        """The file to which the process writes its output."""
         return log_path(self.home, self.name)
 
 
 class SupervisedProcess:
-    """A process that is kept running until it is stopped; every change is reported."""
+    """Keeps a process running until it is stopped; reports every change of its status."""
 
     def __init__(self, launch: LaunchSpec, report: Callable[[ComponentStatus], None]) -> None:
         self._launch = launch
@@ -91,8 +91,8 @@ class SupervisedProcess:
     async def start(self) -> None:
         """Start the process and wait until it is ready, then keep it running.
 
-        Raises UnreachableError, with the last line of its log, when it ends or is not
-        ready in time; nothing of it is left running then.
+        Raises UnreachableError, with the last line of its log, when it ends or is not ready in
+        time; then none of its processes is left running.
         """
         try:
             await self._begin()
@@ -103,7 +103,7 @@ class SupervisedProcess:
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self._launch.name}")
 
     async def stop(self, hurry: asyncio.Event) -> None:
-        """End the process and what it started; `hurry` shortens the patience to a second."""
+        """End the process and what it started; once `hurry` is set, wait at most a second."""
         if self._keeper is not None:
             self._keeper.cancel()
             with suppress(asyncio.CancelledError):
@@ -131,7 +131,7 @@ class SupervisedProcess:
         deadline = time.monotonic() + self._launch.ready_within
         while time.monotonic() < deadline:
             if process.returncode is not None:
-                return f"ended at its start ({_exit_text(process.returncode)})"
+                return f"ended while it was starting ({_exit_text(process.returncode)})"
             if await self._is_ready():
                 return None
             await asyncio.sleep(POLL_SECONDS)
@@ -140,7 +140,7 @@ class SupervisedProcess:
     async def _is_ready(self) -> bool:
         try:
             return await asyncio.wait_for(self._launch.ready(), ANSWER_SECONDS)
-        except Exception:  # noqa: BLE001 - a question to a starting server may fail in any way
+        except Exception:  # noqa: BLE001 - a request to a starting server may fail in any way
             return False
 
     async def _keep(self) -> None:
@@ -153,7 +153,7 @@ class SupervisedProcess:
                 self._back_off(f"ended with {_exit_text(process.returncode)}")
             await asyncio.sleep(delay)
             delay = min(LONGEST_DELAY, delay * 2)
-            await self._end(asyncio.Event())  # what the dead or unready process had started
+            await self._end(asyncio.Event())  # end what the failed process had started
             try:
                 await self._begin()
             except Exception as error:  # noqa: BLE001 - a daemon's outermost loop
@@ -174,7 +174,7 @@ class SupervisedProcess:
                     break
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, number)
-                await _exits(process, seconds, hurry)
+                await _wait_for_exit(process, seconds, hurry)
             self._process = None
         await asyncio.to_thread(self._end_orphans)
 
@@ -183,19 +183,19 @@ class SupervisedProcess:
         end_processes([process for process, name in found if name == self._launch.name])
 
     def _change(self, *, state: ComponentState, pid: int | None, **fields: Any) -> None:
-        mark = None if pid is None else process_identity(pid)
-        place = {
-            "pid": mark and mark.pid,
-            "create_time": mark and mark.create_time,
+        identity = None if pid is None else process_identity(pid)
+        process = {
+            "pid": identity and identity.pid,
+            "create_time": identity and identity.create_time,
         }
-        self._status = self._status.model_copy(update={"state": state, **place, **fields})
+        self._status = self._status.model_copy(update={"state": state, **process, **fields})
         self._report(self._status)
 
 
 def child_environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a child sees: the user's variables, the home, the rights of a local daemon.
+    """Return a child's environment: the user's variables, the home, the local daemon's rights.
 
-    What would lead it to another database or another Temporal is left out.
+    Variables that select another database or another Temporal are left out.
     """
     dropped = {key for key in environment if key.startswith("TEMPORAL_")} | {*DROPPED_VARIABLES}
     kept = {key: value for key, value in environment.items() if key not in dropped}
@@ -204,9 +204,9 @@ def child_environment(home: Path, environment: Mapping[str, str]) -> dict[str, s
 
 
 def choose_ports(wanted: Mapping[str, int | None], taken: Mapping[str, int]) -> dict[str, int]:
-    """Return a free loopback port for each name: the wanted one if it is free, else another.
+    """Return a free loopback port for each name: the wanted port if it is free, else another.
 
-    No port is given twice, nor one that `taken` holds for another name.
+    All ports are different, and none is one that `taken` has for another name.
     """
     chosen: dict[str, int] = {}
     for name, port in wanted.items():
@@ -219,7 +219,7 @@ def choose_ports(wanted: Mapping[str, int | None], taken: Mapping[str, int]) -> 
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nobody listens on a loopback port."""
+    """Return whether a loopback port is free to listen on."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -235,12 +235,12 @@ def _random_ports() -> Iterator[int]:
 
 
 def log_path(home: Path, name: str) -> Path:
-    """Return where the output of a component stands."""
+    """Return the log file of a component."""
     return home / "logs" / f"{name}.log"
 
 
 def open_log(path: Path) -> int:
-    """Open a log for appending and return its descriptor; over 10 MiB it is set aside first."""
+    """Open a log for appending and return its descriptor; first rename a log over 10 MiB."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_BYTES:
         path.replace(path.with_name(path.name + ".1"))
@@ -248,7 +248,7 @@ def open_log(path: Path) -> int:
 
 
 def last_lines(path: Path, count: int) -> str:
-    """Return the last non-empty lines of a log; nothing when there is none."""
+    """Return the last non-empty lines of a log; an empty string when there is no log."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 16384))
@@ -259,23 +259,23 @@ def last_lines(path: Path, count: int) -> str:
 
 
 def process_marker(home: Path, name: str) -> str:
-    """Return what the processes of one component of one home carry in their environment."""
+    """Return the value of MARKER in the processes of one component of a home."""
     return f"{name}@{home}"
 
 
 def orphan_processes(home: Path) -> dict[psutil.Process, str]:
-    """Find living processes that a component of this home started, with the component's name.
+    """Return the running processes of this home's components, each with the component's name.
 
-    The environment is inherited, so this finds what a killed worker left behind as well.
-    The caller and its ancestors are never among them.
+    The environment is inherited, so this also finds processes that a killed worker left behind.
+    The caller and its ancestors are left out.
     """
-    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            value = "" if process.pid in spared else process.environ().get(MARKER, "")
-            name, _, place = value.partition("@")
-            if place == str(home):
+            value = "" if process.pid in excluded else process.environ().get(MARKER, "")
+            name, _, marked_home = value.partition("@")
+            if marked_home == str(home):
                 found[process] = name
     return found
 
@@ -283,7 +283,7 @@ def orphan_processes(home: Path) -> dict[psutil.Process, str]:
 def end_processes(
     processes: Iterable[psutil.Process], first: signal.Signals = signal.SIGTERM, patience: float = 5
 ) -> None:
-    """Signal each process, wait up to `patience` seconds for all, then kill what still lives."""
+    """Signal each process, wait up to `patience` seconds for all, then kill those still running."""
     living = list(processes)
     for number, seconds in ((first, patience), (signal.SIGKILL, 5.0)):
         for process in living:
@@ -295,7 +295,7 @@ def end_processes(
 
 
 def _lives(process: psutil.Process) -> bool:
-    """Tell whether a process runs; one that ended unreaped, as in some containers, does not."""
+    """Return whether a process runs; a zombie, as left in some containers, does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -305,7 +305,7 @@ def _lives(process: psutil.Process) -> bool:
 async def _spawn(launch: LaunchSpec) -> asyncio.subprocess.Process:
     log = open_log(launch.log)
     try:
-        # Its own session: Ctrl-C in the terminal reaches the supervisor alone.
+        # A session of its own, so that Ctrl-C in the terminal reaches only the supervisor.
         return await asyncio.create_subprocess_exec(
             *launch.command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -320,16 +320,18 @@ async def _spawn(launch: LaunchSpec) -> asyncio.subprocess.Process:
         os.close(log)
 
 
-async def _exits(process: asyncio.subprocess.Process, seconds: float, hurry: asyncio.Event) -> None:
-    waits = asyncio.ensure_future(process.wait())
-    hurries = asyncio.ensure_future(hurry.wait())
+async def _wait_for_exit(
+    process: asyncio.subprocess.Process, seconds: float, hurry: asyncio.Event
+) -> None:
+    ended = asyncio.ensure_future(process.wait())
+    hurried = asyncio.ensure_future(hurry.wait())
     try:
-        await asyncio.wait({waits, hurries}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, hurried}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if hurry.is_set():
-            await asyncio.wait({waits}, timeout=min(seconds, HURRIED_SECONDS))
+            await asyncio.wait({ended}, timeout=min(seconds, HURRIED_SECONDS))
     finally:
-        waits.cancel()
-        hurries.cancel()
+        ended.cancel()
+        hurried.cancel()
 
 
 def _exit_text(code: int | None) -> str:

@@ -1,7 +1,6 @@
-"""The local daemon: one home, one supervisor, which starts, keeps and stops all components.
+"""The supervisor of the local daemon: it starts all components, keeps them running, stops them.
 
-What the components are beside the two servers is the caller's choice. Applying manifests and
-talking to people are not here.
+A home has one supervisor. It starts the two servers and the children that the caller names.
 """
 
 import asyncio
@@ -59,8 +58,8 @@ SERVER_VARIABLES: Final = ("PATH", "TMPDIR")
 Addresses = Mapping[str, str]
 
 
-async def _at_once(_: Addresses) -> bool:
-    """Answer that a process which runs is ready."""
+async def _always_ready(_: Addresses) -> bool:
+    """Return True: a process counts as ready as soon as it runs."""
     return True
 
 
@@ -70,11 +69,11 @@ class ChildSpec:
 
     name: str
     command: tuple[str, ...]
-    """An argument's `{port}` becomes the port that the child serves on loopback."""
+    """`{port}` in an argument is replaced by the port that the child listens on."""
     listens: bool = False
-    """Whether it gets a port; its URL then stands under its name in the addresses."""
-    ready: Callable[[Addresses], Awaitable[bool]] = _at_once
-    """Asked until true, after the port of a listening child answers."""
+    """Whether it gets a loopback port; its URL is then in the addresses under its name."""
+    ready: Callable[[Addresses], Awaitable[bool]] = _always_ready
+    """Called until it returns true; for a listening child, after its port answers."""
     ready_within: float = 30.0
     drain: float = 20.0
     """Seconds between SIGTERM and SIGKILL."""
@@ -84,10 +83,10 @@ class ChildSpec:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the caller does at the turns of the daemon's life."""
+    """What the caller does while the daemon starts."""
 
     migrate: Callable[[str], Awaitable[None]]
-    """Given the database's URL, before any child starts."""
+    """Awaited with the URL of the database, before any child starts."""
     on_ready: Callable[[DaemonState], Awaitable[None]] | None = None
     """Awaited once, when everything runs."""
 
@@ -95,14 +94,14 @@ class Hooks:
 async def supervise(
     home: Path, children: Sequence[ChildSpec], hooks: Hooks, environment: Mapping[str, str]
 ) -> None:
-    """Run the daemon of a home until SIGTERM, SIGINT or SIGHUP; a second signal hurries.
+    """Run the daemon of a home until SIGTERM, SIGINT or SIGHUP; a second signal shortens the stop.
 
     Starts Postgres and Temporal, migrates, then starts the children together. Stops in the
-    opposite order and leaves no process, also when a start fails. `environment` is the
-    user's, from which the children's is made.
+    opposite order and leaves no process, also when a start fails. `environment` is the user's;
+    the environment of the children is made from it.
 
-    Raises ConflictError when a daemon of this home runs already, UnreachableError with the
-    reason when a component cannot be started; what the hooks raise passes through.
+    Raises ConflictError when this home already has a running daemon, UnreachableError with the
+    reason when a component cannot be started, and whatever the hooks raise.
     """
     home = open_home(home)
     with HomeLock(home):
@@ -112,7 +111,7 @@ async def supervise(
 
 
 class _Daemon:
-    """The components of one life of the daemon."""
+    """One running daemon with its components."""
 
     def __init__(
         self,
@@ -136,7 +135,7 @@ class _Daemon:
         self._hurry = asyncio.Event()
 
     def on_signal(self) -> None:
-        """Ask for a stop, or for a quicker one."""
+        """Stop; if already stopping, stop faster."""
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
@@ -144,22 +143,22 @@ class _Daemon:
     async def run(self) -> None:
         """Start everything, wait for a signal, stop everything."""
         start = asyncio.create_task(self._start())
-        asked = asyncio.create_task(self._stop.wait())
+        stop = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait({start, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
             if start.done():
                 start.result()
-                await asked
+                await stop
         finally:
             start.cancel()
-            asked.cancel()
-            await asyncio.gather(start, asked, return_exceptions=True)
+            stop.cancel()
+            await asyncio.gather(start, stop, return_exceptions=True)
             await self._stop_all()
 
     async def _start(self) -> None:
         await asyncio.to_thread(end_surviving_processes, self._home, self._former)
-        self._publish()
-        await _together(self._start_postgres(), self._start_temporal())
+        self._write_state()
+        await _await_all(self._start_postgres(), self._start_temporal())
         cluster = self._cluster()
         await self._hooks.migrate(cluster.database_url)
         self._addresses |= {
@@ -168,9 +167,9 @@ class _Daemon:
             "temporal_ui": f"http://127.0.0.1:{self._ports['temporal_ui']}",
         }
         for spec in self._specs:
-            self._place(spec)
-        self._publish()
-        await _together(*(self._start_child(spec) for spec in self._specs))
+            self._choose_address(spec)
+        self._write_state()
+        await _await_all(*(self._start_child(spec) for spec in self._specs))
         if self._hooks.on_ready is not None:
             await self._hooks.on_ready(self._state())
 
@@ -199,7 +198,7 @@ class _Daemon:
     ) -> None:
         for attempt in range(PORT_TRIES):
             self._ports |= choose_ports({key: self._ports.get(key) for key in ports}, self._ports)
-            child = SupervisedProcess(await launch(), self._hear)
+            child = SupervisedProcess(await launch(), self._on_change)
             self._children[name] = child
             try:
                 await child.start()
@@ -209,17 +208,17 @@ class _Daemon:
                     raise
             else:
                 return
-            LOGGER.warning("%s lost its port to another process, trying others", name)
+            LOGGER.warning("another process took the port of %s, trying another port", name)
 
-    def _place(self, spec: ChildSpec) -> None:
-        """Choose a listening child's port, so that its siblings find its address at once."""
+    def _choose_address(self, spec: ChildSpec) -> None:
+        """Choose the port of a listening child before it starts, so that others know it."""
         if spec.listens:
             if spec.name not in self._ports:
                 self._ports |= choose_ports({spec.name: None}, self._ports)
             self._addresses[spec.name] = f"http://127.0.0.1:{self._ports[spec.name]}"
 
     async def _child_launch(self, spec: ChildSpec) -> LaunchSpec:
-        self._place(spec)
+        self._choose_address(spec)
         port = self._ports[spec.name] if spec.listens else None
         address = self._addresses.get(spec.name)
         endings: Endings = ((signal.SIGTERM, spec.drain), (signal.SIGKILL, 5.0))
@@ -248,23 +247,23 @@ class _Daemon:
                 try:
                     await child.stop(self._hurry)
                 except Exception:
-                    LOGGER.exception("stopping a component failed")
+                    LOGGER.exception("could not stop a component")
         await asyncio.to_thread(end_surviving_processes, self._home, self._state())
         self._addresses = {}
         self._supervisor = None
         parts = all_stopped(tuple(self._components.values()))
         self._components = {part.name: part for part in parts}
-        self._publish()
+        self._write_state()
 
-    def _hear(self, status: ComponentStatus) -> None:
+    def _on_change(self, status: ComponentStatus) -> None:
         self._components[status.name] = status
-        self._publish()
+        self._write_state()
 
-    def _publish(self) -> None:
+    def _write_state(self) -> None:
         try:
             write_state(self._home, self._state())
-        except OSError:  # a full disk may not end the daemon
-            LOGGER.exception("telling the daemon's state failed")
+        except OSError:  # a full disk must not end the daemon
+            LOGGER.exception("could not write the state of the daemon")
 
     def _state(self) -> DaemonState:
         return DaemonState(
@@ -280,14 +279,18 @@ class _Daemon:
 
     def _server_environment(self) -> dict[str, str]:
         kept = {key: self._environment.get(key, "") for key in SERVER_VARIABLES}
-        return {**{k: v for k, v in kept.items() if v}, "HOME": str(self._home), "LC_ALL": "C"}
+        return {
+            **{key: value for key, value in kept.items() if value},
+            "HOME": str(self._home),
+            "LC_ALL": "C",
+        }
 
 
 def end_surviving_processes(home: Path, state: DaemonState) -> tuple[ComponentStatus, ...]:
-    """End what an earlier daemon of this home left alive; return the components it was.
+    """End the processes that an earlier daemon of this home left; return their components.
 
-    The servers outlive the rest, so that what drains can still write. Call it only while
-    the home's lock is held.
+    The servers are ended last, so that the other processes can still write while they stop.
+    Call it only while holding the home's lock.
     """
     owners = orphan_processes(home)
     ended = []
@@ -296,40 +299,42 @@ def end_surviving_processes(home: Path, state: DaemonState) -> tuple[ComponentSt
             owners[process] = part.name
             ended.append(part)
     end_processes([process for process, name in owners.items() if name not in SERVERS])
-    end_processes([p for p, name in owners.items() if name == embedded_temporal.NAME])
+    end_processes([process for process, name in owners.items() if name == embedded_temporal.NAME])
     embedded_postgres.end_server(home / "postgres")
     end_processes(orphan_processes(home))
     return tuple(ended)
 
 
 def stop_daemon(home: Path, timeout: float = 60.0) -> tuple[ComponentStatus, ...]:
-    """Stop the daemon of a home, or what is left of one; return what lived, the supervisor first.
+    """Stop the daemon of a home and its leftovers; return what was running, supervisor first.
 
     After `timeout` seconds the supervisor is killed and its components are ended directly.
-    Raises WaitTimeoutError when it holds on even then, as in another container.
+    Raises WaitTimeoutError when it does not stop even then, for example in another container.
     """
     if not home.exists():
         return ()
     home = open_home(home)
-    living = [part for part in read_state(home).components if find_process(part.mark) is not None]
+    running = [
+        part for part in read_state(home).components if find_process(part.identity) is not None
+    ]
     if lock_is_held(home):
-        living.insert(0, ComponentStatus(name=SUPERVISOR, pid=lock_holder(home)))
+        running.insert(0, ComponentStatus(name=SUPERVISOR, pid=lock_holder(home)))
     _stop_supervisor(home, timeout)
     with HomeLock(home):
         state = read_state(home)
         end_surviving_processes(home, state)
         parts = all_stopped(state.components)
         write_state(home, DaemonState(components=parts, ports=state.ports))
-    return tuple(living)
+    return tuple(running)
 
 
 def start_detached(
     home: Path, command: Sequence[str], environment: Mapping[str, str], timeout: float = 60.0
 ) -> DaemonState:
-    """Start a supervising command in a session of its own; return once all of it runs.
+    """Start a supervising command in a session of its own; return once all components run.
 
-    Raises UnreachableError with the last lines of its log when it ends before that,
-    WaitTimeoutError after `timeout` seconds (it goes on starting).
+    Raises UnreachableError with the last lines of its log when the command ends before that, and
+    WaitTimeoutError after `timeout` seconds; the command then continues to start.
     """
     home = open_home(home)
     path = log_path(home, SUPERVISOR)
@@ -349,7 +354,7 @@ def start_detached(
     while process.poll() is None and time.monotonic() < deadline:
         state = read_state(home)
         if state.ready and state.supervisor is not None and state.supervisor.pid == process.pid:
-            process.returncode = 0  # it outlives us, which Popen would warn of
+            process.returncode = 0  # it continues after us; without this Popen would warn
             return state
         time.sleep(0.05)
     if process.returncode is None:
@@ -357,8 +362,8 @@ def start_detached(
         raise WaitTimeoutError(
             f"the daemon was not ready within {timeout:.0f} s", hint="activityctl status"
         )
-    said = last_lines(path, 5) if path.stat().st_size > size else "it said nothing"
-    raise UnreachableError(f"the daemon did not start:\n{said}", hint=f"read {path}")
+    output = last_lines(path, 5) if path.stat().st_size > size else "it wrote no output"
+    raise UnreachableError(f"the daemon did not start:\n{output}", hint=f"read {path}")
 
 
 def _stop_supervisor(home: Path, timeout: float) -> None:
@@ -368,7 +373,7 @@ def _stop_supervisor(home: Path, timeout: float) -> None:
         pid = lock_holder(home)
         number = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
         if time.monotonic() > deadline + KILL_SECONDS:
-            raise WaitTimeoutError(f"the daemon of {home} does not stop", hint="activityctl status")
+            raise WaitTimeoutError(f"the daemon of {home} did not stop", hint="activityctl status")
         if pid is not None and (pid not in signalled or number is signal.SIGKILL):
             signalled.add(pid)
             with suppress(ProcessLookupError):
@@ -376,8 +381,8 @@ def _stop_supervisor(home: Path, timeout: float) -> None:
         time.sleep(0.05)
 
 
-async def _together(*starts: Awaitable[None]) -> None:
-    """Await all; the first failure cancels the others and is raised as it is."""
+async def _await_all(*starts: Awaitable[None]) -> None:
+    """Await all; on the first failure, cancel the others and raise that failure itself."""
     try:
         async with asyncio.TaskGroup() as group:
             for start in starts:

@@ -1,6 +1,6 @@
-"""Sync: keeps applying a folder as it changes; what applying means is an operation's.
+"""Apply a folder of manifests after each change in it.
 
-Nothing is pruned, and a state with any problem changes nothing.
+It never prunes. While any manifest of the folder has a problem, nothing is applied.
 """
 
 import asyncio
@@ -24,60 +24,64 @@ from activityctl.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _QUIET_MILLISECONDS: Final = 300
-"""A change is applied once nothing has changed for this long."""
+"""The folder is applied after a change once nothing has changed for this long."""
 _AT_LATEST_MILLISECONDS: Final = 3_000
+"""The folder is applied at the latest this long after a change, also if changes go on."""
 _SAFETY_SECONDS: Final = 60.0
-"""The folder is applied this often whatever was heard: a change may be missed, or undone."""
+"""The folder is applied at least this often: a notification can be missed, and live objects
+can be changed by others."""
 _RETRY_SECONDS: Final = 5.0
-"""How soon it is tried again when a server did not answer."""
+"""Seconds until the next try when a server did not answer."""
 _LOOK_MILLISECONDS: Final = 1_000
-"""How often the folder is asked whether it is still the one that is watched."""
-_LINES: Final = 20
-"""How many problems are kept of one state of the folder."""
+"""How often to check that the watched folder was not replaced by another."""
+_MOST_PROBLEMS: Final = 20
+"""How many problems are logged and kept in the status."""
 
 
 class FolderSync:
-    """One folder, its subfolders included, kept applied until it is cancelled."""
+    """Applies a folder with its subfolders, now and after each change, until it is cancelled."""
 
     def __init__(self, settings: Settings, folder: Path, origin: Callable[[], Origin]) -> None:
-        """`origin` is asked before each apply, in a thread."""
+        """`origin` is called before each apply, in a thread."""
         self._settings = settings
         self._folder = folder.absolute()
         self._origin = origin
         self._kinds = wiring.known_kinds()
         self._status = SyncStatus(folder=str(self._folder))
         self._changed = asyncio.Event()
-        self._patience = _SAFETY_SECONDS
+        self._next_in = _SAFETY_SECONDS
+        """Seconds until the folder is applied without a change."""
         self._identity: tuple[int, int] | None = (0, 0)
+        """Device and inode of the folder; None when there is no folder."""
 
     async def run(self) -> None:
-        """Apply the folder now and after each change; never returns, outlives every failure."""
-        self._tell(self._status)
+        """Apply the folder now and after each change; log failures and never return."""
+        self._write_status(self._status)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_watching())
             while True:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._patience):
+                    async with asyncio.timeout(self._next_in):
                         await self._changed.wait()
                 self._changed.clear()
                 await self._apply()
 
     async def _apply(self) -> None:
-        self._patience = _SAFETY_SECONDS
+        self._next_in = _SAFETY_SECONDS
         try:
-            applied = await self._carry_out()
+            applied = await self._load_and_apply()
         except InvalidManifestsError as error:
-            self._refused([str(problem) for problem in error.problems])
+            self._report_failure([str(problem) for problem in error.problems])
         except ActivityctlError as error:
-            self._patience = _RETRY_SECONDS if error.retryable else _SAFETY_SECONDS
-            self._refused([str(error)])
+            self._next_in = _RETRY_SECONDS if error.retryable else _SAFETY_SECONDS
+            self._report_failure([str(error)])
         except Exception as error:  # noqa: BLE001  # a daemon's outermost loop, logged
             _LOG.exception("sync failed")
-            self._refused([f"a bug in activityctl: {type(error).__name__}: {error}"])
+            self._report_failure([f"a bug in activityctl: {type(error).__name__}: {error}"])
         else:
-            self._carried_out(applied)
+            self._report_success(applied)
 
-    async def _carry_out(self) -> Applied:
+    async def _load_and_apply(self) -> Applied:
         manifests = await asyncio.to_thread(
             load_manifests,
             wiring.manifest_source(),
@@ -86,7 +90,7 @@ class FolderSync:
             recursive=True,
         )
         origin = await asyncio.to_thread(self._origin)
-        # A catalog of its own: one that is being changed must not be shared.
+        # Open a catalog for this apply only: a catalog in a transaction must not be shared.
         async with wiring.open_ports(self._settings) as ports:
             return await apply(
                 manifests,
@@ -98,35 +102,35 @@ class FolderSync:
                 origin=origin,
             )
 
-    def _carried_out(self, applied: Applied) -> None:
+    def _report_success(self, applied: Applied) -> None:
         plan = applied.plan
         summary = {action.value: plan.count(action) for action in Action}
         if not plan.is_empty or self._status.applied_at is None or self._status.error:
             counts = ", ".join(f"{count} {name}" for name, count in summary.items() if count)
             _LOG.info("sync applied %s: %s", self._folder, counts)
-        self._tell(
+        self._write_status(
             SyncStatus(folder=str(self._folder), applied_at=_now(), summary=summary),
         )
 
-    def _refused(self, problems: list[str]) -> None:
-        shown = problems[:_LINES]
+    def _report_failure(self, problems: list[str]) -> None:
+        shown = problems[:_MOST_PROBLEMS]
         if len(problems) > len(shown):
             shown.append(f"and {len(problems) - len(shown)} more")
         error = "\n".join(shown)
-        if error != self._status.error:  # said once, not every minute
+        if error != self._status.error:  # logged once, not every minute
             for line in shown:
                 _LOG.warning("sync: %s", line)
             _LOG.warning("sync of %s changed nothing", self._folder)
-        self._tell(self._status.model_copy(update={"error": error}))
+        self._write_status(self._status.model_copy(update={"error": error}))
 
-    def _tell(self, status: SyncStatus) -> None:
+    def _write_status(self, status: SyncStatus) -> None:
         self._status = status
         if not self._settings.uses_local_daemon:
             return
         try:
             write_sync(self._settings.home, status)
         except OSError as error:
-            _LOG.warning("the status of the sync was not written: %s", error)
+            _LOG.warning("could not write the status of the sync: %s", error)
 
     async def _keep_watching(self) -> None:
         is_polling = False
@@ -135,20 +139,22 @@ class FolderSync:
                 await self._watch(is_polling=is_polling)
             except Exception as error:  # noqa: BLE001  # a daemon's outermost loop, logged
                 if self._find() is not None:
-                    # As when the machine has no watches left.
-                    _LOG.warning("watching %s: %s; it is polled", self._folder, error)
+                    # For example when the machine has no file watches left.
+                    _LOG.warning(
+                        "could not watch %s: %s; it is polled instead", self._folder, error
+                    )
                     is_polling = True
             await asyncio.sleep(_LOOK_MILLISECONDS / 1000)
 
     async def _watch(self, *, is_polling: bool) -> None:
-        """Note changes until the folder is gone or another one has taken its place."""
+        """Set `_changed` on each change; return when the folder is gone or was replaced."""
         identity = self._find()
         if identity is None:
             return
         root = self._folder.resolve()
         changes = awatch(
             root,
-            watch_filter=_Visible(root),
+            watch_filter=_NotHidden(root),
             debounce=_AT_LATEST_MILLISECONDS,
             step=_QUIET_MILLISECONDS,
             rust_timeout=_LOOK_MILLISECONDS,
@@ -156,7 +162,7 @@ class FolderSync:
             force_polling=is_polling or None,
             ignore_permission_denied=True,
         )
-        # Set before the watch begins, yet nobody runs until it has: no change falls between.
+        # The apply that this starts runs only after the watch has begun, so no change is missed.
         self._changed.set()
         async with aclosing(changes):
             async for found in changes:
@@ -167,7 +173,7 @@ class FolderSync:
                     return
 
     def _find(self) -> tuple[int, int] | None:
-        """Return the folder's device and inode, None for no folder; news are noted."""
+        """Return the folder's device and inode, or None; set `_changed` if they are new."""
         try:
             found = self._folder.stat()
             identity = (found.st_dev, found.st_ino)
@@ -179,8 +185,8 @@ class FolderSync:
         return identity
 
 
-class _Visible:
-    """Passes changes of what a folder's manifests can be among: nothing hidden, as `.git`."""
+class _NotHidden:
+    """Accepts changes of files that can be manifests, not those in hidden folders like `.git`."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)

@@ -1,4 +1,4 @@
-"""What a folder's sync last did, kept in the local daemon's home; syncing itself is not here."""
+"""The status of the folder sync, kept in a file in the home of the local daemon."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,18 +21,18 @@ class SyncStatus(BaseModel):
     applied_at: datetime | None = None
     """When the folder was last applied without a problem."""
     summary: Mapping[str, int] = {}
-    """How many objects were created, configured, unchanged and so on at that time."""
+    """How many objects that apply created, configured, left unchanged and so on."""
     error: str | None = None
-    """Why the folder's present state was not applied, a line each; None when it was."""
+    """Why the current content of the folder is not applied, one line for each problem, or None."""
 
     @property
     def is_known(self) -> bool:
-        """Whether the folder was looked at since the worker began."""
+        """Whether the folder was loaded at least once since the worker started."""
         return self.applied_at is not None or self.error is not None
 
 
 def read_sync(home: Path) -> SyncStatus | None:
-    """Return the status; None when no folder is kept applied, or the file cannot be read."""
+    """Return the status; None when no folder is synced or the file cannot be read."""
     try:
         return SyncStatus.model_validate_json((home / SYNC_FILE).read_bytes())
     except (OSError, ValidationError):
@@ -45,5 +45,5 @@ def write_sync(home: Path, status: SyncStatus) -> None:
 
 
 def forget_sync(home: Path) -> None:
-    """Remove the status; absent is fine."""
+    """Remove the status file; do nothing when there is none."""
     (home / SYNC_FILE).unlink(missing_ok=True)

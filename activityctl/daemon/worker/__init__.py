@@ -1,1 +1,1 @@
-"""The worker process and its loops."""
+"""The worker process and the work of its background loops."""

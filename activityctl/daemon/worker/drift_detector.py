@@ -1,6 +1,6 @@
-"""The auditor: finds schedules that others changed in Temporal, and heals them.
+"""The drift detector: finds schedules that were changed in Temporal, and restores them.
 
-What the product itself has yet to carry out is the reconciler's.
+It ignores schedules that are not synced yet; those are for the reconciler.
 """
 
 import asyncio
@@ -18,51 +18,51 @@ from activityctl.ports import UnsyncedSchedule
 _LOG = logging.getLogger(__name__)
 _BATCH: Final = 500
 _AT_ONCE: Final = 16
-_LOOKED_INTO: Final = 100
-"""How many an audit looks at in full, in turn: a listing leaves policies and actions out."""
+_INSPECTED: Final = 100
+"""How many schedules each round describes, in turn: a listing has no policies and actions."""
 
 
 class DriftDetector:
-    """One of all workers audits at a time; a schedule of another database is left alone."""
+    """Only one worker checks at a time; schedules of another database are not changed."""
 
     def __init__(self, upkeep: ScheduleMaintenance) -> None:
         self._upkeep = upkeep
         self._register = upkeep.register
         self._schedule_client = upkeep.schedule_client
         self._calls = asyncio.Semaphore(_AT_ONCE)
-        self._looked_into = ""
+        self._inspected_up_to = ""
         self._has_warned_of_unknown = False
 
     async def detect_and_repair(self) -> int:
-        """Compare everything that Temporal lists with what is recorded, and heal what drifted.
+        """Compare all schedules in Temporal with Postgres, and restore those that differ.
 
-        Returns how many schedules were healed.
+        Returns how many schedules were restored.
         """
         async with self._register.drift_lock() as is_ours:
             if not is_ours:
                 return 0
-            healed = 0
+            restored = 0
             for batch in _batches(await self._suspects()):
-                # A list may be older than a change of ours: only a fresh look is believed.
+                # A listing may be older than our last change, so each suspect is described again.
                 if drifted := await self._drifted(batch):
-                    healed += await self._heal(list(drifted))
-            return healed
+                    restored += await self._restore_drifted(list(drifted))
+            return restored
 
     async def _suspects(self) -> list[str]:
-        """Return ids of all schedules that may have drifted, each once."""
+        """Return the ids of the schedules that may have drifted, each once."""
         suspects: dict[str, None] = {}
         listed: set[str] = set()
         async for page in self._schedule_client.list_pages():
-            recorded = await self._register.stored([one.id for one in page])
-            self._warn_of_unknown_schedules(page, recorded)
-            listed.update(recorded)
+            stored = await self._register.stored([observed.id for observed in page])
+            self._warn_of_unknown_schedules(page, stored)
+            listed.update(stored)
             suspects |= {
-                one.id: None
-                for one in page
-                if one.id in recorded and drift_of(recorded[one.id], one) is not None
+                observed.id: None
+                for observed in page
+                if observed.id in stored and drift_of(stored[observed.id], observed) is not None
             }
-        async for placed in self._synced_pages():
-            suspects |= {one: None for one in placed if one not in listed}
+        async for synced in self._synced_pages():
+            suspects |= {key: None for key in synced if key not in listed}
         return list(suspects | dict.fromkeys(await self._next_to_inspect()))
 
     async def _synced_pages(self) -> AsyncIterator[list[ScheduleId]]:
@@ -72,63 +72,62 @@ class DriftDetector:
             after = ids[-1]
 
     async def _next_to_inspect(self) -> list[ScheduleId]:
-        ids = await self._register.synced_ids(after=self._looked_into, limit=_LOOKED_INTO)
-        self._looked_into = ids[-1] if len(ids) == _LOOKED_INTO else ""
+        ids = await self._register.synced_ids(after=self._inspected_up_to, limit=_INSPECTED)
+        self._inspected_up_to = ids[-1] if len(ids) == _INSPECTED else ""
         return ids
 
     async def _drifted(self, ids: Sequence[str]) -> dict[str, tuple[StoredSchedule, Drift]]:
-        """Look at each in full and return those that drifted."""
-        recorded = await self._register.stored(ids)
-        drifts = await asyncio.gather(*(self._drift(one) for one in recorded.values()))
-        pairs = zip(recorded.items(), drifts, strict=True)
-        return {key: (one, drift) for (key, one), drift in pairs if drift is not None}
+        """Describe each schedule in Temporal and return those that drifted, by id."""
+        stored = await self._register.stored(ids)
+        drifts = await asyncio.gather(*(self._drift(schedule) for schedule in stored.values()))
+        pairs = zip(stored.items(), drifts, strict=True)
+        return {key: (schedule, drift) for (key, schedule), drift in pairs if drift is not None}
 
-    async def _drift(self, recorded: StoredSchedule) -> Drift | None:
+    async def _drift(self, stored: StoredSchedule) -> Drift | None:
         async with self._calls:
-            return drift_of(recorded, await self._schedule_client.describe(recorded.id))
+            return drift_of(stored, await self._schedule_client.describe(stored.id))
 
-    async def _heal(self, ids: Sequence[str]) -> int:
-        """Heal what still drifts while nobody else may place schedules."""
+    async def _restore_drifted(self, ids: Sequence[str]) -> int:
+        """Restore those that still differ while no other process can change schedules."""
         async with self._upkeep.exclusive() as is_ours:
             if not is_ours:
                 return 0
             drifted = await self._drifted(ids)
-            healings = (self._heal_one(recorded, drift) for recorded, drift in drifted.values())
-            return sum(await asyncio.gather(*healings))
+            restoring = (self._restore_one(stored, drift) for stored, drift in drifted.values())
+            return sum(await asyncio.gather(*restoring))
 
-    async def _heal_one(self, recorded: StoredSchedule, drift: Drift) -> bool:
+    async def _restore_one(self, stored: StoredSchedule, drift: Drift) -> bool:
+        """Restore a schedule and write a warning; return False if Temporal did not accept it."""
         try:
             async with self._calls:
-                await self._restore(recorded)
+                await self._update_in_temporal(stored)
         except ActivityctlError as error:
-            fields = {"schedule": recorded.id, "subscription": recorded.subscription_id}
-            _LOG.warning("schedule not healed: %s", error, extra=fields)
+            fields = {"schedule": stored.id, "subscription": stored.subscription_id}
+            _LOG.warning("could not restore schedule: %s", error, extra=fields)
             return False
-        await self._tell(recorded, drift)
+        message = drift.message(stored.trigger)
+        found, healed = list(drift.found), list(drift.healed)
+        await self._upkeep.warn(stored, message, found=found, healed=healed)
         return True
 
-    async def _restore(self, recorded: StoredSchedule) -> None:
-        if recorded.wanted is None:
-            await self._schedule_client.delete(recorded.id)
+    async def _update_in_temporal(self, stored: StoredSchedule) -> None:
+        if stored.wanted is None:
+            await self._schedule_client.delete(stored.id)
             return
-        paused, wanted_hash = recorded.paused, recorded.wanted_hash
-        await self._schedule_client.create_or_update(recorded.wanted, paused=paused)
-        done = UnsyncedSchedule(recorded.id, recorded.wanted, paused, wanted_hash)
+        paused, wanted_hash = stored.paused, stored.wanted_hash
+        await self._schedule_client.create_or_update(stored.wanted, paused=paused)
+        done = UnsyncedSchedule(stored.id, stored.wanted, paused, wanted_hash)
         await self._register.mark_synced([done], self._upkeep.clock())
 
-    async def _tell(self, recorded: StoredSchedule, drift: Drift) -> None:
-        message = drift.message(recorded.trigger)
-        found, healed = list(drift.found), list(drift.healed)
-        await self._upkeep.warn(recorded, message, found=found, healed=healed)
-
     def _warn_of_unknown_schedules(
-        self, page: Sequence[ObservedSchedule], recorded: Mapping[str, StoredSchedule]
+        self, page: Sequence[ObservedSchedule], stored: Mapping[str, StoredSchedule]
     ) -> None:
-        strangers = [one.id for one in page if one.id not in recorded]
-        if strangers and not self._has_warned_of_unknown:
+        """Warn once of schedules that belong to another database."""
+        unknown = [observed.id for observed in page if observed.id not in stored]
+        if unknown and not self._has_warned_of_unknown:
             self._has_warned_of_unknown = True
-            message = "schedules of another database stand in this namespace and are left alone"
-            _LOG.warning(message, extra={"schedule": strangers[0]})
+            message = "this namespace has schedules of another database; they are not changed"
+            _LOG.warning(message, extra={"schedule": unknown[0]})
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""The gatherer: what a routing's events, and the time, make of triggers that wait for several."""
+"""Route events to triggers that gather several events, and fire gatherings that are due."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,48 +16,56 @@ from activityctl.domain.routing.routing import EventMatches, Routed, RoutingStat
 from activityctl.ports import Routing
 
 DUE_AT_ONCE: Final = 100
-"""Gatherings that time changes and that are in memory at once."""
+"""The most gatherings, due by time alone, that are in memory at once."""
 
 
 async def route_gatherings(
-    routing: Routing, matches: Sequence[EventMatches], standing: GatheringListeners, until: datetime
+    routing: Routing,
+    matches: Sequence[EventMatches],
+    listeners: GatheringListeners,
+    until: datetime,
 ) -> Routed:
-    """Return what the matches led to beside plain firings, and what time did.
+    """Return what the matches and the time up to `until` lead to for triggers that gather.
 
-    All events that arrived up to `until` are routed before, or among the matches.
+    All events that arrived up to `until` must be routed already or be among the matches.
     """
     if matches:
         arrivals, verdicts = await asyncio.to_thread(gathering_inputs, matches, routing.now)
     else:
         arrivals, verdicts = [], []
-    keys = {one.key for one in arrivals}
+    keys = {arrival.key for arrival in arrivals}
     present = await routing.gatherings(keys, until, DUE_AT_ONCE)
     if not arrivals and not present:
         return Routed(events=(), replaced_verdicts=tuple(verdicts))
-    circumstances = await _routing_state(routing, arrivals, present, standing)
-    found = GatheringRound(present, standing, circumstances)
-    await asyncio.to_thread(_move, found, arrivals, until)
-    wanted = {event.id for due in found.due if due.needs_documents for event in due.events}
+    state = await _routing_state(routing, arrivals, present, listeners)
+    gathering_round = GatheringRound(present, listeners, state)
+    await asyncio.to_thread(_advance, gathering_round, arrivals, until)
+    wanted = {
+        event.id for due in gathering_round.due if due.needs_documents for event in due.events
+    }
     documents = await routing.stored_events(wanted) if wanted else {}
-    return Routed(events=(), replaced_verdicts=tuple(verdicts)) + found.routed(documents)
+    return Routed(events=(), replaced_verdicts=tuple(verdicts)) + gathering_round.routed(documents)
 
 
-def _move(found: GatheringRound, arrivals: Sequence[GatheringInput], until: datetime) -> None:
+def _advance(
+    gathering_round: GatheringRound, arrivals: Sequence[GatheringInput], until: datetime
+) -> None:
     for arrival in arrivals:
-        found.take(arrival)
-    found.advance_time(until)
+        gathering_round.take(arrival)
+    gathering_round.advance_time(until)
 
 
 async def _routing_state(
     routing: Routing,
     arrivals: Sequence[GatheringInput],
     present: Sequence[Gathering],
-    standing: GatheringListeners,
+    listeners: GatheringListeners,
 ) -> RoutingState:
-    keys = [*(one.key for one in arrivals), *(one.key for one in present)]
+    """Return which subscriptions are paused, and the calendars that the triggers exclude."""
+    keys = [*(arrival.key for arrival in arrivals), *(gathering.key for gathering in present)]
     owners = {(key.subscription_id, key.trigger) for key in keys}
-    exclusions = [standing[one].event.exclude for one in owners if one in standing]
-    names = {name for one in exclusions if one is not None for name in one.calendars}
+    exclusions = [listeners[owner].event.exclude for owner in owners if owner in listeners]
+    names = {name for exclude in exclusions if exclude is not None for name in exclude.calendars}
     return RoutingState(
         routing.now,
         await routing.paused({subscription for subscription, _ in owners}),

@@ -1,4 +1,4 @@
-"""The reconciler: makes Temporal's schedules agree with those that Postgres wants."""
+"""The reconciler: updates Temporal's schedules to what Postgres wants."""
 
 import asyncio
 import logging
@@ -12,12 +12,12 @@ from activityctl.ports import UnsyncedSchedule
 _LOG = logging.getLogger(__name__)
 _BATCH: Final = 1000
 _AT_ONCE: Final = 32
-_RECORD_EVERY: Final = 0.25
-"""Seconds between records of what was placed; what a crash keeps from them is placed again."""
+_MARK_EVERY: Final = 0.25
+"""Seconds between writes of the synced schedules; after a crash, unwritten ones are repeated."""
 
 
 class Reconciler:
-    """One of all workers reconciles at a time; what it leaves undone is found again."""
+    """Updates schedules; one worker at a time, and a failed schedule is tried again later."""
 
     def __init__(self, upkeep: ScheduleMaintenance) -> None:
         self._upkeep = upkeep
@@ -26,48 +26,52 @@ class Reconciler:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def reconcile(self) -> int:
-        """Carry out what is wanted; return how many schedules were brought to agree."""
-        healed, is_more = 0, True
-        while is_more:
-            found, brought = await self._reconcile_some()
-            healed += brought
-            is_more = found == _BATCH and brought > 0
-        return healed
+        """Update all unsynced schedules in Temporal; return how many were synced."""
+        total, has_more = 0, True
+        while has_more:
+            found, synced = await self._reconcile_batch()
+            total += synced
+            has_more = found == _BATCH and synced > 0
+        return total
 
-    async def _reconcile_some(self) -> tuple[int, int]:
-        """Return how many schedules were to be placed or removed, and how many were."""
+    async def _reconcile_batch(self) -> tuple[int, int]:
+        """Return how many unsynced schedules were found, and how many are synced now."""
         async with self._upkeep.exclusive() as is_ours:
             if not is_ours:
                 return 0, 0
-            drifted = await self._register.unsynced(_BATCH)
-            return len(drifted), await self._heal_all(drifted)
+            unsynced = await self._register.unsynced(_BATCH)
+            return len(unsynced), await self._sync_all(unsynced)
 
-    async def _heal_all(self, drifted: Sequence[UnsyncedSchedule]) -> int:
-        """Return how many were brought to agree; they are recorded many at a time."""
-        healed: list[UnsyncedSchedule] = []
-        recorded = 0
-        healing = asyncio.gather(*(self._heal(drift, healed) for drift in drifted))
+    async def _sync_all(self, unsynced: Sequence[UnsyncedSchedule]) -> int:
+        """Return how many were synced; they are marked in Postgres many at a time."""
+        synced: list[UnsyncedSchedule] = []
+        marked = 0
+        syncing = asyncio.gather(*(self._sync(schedule, synced) for schedule in unsynced))
         try:
-            while not healing.done():
-                await asyncio.wait([healing], timeout=_RECORD_EVERY)
-                if newly := healed[recorded:]:
+            while not syncing.done():
+                await asyncio.wait([syncing], timeout=_MARK_EVERY)
+                if newly := synced[marked:]:
                     await self._register.mark_synced(newly, self._upkeep.clock())
-                    recorded += len(newly)
+                    marked += len(newly)
         finally:
-            healing.cancel()
-            await asyncio.wait([healing])
-        await healing
-        return recorded
+            syncing.cancel()
+            await asyncio.wait([syncing])
+        await syncing
+        return marked
 
-    async def _heal(self, drift: UnsyncedSchedule, healed: list[UnsyncedSchedule]) -> None:
+    async def _sync(self, schedule: UnsyncedSchedule, synced: list[UnsyncedSchedule]) -> None:
         async with self._turns:
             try:
-                if drift.wanted is None:
-                    await self._schedule_client.delete(drift.id)
+                if schedule.wanted is None:
+                    await self._schedule_client.delete(schedule.id)
                 else:
-                    await self._schedule_client.create_or_update(drift.wanted, paused=drift.paused)
+                    await self._schedule_client.create_or_update(
+                        schedule.wanted, paused=schedule.paused
+                    )
             except ActivityctlError as error:
-                _LOG.warning("schedule not placed: %s", error, extra={"schedule": drift.id})
-                await self._register.mark_failed(drift, str(error))
+                _LOG.warning(
+                    "could not update schedule: %s", error, extra={"schedule": schedule.id}
+                )
+                await self._register.mark_failed(schedule, str(error))
             else:
-                healed.append(drift)
+                synced.append(schedule)

@@ -1,4 +1,4 @@
-"""Retention: removes events and started firings whose time is over, a few at a time."""
+"""Retention: removes old events and old started firings, in small batches."""
 
 import asyncio
 import logging
@@ -12,25 +12,25 @@ from activityctl.ports import EventArchive, Outbox
 _LOG = logging.getLogger(__name__)
 _BATCH: Final = 500
 _PAUSE: Final = 0.05
-"""Seconds between two batches, in which Postgres serves others."""
+"""Seconds between two batches, so that other queries are not delayed."""
 
 
 class Retention:
-    """Any number of them may work at once; none waits for another."""
+    """Removes old rows; several can work at once and do not wait for one another."""
 
     def __init__(
         self, archive: EventArchive, outbox: Outbox, keep: timedelta, *, batch: int = _BATCH
     ) -> None:
-        """`keep` is how long both are kept; zero keeps them for ever."""
+        """`keep` is how long events and firings are kept; zero keeps them for ever."""
         self._archive = archive
         self._outbox = outbox
         self._keep = keep
         self._batch = batch
 
     async def sweep(self) -> int:
-        """Remove what is too old and nothing needs; return how many rows.
+        """Remove rows that are too old and no longer needed; return how many.
 
-        Events first: a firing stays while one of its events does.
+        Events are removed first, because a firing is kept while one of its events is.
         """
         if not self._keep:
             return 0

@@ -1,4 +1,4 @@
-"""The router: finds out whom the events that have come wake, and decides on their firings."""
+"""The router: matches stored events with triggers, and stores the firings and verdicts."""
 
 import asyncio
 import logging
@@ -22,20 +22,20 @@ from activityctl.ports import EventStore, Routing
 
 _LOG = logging.getLogger(__name__)
 BATCH: Final = 250
-"""Events that are routed in one transaction; fewer when they are large or wake many."""
+"""The most events of one transaction; fewer when they are large or match many triggers."""
 MOST_FOUND: Final = 2_000
-"""Triggers that the events of one transaction wake or fail, after which no further is taken."""
+"""After this many matches and filter errors, no further event joins the transaction."""
 _TRY_AGAIN_AFTER: Final = 0.25
-"""Seconds to wait while another process routes, which may be killed at it."""
-_TOLD: Final = 10
+"""Seconds to wait while another process routes; that process may be killed meanwhile."""
+_MOST_WARNINGS: Final = 10
 _NOTHING: Final = Routed(events=())
 
 
 class Router:
-    """Any number of them may work, one at a time; what one leaves the next finds unrouted.
+    """Routes events; of several routers one works at a time, and another continues its work.
 
     Filters are compiled and events matched in a thread: with thousands of subscriptions that
-    takes seconds, during which the rest of the process has its turn every few milliseconds.
+    takes seconds, and the event loop of the process must not be blocked for so long.
     """
 
     def __init__(self, events: EventStore, wake_dispatcher: Callable[[], None]) -> None:
@@ -46,7 +46,10 @@ class Router:
         self._version: int | None = None
 
     async def route(self) -> float | None:
-        """Route until no event waits; return the seconds until it is worth trying again."""
+        """Route until no event waits; return the seconds until the next call is needed, or None.
+
+        The next call is needed when a gathering is due, or soon if another process routes now.
+        """
         while True:
             async with self._events.routing(BATCH) as routing:
                 if routing is None:
@@ -62,38 +65,35 @@ class Router:
     async def _decide(self, routing: Routing) -> Routed:
         index = await self._index_of(routing)
         matches = await asyncio.to_thread(_match, index, routing.events) if routing.events else []
-        woken = {listener.subscription for one in matches for listener in one.listeners}
+        woken = {listener.subscription for match in matches for listener in match.listeners}
         names = calendar_names(matches)
-        circumstances = RoutingState(
+        state = RoutingState(
             routing.now,
             await routing.paused(woken) if woken else frozenset(),
             await routing.calendars(names) if names else {},
         )
-        routed = (
-            await asyncio.to_thread(route_matches, matches, circumstances) if matches else _NOTHING
-        )
+        routed = await asyncio.to_thread(route_matches, matches, state) if matches else _NOTHING
         return routed + await route_gatherings(
             routing, matches, self._gathering_listeners, _until(routing, matches)
         )
 
     async def _index_of(self, routing: Routing) -> EventIndex:
-        """Return the index of who listens as of the routing's moment, built once a change."""
+        """Return the index of the current listeners; it is built again after each change."""
         if self._version != routing.catalog_version:
             listeners = await routing.listeners()
             self._index, self._gathering_listeners = await asyncio.to_thread(_indexed, listeners)
             self._version = routing.catalog_version
-            _tell(listeners)
+            _log_listeners(listeners)
         return self._index
 
 
 def _indexed(listeners: Sequence[Listener]) -> tuple[EventIndex, GatheringListeners]:
-    return EventIndex(part for one in listeners for part in one.each_part()), gathering_listeners(
-        listeners
-    )
+    index = EventIndex(part for listener in listeners for part in listener.each_part())
+    return index, gathering_listeners(listeners)
 
 
 def _match(index: EventIndex, events: Iterable[ArrivedEvent]) -> list[EventMatches]:
-    """Match the events up to the one with which they come to MOST_FOUND."""
+    """Match the events in order; stop once they have MOST_FOUND matches and errors."""
     matches, found = [], 0
     for event in events:
         if found >= MOST_FOUND:
@@ -104,15 +104,17 @@ def _match(index: EventIndex, events: Iterable[ArrivedEvent]) -> list[EventMatch
 
 
 def _until(routing: Routing, matches: Sequence[EventMatches]) -> datetime:
-    """Return up to when all that came is routed once these are."""
+    """Return the time up to which all stored events are routed once these are."""
     is_last = routing.is_last and len(matches) == len(routing.events)
     return routing.now if is_last else matches[-1].event.arrived_at
 
 
-def _tell(listeners: Sequence[Listener]) -> None:
+def _log_listeners(listeners: Sequence[Listener]) -> None:
     faults = faults_of(listeners)
-    told = {"triggers": len(listeners), "unreadable": len(faults)}
-    _LOG.info("listeners read", extra=told)
-    for one in faults[:_TOLD]:
-        owner = {"subscription": one.subscription, "trigger": one.trigger}
-        _LOG.warning("no event wakes it: %s", one.fault, extra=owner)
+    counts = {"triggers": len(listeners), "unreadable": len(faults)}
+    _LOG.info("listeners read", extra=counts)
+    for listener in faults[:_MOST_WARNINGS]:
+        owner = {"subscription": listener.subscription, "trigger": listener.trigger}
+        _LOG.warning(
+            "trigger cannot be read, so no event starts it: %s", listener.fault, extra=owner
+        )

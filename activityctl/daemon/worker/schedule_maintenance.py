@@ -1,4 +1,4 @@
-"""What those who put schedules in order share; what each finds out of order is its own affair."""
+"""What the reconciler, the drift detector and the watchdog share."""
 
 import asyncio
 import logging
@@ -17,7 +17,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ScheduleMaintenance:
-    """One a process, for its reconciler, auditor and watchdog, of which one at a time places."""
+    """The ports that they use, and the lock that lets one of them change schedules at a time.
+
+    A process has one, shared by its reconciler, drift detector and watchdog.
+    """
 
     register: ScheduleRegister
     schedule_client: ScheduleClient
@@ -27,14 +30,13 @@ class ScheduleMaintenance:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[bool]:
-        """Hold the right to place schedules; False when another process holds it."""
+        """Hold the lock for changing schedules; yield False when another process holds it."""
         async with self._turn, self.register.reconcile_lock() as is_ours:
             yield is_ours
 
-    async def warn(self, recorded: StoredSchedule, message: str, **metadata: Any) -> None:
-        """Warn of a schedule in our own log and in its subscription's."""
-        fields = {"schedule": recorded.id, "subscription": recorded.subscription_id}
-        _LOG.warning(message, extra=fields)
-        said = {"schedule": recorded.id, **metadata}
-        owner, now = recorded.subscription_id, self.clock()
-        await self.logbook.append([LogEntry(owner, None, message, "warning", now, said)])
+    async def warn(self, schedule: StoredSchedule, message: str, **metadata: Any) -> None:
+        """Write a warning to the daemon's log and to the log of the subscription."""
+        owner, now = schedule.subscription_id, self.clock()
+        _LOG.warning(message, extra={"schedule": schedule.id, "subscription": owner})
+        details = {"schedule": schedule.id, **metadata}
+        await self.logbook.append([LogEntry(owner, None, message, "warning", now, details)])

@@ -1,4 +1,4 @@
-"""The timekeeper: wakes schedules that nothing woke, so that no nominal time passes in silence."""
+"""The timekeeper: starts the work on due times when Temporal's schedule did not wake us."""
 
 import asyncio
 import logging
@@ -12,37 +12,39 @@ from activityctl.ports import WAKE_AFTER, OverdueSchedule, RunStarter, Timetable
 _LOG = logging.getLogger(__name__)
 _AT_ONCE: Final = 100
 _FEW: Final = 10
+"""Up to this many overdue schedules are woken at once, more only after a delay."""
 _BUSY_FOR: Final = timedelta(seconds=10)
-"""When many schedules are due at once, Temporal needs seconds to wake us for each."""
+"""When many schedules are due at once, Temporal may need this long to wake us for all."""
 
 
 class Timekeeper:
-    """Any number of them may work; a wake-up settles a time once, whoever asks for it."""
+    """Wakes overdue schedules; several can work at once, and each due time is decided once."""
 
     def __init__(self, timetable: Timetable, starter: RunStarter) -> None:
         self._timetable = timetable
         self._starter = starter
-        # Not kept elsewhere: a worker that is replaced begins a round, which has them all too.
+        # Kept in memory only: a new worker begins a new round, which has all of them.
         self._last: OverdueSchedule | None = None
 
     async def wake(self) -> int:
-        """Start a workflow for overdue schedules, which settles each; return how many.
+        """Start a workflow for each overdue schedule, which decides its due times; return how many.
 
-        At most _AT_ONCE a turn, and all of them in a round of turns: however many cannot be
-        settled, the others' turn comes. UnreachableError while Temporal is away: nothing is
-        settled before it is back, since nothing could start.
+        A call takes at most _AT_ONCE schedules, the next call continues after them: schedules
+        that stay overdue do not block the others. UnreachableError while Temporal does not
+        answer; nothing is decided until it does, because no run could start.
         """
         overdue = await self._next()
-        await asyncio.gather(*(self._starter.start(self._firing(one)) for one in overdue))
+        firings = [self._firing(schedule) for schedule in overdue]
+        await asyncio.gather(*(self._starter.start(firing) for firing in firings))
         return len(overdue)
 
     async def _next(self) -> list[OverdueSchedule]:
-        """Return the next ones of this round, else the first of another."""
+        """Return the next overdue schedules of this round, or the first of a new round."""
         newest = await self._timetable.overdue(_FEW + 1)
         if len(newest) <= _FEW:
             self._last = None
             return newest
-        # A wake-up of each would double the work of a busy server.
+        # Waking them all now would double the work of a busy server.
         late_by = _BUSY_FOR if newest[-1].late <= _BUSY_FOR else WAKE_AFTER
         found = await self._timetable.overdue(_AT_ONCE, late_by=late_by, before=self._last)
         self._last = found[-1] if len(found) == _AT_ONCE else None

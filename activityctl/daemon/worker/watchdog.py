@@ -1,31 +1,31 @@
-"""The watchdog: creates schedules again that Temporal holds but which stopped waking us."""
+"""The watchdog: creates schedules again that exist in Temporal but stopped waking us."""
 
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.domain.gitops.drift import StoredSchedule
 
 
 class Watchdog:
-    """No firing was lost meanwhile: the timekeeper woke those schedules instead."""
+    """Restarts silent schedules; no firing was lost, because the timekeeper woke them instead."""
 
     def __init__(self, upkeep: ScheduleMaintenance) -> None:
         self._upkeep = upkeep
 
     async def restart_silent(self) -> int:
-        """Delete and create each silent schedule; return how many there were."""
+        """Delete and create each silent schedule again; return how many there were."""
         async with self._upkeep.exclusive() as is_ours:
             if not is_ours:
                 return 0
             silent = await self._upkeep.register.silent()
-            for one in silent:
-                await self._restart(one)
+            for schedule in silent:
+                await self._restart(schedule)
         return len(silent)
 
-    async def _restart(self, recorded: StoredSchedule) -> None:
-        if recorded.wanted is None:
+    async def _restart(self, schedule: StoredSchedule) -> None:
+        if schedule.wanted is None:
             return
         upkeep = self._upkeep
-        await upkeep.schedule_client.delete(recorded.id)
-        await upkeep.schedule_client.create_or_update(recorded.wanted, paused=recorded.paused)
-        await upkeep.register.mark_restarted(recorded.id, upkeep.clock())
-        message = f"schedule {recorded.trigger} had stopped silently; created again"
-        await upkeep.warn(recorded, message)
+        await upkeep.schedule_client.delete(schedule.id)
+        await upkeep.schedule_client.create_or_update(schedule.wanted, paused=schedule.paused)
+        await upkeep.register.mark_restarted(schedule.id, upkeep.clock())
+        message = f"schedule {schedule.trigger} had stopped waking us; it was created again"
+        await upkeep.warn(schedule, message)

@@ -1,4 +1,4 @@
-"""The worker: runs workflows and steps, dispatches firings, reconciles schedules, beats."""
+"""The worker: runs workflows and steps, and the background loops beside them."""
 
 import asyncio
 import logging
@@ -42,17 +42,17 @@ _Answer = TypeVar("_Answer")
 _LOG = logging.getLogger(__name__)
 _POOL: Final = 16
 _SAFETY_POLL: Final = 5.0
-"""Notifications are hints; whatever one missed is found within this many seconds."""
-_AUDIT_EVERY: Final = 60.0
+"""Each loop works at least this often, in seconds, in case a notification was missed."""
+_CHECK_SCHEDULES_EVERY: Final = 60.0
 _WAKE_EVERY: Final = 1.0
 _RETENTION_EVERY: Final = 3600.0
 _STICKY: Final = timedelta(seconds=2)
 _CANCEL_AGAIN: Final = 0.2
 _CACHED_WORKFLOWS: Final = 250
-"""An open run's workflow holds about 80 kB; of a burst, the others are replayed when needed."""
+"""A cached workflow uses about 80 kB; in a burst, the others are replayed when needed."""
 _DRAIN: Final = timedelta(seconds=15)
 _PATIENCE: Final = 30.0
-"""How long a starting worker waits for Postgres and Temporal to come up."""
+"""Seconds that a starting worker waits for Postgres and Temporal."""
 
 
 async def run_worker(
@@ -61,10 +61,10 @@ async def run_worker(
     sync: Callable[[], Coroutine[Any, Any, None]] | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> None:
-    """Work until SIGTERM or SIGINT; drains running steps before it returns.
+    """Work until SIGTERM or SIGINT; wait for running steps to end before it returns.
 
-    `sync` is run beside it and cancelled first. Raises UnreachableError when Postgres or
-    Temporal does not come up in time.
+    `sync` runs beside the worker and is cancelled first. `on_ready` is called once the worker
+    takes work. Raises UnreachableError when Postgres or Temporal does not answer in time.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -82,18 +82,18 @@ async def run_worker(
         )
         execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
         worker = _temporal_worker(settings, client, [admit.admit, execute.execute, recorder.record])
-        chores = _BackgroundLoops(settings, ports, client, (admit, recorder), stopping)
+        loops = _BackgroundLoops(settings, ports, client, (admit, recorder), stopping)
         async with worker, asyncio.TaskGroup() as group:
-            tasks = [group.create_task(chore) for chore in chores.all()]
+            tasks = [group.create_task(background) for background in loops.all()]
             if sync is not None:
                 tasks.append(group.create_task(sync()))
             _LOG.info("worker ready")
             if on_ready is not None:
                 on_ready()
             await stopping.wait()
-            _LOG.info("worker drains")
+            _LOG.info("worker stopping, waiting for running steps")
             await end_tasks(tasks)
-        await ports.workers.leave(chores.beat.id)
+        await ports.workers.leave(loops.beat.id)
     _LOG.info("worker stopped")
 
 
@@ -105,7 +105,7 @@ def _temporal_worker(
         task_queue=TASK_QUEUE,
         workflows=[RunActivityWorkflow, RunBatchWorkflow],
         activities=steps,
-        # The sandbox costs 4-9 ms a run; a test holds that the workflows live by its rules.
+        # The sandbox costs 4-9 ms for each run; a test checks that workflows obey its rules.
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=settings.max_tasks,
         max_cached_workflows=_CACHED_WORKFLOWS,
@@ -117,7 +117,7 @@ def _temporal_worker(
 
 
 class _BackgroundLoops:
-    """What a worker does beside running workflows, each in a loop that outlives failures."""
+    """The background loops of a worker; each logs a failure and continues."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _BackgroundLoops:
             ports.register, wiring.build_schedule_client(client), ports.logbook, _now
         )
         self._reconciler = Reconciler(upkeep)
-        self._auditor = DriftDetector(upkeep)
+        self._drift_detector = DriftDetector(upkeep)
         self._watchdog = Watchdog(upkeep)
         self._wake = {work: asyncio.Event() for work in Work}
         self._router = Router(ports.events, self._wake[Work.FIRING].set)
@@ -148,7 +148,7 @@ class _BackgroundLoops:
         self.beat = WorkerBeat(uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, _now())
 
     def all(self) -> list[Coroutine[Any, Any, None]]:
-        """Return every chore, ready to be run as a task."""
+        """Return every loop as a coroutine, to be run as a task."""
         return [
             self._listen(),
             self._beat(),
@@ -157,18 +157,18 @@ class _BackgroundLoops:
             self._repeat(Work.CANCEL, self._dispatcher.cancel),
             self._repeat(Work.SCHEDULES, self._reconcile),
             self._repeat(Work.QUEUE, self._queue_releaser.release),
-            self._audit(),
+            self._check_schedules(),
             self._wake_overdue(),
             self._remove_old(),
         ]
 
-    async def _repeat(self, work: Work, chore: Callable[[], Awaitable[float | None]]) -> None:
-        """Do the chore when woken, and after the seconds that it asks for, at most _SAFETY_POLL."""
+    async def _repeat(self, work: Work, call: Callable[[], Awaitable[float | None]]) -> None:
+        """Call it when woken, and after the seconds that it returned, at most _SAFETY_POLL."""
         wake = self._wake[work]
         while True:
             wake.clear()
-            asked = await _log_failure(work, chore)
-            pause = _SAFETY_POLL if asked is None else min(asked, _SAFETY_POLL)
+            seconds = await _log_failure(work, call)
+            pause = _SAFETY_POLL if seconds is None else min(seconds, _SAFETY_POLL)
             try:
                 async with asyncio.timeout(pause):
                     await wake.wait()
@@ -181,24 +181,24 @@ class _BackgroundLoops:
     async def _wake_overdue(self) -> None:
         while True:
             await asyncio.sleep(_WAKE_EVERY)
-            await _log_failure("wake", self._timekeeper.wake)
+            await _log_failure("wake-up", self._timekeeper.wake)
 
     async def _remove_old(self) -> None:
         while True:
             await _log_failure("retention", self._retention.sweep)
             await asyncio.sleep(_RETENTION_EVERY)
 
-    async def _audit(self) -> None:
+    async def _check_schedules(self) -> None:
         while True:
-            await _log_failure("audit", self._auditor.detect_and_repair)
+            await _log_failure("drift", self._drift_detector.detect_and_repair)
             await _log_failure("watchdog", self._watchdog.restart_silent)
-            await asyncio.sleep(_AUDIT_EVERY)
+            await asyncio.sleep(_CHECK_SCHEDULES_EVERY)
 
     async def _listen(self) -> None:
         async def until_it_breaks() -> None:
             async with self._ports.signals.listening(WORK_CHANNEL) as payloads:
                 for event in self._wake.values():
-                    event.set()  # what came before we listened
+                    event.set()  # for work that came before we listened
                 async for payload in payloads:
                     if payload in set(Work):
                         self._wake[Work(payload)].set()
@@ -219,8 +219,8 @@ class _BackgroundLoops:
 async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancel the tasks until every one has ended.
 
-    Once is not enough: before Python 3.12 `asyncio.wait_for` may swallow a cancellation that
-    comes as its result does (gh-86296), and the connection pool waits that way.
+    One cancellation is not enough: before Python 3.12 `asyncio.wait_for` can lose a cancellation
+    that comes at the same time as its result (gh-86296), and the connection pool uses it.
     """
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
@@ -229,14 +229,14 @@ async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 async def _log_failure(name: str, work: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
-    """Do the work; a daemon's chore logs what went wrong and is tried again later."""
+    """Do the work; log a failure, wait a moment and return None, so that the loop goes on."""
     try:
         return await work()
     except ActivityctlError as error:
-        _LOG.warning("%s postponed: %s", name, error)
+        _LOG.warning("worker loop %s failed, will be retried: %s", name, error)
         await asyncio.sleep(0.5)
     except Exception:  # noqa: BLE001  # a daemon's outermost loop, logged
-        _LOG.exception("%s failed", name)
+        _LOG.exception("worker loop %s failed, will be retried", name)
         await asyncio.sleep(1)
     return None
 

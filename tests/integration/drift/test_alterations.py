@@ -110,10 +110,10 @@ async def test_an_altered_schedule_is_put_back(
     await house.apply()
     before = await house.describe()
     await house.alter(change)
-    assert await house.auditor.detect_and_repair() == 1
+    assert await house.drift_detector.detect_and_repair() == 1
     after = await house.describe()
     assert before is not None
     assert after is not None
     assert after.raw_description.schedule == before.raw_description.schedule
     assert await house.told() == [f"schedule often was altered ({part}) behind our back; put back"]
-    assert await house.auditor.detect_and_repair() == 0
+    assert await house.drift_detector.detect_and_repair() == 0

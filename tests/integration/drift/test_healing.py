@@ -34,7 +34,7 @@ async def test_what_we_placed_has_not_drifted(house: House) -> None:
     await house.apply(*ALL_KINDS)
     for trigger in ALL_KINDS:
         await house.listed(house.schedule(trigger["name"]))
-    assert await house.auditor.detect_and_repair() == 0
+    assert await house.drift_detector.detect_and_repair() == 0
     assert await house.told() == []
 
 
@@ -45,7 +45,7 @@ async def test_a_deleted_schedule_is_created_again(
     before = await house.describe()
     await house.client.get_schedule_handle(house.schedule()).delete()
     with caplog.at_level(logging.WARNING, logger="activityctl"):
-        assert await house.auditor.detect_and_repair() == 1
+        assert await house.drift_detector.detect_and_repair() == 1
     after = await house.describe()
     assert before is not None
     assert after is not None
@@ -53,14 +53,14 @@ async def test_a_deleted_schedule_is_created_again(
     message = "schedule often was deleted behind our back; created again"
     assert await house.told() == [message]
     assert message in caplog.messages
-    assert await house.auditor.detect_and_repair() == 0
+    assert await house.drift_detector.detect_and_repair() == 0
 
 
 async def test_a_pause_behind_our_back_is_undone(house: House) -> None:
     await house.apply()
     await house.client.get_schedule_handle(house.schedule()).pause(note="by hand")
     await house.listed(house.schedule(), paused=True)
-    assert await house.auditor.detect_and_repair() == 1
+    assert await house.drift_detector.detect_and_repair() == 1
     found = await house.describe()
     assert found is not None
     assert not found.schedule.state.paused
@@ -70,9 +70,9 @@ async def test_a_pause_behind_our_back_is_undone(house: House) -> None:
 async def test_an_operators_pause_is_wanted(house: House) -> None:
     await house.apply()
     await house.set_status(SubscriptionStatus.PAUSED)
-    assert await house.auditor.detect_and_repair() == 0
+    assert await house.drift_detector.detect_and_repair() == 0
     await house.client.get_schedule_handle(house.schedule()).unpause()
-    assert await house.auditor.detect_and_repair() == 1
+    assert await house.drift_detector.detect_and_repair() == 1
     found = await house.describe()
     assert found is not None
     assert found.schedule.state.paused
@@ -102,8 +102,8 @@ async def test_only_schedules_that_were_ours_go_when_they_are_orphans(
         await house.listed(schedule_id)
     try:
         with caplog.at_level(logging.WARNING, logger="activityctl"):
-            assert await house.auditor.detect_and_repair() == 1
-            assert await house.auditor.detect_and_repair() == 0
+            assert await house.drift_detector.detect_and_repair() == 1
+            assert await house.drift_detector.detect_and_repair() == 0
         for schedule_id in others:
             await house.client.get_schedule_handle(schedule_id).describe()
     finally:
@@ -124,7 +124,7 @@ async def test_a_schedule_of_a_deleted_subscription_that_returns_is_an_orphan(
     assert await house.describe() is None
     await house.create(house.schedule(), workflow="RunActivity")
     await house.listed(house.schedule())
-    assert await house.auditor.detect_and_repair() == 1
+    assert await house.drift_detector.detect_and_repair() == 1
     assert await house.describe() is None
 
 
@@ -133,8 +133,8 @@ async def test_one_worker_at_a_time_audits(house: House) -> None:
     await house.client.get_schedule_handle(house.schedule()).delete()
     async with house.ports.register.drift_lock() as is_ours:
         assert is_ours
-        assert await house.auditor.detect_and_repair() == 0
-    assert await house.auditor.detect_and_repair() == 1
+        assert await house.drift_detector.detect_and_repair() == 0
+    assert await house.drift_detector.detect_and_repair() == 1
 
 
 async def test_a_wish_that_is_not_carried_out_yet_is_left_to_the_reconciler(
@@ -143,7 +143,7 @@ async def test_a_wish_that_is_not_carried_out_yet_is_left_to_the_reconciler(
     await house.apply()
     subscription = await house.ports.catalog.find_subscription(house.name)
     await change_status(house.ports.catalog, subscription, SubscriptionStatus.PAUSED, now())
-    assert await house.auditor.detect_and_repair() == 0
+    assert await house.drift_detector.detect_and_repair() == 0
     assert await house.told() == []
     assert await house.reconciler.reconcile() == 1
 
@@ -186,7 +186,7 @@ async def test_a_thousand_schedules_are_audited_in_a_few_seconds(house: House) -
         await (handle.delete() if number == 500 else handle.pause())
     await house.listed(house.schedule("t999"), paused=True)
     began = time.monotonic()
-    assert await house.auditor.detect_and_repair() == 3
+    assert await house.drift_detector.detect_and_repair() == 3
     print(f"1,000 schedules were audited and 3 healed in {time.monotonic() - began:.1f} s")
     assert time.monotonic() - began < 20  # two seconds on a machine that is not busy
     assert sorted(await house.told()) == [

@@ -55,7 +55,7 @@ async def test_schedules_that_fell_silent_are_made_up_for_and_created_again(hous
     assert not (await paused.describe()).schedule.state.paused
     told = await house.told()
     for name in names:
-        assert f"schedule {name} had stopped silently; created again" in told
+        assert f"schedule {name} had stopped waking us; it was created again" in told
     assert (await house.ports.metrics.snapshot()).restarts == 2
     again = now() + 3 * SECOND
     async with asyncio.timeout(20):

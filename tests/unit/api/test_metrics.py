@@ -1,3 +1,5 @@
+"""The metrics that Prometheus reads."""
+
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -67,7 +69,7 @@ def test_every_figure_has_its_metric():
     assert samples(FIGURES) == expected
 
 
-def test_nothing_is_zero_and_not_absent():
+def test_a_figure_without_rows_is_zero_and_not_absent():
     assert set(samples(NOTHING)) == set(samples(FIGURES))
     assert set(samples(NOTHING).values()) == {0}
 

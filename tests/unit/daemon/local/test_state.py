@@ -1,4 +1,4 @@
-"""`daemon.json`, the lock of a home, and telling a process from one that reuses its pid."""
+"""`daemon.json`, the lock of a home, and processes that reuse a pid."""
 
 import os
 import stat
@@ -49,7 +49,7 @@ def component(name: str, process: psutil.Process, *, shift: float = 0.0) -> Comp
     return ComponentStatus(name=name, state=RUNNING, pid=process.pid, create_time=started)
 
 
-def test_a_state_is_read_back_as_it_was_written(tmp_path: Path):
+def test_a_written_state_is_read_back_unchanged(tmp_path: Path):
     state = DaemonState(
         supervisor=ProcessIdentity(pid=7, create_time=1.5),
         components=(ComponentStatus(name="worker", state=RUNNING, restarts=2, last_error="x"),),
@@ -61,14 +61,14 @@ def test_a_state_is_read_back_as_it_was_written(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["daemon.json"]
 
 
-def test_the_password_is_for_the_owner_alone_also_over_an_open_file(tmp_path: Path):
+def test_only_the_owner_can_read_the_state_also_over_an_existing_file(tmp_path: Path):
     (tmp_path / "daemon.json").touch(mode=0o644)
     (tmp_path / "daemon.json.new").touch(mode=0o666)
     write_state(tmp_path, DaemonState(addresses=ADDRESSES))
     assert stat.S_IMODE((tmp_path / "daemon.json").stat().st_mode) == 0o600
 
 
-def test_settings_find_the_daemon_while_it_serves_and_not_after(tmp_path: Path):
+def test_settings_find_the_daemon_only_while_it_runs(tmp_path: Path):
     environment = {"ACTIVITYCTL_HOME": str(tmp_path), "ACTIVITYCTL_CONFIG": "/nowhere"}
     write_state(tmp_path, DaemonState(addresses=ADDRESSES))
     settings = load_settings(environment=environment)
@@ -79,20 +79,20 @@ def test_settings_find_the_daemon_while_it_serves_and_not_after(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"components": 3}', '{"supervisor": "x"}'])
-def test_a_broken_file_reads_as_nothing_known(tmp_path: Path, text: str):
+def test_a_broken_file_is_read_as_an_empty_state(tmp_path: Path, text: str):
     (tmp_path / "daemon.json").write_text(text)
     assert read_state(tmp_path) == DaemonState()
     assert read_status(tmp_path) == []
 
 
-def test_fields_of_a_later_version_are_passed_over(tmp_path: Path):
+def test_unknown_fields_of_a_later_version_are_ignored(tmp_path: Path):
     (tmp_path / "daemon.json").write_text(
         '{"version": 2, "new": 1, "components": [{"name": "worker", "newer": true}]}'
     )
     assert [part.name for part in read_state(tmp_path).components] == ["worker"]
 
 
-def test_a_new_home_is_for_its_owner_alone_and_a_given_folder_is_left_as_it_is(tmp_path: Path):
+def test_a_new_home_is_private_and_an_existing_folder_keeps_its_permissions(tmp_path: Path):
     given = tmp_path / "given"
     given.mkdir()
     given.chmod(0o755)
@@ -100,14 +100,14 @@ def test_a_new_home_is_for_its_owner_alone_and_a_given_folder_is_left_as_it_is(t
     assert stat.S_IMODE(open_home(tmp_path / "a" / "new").stat().st_mode) == 0o700
 
 
-def test_a_home_that_cannot_be_is_refused_with_a_hint(tmp_path: Path):
+def test_a_home_that_cannot_be_created_is_refused_with_a_hint(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(NotAllowedError) as refusal:
         open_home(tmp_path / "file")
-    assert refusal.value.hint == "set ACTIVITYCTL_HOME to a folder of yours"
+    assert refusal.value.hint == "set ACTIVITYCTL_HOME to a folder that you can write"
 
 
-def test_a_process_that_inherits_a_killed_daemons_pid_is_not_taken_for_it(
+def test_a_process_with_the_reused_pid_of_a_killed_daemon_is_not_the_daemon(
     tmp_path: Path, sleeper: psutil.Process
 ):
     with HomeLock(tmp_path):
@@ -152,7 +152,9 @@ def test_a_killed_holder_frees_its_lock(tmp_path: Path):
         assert not lock_is_held(tmp_path)
 
 
-def test_leftovers_are_the_recorded_processes_and_no_heirs_of_their_pids(sleeper: psutil.Process):
+def test_surviving_processes_are_the_stored_ones_not_those_with_a_reused_pid(
+    sleeper: psutil.Process,
+):
     kept = DaemonState(components=(component("worker", sleeper),))
     reused = DaemonState(components=(component("worker", sleeper, shift=-60.0),))
     assert surviving_processes(kept) == (sleeper,)
@@ -168,7 +170,9 @@ def test_a_process_that_ended_is_not_found(sleeper: psutil.Process):
     assert process_identity(sleeper.pid) is None
 
 
-def test_status_shows_what_runs_and_what_only_ran(tmp_path: Path, sleeper: psutil.Process):
+def test_status_shows_a_component_without_its_process_as_stopped(
+    tmp_path: Path, sleeper: psutil.Process
+):
     gone = component("api", sleeper, shift=-60.0)
     write_state(tmp_path, DaemonState(components=(component("worker", sleeper), gone)))
     worker, api = read_status(tmp_path)
@@ -176,7 +180,7 @@ def test_status_shows_what_runs_and_what_only_ran(tmp_path: Path, sleeper: psuti
     assert (api.state, api.pid) == (ComponentState.STOPPED, None)
 
 
-def test_a_waiting_component_is_stopped_once_its_supervisor_is_gone(tmp_path: Path):
+def test_a_waiting_component_is_stopped_when_its_supervisor_has_ended(tmp_path: Path):
     waiting = ComponentStatus(name="worker", state=ComponentState.BACKOFF, last_error="SIGKILL")
     mine = process_identity(os.getpid())
     write_state(tmp_path, DaemonState(supervisor=mine, components=(waiting,)))
@@ -185,7 +189,7 @@ def test_a_waiting_component_is_stopped_once_its_supervisor_is_gone(tmp_path: Pa
     assert read_status(tmp_path)[0].state is ComponentState.STOPPED
 
 
-def test_a_failure_keeps_its_reason_when_all_is_stopped(sleeper: psutil.Process):
+def test_a_failed_component_keeps_its_reason_when_all_is_stopped(sleeper: psutil.Process):
     failed = ComponentStatus(name="api", state=ComponentState.FAILED, last_error="no port")
     worker, api = all_stopped((component("worker", sleeper), failed))
     assert (worker.state, worker.pid) == (ComponentState.STOPPED, None)

@@ -1,4 +1,4 @@
-"""The dispatcher starts what waits: bursts in shared workflows, and nothing before its turn."""
+"""The dispatcher starts firings: bursts in shared workflows, and only while there is capacity."""
 
 import asyncio
 import json
@@ -22,33 +22,33 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 OWNER = ids.subscription_id("mine")
 
 
-class Desk:
-    """A dispatcher over the twins, and the room it waits for."""
+class Bench:
+    """A dispatcher on the memory adapters, with an event for the capacity that it waits for."""
 
     def __init__(self, ports: MemoryPorts) -> None:
         self.ports = ports
         self.starter = MemoryRunStarter()
-        self.room = asyncio.Event()
-        self.room.set()
+        self.capacity = asyncio.Event()
+        self.capacity.set()
         recorder = RecordStep(ports.runs, lambda: NOW)
         self.dispatcher = Dispatcher(
-            ports.outbox, ports.runs, self.starter, recorder, lambda: NOW, self._room
+            ports.outbox, ports.runs, self.starter, recorder, lambda: NOW, self._wait_for_capacity
         )
 
-    async def _room(self) -> None:
-        await self.room.wait()
+    async def _wait_for_capacity(self) -> None:
+        await self.capacity.wait()
 
-    async def ask(self, count: int) -> None:
-        firings = [FiringRequest(OWNER, "manual", f"key-{one}", NOW) for one in range(count)]
+    async def request(self, count: int) -> None:
+        firings = [FiringRequest(OWNER, "manual", f"key-{number}", NOW) for number in range(count)]
         await self.ports.outbox.add(firings, NOW)
 
     @property
     def workflows(self) -> list[str]:
-        return list(dict.fromkeys(one.workflow_id for one in self.starter.started))
+        return list(dict.fromkeys(firing.workflow_id for firing in self.starter.started))
 
 
 @pytest.fixture
-async def desk() -> Desk:
+async def bench() -> Bench:
     ports = memory_ports()
     named = {"metadata": {"name": "mine"}}
     spec = {"tasks": [{"name": "a", "command": {"argv": ["true"]}}]}
@@ -59,39 +59,39 @@ async def desk() -> Desk:
     wanted = Wanted({"mine": definition}, {"mine": manifest})
     async with ports.catalog.changing():
         await ports.catalog.write(plan_changes(wanted, await ports.catalog.present()), NOW)
-    return Desk(ports)
+    return Bench(ports)
 
 
-async def test_a_few_firings_have_a_workflow_each(desk: Desk) -> None:
-    await desk.ask(3)
-    assert await desk.dispatcher.start_due() == 3
-    assert len(desk.workflows) == 3
-    assert not any(ids.is_batch(one) for one in desk.workflows)
+async def test_a_few_firings_have_a_workflow_each(bench: Bench) -> None:
+    await bench.request(3)
+    assert await bench.dispatcher.start_due() == 3
+    assert len(bench.workflows) == 3
+    assert not any(ids.is_batch(workflow) for workflow in bench.workflows)
 
 
-async def test_a_burst_shares_workflows_and_each_firing_is_started_once(desk: Desk) -> None:
-    await desk.ask(250)
-    assert await desk.dispatcher.start_due() == 250
-    assert len({one.run_id for one in desk.starter.started}) == 250
-    assert len(desk.workflows) < 20
-    assert all(ids.is_batch(one) for one in desk.workflows)
-    assert await desk.dispatcher.start_due() == 0
+async def test_a_burst_shares_workflows_and_each_firing_is_started_once(bench: Bench) -> None:
+    await bench.request(250)
+    assert await bench.dispatcher.start_due() == 250
+    assert len({firing.run_id for firing in bench.starter.started}) == 250
+    assert len(bench.workflows) < 20
+    assert all(ids.is_batch(workflow) for workflow in bench.workflows)
+    assert await bench.dispatcher.start_due() == 0
 
 
-async def test_a_burst_that_temporal_does_not_take_stays_in_the_outbox(desk: Desk) -> None:
-    await desk.ask(30)
-    desk.starter.failure = UnreachableError("away")
-    assert await desk.dispatcher.start_due() == 0
-    assert await desk.ports.outbox.waiting() == 30
-    desk.starter.failure = None
-    assert await desk.dispatcher.start_due() == 30
+async def test_a_burst_that_temporal_does_not_accept_stays_in_the_outbox(bench: Bench) -> None:
+    await bench.request(30)
+    bench.starter.failure = UnreachableError("away")
+    assert await bench.dispatcher.start_due() == 0
+    assert await bench.ports.outbox.waiting() == 30
+    bench.starter.failure = None
+    assert await bench.dispatcher.start_due() == 30
 
 
-async def test_nothing_is_claimed_before_there_is_room(desk: Desk) -> None:
-    desk.room.clear()
-    await desk.ask(30)
-    dispatching = asyncio.create_task(desk.dispatcher.start_due())
+async def test_nothing_is_claimed_before_there_is_capacity(bench: Bench) -> None:
+    bench.capacity.clear()
+    await bench.request(30)
+    dispatching = asyncio.create_task(bench.dispatcher.start_due())
     await asyncio.sleep(0.05)
-    assert not desk.starter.started
-    desk.room.set()
+    assert not bench.starter.started
+    bench.capacity.set()
     assert await dispatching == 30

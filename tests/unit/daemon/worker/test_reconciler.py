@@ -1,4 +1,4 @@
-"""The reconciler brings any number of schedules to agree, and ends when Temporal refuses."""
+"""The reconciler syncs any number of schedules, and ends when Temporal does not accept them."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ MANY = 2_400  # more than two batches
 
 @pytest.fixture
 async def ports() -> MemoryPorts:
-    """A catalog that wants many schedules, of which Temporal holds none."""
+    """A catalog that wants many schedules, none of which exists in Temporal."""
     found = memory_ports()
     definition = ActivityDefinition.model_validate_json(
         json.dumps(
@@ -47,11 +47,11 @@ async def ports() -> MemoryPorts:
     return found
 
 
-def reconciler_of(ports: MemoryPorts, placer: Any) -> Reconciler:
-    return Reconciler(ScheduleMaintenance(ports.register, placer, ports.logbook, lambda: NOW))
+def reconciler_of(ports: MemoryPorts, client: Any) -> Reconciler:
+    return Reconciler(ScheduleMaintenance(ports.register, client, ports.logbook, lambda: NOW))
 
 
-async def test_one_call_places_all_of_them(ports: MemoryPorts):
+async def test_one_call_syncs_all_schedules(ports: MemoryPorts):
     reconciler = reconciler_of(ports, ports.schedule_client)
     assert await reconciler.reconcile() == MANY
     assert await ports.register.unsynced(MANY) == []
@@ -59,7 +59,7 @@ async def test_one_call_places_all_of_them(ports: MemoryPorts):
 
 
 class Refusing:
-    """A Temporal that takes only some of the schedules."""
+    """A schedule client that accepts only some of the schedules."""
 
     def __init__(self, ports: MemoryPorts, takes: int) -> None:
         self._schedule_client = ports.schedule_client
@@ -75,16 +75,18 @@ class Refusing:
 
 
 @pytest.mark.parametrize("takes", [0, 1_400])
-async def test_what_temporal_refuses_is_left_for_later(ports: MemoryPorts, takes: int):
-    placer = Refusing(ports, takes)
-    assert await reconciler_of(ports, placer).reconcile() == takes
+async def test_schedules_that_temporal_does_not_accept_stay_unsynced(
+    ports: MemoryPorts, takes: int
+):
+    client = Refusing(ports, takes)
+    assert await reconciler_of(ports, client).reconcile() == takes
     left = await ports.register.unsynced(MANY)
     assert len(left) == MANY - takes
-    assert placer.calls <= takes + 2_000
+    assert client.calls <= takes + 2_000
 
 
 class Hanging:
-    """A Temporal that answers for one of the schedules only when it is released."""
+    """A schedule client whose first call waits until it is released."""
 
     def __init__(self, ports: MemoryPorts) -> None:
         self._schedule_client = ports.schedule_client
@@ -98,13 +100,13 @@ class Hanging:
         await self._schedule_client.create_or_update(wanted, paused=paused)
 
 
-async def test_what_stands_is_recorded_while_another_still_hangs(ports: MemoryPorts):
-    placer = Hanging(ports)
-    reconciling = asyncio.create_task(reconciler_of(ports, placer).reconcile())
+async def test_synced_schedules_are_marked_while_another_call_still_waits(ports: MemoryPorts):
+    client = Hanging(ports)
+    reconciling = asyncio.create_task(reconciler_of(ports, client).reconcile())
     async with asyncio.timeout(5):
         while len(await ports.register.unsynced(MANY)) > MANY - 900:
             await asyncio.sleep(0.02)
     assert not reconciling.done()
-    placer.released.set()
+    client.released.set()
     assert await reconciling == MANY
     assert await ports.register.unsynced(MANY) == []

@@ -1,4 +1,4 @@
-"""Retention: what is too old goes in small batches, and nothing else does."""
+"""Retention: rows that are too old are removed in small batches, and no other rows."""
 
 import asyncio
 import logging
@@ -10,14 +10,14 @@ from activityctl.daemon.worker.retention import Retention
 
 
 class Store:
-    """Says how many old rows there are, and keeps what it was asked."""
+    """A store with a number of old rows; it records the calls of `remove`."""
 
     def __init__(self, old: int) -> None:
         self.old = old
-        self.asked: list[tuple[timedelta, int]] = []
+        self.calls: list[tuple[timedelta, int]] = []
 
     async def remove(self, age: timedelta, limit: int) -> int:
-        self.asked.append((age, limit))
+        self.calls.append((age, limit))
         removed = min(limit, self.old)
         self.old -= removed
         return removed
@@ -27,28 +27,28 @@ def retention(archive: Store, outbox: Store, keep: timedelta, **batch: int) -> R
     return Retention(archive, outbox, keep, **batch)  # type: ignore[arg-type]
 
 
-async def test_old_rows_go_a_batch_at_a_time_and_the_log_says_so(
+async def test_old_rows_are_removed_in_batches_and_logged(
     caplog: pytest.LogCaptureFixture,
 ):
     archive, outbox, keep = Store(5), Store(3), timedelta(days=30)
     with caplog.at_level(logging.INFO, "activityctl"):
         assert await retention(archive, outbox, keep, batch=2).sweep() == 8
-    assert archive.asked == [(keep, 2)] * 3
-    assert outbox.asked == [(keep, 2)] * 2
+    assert archive.calls == [(keep, 2)] * 3
+    assert outbox.calls == [(keep, 2)] * 2
     assert caplog.messages == [
         "removed 5 events older than 30d",
         "removed 3 firings older than 30d",
     ]
 
 
-async def test_a_sweep_that_is_cut_off_says_what_it_removed(caplog: pytest.LogCaptureFixture):
+async def test_a_cancelled_sweep_logs_what_it_removed(caplog: pytest.LogCaptureFixture):
     sweep = retention(Store(1_000), Store(0), timedelta(days=1), batch=1).sweep()
     with caplog.at_level(logging.INFO, "activityctl"), pytest.raises(TimeoutError):
         await asyncio.wait_for(sweep, 0.01)
     assert caplog.messages == ["removed 1 events older than 1d"]
 
 
-async def test_nothing_old_is_not_worth_a_line(caplog: pytest.LogCaptureFixture):
+async def test_a_sweep_without_old_rows_logs_nothing(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, "activityctl"):
         assert await retention(Store(0), Store(0), timedelta(days=30)).sweep() == 0
     assert caplog.messages == []
@@ -57,4 +57,4 @@ async def test_nothing_old_is_not_worth_a_line(caplog: pytest.LogCaptureFixture)
 async def test_zero_keeps_everything_for_ever():
     archive, outbox = Store(5), Store(5)
     assert await retention(archive, outbox, timedelta(0)).sweep() == 0
-    assert archive.asked == outbox.asked == []
+    assert archive.calls == outbox.calls == []

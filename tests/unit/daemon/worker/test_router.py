@@ -1,4 +1,4 @@
-"""The router leaves the rest of its process its turn, however much it has to match."""
+"""The router does not block its process, and splits work that matches many triggers."""
 
 import asyncio
 import itertools
@@ -22,12 +22,12 @@ _NUMBERS = itertools.count()
 
 
 class Store:
-    """Events that wait, and who listens to them; what is saved is kept in `routed`."""
+    """An event store with waiting events and listeners; what is saved is kept in `routed`."""
 
     def __init__(self, listeners: list[Listener], *events: dict[str, Any]) -> None:
         self.waiting = [
-            ArrivedEvent(EventId(str(number)), number, one, NOW)
-            for number, one in enumerate(events)
+            ArrivedEvent(EventId(str(number)), number, document, NOW)
+            for number, document in enumerate(events)
         ]
         self.routed: list[Routed] = []
         self.now = NOW
@@ -54,7 +54,7 @@ class Store:
 
     async def save(self, routed: Routed, _now: datetime) -> None:
         self.routed.append(routed)
-        self.waiting = [one for one in self.waiting if one.id not in routed.events]
+        self.waiting = [event for event in self.waiting if event.id not in routed.events]
 
     async def seconds_to_due(self) -> None:
         return None
@@ -73,7 +73,7 @@ def event(text: str) -> dict[str, Any]:
 
 
 async def longest_pause(router: Router) -> tuple[float, float]:
-    """Route beside something that wants its turn; the longest it waited, and all it took."""
+    """Return the longest pause of another task while the router works, and the whole time."""
     pauses = [0.0]
     started = time.monotonic()
 
@@ -85,11 +85,11 @@ async def longest_pause(router: Router) -> tuple[float, float]:
             pauses.append(now - last)
             last = now
 
-    heart = asyncio.create_task(beat())
+    task = asyncio.create_task(beat())
     await asyncio.sleep(0)
     await router.route()
-    await asyncio.sleep(0.01)  # in which the heart tells of the last pause
-    heart.cancel()
+    await asyncio.sleep(0.01)  # so that the other task records its last pause
+    task.cancel()
     return max(pauses), time.monotonic() - started
 
 
@@ -100,19 +100,19 @@ async def longest_pause(router: Router) -> tuple[float, float]:
         lambda salt: lambda number: f"event.data.text.size() > {number} || '{salt}' == ''",
     ],
 )
-async def test_filters_that_were_never_compiled_do_not_stop_the_process(filter_of):
+async def test_compiling_many_filters_does_not_block_the_process(filter_of):
     few = listeners(2000, filter_of(next(_NUMBERS)))
     store = Store(few, *(event("x" * number) for number in (0, 300, 600)))
     pause, took = await longest_pause(Router(store, lambda: None))
     assert not store.waiting
-    assert pause < took / 2, "at once, it would be all of it, however busy the machine"
+    assert pause < took / 2, "in one piece, the pause would be the whole time, on any machine"
 
 
-async def test_what_wakes_very_many_is_taken_in_several_transactions():
+async def test_events_that_match_very_many_triggers_are_split_into_transactions():
     wide = listeners(300, lambda _: "event.data.text != ''")
     store = Store(wide, *(event(str(number)) for number in range(40)))
     await Router(store, lambda: None).route()
-    firings = [len(one.firings) for one in store.routed]
+    firings = [len(routed.firings) for routed in store.routed]
     assert sum(firings) == 300 * 40
     assert max(firings) < MOST_FOUND + 300
-    assert [key for one in store.routed for key in one.events] == [str(n) for n in range(40)]
+    assert [key for routed in store.routed for key in routed.events] == [str(n) for n in range(40)]

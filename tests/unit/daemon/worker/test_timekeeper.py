@@ -1,4 +1,4 @@
-"""The timekeeper wakes what nothing else wakes, and leaves a busy server in peace."""
+"""The timekeeper wakes overdue schedules, and does not add load to a busy server."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ DUE = NOON + timedelta(hours=1)
 
 
 async def with_hourly(ports: MemoryPorts, count: int) -> None:
-    """Apply that many subscriptions that are due on the hour."""
+    """Apply `count` subscriptions that are due on the hour."""
     spec = {
         "tasks": [{"name": "a", "say": {}}],
         "triggers": [{"name": "hourly", "interval": {"every": "1h"}}],
@@ -45,7 +45,7 @@ async def with_hourly(ports: MemoryPorts, count: int) -> None:
     ("count", "seconds", "woken"),
     [(10, 2, 0), (10, 3, 10), (11, 3, 0), (11, 10, 0), (11, 11, 11), (150, 11, 100)],
 )
-async def test_few_are_woken_soon_and_many_once_a_burst_is_over(
+async def test_few_schedules_are_woken_soon_and_many_after_ten_seconds(
     count: int, seconds: int, woken: int
 ) -> None:
     state = MemoryState()
@@ -59,7 +59,7 @@ async def test_few_are_woken_soon_and_many_once_a_burst_is_over(
     assert len(starter.started) == woken
 
 
-async def test_a_wake_up_is_repeated_when_it_ended_without_having_settled() -> None:
+async def test_a_wake_up_that_ended_without_a_decision_is_repeated() -> None:
     state = MemoryState()
     state.catalog.clock = lambda: NOON
     ports, starter = memory_ports(state), MemoryRunStarter()
@@ -74,8 +74,8 @@ async def test_a_wake_up_is_repeated_when_it_ended_without_having_settled() -> N
     assert starter.started == [woken, woken]
 
 
-async def test_schedules_that_never_settle_keep_no_other_from_its_turn() -> None:
-    """A starter in memory settles nothing, as a workflow that always fails."""
+async def test_schedules_that_are_never_decided_do_not_block_others() -> None:
+    """The memory starter decides nothing, like a workflow that always fails."""
     state = MemoryState()
     state.catalog.clock = lambda: NOON
     ports, starter = memory_ports(state), MemoryRunStarter()
@@ -87,7 +87,7 @@ async def test_schedules_that_never_settle_keep_no_other_from_its_turn() -> None
     assert await timekeeper.wake() == 100
 
 
-async def test_a_few_are_woken_soon_though_many_never_settle() -> None:
+async def test_newly_overdue_schedules_are_woken_although_many_are_never_decided() -> None:
     state = MemoryState()
     state.catalog.clock = lambda: NOON
     ports, starter = memory_ports(state), MemoryRunStarter()
@@ -100,14 +100,14 @@ async def test_a_few_are_woken_soon_though_many_never_settle() -> None:
 
 
 class Refusing(MemoryRunStarter):
-    """A starter that takes nothing."""
+    """A starter that always fails."""
 
     async def start(self, *firings: FiringRef) -> None:
         await super().start(*firings)
         raise UnreachableError("Temporal does not take a run")
 
 
-async def test_what_cannot_be_started_ends_no_round() -> None:
+async def test_a_failed_start_does_not_end_the_round() -> None:
     state = MemoryState()
     state.catalog.clock = lambda: NOON
     ports, starter = memory_ports(state), Refusing()

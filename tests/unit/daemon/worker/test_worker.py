@@ -1,14 +1,14 @@
-"""A worker that is told to stop stops, whatever its chores are waiting for."""
+"""A worker that gets a stop signal ends all its tasks."""
 
 import asyncio
 
 from activityctl.daemon.worker.worker import end_tasks
 
 
-async def test_a_chore_that_swallows_a_cancellation_is_ended_all_the_same():
+async def test_a_task_that_ignores_its_first_cancellations_is_ended():
     swallowed = 0
 
-    async def chore() -> None:
+    async def stubborn() -> None:
         nonlocal swallowed
         while True:
             try:
@@ -19,7 +19,7 @@ async def test_a_chore_that_swallows_a_cancellation_is_ended_all_the_same():
                     raise
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        task = group.create_task(chore())
+        task = group.create_task(stubborn())
         await asyncio.sleep(0)
         await end_tasks([task])
     assert task.done()
