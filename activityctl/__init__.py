@@ -1,1 +1,1 @@
-"""activityctl makes automations durable and keeps them in git."""
+"""activityctl runs durable automations that are defined in git."""

@@ -1,4 +1,4 @@
-"""`python -m activityctl`: the same as the `activityctl` command."""
+"""`python -m activityctl` does the same as the `activityctl` command."""
 
 from activityctl.cli.main import main
 

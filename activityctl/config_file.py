@@ -1,6 +1,7 @@
-"""The user's config file: profiles read, added, chosen and removed; what they mean is `settings`.
+"""Reads and writes the user's config file: add, choose and remove profiles.
 
-Only strings, booleans, numbers and lists of them are written back; comments do not survive.
+Strings, booleans, numbers and lists of them are written back. Comments are lost. What the settings
+of a profile mean is in `settings`.
 """
 
 import os
@@ -45,25 +46,25 @@ def config_path(env: Mapping[str, str]) -> Path:
 
 
 def read_config(path: Path) -> TomlDocument:
-    """Return the file's content, nothing for none; InvalidInputError when it is broken."""
+    """Return the content of the file, empty if there is none. Raises InvalidInputError."""
     if not path.is_file():
         return {}
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InvalidInputError(f"{path}: {error}", hint="mend the config file") from error
+        raise InvalidInputError(f"{path}: {error}", hint="fix the config file") from error
 
 
 def profiles_of(document: TomlDocument) -> dict[str, TomlDocument]:
-    """Return the profiles by name; what is no table is left out."""
+    """Return the profiles by name; leave out values that are not tables."""
     profiles = document.get("profiles", {})
     if not isinstance(profiles, dict):
         return {}
-    return {name: one for name, one in profiles.items() if isinstance(one, dict)}
+    return {name: values for name, values in profiles.items() if isinstance(values, dict)}
 
 
 def profile_in(document: TomlDocument, path: Path, name: str) -> TomlDocument:
-    """Return a profile; NotFoundError for an unknown one, InvalidInputError for unknown keys."""
+    """Return a profile. Raises NotFoundError, or InvalidInputError for an unknown setting in it."""
     profiles = profiles_of(document)
     if name not in profiles:
         hint = f"activityctl config add {name}, or write [profiles.{name}] into {path}"
@@ -77,19 +78,19 @@ def profile_in(document: TomlDocument, path: Path, name: str) -> TomlDocument:
 
 
 def add_profile(path: Path, name: str, values: Mapping[str, Any], *, replace: bool) -> bool:
-    """Write a profile; return whether it became the default, as the first one does.
+    """Write a profile. The first profile becomes the default; return whether this one did.
 
-    ConflictError when it is there already, unless it is to be replaced.
+    Raises ConflictError if the profile exists already and `replace` is false.
     """
     if not _BARE_KEY.fullmatch(name):
         raise InvalidInputError(
-            f"not the name of a profile: {name!r}", hint="use letters, digits, _ and -"
+            f"invalid name of a profile: {name!r}", hint="use letters, digits, _ and -"
         )
     document = read_config(path)
     profiles = profiles_of(document)
     if name in profiles and not replace:
         raise ConflictError(
-            f'profile "{name}" is there already', hint=f"activityctl config add {name} --replace …"
+            f'profile "{name}" already exists', hint=f"activityctl config add {name} --replace …"
         )
     is_first = not profiles and "default" not in document
     added = {**document, "profiles": {**profiles, name: dict(values)}}
@@ -98,14 +99,14 @@ def add_profile(path: Path, name: str, values: Mapping[str, Any], *, replace: bo
 
 
 def use_profile(path: Path, name: str) -> None:
-    """Make a profile the default; NotFoundError for an unknown one."""
+    """Make a profile the default. Raises NotFoundError if it does not exist."""
     document = read_config(path)
     profile_in(document, path, name)
     _write(path, {**document, "default": name})
 
 
 def remove_profile(path: Path, name: str) -> bool:
-    """Remove a profile; return whether it was the default, which there is none of then."""
+    """Remove a profile. Return whether it was the default; then there is no default any more."""
     document = read_config(path)
     profiles = profiles_of(document)
     if name not in profiles:
@@ -118,7 +119,7 @@ def remove_profile(path: Path, name: str) -> bool:
 
 
 def to_toml(document: TomlDocument) -> str:
-    """Return the document as TOML 1.0; InvalidInputError for what is not written here."""
+    """Return the document as TOML 1.0. Raises InvalidInputError for unsupported types."""
     return "\n".join(_lines(document, ())).lstrip("\n") + "\n"
 
 
@@ -149,7 +150,7 @@ def _value(value: object) -> str:
             return f"[{', '.join(map(_value, value))}]"
         case _:
             raise InvalidInputError(
-                f"the config file holds a {type(value).__name__}, which is not written back",
+                f"the config file has a {type(value).__name__}, which cannot be written back",
                 hint="edit the file by hand",
             )
 
@@ -165,7 +166,7 @@ def _escaped(char: str) -> str:
 
 
 def _write(path: Path, document: TomlDocument) -> None:
-    """Replace the file in one step, readable by its owner alone."""
+    """Replace the file atomically; only its owner can read it."""
     import tempfile
 
     text = to_toml(document)

@@ -1,6 +1,6 @@
-"""The whole error tree: what can go wrong, the exit code it means, and the next step.
+"""All errors of activityctl, each with a message, a hint and an exit code.
 
-Only the command line, the HTTP face and the steps turn these into something else.
+Only the command line, the HTTP API and the steps turn them into texts, statuses or retries.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from typing import ClassVar, Self
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong with one place of an input; line and column count from 1.
+    """One error at one position of an input.
 
-    They are 0 for a file as a whole; the file is empty for what stands in none.
+    Line and column count from 1; both are 0 if the problem concerns the whole file. `file` is
+    empty if the input is not a file. `path` is the path of the field.
     """
 
     file: str
@@ -22,12 +23,12 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return ": ".join(filter(None, (place, self.path, self.reason)))
+        position = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return ": ".join(filter(None, (position, self.path, self.reason)))
 
 
 class ActivityctlError(Exception):
-    """The root: a message of facts, a hint with the next command, an exit code."""
+    """The root of all errors: a message, a hint with the next step, and an exit code."""
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
@@ -40,27 +41,27 @@ class ActivityctlError(Exception):
 
 
 class RefusedError(ActivityctlError):
-    """The request was understood and refused as things stand."""
+    """The request is valid but was refused in the current state."""
 
     code = "refused"
 
 
 class UsageError(ActivityctlError):
-    """The command line's words do not fit together."""
+    """The arguments or settings do not fit together."""
 
     code = "usage"
     exit_code = 2
 
 
 class InvalidInputError(ActivityctlError):
-    """Input that cannot be taken as it is; nothing was changed."""
+    """The input is invalid; nothing was changed."""
 
     code = "invalid_input"
     exit_code = 3
 
 
 class InvalidManifestsError(InvalidInputError):
-    """Every problem of every file, in the order of the files."""
+    """Manifests are invalid: every problem of every file, sorted by file and position."""
 
     code = "invalid_manifest"
 
@@ -68,7 +69,7 @@ class InvalidManifestsError(InvalidInputError):
         self,
         problems: Sequence[Problem],
         *,
-        hint: str = "mend the places above and run the command again",
+        hint: str = "fix the problems above and run the command again",
     ) -> None:
         self.problems = tuple(sorted(set(problems)))
         count = len(self.problems)
@@ -78,7 +79,7 @@ class InvalidManifestsError(InvalidInputError):
 
 
 class InvalidEventError(InvalidInputError):
-    """Not a CloudEvent; `field` is the attribute at fault, empty for the event as a whole."""
+    """Not a valid CloudEvent; `field` is the invalid attribute, empty for the whole event."""
 
     code = "invalid_event"
 
@@ -89,19 +90,19 @@ class InvalidEventError(InvalidInputError):
 
 
 class ExpressionError(InvalidInputError):
-    """A CEL expression that does not compile or could not be evaluated."""
+    """A CEL expression does not compile or could not be evaluated."""
 
     code = "expression_error"
 
 
 class ExpressionBudgetError(ExpressionError):
-    """An expression that is too long, too deep or iterates too much."""
+    """An expression is too long or too deeply nested, or iterates too often."""
 
     code = "expression_budget"
 
 
 class NotFoundError(ActivityctlError):
-    """No object of that kind answers to that name."""
+    """There is no object of this kind with this name."""
 
     code = "not_found"
     exit_code = 4
@@ -111,26 +112,26 @@ class NotFoundError(ActivityctlError):
 
 
 class ConflictError(ActivityctlError):
-    """The world is not as the request supposes."""
+    """The stored state is not what the request expects."""
 
     code = "conflict"
     exit_code = 5
 
     @classmethod
     def ambiguous(cls, reference: str, kind: str) -> Self:
-        """Return the error for a reference that fits several objects of a kind (plural)."""
-        return cls(f'"{reference}" fits several {kind}', hint="give more of the id")
+        """Return the error for a reference that matches several objects; `kind` is a plural."""
+        return cls(f'"{reference}" matches several {kind}', hint="give more characters of the id")
 
 
 class NotAllowedError(ActivityctlError):
-    """The settings or the rights of the caller forbid it."""
+    """The settings or the permissions of the caller do not allow the request."""
 
     code = "not_allowed"
     exit_code = 6
 
 
 class DestinationForbiddenError(InvalidInputError):
-    """An outgoing call to an address that the settings do not allow."""
+    """The settings do not allow an outgoing call to this address."""
 
     code = "destination_forbidden"
 
@@ -144,7 +145,7 @@ class UnreachableError(ActivityctlError):
 
 
 class WaitTimeoutError(ActivityctlError):
-    """What was waited for did not come in time; it may still come."""
+    """The wait timed out; what it waited for may still happen."""
 
     code = "timeout"
     exit_code = 8
@@ -152,21 +153,21 @@ class WaitTimeoutError(ActivityctlError):
 
 
 class InterruptionError(ActivityctlError):
-    """Ctrl-C ended the command; the message says how things stand."""
+    """Ctrl-C ended the command; the message says what was done and what was not."""
 
     code = "interrupted"
     exit_code = 130
 
 
 class InternalError(ActivityctlError):
-    """Our own bug."""
+    """A bug in activityctl."""
 
     code = "internal"
     exit_code = 70
 
 
 class TaskError(ActivityctlError):
-    """A task's attempt failed; `retryable` tells whether another attempt may help."""
+    """An attempt of a task failed; `may_retry` says whether another attempt may succeed."""
 
     code = "task_failed"
 

@@ -1,4 +1,4 @@
-"""Secrets: texts that never show, and references to where they are kept; adapters read them."""
+"""Secrets, which are never printed, and references to where they are stored."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _NAME_PATTERNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A text that shows as `***` wherever it is printed by accident."""
+    """A text that is printed as `***`."""
 
     value: str = field(repr=False)
 
@@ -33,57 +33,67 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """Where a secret is kept; it belongs to the address that the same source gives."""
+    """Where a secret is stored. It may be sent only to the address from the same source."""
 
     setting: str
     store: Store
     name: str
-    """`SERVICE/ENTRY` of a key store, a variable's name, or a file's absolute path."""
+    """`SERVICE/ENTRY` of a key store, the name of a variable, or the absolute path of a file."""
     source: str = ""
-    """Which flag, variable or profile names it."""
-    stray: str | None = None
-    """The other source that the address comes from, when it is a profile's and is led astray."""
+    """The flag, variable or profile that names the secret."""
+    address_source: str | None = None
+    """The source of the address, if a profile names the secret and another source the address."""
     found: Secret | None = None
-    """What the variable held when the settings were resolved; None for other stores."""
+    """The value of the variable when the settings were resolved; None for other stores."""
 
     def __str__(self) -> str:
         return f"{self.store}:{self.name}"
 
     def require_own_address(self) -> None:
-        """Raise NotAllowedError when the secret would travel to another source's address."""
-        if self.stray is not None:
+        """Raise NotAllowedError if the secret would be sent to an address from another source."""
+        if self.address_source is not None:
             raise NotAllowedError(
-                f"{self.setting} of {self.source} belongs to the address beside it, "
-                f"not to that of: {self.stray}",
-                hint="unset the other address, or give the secret by the same source",
+                f"{self.setting} of {self.source} belongs to the address in the same place, "
+                f"not to the address from {self.address_source}",
+                hint="unset that address, or set the secret in the same place as the address",
             )
 
 
 def reference_of(
-    setting: str, text: str, environment: Mapping[str, str], *, source: str, stray: str | None
+    setting: str,
+    text: str,
+    environment: Mapping[str, str],
+    *,
+    source: str,
+    address_source: str | None,
 ) -> SecretReference:
-    """Return the reference; InvalidInputError, which never shows the text, when it is none."""
-    store, colon, place = text.partition(":")
-    if not colon or store not in _NAME_PATTERNS or not _NAME_PATTERNS[store].fullmatch(place):
-        raise InvalidInputError(f"{setting} ({source}) is no reference to a secret", hint=_FORMS)
-    value = environment.get(place) if store == "env" else None
+    """Parse a reference. Raises InvalidInputError, which does not show the text."""
+    store, colon, name = text.partition(":")
+    if not colon or store not in _NAME_PATTERNS or not _NAME_PATTERNS[store].fullmatch(name):
+        raise InvalidInputError(f"{setting} ({source}) is not a reference to a secret", hint=_FORMS)
+    value = environment.get(name) if store == "env" else None
     return SecretReference(
-        setting, cast("Store", store), place, source, stray, Secret(value) if value else None
+        setting,
+        cast("Store", store),
+        name,
+        source,
+        address_source,
+        Secret(value) if value else None,
     )
 
 
 def has_password(database_url: str) -> bool:
-    """Whether a database URL, or a libpq string of `key=value`, holds a password."""
+    """Return whether a database URL, or a libpq string of `key=value`, contains a password."""
     if "://" not in database_url:
         return re.search(r"(?i)\bpassword\s*=", database_url) is not None
-    in_front = re.search(r"://[^:@/?#]*:[^?#]*@", database_url)
-    return (in_front or re.search(r"(?i)[?&]password=", database_url)) is not None
+    before_host = re.search(r"://[^:@/?#]*:[^?#]*@", database_url)
+    return (before_host or re.search(r"(?i)[?&]password=", database_url)) is not None
 
 
 def with_password(database_url: str, password: str) -> str:
-    """Return the database URL, or libpq string, with the password in it."""
+    """Return the database URL, or the libpq string, with the password added."""
     if "://" not in database_url:
         escaped = password.replace("\\", "\\\\").replace("'", "\\'")
         return f"{database_url} password='{escaped}'"
-    joint = "&" if "?" in database_url else "?"
-    return f"{database_url}{joint}password={quote(password, safe='')}"
+    separator = "&" if "?" in database_url else "?"
+    return f"{database_url}{separator}password={quote(password, safe='')}"

@@ -1,6 +1,7 @@
-"""Settings: flag, then environment, then config file profile, then the local daemon.
+"""Resolves the settings: flags, then the environment, then a profile, then the local daemon.
 
-The only reader of the environment. Resolved once, passed down; the file is `config_file`.
+This is the only reader of the environment. Settings are resolved once and passed down;
+`config_file` reads the profiles.
 """
 
 import json
@@ -34,7 +35,7 @@ __all__ = [
 
 Network = IPv4Network | IPv6Network
 _Sourced = dict[str, tuple[Any, str]]
-"""Values by setting, each with the place it comes from."""
+"""Values by setting, each with its source, such as `flag` or `profile prod`."""
 
 DAEMON_FILE: Final = "daemon.json"
 LOCAL_RIGHTS: Final = {
@@ -42,7 +43,7 @@ LOCAL_RIGHTS: Final = {
     "allow_http": "true",
     "allowed_networks": "127.0.0.0/8,::1/128",
 }
-"""What the local daemon's worker may do, unless the environment of `up` says otherwise."""
+"""Settings of the local daemon's worker, unless the environment of `up` has other values."""
 ACTOR_VARIABLES: Final = ("ACTIVITYCTL_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 COMMIT_VARIABLES: Final = ("ACTIVITYCTL_SOURCE_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")
 INHERITED: Final = (
@@ -55,16 +56,16 @@ INHERITED: Final = (
     "LOGNAME",
     "TMPDIR",
     "SHELL",
-    "ACTIVITYCTL_SUPERVISED",  # the daemon's mark: it ends what a killed worker left at work
+    "ACTIVITYCTL_SUPERVISED",  # the daemon ends processes with this mark after a crash
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the program was told, from all places, in the order of precedence."""
+    """All settings, resolved from their sources in the order of precedence."""
 
     home: Path
-    """Where the local daemon keeps its state; one home, one daemon."""
+    """The folder of the local daemon's state. Each home has its own daemon."""
     profile: str | None = None
     database_url: Secret | None = None
     database_password_ref: SecretReference | None = None
@@ -72,41 +73,41 @@ class Settings:
     temporal_namespace: str = "default"
     temporal_api_key_ref: SecretReference | None = None
     api_url: str | None = None
-    """Where the daemon's own HTTP face answers; http tasks may name just a path of it."""
+    """The URL of the daemon's HTTP API. An http task may give only a path of it."""
     temporal_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Temporal's own `TEMPORAL_*` variables, and where its profile file is looked for."""
+    """Temporal's own `TEMPORAL_*` variables, and those that locate its temporal.toml."""
     uses_local_daemon: bool = True
-    """True while neither flag, environment nor profile names a database."""
+    """True if neither flag, environment nor profile gives a database."""
     allow_commands: bool = False
     """Whether the worker may run `command` tasks."""
     allow_http: bool = False
-    """Whether tasks may call plain http URLs, not https alone."""
+    """Whether tasks may call http URLs, not only https."""
     allowed_networks: tuple[Network, ...] = ()
-    """Networks that tasks may call although they are private, loopback or reserved."""
+    """Private, loopback or reserved networks that tasks may call."""
     task_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The variables that commands of tasks inherit; never the worker's secrets."""
+    """The variables that the commands of tasks inherit; never the worker's secrets."""
     actor: str | None = None
-    """Who acts, as a CI names them; None leaves it to the machine's user."""
+    """The user who acts, as CI names them. None: the user of this machine."""
     source_commit: str | None = None
-    """The commit that a CI works on; None leaves it to git."""
+    """The commit that CI works on. None: ask git."""
     max_tasks: int = 50
     """How many tasks a worker runs at once."""
     event_retention: timedelta = timedelta(days=30)
-    """How long events are kept; zero keeps them for ever."""
+    """How long events are kept. Zero: for ever."""
 
     def required_database_url(self) -> str:
-        """Return the database's URL; UnreachableError when no daemon runs here.
+        """Return the URL of the database. Raises UnreachableError if no daemon is running here.
 
-        The password may be kept elsewhere: `wiring.database_url` gives the URL with it.
+        The password may be stored elsewhere: `wiring.database_url` returns the URL with it.
         """
         if self.database_url is None:
             raise UnreachableError(
-                f"no activityctl daemon runs for {self.home}", hint="activityctl up -d"
+                f"no activityctl daemon is running for {self.home}", hint="activityctl up -d"
             )
         return self.database_url.value
 
     def required_temporal_address(self) -> str:
-        """Return Temporal's `host:port`; UnreachableError when none is known."""
+        """Return `host:port` of Temporal. Raises UnreachableError if it is not known."""
         if self.temporal_address is None:
             raise UnreachableError("no Temporal address is set", hint="activityctl up -d")
         return self.temporal_address
@@ -124,10 +125,10 @@ def default_home(environment: Mapping[str, str]) -> Path:
 def load_settings(
     flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> Settings:
-    """Resolve the settings; flags hold `home`, `profile` and any profile key, or None.
+    """Resolve the settings. `flags` has `home`, `profile` and any setting of a profile, or None.
 
-    Raises InvalidInputError for a broken config file or value, NotFoundError for an
-    unknown profile, UsageError for a half-given pair of addresses.
+    Raises InvalidInputError for an invalid config file, NotFoundError for an unknown profile,
+    UsageError for an invalid value or for an address of Temporal without a database.
     """
     env = os.environ if environment is None else environment
     given = {key: value for key, value in (flags or {}).items() if value is not None}
@@ -149,20 +150,20 @@ def load_settings(
             if key.startswith("TEMPORAL_") or key in {"HOME", "XDG_CONFIG_HOME"}
         },
         uses_local_daemon=sourced.get("database_url", _UNSET)[1] in {_UNSET[1], _LOCAL_DAEMON},
-        allow_commands=_boolean("allow_commands", merged.get("allow_commands", False)),
-        allow_http=_boolean("allow_http", merged.get("allow_http", False)),
-        allowed_networks=_networks(merged.get("allowed_networks", ())),
+        allow_commands=_boolean("allow_commands", sourced),
+        allow_http=_boolean("allow_http", sourced),
+        allowed_networks=_networks("allowed_networks", sourced),
         actor=_first(env, ACTOR_VARIABLES),
         source_commit=_first(env, COMMIT_VARIABLES),
         task_environment={key: env[key] for key in INHERITED if env.get(key)},
-        max_tasks=_positive("max_tasks", merged.get("max_tasks", 50)),
-        event_retention=_span("event_retention", merged.get("event_retention", "30d")),
+        max_tasks=_positive("max_tasks", sourced),
+        event_retention=_span("event_retention", sourced),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class SettingSource:
-    """One setting, its value as it may be shown, and where it comes from."""
+    """One setting with its value, without passwords, and its source."""
 
     name: str
     value: str | int | bool | list[str] | None
@@ -172,9 +173,9 @@ class SettingSource:
 def setting_sources(
     flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> list[SettingSource]:
-    """Return every setting as `load_settings` resolves it, with its source; passwords masked.
+    """Return every setting as `load_settings` resolves it, with its source; mask passwords.
 
-    What only a worker heeds is as the local daemon's worker has it, where that one is used.
+    If the local daemon is used, the settings of a worker are those of the local daemon's worker.
     """
     env = os.environ if environment is None else environment
     given = {key: value for key, value in (flags or {}).items() if value is not None}
@@ -185,7 +186,7 @@ def setting_sources(
     home = "flag --home" if "home" in given else "environment ACTIVITYCTL_HOME"
     if "home" not in given and not env.get("ACTIVITYCTL_HOME"):
         home = _UNSET[1]
-    found = [SettingSource("home", str(settings.home), home)]
+    sources = [SettingSource("home", str(settings.home), home)]
     for key in sorted(PROFILE_KEYS):
         value = getattr(settings, key)
         source = sourced.get(key, _UNSET)[1]
@@ -194,37 +195,37 @@ def setting_sources(
         if isinstance(value, SecretReference):
             value = str(value)
         if isinstance(value, tuple):
-            value = [str(one) for one in value]
+            value = [str(network) for network in value]
         if isinstance(value, timedelta):
             value = _span_text(value)
-        found.append(SettingSource(key, value, source))
-    return found
+        sources.append(SettingSource(key, value, source))
+    return sources
 
 
 def _in_local_daemon(settings: Settings, sourced: _Sourced) -> tuple[Settings, _Sourced]:
-    """Return what applies in the local daemon's worker, which reads no profile."""
+    """Return the settings that apply in the local daemon's worker, which reads no profile."""
     rights = {
-        name: (value, "local daemon, unless up was told otherwise")
+        name: (value, "local daemon, unless `up` was started with another value")
         for name, value in LOCAL_RIGHTS.items()
         if sourced.get(name, _UNSET)[1].startswith((_UNSET[1], "profile "))
     }
-    told = {**sourced, **rights}
+    resolved = {**sourced, **rights}
     applied = replace(
         settings,
-        allow_commands=_boolean("allow_commands", told["allow_commands"][0]),
-        allow_http=_boolean("allow_http", told["allow_http"][0]),
-        allowed_networks=_networks(told["allowed_networks"][0]),
+        allow_commands=_boolean("allow_commands", resolved),
+        allow_http=_boolean("allow_http", resolved),
+        allowed_networks=_networks("allowed_networks", resolved),
     )
-    return applied, told
+    return applied, resolved
 
 
 def user_config_path() -> Path:
-    """Return where this user's config file is, whether it exists or not."""
+    """Return the path of this user's config file, which may not exist."""
     return config_path(os.environ)
 
 
 def masked_url(url: str) -> str:
-    """Return a database URL without its password; `***` for what is no URL."""
+    """Return a database URL with its password masked; `***` if it is not a URL."""
     if "://" not in url:
         return "***"
     hidden = re.sub(r"(?s)(?<=://)([^:@/]*):.*@", r"\1:***@", url)
@@ -235,15 +236,17 @@ SECRET_ADDRESSES: Final = {
     "database_password_ref": "database_url",
     "temporal_api_key_ref": "temporal_address",
 }
-"""The address that each secret belongs to."""
+"""The setting of the address that each secret belongs to."""
 _UNSET: Final = (None, "default")
 _LOCAL_DAEMON: Final = "local daemon"
+_RESTART: Final = "restart the daemon: activityctl down, then activityctl up -d"
+_CIDRS: Final = "write CIDRs, such as 10.0.0.0/8"
 
 
 def _merged(
     given: Mapping[str, Any], env: Mapping[str, str], home: Path
 ) -> tuple[str | None, _Sourced]:
-    """Return the profile's name and all values given, the strongest place of each."""
+    """Return the name of the profile, and each setting with its value of highest precedence."""
     name, profile = _profile(env, given.get("profile"))
     merged: _Sourced = {
         **{key: (value, f"profile {name}") for key, value in profile.items()},
@@ -255,10 +258,10 @@ def _merged(
     source = merged.get("temporal_address", _UNSET)[1]
     if source not in {_UNSET[1], "environment TEMPORAL_ADDRESS"}:
         raise UsageError(
-            f"a Temporal address is given ({source}) but no database",
-            hint="give database_url as well, or neither to use the local daemon",
+            f"temporal_address is set ({source}), but no database",
+            hint="set database_url as well, or neither of them to use the local daemon",
         )
-    # TEMPORAL_ADDRESS is often set for Temporal's other tools: the local daemon has its own.
+    # TEMPORAL_ADDRESS is often set for other tools. The local daemon has its own address.
     local = {key: (value, _LOCAL_DAEMON) for key, value in _local_daemon(home).items()}
     if local:
         merged.pop("temporal_address", None)
@@ -292,10 +295,10 @@ def _local_daemon(home: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path}: {error}", hint="activityctl down, then up") from error
+        raise InvalidInputError(f"{path} cannot be read: {error}", hint=_RESTART) from error
     addresses = document.get("addresses") if isinstance(document, dict) else None
     if not isinstance(addresses, dict):
-        raise InvalidInputError(f"{path} is damaged", hint="activityctl down, then up")
+        raise InvalidInputError(f"{path} is damaged", hint=_RESTART)
     names = {
         "database_url": "database_url",
         "temporal_address": "temporal_address",
@@ -305,20 +308,21 @@ def _local_daemon(home: Path) -> dict[str, Any]:
 
 
 def _reference(key: str, sourced: _Sourced, env: Mapping[str, str]) -> SecretReference | None:
-    """Return the reference; a profile's secret goes to no address of another source."""
+    """Return the reference to a secret, with the source of the address if that is another one."""
     value, source = sourced.get(key, _UNSET)
     if not value:
         return None
     address = sourced.get(SECRET_ADDRESSES[key], _UNSET)[1]
-    stray = address if source.startswith("profile ") and address != source else None
-    return reference_of(key, str(value), env, source=source, stray=stray)
+    address_source = address if source.startswith("profile ") and address != source else None
+    return reference_of(key, str(value), env, source=source, address_source=address_source)
 
 
 def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
     return next((env[name] for name in names if env.get(name)), None)
 
 
-def _boolean(name: str, value: object) -> bool:
+def _boolean(name: str, sourced: _Sourced) -> bool:
+    value, source = sourced.get(name, (False, _UNSET[1]))
     if isinstance(value, bool):
         return value
     match str(value).lower():
@@ -327,22 +331,23 @@ def _boolean(name: str, value: object) -> bool:
         case "0" | "false":
             return False
         case _:
-            raise UsageError(f"{name} is {value!r}", hint=f"set {name} to true or false")
+            raise _invalid(name, value, source, f"set {name} to true or false")
 
 
-def _positive(name: str, value: object) -> int:
+def _positive(name: str, sourced: _Sourced) -> int:
+    value, source = sourced.get(name, (50, _UNSET[1]))
     text = str(value)
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UsageError(f"{name} is {value!r}", hint=f"set {name} to a whole number from 1")
+        raise _invalid(name, value, source, f"set {name} to a whole number, 1 or more")
     return int(text)
 
 
-def _span(name: str, value: object) -> timedelta:
+def _span(name: str, sourced: _Sourced) -> timedelta:
+    value, source = sourced.get(name, ("30d", _UNSET[1]))
     found = re.fullmatch(r"([0-9]{1,6})([dhm])|0", str(value))
     if found is None:
-        raise UsageError(
-            f"{name} is {value!r}", hint=f"set {name} to days, hours or minutes: 30d, 12h; or 0"
-        )
+        hint = f"set {name} to days, hours or minutes, such as 30d, 12h or 90m, or to 0"
+        raise _invalid(name, value, source, hint)
     units = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
     return int(found[1]) * units[found[2]] if found[1] else timedelta(0)
 
@@ -354,13 +359,16 @@ def _span_text(span: timedelta) -> str:
     return f"{span // timedelta(minutes=1)}m"
 
 
-def _networks(value: object) -> tuple[Network, ...]:
+def _networks(name: str, sourced: _Sourced) -> tuple[Network, ...]:
+    value, source = sourced.get(name, ((), _UNSET[1]))
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple):
-        raise UsageError(f"allowed_networks is {value!r}", hint="write CIDRs, such as 10.0.0.0/8")
+        raise _invalid(name, value, source, _CIDRS)
     try:
         return tuple(ip_network(str(part).strip()) for part in parts)
     except ValueError as error:
-        raise UsageError(
-            f"allowed_networks: {error}", hint="write CIDRs, such as 10.0.0.0/8"
-        ) from error
+        raise UsageError(f"{name} ({source}): {error}", hint=_CIDRS) from error
+
+
+def _invalid(name: str, value: object, source: str, hint: str) -> UsageError:
+    return UsageError(f"{name} ({source}) has the invalid value {value!r}", hint=hint)

@@ -1,6 +1,6 @@
-"""The one place that picks adapters: Settings -> ready ports.
+"""Creates the adapters from the settings; nothing else chooses adapters.
 
-Adapters are imported inside the builders, so that a command loads only what it uses.
+Adapters are imported inside the builder functions, so that a command loads only what it uses.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -47,7 +47,7 @@ _API_KEY = "TEMPORAL_API_KEY"
 
 
 class Ports:
-    """Everything that Postgres answers for; each adapter is imported when it is first used."""
+    """The ports that Postgres implements. Each adapter is imported when it is first used."""
 
     def __init__(self, database: "Database") -> None:
         self._database = database
@@ -61,42 +61,42 @@ class Ports:
 
     @cached_property
     def register(self) -> ScheduleRegister:
-        """The schedules that Temporal shall hold."""
+        """The schedules that Temporal should have."""
         from activityctl.adapters.postgres.schedules.schedules import PostgresScheduleRegister
 
         return PostgresScheduleRegister(self._database)
 
     @cached_property
     def outbox(self) -> Outbox:
-        """Firings until their runs are started."""
+        """Firings whose runs are not started yet."""
         from activityctl.adapters.postgres.schedules.outbox import PostgresOutbox
 
         return PostgresOutbox(self._database)
 
     @cached_property
     def runs(self) -> RunStore:
-        """Runs and tasks, as steps change them."""
+        """Runs and tasks, for the steps that change them."""
         from activityctl.adapters.postgres.runs.runs import PostgresRunStore
 
         return PostgresRunStore(self._database)
 
     @cached_property
     def run_lists(self) -> RunLists:
-        """Runs, tasks and dead letters, as people look at them."""
+        """Lists of runs, tasks and dead letters."""
         from activityctl.adapters.postgres.runs.lists import PostgresRunLists
 
         return PostgresRunLists(self._database)
 
     @cached_property
     def logbook(self) -> Logbook:
-        """What was said of every subscription."""
+        """The log of every subscription."""
         from activityctl.adapters.postgres.logbook import PostgresLogbook
 
         return PostgresLogbook(self._database)
 
     @cached_property
     def signals(self) -> Signals:
-        """Wake-up hints between processes."""
+        """Notifications between processes."""
         from activityctl.adapters.postgres.signals import PostgresSignals
 
         return PostgresSignals(self._database)
@@ -110,14 +110,14 @@ class Ports:
 
     @cached_property
     def backfills(self) -> Backfills:
-        """Past due times that are run later."""
+        """Backfills: requests to run due times of the past."""
         from activityctl.adapters.postgres.schedules.backfills import PostgresBackfills
 
         return PostgresBackfills(self._database)
 
     @cached_property
     def timetable(self) -> Timetable:
-        """The ledger of due times."""
+        """The due times of schedules, and what became of them."""
         from activityctl.adapters.postgres.schedules.timetable import PostgresTimetable
 
         return PostgresTimetable(self._database)
@@ -138,14 +138,14 @@ class Ports:
 
     @cached_property
     def events(self) -> EventStore:
-        """Events, and whom they wake."""
+        """Stored events, and the triggers that they match."""
         from activityctl.adapters.postgres.events.events import PostgresEventStore
 
         return PostgresEventStore(self._database)
 
     @cached_property
     def archive(self) -> EventArchive:
-        """The archive of events."""
+        """Queries over stored events."""
         from activityctl.adapters.postgres.events.archive import PostgresEventArchive
 
         return PostgresEventArchive(self._database)
@@ -153,9 +153,9 @@ class Ports:
 
 @asynccontextmanager
 async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator[Ports]:
-    """Open Postgres; pool_size 0 means one connection, enough for a command.
+    """Connect to Postgres; pool_size 0 means one connection, which is enough for a command.
 
-    Raises UnreachableError when no daemon runs or Postgres does not answer.
+    Raises UnreachableError if no daemon is running or Postgres does not answer.
     """
     from activityctl.adapters.postgres.database import Database
 
@@ -167,9 +167,9 @@ async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator
 
 
 async def database_url(settings: Settings) -> str:
-    """Return the database's URL, with the password from where the settings say it is kept.
+    """Return the URL of the database, with the password that the settings refer to.
 
-    Raises UnreachableError when no daemon runs, and what `read_secret` raises.
+    Raises UnreachableError if no daemon is running, and what `read_secret` raises.
     """
     url, reference = settings.required_database_url(), settings.database_password_ref
     if reference is None or settings.uses_local_daemon or has_password(url):
@@ -178,10 +178,10 @@ async def database_url(settings: Settings) -> str:
 
 
 async def read_secret(reference: SecretReference) -> Secret:
-    """Read a secret from the key store, variable or file that keeps it.
+    """Read a secret from the key store, variable or file in which it is stored.
 
-    Raises NotAllowedError when it would travel to another source's address,
-    InvalidInputError when it is not there, UnreachableError when the key store is not.
+    Raises NotAllowedError if it would be sent to an address from another source,
+    InvalidInputError if it does not exist, UnreachableError if the key store does not answer.
     """
     reference.require_own_address()
     match reference.store:
@@ -203,7 +203,7 @@ async def read_secret(reference: SecretReference) -> Secret:
 
 
 def migrate(url: str) -> None:
-    """Bring the schema of the database to the newest version."""
+    """Migrate the schema of the database to the newest version."""
     from activityctl.adapters.postgres.schema import migrate as migration
 
     migration.migrate(url)
@@ -217,7 +217,7 @@ def manifest_source() -> ManifestSource:
 
 
 def known_kinds() -> "Kinds":
-    """Return every kind of task and context that this installation knows."""
+    """Return every kind of task and context source that this installation knows."""
     from activityctl.executors.registry import known_kinds as known
 
     return known()
@@ -225,7 +225,7 @@ def known_kinds() -> "Kinds":
 
 @asynccontextmanager
 async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Executors]:
-    """Build every task kind within the limits of the settings; closed at the end."""
+    """Create the executors of all task kinds, limited by the settings; close them at exit."""
     from activityctl.executors.command import CommandExecutor
     from activityctl.executors.emit import EmitExecutor
     from activityctl.executors.http import HttpExecutor
@@ -249,7 +249,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
 
 
 def build_sources(ports: Ports) -> Mapping[str, ContextSource]:
-    """Build every context source."""
+    """Create every context source."""
     from activityctl.executors.registry import added_context_kinds
     from activityctl.executors.runs import RunsSource
 
@@ -258,9 +258,9 @@ def build_sources(ports: Ports) -> Mapping[str, ContextSource]:
 
 
 async def connect_temporal(settings: Settings) -> "Client":
-    """Connect Temporal's client; UnreachableError when the server does not answer.
+    """Connect a client of Temporal. Raises UnreachableError if the server does not answer.
 
-    Raises what `read_secret` raises, too, when the settings refer to an API key.
+    Raises also what `read_secret` raises, if the settings refer to an API key.
     """
     from activityctl.adapters.temporal.client import connect
 
@@ -271,44 +271,44 @@ async def connect_temporal(settings: Settings) -> "Client":
 
 
 def build_starter(client: "Client") -> RunStarter:
-    """Return what starts and cancels runs in Temporal."""
+    """Return the adapter that starts and cancels runs in Temporal."""
     from activityctl.adapters.temporal.starter import TemporalRunStarter
 
     return TemporalRunStarter(client)
 
 
 def build_schedule_client(client: "Client") -> ScheduleClient:
-    """Return what makes Temporal hold schedules."""
+    """Return the adapter that writes schedules into Temporal."""
     from activityctl.adapters.temporal.schedules import TemporalScheduleClient
 
     return TemporalScheduleClient(client)
 
 
 def parse_json(text: str) -> object:
-    """Return the value of strict JSON; InvalidInputError says what is wrong with it."""
+    """Return the value of strict JSON. Raises InvalidInputError with the reason and position."""
     from activityctl.adapters.manifests.strict_json import parse_json as parse
 
     return parse(text)
 
 
 def open_events(path: str) -> "AbstractContextManager[EventSource]":
-    """Open the input of events that a file is, or standard input for `-`."""
+    """Open a file of events, or standard input for `-`."""
     from activityctl.adapters.manifests.event_source import open_source
 
     return open_source(path)
 
 
 def read_event_data(path: str) -> bytes:
-    """Return what a file holds, or standard input for `-`, if it is no longer than an event."""
+    """Return the content of a file, or of standard input for `-`, up to the size of an event."""
     from activityctl.adapters.manifests.event_source import read_text
 
     return read_text(path, MAX_EVENT_BYTES)
 
 
 def parse_event_data(text: bytes | str, name: str) -> JsonValue:
-    """Return the value of the strict JSON that stands under an event's `data`.
+    """Return the value of strict JSON for the `data` of an event.
 
-    InvalidInputError begins with the name that the text's user knows it by.
+    Raises InvalidInputError, which starts with the name of the input.
     """
     from activityctl.adapters.manifests.strict_json import MAX_DEPTH, InvalidJsonError
     from activityctl.adapters.manifests.strict_json import parse_json as parse
@@ -317,7 +317,7 @@ def parse_event_data(text: bytes | str, name: str) -> JsonValue:
     try:
         return parse(text, max_bytes=MAX_EVENT_BYTES, max_depth=depth, wide_integers_as_text=True)
     except InvalidJsonError as error:
-        hint = """write a string with its quotes: '"text"'"""
+        hint = """write a string with quotes: '"text"'"""
         raise InvalidInputError(f"{name}:{error}", hint=hint) from None
     except InvalidInputError as error:
         raise InvalidInputError(f"{name}: {error.message}", hint=error.hint) from None

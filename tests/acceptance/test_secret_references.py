@@ -185,7 +185,10 @@ def test_a_profiles_password_goes_to_no_address_of_another_source(member: Member
     member.keep(member.password)
     member.add(ENTRY)
     astray = member.having(ACTIVITYCTL_DATABASE_URL=member.url)("get", "runs", code=6)
-    assert "database_password_ref of profile prod belongs to the address beside it" in astray.stderr
+    assert (
+        "database_password_ref of profile prod belongs to the address in the same place"
+        in astray.stderr
+    )
     assert "environment ACTIVITYCTL_DATABASE_URL" in astray.stderr
     own = member.url.replace("@", f":{member.password}@")
     member.having(ACTIVITYCTL_DATABASE_URL=own)("get", "runs")

@@ -1,3 +1,5 @@
+"""The config file: what is written can be read again, and invalid input changes nothing."""
+
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -33,15 +35,15 @@ def path(tmp_path: Path) -> Path:
 
 
 @given(DOCUMENTS)
-def test_what_is_written_reads_back(document: dict[str, Any]):
+def test_a_written_document_is_read_back_equal(document: dict[str, Any]):
     assert tomllib.loads(to_toml(document)) == document
 
 
 @pytest.mark.parametrize("text", ["at = 2026-01-01", "[[profiles.a.list]]\nx = 1"])
-def test_what_cannot_be_written_back_is_left_as_it_is(path: Path, text: str):
+def test_a_file_that_cannot_be_written_back_is_not_changed(path: Path, text: str):
     path.parent.mkdir()
     path.write_text(text)
-    with pytest.raises(InvalidInputError, match="not written back") as caught:
+    with pytest.raises(InvalidInputError, match="cannot be written back") as caught:
         add_profile(path, "b", PROD, replace=False)
     assert caught.value.hint == "edit the file by hand"
     assert path.read_text("utf-8") == text
@@ -57,7 +59,7 @@ def test_the_first_profile_becomes_the_default(path: Path):
     }
 
 
-def test_the_file_is_its_owners_alone(path: Path):
+def test_only_the_owner_can_read_the_file(path: Path):
     add_profile(path, "prod", PROD, replace=False)
     path.chmod(0o644)
     use_profile(path, "prod")
@@ -74,9 +76,9 @@ def test_a_link_to_the_file_stays_a_link(path: Path, tmp_path: Path):
     assert set(profiles_of(read_config(tmp_path / "real.toml"))) == {"prod"}
 
 
-def test_a_profile_is_replaced_only_when_told(path: Path):
+def test_a_profile_is_replaced_only_on_request(path: Path):
     add_profile(path, "prod", PROD, replace=False)
-    with pytest.raises(ConflictError, match="there already"):
+    with pytest.raises(ConflictError, match="already exists"):
         add_profile(path, "prod", {"max_tasks": 1}, replace=False)
     assert profile_in(read_config(path), path, "prod") == PROD
     add_profile(path, "prod", {"max_tasks": 1}, replace=True)
@@ -92,7 +94,7 @@ def test_other_settings_of_the_file_are_kept(path: Path):
     assert read_config(path) == {"default": "b", "other": {"x": 1}, "profiles": {"b": PROD}}
 
 
-def test_a_default_that_is_removed_is_none(path: Path):
+def test_removing_the_default_leaves_no_default(path: Path):
     add_profile(path, "a", PROD, replace=False)
     add_profile(path, "b", PROD, replace=False)
     assert not remove_profile(path, "b")
@@ -111,22 +113,22 @@ def test_unknown_profiles_are_not_found(path: Path):
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a.b", 'a"', "é"])
-def test_a_name_that_would_need_quotes_is_refused(path: Path, name: str):
-    with pytest.raises(InvalidInputError, match="not the name of a profile"):
+def test_a_profile_name_that_needs_quotes_is_refused(path: Path, name: str):
+    with pytest.raises(InvalidInputError, match="invalid name of a profile"):
         add_profile(path, name, PROD, replace=False)
     assert not path.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path):
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInputError, match="cannot be written"):
         add_profile(tmp_path / "file" / "config.toml", "a", PROD, replace=False)
 
 
-# ---- where settings come from
+# ---- sources of settings
 
 
-def test_every_setting_tells_where_it_comes_from(path: Path, tmp_path: Path):
+def test_every_setting_has_a_source(path: Path, tmp_path: Path):
     add_profile(path, "prod", PROD, replace=False)
     environment = {
         "ACTIVITYCTL_CONFIG": str(path),
@@ -134,8 +136,8 @@ def test_every_setting_tells_where_it_comes_from(path: Path, tmp_path: Path):
         "ACTIVITYCTL_MAX_TASKS": "7",
         "TEMPORAL_ADDRESS": "t:1",
     }
-    found = {one.name: (one.value, one.source) for one in setting_sources({}, environment)}
-    assert found == {
+    sources = setting_sources({}, environment)
+    assert {source.name: (source.value, source.source) for source in sources} == {
         "home": (str(tmp_path), "environment ACTIVITYCTL_HOME"),
         "database_url": ("postgresql://u:***@h/d", "profile prod"),
         "allowed_networks": (["10.0.0.0/8"], "profile prod"),

@@ -1,3 +1,5 @@
+"""The tree of errors: codes, exit codes and messages that scripts rely on."""
+
 import inspect
 
 import pytest
@@ -13,9 +15,9 @@ from activityctl.errors import (
 )
 
 TREE = [
-    found
-    for _, found in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(found, ActivityctlError)
+    error
+    for _, error in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(error, ActivityctlError)
 ]
 BUILT_FROM_FACTS = {InvalidEventError, InvalidManifestsError, NotFoundError, TaskError}
 EXIT_CODES = {
@@ -44,24 +46,24 @@ def test_every_error_has_the_code_and_exit_code_that_scripts_rely_on():
     assert len(TREE) == len(EXIT_CODES)
 
 
-def test_only_what_may_pass_by_itself_is_worth_a_retry():
+def test_only_temporary_errors_are_retryable():
     assert {error.code for error in TREE if error.retryable} == {"unreachable", "timeout"}
 
 
-@pytest.mark.parametrize("error", [one for one in TREE if one not in BUILT_FROM_FACTS])
-def test_an_error_is_its_message_and_carries_the_next_step(error: type[ActivityctlError]):
+@pytest.mark.parametrize("error", [error for error in TREE if error not in BUILT_FROM_FACTS])
+def test_an_error_has_a_message_and_a_hint(error: type[ActivityctlError]):
     raised = error("it broke", hint="activityctl up")
     assert (str(raised), raised.message, raised.hint) == ("it broke", "it broke", "activityctl up")
     assert error("it broke").hint is None
 
 
-def test_what_is_not_found_is_named():
+def test_the_message_names_the_object_that_was_not_found():
     error = NotFoundError("run", "abc", hint="activityctl get runs")
     assert str(error) == 'run "abc" not found'
     assert error.hint == "activityctl get runs"
 
 
-def test_a_task_says_whether_another_attempt_may_help():
+def test_a_task_error_says_whether_to_retry():
     assert (TaskError("no").task_code, TaskError("no").may_retry) == ("task_failed", True)
     error = TaskError("no", code="bad_input", retryable=False)
     assert (error.task_code, error.may_retry) == ("bad_input", False)
@@ -76,11 +78,11 @@ def test_a_task_says_whether_another_attempt_may_help():
         (Problem("a.yaml", 0, 0, "spec", "no"), "a.yaml: spec: no"),
     ],
 )
-def test_a_problem_is_one_line_with_its_place(problem: Problem, text: str):
+def test_a_problem_is_one_line_with_its_position(problem: Problem, text: str):
     assert str(problem) == text
 
 
-def test_problems_are_listed_once_each_by_file_and_line():
+def test_problems_are_unique_and_sorted_by_file_and_line():
     late = Problem("a.yaml", 10, 1, "", "x")
     early = Problem("a.yaml", 9, 1, "", "x")
     other = Problem("b.yaml", 1, 1, "", "x")

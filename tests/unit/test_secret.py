@@ -1,3 +1,5 @@
+"""References to secrets, and passwords in database URLs."""
+
 from typing import Any
 
 import pytest
@@ -13,12 +15,12 @@ PASSWORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=
 
 
 def reference(text: str, **more: Any) -> Any:
-    given_by = {"source": "profile prod", "stray": None, **more}
+    given_by = {"source": "profile prod", "address_source": None, **more}
     return reference_of("database_password_ref", text, {"NAME": "hunter2", "EMPTY": ""}, **given_by)
 
 
 @pytest.mark.parametrize(
-    ("text", "store", "place"),
+    ("text", "store", "name"),
     [
         ("keyring:activityctl/prod-db", "keyring", "activityctl/prod-db"),
         ("keyring:a/b/c:d@e", "keyring", "a/b/c:d@e"),
@@ -26,16 +28,16 @@ def reference(text: str, **more: Any) -> Any:
         ("file:/run/secrets/a b", "file", "/run/secrets/a b"),
     ],
 )
-def test_a_reference_reads_as_it_is_written(text: str, store: str, place: str):
+def test_a_reference_has_a_store_and_a_name(text: str, store: str, name: str):
     found = reference(text)
-    assert (found.store, found.name, str(found)) == (store, place, text)
+    assert (found.store, found.name, str(found)) == (store, name, text)
     found.require_own_address()
 
 
-@pytest.mark.parametrize("place", ["", "a", "/a", "a/", "a b/c"])
-def test_a_key_store_has_services_and_entries(place: str):
+@pytest.mark.parametrize("name", ["", "a", "/a", "a/", "a b/c"])
+def test_a_key_store_reference_needs_a_service_and_an_entry(name: str):
     with pytest.raises(InvalidInputError):
-        reference(f"keyring:{place}")
+        reference(f"keyring:{name}")
 
 
 @pytest.mark.parametrize(
@@ -45,20 +47,21 @@ def test_anything_else_is_refused_without_being_shown(text: str):
     with pytest.raises(InvalidInputError) as caught:
         reference(text)
     assert (
-        caught.value.message == "database_password_ref (profile prod) is no reference to a secret"
+        caught.value.message
+        == "database_password_ref (profile prod) is not a reference to a secret"
     )
 
 
-def test_what_a_variable_held_is_never_shown():
+def test_the_value_of_a_variable_is_never_shown():
     found = reference("env:NAME")
     assert found.found == Secret("hunter2")
     assert "hunter2" not in f"{found!r} {found} {found.found}"
     assert reference("env:EMPTY").found is reference("env:OTHER").found is None
 
 
-def test_a_stray_secret_does_not_travel():
-    with pytest.raises(NotAllowedError, match="not to that of: environment X"):
-        reference("env:NAME", stray="environment X").require_own_address()
+def test_a_secret_is_not_sent_to_the_address_of_another_source():
+    with pytest.raises(NotAllowedError, match="not to the address from environment X"):
+        reference("env:NAME", address_source="environment X").require_own_address()
 
 
 @pytest.mark.parametrize(
@@ -77,12 +80,12 @@ def test_a_stray_secret_does_not_travel():
         ("host=h user=u", False),
     ],
 )
-def test_a_password_in_a_url_is_seen(url: str, holds: object):
+def test_a_password_in_a_url_is_recognised(url: str, holds: object):
     assert has_password(url) is holds
 
 
 @given(PASSWORDS)
-def test_a_password_arrives_as_it_is(password: str):
+def test_a_password_is_added_unchanged(password: str):
     for url in ("postgresql://u@h:1/d", "postgresql://h/d?user=u", "host=h user=u dbname=d"):
         whole = with_password(url, password)
         assert has_password(whole)

@@ -1,3 +1,5 @@
+"""Where settings come from, which source wins, and which values are invalid."""
+
 import json
 import re
 from dataclasses import dataclass, field
@@ -30,7 +32,7 @@ DAEMON = {
 
 @dataclass
 class Machine:
-    """A home, a config file and an environment of the test's own."""
+    """A home, a config file and an environment for one test."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -76,7 +78,7 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "max_tasks": (5, "6", 7),
     "event_retention": ("2d", "3h", "0"),
 }
-"""A value for the profile, for the environment and for the flag."""
+"""For each setting: a value for the profile, for the environment and for the flag."""
 
 
 def shown(settings: Settings, key: str) -> Any:
@@ -104,12 +106,12 @@ def toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def test_every_setting_is_tried():
+def test_every_setting_has_test_values():
     assert set(GIVEN) == PROFILE_KEYS
 
 
 @pytest.mark.parametrize("key", sorted(PROFILE_KEYS))
-def test_flag_before_environment_before_profile_before_daemon(machine: Machine, key: str):
+def test_flag_then_environment_then_profile_then_daemon(machine: Machine, key: str):
     in_profile, in_environment, in_flag = GIVEN[key]
     machine.start_daemon()
     local = {"database_url": DAEMON["database_url"], "api_url": DAEMON["api"]}
@@ -124,7 +126,7 @@ def test_flag_before_environment_before_profile_before_daemon(machine: Machine, 
     assert shown(machine.load(**{key: None}), key) == expected(key, in_environment)
 
 
-def test_temporals_own_variables_work_but_ours_come_first(machine: Machine):
+def test_temporals_own_variables_work_and_ours_take_precedence(machine: Machine):
     machine.environment |= {"TEMPORAL_ADDRESS": "t:1", "TEMPORAL_NAMESPACE": "n", "OTHER": "x"}
     settings = machine.load()
     assert (settings.temporal_address, settings.temporal_namespace) == ("t:1", "n")
@@ -134,20 +136,20 @@ def test_temporals_own_variables_work_but_ours_come_first(machine: Machine):
     assert machine.load().temporal_address == "ours:1"
 
 
-def test_temporals_own_address_does_not_lead_the_local_daemon_astray(machine: Machine):
+def test_the_local_daemon_ignores_temporals_own_address(machine: Machine):
     machine.start_daemon()
     machine.environment["TEMPORAL_ADDRESS"] = "elsewhere:1"
     assert machine.load().temporal_address == DAEMON["temporal_address"]
 
 
-def test_an_address_of_ours_without_a_database_is_half_a_pair(machine: Machine):
+def test_a_temporal_address_without_a_database_is_refused(machine: Machine):
     machine.environment["ACTIVITYCTL_TEMPORAL_ADDRESS"] = "ours:1"
     with pytest.raises(UsageError, match="no database"):
         machine.load()
 
 
 @pytest.mark.parametrize("content", ["[]", '{"addresses": []}', "3", "null"])
-def test_a_damaged_daemon_file_is_told(machine: Machine, content: str):
+def test_a_damaged_daemon_file_is_refused(machine: Machine, content: str):
     machine.home.mkdir(parents=True, exist_ok=True)
     (machine.home / "daemon.json").write_text(content)
     with pytest.raises(InvalidInputError, match="damaged"):
@@ -166,7 +168,7 @@ def test_with_nothing_set_the_local_daemon_is_used(machine: Machine):
     assert settings.api_url == "http://127.0.0.1:2"
 
 
-def test_a_database_of_ones_own_leaves_the_daemon_alone(machine: Machine):
+def test_with_another_database_the_local_daemon_is_not_used(machine: Machine):
     machine.start_daemon()
     machine.environment["ACTIVITYCTL_DATABASE_URL"] = "postgresql://own"
     settings = machine.load()
@@ -175,7 +177,7 @@ def test_a_database_of_ones_own_leaves_the_daemon_alone(machine: Machine):
     assert (settings.temporal_address, settings.api_url) == (None, None)
 
 
-def test_without_a_daemon_the_hint_is_to_start_one(machine: Machine):
+def test_without_a_daemon_the_hint_says_how_to_start_one(machine: Machine):
     settings = machine.load()
     for asked in (settings.required_database_url, settings.required_temporal_address):
         with pytest.raises(UnreachableError) as caught:
@@ -185,14 +187,14 @@ def test_without_a_daemon_the_hint_is_to_start_one(machine: Machine):
         settings.required_database_url()
 
 
-def test_a_broken_daemon_file_is_named(machine: Machine):
+def test_the_message_names_an_invalid_daemon_file(machine: Machine):
     machine.start_daemon("{")
     with pytest.raises(InvalidInputError, match=DAEMON_FILE) as caught:
         machine.load()
-    assert caught.value.hint == "activityctl down, then up"
+    assert caught.value.hint == "restart the daemon: activityctl down, then activityctl up -d"
 
 
-def test_a_home_is_the_flag_or_the_variable_or_the_users(machine: Machine, tmp_path: Path):
+def test_the_home_is_the_flag_the_variable_or_the_users_folder(machine: Machine, tmp_path: Path):
     assert machine.load(home=str(tmp_path / "other")).home == tmp_path / "other"
     assert machine.load().home == machine.home
     assert default_home({"ACTIVITYCTL_HOME": "~/x"}) == Path.home() / "x"
@@ -203,7 +205,7 @@ def test_a_home_is_the_flag_or_the_variable_or_the_users(machine: Machine, tmp_p
 # ---- profiles
 
 
-def test_a_profile_is_named_by_flag_then_environment_then_default(machine: Machine):
+def test_the_profile_comes_from_flag_then_environment_then_default(machine: Machine):
     names = ["a", "b", "c"]
     tables = "".join(f"[profiles.{name}]\ntemporal_namespace = '{name}'\n" for name in names)
     machine.configure(f"default = 'a'\n{tables}")
@@ -228,7 +230,7 @@ def test_an_unknown_profile_is_not_found(machine: Machine, text: str | None):
     assert "write [profiles.nope] into" in caught.value.hint
 
 
-def test_an_unknown_key_is_refused_with_the_known_ones(machine: Machine):
+def test_an_unknown_setting_is_refused_with_the_known_ones(machine: Machine):
     path = machine.configure("default = 'a'\n[profiles.a]\ndatabse_url = 'x'\n")
     with pytest.raises(InvalidInputError) as caught:
         machine.load()
@@ -238,15 +240,15 @@ def test_an_unknown_key_is_refused_with_the_known_ones(machine: Machine):
 
 
 @pytest.mark.parametrize("content", [b"default = ", b"[profiles.a\n", b"x = '\xff'"])
-def test_a_broken_config_file_is_named(machine: Machine, content: bytes):
+def test_the_message_names_an_invalid_config_file(machine: Machine, content: bytes):
     path = machine.configure("")
     path.write_bytes(content)
     with pytest.raises(InvalidInputError, match=r"config\.toml") as caught:
         machine.load()
-    assert caught.value.hint == "mend the config file"
+    assert caught.value.hint == "fix the config file"
 
 
-def test_the_config_file_is_the_users_unless_named(machine: Machine):
+def test_the_config_file_is_in_the_users_folder_by_default(machine: Machine):
     assert config_path(machine.environment) == machine.folder / "none.toml"
     assert config_path({}).parts[-2:] == ("activityctl", "config.toml")
 
@@ -258,29 +260,32 @@ def test_the_config_file_is_the_users_unless_named(machine: Machine):
 @pytest.mark.parametrize("value", ["yes", "on", "2", "tru", " true"])
 def test_a_boolean_is_true_or_false(machine: Machine, key: str, value: str):
     machine.environment[f"ACTIVITYCTL_{key.upper()}"] = value
-    with pytest.raises(UsageError, match=f"{key} is {value!r}") as caught:
+    with pytest.raises(UsageError) as caught:
         machine.load()
+    source = f"environment ACTIVITYCTL_{key.upper()}"
+    assert caught.value.message == f"{key} ({source}) has the invalid value {value!r}"
     assert caught.value.hint == f"set {key} to true or false"
 
 
 @pytest.mark.parametrize(("value", "meant"), [("TRUE", True), ("1", True), ("False", False)])
-def test_booleans_in_other_letters(machine: Machine, value: str, meant: object):
+def test_booleans_ignore_case(machine: Machine, value: str, meant: object):
     machine.environment["ACTIVITYCTL_ALLOW_HTTP"] = value
     assert machine.load().allow_http is meant
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", " 5", True, 0, 2.0])
-def test_max_tasks_is_a_whole_number_from_one(machine: Machine, value: Any):
+def test_max_tasks_is_a_whole_number_of_at_least_one(machine: Machine, value: Any):
     with pytest.raises(UsageError) as caught:
         machine.load(max_tasks=value)
-    assert caught.value.hint == "set max_tasks to a whole number from 1"
+    assert caught.value.hint == "set max_tasks to a whole number, 1 or more"
 
 
 @pytest.mark.parametrize("value", ["30", "-1d", "1w", "1h30m", "", "many", 5, True])
 def test_a_retention_has_a_unit_or_is_zero(machine: Machine, value: Any):
     with pytest.raises(UsageError) as caught:
         machine.load(event_retention=value)
-    assert caught.value.hint == ("set event_retention to days, hours or minutes: 30d, 12h; or 0")
+    hint = "set event_retention to days, hours or minutes, such as 30d, 12h or 90m, or to 0"
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(
@@ -288,20 +293,20 @@ def test_a_retention_has_a_unit_or_is_zero(machine: Machine, value: Any):
 )
 def test_a_retention_is_shown_in_its_largest_unit(machine: Machine, text: str, shown: str):
     flags = {"event_retention": text}
-    found = {one.name: one.value for one in setting_sources(flags, machine.environment)}
-    assert found["event_retention"] == shown
+    sources = setting_sources(flags, machine.environment)
+    assert {source.name: source.value for source in sources}["event_retention"] == shown
 
 
-def test_what_the_local_daemons_worker_may_do_is_shown_as_it_applies(machine: Machine):
+def test_the_settings_of_the_local_daemons_worker_are_shown(machine: Machine):
     def shown(**environment: str) -> dict[str, tuple[Any, str]]:
-        found = setting_sources({}, {**machine.environment, **environment})
-        return {one.name: (one.value, one.source) for one in found}
+        sources = setting_sources({}, {**machine.environment, **environment})
+        return {source.name: (source.value, source.source) for source in sources}
 
-    local = "local daemon, unless up was told otherwise"
+    local = "local daemon, unless `up` was started with another value"
     assert shown()["allow_commands"] == (True, local)
     assert shown()["allowed_networks"] == (["127.0.0.0/8", "::1/128"], local)
-    told = shown(ACTIVITYCTL_ALLOW_COMMANDS="false")["allow_commands"]
-    assert told == (False, "environment ACTIVITYCTL_ALLOW_COMMANDS")
+    denied = shown(ACTIVITYCTL_ALLOW_COMMANDS="false")["allow_commands"]
+    assert denied == (False, "environment ACTIVITYCTL_ALLOW_COMMANDS")
     elsewhere = shown(
         ACTIVITYCTL_DATABASE_URL="postgresql://h/d", ACTIVITYCTL_TEMPORAL_ADDRESS="t:1"
     )
@@ -316,13 +321,13 @@ def test_a_network_is_a_cidr(machine: Machine, value: Any):
     assert caught.value.hint == "write CIDRs, such as 10.0.0.0/8"
 
 
-def test_networks_stand_in_a_list_or_with_commas(machine: Machine):
+def test_networks_are_a_list_or_separated_by_commas(machine: Machine):
     networks = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     assert machine.load(allowed_networks="10.0.0.0/8, ::1").allowed_networks == networks
     assert machine.load(allowed_networks=["10.0.0.0/8", "::1"]).allowed_networks == networks
 
 
-# ---- what stays inside
+# ---- secrets
 
 
 def test_secrets_are_masked_wherever_settings_are_printed(machine: Machine):

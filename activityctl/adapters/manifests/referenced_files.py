@@ -25,7 +25,7 @@ def read_referenced_file(manifest: str, path: str) -> bytes:
     """
     if manifest == STDIN_NAME:
         raise ValueError(
-            "a manifest from standard input cannot refer to a file; list the days in it"
+            "a manifest from standard input has no folder to read from; list the days in it"
         )
     parts = PurePosixPath(path).parts
     if not parts or path.startswith(("/", "~")) or ".." in parts or "\0" in path:
