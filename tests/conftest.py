@@ -1,4 +1,4 @@
-"""Real servers for the tests: a Postgres and a Temporal for each worker, a database a test."""
+"""Real servers for the tests: Postgres and Temporal for each worker, a database for each test."""
 
 import compileall
 import itertools
@@ -22,8 +22,8 @@ _NUMBERS = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the package once, even where Python may not, for a thousand commands load it."""
-    if hasattr(config, "workerinput"):  # a process of `-n` shares the machine with others
+    """Compile the package once, even if Python writes no bytecode: a thousand commands load it."""
+    if hasattr(config, "workerinput"):  # a worker of `-n`: other workers use the machine too
         hypothesis.settings.register_profile("beside others", deadline=None)
         hypothesis.settings.load_profile("beside others")
     else:
@@ -31,24 +31,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are CPUs, for many tests wait; each has servers of its own."""
+    """Return one more than the number of CPUs, because many tests only wait; at most 8."""
     return min((os.cpu_count() or 1) + 1, 8)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the long files when several workers share them: none may be left at the end."""
+    """Sort the slowest folders to the front, so that no slow file is left for the end."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _place(item.path))
+        items.sort(key=lambda item: _folder_order(item.path))
 
 
-def _place(path: Path) -> int:
+def _folder_order(path: Path) -> int:
     folder = path.relative_to(TESTS).parts[0]
     return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the profiles of whoever runs the tests out of them."""
+def empty_config_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the config file of the user who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
@@ -56,7 +56,7 @@ def nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Start Postgres and Temporal once; gives `database_url` and `temporal_address`."""
+    """Start Postgres and Temporal once; yield `database_url` and `temporal_address`."""
     home = tmp_path_factory.mktemp("servers")
     program = (
         "import asyncio, os, pathlib;"
@@ -66,13 +66,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         "Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url)), os.environ))"
     )
     state = start_detached(home, [sys.executable, "-c", program], os.environ)
-    _write_without_waiting(state.addresses["database_url"])
+    _turn_off_fsync(state.addresses["database_url"])
     yield dict(state.addresses)
     stop_daemon(home)
 
 
-def _write_without_waiting(database_url: str) -> None:
-    """Spare the disk: what these servers hold need not outlive the machine."""
+def _turn_off_fsync(database_url: str) -> None:
+    """Turn off fsync, which is faster: the data need not survive a crash of the machine."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         for name in ("fsync", "full_page_writes"):
             connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))
@@ -81,7 +81,7 @@ def _write_without_waiting(database_url: str) -> None:
 
 @pytest.fixture
 def database_url(servers: dict[str, str]) -> Iterator[str]:
-    """A migrated database of the test's own, cloned from a template in milliseconds."""
+    """Create a migrated database for the test, cloned from a template in milliseconds."""
     url = servers["database_url"]
     name = f"test_{os.getpid()}_{next(_NUMBERS)}"
     with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
@@ -95,7 +95,7 @@ def database_url(servers: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture
 def settings(servers: dict[str, str], database_url: str, tmp_path: Path) -> Settings:
-    """Settings of a worker on the session's servers and the test's database."""
+    """Return the settings of a worker on the session's servers and the test's database."""
     return Settings(
         home=tmp_path,
         database_url=Secret(database_url),
@@ -108,6 +108,6 @@ def settings(servers: dict[str, str], database_url: str, tmp_path: Path) -> Sett
 
 @pytest.fixture
 async def ports(settings: Settings) -> AsyncIterator[wiring.Ports]:
-    """The ports on the test's database."""
+    """Open the ports on the test's database."""
     async with wiring.open_ports(settings, pool_size=8) as opened:
         yield opened

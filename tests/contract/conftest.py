@@ -1,4 +1,4 @@
-"""One suite a port: every test here runs against the memory twin and against Postgres."""
+"""One suite for each port; every test runs against memory and against Postgres."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ def now() -> datetime:
 
 @pytest.fixture(scope="session")
 def contract_database_url(servers: dict[str, str]) -> str:
-    """One database for the whole suite: to empty it takes a tenth of the time of a new one."""
+    """Create one database for the whole suite; to empty it is ten times faster than a new one."""
     server = servers["database_url"].rsplit("/", 1)[0]
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE contract TEMPLATE activityctl")
@@ -51,15 +51,15 @@ def contract_database_url(servers: dict[str, str]) -> str:
 
 @pytest.fixture(scope="session")
 def emptier(contract_database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection that stays, for to open one takes longer than to empty the database."""
+    """Open one connection for the session; opening takes longer than emptying the database."""
     with psycopg.connect(contract_database_url, autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")  # foreign keys may wait
+        connection.execute("SET session_replication_role = replica")  # no foreign key checks
         yield connection
 
 
 @pytest.fixture
 def empty_database_url(contract_database_url: str, emptier: psycopg.Connection[Any]) -> str:
-    """The suite's database without a row; its ids and transactions have counted on."""
+    """Empty the suite's database; its sequences and transaction ids are not reset."""
     emptier.execute(_EMPTY)
     return contract_database_url
 
@@ -68,7 +68,7 @@ def empty_database_url(contract_database_url: str, emptier: psycopg.Connection[A
 async def ports(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[wiring.Ports | MemoryPorts]:
-    """Every port that Postgres answers for, empty; by its twin first, then by itself."""
+    """Return all ports, without data: first in memory, then in Postgres."""
     if request.param == "memory":
         yield memory_ports()
         return
@@ -80,7 +80,7 @@ async def ports(
 
 @pytest.fixture
 def define() -> Callable[..., ActivityDefinition]:
-    """Make a definition with a trigger `daily` and a task `note`; fields of its spec follow."""
+    """Make a definition with a trigger `daily` and a task `note`; `spec` replaces its fields."""
 
     def make(name: str, *, labels: dict[str, str] | None = None, **spec: Any) -> ActivityDefinition:
         metadata = {"name": name, "labels": labels or {}}
@@ -93,7 +93,7 @@ def define() -> Callable[..., ActivityDefinition]:
 
 @pytest.fixture
 def subscribe() -> Callable[..., SubscriptionManifest]:
-    """Make a subscription's manifest; fields of its spec follow."""
+    """Make the manifest of a subscription; `spec` adds fields."""
 
     def make(
         name: str, activity: str = "digest", *, labels: dict[str, str] | None = None, **spec: Any
@@ -108,14 +108,22 @@ def subscribe() -> Callable[..., SubscriptionManifest]:
 
 @pytest.fixture
 def apply(ports: wiring.Ports) -> Callable[..., Awaitable[Plan]]:
-    """Apply manifests as the command does; gives the plan that was carried out."""
+    """Apply manifests as the command does; return the plan."""
 
     async def carry_out(
         *manifests: ActivityDefinition | SubscriptionManifest, at: datetime = NOW
     ) -> Plan:
         wanted = Wanted(
-            {one.metadata.name: one for one in manifests if isinstance(one, ActivityDefinition)},
-            {one.metadata.name: one for one in manifests if isinstance(one, SubscriptionManifest)},
+            {
+                manifest.metadata.name: manifest
+                for manifest in manifests
+                if isinstance(manifest, ActivityDefinition)
+            },
+            {
+                manifest.metadata.name: manifest
+                for manifest in manifests
+                if isinstance(manifest, SubscriptionManifest)
+            },
         )
         async with ports.catalog.changing():
             plan = plan_changes(wanted, await ports.catalog.present())
@@ -127,7 +135,7 @@ def apply(ports: wiring.Ports) -> Callable[..., Awaitable[Plan]]:
 
 @pytest.fixture
 def remove(ports: wiring.Ports) -> Callable[..., Awaitable[Plan]]:
-    """Delete a subscription as the command does; gives the plan that was carried out."""
+    """Delete a subscription as the command does; return the plan."""
 
     async def carry_out(name: str, at: datetime = NOW) -> Plan:
         return await delete(ports.catalog, "Subscription", name, lambda: at, UNKNOWN_ORIGIN)
@@ -142,14 +150,14 @@ async def mine(
     define: Callable[..., ActivityDefinition],
     subscribe: Callable[..., SubscriptionManifest],
 ) -> Subscription:
-    """The subscription `mine` of the definition `digest`, applied."""
+    """Apply the definition `digest` and the subscription `mine`; return the subscription."""
     await apply(define("digest"), subscribe("mine"))
     return await ports.catalog.find_subscription("mine")
 
 
 @pytest.fixture
 def make_run(ports: wiring.Ports, mine: Subscription) -> Callable[..., Awaitable[Run]]:
-    """Open a run with the tasks `note[0..n-1]`; fields of the run follow."""
+    """Open a run with the tasks `note[0..n-1]`; `fields` are set on the run."""
 
     async def make(
         key: str,

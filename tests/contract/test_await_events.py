@@ -1,4 +1,4 @@
-"""Waiting for what events led to: until they are routed, and until their runs have ended."""
+"""Waiting for events: until they are routed and their runs have ended."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ async def route(
     firing = EventFiring(owner.id, "manual", "k", now, (EVENT.event_id,), now)
     async with ports.events.routing(10) as routing:
         assert routing is not None
-        assert [one.id for one in routing.events] == [EVENT.event_id]
+        assert [event.id for event in routing.events] == [EVENT.event_id]
         firings = (firing,) if key else ()
         await routing.save(Routed((EVENT.event_id,), firings, (verdict,)), now)
 
@@ -38,25 +38,27 @@ async def wait(ports: wiring.Ports, event: EventEnvelope, seconds: float) -> Eve
     )
 
 
-async def test_an_event_that_nobody_routes_is_waited_for_in_vain(ports: wiring.Ports):
+async def test_waiting_for_an_event_that_is_not_routed_times_out(ports: wiring.Ports):
     await ports.events.add([EVENT])
     found = await wait(ports, EVENT, 0.1)
     assert found.unrouted == {EVENT.event_id}
     assert not found.is_complete
 
 
-async def test_an_event_that_wakes_nobody_is_over_at_once(
+async def test_waiting_ends_at_once_for_an_event_that_starts_no_run(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     await ports.events.add([EVENT])
     await route(ports, mine, now, VerdictOutcome.PAUSED)
     found = await wait(ports, EVENT, 10)
     assert found.is_complete
-    assert [one.outcome for one in found.verdicts[EVENT.event_id]] == [VerdictOutcome.PAUSED]
+    assert [verdict.outcome for verdict in found.verdicts[EVENT.event_id]] == [
+        VerdictOutcome.PAUSED
+    ]
     assert found.runs == {}
 
 
-async def test_a_run_is_waited_for_before_it_begins_and_until_it_ends(
+async def test_waiting_lasts_until_the_run_has_begun_and_ended(
     ports: wiring.Ports, mine: Subscription, now: datetime, make_run: MakeRun
 ):
     await ports.events.add([EVENT])
@@ -70,7 +72,7 @@ async def test_a_run_is_waited_for_before_it_begins_and_until_it_ends(
     assert found.runs[RunId(run.id)].status is RunStatus.FAILED
 
 
-async def test_a_run_that_goes_on_is_shown_as_it_stands(
+async def test_a_timeout_shows_the_current_status_of_an_open_run(
     ports: wiring.Ports, mine: Subscription, now: datetime, make_run: MakeRun
 ):
     await ports.events.add([EVENT])
@@ -81,7 +83,7 @@ async def test_a_run_that_goes_on_is_shown_as_it_stands(
     assert found.runs[RunId(run.id)].status is RunStatus.RUNNING
 
 
-async def test_events_are_listed_by_whom_they_concern_and_by_their_run(
+async def test_events_are_listed_by_subscription_and_by_run(
     ports: wiring.Ports, mine: Subscription, now: datetime, make_run: MakeRun
 ):
     other = envelope_of({**EVENT.document, "id": "b"})
@@ -95,5 +97,5 @@ async def test_events_are_listed_by_whom_they_concern_and_by_their_run(
         Selection(status="routed"),
     ):
         found = await ports.events.events(selection)
-        assert [one.id for one in found] == [EVENT.event_id]
+        assert [event.id for event in found] == [EVENT.event_id]
     assert await ports.events.unrouted([EVENT.event_id, other.event_id]) == [other.event_id]

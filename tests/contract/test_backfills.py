@@ -1,4 +1,4 @@
-"""The Backfills port: firings are held once each, and released in order, a few at a time."""
+"""The Backfills port: each firing is held once, and they are released in order, a few at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +23,7 @@ Finish = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-def wish(mine: Subscription) -> Callable[..., Backfill]:
+def make_backfill(mine: Subscription) -> Callable[..., Backfill]:
     def make(**changes: Any) -> Backfill:
         wanted = {"trigger": "daily", "first": FIRST, "last": LAST, "max_parallel": 2, **changes}
         return Backfill(mine.id, **wanted)
@@ -32,13 +32,13 @@ def wish(mine: Subscription) -> Callable[..., Backfill]:
 
 
 @pytest.fixture
-def backfill(wish: Callable[..., Backfill]) -> Backfill:
-    return wish()
+def backfill(make_backfill: Callable[..., Backfill]) -> Backfill:
+    return make_backfill()
 
 
 @pytest.fixture
 def finish(ports: wiring.Ports, mine: Subscription) -> Finish:
-    """Open a run of `daily` that is due then, with that status."""
+    """Open a run of the trigger `daily` with that due time and status."""
 
     async def make(
         nominal: datetime, status: RunStatus = RunStatus.SUCCEEDED, *, key: str | None = None
@@ -87,7 +87,7 @@ async def claimed(ports: wiring.Ports) -> list[FiringRef]:
 
 
 async def dispatch(ports: wiring.Ports) -> list[datetime]:
-    """Start what may start, as the dispatcher does; gives the nominal times, sorted."""
+    """Start the firings that may start, as the dispatcher does; return their nominal times."""
     async with ports.outbox.claimed(100) as claim:
         await claim.dispatched(claim.firings, datetime.now(UTC))
         return sorted(firing.due for firing in claim.firings)
@@ -101,7 +101,7 @@ async def test_without_runs_and_firings_the_past_is_empty(ports: wiring.Ports, m
     assert (found.runs, found.firing, found.held) == ({}, frozenset(), frozenset())
 
 
-async def test_the_past_has_the_runs_of_each_time_within_both_ends(
+async def test_the_past_has_the_runs_of_each_time_including_both_ends(
     ports: wiring.Ports, mine: Subscription, finish: Finish
 ):
     await finish(FIRST, RunStatus.MISSED, key="a")
@@ -117,7 +117,7 @@ async def test_the_past_has_the_runs_of_each_time_within_both_ends(
     assert other.runs == {}
 
 
-async def test_a_firing_by_schedule_is_seen_before_it_has_a_run(
+async def test_a_scheduled_firing_is_in_the_past_before_it_has_a_run(
     ports: wiring.Ports, mine: Subscription
 ):
     own = FiringRequest(mine.id, "daily", firing_key(DAYS[3]), DAYS[3])
@@ -125,7 +125,7 @@ async def test_a_firing_by_schedule_is_seen_before_it_has_a_run(
     assert (await past(ports, mine)).firing == {DAYS[3]}
 
 
-async def test_the_past_is_settled_up_to_the_cursor_and_while_paused_up_to_now(
+async def test_the_past_is_decided_up_to_the_cursor_or_to_now_while_paused(
     ports: wiring.Ports, mine: Subscription
 ):
     begun = datetime.now(UTC)
@@ -153,13 +153,15 @@ async def test_held_firings_are_not_claimable(
     assert await progress(ports, mine) == BackfillProgress(held=10)
 
 
-async def test_a_repeat_adds_nothing(ports: wiring.Ports, mine: Subscription, backfill: Backfill):
+async def test_a_repeat_adds_only_new_times(
+    ports: wiring.Ports, mine: Subscription, backfill: Backfill
+):
     assert await hold(ports, backfill, DAYS[:4]) == 4
     assert await hold(ports, backfill, DAYS[2:6]) == 2
     assert (await progress(ports, mine)).total == 6
 
 
-async def test_a_repeat_leaves_alone_what_was_released(
+async def test_a_repeat_does_not_change_released_firings(
     ports: wiring.Ports, mine: Subscription, backfill: Backfill
 ):
     await hold(ports, backfill, DAYS[:3])
@@ -170,7 +172,7 @@ async def test_a_repeat_leaves_alone_what_was_released(
     assert (found.firing, found.held) == (set(DAYS[:2]), {DAYS[2]})
 
 
-async def test_two_that_hold_at_once_hold_each_time_once(
+async def test_concurrent_holds_hold_each_time_once(
     ports: wiring.Ports, mine: Subscription, backfill: Backfill
 ):
     counts = await asyncio.gather(*(hold(ports, backfill, DAYS) for _ in range(4)))
@@ -188,14 +190,14 @@ async def test_nothing_is_held_when_the_block_fails_first(ports: wiring.Ports, m
     assert (await progress(ports, mine)).total == 0
 
 
-async def test_whoever_holds_wakes_the_dispatcher(ports: wiring.Ports, backfill: Backfill):
+async def test_a_hold_and_a_release_wake_the_dispatcher(ports: wiring.Ports, backfill: Backfill):
     async with ports.signals.listening(WORK_CHANNEL) as payloads:
         await hold(ports, backfill, DAYS)
         async with asyncio.timeout(5):
-            assert [one async for one in _until(payloads, "queue")][-1] == "queue"
+            assert [payload async for payload in _until(payloads, "queue")][-1] == "queue"
         await ports.backfills.release(10)
         async with asyncio.timeout(5):
-            assert [one async for one in _until(payloads, "firing")][-1] == "firing"
+            assert [payload async for payload in _until(payloads, "firing")][-1] == "firing"
 
 
 async def _until(payloads: Any, wanted: str) -> Any:
@@ -212,7 +214,7 @@ async def test_without_a_backfill_nothing_is_released(ports: wiring.Ports):
     assert await ports.backfills.release(100) == 0
 
 
-async def test_firings_are_released_in_order_as_places_come_free(
+async def test_firings_are_released_in_order_as_slots_become_free(
     ports: wiring.Ports, backfill: Backfill, finish: Finish
 ):
     await hold(ports, backfill, [DAYS[2], DAYS[0], DAYS[1], DAYS[3]])
@@ -229,16 +231,18 @@ async def test_firings_are_released_in_order_as_places_come_free(
     assert await ports.backfills.release(100) == 0
 
 
-async def test_a_release_takes_no_more_than_its_limit(ports: wiring.Ports, wish: Any):
-    await hold(ports, wish(max_parallel=8), DAYS)
+async def test_a_release_takes_no_more_than_its_limit(ports: wiring.Ports, make_backfill: Any):
+    await hold(ports, make_backfill(max_parallel=8), DAYS)
     assert await ports.backfills.release(3) == 3
     assert await dispatch(ports) == DAYS[:3]
     assert await ports.backfills.release(100) == 5
 
 
-async def test_each_backfill_has_its_own_places(ports: wiring.Ports, wish: Any, finish: Finish):
-    early = wish(last=DAYS[4], max_parallel=1)
-    late = wish(first=DAYS[5], max_parallel=3)
+async def test_each_backfill_has_its_own_slots(
+    ports: wiring.Ports, make_backfill: Any, finish: Finish
+):
+    early = make_backfill(last=DAYS[4], max_parallel=1)
+    late = make_backfill(first=DAYS[5], max_parallel=3)
     await hold(ports, late, DAYS[5:])
     await hold(ports, early, DAYS[:5])
     assert await ports.backfills.release(100) == 4
@@ -251,11 +255,11 @@ async def test_each_backfill_has_its_own_places(ports: wiring.Ports, wish: Any, 
     assert await dispatch(ports) == DAYS[8:]
 
 
-async def test_of_overlapping_backfills_none_overtakes_an_earlier_time(
-    ports: wiring.Ports, wish: Any, finish: Finish
+async def test_overlapping_backfills_start_their_times_in_order(
+    ports: wiring.Ports, make_backfill: Any, finish: Finish
 ):
-    await hold(ports, wish(max_parallel=2), DAYS)
-    await hold(ports, wish(first=DAYS[4], last=DAYS[6], max_parallel=3), DAYS[4:7])
+    await hold(ports, make_backfill(max_parallel=2), DAYS)
+    await hold(ports, make_backfill(first=DAYS[4], last=DAYS[6], max_parallel=3), DAYS[4:7])
     started: list[datetime] = []
     for _ in range(len(DAYS)):
         await ports.backfills.release(100)
@@ -266,36 +270,38 @@ async def test_of_overlapping_backfills_none_overtakes_an_earlier_time(
     assert started == DAYS
 
 
-async def test_a_cancelled_backfill_holds_up_no_other(ports: wiring.Ports, wish: Any):
-    await hold(ports, wish(last=DAYS[6]), DAYS[:2])
-    late = wish(first=DAYS[5])
+async def test_a_cancelled_backfill_does_not_delay_another(ports: wiring.Ports, make_backfill: Any):
+    await hold(ports, make_backfill(last=DAYS[6]), DAYS[:2])
+    late = make_backfill(first=DAYS[5])
     await ports.backfills.cancel(late.subscription_id, None)
     await hold(ports, late, DAYS[5:])
     assert await ports.backfills.release(100) == 2
     assert await dispatch(ports) == DAYS[5:7]
 
 
-async def test_releases_at_once_never_pass_the_limit(
-    ports: wiring.Ports, mine: Subscription, wish: Any
+async def test_concurrent_releases_keep_to_the_limit(
+    ports: wiring.Ports, mine: Subscription, make_backfill: Any
 ):
-    await hold(ports, wish(max_parallel=3), DAYS)
+    await hold(ports, make_backfill(max_parallel=3), DAYS)
     counts = await asyncio.gather(*(ports.backfills.release(100) for _ in range(5)))
     assert sum(counts) == 3
     assert await progress(ports, mine) == BackfillProgress(held=7, starting=3)
 
 
-async def test_a_repeat_changes_how_many_run_at_once(ports: wiring.Ports, wish: Any):
-    await hold(ports, wish(max_parallel=1), DAYS)
+async def test_a_repeat_changes_how_many_run_at_the_same_time(
+    ports: wiring.Ports, make_backfill: Any
+):
+    await hold(ports, make_backfill(max_parallel=1), DAYS)
     assert await ports.backfills.release(100) == 1
-    await hold(ports, wish(max_parallel=4), DAYS)
+    await hold(ports, make_backfill(max_parallel=4), DAYS)
     assert await ports.backfills.release(100) == 3
 
 
-async def test_what_another_backfill_holds_goes_over_to_the_newer_one(
-    ports: wiring.Ports, mine: Subscription, wish: Any
+async def test_a_newer_backfill_takes_over_held_firings(
+    ports: wiring.Ports, mine: Subscription, make_backfill: Any
 ):
-    await hold(ports, wish(max_parallel=1), DAYS)
-    wider = wish(last=LAST + timedelta(hours=1), max_parallel=5)
+    await hold(ports, make_backfill(max_parallel=1), DAYS)
+    wider = make_backfill(last=LAST + timedelta(hours=1), max_parallel=5)
     assert await hold(ports, wider, DAYS) == 0
     assert await ports.backfills.release(100) == 5
     assert (await progress(ports, mine)).total == 10
@@ -305,9 +311,9 @@ async def test_what_another_backfill_holds_goes_over_to_the_newer_one(
 
 
 async def test_progress_counts_runs_by_status_and_no_firings_of_others(
-    ports: wiring.Ports, mine: Subscription, wish: Any, finish: Finish
+    ports: wiring.Ports, mine: Subscription, make_backfill: Any, finish: Finish
 ):
-    await hold(ports, wish(max_parallel=4), DAYS)
+    await hold(ports, make_backfill(max_parallel=4), DAYS)
     await ports.backfills.release(100)
     await finish(DAYS[0])
     await finish(DAYS[1], RunStatus.FAILED)
@@ -325,16 +331,16 @@ async def test_progress_counts_runs_by_status_and_no_firings_of_others(
     assert (part.total, part.is_over) == (2, True)
 
 
-async def test_progress_counts_the_backfill_itself_and_of_others_the_times_named(
-    ports: wiring.Ports, wish: Any
+async def test_progress_counts_its_own_firings_and_those_of_named_times(
+    ports: wiring.Ports, make_backfill: Any
 ):
-    early, late = wish(last=DAYS[4]), wish(first=DAYS[3])
+    early, late = make_backfill(last=DAYS[4]), make_backfill(first=DAYS[3])
     await hold(ports, early, DAYS[:5])
     await hold(ports, late, DAYS[5:])
     assert (await ports.backfills.progress(early, ())).total == 5
     assert (await ports.backfills.progress(late, ())).total == 5
     assert (await ports.backfills.progress(late, [DAYS[3], DAYS[7]])).total == 6
-    elsewhere = wish(trigger="other")
+    elsewhere = make_backfill(trigger="other")
     assert (await ports.backfills.progress(elsewhere, DAYS)).total == 0
 
 
@@ -363,11 +369,11 @@ async def test_a_repeat_opens_a_cancelled_backfill_again(
     assert await ports.backfills.release(100) == 2
 
 
-async def test_one_triggers_backfills_are_cancelled_alone(
-    ports: wiring.Ports, mine: Subscription, wish: Any
+async def test_the_backfills_of_one_trigger_can_be_cancelled_alone(
+    ports: wiring.Ports, mine: Subscription, make_backfill: Any
 ):
-    await hold(ports, wish(), DAYS)
-    await hold(ports, wish(trigger="other"), DAYS[:3])
+    await hold(ports, make_backfill(), DAYS)
+    await hold(ports, make_backfill(trigger="other"), DAYS[:3])
     assert await ports.backfills.cancel(mine.id, "other") == 3
     assert (await progress(ports, mine)).held == 10
     assert await ports.backfills.cancel("no-such-subscription", None) == 0

@@ -1,4 +1,4 @@
-"""The Catalog port: calendars, written by plans and read by settlement and lists."""
+"""The Catalog port: calendars are written by plans, and read by triggers and lists."""
 
 import json
 from datetime import datetime, timedelta
@@ -22,7 +22,9 @@ def calendar(name: str, *days: str, **metadata: Any) -> DayCalendar:
 async def applied(
     ports: wiring.Ports, at: datetime, *calendars: DayCalendar, applyset: str | None = None
 ) -> Plan:
-    wanted = Wanted(calendars={one.metadata.name: one for one in calendars}, applyset=applyset)
+    wanted = Wanted(
+        calendars={calendar.metadata.name: calendar for calendar in calendars}, applyset=applyset
+    )
     async with ports.catalog.changing():
         plan = plan_changes(wanted, await ports.catalog.present())
         await ports.catalog.write(plan, at)
@@ -35,7 +37,7 @@ async def deleted(ports: wiring.Ports, at: datetime, name: str) -> None:
         await ports.catalog.write(plan, at)
 
 
-async def test_a_calendar_lives_as_it_was_applied(ports: wiring.Ports, now: datetime):
+async def test_a_calendar_is_read_as_it_was_applied(ports: wiring.Ports, now: datetime):
     labels, annotations = {"team": "a"}, {"note": "naïve ☃"}
     await applied(
         ports,
@@ -54,22 +56,24 @@ async def test_a_calendar_lives_as_it_was_applied(ports: wiring.Ports, now: date
     assert (await ports.catalog.present()).calendars == expected
 
 
-async def test_a_change_keeps_when_it_was_made_and_its_set(ports: wiring.Ports, now: datetime):
+async def test_a_change_keeps_the_creation_time_and_the_apply_set(
+    ports: wiring.Ports, now: datetime
+):
     later = now + timedelta(hours=1)
     await applied(ports, now, calendar("holidays", "2026-12-25"), applyset="set")
     await applied(ports, later, calendar("holidays", "2026-12-25"))
-    (one,) = await ports.catalog.listed_calendars(Selection())
-    assert one.updated_at == now
+    (found,) = await ports.catalog.listed_calendars(Selection())
+    assert found.updated_at == now
     await applied(ports, later, calendar("holidays", "2026-12-26", labels={"team": "a"}))
-    (one,) = await ports.catalog.listed_calendars(Selection())
-    assert (one.created_at, one.updated_at, one.applyset) == (now, later, "set")
-    assert (one.days, one.labels) == ((parse_days("2026-12-26"),), {"team": "a"})
+    (found,) = await ports.catalog.listed_calendars(Selection())
+    assert (found.created_at, found.updated_at, found.applyset) == (now, later, "set")
+    assert (found.days, found.labels) == ((parse_days("2026-12-26"),), {"team": "a"})
     newest, _ = await ports.catalog.history("Calendar", "holidays")
     assert newest.document is not None
     assert newest.document["spec"] == {"days": ["2026-12-26"]}
 
 
-async def test_a_deleted_calendar_is_gone_and_may_come_back(ports: wiring.Ports, now: datetime):
+async def test_a_deleted_calendar_can_be_created_again(ports: wiring.Ports, now: datetime):
     await applied(ports, now, calendar("holidays", "2026-12-25"), applyset="set")
     await deleted(ports, now, "holidays")
     assert await ports.catalog.calendars() == {}
@@ -79,8 +83,8 @@ async def test_a_deleted_calendar_is_gone_and_may_come_back(ports: wiring.Ports,
     assert (newest.action, newest.document) == ("deleted", None)
     plan = await applied(ports, now, calendar("holidays", "2026-12-26"))
     assert plan.changes[0].action.value == "created"
-    (one,) = await ports.catalog.listed_calendars(Selection())
-    assert (one.days, one.applyset) == ((parse_days("2026-12-26"),), None)
+    (found,) = await ports.catalog.listed_calendars(Selection())
+    assert (found.days, found.applyset) == ((parse_days("2026-12-26"),), None)
 
 
 async def test_calendars_are_listed_by_name_and_selected(ports: wiring.Ports, now: datetime):
@@ -95,7 +99,7 @@ async def test_calendars_are_listed_by_name_and_selected(ports: wiring.Ports, no
 
     async def names(**selection: Any) -> list[str]:
         found = await ports.catalog.listed_calendars(Selection(**selection))
-        return [one.name for one in found]
+        return [calendar.name for calendar in found]
 
     assert await names() == ["a", "b", "c"]
     assert await names(limit=2) == ["a", "b"]
@@ -104,7 +108,7 @@ async def test_calendars_are_listed_by_name_and_selected(ports: wiring.Ports, no
     assert await names(labels=team) == ["b", "c"]
 
 
-async def test_what_was_written_in_a_change_is_seen_there_and_lost_when_it_fails(
+async def test_a_change_sees_its_own_writes_and_loses_them_when_it_fails(
     ports: wiring.Ports, now: datetime
 ):
     wanted = Wanted(calendars={"holidays": calendar("holidays", "2026-12-25")})

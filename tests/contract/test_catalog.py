@@ -1,4 +1,4 @@
-"""The Catalog port: what is written is present, and nothing else changes."""
+"""The Catalog port: what is written can be read, and nothing else changes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ async def status_of(ports: wiring.Ports, name: str) -> SubscriptionStatus:
 # ---- writing and reading back --------------------------------------------------------
 
 
-async def test_what_was_written_is_unchanged_to_the_next_plan(
+async def test_applying_the_same_manifests_again_changes_nothing(
     apply: Apply, define: Define, subscribe: Subscribe
 ):
     manifests = (
@@ -78,7 +78,7 @@ async def test_params_labels_and_times_come_back_as_they_were_written(
     assert found.created_at.utcoffset() == timedelta(0)
 
 
-async def test_a_change_is_configured_and_leaves_the_others_as_they_were(
+async def test_a_change_of_one_object_does_not_change_the_others(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await apply(define("digest"), subscribe("mine"), subscribe("yours"))
@@ -91,7 +91,10 @@ async def test_a_change_is_configured_and_leaves_the_others_as_they_were(
         "mine": Action.CONFIGURED,
         "yours": Action.UNCHANGED,
     }
-    found = {one.name: one for one in await ports.catalog.subscriptions(Selection())}
+    found = {
+        subscription.name: subscription
+        for subscription in await ports.catalog.subscriptions(Selection())
+    }
     assert found["mine"].params == {"a": 1}
     assert (found["mine"].created_at, found["mine"].updated_at) == (now, later)
     assert found["yours"].updated_at == now
@@ -116,7 +119,7 @@ async def test_a_failed_change_leaves_nothing_behind(
     assert await ports.register.unsynced(10) == []
 
 
-async def test_within_a_change_the_changer_sees_it_and_others_do_not(
+async def test_uncommitted_changes_are_visible_only_inside_the_block(
     ports: wiring.Ports, define: Define, subscribe: Subscribe, now: datetime
 ):
     wanted = Wanted({"digest": define("digest")}, {"mine": subscribe("mine")})
@@ -140,7 +143,7 @@ async def test_within_a_change_the_changer_sees_it_and_others_do_not(
     assert set((await ports.catalog.present()).subscriptions) == {"mine"}
 
 
-async def test_changers_wait_for_one_another(ports: wiring.Ports):
+async def test_concurrent_changes_wait_for_one_another(ports: wiring.Ports):
     order: list[str] = []
 
     async def change(name: str) -> None:
@@ -150,28 +153,30 @@ async def test_changers_wait_for_one_another(ports: wiring.Ports):
             order.append(f"{name} out")
 
     await asyncio.gather(change("a"), change("b"), change("c"))
-    assert [step.split()[1] for step in order] == ["in", "out"] * 3
-    assert all(order[place].split()[0] == order[place + 1].split()[0] for place in (0, 2, 4))
+    assert [entry.split()[1] for entry in order] == ["in", "out"] * 3
+    assert all(order[index].split()[0] == order[index + 1].split()[0] for index in (0, 2, 4))
 
 
 # ---- definitions and revisions -------------------------------------------------------
 
 
-async def test_each_content_is_a_revision_and_returning_to_one_makes_no_new(
+async def test_each_content_is_one_revision_even_when_it_returns(
     ports: wiring.Ports, apply: Apply, define: Define, now: datetime
 ):
     first, second = define("digest"), define("digest", description="other")
     for hour, definition in enumerate([first, second, first]):
         await apply(definition, at=now + timedelta(hours=hour))
     revisions = await ports.catalog.revisions(Selection(name="digest"))
-    assert [one.number for one in revisions] == [2, 1]
+    assert [revision.number for revision in revisions] == [2, 1]
     assert revisions[1].id == revision_id_of(first)
     ((row, current),) = await ports.catalog.definitions(Selection())
     assert current.id == revision_id_of(first)
     assert (row["since"], row["updated_at"]) == (now, now + timedelta(hours=2))
 
 
-async def test_labels_alone_make_no_revision(ports: wiring.Ports, apply: Apply, define: Define):
+async def test_a_change_of_labels_makes_no_revision(
+    ports: wiring.Ports, apply: Apply, define: Define
+):
     await apply(define("digest"))
     await apply(define("digest", labels={"team": "ops"}))
     assert len(await ports.catalog.revisions(Selection())) == 1
@@ -224,7 +229,7 @@ async def test_a_definition_in_use_cannot_be_deleted(
     assert len(await ports.catalog.definitions(Selection())) == 1
 
 
-async def test_a_definition_without_live_subscriptions_goes_and_may_come_back(
+async def test_a_definition_without_live_subscriptions_can_be_deleted_and_created_again(
     ports: wiring.Ports,
     apply: Apply,
     remove: Apply,
@@ -251,7 +256,7 @@ async def test_an_unknown_definition_cannot_be_deleted(ports: wiring.Ports, now:
 # ---- finding subscriptions -----------------------------------------------------------
 
 
-async def test_a_subscription_answers_to_its_name_its_id_and_a_prefix_of_it(
+async def test_a_subscription_is_found_by_name_by_id_and_by_prefix_of_the_id(
     ports: wiring.Ports, mine: Subscription
 ):
     for reference in ("mine", mine.id, mine.id[:13], mine.id[:1]):
@@ -261,10 +266,10 @@ async def test_a_subscription_answers_to_its_name_its_id_and_a_prefix_of_it(
 async def test_a_prefix_of_several_ids_is_a_conflict_unless_it_is_a_name(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe
 ):
-    # Twenty ids begin with sixteen hex digits, so two of them share their first.
+    # Twenty ids begin with one of sixteen hex digits, so two of them begin with the same.
     names = [f"s{number}" for number in range(20)]
     await apply(define("digest"), *(subscribe(name) for name in names))
-    firsts = [one.id[0] for one in await ports.catalog.subscriptions(Selection())]
+    firsts = [subscription.id[0] for subscription in await ports.catalog.subscriptions(Selection())]
     shared = next(first for first in firsts if firsts.count(first) > 1)
     with pytest.raises(ConflictError, match="several"):
         await ports.catalog.find_subscription(shared)
@@ -273,7 +278,7 @@ async def test_a_prefix_of_several_ids_is_a_conflict_unless_it_is_a_name(
 
 
 @pytest.mark.parametrize("reference", ["", "%", "_", "m%", "____", "\\", "nothing", "min", "MINE"])
-async def test_nothing_but_a_name_or_a_prefix_of_an_id_is_found(
+async def test_only_names_and_prefixes_of_ids_are_found(
     ports: wiring.Ports, mine: Subscription, reference: str
 ):
     assert mine.name == "mine"
@@ -282,7 +287,7 @@ async def test_nothing_but_a_name_or_a_prefix_of_an_id_is_found(
 
 
 @pytest.mark.parametrize("reference", ["\0", "\udcff"])
-async def test_a_reference_that_no_database_can_hold_is_not_found(
+async def test_a_reference_that_postgres_cannot_store_is_not_found(
     ports: wiring.Ports, mine: Subscription, reference: str
 ):
     assert mine.name == "mine"
@@ -303,7 +308,7 @@ async def test_subscriptions_are_selected_by_status_label_id_and_limit(
     await remove("a")
 
     async def names(selection: Selection) -> list[str]:
-        return [one.name for one in await ports.catalog.subscriptions(selection)]
+        return [subscription.name for subscription in await ports.catalog.subscriptions(selection)]
 
     assert await names(Selection()) == ["b", "c"]
     assert await names(Selection(status="deleted")) == ["a"]
@@ -313,10 +318,12 @@ async def test_subscriptions_are_selected_by_status_label_id_and_limit(
     assert await names(Selection(subscription_id=gone.id)) == []
 
 
-# ---- a subscription's life -----------------------------------------------------------
+# ---- the status of a subscription ----------------------------------------------------
 
 
-async def test_a_status_changes_once(ports: wiring.Ports, mine: Subscription, now: datetime):
+async def test_a_change_to_the_same_status_changes_nothing(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
     later = now + timedelta(minutes=1)
     change = ports.catalog.set_subscription_status
     assert not await change(mine.id, ACTIVE, later)
@@ -350,7 +357,7 @@ async def test_a_paused_subscription_stays_paused_unless_its_manifest_says_other
     assert await status_of(ports, "mine") is PAUSED
 
 
-async def test_a_subscription_deleted_and_applied_again_is_the_same_one_and_active(
+async def test_a_deleted_subscription_that_is_applied_again_keeps_its_id_and_is_active(
     ports: wiring.Ports,
     apply: Apply,
     remove: Apply,

@@ -1,4 +1,4 @@
-"""The Catalog port: apply sets, deletion through plans, and the history of every object."""
+"""The Catalog port: apply sets, deletions by plan, and the history of every object."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ async def carry_out(ports: wiring.Ports, wanted: Wanted, at: datetime) -> Plan:
     return plan
 
 
-async def test_every_change_is_recorded_the_newest_first(
+async def test_every_change_is_recorded_and_listed_newest_first(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     later = now + timedelta(hours=1)
@@ -46,7 +46,7 @@ async def test_every_change_is_recorded_the_newest_first(
     assert await ports.catalog.history("Subscription", "digest") == []
 
 
-async def test_a_deletion_through_a_plan_is_recorded_with_its_origin(
+async def test_a_deletion_by_plan_is_recorded_with_its_origin(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     origin = Origin("delete", "ann", "abc123")
@@ -61,7 +61,7 @@ async def test_a_deletion_through_a_plan_is_recorded_with_its_origin(
     assert (drift.wanted, mine.id in drift.id) == (None, True)
 
 
-async def test_the_members_of_an_apply_set_are_known_and_pruned(
+async def test_objects_of_an_apply_set_that_are_no_longer_wanted_are_pruned(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await apply(define("other"), subscribe("free", "other"))
@@ -78,11 +78,13 @@ async def test_the_members_of_an_apply_set_are_known_and_pruned(
     await carry_out(ports, kept, now)
     present = await ports.catalog.present()
     assert set(present.definitions) == {"digest", "other"}
-    assert {one.name for one in await ports.catalog.subscriptions(Selection())} == {"free", "mine"}
+    assert {
+        subscription.name for subscription in await ports.catalog.subscriptions(Selection())
+    } == {"free", "mine"}
     assert plan_changes(kept, present).is_empty
 
 
-async def test_an_apply_without_a_set_leaves_the_membership(
+async def test_an_apply_without_a_set_keeps_the_apply_set_of_the_objects(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await carry_out(

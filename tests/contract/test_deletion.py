@@ -1,4 +1,4 @@
-"""What a deletion takes along is foreseen, and what was foreseen is what is deleted."""
+"""The preview of a deletion shows what is deleted; a later change stops the deletion."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -20,11 +20,11 @@ Subscribe = Callable[..., SubscriptionManifest]
 MakeRun = Callable[..., Awaitable[Run]]
 
 
-async def foreseen(ports: wiring.Ports, kind: Kind, reference: str) -> Deletion:
+async def preview(ports: wiring.Ports, kind: Kind, reference: str) -> Deletion:
     return await preview_deletion(ports.catalog, ports.register, ports.run_lists, kind, reference)
 
 
-async def test_schedules_and_open_runs_of_this_subscription_alone_are_foreseen(
+async def test_a_preview_shows_only_schedules_and_open_runs_of_the_subscription(
     ports: wiring.Ports, mine: Subscription, apply: Apply, subscribe: Subscribe, make_run: MakeRun
 ):
     await apply(subscribe("other"))
@@ -32,29 +32,29 @@ async def test_schedules_and_open_runs_of_this_subscription_alone_are_foreseen(
     queued = await make_run("b", status=RunStatus.QUEUED)
     await make_run("c", status=RunStatus.SUCCEEDED)
     for reference in ("mine", mine.id, mine.id[:10]):
-        found = await foreseen(ports, "Subscription", reference)
+        found = await preview(ports, "Subscription", reference)
         assert found.name == "mine"
         triggers = [(row.subscription, row.wanted.trigger) for row in found.schedules]
         assert triggers == [("mine", "daily")]
         assert [run.id for run in found.open_runs] == [running.id, queued.id]
 
 
-async def test_what_cannot_be_deleted_is_not_foreseen(
+async def test_there_is_no_preview_for_an_object_that_cannot_be_deleted(
     ports: wiring.Ports, mine: Subscription, remove: Apply
 ):
     with pytest.raises(ConflictError, match='"mine" uses it'):
-        await foreseen(ports, "ActivityDefinition", "digest")
+        await preview(ports, "ActivityDefinition", "digest")
     await remove(mine.name)
     with pytest.raises(NotFoundError):
-        await foreseen(ports, "Subscription", "mine")
-    found = await foreseen(ports, "ActivityDefinition", "digest")
+        await preview(ports, "Subscription", "mine")
+    found = await preview(ports, "ActivityDefinition", "digest")
     assert (found.schedules, found.open_runs) == ((), ())
 
 
-async def test_what_has_changed_since_it_was_foreseen_is_not_deleted(
+async def test_an_object_that_changed_since_its_preview_is_not_deleted(
     ports: wiring.Ports, mine: Subscription, apply: Apply, subscribe: Subscribe, now: datetime
 ):
-    seen = (await foreseen(ports, "Subscription", mine.name)).fingerprint
+    seen = (await preview(ports, "Subscription", mine.name)).fingerprint
 
     async def attempt(made_against: str) -> Plan:
         origin = UNKNOWN_ORIGIN
@@ -65,5 +65,5 @@ async def test_what_has_changed_since_it_was_foreseen_is_not_deleted(
     await apply(subscribe("mine", params={"a": 1}))
     with pytest.raises(ConflictError, match="has changed since the preview"):
         await attempt(seen)
-    plan = await attempt((await foreseen(ports, "Subscription", "mine")).fingerprint)
+    plan = await attempt((await preview(ports, "Subscription", "mine")).fingerprint)
     assert plan.deleted("Subscription") == ["mine"]

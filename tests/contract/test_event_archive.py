@@ -1,4 +1,4 @@
-"""The EventArchive port: pages of the past, events fed again once, and what retention leaves."""
+"""The EventArchive port: pages of stored events, replays, and the removal of old events."""
 
 import itertools
 from collections.abc import Awaitable, Callable
@@ -32,13 +32,13 @@ NOTHING = timedelta(0)
 async def arrive(
     ports: wiring.Ports, *senders: str, kind: str = "order.paid", source: str = "/shop"
 ) -> list[ArrivedEvent]:
-    """Store events in one call; gives them as the archive has them."""
+    """Store events in one call; return them as they are stored."""
     given = [
-        envelope_of({"specversion": "1.0", "id": one, "source": source, "type": kind})
-        for one in senders
+        envelope_of({"specversion": "1.0", "id": sender, "source": source, "type": kind})
+        for sender in senders
     ]
     await ports.events.add(given)
-    return [await ports.events.find_event(one.event_id) for one in given]
+    return [await ports.events.find_event(event.event_id) for event in given]
 
 
 async def route(ports: wiring.Ports, **more: Any) -> None:
@@ -48,12 +48,12 @@ async def route(ports: wiring.Ports, **more: Any) -> None:
         await routing.save(Routed(events, **more), routing.now)
 
 
-async def left(ports: wiring.Ports) -> list[str]:
-    return sorted(one.document["id"] for one in await ports.events.events(Selection()))
+async def stored_ids(ports: wiring.Ports) -> list[str]:
+    return sorted(event.document["id"] for event in await ports.events.events(Selection()))
 
 
 def names(events: list[ArrivedEvent]) -> list[str]:
-    return [one.document["id"] for one in events]
+    return [event.document["id"] for event in events]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ async def owner(
 
 
 def a_firing(owner: Subscription, *events: ArrivedEvent, key: str = "") -> EventFiring:
-    ids, at = tuple(one.id for one in events), events[0].arrived_at
+    ids, at = tuple(event.id for event in events), events[0].arrived_at
     return EventFiring(owner.id, "paid", f"replay/r/{key or ids[0]}", at, ids, at)
 
 
@@ -83,8 +83,8 @@ def a_verdict(
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-async def test_pages_give_every_event_once_and_in_order(ports: wiring.Ports, newest_first):
-    for start in range(0, 9, 3):  # events of one call arrive at one moment
+async def test_pages_have_every_event_once_and_in_order(ports: wiring.Ports, newest_first):
+    for start in range(0, 9, 3):  # the events of one call arrive at the same moment
         await arrive(ports, *(str(number) for number in range(start, start + 3)))
     seen: list[str] = []
     last = None
@@ -97,12 +97,12 @@ async def test_pages_give_every_event_once_and_in_order(ports: wiring.Ports, new
     assert await ports.archive.count(ALL) == 9
 
 
-async def test_a_stretch_includes_its_start_and_not_its_end(ports: wiring.Ports):
+async def test_a_query_includes_its_start_and_not_its_end(ports: wiring.Ports):
     (first,) = await arrive(ports, "a")
     (second,) = await arrive(ports, "b")
-    stretch = EventQuery(first.arrived_at, second.arrived_at)
-    assert names(await ports.archive.page(stretch, None, 10)) == ["a"]
-    assert await ports.archive.count(stretch) == 1
+    query = EventQuery(first.arrived_at, second.arrived_at)
+    assert names(await ports.archive.page(query, None, 10)) == ["a"]
+    assert await ports.archive.count(query) == 1
 
 
 @pytest.mark.parametrize(
@@ -116,50 +116,50 @@ async def test_a_stretch_includes_its_start_and_not_its_end(ports: wiring.Ports)
         ((), ("/a\\b",), "d"),
     ],
 )
-async def test_types_and_sources_are_patterns_of_which_only_the_star_is_special(
+async def test_only_the_star_is_special_in_patterns_of_types_and_sources(
     ports: wiring.Ports, types: tuple[str, ...], sources: tuple[str, ...], expected: str
 ):
     await arrive(ports, "a")
     await arrive(ports, "b", kind="order.%")
     await arrive(ports, "c", kind="stock")
     await arrive(ports, "d", kind="order.x", source="/a\\b")
-    stretch = EventQuery(ALL.since, ALL.until, types, sources)
-    assert "".join(names(await ports.archive.page(stretch, None, 10))) == expected
-    assert await ports.archive.count(stretch) == len(expected)
+    query = EventQuery(ALL.since, ALL.until, types, sources)
+    assert "".join(names(await ports.archive.page(query, None, 10))) == expected
+    assert await ports.archive.count(query) == len(expected)
 
 
 async def test_other_types_do_not_use_up_the_limit_of_a_page(ports: wiring.Ports):
     await arrive(ports, "a", "b", kind="order.paid")
     await arrive(ports, *(f"bulk-{number}" for number in range(9)), kind="bulk")
     for types in (("order.paid",), ("order.*",), ("order.*", "order.paid")):
-        stretch = EventQuery(ALL.since, ALL.until, types)
-        page = await ports.archive.page(stretch, None, 2, newest_first=True)
+        query = EventQuery(ALL.since, ALL.until, types)
+        page = await ports.archive.page(query, None, 2, newest_first=True)
         assert names(page) == ["b", "a"]
-        assert await ports.archive.page(stretch, page[-1], 2, newest_first=True) == []
+        assert await ports.archive.page(query, page[-1], 2, newest_first=True) == []
 
 
-# ---- feeding
+# ---- replays
 
 
-async def test_a_repeat_feeds_nothing_twice(ports: wiring.Ports, owner: Subscription):
-    one, two = await arrive(ports, "a", "b")
-    now = one.arrived_at
-    firings = [a_firing(owner, one), a_firing(owner, two)]
-    verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)]
+async def test_a_repeated_replay_writes_nothing_twice(ports: wiring.Ports, owner: Subscription):
+    first, second = await arrive(ports, "a", "b")
+    now = first.arrived_at
+    firings = [a_firing(owner, first), a_firing(owner, second)]
+    verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (first, second)]
     assert await ports.archive.write_replayed(firings[:1], verdicts[:1], now) == 1
     assert await ports.archive.write_replayed(firings, verdicts, now) == 1
     assert await ports.archive.write_replayed(firings, verdicts, now) == 0
     async with ports.outbox.claimed(10) as claim:
         keys = [firing.firing_key for firing in claim.firings]
-    assert keys == [f"replay/r/{one.id}", f"replay/r/{two.id}"]
+    assert keys == [f"replay/r/{first.id}", f"replay/r/{second.id}"]
 
 
 async def test_a_run_of_a_replay_sees_its_events(ports: wiring.Ports, owner: Subscription):
-    one, two = await arrive(ports, "a", "b")
+    first, second = await arrive(ports, "a", "b")
     await ports.archive.write_replayed(
-        [a_firing(owner, one, two)],
-        [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)],
-        one.arrived_at,
+        [a_firing(owner, first, second)],
+        [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (first, second)],
+        first.arrived_at,
     )
     async with ports.outbox.claimed(10) as claim:
         facts = await ports.runs.admission_input(claim.firings[0])
@@ -167,7 +167,7 @@ async def test_a_run_of_a_replay_sees_its_events(ports: wiring.Ports, owner: Sub
     assert [event["id"] for event in facts.events] == ["a", "b"]
 
 
-async def test_what_was_not_woken_is_told_anew_and_what_was_stays(
+async def test_a_new_verdict_replaces_an_earlier_one_unless_that_is_woken(
     ports: wiring.Ports, owner: Subscription
 ):
     (event,) = await arrive(ports, "a")
@@ -178,10 +178,10 @@ async def test_what_was_not_woken_is_told_anew_and_what_was_stays(
         assert kept.outcome is (outcome if outcome in kinds else VerdictOutcome.WOKEN)
     other = a_verdict(owner, event, VerdictOutcome.ERROR, replay="other")
     await ports.archive.write_replayed([], [other], event.arrived_at)
-    assert [one.replay for one in await ports.events.verdicts([event.id])] == ["other", "r"]
+    assert [verdict.replay for verdict in await ports.events.verdicts([event.id])] == ["other", "r"]
 
 
-async def test_a_refused_firing_is_a_run_and_a_line_of_the_log_once(
+async def test_a_refused_firing_writes_one_run_and_one_log_entry(
     ports: wiring.Ports, owner: Subscription
 ):
     (event,) = await arrive(ports, "a")
@@ -205,46 +205,50 @@ async def test_a_refused_firing_is_a_run_and_a_line_of_the_log_once(
     assert len(await ports.run_lists.runs(Selection())) == 1
 
 
-async def test_what_retention_took_meanwhile_is_left_out(ports: wiring.Ports, owner: Subscription):
+async def test_a_replay_leaves_out_events_that_were_removed(
+    ports: wiring.Ports, owner: Subscription
+):
     gone, stays = await arrive(ports, "a", "b")
     await route(ports)
     assert await ports.archive.remove(NOTHING, 1) == 1
-    assert await left(ports) == ["b"]
+    assert await stored_ids(ports) == ["b"]
     verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (gone, stays)]
     firings = [a_firing(owner, gone), a_firing(owner, stays), a_firing(owner, stays, gone, key="x")]
     assert await ports.archive.write_replayed(firings, verdicts, gone.arrived_at) == 1
 
 
-async def test_only_due_firings_of_the_replay_wait(ports: wiring.Ports, owner: Subscription):
-    one, two = await arrive(ports, "a", "b")
-    later = a_firing(owner, two)
+async def test_only_due_firings_of_the_replay_are_counted_as_waiting(
+    ports: wiring.Ports, owner: Subscription
+):
+    first, second = await arrive(ports, "a", "b")
+    later = a_firing(owner, second)
     later = EventFiring(
         owner.id,
         "paid",
         "replay/r/later",
-        two.arrived_at,
-        (two.id,),
-        two.arrived_at + timedelta(days=1),
+        second.arrived_at,
+        (second.id,),
+        second.arrived_at + timedelta(days=1),
     )
-    verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (one, two)]
-    await ports.archive.write_replayed([a_firing(owner, one), later], verdicts, one.arrived_at)
+    verdicts = [a_verdict(owner, event, VerdictOutcome.WOKEN) for event in (first, second)]
+    await ports.archive.write_replayed([a_firing(owner, first), later], verdicts, first.arrived_at)
     assert await ports.archive.waiting("replay/r/") == 1
     assert await ports.archive.waiting("replay/rr/") == 0
     async with ports.outbox.claimed(10) as claim:
-        await claim.dispatched(claim.firings, two.arrived_at)
+        await claim.dispatched(claim.firings, second.arrived_at)
     assert await ports.archive.waiting("replay/r/") == 0
 
 
 # ---- retention
 
 
-async def test_the_oldest_go_first_a_few_at_a_time(ports: wiring.Ports):
+async def test_the_oldest_events_are_removed_first(ports: wiring.Ports):
     for name in "abc":
         await arrive(ports, name)
     await route(ports)
     assert await ports.archive.remove(timedelta(hours=1), 10) == 0
     assert [await ports.archive.remove(NOTHING, 2) for _ in range(3)] == [2, 1, 0]
-    assert await left(ports) == []
+    assert await stored_ids(ports) == []
 
 
 async def test_an_event_that_is_not_routed_stays(ports: wiring.Ports):
@@ -252,29 +256,29 @@ async def test_an_event_that_is_not_routed_stays(ports: wiring.Ports):
     await route(ports)
     await arrive(ports, "b")
     assert await ports.archive.remove(NOTHING, 10) == 1
-    assert await left(ports) == ["b"]
+    assert await stored_ids(ports) == ["b"]
 
 
 async def test_an_event_stays_until_every_firing_that_has_it_has_started(
     ports: wiring.Ports, owner: Subscription
 ):
-    one, two = await arrive(ports, "a", "b")
+    first, second = await arrive(ports, "a", "b")
     woken = [
         Verdict(event.id, owner.id, "paid", VerdictOutcome.WOKEN, event.arrived_at)
-        for event in (one, two)
+        for event in (first, second)
     ]
-    firing = EventFiring(owner.id, "paid", one.id, one.arrived_at, (one.id, two.id), one.arrived_at)
+    firing = EventFiring(
+        owner.id, "paid", first.id, first.arrived_at, (first.id, second.id), first.arrived_at
+    )
     await route(ports, firings=(firing,), verdicts=tuple(woken))
     assert await ports.archive.remove(NOTHING, 10) == 0
     async with ports.outbox.claimed(10) as claim:
-        await claim.dispatched(claim.firings, one.arrived_at)
+        await claim.dispatched(claim.firings, first.arrived_at)
     assert await ports.archive.remove(NOTHING, 10) == 2
-    assert await ports.events.verdicts([one.id, two.id]) == []
+    assert await ports.events.verdicts([first.id, second.id]) == []
 
 
-async def test_an_event_stays_while_a_trigger_waits_with_it(
-    ports: wiring.Ports, owner: Subscription
-):
+async def test_an_event_stays_while_a_gathering_has_it(ports: wiring.Ports, owner: Subscription):
     (event,) = await arrive(ports, "a")
     key = GatheringKey(owner.id, "paid", "k")
     waiting = (GatheredEvent(event.id, event.arrived_at),)
@@ -286,14 +290,14 @@ async def test_an_event_stays_while_a_trigger_waits_with_it(
     assert await ports.archive.remove(NOTHING, 10) == 1
 
 
-async def test_an_event_that_comes_again_after_its_time_is_new(ports: wiring.Ports):
+async def test_a_removed_event_that_comes_again_is_new(ports: wiring.Ports):
     for _ in itertools.repeat(None, 2):
         await arrive(ports, "a")
         await route(ports)
         assert await ports.archive.remove(NOTHING, 10) == 1
 
 
-async def test_a_firing_goes_after_its_events_and_one_sent_again_runs_no_second_time(
+async def test_a_firing_is_removed_after_its_event_and_a_resent_event_runs_no_second_time(
     ports: wiring.Ports, owner: Subscription
 ):
     (event,) = await arrive(ports, "a")
@@ -311,7 +315,7 @@ async def test_a_firing_goes_after_its_events_and_one_sent_again_runs_no_second_
             new_run(claim.firings[0], facts, now), status=RunStatus.SUCCEEDED, ended_at=now
         )
         assert await ports.runs.open("workflow", RunChange(ended)) is opening
-        assert await ports.outbox.remove(NOTHING, 10) == 0  # its event is kept
+        assert await ports.outbox.remove(NOTHING, 10) == 0  # its event is still stored
         assert await ports.archive.remove(NOTHING, 10) == 1
         assert await ports.outbox.remove(NOTHING, 10) == 1
         await arrive(ports, "a")

@@ -1,4 +1,4 @@
-"""The EventStore port: an event is stored once, known again, and found by each of its names."""
+"""The EventStore port: an event is stored once, recognised again, and found by each of its ids."""
 
 import asyncio
 from collections import Counter
@@ -22,10 +22,10 @@ def event(sender_id: str, source: str = "/shop", **fields: Any) -> EventEnvelope
 
 
 async def sender_ids(ports: wiring.Ports, **selection: Any) -> list[str]:
-    return [one.document["id"] for one in await ports.events.events(Selection(**selection))]
+    return [event.document["id"] for event in await ports.events.events(Selection(**selection))]
 
 
-async def test_what_is_accepted_is_kept_whole(ports: wiring.Ports):
+async def test_an_accepted_event_is_stored_whole(ports: wiring.Ports):
     data = {
         "amount": 2**64 - 1,
         "neg": -(2**63),
@@ -43,7 +43,7 @@ async def test_what_is_accepted_is_kept_whole(ports: wiring.Ports):
     assert abs(kept.arrived_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-async def test_nothing_to_add_is_fine(ports: wiring.Ports):
+async def test_adding_no_events_does_nothing(ports: wiring.Ports):
     assert await ports.events.add([]) == []
     assert await ports.events.events(Selection()) == []
 
@@ -56,18 +56,18 @@ async def test_the_same_again_is_a_duplicate_and_other_content_a_conflict(ports:
     assert await sender_ids(ports) == ["c", "b", "a"]
 
 
-async def test_one_id_of_two_sources_is_two_events(ports: wiring.Ports):
+async def test_the_same_id_from_two_sources_is_two_events(ports: wiring.Ports):
     assert await ports.events.add([event("a", "/x"), event("a", "/y")]) == [ACCEPTED, ACCEPTED]
 
 
-async def test_within_one_call_the_first_of_an_id_counts(ports: wiring.Ports):
+async def test_the_first_event_of_an_id_in_a_call_is_stored(ports: wiring.Ports):
     given = [event("a", data=1), event("a", data=2), event("a", data=1)]
     assert await ports.events.add(given) == [ACCEPTED, CONFLICT, DUPLICATE]
     assert await ports.events.add(given[1:]) == [CONFLICT, DUPLICATE]
     assert await sender_ids(ports) == ["a"]
 
 
-async def test_a_time_that_was_filled_in_makes_no_conflict(ports: wiring.Ports):
+async def test_a_time_that_was_added_causes_no_conflict(ports: wiring.Ports):
     def at(second: int) -> EventEnvelope:
         moment = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
         value = {"id": "a", "source": "/shop", "type": "t"}
@@ -77,17 +77,22 @@ async def test_a_time_that_was_filled_in_makes_no_conflict(ports: wiring.Ports):
     assert (await ports.events.find_event("a")).document["time"] == "2026-01-01T00:00:01Z"
 
 
-async def test_places_follow_the_order_given(ports: wiring.Ports):
+async def test_positions_follow_the_given_order(ports: wiring.Ports):
     given = [event(f"e{number}") for number in range(200)]
     await ports.events.add(given)
     await ports.events.add([event("last")])
     found = await ports.events.events(Selection(limit=1_000))
-    assert [one.document["id"] for one in found] == ["last", *(one.id for one in reversed(given))]
-    assert [one.position for one in found] == sorted((one.position for one in found), reverse=True)
+    assert [event.document["id"] for event in found] == [
+        "last",
+        *(event.id for event in reversed(given)),
+    ]
+    assert [event.position for event in found] == sorted(
+        (event.position for event in found), reverse=True
+    )
     assert await sender_ids(ports, limit=2) == ["last", "e199"]
 
 
-async def test_twenty_senders_of_the_same_thousand_events_store_each_once(ports: wiring.Ports):
+async def test_concurrent_senders_of_the_same_events_store_each_once(ports: wiring.Ports):
     given = [event(f"e{number}") for number in range(50)]
     orders = [given, given[::-1], given[25:] + given[:25]]
     found = await asyncio.gather(
@@ -98,7 +103,7 @@ async def test_twenty_senders_of_the_same_thousand_events_store_each_once(ports:
     assert len(await sender_ids(ports, limit=1_000)) == 50
 
 
-async def test_senders_of_opposite_orders_never_block_each_other(ports: wiring.Ports):
+async def test_senders_with_opposite_orders_do_not_deadlock(ports: wiring.Ports):
     for round_ in range(3):
         given = [event(f"{round_}-{number}") for number in range(1_000)]
         orders = (given, given[::-1], given, given[::-1])
@@ -107,14 +112,14 @@ async def test_senders_of_opposite_orders_never_block_each_other(ports: wiring.P
         assert counted == {ACCEPTED: 1_000, DUPLICATE: 3_000}
 
 
-async def test_of_rivals_with_other_content_exactly_one_wins(ports: wiring.Ports):
+async def test_of_concurrent_events_with_one_id_exactly_one_is_accepted(ports: wiring.Ports):
     found = await asyncio.gather(*(ports.events.add([event("a", data=n)]) for n in range(20)))
     assert Counter(outcome for (outcome,) in found) == {ACCEPTED: 1, CONFLICT: 19}
     (winner,) = [number for number, outcomes in enumerate(found) if outcomes == [ACCEPTED]]
     assert (await ports.events.find_event("a")).document["data"] == winner
 
 
-async def test_the_router_is_woken_by_what_is_new_alone(ports: wiring.Ports):
+async def test_only_new_events_wake_the_router(ports: wiring.Ports):
     async with ports.signals.listening("activityctl_work") as payloads:
         for given in ([event("a")], [event("a")], [event("b"), event("a")]):
             await ports.events.add(given)
@@ -126,7 +131,7 @@ async def test_the_router_is_woken_by_what_is_new_alone(ports: wiring.Ports):
     assert heard == ["event", "event"]
 
 
-async def test_an_event_is_found_by_each_of_its_names(ports: wiring.Ports):
+async def test_an_event_is_found_by_each_of_its_ids(ports: wiring.Ports):
     first, second = event("order-1"), event("order-2")
     await ports.events.add([first, second])
     whole = event("order")
@@ -136,32 +141,32 @@ async def test_an_event_is_found_by_each_of_its_names(ports: wiring.Ports):
         assert (await ports.events.find_event(reference)).id == first.event_id
 
 
-async def test_the_beginning_of_a_senders_id_names_its_event(ports: wiring.Ports):
+async def test_an_event_is_found_by_a_prefix_of_the_senders_id(ports: wiring.Ports):
     first, second = event("e9129f7b-4cde"), event("e9_29f7b-0000")
     await ports.events.add([first, second])
     for reference, found in (("e9129f7b", first), ("e9_", second), ("e9129f7b-4cd", first)):
         assert (await ports.events.find_event(reference)).id == found.event_id
 
 
-async def test_a_beginning_of_several_ids_is_a_conflict_that_tells_them(ports: wiring.Ports):
+async def test_a_prefix_of_several_ids_is_a_conflict_that_lists_them(ports: wiring.Ports):
     few = [event("order-1"), event("order-2")]
     await ports.events.add([*few, *(event(f"many-{number}") for number in range(9))])
     with pytest.raises(ConflictError) as conflict:
         await ports.events.find_event("order")
-    for one in few:
-        assert f"{one.id} (uid {one.event_id[:8]})" in conflict.value.message
+    for candidate in few:
+        assert f"{candidate.id} (uid {candidate.event_id[:8]})" in conflict.value.message
     with pytest.raises(ConflictError, match=r"many-.* and more"):
         await ports.events.find_event("many")
 
 
 @pytest.mark.parametrize("reference", ["", "rder-1", "%", "ffffffff", "ord_r-1", "\0"])
-async def test_what_names_no_event_is_not_found(ports: wiring.Ports, reference: str):
+async def test_an_unknown_reference_is_not_found(ports: wiring.Ports, reference: str):
     await ports.events.add([event("order-1")])
     with pytest.raises(NotFoundError):
         await ports.events.find_event(reference)
 
 
-async def test_a_name_of_several_events_is_a_conflict(ports: wiring.Ports):
+async def test_a_senders_id_of_several_events_is_a_conflict(ports: wiring.Ports):
     first = event("a", "/x")
     taken = event(first.event_id, "/impostor")
     await ports.events.add([first, event("a", "/y"), taken])
@@ -203,14 +208,14 @@ async def test_events_are_listed_up_to_a_moment(ports: wiring.Ports):
     assert await listed(ports, until=kept.arrived_at + timedelta(seconds=1)) == ["a"]
 
 
-async def test_unrouted_are_those_that_wait_of_those_asked_for(ports: wiring.Ports):
+async def test_unrouted_returns_the_waiting_events_among_the_given(ports: wiring.Ports):
     first, second = event("a"), event("b")
     await ports.events.add([first, second])
     assert await ports.events.unrouted([first.event_id, "none"]) == [first.event_id]
     assert await ports.events.verdicts([first.event_id]) == []
 
 
-async def test_a_senders_own_id_comes_before_the_beginning_of_ours(ports: wiring.Ports):
+async def test_a_senders_id_takes_precedence_over_a_prefix_of_our_id(ports: wiring.Ports):
     other = event("other")
     short = event(other.event_id[:1])
     await ports.events.add([other, short])

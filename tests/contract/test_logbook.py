@@ -1,4 +1,4 @@
-"""The Logbook port: every entry is read exactly once, whatever commits when."""
+"""The Logbook port: every entry is read exactly once, in whatever order transactions commit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,12 +32,12 @@ def say(now: datetime) -> Say:
 
 
 async def read(
-    ports: wiring.Ports, after: Cursor = START, *, limit: int = 100, **narrowed: object
+    ports: wiring.Ports, after: Cursor = START, *, limit: int = 100, **filters: object
 ) -> list[str]:
-    """Page to the end."""
+    """Read all pages after the cursor; return the messages."""
     messages: list[str] = []
     while True:
-        entries, after = await ports.logbook.page("s", after, limit=limit, **narrowed)
+        entries, after = await ports.logbook.page("s", after, limit=limit, **filters)
         if not entries:
             return messages
         messages += [entry.message for entry in entries]
@@ -50,7 +50,7 @@ async def test_entries_come_back_in_order_and_as_they_were_written(
     await ports.logbook.append([entry, LogEntry("s", None, "two", "debug", now)])
     await ports.logbook.append([LogEntry("s", None, "three", "error", now)])
     entries, _ = await ports.logbook.page("s", Cursor(), limit=10)
-    assert [one.message for one in entries] == ["ä\n", "two", "three"]
+    assert [entry.message for entry in entries] == ["ä\n", "two", "three"]
     first, second, third = entries
     assert (first.subscription_id, first.run_id, first.level) == ("s", "r", "warning")
     assert (first.created_at, first.metadata) == (now, {"a": [1.5, None], "b": {}})
@@ -65,14 +65,14 @@ async def test_an_empty_log_has_no_page_and_keeps_the_cursor(ports: wiring.Ports
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
-async def test_pages_of_any_size_give_every_entry_once(ports: wiring.Ports, say: Say, limit: int):
+async def test_pages_of_any_size_have_every_entry_once(ports: wiring.Ports, say: Say, limit: int):
     await ports.logbook.append([say(f"{number}") for number in range(3)])
     await ports.logbook.append([say("other", "elsewhere")])
     await ports.logbook.append([say(f"{number}") for number in range(3, 5)])
     assert await read(ports, limit=limit) == ["0", "1", "2", "3", "4"]
 
 
-async def test_a_page_is_narrowed_by_run_and_by_time(ports: wiring.Ports, say: Say, now: datetime):
+async def test_a_page_is_filtered_by_run_and_by_time(ports: wiring.Ports, say: Say, now: datetime):
     await ports.logbook.append(
         [
             say("a", run="r1"),
@@ -96,7 +96,7 @@ async def test_the_tail_begins_before_the_last_entries(ports: wiring.Ports, say:
     assert await ports.logbook.tail("s", 100) == Cursor()
 
 
-async def test_after_the_tail_come_only_new_entries(ports: wiring.Ports, say: Say):
+async def test_only_new_entries_follow_the_tail(ports: wiring.Ports, say: Say):
     await ports.logbook.append([say("old")])
     cursor = await ports.logbook.tail("s", 0)
     await ports.logbook.append([say("new")])
@@ -108,18 +108,18 @@ async def test_an_entry_of_a_transaction_that_commits_late_is_seen_once(
 ):
     run = await make_run("k")
 
-    def said(message: str) -> LogEntry:
+    def log_entry(message: str) -> LogEntry:
         return LogEntry(run.subscription_id, run.id, message, "info", now)
 
     async def page(after: Cursor) -> tuple[list[str], Cursor]:
         entries, cursor = await ports.logbook.page(run.subscription_id, after, limit=10)
         return [entry.message for entry in entries], cursor
 
-    await ports.logbook.append([said("before")])
+    await ports.logbook.append([log_entry("before")])
     seen, cursor = await page(Cursor())
     async with ports.runs.locked(run.id) as locked:
-        await locked.save(RunChange(run, entries=(said("early, commits late"),)))
-        await ports.logbook.append([said("late, commits early")])
+        await locked.save(RunChange(run, entries=(log_entry("early, commits late"),)))
+        await ports.logbook.append([log_entry("late, commits early")])
         more, cursor = await page(cursor)
         seen += more
         again, cursor = await page(cursor)
@@ -130,7 +130,7 @@ async def test_an_entry_of_a_transaction_that_commits_late_is_seen_once(
     assert await page(cursor) == ([], cursor)
 
 
-async def test_the_tail_too_passes_no_entry_that_commits_late(
+async def test_the_tail_misses_no_entry_that_commits_late(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k")

@@ -1,4 +1,4 @@
-"""Firings of one order key start one after the other, whatever else is on its way."""
+"""Firings with the same order key start one after the other."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ PAST = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def decide(ports: Ports, mine: Subscription) -> Decide:
-    """Put firings into the outbox, as `order key:firing key`, in this order."""
+    """Put firings into the outbox in this order; each is written `order key:firing key`."""
 
     async def write(*named: str, at: datetime = PAST, priority: int = 0) -> None:
         firings = []
@@ -47,18 +47,18 @@ def decide(ports: Ports, mine: Subscription) -> Decide:
 
 
 async def start(ports: Ports, limit: int = 100, at: datetime | None = None) -> list[FiringRef]:
-    """Start what may start now."""
+    """Start the firings that may start now; return them."""
     async with ports.outbox.claimed(limit) as claim:
         await claim.dispatched(claim.firings, at or datetime.now(UTC))
         return list(claim.firings)
 
 
 async def started(ports: Ports, **options: Any) -> list[str]:
-    return [one.firing_key for one in await start(ports, **options)]
+    return [firing.firing_key for firing in await start(ports, **options)]
 
 
 async def admit(ports: Ports, *firings: FiringRef) -> None:
-    """Give each firing its run."""
+    """Open a run for each firing."""
     for firing in firings:
         facts = await ports.runs.admission_input(firing)
         assert facts is not None
@@ -66,7 +66,7 @@ async def admit(ports: Ports, *firings: FiringRef) -> None:
         await ports.runs.open(firing.workflow_id, RunChange(run))
 
 
-async def test_the_next_starts_when_the_one_before_has_its_run(
+async def test_a_firing_starts_when_the_firing_before_it_has_a_run(
     ports: Ports, decide: Decide
 ) -> None:
     await decide("a:1", "a:2", "a:3")
@@ -78,23 +78,23 @@ async def test_the_next_starts_when_the_one_before_has_its_run(
     assert await started(ports) == []
 
 
-async def test_keys_do_not_wait_for_each_other(ports: Ports, decide: Decide) -> None:
+async def test_order_keys_do_not_wait_for_each_other(ports: Ports, decide: Decide) -> None:
     await decide("a:1", "b:2", "a:3", "4", "b:5", "6")
     assert sorted(await started(ports)) == ["1", "2", "4", "6"]
     assert await started(ports) == []
 
 
-async def test_while_the_first_is_claimed_nobody_claims_the_next(
+async def test_the_next_firing_cannot_be_claimed_while_the_first_is_claimed(
     ports: Ports, decide: Decide
 ) -> None:
     await decide("a:1", "a:2")
     async with ports.outbox.claimed(10) as first:
-        assert [one.firing_key for one in first.firings] == ["1"]
+        assert [firing.firing_key for firing in first.firings] == ["1"]
         assert await started(ports) == []
     assert await started(ports) == ["1"]
 
 
-async def test_neither_priority_nor_an_earlier_time_overtakes_within_a_key(
+async def test_neither_priority_nor_an_earlier_time_changes_the_order_of_a_key(
     ports: Ports, decide: Decide
 ) -> None:
     await decide("a:1")
@@ -102,7 +102,7 @@ async def test_neither_priority_nor_an_earlier_time_overtakes_within_a_key(
     assert await started(ports) == ["1"]
 
 
-async def test_who_waits_for_a_window_holds_back_those_behind_it(
+async def test_a_firing_that_waits_for_its_window_holds_back_the_next(
     ports: Ports, decide: Decide
 ) -> None:
     await decide("a:1", at=datetime.now(UTC) + timedelta(hours=1))
@@ -110,7 +110,7 @@ async def test_who_waits_for_a_window_holds_back_those_behind_it(
     assert await started(ports) == ["3"]
 
 
-async def test_a_claim_that_failed_leaves_the_first_the_first(ports: Ports, decide: Decide) -> None:
+async def test_a_failed_claim_does_not_change_the_order(ports: Ports, decide: Decide) -> None:
     await decide("a:1", "a:2")
     with suppress(ZeroDivisionError):
         async with ports.outbox.claimed(10) as claim:
@@ -119,19 +119,21 @@ async def test_a_claim_that_failed_leaves_the_first_the_first(ports: Ports, deci
     assert await started(ports) == ["1"]
 
 
-async def test_what_is_due_starts_by_priority_ordered_or_not(ports: Ports, decide: Decide) -> None:
+async def test_due_firings_start_by_priority_with_or_without_an_order_key(
+    ports: Ports, decide: Decide
+) -> None:
     await decide("a:1", "2", "b:3")
     await decide("c:4", "5", priority=9)
     assert await started(ports) == ["4", "5", "1", "2", "3"]
 
 
-async def test_no_more_are_claimed_than_asked_for(ports: Ports, decide: Decide) -> None:
+async def test_a_claim_takes_no_more_than_its_limit(ports: Ports, decide: Decide) -> None:
     await decide("a:1", "2", "b:3", "4")
     assert await started(ports, limit=3) == ["1", "2", "3"]
     assert await started(ports, limit=3) == ["4"]
 
 
-async def test_a_run_that_never_comes_holds_the_others_back_for_an_hour_at_most(
+async def test_a_missing_run_holds_back_the_next_firing_for_an_hour_at_most(
     ports: Ports, decide: Decide
 ) -> None:
     await decide("a:1", "a:2", "a:3")
@@ -143,14 +145,14 @@ async def test_a_run_that_never_comes_holds_the_others_back_for_an_hour_at_most(
     assert await started(ports) == ["5"]
 
 
-async def test_claimers_and_admissions_at_once_keep_every_key_in_order(
+async def test_concurrent_claims_and_admissions_keep_the_order_of_every_key(
     ports: Ports, decide: Decide
 ) -> None:
     chance = random.Random(7)
     wanted = [f"{chance.choice('abcde')}:{number}" for number in range(60)]
     await decide(*wanted)
     seen: dict[str, list[str]] = defaultdict(list)
-    keys = dict(reversed(one.split(":")) for one in wanted)
+    keys = dict(reversed(name.split(":")) for name in wanted)
 
     async def work() -> None:
         while await ports.outbox.waiting():
@@ -162,12 +164,12 @@ async def test_claimers_and_admissions_at_once_keep_every_key_in_order(
 
     async with asyncio.timeout(30):
         await asyncio.gather(*(work() for _ in range(4)))
-    assert {key: [f"{key}:{one}" for one in found] for key, found in seen.items()} == {
-        key: [one for one in wanted if one.startswith(key)] for key in set(keys.values())
+    assert {key: [f"{key}:{number}" for number in found] for key, found in seen.items()} == {
+        key: [name for name in wanted if name.startswith(key)] for key in set(keys.values())
     }
 
 
-async def test_ordered_events_share_the_key_of_their_concurrency(
+async def test_ordered_events_use_the_concurrency_key_as_order_key(
     ports: Ports,
     apply: Callable[..., Awaitable[Plan]],
     define: Callable[..., ActivityDefinition],
@@ -190,24 +192,24 @@ async def test_ordered_events_share_the_key_of_their_concurrency(
     ]
     await ports.events.add(events)
     await Router(ports.events, lambda: None).route()
-    senders = {one.event_id: one.id for one in events}
-    async with ports.signals.listening(WORK_CHANNEL) as heard:
+    senders = {event.event_id: event.id for event in events}
+    async with ports.signals.listening(WORK_CHANNEL) as payload_stream:
         waves = []
         while found := await start(ports):
-            waves.append([senders[ids.EventId(one.firing_key)] for one in found])
+            waves.append([senders[ids.EventId(firing.firing_key)] for firing in found])
             for firing in found:
                 await enter(ports, firing)
         assert waves == [["0", "1"], ["2", "3"], ["4"]]
         payloads = []
         async with asyncio.timeout(5):
             while payloads.count("firing") < 1:
-                payloads.append(await anext(heard))  # whoever gets a run wakes the dispatcher
+                payloads.append(await anext(payload_stream))  # each new run wakes the dispatcher
     queue = await ports.run_lists.open_counts()
     assert queue == {ids.subscription_id("mine"): 5}
 
 
 async def enter(ports: Ports, firing: FiringRef) -> None:
-    """Admit as the step does where there is a gate."""
+    """Admit the firing as the step does for a definition with a gate."""
     facts = await ports.runs.admission_input(firing)
     assert facts is not None
     run = new_run(firing, facts, datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""The Outbox port: a firing is stored once, claimed by one, and waits until it is dispatched."""
+"""The Outbox port: a firing is stored once, claimed by one claim, and waits until dispatched."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ def fire(mine: Subscription, now: datetime) -> Fire:
 
 
 async def claimed(ports: wiring.Ports, limit: int = 100) -> list[FiringRef]:
-    """Claim and let go."""
+    """Return what a claim gets, without dispatching it."""
     async with ports.outbox.claimed(limit) as claim:
         return list(claim.firings)
 
@@ -40,7 +40,7 @@ async def test_a_firing_waits_until_it_is_dispatched(
     assert await claimed(ports) == []
 
 
-async def test_firings_that_a_cancelled_backfill_holds_do_not_wait(
+async def test_held_firings_of_a_cancelled_backfill_are_not_counted_as_waiting(
     ports: wiring.Ports, fire: Fire, mine: Subscription, now: datetime
 ):
     days = [now - timedelta(days=count) for count in (3, 2, 1)]
@@ -53,7 +53,7 @@ async def test_firings_that_a_cancelled_backfill_holds_do_not_wait(
     assert await ports.outbox.waiting() == 1
 
 
-async def test_a_known_key_counts_nothing_and_changes_nothing(
+async def test_a_known_key_is_not_counted_and_changes_nothing(
     ports: wiring.Ports, fire: Fire, now: datetime
 ):
     await ports.outbox.add([fire("k", a=1)], now)
@@ -76,12 +76,12 @@ async def test_a_known_key_is_not_dispatched_a_second_time(
     assert await claimed(ports) == [fire("new").ref]
 
 
-async def test_nothing_to_add_is_fine(ports: wiring.Ports, now: datetime):
+async def test_adding_no_firings_does_nothing(ports: wiring.Ports, now: datetime):
     assert await ports.outbox.add([], now) == 0
     assert await ports.outbox.waiting() == 0
 
 
-async def test_two_claimers_never_hold_the_same_firing(
+async def test_two_claims_never_have_the_same_firing(
     ports: wiring.Ports, fire: Fire, now: datetime
 ):
     await ports.outbox.add([fire(f"k{number}") for number in range(5)], now)
@@ -92,7 +92,7 @@ async def test_two_claimers_never_hold_the_same_firing(
         assert await ports.outbox.waiting() == 5
 
 
-async def test_what_was_not_dispatched_is_claimable_again(
+async def test_a_firing_that_was_not_dispatched_can_be_claimed_again(
     ports: wiring.Ports, fire: Fire, now: datetime
 ):
     await ports.outbox.add([fire(f"k{number}") for number in range(3)], now)
@@ -104,7 +104,7 @@ async def test_what_was_not_dispatched_is_claimable_again(
     assert await ports.outbox.waiting() == 2
 
 
-async def test_a_claim_that_fails_dispatched_nothing(
+async def test_a_claim_that_fails_dispatches_nothing(
     ports: wiring.Ports, fire: Fire, now: datetime
 ):
     await ports.outbox.add([fire("k")], now)
@@ -120,16 +120,14 @@ async def test_a_claim_that_fails_dispatched_nothing(
     assert await claimed(ports) == [fire("k").ref]
 
 
-async def test_those_that_came_first_are_claimed_first(
-    ports: wiring.Ports, fire: Fire, now: datetime
-):
+async def test_the_oldest_firings_are_claimed_first(ports: wiring.Ports, fire: Fire, now: datetime):
     for key in ("first", "second", "third"):
         await ports.outbox.add([fire(key)], now)
     async with ports.outbox.claimed(2) as claim:
         assert [firing.firing_key for firing in claim.firings] == ["first", "second"]
 
 
-async def test_a_claim_gives_the_firing_as_the_workflow_takes_it(
+async def test_a_claim_returns_the_firing_reference_of_the_workflow(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     firing = FiringRequest(mine.id, "daily", "manual/ä b", now + timedelta(microseconds=1))

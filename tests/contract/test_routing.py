@@ -1,4 +1,4 @@
-"""The router on both stores: each event wakes whom it should, once, and each answer is kept."""
+"""The router on both stores: an event starts each matching run once, and verdicts are stored."""
 
 import asyncio
 import base64
@@ -30,7 +30,7 @@ MINE = ids.subscription_id("mine")
 
 
 def event(key: str, kind: str = "order.paid", **data: Any) -> EventEnvelope:
-    """An event of a shop."""
+    """Make an event of a shop."""
     document = {"specversion": "1.0", "id": key, "source": "/shop", "type": kind, "data": data}
     return envelope_of(document)
 
@@ -59,14 +59,14 @@ async def emit(ports: Ports, *events: EventEnvelope) -> None:
 
 
 async def route(ports: Ports) -> int:
-    """Route what waits; returns how often the dispatcher was woken."""
+    """Route the waiting events; return how often the dispatcher was woken."""
     woken: list[None] = []
     assert await Router(ports.events, lambda: woken.append(None)).route() is None
     return len(woken)
 
 
 async def claimed(ports: Ports, *, start: bool = True) -> list[FiringRef]:
-    """Claim what may start now, and start it."""
+    """Claim the firings that may start now, and start them."""
     async with ports.outbox.claimed(100) as claim:
         if start:
             await claim.dispatched(claim.firings, datetime.now(UTC))
@@ -74,25 +74,25 @@ async def claimed(ports: Ports, *, start: bool = True) -> list[FiringRef]:
 
 
 async def verdicts(ports: Ports, *events: EventEnvelope) -> list[Verdict]:
-    return await ports.events.verdicts([one.event_id for one in events])
+    return await ports.events.verdicts([event.event_id for event in events])
 
 
 async def outcomes(ports: Ports, *events: EventEnvelope) -> list[tuple[str, str | None]]:
     found = await verdicts(ports, *events)
-    return [(one.outcome.value, one.reason) for one in found]
+    return [(verdict.outcome.value, verdict.reason) for verdict in found]
 
 
-async def rows(ports: Ports) -> list[Run]:
+async def all_runs(ports: Ports) -> list[Run]:
     return await ports.run_lists.runs(Selection(limit=1000))
 
 
-def keys(firings: Sequence[FiringRef], *events: EventEnvelope) -> list[str]:
-    """The senders' ids of the events whose firings these are."""
-    senders = {one.event_id: one.id for one in events}
-    return [senders[ids.EventId(one.firing_key)] for one in firings]
+def sender_ids(firings: Sequence[FiringRef], *events: EventEnvelope) -> list[str]:
+    """Return the senders' ids of the events of these firings."""
+    senders = {event.event_id: event.id for event in events}
+    return [senders[ids.EventId(firing.firing_key)] for firing in firings]
 
 
-async def test_a_matching_event_wakes_and_the_run_sees_it(ports: Ports, listen: Listen) -> None:
+async def test_a_matching_event_starts_a_run_that_sees_it(ports: Ports, listen: Listen) -> None:
     await listen({"type": "order.paid"})
     paid = event("1", amount=7)
     await emit(ports, paid)
@@ -110,7 +110,7 @@ async def test_a_matching_event_wakes_and_the_run_sees_it(ports: Ports, listen: 
     assert firing.due == kept.arrived_at
 
 
-async def test_an_event_of_no_concern_is_routed_without_a_verdict(
+async def test_an_event_without_a_match_is_routed_without_a_verdict(
     ports: Ports, listen: Listen
 ) -> None:
     await listen({"type": "order.paid"})
@@ -121,45 +121,45 @@ async def test_an_event_of_no_concern_is_routed_without_a_verdict(
     assert (await ports.events.find_event("1")).routed_at is not None
 
 
-async def test_events_are_routed_without_anybody_who_listens(ports: Ports) -> None:
+async def test_events_are_routed_when_there_is_no_listener(ports: Ports) -> None:
     await emit(ports, event("1"))
     assert await route(ports) == 0
     assert (await ports.events.find_event("1")).routed_at is not None
 
 
-async def test_more_events_than_a_batch_are_routed_in_their_order(
-    ports: Ports, listen: Listen
-) -> None:
+async def test_more_events_than_a_batch_are_routed_in_order(ports: Ports, listen: Listen) -> None:
     await listen({"type": "order.paid", "filter": "event.data.number % 100 == 0"})
     many = [event(str(number), number=number) for number in range(2 * BATCH + 1)]
     await emit(ports, *many)
     assert await route(ports) == 3
-    assert keys(await claimed(ports), *many) == ["0", "100", "200", "300", "400", "500"]
-    assert not await ports.events.unrouted([one.event_id for one in many])
+    assert sender_ids(await claimed(ports), *many) == ["0", "100", "200", "300", "400", "500"]
+    assert not await ports.events.unrouted([event.event_id for event in many])
 
 
 async def test_large_events_are_taken_a_few_at_a_time(ports: Ports, listen: Listen) -> None:
     await listen({"type": "order.paid"})
     large = [event(str(number), text=random_text(500_000)) for number in range(30)]
     packed = [event(f"packed{number}", text="x" * 1_000_000) for number in range(30)]
-    for one in (*large, *packed):
-        await emit(ports, one)
+    for emitted in (*large, *packed):
+        await emit(ports, emitted)
     async with ports.events.routing(BATCH) as routing:
         assert routing is not None
-        held = sum(len(str(one.document)) for one in routing.events)
+        held = sum(len(str(event.document)) for event in routing.events)
         is_all = len(routing.events) == 60
         assert routing.is_last == is_all
         assert isinstance(ports, MemoryPorts) or held < 20_000_000
     await route(ports)
-    assert keys(await claimed(ports), *large, *packed) == [one.id for one in (*large, *packed)]
+    assert sender_ids(await claimed(ports), *large, *packed) == [
+        event.id for event in (*large, *packed)
+    ]
 
 
 def random_text(length: int) -> str:
-    """Text that cannot be compressed to much less."""
+    """Return a text that compresses badly."""
     return base64.b64encode(random.Random(length).randbytes(length)).decode()[:length]
 
 
-async def test_two_routers_at_once_wake_once(ports: Ports, listen: Listen) -> None:
+async def test_concurrent_routers_start_each_run_once(ports: Ports, listen: Listen) -> None:
     await listen({"type": "order.paid"})
     many = [event(str(number)) for number in range(60)]
     await emit(ports, *many)
@@ -170,10 +170,10 @@ async def test_two_routers_at_once_wake_once(ports: Ports, listen: Listen) -> No
             await asyncio.sleep(0.01)
 
     await asyncio.gather(work(), work(), work())
-    assert keys(await claimed(ports), *many) == [one.id for one in many]
+    assert sender_ids(await claimed(ports), *many) == [event.id for event in many]
 
 
-async def test_a_router_that_fails_leaves_everything_to_the_next(
+async def test_what_a_failed_router_wrote_is_lost_and_the_next_routes_it(
     ports: Ports, listen: Listen
 ) -> None:
     await listen({"type": "order.paid"})
@@ -188,10 +188,10 @@ async def test_a_router_that_fails_leaves_everything_to_the_next(
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert await route(ports) == 1
-    assert keys(await claimed(ports), event("1")) == ["1"]
+    assert sender_ids(await claimed(ports), event("1")) == ["1"]
 
 
-async def test_while_one_routes_the_others_come_back_soon(ports: Ports) -> None:
+async def test_a_router_that_does_not_get_the_lock_tries_again_soon(ports: Ports) -> None:
     await emit(ports, event("1"))
     async with ports.events.routing(10) as routing:
         assert routing is not None
@@ -204,13 +204,13 @@ async def test_a_router_knows_the_triggers_of_the_latest_apply(
     router = Router(ports.events, lambda: None)
     for number, kind in enumerate(("order.paid", "order.created")):
         await listen({"type": kind})
-        both = [event(f"{number}{one}", one) for one in ("order.paid", "order.created")]
+        both = [event(f"{number}{type_}", type_) for type_ in ("order.paid", "order.created")]
         await emit(ports, *both)
         await router.route()
-        assert keys(await claimed(ports), *both) == [f"{number}{kind}"]
+        assert sender_ids(await claimed(ports), *both) == [f"{number}{kind}"]
 
 
-async def test_a_deleted_subscription_hears_nothing(
+async def test_a_deleted_subscription_gets_no_event(
     ports: Ports, listen: Listen, remove: Callable[..., Awaitable[Plan]]
 ) -> None:
     await listen({"type": "order.paid"})
@@ -220,7 +220,7 @@ async def test_a_deleted_subscription_hears_nothing(
     assert await verdicts(ports, event("1")) == []
 
 
-async def test_a_paused_subscription_is_told_what_it_slept_through(
+async def test_a_paused_subscription_gets_verdicts_but_no_runs(
     ports: Ports, listen: Listen, now: datetime
 ) -> None:
     await listen({"type": "order.paid"})
@@ -231,7 +231,7 @@ async def test_a_paused_subscription_is_told_what_it_slept_through(
     await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.ACTIVE, now)
     await emit(ports, event("2"))
     assert await route(ports) == 1
-    assert keys(await claimed(ports), event("1"), event("2")) == ["2"]
+    assert sender_ids(await claimed(ports), event("1"), event("2")) == ["2"]
 
 
 async def test_a_filter_that_fails_is_a_verdict_with_its_reason(
@@ -240,7 +240,7 @@ async def test_a_filter_that_fails_is_a_verdict_with_its_reason(
     await listen({"type": "order.paid", "filter": "event.data.amount > 5"})
     await emit(ports, event("without"), event("with", amount=6))
     await route(ports)
-    assert keys(await claimed(ports), event("with", amount=6)) == ["with"]
+    assert sender_ids(await claimed(ports), event("with", amount=6)) == ["with"]
     ((outcome, reason),) = await outcomes(ports, event("without"))
     assert outcome == "error"
     assert "amount" in (reason or "")
@@ -248,7 +248,9 @@ async def test_a_filter_that_fails_is_a_verdict_with_its_reason(
     assert figures.filter_errors == 1
 
 
-async def test_an_override_of_a_trigger_and_params_decide(ports: Ports, listen: Listen) -> None:
+async def test_overrides_of_triggers_and_params_decide_the_match(
+    ports: Ports, listen: Listen
+) -> None:
     await listen(
         {"type": "order.paid", "filter": "event.data.amount > params.least"},
         params={"least": 10},
@@ -261,7 +263,7 @@ async def test_an_override_of_a_trigger_and_params_decide(ports: Ports, listen: 
     ]
     await emit(ports, *emitted)
     await route(ports)
-    assert keys(await claimed(ports), *emitted) == ["refunded"]
+    assert sender_ids(await claimed(ports), *emitted) == ["refunded"]
 
 
 async def test_an_excluded_day_is_a_skipped_run_with_the_event(
@@ -272,17 +274,19 @@ async def test_an_excluded_day_is_a_skipped_run_with_the_event(
     await listen({"type": "order.paid", "exclude": {"dates": [span]}}, params={"a": 1})
     await emit(ports, event("1"))
     assert await route(ports) == 0
-    (run,) = await rows(ports)
+    (run,) = await all_runs(ports)
     assert (run.status, run.firing_key) == (RunStatus.SKIPPED, event("1").event_id)
     assert (run.params, run.events) == ({"a": 1}, (event("1").document,))
     assert (run.reason or "").startswith("excluded: ")
     assert await outcomes(ports, event("1")) == [("skipped", run.reason)]
     page, _ = await ports.logbook.page(MINE, Cursor(), limit=10)
-    assert [(one.run_id, one.message) for one in page] == [(run.id, f"run skipped: {run.reason}")]
+    assert [(entry.run_id, entry.message) for entry in page] == [
+        (run.id, f"run skipped: {run.reason}")
+    ]
 
 
 async def test_outside_its_window_a_firing_waits_or_is_missed(ports: Ports, listen: Listen) -> None:
-    # A window of yesterday's weekday is closed now and for days.
+    # A window on yesterday's weekday is closed now and for days.
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%a}".lower()
     window = {"days": yesterday}
     await listen({"type": "order.paid", "window": {**window, "outside": "wait"}})
@@ -299,7 +303,7 @@ async def test_outside_its_window_a_firing_waits_or_is_missed(ports: Ports, list
     await listen({"type": "order.paid", "window": {**window, "outside": "miss"}})
     await emit(ports, event("2"))
     await route(ports)
-    (run,) = await rows(ports)
+    (run,) = await all_runs(ports)
     assert (run.status, run.firing_key) == (RunStatus.MISSED, event("2").event_id)
 
 
@@ -312,11 +316,11 @@ async def test_higher_priority_starts_first(ports: Ports, listen: Listen) -> Non
     high = [event(f"high{number}") for number in range(2)]
     await emit(ports, *high)
     await route(ports)
-    found = keys(await claimed(ports), *low, *high)
+    found = sender_ids(await claimed(ports), *low, *high)
     assert found == ["high0", "high1", "low0", "low1", "low2"]
 
 
-async def test_lag_counts_what_is_not_routed(ports: Ports) -> None:
+async def test_events_that_are_not_routed_are_counted(ports: Ports) -> None:
     figures = await ports.metrics.snapshot()
     assert (figures.unrouted_events, figures.oldest_unrouted_at) == (0, None)
     await emit(ports, event("1"), event("2"))

@@ -1,4 +1,4 @@
-"""The RunStore port: what is told before a run begins, its facts and the runs before it."""
+"""The RunStore port: the input of admission, and the runs before a run."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ Define = Callable[..., ActivityDefinition]
 MakeRun = Callable[..., Awaitable[Run]]
 
 
-async def test_the_facts_of_a_firing_nobody_asked_for(
+async def test_the_admission_input_of_a_scheduled_firing_has_no_payload(
     ports: wiring.Ports, mine: Subscription, define: Define, now: datetime
 ):
     facts = await ports.runs.admission_input(FiringRequest(mine.id, "daily", "k", now).ref)
@@ -28,7 +28,7 @@ async def test_the_facts_of_a_firing_nobody_asked_for(
     assert facts.payload == {}
 
 
-async def test_the_facts_of_a_firing_asked_for_carry_its_payload_even_when_dispatched(
+async def test_the_admission_input_has_the_payload_even_after_dispatch(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     firing = FiringRequest(mine.id, "manual", "k", now, {"a": [1]})
@@ -43,12 +43,12 @@ async def test_the_facts_of_a_firing_asked_for_carry_its_payload_even_when_dispa
     assert other.payload == {}
 
 
-async def test_an_unknown_subscription_has_no_facts(ports: wiring.Ports, now: datetime):
+async def test_an_unknown_subscription_has_no_admission_input(ports: wiring.Ports, now: datetime):
     stranger = ids.subscription_id("stranger")
     assert await ports.runs.admission_input(FiringRequest(stranger, "daily", "k", now).ref) is None
 
 
-async def test_the_specs_of_subscriptions_are_those_of_today(
+async def test_specs_of_subscriptions_are_the_current_ones(
     ports: wiring.Ports, mine: Subscription, define: Define
 ):
     stranger = ids.subscription_id("stranger")
@@ -56,7 +56,7 @@ async def test_the_specs_of_subscriptions_are_those_of_today(
     assert await ports.runs.specs_of([]) == {}
 
 
-async def test_a_deleted_subscription_has_facts_that_say_so(
+async def test_the_admission_input_of_a_deleted_subscription_says_so(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     await delete(ports.catalog, "Subscription", "mine", lambda: now, UNKNOWN_ORIGIN)
@@ -66,7 +66,7 @@ async def test_a_deleted_subscription_has_facts_that_say_so(
     assert facts.subscription.status is SubscriptionStatus.DELETED
 
 
-async def test_recent_gives_the_latest_ended_runs_with_their_tasks(
+async def test_recent_returns_the_latest_ended_runs_with_their_tasks(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
 ):
     minutes = [now + timedelta(minutes=count) for count in range(5)]

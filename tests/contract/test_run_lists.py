@@ -1,4 +1,4 @@
-"""The RunLists port: what people see of runs, in which order, and how they refer to them."""
+"""The RunLists port: the order of lists, their filters, and how a run is found."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ MakeRun = Callable[..., Awaitable[Run]]
 
 @pytest.fixture
 async def three(make_run: MakeRun, now: datetime) -> list[Run]:
-    """Three runs, oldest first, opened in another order."""
+    """Return three runs, oldest first, opened in another order."""
     minute = timedelta(minutes=1)
     second = await make_run("second", at=now + minute, status=RunStatus.FAILED, tasks=2)
     third = await make_run("third", at=now + 2 * minute)
@@ -27,7 +27,7 @@ async def three(make_run: MakeRun, now: datetime) -> list[Run]:
     return [first, second, third]
 
 
-async def test_runs_are_listed_newest_first_and_narrowed_by_each_field(
+async def test_runs_are_listed_newest_first_and_filtered_by_each_field(
     ports: wiring.Ports, three: list[Run], mine: Subscription
 ):
     first, second, third = three
@@ -62,7 +62,7 @@ async def test_tasks_are_listed_by_their_runs_newest_first(
     assert await keys(Selection(name="%")) == []
 
 
-async def test_a_run_answers_to_its_id_and_a_unique_prefix(ports: wiring.Ports, three: list[Run]):
+async def test_a_run_is_found_by_id_and_by_unique_prefix(ports: wiring.Ports, three: list[Run]):
     for run in three:
         assert await ports.run_lists.find_run(run.id) == run
         assert await ports.run_lists.find_run(run.id[:13]) == run
@@ -76,7 +76,7 @@ async def test_a_prefix_of_several_runs_is_a_conflict(ports: wiring.Ports, make_
 
 
 @pytest.mark.parametrize("reference", ["", "%", "_", "\\", "nothing", "\0", "\udcff"])
-async def test_nothing_but_a_prefix_of_an_id_is_found(
+async def test_only_prefixes_of_ids_are_found(
     ports: wiring.Ports, make_run: MakeRun, reference: str
 ):
     await make_run("k", tasks=0)
@@ -84,14 +84,14 @@ async def test_nothing_but_a_prefix_of_an_id_is_found(
         await ports.run_lists.find_run(reference)
 
 
-async def test_dead_letters_are_listed_newest_first_and_narrowed_by_each_field(
+async def test_dead_letters_are_listed_newest_first_and_filtered_by_each_field(
     ports: wiring.Ports, three: list[Run], mine: Subscription
 ):
     letters = []
     for run in three:
         letter = DeadLetter(ids.dead_letter_id(run.id), run.id, mine.id, "why", run.created_at)
         letters.insert(0, letter)
-        for _ in range(2):  # a second time changes nothing: one dead letter a run
+        for _ in range(2):  # the second time changes nothing: a run has one dead letter
             async with ports.runs.locked(run.id) as locked:
                 await locked.save(RunChange(run, dead_letter=letter))
     listed = ports.run_lists.dead_letters
@@ -103,7 +103,7 @@ async def test_dead_letters_are_listed_newest_first_and_narrowed_by_each_field(
     assert await listed(Selection(subscription_id="other")) == []
 
 
-async def test_open_runs_are_counted_a_subscription(
+async def test_open_runs_are_counted_for_each_subscription(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription
 ):
     assert await ports.run_lists.open_counts() == {}

@@ -1,4 +1,4 @@
-"""The RunStore port: runs open once, change together, and never after their end."""
+"""The RunStore port: a run opens once, its changes are written together, an ended task stays."""
 
 import asyncio
 from collections import Counter
@@ -30,7 +30,7 @@ STORED = {"text": "a\ufffdb\ufffdc", "k\ufffd": ["\ufffd", "\U0001f600"], "deep"
 TRIES = 50
 
 
-def said(run: Run, message: str, now: datetime) -> LogEntry:
+def log_entry(run: Run, message: str, now: datetime) -> LogEntry:
     return LogEntry(run.subscription_id, run.id, message, "info", now, {})
 
 
@@ -58,7 +58,7 @@ async def messages(ports: wiring.Ports, subscription: Subscription) -> list[str]
 # ---- open and load -------------------------------------------------------------------
 
 
-async def test_a_run_comes_back_as_it_was_opened(
+async def test_a_run_is_read_as_it_was_opened(
     ports: wiring.Ports, make_run: MakeRun, define: Define, now: datetime
 ):
     run = await make_run(
@@ -81,7 +81,7 @@ async def test_a_run_comes_back_as_it_was_opened(
     assert state.tasks[0].created_at == now
 
 
-async def test_every_field_of_a_task_comes_back(
+async def test_every_field_of_a_task_is_read_as_it_was_written(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k", tasks=0)
@@ -115,7 +115,7 @@ async def test_opening_twice_opens_once_and_changes_nothing(
     other = RunChange(
         replace(run, status=RunStatus.SKIPPED, reason="late", ended_at=now),
         create=(replace(task, id=ids.task_id(run.id, "note", 1), index=1),),
-        entries=(said(run, "again", now),),
+        entries=(log_entry(run, "again", now),),
         keep_state={"a": 1},
     )
     assert await ports.runs.open("another/workflow", other) is OpenResult.TAKEN
@@ -125,13 +125,13 @@ async def test_opening_twice_opens_once_and_changes_nothing(
     assert (await ports.catalog.find_subscription("mine")).state == {}
 
 
-async def test_of_two_who_open_at_once_one_does(
+async def test_of_concurrent_opens_exactly_one_succeeds(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
 ):
     pattern = await make_run("pattern")
-    for key in map(str, range(TRIES)):  # which of a run's unique keys clashes first is chance
+    for key in map(str, range(TRIES)):  # any of the unique keys of a run may clash first
         run = replace(pattern, id=ids.run_id(mine.id, "manual", key), firing_key=key)
-        change = RunChange(run, entries=(said(run, "opened", now),))
+        change = RunChange(run, entries=(log_entry(run, "opened", now),))
         opened = await asyncio.gather(*(ports.runs.open("w", change) for _ in range(4)))
         assert Counter(opened) == {OpenResult.OPENED: 1, OpenResult.OURS: 3}
     assert await messages(ports, mine) == ["opened"] * TRIES
@@ -154,7 +154,7 @@ async def test_a_run_keeps_the_revision_that_it_froze(
 # ---- locked and save -----------------------------------------------------------------
 
 
-async def test_a_second_locker_waits_and_sees_what_the_first_saved(
+async def test_a_second_lock_waits_and_sees_what_the_first_saved(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k")
@@ -177,14 +177,18 @@ async def test_a_second_locker_waits_and_sees_what_the_first_saved(
     assert seen == [TaskStatus.SUCCEEDED]
 
 
-async def test_locks_of_two_runs_do_not_meet(ports: wiring.Ports, make_run: MakeRun):
+async def test_locks_of_two_runs_are_independent(ports: wiring.Ports, make_run: MakeRun):
     first, second = await make_run("a"), await make_run("b")
-    async with asyncio.timeout(5), ports.runs.locked(first.id), ports.runs.locked(second.id) as two:
-        assert two.state is not None
-        assert two.state.run == second
+    async with (
+        asyncio.timeout(5),
+        ports.runs.locked(first.id),
+        ports.runs.locked(second.id) as locked,
+    ):
+        assert locked.state is not None
+        assert locked.state.run == second
 
 
-async def test_an_exception_rolls_everything_back_and_lets_go(
+async def test_an_exception_rolls_everything_back_and_releases_the_lock(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
 ):
     run = await make_run("k")
@@ -205,14 +209,14 @@ async def test_an_exception_rolls_everything_back_and_lets_go(
 
 
 def failure(state: RunState, now: datetime) -> RunChange:
-    """A change of everything at once."""
+    """Make a change of everything at the same time."""
     (task,) = state.tasks
     run = replace(state.run, status=RunStatus.FAILED, reason="broken", ended_at=now)
     return RunChange(
         run,
         create=(replace(task, id=ids.task_id(run.id, "note", 1), index=1),),
         update=(ended(task, now, status=TaskStatus.FAILED, error="bad", output={"a": 1}),),
-        entries=(said(run, "one", now), said(run, "two", now)),
+        entries=(log_entry(run, "one", now), log_entry(run, "two", now)),
         dead_letter=DeadLetter(ids.dead_letter_id(run.id), run.id, run.subscription_id, "x", now),
         keep_state={"seen": 3},
     )
@@ -234,7 +238,7 @@ async def test_save_writes_run_tasks_entries_dead_letter_and_kept_state_together
     assert facts.subscription.state == {"seen": 3}
 
 
-async def test_a_change_that_keeps_no_state_leaves_it(
+async def test_a_change_without_state_does_not_change_the_state(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription
 ):
     first, second, third = await make_run("a"), await make_run("b"), await make_run("c")
@@ -294,14 +298,14 @@ async def test_a_task_that_has_ended_begins_no_attempt(
     assert await ports.runs.begin_attempt("nothing", now) is None
 
 
-async def test_failed_attempts_are_counted_and_said(
+async def test_failed_attempts_are_counted_and_logged(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
 ):
     run = await make_run("k")
     (task,) = (await state_of(ports, run)).tasks
     for count in (1, 2, 3):
         await ports.runs.begin_attempt(task.id, now)
-        entry = said(run, f"failed {count}", now)
+        entry = log_entry(run, f"failed {count}", now)
         assert await ports.runs.fail_attempt(task.id, f"error {count}", entry) == count
     (found,) = (await state_of(ports, run)).tasks
     assert (found.error, found.status, found.attempts) == ("error 3", TaskStatus.RUNNING, 3)
@@ -315,7 +319,7 @@ async def test_an_attempt_lost_without_a_failure_is_no_failure(
     (task,) = (await state_of(ports, run)).tasks
     for _ in range(3):
         await ports.runs.begin_attempt(task.id, now)
-    assert await ports.runs.fail_attempt(task.id, "error", said(run, "failed", now)) == 1
+    assert await ports.runs.fail_attempt(task.id, "error", log_entry(run, "failed", now)) == 1
 
 
 async def test_an_attempt_that_fails_after_the_end_leaves_the_task_as_it_ended(
@@ -325,7 +329,7 @@ async def test_an_attempt_that_fails_after_the_end_leaves_the_task_as_it_ended(
     (task,) = (await state_of(ports, run)).tasks
     done = ended(task, now, output=1)
     await save(ports, RunChange(run, update=(done,)))
-    await ports.runs.fail_attempt(task.id, "late", said(run, "late", now))
+    await ports.runs.fail_attempt(task.id, "late", log_entry(run, "late", now))
     assert (await state_of(ports, run)).tasks == (done,)
 
 
@@ -347,7 +351,7 @@ async def test_a_cancel_request_is_listed_until_the_run_ends(
     assert (await state_of(ports, other)).run == other
 
 
-async def test_a_cancel_request_waits_for_the_decision_being_made(
+async def test_a_cancel_request_waits_for_the_locked_run(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k")
@@ -359,27 +363,27 @@ async def test_a_cancel_request_waits_for_the_decision_being_made(
     assert not await asking
 
 
-# ---- what no database can hold -------------------------------------------------------
+# ---- text that Postgres cannot store -------------------------------------------------
 
 
 async def test_nul_and_lone_surrogates_become_replacement_characters(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k", tasks=2, payload=HARD, context=HARD)
-    one, two = (await state_of(ports, run)).tasks
-    await ports.runs.fail_attempt(one.id, "e\0\udc80", said(run, "failed", now))
+    first, second = (await state_of(ports, run)).tasks
+    await ports.runs.fail_attempt(first.id, "e\0\udc80", log_entry(run, "failed", now))
     change = RunChange(
         replace(run, reason="r\0\ud800"),
-        update=(ended(two, now, output=HARD, error="x\0", reason="\udfff"),),
+        update=(ended(second, now, output=HARD, error="x\0", reason="\udfff"),),
         dead_letter=DeadLetter("id", run.id, run.subscription_id, "d\0\ud800", now),
         keep_state=HARD,
     )
     await save(ports, change)
     state = await state_of(ports, run)
-    one, two = state.tasks
+    first, second = state.tasks
     assert (state.run.payload, state.run.context) == (STORED, STORED)
-    assert (state.run.reason, one.error) == ("r\ufffd\ufffd", "e\ufffd\ufffd")
-    assert (two.output, two.error, two.reason) == (STORED, "x\ufffd", "\ufffd")
+    assert (state.run.reason, first.error) == ("r\ufffd\ufffd", "e\ufffd\ufffd")
+    assert (second.output, second.error, second.reason) == (STORED, "x\ufffd", "\ufffd")
     (letter,) = await ports.run_lists.dead_letters(Selection())
     assert letter.reason == "d\ufffd\ufffd"
     assert (await ports.catalog.find_subscription("mine")).state == STORED

@@ -1,4 +1,4 @@
-"""The ScheduleRegister port: what drifts, what heals it, and what is never forgotten."""
+"""The ScheduleRegister port: which schedules are unsynced, and what makes them synced."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,8 +28,8 @@ HOURLY = {"name": "hourly", "cron": {"schedule": "0 * * * *"}}
 DAILY = {"name": "daily", "cron": {"schedule": "0 8 * * *"}}
 
 
-async def heal(ports: wiring.Ports, now: datetime) -> list[tuple[str, bool]]:
-    """Observe all that drifts, as if Temporal did as it was told; gives (id, paused)."""
+async def sync_all(ports: wiring.Ports, now: datetime) -> list[tuple[str, bool]]:
+    """Mark all unsynced schedules as synced; return their (id, paused)."""
     drifted = await ports.register.unsynced(100)
     for drift in drifted:
         await ports.register.mark_synced([drift], now)
@@ -41,7 +41,7 @@ async def row_of(ports: wiring.Ports, subscription: Subscription) -> ListedSched
     return row
 
 
-async def test_a_new_schedule_drifts_until_it_is_observed(
+async def test_a_new_schedule_is_unsynced_until_it_is_observed(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     (drift,) = await ports.register.unsynced(10)
@@ -57,23 +57,23 @@ async def test_a_new_schedule_drifts_until_it_is_observed(
     assert row.wanted == drift.wanted
 
 
-async def test_pause_and_resume_drift_and_are_healed(
+async def test_pause_and_resume_make_the_schedule_unsynced(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     key = schedule_id(mine.id, "daily")
-    await heal(ports, now)
+    await sync_all(ports, now)
     await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
-    assert await heal(ports, now) == [(key, True)]
+    assert await sync_all(ports, now) == [(key, True)]
     assert (await row_of(ports, mine)).status == "paused"
     await ports.catalog.set_subscription_status(mine.id, ACTIVE, now)
-    assert await heal(ports, now) == [(key, False)]
+    assert await sync_all(ports, now) == [(key, False)]
     assert await ports.register.unsynced(10) == []
 
 
-async def test_a_deleted_subscription_drifts_away_and_its_rows_vanish(
+async def test_the_schedules_of_a_deleted_subscription_are_deleted(
     ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
-    await heal(ports, now)
+    await sync_all(ports, now)
     await remove(mine.name)
     (drift,) = await ports.register.unsynced(10)
     assert (drift.id, drift.wanted) == (schedule_id(mine.id, "daily"), None)
@@ -82,10 +82,10 @@ async def test_a_deleted_subscription_drifts_away_and_its_rows_vanish(
     assert await ports.register.unsynced(10) == []
 
 
-async def test_a_schedule_deleted_before_it_was_observed_is_still_removed(
+async def test_a_schedule_deleted_before_it_was_observed_is_still_deleted_in_temporal(
     ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
-    # Temporal may hold it already: the placer did its work and died before it could say so.
+    # Temporal may have it already: the reconciler may have stopped before it could record that.
     await remove(mine.name)
     (drift,) = await ports.register.unsynced(10)
     assert drift.wanted is None
@@ -93,27 +93,27 @@ async def test_a_schedule_deleted_before_it_was_observed_is_still_removed(
     assert await ports.register.unsynced(10) == []
 
 
-async def test_a_wish_that_returned_is_placed_again(
+async def test_a_status_that_changes_back_is_synced_again(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
-    # Between the two wishes the placer may have paused it and died before it could say so.
-    await heal(ports, now)
+    # Between the changes the reconciler may have paused it, and stopped before it recorded that.
+    await sync_all(ports, now)
     await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
     await ports.catalog.set_subscription_status(mine.id, ACTIVE, now)
-    assert await heal(ports, now) == [(schedule_id(mine.id, "daily"), False)]
+    assert await sync_all(ports, now) == [(schedule_id(mine.id, "daily"), False)]
 
 
-async def test_a_timing_that_returned_is_placed_again(
+async def test_a_timing_that_changes_back_is_synced_again(
     ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
 ):
-    await heal(ports, now)
+    await sync_all(ports, now)
     other = {"name": "daily", "cron": {"schedule": "0 9 * * *"}}
     await apply(define("digest", triggers=[other]))
     await apply(define("digest", triggers=[DAILY]))
-    assert await heal(ports, now) == [(schedule_id(mine.id, "daily"), False)]
+    assert await sync_all(ports, now) == [(schedule_id(mine.id, "daily"), False)]
 
 
-async def test_a_schedule_wanted_anew_while_it_was_removed_drifts(
+async def test_a_schedule_wanted_again_during_its_deletion_is_unsynced(
     ports: wiring.Ports,
     apply: Apply,
     subscribe: Subscribe,
@@ -121,7 +121,7 @@ async def test_a_schedule_wanted_anew_while_it_was_removed_drifts(
     mine: Subscription,
     now: datetime,
 ):
-    await heal(ports, now)
+    await sync_all(ports, now)
     await remove(mine.name)
     (removal,) = await ports.register.unsynced(10)
     await apply(subscribe("mine"))
@@ -130,7 +130,7 @@ async def test_a_schedule_wanted_anew_while_it_was_removed_drifts(
     assert drift.wanted is not None
 
 
-async def test_what_changed_while_it_was_placed_drifts_again(
+async def test_a_schedule_that_changes_during_its_update_is_unsynced(
     ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
 ):
     (old,) = await ports.register.unsynced(10)
@@ -142,7 +142,7 @@ async def test_what_changed_while_it_was_placed_drifts_again(
     assert (await row_of(ports, mine)).status == "pending"
 
 
-async def test_a_trigger_taken_away_is_removed_and_the_others_stay(
+async def test_the_schedule_of_a_removed_trigger_is_deleted_and_the_others_stay(
     ports: wiring.Ports,
     apply: Apply,
     define: Define,
@@ -150,18 +150,20 @@ async def test_a_trigger_taken_away_is_removed_and_the_others_stay(
     now: datetime,
 ):
     await apply(define("digest", triggers=[DAILY, HOURLY]), subscribe("mine"), subscribe("yours"))
-    await heal(ports, now)
+    await sync_all(ports, now)
     await apply(define("digest", triggers=[DAILY]))
     yours = await ports.catalog.find_subscription("yours")
     mine = await ports.catalog.find_subscription("mine")
     gone = await ports.register.unsynced(10)
-    assert {drift.id for drift in gone} == {schedule_id(one.id, "hourly") for one in (mine, yours)}
+    assert {drift.id for drift in gone} == {
+        schedule_id(subscription.id, "hourly") for subscription in (mine, yours)
+    }
     assert {drift.wanted for drift in gone} == {None}
     await apply(subscribe("yours", triggers={"daily": None}))
     assert [row.subscription for row in await ports.register.schedules(Selection())] == ["mine"]
 
 
-async def test_a_new_trigger_of_a_paused_subscription_is_placed_paused(
+async def test_a_new_trigger_of_a_paused_subscription_is_created_paused(
     ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
 ):
     await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
@@ -170,7 +172,7 @@ async def test_a_new_trigger_of_a_paused_subscription_is_placed_paused(
     assert [drift.paused for drift in drifted] == [True, True]
 
 
-async def test_a_pause_during_an_apply_holds_for_the_trigger_that_it_brings(
+async def test_a_pause_during_an_apply_also_pauses_its_new_trigger(
     ports: wiring.Ports, define: Define, mine: Subscription, now: datetime
 ):
     wanted = Wanted({"digest": define("digest", triggers=[DAILY, HOURLY])})
@@ -184,16 +186,16 @@ async def test_a_pause_during_an_apply_holds_for_the_trigger_that_it_brings(
     assert [drift.paused for drift in drifted] == [True, True]
 
 
-async def test_an_apply_that_changes_no_timing_makes_nothing_drift(
+async def test_an_apply_that_changes_no_timing_leaves_schedules_synced(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await apply(define("digest"), subscribe("mine"))
-    await heal(ports, now)
+    await sync_all(ports, now)
     await apply(define("digest", description="other"), subscribe("mine", params={"a": 1}))
     assert await ports.register.unsynced(10) == []
 
 
-async def test_a_failure_is_told_until_the_schedule_is_placed(
+async def test_an_error_is_shown_until_the_schedule_is_synced(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     (drift,) = await ports.register.unsynced(10)
@@ -202,13 +204,13 @@ async def test_a_failure_is_told_until_the_schedule_is_placed(
     assert await ports.register.unsynced_errors(["other"]) == []
     row = await row_of(ports, mine)
     assert (row.status, row.error) == ("error", "no answer")
-    assert [one.id for one in await ports.register.unsynced(10)] == [drift.id]
+    assert [unsynced.id for unsynced in await ports.register.unsynced(10)] == [drift.id]
     await ports.register.mark_synced([drift], now)
     assert await ports.register.unsynced_errors([mine.id]) == []
     assert (await row_of(ports, mine)).error is None
 
 
-async def test_a_failure_of_an_earlier_wish_is_no_failure_of_the_present_one(
+async def test_a_change_of_the_schedule_clears_its_error(
     ports: wiring.Ports, apply: Apply, remove: Apply, define: Define, subscribe: Subscribe
 ):
     async def refuse() -> None:
@@ -231,7 +233,7 @@ async def test_a_failure_of_an_earlier_wish_is_no_failure_of_the_present_one(
     assert await errors() == [None]
 
 
-async def test_drifts_and_schedules_are_limited_and_in_order(
+async def test_lists_of_schedules_are_limited_and_in_order(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe
 ):
     await apply(define("digest", triggers=[HOURLY, DAILY]), subscribe("b"), subscribe("a"))
@@ -248,14 +250,14 @@ async def test_drifts_and_schedules_are_limited_and_in_order(
     assert len(await ports.register.unsynced(10)) == 4
 
 
-async def test_one_reconciler_at_a_time(ports: wiring.Ports):
+async def test_only_one_reconciler_runs_at_a_time(ports: wiring.Ports):
     async with ports.register.reconcile_lock() as first, ports.register.reconcile_lock() as second:
         assert (first, second) == (True, False)
     async with ports.register.reconcile_lock() as third:
         assert third
 
 
-async def test_a_reconciler_that_fails_lets_go(ports: wiring.Ports):
+async def test_a_reconciler_that_fails_releases_its_lock(ports: wiring.Ports):
     async def fail() -> None:
         async with ports.register.reconcile_lock():
             raise ZeroDivisionError
@@ -266,7 +268,7 @@ async def test_a_reconciler_that_fails_lets_go(ports: wiring.Ports):
         assert is_ours
 
 
-async def test_observing_what_is_gone_changes_nothing(
+async def test_marking_a_deleted_schedule_changes_nothing(
     ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
     (placed,) = await ports.register.unsynced(10)
@@ -279,14 +281,14 @@ async def test_observing_what_is_gone_changes_nothing(
     assert await ports.register.unsynced_errors([mine.id]) == []
 
 
-async def test_a_schedule_that_must_go_is_unsettled_until_it_is_gone(
+async def test_a_schedule_to_delete_is_unsynced_until_it_is_deleted(
     ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
-    await heal(ports, now)
+    await sync_all(ports, now)
     assert await ports.register.unsynced_errors([mine.id]) == []
     await remove(mine.name)
     assert await ports.register.unsynced_errors([mine.id]) == [
         (schedule_id(mine.id, "daily"), None)
     ]
-    await heal(ports, now)
+    await sync_all(ports, now)
     assert await ports.register.unsynced_errors([mine.id]) == []

@@ -1,4 +1,4 @@
-"""The Signals port: a hint arrives within a second, and silence is told each second."""
+"""The Signals port: payloads arrive within a second; each second without one yields ""."""
 
 import asyncio
 import time
@@ -23,18 +23,18 @@ MakeRun = Callable[..., Awaitable[Run]]
 
 
 async def next_of(payloads: AsyncIterator[str], seconds: float = 1.0) -> str:
-    """Return the next payload, or fail."""
+    """Return the next payload; fail when none arrives in time."""
     async with asyncio.timeout(seconds):
         return await anext(payloads)
 
 
-async def test_an_appended_entry_is_heard_within_a_second(ports: wiring.Ports, now: datetime):
+async def test_an_appended_entry_is_signalled_within_a_second(ports: wiring.Ports, now: datetime):
     async with ports.signals.listening(LOG_CHANNEL) as payloads:
         await ports.logbook.append([LogEntry("s", None, "m", "info", now) for _ in range(3)])
         assert await next_of(payloads) == "s"
 
 
-async def test_whoever_already_waits_is_woken(ports: wiring.Ports, now: datetime):
+async def test_a_waiting_listener_is_woken(ports: wiring.Ports, now: datetime):
     async with ports.signals.listening(LOG_CHANNEL) as payloads:
         waiting = asyncio.create_task(next_of(payloads))
         await asyncio.sleep(0.1)
@@ -44,7 +44,7 @@ async def test_whoever_already_waits_is_woken(ports: wiring.Ports, now: datetime
         assert time.monotonic() - before < 0.5
 
 
-async def test_no_hint_between_two_looks_is_lost(ports: wiring.Ports, now: datetime):
+async def test_no_payload_between_two_reads_is_lost(ports: wiring.Ports, now: datetime):
     async with ports.signals.listening(LOG_CHANNEL) as payloads:
         for name in ("a", "b", "c"):
             await ports.logbook.append([LogEntry(name, None, "m", "info", now)])
@@ -52,14 +52,17 @@ async def test_no_hint_between_two_looks_is_lost(ports: wiring.Ports, now: datet
         assert heard == ["a", "b", "c"]
 
 
-async def test_every_listener_hears(ports: wiring.Ports, now: datetime):
+async def test_every_listener_gets_the_payload(ports: wiring.Ports, now: datetime):
     channel = LOG_CHANNEL
-    async with ports.signals.listening(channel) as one, ports.signals.listening(channel) as two:
+    async with (
+        ports.signals.listening(channel) as first,
+        ports.signals.listening(channel) as second,
+    ):
         await ports.logbook.append([LogEntry("s", None, "m", "info", now)])
-        assert (await next_of(one), await next_of(two)) == ("s", "s")
+        assert (await next_of(first), await next_of(second)) == ("s", "s")
 
 
-async def test_silence_is_an_empty_text_a_second(ports: wiring.Ports, now: datetime):
+async def test_each_second_of_silence_yields_an_empty_text(ports: wiring.Ports, now: datetime):
     async with ports.signals.listening("activityctl_other") as payloads:
         await ports.logbook.append([LogEntry("s", None, "m", "info", now)])
         before = time.monotonic()
@@ -67,7 +70,7 @@ async def test_silence_is_an_empty_text_a_second(ports: wiring.Ports, now: datet
         assert 0.8 < time.monotonic() - before < 2.0
 
 
-async def test_the_work_channel_tells_of_firings_cancellations_and_pauses(
+async def test_firings_cancellations_and_pauses_are_signalled_to_workers(
     ports: wiring.Ports, mine: Subscription, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k")
@@ -80,7 +83,7 @@ async def test_the_work_channel_tells_of_firings_cancellations_and_pauses(
         assert await next_of(payloads) == "schedules"
 
 
-async def test_an_apply_is_heard_unless_it_changes_nothing(
+async def test_an_apply_wakes_the_workers_unless_it_changes_nothing(
     ports: wiring.Ports,
     apply: Callable[..., Awaitable[Plan]],
     define: Callable[..., ActivityDefinition],
@@ -93,7 +96,7 @@ async def test_an_apply_is_heard_unless_it_changes_nothing(
         assert await next_of(payloads, 2.0) == ""
 
 
-async def test_what_a_locked_run_says_is_heard_when_it_is_kept(
+async def test_log_entries_of_a_locked_run_are_signalled_at_commit(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k")

@@ -1,4 +1,4 @@
-"""The RunStore and Catalog ports: failures in a row, the pause they end in, and its reason."""
+"""The RunStore and Catalog ports: failures in a row, the pause that they cause, its reason."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ async def save(ports: wiring.Ports, run: Run, streak: StreakChange) -> None:
         await locked.save(RunChange(run, streak=streak))
 
 
-async def seen(ports: wiring.Ports) -> Subscription:
+async def subscription_of(ports: wiring.Ports) -> Subscription:
     return await ports.catalog.find_subscription("mine")
 
 
@@ -50,17 +50,17 @@ async def state_of(ports: wiring.Ports, run: Run) -> RunState:
     return state
 
 
-async def test_failures_count_up_and_a_success_ends_the_row(
+async def test_failures_are_counted_and_a_success_ends_the_streak(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k")
     for _ in range(3):
         await save(ports, run, failure(now))
-    assert (await seen(ports)).failures == 3
+    assert (await subscription_of(ports)).failures == 3
     assert (await state_of(ports, run)).run.failures_before == 3
     await save(ports, run, StreakChange(has_failed=False, decided_at=now))
-    assert (await seen(ports)).failures == 0
-    assert (await seen(ports)).status is ACTIVE
+    assert (await subscription_of(ports)).failures == 0
+    assert (await subscription_of(ports)).status is ACTIVE
 
 
 async def test_failures_at_the_same_time_are_all_counted(
@@ -68,19 +68,19 @@ async def test_failures_at_the_same_time_are_all_counted(
 ):
     runs = [await make_run(str(number)) for number in range(5)]
     await asyncio.gather(*(save(ports, run, failure(now)) for run in runs))
-    assert (await seen(ports)).failures == 5
+    assert (await subscription_of(ports)).failures == 5
 
 
-async def test_a_run_that_is_opened_failed_counts_too(
+async def test_a_run_that_opens_as_failed_counts_too(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
 ):
     run = await make_run("first")
     other = replace(run, id=ids.run_id(mine.id, "manual", "other"), firing_key="other")
     await ports.runs.open("run/other", RunChange(other, streak=failure(now)))
-    assert (await seen(ports)).failures == 1
+    assert (await subscription_of(ports)).failures == 1
 
 
-async def test_a_streak_can_pause_and_says_why(
+async def test_a_streak_can_pause_the_subscription_with_a_reason(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     later = now + timedelta(minutes=5)
@@ -91,7 +91,7 @@ async def test_a_streak_can_pause_and_says_why(
         await save(ports, run, failure(later, REASON))
         while await anext(payloads) != "schedules":
             pass
-    found = await seen(ports)
+    found = await subscription_of(ports)
     assert (found.status, found.failures) == (PAUSED, 1)
     assert found.pause_reason == REASON.replace("\x00", "�")
     assert (found.paused_at, found.updated_at) == (later, later)
@@ -103,7 +103,7 @@ async def test_a_streak_can_pause_and_says_why(
     assert (theirs.pauses, theirs.owner_is_active) == (False, False)
 
 
-async def test_what_came_due_before_the_pause_is_not_forgotten(
+async def test_firings_due_before_the_pause_are_kept(
     ports: wiring.Ports,
     apply: Apply,
     define: Define,
@@ -123,18 +123,18 @@ async def test_what_came_due_before_the_pause_is_not_forgotten(
     assert await ports.outbox.waiting() == waiting
 
 
-async def test_what_is_paused_already_keeps_its_reason(
+async def test_a_paused_subscription_keeps_its_reason(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
 ):
     run = await make_run("k")
     assert await ports.catalog.set_subscription_status(mine.id, PAUSED, now, reason="moving house")
     await save(ports, run, failure(now + timedelta(hours=1), REASON))
-    found = await seen(ports)
+    found = await subscription_of(ports)
     assert (found.pause_reason, found.paused_at) == ("moving house", now)
     assert (found.paused_by_run, found.failures) == (None, 1)
 
 
-async def test_a_pause_that_is_not_committed_leaves_nothing(
+async def test_a_pause_that_is_not_committed_changes_nothing(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):
     run = await make_run("k")
@@ -146,32 +146,35 @@ async def test_a_pause_that_is_not_committed_leaves_nothing(
 
     with pytest.raises(ZeroDivisionError):
         await save_and_fail()
-    found = await seen(ports)
+    found = await subscription_of(ports)
     assert (found.status, found.failures, found.pause_reason) == (ACTIVE, 0, None)
 
 
-async def test_to_resume_begins_anew(
+async def test_a_resume_resets_the_streak_and_the_reason(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
 ):
     run = await make_run("k")
     await save(ports, run, failure(now, REASON))
     assert await ports.catalog.set_subscription_status(mine.id, ACTIVE, now)
-    found = await seen(ports)
+    found = await subscription_of(ports)
     assert (found.status, found.failures) == (ACTIVE, 0)
     assert (found.pause_reason, found.paused_at, found.paused_by_run) == (None, None, None)
     assert not (await state_of(ports, run)).run.pauses
 
 
-async def test_a_pause_by_a_person_has_a_time_and_a_reason_when_one_is_given(
+async def test_a_pause_by_an_operator_has_a_time_and_the_given_reason(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     assert await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
-    assert ((await seen(ports)).pause_reason, (await seen(ports)).paused_at) == (None, now)
+    assert (
+        (await subscription_of(ports)).pause_reason,
+        (await subscription_of(ports)).paused_at,
+    ) == (None, now)
     assert not await ports.catalog.set_subscription_status(mine.id, PAUSED, now, reason="late")
-    assert (await seen(ports)).pause_reason is None
+    assert (await subscription_of(ports)).pause_reason is None
 
 
-async def test_an_apply_leaves_the_pause_and_its_reason(
+async def test_an_apply_keeps_the_pause_and_its_reason(
     ports: wiring.Ports,
     apply: Apply,
     define: Define,
@@ -180,16 +183,16 @@ async def test_an_apply_leaves_the_pause_and_its_reason(
     now: datetime,
 ):
     await save(ports, await make_run("k"), failure(now, REASON))
-    before = await seen(ports)
+    before = await subscription_of(ports)
     later = now + timedelta(hours=1)
     await apply(define("digest"), subscribe("mine", triggers={"daily": None}), at=later)
-    after = await seen(ports)
+    after = await subscription_of(ports)
     assert after.updated_at == later
     for field in ("status", "failures", "pause_reason", "paused_at", "paused_by_run"):
         assert getattr(after, field) == getattr(before, field), field
 
 
-async def test_a_manifest_that_resumes_begins_anew_and_one_that_pauses_gives_no_reason(
+async def test_a_manifest_that_resumes_resets_the_streak_and_one_that_pauses_gives_no_reason(
     ports: wiring.Ports,
     apply: Apply,
     define: Define,
@@ -199,18 +202,21 @@ async def test_a_manifest_that_resumes_begins_anew_and_one_that_pauses_gives_no_
 ):
     await save(ports, await make_run("k"), failure(now, REASON))
     await apply(define("digest"), subscribe("mine", paused=False))
-    found = await seen(ports)
+    found = await subscription_of(ports)
     assert (found.status, found.failures) == (ACTIVE, 0)
     assert (found.pause_reason, found.paused_at, found.paused_by_run) == (None, None, None)
     later = now + timedelta(hours=1)
     await apply(define("digest"), subscribe("mine", paused=True), at=later)
-    found = await seen(ports)
+    found = await subscription_of(ports)
     assert (found.status, found.paused_at, found.pause_reason) == (PAUSED, later, None)
 
 
-async def test_a_subscription_that_is_born_paused_says_since_when(
+async def test_a_subscription_created_paused_has_the_time_of_its_pause(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await apply(define("digest"), subscribe("mine", paused=True), subscribe("yours"))
-    found = {one.name: one.paused_at for one in await ports.catalog.subscriptions(Selection())}
+    found = {
+        subscription.name: subscription.paused_at
+        for subscription in await ports.catalog.subscriptions(Selection())
+    }
     assert found == {"mine": now, "yours": None}

@@ -1,4 +1,4 @@
-"""A trigger stored in a shape that this version cannot read stops itself, on both stores."""
+"""A stored trigger that this version cannot read stops only itself, on both stores."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -42,34 +42,39 @@ def waits_for(body: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def both(apply: Apply, define: Define, subscribe: Subscribe) -> None:
-    """The subscription `whole`, and `broken` with a trigger of a newer version."""
+    """Apply the subscription `whole`, and `broken` with a trigger of a newer version."""
     good, bad = define("good", **waits_for({"type": "*"})), define("bad", **waits_for(BROKEN))
     await apply(good, bad, subscribe("whole", "good"), subscribe("broken", "bad"))
 
 
-async def heard(ports: Ports, *events: EventEnvelope) -> list[tuple[str, str, str | None]]:
-    """Emit and route the events; return who has which verdict, and why."""
+async def emit_and_route(ports: Ports, *events: EventEnvelope) -> list[tuple[str, str, str | None]]:
+    """Emit and route the events; return (subscription, outcome, reason) of each verdict."""
     await ports.events.add(events)
     await Router(ports.events, lambda: None).route()
-    assert not await ports.events.unrouted([one.event_id for one in events])
+    assert not await ports.events.unrouted([event.event_id for event in events])
     names = {ids.subscription_id(name): name for name in ("whole", "broken")}
-    found = await ports.events.verdicts([one.event_id for one in events])
-    return sorted((names[one.subscription_id], one.outcome.value, one.reason) for one in found)
+    found = await ports.events.verdicts([event.event_id for event in events])
+    return sorted(
+        (names[verdict.subscription_id], verdict.outcome.value, verdict.reason) for verdict in found
+    )
 
 
 @pytest.mark.usefixtures("both")
-async def test_the_others_are_woken_and_it_has_an_error_with_the_reason(ports: Ports) -> None:
-    assert await heard(ports, event("1")) == [("broken", "error", FAULT), ("whole", "woken", None)]
+async def test_an_unreadable_trigger_gets_an_error_and_the_others_match(ports: Ports) -> None:
+    assert await emit_and_route(ports, event("1")) == [
+        ("broken", "error", FAULT),
+        ("whole", "woken", None),
+    ]
 
 
 @pytest.mark.usefixtures("both")
-async def test_events_of_types_that_it_does_not_name_are_none_of_its_concern(ports: Ports) -> None:
-    assert await heard(ports, event("1", "mail.sent")) == [("whole", "woken", None)]
+async def test_events_of_other_types_give_an_unreadable_trigger_no_verdict(ports: Ports) -> None:
+    assert await emit_and_route(ports, event("1", "mail.sent")) == [("whole", "woken", None)]
 
 
 @pytest.mark.usefixtures("both")
-async def test_everything_that_shows_triggers_says_so(ports: Ports) -> None:
-    await heard(ports, event("1"))
+async def test_lists_and_explanations_show_the_unreadable_trigger(ports: Ports) -> None:
+    await emit_and_route(ports, event("1"))
     explained = await explain_stored(ports.catalog, ports.events, "1", "broken")
     (trigger,) = explained.triggers
     assert (trigger.outcome, trigger.reason) == ("error", FAULT)
@@ -77,19 +82,19 @@ async def test_everything_that_shows_triggers_says_so(ports: Ports) -> None:
     (unread,) = found.unreadable
     assert (unread.subscription, unread.trigger, unread.reason) == ("broken", "paid", FAULT)
     assert found.figures.filter_errors == 1
-    looker = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
-    views = {view["name"]: view for view in await looker.listed("subscriptions", Selection())}
+    object_views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
+    views = {view["name"]: view for view in await object_views.listed("subscriptions", Selection())}
     assert views["broken"]["unreadableTriggers"] == [{"trigger": "paid", "reason": FAULT}]
     assert views["whole"]["unreadableTriggers"] == []
-    (named,) = await looker.named("subscriptions", "broken", Selection())
+    (named,) = await object_views.named("subscriptions", "broken", Selection())
     assert named == views["broken"]
 
 
-async def test_once_mended_a_replay_brings_what_it_missed(
+async def test_a_replay_after_the_repair_starts_the_missed_runs(
     ports: Ports, apply: Apply, define: Define, subscribe: Subscribe
 ) -> None:
     await apply(define("bad", **waits_for(BROKEN)), subscribe("broken", "bad"))
-    await heard(ports, event("1"))
+    await emit_and_route(ports, event("1"))
     order = ReplayRequest(
         "r", EventQuery(datetime.min.replace(tzinfo=UTC), datetime.now(UTC)), "broken", None
     )
@@ -114,7 +119,7 @@ async def test_once_mended_a_replay_brings_what_it_missed(
         ({**waits_for({"type": "*"}), "params": {"properties": ["threshold"]}}, {}),
     ],
 )
-async def test_whatever_its_shape_the_others_are_woken(
+async def test_no_unreadable_shape_stops_the_other_triggers(
     ports: Ports,
     apply: Apply,
     define: Define,
@@ -125,7 +130,7 @@ async def test_whatever_its_shape_the_others_are_woken(
     good, bad = define("good", **waits_for({"type": "*"})), define("bad", **spec)
     await apply(good, bad, subscribe("whole", "good"))
     await apply(subscribe("broken", "bad", triggers=overrides))
-    (broken, woken) = await heard(ports, event("1"))
+    (broken, woken) = await emit_and_route(ports, event("1"))
     assert broken[:2] == ("broken", "error")
     assert "cannot be read" in str(broken[2])
     assert woken == ("whole", "woken", None)
@@ -133,37 +138,37 @@ async def test_whatever_its_shape_the_others_are_woken(
 
 @pytest.mark.usefixtures("both")
 @pytest.mark.parametrize("change", ["shape", "params"])
-async def test_a_definition_that_cannot_be_read_stops_its_own_subscriptions_alone(
+async def test_an_unreadable_definition_stops_only_its_own_subscriptions(
     ports: Ports, change: str, request: pytest.FixtureRequest
 ) -> None:
     if isinstance(ports, MemoryPorts):
-        _spoil(ports, change)
+        _make_unreadable(ports, change)
     else:
         database = request.getfixturevalue("emptier")
         text = '{"shape": 7}' if change == "shape" else '{"params": 7}'
         database.execute(
             "UPDATE revisions SET spec = spec || %s::jsonb WHERE definition = 'bad'", (text,)
         )
-    broken, whole = await heard(ports, event("1"))
+    broken, whole = await emit_and_route(ports, event("1"))
     assert broken[:2] == ("broken", "error")
     assert str(broken[2]).startswith(f"the definition cannot be read: {change}: ")
     assert whole == ("whole", "woken", None)
 
 
-def _spoil(ports: MemoryPorts, change: str) -> None:
+def _make_unreadable(ports: MemoryPorts, change: str) -> None:
     revisions = ports.events._state.catalog.revisions
-    for key, one in list(revisions.items()):
-        if one.definition == "bad":
-            revisions[key] = replace(one, spec={**one.spec, change: 7})
+    for key, revision in list(revisions.items()):
+        if revision.definition == "bad":
+            revisions[key] = replace(revision, spec={**revision.spec, change: 7})
 
 
-async def test_what_waits_with_it_still_waits_when_it_is_mended_in_time(
+async def test_gathered_events_still_wait_after_a_repair_in_time(
     ports: Ports, apply: Apply, define: Define, subscribe: Subscribe
 ) -> None:
     batch = {"type": "order.*", "batch": {"size": 2, "within": "1h"}}
     await apply(define("bad", **waits_for(batch)), subscribe("broken", "bad"))
-    assert await heard(ports, event("1")) == [("broken", "gathered", None)]
+    assert await emit_and_route(ports, event("1")) == [("broken", "gathered", None)]
     await apply(define("bad", **waits_for({**batch, **BROKEN})))
-    assert await heard(ports, event("2")) == [("broken", "error", FAULT)]
+    assert await emit_and_route(ports, event("2")) == [("broken", "error", FAULT)]
     await apply(define("bad", **waits_for(batch)))
-    assert await heard(ports, event("3"), event("1")) == [("broken", "woken", None)] * 2
+    assert await emit_and_route(ports, event("3"), event("1")) == [("broken", "woken", None)] * 2

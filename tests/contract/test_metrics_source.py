@@ -1,4 +1,4 @@
-"""The Census port: how many of everything there are at one moment."""
+"""The MetricsSource port: it counts everything at one moment."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -39,7 +39,7 @@ EMPTY = MetricsSnapshot(
 
 @pytest.fixture
 def now() -> datetime:
-    """The real time: figures are counted by the clock of Postgres."""
+    """Return the real time, because Postgres' clock is used for the counts."""
     return datetime.now(UTC)
 
 
@@ -64,7 +64,7 @@ async def test_runs_of_the_last_day_and_open_ones_are_counted(
     assert figures.runs == {"succeeded": 2, "running": 1, "failed": 1}
 
 
-async def test_firings_wait_and_the_oldest_due_one_says_since_when(
+async def test_due_firings_are_counted_with_the_time_of_the_oldest(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
     times = [(await ports.metrics.snapshot()).counted_at]
@@ -79,7 +79,7 @@ async def test_firings_wait_and_the_oldest_due_one_says_since_when(
     assert times[1] <= figures.oldest_due_at <= times[2] <= figures.counted_at
 
 
-async def test_schedules_are_counted_by_status_like_their_list(
+async def test_schedules_are_counted_by_the_status_that_lists_show(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await apply(
@@ -91,7 +91,7 @@ async def test_schedules_are_counted_by_status_like_their_list(
     )
     await apply(define("digest"), subscribe("e", triggers={"daily": None}))
     drifts = {drift.id: drift for drift in await ports.register.unsynced(10)}
-    ids = {one: (await ports.catalog.find_subscription(one)).id for one in "abcd"}
+    ids = {name: (await ports.catalog.find_subscription(name)).id for name in "abcd"}
     by_name = {name: next(d for d in drifts.values() if key in d.id) for name, key in ids.items()}
     await ports.register.mark_synced([by_name["a"]], now)
     await ports.register.mark_synced([by_name["d"]], now)
@@ -120,7 +120,7 @@ async def test_a_deleted_subscription_is_not_counted(
     assert (figures.subscriptions, figures.schedules) == ({}, {})
 
 
-async def test_workers_count_while_they_are_heard_of(ports: wiring.Ports, now: datetime):
+async def test_workers_are_counted_until_they_leave(ports: wiring.Ports, now: datetime):
     for name in ("stays", "leaves"):
         await ports.workers.beat(WorkerBeat(name, "host", 1, "0.1.0", now))
     assert (await ports.metrics.snapshot()).workers == 2
