@@ -81,7 +81,7 @@ class _FileCollector:
         self.problems.append(Problem(name, 0, 0, "", reason))
 
     def add_path(self, path: str) -> None:
-        """Read what one path means, as the user gave it; raises OSError and ValueError."""
+        """Read all files that a path of the user means. Raises OSError and ValueError."""
         if path == "-":
             self._read_stdin()
         elif not path:
@@ -166,7 +166,7 @@ class _FileCollector:
             self.add_problem(path, reason)
 
     def _read_file(self, path: str, flags: int) -> None:
-        """Read a file, or add the reason why not as a problem; raises OSError."""
+        """Read a file, or add a problem that says why it is refused. Raises OSError."""
         if reason := irregular(Path(path).stat()):
             # Checked before it is opened: opening a FIFO would wake its writer.
             self.add_problem(path, reason)
@@ -190,7 +190,7 @@ class _FileCollector:
 
 
 def content_of(descriptor: int, before: os.stat_result) -> tuple[bytes, str]:
-    """Return a file's bytes and why they are refused, else an empty text."""
+    """Return the bytes of a file and the reason if they are refused, else an empty text."""
     if before.st_size > MAX_BYTES:
         return b"", _TOO_LARGE
     content = b""

@@ -41,7 +41,7 @@ def read_days(content: bytes) -> tuple[DaySpan, ...]:
     are left out. Raises ValueError if the file is invalid or has no such day.
     """
     try:
-        process = subprocess.run(  # noqa: S603  # runs our own module; the file is its standard input
+        process = subprocess.run(  # noqa: S603  # our own module; it reads the file from stdin
             [sys.executable, "-P", "-m", __name__],
             input=content,
             capture_output=True,
@@ -105,9 +105,8 @@ def _days_of(event: Any) -> DaySpan | None:
         if start.tzinfo is not None and end.tzinfo is not None:
             end = end.astimezone(start.tzinfo)
         if end > start:
-            end -= (
-                timedelta.resolution
-            )  # an event that ends at midnight does not take place on that day
+            # An event that ends at midnight does not take place on that day.
+            end -= timedelta.resolution
         first, last = start.date(), end.date()
     else:
         first, last = start, max(start, end - _DAY)

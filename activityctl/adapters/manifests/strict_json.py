@@ -162,7 +162,7 @@ def _first_fault(text: str) -> InvalidJsonError:
 
 
 def _check_key(key_text: str, keys: list[set[str] | None]) -> str:
-    """Add a key to those of the innermost object; return why it is refused, else an empty text."""
+    """Note a key of the innermost object; return the reason if it is refused, else empty."""
     seen = keys[-1] if keys else None
     if seen is None:
         return ""
@@ -174,7 +174,7 @@ def _check_key(key_text: str, keys: list[set[str] | None]) -> str:
 
 
 def _fault_of(word: str) -> str:
-    """Return why a number or a constant is refused, else an empty text."""
+    """Return the reason if a number or a constant is refused, else an empty text."""
     if word in ("NaN", "Infinity", "-Infinity"):
         return f"{word} is not JSON; write a number, null or a string"
     digits = word.lstrip("-")

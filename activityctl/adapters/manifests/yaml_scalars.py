@@ -37,7 +37,7 @@ _NON_JSON_NUMBERS: Final = tuple(
 
 
 def plain_value(text: str) -> tuple[JsonValue, str]:
-    """Return the value of a plain scalar and why it is refused, else an empty text."""
+    """Return the value of a plain scalar, and the reason if it is refused, else an empty text."""
     if text in _CONSTANTS:
         return _CONSTANTS[text], ""
     if text[0] in _NUMBER_STARTS:

@@ -29,7 +29,7 @@ from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import WORKFLOW_NAME
 
 _CATCH_UP: Final = timedelta(minutes=1)
-"""How far back the server itself starts missed firings; for older ones, Postgres decides."""
+"""The server itself starts due times that it missed by less than this; older ones we decide."""
 _NO_TIME: Final = timedelta(0)
 _SPECS_KEPT: Final = 1024
 

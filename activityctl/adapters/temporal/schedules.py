@@ -98,7 +98,7 @@ class TemporalScheduleClient:
         service = self._client.workflow_service
         while True:
             try:
-                # The SDK's iterator stops at a schedule of somebody else that it cannot read.
+                # The SDK's iterator fails at a schedule of others that it cannot decode.
                 page = await service.list_schedules(request, retry=True, timeout=_LIST_TIMEOUT)
             except RPCError as error:
                 raise _failure(error) from error
