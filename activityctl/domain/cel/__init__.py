@@ -1,1 +1,1 @@
-"""The expression language: compile, check types, evaluate and render CEL."""
+"""The expression language CEL: compiles, checks types, evaluates and renders."""

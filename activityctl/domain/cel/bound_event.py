@@ -1,4 +1,4 @@
-"""CelEvent: an event in the CEL runtime's form, converted once for many conditions."""
+"""CelEvent: an event converted for the CEL runtime, once for many conditions of prefilters."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,20 +10,20 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
 _MAX_EVENT: Final = 4 << 20
-"""With no more, the budgets of a plain condition cannot be passed, so a sieve need not count."""
+"""Characters of an event; up to so many, a plain condition cannot exceed a budget."""
 
 
 class CelEvent:
-    """An event as sieves take it."""
+    """An event in the form that prefilters use."""
 
     def __init__(self, document: Mapping[str, JsonValue], activation: Any) -> None:
         self._document = document
         self.activation = activation
-        """The runtime's form, with what the conditions read."""
+        """The runtime's form of the event, with the fields that the conditions read."""
         self._numbers: dict[FieldPath, float | None] = {}
 
     def number_at(self, path: FieldPath) -> float | None:
-        """Return the number at a path; None when it is none, or compares inexactly."""
+        """Return the number at a path; None if it is no number or not exactly comparable."""
         if path not in self._numbers:
             value = value_at(self._document, path)
             self._numbers[path] = value if is_exact_number(value) else None
@@ -31,21 +31,24 @@ class CelEvent:
 
 
 def to_cel_event(
-    event: Mapping[str, JsonValue], wanted: Mapping[str, Any] | None
+    event: Mapping[str, JsonValue], paths: Mapping[str, Any] | None
 ) -> CelEvent | None:
-    """Return the event ready for sieves, converted once; None when it is too much for them."""
+    """Return the event for prefilters; None if it is too large or cannot be converted.
+
+    `paths` are the fields that are converted; None means all.
+    """
     size = Size()
     try:
-        seen = to_cel(event, wanted, size)
+        converted = to_cel(event, paths, size)
     except ExpressionError:
         return None
     if size.text > _MAX_EVENT:
         return None
-    return CelEvent(event, environment().Activation({"event": seen}))
+    return CelEvent(event, environment().Activation({"event": converted}))
 
 
 def merge_paths(into: dict[str, Any], paths: Mapping[str, Any]) -> None:
-    """Add to the fields that are read those of another reader, None meaning all below."""
+    """Add the paths of a condition to the paths that are read; None means all fields below."""
     for name, inner in paths.items():
         if inner is None:
             into[name] = None

@@ -1,6 +1,6 @@
-"""The clauses of a CEL source as its author wrote them: operands of `&&`, `||`, `!`, comparisons.
+"""Splits a CEL source into clauses, as written: operands of `&&`, `||`, `!` and comparisons.
 
-Read off the text, since the compiled tree has lost it; what they are worth is not known here.
+It reads the text, because the compiled tree does not keep it. It does not evaluate the clauses.
 """
 
 import re
@@ -25,7 +25,7 @@ RELATIONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """An expression by its outermost operator; the operands' texts, in the order written."""
+    """An expression split at its outermost operator; operands are texts in source order."""
 
     operator: str = ""
     """`&&`, `||`, `!`, one of RELATIONS, or empty for anything else."""
@@ -40,10 +40,10 @@ class _Sign:
 
 
 def conjuncts(source: str) -> tuple[str, ...]:
-    """Return the texts that `&&` joins, through brackets too; a source without one is alone.
+    """Return the operands of `&&`, also of nested ones in brackets; else the whole source.
 
-    The source compiles. It is true if all are; false if any is, whatever the others give; else
-    it fails: `&&` forgives an error beside a false (CEL specification, logical operators).
+    The source must compile. It is true if all operands are true. It is false if one operand is
+    false, even if others fail. Else it fails (CEL specification, logical operators).
     """
     clause = clause_of(source)
     if clause.operator != "&&":
@@ -52,8 +52,8 @@ def conjuncts(source: str) -> tuple[str, ...]:
 
 
 def clause_of(source: str) -> Clause:
-    """Return a source that compiles by its outermost operator; one with comments stays whole."""
-    text = _bare(source)
+    """Return the clause of a source that compiles; a source with comments is not split."""
+    text = _without_brackets(source)
     signs = _outer_signs(text)
     if signs is None or any(sign.text == "?" for sign in signs):
         return Clause()
@@ -71,40 +71,40 @@ def _cut(text: str, signs: Sequence[_Sign]) -> tuple[str, ...]:
     return tuple(text[start:end].strip() for start, end in zip(starts, ends, strict=True))
 
 
-def _bare(source: str) -> str:
+def _without_brackets(source: str) -> str:
     """Return the text without the brackets around all of it."""
     text = source.strip()
-    while text.startswith("(") and _closing(text) == len(text) - 1:
+    while text.startswith("(") and _closing_bracket(text) == len(text) - 1:
         text = text[1:-1].strip()
     return text
 
 
-def _closing(text: str) -> int:
-    """Return where the bracket closes that the text begins with; -1 when a comment stands there."""
+def _closing_bracket(text: str) -> int:
+    """Return where the bracket at the start of the text closes; -1 if there is a comment."""
     depth = 0
-    for found in _TOKEN.finditer(text):
-        if found.lastgroup == "comment":
+    for token in _TOKEN.finditer(text):
+        if token.lastgroup == "comment":
             return -1
-        depth += (found.lastgroup == "open") - (found.lastgroup == "close")
+        depth += (token.lastgroup == "open") - (token.lastgroup == "close")
         if depth == 0:
-            return found.start()
+            return token.start()
     return -1
 
 
 def _outer_signs(text: str) -> list[_Sign] | None:
-    """Return the operators outside all brackets; None when there is a comment."""
+    """Return the operators outside all brackets; None if there is a comment."""
     signs: list[_Sign] = []
     depth = 0
-    for found in _TOKEN.finditer(text):
-        if found.lastgroup == "comment":
+    for token in _TOKEN.finditer(text):
+        if token.lastgroup == "comment":
             return None
-        depth += (found.lastgroup == "open") - (found.lastgroup == "close")
+        depth += (token.lastgroup == "open") - (token.lastgroup == "close")
         if depth == 0:
-            signs += _signs(found)
+            signs += _signs(token)
     return signs
 
 
-def _signs(found: re.Match[str]) -> Iterator[_Sign]:
-    is_word = found.lastgroup == "word" and found[0] == "in"
-    if is_word or found.lastgroup == "sign":
-        yield _Sign(found.start(), found.end(), found[0])
+def _signs(token: re.Match[str]) -> Iterator[_Sign]:
+    is_word = token.lastgroup == "word" and token[0] == "in"
+    if is_word or token.lastgroup == "sign":
+        yield _Sign(token.start(), token.end(), token[0])

@@ -1,4 +1,4 @@
-"""JSON values into CEL and CEL values back into JSON, measured on the way; no evaluation."""
+"""Converts JSON to CEL values and back, and measures the size; it does not evaluate."""
 
 import base64
 import math
@@ -12,22 +12,22 @@ from activityctl.domain.values.untrusted import storable
 from activityctl.errors import ExpressionBudgetError, ExpressionError
 
 MAX_DEPTH: Final = 128
-"""Levels of data that an expression may see or give; the runtime crashes at some thousands."""
+"""The most levels of data in and out; the runtime crashes at some thousand levels."""
 MAX_NODES: Final = 500_000
-"""How many values an expression may give, counted through lists and maps."""
+"""The most values in a result, including those inside lists and maps."""
 MAX_RESULT_TEXT: Final = 16 << 20
-"""How many characters an expression may give, keys included."""
+"""The most characters in a result, including keys."""
 
 Paths = Mapping[str, "Paths | None"]
-"""Which fields of a value are wanted, and of those which; None stands for everything."""
+"""The wanted fields of a value, and for each its wanted fields; None means all."""
 
 
 @dataclass(slots=True)
 class Size:
-    """How much data an evaluation was given or gave."""
+    """The size of the data that goes into an evaluation or comes out of it."""
 
     text: int = 0
-    """Characters of all strings and keys, and one for each value."""
+    """Characters of all strings and keys, plus one for each value."""
     nodes: int = 0
     longest_text: int = 0
     longest_list: int = 0
@@ -35,10 +35,10 @@ class Size:
 
 
 def to_cel(value: Any, wanted: Paths | None, size: Size, depth: int = 0) -> Any:
-    """Return the wanted part of a value as the runtime takes it, and count it into `size`.
+    """Return the wanted part of a value in the runtime's form, and add its size to `size`.
 
-    Integers outside -2^63..2^64-1 become their decimal digits; NUL and lone surrogates,
-    at which the runtime cuts or breaks, become U+FFFD.
+    Integers outside -2^63..2^64-1 become strings of their decimal digits. NUL and lone
+    surrogates become U+FFFD: the runtime cuts a text at the former and fails at the latter.
     """
     size.text += 1
     if isinstance(value, str):
@@ -85,29 +85,30 @@ def _digits(value: int) -> str:
     try:
         return str(value)
     except ValueError:
-        raise ExpressionBudgetError("the data holds an integer of over 4300 digits") from None
+        raise ExpressionBudgetError("the data contains an integer of over 4300 digits") from None
 
 
 def from_cel(value: Any) -> JsonValue:
-    """Return the JSON of a runtime's Value that is no error.
+    """Return the JSON of a Value of the runtime; the Value must not be an error.
 
-    Times become RFC 3339 with Z, durations seconds as in `90s`, bytes base64; maps are
-    sorted by key, since the runtime's order changes from process to process. Raises
-    ExpressionError for what JSON does not know, ExpressionBudgetError for too much of it.
+    Times become RFC 3339 with Z, durations seconds as in `90s`, and bytes base64. Maps are
+    sorted by key, since the runtime's order differs from process to process. Raise
+    ExpressionError for a value that JSON does not have, ExpressionBudgetError for a result
+    that is too large.
     """
-    return _open(value, Size(), 0)
+    return _to_json(value, Size(), 0)
 
 
-def _open(value: Any, size: Size, depth: int) -> JsonValue:
+def _to_json(value: Any, size: Size, depth: int) -> JsonValue:
     plain = value.value()
     size.nodes += 1
     if isinstance(plain, list | dict):
         if depth >= MAX_DEPTH:
             raise ExpressionBudgetError(f"the result is nested deeper than {MAX_DEPTH}")
         if isinstance(plain, list):
-            return [_open(item, size, depth + 1) for item in plain]
-        opened = {_key(key, size): _open(item, size, depth + 1) for key, item in plain.items()}
-        return {key: opened[key] for key in sorted(opened)}
+            return [_to_json(item, size, depth + 1) for item in plain]
+        entries = {_key(key, size): _to_json(item, size, depth + 1) for key, item in plain.items()}
+        return {key: entries[key] for key in sorted(entries)}
     result = plain_to_json(plain)
     if isinstance(result, str):
         size.text += len(result)
@@ -125,8 +126,8 @@ def _key(key: Any, size: Size) -> str:
     return storable(key)
 
 
-def plain_to_json(plain: Any) -> JsonValue:  # noqa: PLR0911 - one return a type
-    """Return the JSON of a plain value from the runtime; ExpressionError when there is none."""
+def plain_to_json(plain: Any) -> JsonValue:  # noqa: PLR0911 - one return per type
+    """Return the JSON of a plain value of the runtime; raise ExpressionError if there is none."""
     match plain:
         case None | bool() | int():
             return plain

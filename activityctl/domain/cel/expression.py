@@ -1,6 +1,6 @@
-"""The one expression language, CEL: check, evaluate, render; everybody uses it through here.
+"""Checks, evaluates and renders CEL expressions; all other packages use CEL through this module.
 
-Bare CEL stands in `filter`, `when` and `until`, `${ … }` inside any other string.
+`filter`, `when` and `until` contain plain CEL; other strings contain it as `${ … }`.
 """
 
 import json
@@ -35,7 +35,9 @@ __all__ = [
 ]
 
 MAX_RENDERED: Final = 16 << 20
-"""Characters that one string may have once rendered."""
+"""The most characters of one rendered string."""
+_SHORT_TEXT: Final = 40
+"""Characters of a value in a message."""
 
 Scope = Mapping[str, Any]
 """JSON values by name; `now` is an aware datetime, a CEL timestamp."""
@@ -59,10 +61,10 @@ class TemplateProblem:
 
 
 def check_expression(source: str, names: Collection[str] = NAMES) -> ExpressionProblem | None:
-    """Return what is wrong with a source where only these names can be seen.
+    """Return the first problem of a source that may use only these names; None if there is none.
 
-    Found: syntax, unknown names and functions, types as far as they are known without
-    data, length and depth.
+    The problems are: syntax, unknown names and functions, types as far as they are known
+    without data, length and depth.
     """
     program = compiled(source)
     if isinstance(program, Fault):
@@ -74,25 +76,26 @@ def check_expression(source: str, names: Collection[str] = NAMES) -> ExpressionP
 
 
 def evaluate(source: str, scope: Scope) -> JsonValue:
-    """Return the expression's value as JSON.
+    """Return the value of an expression as JSON.
 
-    Integers of 2^64 and above are seen as their decimal digits (`big.add`, `big.compare`).
-    Times come back in RFC 3339 with Z, durations as in `90s`, bytes in base64. Raises
-    ExpressionError, and ExpressionBudgetError when it is too long, too deep or too much work.
+    The expression sees integers of 2^64 and above as strings of their decimal digits, for
+    `big.add` and `big.compare`. Times are returned in RFC 3339 with Z, durations as in `90s`,
+    bytes in base64. Raise ExpressionError for a failure, ExpressionBudgetError for an
+    expression that is too long, too deep or too much work.
     """
     return _value(compiled(source), scope)
 
 
 def evaluate_condition(source: str, scope: Scope) -> bool:
-    """Return whether the condition holds; what is not a bool is an ExpressionError."""
+    """Return the value of a condition; raise ExpressionError if it is not a bool."""
     return is_true(compiled(source), scope)
 
 
 def is_true(condition: Program | Fault, scope: Scope) -> bool:
-    """Return as `evaluate_condition` does, the condition being compiled."""
+    """Return the value of a compiled condition, like `evaluate_condition`."""
     value = _value(condition, scope)
     if not isinstance(value, bool):
-        raise ExpressionError(f"the condition gave {_kind(value)}, not true or false")
+        raise ExpressionError(f"the condition returned {_described(value)}, not true or false")
     return value
 
 
@@ -103,12 +106,12 @@ def _value(program: Program | Fault, scope: Scope) -> JsonValue:
     return program.evaluate(scope)
 
 
-def _kind(value: JsonValue) -> str:
+def _described(value: JsonValue) -> str:
     match value:
         case None:
             return "null"
         case str():
-            return f"the string {value if len(value) < 40 else value[:39] + '…'!r}"  # noqa: PLR2004  # a line
+            return f"the string {_shortened(value)!r}"
         case int() | float():
             return f"the number {value}"
         case list():
@@ -117,11 +120,16 @@ def _kind(value: JsonValue) -> str:
             return "a map"
 
 
-def render(template: JsonValue, scope: Scope) -> JsonValue:
-    """Return the template with its expressions evaluated; keys stay as they are.
+def _shortened(text: str) -> str:
+    return text if len(text) < _SHORT_TEXT else text[: _SHORT_TEXT - 1] + "…"
 
-    A string that is one whole `${ … }` becomes the value itself; within other text a value
-    is put in as text: null as nothing, lists and maps as compact JSON. `$${` gives `${`.
+
+def render(template: JsonValue, scope: Scope) -> JsonValue:
+    """Return the template with its expressions evaluated; keys are not changed.
+
+    A string that consists of one `${ … }` becomes the value itself. Within other text, a value
+    is inserted as text: null as the empty text, lists and maps as compact JSON. `$${` becomes
+    `${`.
     """
     match template:
         case str():
@@ -152,7 +160,7 @@ def _rendered(text: str, scope: Scope) -> JsonValue:
     return "".join(texts)
 
 
-_UNCLOSED: Final = "`${` is not closed; write `$${` for the characters themselves"
+_UNCLOSED: Final = "`${` is not closed; write `$${` for a literal `${`"
 
 
 def _as_text(value: JsonValue) -> str:
@@ -164,7 +172,7 @@ def _as_text(value: JsonValue) -> str:
 
 
 def check_template(template: JsonValue, names: Collection[str] = NAMES) -> list[TemplateProblem]:
-    """Return what is wrong with the expressions of a template where these names can be seen."""
+    """Return the problems of the expressions in a template that may use only these names."""
     return list(_problems(template, names, ()))
 
 

@@ -1,4 +1,4 @@
-"""Values at a path of fields, as CEL sees them; what they mean is not known here."""
+"""Reads the value at a path of fields, as CEL sees it."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,14 +12,15 @@ _EXACT_INTEGERS: Final = 2**53
 
 
 class Missing:
-    """What stands for a field that is not there."""
+    """The type of MISSING."""
 
 
 MISSING: Final = Missing()
+"""The value of a field that does not exist."""
 
 
 def value_at(document: Mapping[str, JsonValue], path: FieldPath) -> Any:
-    """Return the value as CEL sees it, or MISSING; lists and maps come as they are."""
+    """Return the value as CEL sees it, or MISSING; lists and maps are not converted."""
     found: Any = document
     for name in path:
         if not isinstance(found, Mapping) or name not in found:
@@ -29,9 +30,9 @@ def value_at(document: Mapping[str, JsonValue], path: FieldPath) -> Any:
 
 
 def is_exact_number(value: Any) -> bool:
-    """Whether CEL compares this number with all others as mathematics does.
+    """Return whether CEL compares this number exactly with any other number.
 
-    It compares an int with a double as doubles, which from 2^53 on are not exact.
+    CEL compares an int with a double as doubles, which are not exact from 2^53 on.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and -_EXACT_INTEGERS < value < _EXACT_INTEGERS

@@ -1,7 +1,8 @@
-"""The functions that we add to CEL: texts, and integers too big for it; each bounds its result.
+"""The functions that we add to CEL: for text, and for integers of any size.
 
-CEL's own library of string functions is left out: its `replace`, `join` and `split` let 2 KB of
-source fill any memory. Names and meanings here are those of that library.
+Each function limits the size of its result. They replace CEL's own library of string functions
+and have the same names and meanings: in that library, `replace`, `join` and `split` let 2 KB
+of source fill any memory.
 """
 
 import json
@@ -16,11 +17,11 @@ from activityctl.domain.cel.conversion import plain_to_json
 from activityctl.domain.values.untrusted import storable
 
 MAX_TEXT: Final = 1 << 20
-"""How many characters a function may build."""
+"""The most characters in the result of a function."""
 MAX_PIECES: Final = 1_000
-"""How many pieces `split` may give."""
+"""The most pieces in the result of `split`."""
 OVER_BUDGET: Final = "over budget: "
-"""How the message of a function begins that would pass one of these limits."""
+"""The start of the message of a function that would exceed one of these limits."""
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,1000}")
 _DIRECTIVE: Final = re.compile(r"%(?:\.([0-9]{1,2}))?([sdfexX%])|%")
@@ -58,7 +59,7 @@ def _declare(
     member: bool = True,
 ) -> Any:
     def call(*arguments: Any) -> Any:
-        return _fit(body(*arguments))
+        return _limited(body(*arguments))
 
     overloads = [
         cel.Overload(f"{name}_{index}", result, list(types), member, call)
@@ -67,27 +68,27 @@ def _declare(
     return cel.FunctionDecl(name, overloads)
 
 
-def _fit(result: Any) -> Any:
-    """Hold a text to its limit, and free of the NUL at which the runtime would cut it."""
+def _limited(result: Any) -> Any:
+    """Check the length of a text, and replace NUL, at which the runtime would cut it."""
     if not isinstance(result, str):
         return result
-    _bound(len(result))
+    _check_length(len(result))
     return storable(result)
 
 
-def _bound(length: int) -> None:
+def _check_length(length: int) -> None:
     if length > MAX_TEXT:
-        raise ValueError(f"{OVER_BUDGET}a text of more than {MAX_TEXT} characters")
+        raise ValueError(f"{OVER_BUDGET}the text would have more than {MAX_TEXT} characters")
 
 
 def compare_big(left: int | str, right: int | str) -> int:
-    """Return -1, 0 or 1; integers of any size, as numbers or in decimal digits."""
+    """Compare two integers of any size, as numbers or decimal digits; return -1, 0 or 1."""
     first, second = _integer(left), _integer(right)
     return (first > second) - (first < second)
 
 
 def add_big(left: int | str, right: int | str) -> str:
-    """Return the sum in decimal digits."""
+    """Return the sum of two integers of any size, in decimal digits."""
     return str(_integer(left) + _integer(right))
 
 
@@ -116,13 +117,13 @@ def _char_at(text: str, index: int) -> str:
 def _substring(text: str, start: int, end: int | None = None) -> str:
     stop = len(text) if end is None else end
     if not 0 <= start <= stop <= len(text):
-        raise ValueError(f"no characters {start} to {stop} in a text of {len(text)}")
+        raise ValueError(f"characters {start} to {stop} are outside a text of length {len(text)}")
     return text[start:stop]
 
 
 def _replace(text: str, old: str, new: str, limit: int = -1) -> str:
     count = text.count(old) if limit < 0 else min(limit, text.count(old))
-    _bound(len(text) + count * (len(new) - len(old)))
+    _check_length(len(text) + count * (len(new) - len(old)))
     return text.replace(old, new, count)
 
 
@@ -130,7 +131,7 @@ def _split(text: str, separator: str, limit: int = -1) -> list[str]:
     most = len(text) if separator == "" else text.count(separator) + 1
     pieces = most if limit < 0 else min(limit, most)
     if pieces > MAX_PIECES:
-        raise ValueError(f"{OVER_BUDGET}split into more than {MAX_PIECES} pieces")
+        raise ValueError(f"{OVER_BUDGET}split would return more than {MAX_PIECES} pieces")
     if limit == 0:
         return []
     if separator == "":
@@ -140,8 +141,8 @@ def _split(text: str, separator: str, limit: int = -1) -> list[str]:
 
 def _join(parts: Sequence[Any], separator: str = "") -> str:
     if not all(isinstance(part, str) for part in parts):
-        raise ValueError("join takes a list of strings")
-    _bound(sum(map(len, parts)) + len(separator) * len(parts))
+        raise ValueError("join needs a list of strings")
+    _check_length(sum(map(len, parts)) + len(separator) * len(parts))
     return separator.join(parts)
 
 
@@ -153,12 +154,12 @@ def _format(pattern: str, values: Sequence[Any]) -> str:
             return "%"
         if found[2] is None:
             raise ValueError(
-                f"format knows %s %d %f %.2f %e %x %%, not {pattern[found.start() :]:.3}"
+                f"format supports %s %d %f %.2f %e %x %%, not {pattern[found.start() :]:.3}"
             )
         try:
             value = next(rest)
         except StopIteration:
-            raise ValueError(f"format has {len(values)} values for more places") from None
+            raise ValueError(f"format needs more than the {len(values)} given values") from None
         return _formatted(found[2], found[1], value)
 
     return _DIRECTIVE.sub(fill, pattern)
@@ -169,8 +170,8 @@ def _formatted(kind: str, precision: str | None, value: Any) -> str:
         plain = value if isinstance(value, str | int | float | None) else plain_to_json(value)
         return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
     if isinstance(value, bool | datetime) or not isinstance(value, int | float):
-        raise ValueError(f"%{kind} takes a number")  # noqa: TRY004 - the runtime shows ValueErrors
+        raise ValueError(f"%{kind} needs a number")  # noqa: TRY004 - the runtime shows ValueErrors
     if kind in "dxX" and not isinstance(value, int):
-        raise ValueError(f"%{kind} takes an int")
+        raise ValueError(f"%{kind} needs an int")
     places = f".{precision}" if precision and kind in "fe" else ""
     return f"{value:{places}{kind}}"

@@ -1,4 +1,4 @@
-"""What the CEL runtime says of an expression's fault, in one clean line and with its place."""
+"""Turns error messages of the CEL runtime into one plain line with an offset."""
 
 import difflib
 import re
@@ -31,7 +31,7 @@ TOO_DEEP: Final = "the expression is nested too deeply"
 
 
 def compile_fault(source: str, message: str, names: Collection[str]) -> tuple[int, str]:
-    """Return the offset and reason of the first fault that compilation reported."""
+    """Return offset and reason of the first fault in the message of the compiler."""
     if _RECURSION.search(message):
         return 0, TOO_DEEP
     found = _FAULT.search(_TAIL.sub("", message))
@@ -66,12 +66,12 @@ def _unknown(source: str, offset: int, name: str, names: Collection[str]) -> tup
     if is_call:
         root = name.rsplit(".", 1)[-1]
     before = r"(?<!\w)" if is_call else r"(?<![\w.])"
-    places = [
+    starts = [
         found.start()
         for found in re.finditer(rf"{before}{re.escape(root)}(?!\w)", source)
         if found.start() <= offset
     ]
-    start = places[-1] if places else offset
+    start = starts[-1] if starts else offset
     if is_call:
         return start, f"unknown function `{name}`"
     if found := re.search(r"([\w-]*\w-)\Z", source[:start]):
@@ -94,16 +94,16 @@ def evaluation_fault(message: str) -> str:
         types = ", ".join(filter(None, (overload[1], overload[3])))
         return one_line(mismatch(overload[2], types))
     if text.startswith("Applying SELECT to non-message type"):
-        return "a field is taken of a value that is not a map"
+        return "the value is not a map and has no fields"
     return one_line(text)
 
 
 def mismatch(function: str, types: str) -> str:
-    """Return that a function or operator does not take these types, named as in `int, string`."""
+    """Return the reason for wrong argument types; `types` are named as in `int, string`."""
     named = ", ".join(_TYPES.get(part, part) for part in types.split(", "))
     match function:
         case "<jump_condition>":
-            return "what stands before `?` is not a bool"
+            return "the condition before `?` is not a bool"
         case "<iter_range>":
             return "only lists and maps can be iterated over"
         case "_&&_" | "_||_" | "!_":
@@ -119,6 +119,6 @@ def mismatch(function: str, types: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text in one printable line of bearable length."""
+    """Return the text in one printable line of at most 200 characters."""
     line = " ".join(printable(text).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

@@ -1,6 +1,6 @@
-"""CEL's operators: what each gives for which kinds of values, and how a clash is worded.
+"""The result kinds of CEL's operators, and the messages for wrong operand kinds.
 
-Kinds are sets of CEL's type names; an empty set means that nothing is known.
+Kinds are sets of CEL's type names; an empty set means that the kind is not known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,14 +42,14 @@ RESULTS: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
     "_>_": _ORDER,
     "_>=_": _ORDER,
 }
-"""What each operator gives for which kinds (CEL specification, list of standard definitions)."""
+"""The result of each operator by its operand kinds (CEL specification, standard definitions)."""
 LOGIC: Final = frozenset({"_&&_", "_||_", "!_"})
 EQUALITY: Final = frozenset({"_==_", "_!=_"})
-_CALLED: Final = {"int": "a number", "uint": "a number", "double": "a number"}
+_NUMBER_NAMES: Final = {"int": "a number", "uint": "a number", "double": "a number"}
 
 
 def results(function: str, left: CelKinds, right: CelKinds) -> CelKinds | None:
-    """Return the kinds that a binary operator of RESULTS can give, None when it takes neither."""
+    """Return the possible result kinds of an operator of RESULTS; None if no pair is allowed."""
     table = RESULTS[function]
     pairs = product(left or _EVERY_KIND, right or _EVERY_KIND)
     found = frozenset(table[pair] for pair in pairs if pair in table)
@@ -59,20 +59,20 @@ def results(function: str, left: CelKinds, right: CelKinds) -> CelKinds | None:
 
 
 def are_never_equal(left: CelKinds, right: CelKinds) -> bool:
-    """Whether `==` is false whatever the values; all numbers compare, and all with null."""
+    """Return whether `==` is false for all values; numbers may be equal to any number."""
     return bool(left and right) and not _comparable(left) & _comparable(right)
 
 
 def _comparable(kinds: CelKinds) -> CelKinds:
-    """Return the kinds with all numbers as one; null is compared with anything."""
+    """Return the kinds that a value may be equal to: any number to a number, anything to null."""
     shared = {"int"} if kinds & frozenset(NUMBERS) else set()
     everything = _EVERY_KIND if "null" in kinds else frozenset()
     return kinds | shared | everything
 
 
 def operator_mismatch(function: str, kinds: Sequence[CelKinds]) -> str:
-    """Return that an operator does not take these kinds."""
-    return mismatch(function, ", ".join(_listed(one) for one in kinds))
+    """Return the reason for an operator that does not take these operand kinds."""
+    return mismatch(function, ", ".join(_listed(operand) for operand in kinds))
 
 
 def _listed(kinds: CelKinds) -> str:
@@ -80,6 +80,6 @@ def _listed(kinds: CelKinds) -> str:
 
 
 def describe_kinds(kinds: CelKinds) -> str:
-    """Return kinds as people call them: `a string`, `a number or null`."""
-    names = {_CALLED.get(kind, f"a {kind}") for kind in kinds}
+    """Return the kinds in words: `a string`, `a number or null`."""
+    names = {_NUMBER_NAMES.get(kind, f"a {kind}") for kind in kinds}
     return " or ".join(sorted(names)).replace("a null", "null").replace("a bool", "true or false")

@@ -1,4 +1,4 @@
-"""Compiled CEL: the one environment, the cache of programs, the budgets; knows no templates."""
+"""Compiles and evaluates CEL: the environment, the cache of programs, the budgets."""
 
 import functools
 from collections.abc import Mapping
@@ -20,20 +20,20 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError, ExpressionError
 
 NAMES: Final = ("params", "trigger", "event", "context", "tasks", "run", "state", "item", "now")
-"""Every name that an expression can see somewhere."""
+"""All names that expressions may use; not each of them is available in each place."""
 MAX_SOURCE_BYTES: Final = 2048
-"""SECURITY: the longest source of an expression."""
+"""The longest source of an expression; it limits the work that a source can cause."""
 
 _MAX_ITERATIONS: Final = 10_000
-"""What the runtime allows an evaluation; it cannot be set."""
+"""The limit of the runtime for one evaluation; it cannot be configured."""
 _MAX_COLLECTED: Final = 1_000
-"""Items that `map` and `filter` take; 8,000 would take the runtime 5 s and 800 MB."""
+"""The most items for `map` and `filter`; the runtime needs 5 s and 800 MB for 8,000."""
 _MAX_GROWN: Final = 128 << 20
-"""Characters and values that an evaluation may come to hold."""
+"""The most characters and values that an evaluation may build."""
 _MAX_SCANNED: Final = 1_000_000_000
-"""Characters that an evaluation may look at, by iterations and the longest string."""
+"""The most characters that an evaluation may read: iterations times the longest string."""
 _MAX_GATHERED: Final = 64 << 20
-"""Characters that `join` and `format` may be handed in lists that `map` built."""
+"""The most characters of a list that `map` built, as an argument of `join` and `format`."""
 _MULTIPLIES: Final = "the expression multiplies its data too often"
 
 
@@ -55,7 +55,7 @@ class Program:
     compiled: Any
 
     def evaluate(self, scope: Mapping[str, Any]) -> JsonValue:
-        """Return the value; ExpressionError or ExpressionBudgetError says what is wrong."""
+        """Return the value; raise ExpressionError or ExpressionBudgetError with the source."""
         try:
             return self._evaluate(scope)
         except ExpressionError as error:
@@ -66,9 +66,9 @@ class Program:
     def _evaluate(self, scope: Mapping[str, Any]) -> JsonValue:
         size = Size()
         data = to_cel(scope, self.shape.paths, size)
-        if isinstance(found := _at(data, self.shape.only_path), dict | list):
-            return plain_to_json(found)  # as it came, in its own order of keys
-        _hold_budget(self.shape, size)
+        if isinstance(found := _value_at(data, self.shape.only_path), dict | list):
+            return plain_to_json(found)  # keeps the order of keys
+        _check_budget(self.shape, size)
         try:
             value = self.compiled.eval(data=data)
         except RuntimeError as error:
@@ -80,7 +80,7 @@ class Program:
         return from_cel(value)
 
 
-def _at(data: Any, path: tuple[str, ...]) -> Any:
+def _value_at(data: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         data = data.get(name) if isinstance(data, dict) else None
     return data if path else None
@@ -93,7 +93,7 @@ def _failure(message: str) -> ExpressionError:
     return ExpressionError(reason)
 
 
-def _hold_budget(shape: Shape, size: Size) -> None:
+def _check_budget(shape: Shape, size: Size) -> None:
     if shape.growth * (size.text + functions.MAX_TEXT) > _MAX_GROWN:
         raise ExpressionBudgetError(_MULTIPLIES)
     longest = max(size.longest_list, functions.MAX_PIECES if shape.splits else 0)
@@ -108,13 +108,13 @@ def _hold_budget(shape: Shape, size: Size) -> None:
         shape.gathers and shape.collects and size.longest_list * size.longest_text > _MAX_GATHERED
     ):
         raise ExpressionBudgetError(
-            f"iterating beside a string of {size.longest_text} characters is too much work"
+            f"too much work: iterating with a string of {size.longest_text} characters"
         )
 
 
 @functools.lru_cache(maxsize=1024)
 def compiled(source: str) -> Program | Fault:
-    """Return the program of a source, or why there is none; the latest 1024 are kept."""
+    """Return the program of a source, or its fault; the last 1024 results are cached."""
     if (fault := _source_fault(source)) is not None:
         return fault
     try:
@@ -136,9 +136,9 @@ def _source_fault(source: str) -> Fault | None:
     try:
         length = len(source.encode())
     except UnicodeEncodeError as error:
-        return Fault(error.start, "half a surrogate pair stands here")
+        return Fault(error.start, "half a surrogate pair is not allowed here")
     if "\0" in source:
-        return Fault(source.index("\0"), "a NUL character stands here")
+        return Fault(source.index("\0"), "a NUL character is not allowed here")
     if length > MAX_SOURCE_BYTES:
         reason = f"the expression has {length} bytes; the limit is {MAX_SOURCE_BYTES}"
         return Fault(0, reason, is_budget=True)
@@ -147,7 +147,7 @@ def _source_fault(source: str) -> Fault | None:
 
 @functools.cache
 def environment() -> Any:
-    """Return the one environment; built at first use, since that takes some milliseconds."""
+    """Return the CEL environment; it is built at first use, which takes some milliseconds."""
     from cel_expr_python.ext import ext_encoders, ext_math
 
     variables = dict.fromkeys(NAMES, cel.Type.DYN) | {"now": cel.Type.TIMESTAMP}

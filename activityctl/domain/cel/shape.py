@@ -1,8 +1,8 @@
-"""What a compiled expression reads and how much it can multiply its data; read off its tree.
+"""Shape: which fields a compiled expression reads, and how much it can multiply its data.
 
-The runtime bounds depth and iterations, not memory or time: lists that `map` and `filter` build
-cost the square of their length, and nested doublings grow as powers. The tree is read in its
-serialized form, as `cel_tree` describes it.
+The runtime limits depth and iterations, but not memory or time. The cost of a list that `map`
+or `filter` builds is the square of its length, and nested doublings grow exponentially. The
+shape is computed from the serialized tree; `tree` describes its format.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,33 +31,33 @@ _SCALAR: Final = frozenset(
     | {"indexOf", "lastIndexOf", "int", "uint", "double", "bool", "timestamp", "duration"}
     | {"big.compare", "getDate", "getFullYear", "getMonth", "getHours", "getMinutes", "getSeconds"}
 )
-"""Functions whose result is small, whatever they are given."""
+"""Functions whose result is small for all arguments."""
 _BOUNDED: Final = frozenset({"replace", "join", "format", "big.add"})
-"""Functions of ours that give at most MAX_TEXT characters."""
+"""Our functions whose result has at most MAX_TEXT characters."""
 
 
 @dataclass(slots=True)
 class Shape:
-    """What an expression reads and does, whatever the data."""
+    """What an expression reads and does, independent of the data."""
 
     names: dict[str, int] = field(default_factory=dict)
-    """Names it reads, each with the offset in characters where it does so first."""
+    """The names that it reads, with the offset in characters of the first use."""
     paths: dict[str, Any] = field(default_factory=dict)
-    """What it reads of each name: nested field names, None for everything below."""
+    """The fields that it reads of each name, nested; None means all below."""
     growth: float = 0
-    """How many times its data (or MAX_TEXT) its largest value can be."""
+    """The largest possible value, as a multiple of the size of the data or of MAX_TEXT."""
     loops: int = 0
-    """How deep its iterations are nested."""
+    """The depth of nested iterations."""
     collects: float = 0
-    """How many times the longest list it may `map` or `filter`; 0 when it does neither."""
+    """The most items for `map` or `filter`, as a multiple of the longest list; 0 without them."""
     gathers: bool = False
-    """Whether it makes one text of a list."""
+    """Whether it turns a list into one text."""
     splits: bool = False
-    """Whether it makes a list of a text."""
+    """Whether it turns a text into a list."""
     only_path: tuple[str, ...] = ()
-    """The names from the scope down, when the expression is nothing but `a.b.c`."""
+    """The path of an expression that is only a path such as `a.b.c`; else empty."""
     message: str | None = None
-    """A protobuf message that it builds, which JSON does not know."""
+    """A protobuf message that it builds; such a value has no JSON."""
 
 
 def read_shape(serialized: bytes, names: frozenset[str]) -> Shape:
@@ -83,17 +83,17 @@ def _only_path(node: bytes) -> tuple[str, ...]:
 
 
 class _Bound(NamedTuple):
-    """How large a value can be, as multiples of the data it is made of."""
+    """The largest size of a value, as multiples of the data that it is made of."""
 
     growth: float
-    """Its whole extent, in the data's extent or in MAX_TEXT."""
+    """Its total size, as a multiple of the size of the data or of MAX_TEXT."""
     length: float
-    """The list that it may be, in the data's longest list."""
+    """Its length if it is a list, as a multiple of the longest list in the data."""
     inner: float
-    """The longest list within it, likewise."""
+    """The length of the longest list inside it, as the same multiple."""
 
-    def opened(self) -> "_Bound":
-        """Return the bound of what can be taken out of the value, or is the value itself."""
+    def any_part(self) -> "_Bound":
+        """Return the bound of the value or of any part of it."""
         longest = max(self.length, self.inner)
         return _Bound(self.growth, longest, longest)
 
@@ -102,7 +102,7 @@ _SMALL: Final = _Bound(0, 0, 0)
 
 
 class _ShapeReader:
-    """Walks a tree once; `visit` returns how large the value of a node can be."""
+    """Walks a tree once; `visit` returns the bound of a node's value."""
 
     def __init__(self, names: frozenset[str], positions: Mapping[int, int]) -> None:
         self.shape = Shape()
@@ -124,7 +124,7 @@ class _ShapeReader:
             return self._loop(dict(fields_of(parts[LOOP])), seen, loops)
         if LIST in parts:
             items = [item for number, item in fields_of(parts[LIST]) if number == 1]
-            return _within([self.visit(item, seen, loops) for item in items])
+            return _literal_bound([self.visit(item, seen, loops) for item in items])
         if STRUCT in parts:
             return self._struct(parts[STRUCT], seen, loops)
         return _Bound(len(parts.get(CONST, b"")) / MAX_TEXT, 0, 0)
@@ -137,10 +137,10 @@ class _ShapeReader:
             operand = dict(fields_of(select[1]))
             if SELECT in operand or IDENT in operand:
                 return self._path(operand, (select[2].decode(), *below), seen, loops)
-            return self.visit(select[1], seen, loops).opened()
+            return self.visit(select[1], seen, loops).any_part()
         name = dict(fields_of(parts[IDENT]))[1].decode()
         if name in seen:
-            return seen[name].opened() if below else seen[name]
+            return seen[name].any_part() if below else seen[name]
         if name in self._names:
             self.shape.names.setdefault(name, self._positions.get(parts[ID], 0))
             _add_path(self.shape.paths, (name, *below))
@@ -159,12 +159,12 @@ class _ShapeReader:
             return _SMALL
         if function in _BOUNDED:
             return _Bound(1, 0, 0)
-        whole = _together(bounds)
+        whole = _sum_bound(bounds)
         if function == "_+_":
             return whole._replace(length=sum(bound.length for bound in bounds))
         if function == "split":
             return whole._replace(length=1)
-        return whole if function == "_?_:_" else whole.opened()
+        return whole if function == "_?_:_" else whole.any_part()
 
     def _struct(self, struct: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
         bounds = []
@@ -174,7 +174,7 @@ class _ShapeReader:
                 continue
             inner = [value for kind, value in fields_of(part) if kind in {3, 4}]  # key and value
             bounds += [self.visit(value, seen, loops) for value in inner]
-        return _within(bounds)
+        return _literal_bound(bounds)
 
     def _loop(self, loop: dict[int, Any], seen: Mapping[str, _Bound], loops: int) -> _Bound:
         over = self.visit(loop[2], seen, loops)
@@ -196,15 +196,15 @@ class _ShapeReader:
         return self.visit(loop[7], {**seen, accumulator: whole}, loops)
 
 
-def _together(bounds: Sequence[_Bound]) -> _Bound:
+def _sum_bound(bounds: Sequence[_Bound]) -> _Bound:
     growth = sum(bound.growth for bound in bounds)
     length = max((bound.length for bound in bounds), default=0)
     return _Bound(growth, length, max((bound.inner for bound in bounds), default=0))
 
 
-def _within(bounds: Sequence[_Bound]) -> _Bound:
-    """Return the bound of a list or map written out, which the source keeps short."""
-    return _together([bound.opened() for bound in bounds])._replace(length=0)
+def _literal_bound(bounds: Sequence[_Bound]) -> _Bound:
+    """Return the bound of a list or map literal; its length is limited by the source."""
+    return _sum_bound([bound.any_part() for bound in bounds])._replace(length=0)
 
 
 def _add_path(paths: dict[str, Any], path: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Values and paths written as CEL source; evaluates nothing."""
+"""Writes values and paths as CEL source."""
 
 import json
 import re
@@ -8,12 +8,12 @@ from activityctl.domain.values.model import JsonValue
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FIRST_UINT: Final = 2**63
-# CEL specification, syntax: what cannot stand after a dot unquoted.
+# CEL specification, syntax: names that must be quoted after a dot.
 _RESERVED: Final = frozenset({"true", "false", "null", "in"})
 
 
 def literal(value: JsonValue) -> str:
-    """Return the CEL literal of a JSON value that `to_cel` gave."""
+    """Return the CEL literal of a JSON value that `to_cel` returned."""
     match value:
         case list():
             return f"[{', '.join(map(literal, value))}]"
@@ -27,7 +27,7 @@ def literal(value: JsonValue) -> str:
 
 
 def path_source(path: tuple[str, ...]) -> str:
-    """Return the CEL that reads a path of fields: `event.data.status`."""
+    """Return the CEL source of a path of fields, such as `event.data.status`."""
     return ".".join(_field(name) for name in path)
 
 

@@ -1,6 +1,7 @@
-"""What an expression would do wrong with any data: fields that are not there, types that clash.
+"""Finds errors of an expression without data: fields that do not exist, types that do not fit.
 
-Whether it compiles is the business of `expression`; what a place may see, of `static_scope`.
+`expression` checks whether a source compiles. `domain.manifests.scope` has the static types of
+the names in each place.
 """
 
 import difflib
@@ -49,7 +50,7 @@ from activityctl.domain.cel.tree import (
 from activityctl.domain.values.model import JsonValue
 
 StaticScope = Mapping[str, StaticType]
-"""What is known of each name that a place may read; names not in it cannot be seen there."""
+"""The static type of each name that is available in a place; other names are not."""
 
 CONDITION: Final[CelKinds] = frozenset({"bool"})
 LIST: Final[CelKinds] = frozenset({"list"})
@@ -60,9 +61,9 @@ _HYPHENATED: Final = re.compile(r"\w+(?:-\w+)+")
 def check_meaning(
     source: str, scope: StaticScope, wanted: CelKinds = frozenset()
 ) -> list[ExpressionProblem]:
-    """Return what is wrong with an expression, whatever the data will be.
+    """Return the problems that an expression has for any data.
 
-    `wanted` are the kinds that its value may have; none named means any.
+    `wanted` are the kinds that its value may have; empty means any kind.
     """
     if (problem := check_expression(source, scope)) is not None:
         return [problem]
@@ -70,29 +71,29 @@ def check_meaning(
         return []
     checker = _Checker(source, tree, scope)
     kinds = checker.visit(tree.root, {}).kinds
-    found = dict.fromkeys(checker.subtractions or checker.problems)
-    if not found and wanted and kinds and not kinds & wanted:
-        return [
-            ExpressionProblem(0, f"gives {describe_kinds(kinds)}, not {describe_kinds(wanted)}")
-        ]
-    return list(found)
+    problems = dict.fromkeys(checker.subtractions or checker.problems)
+    if not problems and wanted and kinds and not kinds & wanted:
+        reason = f"the result is {describe_kinds(kinds)}, not {describe_kinds(wanted)}"
+        return [ExpressionProblem(0, reason)]
+    return list(problems)
 
 
 def check_template_meaning(
     template: JsonValue, scope: StaticScope, wanted: CelKinds = frozenset()
 ) -> list[TemplateProblem]:
-    """Return what is wrong with the expressions of a template.
+    """Return the problems of the expressions in a template.
 
-    `wanted` are the kinds that the template may become when it is one whole `${ … }`.
+    `wanted` are the kinds that the value may have if the template is one whole `${ … }`.
     """
-    broken = check_template(template, scope)
-    places = {(problem.path, problem.offset) for problem in broken}
-    found = [
-        TemplateProblem(path, slot.offset + problem.offset, problem.reason)
-        for path, slot, is_whole in _expressions(template, ())
-        for problem in check_meaning(slot.source, scope, wanted if is_whole else frozenset())
-    ]
-    return broken + [one for one in found if (one.path, one.offset) not in places]
+    problems = check_template(template, scope)
+    positions = {(problem.path, problem.offset) for problem in problems}
+    for path, expression, is_whole in _expressions(template, ()):
+        kinds = wanted if is_whole else frozenset()
+        for found in check_meaning(expression.source, scope, kinds):
+            offset = expression.offset + found.offset
+            if (path, offset) not in positions:
+                problems.append(TemplateProblem(path, offset, found.reason))
+    return problems
 
 
 def _expressions(
@@ -111,7 +112,7 @@ def _expressions(
             children = list(enumerate(template))
         case _:
             return []
-    return [slot for key, value in children for slot in _expressions(value, (*path, key))]
+    return [found for key, value in children for found in _expressions(value, (*path, key))]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -121,17 +122,17 @@ def _tree(source: str) -> Tree | None:
 
 
 class _Checker:
-    """Walks a tree once; `visit` returns what is known of a node's value."""
+    """Walks a tree once; `visit` returns the static type of a node."""
 
     def __init__(self, source: str, tree: Tree, scope: StaticScope) -> None:
         self.problems: list[ExpressionProblem] = []
         self.subtractions: list[ExpressionProblem] = []
-        """Names with hyphens, taken for a subtraction; what follows from that is no news."""
+        """Names with hyphens that CEL reads as subtractions; if any, only they are reported."""
         self._source = source
         self._tree = tree
         self._scope = scope
 
-    def visit(  # noqa: PLR0911 - one return a kind of node
+    def visit(  # noqa: PLR0911 - one return per kind of node
         self, node: Node, variables: Mapping[str, StaticType]
     ) -> StaticType:
         match node:
@@ -154,7 +155,7 @@ class _Checker:
                 assert_never(node)
 
     def _entries(self, node: MapLiteral, variables: Mapping[str, StaticType]) -> StaticType:
-        """Return a map written out, open or closed by what its keys are."""
+        """Return the static type of a map literal; it is closed if all keys are string literals."""
         known = [self.visit(part, variables) for part in node.parts]
         keys, values = node.parts[::2], known[1::2]
         if not all(isinstance(key, Constant) and key.kind == "string" for key in keys):
@@ -181,13 +182,13 @@ class _Checker:
         return type_of_kind("bool") if node.is_has else found
 
     def _field_offset(self, node: Select) -> int:
-        """Return where the field's name stands; `has` knows only where its operand does."""
+        """Return the offset of the field's name; of `has` the tree only has its operand's."""
         start = self._at(node.of) if node.is_has else self._at(node)
         found = re.compile(rf"\.\s*`?({re.escape(node.field)})").search(self._source, start)
         return found.start(1) if found else start
 
     def _entry(self, of: StaticType, node: Node, name: str, offset: int) -> StaticType:
-        """Return what is known of a map's entry; one that cannot be there is a problem."""
+        """Return the static type of a map's entry; an entry that cannot exist is a problem."""
         if not of.cannot_have(name):
             return of.fields.get(name, ANY_TYPE)
         if hint := self._hyphen_hint(node, offset, of):
@@ -195,11 +196,11 @@ class _Checker:
         elif name in of.absent:
             self._refuse(offset, of.absent[name])
         else:
-            self._refuse(offset, f"{_shown(node)} has no `{name}`; {_near(name, of)}")
+            self._refuse(offset, f"{_shown(node)} has no `{name}`; {_name_hint(name, of)}")
         return ANY_TYPE
 
     def _hyphen_hint(self, node: Node, offset: int, of: StaticType) -> str:
-        """Return how to write a name with hyphens that CEL takes for a subtraction."""
+        """Return the hint for a name with hyphens that CEL reads as a subtraction, else ''."""
         found = _HYPHENATED.match(self._source, offset)
         name = found[0] if found else ""
         while "-" in name:
@@ -213,15 +214,15 @@ class _Checker:
         match node.function, node.arguments, known:
             case "_[_]", (of, key), _:
                 return self._item(node, of, key, known)
-            case "_?_:_", _, (condition, one, other):
+            case "_?_:_", _, (condition, then, otherwise):
                 if condition.kinds and "bool" not in condition.kinds:
-                    self._refuse(self._at(node), "what stands before `?` is not a bool")
-                return _either([one, other])
+                    self._refuse(self._at(node), "the condition before `?` is not a bool")
+                return _either([then, otherwise])
             case ("@in", _, (_, whole)):
-                self._hold(node, known, whole, {"list", "map"})
+                self._require_kinds(node, known, whole, {"list", "map"})
         if node.function in LOGIC:
             for part in known:
-                self._hold(node, known, part, {"bool"})
+                self._require_kinds(node, known, part, {"bool"})
         elif node.function in EQUALITY:
             self._check_equality(node, known[0].kinds, known[1].kinds)
         elif node.function in RESULTS and len(known) > 1:
@@ -241,13 +242,12 @@ class _Checker:
             return self._entry(whole, of, key.text, self._at(key))
         return (whole.items or ANY_TYPE) if whole.kinds == {"list"} else ANY_TYPE
 
-    def _hold(
+    def _require_kinds(
         self, node: Call, known: Sequence[StaticType], part: StaticType, kinds: set[str]
     ) -> None:
         if part.kinds and not part.kinds & kinds:
-            self._refuse(
-                self._at(node), operator_mismatch(node.function, [one.kinds for one in known])
-            )
+            operands = [operand.kinds for operand in known]
+            self._refuse(self._at(node), operator_mismatch(node.function, operands))
 
     def _check_equality(self, node: Call, left: CelKinds, right: CelKinds) -> None:
         if are_never_equal(left, right):
@@ -261,15 +261,15 @@ class _Checker:
             return StaticType(kinds)
         first = node.arguments[0]
         if node.function == "_-_" and isinstance(first, Select):
-            of, offset = self._quietly(first.of), self._field_offset(first)
+            of, offset = self._type_of(first.of), self._field_offset(first)
             if hint := self._hyphen_hint(first.of, offset, of):
                 self.subtractions.append(ExpressionProblem(offset, hint))
                 return ANY_TYPE
         self._refuse(self._at(node), operator_mismatch(node.function, [left.kinds, right.kinds]))
         return ANY_TYPE
 
-    def _quietly(self, node: Node) -> StaticType:
-        """Return what is known of a node that was visited already."""
+    def _type_of(self, node: Node) -> StaticType:
+        """Return the static type of a node that was visited before, without reporting again."""
         return _Checker(self._source, self._tree, self._scope).visit(node, {})
 
     def _loop(self, node: Comprehension, variables: Mapping[str, StaticType]) -> StaticType:
@@ -290,19 +290,19 @@ class _Checker:
 
 
 def _kinds_of_constant(node: Constant) -> tuple[str, ...]:
-    """Return the kinds of a literal; digits may stand for an integer too big for CEL."""
+    """Return the kinds of a literal; a string of digits may be an integer too big for CEL."""
     is_big = node.text.isdecimal() and int(node.text[:1000]) >= 2**63
     return (node.kind, "int") if is_big else (node.kind,)
 
 
 def _either(known: Sequence[StaticType]) -> StaticType:
-    """Return what is known of a value that may be any of these."""
-    if not known or not all(one.kinds for one in known):
+    """Return the static type of a value that has one of these types."""
+    if not known or not all(static_type.kinds for static_type in known):
         return ANY_TYPE
-    return StaticType(frozenset().union(*(one.kinds for one in known)))
+    return StaticType(frozenset().union(*(static_type.kinds for static_type in known)))
 
 
-def _near(name: str, of: StaticType) -> str:
+def _name_hint(name: str, of: StaticType) -> str:
     near = difflib.get_close_matches(name, of.fields, n=1)
     if near:
         return f"did you mean `{near[0]}`?"

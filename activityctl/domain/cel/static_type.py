@@ -1,4 +1,4 @@
-"""Known: what can be said of a value before there is data, as by a JSON Schema; no CEL."""
+"""StaticType: what is known of an expression's value before there is data; from JSON Schema."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "boolean": ("bool",),
     "null": ("null",),
 }
-"""CEL's kinds by JSON Schema's types; an integer written as 2.0 is rare enough to be an int."""
+"""CEL's kinds by the types of JSON Schema; an integer written as 2.0 is assumed to be an int."""
 _MAX_DEPTH: Final = 16
 _MAX_SCHEMAS: Final = 2_000
 _DECLARE: Final = "declare it in the params schema"
@@ -23,23 +23,23 @@ _DECLARE: Final = "declare it in the params schema"
 
 @dataclass(frozen=True, slots=True)
 class StaticType:
-    """What is known of a value; nothing, unless said."""
+    """The static type of a value; without arguments, nothing is known."""
 
     kinds: CelKinds = frozenset()
-    """The kinds that CEL may see it as; none named means any."""
+    """The kinds that the value may have in CEL; empty means any kind."""
     fields: Mapping[str, "StaticType"] = field(default_factory=dict)
-    """What is known of a map's entries."""
+    """The static types of a map's fields."""
     is_closed: bool = False
-    """Whether the map has no fields but these."""
+    """Whether the map has no other fields."""
     absent: Mapping[str, str] = field(default_factory=dict)
-    """Fields that it does not have here, each with the reason."""
+    """Fields that are not available here, each with the reason."""
     note: str = ""
-    """What to do about a field that it does not have."""
+    """The hint for a field that the map does not have."""
     items: "StaticType | None" = None
-    """What is known of a list's items."""
+    """The static type of a list's items."""
 
     def cannot_have(self, name: str) -> bool:
-        """Whether the map cannot have this field."""
+        """Return whether the map cannot have this field."""
         return name in self.absent or (self.is_closed and name not in self.fields)
 
 
@@ -47,34 +47,34 @@ ANY_TYPE: Final = StaticType()
 
 
 def type_of_kind(*kinds: str) -> StaticType:
-    """Return a value of one of these kinds."""
+    """Return the static type of a value of one of these kinds."""
     return StaticType(frozenset(kinds))
 
 
 def closed_map(fields: Mapping[str, StaticType], note: str = "") -> StaticType:
-    """Return a map with these fields and no others."""
+    """Return the static type of a map with these fields and no others."""
     return StaticType(frozenset({"map"}), fields, is_closed=True, note=note)
 
 
 def params_type(schema: Mapping[str, Any]) -> StaticType:
-    """Return what a valid params schema says of the params that expressions see.
+    """Return the static type of the params, from a valid params schema.
 
-    A param that is not declared is not there, unless the schema says in so many words that
-    there may be others (`additionalProperties`, `patternProperties`) or declares none at all.
+    A param that is not declared does not exist, unless the schema allows others explicitly
+    (`additionalProperties`, `patternProperties`) or declares none at all.
     """
     if not schema:
-        return closed_map({}, "the definition takes no params")
-    return _ParamsSchemaReader(schema).known({"type": "object", **schema}, 0)
+        return closed_map({}, "the definition has no params")
+    return _ParamsSchemaReader(schema).static_type({"type": "object", **schema}, 0)
 
 
 class _ParamsSchemaReader:
-    """Reads one schema; what is too deep or too much of it is left unknown."""
+    """Reads the static type of one schema; parts that are too deep or too many stay unknown."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._left = _MAX_SCHEMAS
 
-    def known(self, schema: Any, depth: int) -> StaticType:
+    def static_type(self, schema: Any, depth: int) -> StaticType:
         self._left -= 1
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._left < 0:
             return ANY_TYPE
@@ -83,15 +83,18 @@ class _ParamsSchemaReader:
         if parts is None:
             return StaticType(kinds)
         fields = {
-            name: self.known(child, depth + 1)
+            name: self.static_type(child, depth + 1)
             for part in reversed(parts)
             for name, child in part.get("properties", {}).items()
         }
-        items = ANY_TYPE if "prefixItems" in schema else self.known(schema.get("items"), depth + 1)
+        if "prefixItems" in schema:
+            items = ANY_TYPE
+        else:
+            items = self.static_type(schema.get("items"), depth + 1)
         return StaticType(kinds, fields, is_closed=_is_closed(parts), note=_DECLARE, items=items)
 
     def _parts(self, schema: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
-        """Return the schema and all that apply in its place; None when they cannot be told."""
+        """Return the schema and all schemas that apply to the same value; None if not known."""
         found: dict[int, Mapping[str, Any]] = {}
         waiting = [schema]
         while waiting:
@@ -110,19 +113,19 @@ class _ParamsSchemaReader:
         return list(found.values())
 
     def _kinds(self, schema: Mapping[str, Any], depth: int) -> CelKinds:
-        """Return the kinds that the schema, or one that holds beside it, allows."""
+        """Return the kinds that the schema, its `allOf` or its `$ref` allows."""
         if "type" in schema:
             types = schema["type"]
             names = (types,) if isinstance(types, str) else types
             return frozenset(kind for name in names for kind in _KINDS.get(name, ()))
-        beside = [*schema.get("allOf", ()), self._target(schema.get("$ref", ""))]
-        for child in beside if depth <= _MAX_DEPTH else ():
+        others = [*schema.get("allOf", ()), self._target(schema.get("$ref", ""))]
+        for child in others if depth <= _MAX_DEPTH else ():
             if isinstance(child, Mapping) and (kinds := self._kinds(child, depth + 1)):
                 return kinds
         return frozenset()
 
     def _target(self, reference: str) -> Mapping[str, Any] | None:
-        """Return the schema that a `#/…` reference names; None for anchors and the like."""
+        """Return the schema of a `#/…` reference; None for others, such as an anchor."""
         if not reference.startswith("#/"):
             return None
         found: Any = self._root

@@ -1,4 +1,4 @@
-"""Strings with `${ … }` in them: where the expressions stand; evaluating them is not done here."""
+"""Splits strings with `${ … }` into text and expressions; it does not evaluate them."""
 
 import functools
 import re
@@ -7,11 +7,11 @@ from typing import Final
 
 OPEN: Final = "${"
 ESCAPED: Final = "$${"
-"""Stands for a literal `${`."""
+"""The escape of a literal `${`."""
 
 _MARK: Final = re.compile(r"\$?\$\{")
 _WINDOW: Final = 4096
-"""Characters within which an expression has to end; well over the longest source."""
+"""The most characters until an expression ends; much more than the longest source."""
 _TOKEN: Final = re.compile(
     r"""
       //[^\n]*
@@ -23,12 +23,12 @@ _TOKEN: Final = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-"""A piece of CEL within which braces mean nothing, or a single brace."""
+"""A piece of CEL in which braces have no meaning, or a single brace."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateExpression:
-    """An expression within a string; the offset is that of its source, in characters from 0."""
+    """An expression in a string; `offset` is the start of its source, in characters from 0."""
 
     source: str
     offset: int
@@ -36,14 +36,14 @@ class TemplateExpression:
 
 @dataclass(frozen=True, slots=True)
 class UnclosedExpression:
-    """A `${` without its brace; the last part of its string."""
+    """A `${` without a closing brace; the last part of its string."""
 
     offset: int
 
 
 @functools.lru_cache(maxsize=1024)
 def template_parts(text: str) -> tuple[str | TemplateExpression | UnclosedExpression, ...]:
-    """Return the texts and expressions of a string in order, escapes resolved."""
+    """Return the texts and expressions of a string in order, with escapes resolved."""
     parts: list[str | TemplateExpression | UnclosedExpression] = []
     literal, at = "", 0
     while (mark := _MARK.search(text, at)) is not None:
@@ -52,7 +52,7 @@ def template_parts(text: str) -> tuple[str | TemplateExpression | UnclosedExpres
         if mark[0] == ESCAPED:
             literal += OPEN
             continue
-        end = _closing(text, at)
+        end = _closing_brace(text, at)
         if end is None:
             return (*parts, UnclosedExpression(mark.start()))
         parts += [literal] if literal else []
@@ -62,8 +62,8 @@ def template_parts(text: str) -> tuple[str | TemplateExpression | UnclosedExpres
     return (*parts, literal) if literal else tuple(parts)
 
 
-def _closing(text: str, at: int) -> int | None:
-    """Return where the brace stands that closes the expression starting at `at`."""
+def _closing_brace(text: str, at: int) -> int | None:
+    """Return the position of the brace that closes the expression at `at`; None without one."""
     depth, limit = 0, at + _WINDOW
     while (token := _TOKEN.match(text, at, limit)) is not None:
         if token[0] == "{":
@@ -77,5 +77,5 @@ def _closing(text: str, at: int) -> int | None:
 
 
 def has_expression(text: str) -> bool:
-    """Return whether a `${` stands in the text that is not escaped."""
+    """Return whether the text contains a `${` that is not escaped."""
     return any(mark[0] == OPEN for mark in _MARK.finditer(text))

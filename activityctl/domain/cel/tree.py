@@ -1,7 +1,7 @@
-"""The tree of a compiled expression as plain nodes; what the nodes mean is not known here.
+"""Reads the tree of a compiled expression into plain nodes.
 
-The runtime offers its tree only serialized, as `cel.expr.CheckedExpr` in protobuf; the field
-numbers here are from its schema.
+The runtime gives its tree only in serialized form, as a protobuf `cel.expr.CheckedExpr`. The
+field numbers are from the schema of that message.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,16 +13,16 @@ ID, CONST, IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 2, 3, 4, 5, 6, 7, 8, 9
 _POSITIONS: Final = 4
 _TEXT: Final = 6
 _TEST_ONLY: Final = 3
-"""Expr.Select.test_only, which is `has`."""
+"""Expr.Select.test_only: true for `has`."""
 _VARINT_END: Final = 128
 _CONSTANTS: Final = ("", "null", "bool", "int", "uint", "double", "string", "bytes")
-"""By the number of their field in `cel.expr.Constant`."""
+"""The kinds of constants by the field number in `cel.expr.Constant`."""
 _PRIMITIVES: Final = ("", "bool", "int", "uint", "double", "string", "bytes")
 _WELL_KNOWN: Final = ("", "", "timestamp", "duration")
 
 
 class Constant(NamedTuple):
-    """A literal; the text is that of a string, empty for other kinds."""
+    """A literal; `text` is the value of a string, and empty for other kinds."""
 
     id: int
     kind: str
@@ -30,14 +30,14 @@ class Constant(NamedTuple):
 
 
 class Identifier(NamedTuple):
-    """A name of the scope, or a variable of a loop."""
+    """A name of the scope or a variable of a loop."""
 
     id: int
     name: str
 
 
 class Select(NamedTuple):
-    """`of.field`, or `has(of.field)` when `is_test`."""
+    """`of.field`, or `has(of.field)` if `is_has`."""
 
     id: int
     of: "Node"
@@ -46,7 +46,7 @@ class Select(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A function or operator; of a method, what it is called on comes first."""
+    """A call of a function, operator or method; the receiver of a method is the first argument."""
 
     id: int
     function: str
@@ -54,21 +54,21 @@ class Call(NamedTuple):
 
 
 class ListLiteral(NamedTuple):
-    """A list written out."""
+    """A list literal."""
 
     id: int
     items: "tuple[Node, ...]"
 
 
 class MapLiteral(NamedTuple):
-    """A map written out: keys and values in turn."""
+    """A map literal; `parts` are keys and values in turn."""
 
     id: int
     parts: "tuple[Node, ...]"
 
 
 class Comprehension(NamedTuple):
-    """A macro such as `exists` or `map`, unfolded."""
+    """An expanded macro such as `exists` or `map`."""
 
     id: int
     variables: tuple[str, ...]
@@ -85,13 +85,13 @@ Node: TypeAlias = Constant | Identifier | Select | Call | ListLiteral | MapLiter
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """An expression: its root, and by the id of each node its place and its type."""
+    """An expression: the root node, and the position and kind of each node by its id."""
 
     root: Node
     positions: Mapping[int, int]
-    """Offsets in characters; that of a field is the offset of its dot."""
+    """Offsets in characters; the offset of a field is that of its dot."""
     kinds: Mapping[int, str]
-    """As far as the compiler knows them: `bool`, `int`, `list`, `timestamp`, …"""
+    """The kinds that the compiler knows: `bool`, `int`, `list`, `timestamp`, …"""
 
 
 def read_tree(serialized: bytes) -> Tree:
@@ -134,7 +134,7 @@ def _kind(serialized: bytes) -> str:
             return ""
 
 
-def _node(serialized: bytes) -> Node:  # noqa: PLR0911 - one return a kind of node
+def _node(serialized: bytes) -> Node:  # noqa: PLR0911 - one return per kind of node
     parts = dict(fields_of(serialized))
     key = parts.pop(ID, 0)
     ((number, body),) = parts.items()
@@ -188,7 +188,7 @@ def _loop(key: int, body: dict[int, Any]) -> Comprehension:
 
 
 def fields_of(message: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield the fields of a protobuf message: integers, and bytes for all else."""
+    """Yield the fields of a protobuf message: integers for varints, bytes for all others."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)

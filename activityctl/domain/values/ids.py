@@ -50,7 +50,7 @@ def content_hash(value: Any) -> str:
 
 
 def subscription_id(name: str) -> SubscriptionId:
-    """Return the id of the subscription of that name; one that is created again has it again."""
+    """Return the id of a subscription; it depends only on the name, also after a deletion."""
     return SubscriptionId(_computed("subscription", name))
 
 

@@ -28,7 +28,7 @@ class Manifest(BaseModel):
 class Kinded(Manifest):
     """An item whose kind is its only key that is not a field (`http:`, `cron:`, `runs:`).
 
-    This class does not know which kinds exist: `domain.manifests.checking` compares the
+    This class does not know which kinds exist: `domain.manifests.checks` compares the
     keys with the lists of kinds, so that a package can add one.
     """
 

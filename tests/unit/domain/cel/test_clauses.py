@@ -23,7 +23,7 @@ from activityctl.domain.cel.program import Program, compiled
         ("(event.a) == (event.b) && event.c", ("(event.a) == (event.b)", "event.c")),
     ],
 )
-def test_what_and_joins_is_cut_as_written(source, parts):
+def test_operands_of_and_are_split_as_written(source, parts):
     assert conjuncts(source) == parts
     assert all(isinstance(compiled(part), Program) for part in parts)
 
@@ -43,5 +43,5 @@ def test_what_and_joins_is_cut_as_written(source, parts):
         ("event.a ? true : event.b == 1", Clause()),
     ],
 )
-def test_a_clause_is_known_by_its_outermost_operator(source, clause):
+def test_a_clause_is_split_at_its_outermost_operator(source, clause):
     assert clause_of(source) == clause

@@ -69,7 +69,7 @@ JSON = st.recursive(
         ("'a\\u0000b'", "a\ufffdb"),
     ],
 )
-def test_a_value_comes_back_as_json(source: str, value: Any):
+def test_values_are_returned_as_json(source: str, value: Any):
     event = {"amount": 1000.5, "count": 1001, "huge": 2**63, "none": None, "tags": ["a", "b"]}
     given_scope = scope(event, tasks={"my-task": {"output": 7}})
     result = evaluate(source, given_scope)
@@ -78,12 +78,12 @@ def test_a_value_comes_back_as_json(source: str, value: Any):
 
 
 @given(JSON)
-def test_what_goes_in_comes_out(value: Any):
+def test_data_is_returned_unchanged(value: Any):
     assert evaluate("event", {"event": value}) == value
     assert evaluate("[event][0]", {"event": value}) == value
 
 
-def test_a_whole_map_keeps_its_order_and_a_built_one_is_sorted():
+def test_a_map_of_the_data_keeps_its_order_and_a_built_map_is_sorted():
     given_scope = scope({"z": 1, "a": {"y": 1, "b": 2}})
     assert list(evaluate("event", given_scope)) == ["z", "a"]
     assert list(evaluate("{'z': 1, 'a': 2, 'm': 3}", given_scope)) == ["a", "m", "z"]
@@ -98,9 +98,9 @@ def test_a_whole_map_keeps_its_order_and_a_built_one_is_sorted():
         ("event.text < 3", "`<` does not take (string, int)"),
         ("event.none + 1", "`+` does not take (null, int)"),
         ("event.text && true", "`&&` takes only bools"),
-        ("event.n ? 1 : 2", "what stands before `?` is not a bool"),
+        ("event.n ? 1 : 2", "the condition before `?` is not a bool"),
         ("event.n.all(x, true)", "only lists and maps can be iterated over"),
-        ("event.text.field", "a field is taken of a value that is not a map"),
+        ("event.text.field", "the value is not a map and has no fields"),
         ("event.n / 0", "divide by zero"),
         ("9223372036854775807 + event.n", "integer overflow"),
         ("item.name", "`item` is not available here"),
@@ -115,7 +115,7 @@ def test_a_whole_map_keeps_its_order_and_a_built_one_is_sorted():
         ("event.when", "a date is not JSON"),
     ],
 )
-def test_a_fault_is_named_in_one_line(source: str, reason: str):
+def test_an_error_is_one_line(source: str, reason: str):
     event = {"n": 1, "text": "x\ny", "none": None, "list": [1, 2], "when": NOW.date()}
     with pytest.raises(ExpressionError) as caught:
         evaluate(source, scope(event))
@@ -142,19 +142,19 @@ def test_a_fault_is_named_in_one_line(source: str, reason: str):
         ("google.protobuf.Struct{}", 0, "unknown type `google.protobuf.Struct`"),
         ("", 0, "the expression is empty"),
         (" \n", 0, "the expression is empty"),
-        ("'a\0'", 2, "a NUL character stands here"),
-        ("'\ud800'", 1, "half a surrogate pair stands here"),
+        ("'a\0'", 2, "a NUL character is not allowed here"),
+        ("'\ud800'", 1, "half a surrogate pair is not allowed here"),
         ("9223372036854775808", 0, "invalid int literal"),
     ],
 )
-def test_a_check_points_at_the_fault(source: str, offset: int, reason: str):
+def test_a_check_gives_the_offset_of_the_fault(source: str, offset: int, reason: str):
     problem = check_expression(source)
     assert problem is not None
     assert (problem.offset, reason in problem.reason) == (offset, True), problem
     assert "\n" not in problem.reason
 
 
-def test_a_check_knows_where_a_name_can_be_seen():
+def test_a_check_finds_names_that_are_not_available():
     names = [name for name in NAMES if name != "item"]
     problem = check_expression("event.a == item.b", names)
     assert problem is not None
@@ -165,11 +165,11 @@ def test_a_check_knows_where_a_name_can_be_seen():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [("'yes'", "the string 'yes'"), ("1", "the number 1"), ("null", "null")]
+    ("value", "shown"), [("'yes'", "the string 'yes'"), ("1", "the number 1"), ("null", "null")]
 )
-def test_a_condition_is_true_or_false_and_nothing_else(value: Any, said: str):
+def test_a_condition_must_be_true_or_false(value: Any, shown: str):
     assert evaluate_condition("event > 1", scope(2)) is True
-    with pytest.raises(ExpressionError, match=f"the condition gave {said}, not true or false"):
+    with pytest.raises(ExpressionError, match=f"the condition returned {shown}, not true or false"):
         evaluate_condition(value, scope(None))
 
 
@@ -187,7 +187,7 @@ def test_integers_of_any_size_are_added_and_compared(left: int, right: int):
     assert evaluate("big.compare(event.l, event.r)", given_scope) == order
 
 
-def test_integers_outside_64_bits_travel_as_their_digits():
+def test_integers_outside_64_bits_become_strings_of_digits():
     assert evaluate("event", {"event": [2**64, -(2**63) - 1]}) == [
         "18446744073709551616",
         "-9223372036854775809",
@@ -242,13 +242,13 @@ def test_the_functions_on_text(source: str, value: Any):
         "'%d'.format([true])",
     ],
 )
-def test_misuse_of_a_function_on_text_is_an_error(source: str):
+def test_wrong_use_of_a_text_function_is_an_error(source: str):
     with pytest.raises(ExpressionError) as caught:
         evaluate(source, scope(None))
     assert type(caught.value) is ExpressionError
 
 
-def test_data_that_the_runtime_would_cut_or_break_on_is_mended():
+def test_characters_that_the_runtime_cannot_handle_are_replaced():
     event = {"nul": "a\0b", "half": "x\ud800", "\0key": 1}
     assert evaluate("event.nul", scope(event)) == "a\ufffdb"
     assert evaluate("event.nul + event.half", scope(event)) == "a\ufffdbx\ufffd"
@@ -296,7 +296,7 @@ def test_too_much_work_is_refused_within_a_second(name: str):
 
 
 @pytest.mark.parametrize("make", [lambda inner: [inner], lambda inner: {"a": inner}])
-def test_deep_data_is_refused_and_deep_enough_data_passes(make: Callable[[Any], Any]):
+def test_too_deep_data_is_refused_and_less_deep_data_is_accepted(make: Callable[[Any], Any]):
     value = 1
     for _ in range(100):
         value = make(value)
@@ -306,11 +306,11 @@ def test_deep_data_is_refused_and_deep_enough_data_passes(make: Callable[[Any], 
     with pytest.raises(ExpressionBudgetError, match="nested deeper than"):
         evaluate("event", scope(value))
     assert evaluate("1", scope(value)) == 1
-    while isinstance(value, list | dict):  # freed from the top, or Python itself recurses
+    while isinstance(value, list | dict):  # free it from the top, else Python recurses
         value = value["a"] if isinstance(value, dict) else value[0]
 
 
-def test_honest_work_is_within_the_budgets():
+def test_normal_work_is_within_the_budgets():
     rows = [{"id": i, "tags": ["a", "b"]} for i in range(900)]
     event = {"rows": rows, "text": "line of output\n" * 900}
     assert len(evaluate("event.rows.map(r, {'id': r.id, 'first': r.tags[0]})", scope(event))) == 900
@@ -323,7 +323,7 @@ def test_honest_work_is_within_the_budgets():
     assert evaluate("event.rows.all(r, r.id >= 0)", scope({"rows": rows * 10})) is True
 
 
-def test_only_what_is_read_is_looked_at():
+def test_only_fields_that_are_read_are_converted():
     begun = time.process_time()
     event = {"amount": 5, "rows": [[["x"]]] * 1000, "odd": object()}
     for _ in range(1000):
@@ -331,8 +331,8 @@ def test_only_what_is_read_is_looked_at():
     assert time.process_time() - begun < 1
 
 
-def test_no_source_however_nested_ends_the_process():
-    """The runtime is C++; what it does not survive would take the worker along."""
+def test_no_deeply_nested_source_crashes_the_process():
+    """The runtime is C++; a crash of it would end the worker."""
     program = """
 from activityctl.domain.cel.expression import check_expression, evaluate
 from activityctl.errors import ExpressionError
@@ -375,18 +375,18 @@ def test_any_text_is_checked_without_a_crash(source: str):
             evaluate(source, {})
 
 
-def test_threads_share_compiled_expressions():
-    wrong = []
+def test_threads_can_share_compiled_expressions():
+    wrong_values = []
 
     def work(number: int) -> None:
         for _ in range(300):
             value = evaluate("event.n * 2 + event.text.size()", scope({"n": number, "text": "ab"}))
             if value != number * 2 + 2:
-                wrong.append(value)
+                wrong_values.append(value)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == []
+    assert wrong_values == []

@@ -11,17 +11,17 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_literal_is_worth_its_value(value):
-    found = evaluate(f"dyn({literal(value)})", {})
-    assert found == value
-    assert type(found) is type(value)
+def test_a_literal_evaluates_to_its_value(value):
+    result = evaluate(f"dyn({literal(value)})", {})
+    assert result == value
+    assert type(result) is type(value)
 
 
-def test_a_literal_is_as_short_as_what_it_says():
+def test_a_literal_keeps_non_ascii_characters():
     assert literal("é\U0001f600") == '"é\U0001f600"'
 
 
 @pytest.mark.parametrize("name", ["a", "_b", "in", "true", "c-d", "0", "x9"])
-def test_a_place_is_read_by_its_text(name):
+def test_a_path_source_reads_the_value_at_the_path(name):
     event = {"data": {name: "here"}}
     assert evaluate(path_source(("event", "data", name)), {"event": event}) == "here"

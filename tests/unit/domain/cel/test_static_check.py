@@ -21,7 +21,7 @@ from activityctl.errors import ExpressionError
 
 
 class Say(Manifest):
-    """A task and a context kind that take anything."""
+    """A kind of task and of context that accepts any text."""
 
     text: Any = Field(default=None)
 
@@ -49,23 +49,21 @@ def task(name: str, **fields: Any) -> dict[str, Any]:
     return {"name": name, "say": {}, **fields}
 
 
-def found(**fields: Any) -> list[tuple[str, int | None, str]]:
+def problems(**fields: Any) -> list[tuple[str, int | None, str]]:
     document = {"params": PARAMS, "tasks": [task("a")], **fields}
     spec = DefinitionSpec.model_validate_json(json.dumps(document))
     return [
-        (".".join(map(str, one.path)), one.offset, one.reason)
-        for one in check_definition(spec, KINDS)
+        (".".join(map(str, finding.path)), finding.offset, finding.reason)
+        for finding in check_definition(spec, KINDS)
     ]
 
 
-def in_rule(source: str) -> list[tuple[int | None, str]]:
+def rule_problems(source: str) -> list[tuple[int | None, str]]:
     context = [{"name": "before", "look": {}}, {"name": "my-past", "look": {}}]
     return [
-        (offset, reason) for _, offset, reason in found(context=context, rules=[{"when": source}])
+        (offset, reason)
+        for _, offset, reason in problems(context=context, rules=[{"when": source}])
     ]
-
-
-# ---- fields that are not there
 
 
 @pytest.mark.parametrize(
@@ -99,8 +97,8 @@ def in_rule(source: str) -> list[tuple[int | None, str]]:
         ("params.tags.all(t, t.x)", "x)", "`t` is a string; it has no field `x`"),
     ],
 )
-def test_a_field_that_is_not_there_is_named_with_its_place(source: str, wrong: str, reason: str):
-    assert in_rule(source) == [(source.index(wrong), reason)]
+def test_a_field_that_does_not_exist_is_found_with_its_offset(source: str, wrong: str, reason: str):
+    assert rule_problems(source) == [(source.index(wrong), reason)]
 
 
 @pytest.mark.parametrize(
@@ -120,25 +118,25 @@ def test_a_field_that_is_not_there_is_named_with_its_place(source: str, wrong: s
         "has(state.count) ? state.count > 1 : true",
     ],
 )
-def test_what_may_be_there_is_left_alone(source: str):
-    assert in_rule(source) == []
+def test_a_field_that_may_exist_is_accepted(source: str):
+    assert rule_problems(source) == []
 
 
-def test_all_problems_of_an_expression_are_told():
-    assert len(in_rule("params.nmae == run.eror || params.cuont == 1")) == 3
+def test_all_problems_of_an_expression_are_found():
+    assert len(rule_problems("params.nmae == run.eror || params.cuont == 1")) == 3
 
 
-def test_a_definition_without_params_has_none_to_read():
-    (problem,) = found(params={}, rules=[{"when": "params.x == 1"}])
+def test_an_expression_cannot_read_params_of_a_definition_without_params():
+    (problem,) = problems(params={}, rules=[{"when": "params.x == 1"}])
     assert problem == (
         "rules.0.when",
         7,
-        "`params` has no `x`; the definition takes no params",
+        "`params` has no `x`; the definition has no params",
     )
 
 
 @pytest.mark.parametrize(
-    ("schema", "is_there"),
+    ("schema", "exists"),
     [
         ({"type": "object"}, True),
         ({"type": "object", "additionalProperties": False}, False),
@@ -154,11 +152,11 @@ def test_a_definition_without_params_has_none_to_read():
         ({"dependentSchemas": {"y": {"properties": {"x": {}}}}}, True),
     ],
 )
-def test_a_param_is_there_when_the_schema_says_so(schema: dict[str, Any], is_there: object):
-    assert params_type(schema).cannot_have("x") is not is_there
+def test_a_param_exists_if_the_schema_allows_it(schema: dict[str, Any], exists: object):
+    assert params_type(schema).cannot_have("x") is not exists
 
 
-def test_a_schema_that_goes_in_circles_is_borne():
+def test_a_recursive_schema_ends():
     grown = {
         f"d{n}": {"properties": {k: {"$ref": f"#/$defs/d{n + 1}"} for k in "ab"}} for n in range(60)
     }
@@ -168,10 +166,7 @@ def test_a_schema_that_goes_in_circles_is_borne():
     assert not params_type(loop).cannot_have("x")
 
 
-# ---- tasks
-
-
-def test_a_task_reads_only_what_it_waits_for():
+def test_a_task_may_read_only_tasks_that_it_needs():
     tasks = [
         task("score"),
         task("review", needs=["score"]),
@@ -183,51 +178,51 @@ def test_a_task_reads_only_what_it_waits_for():
         task("typo", needs=["score"], when="tasks.scroe.output == 1"),
         task("field", needs=["score"], when="tasks.score.outptu == 1"),
     ]
-    assert found(tasks=tasks) == [
+    assert problems(tasks=tasks) == [
         ("tasks.3.when", 6, "tasks.score is read but not needed: add score to needs"),
         ("tasks.4.say.text", 9, "tasks.own is the task itself, which has not run yet"),
-        ("tasks.5.when", 6, "tasks.late is read, but runs after early, since it needs it"),
+        ("tasks.5.when", 6, "tasks.late runs after early, because it needs early"),
         ("tasks.7.when", 6, "`tasks` has no `scroe`; did you mean `score`?"),
         ("tasks.8.when", 12, "`tasks.score` has no `outptu`; did you mean `output`?"),
     ]
 
 
-def test_tasks_of_a_failure_see_the_main_ones_and_what_they_need():
+def test_failure_tasks_may_read_main_tasks_and_tasks_that_they_need():
     on_failure = [
         task("page", say={"text": "${ tasks.a.error } ${ run.error }"}),
         task("then", needs=["page"], when="tasks.page.status == 'succeeded'"),
         task("other", when="tasks.page.status == 'succeeded'"),
     ]
     tasks = [task("a"), task("b", when="tasks.page.output == 1")]
-    assert found(tasks=tasks, onFailure=on_failure) == [
+    assert problems(tasks=tasks, onFailure=on_failure) == [
         ("tasks.1.when", 6, "tasks.page runs only when the run fails"),
         ("onFailure.2.when", 6, "tasks.page is read but not needed: add page to needs"),
     ]
 
 
-def test_state_sees_every_task():
-    assert found(state={"n": "${ tasks.a.output }"}) == []
-    (problem,) = found(state={"n": "${ tasks.b.output }"})
+def test_state_may_read_every_task():
+    assert problems(state={"n": "${ tasks.a.output }"}) == []
+    (problem,) = problems(state={"n": "${ tasks.b.output }"})
     assert problem == ("state.n", 9, "`tasks` has no `b`; no such task is declared")
 
 
-def test_the_output_of_a_task_for_many_items_is_a_list():
+def test_the_output_of_a_for_each_task_is_a_list():
     tasks = [
         task("many", forEach=[1, 2]),
         task("b", needs=["many"], when="tasks.many.output.risk > 1"),
         task("c", needs=["many"], when="tasks.many.output[0].risk > 1"),
     ]
     reason = "`tasks.many.output` is a list or null; it has no field `risk`"
-    assert found(tasks=tasks) == [("tasks.1.when", 18, reason)]
+    assert problems(tasks=tasks) == [("tasks.1.when", 18, reason)]
 
 
-def test_context_sees_only_what_stands_above():
+def test_context_may_read_only_earlier_context():
     context = [
         {"name": "one", "look": {"text": "${ context.two }"}},
         {"name": "two", "look": {"text": "${ context.one }"}},
     ]
-    reason = "context.two is resolved later; move it above"
-    assert found(context=context) == [("context.0.look.text", 11, reason)]
+    reason = "context.two is looked up later; move it above this one"
+    assert problems(context=context) == [("context.0.look.text", 11, reason)]
 
 
 @pytest.mark.parametrize(
@@ -236,12 +231,12 @@ def test_context_sees_only_what_stands_above():
 def test_a_name_with_a_hyphen_goes_in_brackets(source: str):
     tasks = [task("my-run"), task("b", needs=["my-run"], when=source)]
     reason = "a name with a hyphen goes in brackets: tasks['my-run']"
-    assert found(tasks=tasks) == [("tasks.1.when", 6, reason)]
+    assert problems(tasks=tasks) == [("tasks.1.when", 6, reason)]
     both = [task("my"), task("my-run"), task("b", needs=["my", "my-run"], when=source)]
-    assert found(tasks=both) == [("tasks.2.when", 6, reason)]
+    assert problems(tasks=both) == [("tasks.2.when", 6, reason)]
 
 
-def test_what_expressions_see_is_what_a_run_gives():
+def test_the_static_scope_has_the_fields_of_a_run():
     from activityctl.domain.runs.run import Run, TaskInstance, TaskStatus
 
     fields = dict.fromkeys(Run.__dataclass_fields__)
@@ -253,9 +248,6 @@ def test_what_expressions_see_is_what_a_run_gives():
     blank = dict.fromkeys(TaskInstance.__dataclass_fields__)
     done = TaskInstance(**{**blank, "status": TaskStatus.SUCCEEDED, "attempts": 1})
     assert set(_outcome([done])) == set(OUTCOME.fields)
-
-
-# ---- types
 
 
 @pytest.mark.parametrize(
@@ -272,7 +264,7 @@ def test_what_expressions_see_is_what_a_run_gives():
         ("!params.name", 0, "`!` takes only bools"),
         ("'a' in params.name", 4, "`in` does not take (string, string)"),
         ("now > params.name", 4, "`>` does not take (timestamp, string)"),
-        ("params.name ? true : false", 12, "what stands before `?` is not a bool"),
+        ("params.name ? true : false", 12, "the condition before `?` is not a bool"),
         ("params.count.exists(x, x)", 6, "only lists and maps can be iterated over"),
         (
             "params.count == '5'",
@@ -284,14 +276,14 @@ def test_what_expressions_see_is_what_a_run_gives():
             12,
             "true or false and a string are never equal; this is always true",
         ),
-        ("'yes'", 0, "gives a string, not true or false"),
-        ("params.count + 1", 0, "gives a number, not true or false"),
-        ("params.tags", 0, "gives a list, not true or false"),
-        ("params.flag ? 'a' : 'b'", 0, "gives a string, not true or false"),
+        ("'yes'", 0, "the result is a string, not true or false"),
+        ("params.count + 1", 0, "the result is a number, not true or false"),
+        ("params.tags", 0, "the result is a list, not true or false"),
+        ("params.flag ? 'a' : 'b'", 0, "the result is a string, not true or false"),
     ],
 )
-def test_types_that_clash(source: str, offset: int, reason: str):
-    assert in_rule(source) == [(offset, reason)]
+def test_types_that_do_not_fit_are_found(source: str, offset: int, reason: str):
+    assert rule_problems(source) == [(offset, reason)]
 
 
 @pytest.mark.parametrize(
@@ -312,19 +304,21 @@ def test_types_that_clash(source: str, offset: int, reason: str):
         "params.tags == []",
     ],
 )
-def test_types_that_may_fit_are_left_alone(source: str):
-    assert in_rule(source) == []
+def test_types_that_may_fit_are_accepted(source: str):
+    assert rule_problems(source) == []
 
 
 @pytest.mark.parametrize(("items", "is_right"), [("params.tags", True), ("params.name", False)])
-def test_for_each_takes_a_list(items: str, is_right: object):
-    told = found(tasks=[task("a", forEach=f"${{ {items} }}")])
-    assert told == ([] if is_right else [("tasks.0.forEach", 2, "gives a string, not a list")])
+def test_for_each_needs_a_list(items: str, is_right: object):
+    reported = problems(tasks=[task("a", forEach=f"${{ {items} }}")])
+    assert reported == (
+        [] if is_right else [("tasks.0.forEach", 2, "the result is a string, not a list")]
+    )
 
 
-def test_a_broken_expression_is_told_once():
-    assert [offset for offset, _ in in_rule("params. > ")] == [8]
-    assert found(tasks=[task("a", say={"text": "${ parms.x } ${ params.nmae }"})]) == [
+def test_a_broken_expression_is_reported_once():
+    assert [offset for offset, _ in rule_problems("params. > ")] == [8]
+    assert problems(tasks=[task("a", say={"text": "${ parms.x } ${ params.nmae }"})]) == [
         ("tasks.0.say.text", 3, "unknown name `parms`; did you mean `params`?"),
         ("tasks.0.say.text", 23, "`params` has no `nmae`; did you mean `name`?"),
     ]
@@ -345,11 +339,11 @@ OPERANDS = st.sampled_from(
 )
 ARITHMETIC = st.sampled_from(["+", "-", "*", "/", "%", "<", ">="])
 LOGIC = st.sampled_from(["&&", "||"])
-"""What follows is not looked at when one side settles it, so a clash need not fail."""
+"""These operators may not evaluate their second operand, so wrong types may not fail."""
 
 
 @given(OPERANDS, ARITHMETIC, OPERANDS)
-def test_what_is_refused_for_its_types_does_fail(left: str, operator: str, right: str):
+def test_an_expression_that_is_refused_for_its_types_fails(left: str, operator: str, right: str):
     source = f"{left} {operator} {right}"
     if check_expression(source) is not None or not check_meaning(
         source, {"params": closed_map(KNOWN)}
@@ -360,7 +354,7 @@ def test_what_is_refused_for_its_types_does_fail(left: str, operator: str, right
 
 
 @given(OPERANDS, ARITHMETIC | LOGIC, OPERANDS)
-def test_what_fails_for_its_types_is_refused(left: str, operator: str, right: str):
+def test_an_expression_that_fails_for_its_types_is_refused(left: str, operator: str, right: str):
     source = f"{left} {operator} {right}"
     try:
         evaluate(source, {"params": VALUES})
@@ -369,11 +363,11 @@ def test_what_fails_for_its_types_is_refused(left: str, operator: str, right: st
             assert check_meaning(source, {"params": closed_map(KNOWN)}), source
 
 
-def test_names_that_a_place_cannot_see():
+def test_names_that_are_not_available_are_found():
     assert check_meaning("item == 1", {"params": ANY_TYPE})[0].reason.startswith("`item`")
 
 
-def test_the_readme_sample_and_all_definitions_are_right():
+def test_the_definitions_in_the_readme_have_no_problems():
     import yaml
 
     from activityctl import wiring

@@ -65,7 +65,7 @@ def test_a_template_is_rendered(template: Any, value: Any):
 
 
 @given(JSON)
-def test_a_template_without_expressions_is_itself(value: Any):
+def test_a_template_without_expressions_is_not_changed(value: Any):
     if "${" not in json.dumps(value):
         assert render(value, {}) == value
         assert check_template(value) == []
@@ -77,7 +77,7 @@ def test_a_string_of_one_expression_becomes_its_value(value: Any):
 
 
 @given(st.text(st.sampled_from("$${}'\"\\a\n")))
-def test_escaping_gives_back_any_text(text: str):
+def test_escaped_text_is_rendered_as_the_text(text: str):
     assert render(text.replace("${", "$${"), {}) == text
     assert not has_expression(text.replace("${", "$${"))
 
@@ -85,18 +85,18 @@ def test_escaping_gives_back_any_text(text: str):
 @given(
     st.text(st.characters(exclude_characters="\0\r\n'\\", exclude_categories=["Cs"]), max_size=50)
 )
-def test_a_cel_string_ends_no_expression(text: str):
+def test_a_cel_string_does_not_end_an_expression(text: str):
     assert render(f"<${{ '{text}' }}>", {}) == f"<{text}>"
     assert render(f"${{ {{'k': r'{text}'}} }}", {}) == {"k": text}
 
 
-def test_problems_are_placed_in_their_strings():
+def test_problems_have_path_and_offset_in_their_strings():
     template = {
         "a": ["fine ${ event.id }", "x ${ evnt } ${ event.b ", "${ item }"],
         "b": {"c": "${ 1 + }", "d": 5, "e": "$${ evnt }"},
     }
     names = [name for name in NAMES if name != "item"]
-    unclosed = "`${` is not closed; write `$${` for the characters themselves"
+    unclosed = "`${` is not closed; write `$${` for a literal `${`"
     assert check_template(template, names) == [
         TemplateProblem(("a", 1), 5, "unknown name `evnt`; did you mean `event`?"),
         TemplateProblem(("a", 1), 12, unclosed),
@@ -108,7 +108,7 @@ def test_problems_are_placed_in_their_strings():
 @pytest.mark.parametrize(
     "text", ["${", "a ${ b", "${ {'a': 1 }", "${ '}", "${" + " " * 5000 + "1 }"]
 )
-def test_an_expression_without_end_is_found_by_both(text: str):
+def test_an_unclosed_expression_is_found_by_check_and_render(text: str):
     assert has_expression(text)
     assert len(check_template(text)) == 1
     with pytest.raises(ExpressionError):
@@ -116,7 +116,7 @@ def test_an_expression_without_end_is_found_by_both(text: str):
 
 
 @given(st.text(st.sampled_from("${}'\"r\\/\n1 `"), max_size=60))
-def test_what_passes_the_check_fails_in_no_unknown_way(text: str):
+def test_a_template_without_problems_fails_only_with_an_expression_error(text: str):
     problems = check_template(text)
     assert all(0 <= problem.offset <= len(text) for problem in problems)
     try:
@@ -126,7 +126,7 @@ def test_what_passes_the_check_fails_in_no_unknown_way(text: str):
     assert problems == []
 
 
-def test_a_fault_within_a_template_names_its_expression():
+def test_an_error_in_a_template_has_its_expression():
     with pytest.raises(ExpressionError, match=r"^no such key: 'nmae', in event\.nmae$"):
         render({"a": ["hello ${ event.nmae }"]}, SCOPE)
 

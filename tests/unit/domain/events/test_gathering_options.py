@@ -99,7 +99,7 @@ def test_a_wrong_shape_is_refused_with_its_path(body, place, reason):
         ({"all": [{"type": "a"}, {"filter": "event.typ == 3 && params.limt > 1"}], "within": "1s"},
          "all.1.filter", "did you mean `limit`?"),
         ({"absence": {**ABSENCE, "of": {"filter": "event.type"}}}, "absence.of.filter",
-         "gives a string, not true or false"),
+         "the result is a string, not true or false"),
         ({"all": TWO, "within": "1s", "key": "${ tasks.a.output }"}, "key", "not available here"),
         ({"type": "a", "debounce": {"for": "1s", "key": "${ params.limt }"}}, "debounce.key",
          "did you mean `limit`?"),

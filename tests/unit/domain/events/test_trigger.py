@@ -93,7 +93,7 @@ def test_a_pattern_that_cannot_match_is_refused_with_its_path(body, place, reaso
         ("event.type == 3", 11, "never equal"),
         ("event.source.name == 'x'", 13, "it has no field `name`"),
         ("event.data.amount >", 19, "ends too early"),
-        ("params.who", 0, "gives a string, not true or false"),
+        ("params.who", 0, "the result is a string, not true or false"),
     ],
 )
 def test_a_wrong_filter_is_found_at_its_position(source, offset, reason):

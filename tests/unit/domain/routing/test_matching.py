@@ -51,7 +51,7 @@ def trigger(**body: Any) -> EventTrigger:
         ),
         (
             {"filter": "event.data.region"},
-            "filter error: the condition gave the string 'eu', not true or false",
+            "filter error: the condition returned the string 'eu', not true or false",
         ),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_false_condition_skips_the_task_and_those_that_need_it():
 
 def test_a_condition_that_is_not_a_bool_fails_the_task():
     state = begun(task("a", when="1"))
-    assert task_of(state, "a").error == "the condition gave the number 1, not true or false"
+    assert task_of(state, "a").error == "the condition returned the number 1, not true or false"
     assert state.run.status is RunStatus.FAILED
 
 
