@@ -1,4 +1,4 @@
-"""A catalog in memory, and apply and plan on it as the commands call them."""
+"""A catalog in memory for tests, with apply and plan as the commands call them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ definition = partial(manifests.definition, params=ANY_PARAMS, triggers=[HOURLY, 
 
 @dataclass(frozen=True)
 class World:
-    """A catalog of its own, and apply and plan as the commands call them."""
+    """A catalog in memory, with apply and plan as the commands call them."""
 
     ports: MemoryPorts
 

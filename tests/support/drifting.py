@@ -1,4 +1,4 @@
-"""One subscription on the shared Temporal: applies, meddles, audits, looks."""
+"""One subscription on the shared Temporal, and what tests do with its schedules."""
 
 import asyncio
 import json
@@ -44,8 +44,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class House:
-    """One database on the shared Temporal: applies, meddles, audits, looks."""
+class ScheduleHarness:
+    """Applies one subscription, changes its schedules behind our back, and repairs them."""
 
     def __init__(self, ports: wiring.Ports, client: Client, name: str) -> None:
         self.ports = ports
@@ -61,7 +61,7 @@ class House:
         return ids.schedule_id(ids.subscription_id(self.name), trigger)
 
     async def apply(self, *triggers: Mapping[str, Any], **params: Any) -> None:
-        """Make the definition and its subscription so, and let the reconciler follow."""
+        """Apply the definition with these triggers and its subscription, and reconcile."""
         metadata = {"name": self.name}
         spec = {
             "params": {"type": "object", "additionalProperties": True},
@@ -109,17 +109,17 @@ class House:
         await self.client.create_schedule(schedule_id, Schedule(action=action, spec=spec))
 
     async def listed(self, schedule_id: str, *, paused: bool | None = None) -> None:
-        """Wait until the listing, which lags, shows the schedule; or shows it so."""
+        """Wait until the listing of Temporal, which lags, shows the schedule with that status."""
         async with asyncio.timeout(60):
             while True:
-                async for one in await self.client.list_schedules():
-                    assert one.schedule is not None
-                    if one.id == schedule_id and paused in {None, one.schedule.state.paused}:
+                async for found in await self.client.list_schedules():
+                    assert found.schedule is not None
+                    if found.id == schedule_id and paused in {None, found.schedule.state.paused}:
                         return
                 await asyncio.sleep(0.05)
 
-    async def told(self) -> list[str]:
-        """What the subscription's log says."""
+    async def log_messages(self) -> list[str]:
+        """Return the messages of the subscription's log; all must be warnings."""
         subscription = ids.subscription_id(self.name)
         page, _ = await self.ports.logbook.page(subscription, Cursor(), limit=100)
         assert {entry.level for entry in page} <= {"warning"}

@@ -1,4 +1,4 @@
-"""A daemon that a drill kills parts of, and a server that notes what its tasks send."""
+"""A daemon whose processes a drill kills, and a server that records what its tasks send."""
 
 import asyncio
 import json
@@ -30,13 +30,13 @@ Row = Mapping[str, Any]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Notes what the tasks send: to whom, under which key, and what."""
+    """Records each request of a task: its path, its idempotency key and its body."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Receive)
-        self.told: list[tuple[str, str, Any]] = []
+        self.received: list[tuple[str, str, Any]] = []
 
     @property
     def url(self) -> str:
@@ -47,16 +47,20 @@ class _Receive(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
-        if len(body) < size:  # its sender was killed in the middle of it
+        if len(body) < size:  # the sender was killed while it sent
             return
         assert isinstance(self.server, Receiver)
-        told = (self.path.strip("/"), self.headers["Idempotency-Key"], json.loads(body or b"null"))
-        self.server.told.append(told)
+        request = (
+            self.path.strip("/"),
+            self.headers["Idempotency-Key"],
+            json.loads(body or b"null"),
+        )
+        self.server.received.append(request)
         self.send_response(204)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @contextmanager
@@ -70,14 +74,14 @@ def receiving() -> Iterator[Receiver]:
 
 
 def seed() -> int:
-    """What the drill's choices follow from; printed, so that it can be repeated."""
+    """Return and print the seed of the drill's random choices, so that a drill can be repeated."""
     chosen = int(os.environ.get("DRILL_SEED") or random.SystemRandom().randrange(10**6))
     print(f"DRILL_SEED={chosen}")
     return chosen
 
 
 class Drill:
-    """One home, and the daemon that `up` runs in it."""
+    """A home directory, and the daemon that `up` runs in it."""
 
     def __init__(self, home: Path, chance: random.Random) -> None:
         self.home = home
@@ -89,13 +93,13 @@ class Drill:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run the daemon meanwhile, and leave no process."""
+        """Run the daemon during the block; leave no process behind."""
         self.up()
         try:
             yield
         finally:
             stop_daemon(self.home)
-            for process in self.living():
+            for process in self.processes():
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
 
@@ -110,24 +114,24 @@ class Drill:
         return process
 
     @contextmanager
-    def nothing_started_anew(self) -> Iterator[None]:
-        """Keep the supervisor from starting what is killed."""
+    def without_restarts(self) -> Iterator[None]:
+        """Suspend the supervisor, so that it does not restart what is killed."""
         state = read_state(self.home)
         assert state.supervisor is not None
-        keeper = psutil.Process(state.supervisor.pid)
-        keeper.suspend()
+        supervisor = psutil.Process(state.supervisor.pid)
+        supervisor.suspend()
         try:
             yield
         finally:
-            keeper.resume()
+            supervisor.resume()
 
-    def living(self) -> list[psutil.Process]:
-        """Every process that the daemon has left."""
+    def processes(self) -> list[psutil.Process]:
+        """Return every process of the daemon that still runs."""
         return [*orphan_processes(self.home), *processes_of(self.home / "postgres")]
 
 
 class PortsDrill(Drill):
-    """A daemon that is also used through its ports while parts of it are away."""
+    """A daemon that is also used through its ports, while some of its processes are down."""
 
     @asynccontextmanager
     async def ports(self) -> AsyncIterator[wiring.Ports]:
@@ -139,10 +143,10 @@ class PortsDrill(Drill):
         async with connection:
             return list(await (await connection.execute(query.encode())).fetchall())
 
-    async def patiently(
+    async def retry_while_down(
         self, ask: Callable[[], Awaitable[_Answer]], seconds: float = 40
     ) -> _Answer:
-        """Ask again while what answers is being restarted."""
+        """Call `ask` again until the servers answer."""
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What a test of the run engine does with one database: apply, fire, look."""
+"""What a test of runs does with one database: apply, fire, and read the results."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def now() -> datetime:
 
 
 def shell(script: str, **fields: object) -> dict[str, Any]:
-    """A task named `one` that runs a script; fields lie over it."""
+    """Make a task named `one` that runs a script; `fields` replace its fields."""
     return {"name": "one", "command": {"shell": script}, **fields}
 
 
@@ -46,7 +46,7 @@ async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def lives(pid_file: Path) -> bool:
-    """Whether the process runs; one that ended unreaped, as in some containers, does not."""
+    """Return whether the process runs; a zombie, as in some containers, does not count."""
     try:
         return psutil.Process(int(pid_file.read_text())).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -54,13 +54,13 @@ def lives(pid_file: Path) -> bool:
 
 
 class Engine:
-    """What a test does with one database: apply, fire, look."""
+    """What a test does with one database: apply, fire, and read the results."""
 
     def __init__(self, ports: wiring.Ports) -> None:
         self.ports = ports
 
     async def apply(self, spec: Spec, params: Mapping[str, Any] | None = None) -> Subscription:
-        """Make the sample definition and its subscription so."""
+        """Apply the sample definition with this spec, and its subscription."""
         named = {"metadata": {"name": NAME}}
         whole = {**named, "spec": {"params": ANY_PARAMS, **spec}}
         definition = ActivityDefinition.model_validate_json(json.dumps(whole))
@@ -75,14 +75,14 @@ class Engine:
         return await catalog.find_subscription(NAME)
 
     async def fire(self, key: str | None = None, **payload: object) -> str:
-        """Ask for a run and return its id."""
+        """Trigger a run and return its id."""
         catalog, outbox = self.ports.catalog, self.ports.outbox
         subscription = await catalog.find_subscription(NAME)
         firing = await trigger(catalog, outbox, subscription, now(), key=key, payload=payload)
         return firing.ref.run_id
 
     async def run(self, spec: Spec, params: Mapping[str, Any] | None = None) -> Run:
-        """Apply, fire and return the ended run."""
+        """Apply the spec, trigger a run, wait for its end, and return it."""
         await self.apply(spec, params)
         return await self.ended(await self.fire())
 
@@ -98,9 +98,11 @@ class Engine:
         return await self.ports.run_lists.runs(Selection(limit=1000))
 
     async def tasks(self, run_id: str) -> dict[str, TaskInstance]:
-        """The run's task instances, by name or by name and index."""
+        """Return the task instances of the run, by name or by `name[index]`."""
         found = await self.ports.run_lists.tasks(Selection(run_id=run_id))
-        return {one.name if one.of is None else f"{one.name}[{one.index}]": one for one in found}
+        return {
+            task.name if task.of is None else f"{task.name}[{task.index}]": task for task in found
+        }
 
     async def log(self, run_id: str) -> list[LogEntry]:
         run = await self.ports.run_lists.find_run(run_id)
@@ -112,20 +114,20 @@ class Engine:
         await cancel(self.ports.runs, self.ports.run_lists, run_id, now())
 
     async def set_status(self, status: OperatorStatus) -> None:
-        """Pause or resume, and wait until Temporal agrees."""
+        """Pause or resume, and wait until Temporal has the new status."""
         subscription = await self.ports.catalog.find_subscription(NAME)
         await change_status(self.ports.catalog, subscription, status, now())
-        await self.placed()
+        await self.synced()
 
     async def delete(self) -> None:
-        """Delete the subscription, and wait until its schedules are gone."""
+        """Delete the subscription, and wait until its schedules are deleted."""
         await delete(self.ports.catalog, "Subscription", NAME, now, UNKNOWN_ORIGIN)
-        await self.placed()
+        await self.synced()
 
-    async def placed(self) -> None:
+    async def synced(self) -> None:
         async with asyncio.timeout(10):
             while await self.ports.register.unsynced(10):
                 await asyncio.sleep(0.02)
 
     async def dead_letters(self) -> list[str]:
-        return [one.reason for one in await self.ports.run_lists.dead_letters(Selection())]
+        return [letter.reason for letter in await self.ports.run_lists.dead_letters(Selection())]

@@ -1,4 +1,4 @@
-"""Definitions with gates, and runs that come to them."""
+"""Makers of definitions with gates, and of runs that enter them."""
 
 import json
 from datetime import UTC, datetime, timedelta

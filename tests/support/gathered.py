@@ -1,4 +1,4 @@
-"""Events that come to a gathering, in seconds, and what it does with them."""
+"""Feeds events to a gathering at given seconds, and shows the outcomes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from activityctl.domain.values.ids import EventId
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 Given = tuple[int, tuple[str, ...]]
-"""When an event comes, in seconds, and for which parts it counts."""
+"""The second at which an event arrives, and the parts that it matches."""
 
 
 def seconds(count: float) -> timedelta:
@@ -33,25 +33,25 @@ def event(number: int, given: Given, size: int = 0) -> GatheredEvent:
 def run(
     rule: GatheringPolicy, history: Sequence[Given], until: int
 ) -> tuple[WaitingEvents, list[GatheringOutcome]]:
-    """Take the events, numbered from 0, and let time go on."""
+    """Add the events, numbered from 0, and advance the time to the second `until`."""
     waiting: WaitingEvents = ()
-    steps: list[GatheringOutcome] = []
-    for number, given_one in enumerate(history):
-        waiting, more = add_event(rule, waiting, event(number, given_one))
-        steps += more
+    outcomes: list[GatheringOutcome] = []
+    for number, arrival in enumerate(history):
+        waiting, more = add_event(rule, waiting, event(number, arrival))
+        outcomes += more
     waiting, more = rule.advance_time(waiting, at(until))
-    return waiting, steps + more
+    return waiting, outcomes + more
 
 
-def told(steps: Sequence[GatheringOutcome]) -> list[str]:
-    """Each step as `second: events` or `events: reason`."""
+def formatted(outcomes: Sequence[GatheringOutcome]) -> list[str]:
+    """Return each outcome as `second: events` or as `events: reason`."""
     shown = []
-    for step in steps:
-        ids = " ".join(one.id for one in step.events)
-        if isinstance(step, GatheringFired):
-            shown.append(f"{(step.at - START).total_seconds():.0f}: {ids}")
+    for outcome in outcomes:
+        ids = " ".join(event.id for event in outcome.events)
+        if isinstance(outcome, GatheringFired):
+            shown.append(f"{(outcome.at - START).total_seconds():.0f}: {ids}")
         else:
-            shown.append(f"{ids}: {step.reason}")
+            shown.append(f"{ids}: {outcome.reason}")
     return shown
 
 
@@ -60,7 +60,7 @@ def plain(*times: int) -> list[Given]:
 
 
 def named(text: str) -> list[Given]:
-    """Read `0a 5ab` as events at those seconds that count for those parts."""
+    """Read `0a 5ab` as events at these seconds that match these parts."""
     return [
         (int(word.rstrip("abc")), tuple(letter for letter in word if letter.isalpha()))
         for word in text.split()

@@ -1,4 +1,4 @@
-"""Triggers of several events on either store: events come, are routed, and start runs."""
+"""Helpers for triggers that gather several events: emit, route, and read what was started."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -41,26 +41,28 @@ def event(sender_id: str, kind: str = "changed", key: Any = "k", **data: Any) ->
 
 
 async def emit(ports: Ports, *events: EventEnvelope, ago: float = 0) -> None:
-    """Let the events come so many seconds ago."""
+    """Store the events as if they had arrived that many seconds ago."""
     await ports.events.add(events)
     if not ago:
         return
-    chosen = [one.event_id for one in events]
+    event_ids = [event.event_id for event in events]
     if isinstance(store := ports.events, PostgresEventStore):
         await store._database.fetch(
             "UPDATE events SET arrived_at = now() - %(ago)s WHERE id = ANY(%(ids)s)",
             ago=timedelta(seconds=ago),
-            ids=chosen,
+            ids=event_ids,
         )
     elif isinstance(store, MemoryEventStore):
-        for one in chosen:
-            row = store._state.events[one]
+        for event_id in event_ids:
+            row = store._state.events[event_id]
             moment = datetime.now(UTC) - timedelta(seconds=ago)
-            store._state.events[one] = replace(row, event=replace(row.event, arrived_at=moment))
+            store._state.events[event_id] = replace(
+                row, event=replace(row.event, arrived_at=moment)
+            )
 
 
 async def route(ports: Ports) -> float | None:
-    """Route what waits by a router that knows nothing of earlier ones."""
+    """Route the waiting events with a new router, which has no state of earlier ones."""
     return await Router(ports.events, lambda: None).route()
 
 
@@ -70,22 +72,23 @@ async def claimed(ports: Ports) -> list[FiringRef]:
         return list(claim.firings)
 
 
-async def seen(ports: Ports) -> list[list[str]]:
-    """Start what may start now; the senders' ids of the events that each run sees."""
+async def events_of_started_runs(ports: Ports) -> list[list[str]]:
+    """Start the firings that may start; return the senders' ids of the events of each run."""
     found = []
     for firing in await claimed(ports):
         facts = await ports.runs.admission_input(firing)
         assert facts is not None
-        found.append([one["id"] for one in facts.events])
+        found.append([event["id"] for event in facts.events])
     return found
 
 
 async def verdicts(ports: Ports, *sender_ids: str) -> list[Verdict]:
-    events = [await ports.events.find_event(one) for one in sender_ids]
-    found = {one.event_id: one for one in await ports.events.verdicts([one.id for one in events])}
-    return [found[one.id] for one in events]
+    events = [await ports.events.find_event(sender_id) for sender_id in sender_ids]
+    rows = await ports.events.verdicts([event.id for event in events])
+    found = {verdict.event_id: verdict for verdict in rows}
+    return [found[event.id] for event in events]
 
 
-async def told(ports: Ports, *sender_ids: str) -> list[tuple[str, str | None]]:
+async def outcomes(ports: Ports, *sender_ids: str) -> list[tuple[str, str | None]]:
     found = await verdicts(ports, *sender_ids)
-    return [(one.outcome.value, one.reason) for one in found]
+    return [(verdict.outcome.value, verdict.reason) for verdict in found]

@@ -1,4 +1,4 @@
-"""A team's folder of files on a shared daemon, and what its CI types."""
+"""A team's folder of manifests on a shared daemon, and the commands of its CI."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ COMMAND = Path(sys.executable).parent / "activityctl"
 
 @dataclass(frozen=True)
 class Repository:
-    """A team's folder of files on the shared daemon; its names are nobody else's."""
+    """A team's folder of manifests on the shared daemon; a tag makes its names unique."""
 
     shell: Any
     tag: str
@@ -59,16 +59,19 @@ class Repository:
 
     def actions(self, *arguments: str, code: int = 0) -> dict[str, str]:
         view = self.shell.json("apply", "-f", "definitions", *arguments, code=code)
-        return {one["name"].removeprefix(f"{self.tag}-"): one["action"] for one in view["changes"]}
+        return {
+            change["name"].removeprefix(f"{self.tag}-"): change["action"]
+            for change in view["changes"]
+        }
 
     def live(self, word: str = "sub") -> Any:
         items = self.shell.json("get", "sub", "--limit", "10000")["items"]
-        return next((one for one in items if one["name"] == self.name(word)), None)
+        return next((item for item in items if item["name"] == self.name(word)), None)
 
     def names(self) -> set[str]:
-        """Every live object of this team."""
+        """Return the names of all live objects of this team, without the tag."""
         items = json.loads(self.shell("export", "-o", "json").stdout)["items"]
-        found = {one["metadata"]["name"] for one in items}
+        found = {item["metadata"]["name"] for item in items}
         mine = f"{self.tag}-"
         return {name.removeprefix(mine) for name in found if name.startswith(mine)}
 
@@ -90,7 +93,7 @@ def with_environment(repository: Repository, *arguments: str, **variables: str) 
 
 
 async def in_temporal(repository: Repository, word: str) -> bool:
-    """Whether Temporal holds the yearly schedule of that subscription."""
+    """Return whether Temporal holds the yearly schedule of that subscription."""
     address = read_state(repository.shell.home).addresses["temporal_address"]
     client = await Client.connect(address)
     owner = ids.subscription_id(repository.name(word))

@@ -1,4 +1,4 @@
-"""What a workflow's history tells whoever reads it in Temporal."""
+"""Reads the JSON values that a workflow's history holds in Temporal."""
 
 import json
 from typing import Any
@@ -8,14 +8,14 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHistory
 
 
-def told_in(history: WorkflowHistory) -> list[Any]:
-    """Every JSON value of ours that the history holds."""
-    values = [json.loads(one.data) for one in payloads(history) if is_json(one)]
-    return [value for value in values if not is_the_sdks_own(value)]
+def json_values_in(history: WorkflowHistory) -> list[Any]:
+    """Return every JSON value of the history that is not from the SDK."""
+    values = [json.loads(payload.data) for payload in payloads(history) if is_json(payload)]
+    return [value for value in values if not is_sdk_metadata(value)]
 
 
-def is_the_sdks_own(value: object) -> bool:
-    """What the SDK notes beside the result of a local activity: times and numbers."""
+def is_sdk_metadata(value: object) -> bool:
+    """Return whether the SDK added the value to a local activity's result: times and numbers."""
     return isinstance(value, dict) and "seq" in value and "result" not in value
 
 
@@ -34,7 +34,7 @@ def payloads(history: WorkflowHistory) -> list[Payload]:
             if field.message_type is None:
                 continue
             if field.message_type.GetOptions().map_entry:
-                children = [one for one in value.values() if isinstance(one, Message)]
+                children = [child for child in value.values() if isinstance(child, Message)]
             else:
                 children = list(value) if field.is_repeated else [value]
             for child in children:

@@ -1,4 +1,4 @@
-"""A server whose every byte a test chooses, and calls to it by the HTTP executor."""
+"""A server whose every byte a test chooses, and calls of the HTTP executor to it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Makers of manifests; what is done with them stands in the tests."""
+"""Makers of manifests."""
 
 import json
 from collections import defaultdict
@@ -20,7 +20,7 @@ Manifest = ActivityDefinition | SubscriptionManifest | DayCalendar
 def definition(
     name: str = "digest", *, labels: Any = None, annotations: Any = None, **spec: Any
 ) -> ActivityDefinition:
-    """One that is due hourly, of one task; fields of its spec follow."""
+    """Make a definition with one task that is due hourly; `spec` replaces fields of its spec."""
     metadata = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
     whole = {"tasks": [{"name": "a", "say": {}}], "triggers": [HOURLY], **spec}
     document = {"metadata": metadata, "spec": whole}
@@ -30,21 +30,21 @@ def definition(
 def subscription(
     name: str = "sub", *, labels: Any = None, annotations: Any = None, **spec: Any
 ) -> SubscriptionManifest:
-    """One to `digest`; fields of its spec follow."""
+    """Make a subscription to `digest`; `spec` adds fields of its spec."""
     metadata = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
     document = {"metadata": metadata, "spec": {"activity": "digest", **spec}}
     return SubscriptionManifest.model_validate_json(json.dumps(document))
 
 
 def manifest_set(*manifests: Manifest) -> ManifestSet:
-    """What a file `here.yaml` with these would be read as."""
+    """Return the manifests as if they were read from the file `here.yaml`."""
 
     def locate(finding: Finding) -> Problem:
         return Problem("here.yaml", 1, 1, ".".join(map(str, finding.path)), finding.reason)
 
     found: dict[type, dict[str, Any]] = defaultdict(dict)
-    for one in manifests:
-        found[type(one)][one.metadata.name] = one
+    for manifest in manifests:
+        found[type(manifest)][manifest.metadata.name] = manifest
     return ManifestSet(
         found[ActivityDefinition],
         found[SubscriptionManifest],

@@ -1,4 +1,4 @@
-"""A maker of runs."""
+"""Makers of runs."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from activityctl.domain.values import ids
 
 
 def run_of(moment: datetime, key: str = "key", **fields: Any) -> Run:
-    """Return a queued run of the subscription `sub`, due at that moment; fields lie over it."""
+    """Return a queued run of the subscription `sub`, due at that moment, with these fields."""
     whole = {
         "id": ids.run_id("sub", "manual", key),
         "subscription_id": ids.subscription_id("sub"),
@@ -26,5 +26,5 @@ def run_of(moment: datetime, key: str = "key", **fields: Any) -> Run:
 
 
 def begun_run_of(moment: datetime, key: str = "key", **fields: Any) -> Run:
-    """Return one that began at that moment."""
+    """Return a run that began at that moment."""
     return run_of(moment, key, **{"status": RunStatus.RUNNING, "started_at": moment, **fields})

@@ -1,11 +1,11 @@
-"""Documents that use every field, and whether the schema and the loader take one."""
+"""Documents that use every field, and checks whether the schema and the loader refuse one."""
 
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from activityctl import wiring
-from activityctl.adapters.manifests.manifests import _shape
+from activityctl.adapters.manifests.manifests import _validate
 from activityctl.domain.manifests.checks import check_definition
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.schema import document_schema
@@ -72,7 +72,7 @@ def refused_by_schema(document: Any) -> bool:
 
 
 def refused_by_loader(document: Any) -> bool:
-    findings, model = _shape(document)
+    findings, model = _validate(document)
     if findings or model is None:
         return True
     return isinstance(model, ActivityDefinition) and bool(check_definition(model.spec, KINDS))

@@ -1,4 +1,4 @@
-"""One subscription on the real servers: applied, fired, looked at."""
+"""One subscription on real servers, and what tests do with its runs."""
 
 import asyncio
 import json
@@ -29,8 +29,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class House:
-    """One subscription named after its test: applied, fired, looked at."""
+class RunHarness:
+    """Applies one subscription, named after its test, fires it and reads its runs."""
 
     def __init__(self, ports: wiring.Ports, client: Client, name: str) -> None:
         self.ports = ports
@@ -71,7 +71,7 @@ class House:
         await change_status(self.ports.catalog, subscription, status, now())
 
     async def runs(self) -> list[Run]:
-        """Every run, by nominal time."""
+        """Return all runs, by nominal time."""
         found = await self.ports.run_lists.runs(Selection(limit=1000))
         return sorted(found, key=lambda run: run.due_at)
 
@@ -92,7 +92,7 @@ class House:
         return await self.until(run_id, lambda run: run.status is status)
 
     async def count(self, wanted: int, seconds: float = 20) -> list[Run]:
-        """Wait for so many runs that have ended."""
+        """Wait until that many runs have ended; return all ended runs."""
         async with asyncio.timeout(seconds):
             while True:
                 ended = [run for run in await self.runs() if run.has_ended]
@@ -101,10 +101,10 @@ class House:
                 await asyncio.sleep(0.05)
 
     async def begun_at(self, run_id: str) -> datetime:
-        """When the run's task was at work, by the machine's own clock."""
+        """Return when the task of the run was running, by the clock of the machine."""
         (task,) = await self.ports.run_lists.tasks(Selection(run_id=run_id))
         return datetime.fromtimestamp(float(task.output["stdout"]), UTC)
 
-    async def told(self) -> list[str]:
+    async def log_messages(self) -> list[str]:
         page, _ = await self.ports.logbook.page(self.owner, Cursor(), limit=1000)
         return [entry.message for entry in page]

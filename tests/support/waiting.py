@@ -1,4 +1,4 @@
-"""Waiting for what other processes bring about."""
+"""Waits for results of other processes."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def until(probe: Callable[[], Any], seconds: float = 60) -> Any:
-    """Ask again until the answer is true, and return it."""
+    """Call the probe until its result is true; return that result."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):
         assert time.monotonic() < deadline, "it did not come in time"

@@ -1,4 +1,4 @@
-"""The real worker in a test's own loop."""
+"""The real worker in the event loop of a test."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ from activityctl.settings import Settings
 
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
-    """Run the real worker in this loop; it is stopped as `down` stops it."""
+    """Run the real worker in this loop; stop it at the end as `down` does."""
     ready = asyncio.Event()
     worker = asyncio.create_task(run_worker(settings, on_ready=ready.set))
     started = asyncio.create_task(ready.wait())

@@ -28,7 +28,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_activity import RunActivityWorkflow
-from support.histories import keys, told_in
+from support.histories import json_values_in, keys
 
 FIRING = FiringRef("sub-1", "nightly", "key-1", "2026-11-21T02:00:00+00:00", "run/sub-1/nightly/1")
 RUN = str(FIRING.run_id)
@@ -300,7 +300,7 @@ async def test_the_history_contains_only_ids_states_and_deadlines(client: Client
         history = await handle.fetch_history()
     types = (FiringRef, Orders, TaskOrder, StopOrder)
     known = {field.name for kind in types for field in fields(kind)}
-    values = told_in(history)
+    values = json_values_in(history)
     assert len(values) >= 5
     assert keys(values) <= known
     assert [value for value in values if not isinstance(value, list | dict)] == [RUN]

@@ -17,7 +17,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_batch import RunBatchWorkflow
-from support.histories import keys, told_in
+from support.histories import json_values_in, keys
 
 NOON = "2026-03-02T12:00:00+00:00"
 FIRINGS = [FiringRef("sub", "paid", f"event-{n}", NOON, "batch/one") for n in range(3)]
@@ -116,7 +116,7 @@ async def test_the_history_contains_only_ids_states_and_deadlines(client: Client
     steps = Steps(end)
     async with running(client, steps) as handle:
         await handle.result()
-        values = told_in(await handle.fetch_history())
+        values = json_values_in(await handle.fetch_history())
     known = {field.name for kind in (FiringRef, Orders, TaskOrder) for field in fields(kind)}
     assert len(values) >= 7
     assert keys(values) <= known

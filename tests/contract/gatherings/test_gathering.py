@@ -17,9 +17,9 @@ from support.gathering import (
     claimed,
     emit,
     event,
+    events_of_started_runs,
+    outcomes,
     route,
-    seen,
-    told,
     verdicts,
 )
 
@@ -34,7 +34,7 @@ async def test_a_debounce_merges_events_that_follow_closely_for_each_key(
     wait = await route(ports)
     assert wait is not None
     assert 25 < wait <= 30
-    assert await seen(ports) == [["other"], ["a", "b"]]
+    assert await events_of_started_runs(ports) == [["other"], ["a", "b"]]
     first, second, third = await verdicts(ports, "a", "b", "c")
     assert first.outcome == second.outcome == "woken"
     assert first.firing_key == second.firing_key == first.event_id
@@ -55,12 +55,12 @@ async def test_waiting_events_fire_without_a_further_event(ports: Ports, listen:
     await emit(ports, event("a"), event("b", key="unlike"))
     wait = await route(ports)
     assert wait is not None
-    assert await seen(ports) == []
+    assert await events_of_started_runs(ports) == []
     await asyncio.sleep(wait + 0.01)
     assert await route(ports) is None
-    assert await seen(ports) == [["a", "b"]]
+    assert await events_of_started_runs(ports) == [["a", "b"]]
     assert await route(ports) is None
-    assert await seen(ports) == []
+    assert await events_of_started_runs(ports) == []
 
 
 async def test_waiting_events_survive_a_restart_between_any_two_events(
@@ -68,11 +68,11 @@ async def test_waiting_events_survive_a_restart_between_any_two_events(
 ):
     await listen(BOTH)
     for sender_id, kind in (("1", "payment"), ("2", "payment"), ("3", "order")):
-        assert await seen(ports) == []
+        assert await events_of_started_runs(ports) == []
         await emit(ports, event(sender_id, kind), ago=10)
         await route(ports)
-    assert await seen(ports) == [["1", "2", "3"]]
-    assert await told(ports, "1", "2", "3") == [("woken", None)] * 3
+    assert await events_of_started_runs(ports) == [["1", "2", "3"]]
+    assert await outcomes(ports, "1", "2", "3") == [("woken", None)] * 3
     assert await ports.events.seconds_to_due() is None
 
 
@@ -80,8 +80,8 @@ async def test_events_with_different_keys_are_gathered_separately(ports: Ports, 
     await listen(BOTH)
     await emit(ports, event("1", "payment", key="x"), event("2", "order", key="y"))
     await route(ports)
-    assert await seen(ports) == []
-    assert await told(ports, "1", "2") == [("gathered", None)] * 2
+    assert await events_of_started_runs(ports) == []
+    assert await outcomes(ports, "1", "2") == [("gathered", None)] * 2
 
 
 async def test_a_dropped_event_has_the_missing_part_as_its_reason(ports: Ports, listen: Listen):
@@ -89,8 +89,8 @@ async def test_a_dropped_event_has_the_missing_part_as_its_reason(ports: Ports, 
     await emit(ports, event("1", "order"), ago=100)
     await emit(ports, event("2", "payment"), ago=20)
     await route(ports)
-    assert await seen(ports) == []
-    assert await told(ports, "1", "2") == [
+    assert await events_of_started_runs(ports) == []
+    assert await outcomes(ports, "1", "2") == [
         ("dropped", "payment did not come within 1m"),
         ("gathered", None),
     ]
@@ -101,9 +101,9 @@ async def test_a_sequence_needs_its_order(ports: Ports, listen: Listen):
     await listen(body)
     await emit(ports, event("1", "payment"), event("2", "order"), event("3", "payment"))
     await route(ports)
-    assert await seen(ports) == [["2", "3"]]
+    assert await events_of_started_runs(ports) == [["2", "3"]]
     reason = "out of order: order has not come before this event"
-    assert await told(ports, "1") == [("dropped", reason)]
+    assert await outcomes(ports, "1") == [("dropped", reason)]
 
 
 async def test_an_absence_fires_with_the_event_before_it(ports: Ports, listen: Listen):
@@ -111,12 +111,12 @@ async def test_an_absence_fires_with_the_event_before_it(ports: Ports, listen: L
     await emit(ports, event("late", "order", key="x"), event("paid", "order", key="y"), ago=100)
     await emit(ports, event("payment", "payment", key="y"), ago=90)
     await route(ports)
-    assert await seen(ports) == [["late"]]
-    outcome, reason = (await told(ports, "paid"))[0]
+    assert await events_of_started_runs(ports) == [["late"]]
+    outcome, reason = (await outcomes(ports, "paid"))[0]
     assert outcome == "dropped"
     assert reason is not None
     assert reason.startswith("the expected event came: ")
-    assert await told(ports, "payment") == [("dropped", "it came in time")]
+    assert await outcomes(ports, "payment") == [("dropped", "it came in time")]
 
 
 async def test_an_event_that_came_in_time_counts_even_if_it_is_routed_late(
@@ -128,18 +128,18 @@ async def test_an_event_that_came_in_time_counts_even_if_it_is_routed_late(
     await emit(ports, event("other", "unheard-of"), ago=95)
     await emit(ports, event("payment", "payment"), ago=90)
     await route(ports)
-    assert await seen(ports) == []
-    assert await told(ports, "payment") == [("dropped", "it came in time")]
+    assert await events_of_started_runs(ports) == []
+    assert await outcomes(ports, "payment") == [("dropped", "it came in time")]
 
 
 async def test_a_batch_fires_when_full_and_when_its_time_is_over(ports: Ports, listen: Listen):
     await listen({"type": "changed", "batch": {"size": 2, "within": "1m"}})
     await emit(ports, *(event(str(number)) for number in range(5)), ago=10)
     await route(ports)
-    assert await seen(ports) == [["0", "1"], ["2", "3"]]
+    assert await events_of_started_runs(ports) == [["0", "1"], ["2", "3"]]
     await emit(ports, event("old"), ago=200)
     await route(ports)
-    assert await told(ports, "4", "old") == [("woken", None)] * 2
+    assert await outcomes(ports, "4", "old") == [("woken", None)] * 2
 
 
 async def test_events_of_a_failed_routing_are_routed_again(ports: Ports, listen: Listen):
@@ -160,7 +160,7 @@ async def test_events_of_a_failed_routing_are_routed_again(ports: Ports, listen:
     await route(ports)
     await emit(ports, event("c"))
     await route(ports)
-    assert await seen(ports) == [["a", "b", "c"]]
+    assert await events_of_started_runs(ports) == [["a", "b", "c"]]
 
 
 async def test_a_key_or_filter_that_cannot_be_evaluated_leaves_the_event_out(
@@ -170,8 +170,8 @@ async def test_a_key_or_filter_that_cannot_be_evaluated_leaves_the_event_out(
     document = {"specversion": "1.0", "id": "bare", "source": "/shop", "type": "changed"}
     await emit(ports, envelope_of(document), event("good"), ago=100)
     await route(ports)
-    assert await seen(ports) == [["good"]]
-    ((outcome, reason),) = await told(ports, "bare")
+    assert await events_of_started_runs(ports) == [["good"]]
+    ((outcome, reason),) = await outcomes(ports, "bare")
     assert outcome == "error"
     assert reason is not None
     assert reason.startswith("key error: ")
@@ -182,4 +182,4 @@ async def test_a_part_that_matches_outweighs_a_part_that_fails(ports: Ports, lis
     await listen({"all": parts, "within": "1m"})
     await emit(ports, event("1", "order"), event("2", "payment"))
     await route(ports)
-    assert [outcome for outcome, _ in await told(ports, "1", "2")] == ["gathered", "error"]
+    assert [outcome for outcome, _ in await outcomes(ports, "1", "2")] == ["gathered", "error"]

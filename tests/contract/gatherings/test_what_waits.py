@@ -19,9 +19,9 @@ from support.gathering import (
     Ports,
     emit,
     event,
+    events_of_started_runs,
+    outcomes,
     route,
-    seen,
-    told,
 )
 
 
@@ -35,8 +35,8 @@ async def test_a_paused_subscription_gathers_nothing_and_fires_nothing(
     await emit(ports, event("2"))
     await asyncio.sleep((wait or 0) + 0.01)
     await route(ports)
-    assert await seen(ports) == []
-    assert await told(ports, "1", "2") == [("paused", "the subscription is paused")] * 2
+    assert await events_of_started_runs(ports) == []
+    assert await outcomes(ports, "1", "2") == [("paused", "the subscription is paused")] * 2
 
 
 async def test_events_of_a_pause_are_not_gathered_later(ports: Ports, listen: Listen):
@@ -47,8 +47,8 @@ async def test_events_of_a_pause_are_not_gathered_later(ports: Ports, listen: Li
     await ports.catalog.set_subscription_status(MINE, SubscriptionStatus.ACTIVE, datetime.now(UTC))
     await emit(ports, event("2"))
     await route(ports)
-    assert await seen(ports) == []
-    assert [outcome for outcome, _ in await told(ports, "1", "2")] == ["paused", "gathered"]
+    assert await events_of_started_runs(ports) == []
+    assert [outcome for outcome, _ in await outcomes(ports, "1", "2")] == ["paused", "gathered"]
 
 
 async def test_waiting_events_are_dropped_when_their_trigger_changes(ports: Ports, listen: Listen):
@@ -61,8 +61,8 @@ async def test_waiting_events_are_dropped_when_their_trigger_changes(ports: Port
     await route(ports)
     await emit(ports, event("3", "payment"))
     await route(ports)
-    assert await seen(ports) == [["2", "3"]]
-    assert await told(ports, "1", "other") == [
+    assert await events_of_started_runs(ports) == [["2", "3"]]
+    assert await outcomes(ports, "1", "other") == [
         ("dropped", "the trigger was changed while the event waited"),
         ("gathered", None),
     ]
@@ -77,7 +77,9 @@ async def test_waiting_events_are_dropped_when_their_trigger_is_removed(
     await listen(None)
     await asyncio.sleep((wait or 0) + 0.01)
     assert await route(ports) is None
-    assert await told(ports, "a") == [("dropped", "the trigger was removed while the event waited")]
+    assert await outcomes(ports, "a") == [
+        ("dropped", "the trigger was removed while the event waited")
+    ]
 
 
 async def test_waiting_events_are_dropped_with_their_subscription(
@@ -89,8 +91,10 @@ async def test_waiting_events_are_dropped_with_their_subscription(
     await remove("mine")
     await asyncio.sleep((wait or 0) + 0.01)
     assert await route(ports) is None
-    assert await seen(ports) == []
-    assert await told(ports, "a") == [("dropped", "the trigger was removed while the event waited")]
+    assert await events_of_started_runs(ports) == []
+    assert await outcomes(ports, "a") == [
+        ("dropped", "the trigger was removed while the event waited")
+    ]
 
 
 async def test_a_longer_wait_applies_to_events_that_wait_already(ports: Ports, listen: Listen):
@@ -102,7 +106,7 @@ async def test_a_longer_wait_applies_to_events_that_wait_already(ports: Ports, l
     wait = await route(ports)
     assert wait is not None
     assert wait > 100
-    assert await told(ports, "a", "b") == [("gathered", None)] * 2
+    assert await outcomes(ports, "a", "b") == [("gathered", None)] * 2
 
 
 async def test_a_firing_on_an_excluded_day_is_a_skipped_run_with_all_events(
@@ -114,7 +118,7 @@ async def test_a_firing_on_an_excluded_day_is_a_skipped_run_with_all_events(
     (run,) = await ports.run_lists.runs(Selection(limit=10))
     assert run.status == "skipped"
     assert [event["id"] for event in run.events] == ["a", "b"]
-    assert [outcome for outcome, _ in await told(ports, "a", "b")] == ["skipped"] * 2
+    assert [outcome for outcome, _ in await outcomes(ports, "a", "b")] == ["skipped"] * 2
 
 
 async def test_runs_of_one_concurrency_key_stay_in_order(ports: Ports, listen: Listen):
@@ -123,7 +127,7 @@ async def test_runs_of_one_concurrency_key_stay_in_order(ports: Ports, listen: L
     await emit(ports, event("a", key="x"), event("b", key="y"), ago=200)
     await emit(ports, event("c", key="x"), ago=100)
     await route(ports)
-    assert await seen(ports) == [["a"], ["b"]]
+    assert await events_of_started_runs(ports) == [["a"], ["b"]]
 
 
 async def test_a_gathering_is_read_as_it_was_stored(ports: Ports, listen: Listen):
@@ -160,4 +164,4 @@ async def test_a_gathering_fires_without_an_event_that_left_the_archive(
         del store._state.events[gone]
     await emit(ports, event("c"))
     await route(ports)
-    assert await told(ports, "b", "c") == [("woken", None)] * 2
+    assert await outcomes(ports, "b", "c") == [("woken", None)] * 2
