@@ -92,7 +92,8 @@ def test_a_calendar_is_applied_looked_at_changed_exported_and_deleted(files: Fil
     assert again["days"] == view["days"]
 
     refused = files("delete", "cal", files.calendar, "--yes", code=5)
-    assert f"calendar/{files.calendar} cannot go: definition {files.user} uses it" in refused.stderr
+    reason = f"calendar/{files.calendar} cannot be deleted: definition {files.user} uses it"
+    assert reason in refused.stderr
     files("delete", "def", files.user, "--yes")
     assert "deleted" in files("delete", "cal", files.calendar, "--yes").stdout
     files("describe", "cal", files.calendar, code=4)
@@ -104,7 +105,10 @@ def test_a_set_prunes_its_calendar_when_the_last_user_is_gone_too(files: Files):
     files.apply("--applyset", files.tag)
     (files.folder / "calendar.yaml").unlink()
     refused = files("apply", "-f", "files", "--applyset", files.tag, "--prune", "--yes", code=3)
-    assert f"no Calendar '{files.calendar}' in these files or applied" in refused.stderr
+    assert (
+        f"no Calendar '{files.calendar}' in these files or among applied calendars"
+        in refused.stderr
+    )
     files.write_calendar(days=["2026-12-25"])
     (files.folder / "report.yaml").unlink()
     (files.folder / "calendar.yaml").rename(files.folder / "kept.yaml")
@@ -140,7 +144,7 @@ def test_an_unknown_calendar_is_told_with_its_column(files: Files):
     text = (files.folder / "report.yaml").read_text().splitlines()[line - 1]
     assert text[column - 1 :] == "holidais"
     assert path == "spec.triggers[0].cron.exclude.calendars[0]"
-    assert message.startswith("no Calendar 'holidais' in these files or applied")
+    assert message.startswith("no Calendar 'holidais' in these files or among applied calendars")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ _PATTERN: Final = ("type", "source", "subject", "match", "filter")
 
 
 class EventTrigger(EventPattern, Bounded):
-    """Start a run for each event that fulfils all conditions, or one run for several events."""
+    """Due for each event that fulfils all conditions, or for several events together."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"type": "order.created"}]})
 
@@ -63,14 +63,14 @@ class EventTrigger(EventPattern, Bounded):
     )
     all: Parts | None = Field(
         default=None,
-        description="Start one run when all of these events have come `within` the given time, in "
-        "any order. The run sees all of them. One event counts for each part that it matches.",
+        description="Start one run when all of these events have come in any order, at most "
+        "`within` apart. The run sees all of them. An event counts for each part that it matches.",
         examples=[[{"type": "order.created"}, {"type": "payment.received"}]],
     )
     sequence: Parts | None = Field(
         default=None,
-        description="Start one run when these events have come in this order `within` the given "
-        "time. Other events may come between them.",
+        description="Start one run when these events have come in this order, at most `within` "
+        "apart. Other events may come between them.",
         examples=[[{"type": "deploy.started"}, {"type": "deploy.failed"}]],
     )
     absence: Absence | None = Field(

@@ -1,1 +1,1 @@
-"""What a person writes in YAML: definitions, subscriptions, calendars, their checks and schemas."""
+"""Manifests: the objects that people write in YAML, with their checks, schemas and explanations."""

@@ -1,4 +1,4 @@
-"""Calendar: named days that triggers may exclude; what an excluded day means is `window`'s."""
+"""Calendar: named days that triggers may exclude; `timing.window` applies the exclusions."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,19 +13,20 @@ from activityctl.domain.values.moment import Days, DaySpan
 
 
 class DayCalendarSpec(Manifest):
-    """The days of a calendar: written out, or in an iCalendar file, or both."""
+    """The days of a calendar: written out, in an iCalendar file, or both."""
 
     days: tuple[Days, ...] = Field(
         default=(),
         strict=False,
-        description="Days, or spans with both ends included.",
+        description="Days, or spans of days with both ends included.",
         examples=[["2026-12-24", "2026-12-27/2027-01-02"]],
     )
     ical: str | None = Field(
         default=None,
         min_length=1,
-        description="An iCalendar file in the folder of this one or below it, read when the "
-        "manifest is; its events from 2020 to 2040 count, all the days that they touch.",
+        description="An iCalendar file in the folder of the manifest or below it. It is read "
+        "together with the manifest. Every day that one of its events touches counts, from 2020 "
+        "to 2040.",
         examples=["holidays.ics"],
     )
 
@@ -37,25 +38,25 @@ class DayCalendarSpec(Manifest):
 
 
 class DayCalendar(Manifest):
-    """Named days that triggers may exclude."""
+    """Named days that triggers can exclude."""
 
     metadata: Metadata
     spec: DayCalendarSpec
 
     @property
     def days(self) -> tuple[DaySpan, ...]:
-        """Its days in their order; those of an iCalendar file only once it has been read."""
+        """Its days in order; the days of an iCalendar file only after `with_days`."""
         return merge_days(self.spec.days)
 
     def with_days(self, found: Iterable[DaySpan]) -> "DayCalendar":
-        """Return it with the days of its iCalendar file written out."""
+        """Return the calendar with the days of its iCalendar file written out."""
         days = merge_days([*self.spec.days, *found])
         return DayCalendar(metadata=self.metadata, spec=DayCalendarSpec(days=days))
 
 
 @dataclass(frozen=True, slots=True)
 class PresentCalendar:
-    """A calendar as it lives in Postgres; an iCalendar file is no part of it, only its days."""
+    """A calendar as stored in Postgres: the days of its iCalendar file, but not the file."""
 
     name: str
     days: tuple[DaySpan, ...]
@@ -67,25 +68,25 @@ class PresentCalendar:
 
 
 def merge_days(spans: Iterable[DaySpan]) -> tuple[DaySpan, ...]:
-    """Return the same days in their order, in as few spans as there can be."""
-    found: list[DaySpan] = []
+    """Return the same days, in order and in the smallest number of spans."""
+    merged: list[DaySpan] = []
     for span in sorted(spans):
-        if found and span.first.toordinal() <= found[-1].last.toordinal() + 1:
-            found[-1] = DaySpan(found[-1].first, max(found[-1].last, span.last))
+        if merged and span.first.toordinal() <= merged[-1].last.toordinal() + 1:
+            merged[-1] = DaySpan(merged[-1].first, max(merged[-1].last, span.last))
         else:
-            found.append(span)
-    return tuple(found)
+            merged.append(span)
+    return tuple(merged)
 
 
 def subtract_days(spans: Iterable[DaySpan], others: Iterable[DaySpan]) -> tuple[DaySpan, ...]:
-    """Return the days of merged spans that are not among others, merged too."""
-    taken = list(others)
-    return tuple(part for span in spans for part in _parts(span, taken))
+    """Return the days of `spans` that are not in `others`; all spans are merged and in order."""
+    removed = list(others)
+    return tuple(part for span in spans for part in _subtract(span, removed))
 
 
-def _parts(span: DaySpan, taken: list[DaySpan]) -> Iterator[DaySpan]:
+def _subtract(span: DaySpan, others: list[DaySpan]) -> Iterator[DaySpan]:
     start, end = span.first.toordinal(), span.last.toordinal()
-    for other in taken:
+    for other in others:
         first, last = other.first.toordinal(), other.last.toordinal()
         if last < start or first > end:
             continue
@@ -97,12 +98,15 @@ def _parts(span: DaySpan, taken: list[DaySpan]) -> Iterator[DaySpan]:
 
 
 def count_days(spans: Iterable[DaySpan]) -> int:
-    """Return how many days merged spans have."""
+    """Return the number of days in merged spans."""
     return sum((span.last - span.first).days + 1 for span in spans)
 
 
 def calendars_named(trigger: JsonValue) -> tuple[str, ...]:
-    """Return the calendars that a trigger's body names, whatever its kind and its other faults."""
+    """Return the calendars that the body of a trigger names.
+
+    The body may be of any kind and may have any other mistakes.
+    """
     exclude = trigger.get("exclude") if isinstance(trigger, dict) else None
     names = exclude.get("calendars") if isinstance(exclude, dict) else None
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()

@@ -1,4 +1,4 @@
-"""The checks of triggers against calendars: each named is there, and some firing can start."""
+"""Checks of triggers against calendars: named calendars exist, and some firing can start."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,33 +16,36 @@ from activityctl.domain.values.model import JsonValue
 
 
 def unknown_in_definition(spec: DefinitionSpec, known: DaysByCalendar) -> list[Finding]:
-    """Return where the triggers of a definition name calendars that are not known."""
+    """Return a finding for each unknown calendar that the triggers of a definition name."""
     return [
         finding.under("triggers", index, kind)
         for index, trigger in enumerate(spec.triggers)
         for kind, body in (trigger.model_extra or {}).items()
-        for finding in _unknown(body, known)
+        for finding in _unknown_calendars(body, known)
     ]
 
 
 def unknown_in_subscription(spec: SubscriptionSpec, known: DaysByCalendar) -> list[Finding]:
-    """Return where the overrides of a subscription name calendars that are not known."""
+    """Return a finding for each unknown calendar that the overrides of a subscription name."""
     return [
         finding.under("triggers", name, kind)
         for name, override in spec.triggers.items()
         for kind, body in (override or {}).items()
-        for finding in _unknown(body, known)
+        for finding in _unknown_calendars(body, known)
     ]
 
 
 def never_starting_in_definition(spec: DefinitionSpec, known: DaysByCalendar) -> list[Finding]:
-    """Return the sound triggers of a definition none of whose firings can ever start.
+    """Return a finding for each trigger of a definition that never starts a run.
 
-    One that names a calendar which is not known is passed over.
+    Skips triggers of wrong shape and triggers that name an unknown calendar.
     """
     reasons = never_starting_reasons(spec.triggers, known)
     return [
-        Finding(("triggers", index, trigger.kind, _bound(trigger.body)), reasons[trigger.name])
+        Finding(
+            ("triggers", index, trigger.kind, "window" if "window" in trigger.body else "exclude"),
+            reasons[trigger.name],
+        )
         for index, trigger in enumerate(spec.triggers)
         if trigger.name in reasons
     ]
@@ -51,26 +54,30 @@ def never_starting_in_definition(spec: DefinitionSpec, known: DaysByCalendar) ->
 def never_starting_in_subscription(
     spec: SubscriptionSpec, definition: DefinitionSpec, known: DaysByCalendar
 ) -> list[Finding]:
-    """Return the overrides that leave no firing of a trigger which can ever start."""
+    """Return a finding for each override with which a trigger never starts a run."""
     names = {name for name, override in spec.triggers.items() if override}
     triggers = effective_triggers(definition, dict(spec.triggers))
-    reasons = never_starting_reasons([one for one in triggers if one.name in names], known)
+    overridden = [trigger for trigger in triggers if trigger.name in names]
+    reasons = never_starting_reasons(overridden, known)
     return [Finding(("triggers", name), reason) for name, reason in reasons.items()]
 
 
 def never_starting_reasons(
     triggers: Sequence[TriggerTemplate], known: DaysByCalendar
 ) -> Mapping[str, str]:
-    """Return, by name, why no firing of a trigger can ever start; sound triggers alone."""
-    found = {}
+    """Return why no firing of a trigger can ever start, by the trigger's name.
+
+    Skips event triggers, triggers of wrong shape and triggers that name an unknown calendar.
+    """
+    reasons = {}
     for trigger in triggers:
-        is_sound = len(trigger.kinds) == 1 and trigger.kind in CLOCK_KINDS
-        if is_sound and (reason := _why_never(trigger.kind, trigger.body, known)):
-            found[trigger.name] = reason
-    return found
+        follows_clock = len(trigger.kinds) == 1 and trigger.kind in CLOCK_KINDS
+        if follows_clock and (reason := _find_reason(trigger.kind, trigger.body, known)):
+            reasons[trigger.name] = reason
+    return reasons
 
 
-def _why_never(kind: str, body: JsonValue, known: DaysByCalendar) -> str | None:
+def _find_reason(kind: str, body: JsonValue, known: DaysByCalendar) -> str | None:
     if not isinstance(body, dict) or body.keys().isdisjoint({"window", "exclude"}):
         return None
     if any(name not in known for name in calendars_named(body)):
@@ -78,18 +85,14 @@ def _why_never(kind: str, body: JsonValue, known: DaysByCalendar) -> str | None:
     try:
         trigger = trigger_of(kind, body)
     except ValidationError:
-        return None  # told where its shape is checked
+        return None  # the check of the shape reports it
     return never_starts_reason(trigger, timezone_of(trigger), known)
 
 
-def _bound(body: JsonValue) -> str:
-    return "window" if "window" in body else "exclude"
-
-
-def _unknown(body: JsonValue, known: DaysByCalendar) -> Iterator[Finding]:
+def _unknown_calendars(body: JsonValue, known: DaysByCalendar) -> Iterator[Finding]:
     for index, name in enumerate(calendars_named(body)):
         if name not in known:
-            reason = f"no Calendar {name!r} in these files or applied"
+            reason = f"no Calendar {name!r} in these files or among applied calendars"
             if near := difflib.get_close_matches(name, known, n=1):
                 reason += f"; did you mean {near[0]!r}?"
             yield Finding(("exclude", "calendars", index), reason)

@@ -1,4 +1,4 @@
-"""Which calendars definitions and subscriptions name; whether those exist is `calendar_check`'s."""
+"""Which calendars definitions and subscriptions name; `calendar_checks` checks that they exist."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ def calendars_in_definition(spec: DefinitionSpec) -> frozenset[str]:
 
 
 def calendars_in_overrides(overrides: Mapping[str, JsonValue]) -> frozenset[str]:
-    """Return the calendars that a subscription's overrides of triggers name."""
-    kinds = (one for one in overrides.values() if isinstance(one, dict))
-    bodies = (body for kind in kinds for body in kind.values())
+    """Return the calendars that the trigger overrides of a subscription name."""
+    by_kind = (override for override in overrides.values() if isinstance(override, dict))
+    bodies = (body for override in by_kind for body in override.values())
     return frozenset(name for body in bodies for name in calendars_named(body))

@@ -1,6 +1,6 @@
-"""The checks of a manifest beyond its shape: kinds, expressions, needs, params.
+"""Checks of a manifest whose shape is right: kinds, expressions, needs and params.
 
-Everything that `apply` would find later is found here, offline.
+They work offline, so `validate` finds the same problems as `apply`.
 """
 
 import json
@@ -37,61 +37,61 @@ from activityctl.domain.values.model import JsonValue, Kinded
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """The kinds that this installation knows, each with the model of its body."""
+    """The task and context kinds of this installation, each with the model of its body."""
 
     tasks: Mapping[str, type[BaseModel]]
     contexts: Mapping[str, type[BaseModel]]
 
 
 def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
-    """Return everything wrong with a definition whose shape is right."""
-    found = [finding.under("params") for finding in check_schema(spec.params)]
-    scopes = Scopes(spec, has_sound_params=not found)
-    found += _check_names(spec)
+    """Return everything that is wrong with a definition whose shape is right."""
+    findings = [finding.under("params") for finding in check_schema(spec.params)]
+    scopes = Scopes(spec, has_sound_params=not findings)
+    findings += _check_names(spec)
     for index, trigger in enumerate(spec.triggers):
-        found += _under(_check_trigger(trigger, scopes.params), "triggers", index)
-    found += _check_gates(spec, scopes.gates())
+        findings += _under(_check_trigger(trigger, scopes.params), "triggers", index)
+    findings += _check_gates(spec, scopes.gates())
     for index, source in enumerate(spec.context):
         inner = _check_kind(source, kinds.contexts) + _check_templates(
             source, scopes.context(index)
         )
-        found += _under(inner, "context", index)
+        findings += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):
-        found += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
+        findings += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
     for phase in ("tasks", "onFailure"):
         templates = spec.tasks if phase == "tasks" else spec.on_failure
         for index, task in enumerate(templates):
-            found += _under(_check_task(task, kinds, scopes.task(phase, task)), phase, index)
-        found += _under(_check_needs(templates), phase)
-    found += _under(_template_findings(spec.state, scopes.state()), "state")
-    return found
+            findings += _under(_check_task(task, kinds, scopes.task(phase, task)), phase, index)
+        findings += _under(_check_needs(templates), phase)
+    findings += _under(_template_findings(spec.state, scopes.state()), "state")
+    return findings
 
 
 def check_subscription(spec: SubscriptionSpec, definition: DefinitionSpec) -> list[Finding]:
-    """Return everything wrong with a subscription to that definition."""
+    """Return everything that is wrong with a subscription to that definition."""
     params = fill_defaults(definition.params, spec.params)
-    found = _under(check_params(definition.params, params), "params")
+    findings = _under(check_params(definition.params, params), "params")
     known = {trigger.name: trigger for trigger in definition.triggers}
     for name, override in spec.triggers.items():
         if name not in known:
             reason = unknown_field(name, known).replace("unknown field", "no such trigger:")
-            found.append(Finding(("triggers", name), reason, at_key=True))
+            findings.append(Finding(("triggers", name), reason, at_key=True))
         elif override is not None:
             alone = definition.model_copy(update={"triggers": (known[name],)})
-            found += _under(_check_override(alone, name, override), "triggers", name)
-    return found
+            findings += _under(_check_override(alone, name, override), "triggers", name)
+    return findings
 
 
 def _check_override(
     definition: DefinitionSpec, name: str, override: dict[str, JsonValue]
 ) -> list[Finding]:
-    """Check an override of the definition's only trigger."""
+    """Check an override of a trigger; the definition has this trigger only."""
     if unknown := [kind for kind in override if kind not in TRIGGER_KINDS]:
         return [
             Finding((kind,), unknown_field(kind, TRIGGER_KINDS), at_key=True) for kind in unknown
         ]
     if len(override) != 1:
-        return [Finding((), "an override names exactly one kind, or is null")]
+        return [Finding((), "an override must name exactly one kind, or be null")]
     (trigger,) = effective_triggers(definition, {name: override})
     return _check_trigger(trigger, params_type(definition.params))
 
@@ -133,16 +133,16 @@ def _check_kind(item: Kinded, known: Mapping[str, type[BaseModel]]) -> list[Find
 
 
 def _check_trigger(trigger: TriggerTemplate, params: StaticType) -> list[Finding]:
-    """Check a trigger, whose body is used as it stands: a run's expressions come too late."""
+    """Check a trigger; its body must not have templates, because there is no run yet."""
     templated = [
-        Finding(path, "triggers take no ${ … }; a Subscription can override the trigger")
+        Finding(path, "a trigger cannot use ${ … }; a Subscription can override the trigger")
         for kind in trigger.kinds
         for path in _templated_paths((trigger.model_extra or {})[kind], (kind,))
         if kind != "event" or path[1:] not in KEY_PATHS
     ]
-    found = templated or _check_kind(trigger, TRIGGER_KINDS)
-    if found:
-        return found
+    findings = templated or _check_kind(trigger, TRIGGER_KINDS)
+    if findings:
+        return findings
     if trigger.kind != "event":
         kind, body = trigger.kind, trigger.body
         return _under((*check_bounds(kind, body), *check_jitter(kind, body)), kind)
@@ -152,7 +152,7 @@ def _check_trigger(trigger: TriggerTemplate, params: StaticType) -> list[Finding
 def _check_gates(spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:
     concurrency, throttle = spec.concurrency, spec.throttle
     if concurrency.policy is OverlapPolicy.ALLOW:
-        yield from _under(_check_free(spec), "concurrency")
+        yield from _under(_check_allow_policy(spec), "concurrency")
     yield from _under(_check_key(concurrency.key, spec, scope), "concurrency", "key")
     if throttle is None:
         return
@@ -161,19 +161,19 @@ def _check_gates(spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:
         yield Finding(("throttle", "per"), "should be longer than 0s")
 
 
-def _check_free(spec: DefinitionSpec) -> Iterator[Finding]:
-    """Check a concurrency that lets every run start: what it says beside that has no effect."""
+def _check_allow_policy(spec: DefinitionSpec) -> Iterator[Finding]:
+    """Yield the fields of `concurrency` that have no effect with the policy allow."""
     written = spec.concurrency.model_fields_set
-    means = "with policy allow" if "policy" in written else "without a policy"
+    policy = "with policy allow" if "policy" in written else "without a policy"
     for name in sorted(written - {"policy"}):
         if name != "key" or not _has_ordered_events(spec):
-            reason = f"has no effect {means}: write skip, queue or replace"
+            reason = f"has no effect {policy}: set policy to skip, queue or replace"
             yield Finding((name,), reason, at_key=True)
 
 
 def _has_ordered_events(spec: DefinitionSpec) -> bool:
-    """Whether a trigger keeps events in order, which it does apart for each concurrency key."""
-    bodies = [(one.model_extra or {}).get("event") for one in spec.triggers]
+    """Whether a trigger has ordered events; their order is kept for each concurrency key."""
+    bodies = [(trigger.model_extra or {}).get("event") for trigger in spec.triggers]
     return any(isinstance(body, dict) and body.get("ordered") is True for body in bodies)
 
 
@@ -181,14 +181,14 @@ def _check_key(key: str | None, spec: DefinitionSpec, scope: StaticScope) -> Ite
     if key is None:
         return
     if not has_expression(key):
-        yield Finding((), "is the same for every run; write ${ … } or leave it out")
+        yield Finding((), "is the same for every run; use ${ … } or leave the key out")
         return
-    found = _template_findings(key, scope)
-    yield from found
-    if found or any("event" in trigger.kinds for trigger in spec.triggers):
+    findings = _template_findings(key, scope)
+    yield from findings
+    if findings or any("event" in trigger.kinds for trigger in spec.triggers):
         return
-    without = {name: known for name, known in scope.items() if name != "event"}
-    for finding in _template_findings(key, without):
+    without_event = {name: known for name, known in scope.items() if name != "event"}
+    for finding in _template_findings(key, without_event):
         yield replace(finding, reason="event is null: the definition has no event trigger")
 
 
@@ -205,7 +205,11 @@ def _templated_paths(value: JsonValue, path: Path) -> Iterator[Path]:
 
 
 def _check_body(body: JsonValue, model: type[BaseModel]) -> list[Finding]:
-    """Hold a body against its model; a templated value may turn out as anything, a key not."""
+    """Check a body against its model.
+
+    A template may have a value of any type, so findings about its value do not count. Findings
+    about its key do.
+    """
     try:
         model.model_validate_json(json.dumps(body))
     except ValidationError as error:
@@ -231,16 +235,17 @@ def _is_templated(body: JsonValue, path: Path) -> bool:
 
 def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Finding]:
     inside = scope if task.for_each is None else {**scope, "item": ANY_TYPE}
-    found = _check_kind(task, kinds.tasks) + _check_templates(task, inside)
+    findings = _check_kind(task, kinds.tasks) + _check_templates(task, inside)
     if task.when is not None:
-        found += _check_condition(task.when, scope, "when")
+        findings += _check_condition(task.when, scope, "when")
     if task.for_each is not None:
-        found += _under(_template_findings(task.for_each, scope, LIST), "forEach")
+        findings += _under(_template_findings(task.for_each, scope, LIST), "forEach")
         if isinstance(task.for_each, str) and not has_expression(task.for_each):
-            found.append(Finding(("forEach",), "should be a list, or a ${ … } that gives one"))
+            reason = "should be a list, or a ${ … } whose value is a list"
+            findings.append(Finding(("forEach",), reason))
     elif task.max_parallel is not None:
-        found.append(Finding(("maxParallel",), "needs a forEach", at_key=True))
-    return found
+        findings.append(Finding(("maxParallel",), "has no effect without forEach", at_key=True))
+    return findings
 
 
 def _check_templates(item: Kinded, scope: StaticScope) -> list[Finding]:
@@ -268,6 +273,7 @@ def _template_findings(
 
 
 def _check_needs(templates: Sequence[TaskTemplate]) -> Iterator[Finding]:
+    """Yield the needs that name no task, and one finding for all tasks that need one another."""
     known = {task.name for task in templates}
     for index, task in enumerate(templates):
         for position, need in enumerate(task.needs):
@@ -280,8 +286,9 @@ def _check_needs(templates: Sequence[TaskTemplate]) -> Iterator[Finding]:
         done.update(ready)
         for name in ready:
             del waiting[name]
-    while bystanders := waiting.keys() - {need for needs in waiting.values() for need in needs}:
-        for name in bystanders:
+    # Tasks that wait for a circle, but that no other waiting task needs, are not part of it.
+    while outside := waiting.keys() - {need for needs in waiting.values() for need in needs}:
+        for name in outside:
             del waiting[name]
     if waiting:
         index = next(i for i, task in enumerate(templates) if task.name in waiting)

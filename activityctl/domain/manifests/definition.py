@@ -1,4 +1,4 @@
-"""ActivityDefinition: triggers, context, rules and tasks of a template, and its revisions."""
+"""ActivityDefinition: the triggers, context, rules and tasks of an automation, and revisions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,157 +13,199 @@ from activityctl.domain.values.ids import RevisionId, revision_id
 from activityctl.domain.values.model import JsonValue, Kinded, Manifest, Name, canonical
 
 MAX_FOR_EACH_ITEMS: Final = 1_000
-"""More instances than this of one task make a run hard to read and Temporal slow."""
+"""Maximum number of instances of one task.
+
+With more, a run is hard to read and Temporal becomes slow.
+"""
 
 
 class TriggerTemplate(Kinded):
     """A named trigger: `cron`, `interval` or `event`."""
 
     name: Name = Field(
-        description="Unique among the triggers of the definition.", examples=["nightly"]
+        description="The trigger's name, unique in the definition.", examples=["nightly"]
     )
 
 
 class ContextTemplate(Kinded):
-    """A named value that is looked up when the run is admitted; it sees those above it."""
+    """A named value that is looked up when a run is admitted. It can use the values above it."""
 
     name: Name = Field(
-        description="Seen by later expressions as context.<name>.", examples=["before"]
+        description="The value's name. Later expressions read it as `context.<name>`.",
+        examples=["before"],
     )
 
 
 class Rule(Manifest):
-    """A condition that must hold, or the run is skipped with the reason."""
+    """A condition. If it is false, the run is skipped."""
 
-    when: str = Field(description="CEL; false skips the run.", examples=["params.threshold > 0.5"])
+    when: str = Field(
+        description="A CEL expression that must be true for the run to start.",
+        examples=["params.threshold > 0.5"],
+    )
     otherwise: str | None = Field(
         default=None,
-        description="The reason shown for the skip.",
+        description="The reason to show when the run is skipped. Default: the text of `when`.",
         examples=["the threshold is too low"],
     )
 
 
 class RetryPolicy(Manifest):
-    """How often a failed attempt is repeated, and how long to wait before it."""
+    """How often a failed attempt is repeated, and how long to wait between attempts."""
 
     max_attempts: int = Field(
-        default=1, ge=1, le=1_000, description="The first one included.", examples=[5]
+        default=1,
+        ge=1,
+        le=1_000,
+        description="The maximum number of attempts, the first included. Default: 1, no retry.",
+        examples=[5],
     )
     initial_interval: Duration = Field(
-        default=timedelta(seconds=1), description="First wait.", examples=["10s"]
+        default=timedelta(seconds=1),
+        description="The wait after the first failed attempt. Default: 1s.",
+        examples=["10s"],
     )
     backoff: float = Field(
-        default=2.0, ge=1, le=100, description="Factor from wait to wait.", examples=[2]
+        default=2.0,
+        ge=1,
+        le=100,
+        description="The factor by which the wait grows after each further attempt. Default: 2.",
+        examples=[2],
     )
     max_interval: Duration = Field(
-        default=timedelta(minutes=5), description="Longest wait.", examples=["5m"]
+        default=timedelta(minutes=5),
+        description="The longest wait between two attempts. Default: 5m.",
+        examples=["5m"],
     )
 
     def wait_after(self, attempt: int) -> timedelta:
-        """Return the wait after the failed attempt of that number (from 1)."""
+        """Return the wait after a failed attempt; attempts count from 1."""
         exponent = min(attempt - 1, 100)
         seconds = self.initial_interval.total_seconds() * self.backoff**exponent
         return min(timedelta(seconds=min(seconds, 1e9)), self.max_interval)
 
 
 class TaskTimeout(Manifest):
-    """The limits of one attempt."""
+    """The time limits of one attempt."""
 
     start_to_close: Duration = Field(
         default=timedelta(minutes=10),
-        description="How long one attempt may work.",
+        description="How long one attempt may take. Default: 10m.",
         examples=["30s"],
     )
     schedule_to_start: Duration | None = Field(
         default=None,
-        description="How long the task may wait for a free worker; never retried.",
+        description="How long the task may wait for a free worker. When the time is up, the task "
+        "fails without a retry. Default: no limit.",
         examples=["10m"],
     )
 
 
 class TaskTemplate(Kinded):
-    """A task to spawn: what it needs, when and how often, and its kind with its body."""
+    """A task of a run: its kind, which tasks it needs, and when and how often it runs."""
 
-    name: Name = Field(description="Seen by later expressions as tasks.<name>.", examples=["score"])
+    name: Name = Field(
+        description="The task's name. Later expressions read its result as `tasks.<name>`.",
+        examples=["score"],
+    )
     needs: tuple[Name, ...] = Field(
-        default=(), description="Tasks that must succeed before.", examples=[["score"]]
+        default=(),
+        description="The tasks that must succeed before this task starts. If one of them does "
+        "not succeed, this task is skipped.",
+        examples=[["score"]],
     )
     when: str | None = Field(
         default=None,
-        description="CEL; false skips the task.",
+        description="A CEL expression. If it is false, the task is skipped.",
         examples=["tasks.score.output.json.risk > 0.8"],
     )
     for_each: str | list[JsonValue] | None = Field(
         default=None,
-        description="A list; one instance for each `item` of it.",
+        description="A list, or a template whose value is a list. The task runs once for each "
+        f"entry, and expressions read the entry as `item`. At most {MAX_FOR_EACH_ITEMS:,} entries. "
+        "Default: the task runs once.",
         examples=["${ params.channels }", ["a", "b"]],
     )
     max_parallel: int | None = Field(
         default=None,
         ge=1,
         le=MAX_FOR_EACH_ITEMS,
-        description="Instances at work at once.",
+        description="How many instances of `forEach` may run at the same time. Default: all.",
         examples=[4],
     )
     retry: RetryPolicy = Field(
         default=RetryPolicy(),
-        description="When an attempt fails.",
+        description="Whether and how often a failed attempt is repeated. Default: no retry.",
         examples=[{"maxAttempts": 5, "initialInterval": "1s", "backoff": 2, "maxInterval": "5m"}],
     )
     timeout: TaskTimeout = Field(
         default=TaskTimeout(),
-        description="Limits of one attempt.",
+        description="The time limits of one attempt.",
         examples=[{"startToClose": "30s", "scheduleToStart": "10m"}],
     )
 
 
 class DefinitionSpec(Manifest):
-    """What an ActivityDefinition says; its content hash names the revision."""
+    """The content of an ActivityDefinition. Each change of it makes a new revision."""
 
     description: str = Field(
         default="",
-        description="For people.",
+        description="A description for people.",
         examples=["Have large orders looked at by a person."],
     )
     params: dict[str, Any] = Field(
         default={},
-        description="JSON Schema that a Subscription's params must fit.",
+        description="A JSON Schema (draft 2020-12) for the params of Subscriptions. Default: "
+        "Subscriptions cannot give params.",
         examples=[{"type": "object", "properties": {"threshold": {"type": "number"}}}],
     )
-    triggers: tuple[TriggerTemplate, ...] = Field(default=(), description="What starts a run.")
+    triggers: tuple[TriggerTemplate, ...] = Field(
+        default=(),
+        description="What starts a run. Default: runs are only started by hand.",
+    )
     concurrency: Concurrency = Field(
         default=Concurrency(),
-        description="How many runs may be at work at once.",
+        description="How many runs of a subscription may run at the same time. Default: no limit.",
         examples=[{"policy": "queue", "limit": 1}],
     )
     throttle: Throttle | None = Field(
         default=None,
-        description="How many runs may start within a time.",
+        description="How many runs of a subscription may start within a time. Default: no limit.",
         examples=[{"limit": 10, "per": "1h"}],
     )
     pause_after: PauseAfter | None = Field(
         default=None,
-        description="When a subscription that keeps failing is paused.",
+        description="When a subscription that keeps failing is paused. Default: never.",
         examples=[{"failures": 5}],
     )
     timeout: Duration = Field(
-        default=timedelta(days=1), description="How long a run may take in all.", examples=["1h"]
+        default=timedelta(days=1),
+        description="How long a run may take in total. When the time is up, the run ends as "
+        "`timed_out`. Default: 1d.",
+        examples=["1h"],
     )
-    context: tuple[ContextTemplate, ...] = Field(default=(), description="Resolved in order.")
-    rules: tuple[Rule, ...] = Field(default=(), description="All hold, or the run is skipped.")
-    tasks: tuple[TaskTemplate, ...] = Field(min_length=1, description="The tasks to spawn.")
+    context: tuple[ContextTemplate, ...] = Field(
+        default=(),
+        description="Values that are looked up, in order, when a run is admitted.",
+    )
+    rules: tuple[Rule, ...] = Field(
+        default=(),
+        description="Conditions that must all be true. Otherwise the run is skipped.",
+    )
+    tasks: tuple[TaskTemplate, ...] = Field(min_length=1, description="The tasks of a run.")
     on_failure: tuple[TaskTemplate, ...] = Field(
-        default=(), description="Tasks to spawn when the run fails or times out."
+        default=(), description="The tasks to run after a run has failed or timed out."
     )
     state: dict[str, JsonValue] = Field(
         default={},
-        description="Rendered when a run succeeds; the next run reads it as `state`.",
+        description="Values to store when a run succeeds; templates can use the results of its "
+        "tasks. The next run reads the values as `state`.",
         examples=[{"lastId": "${ tasks.score.output.json.id }"}],
     )
 
 
 class ActivityDefinition(Manifest):
-    """A template that Subscriptions instantiate."""
+    """An automation: what starts a run, and which tasks a run has. Subscriptions use it."""
 
     metadata: Metadata
     spec: DefinitionSpec
@@ -171,7 +213,7 @@ class ActivityDefinition(Manifest):
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One immutable content of a definition; `number` counts from 1 within it."""
+    """One immutable content of a definition; `number` counts the definition's revisions from 1."""
 
     id: RevisionId
     definition: str
@@ -181,5 +223,5 @@ class Revision:
 
 
 def revision_id_of(definition: ActivityDefinition) -> RevisionId:
-    """Return the id of the definition's content; labels and annotations do not count."""
+    """Return the id of the definition's current content; labels and annotations do not count."""
     return revision_id(definition.metadata.name, canonical(definition.spec))

@@ -1,4 +1,4 @@
-"""Documents: an object as clean YAML would have it, and how two of them differ field by field."""
+"""Documents: objects in the form of clean YAML, and the field changes between two of them."""
 
 import json
 import re
@@ -18,7 +18,7 @@ Document = dict[str, JsonValue]
 
 _PLAIN: Final = re.compile(r"[\w-]+")
 _MOST_DAYS: Final = 20
-"""Changes of a calendar's days that are shown one by one."""
+"""How many changes of a calendar's days are shown one by one."""
 
 
 class Absent:
@@ -33,9 +33,10 @@ ABSENT: Final = Absent()
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that differs; the path names list items by their `name` where they have one.
+    """One field that differs between two documents.
 
-    What is no plain word is quoted in it, so that no two places have the same path.
+    The path names list items by their `name` if they have one. A key that is no plain word is
+    quoted, so that no two fields have the same path.
     """
 
     path: str
@@ -44,17 +45,17 @@ class FieldChange:
 
 
 def definition_document(metadata: Metadata, spec: DefinitionSpec) -> Document:
-    """Return a definition as YAML that applies unchanged; defaults are left out."""
+    """Return the document of a definition, which can be applied unchanged; without defaults."""
     return _document("ActivityDefinition", metadata, canonical(spec))
 
 
 def subscription_document(metadata: Metadata, spec: SubscriptionSpec) -> Document:
-    """Return a subscription as YAML that applies unchanged; defaults are left out."""
+    """Return the document of a subscription, which can be applied unchanged; without defaults."""
     return _document("Subscription", metadata, canonical(spec))
 
 
 def calendar_document(metadata: Metadata, days: Iterable[DaySpan]) -> Document:
-    """Return a calendar as YAML that applies unchanged, its days written out."""
+    """Return the document of a calendar, which can be applied unchanged; all days written out."""
     return _document("Calendar", metadata, {"days": [str(span) for span in days]})
 
 
@@ -68,7 +69,7 @@ def _document(kind: str, metadata: Metadata, spec: Document) -> Document:
 
 
 def differences(old: Document | None, new: Document | None) -> tuple[FieldChange, ...]:
-    """Return the fields that differ, in the order of the new document, removed ones last."""
+    """Return the fields that differ, in the order of the new document, removed fields last."""
     before = dict(_leaves("", _content(old)))
     after = dict(_leaves("", _content(new)))
     changed = [
@@ -83,12 +84,17 @@ def differences(old: Document | None, new: Document | None) -> tuple[FieldChange
 
 
 def day_differences(old: tuple[DaySpan, ...], new: tuple[DaySpan, ...]) -> tuple[FieldChange, ...]:
-    """Return the days that two calendars differ by, in their order; many end in a count."""
-    found = [(span, FieldChange(_day(span), str(span), ABSENT)) for span in subtract_days(old, new)]
-    found += [
-        (span, FieldChange(_day(span), ABSENT, str(span))) for span in subtract_days(new, old)
+    """Return the removed and added days of a calendar, in order.
+
+    After the first 20 changes, one last change has the number of the other changes in its path
+    and the numbers of days as its values.
+    """
+    removed, added = subtract_days(old, new), subtract_days(new, old)
+    by_span = [
+        *((span, FieldChange(_day_path(span), str(span), ABSENT)) for span in removed),
+        *((span, FieldChange(_day_path(span), ABSENT, str(span))) for span in added),
     ]
-    changes = [change for _, change in sorted(found, key=lambda one: one[0])]
+    changes = [change for _, change in sorted(by_span, key=lambda pair: pair[0])]
     more = len(changes) - _MOST_DAYS
     if more > 0:
         path = f"spec.days (number of days; {more} more changes)"
@@ -96,15 +102,15 @@ def day_differences(old: tuple[DaySpan, ...], new: tuple[DaySpan, ...]) -> tuple
     return tuple(changes)
 
 
-def _day(span: DaySpan) -> str:
+def _day_path(span: DaySpan) -> str:
     return f"spec.days[{span}]"
 
 
 def aligned(document: JsonValue, like: JsonValue) -> JsonValue:
-    """Return the document with its keys in the order of another one; new keys come last.
+    """Return the document with its keys in the order of another document; new keys come last.
 
-    Numbers are written as there, too: Postgres keeps neither the order of keys nor the form
-    of a number, and a diff should not show what is none.
+    Equal numbers are written as in the other document, too. Postgres keeps neither the order of
+    keys nor the form of a number, and a diff should show only real changes.
     """
     if isinstance(document, dict) and isinstance(like, dict):
         keys = [key for key in like if key in document]
@@ -117,7 +123,7 @@ def aligned(document: JsonValue, like: JsonValue) -> JsonValue:
 
 
 def field_view(change: FieldChange) -> dict[str, JsonValue]:
-    """Return a field's change as JSON; an absent value has no key."""
+    """Return the JSON form of a change; an absent value has no key."""
     values = {"old": change.old, "new": change.new}
     shown = {key: value for key, value in values.items() if not isinstance(value, Absent)}
     return {"path": change.path, **shown}
@@ -130,38 +136,39 @@ def _content(document: Document | None) -> Mapping[str, Any]:
     return {**({"metadata": metadata} if metadata else {}), "spec": document["spec"]}
 
 
-def is_same_json(one: JsonValue, other: JsonValue) -> bool:
-    """Compare as JSON does: `true` is not 1, though Python's True is; 1.0 is 1.
+def is_same_json(left: JsonValue, right: JsonValue) -> bool:
+    """Whether two values are the same JSON: 1.0 equals 1, but `true` does not equal 1.
 
-    A float is what its double says: jsonb gives 1e300 back as an integer of 301 digits.
+    A float equals an integer with the same double, because jsonb returns 1e300 as an integer of
+    301 digits.
     """
-    match one:
+    match left:
         case dict():
             return (
-                isinstance(other, dict)
-                and one.keys() == other.keys()
-                and all(is_same_json(value, other[key]) for key, value in one.items())
+                isinstance(right, dict)
+                and left.keys() == right.keys()
+                and all(is_same_json(value, right[key]) for key, value in left.items())
             )
         case list():
             return (
-                isinstance(other, list)
-                and len(one) == len(other)
-                and all(map(is_same_json, one, other))
+                isinstance(right, list)
+                and len(left) == len(right)
+                and all(map(is_same_json, left, right))
             )
         case _:
-            if isinstance(one, bool) is not isinstance(other, bool):
+            if isinstance(left, bool) is not isinstance(right, bool):
                 return False
-            return bool(one == other) or _is_same_double(one, other)
+            return bool(left == right) or _is_same_double(left, right)
 
 
-def _is_same_double(one: JsonValue, other: JsonValue) -> bool:
+def _is_same_double(left: JsonValue, right: JsonValue) -> bool:
     numbers = (int, float)
-    if not isinstance(one, numbers) or not isinstance(other, numbers):
+    if not isinstance(left, numbers) or not isinstance(right, numbers):
         return False
-    if not isinstance(one, float) and not isinstance(other, float):
+    if not isinstance(left, float) and not isinstance(right, float):
         return False
     try:
-        return float(one) == float(other)
+        return float(left) == float(right)
     except OverflowError:
         return False
 
@@ -169,29 +176,29 @@ def _is_same_double(one: JsonValue, other: JsonValue) -> bool:
 def _leaves(path: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
     if isinstance(value, dict) and (value or not path):
         for key, child in value.items():
-            yield from _leaves(_inside(path, key), child)
+            yield from _leaves(_child_path(path, key), child)
     elif isinstance(value, list) and value and _is_named(value):
         names = [item["name"] for item in value]
         if len(names) > 1:
             yield f"{path} (order)", names
         for item in value:
             rest = {key: child for key, child in item.items() if key != "name"}
-            yield from _leaves(f"{path}[{_word(item['name'], 'name=')}]", rest)
+            yield from _leaves(f"{path}[{_quoted(item['name'], 'name=')}]", rest)
     else:
         yield path, value
 
 
-def _inside(path: str, key: str) -> str:
+def _child_path(path: str, key: str) -> str:
     if not path:
         return key
-    return f"{path}.{key}" if _PLAIN.fullmatch(key) else f"{path}[{_word(key)}]"
+    return f"{path}.{key}" if _PLAIN.fullmatch(key) else f"{path}[{_quoted(key)}]"
 
 
-def _word(text: str, mark: str = "") -> str:
-    """Return a plain word as it is, anything else quoted and marked."""
+def _quoted(text: str, prefix: str = "") -> str:
+    """Return a plain word unchanged, any other text in quotes after the prefix."""
     if _PLAIN.fullmatch(text):
         return text
-    return mark + json.dumps(text, ensure_ascii=False)
+    return prefix + json.dumps(text, ensure_ascii=False)
 
 
 def _is_named(items: list[JsonValue]) -> bool:

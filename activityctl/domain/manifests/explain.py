@@ -1,4 +1,4 @@
-"""What a field of a manifest means, read off the JSON Schema that `schema` builds."""
+"""Explanations of the fields of manifests, read from the JSON Schema that `schema` builds."""
 
 import difflib
 import re
@@ -12,7 +12,7 @@ from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import NAME_PATTERN, JsonValue
 from activityctl.errors import NotFoundError
 
-_SHORT: Final[Mapping[str, str]] = {
+_SHORT_NAMES: Final[Mapping[str, str]] = {
     "calendar": "Calendar",
     "cal": "Calendar",
     "definition": "ActivityDefinition",
@@ -26,7 +26,7 @@ _PATTERNS: Final = {DURATION_PATTERN: "duration", NAME_PATTERN: "name"}
 
 @dataclass(frozen=True, slots=True)
 class FieldLine:
-    """One field below another, as a list shows it."""
+    """One field of an object, as a line of the field list."""
 
     name: str
     type: str
@@ -36,7 +36,7 @@ class FieldLine:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What one place of a manifest may hold."""
+    """The explanation of one field of a manifest."""
 
     path: str
     type: str
@@ -45,51 +45,54 @@ class Explanation:
     default: JsonValue = None
     allowed: tuple[JsonValue, ...] = ()
     example: JsonValue = None
-    """A value that fits, in YAML's form; None when there is none to show."""
+    """A valid value as YAML has it; None if there is none."""
     takes_templates: bool = False
-    """Whether `${ … }` may stand here."""
+    """Whether the value may contain `${ … }`."""
     fields: tuple[FieldLine, ...] = ()
     one_of: tuple[str, ...] = ()
-    """Fields of which exactly one stands."""
+    """Fields of which exactly one must be present."""
 
 
 def kind_named(word: str) -> str:
-    """Return the manifest kind that a word names, short or long; NotFoundError has the nearest."""
-    names = {**_SHORT, **{kind.lower(): kind for kind in DOCUMENT_KINDS}}
+    """Return the manifest kind that a word names: short or long, singular or plural.
+
+    Raises NotFoundError, with the most similar kind as its hint.
+    """
+    names = {**_SHORT_NAMES, **{kind.lower(): kind for kind in DOCUMENT_KINDS}}
     lowered = word.lower()
-    found = names.get(lowered) or names.get(lowered.removesuffix("s"))
-    if found is None:
+    kind = names.get(lowered) or names.get(lowered.removesuffix("s"))
+    if kind is None:
         near = difflib.get_close_matches(lowered, names, n=1)
         known = ", ".join(DOCUMENT_KINDS)
         hint = f"did you mean {near[0]}?" if near else f"kinds: {known}"
         raise NotFoundError("kind", word, hint=hint)
-    return found
+    return kind
 
 
 def explain_field(schema: Schema, path: str) -> Explanation:
-    """Return what the place at a path such as `definition.spec.triggers.cron` may hold.
+    """Return the explanation of a field by its path, e.g. `definition.spec.triggers.cron`.
 
-    Lists are stepped through without an index, an index is borne. The schema is that of all
-    kinds. NotFoundError has the nearest field as its hint.
+    The path passes through lists without an index; an index is ignored. `schema` is the schema
+    of all kinds. Raises NotFoundError, with the most similar field as its hint.
     """
     reader = _SchemaReader(schema["$defs"])
-    first, *steps = _INDEX.sub("", path).split(".")
+    first, *names = _INDEX.sub("", path).split(".")
     place = {"$ref": f"#/$defs/{kind_named(first)}"}
     is_required = True
-    for index, step in enumerate(steps):
+    for index, name in enumerate(names):
         fields = reader.fields(place)
-        if step in fields:
-            is_required = step in reader.required(place)
-            place = fields[step]
-        elif (other := reader.other(place)) is not None and step:
-            place, is_required = other, False
+        if name in fields:
+            is_required = name in reader.required(place)
+            place = fields[name]
+        elif (value := reader.map_value(place)) is not None and name:
+            place, is_required = value, False
         else:
-            _refuse(path, [first, *steps[:index]], step, fields)
+            raise _unknown_field(path, [first, *names[:index]], name, fields)
     return reader.explanation(path, place, is_required=is_required)
 
 
 def kinds_explained(schema: Schema) -> Explanation:
-    """Return the kinds of manifests as the fields of an explanation without a path."""
+    """Return an explanation without a path, whose fields are the kinds of manifests."""
     reader = _SchemaReader(schema["$defs"])
     lines = []
     for kind in DOCUMENT_KINDS:
@@ -98,32 +101,34 @@ def kinds_explained(schema: Schema) -> Explanation:
     return Explanation("", "manifest", "The kinds of manifests.", fields=tuple(lines))
 
 
-def _refuse(path: str, before: Sequence[str], step: str, fields: Mapping[str, Schema]) -> None:
-    above = ".".join(before)
-    near = difflib.get_close_matches(step, fields, n=1)
+def _unknown_field(
+    path: str, parents: Sequence[str], name: str, fields: Mapping[str, Schema]
+) -> NotFoundError:
+    parent = ".".join(parents)
+    near = difflib.get_close_matches(name, fields, n=1)
     if near:
-        hint = f"activityctl explain {above}.{near[0]}"
+        hint = f"activityctl explain {parent}.{near[0]}"
     else:
-        hint = f"activityctl explain {above}" + (f"; it has {', '.join(fields)}" if fields else "")
-    raise NotFoundError("field", path, hint=hint)
+        hint = f"activityctl explain {parent}" + (f"; it has {', '.join(fields)}" if fields else "")
+    return NotFoundError("field", path, hint=hint)
 
 
 class _SchemaReader:
-    """Reads places of one schema, whose `$ref`s and alternatives it looks through."""
+    """Reads the schemas of single places in a manifest; follows `$ref` and alternatives."""
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self._definitions = definitions
 
     def fields(self, place: Schema) -> dict[str, Schema]:
-        """Return the fields below a place, those of a list's items too."""
+        """Return the fields of an object, or of the items of a list."""
         return {
             name: child
             for option in self._options(place)
             for name, child in option.get("properties", {}).items()
         }
 
-    def other(self, place: Schema) -> Schema | None:
-        """Return what stands under a name of the user's own, where there may be one."""
+    def map_value(self, place: Schema) -> Schema | None:
+        """Return the schema of the values of a map whose keys the user chooses, if it is one."""
         for option in self._options(place):
             for child in option.get("patternProperties", {}).values():
                 return dict(child)
@@ -132,11 +137,11 @@ class _SchemaReader:
         return None
 
     def required(self, place: Schema) -> set[str]:
-        """Return the names of the fields that must stand."""
+        """Return the names of the required fields."""
         return {name for option in self._options(place) for name in option.get("required", ())}
 
     def explanation(self, path: str, place: Schema, *, is_required: bool) -> Explanation:
-        """Return all that the schema says of a place."""
+        """Return the explanation of a place from its schema."""
         options = list(self._options(place))
         required = self.required(place)
         lines = [
@@ -162,7 +167,7 @@ class _SchemaReader:
         )
 
     def _options(self, place: Schema) -> Iterator[Schema]:
-        """Yield the schemas that a value may follow, null and templates aside."""
+        """Yield the schemas that a value may match, except null and templates."""
         if place == TEMPLATE or place.get("type") == "null":
             return
         if "$ref" in place:
@@ -176,13 +181,13 @@ class _SchemaReader:
             yield place
 
     def _description(self, place: Schema) -> str:
-        found = place.get("description")
-        if found is None and "$ref" in place:
+        description = place.get("description")
+        if description is None and "$ref" in place:
             return self._description(self._definitions[place["$ref"].removeprefix("#/$defs/")])
-        for child in place.get("anyOf", ()) if found is None else ():
+        for child in place.get("anyOf", ()) if description is None else ():
             if text := self._description(child):
                 return text
-        return found or ""
+        return description or ""
 
     def type_of(self, place: Schema) -> str:
         """Return a place's type in words: `duration`, `list of name`, `integer 1 to 100`."""
@@ -198,12 +203,12 @@ class _SchemaReader:
         if place.get("type") == "array":
             return f"list of {self.type_of(place.get('items', {}))}"
         if place.get("type") == "object":
-            other = self.other(place) if not place.get("properties") else None
-            return f"map of {self.type_of(other)}" if other else "object"
+            value = self.map_value(place) if not place.get("properties") else None
+            return f"map of {self.type_of(value)}" if value else "object"
         return _plain_type(place)
 
     def example(self, place: Schema) -> JsonValue:
-        """Return a value that fits: the first written down, else the fields that must stand."""
+        """Return a valid value: the first example, else an object with the required fields."""
         if place.get("examples"):
             return place["examples"][0]
         if "$ref" in place:
@@ -237,7 +242,7 @@ def _plain_type(place: Schema) -> str:
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation in the form of `-o json`."""
+    """Return the JSON form of an explanation."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Explanation",

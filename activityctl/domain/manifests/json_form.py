@@ -1,4 +1,4 @@
-"""Definitions, subscriptions and calendars as JSON, keys in camelCase."""
+"""JSON forms of definitions, subscriptions and calendars, with keys in camelCase."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from activityctl.domain.values.json_form import View, format_timestamp
 
 
 def subscription_view(subscription: Subscription) -> View:
-    """Return a subscription."""
+    """Return the JSON form of a subscription."""
     return {
         "id": subscription.id,
         "name": subscription.name,
@@ -31,7 +31,7 @@ def subscription_view(subscription: Subscription) -> View:
 
 
 def definition_view(row: Mapping[str, Any], revision: Revision) -> View:
-    """Return a definition with its current revision."""
+    """Return the JSON form of a definition with its current revision."""
     return {
         "name": row["name"],
         "revision": revision.id,
@@ -47,7 +47,7 @@ def definition_view(row: Mapping[str, Any], revision: Revision) -> View:
 
 
 def calendar_view(calendar: PresentCalendar) -> View:
-    """Return a calendar with its days."""
+    """Return the JSON form of a calendar with its days."""
     return {
         "name": calendar.name,
         "labels": dict(calendar.labels),
@@ -60,7 +60,7 @@ def calendar_view(calendar: PresentCalendar) -> View:
 
 
 def revision_view(revision: Revision) -> View:
-    """Return a revision."""
+    """Return the JSON form of a revision."""
     return {
         "id": revision.id,
         "definition": revision.definition,

@@ -1,4 +1,4 @@
-"""Metadata: the name, labels and annotations of a manifest."""
+"""Metadata: the name, labels and annotations of an object."""
 
 from pydantic import Field
 
@@ -6,16 +6,20 @@ from activityctl.domain.values.model import Manifest, Name
 
 
 class Metadata(Manifest):
-    """Who a manifest is: its name, and labels and annotations for people and tools."""
+    """The object's name, labels and annotations."""
 
     name: Name = Field(
-        description="Unique among the objects of its kind.", examples=["order-review"]
+        description="The object's name, unique among the objects of its kind: at most 63 "
+        "characters of a-z, 0-9 and -.",
+        examples=["order-review"],
     )
     labels: dict[str, str] = Field(
-        default={}, description="For selection with -l.", examples=[{"team": "payments"}]
+        default={},
+        description="Keys and values for selecting objects with `-l`.",
+        examples=[{"team": "payments"}],
     )
     annotations: dict[str, str] = Field(
         default={},
-        description="Free text for people and tools.",
+        description="Keys and texts for people and tools. They have no effect.",
         examples=[{"runbook": "https://wiki.example/orders"}],
     )

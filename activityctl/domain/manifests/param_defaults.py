@@ -1,4 +1,4 @@
-"""The defaults that a params schema gives; what else it says is checked in `params`."""
+"""Fills in the defaults of a params schema; `params` checks the rest of the schema."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from activityctl.domain.values.model import JsonValue
 
 
 def fill_defaults(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> dict[str, Any]:
-    """Return the params with the `default` of each absent property, in nested objects too."""
+    """Return the params with the `default` of each missing property, also in nested objects."""
     filled = dict(params)
     for name, child in schema.get("properties", {}).items():
         if not isinstance(child, dict):

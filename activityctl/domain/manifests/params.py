@@ -1,6 +1,6 @@
-"""Params and their JSON Schema (draft 2020-12): check the schema, check params.
+"""Checks of params and of their JSON Schema (draft 2020-12).
 
-Their defaults are filled in by `param_defaults`, which needs no library and so starts fast.
+Defaults are filled in by `param_defaults`, which imports no library and so starts fast.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,35 +17,36 @@ from activityctl.domain.values.model import JsonValue
 
 
 def check_schema(schema: Mapping[str, Any]) -> list[Finding]:
-    """Return what is wrong with a params schema; references must stay inside it."""
+    """Return what is wrong with a params schema; references must stay inside the schema."""
     try:
         if not is_plainly_valid(schema):
             Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return [Finding(tuple(error.absolute_path), f"not a JSON Schema: {error.message}")]
-    found = [
-        Finding(path, f"$ref {target!r} leaves the schema; only #/... is followed")
+    findings = [
+        Finding(path, f"$ref {target!r} leads outside the schema; use #/...")
         for path, target in _references(schema, ())
         if not target.startswith("#")
     ]
-    if not found and any(_references(schema, ())):
-        found = list(_dangling(schema))
+    if not findings and any(_references(schema, ())):
+        findings = list(_unresolved_references(schema))
     if schema.get("type", "object") != "object":
-        found.append(Finding(("type",), "params are an object; the type must be object"))
-    return found
+        findings.append(Finding(("type",), "must be object, because params are an object"))
+    return findings
 
 
 def check_params(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> list[Finding]:
-    """Return where the params do not fit the schema, defaults already filled in."""
+    """Return where params do not match the schema; defaults must already be filled in."""
     if not schema:
-        return [Finding((name,), "the definition takes no params") for name in params]
+        return [Finding((name,), "the definition has no params") for name in params]
     validator = Draft202012Validator(schema)
     try:
         errors = sorted(validator.iter_errors(params), key=lambda error: list(error.absolute_path))
     except Unresolvable as error:
-        return [Finding((), f"the definition's schema has a $ref to nowhere: {error.ref}")]
+        reason = f"a $ref in the definition's schema has no target: {error.ref}"
+        return [Finding((), reason)]
     except RecursionError:
-        return [Finding((), "the definition's schema refers to itself without end")]
+        return [Finding((), "the definition's schema refers to itself in an endless loop")]
     return [Finding(tuple(error.absolute_path), _reason(error)) for error in errors]
 
 
@@ -53,10 +54,10 @@ _TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "obj
 
 
 def is_plainly_valid(schema: Any) -> bool:
-    """Whether the schema has only common keywords, each with a value that it may have.
+    """Whether the schema has only common keywords, each with a valid value.
 
-    Such a one needs no metaschema, which takes half a millisecond of each small schema. False
-    means no more than that the metaschema has to say.
+    Such a schema need not be checked with the metaschema, which takes half a millisecond even for
+    a small schema. False means that the schema may be valid or not: the metaschema decides.
     """
     if isinstance(schema, bool):
         return True
@@ -100,19 +101,19 @@ _LONGEST_REASON: Final = 200
 
 
 def _reason(error: ValidationError) -> str:
-    """Return the message; of a long one the start and the end, which says what is wrong."""
+    """Return the message; a long one is cut in the middle, because its end says what is wrong."""
     message = " ".join(error.message.split())
     half = _LONGEST_REASON // 2
     return message if len(message) <= _LONGEST_REASON else f"{message[:half]}...{message[-half:]}"
 
 
-def _dangling(schema: Mapping[str, Any]) -> Iterator[Finding]:
+def _unresolved_references(schema: Mapping[str, Any]) -> Iterator[Finding]:
     resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
     for path, target in _references(schema, ()):
         try:
             resolver.lookup(target)
         except Unresolvable:
-            yield Finding(path, f"$ref {target!r} leads nowhere")
+            yield Finding(path, f"$ref {target!r} has no target")
 
 
 def _references(schema: Any, path: tuple[str | int, ...]) -> Iterator[tuple[Any, str]]:

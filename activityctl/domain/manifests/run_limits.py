@@ -1,6 +1,6 @@
-"""The gate before a run: how many may work at once, how many may start in a time, and the rest.
+"""The fields of concurrency, throttle and auto-pause in a definition.
 
-What it does is decided in `overlap`; here is what a definition may say about it.
+`domain.runs.concurrency` and `domain.runs.auto_pause` decide with them.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ from activityctl.domain.values.model import Manifest
 
 
 class OverlapPolicy(StrEnum):
-    """What becomes of a firing while as many runs are at work as may be."""
+    """What happens to a firing while the maximum number of runs is running."""
 
     ALLOW = "allow"
     SKIP = "skip"
@@ -21,28 +21,35 @@ class OverlapPolicy(StrEnum):
 
 
 class Concurrency(Manifest):
-    """How many runs of a subscription may be at work at once."""
+    """How many runs of a subscription may run at the same time."""
 
     policy: OverlapPolicy = Field(
         default=OverlapPolicy.ALLOW,
         strict=False,
-        description="A firing while `limit` runs are at work: `allow` it, `skip` it (a skipped "
-        "run with the reason), `queue` it (a higher priority first, else in the order of arrival), "
-        "or `replace` the oldest run, which is cancelled.",
+        description="What to do with a firing while `limit` runs are running: `allow` starts it; "
+        "`skip` makes it a `skipped` run; `queue` lets it wait, higher priority first, then in the "
+        "order of arrival; `replace` cancels the oldest run and then starts it. Default: allow, so "
+        "there is no limit.",
         examples=["queue"],
     )
     key: str | None = Field(
         default=None,
-        description="Counts apart for each value of this template; sees params, trigger, event.",
+        description="A template over `params`, `trigger` and `event`. Runs are counted separately "
+        "for each value. Default: all runs of the subscription are counted together.",
         examples=["${ trigger.payload.customer }"],
     )
     limit: int = Field(
-        default=1, ge=1, le=10_000, description="Runs at work at once.", examples=[3]
+        default=1,
+        ge=1,
+        le=10_000,
+        description="How many runs may run at the same time. It has no effect with the policy "
+        "`allow`. Default: 1.",
+        examples=[3],
     )
 
 
 class Excess(StrEnum):
-    """What becomes of a firing over the limit of a throttle."""
+    """What happens to a firing over the limit of a throttle."""
 
     SKIP = "skip"
     QUEUE = "queue"
@@ -51,17 +58,25 @@ class Excess(StrEnum):
 class Throttle(Manifest):
     """How many runs of a subscription may start within a time."""
 
-    limit: int = Field(ge=1, le=100_000, description="Runs that may start.", examples=[10])
-    per: Duration = Field(description="Within how long, at any moment.", examples=["1h"])
+    limit: int = Field(
+        ge=1, le=100_000, description="How many runs may start within `per`.", examples=[10]
+    )
+    per: Duration = Field(
+        description="The length of the sliding time window: `1h` means any 60 minutes, not a "
+        "clock hour.",
+        examples=["1h"],
+    )
     key: str | None = Field(
         default=None,
-        description="Counts apart for each value of this template; sees params, trigger, event.",
+        description="A template over `params`, `trigger` and `event`. Runs are counted separately "
+        "for each value. Default: all runs of the subscription are counted together.",
         examples=["${ params.account }"],
     )
     excess: Excess = Field(
         default=Excess.SKIP,
         strict=False,
-        description="A firing over the limit: `skip` it, with the reason, or `queue` it.",
+        description="What to do with a firing over the limit: `skip` makes it a `skipped` run; "
+        "`queue` lets it wait. Default: skip.",
         examples=["queue"],
     )
 
@@ -72,7 +87,7 @@ class PauseAfter(Manifest):
     failures: int = Field(
         ge=1,
         le=1_000,
-        description="Failed or timed out runs in a row, after which the subscription is paused. "
-        "onFailure tasks of the last see `run.pauses`.",
+        description="How many runs in a row must fail or time out before the subscription is "
+        "paused. In the `onFailure` tasks of the last one, `run.pauses` is true.",
         examples=[5],
     )

@@ -1,6 +1,6 @@
-"""JSON Schema (draft 2020-12) of each manifest kind, built from the models that read the YAML.
+"""The JSON Schema (draft 2020-12) of each manifest kind, built from the models that read YAML.
 
-What only code can judge (expressions, time zones, needs) is left to `checking`.
+`checks` checks what JSON Schema cannot express: expressions, time zones, needs.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,12 +30,12 @@ TEMPLATE: Final[Schema] = {"$ref": "#/$defs/template"}
 _TEMPLATE: Final[Schema] = {
     "type": "string",
     "pattern": r"(^|[^$])\$\{",
-    "description": "Text with CEL in ${ … }, evaluated when the run gets there.",
+    "description": "A text with CEL expressions in ${ … }, which are evaluated during the run.",
 }
 _PARAMS_SCHEMA: Final[Schema] = {
     "type": "object",
     "properties": {
-        "type": {"const": "object", "description": "Params are an object."},
+        "type": {"const": "object", "description": "Always `object`: params are an object."},
         "required": {
             "type": "array",
             "items": {"type": "string"},
@@ -45,17 +45,18 @@ _PARAMS_SCHEMA: Final[Schema] = {
         "properties": {
             "type": "object",
             "additionalProperties": {"$ref": "#/$defs/param"},
-            "description": "Each param by its name.",
+            "description": "The JSON Schema of each param, by name.",
         },
         "additionalProperties": {
             "type": ["object", "boolean"],
-            "description": "Whether there may be params that are not declared.",
+            "description": "Whether a Subscription may give params that are not declared here. "
+            "Default: true.",
         },
     },
 }
 _PARAM: Final[Schema] = {
     "type": ["object", "boolean"],
-    "description": "JSON Schema of one param.",
+    "description": "The JSON Schema of one param.",
     "examples": [{"type": "string", "default": "eu"}],
     "properties": {
         "type": {
@@ -63,11 +64,11 @@ _PARAM: Final[Schema] = {
                 {"$ref": "#/$defs/jsonType"},
                 {"type": "array", "items": {"$ref": "#/$defs/jsonType"}},
             ],
-            "description": "The JSON type, or several.",
+            "description": "The JSON type, or a list of allowed types. Default: any type.",
         },
-        "description": {"type": "string", "description": "For people."},
-        "default": {"description": "Filled in where a Subscription gives none."},
-        "enum": {"type": "array", "description": "The values allowed."},
+        "description": {"type": "string", "description": "A description for people."},
+        "default": {"description": "The value when a Subscription does not give one."},
+        "enum": {"type": "array", "description": "The allowed values. Default: any value."},
     },
 }
 _JSON_TYPE: Final[Schema] = {
@@ -77,7 +78,7 @@ _ANNOTATIONS: Final = ("description", "default", "examples")
 
 
 def document_schema(kinds: Kinds, only: str | None = None) -> Schema:
-    """Return the schema of the documents of one kind in DOCUMENT_KINDS, or of all."""
+    """Return the schema of the documents of one kind in DOCUMENT_KINDS, or of all kinds."""
     definitions = _definitions(kinds)
     names = [only] if only else list(DOCUMENT_KINDS)
     head: Schema = {"$schema": DIALECT, "title": f"activityctl {only or 'manifest'}"}
@@ -100,14 +101,14 @@ def document_schema(kinds: Kinds, only: str | None = None) -> Schema:
 
 
 def _definitions(kinds: Kinds) -> dict[str, Schema]:
-    found: dict[str, Schema] = {
+    definitions: dict[str, Schema] = {
         "template": _TEMPLATE,
         "param": _PARAM,
         "jsonType": _JSON_TYPE,
     }
     for name, model in DOCUMENT_KINDS.items():
-        found |= _model(model, name, "")
-        found[name] = _document(name, found[name])
+        definitions |= _model(model, name, "")
+        definitions[name] = _document(name, definitions[name])
     bodies: tuple[tuple[str, Mapping[str, type[BaseModel]]], ...] = (
         ("trigger", TRIGGER_KINDS),
         ("context", kinds.contexts),
@@ -117,84 +118,84 @@ def _definitions(kinds: Kinds) -> dict[str, Schema]:
         owner = f"{place.capitalize()}Template"
         for kind, model in models.items():
             of_kind = _model(model, f"{place}.{kind}", f"{place}.{kind}.")
-            change = _plain if place == "trigger" else _with_templates
-            found |= {name: change(schema) for name, schema in of_kind.items()}
+            if place != "trigger":
+                of_kind = {name: _with_templates(schema) for name, schema in of_kind.items()}
+            definitions |= of_kind
         references = {kind: {"$ref": f"#/$defs/{place}.{kind}"} for kind in models}
         if place != "trigger":
-            references = {kind: _or_template(one) for kind, one in references.items()}
-        found[owner] = _kinded(found[owner], references)
-    _refine(found)
-    return found
+            references = {kind: _or_template(body) for kind, body in references.items()}
+        definitions[owner] = _kinded(definitions[owner], references)
+    _refine(definitions)
+    return definitions
 
 
-def _refine(found: dict[str, Schema]) -> None:
-    """Say what the models leave to `checking`, as far as JSON Schema can."""
-    _refine_overrides(found)
-    found["trigger.event"] |= one_form()
+def _refine(definitions: dict[str, Schema]) -> None:
+    """Add rules that `checks` checks on the models, as far as JSON Schema can express them."""
+    _refine_overrides(definitions)
+    definitions["trigger.event"] |= one_form()
     for part in ("NamedPart", "EventPart"):
-        found[f"trigger.event.{part}"] |= NAMES_EVENTS
-    found["DayCalendarSpec"]["minProperties"] = 1
-    task = found["TaskTemplate"]
+        definitions[f"trigger.event.{part}"] |= NAMES_EVENTS
+    definitions["DayCalendarSpec"]["minProperties"] = 1
+    task = definitions["TaskTemplate"]
     for_each = task["properties"]["forEach"]
     for_each["anyOf"] = [
-        TEMPLATE if "type" in one and one["type"] == "string" else one for one in for_each["anyOf"]
+        TEMPLATE if choice.get("type") == "string" else choice for choice in for_each["anyOf"]
     ]
     is_limited = {"required": ["maxParallel"], "properties": {"maxParallel": {"type": "integer"}}}
     is_many = {"required": ["forEach"], "properties": {"forEach": {"not": {"type": "null"}}}}
-    found["TaskTemplate"] = {**task, "if": is_limited, "then": is_many}
-    params = found["DefinitionSpec"]["properties"]["params"]
+    definitions["TaskTemplate"] = {**task, "if": is_limited, "then": is_many}
+    params = definitions["DefinitionSpec"]["properties"]["params"]
     notes = {key: params[key] for key in _ANNOTATIONS if key in params}
-    found["DefinitionSpec"]["properties"]["params"] = {**_PARAMS_SCHEMA, **notes}
+    definitions["DefinitionSpec"]["properties"]["params"] = {**_PARAMS_SCHEMA, **notes}
 
 
-def _refine_overrides(found: dict[str, Schema]) -> None:
-    """Say what a subscription may replace of a trigger: any of its fields, by itself."""
+def _refine_overrides(definitions: dict[str, Schema]) -> None:
+    """Allow a subscription to replace any fields of a trigger, without its required fields."""
     overrides = {}
     for kind in TRIGGER_KINDS:
-        whole = found[f"trigger.{kind}"]
-        found[f"override.{kind}"] = {key: whole[key] for key in whole if key != "required"}
+        trigger = definitions[f"trigger.{kind}"]
+        override = {key: trigger[key] for key in trigger if key != "required"}
+        definitions[f"override.{kind}"] = override
         overrides[kind] = {"$ref": f"#/$defs/override.{kind}"}
-    override = _kinded({"type": "object", "properties": {}}, overrides)
-    found["override"] = {**override, "description": "The fields to replace, or null."}
-    triggers = found["SubscriptionSpec"]["properties"]["triggers"]
+    definitions["override"] = {
+        **_kinded({"type": "object", "properties": {}}, overrides),
+        "description": "The fields of the trigger to replace; null switches the trigger off.",
+    }
+    triggers = definitions["SubscriptionSpec"]["properties"]["triggers"]
     ((pattern, _),) = triggers["patternProperties"].items()
     allowed = {"anyOf": [{"$ref": "#/$defs/override"}, {"type": "null"}]}
     triggers["patternProperties"] = {pattern: allowed}
 
 
 class _Unsorted(GenerateJsonSchema):
-    """Keeps keys, those of examples above all, in the order in which they were written."""
+    """Keeps keys in the order in which they were written, above all the keys of examples."""
 
     def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
-        """Return the value as it is."""
+        """Return the value unchanged."""
         del parent_key
         return value
 
 
 def _model(model: type[BaseModel], name: str, prefix: str) -> dict[str, Schema]:
-    """Return the model's schema under its name, and those it refers to under a prefix."""
+    """Return the model's schema under its name, and the schemas that it needs under a prefix."""
     references = f"#/$defs/{prefix}{{model}}"
     schema = model.model_json_schema(ref_template=references, schema_generator=_Unsorted)
     inner = {f"{prefix}{key}": value for key, value in schema.pop("$defs", {}).items()}
-    return {key: _cleaned(value) for key, value in {**inner, name: schema}.items()}
+    return {key: _clean(value) for key, value in {**inner, name: schema}.items()}
 
 
-def _cleaned(schema: Schema) -> Schema:
-    """Return the schema without made-up titles, durations written as in YAML."""
+def _clean(schema: Schema) -> Schema:
+    """Return the schema without generated titles, and with durations written as in YAML."""
     clean = {key: value for key, value in schema.items() if key != "title"}
     if clean.get("pattern") == DURATION_PATTERN and isinstance(clean.get("default"), str):
         clean["default"] = format_duration(parse_duration(clean["default"]))
     if "patternProperties" in clean:
         clean.setdefault("additionalProperties", False)
-    return _mapped(clean, _cleaned)
+    return _change_children(clean, _clean)
 
 
-def _plain(schema: Schema) -> Schema:
-    return schema
-
-
-def _mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
-    """Return the schema with each schema right below it changed."""
+def _change_children(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """Return the schema with a change of each of its direct child schemas."""
     result = dict(schema)
     for key in ("properties", "patternProperties"):
         if key in result:
@@ -208,7 +209,7 @@ def _mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
 
 
 def _with_templates(schema: Schema) -> Schema:
-    """Return the schema with `${ … }` allowed in every place below it."""
+    """Return the schema with `${ … }` allowed for every value below it."""
     result = dict(schema)
     for key in ("properties", "patternProperties"):
         if key in result:
@@ -222,7 +223,7 @@ def _with_templates(schema: Schema) -> Schema:
 
 
 def _or_template(schema: Schema) -> Schema:
-    """Return the schema that takes `${ … }` too, its annotations at the top."""
+    """Return the schema with `${ … }` allowed as its value too; its annotations stay on top."""
     if _takes_any_text(schema):
         return _with_templates(schema)
     notes: Schema = {key: schema[key] for key in _ANNOTATIONS if key in schema}
@@ -240,7 +241,7 @@ def _takes_any_text(schema: Schema) -> bool:
 
 
 def _kinded(schema: Schema, kinds: Mapping[str, Schema]) -> Schema:
-    """Return the schema of an item that has exactly one of these kinds as a key."""
+    """Return the schema of an item with exactly one of these kinds as a key."""
     return {
         **schema,
         "properties": {**schema["properties"], **kinds},
@@ -251,19 +252,21 @@ def _kinded(schema: Schema, kinds: Mapping[str, Schema]) -> Schema:
 
 def _document(kind: str, schema: Schema) -> Schema:
     head: Schema = {
-        "apiVersion": {"const": API_VERSION, "description": "The form of this document."},
-        "kind": {"const": kind, "description": "What this document is."},
+        "apiVersion": {
+            "const": API_VERSION,
+            "description": "The version of the manifest format.",
+        },
+        "kind": {"const": kind, "description": "The kind of the object."},
     }
-    fields = dict(schema["properties"])
     return {
         **schema,
-        "properties": {**head, **fields},
+        "properties": {**head, **schema["properties"]},
         "required": ["apiVersion", "kind", *schema["required"]],
     }
 
 
 def _reachable(definitions: Mapping[str, Schema], names: list[str]) -> dict[str, Schema]:
-    """Return the definitions that these names need, in the order of `definitions`."""
+    """Return the definitions with these names and all that they need, in the given order."""
     seen: set[str] = set()
     waiting: list[Any] = [{"$ref": f"#/$defs/{name}"} for name in names]
     while waiting:

@@ -1,6 +1,6 @@
-"""What each place of a definition may read, as far as it is known before any run.
+"""The variables that each expression of a definition may read, with their static types.
 
-The values themselves come from `advance.run_scope` and its outcomes; a test holds the two alike.
+Their values come from `advance.run_scope` and its outcomes. A test checks that both agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ _OUTCOME_OF_MANY: Final = closed_map({**OUTCOME.fields, "output": type_of_kind("
 
 
 class Scopes:
-    """The scopes of one definition, place by place."""
+    """The scopes of the expressions of one definition."""
 
     def __init__(self, spec: DefinitionSpec, *, has_sound_params: bool) -> None:
         self._spec = spec
@@ -59,64 +59,64 @@ class Scopes:
             "now": type_of_kind("timestamp"),
         }
         self._needs = {
-            phase: _transitive(templates)
+            phase: _all_needs(templates)
             for phase, templates in (("tasks", spec.tasks), ("onFailure", spec.on_failure))
         }
 
     @property
     def params(self) -> StaticType:
-        """What is known of the params, for a trigger's filter."""
+        """The static type of the params."""
         return self._shared["params"]
 
     def gates(self) -> StaticScope:
-        """Return what the keys of concurrency and throttle see, before anything is looked up."""
+        """Return the scope of the keys of concurrency and throttle."""
         return {name: self._shared[name] for name in ("params", "trigger", "event")}
 
     def context(self, index: int) -> StaticScope:
-        """Return what the context source at this place sees: those above it."""
+        """Return the scope of a context source, which includes the context sources above it."""
         above = {source.name: ANY_TYPE for source in self._spec.context[:index]}
-        rest = [source.name for source in self._spec.context[index:]]
+        below = [source.name for source in self._spec.context[index:]]
         absent = {
-            name: f"context.{name} is resolved later; move it above"
-            for name in rest
+            name: f"context.{name} is looked up later; move it above this one"
+            for name in below
             if name not in above
         }
-        note = "" if above else "no context stands above"
+        note = "" if above else "there is no context above it"
         known = StaticType(frozenset({"map"}), above, is_closed=True, absent=absent, note=note)
         return {**self._shared, "context": known}
 
     def rules(self) -> StaticScope:
-        """Return what rules see: all context, no task."""
+        """Return the scope of rules: all context, but no tasks."""
         fields = {source.name: ANY_TYPE for source in self._spec.context}
         return {**self._shared, "context": closed_map(fields, "no such context is declared")}
 
     def task(self, phase: str, task: TaskTemplate) -> StaticScope:
-        """Return what a task sees, `item` left out: the outcomes of what it needs.
+        """Return the scope of a task without `item`: the outcomes of the tasks that it needs.
 
-        In `onFailure` the main tasks are seen too, as far as they have ended.
+        A task of `onFailure` can also read the main tasks that have ended.
         """
         own = self._spec.tasks if phase == "tasks" else self._spec.on_failure
         needed = self._needs[phase][task.name]
-        seen = {other.name: _outcome(other) for other in own if other.name in needed}
+        readable = {other.name: _outcome(other) for other in own if other.name in needed}
         if phase == "onFailure":
-            seen |= {other.name: _outcome(other) for other in self._spec.tasks}
+            readable |= {other.name: _outcome(other) for other in self._spec.tasks}
         absent = {
-            other.name: _why_absent(task.name, other.name, self._needs[phase])
+            other.name: _absence_reason(task.name, other.name, self._needs[phase])
             for other in own
-            if other.name not in seen
+            if other.name not in readable
         }
         if phase == "tasks":
             absent |= {
                 other.name: f"tasks.{other.name} runs only when the run fails"
                 for other in self._spec.on_failure
-                if other.name not in seen
+                if other.name not in readable
             }
         note = "no such task is declared"
-        tasks = StaticType(frozenset({"map"}), seen, is_closed=True, absent=absent, note=note)
+        tasks = StaticType(frozenset({"map"}), readable, is_closed=True, absent=absent, note=note)
         return {**self.rules(), "tasks": tasks}
 
     def state(self) -> StaticScope:
-        """Return what `state` is rendered from: the outcomes of all tasks."""
+        """Return the scope of `state`, which includes the outcomes of all tasks."""
         tasks = {task.name: _outcome(task) for task in self._spec.tasks}
         return {**self.rules(), "tasks": closed_map(tasks, "no such task is declared")}
 
@@ -125,18 +125,21 @@ def _outcome(task: TaskTemplate) -> StaticType:
     return OUTCOME if task.for_each is None else _OUTCOME_OF_MANY
 
 
-def _why_absent(reader: str, other: str, needs: Mapping[str, frozenset[str]]) -> str:
+def _absence_reason(reader: str, other: str, needs: Mapping[str, frozenset[str]]) -> str:
     if other == reader:
         return f"tasks.{other} is the task itself, which has not run yet"
     if reader in needs[other]:
-        return f"tasks.{other} is read, but runs after {reader}, since it needs it"
+        return f"tasks.{other} runs after {reader}, because it needs {reader}"
     return f"tasks.{other} is read but not needed: add {other} to needs"
 
 
-def _transitive(templates: Sequence[TaskTemplate]) -> dict[str, frozenset[str]]:
-    """Return all that each task waits for, near and far; unknown names and circles are borne."""
+def _all_needs(templates: Sequence[TaskTemplate]) -> dict[str, frozenset[str]]:
+    """Return the direct and indirect needs of each task.
+
+    Unknown names are left out, and circles are allowed: other checks report them.
+    """
     direct = {task.name: task.needs for task in templates}
-    known = {}
+    all_needs = {}
     for name, needs in direct.items():
         found: set[str] = set()
         waiting = [*needs]
@@ -145,5 +148,5 @@ def _transitive(templates: Sequence[TaskTemplate]) -> dict[str, frozenset[str]]:
             if need not in found and need in direct:
                 found.add(need)
                 waiting += direct[need]
-        known[name] = frozenset(found)
-    return known
+        all_needs[name] = frozenset(found)
+    return all_needs

@@ -1,4 +1,4 @@
-"""Subscription: a living instance of a definition, its triggers and its life."""
+"""Subscription: an instance of a definition, with its status and its effective triggers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,33 +15,40 @@ from activityctl.domain.values.model import JsonValue, Manifest, Name
 
 
 class SubscriptionSpec(Manifest):
-    """Which definition a subscription instantiates, with which params."""
+    """Which definition a subscription uses, with which params and triggers."""
 
-    activity: Name = Field(description="The ActivityDefinition's name.", examples=["order-review"])
+    activity: Name = Field(
+        description="The name of the ActivityDefinition.", examples=["order-review"]
+    )
     params: dict[str, JsonValue] = Field(
         default={},
-        description="Must fit the definition's params schema.",
+        description="The values of the definition's params. They must match its params schema. "
+        "A missing param gets the default of the schema.",
         examples=[{"threshold": 0.8}],
     )
     triggers: dict[Name, dict[str, JsonValue] | None] = Field(
         default={},
-        description="Override a trigger by its name, or switch it off with null.",
+        description="Changes of the definition's triggers, by trigger name. An entry has the "
+        "fields to replace, under the kind of the trigger; null switches the trigger off.",
         examples=[{"nightly": {"cron": {"schedule": "0 4 * * *"}}, "heartbeat": None}],
     )
     paused: bool | None = Field(
-        default=None, description="Left to the operator unless the YAML sets it.", examples=[True]
+        default=None,
+        description="Whether the subscription is paused. Default: `apply` does not change it, so "
+        "`activityctl pause` and `resume` decide.",
+        examples=[True],
     )
 
 
 class SubscriptionManifest(Manifest):
-    """A Subscription as written in YAML."""
+    """An instance of an ActivityDefinition with its own params. Its triggers start runs."""
 
     metadata: Metadata
     spec: SubscriptionSpec
 
 
 class SubscriptionStatus(StrEnum):
-    """Where a subscription is in its life."""
+    """Whether a subscription is active, paused or deleted."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -49,12 +56,12 @@ class SubscriptionStatus(StrEnum):
 
 
 OperatorStatus = Literal[SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED]
-"""What an operator sets by hand; to delete is a change of the catalog, with a plan and history."""
+"""The statuses that an operator can set; deleting needs a plan and is recorded in the history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription as it lives in Postgres."""
+    """A subscription as stored in Postgres."""
 
     id: SubscriptionId
     name: str
@@ -68,35 +75,34 @@ class Subscription:
     annotations: dict[str, str] = field(default_factory=dict)
     state: dict[str, JsonValue] = field(default_factory=dict)
     applyset: str | None = None
-    """The apply set it is a member of; pruning looks at nothing else."""
+    """The apply set that it belongs to; pruning decides by this alone."""
     failures: int = 0
-    """How many of its runs have failed in a row since it was last resumed."""
+    """How many of its runs have failed in a row, since it was last resumed."""
     pause_reason: str | None = None
     paused_at: datetime | None = None
     paused_by_run: RunId | None = None
-    """The run whose failure paused it; None when a person or a manifest did."""
+    """The run whose failure paused it; None if a person or a manifest paused it."""
 
 
 def effective_triggers(
     spec: DefinitionSpec, overrides: dict[str, JsonValue]
 ) -> tuple[TriggerTemplate, ...]:
-    """Return the definition's triggers with a subscription's overrides laid over them.
+    """Return the definition's triggers after a subscription's overrides.
 
-    An override names the kind again and replaces the fields it names; null switches off.
+    An override repeats the kind and replaces the fields that it has; None switches the trigger
+    off. An override with another kind replaces the whole trigger.
     """
-    found = (effective_trigger(trigger, overrides) for trigger in spec.triggers)
-    return tuple(trigger for trigger in found if trigger is not None)
+    triggers = (effective_trigger(trigger, overrides) for trigger in spec.triggers)
+    return tuple(trigger for trigger in triggers if trigger is not None)
 
 
 def effective_trigger(
     trigger: TriggerTemplate, overrides: Mapping[str, JsonValue]
 ) -> TriggerTemplate | None:
-    """Return the trigger as `effective_triggers` does; None when it is switched off."""
+    """Return one trigger as `effective_triggers` does; None if it is switched off."""
     override = overrides.get(trigger.name, {})
-    return None if override is None else _overridden(trigger, override)
-
-
-def _overridden(trigger: TriggerTemplate, override: dict[str, JsonValue]) -> TriggerTemplate:
+    if override is None:
+        return None
     if not override:
         return trigger
     merged = {

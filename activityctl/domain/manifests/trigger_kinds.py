@@ -1,4 +1,4 @@
-"""Every kind of trigger; what each says is in its own file."""
+"""TRIGGER_KINDS: every kind of trigger with its model; each model is in a file of its own."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,4 +11,4 @@ from activityctl.domain.timing.trigger import CLOCK_KINDS
 TRIGGER_KINDS: Final[Mapping[str, type[Bounded]]] = MappingProxyType(
     {**CLOCK_KINDS, "event": EventTrigger}
 )
-"""Every kind of trigger by its key in YAML, with the model of what stands under it."""
+"""The model of each kind of trigger, by its key in YAML."""

@@ -1,3 +1,5 @@
+"""The findings of `check_definition`: kinds, names, needs and expressions."""
+
 import json
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ from activityctl.domain.values.model import Manifest
 
 
 class Call(Manifest):
-    """A task kind with a field of every sort."""
+    """A task kind with fields of several types."""
 
     url: str = "/"
     method: Literal["GET", "POST"] = "GET"
@@ -21,7 +23,7 @@ class Call(Manifest):
 
 
 class Past(Manifest):
-    """A context source."""
+    """A context kind."""
 
     limit: int = 1
 
@@ -46,10 +48,7 @@ def found(*tasks: dict[str, Any], **fields: Any) -> list[tuple[Path, str]]:
     return [(finding.path, finding.reason) for finding in findings]
 
 
-# ---- kinds and their bodies
-
-
-def test_a_definition_in_order_has_no_findings():
+def test_a_valid_definition_has_no_findings():
     full = definition(
         task("a", forEach="${ params.list }", maxParallel=2, call={"url": "${ item }"}),
         task("b", needs=["a"], when="tasks.a.status == 'succeeded'"),
@@ -112,7 +111,7 @@ def test_an_item_has_exactly_one_known_kind(wrong: dict[str, Any], place: Path, 
     assert found(*wrong.pop("tasks", []), **wrong) == [(place, reason)]
 
 
-def test_an_unknown_kind_is_shown_at_its_key():
+def test_the_finding_of_an_unknown_kind_points_at_its_key():
     (finding,) = check_definition(definition({"name": "a", "cal": {}}), KINDS)
     assert finding == Finding(
         ("tasks", 0, "cal"), "unknown field 'cal'; did you mean 'call'?", at_key=True
@@ -134,7 +133,7 @@ def test_an_unknown_kind_is_shown_at_its_key():
         ({"times": "$${ 1 }"}, ("times",), "should be a valid integer"),
     ],
 )
-def test_a_body_fits_its_kind(body: Any, place: Path, reason: str):
+def test_a_body_is_checked_against_its_kind(body: Any, place: Path, reason: str):
     assert found(task(call=body)) == [(("tasks", 0, "call", *place), reason)]
 
 
@@ -150,7 +149,7 @@ def test_a_body_fits_its_kind(body: Any, place: Path, reason: str):
         {"headers": "${ params.h }"},
     ],
 )
-def test_a_template_stands_where_any_type_is_wanted(body: Any):
+def test_a_template_is_allowed_for_a_value_of_any_type(body: Any):
     assert found(task(call=body)) == []
 
 
@@ -174,17 +173,14 @@ def test_a_context_body_is_checked_too():
         (
             {"cron": {"schedule": "${ params.when }"}},
             ("cron", "schedule"),
-            "triggers take no ${ … }",
+            "a trigger cannot use ${ … }",
         ),
     ],
 )
-def test_a_trigger_can_fire(trigger: dict[str, Any], place: Path, reason: str):
-    ((path, said),) = found(triggers=[{"name": "t", **trigger}])
+def test_a_trigger_that_cannot_fire_is_found(trigger: dict[str, Any], place: Path, reason: str):
+    ((path, found_reason),) = found(triggers=[{"name": "t", **trigger}])
     assert path == ("triggers", 0, *place)
-    assert said.startswith(reason)
-
-
-# ---- names and needs
+    assert found_reason.startswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -195,12 +191,12 @@ def test_a_trigger_can_fire(trigger: dict[str, Any], place: Path, reason: str):
         ("onFailure", [task("p"), task("q"), task("p")]),
     ],
 )
-def test_a_name_is_used_once(field: str, items: list[dict[str, Any]]):
+def test_names_must_be_unique(field: str, items: list[dict[str, Any]]):
     assert found(**{field: items}) == [((field, 2, "name"), f"{items[0]['name']!r} is used twice")]
     assert found(**{field: items[:2]}) == []
 
 
-def test_task_names_are_used_once_over_both_lists():
+def test_task_names_must_be_unique_over_both_lists():
     assert found(task("a"), task("a")) == [(("tasks", 1, "name"), "'a' is used twice")]
     assert found(task("a"), onFailure=[task("a")]) == [
         (("onFailure", 0, "name"), "'a' is also in tasks")
@@ -208,7 +204,7 @@ def test_task_names_are_used_once_over_both_lists():
 
 
 @pytest.mark.parametrize("phase", ["tasks", "onFailure"])
-def test_a_needed_task_exists(phase: str):
+def test_a_needed_task_must_exist(phase: str):
     items = [task("score"), task("notify", needs=["score", "scoer"])]
     given = {phase: items} if phase == "onFailure" else {}
     assert found(*([] if given else items), **given) == [
@@ -216,7 +212,7 @@ def test_a_needed_task_exists(phase: str):
     ]
 
 
-def test_tasks_on_failure_cannot_need_those_of_the_run():
+def test_tasks_on_failure_cannot_need_main_tasks():
     assert found(task("a"), onFailure=[task("page", needs=["a"])]) == [
         (("onFailure", 0, "needs", 0), "no such task: 'a'; known: page")
     ]
@@ -231,19 +227,16 @@ def test_tasks_on_failure_cannot_need_those_of_the_run():
         ({"a": ["c"], "b": ["a"], "c": ["b"]}, 0, "a, b, c"),
     ],
 )
-def test_tasks_do_not_wait_for_one_another(needs: dict[str, list[str]], index: int, circle: str):
-    tasks = [task(name, needs=found) for name, found in needs.items()]
+def test_tasks_must_not_wait_for_one_another(needs: dict[str, list[str]], index: int, circle: str):
+    tasks = [task(name, needs=names) for name, names in needs.items()]
     assert found(*tasks) == [
         (("tasks", index, "needs"), f"these tasks wait for one another: {circle}")
     ]
 
 
-def test_a_diamond_is_no_circle():
+def test_needs_in_a_diamond_are_no_circle():
     tasks = [task("d", needs=["b", "c"]), task("b", needs=["a"]), task("c", needs=["a"])]
     assert found(*tasks, task("a")) == []
-
-
-# ---- expressions, each with the names that it can see
 
 
 @pytest.mark.parametrize(
@@ -257,7 +250,9 @@ def test_a_diamond_is_no_circle():
         ({"state": {"a": ["${ item }"]}}, ("state", "a", 0), "item"),
     ],
 )
-def test_an_expression_sees_only_what_there_is(wrong: dict[str, Any], place: Path, name: str):
+def test_an_expression_cannot_read_variables_out_of_scope(
+    wrong: dict[str, Any], place: Path, name: str
+):
     tasks = wrong.pop("tasks", [])
     assert found(*tasks, **wrong) == [(place, f"`{name}` is not available here")]
 
@@ -273,12 +268,12 @@ def test_an_expression_sees_only_what_there_is(wrong: dict[str, Any], place: Pat
         ({"state": {"a": "${ 1 + }"}}, ("state", "a")),
     ],
 )
-def test_an_expression_compiles_wherever_it_stands(wrong: dict[str, Any], place: Path):
+def test_every_expression_must_compile(wrong: dict[str, Any], place: Path):
     tasks = wrong.pop("tasks", [])
     assert [path for path, _ in found(*tasks, **wrong)] == [place]
 
 
-def test_a_problem_of_an_expression_has_its_column():
+def test_the_finding_of_an_expression_has_its_offset():
     url = "see ${ 1 + nothing }"
     (finding,) = check_definition(definition(task(call={"url": url})), KINDS)
     assert finding.offset == url.index("nothing")
@@ -290,18 +285,19 @@ def test_for_each_takes_a_list_or_an_expression(items: Any):
 
 
 @pytest.mark.parametrize("items", ["abc", "$${ params.list }"])
-def test_for_each_takes_no_plain_text(items: str):
+def test_for_each_refuses_plain_text(items: str):
     assert found(task(forEach=items)) == [
-        (("tasks", 0, "forEach"), "should be a list, or a ${ … } that gives one")
+        (("tasks", 0, "forEach"), "should be a list, or a ${ … } whose value is a list")
     ]
 
 
 def test_max_parallel_needs_a_for_each():
     (finding,) = check_definition(definition(task(maxParallel=2)), KINDS)
-    assert finding == Finding(("tasks", 0, "maxParallel"), "needs a forEach", at_key=True)
+    path = ("tasks", 0, "maxParallel")
+    assert finding == Finding(path, "has no effect without forEach", at_key=True)
 
 
-def test_everything_wrong_is_found_at_once():
+def test_all_findings_are_returned_at_once():
     findings = found(
         task("a", needs=["x"], call={"times": 0}),
         task("a", when="nope", maxParallel=1),

@@ -1,4 +1,4 @@
-"""What `validate` finds in a definition's concurrency and throttle."""
+"""The findings of `check_definition` in concurrency and throttle."""
 
 import json
 from typing import Any
@@ -20,8 +20,8 @@ def found(**fields: Any) -> list[tuple[str, str, int | None, bool]]:
     document = {"tasks": tasks, "params": PARAMS, "context": [], **fields}
     spec = DefinitionSpec.model_validate_json(json.dumps(document))
     return [
-        (".".join(map(str, one.path)), one.reason, one.offset, one.at_key)
-        for one in check_definition(spec, KINDS)
+        (".".join(map(str, finding.path)), finding.reason, finding.offset, finding.at_key)
+        for finding in check_definition(spec, KINDS)
     ]
 
 
@@ -34,13 +34,13 @@ def found(**fields: Any) -> list[tuple[str, str, int | None, bool]]:
         "${ event.data.customer }",
     ],
 )
-def test_keys_may_see_params_trigger_and_event(key: str | None):
+def test_keys_can_read_params_trigger_and_event(key: str | None):
     keyed = {} if key is None else {"key": key}
     concurrency = {"policy": "queue", **keyed}
     assert found(triggers=[ON_EVENT], concurrency=concurrency, throttle={**THROTTLE, **keyed}) == []
 
 
-def test_without_an_event_trigger_a_key_sees_no_event():
+def test_without_an_event_trigger_a_key_cannot_read_event():
     key = "x-${ event.data.customer }"
     gates = {"concurrency": {"policy": "skip", "key": key}, "throttle": {**THROTTLE, "key": key}}
     reason = "event is null: the definition has no event trigger"
@@ -52,9 +52,9 @@ def test_without_an_event_trigger_a_key_sees_no_event():
     assert found(triggers=[daily, ON_EVENT], **gates) == []
 
 
-def test_a_key_that_is_the_same_for_every_run_is_a_slip():
+def test_a_key_without_a_template_is_found():
     gates = {"concurrency": {"policy": "skip", "key": "eu"}, "throttle": {**THROTTLE, "key": "eu"}}
-    reason = "is the same for every run; write ${ … } or leave it out"
+    reason = "is the same for every run; use ${ … } or leave the key out"
     assert found(**gates) == [
         ("concurrency.key", reason, None, False),
         ("throttle.key", reason, None, False),
@@ -62,7 +62,7 @@ def test_a_key_that_is_the_same_for_every_run_is_a_slip():
 
 
 @pytest.mark.parametrize("name", ["context", "tasks", "run", "state", "now", "item"])
-def test_keys_see_nothing_that_is_looked_up_later(name: str):
+def test_keys_cannot_read_variables_of_the_run(name: str):
     key = f"x-${{ {name} }}"
     gates = {"concurrency": {"policy": "skip", "key": key}, "throttle": {**THROTTLE, "key": key}}
     reason = f"`{name}` is not available here"
@@ -78,13 +78,13 @@ def test_a_param_that_does_not_exist_is_found_in_a_key():
     assert "acount" in reason
 
 
-def test_a_limit_without_a_policy_is_a_slip():
-    reason = "has no effect without a policy: write skip, queue or replace"
+def test_a_limit_without_a_policy_is_found():
+    reason = "has no effect without a policy: set policy to skip, queue or replace"
     assert found(concurrency={"limit": 2, "key": "${ params.account }"}) == [
         ("concurrency.key", reason, None, True),
         ("concurrency.limit", reason, None, True),
     ]
-    reason = "has no effect with policy allow: write skip, queue or replace"
+    reason = "has no effect with policy allow: set policy to skip, queue or replace"
     assert found(concurrency={"policy": "allow", "limit": 2}) == [
         ("concurrency.limit", reason, None, True)
     ]
@@ -92,7 +92,7 @@ def test_a_limit_without_a_policy_is_a_slip():
     assert found(concurrency={}) == []
 
 
-def test_a_key_orders_events_without_a_policy():
+def test_ordered_events_need_no_policy_for_a_key():
     ordered = {"name": "orders", "event": {"type": "order.paid", "ordered": True}}
     key = {"key": "${ event.data.customer }"}
     assert found(triggers=[ordered], concurrency=key) == []
@@ -100,7 +100,7 @@ def test_a_key_orders_events_without_a_policy():
     assert path == "concurrency.key"
 
 
-def test_a_throttle_of_no_time_is_refused():
+def test_a_throttle_over_no_time_is_found():
     assert found(throttle={"limit": 1, "per": "0s"}) == [
         ("throttle.per", "should be longer than 0s", None, False)
     ]

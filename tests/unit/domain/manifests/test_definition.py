@@ -1,3 +1,5 @@
+"""Definitions: revisions, retries, and the shape of their fields."""
+
 import json
 from datetime import timedelta
 from typing import Any
@@ -32,7 +34,7 @@ def revision(spec: dict[str, Any], **metadata: Any) -> str:
 
 
 def changed(field: str, **fields: Any) -> dict[str, Any]:
-    """Return the spec with fields of the only item of a list laid over."""
+    """Return the spec with some fields replaced in the only item of a list."""
     return {**SPEC, field: [{**SPEC[field][0], **fields}]}
 
 
@@ -58,7 +60,7 @@ TASKS = [
     changed("tasks", retry={"maxAttempts": 2}),
     changed("tasks", timeout={"startToClose": "1s"}),
 ]
-MEANINGFUL = [
+CHANGES = [
     *TASKS,
     changed("tasks", forEach=[True]),
     changed("tasks", say={"x": 2, "y": [1, 2]}),
@@ -91,42 +93,42 @@ MEANINGFUL = [
 
 
 @pytest.mark.parametrize("spec", DEFAULTS)
-def test_defaults_written_out_make_no_new_revision(spec: dict[str, Any]):
+def test_writing_out_defaults_makes_no_new_revision(spec: dict[str, Any]):
     assert revision(spec) == revision(SPEC)
 
 
 def test_the_order_of_keys_makes_no_new_revision():
-    def turned(value: Any) -> Any:
+    def reversed_keys(value: Any) -> Any:
         match value:
             case dict():
-                return {key: turned(child) for key, child in reversed(value.items())}
+                return {key: reversed_keys(child) for key, child in reversed(value.items())}
             case list():
-                return [turned(child) for child in value]
+                return [reversed_keys(child) for child in value]
             case _:
                 return value
 
-    assert list(turned(SPEC)) != list(SPEC)
-    assert revision(turned(SPEC)) == revision(SPEC)
+    assert list(reversed_keys(SPEC)) != list(SPEC)
+    assert revision(reversed_keys(SPEC)) == revision(SPEC)
 
 
-def test_every_meaningful_change_makes_a_revision_of_its_own():
-    revisions = [revision(spec) for spec in [SPEC, *MEANINGFUL]]
+def test_every_change_of_content_makes_another_revision():
+    revisions = [revision(spec) for spec in [SPEC, *CHANGES]]
     assert len(set(revisions)) == len(revisions)
 
 
 @pytest.mark.parametrize("model", [DefinitionSpec, TaskTemplate, RetryPolicy, TaskTimeout, Rule])
-def test_no_field_is_forgotten_in_these_tests(model: type[BaseModel]):
-    written = json.dumps(MEANINGFUL)
+def test_these_tests_change_every_field(model: type[BaseModel]):
+    written = json.dumps(CHANGES)
     assert all(f'"{field.alias}":' in written for field in model.model_fields.values())
 
 
-def test_the_name_makes_another_revision_but_labels_and_annotations_do_not():
+def test_another_name_makes_another_revision_but_labels_and_annotations_do_not():
     assert revision(SPEC, labels={"a": "b"}, annotations={"c": "d"}) == revision(SPEC)
     assert revision(SPEC, name="other") != revision(SPEC)
 
 
-def test_a_spec_survives_its_stored_form():
-    full = {**MEANINGFUL[0], "timeout": "90m", "state": {"a": None}, "params": {"type": "object"}}
+def test_a_spec_is_the_same_after_its_stored_form():
+    full = {**CHANGES[0], "timeout": "90m", "state": {"a": None}, "params": {"type": "object"}}
     full["tasks"] = [{**TASKS[3]["tasks"][0], "maxParallel": 2, "retry": {"maxInterval": "1h30m"}}]
     spec = DefinitionSpec.model_validate_json(json.dumps(full))
     stored = canonical(spec)
@@ -151,7 +153,7 @@ def test_the_wait_between_attempts_grows_up_to_its_limit(
     assert [retry.wait_after(attempt).total_seconds() for attempt in (1, 2, 3, 4)] == waits
 
 
-def test_the_thousandth_wait_is_no_overflow():
+def test_the_wait_after_many_attempts_does_not_overflow():
     retry = RetryPolicy(backoff=100.0, max_interval=timedelta(days=3650))
     assert retry.wait_after(1_000) == timedelta(days=3650)
 
@@ -183,7 +185,7 @@ NOT_A_NAME = "not a valid name: use a-z, 0-9 and -, at most 63 characters, no - 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_wrong_shape_is_refused_at_its_place(
+def test_a_wrong_shape_is_refused_with_its_path(
     spec: dict[str, Any], place: tuple[Any, ...], reason: str
 ):
     with pytest.raises(ValidationError) as caught:
@@ -194,16 +196,16 @@ def test_a_wrong_shape_is_refused_at_its_place(
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b", "a" * 63])
-def test_a_name_is_a_label(name: str):
+def test_a_valid_name_is_accepted(name: str):
     assert Metadata(name=name).name == name
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a_b", "a.b", "a" * 64, "a\n", "ä", "a/b"])
-def test_another_name_is_refused(name: str):
+def test_an_invalid_name_is_refused(name: str):
     with pytest.raises(ValidationError):
         Metadata(name=name)
 
 
-def test_the_kind_of_an_item_is_its_one_unknown_key():
+def test_the_kind_of_an_item_is_its_only_key_that_is_no_field():
     task = DefinitionSpec.model_validate_json(json.dumps(SPEC)).tasks[0]
     assert (task.kinds, task.kind, task.body) == (("say",), "say", {"x": 1, "y": [1, 2]})

@@ -1,3 +1,6 @@
+"""Documents: comparing two of them, aligning them, and leaving out defaults."""
+
+import itertools
 import json
 from fractions import Fraction
 from typing import Any
@@ -22,7 +25,7 @@ from activityctl.domain.manifests.subscription import SubscriptionSpec
 
 fast = settings(max_examples=150, deadline=None)
 
-# Few of them, so that two documents often meet; odd ones, so that paths could be confused.
+# Few words, so that two documents often have equal keys; some could make two paths look equal.
 words = st.sampled_from(["a", "b", "name", "a.b", "", ".", "a[a]", "[a]", 'a"]', "a (order)", "é"])
 exact = 2**53
 leaves = (
@@ -57,7 +60,7 @@ def document(params: Any, **metadata: Any) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Return what JSON says: numbers by their value, objects without order, true no number."""
+    """Return a value that is equal for equal JSON: numbers by value, objects without order."""
     match value:
         case dict():
             return frozenset((key, as_json(child)) for key, child in value.items())
@@ -71,16 +74,16 @@ def as_json(value: Any) -> Any:
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[Any, Any]:
-    """Return two values: strangers, or the second made from the first by one step."""
-    one = draw(values)
-    other = draw(values | st.just(one) | st.just(_respelled(one)))
-    if isinstance(one, dict) and one and draw(st.booleans()):
-        other = {**one, draw(words): draw(values)}
-    return one, other
+    """Return two values: unrelated, equal, or the second with one change of the first."""
+    left = draw(values)
+    right = draw(values | st.just(left) | st.just(_respelled(left)))
+    if isinstance(left, dict) and left and draw(st.booleans()):
+        right = {**left, draw(words): draw(values)}
+    return left, right
 
 
 def _respelled(value: Any) -> Any:
-    """Return the same JSON with keys turned around and whole floats as integers."""
+    """Return the same JSON with keys in reverse order and whole floats as integers."""
     match value:
         case dict():
             return {key: _respelled(child) for key, child in reversed(value.items())}
@@ -104,20 +107,20 @@ def _respelled(value: Any) -> Any:
 @example(({"a": None}, {}))
 @example(({"a": True}, {"a": 1}))
 @example(({"a": 1.0}, {"a": 1}))
-def test_documents_differ_in_no_field_exactly_when_they_are_the_same_json(pair: tuple[Any, Any]):
-    one, other = (document(value) for value in pair)
-    is_same = as_json(one) == as_json(other)
-    assert (differences(one, other) == ()) is is_same
-    assert is_same_json(one, other) is is_same
+def test_documents_have_no_differences_exactly_if_they_are_the_same_json(pair: tuple[Any, Any]):
+    left, right = (document(value) for value in pair)
+    is_same = as_json(left) == as_json(right)
+    assert (differences(left, right) == ()) is is_same
+    assert is_same_json(left, right) is is_same
 
 
 @fast
 @given(pairs())
-def test_the_way_back_has_the_same_fields_turned_around(pair: tuple[Any, Any]):
-    one, other = (document(value) for value in pair)
-    there = {(change.path, str(change.old), str(change.new)) for change in differences(one, other)}
-    back = {(change.path, str(change.new), str(change.old)) for change in differences(other, one)}
-    assert there == back
+def test_the_differences_in_reverse_have_the_same_fields(pair: tuple[Any, Any]):
+    old, new = (document(value) for value in pair)
+    forward = {(change.path, str(change.old), str(change.new)) for change in differences(old, new)}
+    back = {(change.path, str(change.new), str(change.old)) for change in differences(new, old)}
+    assert forward == back
 
 
 @fast
@@ -129,22 +132,22 @@ def test_no_two_fields_of_a_document_share_a_path(value: Any):
 
 @fast
 @given(pairs())
-def test_aligning_changes_no_content_and_leaves_nothing_to_see_of_the_same_content(
+def test_aligning_changes_no_content_and_makes_the_same_content_look_the_same(
     pair: tuple[Any, Any],
 ):
-    one, other = pair
-    assert is_same_json(aligned(one, other), one)
-    if is_same_json(one, other):
-        assert json.dumps(aligned(one, other)) == json.dumps(other)
+    value, like = pair
+    assert is_same_json(aligned(value, like), value)
+    if is_same_json(value, like):
+        assert json.dumps(aligned(value, like)) == json.dumps(like)
 
 
-def test_a_change_of_one_field_names_it_with_old_and_new():
+def test_a_change_has_the_path_and_the_old_and_new_value():
     old = document({"threshold": 1, "region": "eu"}, labels={"team": "a"})
     new = document({"threshold": 2, "region": "eu"}, labels={"team": "a"})
     assert differences(old, new) == (FieldChange("spec.params.threshold", 1, 2),)
 
 
-def test_list_items_are_told_by_their_name():
+def test_list_items_are_identified_by_their_name():
     def tasks(*items: dict[str, Any]) -> dict[str, Any]:
         return document({"tasks": list(items)})
 
@@ -171,23 +174,22 @@ def test_a_key_that_is_no_plain_word_is_quoted_in_the_path(label: str, path: str
 
 
 @pytest.mark.parametrize("empty", [None, "", [], {}, 0, False])
-def test_explicitly_empty_is_not_absent(empty: Any):
-    (gone,) = differences(document({"a": 1, "b": empty}), document({"a": 1}))
-    assert gone == FieldChange("spec.params.b", empty, ABSENT)
-    (come,) = differences(document({"a": 1}), document({"a": 1, "b": empty}))
-    assert come == FieldChange("spec.params.b", ABSENT, empty)
-    assert field_view(come) == {"path": "spec.params.b", "new": empty}
-    assert field_view(gone) == {"path": "spec.params.b", "old": empty}
+def test_an_empty_value_is_not_an_absent_one(empty: Any):
+    (removed,) = differences(document({"a": 1, "b": empty}), document({"a": 1}))
+    assert removed == FieldChange("spec.params.b", empty, ABSENT)
+    (added,) = differences(document({"a": 1}), document({"a": 1, "b": empty}))
+    assert added == FieldChange("spec.params.b", ABSENT, empty)
+    assert field_view(added) == {"path": "spec.params.b", "new": empty}
+    assert field_view(removed) == {"path": "spec.params.b", "old": empty}
 
 
-def test_no_two_kinds_of_empty_are_the_same():
+def test_no_two_empty_values_are_the_same():
     empties = [None, "", [], {}, 0, False]
-    for place, one in enumerate(empties):
-        for other in empties[place + 1 :]:
-            assert differences(document({"a": one}), document({"a": other}))
+    for old, new in itertools.combinations(empties, 2):
+        assert differences(document({"a": old}), document({"a": new}))
 
 
-def test_a_document_that_comes_or_goes_has_all_its_fields():
+def test_a_new_or_removed_document_differs_in_all_its_fields():
     whole = document({"a": 1}, labels={"team": "a"})
     paths = {"metadata.labels.team", "spec.activity", "spec.params.a"}
     assert {change.path for change in differences(None, whole)} == paths
@@ -198,7 +200,7 @@ def test_a_document_that_comes_or_goes_has_all_its_fields():
 
 
 @pytest.mark.parametrize("number", [1e22, 1e300, -1e19])
-def test_a_large_float_is_the_integer_that_a_database_makes_of_it(number: float):
+def test_a_large_float_equals_the_integer_that_postgres_returns_for_it(number: float):
     assert differences(document({"n": number}), document({"n": int(number)})) == ()
     assert differences(document({"n": number}), document({"n": number * 2}))
 
@@ -207,7 +209,7 @@ def test_integers_are_compared_to_the_last_digit():
     assert differences(document({"n": 2**53}), document({"n": 2**53 + 1}))
 
 
-def test_documents_leave_defaults_out_and_keep_what_was_said():
+def test_documents_leave_out_defaults_and_keep_explicit_values():
     metadata = Metadata(name="digest", labels={}, annotations={"note": ""})
     spec = DefinitionSpec.model_validate_json(
         '{"timeout": "1d", "params": {}, "tasks": [{"name": "a", "say": {"to": []}}]}'

@@ -1,4 +1,4 @@
-"""What explain says of each field."""
+"""Explanations of the fields of manifests."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def test_every_field_is_explained_with_an_example(path: str):
 
 
 @pytest.mark.parametrize("kind", ["definition", "subscription"])
-def test_the_example_of_a_kind_is_a_manifest_that_loads(kind: str):
+def test_the_example_of_a_kind_is_a_valid_manifest(kind: str):
     example = explain_field(SCHEMA, kind).example
     assert not refused_by_schema(example)
     assert not refused_by_loader(example)
@@ -59,8 +59,8 @@ def test_the_example_of_a_kind_is_a_manifest_that_loads(kind: str):
 
 def examples(value: Any) -> Any:
     if isinstance(value, dict):
-        for one in value.get("examples", ()):
-            yield one, value
+        for example in value.get("examples", ()):
+            yield example, value
         for child in value.values():
             yield from examples(child)
     elif isinstance(value, list):
@@ -68,7 +68,7 @@ def examples(value: Any) -> Any:
             yield from examples(child)
 
 
-def test_every_example_fits_its_field():
+def test_every_example_is_valid():
     found = list(examples(SCHEMA["$defs"]))
     assert len(found) > 40
     for example, place in found:
@@ -76,14 +76,14 @@ def test_every_example_fits_its_field():
         assert Draft202012Validator(schema).is_valid(example), (example, place)
 
 
-def test_an_explanation_has_all_that_is_known():
+def test_an_explanation_has_all_facts_of_the_schema():
     found = explanation_json(explain_field(SCHEMA, "def.spec.tasks[0].retry.maxAttempts"))
     assert found == {
         "apiVersion": "activityctl/v1",
         "kind": "Explanation",
         "path": "def.spec.tasks[0].retry.maxAttempts",
         "type": "integer 1 to 1000",
-        "description": "The first one included.",
+        "description": "The maximum number of attempts, the first included. Default: 1, no retry.",
         "required": False,
         "default": 1,
         "allowed": [],
@@ -112,13 +112,13 @@ def test_an_explanation_has_all_that_is_known():
         ("", "kinds: Calendar, ActivityDefinition, Subscription"),
     ],
 )
-def test_an_unknown_path_has_the_nearest_as_its_hint(path: str, hint: str):
+def test_an_unknown_path_has_the_most_similar_one_as_its_hint(path: str, hint: str):
     with pytest.raises(NotFoundError) as caught:
         explain_field(SCHEMA, path)
     assert caught.value.hint == hint
 
 
-def test_kinds_have_short_names():
+def test_a_kind_has_short_and_plural_names():
     words = ["definition", "def", "definitions", "ActivityDefinition", "activitydefinitions"]
     assert {kind_named(word) for word in words} == {"ActivityDefinition"}
     assert {kind_named(word) for word in ("sub", "subs", "Subscription")} == {"Subscription"}

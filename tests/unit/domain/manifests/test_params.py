@@ -1,3 +1,5 @@
+"""Params: checks of their schema and their values, and the defaults."""
+
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ Path = tuple[str | int, ...]
         {"properties": {"$ref": {"type": "string"}}},
     ],
 )
-def test_a_schema_is_taken(schema: dict[str, Any]):
+def test_a_valid_schema_has_no_findings(schema: dict[str, Any]):
     assert check_schema(schema) == []
 
 
@@ -30,7 +32,7 @@ def test_a_schema_is_taken(schema: dict[str, Any]):
     ("schema", "place", "reason"),
     [
         ({"type": "objekt"}, ("type",), "not a JSON Schema: 'objekt' is not valid"),
-        ({"type": "array"}, ("type",), "params are an object; the type must be object"),
+        ({"type": "array"}, ("type",), "must be object, because params are an object"),
         (
             {"properties": {"a": {"minimum": "1"}}},
             ("properties", "a", "minimum"),
@@ -44,21 +46,21 @@ def test_a_schema_is_taken(schema: dict[str, Any]):
         (
             {"properties": {"a": {"$ref": "https://example.com/a.json"}}},
             ("properties", "a", "$ref"),
-            "$ref 'https://example.com/a.json' leaves the schema; only #/... is followed",
+            "$ref 'https://example.com/a.json' leads outside the schema; use #/...",
         ),
         (
             {"properties": {"a": {"anyOf": [{}, {"$ref": "file:///etc/passwd"}]}}},
             ("properties", "a", "anyOf", 1, "$ref"),
-            "$ref 'file:///etc/passwd' leaves the schema; only #/... is followed",
+            "$ref 'file:///etc/passwd' leads outside the schema; use #/...",
         ),
         (
             {"properties": {"a": {"$ref": "#/$defs/b"}}},
             ("properties", "a", "$ref"),
-            "$ref '#/$defs/b' leads nowhere",
+            "$ref '#/$defs/b' has no target",
         ),
     ],
 )
-def test_a_schema_is_refused(schema: dict[str, Any], place: Path, reason: str):
+def test_a_wrong_schema_is_found(schema: dict[str, Any], place: Path, reason: str):
     (finding,) = check_schema(schema)
     assert finding.path == place
     assert finding.reason.startswith(reason)
@@ -78,7 +80,7 @@ SCHEMA = {
 @pytest.mark.parametrize(
     "params", [{"url": "/"}, {"url": "/", "codes": [1, 2], "deep": {"n": 5}}, {"url": "/", "x": 1}]
 )
-def test_params_fit(params: dict[str, Any]):
+def test_params_that_match_have_no_findings(params: dict[str, Any]):
     assert check_params(SCHEMA, params) == []
 
 
@@ -97,27 +99,29 @@ def test_params_fit(params: dict[str, Any]):
         ),
     ],
 )
-def test_params_do_not_fit(params: dict[str, Any], findings: list[tuple[Path, str]]):
-    assert check_params(SCHEMA, params) == [Finding(*one) for one in findings]
+def test_params_that_do_not_match_are_found(
+    params: dict[str, Any], findings: list[tuple[Path, str]]
+):
+    assert check_params(SCHEMA, params) == [Finding(*finding) for finding in findings]
 
 
-def test_a_long_value_does_not_hide_what_is_wrong():
+def test_a_long_value_does_not_hide_the_reason():
     (finding,) = check_params({"properties": {"a": {"type": "number"}}}, {"a": "x" * 5_000})
     assert finding.reason.startswith("'xxxx")
     assert finding.reason.endswith("xxx' is not of type 'number'")
     assert len(finding.reason) < 250
 
 
-def test_a_schema_that_refers_to_itself_without_end_is_no_crash():
+def test_a_schema_that_refers_to_itself_is_a_finding():
     assert check_params({"$ref": "#"}, {}) == [
-        Finding((), "the definition's schema refers to itself without end")
+        Finding((), "the definition's schema refers to itself in an endless loop")
     ]
 
 
-def test_a_reference_lost_under_an_id_is_no_crash():
+def test_a_reference_without_a_target_under_an_id_is_a_finding():
     child = {"$id": "https://example.com/a", "$ref": "#/$defs/b"}
     (finding,) = check_params({"properties": {"a": child}, "$defs": {"b": {}}}, {"a": 1})
-    assert finding.reason == "the definition's schema has a $ref to nowhere: /$defs/b"
+    assert finding.reason == "a $ref in the definition's schema has no target: /$defs/b"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_a_reference_lost_under_an_id_is_no_crash():
         ),
     ],
 )
-def test_defaults_stand_where_nothing_does(
+def test_a_default_is_filled_in_where_a_param_is_missing(
     schema: dict[str, Any], params: dict[str, Any], filled: dict[str, Any]
 ):
     before = repr((schema, params))
@@ -164,7 +168,7 @@ values = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(schemas, st.dictionaries(names, values, max_size=3))
-def test_filling_defaults_twice_is_filling_them_once(schema: Any, params: dict[str, Any]):
+def test_filling_in_defaults_twice_changes_nothing(schema: Any, params: dict[str, Any]):
     filled = fill_defaults(schema, params)
     assert fill_defaults(schema, filled) == filled
     assert set(params) <= set(filled)

@@ -1,4 +1,4 @@
-"""The JSON Schema of manifests agrees with the loader."""
+"""The JSON Schema of manifests accepts and refuses the same documents as the loader."""
 
 import copy
 import json
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[4]
 
 
 def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """Return a copy with one value set, `...` meaning that the key is taken away."""
+    """Return a copy with one value replaced; `...` removes the key."""
     result = copy.deepcopy(document)
     *above, last = [int(part) if part.isdigit() else part for part in path.split(".")]
     place: Any = result
@@ -42,7 +42,7 @@ def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return result
 
 
-def test_it_is_a_schema_of_its_dialect():
+def test_the_schema_is_valid_in_its_dialect():
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == DIALECT
     for kind in DOCUMENT_KINDS:
@@ -50,16 +50,16 @@ def test_it_is_a_schema_of_its_dialect():
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "definitions").rglob("*.yaml")), ids=lambda p: p.stem
+    "path", sorted((ROOT / "definitions").rglob("*.yaml")), ids=lambda path: path.stem
 )
-def test_every_sample_fits(path: Path):
+def test_every_sample_is_valid(path: Path):
     for document in yaml.safe_load_all(path.read_text("utf-8")):
         assert [error.message for error in VALIDATOR.iter_errors(document)] == []
         only = Draft202012Validator(document_schema(KINDS, document["kind"]))
         assert only.is_valid(document)
 
 
-def test_a_document_of_the_other_kind_does_not_fit():
+def test_a_document_of_another_kind_is_refused():
     assert not Draft202012Validator(document_schema(KINDS, "Subscription")).is_valid(FULL)
     assert not Draft202012Validator(document_schema(KINDS, "ActivityDefinition")).is_valid(
         SUBSCRIPTION
@@ -67,7 +67,7 @@ def test_a_document_of_the_other_kind_does_not_fit():
 
 
 @pytest.mark.parametrize("document", [FULL, SUBSCRIPTION], ids=["definition", "subscription"])
-def test_a_document_that_uses_everything_fits(document: dict[str, Any]):
+def test_a_document_with_every_field_is_valid(document: dict[str, Any]):
     assert [error.message for error in VALIDATOR.iter_errors(document)] == []
     assert not refused_by_loader(document)
 
@@ -143,8 +143,10 @@ BROKEN: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value"), BROKEN, ids=[f"{p}={v}" for p, v in BROKEN])
-def test_what_the_loader_refuses_by_shape_the_schema_refuses(path: str, value: Any):
+@pytest.mark.parametrize(
+    ("path", "value"), BROKEN, ids=[f"{path}={value}" for path, value in BROKEN]
+)
+def test_the_schema_refuses_a_wrong_shape_as_the_loader_does(path: str, value: Any):
     document = changed(FULL, path, value)
     assert refused_by_loader(document)
     assert refused_by_schema(document)
@@ -164,7 +166,7 @@ def test_what_the_loader_refuses_by_shape_the_schema_refuses(path: str, value: A
         ("spec.param", {}),
     ],
 )
-def test_what_is_refused_of_a_subscription(path: str, value: Any):
+def test_the_schema_refuses_a_wrong_subscription_as_the_loader_does(path: str, value: Any):
     document = changed(SUBSCRIPTION, path, value)
     assert refused_by_loader(document)
     assert refused_by_schema(document)
@@ -193,7 +195,7 @@ TEMPLATED = [
 
 
 @pytest.mark.parametrize(("path", "value"), TEMPLATED)
-def test_templates_stand_where_typed_fields_do(path: str, value: Any):
+def test_templates_are_allowed_in_typed_fields(path: str, value: Any):
     document = changed(FULL, path, value)
     assert not refused_by_loader(document)
     assert not refused_by_schema(document)
@@ -235,14 +237,14 @@ VALUES = st.sampled_from([*PLAIN_VALUES, *OTHER_VALUES, "${ state.x }", "$${ x }
 
 @settings(max_examples=300)
 @given(st.sampled_from(leaves(FULL)), VALUES)
-def test_the_schema_refuses_nothing_that_the_loader_takes(path: str, value: Any):
+def test_the_schema_refuses_nothing_that_the_loader_accepts(path: str, value: Any):
     document = changed(FULL, path, value)
     if not refused_by_loader(document):
         assert [error.message for error in VALIDATOR.iter_errors(document)] == []
 
 
 @given(st.text("0123456789dhms.PTWDHMSY", max_size=8))
-def test_the_pattern_of_durations_is_what_the_parser_takes(text: str):
+def test_the_pattern_of_durations_agrees_with_the_parser(text: str):
     try:
         parse_duration(text)
     except ValueError as error:
@@ -252,39 +254,20 @@ def test_the_pattern_of_durations_is_what_the_parser_takes(text: str):
         assert re.search(DURATION_PATTERN, text)
 
 
-def test_defaults_stand_as_in_yaml():
+def test_defaults_are_written_as_in_yaml():
     definitions = SCHEMA["$defs"]
     assert definitions["RetryPolicy"]["properties"]["initialInterval"]["default"] == "1s"
     assert definitions["DefinitionSpec"]["properties"]["timeout"]["default"] == "1d"
 
 
-KEYWORDS: list[str] = ["type", "required", "properties", "items", "enum", "minimum", "maxLength"]
-
-
-KEYWORDS += ["title", "default", "additionalProperties", "$ref", "allOf", "pattern", "examples"]
-
-
+KEYWORDS: list[str] = [
+    *("type", "required", "properties", "items", "enum", "minimum", "maxLength"),
+    *("title", "default", "additionalProperties", "$ref", "allOf", "pattern", "examples"),
+]
 SCHEMAS = st.recursive(
     st.sampled_from([True, {}, 5, None, "x", {"type": "string"}, {"type": "strin"}]),
     lambda inner: st.dictionaries(
-        st.sampled_from(
-            [
-                "type",
-                "required",
-                "properties",
-                "items",
-                "enum",
-                "minimum",
-                "maxLength",
-                "title",
-                "default",
-                "additionalProperties",
-                "$ref",
-                "allOf",
-                "pattern",
-                "examples",
-            ]
-        ),
+        st.sampled_from(KEYWORDS),
         inner
         | st.lists(inner, max_size=2)
         | st.sampled_from(["object", ["a"], ["a", "a"], -1, 1, 1.5, True])
@@ -296,12 +279,12 @@ SCHEMAS = st.recursive(
 
 
 @given(SCHEMAS)
-def test_what_is_plainly_a_schema_is_one(schema: Any):
+def test_a_plainly_valid_schema_is_valid(schema: Any):
     if is_plainly_valid(schema):
         Draft202012Validator.check_schema(schema)
 
 
-def test_common_schemas_take_the_short_cut():
+def test_common_schemas_are_plainly_valid():
     assert is_plainly_valid(FULL["spec"]["params"])
     assert not is_plainly_valid({"pattern": "["})
 
@@ -312,7 +295,7 @@ GAP = {"after": PAID, "of": PAID, "within": "1h"}
 BATCH = {"size": 2, "within": "1h"}
 
 
-def with_event(body: Any) -> dict[str, Any]:
+def definition_with(body: Any) -> dict[str, Any]:
     return changed(FULL, "spec.triggers.0", {"name": "paid", "event": body})
 
 
@@ -328,8 +311,8 @@ def with_event(body: Any) -> dict[str, Any]:
         {"absence": GAP, "ordered": True},
     ],
 )
-def test_a_trigger_of_each_form_fits(body: Any):
-    document = with_event(body)
+def test_a_trigger_of_each_form_is_valid(body: Any):
+    document = definition_with(body)
     assert [error.message for error in VALIDATOR.iter_errors(document)] == []
     assert not refused_by_loader(document)
 
@@ -360,12 +343,12 @@ def test_a_trigger_of_each_form_fits(body: Any):
         {**PAID, "debounce": {"for": "1s"}, "key": "${ event.id }"},
     ],
 )
-def test_a_trigger_of_no_form_or_several_is_refused_as_by_the_loader(body: Any):
-    assert refused_by_schema(with_event(body))
-    assert refused_by_loader(with_event(body))
+def test_a_trigger_with_clashing_fields_is_refused_as_by_the_loader(body: Any):
+    assert refused_by_schema(definition_with(body))
+    assert refused_by_loader(definition_with(body))
 
 
-def test_an_override_replaces_some_fields_of_a_trigger_and_has_no_form_of_its_own():
+def test_an_override_may_have_any_fields_of_a_trigger():
     override = {"paid": {"event": {"within": "2h"}}}
     document = changed(SUBSCRIPTION, "spec.triggers", override)
     assert [error.message for error in VALIDATOR.iter_errors(document)] == []

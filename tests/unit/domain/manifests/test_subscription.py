@@ -1,3 +1,5 @@
+"""Subscriptions: their shape, and the triggers that their overrides lead to."""
+
 import json
 from typing import Any
 
@@ -48,13 +50,13 @@ BEAT = ("beat", "interval", {"every": "30m"})
         ),
     ],
 )
-def test_overrides_are_laid_over_the_triggers(overrides: dict[str, Any], triggers: list[Any]):
+def test_overrides_replace_fields_of_the_triggers(overrides: dict[str, Any], triggers: list[Any]):
     found = effective_triggers(SPEC, overrides)
     assert [(trigger.name, trigger.kind, trigger.body) for trigger in found] == triggers
     assert SPEC.triggers[0].body == NIGHTLY[2]
 
 
-def test_an_unmentioned_field_is_left_to_others():
+def test_optional_fields_have_their_defaults():
     spec = SubscriptionSpec.model_validate_json('{"activity": "digest"}')
     assert (spec.params, spec.triggers, spec.paused) == ({}, {}, None)
 
@@ -71,7 +73,7 @@ def test_an_unmentioned_field_is_left_to_others():
         ({"activity": "a", "triggers": {"B": None}}, ("spec", "triggers", "B"), "not a valid name"),
     ],
 )
-def test_a_wrong_shape_is_refused_at_its_place(
+def test_a_wrong_shape_is_refused_with_its_path(
     spec: dict[str, Any], place: tuple[str, ...], reason: str
 ):
     document = {"metadata": {"name": "sub"}, "spec": spec}
