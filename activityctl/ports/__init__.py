@@ -1,6 +1,6 @@
-"""What we ask of the outside, as Protocols; adapters and executors answer.
+"""Ports: the Protocols that adapters and executors implement.
 
-The package is the one door: nobody outside it names a module of it.
+Other packages import these names from here, never from a module of this package.
 """
 
 from activityctl.ports.catalog import Catalog, ManifestSource

@@ -1,4 +1,4 @@
-"""What is wanted: manifests as they are read, and the catalog that they are applied to."""
+"""Ports for reading manifests and for the catalog that they are applied to."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,30 +17,30 @@ from activityctl.errors import Problem
 
 
 class ManifestSource(Protocol):
-    """Reads manifests from where the user keeps them."""
+    """Reads manifests from the files or folders of the user."""
 
     def read(self, paths: Sequence[str], *, recursive: bool) -> tuple[ManifestSet, list[Problem]]:
-        """Return the manifests of right shape, and every problem of all files."""
+        """Return the manifests whose shape is right, and the problems of all files."""
         ...
 
 
 class Catalog(Protocol):
-    """Definitions, subscriptions and the schedules that they ask for."""
+    """Definitions, calendars, subscriptions and the schedules that these need."""
 
     async def present(self) -> Present:
-        """Return what lives, and deleted subscriptions by name."""
+        """Return all live objects, and the deleted subscriptions by name."""
         ...
 
     def changing(self) -> AbstractAsyncContextManager[None]:
-        """Hold the one lock under which the catalog is changed, in one transaction."""
+        """Hold the lock for changing the catalog; the block is one transaction."""
         ...
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
-        """Carry out the plan and record it in the history; call it within `changing`."""
+        """Execute the plan and record it in the history; call it within `changing`."""
         ...
 
     async def history(self, kind: str, name: str) -> list[PastChange]:
-        """Return every recorded change of one object, the newest first."""
+        """Return all recorded changes of one object, newest first."""
         ...
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
@@ -48,25 +48,25 @@ class Catalog(Protocol):
         ...
 
     async def calendars(self) -> Mapping[str, tuple[DaySpan, ...]]:
-        """Return the days of every calendar that lives, by its name."""
+        """Return the days of every live calendar, by the calendar's name."""
         ...
 
     async def listed_calendars(self, selection: Selection) -> list[PresentCalendar]:
-        """Return the calendars that live, by name."""
+        """Return the live calendars, sorted by name."""
         ...
 
     async def revisions(self, selection: Selection) -> list[Revision]:
-        """Return immutable revisions, newest first."""
+        """Return revisions, newest first."""
         ...
 
     async def subscriptions(self, selection: Selection) -> list[Subscription]:
-        """Return subscriptions by name; deleted ones only when asked for by status."""
+        """Return subscriptions, sorted by name; deleted ones only if the status asks for them."""
         ...
 
     async def find_subscription(self, reference: str) -> Subscription:
-        """Return the one with that name, id or unique id prefix.
+        """Return the subscription with this name, id or unique beginning of an id.
 
-        NotFoundError when there is none, ConflictError when the prefix fits several.
+        Raises NotFoundError if there is none, ConflictError if several ids begin like this.
         """
         ...
 
@@ -79,8 +79,9 @@ class Catalog(Protocol):
         catch_up: bool = False,
         reason: str | None = None,
     ) -> bool:
-        """Pause or resume, and schedules follow; False when it was so, or deleted before.
+        """Pause or resume a subscription with its schedules.
 
-        A reason is kept while it is paused; to resume ends its streak of failures.
+        Returns False if it already has this status or is deleted. The reason is stored while the
+        subscription is paused. Resuming ends its streak of failures.
         """
         ...

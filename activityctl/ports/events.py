@@ -1,4 +1,4 @@
-"""Events: how they are kept, whom they wake, and how they are read again and removed."""
+"""Ports for events: storing them, routing them, reading them again and removing them."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,21 +17,21 @@ from activityctl.domain.values.selection import Selection
 
 
 class Routing(Protocol):
-    """Events whose routing nobody else decides on until the block ends."""
+    """A batch of unrouted events; no other process routes events until the block ends."""
 
     events: list[ArrivedEvent]
-    """The oldest unrouted ones, in order; fewer than asked for when they are large."""
+    """The oldest unrouted events, in order; fewer than the limit if they are large."""
     is_last: bool
-    """Whether no other event waited."""
+    """Whether no other event is unrouted."""
     catalog_version: int
-    """Grows with every apply; what listens to events is read within the same block."""
+    """Grows with every apply. It belongs to the listeners that are read in the same block."""
     now: datetime
-    """Postgres' time as the block began."""
+    """The time of Postgres at the beginning of the block."""
 
     async def listeners(self) -> list[Listener]:
-        """Return every event trigger of every subscription that is not deleted, all of one moment.
+        """Return every event trigger of every live subscription, all from one snapshot.
 
-        `catalog_version` is then the version that these are of.
+        Sets `catalog_version` to the version of this snapshot.
         """
         ...
 
@@ -40,53 +40,61 @@ class Routing(Protocol):
         ...
 
     async def calendars(self, names: Iterable[str]) -> DaysByCalendar:
-        """Return the days of those of these calendars that live."""
+        """Return the days of these calendars; those that are not live are left out."""
         ...
 
     async def gatherings(
         self, keys: Iterable[GatheringKey], until: datetime, limit: int
     ) -> list[Gathering]:
-        """Return those of these keys, and as many more that time changes until then, if any."""
+        """Return the gatherings with these keys, and gatherings with a deadline up to `until`.
+
+        At most `limit` gatherings are returned in addition to those with the given keys.
+        """
         ...
 
     async def stored_events(self, event_ids: Iterable[EventId]) -> dict[EventId, ArrivedEvent]:
-        """Return those of the events that are still kept."""
+        """Return these events by id; those that are no longer stored are left out."""
         ...
 
     async def save(self, routed: Routed, now: datetime) -> None:
-        """Write it and wake the dispatcher; committed when the block ends well."""
+        """Write the result of routing and wake the dispatcher.
+
+        It is committed when the block ends without an exception.
+        """
         ...
 
 
 class EventStore(Protocol):
-    """The archive of events, and the routing of those that have come."""
+    """The archive of events, and the routing of new events."""
 
     async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
-        """Store the events, after which none can be lost, and wake the router.
+        """Store the events durably and wake the router.
 
-        One outcome for each, in order; the same event twice in one call is a duplicate too.
+        Returns one outcome for each event, in order. An event that comes twice in one call is a
+        duplicate too.
         """
         ...
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
-        """Hold the one router's lock and the oldest unrouted events; None when others hold it.
+        """Hold the router's lock and the oldest unrouted events; None if it is already held.
 
-        All in one transaction: whatever is written within it comes with `routed_at`, or not at all.
+        The block is one transaction: its writes and `routed_at` are committed together or not
+        at all.
         """
         ...
 
     async def unreadable(self, owners: Sequence[str] | None = None) -> list[Listener]:
-        """Return the event triggers, all or of these owners, that as stored cannot be read."""
+        """Return the stored event triggers that cannot be read, of all or of these owners."""
         ...
 
     async def seconds_to_due(self) -> float | None:
-        """Return how long until time changes what is gathered; None when nothing waits."""
+        """Return the seconds until the next deadline of a gathering; None if no event waits."""
         ...
 
     async def find_event(self, reference: str) -> ArrivedEvent:
-        """Return the one with our id or the sender's, else with a unique prefix of either.
+        """Return the event with this id, ours or the sender's, or with a unique beginning of one.
 
-        NotFoundError when there is none, ConflictError, which tells them, when it fits several.
+        Raises NotFoundError if there is none, ConflictError with candidates if several match.
         """
         ...
 
@@ -95,32 +103,33 @@ class EventStore(Protocol):
         ...
 
     async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
-        """Return those of the events of which it is not yet found out whom they wake."""
+        """Return which of these events are not routed yet."""
         ...
 
     async def verdicts(self, event_ids: Sequence[str]) -> list[Verdict]:
-        """Return what those events meant to whom, by event, subscription and trigger."""
+        """Return the verdicts of these events, sorted by event, subscription and trigger."""
         ...
 
 
 class EventArchive(Protocol):
-    """Events that have come: read again, fed again, and removed when their time is over."""
+    """Stored events for reading again, replays, and removal."""
 
-    async def count(self, stretch: EventQuery) -> int:
-        """Return how many events the stretch holds."""
+    async def count(self, query: EventQuery) -> int:
+        """Return how many events the query selects."""
         ...
 
     async def page(
         self,
-        stretch: EventQuery,
+        query: EventQuery,
         after: ArrivedEvent | None,
         limit: int,
         *,
         newest_first: bool = False,
     ) -> list[ArrivedEvent]:
-        """Return the next events behind that one, as they arrived or the other way round.
+        """Return the next events after that one, in the order of arrival or in reverse.
 
-        A page holds nothing open; what is removed between two pages is missing, no more.
+        No transaction stays open between two pages. Events that are removed meanwhile are simply
+        missing.
         """
         ...
 
@@ -131,21 +140,22 @@ class EventArchive(Protocol):
         now: datetime,
         refused: Sequence[RefusedFiring] = (),
     ) -> int:
-        """Write what events fed again led to, in one transaction; return how many firings are new.
+        """Write the firings and verdicts of a replay in one transaction.
 
-        A repeat adds nothing. A verdict of an earlier feeding by the same name gives way unless
-        it is `woken`; what belongs to events that are gone is left out.
+        Returns how many firings are new; a repeated call adds nothing. A verdict replaces one of
+        an earlier replay of the same name, unless that one is `woken`. Firings and verdicts of
+        events that are no longer stored are left out.
         """
         ...
 
     async def waiting(self, firing_keys: str) -> int:
-        """Return how many firings are due and not started whose keys begin so."""
+        """Return how many firings are due and not started, whose keys begin with this text."""
         ...
 
     async def remove(self, age: timedelta, limit: int) -> int:
-        """Remove the oldest events over that age, by Postgres' clock; return how many.
+        """Remove the oldest events over this age, by Postgres' clock; return how many.
 
-        Their verdicts go with them. Left alone: events that are not routed, those of firings
-        not started yet, and those that a gathering may still wait with.
+        Their verdicts are removed too. These events are kept: events that are not routed, events
+        of firings that have not started, and events that a gathering may still need.
         """
         ...

@@ -1,4 +1,4 @@
-"""What was said of every subscription, and the figures of everything."""
+"""Ports for the log entries of subscriptions and for metrics."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,10 +9,10 @@ from activityctl.domain.values.log import Cursor, LogEntry
 
 
 class Logbook(Protocol):
-    """The log of every subscription."""
+    """The logs of all subscriptions."""
 
     async def append(self, entries: Sequence[LogEntry]) -> None:
-        """Add entries and wake those who follow."""
+        """Add entries and wake the readers that follow the log."""
         ...
 
     async def page(
@@ -24,7 +24,7 @@ class Logbook(Protocol):
         since: datetime | None = None,
         run_id: str | None = None,
     ) -> tuple[list[LogEntry], Cursor]:
-        """Return the next entries after the cursor, and the cursor after them."""
+        """Return the next entries after the cursor, oldest first, and the cursor after them."""
         ...
 
     async def tail(self, subscription_id: str, count: int) -> Cursor:
@@ -33,8 +33,8 @@ class Logbook(Protocol):
 
 
 class MetricsSource(Protocol):
-    """How many of everything there are."""
+    """The numbers behind the metrics."""
 
     async def snapshot(self) -> MetricsSnapshot:
-        """Count everything as it stands now, by Postgres' clock."""
+        """Return the current numbers, by Postgres' clock."""
         ...

@@ -1,4 +1,4 @@
-"""Firings between the decision on them and the start of their runs."""
+"""Ports for the outbox of firings, and for starting and cancelling their runs in Temporal."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from typing import Final, Protocol
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 
 ORDER_WAITS: Final = timedelta(hours=1)
-"""A firing of an order key waits at most this long for a run of the started one before it."""
+"""How long a firing waits at most until the firing before it, of the same order key, has a run."""
 
 
 class Claim(Protocol):
-    """Firings that this dispatcher alone may start, until the block ends."""
+    """Firings that only this dispatcher may start until the block ends."""
 
     firings: list[FiringRef]
 
@@ -23,65 +23,70 @@ class Claim(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WaitingFiring:
-    """A firing of a cron or interval trigger that was decided on and starts later."""
+    """A firing of a cron or interval trigger that is decided and starts later."""
 
     trigger: str
     due_at: datetime
     """The nominal time."""
     fires_at: datetime
+    """When it may start."""
 
 
 class Outbox(Protocol):
-    """Firings that were decided on, kept until the dispatcher has started them."""
+    """Firings that are decided, until the dispatcher has started them."""
 
     async def add(self, firings: list[FiringRequest], now: datetime) -> int:
-        """Store the firings, after which none can be lost; return how many were new."""
+        """Store the firings durably; return how many were new."""
         ...
 
     def claimed(self, limit: int) -> AbstractAsyncContextManager[Claim]:
-        """Claim firings whose time has come: higher priority first, then the earliest.
+        """Claim due firings: higher priority first, then the earliest.
 
-        Held ones are passed over. Of one order key only the first that was decided on can be
-        claimed, and once it is started the next only when a run answers it, or after ORDER_WAITS.
+        Held firings are left out. Of the firings with one order key, only the first decided one
+        can be claimed. After it is started, the next one can be claimed when a run exists for
+        it, or after ORDER_WAITS.
         """
         ...
 
     async def seconds_to_next(self) -> float | None:
-        """Return how long until the next waiting firing may start; None when none waits."""
+        """Return the seconds until the next waiting firing may start; None if none waits."""
         ...
 
     async def waiting(self) -> int:
-        """Return how many firings wait to be dispatched, those not held back."""
+        """Return how many firings wait to be dispatched, without held ones."""
         ...
 
     async def waiting_of(self, subscription_id: str, limit: int) -> list[WaitingFiring]:
-        """Return what the clock decided on and starts later, the earliest nominal times first."""
+        """Return the subscription's cron and interval firings that start later.
+
+        The earliest nominal times come first.
+        """
         ...
 
     async def remove(self, age: timedelta, limit: int) -> int:
-        """Remove firings started before that age, by Postgres' clock, the first ones first.
+        """Remove firings that were started longer ago than this age, oldest first.
 
-        Returns how many. Left alone: those whose run does not exist or ended within that age, and
-        those that have an event which is still kept. The run goes on to keep its key from running
-        twice.
+        Returns how many. The age is by Postgres' clock. These firings are kept: those whose run
+        does not exist or has not ended for that long, and those with an event that is still
+        stored. The run's row still prevents a second run for the same key.
         """
         ...
 
 
 class RunStarter(Protocol):
-    """Starts the workflows that carry runs in Temporal, and cancels runs there."""
+    """Starts and cancels, in Temporal, the workflows that carry runs."""
 
     async def start(self, *firings: FiringRef) -> None:
-        """Start the one workflow that all of them name; one that exists already is success.
+        """Start the workflow that all of these firings name.
 
-        A wake-up that is no longer open is started again.
-        Raises UnreachableError when Temporal does not take it.
+        A workflow that already exists counts as started. The workflow of a wake-up is started
+        again if it has closed. Raises UnreachableError if Temporal does not accept the start.
         """
         ...
 
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
-        """Ask the workflow to cancel that run alone; False when no such workflow is open.
+        """Ask the workflow to cancel this run only; return False if the workflow is not open.
 
-        Raises UnreachableError when Temporal does not answer.
+        Raises UnreachableError if Temporal does not answer.
         """
         ...

@@ -1,4 +1,4 @@
-"""Runs and their tasks, as steps change them and as people look at them."""
+"""Ports for runs and their tasks: changing them from steps, and listing them for people."""
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,11 +17,11 @@ from activityctl.domain.values.selection import Selection
 
 
 class OpenResult(Enum):
-    """What came of opening a run."""
+    """The result of opening a run."""
 
     OPENED = auto()
     OURS = auto()
-    """An earlier call of the same workflow had opened it."""
+    """An earlier call of the same workflow has opened it."""
     TAKEN = auto()
     """Another workflow carries it, or it has ended."""
 
@@ -30,79 +30,83 @@ class RunStore(Protocol):
     """Runs and their task instances; every method is one statement or one transaction."""
 
     async def admission_input(self, firing: FiringRef) -> AdmissionInput | None:
-        """Return what admission needs; None when the subscription is unknown."""
+        """Return the input of admission; None if the subscription is unknown."""
         ...
 
     async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
-        """Return what the definitions of those subscriptions say today, by subscription."""
+        """Return the current definitions of these subscriptions, by subscription id."""
         ...
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
-        """Insert the run with its first task instances, or begin one that was let in."""
+        """Insert the run with its first task instances, or begin a run that was let in."""
         ...
 
     async def load(self, run_id: str) -> RunState | None:
-        """Return the run with its tasks."""
+        """Return the run with its tasks; None if it does not exist."""
         ...
 
     def locked(self, run_id: str) -> AbstractAsyncContextManager["LockedRun"]:
-        """Hold the run's row while a decision about it is made and saved."""
+        """Lock the run's row while a decision about it is made and saved."""
         ...
 
     async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
-        """Mark the task running and count the attempt; None when it has ended."""
+        """Mark the task as running and count the attempt; return None if the task has ended."""
         ...
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
-        """Count and record a failed attempt; return how many have failed so far."""
+        """Count and record a failed attempt; return how many attempts have failed so far."""
         ...
 
     async def recent(
         self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str
     ) -> list[tuple[Run, list[TaskInstance]]]:
-        """Return the subscription's latest ended runs with their tasks, newest first."""
+        """Return the subscription's latest ended runs with their tasks, newest first.
+
+        The run with the id `excluding` is left out.
+        """
         ...
 
     async def request_cancel(self, run_id: str, now: datetime) -> bool:
-        """Record the wish to cancel and wake the dispatcher; False when the run has ended."""
+        """Record a request to cancel and wake the dispatcher; return False if the run has ended."""
         ...
 
     async def cancel_requests(self) -> list[tuple[str, str]]:
-        """Return (run id, workflow id) of open runs whose cancellation was asked for."""
+        """Return (run id, workflow id) of the open runs with a request to cancel."""
         ...
 
 
 class LockedRun(Protocol):
-    """A run whose row nobody else can change until the block ends."""
+    """A run whose row no other process can change until the block ends."""
 
     state: RunState | None
+    """None if the run does not exist."""
 
     async def save(self, change: RunChange) -> None:
-        """Write the change; committed when the block ends without an exception."""
+        """Write the change; it is committed when the block ends without an exception."""
         ...
 
 
 class RunLists(Protocol):
-    """Runs and what belongs to them, as people look at them."""
+    """Lists of runs, tasks and dead letters for people."""
 
     async def runs(self, selection: Selection) -> list[Run]:
         """Return runs, newest first."""
         ...
 
     async def open_counts(self) -> dict[str, int]:
-        """Return how many running and queued runs each subscription has, by its id."""
+        """Return how many running and queued runs each subscription has, by subscription id."""
         ...
 
     async def find_run(self, reference: str) -> Run:
-        """Return the run with that id or unique prefix of it."""
+        """Return the run with this id or unique beginning of an id."""
         ...
 
     async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
-        """Return those of the runs that exist, in any order."""
+        """Return the runs with these ids, in any order; those that do not exist are left out."""
         ...
 
     async def tasks(self, selection: Selection) -> list[TaskInstance]:
-        """Return task instances, those of the newest run first."""
+        """Return task instances; the tasks of the newest run come first."""
         ...
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:

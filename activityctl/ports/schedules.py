@@ -1,4 +1,7 @@
-"""What Temporal shall hold, and who makes it hold that; when a firing is due stands elsewhere."""
+"""Ports for schedules: which ones Temporal must hold, and the client that creates them there.
+
+When a firing is due is decided elsewhere.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -14,64 +17,65 @@ from activityctl.domain.values.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class UnsyncedSchedule:
-    """A schedule in Temporal that is not as wanted; `wanted` None means it must go."""
+    """A schedule that Temporal does not hold as wanted."""
 
     id: str
     wanted: WantedSchedule | None
+    """None if Temporal must delete it."""
     paused: bool
     wanted_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ListedSchedule:
-    """A wanted schedule with what the reconciler last saw of it."""
+    """A wanted schedule with its last observed state in Temporal."""
 
     wanted: WantedSchedule
     subscription: str
     status: str
-    """pending, active, paused or error."""
+    """One of pending, active, paused and error."""
     error: str | None
     observed_at: datetime | None
     fired: int = 0
-    """How many firings were let go since the trigger was last changed; maxFirings counts them.
+    """How many firings were started since the trigger was last changed, for maxFirings.
 
-    One that is missed after all, as an outage or a pause cut it off, is counted no more.
+    A firing that becomes missed later, because of an outage or a pause, no longer counts.
     """
 
 
 class ScheduleRegister(Protocol):
-    """Which schedules Temporal shall hold, and what it was last made to hold."""
+    """The schedules that Temporal must hold, and what was last written there."""
 
     async def schedules(self, selection: Selection) -> list[ListedSchedule]:
         """Return the wanted schedules."""
         ...
 
     async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
-        """Return schedules whose wanted and observed hashes differ."""
+        """Return schedules whose wanted hash and observed hash differ."""
         ...
 
     async def mark_synced(self, drifts: Sequence[UnsyncedSchedule], now: datetime) -> None:
-        """Record that Temporal now holds them (or no longer does)."""
+        """Record that Temporal now holds these schedules as wanted, or has deleted them."""
         ...
 
     async def mark_failed(self, drift: UnsyncedSchedule, error: str) -> None:
-        """Record why Temporal could not be made to hold it."""
+        """Record why the schedule could not be written to Temporal."""
         ...
 
     async def unsynced_errors(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
-        """Return (schedule id, last error) of those subscriptions' schedules that drift."""
+        """Return (schedule id, last error) of the unsynced schedules of these subscriptions."""
         ...
 
     async def stored(self, ids: Sequence[str]) -> Mapping[str, StoredSchedule]:
-        """Return what is recorded of these schedules; those of unknown subscriptions are absent."""
+        """Return these schedules by id; those of unknown subscriptions are left out."""
         ...
 
     async def synced_ids(self, *, after: str, limit: int) -> list[ScheduleId]:
-        """Return the ids, in their order, of schedules that are observed as wanted."""
+        """Return the ids of synced schedules after this id, sorted."""
         ...
 
     async def silent(self) -> list[StoredSchedule]:
-        """Return schedules that Temporal seems to hold but which have stopped waking us."""
+        """Return schedules that Temporal seems to hold, but that have stopped waking us."""
         ...
 
     async def mark_restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
@@ -79,32 +83,32 @@ class ScheduleRegister(Protocol):
         ...
 
     def drift_lock(self) -> AbstractAsyncContextManager[bool]:
-        """Hold the one auditor's lock; False when another process holds it."""
+        """Hold the lock of the auditor; False if another process holds it."""
         ...
 
     def reconcile_lock(self) -> AbstractAsyncContextManager[bool]:
-        """Hold the one reconciler's lock; False when another process holds it."""
+        """Hold the lock of the reconciler; False if another process holds it."""
         ...
 
 
 class ScheduleClient(Protocol):
-    """Makes Temporal hold or drop schedules, and looks at those it holds."""
+    """Creates, updates, deletes and reads schedules in Temporal."""
 
     async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
-        """Create or update the schedule; repeating it changes nothing."""
+        """Create or update the schedule; repeating the call changes nothing."""
         ...
 
     async def delete(self, schedule_id: str) -> None:
-        """Delete the schedule; absent is fine."""
+        """Delete the schedule; do nothing if it does not exist."""
         ...
 
     def list_pages(self) -> AsyncIterator[list[ObservedSchedule]]:
         """Iterate over pages of all schedules whose id has our form.
 
-        The list may be seconds old and shows less of each schedule than `observe`.
+        The list may be some seconds old, and it has fewer details of a schedule than `describe`.
         """
         ...
 
     async def describe(self, schedule_id: str) -> ObservedSchedule | None:
-        """Return the schedule as it is now, looked at in full; None when there is none."""
+        """Return the current schedule with all details; None if it does not exist."""
         ...

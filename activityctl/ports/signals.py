@@ -1,4 +1,4 @@
-"""How processes hear of one another: wake-up hints, and which workers live."""
+"""Ports for notifications between processes, and for which workers are alive."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -13,43 +13,46 @@ WORK_CHANNEL: Final = "activityctl_work"
 
 
 class Work(StrEnum):
-    """What a worker is told to look at."""
+    """What a worker has to look at."""
 
     EVENT = "event"
-    """Events that no router has seen."""
+    """There are events to route."""
     FIRING = "firing"
-    """Firings that may be started."""
+    """There are firings to start."""
     CANCEL = "cancel"
-    """Runs that somebody asked to cancel."""
+    """There are requests to cancel runs."""
     QUEUE = "queue"
-    """A place that became free for a run that queues."""
+    """A slot became free, so a queued run may start."""
     SCHEDULES = "schedules"
-    """Schedules that Temporal does not hold as wanted."""
+    """There are unsynced schedules."""
 
 
 LOG_CHANNEL: Final = "activityctl_log"
-"""Wakes readers of logs; the payload is a subscription's id."""
+"""Wakes readers of logs; the payload is the id of a subscription."""
 
 
 class Signals(Protocol):
-    """Wake-up hints between processes; the tables are the truth."""
+    """Notifications between processes. They are hints only: what counts is in the tables."""
 
     def listening(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Iterate over the payloads of a channel; an empty text every second of silence."""
+        """Iterate over the payloads of a channel.
+
+        Yields an empty text for every second without a notification.
+        """
         ...
 
 
 class Workers(Protocol):
-    """Which workers are alive, by Postgres' clock: neither the worker's nor the reader's counts."""
+    """Which workers are alive, by Postgres' clock; the clocks of the processes do not count."""
 
     async def beat(self, worker: WorkerBeat) -> None:
-        """Say that this worker lives."""
+        """Record that this worker is alive."""
         ...
 
     async def leave(self, worker_id: str) -> None:
-        """Say that this worker has stopped."""
+        """Record that this worker has stopped."""
         ...
 
     async def alive(self, within: timedelta = COUNTS_AS_ALIVE) -> list[WorkerBeat]:
-        """Return the workers heard of within that long, the longest at work first."""
+        """Return the workers with a beat within this time; the longest running one comes first."""
         ...

@@ -1,4 +1,4 @@
-"""What a task kind and a context source answer to; which kinds there are stands in `executors`."""
+"""Ports for task kinds and context kinds; `executors` lists and implements them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ JsonValue = Any
 
 @dataclass(frozen=True, slots=True)
 class TaskCall:
-    """One attempt of one task instance, as its executor sees it."""
+    """One attempt of one task instance, for its executor."""
 
     run_id: str
     task_id: str
@@ -23,47 +23,51 @@ class TaskCall:
     index: int
     attempt: int
     idempotency_key: str
-    """The same on every attempt of this task instance."""
+    """The same for every attempt of this task instance."""
     timeout_seconds: float
-    """The attempt's start-to-close limit; the executor ends within it."""
+    """The time limit of the attempt; the executor must end within it."""
     log: Callable[[Level, str, Mapping[str, JsonValue]], Awaitable[None]]
     """`await log(level, message, metadata)` writes a LogEntry of the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorOutcome:
-    """What an attempt gave; `output` is JSON and what later tasks see."""
+    """The result of a successful attempt."""
 
     output: JsonValue
+    """JSON that later tasks can read."""
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 class Executor(Protocol):
-    """The body of a task kind; one instance serves a worker for its whole life."""
+    """A task kind; a worker uses one instance from its start to its end."""
 
     kind: ClassVar[str]
     """The key in YAML."""
     body: ClassVar[type[BaseModel]]
-    """The model of what stands under the key, checked again after rendering."""
+    """The model of the value under the key; it is checked again after rendering."""
 
     async def execute(self, body: Any, call: TaskCall) -> ExecutorOutcome:
-        """Run one attempt; TaskError says what failed and whether to try again.
+        """Run one attempt.
 
-        Cancellation of the coroutine stops the work and leaves nothing running.
+        Raises TaskError, which says what failed and whether to retry. If the coroutine is
+        cancelled, the work stops and nothing keeps running.
         """
         ...
 
     async def close(self) -> None:
-        """Release what the instance holds."""
+        """Release the resources of this instance."""
         ...
 
 
 class ContextSource(Protocol):
-    """A kind of context: looks a value up before a run's rules are evaluated."""
+    """A context kind; it looks up a value before the rules of a run are evaluated."""
 
     kind: ClassVar[str]
+    """The key in YAML."""
     body: ClassVar[type[BaseModel]]
+    """The model of the value under the key."""
 
     async def resolve(self, body: Any, run: Run) -> JsonValue:
-        """Return the value, as JSON; ActivityctlError says why there is none."""
+        """Return the value as JSON; raise ActivityctlError if there is none."""
         ...

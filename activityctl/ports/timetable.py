@@ -1,4 +1,4 @@
-"""The ledger of nominal times: how each is settled, and how past ones are run later."""
+"""Ports for nominal times: deciding the due ones, and running past ones later (backfill)."""
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,7 +10,11 @@ from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTim
 from activityctl.domain.timing.firing import FiringRef
 
 WAKE_AFTER: Final = timedelta(seconds=2)
-"""Temporal wakes us within a tenth of this, unless it is busy, away or does not know that time."""
+"""How late a wake-up may be before a schedule counts as overdue.
+
+Temporal usually wakes us within a tenth of this time, unless it is busy, down or does not know
+the due time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +25,20 @@ class OverdueSchedule:
     trigger: str
     next_at: datetime
     late: timedelta
-    """How long ago that was when it was looked at."""
+    """How long ago `next_at` was when the schedule was read."""
 
 
 class Timetable(Protocol):
-    """How far each schedule has come; every nominal time is settled once, by Postgres' clock."""
+    """The cursors of all schedules; each nominal time is decided once, by Postgres' clock."""
 
     async def process_due(self, firing: FiringRef) -> bool:
-        """Give every nominal time that has come its fate, in one transaction.
+        """Decide every nominal time that is due, in one transaction.
 
-        True when the caller's workflow carries its own firing on now. False when that time is
-        not due, was settled otherwise, or starts later and by the dispatcher; or when an outage
-        came between and it is too late: it is missed then, as its misfire policy has it.
-        A firing that the dispatcher starts was settled before; nothing else is, then.
+        Returns True if the workflow of the caller must run its own firing now. Returns False if
+        its time is not due, has another outcome, or starts later through the dispatcher. Returns
+        False too if it is too late after an outage: the firing is then missed according to its
+        misfire policy. For a firing that the dispatcher starts, nothing more is decided, because
+        it was decided before.
         """
         ...
 
@@ -44,57 +49,63 @@ class Timetable(Protocol):
         late_by: timedelta = WAKE_AFTER,
         before: OverdueSchedule | None = None,
     ) -> list[OverdueSchedule]:
-        """Return schedules that nothing woke within that long of their next nominal time.
+        """Return schedules that were not woken within this time after their next nominal time.
 
-        The latest of these times come first. `before` gives those that come after that one:
-        what falls due meanwhile is not among them, so a walk through all has an end.
+        The latest nominal times come first. With `before`, only the schedules after that one are
+        returned. Schedules that become overdue meanwhile are not among them, so reading all
+        pages comes to an end.
         """
         ...
 
 
 class LockedPastTimes(Protocol):
-    """A trigger's past that no settlement changes until the block ends."""
+    """The past nominal times of a trigger; no decision changes them until the block ends."""
 
     past: PastTimes
 
     async def hold(self, backfill: Backfill, nominals: Sequence[datetime]) -> int:
-        """Record the backfill with its firings held back; return how many of them are new.
+        """Record the backfill with held firings; return how many of the firings are new.
 
-        What another backfill still holds goes over to this one; a cancelled one is open again.
+        Firings that another backfill still holds move to this one. A cancelled backfill becomes
+        open again.
         """
         ...
 
 
 class Backfills(Protocol):
-    """Runs of past nominal times, a few at a time; stretches of time include both ends."""
+    """Backfills: runs of past nominal times, a few at a time; time ranges include both ends."""
 
     async def past(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
     ) -> PastTimes:
-        """Return what is recorded of the trigger's nominal times in that stretch."""
+        """Return the records of the trigger's nominal times in this range."""
         ...
 
     def locked(
         self, subscription_id: str, trigger: str, first: datetime, last: datetime
     ) -> AbstractAsyncContextManager[LockedPastTimes]:
-        """Hold the trigger's schedule while a backfill is chosen and recorded."""
+        """Lock the trigger's schedule while a backfill is chosen and recorded."""
         ...
 
     async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
-        """Return how far the backfill's firings have come.
+        """Return how far the firings of the backfill are.
 
-        And those of the trigger's other backfills that are due at one of the times `also`.
+        Includes firings of the trigger's other backfills that are due at one of the times `also`.
         """
         ...
 
     async def cancel(self, subscription_id: str, trigger: str | None) -> int:
-        """Let no held firing be released, of one trigger or of all; return how many those are."""
+        """Stop the release of all held firings, of one trigger or of all its triggers.
+
+        Returns how many firings were held.
+        """
         ...
 
     async def release(self, limit: int) -> int:
-        """Let the next held firings start, in the order of their times; return how many.
+        """Release the next held firings, in the order of their times; return how many.
 
-        As long as fewer than max_parallel of a backfill are released without an ended run. Where
-        the stretches of a trigger's backfills overlap, none overtakes a time that another holds.
+        A backfill has at most `max_parallel` released firings whose run has not ended. If the
+        ranges of two backfills of a trigger overlap, no firing overtakes an earlier time that the
+        other one holds.
         """
         ...
