@@ -1,4 +1,4 @@
-"""The bed that benchmarks of runs share: servers of its own, a worker, and what both cost."""
+"""What the benchmarks of runs share: temporary servers, a worker, and the CPU time of both."""
 
 import argparse
 import asyncio
@@ -28,7 +28,7 @@ def now() -> datetime:
 
 @asynccontextmanager
 async def servers(home: Path) -> AsyncIterator[Mapping[str, str]]:
-    """Start the embedded servers alone."""
+    """Start only the embedded servers, without worker and API."""
     program = (
         "import asyncio, os, sys, pathlib\n"
         "from activityctl.daemon.local.supervisor import Hooks, supervise\n"
@@ -45,7 +45,7 @@ async def servers(home: Path) -> AsyncIterator[Mapping[str, str]]:
 
 @asynccontextmanager
 async def worker_of(home: Path, ports: wiring.Ports) -> AsyncIterator[int]:
-    """Run our worker; its process id."""
+    """Run our worker; yield its process id."""
     environment = {**os.environ, "ACTIVITYCTL_ALLOW_COMMANDS": "true"}
     command = [sys.executable, "-m", "activityctl", "--home", str(home), "worker"]
     with (home / "worker.log").open("wb") as log:
@@ -60,13 +60,13 @@ async def worker_of(home: Path, ports: wiring.Ports) -> AsyncIterator[int]:
 
 
 def processes(home: Path, worker: int) -> dict[str, float]:
-    """CPU seconds so far, by component."""
+    """Return the CPU seconds used so far, by component."""
     found = {}
     for part in read_status(home):
         if part.pid:
             process = psutil.Process(part.pid)
             family = [process, *process.children(recursive=True)]
-            found[part.name] = sum(_cpu(one) for one in family)
+            found[part.name] = sum(_cpu(member) for member in family)
     found["worker"] = _cpu(psutil.Process(worker))
     return found
 
@@ -86,7 +86,7 @@ async def in_turns(
     raw_round: Callable[[int], Awaitable[float]],
     our_round: Callable[[int], Awaitable[float]],
 ) -> None:
-    """Let both sides do `options.runs` in turns; print what each did a second, and our CPU."""
+    """Let both sides do `options.runs` runs in turns; print their rates, and our CPU time."""
     raw, ours, cpu = [], [], []
     for _ in range(options.rounds):
         load = os.getloadavg()[0]
@@ -96,28 +96,31 @@ async def in_turns(
         after = processes(home, worker)
         cpu.append({name: after[name] - before[name] for name in after})
         print(f"  round: raw {raw[-1]:.0f}/s, ours {ours[-1]:.0f}/s, load before {load:.1f}")
-    ratios = [mine / bare for mine, bare in zip(ours, raw, strict=True)]
+    ratios = [our / their for our, their in zip(ours, raw, strict=True)]
     print(
         f"runs a second: raw {statistics.median(raw):.0f}, ours {statistics.median(ours):.0f}; "
         f"ratio {statistics.median(ratios):.2f}"
     )
     for name in cpu[0]:
-        each = statistics.median(one[name] for one in cpu) / options.runs * 1000
+        each = statistics.median(seconds[name] for seconds in cpu) / options.runs * 1000
         print(f"CPU a run, {name}: {each:.1f} ms")
 
 
-def spread(values: list[float], wanted: float) -> float:
-    return values[min(int(len(values) * wanted), len(values) - 1)]
+def percentile(values: list[float], share: float) -> float:
+    """Return the percentile of sorted values; `share` is from 0 to 1."""
+    return values[min(int(len(values) * share), len(values) - 1)]
 
 
 def shown(milliseconds: list[float]) -> str:
-    return ", ".join(f"p{p * 100:.0f} {spread(milliseconds, p):.0f} ms" for p in SHARES)
+    return ", ".join(
+        f"p{share * 100:.0f} {percentile(milliseconds, share):.0f} ms" for share in SHARES
+    )
 
 
 def carry_out(
     measure: Callable[[Path, argparse.Namespace], Awaitable[None]], parser: argparse.ArgumentParser
 ) -> NoReturn:
-    """Measure on fresh servers, and end the process."""
+    """Start servers, measure, stop the servers, and exit."""
     options = parser.parse_args()
 
     async def on_servers() -> None:
@@ -128,4 +131,4 @@ def carry_out(
 
     asyncio.run(on_servers())
     sys.stdout.flush()
-    os._exit(0)  # the SDK's client may crash an interpreter's exit
+    os._exit(0)  # the client of the SDK may crash the interpreter at exit

@@ -1,9 +1,9 @@
-"""How many events a second the real command stores from a file, beside COPY of the same rows.
+"""Measure how many events per second `emit` stores from a file, and compare with COPY.
 
     python tests/benchmarks/emit.py [--events 10000] [--rounds 5]
 
-Both work in turns on one fresh embedded Postgres; of the command, the whole process is timed,
-its start too. Prints medians over the rounds; to reach: 5,000 events of about 300 bytes a second.
+Both store the same rows, in turns, in one new embedded Postgres. The time of the command includes
+its start. Prints medians over the rounds; the target is 5,000 events of about 300 bytes per second.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def copy_all(url: str, rows: Sequence[tuple[object, ...]]) -> None:
 
 
 def seconds_of(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the wall time, and the CPU time of the processes that it started."""
+    """Return the wall seconds, and the CPU seconds of the processes that it started."""
     start, used = time.perf_counter(), os.times()
     work()
     after = os.times()
@@ -99,10 +99,10 @@ def measure(url: str, folder: Path, arguments: argparse.Namespace) -> None:
 
     for number in range(arguments.rounds):
         path = folder / f"events-{number}.jsonl"
-        events = [event(one, f"emit-{number}") for one in range(arguments.events)]
+        events = [event(serial, f"emit-{number}") for serial in range(arguments.events)]
         path.write_text("\n".join(map(json.dumps, events)))
-        copied = (event(one, f"copy-{number}") for one in range(arguments.events))
-        rows = [row_of(envelope_of(one), now) for one in copied]
+        copied = (event(serial, f"copy-{number}") for serial in range(arguments.events))
+        rows = [row_of(envelope_of(document), now) for document in copied]
         stages: dict[str, Callable[[], object]] = {
             "COPY of the same rows": lambda rows=rows: copy_all(url, rows),
             "emit, new": lambda path=path: emit(path),

@@ -1,8 +1,8 @@
-"""How fast events are read from each framing: split, parsed, made envelopes, made fit to store.
+"""Measure how fast events are read from each framing: split, parsed, made envelopes, digested.
 
     python tests/benchmarks/event_stream.py [--events 60000]
 
-Prints events a second of one core; to reach: 50,000 split and 15,000 as envelopes.
+Prints events per second on one core; the targets are 50,000 split and 15,000 as envelopes.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main() -> None:
     framings = {
         "lines": "\n".join(map(json.dumps, events)),
         "array": json.dumps(events),
-        "indented": "\n".join(json.dumps(one, indent=2) for one in events),
+        "indented": "\n".join(json.dumps(document, indent=2) for document in events),
     }
     for framing, text in framings.items():
         for stage, work in STAGES.items():

@@ -1,11 +1,11 @@
-"""From an emitted event to its run: how soon when idle, how many a second in a burst.
+"""Measure the latency from an event to its run, and the runs per second of a burst.
 
     python tests/benchmarks/events.py [--events 2000] [--rounds 3] [--idle 200]
 
-The latency is that from the commit of `emit` to the run's start, on a worker with nothing else to
-do. The burst is of one event a run with one task, from the first event stored to the last run
-ended, beside the bare SDK's one-activity workflows at concurrency 50 on the same servers in turns.
-Prints medians, CPU by process, and the machine's load.
+The latency is the time from the commit of an event to the start of its run, with an idle worker.
+In the burst each event starts a run with one task. It is measured from the first stored event to
+the last ended run, in turns with one-activity workflows of the bare SDK at concurrency 50 on the
+same servers. Prints medians, CPU by process, and the load of the machine.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from bed import carry_out, in_turns, now, shown, worker_of
-from runs import BODIES, ended, placed, raw_round
+from runs import BODIES, ended, problem_of, raw_round
 from temporalio.client import Client
 
 from activityctl import wiring
@@ -33,7 +33,7 @@ NAME = "bench"
 
 
 def event(number: int) -> EventEnvelope:
-    """An event of about 300 bytes that wakes the one subscription."""
+    """Return an event of about 300 bytes that matches the only subscription."""
     return envelope_of(
         {
             "specversion": "1.0",
@@ -52,25 +52,25 @@ def event(number: int) -> EventEnvelope:
 
 
 async def prepare(ports: wiring.Ports, task: str) -> None:
-    """Apply a one-task definition that waits for an event, and its subscription."""
+    """Apply a one-task definition with an event trigger, and its subscription."""
     trigger = {"name": "paid", "event": {"type": "order.*", "filter": "event.data.amount > 5"}}
     spec = {"triggers": (trigger,), "tasks": ({"name": "one", **BODIES[task]},)}
     head = {"metadata": {"name": NAME}}
     definition = ActivityDefinition.model_validate({**head, "spec": spec})
     manifest = SubscriptionManifest.model_validate({**head, "spec": {"activity": NAME}})
-    places = {(kind, NAME): placed for kind in ("ActivityDefinition", "Subscription")}
-    manifests = ManifestSet({NAME: definition}, {NAME: manifest}, places)
+    locators = {(kind, NAME): problem_of for kind in ("ActivityDefinition", "Subscription")}
+    manifests = ManifestSet({NAME: definition}, {NAME: manifest}, locators)
     await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
 
 
 async def idle_latencies(ports: wiring.Ports, count: int) -> list[float]:
-    """Milliseconds from the commit of an event to the start of its run, one at a time."""
+    """Return the milliseconds from the commit of an event to its run's start, one at a time."""
     found = []
     for number in range(count):
-        one = event(number)
-        await ports.events.add([one])
+        envelope = event(number)
+        await ports.events.add([envelope])
         committed = now()
-        run = run_id(subscription_id(NAME), "paid", one.event_id)
+        run = run_id(subscription_id(NAME), "paid", envelope.event_id)
         while True:
             await asyncio.sleep(0.02)
             state = await ports.runs.load(run)
@@ -82,7 +82,7 @@ async def idle_latencies(ports: wiring.Ports, count: int) -> list[float]:
 
 
 async def burst(ports: wiring.Ports, count: int) -> float:
-    """Return runs a second, from the first event stored to the last run ended."""
+    """Return the runs per second, from the first stored event to the last ended run."""
     events = [event(number) for number in range(count)]
     start, began = time.perf_counter(), now()
     for first in range(0, count, 1_000):
@@ -93,7 +93,7 @@ async def burst(ports: wiring.Ports, count: int) -> float:
 
 
 async def measure(home: Path, options: argparse.Namespace) -> None:
-    """Run both sides in turns and print the figures."""
+    """Measure both sides in turns and print the figures."""
     settings = load_settings({"home": home}, dict(os.environ))
     client = await Client.connect(settings.required_temporal_address())
     async with (
@@ -122,6 +122,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2_000, dest="runs")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--idle", type=int, default=200, help="events one at a time")
+    parser.add_argument("--idle", type=int, default=200, help="events that are sent one at a time")
     parser.add_argument("--task", choices=sorted(BODIES), default="command")
     carry_out(measure, parser)

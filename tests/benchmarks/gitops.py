@@ -1,11 +1,13 @@
-"""Plan and apply of a thousand subscriptions, beside the bare SDK's creation of schedules.
+"""Measure plan and apply of a thousand subscriptions, and compare with the bare SDK.
 
     python tests/benchmarks/gitops.py [--subscriptions 1000] [--rounds 3]
 
-Prints medians: wall seconds of the command `apply` when nothing changes (target 2), when one
-param of all changes (3), and of reading and checking the documents (1.5); and how fast a first
-apply places schedules, from its start to the last one placed, as a ratio of the rate at which
-the bare SDK creates the same schedules on the same server, in turns (target 0.9).
+Prints medians of wall seconds: of the command `apply` when nothing changes (target 2) and when one
+param of all subscriptions changes (3), and of reading and checking the documents (1.5).
+
+It also prints how fast a first apply creates schedules, from its start to the last schedule, as a
+ratio to the rate of the bare SDK. The SDK creates the same schedules on the same server, in turns
+with ours (target 0.9).
 """
 
 import argparse
@@ -45,7 +47,7 @@ from activityctl.workflows.run_activity import RunActivityWorkflow
 
 COMMAND = str(Path(sys.executable).parent / "activityctl")
 AT_ONCE = (8, 16, 32)
-"""Calls of the bare SDK at once; the fastest of them is taken."""
+"""Numbers of parallel calls of the bare SDK; the fastest is used."""
 DEFINITION = """apiVersion: activityctl/v1
 kind: ActivityDefinition
 metadata: {name: %s}
@@ -80,7 +82,7 @@ spec:
 
 
 def write_set(folder: Path, count: int, prefix: str, threshold: int) -> None:
-    """Write a definition and its subscriptions, a file each."""
+    """Write a definition and its subscriptions, each to a file."""
     folder.mkdir(exist_ok=True)
     (folder / "definition.yaml").write_text(DEFINITION % prefix)
     for number in range(count):
@@ -89,7 +91,7 @@ def write_set(folder: Path, count: int, prefix: str, threshold: int) -> None:
 
 
 def write_documents(folder: Path, count: int) -> None:
-    """Write documents of which every tenth is a definition of its own."""
+    """Write documents; every tenth is a definition, the others are subscriptions to it."""
     folder.mkdir()
     for number in range(count):
         owner = f"d{number // 10}"
@@ -99,7 +101,7 @@ def write_documents(folder: Path, count: int) -> None:
 
 @contextlib.contextmanager
 def running(home: Path) -> Iterator[None]:
-    """Keep a daemon of the benchmark's own."""
+    """Run a daemon of this home during the block."""
     call(home, "up", "-d")
     try:
         yield
@@ -117,12 +119,12 @@ def call(home: Path, *arguments: str) -> float:
     if done.returncode:
         raise SystemExit(f"{arguments}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     if "pending" in done.stderr:
-        raise SystemExit(f"not all schedules were placed: {done.stderr[-500:]}")
+        raise SystemExit(f"not all schedules were updated: {done.stderr[-500:]}")
     return seconds
 
 
 def bare(owner: ids.SubscriptionId) -> Schedule:
-    """Return what the product keeps for such a subscription, as users of the SDK build it."""
+    """Return the same schedule as ours for a subscription, as users of the SDK would write it."""
     return Schedule(
         action=ScheduleActionStartWorkflow(
             RunActivityWorkflow.run,
@@ -149,7 +151,7 @@ def bare(owner: ids.SubscriptionId) -> Schedule:
 
 
 async def raw_round(client: Client, count: int, at_once: int) -> float:
-    """Return the seconds in which the bare SDK creates such schedules; they go again after."""
+    """Return the seconds in which the bare SDK creates such schedules; delete them again."""
     gate = asyncio.Semaphore(at_once)
     prefix = f"raw-{uuid.uuid4()}"
     owners = [ids.subscription_id(f"{prefix}-{number}") for number in range(count)]
@@ -170,7 +172,7 @@ async def raw_round(client: Client, count: int, at_once: int) -> float:
 
 
 def prune(home: Path, folder: Path, prefix: str) -> None:
-    """Delete a set but for its definition."""
+    """Delete all subscriptions of a set."""
     for path in folder.glob("s*.yaml"):
         path.unlink()
     call(
@@ -188,24 +190,27 @@ def prune(home: Path, folder: Path, prefix: str) -> None:
 
 
 async def first_applies(home: Path, folder: Path, options: argparse.Namespace) -> None:
-    """Measure both sides in turns, ours between two of theirs, on a server without the others."""
+    """Measure both sides in turns, ours between two rounds of the SDK.
+
+    The schedules of a side are deleted before the other side is measured.
+    """
     state = read_state(home)
     assert state is not None
     client = await Client.connect(state.addresses["temporal_address"])
     count, whole, placing, raw = options.subscriptions, [], [], []
     await raw_round(client, 50, AT_ONCE[0])
-    tried = {one: await raw_round(client, count // 4, one) for one in AT_ONCE}
+    tried = {calls: await raw_round(client, count // 4, calls) for calls in AT_ONCE}
     at_once = min(tried, key=tried.__getitem__)
     before = await raw_round(client, count, at_once)
     for number in range(options.rounds):
         prefix = f"round{number}"
-        one = folder / prefix
-        write_set(one, count, prefix, 1)
-        apply = ("apply", "-f", str(one), "--applyset", prefix, "--timeout", "5m")
+        path = folder / prefix
+        write_set(path, count, prefix, 1)
+        apply = ("apply", "-f", str(path), "--applyset", prefix, "--timeout", "5m")
         ours = await asyncio.to_thread(call, home, *apply)
         alone = seconds_of_placing(home, prefix)
         if number < options.rounds - 1:
-            await asyncio.to_thread(prune, home, one, prefix)
+            await asyncio.to_thread(prune, home, path, prefix)
         after = await raw_round(client, count, at_once)
         raw.append((before + after) / 2)
         whole.append(ours)
@@ -223,19 +228,19 @@ async def first_applies(home: Path, folder: Path, options: argparse.Namespace) -
 
 
 def ratio(raw: list[float], ours: list[float]) -> float:
-    return statistics.median(bare / mine for bare, mine in zip(raw, ours, strict=True))
+    return statistics.median(their / our for their, our in zip(raw, ours, strict=True))
 
 
 def seconds_of_placing(home: Path, prefix: str) -> float:
-    """Return the time from the first to the last schedule of a set that was placed."""
+    """Return the seconds from the first to the last created schedule of a set."""
     arguments = ("get", "schedules", "--limit", "10000", "-o", "json")
     done = subprocess.run(
         [COMMAND, "--home", str(home), *arguments], capture_output=True, text=True, check=True
     )
     moments = [
-        datetime.fromisoformat(one["observedAt"])
-        for one in json.loads(done.stdout)["items"]
-        if one["subscription"].startswith(f"{prefix}-")
+        datetime.fromisoformat(schedule["observedAt"])
+        for schedule in json.loads(done.stdout)["items"]
+        if schedule["subscription"].startswith(f"{prefix}-")
     ]
     return (max(moments) - min(moments)).total_seconds()
 
@@ -249,13 +254,13 @@ def repeated(work: Callable[[int], float], count: int) -> list[float]:
 
 
 def later_applies(home: Path, folder: Path, options: argparse.Namespace) -> None:
-    """Measure what is left when the schedules stand."""
+    """Measure plan, diff and apply when all schedules exist."""
     prefix = f"round{options.rounds - 1}"
-    one = folder / prefix
-    apply = ("apply", "-f", str(one), "--applyset", prefix)
+    path = folder / prefix
+    apply = ("apply", "-f", str(path), "--applyset", prefix)
 
     def changed(number: int) -> float:
-        write_set(one, options.subscriptions, prefix, number + 2)
+        write_set(path, options.subscriptions, prefix, number + 2)
         return call(home, *apply)
 
     for name in ("plan", "diff"):
@@ -266,7 +271,7 @@ def later_applies(home: Path, folder: Path, options: argparse.Namespace) -> None
 
 
 def checks(folder: Path, options: argparse.Namespace) -> None:
-    """Measure reading and checking, in this process and as the command that does nothing else."""
+    """Measure reading and checking, in this process and with the command `validate`."""
     write_documents(folder, options.subscriptions)
     source, kinds = wiring.manifest_source(), wiring.known_kinds()
 
@@ -300,4 +305,4 @@ async def main() -> None:
 if __name__ == "__main__":
     asyncio.run(main())
     sys.stdout.flush()
-    os._exit(0)  # the SDK's client may crash an interpreter's exit
+    os._exit(0)  # the client of the SDK may crash the interpreter at exit

@@ -1,12 +1,16 @@
-"""Matching events against a thousand subscriptions, of which each event wakes one.
+"""Measure matching of events with a thousand subscriptions, of which each event matches one.
 
     python tests/benchmarks/matching.py [--subscriptions 1000] [--events 10000] [--rounds 5]
 
-Prints for each way in which subscriptions differ the seconds that the index took to build (at
-10,000 subscriptions the target is 2) and the first round took, which compiles what is needed;
-the events matched a second on one core (median of the rounds after it; target 5,000 at 1,000
-subscriptions); and the microseconds in which one trigger is decided for one event without an
-index. All in seconds of CPU, since others share the machine.
+Subscriptions differ in one of several ways. For each way it prints:
+
+- the seconds to build the index (the target is 2 for 10,000 subscriptions),
+- the seconds of the first round, which compiles the filters,
+- the events matched per second on one core (median of the later rounds; the target is 5,000 for
+  1,000 subscriptions),
+- the microseconds to match one trigger with one event without an index.
+
+All times are CPU times, because other processes share the machine.
 """
 
 import argparse
@@ -35,7 +39,7 @@ VARIANTS: dict[str, str] = {
     "has &&": "same type, filter: has(event.data.customer) && … == params.customer",
     "own <": "same type, filter: an interval of event.data.amount by numbers written out",
     "own filters": 'same type, filter: event.data.customer.startsWith("c<n>-")',
-    "no key": 'same type, filter: event.data.customer.contains("-<n>-"), which no table can tell',
+    "no key": 'same type, filter: event.data.customer.contains("-<n>-"), which has no index key',
 }
 NAME, SUM = "event.data.customer", "event.data.amount"
 FILTERS: dict[str, Callable[[int], str]] = {
@@ -52,8 +56,8 @@ FILTERS: dict[str, Callable[[int], str]] = {
 }
 
 
-def entry(variant: str, number: int) -> Listener:
-    """Return the subscription that only events of its number wake."""
+def listener_of(variant: str, number: int) -> Listener:
+    """Return a listener that only events of its number match."""
     body: dict[str, Any] = {"type": "order.created"}
     match variant:
         case "exact type":
@@ -72,7 +76,7 @@ def entry(variant: str, number: int) -> Listener:
 
 
 def event(variant: str, serial: int, number: int) -> dict[str, Any]:
-    """Return an event of about 600 bytes that wakes the subscription of that number."""
+    """Return an event of about 600 bytes that matches the listener of that number."""
     kind = {"exact type": f"order.{number}", "type pattern": f"order.{number}.created"}
     customer = {
         "filter text": f"c{number}-x",
@@ -91,13 +95,13 @@ def event(variant: str, serial: int, number: int) -> dict[str, Any]:
             "amount": number + 0.5,
             "region": "eu",
             "address": {"street": "Long Street 12", "city": "Hamburg", "country": "DE"},
-            "items": [{"sku": f"sku-{place}", "count": place, "price": 9.5} for place in range(5)],
+            "items": [{"sku": f"sku-{line}", "count": line, "price": 9.5} for line in range(5)],
         },
     }
 
 
 def events(variant: str, count: int, subscriptions: int) -> Iterator[dict[str, Any]]:
-    """Yield events that wake one subscription after another."""
+    """Yield events that match one listener after another."""
     for serial in range(count):
         yield event(variant, serial, serial * 7919 % subscriptions)
 
@@ -118,36 +122,36 @@ def main() -> None:
 
 
 def measure(variant: str, subscriptions: int, count: int, rounds: int) -> str:
-    """Return the figures of a variant; each event is seen to wake just its subscription."""
-    entries = [entry(variant, number) for number in range(subscriptions)]
-    random.Random(5).shuffle(entries)
+    """Return the figures of a variant; check that each event matches only its subscription."""
+    listeners = [listener_of(variant, number) for number in range(subscriptions)]
+    random.Random(5).shuffle(listeners)
     some = list(events(variant, count, subscriptions))
     gc.collect()
     started = time.process_time()
-    index = EventIndex(entries)
+    index = EventIndex(listeners)
     built = time.process_time() - started
     took = [_round(index, some) for _ in range(rounds + 1)]
     rate = count / statistics.median(took[1:])
-    return f"{built:9.2f}{took[0]:9.2f}{rate:10,.0f}{_one_by_one(entries, some[0]):9.1f} µs"
+    return f"{built:9.2f}{took[0]:9.2f}{rate:10,.0f}{_without_index(listeners, some[0]):9.1f} µs"
 
 
 def _round(index: EventIndex, some: list[dict[str, Any]]) -> float:
     started = time.process_time()
-    found = [index.matches(one) for one in some]
+    found = [index.matches(document) for document in some]
     took = time.process_time() - started
-    for one, woken in zip(some, found, strict=True):
-        (only,) = woken
-        number = one["source"].rpartition("/")[2]
+    for document, matches in zip(some, found, strict=True):
+        (only,) = matches
+        number = document["source"].rpartition("/")[2]
         assert isinstance(only, Matched)
         assert only.listener.subscription == f"subscription-{number}"
     return took
 
 
-def _one_by_one(entries: list[Listener], one: dict[str, Any]) -> float:
+def _without_index(listeners: list[Listener], document: dict[str, Any]) -> float:
     started = time.process_time()
-    for each in entries:
-        match(each.event, each.params, one)
-    return (time.process_time() - started) / len(entries) * 1e6
+    for listener in listeners:
+        match(listener.event, listener.params, document)
+    return (time.process_time() - started) / len(listeners) * 1e6
 
 
 if __name__ == "__main__":

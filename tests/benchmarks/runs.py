@@ -1,11 +1,11 @@
-"""One-task runs a second, beside the bare SDK's one-activity workflows on the same servers.
+"""Measure one-task runs per second, and compare with one-activity workflows of the bare SDK.
 
     python tests/benchmarks/runs.py [--runs 300] [--rounds 3] [--task command] [--soak 5000]
 
-Both sides work in turns in one run on fresh embedded servers: the raw baseline is the SDK's
-default worker (sandboxed) with one no-op activity at concurrency 50; ours is `activityctl
-worker` with one-task runs taken from the outbox, all Postgres writes included. Prints
-medians over the rounds, the ratio, CPU by process, idle latency and history events.
+Both sides work in turns on the same new embedded servers. The baseline is the SDK's default worker
+(sandboxed) with one empty activity at concurrency 50. Ours is `activityctl worker` with one-task
+runs from the outbox, with all writes to Postgres. Prints medians over the rounds, the ratio, CPU
+by process, idle latency and history events.
 """
 
 import argparse
@@ -59,10 +59,10 @@ class RawWorkflow:
 
 
 async def raw_round(client: Client, count: int) -> float:
-    """Return the bare SDK's workflows a second."""
+    """Return the workflows per second of the bare SDK."""
     gate = asyncio.Semaphore(CONCURRENCY)
 
-    async def one() -> None:
+    async def execute() -> None:
         async with gate:
             await client.execute_workflow(
                 RawWorkflow.run, id=f"raw-{uuid.uuid4()}", task_queue="raw"
@@ -70,12 +70,12 @@ async def raw_round(client: Client, count: int) -> float:
 
     async with Worker(client, task_queue="raw", workflows=[RawWorkflow], activities=[raw_activity]):
         start = time.perf_counter()
-        await asyncio.gather(*(one() for _ in range(count)))
+        await asyncio.gather(*(execute() for _ in range(count)))
         return count / (time.perf_counter() - start)
 
 
 async def our_round(ports: wiring.Ports, subscription: Subscription, count: int) -> float:
-    """Return our runs a second, from the first firing stored to the last run ended."""
+    """Return our runs per second, from the first stored firing to the last ended run."""
     start = time.perf_counter()
     began = now()
     await ports.outbox.add(firings(subscription, count), now())
@@ -104,7 +104,7 @@ def firings(subscription: Subscription, count: int) -> list[FiringRequest]:
 async def idle_latencies(
     ports: wiring.Ports, subscription: Subscription, count: int
 ) -> list[float]:
-    """Milliseconds from the stored firing to `succeeded`, one at a time."""
+    """Return the milliseconds from a stored firing to its succeeded run, one run at a time."""
     found = []
     for firing in (firings(subscription, 1)[0] for _ in range(count)):
         start = now()
@@ -119,7 +119,7 @@ async def idle_latencies(
     return sorted(found)
 
 
-def placed(finding: Finding) -> Problem:
+def problem_of(finding: Finding) -> Problem:
     return Problem("bench", 0, 0, str(finding.path), finding.reason)
 
 
@@ -131,14 +131,14 @@ async def prepared(ports: wiring.Ports, task: str) -> Subscription:
     manifest = SubscriptionManifest.model_validate(
         {"metadata": {"name": "bench"}, "spec": {"activity": "bench"}}
     )
-    places = {(kind, "bench"): placed for kind in ("ActivityDefinition", "Subscription")}
-    manifests = ManifestSet({"bench": definition}, {"bench": manifest}, places)
+    locators = {(kind, "bench"): problem_of for kind in ("ActivityDefinition", "Subscription")}
+    manifests = ManifestSet({"bench": definition}, {"bench": manifest}, locators)
     await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
     return await ports.catalog.find_subscription("bench")
 
 
 async def history_events(client: Client, ports: wiring.Ports) -> float:
-    """Return the events of the last workflow for each run that it carried."""
+    """Return the history events of the last workflow, divided by the number of its runs."""
     database = ports.runs._database
     row = await database.fetch_one(
         """SELECT workflow_id, count(*) OVER (PARTITION BY workflow_id) AS runs
@@ -153,7 +153,7 @@ def resident(pid: int) -> float:
 
 
 async def measure(home: Path, options: argparse.Namespace) -> None:
-    """Run both sides in turns and print the figures."""
+    """Measure both sides in turns and print the figures."""
     settings = load_settings({"home": home}, dict(os.environ))
     client = await Client.connect(settings.required_temporal_address())
     async with (
@@ -189,6 +189,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--soak", type=int, default=0, help="runs more, watching memory")
+    parser.add_argument("--soak", type=int, default=0, help="additional runs, to measure memory")
     parser.add_argument("--task", choices=sorted(BODIES), default="command")
     carry_out(measure, parser)

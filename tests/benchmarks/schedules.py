@@ -1,14 +1,16 @@
-"""Firing lag of schedules, beside the bare SDK's on the same servers; what settling costs.
+"""Measure how late schedules fire, and compare with the bare SDK; the cost of deciding a time.
 
     python tests/benchmarks/schedules.py [--schedules 300] [--rounds 3] [--task nothing]
         [--parts settle idle lone bursts]
 
-In turns, each on a server at rest, N schedules of ours and N of the bare SDK's are due in the
-same second. Ours: from the nominal time to the run row's startedAt. The bare SDK's, a workflow with
-one local activity under the default (sandboxed) worker: from the nominal time to the workflow's
-start, and to its local activity, which is where ours writes the row. Prints medians over the
-rounds, with ratios; the lag of a lone schedule; the cost of settling a firing in Postgres, also
-with 10,000 schedules present; and the CPU of idle processes with 1,000 schedules not due.
+N schedules of ours, and in turn N of the bare SDK, are due in the same second on an idle server.
+Our lag is the time from the nominal time to startedAt of the run. The bare SDK runs a workflow with
+one local activity in the default (sandboxed) worker. Its lags are the times from the nominal time
+to the start of the workflow and to its local activity, where ours writes the run.
+
+Prints medians over the rounds, with ratios; the lag of a single schedule; the cost of deciding a
+due time in Postgres (`settle`), also with 10,000 schedules present; and the CPU of idle processes
+with 1,000 schedules that are not due.
 """
 
 import argparse
@@ -38,7 +40,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
-    from bed import SHARES, carry_out, now, processes, spread, worker_of
+    from bed import SHARES, carry_out, now, percentile, processes, worker_of
 
     from activityctl import wiring
     from activityctl.domain.timing.firing import FiringRef, firing_key
@@ -47,7 +49,7 @@ with workflow.unsafe.imports_passed_through():
 
 HOUR = 3600
 LEAD = timedelta(seconds=40)
-"""Within it all schedules of a round are placed."""
+"""The time in which all schedules of a round are created."""
 PATIENCE = timedelta(seconds=150)
 LONE_EVERY = 2
 PRESENT = 10_000
@@ -74,7 +76,7 @@ CLONES = """
 
 @dataclass
 class Lags:
-    """Milliseconds after their nominal times, by nominal time."""
+    """Lags in milliseconds after the nominal time, by nominal time."""
 
     found: dict[datetime, list[float]] = field(default_factory=dict)
 
@@ -88,14 +90,14 @@ NOMINAL = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
 @activity.defn
 async def raw_call(nominal: str, started: str) -> None:
-    """Write down when the firing came here."""
+    """Record the lags of the workflow's start and of this activity."""
     STARTS.add(datetime.fromisoformat(nominal), datetime.fromisoformat(started))
     CALLS.add(datetime.fromisoformat(nominal), now())
 
 
 @workflow.defn
 class RawFiring:
-    """The bare SDK's smallest workflow that tells its firing."""
+    """The smallest workflow of the bare SDK that records its firing."""
 
     @workflow.run
     async def run(self) -> None:
@@ -109,7 +111,7 @@ class RawFiring:
 
 
 class Bench:
-    """One home, its servers and our worker."""
+    """One home with its servers and our worker."""
 
     def __init__(self, home: Path, ports: wiring.Ports, client: Client, task: str) -> None:
         self.home = home
@@ -146,19 +148,19 @@ class Bench:
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )
-        _, said = await process.communicate()
+        _, errors = await process.communicate()
         if process.returncode:
-            raise SystemExit(f"{words}\n{said.decode()[-2000:]}")
+            raise SystemExit(f"{words}\n{errors.decode()[-2000:]}")
 
     async def schedule_raw(self, prefix: str, count: int, every: int, offset: int) -> None:
-        """Have the bare SDK's schedules fire that often."""
-        rhythm = ScheduleIntervalSpec(timedelta(seconds=every), timedelta(seconds=offset))
+        """Create `count` interval schedules with the bare SDK."""
+        interval = ScheduleIntervalSpec(timedelta(seconds=every), timedelta(seconds=offset))
         gate = asyncio.Semaphore(16)
 
         async def create(name: str) -> None:
             action = ScheduleActionStartWorkflow(RawFiring.run, id=name, task_queue="raw")
             policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
-            spec = ScheduleSpec(intervals=[rhythm])
+            spec = ScheduleSpec(intervals=[interval])
             async with gate:
                 await self.client.create_schedule(name, Schedule(action, spec=spec, policy=policy))
 
@@ -169,7 +171,7 @@ class Bench:
             await self.client.get_schedule_handle(f"{prefix}-{number}").delete()
 
     async def lags(self, prefix: str) -> Lags:
-        """Our runs' lags."""
+        """Return the lags of our runs."""
         query = """SELECT r.due_at, r.started_at FROM runs r
             WHERE r.definition = %(definition)s AND r.started_at IS NOT NULL"""
         found = Lags()
@@ -183,15 +185,18 @@ class Bench:
 
 
 async def settle_costs(bench: Bench, count: int) -> None:
-    """Settle one firing after the other, alone and among many schedules; no worker runs."""
+    """Measure deciding one due time after the other, with few and with many schedules.
+
+    No worker runs meanwhile.
+    """
     await bench.apply("settled", 1, 1, wait=False)
     owner = ids.subscription_id("settled")
-    alone = await settled(bench, owner, count)
+    alone = await deciding_time(bench, owner, count)
     bare = await inserted(bench, count)
     await bench.fetch(CLONES, count=PRESENT)
-    for rest in ("VACUUM ANALYZE", "CHECKPOINT"):
-        await bench.fetch(rest)
-    among = await settled(bench, owner, count)
+    for statement in ("VACUUM ANALYZE", "CHECKPOINT"):
+        await bench.fetch(statement)
+    among = await deciding_time(bench, owner, count)
     start = time.perf_counter()
     for _ in range(20):
         await bench.ports.timetable.overdue(100)
@@ -206,8 +211,8 @@ async def settle_costs(bench: Bench, count: int) -> None:
     )
 
 
-async def settled(bench: Bench, owner: str, count: int) -> float:
-    """Median milliseconds of settling the one firing that is due."""
+async def deciding_time(bench: Bench, owner: str, count: int) -> float:
+    """Return the median milliseconds of deciding the only due time."""
     schedule, found = ids.schedule_id(owner, "ticks"), []
     for _ in range(count):
         await bench.fetch("TRUNCATE firings CASCADE")
@@ -235,7 +240,7 @@ async def inserted(bench: Bench, count: int) -> float:
 
 
 async def idle(bench: Bench, worker: int, seconds: float = 30) -> Mapping[str, float]:
-    """Percent of a core by component, while nothing is due and the server has come to rest."""
+    """Return percent of a core by component, while nothing is due and the server is idle."""
     await asyncio.sleep(45)
     before, start = processes(bench.home, worker), time.perf_counter()
     await asyncio.sleep(seconds)
@@ -255,7 +260,7 @@ async def idle_costs(bench: Bench, worker: int) -> None:
 
 
 def seconds_ago() -> int:
-    """An offset into the day that was due a minute ago."""
+    """Return the offset into the day, in seconds, of the time a minute ago."""
     moment = datetime.now(UTC) - timedelta(minutes=1)
     return moment.hour * 3600 + moment.minute * 60 + moment.second
 
@@ -267,7 +272,9 @@ async def lone_lags(bench: Bench) -> None:
     await bench.command("pause", "lone")
     await bench.unschedule_raw("raw-lone", 1)
     sides = (await bench.lags("lone"), STARTS, CALLS)
-    show("a lone schedule", *([spread(flat(one), share) for share in SHARES] for one in sides))
+    show(
+        "a lone schedule", *([percentile(flat(lags), share) for share in SHARES] for lags in sides)
+    )
     STARTS.found.clear()
     CALLS.found.clear()
 
@@ -277,7 +284,7 @@ def flat(lags: Lags) -> list[float]:
 
 
 async def bursts(bench: Bench, count: int, rounds: int) -> None:
-    """Have all be due at one moment, ours and then the bare SDK's, each on a server at rest."""
+    """Let all schedules be due at one moment, ours and then those of the bare SDK."""
     sides: list[list[list[float]]] = [[], [], []]
     for number in range(rounds):
         due = next_due()
@@ -291,7 +298,7 @@ async def bursts(bench: Bench, count: int, rounds: int) -> None:
         last = [side[-1][-1] for side in sides]
         print(f"  round: the last of ours after {last[0]:.0f} ms, of the bare SDK's {last[2]:.0f}")
     figures = [
-        [statistics.median(spread(one, share) for one in side) for share in SHARES]
+        [statistics.median(percentile(lags, share) for lags in side) for share in SHARES]
         for side in sides
     ]
     show(f"{count} in the same second", *figures)
@@ -306,7 +313,7 @@ def seconds_into_hour(moment: datetime) -> int:
 
 
 async def whole(read: Callable[[], Awaitable[Lags]], due: datetime, count: int) -> list[float]:
-    """Return the lags of one moment, in order, once all have come and the server rests."""
+    """Return the lags of one moment, sorted, once all firings have come; then wait a moment."""
     deadline = due + PATIENCE
     while len(found := (await read()).found.get(due, [])) < count:
         if now() > deadline:
@@ -317,11 +324,11 @@ async def whole(read: Callable[[], Awaitable[Lags]], due: datetime, count: int) 
 
 
 def show(what: str, ours: Sequence[float], starts: Sequence[float], calls: Sequence[float]) -> None:
-    for place, share in enumerate(SHARES):
+    for number, share in enumerate(SHARES):
         print(
-            f"{what}, p{share * 100:.0f}: ours {ours[place]:.0f} ms; bare SDK's workflow start "
-            f"{starts[place]:.0f} ms (ratio {ours[place] / starts[place]:.2f}), its local "
-            f"activity {calls[place]:.0f} ms ({ours[place] / calls[place]:.2f})"
+            f"{what}, p{share * 100:.0f}: ours {ours[number]:.0f} ms; bare SDK's workflow start "
+            f"{starts[number]:.0f} ms (ratio {ours[number] / starts[number]:.2f}), its local "
+            f"activity {calls[number]:.0f} ms ({ours[number] / calls[number]:.2f})"
         )
 
 

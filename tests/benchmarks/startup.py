@@ -1,9 +1,9 @@
-"""How long commands take to start, and how long `up` takes to be ready.
+"""Measure how long commands take to start, and how long `up` takes to be ready.
 
     python tests/benchmarks/startup.py [--repeats 9]
 
 Prints medians: CPU seconds of `--help` and `version` (target 0.25), wall seconds of `get runs`
-(target 0.7), of a first `up -d` (10) and a later one (5). Works in a home of its own.
+(target 0.7), of a first `up -d` (10) and a later one (5). Uses a temporary home.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""kill -9 in the middle of a hundred runs: every run ends, no task is missing, none is doubled.
+"""kill -9 during a hundred runs: every run ends, no task is missing, none runs twice.
 
     DRILL_SEED=7 pytest tests/drills/test_crashes.py -rP
 
-repeats a drill with a seed that an earlier one printed. Each drill has servers of its own,
-run as `up` runs them.
+repeats a drill with the seed that an earlier drill printed. Each drill has its own servers,
+started as `up` does.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Row, seed
 
 RUNS = 102
-"""A third of them of each story."""
+"""A third of them for each of the three definitions."""
 PATIENCE = 150.0
 
 SCENARIOS: Mapping[str, tuple[str, ...]] = {
@@ -46,8 +46,12 @@ SCENARIOS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def stories(marks: Path) -> dict[str, list[dict[str, Any]]]:
-    """One task; two in turn; two at once with a third after them, of two items."""
+def task_lists(marks: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the tasks of the definitions, by name.
+
+    `one` has one task, `two` two in sequence. `three` has two parallel tasks, then a third with
+    two items.
+    """
 
     def task(name: str, seconds: float, **fields: object) -> dict[str, Any]:
         mark = f'echo "$ACTIVITYCTL_TASK_ID $ACTIVITYCTL_ATTEMPT" >> {marks}; sleep {seconds}'
@@ -69,7 +73,7 @@ INSTANCES = {
 
 
 class CrashDrill(PortsDrill):
-    """A daemon, and a hundred firings for it."""
+    """A daemon, and a hundred firings."""
 
     def __init__(self, home: Path, chance: random.Random) -> None:
         super().__init__(home, chance)
@@ -77,30 +81,29 @@ class CrashDrill(PortsDrill):
         self.firings: list[tuple[str, FiringRequest]] = []
         self.killed_at = 0.0
 
-    async def apply(self, stories: Mapping[str, list[dict[str, Any]]]) -> None:
+    async def apply(self, task_lists: Mapping[str, list[dict[str, Any]]]) -> None:
         definitions, subscriptions = {}, {}
-        for story, tasks in stories.items():
-            whole = {"metadata": {"name": story}, "spec": {"tasks": tasks}}
-            definitions[story] = ActivityDefinition.model_validate_json(json.dumps(whole))
-            subscriptions[story] = SubscriptionManifest.model_validate(
-                {"metadata": {"name": story}, "spec": {"activity": story}}
+        for name, tasks in task_lists.items():
+            whole = {"metadata": {"name": name}, "spec": {"tasks": tasks}}
+            definitions[name] = ActivityDefinition.model_validate_json(json.dumps(whole))
+            subscriptions[name] = SubscriptionManifest.model_validate(
+                {"metadata": {"name": name}, "spec": {"activity": name}}
             )
         manifests = ManifestSet(definitions, subscriptions, {})
         async with self.ports() as ports:
             catalog, register, workers = ports.catalog, ports.register, ports.workers
             await apply(manifests, catalog, register, workers, now, timeout_seconds=10)
 
-    def think_up(self, story: str, number: int) -> None:
-        """Name a firing, without storing it."""
-        subscription = ids.subscription_id(story)
-        firing = FiringRequest(subscription, "manual", f"drill/{number}", now())
-        self.firings.append((story, firing))
+    def add_firing(self, name: str, number: int) -> None:
+        """Add a firing to the list of those to store; `fire` stores them."""
+        firing = FiringRequest(ids.subscription_id(name), "manual", f"drill/{number}", now())
+        self.firings.append((name, firing))
 
     async def fire(self) -> None:
-        """Store the firings in handfuls, for about four seconds; a repeat is harmless."""
+        """Store the firings, six at a time, over about four seconds; a repeat is harmless."""
         for first in range(0, len(self.firings), 6):
-            handful = [firing for _, firing in self.firings[first : first + 6]]
-            await self.patiently(lambda handful=handful: self._store(handful))
+            some = [firing for _, firing in self.firings[first : first + 6]]
+            await self.retry_while_down(lambda some=some: self._store(some))
             await asyncio.sleep(0.25)
 
     async def _store(self, firings: list[FiringRequest]) -> None:
@@ -113,7 +116,7 @@ class CrashDrill(PortsDrill):
             await self.kill(names)
 
     async def kill(self, names: tuple[str, ...]) -> None:
-        """SIGKILL the components at once; without a supervisor, start again by hand."""
+        """Kill the components at once; if the supervisor is among them, start it again."""
         await self.until(lambda: read_state(self.home).ready, 30)
         state = read_state(self.home)
         pids = {part.name: part.pid for part in state.components}
@@ -123,14 +126,14 @@ class CrashDrill(PortsDrill):
         self.killed_at = time.monotonic()
         if "supervisor" in names:
             await asyncio.to_thread(self.up)
-        else:  # the state is that of before until the supervisor notices
+        else:  # the stored state is the old one until the supervisor notices
             await self.until(lambda: read_state(self.home) != state, 10)
 
     async def all_ended(self) -> list[Row]:
-        """Wait until as many runs as firings have ended, and return all runs."""
+        """Wait until as many runs have ended as there are firings, and return all runs."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            runs = await self.patiently(lambda: self.fetch("SELECT * FROM runs"))
+            runs = await self.retry_while_down(lambda: self.fetch("SELECT * FROM runs"))
             if sum(run["ended_at"] is not None for run in runs) >= len(self.firings):
                 return runs
             open_runs = Counter(run["status"] for run in runs)
@@ -141,10 +144,10 @@ class CrashDrill(PortsDrill):
         client = await wiring.connect_temporal(load_settings({"home": self.home}, {}))
         return (await client.count_workflows('ExecutionStatus = "Running"')).count
 
-    def living(self) -> list[psutil.Process]:
-        """Every process that the daemon or one of its tasks has left."""
+    def processes(self) -> list[psutil.Process]:
+        """Return every running process of the daemon or of one of its tasks."""
         wanted = self.expected()
-        found = super().living()
+        found = super().processes()
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.environ().get("ACTIVITYCTL_TASK_ID") in wanted:
@@ -152,11 +155,11 @@ class CrashDrill(PortsDrill):
         return found
 
     def expected(self) -> dict[str, tuple[str, str, int]]:
-        """Every task instance that has to be, by id: its run, name and index."""
+        """Return every expected task instance by id, with its run, name and index."""
         return {
             ids.task_id(firing.ref.run_id, name, index): (firing.ref.run_id, name, index)
-            for story, firing in self.firings
-            for name, index in INSTANCES[story]
+            for definition, firing in self.firings
+            for name, index in INSTANCES[definition]
         }
 
 
@@ -174,12 +177,10 @@ def drill(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[CrashDrill
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_nothing_is_lost_and_nothing_doubled_by_kill_9(
-    drill: CrashDrill, scenario: str
-) -> None:
-    await drill.apply(stories(drill.marks))
+async def test_kill_9_loses_no_run_and_repeats_no_task(drill: CrashDrill, scenario: str) -> None:
+    await drill.apply(task_lists(drill.marks))
     for number in range(RUNS):
-        drill.think_up(("one", "two", "three")[number % 3], number)
+        drill.add_firing(("one", "two", "three")[number % 3], number)
     await asyncio.gather(drill.fire(), drill.kill_twice(SCENARIOS[scenario]))
     runs = await drill.all_ended()
     seconds = time.monotonic() - drill.killed_at
@@ -195,11 +196,11 @@ async def test_nothing_is_lost_and_nothing_doubled_by_kill_9(
 
     executed = Counter(tuple(line.split()) for line in drill.marks.read_text().splitlines())
     assert {task for task, _ in executed} == set(expected)
-    assert set(executed.values()) == {1}, "an attempt was made twice"
+    assert set(executed.values()) == {1}, "an attempt ran twice"
     attempts = {task["id"]: task["attempts"] for task in tasks}
     assert all(int(attempt) <= attempts[task] for task, attempt in executed)
     lost = sum(attempts.values()) - len(expected)
-    print(f"{scenario}: {lost} of {len(expected)} tasks' attempts were lost and made again")
+    print(f"{scenario}: {lost} of {len(expected)} tasks lost an attempt and repeated it")
 
     ends = await drill.fetch("SELECT run_id FROM log_entries WHERE message = 'run succeeded'")
     assert Counter(entry["run_id"] for entry in ends) == Counter(run["id"] for run in runs)
@@ -208,21 +209,21 @@ async def test_nothing_is_lost_and_nothing_doubled_by_kill_9(
         while await drill.open_workflows():
             await asyncio.sleep(0.2)
     await asyncio.to_thread(stop_daemon, drill.home)
-    assert drill.living() == []
+    assert drill.processes() == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_a_killed_worker_leaves_no_command_at_work_beside_the_next_attempt(
+async def test_the_command_of_a_killed_worker_ends_too(
     drill: CrashDrill,
 ) -> None:
     pids = f"echo $$ >> {drill.marks}; exec sleep 300"
     await drill.apply({"long": [{"name": "a", "command": {"shell": pids}}]})
-    drill.think_up("long", 0)
+    drill.add_firing("long", 0)
     await drill.fire()
     await drill.until(drill.marks.exists, 30)
     await drill.kill(("worker",))
     first = int(drill.marks.read_text().split()[0])
     await drill.until(lambda: not psutil.pid_exists(first), 15)
     await asyncio.to_thread(stop_daemon, drill.home)
-    assert drill.living() == []
+    assert drill.processes() == []

@@ -1,11 +1,11 @@
-"""Events while everything is killed around them: none is lost, and none wakes anybody twice.
+"""Events while components are killed: no event is lost, and none starts a run twice.
 
     DRILL_SEED=7 DRILL_FULL=1 pytest tests/drills/test_events.py -rP
 
-repeats a drill with a seed that an earlier one printed. Events are emitted, some of them again
-and again, while workers are killed with SIGKILL, Postgres is restarted and Temporal is away, at
-moments and in an order that the seed chooses; DRILL_FULL=1 has more of each. Counted are rows in
-Postgres, and what a receiving HTTP server was told under which Idempotency-Key.
+repeats a drill with the seed that an earlier drill printed. Events are emitted, some of them
+several times, while workers are killed with SIGKILL, Postgres is restarted and Temporal is down.
+The seed chooses moments and order; DRILL_FULL=1 has more of each. The drill counts rows in
+Postgres, and the calls that an HTTP server received, by Idempotency-Key.
 """
 
 import asyncio
@@ -38,17 +38,17 @@ KILLS = 10 if FULL else 3
 TEMPORAL_AWAY = 60.0 if FULL else 20.0
 PATIENCE = 600.0 if FULL else 300.0
 BACK = TEMPORAL_AWAY + 60
-"""So many seconds after a blow the servers answer again."""
-HANDFULS = 60
-"""In so many calls are the events emitted, over all that happens meanwhile."""
+"""Seconds after a failure within which the servers answer again."""
+CALLS = 60
+"""The number of calls in which the events are emitted, spread over the whole drill."""
 EVERY: Mapping[str, int] = {"all": 1, "second": 2, "third": 3, "fifth": 5, "seventh": 7}
-"""Each subscription, and every how many-th event wakes it."""
+"""For each subscription n, so that every n-th event starts a run of it."""
 IN_ORDER = "seventh"
-"""The one whose runs are one after the other, in the order of the events."""
+"""The subscription whose runs must run one after the other, in the order of the events."""
 
 
 class EventDrill(PortsDrill):
-    """Events for a daemon, and what befalls it meanwhile."""
+    """A daemon that routes events, and the failures of its components."""
 
     def __init__(self, home: Path, chance: random.Random, receiver: Receiver) -> None:
         super().__init__(home, chance)
@@ -58,11 +58,11 @@ class EventDrill(PortsDrill):
 
     @property
     def expected(self) -> set[tuple[SubscriptionId, EventId]]:
-        """Whom each event has to wake, once."""
+        """The runs that have to start, each once, as subscription and event."""
         return {
-            (subscription_id(name), one.event_id)
+            (subscription_id(name), event.event_id)
             for name, every in EVERY.items()
-            for number, one in enumerate(self.events)
+            for number, event in enumerate(self.events)
             if number % every == 0
         }
 
@@ -96,36 +96,36 @@ class EventDrill(PortsDrill):
         return {"triggers": [{"name": "came", "event": trigger}], "tasks": [task], **gate}
 
     async def emit(self) -> None:
-        """Emit in handfuls, until each is acknowledged; some of them once more later."""
-        size = EVENTS // HANDFULS
+        """Emit all events until they are acknowledged, and some of them again later."""
+        size = EVENTS // CALLS
         for first in range(0, EVENTS, size):
             await self._patiently_add(self.events[first : first + size])
             if self.chance.random() < 0.2:
                 again = self.chance.sample(self.events[: first + size], size)
                 await self._patiently_add(again)
-            await asyncio.sleep(1.5 if FULL else 0.4)  # as long as the blows fall
+            await asyncio.sleep(1.5 if FULL else 0.4)  # so that it lasts as long as the failures
 
     async def _patiently_add(self, events: list[EventEnvelope]) -> None:
-        await self.patiently(lambda: self._add(events), BACK)
+        await self.retry_while_down(lambda: self._add(events), BACK)
 
     async def _add(self, events: list[EventEnvelope]) -> None:
         async with self.ports() as ports:
             self.acknowledged.update(await ports.events.add(events))
 
-    async def suffer(self) -> None:
-        """Let all that has to happen happen, in an order that the seed chooses."""
-        blows: list[Callable[[], Awaitable[None]]] = [
+    async def cause_failures(self) -> None:
+        """Cause all failures, in an order that the seed chooses."""
+        failures: list[Callable[[], Awaitable[None]]] = [
             *[lambda: self.kill("worker", signal.SIGKILL)] * KILLS,
             lambda: self.kill("postgres", signal.SIGINT),
-            self.part_from_temporal,
+            self.stop_temporal,
         ]
-        self.chance.shuffle(blows)
-        for blow in blows:
+        self.chance.shuffle(failures)
+        for fail in failures:
             await asyncio.sleep(self.chance.uniform(0.2, 2.5))
-            await blow()
+            await fail()
 
     async def kill(self, component: str, number: signal.Signals) -> None:
-        """Signal a component, which the supervisor then starts anew."""
+        """Signal a component; the supervisor then restarts it."""
         await self.until(lambda: read_state(self.home).ready, 60)
         state = read_state(self.home)
         (part,) = (part for part in state.components if part.name == component)
@@ -134,25 +134,25 @@ class EventDrill(PortsDrill):
         print(f"{now():%H:%M:%S} {component}: {number.name}")
         await self.until(lambda: read_state(self.home) != state, 30)
 
-    async def part_from_temporal(self) -> None:
-        """Kill Temporal and keep the supervisor from starting it for a while."""
+    async def stop_temporal(self) -> None:
+        """Kill Temporal and keep the supervisor from restarting it for a while."""
         await self.until(lambda: read_state(self.home).ready, 60)
         state = read_state(self.home)
-        with self.nothing_started_anew():
+        with self.without_restarts():
             self.process_of("temporal").kill()
             print(f"{now():%H:%M:%S} temporal: away for {TEMPORAL_AWAY:.0f} s")
             await asyncio.sleep(TEMPORAL_AWAY)
         await self.until(lambda: read_state(self.home) != state, 30)
 
-    async def at_rest(self) -> None:
-        """Wait until every event is routed and as many runs have ended as have to."""
+    async def all_ended(self) -> None:
+        """Wait until every event is routed and all expected runs have ended."""
         deadline, wanted = time.monotonic() + PATIENCE, len(self.expected)
         query = """SELECT (SELECT count(*) FROM events WHERE routed_at IS NULL) AS unrouted,
             (SELECT count(*) FROM firings WHERE dispatched_at IS NULL) AS waiting,
             (SELECT count(*) FROM runs) AS runs,
             (SELECT count(*) FROM runs WHERE ended_at IS NULL) AS open"""
         while True:
-            (counted,) = await self.patiently(lambda: self.fetch(query), BACK)
+            (counted,) = await self.retry_while_down(lambda: self.fetch(query), BACK)
             if counted["runs"] >= wanted and not counted["open"] and not counted["unrouted"]:
                 return
             assert time.monotonic() < deadline, f"after {PATIENCE} s: {counted} of {wanted} runs"
@@ -179,30 +179,32 @@ def drill(tmp_path: Path) -> Iterator[EventDrill]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-async def test_every_event_wakes_whom_it_should_once_whatever_is_killed(drill: EventDrill) -> None:
+async def test_every_event_starts_each_of_its_runs_once_although_components_are_killed(
+    drill: EventDrill,
+) -> None:
     await drill.apply()
-    await asyncio.gather(drill.emit(), drill.suffer())
+    await asyncio.gather(drill.emit(), drill.cause_failures())
     began = time.monotonic()
-    await drill.at_rest()
-    print(f"all runs had ended {time.monotonic() - began:.1f} s after the last blow")
+    await drill.all_ended()
+    print(f"all runs had ended {time.monotonic() - began:.1f} s after the last failure")
     await check_events(drill)
     runs = await drill.fetch("SELECT * FROM runs ORDER BY created_at, id")
     assert Counter(run["status"] for run in runs) == {"succeeded": len(drill.expected)}
     shared = sum(is_batch(run["workflow_id"]) for run in runs)
     print(f"{shared} of {len(runs)} runs shared workflows")
-    assert shared, "what an outage holds back comes as a burst"
-    woken = Counter((run["subscription_id"], run["firing_key"]) for run in runs)
-    assert woken == Counter(drill.expected)
+    assert shared, "the firings that wait during an outage start as a burst"
+    started = Counter((run["subscription_id"], run["firing_key"]) for run in runs)
+    assert started == Counter(drill.expected)
     await check_effects(drill)
     check_order(drill, runs)
 
 
 async def check_events(drill: EventDrill) -> None:
-    """What was acknowledged is there once and routed; each match has its verdict."""
+    """Check that each acknowledged event is stored once and routed, with all its verdicts."""
     assert set(drill.acknowledged) <= {EmitOutcome.ACCEPTED, EmitOutcome.DUPLICATE}
     print(f"acknowledged: {dict(drill.acknowledged)}")
     kept = await drill.fetch("SELECT id, routed_at FROM events")
-    assert Counter(row["id"] for row in kept) == Counter(one.event_id for one in drill.events)
+    assert Counter(row["id"] for row in kept) == Counter(event.event_id for event in drill.events)
     assert all(row["routed_at"] for row in kept)
     verdicts = await drill.fetch("SELECT * FROM verdicts")
     assert {row["outcome"] for row in verdicts} == {"woken"}
@@ -211,23 +213,23 @@ async def check_events(drill: EventDrill) -> None:
 
 
 async def check_effects(drill: EventDrill) -> None:
-    """The receiver heard of each match by one key; again only where an attempt was lost."""
+    """Check that the receiver got one key for each match, again only after a lost attempt."""
     tasks = {row["id"]: row for row in await drill.fetch("SELECT * FROM tasks")}
-    told = Counter(key for _, key, _ in drill.receiver.told)
-    assert set(told) == set(tasks)
-    matches = {(name, body["number"]) for name, _, body in drill.receiver.told}
+    calls = Counter(key for _, key, _ in drill.receiver.received)
+    assert set(calls) == set(tasks)
+    matches = {(name, body["number"]) for name, _, body in drill.receiver.received}
     assert len(matches) == len(drill.expected)
-    again = {key: count for key, count in told.items() if count > 1}
-    print(f"{len(tasks)} runs told, {len(again)} of them again after a lost attempt")
+    again = {key: count for key, count in calls.items() if count > 1}
+    print(f"{len(tasks)} runs called the receiver, {len(again)} again after a lost attempt")
     assert all(count <= tasks[key]["attempts"] for key, count in again.items())
 
 
 def check_order(drill: EventDrill, runs: list[Row]) -> None:
-    """The ordered subscription's runs came to be, and told, in the order of the events."""
-    numbers = {one.event_id: number for number, one in enumerate(drill.events)}
+    """Check that the runs of the ordered subscription have the order of the events."""
+    numbers = {event.event_id: number for number, event in enumerate(drill.events)}
     wanted = list(range(0, EVENTS, EVERY[IN_ORDER]))
     owner = subscription_id(IN_ORDER)
     made = [numbers[run["firing_key"]] for run in runs if run["subscription_id"] == owner]
     assert made == wanted
-    told = [body["number"] for name, _, body in drill.receiver.told if name == IN_ORDER]
-    assert list(dict.fromkeys(told)) == wanted
+    called = [body["number"] for name, _, body in drill.receiver.received if name == IN_ORDER]
+    assert list(dict.fromkeys(called)) == wanted

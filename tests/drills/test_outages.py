@@ -1,10 +1,10 @@
-"""Outages while schedules of seconds are due: every nominal time gets one fate, as promised.
+"""Outages while schedules fire every few seconds: each nominal time has one, correct outcome.
 
     DRILL_SEED=7 DRILL_FULL=1 pytest tests/drills/test_outages.py -rP
 
-repeats a drill with a seed that an earlier one printed. Without DRILL_FULL one short outage is
-drilled, with it every one in turn, of one daemon that `up` runs, each at a moment and of a
-length that the seed chooses.
+repeats a drill with the seed that an earlier drill printed. The seed chooses the moment and the
+length of each outage. Without DRILL_FULL there is one short outage. With DRILL_FULL=1 one daemon,
+started as `up` does, goes through all outages, one after the other.
 """
 
 import json
@@ -35,9 +35,9 @@ PATIENCE = 150.0
 SHORT_WINDOW = timedelta(seconds=10)
 JITTER = timedelta(seconds=2)
 AT_THE_EDGE = timedelta(seconds=2)
-"""What is due as an outage begins may be under way already."""
+"""A firing that is due this shortly after the start of an outage may have begun already."""
 START = timedelta(seconds=5)
-"""What a run that was let go may take to begin on a busy machine."""
+"""How long a run that may start can take to begin on a busy machine."""
 
 OUTAGES: Mapping[str, tuple[str, signal.Signals]] = {
     "temporal is frozen": ("temporal", signal.SIGSTOP),
@@ -58,7 +58,7 @@ MISFIRES: Mapping[str, Mapping[str, Any]] = {
 }
 RUNS = """
     SELECT r.id, s.name, r.trigger, r.due_at, r.status, r.reason, r.created_at, r.started_at,
-        f.created_at AS settled_at, f.fires_at
+        f.created_at AS fired_at, f.fires_at
     FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
     LEFT JOIN firings f USING (subscription_id, trigger, firing_key)
     ORDER BY r.due_at"""
@@ -66,7 +66,7 @@ RUNS = """
 
 @dataclass(frozen=True)
 class Outage:
-    """When a component was gone, and how long the schedules took to fire again."""
+    """When a component was down and up again, and when all schedules fired again."""
 
     name: str
     down: datetime
@@ -76,7 +76,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Row:
-    """A run as Postgres has it."""
+    """A run with its firing, as stored in Postgres."""
 
     id: str
     name: str
@@ -86,7 +86,7 @@ class Row:
     reason: str | None
     created_at: datetime
     started_at: datetime | None
-    settled_at: datetime | None
+    fired_at: datetime | None
     fires_at: datetime | None
 
     @property
@@ -94,18 +94,18 @@ class Row:
         return self.status == "succeeded"
 
     @property
-    def fate_at(self) -> datetime:
-        """When it was decided what becomes of it."""
-        return self.settled_at if self.settled_at and self.ran else self.created_at
+    def decided_at(self) -> datetime:
+        """When its outcome was decided."""
+        return self.fired_at if self.fired_at and self.ran else self.created_at
 
     @property
-    def was_cut_off(self) -> bool:
-        """Whether it was to run, but an outage came before it began."""
+    def was_prevented(self) -> bool:
+        """Whether it should have run, but an outage began before it started."""
         return (self.reason or "").startswith("not started in time")
 
 
 class OutageDrill(Drill):
-    """A daemon that fires schedules, and who counts what it does."""
+    """A daemon with schedules, and the outages of its components."""
 
     def __init__(self, home: Path, chance: random.Random, receiver: Receiver) -> None:
         super().__init__(home, chance)
@@ -114,7 +114,7 @@ class OutageDrill(Drill):
         self.every["jittered"] = max(self.every["jittered"], JITTER + timedelta(seconds=1))
 
     def command(self, *words: str) -> Any:
-        """Run a command as a user does and return its JSON, or None."""
+        """Run the real command and return its JSON output, or None."""
         done = subprocess.run(
             [sys.executable, "-m", "activityctl", "--home", str(self.home), *words],
             capture_output=True,
@@ -127,7 +127,7 @@ class OutageDrill(Drill):
 
     def apply(self) -> None:
         path = self.home.with_name("drill.yaml")
-        path.write_text("\n---\n".join(json.dumps(one) for one in self.manifests()))
+        path.write_text("\n---\n".join(json.dumps(manifest) for manifest in self.manifests()))
         self.command("apply", "-f", str(path))
 
     def manifests(self) -> Iterator[Mapping[str, Any]]:
@@ -150,8 +150,8 @@ class OutageDrill(Drill):
             yield {**head, "kind": "ActivityDefinition", "spec": spec}
             yield {**head, "kind": "Subscription", "spec": {"activity": name}}
 
-    def suffer(self, name: str, seconds: float) -> Outage:
-        """Take a component away for that long, and wait until every schedule fires again."""
+    def cause_outage(self, name: str, seconds: float) -> Outage:
+        """Stop a component for that long, then wait until every schedule fires again."""
         component, number = OUTAGES[name]
         with self._held_down(component, number):
             down = now()
@@ -162,13 +162,13 @@ class OutageDrill(Drill):
 
     @contextmanager
     def _held_down(self, component: str, number: signal.Signals) -> Iterator[None]:
-        """Signal the processes; who would start them anew is frozen meanwhile."""
+        """Signal the processes; meanwhile freeze the supervisor, which would restart them."""
         is_postgres = component == "postgres"
-        served = self.home / "postgres"
-        targets = processes_of(served) if is_postgres else [self.process_of(component)]
-        if number is signal.SIGINT:  # a fast shutdown is the postmaster's to carry out
-            targets = [one for one in targets if one.parent() not in targets]
-        with self.nothing_started_anew():
+        data = self.home / "postgres"
+        targets = processes_of(data) if is_postgres else [self.process_of(component)]
+        if number is signal.SIGINT:  # only the postmaster does a fast shutdown
+            targets = [process for process in targets if process.parent() not in targets]
+        with self.without_restarts():
             try:
                 for process in targets:
                     with suppress(psutil.NoSuchProcess):
@@ -179,12 +179,12 @@ class OutageDrill(Drill):
                     process.resume()
 
     def _fire_since(self, moment: datetime) -> bool:
-        """Whether each interval has a run that came due since and succeeded."""
+        """Return whether each interval trigger has a succeeded run due after the moment."""
         latest = {row.name: row for row in self.rows() if row.trigger == "ticks" and row.ran}
         return all(name in latest and latest[name].due_at > moment for name in MISFIRES)
 
     def rest(self) -> None:
-        """Let nothing more come due, and wait until every run has ended."""
+        """Pause all subscriptions, and wait until every run has ended."""
         for name in MISFIRES:
             self.command("pause", name)
         self.until(self._is_at_rest, "every run ends")
@@ -193,19 +193,19 @@ class OutageDrill(Drill):
         waiting = self.fetch("SELECT id FROM firings WHERE dispatched_at IS NULL")
         known = {row.id for row in self.rows()}
         started = self.fetch("SELECT count(*) FROM firings")[0][0]
-        has_run = sum(row.settled_at is not None for row in self.rows())
-        still = self.fetch("SELECT id FROM runs WHERE ended_at IS NULL")
-        return bool(known) and not waiting and not still and has_run == started
+        has_run = sum(row.fired_at is not None for row in self.rows())
+        open_runs = self.fetch("SELECT id FROM runs WHERE ended_at IS NULL")
+        return bool(known) and not waiting and not open_runs and has_run == started
 
     def rows(self) -> list[Row]:
-        return [Row(*one) for one in self.fetch(RUNS)]
+        return [Row(*values) for values in self.fetch(RUNS)]
 
     def fetch(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database_url, connect_timeout=5) as connection:
             return connection.execute(query.encode(), values).fetchall()
 
     def life_of(self, name: str, trigger: str) -> tuple[datetime, datetime]:
-        """When the schedule was applied, and when the pause settled it."""
+        """Return when the schedule was applied, and up to when the pause decided its times."""
         query = """SELECT s.created_at, greatest(s.paused_at, c.cursor) FROM schedules c
             JOIN subscriptions s ON s.id = c.subscription_id
             WHERE s.name = %s AND c.trigger = %s"""
@@ -218,7 +218,7 @@ class OutageDrill(Drill):
             with suppress(psycopg.OperationalError, KeyError):
                 if holds():
                     return
-            assert time.monotonic() < deadline, f"{PATIENCE:.0f} s were too short: {what}"
+            assert time.monotonic() < deadline, f"not true after {PATIENCE:.0f} s: {what}"
             time.sleep(0.3)
 
 
@@ -237,7 +237,7 @@ def drill(tmp_path: Path) -> Iterator[OutageDrill]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_nominal_time_has_one_fate_whatever_was_away(drill: OutageDrill) -> None:
+def test_every_nominal_time_has_one_outcome_after_outages(drill: OutageDrill) -> None:
     drill.apply()
     drill.until(lambda: drill._fire_since(datetime.min.replace(tzinfo=UTC)), "the first runs")
     names = drill.chance.sample(sorted(OUTAGES), len(OUTAGES) if FULL else 1)
@@ -246,8 +246,8 @@ def test_every_nominal_time_has_one_fate_whatever_was_away(drill: OutageDrill) -
         longest = 60.0 if name == "temporal is killed" else 32.0
         seconds = drill.chance.uniform(20, longest) if FULL else 20
         time.sleep(drill.chance.uniform(1, 4))
-        outages.append(drill.suffer(name, seconds))
-        print(told(outages[-1]))
+        outages.append(drill.cause_outage(name, seconds))
+        print(summary_of(outages[-1]))
     drill.rest()
     rows = drill.rows()
     for name in MISFIRES:
@@ -268,14 +268,14 @@ def test_every_nominal_time_has_one_fate_whatever_was_away(drill: OutageDrill) -
 def check_each_time_has_one_row(
     rows: Sequence[Row], every: timedelta, life: tuple[datetime, datetime]
 ) -> None:
-    """From the apply to the pause, in order, without a gap; a missed one says why."""
+    """Check that there is one row for each time from apply to pause, and a reason if missed."""
     zero = datetime.fromtimestamp(0, UTC)
     began, ended = life
     first = rows[0].due_at if rows else ended
-    assert began < first <= began + every + AT_THE_EDGE  # it counts since the apply's commit
+    assert began < first <= began + every + AT_THE_EDGE  # times count from the commit of the apply
     numbers = range(-((zero - first) // every), (ended - zero) // every + 1)
     assert [row.due_at for row in rows] == [zero + every * number for number in numbers]
-    paused = [row for row in rows if row.reason == PAUSED]  # due as the pause came
+    paused = [row for row in rows if row.reason == PAUSED]  # due when the pause was set
     assert all(row.due_at > ended - timedelta(seconds=10) for row in paused), paused
     assert {row.status for row in rows} <= {"succeeded", "missed"}
     late = [row for row in rows if row.status == "missed" and row.reason != PAUSED]
@@ -283,7 +283,7 @@ def check_each_time_has_one_row(
 
 
 def check_skip(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> None:
-    """None starts later than on time; what was due meanwhile was missed."""
+    """Check that no run started late, and that all times during an outage were missed."""
     for row in rows:
         if row.ran:
             assert row.started_at is not None
@@ -296,8 +296,8 @@ def check_skip(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage])
 
 
 def check_once(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> None:
-    """Of what was settled together, exactly the latest that was due ran."""
-    for moment, together in grouped([row for row in rows if not row.was_cut_off]).items():
+    """Check that of the times decided together only the latest ran."""
+    for moment, together in grouped([row for row in rows if not row.was_prevented]).items():
         *earlier, latest = together
         assert latest.ran, latest
         assert latest.due_at > moment - every - AT_THE_EDGE, latest
@@ -308,15 +308,18 @@ def check_once(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage])
 
 
 def check_all(rows: Sequence[Row], _: timedelta, __: Sequence[Outage]) -> None:
-    """None is missed."""
+    """Check that no time was missed."""
     assert {row.status for row in rows} <= {"succeeded"}
 
 
 def check_short(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> None:
-    """Within the window each ran, beyond it none; the latest is on time for longer."""
+    """Check that times within the window ran and others did not.
+
+    The latest time counts as on time for MISFIRE_GRACE, which is longer than the window.
+    """
     for together in grouped(rows).values():
         for row in together:
-            late = row.fate_at - row.due_at
+            late = row.decided_at - row.due_at
             limit = MISFIRE_GRACE if row is together[-1] else SHORT_WINDOW
             assert row.ran == (late <= limit), row
             assert row.ran or "over the misfire window of 10s" in (row.reason or ""), row
@@ -334,14 +337,14 @@ CHECKS: Mapping[str, Callable[[Sequence[Row], timedelta, Sequence[Outage]], None
 
 
 def check_effects(drill: OutageDrill, rows: Sequence[Row]) -> None:
-    """Each run that ran has told the receiver once; again only where an attempt was lost."""
+    """Check that each run called the receiver once; again only after a lost attempt."""
     tasks = drill.fetch("SELECT id, run_id, attempts FROM tasks")
     assert Counter(run for _, run, _ in tasks) == Counter(row.id for row in rows if row.ran)
-    told = Counter(key for _, key, _ in drill.receiver.told)
-    assert set(told) == {task for task, _, _ in tasks}
-    again = {task: count for task, count in told.items() if count > 1}
+    calls = Counter(key for _, key, _ in drill.receiver.received)
+    assert set(calls) == {task for task, _, _ in tasks}
+    again = {task: count for task, count in calls.items() if count > 1}
     attempts = {task: number for task, _, number in tasks}
-    print(f"{len(tasks)} runs told, {len(again)} of them again after a lost attempt")
+    print(f"{len(tasks)} runs called the receiver, {len(again)} again after a lost attempt")
     assert all(count <= attempts[task] for task, count in again.items())
 
 
@@ -354,20 +357,20 @@ def check_what_get_shows(drill: OutageDrill, rows: Sequence[Row]) -> None:
 
 
 def grouped(rows: Sequence[Row]) -> Mapping[datetime, list[Row]]:
-    """What was settled together, by the moment."""
-    found = defaultdict(list)
+    """Return the rows that were decided together, by the moment of the decision."""
+    groups = defaultdict(list)
     for row in rows:
-        found[row.fate_at].append(row)
-    return found
+        groups[row.decided_at].append(row)
+    return groups
 
 
 def meanwhile(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> list[Row]:
-    """What was due while something was away, and had a follower before it came back."""
+    """Return the rows that were due during an outage, but not the last of each outage."""
     return [
         row
         for row in rows
-        for one in outages
-        if one.down + AT_THE_EDGE < row.due_at < one.up - every
+        for outage in outages
+        if outage.down + AT_THE_EDGE < row.due_at < outage.up - every
     ]
 
 
@@ -375,11 +378,14 @@ def counted(rows: Sequence[Row]) -> str:
     statuses = Counter(row.status for row in rows)
     lags = [row.started_at - row.fires_at for row in rows if row.started_at and row.fires_at]
     latest = max(lags, default=timedelta(0)).total_seconds()
-    cut = sum(row.was_cut_off for row in rows)
-    return f"{dict(statuses)}, {cut} cut off; the latest began {latest:.1f} s after its time"
+    prevented = sum(row.was_prevented for row in rows)
+    return (
+        f"{dict(statuses)}, {prevented} not started in time; "
+        f"the latest began {latest:.1f} s after its time"
+    )
 
 
-def told(outage: Outage) -> str:
+def summary_of(outage: Outage) -> str:
     away, back = outage.up - outage.down, outage.recovered - outage.up
     return (
         f"{outage.name} for {away.total_seconds():.1f} s, "

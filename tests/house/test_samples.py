@@ -1,4 +1,4 @@
-"""Every sample in definitions/ is right, and fits the others."""
+"""The samples in definitions/ are valid and can be applied together."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from activityctl.operations.gitops.load import load_manifests
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
 
 
-def test_every_sample_plans():
+def test_all_samples_can_be_planned_together():
     manifests = load_manifests(
         wiring.manifest_source(), [str(DEFINITIONS)], wiring.known_kinds(), recursive=True
     )

@@ -1,4 +1,4 @@
-"""What starts fast loads little: the heavy libraries stay out until they are used."""
+"""Commands start fast, because heavy libraries are imported only when they are used."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The house rules as failing tests: lint, types, formatting and who may import whom."""
+"""Lint, formatting, types, import rules and the length of files."""
 
 import subprocess
 import sys
@@ -20,14 +20,14 @@ BIN = Path(sys.executable).parent
     ],
     ids=lambda command: " ".join(command[:2]),
 )
-def test_the_tool_is_content(command: list[str]):
+def test_the_tool_reports_no_problem(command: list[str]):
     done = subprocess.run(
         [str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_file_is_over_400_lines():
+def test_no_python_file_has_more_than_400_lines():
     long = {
         str(path.relative_to(ROOT)): count
         for folder in ("activityctl", "tests")

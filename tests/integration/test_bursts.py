@@ -1,4 +1,4 @@
-"""A burst shares workflows, and each of its runs lives as if it had one of its own."""
+"""The runs of a burst share workflows, and each run behaves as if it had its own."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ MANY = 45
 
 @pytest.fixture
 def name() -> str:
-    """A subscription that no other test has: all share one Temporal."""
+    """A name that no other test uses, because all tests share one Temporal."""
     return f"burst-{uuid.uuid4().hex[:8]}"
 
 
@@ -46,14 +46,15 @@ async def subscribe(ports: wiring.Ports, name: str, **spec: Any) -> None:
 async def ask(ports: wiring.Ports, name: str, count: int) -> list[ids.RunId]:
     owner = ids.subscription_id(name)
     firings = [
-        FiringRequest(owner, "manual", f"key-{one}", now(), {"number": one}) for one in range(count)
+        FiringRequest(owner, "manual", f"key-{number}", now(), {"number": number})
+        for number in range(count)
     ]
     await ports.outbox.add(firings, now())
     return [firing.ref.run_id for firing in firings]
 
 
 async def ended(ports: wiring.Ports, run_ids: list[ids.RunId]) -> list[Run]:
-    """Wait until all of them have ended; in the order of their firings."""
+    """Wait until all runs have ended, and return them in the order of their firings."""
     async with asyncio.timeout(60):
         while True:
             runs = {run.id: run for run in await ports.run_lists.runs_of(run_ids)}
@@ -63,7 +64,7 @@ async def ended(ports: wiring.Ports, run_ids: list[ids.RunId]) -> list[Run]:
 
 
 async def workflows(ports: wiring.Ports, run_ids: list[ids.RunId]) -> list[str]:
-    database = ports.runs._database  # type: ignore[attr-defined]  # which workflow is no fact of a run
+    database = ports.runs._database  # type: ignore[attr-defined]  # no port returns the workflow of a run
     rows = await database.fetch("SELECT workflow_id FROM runs WHERE id = ANY(%(ids)s)", ids=run_ids)
     return sorted({row["workflow_id"] for row in rows})
 
@@ -74,51 +75,51 @@ async def test_the_runs_of_a_burst_share_workflows_and_each_has_its_own_tasks(
     say = {"command": {"shell": 'echo "${ trigger.payload.number }"'}}
     tasks = [{"name": "say", **say}, {"name": "again", "needs": ["say"], **say}]
     await subscribe(ports, name, tasks=tasks)
-    asked = await ask(ports, name, MANY)
+    run_ids = await ask(ports, name, MANY)
     async with working(settings):
-        runs = await ended(ports, asked)
+        runs = await ended(ports, run_ids)
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
-    shared = await workflows(ports, asked)
+    shared = await workflows(ports, run_ids)
     assert len(shared) <= MANY / 10
-    assert all(ids.is_batch(one) for one in shared)
+    assert all(ids.is_batch(workflow) for workflow in shared)
     found = await ports.run_lists.tasks(Selection(limit=1000))
-    said = sorted(int(task.output["stdout"]) for task in found)
-    assert said == sorted([*range(MANY), *range(MANY)])
+    printed = sorted(int(task.output["stdout"]) for task in found)
+    assert printed == sorted([*range(MANY), *range(MANY)])
 
 
-async def test_one_run_of_a_burst_fails_and_one_is_cancelled_and_the_others_succeed(
+async def test_a_failed_and_a_cancelled_run_do_not_affect_the_others_of_a_burst(
     settings: Settings, ports: wiring.Ports, name: str
 ) -> None:
     script = 'case "${ trigger.payload.number }" in 3) exit 1;; 5) sleep 60;; esac'
     await subscribe(ports, name, tasks=[{"name": "one", "command": {"shell": script}}])
-    asked = await ask(ports, name, 12)
-    others = [run_id for number, run_id in enumerate(asked) if number != 5]
+    run_ids = await ask(ports, name, 12)
+    others = [run_id for number, run_id in enumerate(run_ids) if number != 5]
     async with working(settings):
         await ended(ports, others)
-        await cancel(ports.runs, ports.run_lists, asked[5], now())
-        runs = await ended(ports, asked)
-    assert len(await workflows(ports, asked)) == 1
+        await cancel(ports.runs, ports.run_lists, run_ids[5], now())
+        runs = await ended(ports, run_ids)
+    assert len(await workflows(ports, run_ids)) == 1
     statuses = [run.status for run in runs]
     assert statuses[3] is RunStatus.FAILED
     assert statuses[5] is RunStatus.CANCELLED
     assert statuses.count(RunStatus.SUCCEEDED) == 10
 
 
-async def test_a_run_over_its_time_is_stopped_and_the_rest_of_its_burst_is_not(
+async def test_a_run_that_times_out_does_not_stop_the_others_of_a_burst(
     settings: Settings, ports: wiring.Ports, name: str
 ) -> None:
     script = 'test "${ trigger.payload.number }" != 2 || sleep 60'
     task = {"name": "one", "command": {"shell": script}}
     await subscribe(ports, name, timeout="3s", tasks=[task])
-    asked = await ask(ports, name, 8)
+    run_ids = await ask(ports, name, 8)
     async with working(settings):
-        runs = await ended(ports, asked)
+        runs = await ended(ports, run_ids)
     statuses = [run.status for run in runs]
     assert statuses[2] is RunStatus.TIMED_OUT
     assert statuses.count(RunStatus.SUCCEEDED) == 7
 
 
-async def test_a_burst_that_may_run_one_at_a_time_queues(
+async def test_a_burst_with_a_concurrency_limit_is_queued(
     settings: Settings, ports: wiring.Ports, name: str
 ) -> None:
     await subscribe(
@@ -127,9 +128,9 @@ async def test_a_burst_that_may_run_one_at_a_time_queues(
         concurrency={"policy": "queue", "limit": 1},
         tasks=[{"name": "one", "command": {"shell": "sleep 0.05"}}],
     )
-    asked = await ask(ports, name, 10)
+    run_ids = await ask(ports, name, 10)
     async with working(settings):
-        runs = await ended(ports, asked)
+        runs = await ended(ports, run_ids)
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
     spans = sorted((run.started_at, run.ended_at) for run in runs if run.started_at)
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))

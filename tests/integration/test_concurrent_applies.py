@@ -1,8 +1,8 @@
-"""Applies at once, and applies cut off by kill -9: all of a set or nothing, then all of it.
+"""Concurrent and killed applies: manifests are applied all or not at all.
 
     DRILL_SEED=7 pytest tests/integration/test_concurrent_applies.py -rP
 
-repeats a drill with a seed that an earlier one printed.
+repeats a drill with the seed that an earlier drill printed.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ spec: {{activity: {activity}, params: {{set: {label}}}}}
 
 
 class Applier:
-    """Runs the real command against one database."""
+    """Runs the real command on one database."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.folder = folder
@@ -57,7 +57,7 @@ class Applier:
         self.prefix = f"c{ids.content_hash(str(folder))[:8]}"
 
     def write(self, label: str, *, subscriptions: int, definitions: int, triggers: str) -> Path:
-        """Write a set of manifests whose every object carries the label."""
+        """Write manifests that all have the label."""
         named = [f"{self.prefix}-d{number}" for number in range(definitions)]
         documents = [DEFINITION.format(name=name, label=label, triggers=triggers) for name in named]
         documents += [
@@ -109,13 +109,13 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 
 class Watcher:
-    """Looks at the labels of everything, each time in one statement."""
+    """Reads the labels of all objects, each time in one statement."""
 
     def __init__(self, database_url: str) -> None:
         self.database_url = database_url
 
     async def seen_while(self, is_going_on: Callable[[], bool]) -> list[Counter[str]]:
-        """Return each state that was seen, in order, as a count of objects by label."""
+        """Return each state that was read, in order, as a count of objects by label."""
         states: list[Counter[str]] = []
         async with await psycopg.AsyncConnection.connect(
             self.database_url, autocommit=True
@@ -135,7 +135,7 @@ class Watcher:
         return states
 
 
-async def test_two_applies_at_once_are_one_after_the_other(
+async def test_two_concurrent_applies_run_one_after_the_other(
     applier: Applier, settings: Settings, chance: random.Random
 ) -> None:
     size = {"subscriptions": 60, "definitions": 6, "triggers": ""}
@@ -146,16 +146,18 @@ async def test_two_applies_at_once_are_one_after_the_other(
         both = [applier.apply(first, "--no-wait")]
         await asyncio.sleep(chance.uniform(0, 0.05))
         both.append(applier.apply(second, "--no-wait"))
-        states = await watcher.seen_while(lambda both=both: any(one.poll() is None for one in both))
-        for one in both:
-            out, err = one.communicate()
-            assert one.returncode == 0, out + err
+        states = await watcher.seen_while(
+            lambda both=both: any(apply.poll() is None for apply in both)
+        )
+        for apply in both:
+            out, err = apply.communicate()
+            assert apply.returncode == 0, out + err
         assert all(len(state) <= 1 for state in states), states
         assert {sum(state.values()) for state in states} <= {0, 126}
         assert states[-1]
 
 
-async def test_an_apply_waits_while_another_is_at_work_and_then_sees_what_it_did(
+async def test_an_apply_waits_for_another_and_then_sees_its_changes(
     applier: Applier, ports: wiring.Ports
 ) -> None:
     path = applier.write("green", subscriptions=4, definitions=2, triggers="")
@@ -184,14 +186,14 @@ async def schedules_of(settings: Settings, applier: Applier) -> list[str]:
     """Return the ids of all schedules of the drill's subscriptions in Temporal."""
     ours = {applier.subscription(number) for number in range(SUBSCRIPTIONS)}
     client = await wiring.connect_temporal(settings)
-    listed = [one.id async for one in await client.list_schedules()]
-    return sorted(one for one in listed if one.split("/")[1:2] and one.split("/")[1] in ours)
+    listed = [schedule.id async for schedule in await client.list_schedules()]
+    return sorted(key for key in listed if key.split("/")[1:2] and key.split("/")[1] in ours)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("worker")
 @pytest.mark.timeout(400)
-async def test_an_apply_killed_at_any_moment_is_completed_by_the_next(
+async def test_a_killed_apply_is_completed_by_the_next_apply(
     applier: Applier, settings: Settings, chance: random.Random
 ) -> None:
     size = {"subscriptions": SUBSCRIPTIONS, "definitions": DEFINITIONS}
@@ -203,7 +205,7 @@ async def test_an_apply_killed_at_any_moment_is_completed_by_the_next(
         applier.write("two", triggers=f"{summer}, {rarely}", **size),
         applier.write("none", triggers="", **size),
     ]
-    cut = 0
+    killed = 0
     for number in range(KILLS):
         moment = chance.uniform(0.3, 3.5)
         process = applier.apply(chance.choice(paths))
@@ -211,10 +213,10 @@ async def test_an_apply_killed_at_any_moment_is_completed_by_the_next(
             await asyncio.to_thread(process.wait, moment)
         except subprocess.TimeoutExpired:
             process.kill()
-            cut += 1
+            killed += 1
         process.communicate()
         print(f"kill {number} at {moment:.2f} s: exit {process.returncode}")
-    assert cut, "no apply was cut off"
+    assert killed, "every apply ended before it was killed"
 
     began = time.monotonic()
     await asyncio.to_thread(applier.applied, paths[0])
@@ -222,7 +224,7 @@ async def test_an_apply_killed_at_any_moment_is_completed_by_the_next(
     expected = sorted(
         ids.schedule_id(applier.subscription(number), "yearly") for number in range(SUBSCRIPTIONS)
     )
-    async with asyncio.timeout(20):  # the list of schedules lags
+    async with asyncio.timeout(20):  # the list of schedules is updated with a delay
         while (found := await schedules_of(settings, applier)) != expected:
             await asyncio.sleep(0.5)
     assert found == expected
@@ -231,4 +233,4 @@ async def test_an_apply_killed_at_any_moment_is_completed_by_the_next(
     client = await wiring.connect_temporal(settings)
     for key in chance.sample(expected, 10):
         spec = (await client.get_schedule_handle(key).describe()).schedule.spec
-        assert [one.month[0].start for one in spec.calendars] == [1]
+        assert [calendar.month[0].start for calendar in spec.calendars] == [1]

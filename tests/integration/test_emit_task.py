@@ -1,4 +1,4 @@
-"""Automations that follow one another by `emit` tasks, on real servers: chains run, circles end."""
+"""Chains of automations by `emit` tasks on real servers; a cycle ends."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def send(ports: wiring.Ports, kind: str, **data: Any) -> None:
 
 
 async def ended(ports: wiring.Ports, count: int) -> list[Run]:
-    """The runs, oldest first, once so many have ended."""
+    """Wait until `count` runs have ended, and return them, oldest first."""
     async with asyncio.timeout(40):
         while True:
             runs = await ports.run_lists.runs(Selection(limit=1_000))
@@ -72,7 +72,7 @@ async def ended(ports: wiring.Ports, count: int) -> list[Run]:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_chain_runs_to_its_end_with_the_data_handed_on(ports: wiring.Ports):
+async def test_a_chain_runs_to_its_end_and_passes_data_on(ports: wiring.Ports):
     data = {"amount": "${ event.data.amount + 1 }"}
     last = {
         "triggers": [{"name": "come", "event": {"type": "c", "source": "/activityctl/second"}}],
@@ -94,7 +94,7 @@ async def test_a_chain_runs_to_its_end_with_the_data_handed_on(ports: wiring.Por
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_circle_ends_after_so_many_hops_with_an_error_that_names_it(ports: wiring.Ports):
+async def test_a_cycle_ends_after_the_most_hops_with_an_error_that_shows_it(ports: wiring.Ports):
     await subscribe(ports, {"ping": emits("ping", "pong"), "pong": emits("pong", "ping")})
     await send(ports, "ping")
     runs = await ended(ports, MAX_HOPS + 1)
@@ -105,4 +105,4 @@ async def test_a_circle_ends_after_so_many_hops_with_an_error_that_names_it(port
     ]
     assert "this is probably a cycle: ping -> pong -> ping;" in str(runs[-1].reason)
     events = await ports.events.events(Selection(limit=100))
-    assert len(events) == MAX_HOPS + 1, "the one sent, and one of each hop"
+    assert len(events) == MAX_HOPS + 1, "the sent event, and one for each hop"

@@ -1,4 +1,4 @@
-"""From an event to its runs as a user sees it: real worker, real Postgres, real Temporal."""
+"""From an event to its runs, with a real worker, Postgres and Temporal."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ MakeEvent = Callable[..., EventEnvelope]
 
 @pytest.fixture
 def event() -> MakeEvent:
-    """Make events that no other test has: all share one Temporal, which knows their workflows."""
+    """Make events that no other test uses, because all tests share one Temporal."""
     head = {"specversion": "1.0", "source": f"/shops/{uuid.uuid4()}", "type": "order.paid"}
 
     def make(number: int, **data: Any) -> EventEnvelope:
@@ -43,7 +43,7 @@ def now() -> datetime:
 
 
 async def subscribe(ports: wiring.Ports, *names: str, **spec: Any) -> None:
-    """Apply one definition that hears of paid orders, and subscriptions of these names."""
+    """Apply a definition with a trigger for paid orders, and subscriptions with these names."""
     body = {"triggers": [{"name": "paid", "event": {"type": "order.paid"}}], **spec}
     whole = {"metadata": {"name": "sample"}, "spec": body}
     definition = ActivityDefinition.model_validate_json(json.dumps(whole))
@@ -58,7 +58,7 @@ async def subscribe(ports: wiring.Ports, *names: str, **spec: Any) -> None:
 
 
 async def ended(ports: wiring.Ports, count: int, seconds: float = 40) -> list[Run]:
-    """Wait until so many runs have ended, and return them as they were made."""
+    """Wait until `count` runs have ended, and return them in the order of their creation."""
     async with asyncio.timeout(seconds):
         while True:
             runs = await ports.run_lists.runs(Selection(limit=1000))
@@ -71,7 +71,7 @@ def shell(script: str) -> Mapping[str, Any]:
     return {"tasks": [{"name": "one", "command": {"shell": script}}]}
 
 
-async def test_each_subscription_that_hears_gets_one_run_with_the_event(
+async def test_each_matching_subscription_gets_one_run_with_the_event(
     settings: Settings, ports: wiring.Ports, event: MakeEvent
 ) -> None:
     await subscribe(ports, "a", "b", **shell('echo "${ event.data.number }"'))
@@ -84,11 +84,11 @@ async def test_each_subscription_that_hears_gets_one_run_with_the_event(
     assert {(run.subscription, run.firing_key) for run in runs} == wanted
     assert len(runs) == 4
     tasks = await ports.run_lists.tasks(Selection(limit=100))
-    said = sorted(task.output["stdout"].strip() for task in tasks)
-    assert said == ["1", "1", "2", "2"]
+    printed = sorted(task.output["stdout"].strip() for task in tasks)
+    assert printed == ["1", "1", "2", "2"]
 
 
-async def test_events_of_before_the_worker_was_up_are_made_up_for(
+async def test_events_that_were_stored_before_the_worker_started_get_their_runs(
     settings: Settings, ports: wiring.Ports, event: MakeEvent
 ) -> None:
     await subscribe(ports, "a", **shell("true"))
@@ -112,10 +112,10 @@ async def test_ordered_runs_of_one_customer_keep_the_order_of_the_events(
     async with working(settings):
         await ports.events.add(events)
         runs = await ended(ports, 24)
-    senders = {one.event_id: one for one in events}
+    by_id = {event.event_id: event for event in events}
     for customer in "xyz":
         own = [run for run in runs if run.concurrency_key == customer]
-        made = [senders[run.firing_key].document["data"]["number"] for run in own]
+        made = [by_id[run.firing_key].document["data"]["number"] for run in own]
         assert made == [number for number in range(24) if "xyz"[number % 3] == customer]
         spans = [(run.started_at, run.ended_at) for run in own]
         assert spans == sorted(spans)
@@ -126,7 +126,7 @@ async def test_ordered_runs_of_one_customer_keep_the_order_of_the_events(
     assert {run.subscription_id for run in runs} == {subscription_id("a")}
 
 
-async def test_two_workers_share_the_events_and_none_runs_twice(
+async def test_two_workers_share_the_events_and_no_event_runs_twice(
     settings: Settings, ports: wiring.Ports, event: MakeEvent
 ) -> None:
     await subscribe(ports, "a", **shell("true"))
@@ -144,7 +144,7 @@ async def test_two_workers_share_the_events_and_none_runs_twice(
     finally:
         second.terminate()
         await second.wait()
-    assert sorted(run.firing_key for run in runs) == sorted(one.event_id for one in events)
+    assert sorted(run.firing_key for run in runs) == sorted(event.event_id for event in events)
 
 
 def _worker_command(settings: Settings) -> list[str]:

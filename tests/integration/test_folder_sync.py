@@ -1,4 +1,4 @@
-"""What a folder's sync outlives: other people's applies, servers that are away, our own bugs."""
+"""The sync of a folder goes on after replaced folders, other applies, outages and bugs."""
 
 import asyncio
 import logging
@@ -61,8 +61,8 @@ async def syncing(
             await task
 
 
-class Looker:
-    """What is applied, as seen from beside."""
+class Observer:
+    """Reads what is applied, independently of the sync."""
 
     def __init__(self, ports: wiring.Ports) -> None:
         self.ports = ports
@@ -78,56 +78,60 @@ class Looker:
 
 
 @pytest.fixture
-def looker(ports: wiring.Ports) -> Looker:
-    return Looker(ports)
+def observer(ports: wiring.Ports) -> Observer:
+    return Observer(ports)
 
 
-async def test_a_folder_made_again_at_once_is_watched_again(
-    settings: Settings, folder: Path, looker: Looker
+async def test_a_folder_that_is_deleted_and_made_again_is_watched_again(
+    settings: Settings, folder: Path, observer: Observer
 ) -> None:
     async with syncing(settings, folder):
-        await looker.until("hello")
+        await observer.until("hello")
         for turn in ("first", "second", "third"):
             make_again(folder, turn)
-            await looker.until(turn)
+            await observer.until(turn)
             (folder / "one.yaml").write_text(ONE.replace("hello", f"after {turn}"))
-            await looker.until(f"after {turn}")
+            await observer.until(f"after {turn}")
 
 
-async def test_a_link_to_a_folder_that_is_turned_is_followed(
-    settings: Settings, folder: Path, looker: Looker, tmp_path: Path
+async def test_a_symbolic_link_that_is_changed_to_another_folder_is_followed(
+    settings: Settings, folder: Path, observer: Observer, tmp_path: Path
 ) -> None:
     link, other = tmp_path / "current", tmp_path / "other"
     link.symlink_to(folder)
     async with syncing(settings, link):
-        await looker.until("hello")
+        await observer.until("hello")
         shutil.copytree(folder, other)
         (other / "one.yaml").write_text(ONE.replace("hello", "turned"))
         (tmp_path / "next").symlink_to(other)
         (tmp_path / "next").rename(link)
-        await looker.until("turned")
+        await observer.until("turned")
         (other / "one.yaml").write_text(ONE.replace("hello", "after"))
-        await looker.until("after")
+        await observer.until("after")
 
 
-async def test_what_others_changed_is_put_back_in_time(
-    settings: Settings, folder: Path, looker: Looker, monkeypatch: pytest.MonkeyPatch
+async def test_a_change_by_others_is_undone_after_a_while(
+    settings: Settings, folder: Path, observer: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "_SAFETY_SECONDS", 0.5)
     async with syncing(settings, folder):
-        await looker.until("hello")
-        one = await looker.ports.catalog.find_subscription("one")
+        await observer.until("hello")
+        deleted = await observer.ports.catalog.find_subscription("one")
         await delete(
-            looker.ports.catalog, "Subscription", "one", lambda: one.updated_at, UNKNOWN_ORIGIN
+            observer.ports.catalog,
+            "Subscription",
+            "one",
+            lambda: deleted.updated_at,
+            UNKNOWN_ORIGIN,
         )
-        assert await looker.text() is None
-        await looker.until("hello")
+        assert await observer.text() is None
+        await observer.until("hello")
 
 
-async def test_a_database_that_is_away_is_tried_again_soon(
+async def test_an_unreachable_database_is_tried_again_soon(
     settings: Settings,
     folder: Path,
-    looker: Looker,
+    observer: Observer,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -138,9 +142,9 @@ async def test_a_database_that_is_away_is_tried_again_soon(
     kept = FolderSync(replace(local, database_url=Secret(away)), folder, no_origin)
     task = asyncio.create_task(kept.run())
     await error_in(tmp_path, "Postgres does not answer")
-    kept._settings = local  # it is back
-    await looker.until("hello")
-    async with asyncio.timeout(10):  # what it did is told a moment after it was done
+    kept._settings = local  # the database is reachable again
+    await observer.until("hello")
+    async with asyncio.timeout(10):  # the status is written a moment after the apply
         while (status := read_sync(tmp_path)) is None or status.error is not None:
             await asyncio.sleep(0.05)
     task.cancel()
@@ -149,10 +153,10 @@ async def test_a_database_that_is_away_is_tried_again_soon(
     assert status.summary["created"] == 2
 
 
-async def test_our_own_bug_does_not_end_it(
+async def test_a_bug_of_ours_does_not_end_the_sync(
     settings: Settings,
     folder: Path,
-    looker: Looker,
+    observer: Observer,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -169,12 +173,12 @@ async def test_our_own_bug_does_not_end_it(
             status = await error_in(tmp_path, "a bug in activityctl: ZeroDivisionError")
             assert status.applied_at is None
             (folder / "one.yaml").touch()
-            await looker.until("hello")
+            await observer.until("hello")
     assert "sync failed" in caplog.text
 
 
 async def test_without_inotify_the_folder_is_polled(
-    settings: Settings, folder: Path, looker: Looker, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, folder: Path, observer: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = sync.awatch
 
@@ -185,13 +189,13 @@ async def test_without_inotify_the_folder_is_polled(
 
     monkeypatch.setattr(sync, "awatch", no_watches_left)
     async with syncing(settings, folder):
-        await looker.until("hello")
+        await observer.until("hello")
         (folder / "one.yaml").write_text(ONE.replace("hello", "polled"))
-        await looker.until("polled")
+        await observer.until("polled")
 
 
 def make_again(folder: Path, text: str) -> None:
-    """Quick enough for the new folder to get the inode of the old one."""
+    """Delete and create the folder so fast that it can get the same inode."""
     shutil.rmtree(folder)
     folder.mkdir()
     (folder / "note.yaml").write_text(DEFINITION)

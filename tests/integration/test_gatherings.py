@@ -1,8 +1,8 @@
-"""Triggers of several events on real servers: a restart, or kill -9, forgets and doubles nothing.
+"""Triggers that gather events, on real servers: a restart or kill -9 loses and repeats nothing.
 
     DRILL_SEED=7 pytest tests/integration/test_gatherings.py -rP
 
-repeats the drill with a seed that an earlier one printed.
+repeats the drill with the seed that an earlier drill printed.
 """
 
 import asyncio
@@ -59,9 +59,10 @@ PRESENT = {"source": "/test", "name": "gatherer"}
 
 @pytest.fixture(autouse=True)
 def names_of_its_own() -> None:
-    """The tests share one Temporal, where a workflow's id follows from these names.
+    """Give each test its own names, from which the ids of workflows are computed.
 
-    What one test leaves open there, the next one's worker would carry on in its own database.
+    All tests share one Temporal: with equal names, the worker of the next test would continue
+    open workflows of the test before in its own database.
     """
     mark = uuid.uuid4().hex
     PRESENT.update(source=f"/test/{mark}", name=f"gatherer-{mark}")
@@ -74,7 +75,7 @@ def event(kind: str, number: int) -> EventEnvelope:
 
 
 async def subscribe(ports: wiring.Ports, *names: str) -> None:
-    """Apply those of the triggers; a run is skipped by its rule, its events being all we want."""
+    """Apply the named triggers; a rule skips every run, because the tests need only its events."""
     spec = {
         "triggers": [{"name": name, "event": TRIGGERS[name]} for name in names],
         "rules": [{"when": "size(trigger.events) == 0", "otherwise": "seen"}],
@@ -103,7 +104,7 @@ def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
 
 @asynccontextmanager
 async def worker(settings: Settings) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """A worker process, gone with kill -9 at the end."""
+    """Start a worker process, and end it with kill -9."""
     process = start_worker(settings)
     try:
         yield process
@@ -112,7 +113,7 @@ async def worker(settings: Settings) -> AsyncIterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-async def at_work(ports: wiring.Ports) -> None:
+async def wait_for_worker(ports: wiring.Ports) -> None:
     async with asyncio.timeout(30):
         while not await ports.workers.alive(timedelta(seconds=5)):
             await asyncio.sleep(0.05)
@@ -120,48 +121,50 @@ async def at_work(ports: wiring.Ports) -> None:
 
 async def routed(ports: wiring.Ports, events: Sequence[EventEnvelope]) -> None:
     async with asyncio.timeout(30):
-        while await ports.events.unrouted([one.event_id for one in events]):
+        while await ports.events.unrouted([event.event_id for event in events]):
             await asyncio.sleep(0.02)
 
 
 async def runs(ports: wiring.Ports, trigger: str, count: int, seconds: float = 30) -> list[Run]:
-    """Wait until the trigger has so many ended runs; they in the order of their times."""
+    """Wait until the trigger has `count` ended runs; return them in the order of due times."""
     async with asyncio.timeout(seconds):
         while True:
             found = await ports.run_lists.runs(Selection(limit=10_000))
-            ended = [one for one in found if one.trigger == trigger and one.has_ended]
+            ended = [run for run in found if run.trigger == trigger and run.has_ended]
             if len(ended) >= count:
-                return sorted(ended, key=lambda one: one.due_at)
+                return sorted(ended, key=lambda run: run.due_at)
             await asyncio.sleep(0.05)
 
 
-def seen(run: Run) -> list[str]:
-    return [one["id"] for one in run.events]
+def event_ids(run: Run) -> list[str]:
+    return [event["id"] for event in run.events]
 
 
-async def test_what_waits_survives_the_worker(ports: wiring.Ports, settings: Settings):
+async def test_waiting_events_survive_a_restart_of_the_worker(
+    ports: wiring.Ports, settings: Settings
+):
     await subscribe(ports, "pairs", "quiet", "lonely")
     first = [event("left", 1), event("left", 6), event("left", 2)]
     async with worker(settings):
-        await at_work(ports)
+        await wait_for_worker(ports)
         await ports.events.add(first)
         await routed(ports, first)
     await ports.events.add([event("right", 1)])
-    await asyncio.sleep(4.1)  # the times of all that waits are over with nobody at work
+    await asyncio.sleep(4.1)  # all waiting times end while no worker runs
     async with worker(settings):
         (pair,) = await runs(ports, "pairs", 1)
         quiet = await runs(ports, "quiet", 2)
         lonely = await runs(ports, "lonely", 2)
-    assert seen(pair) == ["left-1", "right-1"]
-    assert sorted(seen(one) for one in quiet) == [["left-1", "left-6"], ["left-2"]]
-    assert sorted(seen(one) for one in lonely) == [["left-2"], ["left-6"]]
+    assert event_ids(pair) == ["left-1", "right-1"]
+    assert sorted(event_ids(run) for run in quiet) == [["left-1", "left-6"], ["left-2"]]
+    assert sorted(event_ids(run) for run in lonely) == [["left-2"], ["left-6"]]
     arrived_at = (await ports.events.find_event("left-2")).arrived_at
-    (due_at,) = [one.due_at for one in lonely if seen(one) == ["left-2"]]
+    (due_at,) = [run.due_at for run in lonely if event_ids(run) == ["left-2"]]
     assert due_at == arrived_at + timedelta(seconds=4)
 
 
 @pytest.mark.slow
-async def test_kill_9_at_any_moment_loses_and_doubles_no_event(
+async def test_kill_9_at_any_moment_loses_and_repeats_no_event(
     ports: wiring.Ports, settings: Settings
 ):
     seed = int(os.environ.get("DRILL_SEED", time.time_ns() % 100_000))
@@ -185,32 +188,34 @@ async def test_kill_9_at_any_moment_loses_and_doubles_no_event(
     async with worker(settings):
         pairs = await runs(ports, "pairs", len(numbers), 60)
         await routed(ports, everything)
-        await settled(ports, everything)
+        await all_fired(ports, everything)
         quiet, batches = await runs(ports, "quiet", 5), await runs(ports, "batches", 35)
-    assert Counter(name for one in pairs for name in seen(one)) == Counter(
-        one.id for one in everything
-    )
-    assert all(seen(one)[0].split("-")[1] == seen(one)[1].split("-")[1] for one in pairs)
-    assert Counter(name for one in batches for name in seen(one)) == Counter(
-        one.id for one in everything
-    )
-    assert all(len(one.events) <= 7 for one in batches)
-    lefts = Counter(one.id for one in everything if one.type == "left")
-    assert Counter(name for one in quiet for name in seen(one)) == lefts
+    sent = Counter(event.id for event in everything)
+    assert counts(pairs) == sent
+    pair_ids = [event_ids(run) for run in pairs]
+    assert all(left.split("-")[1] == right.split("-")[1] for left, right in pair_ids)
+    assert counts(batches) == sent
+    assert all(len(run.events) <= 7 for run in batches)
+    assert counts(quiet) == Counter(event.id for event in everything if event.type == "left")
 
 
-async def settled(ports: wiring.Ports, events: Sequence[EventEnvelope]) -> None:
-    """Wait until nothing is gathered any more, and every firing has its ended run."""
+def counts(runs: Sequence[Run]) -> Counter[str]:
+    """Return how often each event is in the runs, by its id."""
+    return Counter(name for run in runs for name in event_ids(run))
+
+
+async def all_fired(ports: wiring.Ports, events: Sequence[EventEnvelope]) -> None:
+    """Wait until no event is gathered any more and the run of every firing has ended."""
     deadline = asyncio.get_running_loop().time() + 60
     while True:
-        verdicts = await ports.events.verdicts([one.event_id for one in events])
-        wanted = {(one.trigger, one.firing_key) for one in verdicts}
+        verdicts = await ports.events.verdicts([event.event_id for event in events])
+        wanted = {(verdict.trigger, verdict.firing_key) for verdict in verdicts}
         found = await ports.run_lists.runs(Selection(limit=10_000))
-        ended = {(one.trigger, one.firing_key) for one in found if one.has_ended}
-        outcomes = Counter(one.outcome for one in verdicts)
+        ended = {(run.trigger, run.firing_key) for run in found if run.has_ended}
+        outcomes = Counter(verdict.outcome for verdict in verdicts)
         if wanted == ended and set(outcomes) == {"woken"}:
             return
-        open_runs = [one for one in found if not one.has_ended]
+        open_runs = [run for run in found if not run.has_ended]
         state = (wanted - ended, ended - wanted, outcomes, open_runs)
         assert asyncio.get_running_loop().time() < deadline, state
         await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""`/metrics` of the API on a real Postgres, and who gets it."""
+"""`/metrics` of the API on a real Postgres, and who may read it."""
 
 import json
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def subscriptions(ports: wiring.Ports) -> list[str]:
-    """The ids of subscriptions `a` and `b`, each with one schedule."""
+    """Return the ids of the subscriptions `a` and `b`, each with one schedule."""
     manifests = [
         SubscriptionManifest.model_validate_json(
             json.dumps({"metadata": {"name": name}, "spec": {"activity": "beat"}})
@@ -57,7 +57,9 @@ async def subscriptions(ports: wiring.Ports) -> list[str]:
         for name in "ab"
     ]
     definition = ActivityDefinition.model_validate_json(canonical_json(DEFINITION))
-    wanted = Wanted({"beat": definition}, {one.metadata.name: one for one in manifests})
+    wanted = Wanted(
+        {"beat": definition}, {manifest.metadata.name: manifest for manifest in manifests}
+    )
     async with ports.catalog.changing():
         plan = plan_changes(wanted, await ports.catalog.present())
         await ports.catalog.write(plan, datetime.now(UTC))
@@ -80,7 +82,7 @@ def execute(settings: Settings, query: str, *values: object) -> None:
         connection.execute(query.encode(), values)
 
 
-async def test_a_schedule_that_nothing_settles_is_overdue(
+async def test_a_schedule_whose_due_time_is_not_decided_is_overdue(
     settings: Settings, client: httpx.AsyncClient, subscriptions: list[str]
 ):
     execute(settings, "UPDATE schedules SET next_at = now() - interval '5 seconds'")
@@ -100,7 +102,7 @@ async def test_a_paused_subscription_has_no_overdue_schedule(
     assert figures["activityctl_subscriptions paused"] == 1
 
 
-async def test_firings_are_told_apart_by_when_they_may_start(
+async def test_waiting_firings_are_counted_as_due_later_and_held(
     settings: Settings, ports: wiring.Ports, client: httpx.AsyncClient, subscriptions: list[str]
 ):
     now = datetime.now(UTC)
@@ -117,7 +119,7 @@ async def test_firings_are_told_apart_by_when_they_may_start(
     assert 60 <= figures["activityctl_firing_oldest_due_age_seconds"] < 90
 
 
-async def test_a_page_of_another_site_gets_no_metrics(client: httpx.AsyncClient):
+async def test_a_request_for_another_host_name_is_refused(client: httpx.AsyncClient):
     for path in ("/metrics", "/readyz"):
         assert (await client.get(path, headers={"Host": "rebound.example"})).status_code == 400
 

@@ -1,7 +1,7 @@
-"""Due times against the real server's own list of matching times.
+"""Our due times compared with the matching times that the real Temporal server lists.
 
-On days on which clocks change the server has faults; what is right there is in the tables of
-tests/unit/domain/timing.
+On days on which clocks change, the server has bugs; the correct times of those days are in the
+tables of tests/unit/domain/timing.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values import ids
 
 SERVER_LIMIT = 1_000
-"""The server lists no more matching times than this."""
+"""The server lists at most this many matching times."""
 
 DAY = timedelta(days=1)
 ZONES = sorted(
@@ -130,11 +130,11 @@ SCHEDULES = st.tuples(
 def _changes(zone: str, start: datetime, end: datetime) -> list[datetime]:
     local, hour = ZoneInfo(zone), timedelta(hours=1)
     hours = [start + count * hour for count in range(int((end - start) / hour))]
-    offsets = [one.astimezone(local).utcoffset() for one in hours]
+    offsets = [moment.astimezone(local).utcoffset() for moment in hours]
     return [
-        one
-        for one, offset, other in zip(hours, offsets, offsets[1:], strict=False)
-        if offset != other
+        moment
+        for moment, offset, following in zip(hours, offsets, offsets[1:], strict=False)
+        if offset != following
     ]
 
 
@@ -148,7 +148,7 @@ def _changes(zone: str, start: datetime, end: datetime) -> list[datetime]:
     zone=st.sampled_from(ZONES),
     start=st.datetimes(datetime(2000, 1, 2), datetime(2035, 1, 1)),  # noqa: DTZ001 made aware below
 )
-async def test_cron_is_due_when_the_server_says_but_for_days_on_which_clocks_change(
+async def test_cron_times_equal_those_of_the_server_except_when_clocks_change(
     client: Client, schedule: str, zone: str, start: datetime
 ):
     assume(not parse_cron(schedule).never_fires)
@@ -158,23 +158,23 @@ async def test_cron_is_due_when_the_server_says_but_for_days_on_which_clocks_cha
     theirs = await _server_times(client, _wanted("cron", body, start), start, end)
     if len(theirs) == SERVER_LIMIT:
         end = theirs[-1]
-    ours = list(takewhile(lambda one: one <= end, nominal_times(trigger_of("cron", body), start)))
+    ours = list(takewhile(lambda due: due <= end, nominal_times(trigger_of("cron", body), start)))
     changes = _changes(zone, start - DAY, end + DAY)
 
-    def is_plain(moment: datetime) -> bool:
+    def is_far_from_changes(moment: datetime) -> bool:
         return all(abs(moment - change) > DAY for change in changes)
 
-    assert list(filter(is_plain, ours)) == list(filter(is_plain, theirs))
+    assert list(filter(is_far_from_changes, ours)) == list(filter(is_far_from_changes, theirs))
 
 
 @pytest.mark.parametrize(
     ("every", "offset"), [("7s", "0s"), ("90m", "20m"), ("7d", "1d3h"), ("36h", "1s")]
 )
-async def test_intervals_are_due_when_the_server_says(client: Client, every: str, offset: str):
+async def test_interval_times_equal_those_of_the_server(client: Client, every: str, offset: str):
     start = datetime(2026, 11, 20, 23, 59, 59, tzinfo=UTC)
     end = start + 60 * DAY
     body = {"every": every, "offset": offset}
     theirs = await _server_times(client, _wanted("interval", body, start), start, end)
-    ours = takewhile(lambda one: one <= end, nominal_times(trigger_of("interval", body), start))
+    ours = takewhile(lambda due: due <= end, nominal_times(trigger_of("interval", body), start))
     assert list(islice(ours, SERVER_LIMIT)) == theirs
     assert theirs

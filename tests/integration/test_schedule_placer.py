@@ -1,4 +1,4 @@
-"""What is told of a Temporal that says no, and of one that says nothing."""
+"""The errors of the schedule client: Temporal refuses, or does not answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,15 +17,15 @@ OWNER = subscription_id("told")
 WANTED = WantedSchedule(schedule_id(OWNER, "t"), OWNER, "t", "interval", {"every": "1h"})
 
 
-async def told_by(client: Client) -> ActivityctlError:
+async def error_from(client: Client) -> ActivityctlError:
     with pytest.raises(ActivityctlError) as caught:
         await TemporalScheduleClient(client).create_or_update(WANTED, paused=False)
     return caught.value
 
 
-async def test_a_server_that_says_no_has_refused(servers: dict[str, str]) -> None:
+async def test_an_error_from_the_server_is_a_refusal(servers: dict[str, str]) -> None:
     address = servers["temporal_address"]
-    error = await told_by(await Client.connect(address, namespace="nowhere"))
+    error = await error_from(await Client.connect(address, namespace="nowhere"))
     assert isinstance(error, RefusedError)
     assert is_refusal(str(error))
     assert "nowhere" in str(error)
@@ -33,7 +33,7 @@ async def test_a_server_that_says_no_has_refused(servers: dict[str, str]) -> Non
 
 @asynccontextmanager
 async def relay(address: str, is_open: asyncio.Event) -> AsyncIterator[str]:
-    """An address that passes everything on to another one while the event is set."""
+    """Open an address that forwards everything to another address while the event is set."""
 
     async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while chunk := await source.read(65_536):
@@ -62,12 +62,12 @@ async def relay(address: str, is_open: asyncio.Event) -> AsyncIterator[str]:
         await asyncio.sleep(0)
 
 
-async def test_a_server_that_says_nothing_has_not_refused(servers: dict[str, str]) -> None:
+async def test_no_answer_from_the_server_is_not_a_refusal(servers: dict[str, str]) -> None:
     is_open = asyncio.Event()
     is_open.set()
     async with relay(servers["temporal_address"], is_open) as address:
         client = await Client.connect(address)
         is_open.clear()
-        error = await told_by(client)
+        error = await error_from(client)
     assert isinstance(error, UnreachableError)
     assert not is_refusal(str(error))

@@ -1,4 +1,4 @@
-"""Records of what Temporal holds wait for rows that others change, and never deadlock with them."""
+"""Marking schedules as synced waits for locked rows, without a deadlock."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -26,29 +26,29 @@ async def write_subscriptions(ports: wiring.Ports, *names: str) -> None:
     wanted = Wanted(
         {"d": ActivityDefinition.model_validate_json(canonical_json(definition))},
         {
-            name: SubscriptionManifest.model_validate_json(canonical_json(one))
-            for name, one in subscriptions.items()
+            name: SubscriptionManifest.model_validate_json(canonical_json(manifest))
+            for name, manifest in subscriptions.items()
         },
     )
     async with ports.catalog.changing():
         await ports.catalog.write(plan_changes(wanted, await ports.catalog.present()), NOW)
 
 
-async def test_a_row_that_another_holds_is_recorded_once_it_is_free(
+async def test_a_locked_row_is_marked_once_the_lock_is_released(
     ports: wiring.Ports, database_url: str
 ) -> None:
     await write_subscriptions(ports, "a", "b", "c")
-    drifted = await ports.register.unsynced(10)
-    first, second, third = (drift.id for drift in drifted)
+    unsynced = await ports.register.unsynced(10)
+    first, second, third = (schedule.id for schedule in unsynced)
     async with await psycopg.AsyncConnection.connect(database_url) as other:
         await other.execute(LOCK, (second,))
-        recording = asyncio.create_task(ports.register.mark_synced(drifted, NOW))
+        marking = asyncio.create_task(ports.register.mark_synced(unsynced, NOW))
         async with asyncio.timeout(10):
-            while {one.id for one in await ports.register.unsynced(10)} != {second}:
+            while {schedule.id for schedule in await ports.register.unsynced(10)} != {second}:
                 await asyncio.sleep(0.02)
-        for free in (first, third):  # held by the record, this would be a deadlock
+        for free in (first, third):  # if `mark_synced` held these locks, this would be a deadlock
             await other.execute(LOCK, (free,))
-        assert not recording.done()
+        assert not marking.done()
         await other.commit()
-    await recording
+    await marking
     assert await ports.register.unsynced(10) == []

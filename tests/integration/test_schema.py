@@ -1,4 +1,4 @@
-"""The schema: migrated as declared, migrated once, and what it cannot hold never reaches it."""
+"""The schema: the migrated equals the declared one, and unstorable text is replaced."""
 
 import itertools
 import os
@@ -48,7 +48,7 @@ _INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY
 
 @pytest.fixture
 def bare_urls(servers: dict[str, str]) -> Iterator[list[str]]:
-    """Two databases without a table."""
+    """Return the URLs of two databases without tables."""
     server = servers["database_url"].rsplit("/", 1)[0]
     names = [f"bare_{os.getpid()}_{next(_NUMBERS)}" for _ in range(2)]
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
@@ -66,7 +66,7 @@ def engine_of(url: str) -> Engine:
 
 
 def schema_of(url: str) -> list[tuple[object, ...]]:
-    """Every column, constraint and index, but those of the table that counts the versions."""
+    """Return every column, constraint and index, without those of Alembic's own table."""
     with psycopg.connect(url) as connection:
         rows = [
             row
@@ -92,7 +92,7 @@ def test_the_migrated_schema_needs_no_further_change(bare_urls: list[str]):
         assert compare_metadata(context, metadata) == []
 
 
-def test_the_migrated_schema_is_the_declared_one(bare_urls: list[str]):
+def test_the_migrated_schema_equals_the_declared_schema(bare_urls: list[str]):
     migrated, declared = bare_urls
     wiring.migrate(migrated)
     metadata.create_all(engine_of(declared))
@@ -114,7 +114,7 @@ def test_a_second_migration_changes_nothing(bare_urls: list[str]):
         assert connection.execute("SELECT id FROM revisions").fetchall() == [("r",)]
 
 
-def test_processes_that_migrate_an_empty_database_at_once_all_succeed(bare_urls: list[str]):
+def test_two_processes_can_migrate_an_empty_database_at_once(bare_urls: list[str]):
     program = "import sys; from activityctl import wiring; wiring.migrate(sys.argv[1])"
     processes = [
         subprocess.Popen(
@@ -125,17 +125,17 @@ def test_processes_that_migrate_an_empty_database_at_once_all_succeed(bare_urls:
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=60)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
     assert len(versions_of(bare_urls[0])) == 1
 
 
-def test_no_server_to_migrate_is_told():
+def test_migrating_without_a_server_is_an_error():
     with pytest.raises(UnreachableError):
         wiring.migrate("postgresql://postgres@127.0.0.1:1/activityctl")
 
 
-# ---- what Postgres cannot hold -------------------------------------------------------
+# ---- what Postgres cannot store ------------------------------------------------------
 
 
 async def subscribed(ports: wiring.Ports) -> Subscription:
@@ -186,18 +186,20 @@ async def test_nul_and_lone_surrogates_in_outputs_errors_and_messages_are_replac
         assert rows == [({"deep": [{STORED: STORED}]}, STORED)]
 
 
-async def test_text_that_only_looks_like_an_escape_is_kept(ports: wiring.Ports, database_url: str):
-    said = {"path": "C:\\u0000\\ud800", "face": "\U0001f600", "line": "\u2028"}
-    await ports.logbook.append([LogEntry("s", None, said["path"], "info", NOW, said)])
+async def test_text_that_looks_like_an_escape_is_kept(ports: wiring.Ports, database_url: str):
+    texts = {"path": "C:\\u0000\\ud800", "face": "\U0001f600", "line": "\u2028"}
+    await ports.logbook.append([LogEntry("s", None, texts["path"], "info", NOW, texts)])
     with psycopg.connect(database_url) as connection:
         rows = connection.execute("SELECT message, metadata FROM log_entries").fetchall()
-        assert rows == [(said["path"], said)]
+        assert rows == [(texts["path"], texts)]
 
 
 # ---- a connection that breaks --------------------------------------------------------
 
 
-async def test_a_listener_whose_connection_breaks_is_told(ports: wiring.Ports, database_url: str):
+async def test_a_listener_gets_an_error_when_its_connection_breaks(
+    ports: wiring.Ports, database_url: str
+):
     async with ports.signals.listening("some_channel") as payloads:
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute(

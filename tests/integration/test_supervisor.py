@@ -1,4 +1,4 @@
-"""The daemon on real servers, with sleepers in the place of worker and API."""
+"""The local daemon with real servers, and with sleeping processes as worker and API."""
 
 import json
 import os
@@ -67,7 +67,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 class Home:
-    """One home and the daemons that a test starts in it."""
+    """A home, and the daemons that a test starts in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -118,7 +118,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def wait_until(holds: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"not true after {seconds} s"
         time.sleep(0.03)
 
 
@@ -149,11 +149,13 @@ def start_workflow(state: DaemonState, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_first_start_serves_both_servers_to_the_owner_alone_and_a_signal_leaves_nothing(
+def test_a_first_start_is_private_and_a_stop_signal_leaves_no_process(
     home: Home,
 ):
     state = home.up()
-    assert [(part.name, part.state) for part in state.components] == [(n, "running") for n in NAMES]
+    assert [(part.name, part.state) for part in state.components] == [
+        (name, "running") for name in NAMES
+    ]
     assert all(part.pid and psutil.pid_exists(part.pid) for part in state.components)
     assert [home.part(name).version[:1] for name in NAMES[:2]] == ["1", "1"]
     assert rows(state) == 1
@@ -190,20 +192,23 @@ def test_a_wrong_password_is_refused(home: Home):
 
 
 @pytest.mark.slow
-def test_a_second_start_says_that_the_first_runs_and_disturbs_nothing(home: Home):
+def test_a_second_start_is_refused_and_the_first_daemon_goes_on(home: Home):
     first = home.up()
     assert first.supervisor is not None
     second = home.start()
-    _, said = second.communicate(timeout=10)
+    _, error_output = second.communicate(timeout=10)
     assert second.returncode == 1
-    assert f"conflict: a daemon already runs for {home.path} (pid {first.supervisor.pid})" in said
+    assert (
+        f"conflict: a daemon already runs for {home.path} (pid {first.supervisor.pid})"
+        in error_output
+    )
     assert read_state(home.path) == first
     assert rows(first) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root meets PostgreSQL's refusal of root")
-def test_as_root_the_server_has_an_account_of_its_own_and_no_folder_is_opened(home: Home):
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL refuses only root")
+def test_as_root_the_server_runs_as_another_account_and_folders_stay_private(home: Home):
     state = home.up()
     server = psutil.Process(home.part("postgres").pid)
     assert server.uids().real == server.uids().effective != 0
@@ -216,7 +221,7 @@ def test_as_root_the_server_has_an_account_of_its_own_and_no_folder_is_opened(ho
 
 
 @pytest.mark.slow
-def test_a_killed_component_comes_back_with_what_it_had(home: Home):
+def test_a_killed_component_is_restarted_with_its_data(home: Home):
     state = home.up()
     start_workflow(state, "kept")
     for name in NAMES:
@@ -230,12 +235,12 @@ def test_a_killed_component_comes_back_with_what_it_had(home: Home):
     assert rows(state) == 1
     assert temporal_api(state, "workflows/kept")["workflowExecutionInfo"]["type"]["name"] == "Kept"
     sleeps = [process for process in orphan_processes(home.path) if process.name() == "sleep"]
-    assert len(sleeps) == 1, "the killed worker's own process is ended before the next starts"
+    assert len(sleeps) == 1, "the child process of the killed worker is ended before the restart"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victims", ["all", "supervisor", "supervisor and postmaster"])
-def test_after_a_kill_the_next_start_works_and_the_data_is_there(home: Home, victims: str):
+def test_the_next_start_after_a_kill_works_and_keeps_the_data(home: Home, victims: str):
     state = home.up()
     start_workflow(state, "kept")
     killed = [home.started[0].pid]
@@ -256,7 +261,7 @@ def test_after_a_kill_the_next_start_works_and_the_data_is_there(home: Home, vic
 
 
 @pytest.mark.slow
-def test_after_a_kill_of_the_supervisor_a_stop_ends_what_is_left(home: Home):
+def test_a_stop_after_the_supervisor_was_killed_ends_all_processes(home: Home):
     home.up()
     home.started[0].kill()
     home.started[0].wait()
@@ -268,7 +273,7 @@ def test_after_a_kill_of_the_supervisor_a_stop_ends_what_is_left(home: Home):
 
 
 @pytest.mark.slow
-def test_two_homes_share_no_port_and_no_fate(home: Home, tmp_path: Path):
+def test_two_homes_share_no_port_and_stop_independently(home: Home, tmp_path: Path):
     other = Home(tmp_path / "other")
     try:
         state, neighbour = home.up(), other.up()
@@ -282,7 +287,7 @@ def test_two_homes_share_no_port_and_no_fate(home: Home, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_port_that_was_taken_meanwhile_is_replaced(home: Home):
+def test_a_port_that_another_process_has_taken_is_replaced(home: Home):
     state = home.up()
     stop_daemon(home.path)
     with socket.create_server(("127.0.0.1", state.ports["postgres"])):
@@ -293,18 +298,21 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(home: Home):
 
 
 @pytest.mark.slow
-def test_a_start_that_fails_says_why_and_leaves_nothing(home: Home):
+def test_a_failed_start_gives_a_reason_and_leaves_no_process(home: Home):
     process = home.start(worker="raise SystemExit('no such queue');")
-    _, said = process.communicate(timeout=20)
+    _, error_output = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "unreachable: worker ended while it was starting (exit code 1): no such queue" in said
+    assert (
+        "unreachable: worker ended while it was starting (exit code 1): no such queue"
+        in error_output
+    )
     assert home.living() == []
     assert home.part("worker").last_error is not None
     assert read_state(home.path).addresses == {}
 
 
 @pytest.mark.slow
-def test_a_signal_in_the_middle_of_a_first_start_leaves_nothing_and_spoils_nothing(home: Home):
+def test_a_signal_during_the_first_start_leaves_no_process_and_no_broken_data(home: Home):
     process = home.start()
     wait_until((home.path / "postgres.new").exists, 10)
     process.send_signal(signal.SIGINT)
@@ -314,7 +322,7 @@ def test_a_signal_in_the_middle_of_a_first_start_leaves_nothing_and_spoils_nothi
 
 
 @pytest.mark.slow
-def test_a_second_signal_does_not_wait_for_a_deaf_worker(home: Home):
+def test_after_a_second_signal_the_stop_does_not_wait_for_a_hanging_worker(home: Home):
     process = home.start(worker="import signal; signal.signal(15, signal.SIG_IGN);")
     wait_until(lambda: home.is_ready(process.pid), 20)
     started = time.monotonic()
@@ -328,7 +336,7 @@ def test_a_second_signal_does_not_wait_for_a_deaf_worker(home: Home):
 
 
 @pytest.mark.slow
-def test_a_detached_start_returns_when_all_runs_and_tells_why_when_not(home: Home):
+def test_a_detached_start_returns_when_all_runs_or_gives_a_reason(home: Home):
     state = start_detached(home.path, home.command(), os.environ)
     assert state.ready
     with pytest.raises(UnreachableError, match="conflict: a daemon already runs"):
@@ -337,7 +345,7 @@ def test_a_detached_start_returns_when_all_runs_and_tells_why_when_not(home: Hom
     assert home.living() == []
 
 
-def test_wanted_ports_are_kept_if_free_and_none_is_given_twice():
+def test_free_wanted_ports_are_kept_and_all_ports_are_different():
     free = choose_ports({"a": None, "b": None}, {})
     assert choose_ports(free, free) == free
     assert len(set(choose_ports(dict.fromkeys("abcdef"), {}).values())) == 6
@@ -347,7 +355,7 @@ def test_wanted_ports_are_kept_if_free_and_none_is_given_twice():
     assert again["b"] == free["b"]
 
 
-def test_children_see_the_users_variables_but_no_other_servers(tmp_path: Path):
+def test_children_get_the_users_variables_without_those_of_other_servers(tmp_path: Path):
     users = {
         "PATH": "/bin",
         "ACTIVITYCTL_ALLOW_COMMANDS": "false",

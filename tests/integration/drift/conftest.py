@@ -1,4 +1,4 @@
-"""Drift on the shared Temporal: a subscription of each test's own."""
+"""Drift on the shared Temporal: a subscription for each test."""
 
 from collections.abc import AsyncIterator
 
@@ -7,17 +7,17 @@ import pytest
 from activityctl import wiring
 from activityctl.domain.values import ids
 from activityctl.settings import Settings
-from support.drifting import House
+from support.drifting import ScheduleHarness
 
 
 @pytest.fixture
-async def house(
+async def harness(
     ports: wiring.Ports, settings: Settings, request: pytest.FixtureRequest
-) -> AsyncIterator[House]:
-    """A subscription named after the test; its schedules are gone when the test is."""
+) -> AsyncIterator[ScheduleHarness]:
+    """A subscription named after the test; its schedules are deleted at the end."""
     name = f"drift-{ids.content_hash(request.node.name)[:12]}"
-    house = House(ports, await wiring.connect_temporal(settings), name)
-    yield house
-    async for one in await house.client.list_schedules():
-        if ids.subscription_id(name) in one.id:
-            await house.client.get_schedule_handle(one.id).delete()
+    harness = ScheduleHarness(ports, await wiring.connect_temporal(settings), name)
+    yield harness
+    async for schedule in await harness.client.list_schedules():
+        if ids.subscription_id(name) in schedule.id:
+            await harness.client.get_schedule_handle(schedule.id).delete()

@@ -1,4 +1,4 @@
-"""Schedules that others alter in Temporal are put back as they were."""
+"""Schedules that were changed in Temporal are restored."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ from temporalio.client import (
 )
 from temporalio.common import RetryPolicy
 
-from support.drifting import House, now
+from support.drifting import ScheduleHarness, now
 
 
 def earlier(schedule: Schedule) -> None:
@@ -40,7 +40,7 @@ def until_an_end(schedule: Schedule) -> None:
 
 def every_second(schedule: Schedule) -> None:
     schedule.spec.calendars = [
-        replace(one, second=[ScheduleRange(0, 59)]) for one in schedule.spec.calendars
+        replace(calendar, second=[ScheduleRange(0, 59)]) for calendar in schedule.spec.calendars
     ]
 
 
@@ -104,16 +104,18 @@ def retried(schedule: Schedule) -> None:
         (retried, "action"),
     ],
 )
-async def test_an_altered_schedule_is_put_back(
-    house: House, change: Callable[[Schedule], None], part: str
+async def test_a_changed_schedule_is_restored(
+    harness: ScheduleHarness, change: Callable[[Schedule], None], part: str
 ) -> None:
-    await house.apply()
-    before = await house.describe()
-    await house.alter(change)
-    assert await house.drift_detector.detect_and_repair() == 1
-    after = await house.describe()
+    await harness.apply()
+    before = await harness.describe()
+    await harness.alter(change)
+    assert await harness.drift_detector.detect_and_repair() == 1
+    after = await harness.describe()
     assert before is not None
     assert after is not None
     assert after.raw_description.schedule == before.raw_description.schedule
-    assert await house.told() == [f"schedule often was altered ({part}) behind our back; put back"]
-    assert await house.drift_detector.detect_and_repair() == 0
+    assert await harness.log_messages() == [
+        f"schedule often was changed ({part}) outside activityctl; restored"
+    ]
+    assert await harness.drift_detector.detect_and_repair() == 0

@@ -1,4 +1,4 @@
-"""Schedules that others delete, pause or add in Temporal, and what becomes of them."""
+"""Schedules that were deleted, paused, resumed or created in Temporal are corrected."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.runs.actions import change_status
 from activityctl.settings import Settings
-from support.drifting import FAR, OFTEN, House, now
+from support.drifting import FAR, OFTEN, ScheduleHarness, now
 from support.worker import working
 
 ALL_KINDS = [
@@ -30,173 +30,183 @@ ALL_KINDS = [
 ]
 
 
-async def test_what_we_placed_has_not_drifted(house: House) -> None:
-    await house.apply(*ALL_KINDS)
+async def test_our_own_schedules_have_no_drift(harness: ScheduleHarness) -> None:
+    await harness.apply(*ALL_KINDS)
     for trigger in ALL_KINDS:
-        await house.listed(house.schedule(trigger["name"]))
-    assert await house.drift_detector.detect_and_repair() == 0
-    assert await house.told() == []
+        await harness.listed(harness.schedule(trigger["name"]))
+    assert await harness.drift_detector.detect_and_repair() == 0
+    assert await harness.log_messages() == []
 
 
 async def test_a_deleted_schedule_is_created_again(
-    house: House, caplog: pytest.LogCaptureFixture
+    harness: ScheduleHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await house.apply()
-    before = await house.describe()
-    await house.client.get_schedule_handle(house.schedule()).delete()
+    await harness.apply()
+    before = await harness.describe()
+    await harness.client.get_schedule_handle(harness.schedule()).delete()
     with caplog.at_level(logging.WARNING, logger="activityctl"):
-        assert await house.drift_detector.detect_and_repair() == 1
-    after = await house.describe()
+        assert await harness.drift_detector.detect_and_repair() == 1
+    after = await harness.describe()
     assert before is not None
     assert after is not None
     assert after.schedule.spec == before.schedule.spec
-    message = "schedule often was deleted behind our back; created again"
-    assert await house.told() == [message]
+    message = "schedule often was deleted outside activityctl; created again"
+    assert await harness.log_messages() == [message]
     assert message in caplog.messages
-    assert await house.drift_detector.detect_and_repair() == 0
+    assert await harness.drift_detector.detect_and_repair() == 0
 
 
-async def test_a_pause_behind_our_back_is_undone(house: House) -> None:
-    await house.apply()
-    await house.client.get_schedule_handle(house.schedule()).pause(note="by hand")
-    await house.listed(house.schedule(), paused=True)
-    assert await house.drift_detector.detect_and_repair() == 1
-    found = await house.describe()
+async def test_a_pause_in_temporal_is_undone(harness: ScheduleHarness) -> None:
+    await harness.apply()
+    await harness.client.get_schedule_handle(harness.schedule()).pause(note="by hand")
+    await harness.listed(harness.schedule(), paused=True)
+    assert await harness.drift_detector.detect_and_repair() == 1
+    found = await harness.describe()
     assert found is not None
     assert not found.schedule.state.paused
-    assert await house.told() == ["schedule often was paused behind our back; resumed"]
+    assert await harness.log_messages() == [
+        "schedule often was paused outside activityctl; resumed"
+    ]
 
 
-async def test_an_operators_pause_is_wanted(house: House) -> None:
-    await house.apply()
-    await house.set_status(SubscriptionStatus.PAUSED)
-    assert await house.drift_detector.detect_and_repair() == 0
-    await house.client.get_schedule_handle(house.schedule()).unpause()
-    assert await house.drift_detector.detect_and_repair() == 1
-    found = await house.describe()
+async def test_a_pause_by_an_operator_is_kept(harness: ScheduleHarness) -> None:
+    await harness.apply()
+    await harness.set_status(SubscriptionStatus.PAUSED)
+    assert await harness.drift_detector.detect_and_repair() == 0
+    await harness.client.get_schedule_handle(harness.schedule()).unpause()
+    assert await harness.drift_detector.detect_and_repair() == 1
+    found = await harness.describe()
     assert found is not None
     assert found.schedule.state.paused
-    assert await house.told() == ["schedule often was resumed behind our back; paused again"]
+    assert await harness.log_messages() == [
+        "schedule often was resumed outside activityctl; paused again"
+    ]
 
 
-async def test_a_change_of_timing_keeps_an_operators_pause(house: House) -> None:
-    await house.apply()
-    await house.set_status(SubscriptionStatus.PAUSED)
-    await house.apply({"name": "often", "cron": {**FAR, "schedule": "0 4 1 1 *"}})
-    found = await house.describe()
+async def test_a_change_of_timing_keeps_the_pause_of_an_operator(harness: ScheduleHarness) -> None:
+    await harness.apply()
+    await harness.set_status(SubscriptionStatus.PAUSED)
+    await harness.apply({"name": "often", "cron": {**FAR, "schedule": "0 4 1 1 *"}})
+    found = await harness.describe()
     assert found is not None
     assert found.schedule.state.paused
     assert found.schedule.spec.calendars[0].hour == (ScheduleRange(4),)
 
 
-async def test_only_schedules_that_were_ours_go_when_they_are_orphans(
-    house: House, caplog: pytest.LogCaptureFixture
+async def test_only_orphaned_schedules_of_ours_are_deleted(
+    harness: ScheduleHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await house.apply()
-    key = ids.content_hash(house.name)[:8]
-    stranger = ids.schedule_id(ids.subscription_id(f"unknown-{house.name}"), "often")
-    others = [f"nightly-{key}", f"schedule/{key}", stranger]
-    orphan = house.schedule("former")
+    await harness.apply()
+    key = ids.content_hash(harness.name)[:8]
+    unknown = ids.schedule_id(ids.subscription_id(f"unknown-{harness.name}"), "often")
+    others = [f"nightly-{key}", f"schedule/{key}", unknown]
+    orphan = harness.schedule("former")
     for schedule_id in (*others, orphan):
-        await house.create(schedule_id)
-        await house.listed(schedule_id)
+        await harness.create(schedule_id)
+        await harness.listed(schedule_id)
     try:
         with caplog.at_level(logging.WARNING, logger="activityctl"):
-            assert await house.drift_detector.detect_and_repair() == 1
-            assert await house.drift_detector.detect_and_repair() == 0
+            assert await harness.drift_detector.detect_and_repair() == 1
+            assert await harness.drift_detector.detect_and_repair() == 0
         for schedule_id in others:
-            await house.client.get_schedule_handle(schedule_id).describe()
+            await harness.client.get_schedule_handle(schedule_id).describe()
     finally:
         for schedule_id in others:
-            await house.client.get_schedule_handle(schedule_id).delete()
-    assert await house.describe("former") is None
-    assert await house.describe() is not None
-    assert await house.told() == ["schedule former was created behind our back; deleted"]
-    warnings = [text for text in caplog.messages if "left alone" in text]
+            await harness.client.get_schedule_handle(schedule_id).delete()
+    assert await harness.describe("former") is None
+    assert await harness.describe() is not None
+    assert await harness.log_messages() == [
+        "schedule former was created outside activityctl; deleted"
+    ]
+    warnings = [text for text in caplog.messages if "another database" in text]
     assert len(warnings) == 1
 
 
-async def test_a_schedule_of_a_deleted_subscription_that_returns_is_an_orphan(
-    house: House,
+async def test_a_recreated_schedule_of_a_deleted_subscription_is_deleted(
+    harness: ScheduleHarness,
 ) -> None:
-    await house.apply()
-    await house.delete()
-    assert await house.describe() is None
-    await house.create(house.schedule(), workflow="RunActivity")
-    await house.listed(house.schedule())
-    assert await house.drift_detector.detect_and_repair() == 1
-    assert await house.describe() is None
+    await harness.apply()
+    await harness.delete()
+    assert await harness.describe() is None
+    await harness.create(harness.schedule(), workflow="RunActivity")
+    await harness.listed(harness.schedule())
+    assert await harness.drift_detector.detect_and_repair() == 1
+    assert await harness.describe() is None
 
 
-async def test_one_worker_at_a_time_audits(house: House) -> None:
-    await house.apply()
-    await house.client.get_schedule_handle(house.schedule()).delete()
-    async with house.ports.register.drift_lock() as is_ours:
+async def test_only_one_worker_at_a_time_checks_for_drift(harness: ScheduleHarness) -> None:
+    await harness.apply()
+    await harness.client.get_schedule_handle(harness.schedule()).delete()
+    async with harness.ports.register.drift_lock() as is_ours:
         assert is_ours
-        assert await house.drift_detector.detect_and_repair() == 0
-    assert await house.drift_detector.detect_and_repair() == 1
+        assert await harness.drift_detector.detect_and_repair() == 0
+    assert await harness.drift_detector.detect_and_repair() == 1
 
 
-async def test_a_wish_that_is_not_carried_out_yet_is_left_to_the_reconciler(
-    house: House,
+async def test_an_unsynced_schedule_is_left_to_the_reconciler(
+    harness: ScheduleHarness,
 ) -> None:
-    await house.apply()
-    subscription = await house.ports.catalog.find_subscription(house.name)
-    await change_status(house.ports.catalog, subscription, SubscriptionStatus.PAUSED, now())
-    assert await house.drift_detector.detect_and_repair() == 0
-    assert await house.told() == []
-    assert await house.reconciler.reconcile() == 1
+    await harness.apply()
+    subscription = await harness.ports.catalog.find_subscription(harness.name)
+    await change_status(harness.ports.catalog, subscription, SubscriptionStatus.PAUSED, now())
+    assert await harness.drift_detector.detect_and_repair() == 0
+    assert await harness.log_messages() == []
+    assert await harness.reconciler.reconcile() == 1
 
 
-async def test_a_change_of_params_alone_touches_nothing_in_temporal(house: House) -> None:
-    await house.apply(size=1)
-    (row,) = await house.ports.register.schedules(Selection())
-    before = await house.describe()
-    await house.apply(size=2)
-    subscription = await house.ports.catalog.find_subscription(house.name)
+async def test_a_change_of_params_alone_changes_no_schedule(harness: ScheduleHarness) -> None:
+    await harness.apply(size=1)
+    (row,) = await harness.ports.register.schedules(Selection())
+    before = await harness.describe()
+    await harness.apply(size=2)
+    subscription = await harness.ports.catalog.find_subscription(harness.name)
     assert subscription.params == {"size": 2}
-    assert await house.ports.register.schedules(Selection()) == [row]
+    assert await harness.ports.register.schedules(Selection()) == [row]
     assert row.observed_at is not None
-    after = await house.describe()
+    after = await harness.describe()
     assert before is not None
     assert after is not None
     assert after.info.last_updated_at is None
     assert after.raw_description.conflict_token == before.raw_description.conflict_token
 
 
-async def test_a_starting_worker_heals_what_was_done_while_none_ran(
-    house: House, settings: Settings
+async def test_a_starting_worker_restores_schedules_that_were_changed_before(
+    harness: ScheduleHarness, settings: Settings
 ) -> None:
-    await house.apply()
-    await house.client.get_schedule_handle(house.schedule()).delete()
+    await harness.apply()
+    await harness.client.get_schedule_handle(harness.schedule()).delete()
     async with working(settings):
-        await until(house.describe, 10)
-        await until(house.told, 5)
-    assert await house.told() == ["schedule often was deleted behind our back; created again"]
-
-
-@pytest.mark.slow
-async def test_a_thousand_schedules_are_audited_in_a_few_seconds(house: House) -> None:
-    triggers = [{"name": f"t{n}", "interval": {"every": f"{700 + n}d"}} for n in range(1000)]
-    await house.apply(*triggers)
-    while await house.ports.register.unsynced(1):
-        await house.reconciler.reconcile()
-    for number in (3, 500, 999):
-        handle = house.client.get_schedule_handle(house.schedule(f"t{number}"))
-        await (handle.delete() if number == 500 else handle.pause())
-    await house.listed(house.schedule("t999"), paused=True)
-    began = time.monotonic()
-    assert await house.drift_detector.detect_and_repair() == 3
-    print(f"1,000 schedules were audited and 3 healed in {time.monotonic() - began:.1f} s")
-    assert time.monotonic() - began < 20  # two seconds on a machine that is not busy
-    assert sorted(await house.told()) == [
-        "schedule t3 was paused behind our back; resumed",
-        "schedule t500 was deleted behind our back; created again",
-        "schedule t999 was paused behind our back; resumed",
+        await until(harness.describe, 10)
+        await until(harness.log_messages, 5)
+    assert await harness.log_messages() == [
+        "schedule often was deleted outside activityctl; created again"
     ]
 
 
-async def until(ask: Callable[[], Awaitable[object]], seconds: float) -> None:
+@pytest.mark.slow
+async def test_a_thousand_schedules_are_checked_in_a_few_seconds(harness: ScheduleHarness) -> None:
+    triggers = [
+        {"name": f"t{number}", "interval": {"every": f"{700 + number}d"}} for number in range(1000)
+    ]
+    await harness.apply(*triggers)
+    while await harness.ports.register.unsynced(1):
+        await harness.reconciler.reconcile()
+    for number in (3, 500, 999):
+        handle = harness.client.get_schedule_handle(harness.schedule(f"t{number}"))
+        await (handle.delete() if number == 500 else handle.pause())
+    await harness.listed(harness.schedule("t999"), paused=True)
+    began = time.monotonic()
+    assert await harness.drift_detector.detect_and_repair() == 3
+    print(f"1,000 schedules were checked and 3 restored in {time.monotonic() - began:.1f} s")
+    assert time.monotonic() - began < 20  # it takes two seconds on an idle machine
+    assert sorted(await harness.log_messages()) == [
+        "schedule t3 was paused outside activityctl; resumed",
+        "schedule t500 was deleted outside activityctl; created again",
+        "schedule t999 was paused outside activityctl; resumed",
+    ]
+
+
+async def until(is_true: Callable[[], Awaitable[object]], seconds: float) -> None:
     async with asyncio.timeout(seconds):
-        while not await ask():
+        while not await is_true():
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The run engine as a user sees it: real worker, real Postgres, real Temporal, real commands."""
+"""The run engine with a real worker, Postgres, Temporal and commands."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The run engine: attempts that fail, and what comes of the task and its run."""
+"""The run engine: failed attempts, and the status of their task and run."""
 
 import itertools
 import threading
@@ -32,12 +32,12 @@ async def test_each_attempt_is_logged_and_counted_until_one_succeeds(engine: Eng
     waits = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(moments)]
     assert waits[0] >= 0.2
     assert waits[1] >= 0.4
-    assert sum(waits) < 2, "Temporal's own backoff begins with a second and doubles"
+    assert sum(waits) < 2, "Temporal's own backoff would begin with one second and double"
     assert await engine.dead_letters() == []
 
 
 @pytest.mark.usefixtures("worker")
-async def test_when_retries_end_the_run_fails_with_a_dead_letter_and_on_failure_runs(
+async def test_after_the_last_retry_the_run_fails_with_a_dead_letter_and_on_failure_tasks(
     engine: Engine,
 ) -> None:
     retry = {"maxAttempts": 2, "initialInterval": "50ms"}
@@ -53,7 +53,7 @@ async def test_when_retries_end_the_run_fails_with_a_dead_letter_and_on_failure_
 
 
 class Flaky(BaseHTTPRequestHandler):
-    """Answers 503 twice, then 200; the server keeps the Idempotency-Keys it saw."""
+    """Answers 503 twice, then 200; the server keeps the received Idempotency-Keys."""
 
     def do_POST(self) -> None:
         seen: list[str | None] = self.server.seen
@@ -63,7 +63,7 @@ class Flaky(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def serving() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_every_attempt_of_a_call_carries_the_same_idempotency_key(engine: Engine) -> None:
+async def test_every_attempt_of_a_call_sends_the_same_idempotency_key(engine: Engine) -> None:
     with serving() as (url, seen):
         call = {"name": "one", "http": {"method": "POST", "url": url}, "retry": RETRY}
         run = await engine.run({"tasks": [call]})
@@ -88,7 +88,7 @@ async def test_every_attempt_of_a_call_carries_the_same_idempotency_key(engine: 
     assert seen == [(await engine.tasks(run.id))["one"].id] * 3
 
 
-async def test_a_task_fails_that_no_worker_takes_in_time(
+async def test_a_task_fails_if_no_worker_takes_it_in_time(
     engine: Engine, settings: Settings
 ) -> None:
     timeout = {"scheduleToStart": "500ms"}
@@ -103,7 +103,7 @@ async def test_a_task_fails_that_no_worker_takes_in_time(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_an_expression_that_fails_fails_the_run_with_its_message(engine: Engine) -> None:
+async def test_a_failing_expression_fails_the_run_with_its_message(engine: Engine) -> None:
     say = {"argv": ["echo", "${ params.list[5] }"]}
     run = await engine.run({"tasks": [{"name": "say", "command": say}]}, {"list": [1]})
     assert run.status is RunStatus.FAILED
@@ -116,7 +116,7 @@ async def test_an_expression_that_fails_fails_the_run_with_its_message(engine: E
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_kind_that_this_worker_does_not_know_fails_the_task(engine: Engine) -> None:
+async def test_a_task_kind_that_the_worker_does_not_know_fails_the_task(engine: Engine) -> None:
     run = await engine.run({"tasks": [{"name": "one", "telegraph": {"to": "nobody"}}]})
     assert run.status is RunStatus.FAILED
     assert "this worker does not know the task kind 'telegraph'" in str(run.reason)

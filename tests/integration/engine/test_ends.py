@@ -1,4 +1,4 @@
-"""The run engine: runs and tasks that are cancelled or take too long."""
+"""The run engine: runs and tasks that are cancelled or time out."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from support.engine import Engine, lives, now, shell, until
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_task_over_its_time_fails_and_leaves_no_process(
+async def test_a_task_that_times_out_fails_and_leaves_no_process(
     engine: Engine, tmp_path: Path
 ) -> None:
     script = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
@@ -24,7 +24,7 @@ async def test_a_task_over_its_time_fails_and_leaves_no_process(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_cancel_ends_the_run_at_once_and_its_command_soon(
+async def test_a_cancelled_run_ends_at_once_and_its_command_soon(
     engine: Engine, tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
@@ -38,20 +38,20 @@ async def test_cancel_ends_the_run_at_once_and_its_command_soon(
     )
     run_id = await engine.fire()
     await until(lambda: pid.exists() and pid.read_text().endswith("\n"))
-    asked = time.monotonic()
+    requested = time.monotonic()
     await engine.cancel(run_id)
     run = await engine.ended(run_id)
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - requested < 2
     assert (run.status, run.reason) == (RunStatus.CANCELLED, "cancelled on request")
     await until(lambda: not lives(pid), 6)
-    print(f"the command was gone {time.monotonic() - asked:.1f} s after cancel")
+    print(f"the command was gone {time.monotonic() - requested:.1f} s after cancel")
     tasks = await engine.tasks(run_id)
     assert {name: task.status for name, task in tasks.items()} == {"one": "cancelled"}
     assert await engine.dead_letters() == []
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_run_over_its_time_is_timed_out_and_on_failure_runs(
+async def test_a_run_that_times_out_runs_its_on_failure_tasks(
     engine: Engine, tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
@@ -68,10 +68,10 @@ async def test_a_run_over_its_time_is_timed_out_and_on_failure_runs(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_timeout_recorded_twice_leaves_the_on_failure_tasks_at_work(
+async def test_a_timeout_that_is_recorded_twice_does_not_stop_on_failure_tasks(
     engine: Engine, tmp_path: Path
 ) -> None:
-    """A worker that is lost right after recording it makes the next one record it again."""
+    """The next worker records a timeout again if the first was lost right after doing so."""
     page = shell(f"while ! test -e {tmp_path}/gate; do sleep 0.02; done", name="page")
     spec = {"timeout": "500ms", "tasks": [shell("sleep 60")], "onFailure": [page]}
     await engine.apply(spec)

@@ -1,4 +1,4 @@
-"""The run engine: what a run sees and keeps, and when it starts."""
+"""The run engine: the data of a run, and when a run starts."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from support.engine import Engine, Spec, shell
 
 
 @pytest.mark.usefixtures("worker")
-async def test_no_more_of_a_for_each_is_at_work_than_max_parallel(
+async def test_a_for_each_runs_at_most_max_parallel_instances_at_once(
     engine: Engine, tmp_path: Path
 ) -> None:
     script = f"echo + >> {tmp_path}/marks; sleep 0.2; echo - >> {tmp_path}/marks"
@@ -31,7 +31,7 @@ async def test_no_more_of_a_for_each_is_at_work_than_max_parallel(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_an_open_run_keeps_the_revision_and_params_it_began_with(
+async def test_an_open_run_keeps_the_revision_and_params_of_its_start(
     engine: Engine, tmp_path: Path
 ) -> None:
     def spec(text: str) -> Spec:
@@ -54,7 +54,7 @@ async def test_an_open_run_keeps_the_revision_and_params_it_began_with(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_run_sees_the_state_and_the_outputs_of_the_one_before(engine: Engine) -> None:
+async def test_a_run_has_the_state_and_the_outputs_of_the_run_before(engine: Engine) -> None:
     print_number = 'echo "${ has(state.count) ? state.count + 1 : 1 }"'
     spec = {
         "context": [{"name": "before", "runs": {"limit": 1, "status": "succeeded"}}],
@@ -70,7 +70,7 @@ async def test_a_run_sees_the_state_and_the_outputs_of_the_one_before(engine: En
     }
     first = await engine.run(spec)
     second = await engine.ended(await engine.fire())
-    assert [one.reason for one in (first, second)] == [None, None]
+    assert [run.reason for run in (first, second)] == [None, None]
     assert (await engine.tasks(first.id))["seen"].status == "skipped"
     tasks = await engine.tasks(second.id)
     assert tasks["one"].output["json"] == 2
@@ -83,7 +83,7 @@ async def test_a_paused_subscription_fires_nothing_until_it_is_resumed(engine: E
     await engine.apply({"triggers": [every_second], "tasks": [shell("true")]})
     await fired(engine, 1)
     await engine.set_status(SubscriptionStatus.PAUSED)
-    await asyncio.sleep(0.5)  # what was under way when it was paused
+    await asyncio.sleep(0.5)  # for runs that were starting when it was paused
     paused = len(await engine.runs())
     await asyncio.sleep(2.2)
     assert len(await engine.runs()) == paused
@@ -102,7 +102,7 @@ async def fired(engine: Engine, count: int) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_key_given_twice_is_one_run(engine: Engine) -> None:
+async def test_a_key_that_is_given_twice_starts_one_run(engine: Engine) -> None:
     await engine.apply({"tasks": [shell("true")]})
     first = await engine.fire("order-7")
     await engine.ended(first)
@@ -115,15 +115,17 @@ async def test_a_key_given_twice_is_one_run(engine: Engine) -> None:
 def temporal_process(address: str) -> psutil.Process:
     port = int(address.rpartition(":")[2])
     (found,) = {
-        one.pid
-        for one in psutil.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr.port == port
+        and connection.pid
     }
     return psutil.Process(found)
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_firing_stored_while_temporal_is_away_starts_when_it_is_back(
+async def test_a_firing_that_is_stored_while_temporal_is_down_starts_later(
     engine: Engine, servers: dict[str, str]
 ) -> None:
     await engine.apply({"tasks": [shell("true")]})
@@ -144,9 +146,7 @@ async def test_a_firing_stored_while_temporal_is_away_starts_when_it_is_back(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_nothing_that_a_run_carries_is_seen_by_temporal(
-    engine: Engine, settings: Settings
-) -> None:
+async def test_temporal_gets_no_data_of_a_run(engine: Engine, settings: Settings) -> None:
     """Params, payload, input, output and errors stay in Postgres."""
     words = ["word-of-params", "word-of-payload", "word-of-output", "word-of-errors"]
     script = (

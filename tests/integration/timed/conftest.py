@@ -1,4 +1,4 @@
-"""Time on the real servers: a subscription of each test's own, and a worker."""
+"""Timing on real servers: a subscription for each test, and a worker."""
 
 from collections.abc import AsyncIterator
 
@@ -8,20 +8,20 @@ from activityctl import wiring
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.settings import Settings
-from support.timed import House
+from support.timed import RunHarness
 from support.worker import working
 
 
 @pytest.fixture
-async def house(
+async def harness(
     ports: wiring.Ports, settings: Settings, request: pytest.FixtureRequest
-) -> AsyncIterator[House]:
-    """A subscription of the test's own; its schedules are gone when the test is."""
+) -> AsyncIterator[RunHarness]:
+    """A subscription named after the test; its schedules are deleted at the end."""
     name = f"time-{ids.content_hash(request.node.name)[:12]}"
-    house = House(ports, await wiring.connect_temporal(settings), name)
-    yield house
+    harness = RunHarness(ports, await wiring.connect_temporal(settings), name)
+    yield harness
     for schedule in await ports.register.schedules(Selection()):
-        await wiring.build_schedule_client(house.client).delete(schedule.wanted.id)
+        await wiring.build_schedule_client(harness.client).delete(schedule.wanted.id)
 
 
 @pytest.fixture
