@@ -17,20 +17,20 @@ class MemoryEventArchive:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def count(self, stretch: EventQuery) -> int:
+    async def count(self, query: EventQuery) -> int:
         """Return how many events match the query."""
-        return len(self._matching(stretch))
+        return len(self._matching(query))
 
     async def page(
         self,
-        stretch: EventQuery,
+        query: EventQuery,
         after: ArrivedEvent | None,
         limit: int,
         *,
         newest_first: bool = False,
     ) -> list[ArrivedEvent]:
         """Return the next events after that one, in the order of arrival or newest first."""
-        found = sort_events(self._matching(stretch), newest_first=newest_first)
+        found = sort_events(self._matching(query), newest_first=newest_first)
         if after is not None:
             last = archive_order(after)
             found = [
@@ -102,8 +102,8 @@ class MemoryEventArchive:
             del self._state.verdicts[key]
         return len(old)
 
-    def _matching(self, stretch: EventQuery) -> list[ArrivedEvent]:
-        return [row.event for row in self._state.events.values() if stretch.holds(row.event)]
+    def _matching(self, query: EventQuery) -> list[ArrivedEvent]:
+        return [row.event for row in self._state.events.values() if query.holds(row.event)]
 
     def _waiting_for(self) -> set[str]:
         """Return the ids of the events that waiting firings or gatherings have."""

@@ -55,9 +55,9 @@ class PostgresEventArchive:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def count(self, stretch: EventQuery) -> int:
+    async def count(self, query: EventQuery) -> int:
         """Return how many events match the query."""
-        where, values = _where(stretch)
+        where, values = _where(query)
         row = await self._database.fetch_one(
             f"SELECT count(*) AS n FROM events e WHERE {where}", **values
         )
@@ -65,14 +65,14 @@ class PostgresEventArchive:
 
     async def page(
         self,
-        stretch: EventQuery,
+        query: EventQuery,
         after: ArrivedEvent | None,
         limit: int,
         *,
         newest_first: bool = False,
     ) -> list[ArrivedEvent]:
         """Return the next events after that one, in the order of arrival or newest first."""
-        where, values = _where(stretch)
+        where, values = _where(query)
         order = "DESC" if newest_first else "ASC"
         if after is not None:
             where += f" AND (e.arrived_at, e.place) {'<' if newest_first else '>'} (%(at)s, %(nr)s)"
@@ -152,10 +152,10 @@ def _verdict_keys(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
     }
 
 
-def _where(stretch: EventQuery) -> tuple[str, dict[str, Any]]:
+def _where(query: EventQuery) -> tuple[str, dict[str, Any]]:
     where = "e.arrived_at >= %(since)s AND e.arrived_at < %(until)s"
-    values: dict[str, Any] = {"since": stretch.since, "until": stretch.until}
-    for column, patterns in (("type", stretch.types), ("source", stretch.sources)):
+    values: dict[str, Any] = {"since": query.since, "until": query.until}
+    for column, patterns in (("type", query.types), ("source", query.sources)):
         if patterns and not any(ANY in pattern for pattern in patterns):
             where += (
                 f" AND e.{column} = ANY(%({column})s)"  # without LIKE, so that the index is used

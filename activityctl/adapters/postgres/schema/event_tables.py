@@ -48,7 +48,7 @@ class EventTable(SQLModel, table=True):
 
 
 class VerdictTable(SQLModel, table=True):
-    """What an event did at a trigger: it woke it, or why not; `feed` names the replay, if any."""
+    """The verdict on an event at a trigger, with its reason; `feed` is the replay, or empty."""
 
     __tablename__: ClassVar[Any] = "verdicts"
     __table_args__ = (
