@@ -64,7 +64,7 @@ class Debounce(Manifest):
 
     for_: PositiveDuration = Field(
         alias="for",
-        description="How long no further event may come before the trigger is due.",
+        description="The trigger is due when no further event has come for this long.",
         examples=["10s"],
     )
     key: str | None = Field(default=None, description=_KEY, examples=["${ event.data.id }"])
