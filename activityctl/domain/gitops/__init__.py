@@ -1,1 +1,1 @@
-"""Wanted against present: the plan, its forecast, apply sets, history and drift."""
+"""The plan (wanted compared with live objects), its effects, apply sets, history and drift."""

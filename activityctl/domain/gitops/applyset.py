@@ -1,4 +1,4 @@
-"""Apply sets: whose an object is, and what is said when the files of another set claim it."""
+"""Apply sets: refuses to change objects that belong to another apply set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,27 +11,27 @@ _MOST_LISTED: Final = 10
 def require_same_applyset(applyset: str | None, owners: Mapping[str, str | None]) -> None:
     """Raise ConflictError, naming the objects, when any belongs to another apply set.
 
-    `owners` tells the set of each present object, by `kind/name`; None for one of no set.
+    `owners` has the apply set of each live object by `kind/name`; None for an object without one.
     """
     if applyset is None:
         return
     foreign = {label: owner for label, owner in owners.items() if owner not in {None, applyset}}
     if not foreign:
         return
-    labels, whose = sorted(foreign), "other apply sets"
+    labels, owner_text = sorted(foreign), "other apply sets"
     if len(sets := set(foreign.values())) == 1:
-        whose = f'the apply set "{sets.pop()}"'
+        owner_text = f'the apply set "{sets.pop()}"'
     else:
         labels = [f'{label} ("{foreign[label]}")' for label in labels]
     raise ConflictError(
-        f"{shorten_list(labels)} {'belongs' if len(labels) == 1 else 'belong'} to {whose}, "
+        f"{shorten_list(labels)} {'belongs' if len(labels) == 1 else 'belong'} to {owner_text}, "
         f'not to "{applyset}"',
-        hint="apply it with its own set, or delete it there first",
+        hint="apply the object with its own apply set, or delete it from that set first",
     )
 
 
 def shorten_list(texts: Sequence[str]) -> str:
-    """Return the texts as one line: ten at most, then how many more there are."""
+    """Return at most ten of the texts as one line, and how many more there are."""
     more = len(texts) - _MOST_LISTED
     shown = ", ".join(texts[:_MOST_LISTED])
     return f"{shown} and {more} more" if more > 0 else shown

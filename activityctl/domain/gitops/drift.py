@@ -1,4 +1,4 @@
-"""Drift: how a schedule in Temporal differs from what is recorded; healing it is not here."""
+"""Drift: compares a schedule in Temporal with the stored one; it does not repair it."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from activityctl.domain.values.ids import ScheduleId, SubscriptionId
 
 @dataclass(frozen=True, slots=True)
 class StoredSchedule:
-    """What Postgres says of a schedule; `wanted` None means that it shall not exist."""
+    """A schedule as Postgres has it; with `wanted` None it must not exist in Temporal."""
 
     id: ScheduleId
     subscription_id: SubscriptionId
@@ -18,38 +18,38 @@ class StoredSchedule:
     paused: bool = False
     wanted_hash: str | None = None
     is_synced: bool = True
-    """False while the reconciler has yet to carry out the latest wish."""
+    """False while the reconciler still has to update Temporal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedSchedule:
-    """What Temporal holds under an id, as far as it was looked at."""
+    """A schedule as Temporal has it, as far as it was read."""
 
     id: ScheduleId
     alarm: Alarm
     paused: bool
     altered: tuple[str, ...] = ()
-    """What beside timing and pause is not as the product writes it, in words."""
+    """Other parts that differ from what activityctl writes, besides timing and pause, as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What was done to a schedule by others, and what undoes it, as participles."""
+    """What others did to a schedule, and what repairs it, as participles (`paused`, `resumed`)."""
 
     found: tuple[str, ...]
     healed: tuple[str, ...]
 
     def message(self, trigger: str) -> str:
-        """Return the sentence for people, to be said once it is healed."""
+        """Return the log message for people, for after the repair."""
         found, healed = " and ".join(self.found), " and ".join(self.healed)
-        return f"schedule {trigger} was {found} behind our back; {healed}"
+        return f"schedule {trigger} was {found} outside activityctl; {healed}"
 
 
-def drift_of(recorded: StoredSchedule, observed: ObservedSchedule | None) -> Drift | None:
-    """Compare; None when they agree, or while the reconciler is still at work on it."""
-    if not recorded.is_synced:
+def drift_of(stored: StoredSchedule, observed: ObservedSchedule | None) -> Drift | None:
+    """Return the difference; None when there is none, or while the reconciler has not finished."""
+    if not stored.is_synced:
         return None
-    match recorded.wanted, observed:
+    match stored.wanted, observed:
         case None, None:
             return None
         case None, _:
@@ -57,7 +57,7 @@ def drift_of(recorded: StoredSchedule, observed: ObservedSchedule | None) -> Dri
         case _, None:
             return Drift(("deleted",), ("created again",))
         case WantedSchedule() as wanted, ObservedSchedule() as present:
-            return _difference(wanted, present, paused=recorded.paused)
+            return _difference(wanted, present, paused=stored.paused)
         case other:  # pragma: no cover
             raise AssertionError(other)
 
@@ -68,8 +68,8 @@ def _difference(
     found, healed = [], []
     parts = ("timing",) if observed.alarm != wanted.alarm else ()
     if parts := (*parts, *observed.altered):
-        found.append(f"altered ({', '.join(parts)})")
-        healed.append("put back")
+        found.append(f"changed ({', '.join(parts)})")
+        healed.append("restored")
     if observed.paused != paused:
         found.append("resumed" if paused else "paused")
         healed.append("paused again" if paused else "resumed")

@@ -1,4 +1,4 @@
-"""Fingerprint: whether the world is still as it was when a plan was made."""
+"""Fingerprint: tells whether live objects have changed since a plan was made."""
 
 from activityctl.domain.gitops.plan import Action, Plan, Present, live_calendar, live_document
 from activityctl.domain.manifests.calendar_references import (
@@ -9,11 +9,11 @@ from activityctl.domain.values import ids
 
 
 def fingerprint(plan: Plan, present: Present) -> str:
-    """Return a hash of what the plan wants and of everything present that it was made against.
+    """Return a hash of what the plan wants and of the live objects that it depends on.
 
-    A saved plan may be applied as long as it stays the same: the objects that it changes or
-    finds unchanged, the definitions that its subscriptions use, the subscriptions that a
-    definition changed by it concerns, and the calendars that any object named by it uses.
+    A saved plan may be applied only while the hash is the same. It covers the objects that the
+    plan names, changed or unchanged; the definitions that its subscriptions use; the subscriptions
+    of a definition that it changes; and the calendars that its objects use.
     """
     named = {(change.kind, change.name) for change in plan.changes}
     changed = {
@@ -23,27 +23,31 @@ def fingerprint(plan: Plan, present: Present) -> str:
     }
     used = {manifest.spec.activity for manifest in plan.subscriptions.values()}
     definitions = [
-        [one.document, one.applyset]
-        for name, one in sorted(present.definitions.items())
+        [definition.document, definition.applyset]
+        for name, definition in sorted(present.definitions.items())
         if ("ActivityDefinition", name) in named or name in used
     ]
     subscriptions = [
-        [live_document(one), one.status.value, one.applyset]
+        [live_document(subscription), subscription.status.value, subscription.applyset]
         for name in sorted(present.subscriptions)
-        if (one := present.live(name)) is not None
-        and (("Subscription", name) in named or one.definition in changed)
+        if (subscription := present.live(name)) is not None
+        and (("Subscription", name) in named or subscription.definition in changed)
     ]
-    excluded = _calendars_used(plan)
+    used_calendars = _calendars_used(plan)
     calendars = [
-        [live_calendar(one), one.applyset]
-        for name, one in sorted(present.calendars.items())
-        if ("Calendar", name) in named or name in excluded
+        [live_calendar(calendar), calendar.applyset]
+        for name, calendar in sorted(present.calendars.items())
+        if ("Calendar", name) in named or name in used_calendars
     ]
     wanted = [plan.written(change) for change in plan.changes]
     return ids.content_hash([wanted, definitions, subscriptions, calendars])
 
 
 def _calendars_used(plan: Plan) -> frozenset[str]:
-    definitions = (calendars_in_definition(one.spec) for one in plan.definitions.values())
-    overrides = (calendars_in_overrides(one.spec.triggers) for one in plan.subscriptions.values())
+    definitions = (
+        calendars_in_definition(definition.spec) for definition in plan.definitions.values()
+    )
+    overrides = (
+        calendars_in_overrides(manifest.spec.triggers) for manifest in plan.subscriptions.values()
+    )
     return frozenset().union(*definitions, *overrides)

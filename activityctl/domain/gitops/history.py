@@ -1,4 +1,4 @@
-"""History: who changed what, when and from which commit; the source of rollbacks."""
+"""History: who changed an object, when and from which commit. Rollbacks use it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Origin:
     """Where a change comes from."""
 
     command: str = "apply"
-    """apply, sync, delete or rollback."""
+    """One of apply, sync, delete and rollback."""
     actor: str = "unknown"
     source_commit: str | None = None
 
@@ -25,7 +25,7 @@ UNKNOWN_ORIGIN: Final = Origin()
 
 @dataclass(frozen=True, slots=True)
 class PastChange:
-    """One change of one object; `number` counts the changes of that object from 1."""
+    """One change of one object; `number` counts the changes of the object from 1."""
 
     number: int
     kind: str
@@ -35,30 +35,31 @@ class PastChange:
     origin: Origin
     applyset: str | None
     fields: tuple[Mapping[str, JsonValue], ...]
-    """Each has `path` and, where there is a value, `old` and `new`."""
+    """Each has `path`, and `old` and `new` where there is such a value."""
     document: Document | None
     """The object as it was after the change; None after a deletion."""
     revision_id: str | None
 
 
 def rolled_back_to(entry: PastChange, entries: Sequence[PastChange]) -> int | None:
-    """Return the number of the change whose content a rollback gave again; None for no rollback.
+    """Return the number of the change whose content a rollback restored; None for no rollback.
 
-    Of changes that gave the same content it is the latest. `entries` have the newest first.
+    If several changes had this content, it is the latest of them. `entries` must have the newest
+    first.
     """
     if entry.origin.command != "rollback":
         return None
-    earlier = (one for one in entries if one.number < entry.number and one.document is not None)
-    same = (one.number for one in earlier if not differences(one.document, entry.document))
+    earlier = (past for past in entries if past.number < entry.number and past.document is not None)
+    same = (past.number for past in earlier if not differences(past.document, entry.document))
     return next(same, None)
 
 
 def former_set(entries: Sequence[PastChange]) -> str | None:
-    """Return the apply set that a deleted object was in; None for none, and while it lives.
+    """Return the apply set that a deleted object was in; None for none or a live object.
 
-    `entries` have the newest first.
+    `entries` must have the newest first.
     """
     if not entries or entries[0].document is not None:
         return None
-    life = takewhile(lambda one: one.document is not None, entries[1:])
-    return next((one.applyset for one in life if one.applyset is not None), None)
+    last_life = takewhile(lambda past: past.document is not None, entries[1:])
+    return next((past.applyset for past in last_life if past.applyset is not None), None)

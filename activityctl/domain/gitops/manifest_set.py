@@ -1,4 +1,4 @@
-"""ManifestSet: what a set of files wants, with the place of everything in it."""
+"""ManifestSet: the manifests of a set of files, with the position of each in its file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,21 +11,21 @@ from activityctl.domain.values.finding import Finding
 from activityctl.errors import Problem
 
 Locate = Callable[[Finding], Problem]
-"""Gives a finding of one document its file, line and column."""
+"""Turns a finding in one document into a problem with file, line and column."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestSet:
-    """Manifests of right shape; `locate` turns findings about them into problems."""
+    """Manifests that fit the schema; `locate` turns findings in them into problems."""
 
     definitions: Mapping[str, ActivityDefinition] = field(default_factory=dict)
     subscriptions: Mapping[str, SubscriptionManifest] = field(default_factory=dict)
     locate: Mapping[tuple[str, str], Locate] = field(default_factory=dict)
     """By (kind, name)."""
     calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
-    """Their days are all written out."""
+    """Calendars; all their days are listed."""
 
     @property
     def wanted(self) -> Wanted:
-        """What the plan compares with what is present."""
+        """The objects that the plan compares with the live ones."""
         return Wanted(self.definitions, self.subscriptions, calendars=self.calendars)

@@ -1,4 +1,4 @@
-"""Plan: what is wanted, what is present and the changes between them, as values."""
+"""Plan: the wanted objects, the live objects and the changes between them, as values."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ _ALARMS_KEPT: Final = 1024
 
 
 class Action(StrEnum):
-    """What apply does with one object."""
+    """What apply does to one object."""
 
     CREATED = "created"
     CONFIGURED = "configured"
@@ -49,7 +49,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PresentDefinition:
-    """A definition as it lives: its current revision and its metadata."""
+    """A live definition: its current revision and its metadata."""
 
     name: str
     revision_id: str
@@ -60,13 +60,13 @@ class PresentDefinition:
 
     @property
     def document(self) -> Document:
-        """The definition as YAML that applies unchanged."""
+        """The manifest of the definition; applying it changes nothing."""
         return definition_document(_metadata(self.name, self.labels, self.annotations), self.spec)
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What Postgres holds, by name; deleted subscriptions are among them, marked so."""
+    """The objects in Postgres, by name; also deleted subscriptions, which have that status."""
 
     definitions: Mapping[str, PresentDefinition] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
@@ -74,11 +74,11 @@ class Present:
 
     @property
     def applysets(self) -> set[str | None]:
-        """The apply sets that have members; None among them for what is in none."""
-        living = (self.live(name) for name in self.subscriptions)
-        sets = {one.applyset for one in living if one is not None}
-        sets |= {one.applyset for one in self.definitions.values()}
-        return sets | {one.applyset for one in self.calendars.values()}
+        """The apply sets of all live objects; with None if an object has no apply set."""
+        live = (self.live(name) for name in self.subscriptions)
+        sets = {subscription.applyset for subscription in live if subscription is not None}
+        sets |= {definition.applyset for definition in self.definitions.values()}
+        return sets | {calendar.applyset for calendar in self.calendars.values()}
 
     @property
     def specs(self) -> dict[str, DefinitionSpec]:
@@ -86,30 +86,30 @@ class Present:
         return {name: definition.spec for name, definition in self.definitions.items()}
 
     def live(self, name: str) -> Subscription | None:
-        """Return the subscription of that name unless it is deleted or absent."""
+        """Return the subscription of that name; None when it is deleted or does not exist."""
         found = self.subscriptions.get(name)
         return None if found is None or found.status is SubscriptionStatus.DELETED else found
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the manifests say, by name, and the apply set that they are, if any."""
+    """The objects in the manifests, by name, and the apply set of the manifests, if any."""
 
     definitions: Mapping[str, ActivityDefinition] = field(default_factory=dict)
     subscriptions: Mapping[str, SubscriptionManifest] = field(default_factory=dict)
     applyset: str | None = None
     prune: bool = False
-    """Whether members of the apply set that the manifests lack are deleted."""
+    """Whether members of the apply set that are not in the manifests are deleted."""
     calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
 
     def prunes(self, applyset: str | None) -> bool:
-        """Whether an object of that set which the manifests lack is deleted."""
+        """Return whether an object of that set is deleted when it is not in the manifests."""
         return self.prune and applyset is not None and applyset == self.applyset
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object, what happens to it, and which fields differ."""
+    """What happens to one object, and which fields differ."""
 
     kind: Kind
     name: str
@@ -119,7 +119,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class WantedSchedule:
-    """One trigger of one subscription that Temporal shall keep a schedule for."""
+    """A trigger of a subscription that needs a schedule in Temporal."""
 
     id: ids.ScheduleId
     subscription_id: ids.SubscriptionId
@@ -129,21 +129,21 @@ class WantedSchedule:
 
     @property
     def value(self) -> Trigger:
-        """The trigger, read."""
+        """The trigger, parsed from `body`."""
         return trigger_of(self.kind, self.body)
 
     @property
     def alarm(self) -> Alarm:
-        """What Temporal shall hold for it."""
+        """The schedule spec that Temporal must have for it."""
         return _alarm(self.kind, ids.canonical_json(self.body))
 
     @property
     def content_hash(self) -> str:
-        """Changes whenever Temporal must be made to hold something else."""
+        """A hash that changes when the schedule in Temporal must change."""
         return _content_hash(self.kind, ids.canonical_json(self.body))
 
     def wanted_hash(self, status: SubscriptionStatus) -> str:
-        """Return what stands for the schedule and its pause: Temporal follows when it changes."""
+        """Return a text that changes when the schedule or its pause in Temporal must change."""
         return f"{self.content_hash}:{status}"
 
 
@@ -159,19 +159,19 @@ def _content_hash(kind: str, body: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The wanted objects with the change that each of them means."""
+    """The wanted objects and the change for each object."""
 
     definitions: Mapping[str, ActivityDefinition]
     subscriptions: Mapping[str, SubscriptionManifest]
     schedules: Mapping[ids.SubscriptionId, tuple[WantedSchedule, ...]]
-    """Of every subscription that the plan touches, through its definition too."""
+    """The schedules of every subscription that the plan changes, also through its definition."""
     changes: tuple[Change, ...]
     applyset: str | None = None
     calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        """Whether applying it would change nothing."""
+        """Whether applying the plan changes nothing."""
         return all(change.action is Action.UNCHANGED for change in self.changes)
 
     @property
@@ -180,11 +180,11 @@ class Plan:
         return [*self.schedules, *map(ids.subscription_id, self.deleted("Subscription"))]
 
     def count(self, action: Action) -> int:
-        """Return how many objects the plan treats so."""
+        """Return how many objects have this action."""
         return sum(change.action is action for change in self.changes)
 
     def written(self, change: Change) -> tuple[Document | None, str | None]:
-        """Return the object as it is after the change, and a definition's revision id."""
+        """Return the object's manifest after the change, and a definition's revision id."""
         if change.action is Action.DELETED:
             return None, None
         if change.kind == "ActivityDefinition":
@@ -198,7 +198,7 @@ class Plan:
         return subscription_document(manifest.metadata, manifest.spec), None
 
     def deleted(self, kind: Kind) -> list[str]:
-        """Return the names of that kind that the plan deletes."""
+        """Return the names of the objects of that kind that the plan deletes."""
         return [
             change.name
             for change in self.changes
@@ -209,7 +209,7 @@ class Plan:
 def wanted_schedules(
     subscription: ids.SubscriptionId, spec: DefinitionSpec, overrides: dict[str, JsonValue]
 ) -> tuple[WantedSchedule, ...]:
-    """Return the schedules that the triggers of a subscription ask for; events need none."""
+    """Return the schedules that the triggers of a subscription need; event triggers need none."""
     return tuple(
         WantedSchedule(
             ids.schedule_id(subscription, trigger.name),
@@ -226,9 +226,9 @@ def wanted_schedules(
 def affected_subscriptions(
     wanted: Wanted, present: Present
 ) -> Sequence[tuple[Subscription, DefinitionSpec]]:
-    """Return the live subscriptions that a changed definition concerns, with its new spec.
+    """Return the live subscriptions of the wanted definitions, each with the new spec.
 
-    Those that the same manifests bring anew, or prune, are not among them.
+    Subscriptions that are in the same manifests, or that are pruned, are left out.
     """
     return [
         (subscription, wanted.definitions[subscription.definition].spec)
@@ -241,9 +241,9 @@ def affected_subscriptions(
 
 
 def live_document(subscription: Subscription) -> Document:
-    """Return a live subscription as YAML that applies unchanged.
+    """Return the manifest of a live subscription; applying it changes nothing.
 
-    `paused` belongs to the operator and is left out.
+    It has no `paused`, because operators pause and resume.
     """
     metadata = _metadata(subscription.name, subscription.labels, subscription.annotations)
     return subscription_document(
@@ -257,7 +257,7 @@ def live_document(subscription: Subscription) -> Document:
 
 
 def live_calendar(calendar: PresentCalendar) -> Document:
-    """Return a live calendar as YAML that applies unchanged."""
+    """Return the manifest of a live calendar; applying it changes nothing."""
     metadata = _metadata(calendar.name, calendar.labels, calendar.annotations)
     return calendar_document(metadata, calendar.days)
 

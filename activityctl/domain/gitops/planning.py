@@ -1,4 +1,4 @@
-"""Planning: wanted compared with present, object by object; the values are in `plan`."""
+"""Makes a plan: compares wanted and live objects one by one. The plan's types are in `plan.py`."""
 
 from collections.abc import Iterator
 
@@ -37,10 +37,12 @@ from activityctl.errors import ConflictError, NotFoundError
 
 
 def plan_changes(wanted: Wanted, present: Present) -> Plan:
-    """Compare by identity and content; order: calendars, definitions, subscriptions, by name.
+    """Return the plan; objects are compared by kind and name, then by content.
 
-    ConflictError when an object belongs to another apply set, when a definition or calendar would
-    be pruned that goes on being used, or when a subscription's definition is gone.
+    The changes are in the order calendars, definitions, subscriptions, each sorted by name;
+    deletions follow. Raises ConflictError when an object belongs to another apply set, when a
+    definition or calendar would be pruned that is still used, or when the definition of a
+    subscription does not exist.
     """
     _require_own_set(wanted, present)
     changes = [
@@ -71,8 +73,8 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
 def plan_deletion(kind: Kind, name: str, present: Present) -> Plan:
     """Return the plan that deletes one object, whatever its apply set.
 
-    NotFoundError when nothing of that name lives, ConflictError for a definition or a calendar
-    in use.
+    Raises NotFoundError when there is no live object of that name, and ConflictError when a
+    definition or a calendar is still used.
     """
     calendar = present.calendars.get(name) if kind == "Calendar" else None
     definition = present.definitions.get(name) if kind == "ActivityDefinition" else None
@@ -107,7 +109,7 @@ def _definition_change(
 
 
 def _has_revision(current: PresentDefinition, definition: ActivityDefinition) -> bool:
-    """Whether it is the current revision, as it was written or as Postgres gives it back."""
+    """Return whether it is the current revision, as written or as read from Postgres."""
     wanted = revision_id_of(definition)
     if current.revision_id == wanted:
         return True
@@ -157,11 +159,12 @@ def _require_own_set(wanted: Wanted, present: Present) -> None:
     definitions = {name: present.definitions.get(name) for name in wanted.definitions}
     subscriptions = {name: present.live(name) for name in wanted.subscriptions}
     calendars = {name: present.calendars.get(name) for name in wanted.calendars}
-    owners = {f"calendar/{name}": one.applyset for name, one in calendars.items() if one}
-    owners |= {
-        f"activitydefinition/{name}": one.applyset for name, one in definitions.items() if one
-    }
-    owners |= {f"subscription/{name}": one.applyset for name, one in subscriptions.items() if one}
+    labelled = [
+        *((f"calendar/{name}", calendar) for name, calendar in calendars.items()),
+        *((f"activitydefinition/{name}", current) for name, current in definitions.items()),
+        *((f"subscription/{name}", current) for name, current in subscriptions.items()),
+    ]
+    owners = {label: current.applyset for label, current in labelled if current is not None}
     require_same_applyset(wanted.applyset, owners)
 
 
@@ -184,39 +187,42 @@ def _prunes(wanted: Wanted, present: Present) -> Iterator[Change]:
 
 
 def _require_unused(plan: Plan, present: Present) -> None:
-    gone, leaving = set(plan.deleted("ActivityDefinition")), set(plan.deleted("Subscription"))
+    deleted_definitions = set(plan.deleted("ActivityDefinition"))
+    deleted_subscriptions = set(plan.deleted("Subscription"))
     for name in sorted({*present.subscriptions, *plan.subscriptions}):
         current = present.live(name)
         used = plan.subscriptions[name].spec.activity if name in plan.subscriptions else None
         definition = used or (current.definition if current else None)
-        if definition in gone and name not in leaving:
+        if definition in deleted_definitions and name not in deleted_subscriptions:
             raise ConflictError(
-                f'activitydefinition/{definition} cannot go: subscription "{name}" uses it',
+                f'activitydefinition/{definition} cannot be deleted: subscription "{name}" uses it',
                 hint=f"activityctl describe subscription {name}",
             )
     calendars = set(plan.deleted("Calendar"))
     for user, named in _calendar_users(plan, present) if calendars else ():
-        if lost := sorted(named & calendars):
+        if still_used := sorted(named & calendars):
             raise ConflictError(
-                f"calendar/{lost[0]} cannot go: {user} uses it",
+                f"calendar/{still_used[0]} cannot be deleted: {user} uses it",
                 hint=f"activityctl describe {user}",
             )
 
 
 def _calendar_users(plan: Plan, present: Present) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield each object, as `kind name`, with the calendars it names once the plan is done."""
-    gone = set(plan.deleted("ActivityDefinition"))
-    specs = {name: one.spec for name, one in present.definitions.items() if name not in gone}
-    specs |= {name: one.spec for name, one in plan.definitions.items()}
+    """Yield each object, as `kind name`, with the calendars that it uses after the plan."""
+    deleted = set(plan.deleted("ActivityDefinition"))
+    specs = {name: spec for name, spec in present.specs.items() if name not in deleted}
+    specs |= {name: definition.spec for name, definition in plan.definitions.items()}
     for name, spec in sorted(specs.items()):
         yield f"definition {name}", calendars_in_definition(spec)
-    leaving = set(plan.deleted("Subscription"))
+    deleted = set(plan.deleted("Subscription"))
     overrides = {
-        name: one.triggers
+        name: subscription.triggers
         for name in present.subscriptions
-        if name not in leaving and (one := present.live(name)) is not None
+        if name not in deleted and (subscription := present.live(name)) is not None
     }
-    overrides |= {name: dict(one.spec.triggers) for name, one in plan.subscriptions.items()}
+    overrides |= {
+        name: dict(manifest.spec.triggers) for name, manifest in plan.subscriptions.items()
+    }
     for name, triggers in sorted(overrides.items()):
         yield f"subscription {name}", calendars_in_overrides(triggers)
 
@@ -226,7 +232,7 @@ def _touched_schedules(
 ) -> dict[ids.SubscriptionId, tuple[WantedSchedule, ...]]:
     specs = present.specs
     specs |= {name: definition.spec for name, definition in wanted.definitions.items()}
-    found = {
+    schedules = {
         subscription.id: wanted_schedules(subscription.id, spec, subscription.triggers)
         for subscription, spec in affected_subscriptions(wanted, present)
     }
@@ -234,8 +240,8 @@ def _touched_schedules(
         key, activity = ids.subscription_id(name), manifest.spec.activity
         if activity not in specs:
             raise ConflictError(
-                f"subscription/{name} needs activitydefinition/{activity}, which is gone",
+                f"subscription/{name} needs activitydefinition/{activity}, which does not exist",
                 hint="activityctl get definitions",
             )
-        found[key] = wanted_schedules(key, specs[activity], dict(manifest.spec.triggers))
-    return found
+        schedules[key] = wanted_schedules(key, specs[activity], dict(manifest.spec.triggers))
+    return schedules

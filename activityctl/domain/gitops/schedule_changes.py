@@ -1,4 +1,4 @@
-"""What a plan means for time and for runs: schedules touched, next firings, runs that go on."""
+"""Shows the effects of a plan: changed schedules, their next firings, and open runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,37 +24,41 @@ SHOWN_FIRINGS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class ScheduleChange:
-    """A schedule that Temporal will be made to hold, hold differently, or drop."""
+    """A schedule that the plan creates, changes or deletes in Temporal."""
 
     subscription: str
     trigger: str
     action: Literal["created", "configured", "deleted", "unchanged"]
     before: tuple[datetime, ...]
-    """The next firings as things are: none while it is paused."""
+    """The next firings without the plan; empty while the schedule is paused."""
     after: tuple[datetime, ...]
+    """The next firings with the plan; empty if the schedule is paused then."""
     paused_before: bool = False
     paused_after: bool = False
 
 
 def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[ScheduleChange, ...]:
     """Return the schedules whose firings change, each with the next ones before and after."""
-    names = {one.id: one.name for one in present.subscriptions.values()}
+    names = {subscription.id: subscription.name for subscription in present.subscriptions.values()}
     names |= {subscription_id(name): name for name in plan.subscriptions}
-    gone = set(plan.deleted("Subscription"))
+    deleted = set(plan.deleted("Subscription"))
     wanted = dict(plan.schedules)
-    wanted |= {present.subscriptions[name].id: () for name in gone}
-    found = []
+    wanted |= {present.subscriptions[name].id: () for name in deleted}
+    changes = []
     for owner, schedules in wanted.items():
-        old = {one.trigger: one for one in _held(present.live(names[owner]), present)}
-        new = {one.trigger: one for one in schedules}
+        current = _current_schedules(present.live(names[owner]), present)
+        old = {schedule.trigger: schedule for schedule in current}
+        new = {schedule.trigger: schedule for schedule in schedules}
         for trigger in sorted(old.keys() | new.keys()):
-            change = _change(names[owner], trigger, old.get(trigger), new.get(trigger), now)
-            if (told := _with_pauses(change, plan, present)) is not None:
-                found.append(told)
-    return tuple(sorted(found, key=lambda change: (change.subscription, change.trigger)))
+            unpaused = _change(names[owner], trigger, old.get(trigger), new.get(trigger), now)
+            if (change := _with_pauses(unpaused, plan, present)) is not None:
+                changes.append(change)
+    return tuple(sorted(changes, key=lambda change: (change.subscription, change.trigger)))
 
 
-def _held(current: Subscription | None, present: Present) -> tuple[WantedSchedule, ...]:
+def _current_schedules(
+    current: Subscription | None, present: Present
+) -> tuple[WantedSchedule, ...]:
     if current is None or current.status is SubscriptionStatus.DELETED:
         return ()
     spec = present.definitions[current.definition].spec
@@ -62,12 +66,12 @@ def _held(current: Subscription | None, present: Present) -> tuple[WantedSchedul
 
 
 def _with_pauses(change: ScheduleChange, plan: Plan, present: Present) -> ScheduleChange | None:
-    """Return the change without the firings that a pause keeps back; None when nothing changes."""
+    """Return the change without firings during a pause; None when nothing changes."""
     current = present.live(change.subscription)
     manifest = plan.subscriptions.get(change.subscription)
     before = current is not None and current.status is SubscriptionStatus.PAUSED
-    says = manifest.spec.paused if manifest is not None else None
-    after = before if says is None else says
+    wanted = manifest.spec.paused if manifest is not None else None
+    after = before if wanted is None else wanted
     if change.action == "unchanged" and before == after:
         return None
     return replace(
@@ -87,7 +91,7 @@ def _change(
     new: WantedSchedule | None,
     now: datetime,
 ) -> ScheduleChange:
-    """Return what happens to the schedule as if nothing were ever paused."""
+    """Return what happens to the schedule, without regard to pauses."""
     if old is None:
         return ScheduleChange(subscription, trigger, "created", (), _next(new, now))
     before, after = _next(old, now), _next(new, now)
@@ -108,10 +112,10 @@ def _next(schedule: WantedSchedule | None, now: datetime) -> tuple[datetime, ...
 def plan_view(
     plan: Plan, schedules: tuple[ScheduleChange, ...], open_runs: Mapping[str, int]
 ) -> View:
-    """Return the plan as JSON: the same for every way of showing it.
+    """Return the plan as JSON; all output formats are made from it.
 
-    `open_runs` counts the running and queued runs of touched subscriptions by name; they go
-    on with the revision and params that they froze.
+    `open_runs` counts the running and queued runs of changed subscriptions, by name. They continue
+    with the revision and params that they froze.
     """
     return {
         "apiVersion": API_VERSION,
@@ -122,7 +126,7 @@ def plan_view(
                 "kind": change.kind,
                 "name": change.name,
                 "action": change.action.value,
-                "fields": [field_view(one) for one in change.fields],
+                "fields": [field_view(field) for field in change.fields],
             }
             for change in plan.changes
         ],

@@ -1,6 +1,6 @@
-"""What is wrong with a set of manifests, by itself and against what is present.
+"""Checks a set of manifests, by itself and against the live objects.
 
-Each object alone is checked in `manifests`; reading files is not done here.
+Checks of a single object are in `manifests`. Files are read elsewhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,29 +28,29 @@ from activityctl.domain.values.finding import Finding
 from activityctl.errors import InvalidManifestsError, Problem
 
 _PARTS_SUBSCRIPTIONS_NEED: Final = {("params",), ("triggers",)}
-"""The parts of a definition that a subscription must fit."""
+"""The fields of a definition that subscriptions are checked against."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedFiles:
-    """What files hold, and everything that is wrong with it."""
+    """The manifests of the files, and all problems in them."""
 
     manifests: ManifestSet
-    """Those of right shape."""
+    """The manifests that fit the schema."""
     faulty: frozenset[tuple[str, str]]
-    """Those of them, by (kind, name), that have a problem beyond their shape."""
+    """The manifests, by (kind, name), that fit the schema but have another problem."""
     problems: tuple[Problem, ...]
     unchecked_definitions: frozenset[str] = frozenset()
-    """Definitions whose own params or triggers are faulty: none was held against them."""
+    """Definitions with faulty params or triggers; no subscription was checked against them."""
 
 
 def check_set(
     manifests: ManifestSet, kinds: Kinds, problems: Sequence[Problem] = ()
 ) -> CheckedFiles:
-    """Return the manifests with every problem that is found without a server.
+    """Return the manifests with every problem that can be found without a server.
 
-    `problems` are those that were found while reading. A subscription is not checked against a
-    definition whose params or triggers are faulty.
+    `problems` are those that were found while reading the files. A subscription is not checked
+    against a definition whose params or triggers are faulty.
     """
     problems = list(problems)
     days = {name: calendar.days for name, calendar in manifests.calendars.items()}
@@ -69,19 +69,19 @@ def check_set(
         if found := _problems_of(manifests, name, specs.get(manifest.spec.activity), days):
             faulty.add(("Subscription", name))
             problems += found
-    unfit = frozenset(manifests.definitions.keys() - specs.keys())
-    return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unfit)
+    unchecked = frozenset(manifests.definitions.keys() - specs.keys())
+    return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
 
 
 def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | None = None) -> None:
-    """Check the set against what is present; InvalidManifestsError lists what does not fit.
+    """Check the set against the live objects; raise InvalidManifestsError with all problems.
 
-    A changed definition must fit the live subscriptions that the set does not mention, except
-    for those that `wanted` prunes.
+    A changed definition must fit its live subscriptions that are not in the set, except for those
+    that `wanted` prunes.
     """
     wanted = wanted or manifests.wanted
     specs = present.specs
-    specs |= {name: one.spec for name, one in manifests.definitions.items()}
+    specs |= {name: definition.spec for name, definition in manifests.definitions.items()}
     days = _days_after(wanted, present)
     problems = _subscription_problems(manifests, specs, days)
     problems += _calendar_problems(manifests, days)
@@ -89,10 +89,13 @@ def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | Non
     for name, manifest in manifests.subscriptions.items():
         if manifest.spec.activity not in specs:
             locate = manifests.locate["Subscription", name]
-            reason = f"no ActivityDefinition {manifest.spec.activity!r} in these files or applied"
+            activity = manifest.spec.activity
+            reason = (
+                f"no ActivityDefinition {activity!r} in these files or among applied definitions"
+            )
             problems.append(locate(Finding(("spec", "activity"), reason)))
     for subscription, spec in affected_subscriptions(wanted, present):
-        held = SubscriptionSpec(
+        live_spec = SubscriptionSpec(
             activity=subscription.definition,
             params=subscription.params,
             triggers=subscription.triggers,
@@ -107,8 +110,8 @@ def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | Non
                 )
             )
             for finding in (
-                *check_subscription(held, spec),
-                *never_starting_in_subscription(held, spec, days),
+                *check_subscription(live_spec, spec),
+                *never_starting_in_subscription(live_spec, spec, days),
             )
         ]
     if problems:
@@ -128,7 +131,7 @@ def _subscription_problems(
 def _problems_of(
     manifests: ManifestSet, name: str, spec: DefinitionSpec | None, days: DaysByCalendar
 ) -> list[Problem]:
-    """Return where a subscription does not fit its definition, if that is at hand."""
+    """Return the problems of a subscription with its definition; none when `spec` is None."""
     if spec is None:
         return []
     manifest = manifests.subscriptions[name].spec
@@ -139,15 +142,17 @@ def _problems_of(
 
 
 def _days_after(wanted: Wanted, present: Present) -> DaysByCalendar:
-    """Return the days of every calendar that there will be."""
+    """Return the days of every calendar that exists after the plan."""
     kept = {
-        name: one.days for name, one in present.calendars.items() if not wanted.prunes(one.applyset)
+        name: calendar.days
+        for name, calendar in present.calendars.items()
+        if not wanted.prunes(calendar.applyset)
     }
-    return {**kept, **{name: one.days for name, one in wanted.calendars.items()}}
+    return {**kept, **{name: calendar.days for name, calendar in wanted.calendars.items()}}
 
 
 def _calendar_problems(manifests: ManifestSet, days: DaysByCalendar) -> list[Problem]:
-    """Return where the manifests name calendars that are not there, or leave nothing to start."""
+    """Return problems with unknown calendars, and triggers of definitions that never start."""
     problems = []
     for name, definition in manifests.definitions.items():
         found = unknown_in_definition(definition.spec, days)
@@ -162,7 +167,7 @@ def _calendar_problems(manifests: ManifestSet, days: DaysByCalendar) -> list[Pro
 def _stranded_triggers(
     manifests: ManifestSet, present: Present, days: DaysByCalendar
 ) -> list[Problem]:
-    """Return the calendars changed so that a live trigger elsewhere could never start again."""
+    """Return changed calendars after which a live trigger outside the set never starts again."""
     problems = []
     for name, calendar in manifests.calendars.items():
         current = present.calendars.get(name)
@@ -178,16 +183,17 @@ def _stranded_triggers(
 def _live_users(
     calendar: str, manifests: ManifestSet, present: Present
 ) -> Iterator[tuple[str, Sequence[TriggerTemplate]]]:
+    """Yield the live objects outside the set that use the calendar, with their triggers."""
     for name, definition in sorted(present.definitions.items()):
         if name not in manifests.definitions and calendar in calendars_in_definition(
             definition.spec
         ):
             yield f"definition {name!r}", definition.spec.triggers
     for name in sorted(present.subscriptions.keys() - manifests.subscriptions.keys()):
-        one = present.live(name)
-        if one is not None and calendar in calendars_in_overrides(one.triggers):
-            spec = present.definitions[one.definition].spec
-            yield f"subscription {name!r}", effective_triggers(spec, one.triggers)
+        subscription = present.live(name)
+        if subscription is not None and calendar in calendars_in_overrides(subscription.triggers):
+            spec = present.definitions[subscription.definition].spec
+            yield f"subscription {name!r}", effective_triggers(spec, subscription.triggers)
 
 
 def _located(

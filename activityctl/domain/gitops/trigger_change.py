@@ -1,4 +1,4 @@
-"""Which event triggers a plan changes: those that may match other events than before."""
+"""Finds the event triggers that a plan changes so that they may match other events."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,59 +19,67 @@ ChangeAction = Literal["created", "configured", "deleted"]
 
 @dataclass(frozen=True, slots=True)
 class TriggerChange:
-    """An event trigger that matches other events once the plan is carried out, or may."""
+    """An event trigger that may match other events after the plan."""
 
     subscription: str
-    """Its name."""
+    """The subscription's name."""
     trigger: str
     before: Listener | None
     after: Listener | None
 
     @property
     def owner(self) -> TriggerKey:
-        """By whose name the index knows it."""
+        """The key of the trigger in the index."""
         return subscription_id(self.subscription), self.trigger
 
     @property
     def action(self) -> ChangeAction:
-        """What becomes of the trigger."""
+        """What the plan does to the trigger."""
         if self.before is None:
             return "created"
         return "deleted" if self.after is None else "configured"
 
 
 def event_trigger_changes(plan: Plan, present: Present) -> tuple[TriggerChange, ...]:
-    """Return the event triggers whose pattern changes, or params that a filter may read."""
+    """Return the event triggers with a changed pattern, or a filter and changed params."""
     names = {subscription_id(name): name for name in plan.subscriptions}
-    names |= {one.id: one.name for one in present.subscriptions.values()}
-    touched = {names[one] for one in plan.touched_subscriptions}
-    found = []
+    names |= {subscription.id: subscription.name for subscription in present.subscriptions.values()}
+    touched = {names[key] for key in plan.touched_subscriptions}
+    changes = []
     for name in sorted(touched):
         old, new = _listeners_before(name, present), _listeners_after(name, plan, present)
         for trigger in sorted(old.keys() | new.keys()):
             change = TriggerChange(name, trigger, old.get(trigger), new.get(trigger))
-            if _matters(change):
-                found.append(change)
-    return tuple(found)
+            if _may_match_other_events(change):
+                changes.append(change)
+    return tuple(changes)
 
 
 def event_types_and_sources(
     changes: Iterable[TriggerChange],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the types and the sources, as patterns, of all events that matter to the changes.
+    """Return the types and the sources, as patterns, of all events that the triggers may match.
 
-    Each is empty when a trigger, as it was or as it will be, takes any.
+    Each is empty when a trigger, before or after the plan, takes any.
     """
-    listeners = [one for change in changes for one in (change.before, change.after) if one]
-    parts = [part.pattern for one in listeners for part in one.each_part()]
-    return _union(part.type for part in parts), _union(part.source for part in parts)
+    listeners = [
+        listener
+        for change in changes
+        for listener in (change.before, change.after)
+        if listener is not None
+    ]
+    patterns = [part.pattern for listener in listeners for part in listener.each_part()]
+    return (
+        _union(pattern.type for pattern in patterns),
+        _union(pattern.source for pattern in patterns),
+    )
 
 
 def _union(wanted: Iterable[Sequence[str] | None]) -> tuple[str, ...]:
-    found = [texts_of(one) for one in wanted]
-    if not all(found) or any(ANY in texts for texts in found):
+    lists = [texts_of(patterns) for patterns in wanted]
+    if not all(lists) or any(ANY in texts for texts in lists):
         return ()
-    return tuple(sorted({text for texts in found for text in texts}))
+    return tuple(sorted({text for texts in lists for text in texts}))
 
 
 def _listeners_before(name: str, present: Present) -> Mapping[str, Listener]:
@@ -79,7 +87,8 @@ def _listeners_before(name: str, present: Present) -> Mapping[str, Listener]:
     if owner is None:
         return {}
     spec = present.definitions[owner.definition].spec
-    return {one.trigger: one for one in listeners_of(owner.id, spec, owner.params, owner.triggers)}
+    listeners = listeners_of(owner.id, spec, owner.params, owner.triggers)
+    return {listener.trigger: listener for listener in listeners}
 
 
 def _listeners_after(name: str, plan: Plan, present: Present) -> Mapping[str, Listener]:
@@ -99,20 +108,20 @@ def _listeners_after(name: str, plan: Plan, present: Present) -> Mapping[str, Li
     wanted = plan.definitions.get(activity)
     spec = wanted.spec if wanted is not None else present.definitions[activity].spec
     listeners = listeners_of(subscription_id(name), spec, params, overrides)
-    return {one.trigger: one for one in listeners}
+    return {listener.trigger: listener for listener in listeners}
 
 
-def _matters(change: TriggerChange) -> bool:
+def _may_match_other_events(change: TriggerChange) -> bool:
     before, after = change.before, change.after
     if before is None or after is None:
         return before is not after
     if _patterns(before) != _patterns(after):
         return True
-    has_filter = any(one.pattern.filter for one in after.each_part())
+    has_filter = any(part.pattern.filter for part in after.each_part())
     return has_filter and before.params != after.params
 
 
 def _patterns(listener: Listener) -> list[object]:
     fields = ("type", "source", "subject", "match", "filter")
-    bodies = [canonical(one.pattern) for one in listener.each_part()]
+    bodies = [canonical(part.pattern) for part in listener.each_part()]
     return [{name: body.get(name) for name in fields} for body in bodies]

@@ -1,6 +1,6 @@
-"""What changed event triggers mean for events of the past, counted, with those that differ.
+"""Counts which past events match changed event triggers before and after a plan.
 
-Which triggers change is `trigger_change`'s, reading the events `operations.plan_against`'s.
+The changed triggers are found in `trigger_change.py`. Events are read elsewhere.
 """
 
 from collections.abc import Iterable
@@ -21,22 +21,22 @@ from activityctl.domain.routing.match_explanation import (
 from activityctl.domain.values.json_form import View, format_timestamp
 
 SHOWN_EVENTS: Final = 5
-"""Differing events that are told in full, of a trigger and in each direction."""
+"""Differing events that are shown in full for each trigger, gained and lost counted apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class DifferingEvent:
-    """An event that matches on one side of the change alone."""
+    """An event that matches either before or after the change, but not both."""
 
     event: ArrivedEvent
     matches_after: bool
     deciding_clause: ClauseResult | None
-    """The first part that does not hold on the other side; None when there is no other side."""
+    """The first part that does not hold on the other side; None if the trigger is not there."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerImpact:
-    """How many events a changed trigger matched, would match, and which differ."""
+    """How many events a changed trigger matches before and after, and which events differ."""
 
     change: TriggerChange
     before: int = 0
@@ -44,7 +44,7 @@ class TriggerImpact:
     gained: int = 0
     lost: int = 0
     errors_before: int = 0
-    """Events on which the filter could not be evaluated."""
+    """Events for which the filter could not be evaluated."""
     errors_after: int = 0
     differing: tuple[DifferingEvent, ...] = ()
     """The newest, at most SHOWN_EVENTS gained and as many lost."""
@@ -52,21 +52,21 @@ class TriggerImpact:
 
 @dataclass(frozen=True, slots=True)
 class EventImpact:
-    """What the plan means for the events of a stretch of time."""
+    """The effect of the plan on the events of a time range."""
 
     span: str
-    """As it was asked for."""
+    """The length of the time range, as the user wrote it."""
     stretch: EventQuery
     total: int
-    """Events of the stretch; of the types and sources alone that the triggers want."""
+    """Events of the time range that have a type and source of the triggers."""
     read: int
-    """How many of them, the newest, were held against the triggers."""
+    """How many of them were matched against the triggers; the newest ones."""
     triggers: tuple[TriggerImpact, ...]
 
 
 @dataclass(slots=True)
 class _TriggerCounts:
-    """What has been counted of one trigger so far."""
+    """The counts of one trigger so far."""
 
     change: TriggerChange
     before: int = 0
@@ -78,7 +78,7 @@ class _TriggerCounts:
     differing: list[DifferingEvent] = field(default_factory=list)
 
     def count(self, event: ArrivedEvent, *, old: bool | None, new: bool | None) -> None:
-        """Add an event; None stands for a filter that failed, which is no match."""
+        """Count an event. None means that the filter failed, which is no match."""
         self.before += old is True
         self.after += new is True
         self.errors_before += old is None
@@ -87,12 +87,12 @@ class _TriggerCounts:
             return
         number = self.lost if old is True else self.gained
         if number < SHOWN_EVENTS:
-            self.differing.append(_differing(self.change, event, matches_after=new is True))
+            self.differing.append(_differing_event(self.change, event, matches_after=new is True))
         self.gained += new is True
         self.lost += old is True
 
     def impact(self) -> TriggerImpact:
-        """Return what was counted."""
+        """Return the counts."""
         return TriggerImpact(
             self.change,
             self.before,
@@ -106,13 +106,13 @@ class _TriggerCounts:
 
 
 class ImpactCounter:
-    """Holds events against triggers as they were and as they will be, the newest first."""
+    """Matches events, the newest first, against triggers as they are before and after the plan."""
 
     def __init__(self, changes: Iterable[TriggerChange]) -> None:
-        self._tallies = {one.owner: _TriggerCounts(one) for one in changes}
-        tallies = self._tallies.values()
-        self._old = EventIndex(_each_part(one.change.before for one in tallies))
-        self._new = EventIndex(_each_part(one.change.after for one in tallies))
+        self._counts = {change.owner: _TriggerCounts(change) for change in changes}
+        counts = self._counts.values()
+        self._old = EventIndex(_each_part(count.change.before for count in counts))
+        self._new = EventIndex(_each_part(count.change.after for count in counts))
 
     def look_at(self, event: ArrivedEvent) -> None:
         """Count one event."""
@@ -121,43 +121,49 @@ class ImpactCounter:
             _matches_by_trigger(self._new, event.document),
         )
         for owner in old.keys() | new.keys():
-            self._tallies[owner].count(event, old=old.get(owner, False), new=new.get(owner, False))
+            self._counts[owner].count(event, old=old.get(owner, False), new=new.get(owner, False))
 
     def impacts(self) -> tuple[TriggerImpact, ...]:
-        """Return what has been counted, in the order of the changes."""
-        return tuple(one.impact() for one in self._tallies.values())
+        """Return the counts, in the order of the changes."""
+        return tuple(count.impact() for count in self._counts.values())
 
 
 def _each_part(listeners: Iterable[Listener | None]) -> list[Listener]:
-    return [part for one in listeners if one is not None for part in one.each_part()]
+    return [part for listener in listeners if listener is not None for part in listener.each_part()]
 
 
 def _matches_by_trigger(index: EventIndex, event: Event) -> dict[TriggerKey, bool | None]:
     found: dict[TriggerKey, bool | None] = {}
-    for one in index.matches(event):
-        owner = (one.listener.subscription, one.listener.trigger)
-        found[owner] = found.get(owner) or (None if isinstance(one, FilterFailed) else True)
+    for result in index.matches(event):
+        owner = (result.listener.subscription, result.listener.trigger)
+        found[owner] = found.get(owner) or (None if isinstance(result, FilterFailed) else True)
     return found
 
 
-def _differing(
+def _differing_event(
     change: TriggerChange, event: ArrivedEvent, *, matches_after: bool
 ) -> DifferingEvent:
     other = change.before if matches_after else change.after
     if other is None:
         return DifferingEvent(event, matches_after, None)
-    found = (explain_match(one.pattern, one.params, event.document) for one in other.each_part())
-    closest = min(found, key=lambda one: sum(part.holds is not True for part in one.parts))
-    return DifferingEvent(event, matches_after, _decider(closest))
+    explanations = (
+        explain_match(part.pattern, part.params, event.document) for part in other.each_part()
+    )
+    closest = min(
+        explanations,
+        key=lambda explanation: sum(part.holds is not True for part in explanation.parts),
+    )
+    return DifferingEvent(event, matches_after, _deciding_clause(closest))
 
 
-def _decider(found: MatchExplanation) -> ClauseResult | None:
-    failing = [part for part in found.parts if part.holds is not True]
+def _deciding_clause(explanation: MatchExplanation) -> ClauseResult | None:
+    """Return the first part that is false; if none is, the first that could not be evaluated."""
+    failing = [part for part in explanation.parts if part.holds is not True]
     return min(failing, key=lambda part: part.holds is None, default=None)
 
 
 def impact_view(impact: EventImpact) -> View:
-    """Return the whole as JSON, as it stands in a plan under `againstEvents`."""
+    """Return the JSON view; a plan has it under `againstEvents`."""
     return {
         "span": impact.span,
         "since": format_timestamp(impact.stretch.since),
@@ -167,42 +173,45 @@ def impact_view(impact: EventImpact) -> View:
         "events": impact.total,
         "read": impact.read,
         "isCut": impact.read < impact.total,
-        "triggers": [_trigger_view(one) for one in impact.triggers],
+        "triggers": [_trigger_view(trigger) for trigger in impact.triggers],
     }
 
 
-def _trigger_view(one: TriggerImpact) -> View:
+def _trigger_view(impact: TriggerImpact) -> View:
     return {
-        "subscription": one.change.subscription,
-        "trigger": one.change.trigger,
-        "action": one.change.action,
-        "before": one.before,
-        "after": one.after,
-        "gained": one.gained,
-        "lost": one.lost,
-        "errorsBefore": one.errors_before,
-        "errorsAfter": one.errors_after,
-        "differing": [_differing_view(event) for event in one.differing],
+        "subscription": impact.change.subscription,
+        "trigger": impact.change.trigger,
+        "action": impact.change.action,
+        "before": impact.before,
+        "after": impact.after,
+        "gained": impact.gained,
+        "lost": impact.lost,
+        "errorsBefore": impact.errors_before,
+        "errorsAfter": impact.errors_after,
+        "differing": [_differing_view(event) for event in impact.differing],
     }
 
 
-def _differing_view(one: DifferingEvent) -> View:
-    document, decider = one.event.document, one.deciding_clause
-    operands = list(_looked_at(decider)) if decider else []
+def _differing_view(differing: DifferingEvent) -> View:
+    document, clause = differing.event.document, differing.deciding_clause
+    operands = list(_all_operands(clause)) if clause else []
     return {
-        "uid": one.event.id,
+        "uid": differing.event.id,
         "id": document["id"],
         "source": document["source"],
         "type": document["type"],
-        "arrivedAt": format_timestamp(one.event.arrived_at),
-        "matchesAfter": one.matches_after,
-        "decidedBy": decider.text if decider else None,
-        "holds": decider.holds if decider else None,
-        "operands": [{"text": o.text, "value": o.value, "error": o.error} for o in operands],
+        "arrivedAt": format_timestamp(differing.event.arrived_at),
+        "matchesAfter": differing.matches_after,
+        "decidedBy": clause.text if clause else None,
+        "holds": clause.holds if clause else None,
+        "operands": [
+            {"text": operand.text, "value": operand.value, "error": operand.error}
+            for operand in operands
+        ],
     }
 
 
-def _looked_at(clause: ClauseResult) -> Iterable[Operand]:
-    """Return every value that the part looked at, each once."""
-    inner = [one for child in clause.clauses for one in _looked_at(child)]
-    return {one.text: one for one in (*clause.operands, *inner)}.values()
+def _all_operands(clause: ClauseResult) -> Iterable[Operand]:
+    """Return every value that the part compared, each once."""
+    inner = [operand for child in clause.clauses for operand in _all_operands(child)]
+    return {operand.text: operand for operand in (*clause.operands, *inner)}.values()

@@ -1,4 +1,4 @@
-"""What counts as drift, and what people are told of it."""
+"""Which differences of a schedule are drift, and the message for people."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -24,7 +24,7 @@ def wanted(kind: str = "cron", **body: object) -> WantedSchedule:
     return WantedSchedule(key, subscription, "often", kind, body or CRON)
 
 
-def recorded(want: WantedSchedule | None, **fields: object) -> StoredSchedule:
+def stored(want: WantedSchedule | None, **fields: object) -> StoredSchedule:
     named = wanted()
     return StoredSchedule(named.id, named.subscription_id, "often", want, **fields)
 
@@ -33,68 +33,68 @@ def observed(want: WantedSchedule, **fields: object) -> ObservedSchedule:
     return replace(ObservedSchedule(want.id, want.alarm, False), **fields)
 
 
-def told(record: StoredSchedule, found: ObservedSchedule | None) -> str | None:
+def message_of(record: StoredSchedule, found: ObservedSchedule | None) -> str | None:
     drift = drift_of(record, found)
     return None if drift is None else drift.message("often")
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_a_schedule_that_is_as_recorded_has_not_drifted(*, paused: bool) -> None:
-    assert told(recorded(wanted(), paused=paused), observed(wanted(), paused=paused)) is None
+def test_a_schedule_that_is_as_stored_has_not_drifted(*, paused: bool) -> None:
+    assert message_of(stored(wanted(), paused=paused), observed(wanted(), paused=paused)) is None
 
 
-def test_what_shall_not_be_and_is_not_has_not_drifted() -> None:
-    assert told(recorded(None), None) is None
+def test_a_deleted_schedule_that_temporal_does_not_have_has_not_drifted() -> None:
+    assert message_of(stored(None), None) is None
 
 
 @pytest.mark.parametrize(
     ("record", "found", "message"),
     [
-        (recorded(wanted()), None, "deleted behind our back; created again"),
-        (recorded(None), observed(wanted()), "created behind our back; deleted"),
+        (stored(wanted()), None, "deleted outside activityctl; created again"),
+        (stored(None), observed(wanted()), "created outside activityctl; deleted"),
         (
-            recorded(wanted()),
+            stored(wanted()),
             observed(wanted(), paused=True),
-            "paused behind our back; resumed",
+            "paused outside activityctl; resumed",
         ),
         (
-            recorded(wanted(), paused=True),
+            stored(wanted(), paused=True),
             observed(wanted()),
-            "resumed behind our back; paused again",
+            "resumed outside activityctl; paused again",
         ),
         (
-            recorded(wanted()),
+            stored(wanted()),
             observed(wanted(schedule="0 9 * * *")),
-            "altered (timing) behind our back; put back",
+            "changed (timing) outside activityctl; restored",
         ),
         (
-            recorded(wanted()),
+            stored(wanted()),
             observed(wanted(), altered=("overlap policy",)),
-            "altered (overlap policy) behind our back; put back",
+            "changed (overlap policy) outside activityctl; restored",
         ),
         (
-            recorded(wanted()),
+            stored(wanted()),
             observed(wanted(schedule="0 9 * * *"), paused=True, altered=("action",)),
-            "altered (timing, action) and paused behind our back; put back and resumed",
+            "changed (timing, action) and paused outside activityctl; restored and resumed",
         ),
     ],
 )
-def test_people_are_told_what_was_found_and_what_was_done(
+def test_the_message_says_what_was_changed_and_how_it_was_repaired(
     record: StoredSchedule, found: ObservedSchedule | None, message: str
 ) -> None:
-    assert told(record, found) == f"schedule often was {message}"
+    assert message_of(record, found) == f"schedule often was {message}"
 
 
 @pytest.mark.parametrize("found", [None, observed(wanted(), paused=True)])
 @pytest.mark.parametrize("want", [None, wanted()])
-def test_what_the_reconciler_has_yet_to_do_is_no_drift(
+def test_a_schedule_that_is_not_synced_yet_has_not_drifted(
     want: WantedSchedule | None, found: ObservedSchedule | None
 ) -> None:
-    assert told(recorded(want, is_synced=False), found) is None
+    assert message_of(stored(want, is_synced=False), found) is None
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "other"),
     [
         ({"schedule": "@daily"}, {"schedule": "0 0 * * *"}),
         ({"schedule": "0,30 * * * *"}, {"schedule": "*/30 * * * *"}),
@@ -105,10 +105,10 @@ def test_what_the_reconciler_has_yet_to_do_is_no_drift(
         ({"schedule": "* * * * *"}, {"schedule": "* * * * *", "timezone": "Europe/Berlin"}),
     ],
 )
-def test_the_same_times_are_the_same_timing_however_written(
-    one: dict[str, str], other: dict[str, str]
+def test_the_same_times_written_differently_have_the_same_alarm(
+    first: dict[str, str], other: dict[str, str]
 ) -> None:
-    assert wanted(**one).alarm == wanted(**other).alarm
+    assert wanted(**first).alarm == wanted(**other).alarm
 
 
 @pytest.mark.parametrize(
@@ -122,26 +122,26 @@ def test_the_same_times_are_the_same_timing_however_written(
         wanted(**{**CRON, "timezone": "Asia/Kolkata"}),
     ],
 )
-def test_other_times_are_another_timing(other: WantedSchedule) -> None:
-    assert drift_of(recorded(wanted()), observed(other)) is not None
+def test_other_times_are_drift(other: WantedSchedule) -> None:
+    assert drift_of(stored(wanted()), observed(other)) is not None
 
 
-def test_an_interval_has_its_distance_and_offset() -> None:
+def test_the_alarm_of_an_interval_has_its_length_and_offset() -> None:
     alarm = wanted("interval", every="1h", offset="90s", jitter="5s").alarm
     hour, offset = timedelta(hours=1), timedelta(seconds=90)
     assert alarm == Alarm(intervals=frozenset({(hour, offset)}))
 
 
-def test_days_of_either_kind_are_two_calendars() -> None:
+def test_days_of_month_and_of_week_make_two_calendars() -> None:
     alarm = wanted(schedule="0 0 1 * 1").alarm
-    days = {(len(one.days_of_month), len(one.days_of_week)) for one in alarm.calendars}
+    days = {(len(cron.days_of_month), len(cron.days_of_week)) for cron in alarm.calendars}
     assert days == {(1, 7), (31, 1)}
-    assert all(isinstance(one, CronCalendar) and not one.either_day for one in alarm.calendars)
+    assert all(isinstance(cron, CronCalendar) and not cron.either_day for cron in alarm.calendars)
 
 
-def test_what_the_product_never_writes_is_drift() -> None:
+def test_settings_that_activityctl_never_writes_are_drift() -> None:
     alarm = replace(wanted().alarm, extras=("excluded times",))
-    assert drift_of(recorded(wanted()), observed(wanted(), alarm=alarm)) is not None
+    assert drift_of(stored(wanted()), observed(wanted(), alarm=alarm)) is not None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_only_an_id_of_our_form_names_a_subscription(foreign: str) -> None:
     assert ids.parts_of_schedule(foreign) is None
 
 
-def test_a_schedules_id_gives_its_parts_back() -> None:
+def test_a_schedule_id_can_be_split_into_its_parts() -> None:
     subscription = ids.subscription_id("mine")
     key = ids.schedule_id(subscription, "large-order")
     assert ids.parts_of_schedule(key) == (subscription, "large-order")

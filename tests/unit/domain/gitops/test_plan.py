@@ -37,26 +37,26 @@ definition = partial(manifests.definition, triggers=[HEARTBEAT])
 
 def wanted(*manifests: ActivityDefinition | SubscriptionManifest) -> Wanted:
     return Wanted(
-        {one.metadata.name: one for one in manifests if isinstance(one, ActivityDefinition)},
-        {one.metadata.name: one for one in manifests if isinstance(one, SubscriptionManifest)},
+        {each.metadata.name: each for each in manifests if isinstance(each, ActivityDefinition)},
+        {each.metadata.name: each for each in manifests if isinstance(each, SubscriptionManifest)},
     )
 
 
 def written(plan: Plan, present: Present) -> Present:
-    """Return what lives after the plan was carried out, as the catalog carries it out."""
+    """Return the live objects after the plan was applied, as the catalog applies it."""
     definitions = dict(present.definitions)
-    for name, one in plan.definitions.items():
-        metadata = one.metadata
+    for name, wanted_definition in plan.definitions.items():
+        metadata, spec = wanted_definition.metadata, wanted_definition.spec
         definitions[name] = PresentDefinition(
-            name, revision_id_of(one), one.spec, metadata.labels, metadata.annotations
+            name, revision_id_of(wanted_definition), spec, metadata.labels, metadata.annotations
         )
     subscriptions = dict(present.subscriptions)
     for name, manifest in plan.subscriptions.items():
-        subscriptions[name] = _living(manifest, present.subscriptions.get(name))
+        subscriptions[name] = _live_subscription(manifest, present.subscriptions.get(name))
     return Present(definitions, subscriptions)
 
 
-def _living(manifest: SubscriptionManifest, before: Subscription | None) -> Subscription:
+def _live_subscription(manifest: SubscriptionManifest, before: Subscription | None) -> Subscription:
     kept = before.status if before and before.status is not DELETED else ACTIVE
     return Subscription(
         id=ids.subscription_id(manifest.metadata.name),
@@ -77,8 +77,8 @@ def applied(*manifests: ActivityDefinition | SubscriptionManifest) -> Present:
 
 
 def having(present: Present, status: SubscriptionStatus) -> Present:
-    """Return the same with the operator's hand laid on every subscription."""
-    changed = {name: replace(one, status=status) for name, one in present.subscriptions.items()}
+    """Return the same objects with this status of every subscription."""
+    changed = {name: replace(each, status=status) for name, each in present.subscriptions.items()}
     return replace(present, subscriptions=changed)
 
 
@@ -107,12 +107,12 @@ manifest_lists = st.lists(definitions | subscriptions, max_size=7)
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[list[Any], Present]:
-    """Return manifests to apply, and what an earlier apply and an operator left."""
+    """Return manifests to apply, and live objects from an earlier apply and an operator."""
     base = [definition(name) for name in ("d0", "d1", "d2")]
     present = applied(*base, *draw(manifest_lists))
     statuses = st.sampled_from(list(SubscriptionStatus))
     subs = {
-        name: replace(one, status=draw(statuses)) for name, one in present.subscriptions.items()
+        name: replace(each, status=draw(statuses)) for name, each in present.subscriptions.items()
     }
     return draw(manifest_lists), replace(present, subscriptions=subs)
 
@@ -135,32 +135,32 @@ def test_after_an_apply_the_plan_is_empty(world: tuple[list[Any], Present]):
 @given(worlds(), st.randoms())
 def test_the_order_of_manifests_does_not_matter(world: tuple[list[Any], Present], random: Any):
     manifests, present = world
-    unique = {(type(one), one.metadata.name): one for one in manifests}
+    unique = {(type(each), each.metadata.name): each for each in manifests}
     shuffled = list(unique.values())
     random.shuffle(shuffled)
-    one, other = (plan_changes(wanted(*some), present) for some in (unique.values(), shuffled))
-    assert one == other
+    plan, other = (plan_changes(wanted(*some), present) for some in (unique.values(), shuffled))
+    assert plan == other
     kinds = [(change.kind, change.name) for change in other.changes]
     assert kinds == sorted(kinds)
 
 
 @fast
 @given(worlds())
-def test_a_plan_touches_the_schedules_of_live_subscriptions_it_concerns_alone(
+def test_a_plan_has_the_schedules_of_the_live_subscriptions_that_it_changes(
     world: tuple[list[Any], Present],
 ):
     manifests, present = world
     want = wanted(*manifests)
     after = written(plan_changes(want, present), present)
     expected = {
-        one.id: wanted_schedules(one.id, after.definitions[one.definition].spec, one.triggers)
-        for name, one in after.subscriptions.items()
+        each.id: wanted_schedules(each.id, after.definitions[each.definition].spec, each.triggers)
+        for name, each in after.subscriptions.items()
         if name in want.subscriptions
-        or (one.definition in want.definitions and one.status is not DELETED)
+        or (each.definition in want.definitions and each.status is not DELETED)
         or (
             name in present.subscriptions
             and present.subscriptions[name].definition in want.definitions
-            and one.status is not DELETED
+            and each.status is not DELETED
         )
     }
     assert plan_changes(want, present).schedules == expected
@@ -228,13 +228,13 @@ def test_params_are_compared_as_json(before: dict[str, Any], after: dict[str, An
     assert actions(present, subscription(params=after)) == ["configured"]
 
 
-def test_a_number_is_itself_however_the_database_writes_it():
+def test_a_number_is_unchanged_when_the_database_writes_it_differently():
     present = applied(definition(), subscription(params={"n": 1e22}))
     assert actions(present, subscription(params={"n": 10**22})) == ["unchanged"]
 
 
 @pytest.mark.parametrize("status", [ACTIVE, PAUSED])
-def test_pausing_is_the_operators_when_the_manifest_is_silent(status: SubscriptionStatus):
+def test_a_manifest_without_paused_leaves_the_status(status: SubscriptionStatus):
     present = having(applied(definition(), subscription()), status)
     assert actions(present, subscription()) == ["unchanged"]
 
@@ -248,21 +248,21 @@ def test_pausing_is_the_operators_when_the_manifest_is_silent(status: Subscripti
         (PAUSED, True, "unchanged"),
     ],
 )
-def test_a_manifest_that_says_paused_has_its_way(
+def test_a_manifest_with_paused_changes_the_status(
     status: SubscriptionStatus, paused: object, action: str
 ):
     present = having(applied(definition(), subscription()), status)
     assert actions(present, subscription(paused=paused)) == [action]
 
 
-def test_a_deleted_subscription_that_returns_is_created_under_its_old_id():
+def test_a_deleted_subscription_that_is_applied_again_keeps_its_id():
     present = having(applied(definition(), subscription()), DELETED)
     plan = plan_changes(wanted(subscription()), present)
     assert [change.action for change in plan.changes] == [Action.CREATED]
     assert list(plan.schedules) == [present.subscriptions["sub"].id]
 
 
-def test_a_changed_definition_moves_the_schedules_of_its_live_subscriptions():
+def test_a_changed_definition_changes_the_schedules_of_its_live_subscriptions():
     others = [subscription("gone"), subscription("other", activity="else")]
     present = applied(definition(), definition("else"), subscription("live"), *others)
     gone = replace(present.subscriptions["gone"], status=DELETED)
@@ -270,19 +270,19 @@ def test_a_changed_definition_moves_the_schedules_of_its_live_subscriptions():
     plan = plan_changes(wanted(definition(triggers=[HEARTBEAT, NIGHTLY])), present)
     assert list(plan.schedules) == [ids.subscription_id("live")]
     (schedules,) = plan.schedules.values()
-    assert [(one.trigger, one.kind, one.body) for one in schedules] == [
+    assert [(schedule.trigger, schedule.kind, schedule.body) for schedule in schedules] == [
         ("heartbeat", "interval", {"every": "30m"}),
         ("nightly", "cron", NIGHTLY["cron"]),
     ]
     assert schedules[0].id == ids.schedule_id(ids.subscription_id("live"), "heartbeat")
 
 
-def test_a_subscription_that_switches_its_trigger_off_wants_no_schedule():
+def test_a_subscription_that_switches_its_trigger_off_needs_no_schedule():
     plan = plan_changes(wanted(definition(), subscription(triggers={"heartbeat": None})), Present())
     assert plan.schedules == {ids.subscription_id("sub"): ()}
 
 
-def test_the_hash_of_a_schedule_follows_what_temporal_holds():
+def test_the_hash_of_a_schedule_changes_with_its_timing_only():
     def hashed(**interval: Any) -> str:
         spec = definition(triggers=[{"name": "t", "interval": interval}]).spec
         (schedule,) = wanted_schedules(ids.subscription_id("sub"), spec, {})
@@ -290,13 +290,16 @@ def test_the_hash_of_a_schedule_follows_what_temporal_holds():
 
     assert hashed(every="1m", misfire={"policy": "skip"}) == hashed(jitter="2s", every="1m")
     variants = [{"every": "1m"}, {"every": "2m"}, {"every": "1m", "endAt": "2027-01-01T00:00:00Z"}]
-    assert len({hashed(**one) for one in variants}) == len(variants)
+    assert len({hashed(**variant) for variant in variants}) == len(variants)
 
 
-def test_subscriptions_that_a_changed_definition_concerns():
+def test_a_changed_definition_affects_its_live_subscriptions_outside_the_manifests():
     present = applied(definition(), subscription("b"), subscription("a"), subscription("named"))
     gone = replace(present.subscriptions["a"], id=ids.subscription_id("c"), status=DELETED)
     present = replace(present, subscriptions={**present.subscriptions, "c": gone})
     changed = definition(timeout="2h")
     found = affected_subscriptions(wanted(changed, subscription("named")), present)
-    assert [(one.name, spec) for one, spec in found] == [("a", changed.spec), ("b", changed.spec)]
+    assert [(owner.name, spec) for owner, spec in found] == [
+        ("a", changed.spec),
+        ("b", changed.spec),
+    ]

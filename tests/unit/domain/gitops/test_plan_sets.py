@@ -1,4 +1,4 @@
-"""Apply sets, pruning, deletion, and what a saved plan was made against."""
+"""Plans with apply sets, pruning and deletion, and the fingerprint of a saved plan."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,20 +37,20 @@ def having(
     applyset: str | None = None,
     status: SubscriptionStatus = ACTIVE,
 ) -> Present:
-    """Return the world with these in it as well, members of that set."""
+    """Return the live objects and these as well, as members of that set."""
     definitions, subscriptions = dict(world.definitions), dict(world.subscriptions)
-    for one in manifests:
-        name = one.metadata.name
-        if isinstance(one, ActivityDefinition):
-            revision = revision_id_of(one)
-            definitions[name] = PresentDefinition(name, revision, one.spec, {}, {}, applyset)
+    for manifest in manifests:
+        name = manifest.metadata.name
+        if isinstance(manifest, ActivityDefinition):
+            revision = revision_id_of(manifest)
+            definitions[name] = PresentDefinition(name, revision, manifest.spec, {}, {}, applyset)
         else:
             subscriptions[name] = Subscription(
                 id=ids.subscription_id(name),
                 name=name,
-                definition=one.spec.activity,
-                params=dict(one.spec.params),
-                triggers=dict(one.spec.triggers),
+                definition=manifest.spec.activity,
+                params=dict(manifest.spec.params),
+                triggers=dict(manifest.spec.triggers),
                 status=status,
                 created_at=NOW,
                 updated_at=NOW,
@@ -68,8 +68,16 @@ def planned(
 ) -> Plan:
     return plan_changes(
         Wanted(
-            {one.metadata.name: one for one in manifests if isinstance(one, ActivityDefinition)},
-            {one.metadata.name: one for one in manifests if isinstance(one, SubscriptionManifest)},
+            {
+                each.metadata.name: each
+                for each in manifests
+                if isinstance(each, ActivityDefinition)
+            },
+            {
+                each.metadata.name: each
+                for each in manifests
+                if isinstance(each, SubscriptionManifest)
+            },
             applyset,
             prune,
         ),
@@ -84,7 +92,7 @@ def actions(plan: Plan) -> dict[str, str]:
 # ---- members of a set ----------------------------------------------------------------
 
 
-def test_a_set_adopts_what_belongs_to_none_and_says_so():
+def test_a_set_adopts_objects_without_a_set_and_shows_it():
     world = world_of(definition(), subscription())
     plan = planned(world, definition(), subscription(), applyset="shop")
     assert actions(plan) == {"digest": "configured", "sub": "configured"}
@@ -97,7 +105,7 @@ def test_a_set_finds_its_own_members_unchanged():
 
 
 @pytest.mark.parametrize("manifest", [definition(timeout="2h"), subscription(params={"a": 1})])
-def test_an_object_of_another_set_is_a_conflict_that_names_both(manifest: Manifest):
+def test_an_object_of_another_set_is_a_conflict_that_names_both_sets(manifest: Manifest):
     world = world_of(definition(), subscription(), applyset="shop")
     with pytest.raises(ConflictError, match=r'"shop", not to "ops"'):
         planned(world, manifest, applyset="ops")
@@ -108,7 +116,7 @@ def test_an_object_of_another_set_is_a_conflict_even_when_nothing_else_differs()
         planned(world_of(definition(), applyset="shop"), definition(), applyset="ops")
 
 
-def test_files_without_a_set_change_a_member_and_leave_it_one():
+def test_files_without_a_set_change_a_member_and_keep_its_set():
     world = world_of(definition(), subscription(), applyset="shop")
     plan = planned(world, subscription(params={"a": 1}))
     (change,) = plan.changes
@@ -116,7 +124,7 @@ def test_files_without_a_set_change_a_member_and_leave_it_one():
     assert planned(world, definition(), subscription()).is_empty
 
 
-def test_a_deleted_subscription_of_another_set_is_nobodys():
+def test_a_deleted_subscription_belongs_to_no_set():
     world = having(world_of(definition()), subscription(), applyset="shop", status=DELETED)
     assert actions(planned(world, subscription(), applyset="ops")) == {"sub": "created"}
 
@@ -124,17 +132,17 @@ def test_a_deleted_subscription_of_another_set_is_nobodys():
 # ---- pruning -------------------------------------------------------------------------
 
 
-def test_pruning_deletes_members_that_the_files_lack_and_nothing_else():
+def test_pruning_deletes_only_members_that_are_not_in_the_files():
     world = world_of(definition(), subscription("kept"), subscription("gone"), applyset="shop")
     world = having(world, subscription("other"), applyset="ops")
-    world = having(world, subscription("nobodys"))
+    world = having(world, subscription("unowned"))
     world = having(world, subscription("dead"), applyset="shop", status=DELETED)
     plan = planned(world, definition(), subscription("kept"), applyset="shop", prune=True)
     assert actions(plan) == {"digest": "unchanged", "kept": "unchanged", "gone": "deleted"}
     assert plan.deleted("Subscription") == ["gone"]
 
 
-def test_a_pruned_subscription_keeps_no_schedule_though_its_definition_stays():
+def test_a_pruned_subscription_has_no_schedule_although_its_definition_stays():
     world = world_of(definition(), subscription("kept"), subscription("gone"), applyset="shop")
     plan = planned(world, definition(), subscription("kept"), applyset="shop", prune=True)
     assert list(plan.schedules) == [ids.subscription_id("kept")]
@@ -142,15 +150,13 @@ def test_a_pruned_subscription_keeps_no_schedule_though_its_definition_stays():
 
 
 @pytest.mark.parametrize(("applyset", "prune"), [(None, True), ("shop", False), ("ops", True)])
-def test_nothing_is_deleted_without_prune_and_the_members_own_set(
-    applyset: str | None, *, prune: bool
-):
+def test_nothing_is_deleted_without_prune_or_with_another_set(applyset: str | None, *, prune: bool):
     world = world_of(definition(), subscription("gone"), applyset="shop")
     plan = planned(world, definition("mine"), applyset=applyset, prune=prune)
     assert actions(plan) == {"mine": "created"}
 
 
-def test_a_whole_definition_goes_with_its_subscriptions():
+def test_a_definition_is_pruned_together_with_its_subscriptions():
     world = world_of(definition(), subscription(), definition("kept"), applyset="shop")
     plan = planned(world, definition("kept"), applyset="shop", prune=True)
     assert actions(plan) == {"kept": "unchanged", "digest": "deleted", "sub": "deleted"}
@@ -172,7 +178,7 @@ def test_a_definition_that_the_files_own_subscription_uses_is_not_pruned(*, know
         planned(world, subscription("mine"), applyset="shop", prune=True)
 
 
-def test_a_definition_is_pruned_when_its_subscriptions_move_on_or_are_gone():
+def test_a_definition_is_pruned_when_its_subscriptions_changed_or_are_deleted():
     world = world_of(definition(), definition("next"), subscription("moves"), applyset="shop")
     world = having(world, subscription("dead"), status=DELETED)
     moves = subscription("moves", activity="next")
@@ -184,13 +190,13 @@ def test_a_subscription_that_is_pruned_need_not_fit_the_changed_definition():
     world = world_of(definition(), subscription("gone"), applyset="shop")
     world = having(world, subscription("other"), applyset="ops")
     wanted = Wanted({"digest": definition(timeout="2h")}, {}, "shop", prune=True)
-    assert [one.name for one, _ in affected_subscriptions(wanted, world)] == ["other"]
+    assert [owner.name for owner, _ in affected_subscriptions(wanted, world)] == ["other"]
 
 
 # ---- content -------------------------------------------------------------------------
 
 
-def test_a_definition_as_the_database_gives_it_back_is_unchanged():
+def test_a_definition_as_read_from_the_database_is_unchanged():
     written = definition(params={"maximum": 1e16})
     returned = definition(params={"maximum": 10**16})
     held = PresentDefinition("digest", revision_id_of(written), returned.spec, {}, {})
@@ -199,13 +205,13 @@ def test_a_definition_as_the_database_gives_it_back_is_unchanged():
     assert planned(world, returned).is_empty
 
 
-def test_a_number_written_otherwise_is_another_revision_and_shown_as_one():
-    one, other = definition(params={"maximum": 1}), definition(params={"maximum": 1.0})
-    (change,) = planned(world_of(one), other).changes
-    assert change.fields == (FieldChange("spec", revision_id_of(one), revision_id_of(other)),)
+def test_a_number_written_differently_is_another_revision():
+    old, new = definition(params={"maximum": 1}), definition(params={"maximum": 1.0})
+    (change,) = planned(world_of(old), new).changes
+    assert change.fields == (FieldChange("spec", revision_id_of(old), revision_id_of(new)),)
 
 
-def test_pausing_is_shown_only_where_the_manifest_says_something_else():
+def test_paused_is_shown_only_when_the_manifest_changes_it():
     world = having(world_of(definition()), subscription(), status=PAUSED)
     assert planned(world, subscription()).is_empty
     assert planned(world, subscription(paused=True)).is_empty
@@ -213,26 +219,26 @@ def test_pausing_is_shown_only_where_the_manifest_says_something_else():
     assert change.fields == (FieldChange("spec.paused", True, False),)
 
 
-@pytest.mark.parametrize("said", [None, [], {}, "", False])
-def test_a_param_that_is_explicitly_empty_is_kept_apart_from_an_absent_one(said: Any):
+@pytest.mark.parametrize("value", [None, [], {}, "", False])
+def test_an_empty_param_is_different_from_an_absent_one(value: Any):
     world = world_of(definition(), subscription(params={"a": 1}))
-    silent = planned(world, subscription()).changes[0].fields
-    spoken = planned(world, subscription(params={"a": said})).changes[0].fields
-    assert [change.path for change in silent] == ["spec.params.a"]
-    assert spoken == (FieldChange("spec.params.a", 1, said),)
-    (held,) = world_of(subscription(params={"a": said})).subscriptions.values()
-    assert live_document(held)["spec"]["params"] == {"a": said}
+    absent = planned(world, subscription()).changes[0].fields
+    empty = planned(world, subscription(params={"a": value})).changes[0].fields
+    assert [change.path for change in absent] == ["spec.params.a"]
+    assert empty == (FieldChange("spec.params.a", 1, value),)
+    (live,) = world_of(subscription(params={"a": value})).subscriptions.values()
+    assert live_document(live)["spec"]["params"] == {"a": value}
 
 
-def test_a_trigger_switched_off_is_not_one_left_alone():
+def test_a_trigger_that_is_switched_off_is_different_from_one_not_named():
     world = world_of(definition(), subscription(triggers={"hourly": None}))
     assert planned(world, subscription(triggers={"hourly": None})).is_empty
     (change,) = planned(world, subscription()).changes
-    assert [(one.path, one.old) for one in change.fields] == [("spec.triggers.hourly", None)]
+    assert [(field.path, field.old) for field in change.fields] == [("spec.triggers.hourly", None)]
 
 
-def test_a_definition_that_went_meanwhile_is_a_conflict():
-    with pytest.raises(ConflictError, match="activitydefinition/digest, which is gone"):
+def test_a_definition_that_does_not_exist_any_more_is_a_conflict():
+    with pytest.raises(ConflictError, match="activitydefinition/digest, which does not exist"):
         planned(Present(), subscription())
 
 
@@ -255,7 +261,7 @@ def test_a_definition_in_use_is_not_deleted():
     assert actions(plan_deletion("ActivityDefinition", "digest", gone)) == {"digest": "deleted"}
 
 
-def test_what_does_not_live_is_not_deleted():
+def test_deleting_an_object_that_is_not_live_is_not_found():
     world = having(world_of(definition()), subscription(), status=DELETED)
     for name in ("sub", "nothing", "digest"):
         with pytest.raises(NotFoundError):
@@ -264,7 +270,7 @@ def test_what_does_not_live_is_not_deleted():
         plan_deletion("ActivityDefinition", "sub", world)
 
 
-# ---- what a plan was made against ----------------------------------------------------
+# ---- fingerprint ---------------------------------------------------------------------
 
 WORLD = having(
     having(
@@ -279,7 +285,7 @@ CHANGED = definition(timeout="2h")
 USER = subscription("user", activity="used")
 
 
-def made_against(world: Present, *manifests: Manifest, prune: bool = False) -> str:
+def fingerprint_of(world: Present, *manifests: Manifest, prune: bool = False) -> str:
     return fingerprint(planned(world, *manifests, applyset="shop", prune=prune), world)
 
 
@@ -297,9 +303,9 @@ def made_against(world: Present, *manifests: Manifest, prune: bool = False) -> s
         having(WORLD, definition("used", timeout="3h"), applyset="shop"),
     ],
 )
-def test_a_fingerprint_moves_with_what_the_plan_concerns(meanwhile: Present):
+def test_a_fingerprint_changes_with_the_objects_of_the_plan(meanwhile: Present):
     manifests = (CHANGED, subscription("mine"), USER)
-    assert made_against(meanwhile, *manifests) != made_against(WORLD, *manifests)
+    assert fingerprint_of(meanwhile, *manifests) != fingerprint_of(WORLD, *manifests)
 
 
 @pytest.mark.parametrize(
@@ -314,30 +320,30 @@ def test_a_fingerprint_moves_with_what_the_plan_concerns(meanwhile: Present):
         replace(WORLD, definitions=dict(reversed(WORLD.definitions.items()))),
     ],
 )
-def test_a_fingerprint_stays_whatever_else_happens(meanwhile: Present):
+def test_a_fingerprint_does_not_change_with_other_objects(meanwhile: Present):
     manifests = (CHANGED, subscription("mine"), USER)
-    assert made_against(meanwhile, *manifests) == made_against(WORLD, *manifests)
+    assert fingerprint_of(meanwhile, *manifests) == fingerprint_of(WORLD, *manifests)
 
 
-def test_who_uses_an_unchanged_definition_does_not_matter():
+def test_users_of_an_unchanged_definition_do_not_change_the_fingerprint():
     manifests = (definition(), subscription("mine"))
     meanwhile = having(WORLD, subscription("new"))
-    assert made_against(meanwhile, *manifests) == made_against(WORLD, *manifests)
+    assert fingerprint_of(meanwhile, *manifests) == fingerprint_of(WORLD, *manifests)
 
 
-def test_a_fingerprint_moves_with_what_would_be_pruned():
+def test_a_fingerprint_changes_with_the_objects_to_prune():
     manifests = (definition(), definition("used"), subscription("mine"))
     member = having(WORLD, subscription("new"), applyset="shop")
-    assert made_against(member, *manifests, prune=True) != made_against(
+    assert fingerprint_of(member, *manifests, prune=True) != fingerprint_of(
         WORLD, *manifests, prune=True
     )
     stranger = having(WORLD, subscription("new"), applyset="ops")
-    assert made_against(stranger, *manifests, prune=True) == made_against(
+    assert fingerprint_of(stranger, *manifests, prune=True) == fingerprint_of(
         WORLD, *manifests, prune=True
     )
 
 
-def test_a_fingerprint_moves_when_a_plan_is_carried_out():
+def test_a_fingerprint_changes_when_the_plan_is_applied():
     before = world_of(definition(), applyset="shop")
     after = having(before, subscription(), applyset="shop")
-    assert made_against(before, subscription()) != made_against(after, subscription())
+    assert fingerprint_of(before, subscription()) != fingerprint_of(after, subscription())

@@ -28,7 +28,9 @@ NOW = datetime(2026, 5, 1, 12, 10, tzinfo=UTC)  # a Friday
 ACTIVE, PAUSED, DELETED = SubscriptionStatus
 
 
-def living(manifest: SubscriptionManifest, status: SubscriptionStatus = ACTIVE) -> Subscription:
+def live_subscription(
+    manifest: SubscriptionManifest, status: SubscriptionStatus = ACTIVE
+) -> Subscription:
     return Subscription(
         id=ids.subscription_id(manifest.metadata.name),
         name=manifest.metadata.name,
@@ -43,27 +45,27 @@ def living(manifest: SubscriptionManifest, status: SubscriptionStatus = ACTIVE) 
 
 
 def present(*manifests: ActivityDefinition | SubscriptionManifest) -> Present:
-    definitions = [one for one in manifests if isinstance(one, ActivityDefinition)]
-    subscriptions = [one for one in manifests if isinstance(one, SubscriptionManifest)]
+    definitions = [each for each in manifests if isinstance(each, ActivityDefinition)]
+    subscriptions = [each for each in manifests if isinstance(each, SubscriptionManifest)]
     return Present(
         {
-            one.metadata.name: PresentDefinition(
-                one.metadata.name, revision_id_of(one), one.spec, {}, {}, "shop"
+            each.metadata.name: PresentDefinition(
+                each.metadata.name, revision_id_of(each), each.spec, {}, {}, "shop"
             )
-            for one in definitions
+            for each in definitions
         },
-        {one.metadata.name: living(one) for one in subscriptions},
+        {each.metadata.name: live_subscription(each) for each in subscriptions},
     )
 
 
 def planned(
     world: Present, *manifests: ActivityDefinition | SubscriptionManifest, prune: bool = False
 ) -> Plan:
-    definitions = [one for one in manifests if isinstance(one, ActivityDefinition)]
-    subscriptions = [one for one in manifests if isinstance(one, SubscriptionManifest)]
+    definitions = [each for each in manifests if isinstance(each, ActivityDefinition)]
+    subscriptions = [each for each in manifests if isinstance(each, SubscriptionManifest)]
     wanted = Wanted(
-        {one.metadata.name: one for one in definitions},
-        {one.metadata.name: one for one in subscriptions},
+        {each.metadata.name: each for each in definitions},
+        {each.metadata.name: each for each in subscriptions},
         "shop",
         prune,
     )
@@ -77,7 +79,7 @@ def forecast(
 
 
 def hours(*wanted: str) -> tuple[datetime, ...]:
-    return tuple(datetime.fromisoformat(f"2026-05-{one}:00+00:00") for one in wanted)
+    return tuple(datetime.fromisoformat(f"2026-05-{hour}:00+00:00") for hour in wanted)
 
 
 NEXT_HOURS = hours("01T13:00", "01T14:00", "01T15:00")
@@ -102,7 +104,7 @@ def test_a_changed_definition_shows_its_subscriptions_firings_before_and_after()
     )
 
 
-def test_a_trigger_that_comes_or_goes_with_its_definition():
+def test_a_definition_that_adds_and_removes_triggers():
     world = present(definition(), subscription())
     assert forecast(world, definition(triggers=[NIGHTLY])) == (
         ScheduleChange("sub", "hourly", "deleted", NEXT_HOURS, ()),
@@ -121,11 +123,11 @@ def test_a_trigger_that_its_subscription_overrides_or_switches_off():
     )
 
 
-def test_a_subscription_that_overrides_a_trigger_does_not_feel_its_change():
+def test_a_subscription_that_overrides_a_trigger_is_not_affected_by_its_change():
     own = subscription(triggers={"hourly": {"interval": {"every": "5m", "offset": "1m"}}})
     world = present(definition(), own, subscription("follows"))
     changed = definition(triggers=[{"name": "hourly", "interval": {"every": "2h"}}])
-    assert [one.subscription for one in forecast(world, changed)] == ["follows"]
+    assert [change.subscription for change in forecast(world, changed)] == ["follows"]
 
 
 def test_a_subscription_that_changes_its_definition_changes_its_triggers():
@@ -143,7 +145,7 @@ def test_a_pruned_subscription_loses_its_schedules():
     )
 
 
-def test_a_deleted_subscription_that_returns_gets_its_schedules_anew():
+def test_a_deleted_subscription_that_is_applied_again_gets_new_schedules():
     world = present(definition(), subscription())
     gone = replace(world.subscriptions["sub"], status=DELETED)
     world = replace(world, subscriptions={"sub": gone})
@@ -158,7 +160,7 @@ def with_paused() -> Present:
     return replace(world, subscriptions={"sub": paused})
 
 
-def test_what_is_and_stays_paused_fires_neither_before_nor_after():
+def test_a_subscription_that_stays_paused_shows_no_firings():
     often = definition(triggers=[{"name": "hourly", "interval": {"every": "30m"}}])
     for wanted in ([often], [often, subscription()], [often, subscription(paused=True)]):
         assert forecast(with_paused(), *wanted) == (
@@ -171,7 +173,7 @@ def test_what_is_and_stays_paused_fires_neither_before_nor_after():
     )
 
 
-def test_to_resume_begins_the_firings_and_to_pause_ends_them():
+def test_resuming_shows_firings_after_and_pausing_only_before():
     assert forecast(with_paused(), subscription(paused=False)) == (
         ScheduleChange("sub", "hourly", "configured", (), NEXT_HOURS, paused_before=True),
     )
@@ -182,7 +184,7 @@ def test_to_resume_begins_the_firings_and_to_pause_ends_them():
         )
 
 
-def test_a_subscription_that_begins_paused_does_not_fire():
+def test_a_subscription_that_is_created_paused_shows_no_firings():
     assert forecast(Present(), definition(), subscription(paused=True)) == (
         ScheduleChange("sub", "hourly", "created", (), (), paused_after=True),
     )
@@ -198,11 +200,11 @@ def test_a_subscription_that_begins_paused_does_not_fire():
         [definition(), subscription()],
     ],
 )
-def test_what_leaves_the_timing_alone_touches_no_schedule(changed: list[Any]):
+def test_a_change_without_effect_on_timing_changes_no_schedule(changed: list[Any]):
     assert forecast(present(definition(), subscription()), *changed) == ()
 
 
-def test_a_rare_trigger_shows_three_firings_however_far():
+def test_a_rare_trigger_shows_three_firings_years_ahead():
     leap = {"name": "leap", "cron": {"schedule": "0 0 29 2 *"}}
     (found,) = forecast(Present(), definition(triggers=[leap]), subscription())
     assert [moment.year for moment in found.after] == [2028, 2032, 2036]
@@ -214,31 +216,32 @@ def test_a_rare_trigger_shows_three_firings_however_far():
     st.lists(st.sampled_from([HOURLY, NIGHTLY]), unique_by=str),
     st.integers(0, 2**31).map(lambda seconds: datetime.fromtimestamp(seconds, UTC)),
 )
-def test_firings_shown_lie_ahead_in_their_order_and_both_ways_tell_the_same(
+def test_shown_firings_are_in_the_future_and_agree_in_both_directions(
     old: list[Any], new: list[Any], now: datetime
 ):
     before, after = definition(triggers=old), definition(triggers=new)
     world = present(before, subscription())
     there = schedule_changes(planned(world, after), world, now)
-    assert {one.trigger for one in there} == {
-        one["name"] for one in (HOURLY, NIGHTLY) if (one in old) is not (one in new)
+    assert {change.trigger for change in there} == {
+        trigger["name"] for trigger in (HOURLY, NIGHTLY) if (trigger in old) is not (trigger in new)
     }
-    for one in there:
-        shown = one.before + one.after
+    for change in there:
+        shown = change.before + change.after
         assert len(shown) == 3
         assert now < shown[0] < shown[1] < shown[2] < now + timedelta(days=4)
     other = present(after, subscription())
     back = schedule_changes(planned(other, before), other, now)
-    assert [(one.trigger, one.before) for one in there] == [(b.trigger, b.after) for b in back]
+    before_there = [(change.trigger, change.before) for change in there]
+    assert before_there == [(change.trigger, change.after) for change in back]
 
 
-def test_the_view_tells_changes_schedules_runs_and_counts():
+def test_the_view_has_changes_schedules_runs_and_counts():
     world = present(definition(), subscription("a"), subscription("gone"))
     plan = planned(world, definition(timeout="2h"), subscription("a"), prune=True)
     view = plan_view(plan, schedule_changes(plan, world, NOW), {"gone": 2, "a": 1})
     assert (view["apiVersion"], view["kind"]) == ("activityctl/v1", "Plan")
     assert view["applyset"] == "shop"
-    assert [(one["kind"], one["name"], one["action"]) for one in view["changes"]] == [
+    assert [(change["kind"], change["name"], change["action"]) for change in view["changes"]] == [
         ("ActivityDefinition", "digest", "configured"),
         ("Subscription", "a", "unchanged"),
         ("Subscription", "gone", "deleted"),
