@@ -184,7 +184,7 @@ class Bench:
         return list(await database.fetch(query, **values))
 
 
-async def settle_costs(bench: Bench, count: int) -> None:
+async def deciding_costs(bench: Bench, count: int) -> None:
     """Measure deciding one due time after the other, with few and with many schedules.
 
     No worker runs meanwhile.
@@ -339,7 +339,7 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
         bench = Bench(home, ports, client, options.task)
         print(f"load average {os.getloadavg()[0]:.1f}")
         if "settle" in options.parts:
-            await settle_costs(bench, 200)
+            await deciding_costs(bench, 200)
             await bench.command("pause", "settled")
         raw = Worker(client, task_queue="raw", workflows=[RawFiring], activities=[raw_call])
         async with worker_of(home, ports) as worker:

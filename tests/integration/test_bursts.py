@@ -43,7 +43,7 @@ async def subscribe(ports: wiring.Ports, name: str, **spec: Any) -> None:
     await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
 
 
-async def ask(ports: wiring.Ports, name: str, count: int) -> list[ids.RunId]:
+async def request_runs(ports: wiring.Ports, name: str, count: int) -> list[ids.RunId]:
     owner = ids.subscription_id(name)
     firings = [
         FiringRequest(owner, "manual", f"key-{number}", now(), {"number": number})
@@ -75,7 +75,7 @@ async def test_the_runs_of_a_burst_share_workflows_and_each_has_its_own_tasks(
     say = {"command": {"shell": 'echo "${ trigger.payload.number }"'}}
     tasks = [{"name": "say", **say}, {"name": "again", "needs": ["say"], **say}]
     await subscribe(ports, name, tasks=tasks)
-    run_ids = await ask(ports, name, MANY)
+    run_ids = await request_runs(ports, name, MANY)
     async with working(settings):
         runs = await ended(ports, run_ids)
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
@@ -92,7 +92,7 @@ async def test_a_failed_and_a_cancelled_run_do_not_affect_the_others_of_a_burst(
 ) -> None:
     script = 'case "${ trigger.payload.number }" in 3) exit 1;; 5) sleep 60;; esac'
     await subscribe(ports, name, tasks=[{"name": "one", "command": {"shell": script}}])
-    run_ids = await ask(ports, name, 12)
+    run_ids = await request_runs(ports, name, 12)
     others = [run_id for number, run_id in enumerate(run_ids) if number != 5]
     async with working(settings):
         await ended(ports, others)
@@ -111,7 +111,7 @@ async def test_a_run_that_times_out_does_not_stop_the_others_of_a_burst(
     script = 'test "${ trigger.payload.number }" != 2 || sleep 60'
     task = {"name": "one", "command": {"shell": script}}
     await subscribe(ports, name, timeout="3s", tasks=[task])
-    run_ids = await ask(ports, name, 8)
+    run_ids = await request_runs(ports, name, 8)
     async with working(settings):
         runs = await ended(ports, run_ids)
     statuses = [run.status for run in runs]
@@ -128,7 +128,7 @@ async def test_a_burst_with_a_concurrency_limit_is_queued(
         concurrency={"policy": "queue", "limit": 1},
         tasks=[{"name": "one", "command": {"shell": "sleep 0.05"}}],
     )
-    run_ids = await ask(ports, name, 10)
+    run_ids = await request_runs(ports, name, 10)
     async with working(settings):
         runs = await ended(ports, run_ids)
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}

@@ -236,7 +236,7 @@ def _password(home: Path) -> str:
         return path.read_text("ascii").strip()
     except FileNotFoundError:
         raise UnreachableError(
-            f"{path} is missing; without it nobody can log in to the embedded PostgreSQL",
+            f"{path} is missing; without it the embedded PostgreSQL cannot be used",
             hint=f"restore the file, or move {home / 'postgres'} away to begin with an empty one",
         ) from None
 
@@ -277,11 +277,13 @@ def _search_options() -> tuple[str, ...]:
     The narrowest capability that we have is passed on; with none, the folders must be open.
     """
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    held = next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)
-    capability = next((name for bit, name in SEARCH_CAPABILITIES.items() if held >> bit & 1), None)
+    permitted = next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)
+    capability = next(
+        (name for bit, name in SEARCH_CAPABILITIES.items() if permitted >> bit & 1), None
+    )
     if capability is None:
         return ()
     capabilities = ("--inh-caps", f"-all,+{capability}", "--ambient-caps", f"-all,+{capability}")
     # Without this bit, access(2), with which initdb looks for postgres, ignores capabilities.
-    bits = ("--securebits", "+no_setuid_fixup") if held >> CAP_SETPCAP & 1 else ()
+    bits = ("--securebits", "+no_setuid_fixup") if permitted >> CAP_SETPCAP & 1 else ()
     return (*capabilities, *bits)

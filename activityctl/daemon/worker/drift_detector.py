@@ -25,10 +25,10 @@ _INSPECTED: Final = 100
 class DriftDetector:
     """Only one worker checks at a time; schedules of another database are not changed."""
 
-    def __init__(self, upkeep: ScheduleMaintenance) -> None:
-        self._upkeep = upkeep
-        self._register = upkeep.register
-        self._schedule_client = upkeep.schedule_client
+    def __init__(self, maintenance: ScheduleMaintenance) -> None:
+        self._maintenance = maintenance
+        self._register = maintenance.register
+        self._schedule_client = maintenance.schedule_client
         self._calls = asyncio.Semaphore(_AT_ONCE)
         self._inspected_up_to = ""
         self._has_warned_of_unknown = False
@@ -89,7 +89,7 @@ class DriftDetector:
 
     async def _restore_drifted(self, ids: Sequence[str]) -> int:
         """Restore those that still differ while no other process can change schedules."""
-        async with self._upkeep.exclusive() as is_ours:
+        async with self._maintenance.exclusive() as is_ours:
             if not is_ours:
                 return 0
             drifted = await self._drifted(ids)
@@ -107,7 +107,7 @@ class DriftDetector:
             return False
         message = drift.message(stored.trigger)
         found, healed = list(drift.found), list(drift.healed)
-        await self._upkeep.warn(stored, message, found=found, healed=healed)
+        await self._maintenance.warn(stored, message, found=found, healed=healed)
         return True
 
     async def _update_in_temporal(self, stored: StoredSchedule) -> None:
@@ -117,7 +117,7 @@ class DriftDetector:
         paused, wanted_hash = stored.paused, stored.wanted_hash
         await self._schedule_client.create_or_update(stored.wanted, paused=paused)
         done = UnsyncedSchedule(stored.id, stored.wanted, paused, wanted_hash)
-        await self._register.mark_synced([done], self._upkeep.clock())
+        await self._register.mark_synced([done], self._maintenance.clock())
 
     def _warn_of_unknown_schedules(
         self, page: Sequence[ObservedSchedule], stored: Mapping[str, StoredSchedule]

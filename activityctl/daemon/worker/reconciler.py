@@ -19,10 +19,10 @@ _MARK_EVERY: Final = 0.25
 class Reconciler:
     """Updates schedules; one worker at a time, and a failed schedule is tried again later."""
 
-    def __init__(self, upkeep: ScheduleMaintenance) -> None:
-        self._upkeep = upkeep
-        self._register = upkeep.register
-        self._schedule_client = upkeep.schedule_client
+    def __init__(self, maintenance: ScheduleMaintenance) -> None:
+        self._maintenance = maintenance
+        self._register = maintenance.register
+        self._schedule_client = maintenance.schedule_client
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def reconcile(self) -> int:
@@ -36,7 +36,7 @@ class Reconciler:
 
     async def _reconcile_batch(self) -> tuple[int, int]:
         """Return how many unsynced schedules were found, and how many are synced now."""
-        async with self._upkeep.exclusive() as is_ours:
+        async with self._maintenance.exclusive() as is_ours:
             if not is_ours:
                 return 0, 0
             unsynced = await self._register.unsynced(_BATCH)
@@ -51,7 +51,7 @@ class Reconciler:
             while not syncing.done():
                 await asyncio.wait([syncing], timeout=_MARK_EVERY)
                 if newly := synced[marked:]:
-                    await self._register.mark_synced(newly, self._upkeep.clock())
+                    await self._register.mark_synced(newly, self._maintenance.clock())
                     marked += len(newly)
         finally:
             syncing.cancel()

@@ -7,15 +7,15 @@ from activityctl.domain.gitops.drift import StoredSchedule
 class Watchdog:
     """Restarts silent schedules; no firing was lost, because the timekeeper woke them instead."""
 
-    def __init__(self, upkeep: ScheduleMaintenance) -> None:
-        self._upkeep = upkeep
+    def __init__(self, maintenance: ScheduleMaintenance) -> None:
+        self._maintenance = maintenance
 
     async def restart_silent(self) -> int:
         """Delete and create each silent schedule again; return how many there were."""
-        async with self._upkeep.exclusive() as is_ours:
+        async with self._maintenance.exclusive() as is_ours:
             if not is_ours:
                 return 0
-            silent = await self._upkeep.register.silent()
+            silent = await self._maintenance.register.silent()
             for schedule in silent:
                 await self._restart(schedule)
         return len(silent)
@@ -23,9 +23,9 @@ class Watchdog:
     async def _restart(self, schedule: StoredSchedule) -> None:
         if schedule.wanted is None:
             return
-        upkeep = self._upkeep
-        await upkeep.schedule_client.delete(schedule.id)
-        await upkeep.schedule_client.create_or_update(schedule.wanted, paused=schedule.paused)
-        await upkeep.register.mark_restarted(schedule.id, upkeep.clock())
+        maintenance = self._maintenance
+        await maintenance.schedule_client.delete(schedule.id)
+        await maintenance.schedule_client.create_or_update(schedule.wanted, paused=schedule.paused)
+        await maintenance.register.mark_restarted(schedule.id, maintenance.clock())
         message = f"schedule {schedule.trigger} had stopped waking us; it was created again"
-        await upkeep.warn(schedule, message)
+        await maintenance.warn(schedule, message)

@@ -136,12 +136,12 @@ class _BackgroundLoops:
         )
         self._queue_releaser = QueueReleaser(ports.gates, ports.backfills, starter)
         self._timekeeper = Timekeeper(ports.timetable, starter)
-        upkeep = ScheduleMaintenance(
+        maintenance = ScheduleMaintenance(
             ports.register, wiring.build_schedule_client(client), ports.logbook, _now
         )
-        self._reconciler = Reconciler(upkeep)
-        self._drift_detector = DriftDetector(upkeep)
-        self._watchdog = Watchdog(upkeep)
+        self._reconciler = Reconciler(maintenance)
+        self._drift_detector = DriftDetector(maintenance)
+        self._watchdog = Watchdog(maintenance)
         self._wake = {work: asyncio.Event() for work in Work}
         self._router = Router(ports.events, self._wake[Work.FIRING].set)
         self._retention = Retention(ports.archive, ports.outbox, settings.event_retention)

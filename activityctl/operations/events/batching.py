@@ -23,22 +23,22 @@ async def in_batches(
     slow input are not delayed. While the caller works on a batch, the thread reads at most one
     batch ahead. Raises what the iterator raises, after the items before the error.
     """
-    reading = _Reading(items, bytes_of)
-    reading.start()
+    reader = _Reader(items, bytes_of)
+    reader.start()
     try:
         while True:
-            batch = await reading.take()
+            batch = await reader.take()
             if batch:
                 yield batch
-            elif reading.is_over:
+            elif reader.is_over:
                 break
     finally:
-        reading.stop()
-    if reading.failure is not None:
-        raise reading.failure
+        reader.stop()
+    if reader.failure is not None:
+        raise reader.failure
 
 
-class _Reading(Generic[Item]):
+class _Reader(Generic[Item]):
     """A thread that reads ahead, and the items that it has read."""
 
     def __init__(self, items: Iterable[Item], bytes_of: Callable[[Item], int]) -> None:
@@ -76,7 +76,7 @@ class _Reading(Generic[Item]):
         return batch
 
     def stop(self) -> None:
-        """Stop reading."""
+        """Stop reader."""
         with self._room:
             self._is_stopped = True
             self._room.notify()

@@ -54,7 +54,7 @@ async def _require_trigger(catalog: Catalog, subscription: Subscription, name: s
     names = [trigger["name"] for trigger in found[1].spec.get("triggers", [])]
     if name not in names:
         raise NotFoundError(
-            "trigger", name, hint=f"triggers: {', '.join(names) or 'none'}; or omit the option"
+            "trigger", name, hint=f"triggers: {', '.join(names) or 'none'}; or omit --trigger"
         )
 
 

@@ -50,12 +50,12 @@ def unique(manifests: list[Manifest]) -> list[Manifest]:
 
 def complete(manifests: list[Manifest]) -> list[Manifest]:
     """Return the manifests, with a definition for each subscription that has none."""
-    asked = {
+    names = {
         manifest.spec.activity
         for manifest in manifests
         if isinstance(manifest, SubscriptionManifest)
     }
-    return unique([*(definition(name) for name in sorted(asked)), *manifests])
+    return unique([*(definition(name) for name in sorted(names)), *manifests])
 
 
 lists = st.lists(definitions | subscriptions, min_size=1, max_size=6)

@@ -33,7 +33,7 @@ HOURLY = {"name": "hourly", "interval": {"every": "1h"}}
 
 
 class World:
-    """A subscription `mine`, with a clock that stands at NOW."""
+    """A subscription `mine`, with a clock that is always at NOW."""
 
     def __init__(self, *triggers: dict[str, Any]) -> None:
         self.state = MemoryState()

@@ -31,7 +31,7 @@ QUEUED = Run(
 
 
 @pytest.mark.parametrize(
-    ("run", "lives", "answers", "says", "hint"),
+    ("run", "has_worker", "answers", "reason", "hint"),
     [
         (None, False, True, "not started, no worker is running", "activityctl status"),
         (None, True, False, "not started, Temporal does not answer", "activityctl doctor"),
@@ -48,13 +48,13 @@ QUEUED = Run(
     ],
 )
 async def test_a_timeout_says_why_the_run_has_not_ended(
-    run: Run | None, *, lives: bool, answers: bool, says: str, hint: str
+    run: Run | None, *, has_worker: bool, answers: bool, reason: str, hint: str
 ):
     state = MemoryState()
     if run is not None:
         state.runs[run.id] = RunRow(run, "w", None, None)
     workers = MemoryWorkers(state)
-    if lives:
+    if has_worker:
         await workers.beat(WorkerBeat("w1", "host", 1, "1", datetime.now(UTC)))
 
     async def reaches_temporal() -> bool:
@@ -68,5 +68,5 @@ async def test_a_timeout_says_why_the_run_has_not_ended(
             timeout_seconds=0,
             reaches_temporal=reaches_temporal,
         )
-    assert caught.value.message == f"run r1 has not ended after 0s: {says}"
+    assert caught.value.message == f"run r1 has not ended after 0s: {reason}"
     assert caught.value.hint == hint
