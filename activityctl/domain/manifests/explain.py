@@ -172,8 +172,8 @@ class _SchemaReader:
             return
         if "$ref" in place:
             yield from self._options(self._definitions[place["$ref"].removeprefix("#/$defs/")])
-        elif "anyOf" in place:
-            for child in place["anyOf"]:
+        elif alternatives := _alternatives(place):
+            for child in alternatives:
                 yield from self._options(child)
         elif place.get("type") == "array" and isinstance(place.get("items"), dict):
             yield from self._options(place["items"])
@@ -193,8 +193,8 @@ class _SchemaReader:
         """Return a place's type in words: `duration`, `list of name`, `integer 1 to 100`."""
         if "$ref" in place and place != TEMPLATE:
             return self.type_of(self._definitions[place["$ref"].removeprefix("#/$defs/")])
-        if "anyOf" in place:
-            inner = [self.type_of(child) for child in place["anyOf"] if child != TEMPLATE]
+        if alternatives := _alternatives(place):
+            inner = [self.type_of(child) for child in alternatives if child != TEMPLATE]
             names = dict.fromkeys(inner)
             names.pop("null", None)
             return " or ".join(names)
@@ -213,8 +213,8 @@ class _SchemaReader:
             return place["examples"][0]
         if "$ref" in place:
             return self.example(self._definitions[place["$ref"].removeprefix("#/$defs/")])
-        if "anyOf" in place:
-            return self.example(place["anyOf"][0])
+        if alternatives := _alternatives(place):
+            return self.example(alternatives[0])
         if place.get("type") == "array":
             item = self.example(place.get("items", {}))
             return None if item is None else [item]
@@ -222,6 +222,14 @@ class _SchemaReader:
             names = [*place.get("required", ()), *_first_choice(place)] or [next(iter(fields))]
             return {name: self.example(fields[name]) for name in names}
         return place.get("const")
+
+
+def _alternatives(place: Schema) -> Sequence[Schema]:
+    """Return the schemas of which a value matches one; an object with fields of its own has none.
+
+    Its `anyOf` says only which of its fields must be set.
+    """
+    return () if "properties" in place else place.get("anyOf", ())
 
 
 def _first_choice(place: Schema) -> list[str]:

@@ -124,7 +124,10 @@ async def test_an_event_in_conflict_fails_the_task_for_good(ports: wiring.Ports,
         ({"type": ""}, "type: is empty"),
         ({"type": "t", "id": ""}, "id: is empty"),
         ({"type": "t", "source": "a\x00b"}, "source: contains U+0000 at character 2"),
-        ({"type": "t", "extensions": {"not-a-name": "x"}}, "not-a-name: is not a valid attribute name"),
+        (
+            {"type": "t", "extensions": {"not-a-name": "x"}},
+            "not-a-name: is not a valid attribute name",
+        ),
         ({"type": "t", "data": "x" * 1024 * 1024}, "larger than 1,048,576 bytes"),
     ],
 )

@@ -1,7 +1,5 @@
 import json
-import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -365,21 +363,3 @@ def test_an_expression_that_fails_for_its_types_is_refused(left: str, operator: 
 
 def test_names_that_are_not_available_are_found():
     assert check_meaning("item == 1", {"params": ANY_TYPE})[0].reason.startswith("`item`")
-
-
-def test_the_definitions_in_the_readme_have_no_problems():
-    import yaml
-
-    from activityctl import wiring
-
-    readme = Path(__file__).parents[4] / "README.md"
-    blocks = re.findall(r"```yaml\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
-    specs = [
-        DefinitionSpec.model_validate_json(json.dumps(document["spec"]))
-        for block in blocks
-        for document in yaml.safe_load_all(block)
-        if isinstance(document, dict) and document.get("kind") == "ActivityDefinition"
-    ]
-    assert specs
-    for spec in specs:
-        assert check_definition(spec, wiring.known_kinds()) == []

@@ -123,3 +123,13 @@ def test_a_kind_has_short_and_plural_names():
     assert {kind_named(word) for word in words} == {"ActivityDefinition"}
     assert {kind_named(word) for word in ("sub", "subs", "Subscription")} == {"Subscription"}
     assert [line.name for line in kinds_explained(SCHEMA).fields] == list(DOCUMENT_KINDS)
+
+
+@pytest.mark.parametrize("form", ["all", "sequence", "absence.after", "absence.of"])
+def test_the_events_that_a_trigger_waits_for_have_their_own_fields(form: str):
+    found = explain_field(SCHEMA, f"definition.spec.triggers.event.{form}")
+    fields = {line.name: line for line in found.fields}
+    assert fields.keys() >= {"type", "source", "subject", "match", "filter"}
+    assert all(line.description for line in found.fields)
+    assert not fields["type"].is_required
+    assert "object" in found.type

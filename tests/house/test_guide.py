@@ -1,0 +1,135 @@
+"""The guide is true: its links, its commands, its manifests and its generated pages.
+
+Run as a program, it renews the generated pages: python tests/house/test_guide.py
+"""
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from activityctl import wiring  # noqa: E402
+from activityctl.cli.guide_pages import read_pages  # noqa: E402
+from activityctl.operations.gitops.load import check_files  # noqa: E402
+from support.guide import GUIDE, generated, parses  # noqa: E402
+
+README = ROOT / "README.md"
+TEXTS = [README, ROOT / "tests" / "benchmarks" / "README.md", *sorted(GUIDE.glob("*.md"))]
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+LONGEST_README = 250
+
+
+def blocks(path: Path, language: str) -> Iterator[str]:
+    for found in BLOCK.finditer(path.read_text("utf-8")):
+        if found[1] == language:
+            yield found[2]
+
+
+def anchors(path: Path) -> set[str]:
+    text = BLOCK.sub("", path.read_text("utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    return set(plain)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_links_lead_somewhere(path: Path):
+    broken = []
+    for target in LINK.findall(BLOCK.sub("", path.read_text("utf-8"))):
+        if target.startswith(("http:", "https:")):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name) if name else path
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert not broken
+
+
+def commands_in(path: Path) -> Iterator[list[str]]:
+    """Yield the words of each `activityctl ...` in a shell block; pipes and redirections end it."""
+    for block in blocks(path, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            lexer = shlex.shlex(line, posix=True, punctuation_chars="();|&<")
+            lexer.whitespace_split = True
+            words: list[str] = []
+            for word in [*(re.sub(r"^<(.+)>$", r"\1", word) for word in _lexed(lexer)), ";"]:
+                if set(word) <= set("();|&") or word in {">", "2>", "<"}:
+                    if words[:1] == ["activityctl"]:
+                        yield words[1:]
+                    words = []
+                else:
+                    words.append(word)
+
+
+def _lexed(lexer: shlex.shlex) -> Iterator[str]:
+    pending = ""
+    for word in lexer:  # a placeholder such as <run-id> is one word
+        if word == "<":
+            pending = word
+        elif pending:
+            yield pending + word
+            pending = ""
+        else:
+            yield word
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_commands_exist_with_their_options(path: Path):
+    refused = {}
+    for words in commands_in(path):
+        if (why := parses(words)) is not None:
+            refused[" ".join(words)] = why
+    assert not refused
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_whole_manifests_are_valid(path: Path, tmp_path: Path):
+    whole = [block for block in blocks(path, "yaml") if block.startswith("apiVersion:")]
+    problems = []
+    for number, block in enumerate(whole):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block, "utf-8")
+        checked = check_files(
+            wiring.manifest_source(), [str(file)], wiring.known_kinds(), recursive=False
+        )
+        problems += [str(problem) for problem in checked.problems]
+    assert not problems
+
+
+def test_every_page_has_a_title_and_says_what_it_is_for():
+    for page in read_pages():
+        assert page.title, page.topic
+        assert page.text.startswith(f"# {page.title}\n\n"), page.topic
+        assert page.summary.endswith("."), page.topic
+
+
+def test_the_readme_links_every_page_and_is_short():
+    text = README.read_text("utf-8")
+    missing = [page.topic for page in read_pages() if f"guide/{page.topic}.md" not in text]
+    assert not missing
+    assert len(text.splitlines()) <= LONGEST_README
+
+
+def test_generated_pages_are_fresh():
+    stale = [path.name for path, text in generated().items() if path.read_text("utf-8") != text]
+    assert not stale, "run: python tests/house/test_guide.py"
+
+
+def test_every_command_has_help_with_an_example():
+    from activityctl.cli.main import COMMANDS, load_command
+
+    for name in COMMANDS:
+        if name != "version":
+            assert f"activityctl {name}" in (load_command(name).help or ""), name
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        path.write_text(text, "utf-8")
