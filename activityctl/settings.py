@@ -71,6 +71,8 @@ class Settings:
     database_password_ref: SecretReference | None = None
     temporal_address: str | None = None
     temporal_namespace: str = "default"
+    temporal_namespace_is_set: bool = False
+    """Whether a variable or a profile names it; else temporal.toml may name another."""
     temporal_api_key_ref: SecretReference | None = None
     api_url: str | None = None
     """The URL of the daemon's HTTP API. An http task may give only a path of it."""
@@ -142,6 +144,7 @@ def load_settings(
         database_password_ref=_reference("database_password_ref", sourced, env),
         temporal_address=merged.get("temporal_address"),
         temporal_namespace=str(merged.get("temporal_namespace", "default")),
+        temporal_namespace_is_set="temporal_namespace" in merged,
         temporal_api_key_ref=_reference("temporal_api_key_ref", sourced, env),
         api_url=merged.get("api_url"),
         temporal_environment={

@@ -210,6 +210,7 @@ def test_the_profile_comes_from_flag_then_environment_then_default(machine: Mach
     tables = "".join(f"[profiles.{name}]\ntemporal_namespace = '{name}'\n" for name in names)
     machine.configure(f"default = 'a'\n{tables}")
     assert (machine.load().profile, machine.load().temporal_namespace) == ("a", "a")
+    assert machine.load().temporal_namespace_is_set
     machine.environment["ACTIVITYCTL_PROFILE"] = "b"
     assert machine.load().temporal_namespace == "b"
     assert machine.load(profile="c").temporal_namespace == "c"

@@ -67,6 +67,7 @@ def connection_profile(settings: Settings, api_key: Secret | None = None) -> Cli
     return replace(
         stored,
         address=address,
-        namespace=stored.namespace or settings.temporal_namespace,
+        namespace=(not settings.temporal_namespace_is_set and stored.namespace)
+        or settings.temporal_namespace,
         api_key=key or stored.api_key,
     )

@@ -1,5 +1,6 @@
 """How address and API key of Temporal follow from the settings and temporal.toml."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,25 @@ def test_it_replaces_a_key_of_temporal_toml_for_another_address(tmp_path: Path):
 def test_the_local_daemon_gets_no_key(tmp_path: Path):
     local = Settings(tmp_path, temporal_address="127.0.0.1:1", uses_local_daemon=True)
     assert connection_profile(local, KEY).api_key is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ("ours", "theirs", "ours"),
+        (None, "theirs", "theirs"),
+        ("ours", None, "ours"),
+        (None, None, "default"),
+    ],
+)
+def test_our_namespace_takes_precedence_over_that_of_temporal_toml(
+    tmp_path: Path, ours: str | None, theirs: str | None, expected: str
+):
+    path = tmp_path / "temporal.toml"
+    namespace = f'namespace = "{theirs}"\n' if theirs else ""
+    path.write_text(f"[profile.default]\n{namespace}")
+    here = settings(tmp_path, TEMPORAL_CONFIG_FILE=str(path))
+    if ours:
+        here = replace(here, temporal_namespace=ours, temporal_namespace_is_set=True)
+    found = connection_profile(here)
+    assert found.namespace == expected
