@@ -1,1 +1,1 @@
-"""The terminal face."""
+"""The command line: options, commands, and how results look in a terminal."""

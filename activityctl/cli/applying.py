@@ -1,4 +1,4 @@
-"""Loading and applying manifests, as several commands do."""
+"""Load and apply manifests, for the commands that do so."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from activityctl.wiring import Ports
 
 
 def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout: float) -> Applied:
-    """Load, check and apply the manifests; the schedules are waited for."""
+    """Load, check and apply the manifests, then wait for the schedules."""
     manifests = load_files(session, paths, recursive=recursive)
     return apply_loaded(session, manifests, manifests.wanted, WaitOptions(timeout))
 
@@ -30,16 +30,16 @@ def load_files(session: Session, paths: list[str], *, recursive: bool) -> Manife
 
 @dataclass(frozen=True, slots=True)
 class WaitOptions:
-    """How long to wait for the schedules, and whether to wait although no worker is alive."""
+    """How long to wait for the schedules, and whether to wait even if no worker is alive."""
 
     seconds: float
     wait_without_worker: bool = False
 
 
 def apply_loaded(
-    session: Session, manifests: ManifestSet, wanted: Wanted, patience: WaitOptions
+    session: Session, manifests: ManifestSet, wanted: Wanted, options: WaitOptions
 ) -> Applied:
-    """Record the wanted state, then wait until the schedules are as wanted."""
+    """Store the wanted state, then wait until the schedules in Temporal match it."""
 
     async def work(ports: Ports) -> Applied:
         with schedule_progress(session) as on_pending:
@@ -49,12 +49,12 @@ def apply_loaded(
                 ports.register,
                 ports.workers,
                 now,
-                timeout_seconds=patience.seconds,
+                timeout_seconds=options.seconds,
                 wanted=wanted,
                 origin=session.origin,
                 on_write=partial(on_interrupt_say_unknown, session),
                 on_pending=on_pending,
-                wait_without_worker=patience.wait_without_worker,
+                wait_without_worker=options.wait_without_worker,
             )
 
     return session.with_ports(work)

@@ -1,4 +1,4 @@
-"""Names for the shell to complete; silent whenever they cannot be had at once."""
+"""Names for the shell to complete; an empty list if they cannot be read quickly."""
 
 import asyncio
 
@@ -6,15 +6,19 @@ from activityctl.domain.values.selection import Selection
 
 
 def subscription_names(incomplete: str) -> list[str]:
-    """Return the live subscriptions that begin so."""
+    """Return the names of live subscriptions that begin with the text."""
     from activityctl import wiring
     from activityctl.errors import ActivityctlError
     from activityctl.settings import load_settings
 
     async def names() -> list[str]:
         async with asyncio.timeout(2), wiring.open_ports(load_settings()) as ports:
-            found = await ports.catalog.subscriptions(Selection(limit=1_000))
-            return [one.name for one in found if one.name.startswith(incomplete)]
+            subscriptions = await ports.catalog.subscriptions(Selection(limit=1_000))
+            return [
+                subscription.name
+                for subscription in subscriptions
+                if subscription.name.startswith(incomplete)
+            ]
 
     try:
         return asyncio.run(names())
@@ -23,7 +27,7 @@ def subscription_names(incomplete: str) -> list[str]:
 
 
 def kinds(incomplete: str) -> list[str]:
-    """Return the kinds that begin so."""
+    """Return the kinds that begin with the text."""
     from activityctl.operations.looking.get import KINDS
 
     return [kind for kind in KINDS if kind.startswith(incomplete)]

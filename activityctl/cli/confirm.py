@@ -1,4 +1,4 @@
-"""Asking before something is deleted; what is deleted is listed by the command that asks."""
+"""Ask for confirmation; the command that asks has listed what it will do."""
 
 import sys
 
@@ -6,10 +6,13 @@ from activityctl.errors import RefusedError
 
 
 def require_yes(what: str, question: str) -> None:
-    """Ask on a terminal; RefusedError for any other answer, and where nobody can answer."""
+    """Ask the question on a terminal.
+
+    RefusedError for any answer but yes, and if standard input is no terminal.
+    """
     if not sys.stdin.isatty():
-        raise RefusedError(f"{what} needs a yes", hint="add --yes")
-    sys.stderr.write(f"{question} [y/N]: ")  # typer's prompt leaves a space on stdout
+        raise RefusedError(f"{what} needs confirmation", hint="add --yes")
+    sys.stderr.write(f"{question} [y/N]: ")  # typer's prompt writes a space to stdout
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise RefusedError("nothing was changed")

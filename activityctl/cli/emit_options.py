@@ -1,4 +1,4 @@
-"""The event that `emit` makes of its options, and how it fills in what a sender left out."""
+"""Make the event of the options of `emit`, and add the fields that a sender left out."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -14,37 +14,39 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UsageError
 
 _ORIGIN: Final = RawEvent("", 1, 0, 0, b"")
-"""An event of options stands in no file."""
+"""The origin of an event that comes from options: it has no file."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventOptions:
-    """What the options say of an event; None is left out."""
+    """The options that make an event; None if an option is not given."""
 
     attributes: Mapping[str, str | None]
     """type, source, subject, id and time."""
     data: str | None
-    """JSON, @FILE or - for standard input."""
+    """JSON, @FILE, or - for standard input."""
     extensions: Sequence[str]
-    """name=value."""
+    """Texts of the form name=value."""
 
     @property
     def is_given(self) -> bool:
-        """Whether any of the options is there."""
-        named = any(value is not None for value in self.attributes.values())
-        return named or self.data is not None or bool(self.extensions)
+        """Whether any of the options is given."""
+        has_attribute = any(value is not None for value in self.attributes.values())
+        return has_attribute or self.data is not None or bool(self.extensions)
 
     def event(self) -> ParsedEvent | InvalidEvent:
-        """Return the event; UsageError or InvalidInputError when it cannot be made."""
+        """Return the event; UsageError or InvalidInputError if the options make none."""
         value: dict[str, JsonValue] = {"specversion": SPEC_VERSION}
         value |= {name: text for name, text in self.attributes.items() if text is not None}
         for name, text in map(_extension, self.extensions):
             if name in value:
-                raise UsageError(f"{name} is given twice", hint=f"use --{name}, or it once")
+                raise UsageError(
+                    f"{name} is given twice", hint=f"give it once, as --{name} if there is one"
+                )
             value[name] = text
         if self.data is not None:
             value["data"] = _data(self.data)
-        return _sized(value)
+        return _check_size(value)
 
 
 def _extension(pair: str) -> tuple[str, str]:
@@ -55,7 +57,7 @@ def _extension(pair: str) -> tuple[str, str]:
 
 
 def _data(option: str) -> JsonValue:
-    """Return the data that the option names, read strictly."""
+    """Return the data of the option, its file or standard input; parsed strictly."""
     if option == "-" or option.startswith("@"):
         path = option.removeprefix("@")
         name = "<stdin>" if path == "-" else path
@@ -63,8 +65,8 @@ def _data(option: str) -> JsonValue:
     return wiring.parse_event_data(option, "--data")
 
 
-def _sized(value: dict[str, JsonValue]) -> ParsedEvent | InvalidEvent:
-    """Return the event, refused when its text is too long to be sent in any other way."""
+def _check_size(value: dict[str, JsonValue]) -> ParsedEvent | InvalidEvent:
+    """Return the event; an InvalidEvent if it is larger than an event of a file may be."""
     text = canonical_json(value).encode("utf-8", "surrogatepass")
     if len(text) > MAX_EVENT_BYTES:
         return _ORIGIN.refused(f"larger than {MAX_EVENT_BYTES:,} bytes", column=1)
@@ -72,19 +74,19 @@ def _sized(value: dict[str, JsonValue]) -> ParsedEvent | InvalidEvent:
 
 
 DEFAULT_SOURCE: Final = "/activityctl/emit"
-"""The source of an event made of options that name none."""
+"""The source of an event whose options give none."""
 
 
 def fill_in(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
-    """Put in the specversion, id and time that a sender left out."""
+    """Return the event with specversion, id and time, and the names of the fields added."""
     return fill(value, now(), lambda: str(uuid.uuid4()))
 
 
-def fill_in_by_hand(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
-    """Put in the source, too."""
+def fill_in_with_source(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
+    """Do as `fill_in`, and add the source."""
     return fill(value, now(), lambda: str(uuid.uuid4()), DEFAULT_SOURCE)
 
 
 def fill_nothing(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
-    """Leave it as it is."""
+    """Return the event unchanged."""
     return value, ()

@@ -1,4 +1,4 @@
-"""The course of one `explain event`: its events read, explained and shown."""
+"""The steps of `explain event`: read the events, explain and print them."""
 
 from typing import Final
 
@@ -20,41 +20,46 @@ _MOST_EVENTS: Final = 1_000
 def explain_event(
     session: Session, reference: str | None, file: str | None, subscription: str | None, shape: str
 ) -> None:
-    """Explain a stored event, or those of a file; UsageError unless exactly one is named."""
+    """Explain a stored event or the events of a file; UsageError for both or neither."""
     if (reference is None) == (file is None):
         raise UsageError(
-            "explain event needs an event",
+            "explain event needs either an id or a file",
             hint="activityctl explain event ID, or activityctl explain event -f FILE",
         )
-    offered = _offered(file) if file is not None else []
+    unsent = _read_events(file) if file is not None else []
 
     async def work(ports: Ports) -> list[Explained]:
         if reference is None:
-            return await explain_unsent(ports.catalog, offered, subscription)
+            return await explain_unsent(ports.catalog, unsent, subscription)
         return [await explain_stored(ports.catalog, ports.events, reference, subscription)]
 
-    found = session.with_ports(work)
+    explained = session.with_ports(work)
     if shape == "json":
-        print_json(session.out, list_view(one.view for one in found))
+        print_json(session.out, list_view(event.view for event in explained))
         return
-    for number, one in enumerate(found):
+    for number, event in enumerate(explained):
         if number:
             session.out.print()
-        print_explained(session.out, one, shows_all=shape == "wide" or subscription is not None)
+        print_explained(session.out, event, shows_all=shape == "wide" or subscription is not None)
 
 
-def _offered(path: str) -> list[ValidEvent]:
-    """Return the events of a file, which are all right; else every problem is told."""
-    found: list[ValidEvent] = []
+def _read_events(path: str) -> list[ValidEvent]:
+    """Return the events of the file.
+
+    InvalidManifestsError lists every problem. InvalidInputError if there are too many events.
+    """
+    events: list[ValidEvent] = []
     problems = []
     with wiring.open_events(path) as source:
-        for one in checked_events(source.events(), fill_in):
-            if isinstance(one, ValidEvent):
-                found.append(one)
+        for event in checked_events(source.events(), fill_in):
+            if isinstance(event, ValidEvent):
+                events.append(event)
             else:
-                problems.append(one.problem)
-            if len(found) + len(problems) > _MOST_EVENTS:
-                raise InvalidInputError(f"{path}: more than {_MOST_EVENTS:,} events to explain")
+                problems.append(event.problem)
+            if len(events) + len(problems) > _MOST_EVENTS:
+                raise InvalidInputError(
+                    f"{path}: too many events to explain, the limit is {_MOST_EVENTS:,}"
+                )
     if problems:
         raise InvalidManifestsError(problems)
-    return found
+    return events

@@ -1,4 +1,4 @@
-"""After `up -f`: the first run that the applied manifests lead to, so that one sees it work."""
+"""Show the first run of the applied manifests, so that the user of `up -f` sees that they work."""
 
 import asyncio
 
@@ -11,13 +11,17 @@ from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values.selection import Selection
 from activityctl.wiring import Ports
 
-_PATIENCE = 12.0
+_LONGEST_WAIT = 12.0
+"""Seconds; a user does not want to wait longer for the first run."""
 
 
-def show_first_runs(session: Session, plan: Plan) -> None:
-    """Wait for the first due firing of the plan when it is near, and show its run."""
+def show_first_run(session: Session, plan: Plan) -> None:
+    """Wait for the first firing of the plan's schedules and print its run.
+
+    Do nothing if the firing is not due soon, or if no run ends in time.
+    """
     due = _seconds_to_first(plan)
-    if due is None or due > _PATIENCE:
+    if due is None or due > _LONGEST_WAIT:
         return
 
     async def first(ports: Ports) -> Run | None:
@@ -29,20 +33,20 @@ def show_first_runs(session: Session, plan: Plan) -> None:
                 await asyncio.sleep(0.2)
 
     try:
-        with session.err.status(f"first firing in {due:.0f}s"):
+        with session.err.status(f"waiting for the first run, due in {due:.0f}s"):
             run = session.with_ports(first)
     except TimeoutError:
         return
     if run is not None:
         session.out.print(f"first run: {run.subscription}", styled(run.status.value))
-        session.out.print(f"follow it: activityctl logs {run.subscription} --follow")
+        session.out.print(f"to follow its log: activityctl logs {run.subscription} --follow")
 
 
 def _seconds_to_first(plan: Plan) -> float | None:
     start = now()
-    first = (
+    first_times = (
         next(nominal_times(trigger_of(schedule.kind, schedule.body), start), None)
         for schedules in plan.schedules.values()
         for schedule in schedules
     )
-    return min(((due - start).total_seconds() for due in first if due), default=None)
+    return min(((due - start).total_seconds() for due in first_times if due), default=None)

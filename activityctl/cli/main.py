@@ -1,4 +1,4 @@
-"""The command line's entry: loads commands by name, and turns errors into text and exit codes."""
+"""The entry of the command line: import commands by name, report errors as text and exit codes."""
 
 import gc
 import importlib
@@ -20,7 +20,7 @@ from activityctl.cli.session import Session
 from activityctl.errors import ActivityctlError, InternalError, UsageError
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
-    # name: (module in activityctl.cli.commands, panel of --help, one line)
+    # name: (module in activityctl.cli.commands, heading in --help, one line)
     "up": (
         "running.up",
         "Running it",
@@ -30,52 +30,60 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "status": (
         "running.status",
         "Running it",
-        "Show each component: state, version, address, pid.",
+        "Show the state, version, address and pid of each component.",
     ),
-    "doctor": ("running.doctor", "Running it", "Check every dependency and say what to do next."),
+    "doctor": ("running.doctor", "Running it", "Check every dependency and suggest the next step."),
     "worker": ("running.worker", "Running it", "Run a worker against the configured servers."),
-    "serve": ("running.serve", "Running it", "Serve the HTTP API on loopback."),
-    "init": ("gitops.init", "Gitops", "Make a working folder with a sample and a CI workflow."),
+    "serve": ("running.serve", "Running it", "Serve the HTTP API on this machine."),
+    "init": ("gitops.init", "Gitops", "Create a working folder with a sample and a CI workflow."),
     "validate": (
         "gitops.validate",
         "Gitops",
-        "Check manifests without a server, every problem at once.",
+        "Check manifests without a server and report every problem at once.",
     ),
-    "apply": ("gitops.apply", "Gitops", "Make Postgres and Temporal agree with manifests."),
+    "apply": ("gitops.apply", "Gitops", "Change Postgres and Temporal to match the manifests."),
     "plan": ("gitops.plan", "Gitops", "Show what apply would change, field by field."),
-    "diff": ("gitops.diff", "Gitops", "Show how the live objects differ from the files."),
-    "export": ("gitops.export", "Gitops", "Print what lives as YAML that applies unchanged."),
+    "diff": ("gitops.diff", "Gitops", "Show how the live objects differ from the manifests."),
+    "export": (
+        "gitops.export",
+        "Gitops",
+        "Print live objects as YAML that can be applied unchanged.",
+    ),
     "history": ("gitops.history", "Gitops", "Show who changed an object, when and how."),
-    "rollback": ("gitops.rollback", "Gitops", "Give an object an earlier content again."),
-    "schema": ("gitops.schema", "Gitops", "Print JSON Schema of the manifests, for editors."),
+    "rollback": ("gitops.rollback", "Gitops", "Restore an earlier version of an object."),
+    "schema": ("gitops.schema", "Gitops", "Print the JSON Schema of manifests, for editors."),
     "explain": (
         "gitops.explain",
         "Gitops",
-        "Say what a field means, or what triggers make of an event.",
+        "Explain a field, or which triggers match an event.",
     ),
     "delete": (
         "gitops.delete",
         "Gitops",
-        "Delete a subscription or a definition; runs and logs stay.",
+        "Delete a subscription, definition or calendar; keep its runs and logs.",
     ),
-    "get": ("looking.get", "Looking", "List objects of a kind."),
-    "describe": ("looking.describe", "Looking", "Show one object and what belongs to it."),
+    "get": ("looking.get", "Looking", "List the objects of one kind."),
+    "describe": (
+        "looking.describe",
+        "Looking",
+        "Show one object and the objects that belong to it.",
+    ),
     "logs": ("looking.logs", "Looking", "Print or follow a subscription's log."),
-    "next": ("looking.next", "Looking", "Show when a subscription fires next, and why not."),
+    "next": ("looking.next", "Looking", "Show when a subscription fires next, and what it skips."),
     "wait": ("looking.wait", "Looking", "Wait until a run has ended."),
     "trigger": ("acting.trigger", "Acting", "Run a subscription now."),
     "emit": (
         "acting.emit",
         "Acting",
-        "Store events; every subscription that matches gets one run.",
+        "Store events and start a run of every subscription that matches.",
     ),
-    "backfill": ("acting.backfill", "Acting", "Run past times after all, once each."),
-    "replay": ("acting.replay", "Acting", "Feed events of the archive again."),
-    "pause": ("acting.pause", "Acting", "Pause a subscription's schedules."),
+    "backfill": ("acting.backfill", "Acting", "Run due times of the past, once each."),
+    "replay": ("acting.replay", "Acting", "Route archived events again."),
+    "pause": ("acting.pause", "Acting", "Pause a subscription; you can still run it by hand."),
     "resume": ("acting.resume", "Acting", "Resume a paused subscription."),
-    "cancel": ("acting.cancel", "Acting", "Cancel a run and stop what it is doing."),
-    "config": ("settings.config", "Settings", "Show the settings, and keep profiles of servers."),
-    "version": ("settings.version", "Settings", "Print the version."),
+    "cancel": ("acting.cancel", "Acting", "Cancel a run and stop its tasks."),
+    "config": ("settings.config", "Settings", "Show the settings and manage profiles of servers."),
+    "version": ("settings.version", "Settings", "Print the version of activityctl and Python."),
 }
 
 INTERRUPTED: Final = 130
@@ -84,7 +92,7 @@ _JSON: Final = re.compile("(-[A-Za-z]*o=?|--output=)jsonl?")
 
 
 class LazyGroup(HelpedGroup):
-    """Knows every command's name and line; imports a command when it is called."""
+    """Knows every command's name and one-line help; imports a command when it is called."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -94,12 +102,12 @@ class LazyGroup(HelpedGroup):
             )
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Return the real command in place of its stub."""
+        """Import the command and return it in place of its stub."""
         name, command, rest = super().resolve_command(ctx, args)
         return (name, load_command(name), rest) if name in COMMANDS else (name, command, rest)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; when Ctrl-C ends it, what it has said of that is the error."""
+        """Run the command; Ctrl-C raises the InterruptionError that the command has set, if any."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -113,8 +121,8 @@ class LazyGroup(HelpedGroup):
 
 
 def load_command(name: str) -> Any:
-    """Import the command's file and return its command, or its group of commands."""
-    gc.disable()  # imports leave no garbage, and looking for it takes a tenth of a second
+    """Import the module of the command and return the command, or its group of commands."""
+    gc.disable()  # imports leave no garbage, and a collection takes a tenth of a second
     module = importlib.import_module(f"activityctl.cli.commands.{COMMANDS[name][0]}")
     gc.freeze()
     gc.enable()
@@ -138,16 +146,20 @@ app = typer.Typer(
 def _root(
     context: typer.Context,
     profile: Annotated[
-        str | None, typer.Option(help="Profile of the config file to use.", metavar="NAME")
+        str | None, typer.Option(help="Use this profile of the config file.", metavar="NAME")
     ] = None,
     home: Annotated[
-        Path | None, typer.Option(help="The local daemon's folder.", metavar="FOLDER")
+        Path | None, typer.Option(help="Use the local daemon of this folder.", metavar="FOLDER")
     ] = None,
     color: Annotated[
-        str, typer.Option(help="auto, always or never; NO_COLOR is heeded.", metavar="WHEN")
+        str,
+        typer.Option(
+            help="Use colors: auto, always or never. The variable NO_COLOR also turns them off.",
+            metavar="WHEN",
+        ),
     ] = "auto",
 ) -> None:
-    """Durable automations kept in git: YAML in, Temporal and Postgres made to agree with it.
+    """Run durable automations that are kept in git: you write YAML, Temporal runs it.
 
     activityctl up -d -f definitions/
 
@@ -160,18 +172,18 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _run(args)
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
-        _die_unread()
+        _end_by_sigpipe()
     if "temporalio" in sys.modules:
-        # The SDK's client crashes one exit in ten of a short-lived process (sdk-python 300).
+        # The client of the SDK crashes one in ten exits of a short process (sdk-python 300).
         os._exit(code)
-    gc.freeze()  # the process ends: looking for garbage once more takes a tenth of a second
+    gc.freeze()  # the process ends, and one more collection takes a tenth of a second
     sys.exit(code)
 
 
@@ -187,22 +199,22 @@ def _run(args: list[str]) -> int:
         code = _report_usage(error, args)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except SystemExit as leaving:
-        # typer and rich turn a broken pipe into an exit with 1.
-        if isinstance(leaving.__context__, BrokenPipeError):
-            raise leaving.__context__ from None
+    except SystemExit as exiting:
+        # typer and rich turn a broken pipe into exit code 1.
+        if isinstance(exiting.__context__, BrokenPipeError):
+            raise exiting.__context__ from None
         raise
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001  # the one boundary: our bug, told in one line
-        code = _report(_bug(error), args)
+    except Exception as error:  # noqa: BLE001  # the only place that catches all: it is our bug
+        code = _report(_internal_error(error), args)
     return code
 
 
-def _die_unread() -> NoReturn:
-    """End by SIGPIPE, as other tools do when what reads their output has gone (`| head`).
+def _end_by_sigpipe() -> NoReturn:
+    """End by SIGPIPE, as other tools do when the reader of their output has ended (`| head`).
 
-    So the exit code, 141 to a shell, is never taken for what the command had to say.
+    A shell then sees exit code 141, which no result of a command has.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -216,8 +228,8 @@ def _report_usage(error: typer.TyperException, args: list[str]) -> int:
         return error.exit_code
     from activityctl.cli.usage_errors import usage_error
 
-    named = next((f" {word}" for word in args if word in COMMANDS), "")
-    return _report(usage_error(error, f"activityctl{named}"), args)
+    command = next((f" {word}" for word in args if word in COMMANDS), "")
+    return _report(usage_error(error, f"activityctl{command}"), args)
 
 
 def _report(error: ActivityctlError, args: list[str]) -> int:
@@ -228,7 +240,7 @@ def _report(error: ActivityctlError, args: list[str]) -> int:
 
 
 def _wants_json(args: list[str]) -> bool:
-    """Whether `-o json`, or its like, is among the words; they may be wrong otherwise."""
+    """Tell whether the arguments, which may have other errors, ask for JSON or JSON lines."""
     words = args[: args.index("--")] if "--" in args else args
     return any(
         (_OUTPUT.fullmatch(word) and following.startswith("json")) or _JSON.fullmatch(word)
@@ -236,8 +248,8 @@ def _wants_json(args: list[str]) -> bool:
     )
 
 
-def _bug(error: Exception) -> InternalError:
-    """Write the traceback to a file; the user sees one line and the file's path."""
+def _internal_error(error: Exception) -> InternalError:
+    """Write the traceback to a file and return an error that names the file."""
     import tempfile
 
     from activityctl.version import VERSION
@@ -248,5 +260,5 @@ def _bug(error: Exception) -> InternalError:
         file.write(f"activityctl {VERSION}, Python {sys.version}\n")
         file.writelines(traceback.format_exception(error))
     return InternalError(
-        f"a bug in activityctl: {type(error).__name__}", hint=f"report it with the file {path}"
+        f"a bug in activityctl: {type(error).__name__}", hint=f"report it and add the file {path}"
     )

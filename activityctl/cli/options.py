@@ -1,60 +1,205 @@
-"""Options that several commands share, and how their texts are read."""
+"""Options and arguments that several commands share, and the functions that parse their values."""
 
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
+from activityctl.cli.completion import kinds, subscription_names
 from activityctl.domain.gitops.plan import Kind
 from activityctl.errors import UsageError
 from activityctl.operations.looking.get import kind_of
 
-Output = Annotated[
-    str,
-    typer.Option("--output", "-o", help="text, wide, json, jsonl, yaml or name.", metavar="FORMAT"),
-]
+
+def output_option(*formats: str, note: str = "") -> Any:
+    """Declare `--output` of a command that has these formats; the note follows them in the help."""
+    listed = " or ".join(filter(None, [", ".join(formats[:-1]), formats[-1]]))
+    return typer.Option("--output", "-o", help=f"Output format: {listed}{note}.", metavar="FORMAT")
+
+
+TextOrJson = Annotated[str, output_option("text", "json")]
+
+
 Files = Annotated[
     list[str],
     typer.Option(
-        "--filename", "-f", help="A file, folder, quoted glob, or - for stdin.", metavar="PATH"
+        "--filename",
+        "-f",
+        help="Manifests: a file, a folder, a quoted glob, or - for standard input.",
+        metavar="PATH",
     ),
 ]
 Recursive = Annotated[
-    bool, typer.Option("--recursive", "-R", help="Go into subfolders of the folders given.")
+    bool, typer.Option("--recursive", "-R", help="Also read the subfolders of the folders.")
 ]
 ApplySet = Annotated[
     str | None,
-    typer.Option("--applyset", help="The named set these files are, for pruning.", metavar="NAME"),
+    typer.Option("--applyset", help="Name of the set that the files make up.", metavar="NAME"),
 ]
 Prune = Annotated[
-    bool, typer.Option("--prune", help="Delete members of the set that the files lack.")
+    bool, typer.Option("--prune", help="Delete the objects of the set that are not in the files.")
 ]
 Sync = Annotated[
     Path | None,
     typer.Option(
-        help="Keep this folder and those below it applied as they change; nothing is pruned.",
+        help="Apply this folder and its subfolders now and after each change; prune nothing.",
         metavar="FOLDER",
+    ),
+]
+
+
+ListedKind = Annotated[
+    str,
+    typer.Argument(
+        metavar="KIND",
+        help="definitions, subscriptions, calendars, revisions, schedules, runs, tasks, "
+        "deadletters or events; or a short form: def, sub, cal, rev, sched, run, task, dl, ev.",
+        autocompletion=kinds,
+    ),
+]
+CatalogKind = Annotated[
+    str,
+    typer.Argument(
+        metavar="KIND",
+        help="definition, subscription or calendar; or a short form: def, sub, cal.",
+        autocompletion=kinds,
+    ),
+]
+ObjectName = Annotated[str, typer.Argument(metavar="NAME", help="The object's name.")]
+SubscriptionArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUB",
+        help="The subscription's name, its id or the first characters of the id.",
+        autocompletion=subscription_names,
+    ),
+]
+SubscriptionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--subscription",
+        "-s",
+        help="Only this subscription: its name, its id or the first characters of the id.",
+        metavar="SUB",
+        autocompletion=subscription_names,
+    ),
+]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The run's id or the first characters of the id."),
+]
+RunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run", help="Only this run: its id or the first characters of the id.", metavar="RUN"
+    ),
+]
+TriggerOption = Annotated[
+    str | None, typer.Option("--trigger", help="Only the trigger of this name.", metavar="NAME")
+]
+EventTypes = Annotated[
+    list[str],
+    typer.Option(
+        "--type", help="Only events of this type; * stands for any characters.", metavar="TYPE"
+    ),
+]
+EventSources = Annotated[
+    list[str],
+    typer.Option(
+        "--source",
+        help="Only events from this source; * stands for any characters.",
+        metavar="SOURCE",
+    ),
+]
+Labels = Annotated[
+    list[str], typer.Option("-l", help="Only objects with this label.", metavar="KEY=VALUE")
+]
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show what would run, what would not, and why; change nothing."),
+]
+Timeout = Annotated[
+    str, typer.Option(help="The longest time to wait, such as 30s or 5m.", metavar="DURATION")
+]
+WAIT_FOR_RUNS: Final = "Wait for the run or runs to end."
+WaitForRuns = Annotated[bool, typer.Option("--wait/--no-wait", help=WAIT_FOR_RUNS)]
+WaitForSchedules = Annotated[
+    bool | None,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Wait for Temporal's schedules to be updated; exit 8 if they are not updated in time. "
+        "Without this option: wait if a worker is alive; a delay is reported and is no error.",
+        show_default=False,
     ),
 ]
 Since = Annotated[
     str | None,
     typer.Option(help="Only what is younger: 10m, 2h, 1d or a time (RFC 3339).", metavar="WHEN"),
 ]
-Timeout = Annotated[str, typer.Option(help="How long to wait: 30s, 5m.", metavar="DURATION")]
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_seconds(text: str) -> float:
-    """Return the seconds that `30s`, `5m`, `1h30m` mean; UsageError for anything else."""
+    """Return the seconds of a duration such as `30s`, `5m` or `1h30m`.
+
+    UsageError for any other text.
+    """
     parts = _SPAN.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError(f"not a duration: {text!r}", hint="write 30s, 5m, 2h or 1d")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def parse_labels(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the labels of `-l key=value[,key=value]`."""
+    labels: dict[str, str] = {}
+    for pair in (part for text in pairs for part in text.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"not a label: {pair!r}", hint="write -l key=value")
+        labels[key] = value
+    return labels
+
+
+def is_catalog_kind(word: str) -> bool:
+    """Tell whether the word is a kind that manifests have."""
+    try:
+        catalog_kind(word)
+    except UsageError:
+        return False
+    return True
+
+
+def catalog_kind(word: str) -> Kind:
+    """Return the kind of manifest that the word means; UsageError for any other kind."""
+    match kind_of(word):
+        case "calendars":
+            return "Calendar"
+        case "definitions":
+            return "ActivityDefinition"
+        case "subscriptions":
+            return "Subscription"
+        case other:
+            raise UsageError(
+                f"{other} have no manifest", hint="use definition, subscription or calendar"
+            )
+
+
+def default_files(paths: Sequence[str]) -> list[str]:
+    """Return the given paths; without any, the folder `definitions` if it exists."""
+    if paths:
+        return list(paths)
+    if Path("definitions").is_dir():
+        return ["definitions"]
+    raise UsageError("no manifests given", hint="name files or folders with -f")
 
 
 def parse_since(text: str | None, now: datetime) -> datetime | None:
@@ -66,50 +211,6 @@ def parse_since(text: str | None, now: datetime) -> datetime | None:
     except ValueError:
         return now - timedelta(seconds=parse_seconds(text))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def parse_labels(pairs: Sequence[str]) -> dict[str, str]:
-    """Return the labels that `-l key=value[,key=value]` ask for."""
-    found: dict[str, str] = {}
-    for pair in (part for given in pairs for part in given.split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"not a label: {pair!r}", hint="write -l key=value")
-        found[key] = value
-    return found
-
-
-def is_catalog_kind(word: str) -> bool:
-    """Tell whether the word means a kind of the catalog."""
-    try:
-        catalog_kind(word)
-    except UsageError:
-        return False
-    return True
-
-
-def catalog_kind(word: str) -> Kind:
-    """Return the kind of the catalog that the word means; UsageError for another."""
-    match kind_of(word):
-        case "calendars":
-            return "Calendar"
-        case "definitions":
-            return "ActivityDefinition"
-        case "subscriptions":
-            return "Subscription"
-        case other:
-            raise UsageError(
-                f"{other} come from no manifest", hint="use definition, subscription or calendar"
-            )
-
-
-def default_files(paths: Sequence[str]) -> list[str]:
-    """Return the paths given; without any, `definitions/` where there is one."""
-    if paths:
-        return list(paths)
-    if Path("definitions").is_dir():
-        return ["definitions"]
-    raise UsageError("no manifests named", hint="name files or folders with -f")
 
 
 def parse_time(text: str, now: datetime) -> datetime:
@@ -139,14 +240,3 @@ def _moved(text: str, now: datetime) -> datetime:
             f"not a point in time: {text!r}",
             hint="write 2026-12-31T18:00:00Z, 2h for in two hours, -1d for a day ago",
         ) from error
-
-
-Wait = Annotated[
-    bool | None,
-    typer.Option(
-        "--wait/--no-wait",
-        help="Wait for Temporal's schedules to be as wanted; exit 8 when they are not in time. "
-        "Without either a live worker is waited for, and what is late is only said.",
-        show_default=False,
-    ),
-]

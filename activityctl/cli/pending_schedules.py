@@ -1,4 +1,4 @@
-"""What a command says, and how it ends, when Temporal's schedules are not yet as wanted."""
+"""Report the schedules that a command has changed and that are not yet updated in Temporal."""
 
 from activityctl.cli.options import parse_seconds
 from activityctl.cli.session import Session
@@ -8,36 +8,37 @@ from activityctl.operations.gitops.apply import Applied
 
 
 def seconds_to_wait(timeout: str, *, wait: bool | None) -> float:
-    """Return for how long the schedules are waited for; UsageError for no duration."""
+    """Return how long to wait for the schedules; UsageError if the timeout is no duration."""
     return 0.0 if wait is False else parse_seconds(timeout)
 
 
-def say_pending(session: Session, applied: Applied, *, waited: bool = True) -> None:
-    """Say on stderr what is recorded but not yet carried out, and what is known of it."""
+def print_pending(session: Session, applied: Applied, *, waited: bool = True) -> None:
+    """Print on stderr how many schedules are not yet updated, and why."""
     if applied.pending:
         session.err.print(pending_text(applied, waited=waited))
 
 
 def report_pending(
-    session: Session, applied: Applied, *, wait: bool | None, is_told: bool = False
+    session: Session, applied: Applied, *, wait: bool | None, is_shown: bool = False
 ) -> None:
-    """Say what is pending, unless the result told it; an exit that is not 0 is raised.
+    """Report the schedules that are not yet updated, unless the result has shown them.
 
-    RefusedError for what Temporal refused, WaitTimeoutError for what `--wait` did not see.
+    RefusedError if Temporal refused a schedule. WaitTimeoutError if `--wait` was given and a
+    schedule is not yet updated.
     """
     if applied.refused:
         raise RefusedError(pending_text(applied), hint="activityctl get schedules")
     if applied.pending and wait:
         hint = "activityctl doctor" if applied.has_worker else "activityctl status"
         raise WaitTimeoutError(f"{pending_text(applied)}; the change is recorded", hint=hint)
-    if not is_told:
-        say_pending(session, applied, waited=wait is not False)
+    if not is_shown:
+        print_pending(session, applied, waited=wait is not False)
 
 
 def pending_text(applied: Applied, *, waited: bool = True) -> str:
-    """Return how many schedules are not as wanted, and why, as far as that is known."""
+    """Return how many schedules are not yet updated, and why as far as it is known."""
     head = count_noun(applied.pending, "schedule is", "schedules are")
-    return f"{head} not yet as wanted: {_reason(applied, waited=waited)}"
+    return f"{head} not yet updated in Temporal: {_reason(applied, waited=waited)}"
 
 
 def _reason(applied: Applied, *, waited: bool) -> str:
@@ -45,10 +46,10 @@ def _reason(applied: Applied, *, waited: bool) -> str:
         more = len(applied.refused) - 1
         return applied.refused[0] + (f", and {more} more" if more else "")
     if not applied.has_worker:
-        return "no worker is alive; one that starts will carry it out"
+        return "no worker is running; the next one will do it"
     if count := len(applied.unanswered):
         schedules = count_noun(count, "schedule")
         return f"Temporal did not answer in time for {schedules}; the worker tries again"
     if waited:
-        return "a worker is alive and still at it, and Temporal has refused nothing"
-    return "not waited for"
+        return "a worker is running and has not finished; Temporal has refused nothing"
+    return "the command did not wait"

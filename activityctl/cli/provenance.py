@@ -1,4 +1,4 @@
-"""Who calls the command line, and from which commit: the CI's word, else git's."""
+"""Find out who calls the command line and from which commit: settings of the CI first, then git."""
 
 import getpass
 import os
@@ -13,12 +13,12 @@ from activityctl.domain.gitops.history import Origin
 from activityctl.settings import Settings
 
 DIRTY: Final = "-dirty"
-"""After a commit: the files are not as it has them, or not among those it has."""
+"""Suffix of a commit: the files differ from it, or it does not contain them."""
 UNCHECKED: Final = "-unchecked"
-"""After a commit: what was read came from no file, or git could not tell in time."""
+"""Suffix of a commit: the input was no file, or git did not answer in time."""
 _GIT_SECONDS: Final = 2.0
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
-# Git runs nothing that a folder's own settings name, and leaves the index alone.
+# With these options git runs no program of the folder's settings and does not write the index.
 _GIT: Final = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false")
 _STATUS: Final = (
     *("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "-z"),
@@ -27,25 +27,25 @@ _STATUS: Final = (
 
 
 def origin_of_call(settings: Settings, files: Sequence[str] = ()) -> Origin:
-    """Return the origin of changes made by this call; nothing here can fail it.
+    """Return the origin of the changes that this call makes; never raises.
 
-    `files` are the files, folders and patterns that the changes are read from; they alone
-    decide whether the commit is marked, and `-` stands for what is in no file.
+    `files` are the files, folders and patterns that the changes are read from, `-` for input
+    that is no file. Only they decide whether the commit gets a suffix.
     """
     actor = settings.actor or _local_user()
     return Origin(actor=actor, source_commit=settings.source_commit or commit_of(files))
 
 
 def origin_of_sync(settings: Settings, folder: Path) -> Origin:
-    """Return the origin of changes that came with a folder: its own commit, as it is now."""
+    """Return the origin of changes in a synced folder, with the folder's present commit."""
     actor = settings.actor or _local_user()
     return Origin(command="sync", actor=actor, source_commit=commit_of([str(folder)]))
 
 
 def commit_of(files: Sequence[str]) -> str | None:
-    """Return the commit that is checked out where the files are, marked unless it has them.
+    """Return the commit that is checked out where the files are, with a suffix if they differ.
 
-    Of no files it is the working folder's. None where git has none.
+    Without files it is the commit of the working folder. None if there is no commit.
     """
     paths = [os.path.realpath(path) for path in files if path != "-"]
     folder = _folder_of(paths[0]) if paths else None
@@ -56,11 +56,11 @@ def commit_of(files: Sequence[str]) -> str | None:
     if status is None:
         head = _git(folder, "rev-parse", "HEAD")
         return f"{head}{UNCHECKED}" if head else None
-    return _marked(status, paths)
+    return _commit_of_status(status, paths)
 
 
-def _marked(status: str, paths: Sequence[str]) -> str | None:
-    """Return the commit that the status tells, marked when a path is not as it was committed."""
+def _commit_of_status(status: str, paths: Sequence[str]) -> str | None:
+    """Return the commit of a git status, marked dirty if a path differs from the commit."""
     head = None
     is_dirty = False
     for entry in status.split("\0"):
@@ -76,7 +76,7 @@ def _marked(status: str, paths: Sequence[str]) -> str | None:
 
 
 def _is_read(ignored: str, paths: Sequence[str]) -> bool:
-    """Tell whether a file or folder that git ignores may be among what is read."""
+    """Tell whether an ignored file or folder may be among the files that are read."""
     if not ignored.endswith("/"):
         return ignored.endswith(_SUFFIXES)
     return any(f"/{ignored}" in f"{path}/" for path in paths)
@@ -91,10 +91,10 @@ def _pathspec(path: str) -> str:
 
 
 def _folder_of(path: str) -> Path:
-    found = Path(path)
-    while _is_pattern(str(found)):
-        found = found.parent
-    return found if found.is_dir() else found.parent
+    folder = Path(path)
+    while _is_pattern(str(folder)):
+        folder = folder.parent
+    return folder if folder.is_dir() else folder.parent
 
 
 def _local_user() -> str:

@@ -1,4 +1,4 @@
-"""What every command shares: settings resolved once, a console for stdout and one for stderr."""
+"""The state of one call: its settings, a console for stdout, one for stderr, the ports."""
 
 import asyncio
 import sys
@@ -22,46 +22,49 @@ Result = TypeVar("Result")
 
 @dataclass
 class Session:
-    """One call of the command line."""
+    """The state that the functions of one call share."""
 
     flags: Mapping[str, Any] = field(default_factory=dict)
     color: str = "auto"
     interruption: InterruptionError | None = None
-    """What Ctrl-C means now; None while there is nothing to say of it."""
+    """The error that Ctrl-C raises; None while a plain interrupt is enough."""
     files: Sequence[str] = ()
-    """What manifests are read from; `-` stands for what is in no file."""
+    """The files and folders that manifests are read from; `-` for input that is no file."""
 
     def set_interrupt_message(self, message: str, *, hint: str | None = None) -> None:
-        """Have Ctrl-C, from now on, say how things stand and what to do next."""
+        """Set what Ctrl-C reports from now on: what was done, and what to do next."""
         self.interruption = InterruptionError(message, hint=hint)
 
     @cached_property
     def settings(self) -> Settings:
-        """Flag, environment, profile, local daemon: resolved at first use."""
+        """The settings of flags, environment, profile and local daemon; read at first use."""
         return load_settings(self.flags)
 
     @cached_property
     def origin(self) -> "Origin":
-        """Who calls, and from which commit the files are."""
+        """Who calls, and the commit of the files."""
         from activityctl.cli.provenance import origin_of_call
 
         return origin_of_call(self.settings, self.files)
 
     @cached_property
     def out(self) -> "Console":
-        """Results go here."""
+        """The console for results: stdout."""
         return self._console(stderr=False)
 
     @cached_property
     def err(self) -> "Console":
-        """All else goes here."""
+        """The console for messages: stderr."""
         return self._console(stderr=True)
 
     def _console(self, *, stderr: bool) -> "Console":
         from rich.console import Console
 
         if self.color not in {"auto", "always", "never"}:
-            raise UsageError(f"--color {self.color}", hint="use auto, always or never")
+            raise UsageError(
+                f"--color takes auto, always or never, not {self.color!r}",
+                hint="activityctl --help",
+            )
         stream = sys.stderr if stderr else sys.stdout
         return Console(
             file=stream,
@@ -74,16 +77,16 @@ class Session:
         )
 
     def with_ports(self, work: "Callable[[Ports], Coroutine[Any, Any, Result]]") -> Result:
-        """Open Postgres, do the work, close it; Ctrl-C cancels the work cleanly."""
+        """Open the connections, do the work and close them; Ctrl-C cancels the work."""
         from activityctl import wiring
 
-        async def whole() -> Result:
+        async def open_and_work() -> Result:
             async with wiring.open_ports(self.settings) as ports:
                 return await work(ports)
 
-        return asyncio.run(whole())
+        return asyncio.run(open_and_work())
 
 
 def now() -> datetime:
-    """Return the present moment, UTC."""
+    """Return the present moment in UTC."""
     return datetime.now(UTC)

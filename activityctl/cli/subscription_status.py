@@ -1,4 +1,4 @@
-"""What `pause` and `resume` share: one act on one subscription, and what is said of it."""
+"""Change the status of a subscription and report it, for `pause` and `resume`."""
 
 from activityctl.cli.session import Session, now
 from activityctl.domain.manifests.subscription import OperatorStatus
@@ -15,7 +15,7 @@ def set_status(
     reason: str | None = None,
     catch_up: bool = False,
 ) -> None:
-    """Give the subscription that status and say that it is `done`, or unchanged."""
+    """Set the status, log the change, and print `done` or that the status was so already."""
 
     async def work(ports: Ports) -> bool:
         owner = await ports.catalog.find_subscription(reference)

@@ -1,4 +1,4 @@
-"""How commands wait for a run: with the ports of a session, and Temporal asked when time is up."""
+"""Wait for the end of a run with the ports of a session."""
 
 import asyncio
 from typing import Final
@@ -9,17 +9,21 @@ from activityctl.domain.runs.run import Run
 from activityctl.errors import ActivityctlError
 from activityctl.operations.runs.wait import wait_for_run
 
-_SECONDS: Final = 2.0
+_SECONDS_TO_CONNECT: Final = 2.0
 
 
 async def wait_for_run_in_session(
     session: Session, ports: wiring.Ports, run_id: str, seconds: float
 ) -> Run:
-    """Return the run once it has ended; WaitTimeoutError says why it has not in time."""
+    """Return the run once it has ended.
+
+    WaitTimeoutError if it has not ended in time; for the reason, Temporal is asked whether it
+    answers.
+    """
 
     async def reaches_temporal() -> bool:
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(_SECONDS_TO_CONNECT):
                 await wiring.connect_temporal(session.settings)
         except (ActivityctlError, TimeoutError):
             return False

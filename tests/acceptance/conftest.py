@@ -1,4 +1,4 @@
-"""The real command in a subprocess, as a user types it, on a daemon of the tests' own."""
+"""Run the real command in a subprocess, as a user types it, on a daemon of the tests."""
 
 import json
 import os
@@ -17,7 +17,7 @@ COMMAND = Path(sys.executable).parent / "activityctl"
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs `activityctl ...` for one home, from one folder."""
+    """Runs `activityctl ...` with one home and one working folder."""
 
     home: Path
     folder: Path
@@ -67,7 +67,7 @@ class Shell:
 
 @pytest.fixture(scope="session")
 def shell_at() -> type[Shell]:
-    """Make a shell for a home and a folder of a module's own."""
+    """The class, for a module that needs its own home and folder."""
     return Shell
 
 
@@ -82,11 +82,11 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.fixture
 def shell(daemon: Shell, tmp_path: Path) -> Shell:
-    """The shared daemon, from a folder of the test's own."""
+    """The shared daemon, with a working folder for this test alone."""
     return Shell(daemon.home, tmp_path)
 
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Shell:
-    """A home in which nothing runs."""
+    """A home without a daemon."""
     return Shell(tmp_path / "home", tmp_path)

@@ -1,4 +1,4 @@
-"""What helps an author, as a user types it: validate, schema, explain, init, config; offline."""
+"""Commands for authors, which need no server: `validate`, `schema`, `explain`, `init`, `config`."""
 
 import json
 import resource
@@ -40,10 +40,7 @@ def write(stranger, name: str, text: str) -> None:
     path.write_text(text)
 
 
-# ---- validate
-
-
-def test_valid_manifests_are_listed_one_a_line(stranger):
+def test_each_valid_manifest_is_listed_on_a_line(stranger):
     write(stranger, "definitions/a.yaml", DEFINITION)
     write(stranger, "definitions/deep/b.yaml", SUBSCRIPTION % ("eu", "orders", 5))
     done = stranger("validate", "-R")
@@ -57,14 +54,14 @@ def test_manifests_come_from_standard_input_and_several_paths(stranger):
     assert "subscription/eu valid" in done.stdout
 
 
-def test_a_subscription_to_something_elsewhere_is_valid_with_a_note(stranger):
+def test_a_subscription_without_its_definition_is_valid_with_a_note(stranger):
     write(stranger, "a.yaml", SUBSCRIPTION % ("eu", "elsewhere", 5))
     done = stranger("validate", "-f", "a.yaml")
     assert done.stdout == "subscription/eu valid\n"
     assert "note: subscription/eu: ActivityDefinition 'elsewhere' is not among these" in done.stderr
-    (one,) = stranger.json("validate", "-f", "a.yaml")["objects"]
-    assert one["valid"] is True
-    assert "not among these files" in one["note"]
+    (checked,) = stranger.json("validate", "-f", "a.yaml")["objects"]
+    assert checked["valid"] is True
+    assert "not among these files" in checked["note"]
 
 
 def test_a_misspelt_param_is_an_error_with_its_column(stranger):
@@ -76,7 +73,7 @@ def test_a_misspelt_param_is_an_error_with_its_column(stranger):
     assert done.stdout == ""
 
 
-def test_all_problems_of_all_files_are_told_at_once(stranger):
+def test_all_problems_of_all_files_are_reported_at_once(stranger):
     write(stranger, "a.yaml", DEFINITION.replace("needs: [score]", "needs: []"))
     write(stranger, "b.yaml", DEFINITION.replace("orders", "other"))
     write(stranger, "c.yaml", SUBSCRIPTION % ("us", "other", "many"))
@@ -85,42 +82,49 @@ def test_all_problems_of_all_files_are_told_at_once(stranger):
     done = stranger("validate", "-f", ".", "-o", "json", code=3)
     found = json.loads(done.stdout)
     assert (found["apiVersion"], found["kind"]) == ("activityctl/v1", "ValidateResult")
-    assert [(one["name"], one["file"], one["valid"]) for one in found["objects"]] == [
+    assert [
+        (checked["name"], checked["file"], checked["valid"]) for checked in found["objects"]
+    ] == [
         ("orders", "a.yaml", False),
         ("other", "b.yaml", True),
         ("us", "c.yaml", False),
         ("eu", "d.yaml", False),
     ]
-    assert [(one["file"], one["path"]) for one in found["problems"]] == [
+    assert [(problem["file"], problem["path"]) for problem in found["problems"]] == [
         ("a.yaml", "spec.tasks[1].when"),
         ("c.yaml", "spec.params.limit"),
         ("d.yaml", "spec.params.limit"),
         ("e.yaml", ""),
     ]
     assert "add score to needs" in found["problems"][0]["message"]
-    told = json.loads(done.stderr)
-    assert (told["code"], len(told["problems"])) == ("invalid_manifest", 4)
+    error = json.loads(done.stderr)
+    assert (error["code"], len(error["problems"])) == ("invalid_manifest", 4)
 
 
-def test_a_wrong_word_does_not_hide_what_else_is_wrong_with_the_document(stranger):
+def test_an_unknown_field_does_not_hide_other_problems_of_the_document(stranger):
     text = DEFINITION.replace("  tasks:", "  paused: on\n  timeout: 7\n  tusks: []\n  tasks:")
     write(stranger, "a.yaml", text)
     write(stranger, "b.yaml", SUBSCRIPTION % ("eu", "orders", "yes"))
     found = json.loads(stranger("validate", "-f", ".", "-o", "json", code=3).stdout)
-    assert [(one["file"], one["path"]) for one in found["problems"]] == [
+    assert [(problem["file"], problem["path"]) for problem in found["problems"]] == [
         ("a.yaml", "spec.paused"),
         ("a.yaml", "spec.timeout"),
         ("a.yaml", "spec.tusks"),
         ("b.yaml", "spec.params.limit"),
     ]
-    assert [one["message"].split()[0] for one in found["problems"]] == ["on", "a", "unknown", "yes"]
+    assert [problem["message"].split()[0] for problem in found["problems"]] == [
+        "on",
+        "a",
+        "unknown",
+        "yes",
+    ]
 
 
-def test_a_subscription_is_not_held_against_faulty_params(stranger):
+def test_a_subscription_is_not_checked_against_an_invalid_schema(stranger):
     write(stranger, "a.yaml", DEFINITION.replace("type: integer", "type: intger"))
     write(stranger, "b.yaml", SUBSCRIPTION % ("eu", "orders", "x"))
     found = json.loads(stranger("validate", "-f", ".", "-o", "json", code=3).stdout)
-    assert {one["file"] for one in found["problems"]} == {"a.yaml"}
+    assert {problem["file"] for problem in found["problems"]} == {"a.yaml"}
     assert "in these files has problems" in found["objects"][1]["note"]
 
 
@@ -143,8 +147,8 @@ def test_the_json_of_valid_manifests(stranger):
     }
 
 
-def test_nothing_but_the_files_is_needed(stranger):
-    """An unknown profile, a broken config file and no server are all the same to it."""
+def test_validate_needs_only_the_files(stranger):
+    """It ignores a broken config file, and needs no server and no home."""
     write(stranger, "a.yaml", DEFINITION)
     write(stranger, "config.toml", "broken = ")
     environment = {**stranger.environment, "ACTIVITYCTL_CONFIG": "config.toml"}
@@ -177,10 +181,7 @@ def test_a_thousand_documents_take_seconds(stranger):
     done = stranger("validate", "-f", "all")
     assert done.stderr == "1,000 objects in 500 files valid\n"
     spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    assert spent < 10  # of CPU time, which others at work do not lengthen; about 1.2 s
-
-
-# ---- schema and explain
+    assert spent < 10  # CPU time, which other processes do not change; about 1.2 s
 
 
 def test_the_schema_checks_the_samples(stranger):
@@ -212,10 +213,7 @@ def test_a_field_is_explained(stranger):
     assert "hint: activityctl explain definition.spec.triggers" in done.stderr
 
 
-# ---- init
-
-
-def test_a_new_folder_is_ready_to_go(stranger):
+def test_a_new_folder_is_complete(stranger):
     done = stranger("init", "work")
     folder = stranger.folder / "work"
     assert "next: cd work && activityctl up -d -f definitions/" in done.stderr
@@ -271,7 +269,7 @@ def test_the_workflow_validates_plans_and_applies(stranger, ci, path):
             assert not option.startswith("-") or option in helped[name], (name, option)
 
 
-def test_what_is_there_is_left_alone(stranger):
+def test_existing_files_are_not_overwritten(stranger):
     write(stranger, "README.md", "mine")
     done = stranger("init", code=5)
     assert "README.md" in done.stderr
@@ -282,25 +280,22 @@ def test_what_is_there_is_left_alone(stranger):
     assert "use github, gitlab, none" in stranger("init", "x", "--ci", "jenkins", code=2).stderr
 
 
-# ---- config
-
-
 @pytest.fixture
 def configured(stranger, monkeypatch):
-    """A stranger whose config file is in his folder."""
+    """A home without a daemon, with a config file in the folder of the test."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(stranger.folder / "xdg"))
     return stranger
 
 
 def settings_of(shell, *flags: str) -> dict[str, tuple[object, str]]:
-    found = shell.json(*flags, "config", "show")["settings"]
-    return {one["name"]: (one["value"], one["source"]) for one in found}
+    settings = shell.json(*flags, "config", "show")["settings"]
+    return {row["name"]: (row["value"], row["source"]) for row in settings}
 
 
 def test_profiles_are_added_used_shown_and_removed(configured):
     add = ("config", "add", "prod", "--database-url", "-", "--temporal-address", "t:7233")
     done = configured(*add, stdin="postgresql://u:hunter2@db/x\n")
-    assert done.stdout == "profile/prod saved, and is the default\n"
+    assert done.stdout == "profile/prod saved, it is the default\n"
     stage = ("--database-url", "postgresql://s/x", "--temporal-address", "s:7233")
     configured("config", "add", "stage", *stage, "--max-tasks", "3")
     settings = settings_of(configured)
@@ -311,19 +306,20 @@ def test_profiles_are_added_used_shown_and_removed(configured):
     assert settings_of(configured, "--profile", "stage")["max_tasks"] == (3, "profile stage")
     configured("config", "use", "stage")
     listed = configured.json("config", "list")["items"]
-    assert [(one["name"], one["isDefault"]) for one in listed] == [("prod", False), ("stage", True)]
+    defaults = {profile["name"]: profile["isDefault"] for profile in listed}
+    assert defaults == {"prod": False, "stage": True}
     shown = configured("config", "show")
     assert "s:7233" in shown.stdout
     assert "config.toml" in shown.stderr
     everything = shown.stdout + shown.stderr + configured("config", "list").stdout
     assert "hunter2" not in everything
-    assert "there is no default now" in configured("config", "remove", "stage").stdout
+    assert "without a default profile" in configured("config", "remove", "stage").stdout
     (path,) = (configured.folder / "xdg").rglob("config.toml")
     assert path.stat().st_mode & 0o777 == 0o600
     assert "hunter2" in path.read_text("utf-8")
 
 
-def test_profiles_that_are_wrong_are_refused(configured):
+def test_invalid_profiles_are_refused(configured):
     configured("config", "add", "prod", "--database-url", "postgresql://db/x")
     for code, arguments in (
         (5, ("add", "prod", "--max-tasks", "1")),
@@ -333,4 +329,5 @@ def test_profiles_that_are_wrong_are_refused(configured):
     ):
         done = configured("config", *arguments, code=code)
         assert "hint:" in done.stderr, arguments
-    assert [one["name"] for one in configured.json("config", "list")["items"]] == ["prod"]
+    listed = configured.json("config", "list")["items"]
+    assert [profile["name"] for profile in listed] == ["prod"]

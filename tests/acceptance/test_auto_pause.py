@@ -1,4 +1,4 @@
-"""A subscription that keeps failing pauses itself, says why, tells somebody once, and resumes."""
+"""A subscription whose runs keep failing pauses itself, with a reason and one notification."""
 
 import urllib.request
 from pathlib import Path
@@ -61,7 +61,7 @@ def schedule_status(shell: Any) -> str:
     return schedule["status"]
 
 
-def test_it_is_paused_with_its_reason_and_the_run_that_did_it(paused: Any):
+def test_it_is_paused_with_a_reason_and_the_run_that_caused_it(paused: Any):
     third = runs(paused)[2]
     found = subscription(paused)
     reason = f"3 runs in a row failed; last reason: {third['reason']} (run {third['id']})"
@@ -72,7 +72,7 @@ def test_it_is_paused_with_its_reason_and_the_run_that_did_it(paused: Any):
     assert reason in paused("get", "sub", "fragile", "-o", "wide").stdout
 
 
-def test_somebody_is_told_once(paused: Any):
+def test_the_notification_is_sent_once(paused: Any):
     assert (Path(paused.folder) / "notified").read_text() == "fragile\n"
     skipped, done = (
         [task["status"] for task in paused.json("get", "tasks", "--run", run["id"])["items"]]
@@ -81,18 +81,17 @@ def test_somebody_is_told_once(paused: Any):
     assert (skipped, done) == (["failed", "skipped"], ["failed", "succeeded"])
 
 
-def test_the_log_warns(paused: Any):
+def test_the_log_has_one_warning(paused: Any):
     lines = paused("logs", "fragile", "--tail", "1000").stdout.splitlines()
-    said = [line for line in lines if "subscription paused: " in line]
-    assert len(said) == 1
-    assert "warning" in said[0]
+    (warning,) = [line for line in lines if "subscription paused: " in line]
+    assert "warning" in warning
 
 
 def test_its_schedule_is_paused_in_temporal_too(paused: Any):
     until(lambda: schedule_status(paused) == "paused")
 
 
-def test_a_run_by_hand_that_fails_while_it_is_paused_tells_nobody(paused: Any):
+def test_a_failed_manual_run_during_the_pause_sends_no_notification(paused: Any):
     before = subscription(paused)
     paused("trigger", "fragile", code=1)
     after = subscription(paused)
@@ -102,11 +101,11 @@ def test_a_run_by_hand_that_fails_while_it_is_paused_tells_nobody(paused: Any):
 
 def test_status_names_it(paused: Any):
     found = paused.json("status")
-    (named,) = [one for one in found["autoPaused"] if one["name"] == "fragile"]
+    (named,) = [owner for owner in found["autoPaused"] if owner["name"] == "fragile"]
     assert named["pauseReason"].startswith("3 runs in a row failed")
     assert found["schedules"]["paused"] >= 1
     text = paused("status").stdout
-    assert "paused by its failures: fragile since " in text
+    assert "paused after failures: fragile since " in text
     assert "schedules: " in text
 
 
@@ -127,7 +126,7 @@ def test_the_metrics_count_it(paused: Any):
     assert found["activityctl_workers_alive",] == 1
 
 
-def test_to_resume_begins_anew(paused: Any):
+def test_a_resume_resets_the_failures(paused: Any):
     paused("resume", "fragile")
     paused("trigger", "fragile", code=1)
     found = subscription(paused)
@@ -139,8 +138,8 @@ def test_to_resume_begins_anew(paused: Any):
     assert subscription(paused)["failures"] == 0
 
 
-def test_a_pause_by_hand_keeps_its_reason_and_is_no_pause_of_its_own(paused: Any):
+def test_a_manual_pause_has_its_reason_and_is_not_listed_as_automatic(paused: Any):
     paused("pause", "fragile", "--reason", "enough for today")
     found = subscription(paused)
     assert (found["status"], found["pauseReason"]) == ("paused", "enough for today")
-    assert "fragile" not in [one["name"] for one in paused.json("status")["autoPaused"]]
+    assert "fragile" not in [owner["name"] for owner in paused.json("status")["autoPaused"]]

@@ -1,4 +1,4 @@
-"""`backfill` runs past times once each, in order, a few at a time, whatever happens meanwhile."""
+"""`backfill` runs due times of the past once each, in order, also if processes are killed."""
 
 import signal
 import time
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Sub:
-    """A subscription of a test's own that is due daily at 08:00, save for one day."""
+    """A subscription for one test, due daily at 08:00 except on one day."""
 
     shell: Any
     name: str
@@ -65,17 +65,17 @@ def make(shell: Any, tmp_path: Path) -> Callable[..., Sub]:
 
 
 def work_until(path: Path) -> str:
-    """Return what a run does, in shell, until that file is there."""
+    """Return the shell command of a run: wait until the file exists."""
     return f"until test -e {path}; do sleep 0.1; done"
 
 
-def at_once(runs: list[Any]) -> int:
-    """Return how many of the runs were at work at the same time."""
+def most_parallel(runs: list[Any]) -> int:
+    """Return the largest number of runs that were running at the same time."""
     spans = [(run["startedAt"], run["endedAt"]) for run in runs]
     return max(sum(begin <= start < end for begin, end in spans) for start, _ in spans)
 
 
-def test_each_past_time_runs_once_however_often_it_is_asked_for(make: Callable[..., Sub]):
+def test_each_past_time_runs_once_even_if_the_command_is_repeated(make: Callable[..., Sub]):
     sub = make("backfill-once", "sleep 0.3")
     dry = sub.shell.json("backfill", sub.name, *TEN_DAYS, "--dry-run")
     assert dry["firings"] == DUE
@@ -89,7 +89,7 @@ def test_each_past_time_runs_once_however_often_it_is_asked_for(make: Callable[.
     assert [run["dueAt"] for run in runs] == DUE
     assert runs[0]["firingKey"] == "backfill-2024-03-01T08:00:00Z"
     assert {run["trigger"] for run in runs} == {"daily"}
-    assert at_once(runs) <= 3
+    assert most_parallel(runs) <= 3
     again = sub.shell.json("backfill", sub.name, *TEN_DAYS)
     assert (again["added"], again["progress"]["succeeded"]) == (0, 9)
     wider = sub.backfill("--from", "2024-02-29T00:00:00Z", "--to", "2024-03-10T08:00:00Z")
@@ -97,53 +97,53 @@ def test_each_past_time_runs_once_however_often_it_is_asked_for(make: Callable[.
     assert sub.past_runs() == runs
 
 
-def test_more_than_a_hundred_firings_want_a_yes_and_times_before_it_existed_are_told(
+def test_more_than_a_hundred_firings_need_confirmation_and_early_times_a_note(
     make: Callable[..., Sub],
 ):
     sub = make("backfill-many", "true")
     most = ("--from", "2024-03-01T08:00:00Z", "--to", "2024-06-30T08:00:00Z")
     refused = sub.backfill(*most, code=1)
-    assert "needs a yes" in refused.stderr
+    assert "needs confirmation" in refused.stderr
     assert "--yes" in refused.stderr
-    assert "121 of 121 firings lie before the subscription existed" in refused.stderr
+    assert "121 of 121 firings are due before the subscription existed" in refused.stderr
     assert sub.past_runs() == []
     assert "121 new" in sub.backfill(*most, "--yes", "--no-wait").stdout
     sub.backfill("--cancel")
 
 
-def test_one_at_a_time_keeps_the_order(make: Callable[..., Sub]):
+def test_without_max_parallel_the_runs_keep_their_order(make: Callable[..., Sub]):
     sub = make("backfill-order")
     sub.backfill(*TEN_DAYS)
     runs = sub.past_runs()
-    assert at_once(runs) == 1
+    assert most_parallel(runs) == 1
     assert sorted(runs, key=lambda run: run["startedAt"]) == runs
 
 
-def test_a_failed_run_is_told_and_not_repeated(make: Callable[..., Sub]):
+def test_a_failed_run_is_reported_and_not_repeated(make: Callable[..., Sub]):
     sub = make("backfill-fails", "test ${ trigger.dueAt.substring(8, 10) } != 03")
     done = sub.backfill(*TEN_DAYS, "--max-parallel", "9", code=1)
     assert "8 succeeded, 1 failed" in done.stdout
     assert f"get runs -s {sub.name} --status failed" in done.stderr
     again = sub.backfill(*TEN_DAYS, code=1)
     assert "0 new, 8 succeeded, 1 failed" in again.stdout
-    assert "1 left alone: has a run: failed" in again.stderr
+    assert "1 left out: has a run: failed" in again.stderr
 
 
-def test_a_paused_subscription_runs_what_a_person_asks_for(make: Callable[..., Sub]):
+def test_a_backfill_of_a_paused_subscription_runs(make: Callable[..., Sub]):
     sub = make("backfill-paused")
     sub.shell("pause", sub.name)
     done = sub.backfill(*TEN_DAYS, "--max-parallel", "9")
     assert "9 succeeded" in done.stdout
 
 
-def test_only_missed_takes_no_time_without_a_missed_run(make: Callable[..., Sub]):
+def test_only_missed_leaves_out_times_without_a_missed_run(make: Callable[..., Sub]):
     sub = make("backfill-missed")
     done = sub.backfill(*TEN_DAYS, "--only-missed")
     assert "0 firings, 0 new" in done.stdout
-    assert "10 left alone: was not missed" in done.stderr
+    assert "10 left out: was not missed" in done.stderr
 
 
-def test_what_is_cancelled_stops_and_goes_on_when_asked_again(
+def test_a_cancelled_backfill_stops_and_continues_when_repeated(
     make: Callable[..., Sub], tmp_path: Path
 ):
     sub = make("backfill-cancelled", work_until(tmp_path / "go"))
@@ -165,14 +165,14 @@ def test_ctrl_c_leaves_the_backfill_to_the_worker(make: Callable[..., Sub], tmp_
     command = sub.shell.start("backfill", sub.name, *TEN_DAYS, "--max-parallel", "2")
     until(sub.past_runs)
     command.send_signal(signal.SIGINT)
-    _, said = command.communicate(timeout=20)
+    _, errors = command.communicate(timeout=20)
     assert command.returncode == 130
-    assert f"activityctl backfill {sub.name} --cancel" in said
+    assert f"activityctl backfill {sub.name} --cancel" in errors
     (tmp_path / "go").touch()
     until(lambda: sum(run["status"] == "succeeded" for run in sub.past_runs()) == 9)
 
 
-def test_time_that_is_up_exits_8_and_the_runs_go_on(make: Callable[..., Sub]):
+def test_a_timeout_is_exit_8_and_the_runs_continue(make: Callable[..., Sub]):
     sub = make("backfill-timeout", "sleep 0.5")
     done = sub.backfill(*TEN_DAYS, "--timeout", "300ms", code=8)
     assert "repeat the command to follow" in done.stderr
@@ -180,7 +180,7 @@ def test_time_that_is_up_exits_8_and_the_runs_go_on(make: Callable[..., Sub]):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         ((), 2, "--from"),
         (("--from", "1h"), 2, "future"),
@@ -189,30 +189,30 @@ def test_time_that_is_up_exits_8_and_the_runs_go_on(make: Callable[..., Sub]):
         ((*TEN_DAYS, "--max-parallel", "0"), 2, "max-parallel"),
     ],
 )
-def test_what_cannot_be_backfilled_says_why(
-    make: Callable[..., Sub], arguments: tuple[str, ...], code: int, said: str
+def test_an_error_says_why(
+    make: Callable[..., Sub], arguments: tuple[str, ...], code: int, message: str
 ):
     done = make("backfill-refused").backfill(*arguments, code=code)
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.fixture
 def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A daemon whose worker may be killed."""
+    """A daemon of this test, whose worker may be killed."""
     shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
     shell("up", "-d")
     yield shell
     shell("down")
 
 
-def test_each_time_runs_once_though_the_worker_and_the_command_are_killed(own: Any):
+def test_each_time_runs_once_even_if_the_worker_and_the_command_are_killed(own: Any):
     path = own.folder / "own.yaml"
     path.write_text(MANIFESTS.format(name="own", shell="sleep 0.4"))
     own("apply", "-f", str(path))
     sub = Sub(own, "own")
     command = own.start("backfill", "own", *TEN_DAYS, "--max-parallel", "2")
     until(sub.past_runs)
-    worker = next(one for one in own.json("status")["components"] if one["name"] == "worker")
+    worker = next(part for part in own.json("status")["components"] if part["name"] == "worker")
     psutil.Process(worker["pid"]).kill()
     command.kill()
     command.communicate(timeout=20)
@@ -220,4 +220,4 @@ def test_each_time_runs_once_though_the_worker_and_the_command_are_killed(own: A
     assert "9 firings, 0 new, 9 succeeded" in done.stdout
     runs = sub.past_runs()
     assert [run["dueAt"] for run in runs] == DUE
-    assert at_once(runs) <= 2
+    assert most_parallel(runs) <= 2

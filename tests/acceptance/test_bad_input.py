@@ -1,4 +1,4 @@
-"""What bad input and absent servers get: a code, every problem, a next step, nothing changed."""
+"""Bad input and missing servers: the exit code, every problem, a hint, and nothing changes."""
 
 import json
 import os
@@ -23,8 +23,8 @@ spec: {activity: %s, params: {n: %s}}
 """
 
 
-def living(shell) -> str:
-    """All that lives, whole."""
+def live_objects(shell) -> str:
+    """Return all live objects as YAML."""
     return shell("export").stdout
 
 
@@ -32,10 +32,10 @@ def test_one_invalid_document_among_fifty_changes_nothing(shell):
     documents = [GOOD % f"fifty-{number}" for number in range(50)]
     documents[31] = documents[31].replace("argv", "arggv")
     (shell.folder / "all.yaml").write_text("---".join(documents))
-    before = living(shell)
+    before = live_objects(shell)
     done = shell("apply", "-f", "all.yaml", code=3)
     assert "arggv" in done.stderr
-    assert living(shell) == before
+    assert live_objects(shell) == before
 
 
 BROKEN = {
@@ -66,21 +66,21 @@ BROKEN = {
 
 @pytest.fixture(scope="class")
 def nothing_changes(daemon) -> Iterator[None]:
-    """Look at all that lives once before the class's tests and once after them."""
-    before = living(daemon)
+    """Check after the tests of the class that the live objects are the same as before."""
+    before = live_objects(daemon)
     yield
-    assert living(daemon) == before
+    assert live_objects(daemon) == before
 
 
 @pytest.mark.usefixtures("nothing_changes")
 class TestBrokenManifest:
     @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.replace(" ", "-"))
-    def test_it_is_refused_with_its_place(self, shell, case):
-        text, said = BROKEN[case]
+    def test_it_is_refused_with_file_and_line(self, shell, case):
+        text, message = BROKEN[case]
         (shell.folder / "all.yaml").write_text(text)
         done = shell("apply", "-f", "all.yaml", code=3)
         assert "error: all.yaml:" in done.stderr, done.stderr
-        assert said in done.stderr, done.stderr
+        assert message in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
 
 
@@ -104,7 +104,7 @@ def test_a_definition_that_breaks_a_live_subscription_is_refused(shell):
 
 
 @pytest.mark.parametrize("path", ["absent.yaml", "fifo", "empty", "loop", "/dev/null"])
-def test_what_is_no_regular_file_is_refused_at_once(shell, path):
+def test_a_path_that_is_no_regular_file_is_refused_at_once(shell, path):
     os.mkfifo(shell.folder / "fifo")
     (shell.folder / "empty").mkdir()
     (shell.folder / "loop").symlink_to("loop")
@@ -125,7 +125,7 @@ def test_what_is_no_regular_file_is_refused_at_once(shell, path):
     ],
     ids=" ".join,
 )
-def test_without_a_daemon_the_next_step_is_named(stranger, arguments):
+def test_without_a_daemon_the_hint_is_how_to_start_it(stranger, arguments):
     (stranger.folder / "good.yaml").write_text(GOOD % "good")
     start = time.monotonic()
     done = stranger(*arguments, code=7)
@@ -133,11 +133,11 @@ def test_without_a_daemon_the_next_step_is_named(stranger, arguments):
     assert "hint: activityctl up -d\n" in done.stderr
 
 
-def test_without_a_daemon_the_doctor_names_the_next_step_once(stranger):
+def test_without_a_daemon_the_doctor_gives_the_hint_once(stranger):
     assert stranger("doctor", code=1).stderr.count("activityctl up -d") == 1
 
 
-def test_a_dead_database_is_told_within_ten_seconds(stranger):
+def test_an_unknown_profile_is_reported_and_shows_no_password(stranger):
     (stranger.folder / "config.toml").write_text(
         'default = "dead"\n[profiles.dead]\n'
         'database_url = "postgresql://u:geheim@127.0.0.1:1/none"\n'
@@ -161,7 +161,7 @@ def test_a_dead_database_is_told_within_ten_seconds(stranger):
         (("get", "runs", "--status", "finished"), 2),
     ],
 )
-def test_each_refusal_has_its_code(shell, arguments, code):
+def test_each_error_has_its_exit_code(shell, arguments, code):
     done = shell(*arguments, code=code)
     assert "Traceback" not in done.stderr
     assert not done.stdout
@@ -191,7 +191,7 @@ def test_a_failing_task_is_visible_in_get_and_logs(shell):
     assert [letter["run"] for letter in letters] == [run["id"]]
 
 
-def test_control_characters_of_strangers_are_shown_not_obeyed(shell):
+def test_control_characters_of_a_task_are_made_visible(shell):
     manifest = GOOD.replace('["true"]', r'[sh, -c, "printf \"\\033[31mred\\007\" >&2; exit 1"]')
     (shell.folder / "a.yaml").write_text(
         manifest % "rude" + "---" + SUBSCRIPTION % ("rude", "rude", 1)

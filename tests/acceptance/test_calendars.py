@@ -1,4 +1,4 @@
-"""Calendars as a person writes, applies, looks at and takes them away; with the real command."""
+"""Calendars: apply, show, change, export and delete them with the real command."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ EVENT = (
 
 
 class Files:
-    """A team's folder with a calendar and a definition that excludes it; names of its own."""
+    """A folder with a calendar and a definition that excludes its days, with unique names."""
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
@@ -51,7 +51,7 @@ class Files:
 
     def apply(self, *arguments: str) -> dict[str, str]:
         view = self.shell.json("apply", "-f", "files", *arguments)
-        return {one["name"]: one["action"] for one in view["changes"]}
+        return {change["name"]: change["action"] for change in view["changes"]}
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def files(shell: Any) -> Files:
     return Files(shell)
 
 
-def test_a_calendar_is_applied_looked_at_changed_exported_and_deleted(files: Files):
+def test_a_calendar_is_applied_shown_changed_exported_and_deleted(files: Files):
     files.write_ical(christmas="20261225", boxing="20261226")
     files.write_calendar(ical="days.ics", days=["2026-12-24", "2027-01-01"])
     files.write_user()
@@ -81,7 +81,7 @@ def test_a_calendar_is_applied_looked_at_changed_exported_and_deleted(files: Fil
     assert f"--- live/calendar/{files.calendar}" in diff
     assert files.apply() == {files.calendar: "configured", files.user: "unchanged"}
     changes = files.shell.json("history", "cal", files.calendar)["items"]
-    assert [one["action"] for one in changes] == ["configured", "created"]
+    assert [change["action"] for change in changes] == ["configured", "created"]
 
     exported = files("export", files.calendar).stdout
     assert "ical" not in exported
@@ -99,7 +99,7 @@ def test_a_calendar_is_applied_looked_at_changed_exported_and_deleted(files: Fil
     files("describe", "cal", files.calendar, code=4)
 
 
-def test_a_set_prunes_its_calendar_when_the_last_user_is_gone_too(files: Files):
+def test_a_set_prunes_a_calendar_only_together_with_its_last_user(files: Files):
     files.write_calendar(days=["2026-12-25"])
     files.write_user()
     files.apply("--applyset", files.tag)
@@ -121,7 +121,7 @@ def test_a_set_prunes_its_calendar_when_the_last_user_is_gone_too(files: Files):
     }
 
 
-def test_a_saved_plan_carries_the_days_of_its_file(files: Files):
+def test_a_saved_plan_contains_the_days_of_the_file(files: Files):
     files.write_ical(christmas="20261225")
     files.write_calendar(ical="days.ics")
     files("plan", "-f", "files", "--out", "plan.json")
@@ -135,7 +135,7 @@ def problem(done: Any) -> tuple[int, int, str, str]:
     return found["line"], found["column"], found["path"], found["message"]
 
 
-def test_an_unknown_calendar_is_told_with_its_column(files: Files):
+def test_an_unknown_calendar_is_reported_with_its_column(files: Files):
     files.write_user("holidais")
     note = files("validate", "-f", "files").stderr
     assert "Calendar 'holidais' is not among these files" in note
@@ -155,7 +155,9 @@ def test_an_unknown_calendar_is_told_with_its_column(files: Files):
         ("calendar.yaml", "calendar.yaml is not a valid iCalendar file"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_at_the_manifest(stranger: Any, ical: str, message: str):
+def test_a_file_that_cannot_be_read_is_reported_with_the_line_of_the_manifest(
+    stranger: Any, ical: str, message: str
+):
     files = Files(stranger)
     files.write_calendar(ical=ical)
     line, _, path, found = problem(stranger("validate", "-f", "files", "-o", "json", code=3))
@@ -163,7 +165,7 @@ def test_a_file_that_cannot_be_read_is_told_at_the_manifest(stranger: Any, ical:
     assert found.startswith(message)
 
 
-def test_a_window_is_exported_so_that_it_applies_unchanged(files: Files):
+def test_an_exported_window_can_be_applied_unchanged(files: Files):
     files.write_calendar(days=["2026-12-25"])
     files.write_user()
     report = files.folder / "report.yaml"
@@ -184,12 +186,12 @@ def test_standard_input_has_no_folder_for_a_file(stranger: Any):
     assert "<stdin>:6:9: spec.ical: a manifest from standard input has no folder" in done.stderr
 
 
-def test_a_window_that_lets_nothing_through_is_an_error(stranger: Any):
+def test_a_window_that_excludes_every_firing_is_an_error(stranger: Any):
     files = Files(stranger)
     files.write_calendar(days=["2026-12-25"])
     files.write_user(window={"outside": "skip", "timezone": "UTC"})
     report = files.folder / "report.yaml"
-    text = report.read_text()  # PyYAML leaves 08:00 without the quotes that our loader asks for
+    text = report.read_text()  # PyYAML writes 08:00 without quotes, which our loader refuses
     report.write_text(
         text.replace("outside:", "from: '08:00'\n        to: '09:00'\n        outside:")
     )

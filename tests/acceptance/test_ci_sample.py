@@ -1,4 +1,4 @@
-"""The CI workflows that `init` makes, their steps run as the shell scripts that they are."""
+"""Run the steps of the CI workflows that `init` creates, as shell scripts."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ spec: {activity: %s, params: {name: second}}
 
 @dataclass(frozen=True)
 class Ci:
-    """A repository made by `init`, and the machine that runs its workflow's jobs."""
+    """A repository created by `init`, and a way to run the jobs of its workflow."""
 
     shell: Any
     whose: str
@@ -52,7 +52,7 @@ class Ci:
         self.sample.write_text(text.replace(old, new))
 
     def script(self, job: str) -> str:
-        """Return what a job of the workflow runs, without the set-up of its machine."""
+        """Return the commands of a job, without those that install something."""
         workflow = yaml.safe_load((self.folder / FILES[self.whose]).read_text())
         if self.whose == "github":
             lines = [step.get("run", "") for step in workflow["jobs"][job]["steps"]]
@@ -63,7 +63,7 @@ class Ci:
         return "\n".join(["set -eu", *found])
 
     def run(self, *jobs: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run the jobs as CI does: with a database's address, and no daemon of its own."""
+        """Run the jobs as CI does: with the address of a database and without a daemon."""
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith("ACTIVITYCTL")
         }
@@ -92,7 +92,7 @@ class Ci:
 
     def live(self) -> set[str]:
         items = self.shell.json("get", "sub", "--limit", "10000")["items"]
-        return {one["name"] for one in items if one["name"].startswith(self.word)}
+        return {item["name"] for item in items if item["name"].startswith(self.word)}
 
     async def schedule(self, name: str) -> ScheduleHandle:
         """The subscription's schedule in Temporal."""
@@ -110,7 +110,7 @@ def ci(request: pytest.FixtureRequest, shell: Any) -> Ci:
     found = Ci(shell, whose, f"ci-{whose}")
     found.edit("name: hello", f"name: {found.word}")
     found.edit("activity: hello", f"activity: {found.word}")
-    set_name = "--applyset main"  # the daemon is shared: a set of this repository's own
+    set_name = "--applyset main"  # each repository needs its own set, because the daemon is shared
     workflow = found.folder / FILES[whose]
     assert set_name in workflow.read_text()
     workflow.write_text(workflow.read_text().replace(set_name, f"--applyset {found.word}"))
@@ -120,7 +120,7 @@ def ci(request: pytest.FixtureRequest, shell: Any) -> Ci:
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not await condition():
-        assert time.monotonic() < deadline, "it did not come in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         await asyncio.sleep(1)
 
 
@@ -130,7 +130,7 @@ async def test_from_a_pull_request_to_a_healed_schedule(ci: Ci):
     done = ci.run("validate", "apply")
     assert f"subscription/{world} created" in done.stdout
 
-    # A pull request: reviewed, nothing changed.
+    # A pull request is planned and changes nothing.
     ci.edit("every: 30s", "every: 45s")
     (ci.folder / "definitions" / "second.yaml").write_text(SECOND % (ci.word, ci.word))
     ci.run("validate", "plan")
@@ -140,28 +140,28 @@ async def test_from_a_pull_request_to_a_healed_schedule(ci: Ci):
     assert f"+ schedule {second}/often" in comment
     assert ci.live() == {world}
 
-    # Merged: exactly that, with its commit.
+    # After the merge exactly that is applied, with its commit.
     ci.run("validate", "apply")
     assert ci.live() == {world, second}
     (change, _) = ci.shell.json("history", "def", ci.word)["items"]
     assert change["sourceCommit"] == COMMIT
     assert [field["path"] for field in change["fields"]] == ["spec.triggers[often].interval.every"]
     ci.run("plan")
-    assert "No changes: 3 objects are as wanted." in (ci.folder / "plan.md").read_text()
+    assert "No changes: 3 objects are unchanged." in (ci.folder / "plan.md").read_text()
 
-    # What an operator pauses stays paused, whatever is merged.
+    # A subscription that an operator paused stays paused after a merge.
     ci.shell("pause", second)
     ci.edit("Greets somebody", "Greets everybody")
     ci.run("validate", "apply")
     (row,) = ci.shell.json("get", "sub", second)["items"]
     assert row["status"] == "paused"
 
-    # A commit that is wrong stops at the first job.
+    # An invalid commit fails in the first job.
     ci.edit("params.name != ", "params.nam != ")
     assert "nam" in ci.run("validate", "apply", code=3).stderr
     ci.edit("params.nam != ", "params.name != ")
 
-    # A file that goes takes its object along, and no other.
+    # Removing a file deletes its object and no other.
     (ci.folder / "definitions" / "second.yaml").unlink()
     ci.run("plan")
     assert f"- subscription/{second} deleted" in (ci.folder / "plan.md").read_text()
@@ -174,7 +174,7 @@ async def test_from_a_pull_request_to_a_healed_schedule(ci: Ci):
 
 
 async def drift_and_heal(ci: Ci, name: str) -> None:
-    """Delete the schedule behind the product's back; the worker's audit brings it back."""
+    """Delete the schedule in Temporal; the audit of the worker creates it again."""
     schedule = await ci.schedule(name)
     await schedule.delete()
 
@@ -187,7 +187,7 @@ async def drift_and_heal(ci: Ci, name: str) -> None:
 
     assert not await is_healed()
     ci.run("plan")
-    assert "No changes" in (ci.folder / "plan.md").read_text()  # what is wanted has not changed
+    assert "No changes" in (ci.folder / "plan.md").read_text()  # the wanted state has not changed
     await until(is_healed, 100)
     warnings = ci.shell("logs", name).stdout
     assert "often" in warnings

@@ -1,4 +1,4 @@
-"""delete: what it takes along is listed, a yes is wanted, and the worker is waited for."""
+"""`delete` lists what it will delete, asks for confirmation, and waits for the worker."""
 
 import asyncio
 import itertools
@@ -29,7 +29,7 @@ _NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """A database of the test's own on real servers, and one subscription in it."""
+    """A database for this test on real servers, with one subscription."""
 
     environment: dict[str, str]
     name: str
@@ -51,7 +51,7 @@ class Place:
         return json.loads(self(*arguments, "-o", "json").stdout)
 
     def answered(self, answer: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run it with a terminal on its standard input, on which somebody types."""
+        """Run the command with a terminal as standard input, and type the answer."""
         ours, theirs = pty.openpty()
         os.write(ours, answer.encode())
         try:
@@ -131,7 +131,7 @@ async def until_scheduled(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_what_goes_along_and_what_goes_on_is_listed_and_the_worker_is_waited_for(
+async def test_delete_lists_schedules_and_open_runs_and_waits_for_the_worker(
     place: Place,
 ):
     await until_scheduled(place)
@@ -143,8 +143,8 @@ async def test_what_goes_along_and_what_goes_on_is_listed_and_the_worker_is_wait
     assert refused.stderr.splitlines() == [
         f"subscription/{place.name} will be deleted",
         f"  - 1 schedule: {place.name}/yearly",
-        f"  ! 1 open run goes on as it began: {runs[0]['id']} running",
-        "error: deleting needs a yes",
+        f"  ! 1 open run continues unchanged: {runs[0]['id']} running",
+        "error: deleting needs confirmation",
         "hint: add --yes",
     ]
     assert place.lives()
@@ -152,13 +152,14 @@ async def test_what_goes_along_and_what_goes_on_is_listed_and_the_worker_is_wait
     assert not await place.is_scheduled()
     assert view["kind"] == "DeleteResult"
     assert view["changes"] == [{"kind": "Subscription", "name": place.name, "action": "deleted"}]
-    assert [one["trigger"] for one in view["schedules"]["deleted"]] == ["yearly"]
+    assert [schedule["trigger"] for schedule in view["schedules"]["deleted"]] == ["yearly"]
     assert (view["schedules"]["pending"], view["schedules"]["errors"]) == (0, [])
-    assert [(one["id"], one["status"]) for one in view["openRuns"]] == [(runs[0]["id"], "running")]
+    (open_run,) = view["openRuns"]
+    assert (open_run["id"], open_run["status"]) == (runs[0]["id"], "running")
     place("cancel", runs[0]["id"])
 
 
-async def test_the_wait_is_bounded_and_a_worker_that_is_slow_is_told(
+async def test_the_wait_ends_after_the_timeout_and_a_slow_worker_is_reported(
     place: Place, worker: subprocess.Popen[bytes]
 ):
     await until_scheduled(place)
@@ -166,23 +167,23 @@ async def test_the_wait_is_bounded_and_a_worker_that_is_slow_is_told(
     begin = time.monotonic()
     done = place("delete", "sub", place.name, "--yes", "--timeout", "1s")
     assert 1 < time.monotonic() - begin < 8
-    assert "1 schedule is not yet as wanted: a worker is alive and still at it" in done.stderr
+    assert "1 schedule is not yet updated in Temporal: a worker is running and" in done.stderr
     assert not place.lives()
 
 
-def test_without_a_worker_nothing_is_waited_for_and_that_is_told(place: Place):
+def test_without_a_worker_delete_does_not_wait_and_reports_it(place: Place):
     begin = time.monotonic()
     done = place("delete", "sub", place.name, "--yes")
     assert time.monotonic() - begin < 10
     assert f"subscription/{place.name} deleted\n" == done.stdout
-    assert "1 schedule is not yet as wanted: no worker is alive" in done.stderr
+    assert "1 schedule is not yet updated in Temporal: no worker is running" in done.stderr
     assert not place.lives()
     done = place("delete", "def", place.name, "--yes")
     assert f"activitydefinition/{place.name} will be deleted\n" in done.stderr
     assert "not yet" not in done.stderr
 
 
-def test_on_a_terminal_it_asks(place: Place):
+def test_on_a_terminal_delete_asks(place: Place):
     no = place.answered("n\n", "delete", "sub", place.name)
     assert (no.returncode, no.stdout) == (1, "")
     assert f"  - 1 schedule: {place.name}/yearly\n" in no.stderr

@@ -1,4 +1,4 @@
-"""`emit` as a user types it: what becomes of each event, and where it is found again."""
+"""`emit`: the result of each event, the exit codes, and where events are found afterwards."""
 
 import json
 import os
@@ -36,12 +36,14 @@ def event(sender_id: str, **fields: Any) -> dict[str, Any]:
 
 
 def lines(*events: Any) -> str:
-    return "".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in events)
+    return "".join(
+        (event if isinstance(event, str) else json.dumps(event)) + "\n" for event in events
+    )
 
 
 @pytest.fixture
 def name(shell) -> str:
-    """A name of this test's own, under which a subscription waits for events."""
+    """The name of a subscription with event triggers, for this test alone."""
     name = f"emit{next(NAMES)}"
     (shell.folder / "listeners.yaml").write_text(LISTENERS % {"name": name})
     shell("apply", "-f", "listeners.yaml")
@@ -49,27 +51,27 @@ def name(shell) -> str:
 
 
 def emitted(done: subprocess.CompletedProcess[str]) -> list[tuple[str | None, str]]:
-    return [(one["id"], one["outcome"]) for one in json.loads(done.stdout)["items"]]
+    return [(item["id"], item["outcome"]) for item in json.loads(done.stdout)["items"]]
 
 
-def test_an_event_by_hand_starts_its_run(shell, name):
+def test_an_event_of_options_starts_a_run(shell, name):
     data = ("--data", '{"amount": 12, "code": 0}')
     by_hand = ("emit", "--type", f"{name}.paid", "--source", "/shop", *data)
     done = shell(*by_hand, "--wait", "-o", "json")
     (item,) = json.loads(done.stdout)["items"]
     assert (item["source"], item["outcome"]) == ("/shop", "accepted")
-    assert f"filled in: id {item['id']}, time" in done.stderr
+    assert f"added: id {item['id']}, time" in done.stderr
     (run,) = item["runs"]
     assert (run["subscription"], run["trigger"], run["status"]) == (name, "large", "succeeded")
     found = shell.json("describe", "event", item["id"])
     assert found["event"]["data"] == {"amount": 12, "code": 0}
-    assert [one["outcome"] for one in found["verdicts"]] == ["woken"]
-    assert [one["id"] for one in found["runs"]] == [run["id"]]
+    assert [verdict["outcome"] for verdict in found["verdicts"]] == ["woken"]
+    assert [found_run["id"] for found_run in found["runs"]] == [run["id"]]
     assert shell.json("get", "ev", "-s", name)["items"][0]["id"] == item["id"]
     assert shell.json("get", "events", "--run", run["id"])["items"][0]["uid"] == item["uid"]
 
 
-def test_a_failed_run_is_told_and_exit_1(shell, name):
+def test_a_failed_run_is_reported_and_exit_1(shell, name):
     data = ("--data", '{"amount": 12, "code": 3}')
     done = shell("emit", "--type", f"{name}.odd", *data, "--id", name, "--wait", code=1)
     assert f"{name}/odd failed" in done.stdout
@@ -78,7 +80,7 @@ def test_a_failed_run_is_told_and_exit_1(shell, name):
     assert f"{name}/odd failed" in again.stdout
 
 
-def test_time_that_is_up_is_exit_8(shell, name):
+def test_runs_that_do_not_end_in_time_are_exit_8(shell, name):
     (shell.folder / "slow.yaml").write_text(
         (LISTENERS % {"name": f"{name}-slow"}).replace('"exit ${ event.data.code }"', "sleep 20")
     )
@@ -89,43 +91,45 @@ def test_time_that_is_up_is_exit_8(shell, name):
     shell("cancel", run["id"])
 
 
-def test_an_event_that_nobody_waits_for_says_so(shell):
-    assert "wakes nobody" in shell("emit", "--type", "lonely", "--wait").stdout
+def test_an_event_without_a_matching_trigger_is_reported(shell):
+    assert "no trigger matches" in shell("emit", "--type", "lonely", "--wait").stdout
 
 
-def test_a_dry_run_stores_nothing_and_says_who_sleeps_and_why(shell, name):
+def test_a_dry_run_stores_nothing_and_shows_which_triggers_run_and_why_others_do_not(shell, name):
     small = ("emit", "--type", f"{name}.paid", "--id", name, "--data", '{"amount": 12}')
     done = shell(*small, "--dry-run")
-    told = [line.strip() for line in done.stdout.splitlines() if f" {name}/" in line]
-    assert told == [f"wakes  {name}/large"]
+    lines = [line.split() for line in done.stdout.splitlines() if f" {name}/" in line]
+    assert lines == [["runs", f"{name}/large"]]
     assert "another type or source; -o wide lists them" in done.stdout
     wide = shell(*small, "--dry-run", "-o", "wide").stdout
-    assert f"sleeps {name}/odd: type is {name}.paid, not {name}.odd" in wide
-    assert wide.index(f"{name}/large") < wide.index("sleeps")
+    assert f"no run  {name}/odd: type is {name}.paid, not {name}.odd" in wide
+    assert wide.index(f"{name}/large") < wide.index("no run")
     shell("pause", name)
     (item,) = json.loads(shell(*small, "--dry-run", "-o", "json").stdout)["items"]
     reasons = {
-        one["trigger"]: one["reason"] for one in item["sleeps"] if one["subscription"] == name
+        trigger["trigger"]: trigger["reason"]
+        for trigger in item["sleeps"]
+        if trigger["subscription"] == name
     }
     assert reasons["large"] == "the subscription is paused"
     shell("get", "event", name, code=4)
 
 
 @pytest.mark.parametrize("framing", ["lines", "array", "indented", "one"])
-def test_every_framing_is_taken_from_a_file_and_from_stdin(shell, framing):
+def test_every_format_is_read_from_a_file_and_from_stdin(shell, framing):
     start = f"{framing}{next(NAMES)}"
     events = [event(f"{start}-{number}") for number in range(1 if framing == "one" else 30)]
     text = {
         "lines": lines(*events),
         "array": json.dumps(events),
-        "indented": "\n".join(json.dumps(one, indent=2) for one in events),
+        "indented": "\n".join(json.dumps(item, indent=2) for item in events),
         "one": json.dumps(events[0]),
     }[framing]
     (shell.folder / "events.json").write_text(text)
     done = shell("emit", "events.json", "-o", "json")
-    assert emitted(done) == [(one["id"], "accepted") for one in events]
+    assert emitted(done) == [(item["id"], "accepted") for item in events]
     again = shell("emit", "-", "-o", "jsonl", stdin=text).stdout.splitlines()
-    assert [json.loads(one)["outcome"] for one in again] == ["duplicate"] * len(events)
+    assert [json.loads(line)["outcome"] for line in again] == ["duplicate"] * len(events)
 
 
 BAD = {
@@ -135,7 +139,10 @@ BAD = {
         "lone surrogate",
     ),
     "NaN": ('{"specversion":"1.0","id":"b","source":"/t","type":"t","data":NaN}', "NaN"),
-    "duplicate key": ('{"specversion":"1.0","id":"b","id":"c","source":"/t","type":"t"}', "twice"),
+    "duplicate key": (
+        '{"specversion":"1.0","id":"b","id":"c","source":"/t","type":"t"}',
+        "duplicate",
+    ),
     "depth": (lines(event("b"))[:-2] + ',"data":' + "[" * 100_000 + "]" * 100_000 + "}", "64"),
     "digits": (lines(event("b"))[:-2] + ',"data":' + "9" * 5_000 + "}", "4,000 digits"),
     "too large": (lines(event("b", data="x" * MIB)).strip(), "larger than 1,048,576 bytes"),
@@ -146,7 +153,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD, ids=lambda case: case.replace(" ", "-"))
-def test_a_bad_event_is_refused_with_its_place_and_the_next_passes(shell, case):
+def test_a_bad_event_is_refused_with_its_line_and_the_next_is_stored(shell, case):
     text, reason = BAD[case]
     start = f"bad{next(NAMES)}"
     given = lines(event(f"{start}-1"), text, event(f"{start}-2"))
@@ -165,7 +172,7 @@ def test_a_bad_event_is_refused_with_its_place_and_the_next_passes(shell, case):
     assert "Traceback" not in text_done.stderr
 
 
-def test_a_mebibyte_is_taken_and_one_byte_more_is_not(shell):
+def test_an_event_of_a_mebibyte_is_stored_and_one_byte_more_is_refused(shell):
     start = f"size{next(NAMES)}"
 
     def sized(sender_id: str, size: int) -> str:
@@ -189,11 +196,11 @@ def test_a_mebibyte_is_taken_and_one_byte_more_is_not(shell):
         ('{"a": 1, "a": 2}', "duplicate key"),
         (r'"\u0000"', "NUL"),
         ("[" * 64 + "]" * 64, "nested deeper than 63 levels"),
-        ("hello", "hint: write a string with its quotes"),
+        ("hello", "hint: write a string with quotes"),
         ("@absent", "absent: no such file"),
     ],
 )
-def test_bad_data_by_hand_is_refused_with_its_place(shell, data, reason):
+def test_bad_data_of_an_option_is_refused_with_its_position(shell, data, reason):
     done = shell("emit", "--type", "t", "--data", data, code=3)
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
@@ -210,11 +217,11 @@ def test_bad_data_by_hand_is_refused_with_its_place(shell, data, reason):
     ],
     ids=" ".join,
 )
-def test_options_that_do_not_fit_together_are_exit_2(shell, arguments):
+def test_options_that_cannot_be_combined_are_exit_2(shell, arguments):
     assert "error:" in shell(*arguments, code=2).stderr
 
 
-def test_what_is_no_regular_file_is_refused_at_once(shell):
+def test_a_path_that_is_no_regular_file_is_refused_at_once(shell):
     os.mkfifo(shell.folder / "fifo")
     for path in ("fifo", "absent.json", "/dev/zero", "."):
         assert "hint: give a regular file" in shell("emit", path, code=3, timeout=10).stderr
@@ -226,7 +233,7 @@ def test_data_extensions_and_stdin_make_an_event(shell):
     extensions = ("--extension", "tenant=eu", "--extension", "region=north=1")
     made = ("emit", "--type", "t", *options, *extensions, "--data", "-")
     done = shell(*made, stdin='{"wide": 36893488147419103232}')
-    assert "filled in: source" in done.stderr
+    assert "added: source" in done.stderr
     kept = shell.json("get", "event", sender_id)["items"][0]["event"]
     assert kept == {
         "specversion": "1.0",
@@ -244,7 +251,7 @@ def test_data_extensions_and_stdin_make_an_event(shell):
 def test_strict_fills_nothing_in(shell):
     given = lines({"specversion": "1.0", "source": "/t", "type": "t"})
     assert "id: is missing" in shell("emit", "-", "--strict", stdin=given, code=3).stderr
-    assert "filled in: id" in shell("emit", "-", stdin=given).stderr
+    assert "added: id" in shell("emit", "-", stdin=given).stderr
 
 
 def test_a_conflict_is_exit_5_and_the_first_is_kept(shell):
@@ -258,7 +265,7 @@ def test_a_conflict_is_exit_5_and_the_first_is_kept(shell):
     assert shell.json("get", "event", sender_id)["items"][0]["event"]["data"] == 1
 
 
-def test_of_many_events_a_summary_is_printed_and_the_refused_ones_are_listed(shell):
+def test_for_many_events_a_summary_is_printed_and_refused_events_are_listed(shell):
     start = f"many{next(NAMES)}"
     timed = {"time": "2026-01-01T00:00:00Z"}
     events = [event(f"{start}-{number}", **timed) for number in range(2_500)]
@@ -271,7 +278,7 @@ def test_of_many_events_a_summary_is_printed_and_the_refused_ones_are_listed(she
         "<stdin>:2502:1:",
     ]
     listed = shell.json("get", "events", "--limit", "3")["items"]
-    assert [one["id"] for one in listed] == [f"{start}-{number}" for number in (2499, 2498, 2497)]
+    assert [item["id"] for item in listed] == [f"{start}-{number}" for number in (2499, 2498, 2497)]
 
 
 def test_twenty_processes_with_the_same_thousand_events_store_each_once(shell):
@@ -310,7 +317,7 @@ def test_a_slow_input_is_stored_as_it_comes(shell):
     process.stdout.close()
 
 
-def test_all_events_are_stored_though_the_reader_of_the_report_goes(shell):
+def test_all_events_are_stored_even_if_the_report_is_not_read(shell):
     start = f"pipe{next(NAMES)}"
     given = lines(*(event(f"{start}-{number}") for number in range(5_000)))
     (shell.folder / "events.jsonl").write_text(given)
@@ -328,12 +335,12 @@ def test_all_events_are_stored_though_the_reader_of_the_report_goes(shell):
     shell("get", "event", f"{start}-4999")
 
 
-def test_an_empty_input_is_no_error(shell):
+def test_an_empty_input_is_not_an_error(shell):
     done = shell("emit", "-", stdin="\n")
-    assert (done.stdout, "holds no event" in done.stderr) == ("", True)
+    assert (done.stdout, "contains no event" in done.stderr) == ("", True)
     assert json.loads(shell("emit", "-", "-o", "json", stdin="[]").stdout)["items"] == []
 
 
-def test_without_a_daemon_the_next_step_is_named(stranger):
+def test_without_a_daemon_the_hint_is_how_to_start_it(stranger):
     done = stranger("emit", "--type", "t", code=7)
     assert "hint: activityctl up -d\n" in done.stderr

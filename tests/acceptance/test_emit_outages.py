@@ -1,4 +1,4 @@
-"""`emit` while one of the servers is away: what is stored, and what is told."""
+"""`emit` while a server does not answer: what is stored and what is reported."""
 
 import json
 import os
@@ -19,12 +19,12 @@ def event(sender_id: str, **fields: Any) -> dict[str, Any]:
 
 
 def lines(*events: Any) -> str:
-    return "".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in events)
+    return "".join(json.dumps(event) + "\n" for event in events)
 
 
 @pytest.fixture(scope="module")
 def lone(shell_at, tmp_path_factory) -> Iterator[Any]:
-    """A daemon of this module's own, whose servers may be stopped."""
+    """A daemon of this module, whose servers may be stopped."""
     shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
     shell("up", "-d")
     yield shell
@@ -32,7 +32,7 @@ def lone(shell_at, tmp_path_factory) -> Iterator[Any]:
 
 
 def pid_of(shell, part: str) -> int:
-    (pid,) = [one.pid for one in read_status(shell.home) if one.name == part]
+    (pid,) = [component.pid for component in read_status(shell.home) if component.name == part]
     assert pid
     return pid
 
@@ -47,7 +47,7 @@ def test_while_temporal_is_frozen_events_are_stored(lone):
     assert lone.json("get", "event", "frozen")["items"][0]["id"] == "frozen"
 
 
-def test_when_postgres_goes_away_it_is_told_how_far_events_are_stored(lone):
+def test_when_postgres_stops_the_number_of_stored_events_is_reported(lone):
     process = subprocess.Popen(
         lone.command("emit", "-", "-o", "jsonl"),
         env=lone.environment,
@@ -80,5 +80,8 @@ def test_when_postgres_goes_away_it_is_told_how_far_events_are_stored(lone):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert stored == ["away-0", "away-1", "away-2"]
-    listed = [one["id"] for one in lone.json("get", "events")["items"]]
-    assert sorted(one for one in listed if one.startswith("away")) == [*stored, "away-3"]
+    listed = [item["id"] for item in lone.json("get", "events")["items"]]
+    assert sorted(event_id for event_id in listed if event_id.startswith("away")) == [
+        *stored,
+        "away-3",
+    ]

@@ -1,4 +1,4 @@
-"""How a command ends when its words are wrong, its reader goes or Ctrl-C comes."""
+"""How a command ends after a usage error, a closed pipe or Ctrl-C."""
 
 import json
 import signal
@@ -26,9 +26,6 @@ spec: {activity: %(name)s}
 
 def manifests(name: str, seconds: int = 0) -> str:
     return MANIFESTS % {"name": name, "seconds": seconds}
-
-
-# ---- wrong words
 
 
 @pytest.mark.parametrize(
@@ -66,25 +63,24 @@ def test_a_usage_error_is_an_object_where_json_is_wanted(stranger, json_option):
     assert not done.stdout
 
 
-def test_json_in_the_value_of_another_option_asks_for_no_json(stranger):
+def test_json_in_the_value_of_another_option_does_not_select_json(stranger):
     done = stranger("trigger", "x", "--payload", "-o json", "--bogus", code=2)
     assert done.stderr.startswith("error: ")
 
 
-def test_a_command_without_words_shows_its_help_beside_the_results(stranger):
+def test_a_group_without_a_command_shows_its_help_on_stderr(stranger):
     done = stranger("config", code=2)
     assert not done.stdout
     assert done.stderr.startswith("Show the settings")
     assert "\x1b" not in done.stderr
 
 
-# ---- a reader that goes
-
-
 def unread(shell, *arguments: str) -> int:
-    """Run it into a pipe whose reader goes after one line; return how it ended."""
+    """Run the command into a pipe that is closed after one line; return the exit code."""
     environment = dict(shell.environment)
-    environment.pop("PYTHONUNBUFFERED", None)  # with it Python drops what a pipe does not take
+    environment.pop(
+        "PYTHONUNBUFFERED", None
+    )  # with it, Python drops output that the pipe does not take
     with subprocess.Popen(
         shell.command(*arguments),
         env=environment,
@@ -101,13 +97,13 @@ def unread(shell, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize("shape", ["text", "json"])
-def test_a_reader_that_goes_ends_the_command_by_sigpipe(stranger, shape):
+def test_a_closed_pipe_ends_the_command_by_sigpipe(stranger, shape):
     many = "---".join(manifests(f"ending-{number}") for number in range(1_000))
     (stranger.folder / "all.yaml").write_text(many)
     assert unread(stranger, "validate", "-f", "all.yaml", "-o", shape) == -signal.SIGPIPE
 
 
-def test_no_exit_code_of_a_plan_comes_from_its_reader(shell):
+def test_a_closed_pipe_does_not_change_the_exit_code_of_a_plan(shell):
     many = "---".join(manifests(f"unread-{number}") for number in range(400))
     (shell.folder / "all.yaml").write_text(many)
     assert shell("plan", "-f", "all.yaml", "--detailed-exitcode", code=2).stdout
@@ -115,11 +111,8 @@ def test_no_exit_code_of_a_plan_comes_from_its_reader(shell):
     assert ended == -signal.SIGPIPE
 
 
-# ---- Ctrl-C
-
-
 def interrupted(shell, *arguments: str, when, stdin: int | None = None) -> tuple[str, str]:
-    """Run it, press Ctrl-C when `when()` is true, and return stdout and stderr."""
+    """Run the command, send Ctrl-C once `when()` is true, and return stdout and stderr."""
     process = subprocess.Popen(
         shell.command(*arguments),
         env=shell.environment,
@@ -145,7 +138,7 @@ def has_run(shell, name: str) -> bool:
 
 @pytest.fixture
 def slow(shell) -> str:
-    """A subscription whose run takes a while."""
+    """A subscription whose run takes a minute."""
     (shell.folder / "slow.yaml").write_text(manifests("ending-slow", 60))
     shell("apply", "-f", "slow.yaml")
     yield "ending-slow"
@@ -154,11 +147,11 @@ def slow(shell) -> str:
     shell("delete", "sub", "ending-slow", "--yes")
 
 
-def test_ctrl_c_says_how_a_trigger_and_a_backfill_stand(shell, slow):
+def test_ctrl_c_reports_that_a_trigger_and_a_backfill_are_recorded(shell, slow):
     _, err = interrupted(shell, "trigger", slow, when=lambda: has_run(shell, slow))
-    (run,) = [one["id"] for one in shell.json("get", "runs", "-s", slow)["items"]]
+    (run,) = [run["id"] for run in shell.json("get", "runs", "-s", slow)["items"]]
     assert err.splitlines() == [
-        f"interrupted: run/{run} is recorded; the worker goes on with it",
+        f"interrupted: run/{run} is recorded; the worker continues with it",
         f"hint: activityctl wait {run}",
     ]
     before = len(shell.json("get", "runs", "-s", slow)["items"])
@@ -167,12 +160,12 @@ def test_ctrl_c_says_how_a_trigger_and_a_backfill_stand(shell, slow):
         *("backfill", slow, "--trigger", "hourly", "--from", "-3h"),
         when=lambda: len(shell.json("get", "runs", "-s", slow)["items"]) > before,
     )
-    assert "interrupted: the backfill is recorded and the worker goes on with it" in err
+    assert "interrupted: the backfill is recorded and the worker continues with it" in err
     assert f"hint: activityctl backfill {slow} --cancel" in err
     shell("backfill", slow, "--cancel")
 
 
-def test_ctrl_c_says_how_many_events_are_stored(shell):
+def test_ctrl_c_reports_how_many_events_are_stored(shell):
     def stored() -> int:
         return len(shell.json("get", "events", "--type", "ending.seen")["items"])
 
@@ -196,12 +189,12 @@ def test_ctrl_c_says_how_many_events_are_stored(shell):
     out, err = process.communicate(timeout=15)
     assert process.returncode == 130
     assert len(json.loads(out)["items"]) == 3
-    told = json.loads(err.splitlines()[-1])
-    assert (told["code"], told["message"]) == ("interrupted", "3 events are stored")
-    assert told["hint"] == "run the command again for the rest (a repeat is harmless)"
+    error = json.loads(err.splitlines()[-1])
+    assert (error["code"], error["message"]) == ("interrupted", "3 events are stored")
+    assert error["hint"] == "run the command again for the rest (no event is stored twice)"
 
 
-def test_ctrl_c_at_the_question_says_that_nothing_was_changed(shell, slow):
+def test_ctrl_c_at_the_question_reports_that_nothing_was_changed(shell, slow):
     pty = pytest.importorskip("pty")
     import os
 
@@ -229,16 +222,13 @@ def test_ctrl_c_at_the_question_says_that_nothing_was_changed(shell, slow):
     assert slow in shell("get", "sub").stdout
 
 
-def test_ctrl_c_ends_a_followed_log_without_a_word(shell, slow):
+def test_ctrl_c_ends_a_followed_log_without_a_message(shell, slow):
     start = time.monotonic()
     _, err = interrupted(shell, "logs", slow, "--follow", when=lambda: time.monotonic() > start + 2)
     assert err == ""
 
 
-# ---- what stands on stderr
-
-
-def test_no_blank_line_comes_before_what_is_said(shell):
+def test_no_blank_line_comes_before_a_message(shell):
     (shell.folder / "a.yaml").write_text(manifests("ending-plain"))
     assert shell("apply", "-f", "a.yaml").stderr == "2 created\n"
     assert shell("plan", "-f", "a.yaml", "--against-events", "1h").stderr == ""
@@ -252,10 +242,10 @@ def test_no_blank_line_comes_before_what_is_said(shell):
     assert not shell("delete", "sub", "ending-plain", "--yes").stderr.startswith("\n")
 
 
-def test_an_event_of_options_stands_in_no_file(shell):
+def test_an_error_on_an_event_of_options_names_no_file(shell):
     event = ("emit", "--type", "ending.options", "--id", "o-1")
     shell(*event)
     done = shell(*event, "--data", "1", "-o", "json", code=5)
     error = json.loads(done.stderr.splitlines()[-1])
     assert (error["code"], error["file"], error["line"]) == ("conflict", None, None)
-    assert "\nerror: o-1 of " in "\n" + shell(*event, "--data", "1", code=5).stderr
+    assert "\nerror: an event with id o-1 " in "\n" + shell(*event, "--data", "1", code=5).stderr

@@ -1,4 +1,4 @@
-"""The archive of events as a user meets it: explain, replay and a plan held against it."""
+"""Stored events: `explain event`, `replay events`, `get events` and plans compared with events."""
 
 import json
 import time
@@ -29,7 +29,7 @@ NAMES = iter(range(1_000_000))
 
 @pytest.fixture
 def name(shell) -> str:
-    """A name of this test's own, under which a subscription waits for events."""
+    """The name of a subscription with an event trigger, for this test alone."""
     name = f"archive{next(NAMES)}"
     write(shell, name, 100)
     shell("apply", "-f", "listeners.yaml")
@@ -51,7 +51,7 @@ def emit(shell, name: str, *amounts: int, wait: bool = True, **data: Any) -> Non
         }
         for amount in amounts
     ]
-    text = "".join(json.dumps(one) + "\n" for one in events)
+    text = "".join(json.dumps(event) + "\n" for event in events)
     shell("emit", "-", *(["--wait"] if wait else []), stdin=text)
 
 
@@ -65,22 +65,19 @@ def runs(shell, name: str) -> list[dict[str, Any]]:
 
 
 def ended(shell, name: str, count: int) -> list[dict[str, Any]]:
-    """The runs of the subscription, once so many have ended."""
+    """Wait until so many runs of the subscription have ended, and return those."""
     deadline = time.monotonic() + 30
-    while len(found := [one for one in runs(shell, name) if one["endedAt"]]) < count:
+    while len(found := [run for run in runs(shell, name) if run["endedAt"]]) < count:
         assert time.monotonic() < deadline, runs(shell, name)
         time.sleep(0.1)
     return found
 
 
-# ---- explain
-
-
-def test_explain_event_shows_each_part_with_its_value(shell, name):
+def test_explain_event_shows_each_condition_with_its_values(shell, name):
     emit(shell, name, 50)
     text = shell("explain", "event", f"{name}-50").stdout
     assert f"✗ {name}/large does not match: filter is false: event.data.amount" in text
-    line = next(one for one in text.splitlines() if "✗ event.data.amount" in one)
+    line = next(line for line in text.splitlines() if "✗ event.data.amount" in line)
     assert line.split() == [
         *("✗", "event.data.amount", ">=", "params.least"),
         *("event.data.amount", "=", "50,", "params.least", "=", "100"),
@@ -90,7 +87,7 @@ def test_explain_event_shows_each_part_with_its_value(shell, name):
     assert "! event.data.vip" in text
 
 
-def test_explain_event_counts_the_triggers_that_want_another_type(shell, name):
+def test_explain_event_counts_triggers_of_other_types(shell, name):
     event = {"type": "lonely", "source": "/x", "id": f"{name}-lonely"}
     (shell.folder / "event.json").write_text(json.dumps(event))
     explain = ("explain", "event", "-f", "event.json")
@@ -100,80 +97,77 @@ def test_explain_event_counts_the_triggers_that_want_another_type(shell, name):
     for whole in (("-o", "wide"), ("--subscription", name)):
         assert f"✗ {name}/large does not match: type is lonely" in shell(*explain, *whole).stdout
     (item,) = shell.json(*explain)["items"]
-    assert name in {one["subscription"] for one in item["triggers"]}
+    assert name in {trigger["subscription"] for trigger in item["triggers"]}
 
 
-def test_explain_event_takes_a_file_that_nobody_has_sent(shell, name):
+def test_explain_event_takes_a_file_that_is_not_stored(shell, name):
     event = {"type": f"{name}.paid", "source": "/x", "data": {"amount": 500, "region": "us"}}
     (shell.folder / "event.json").write_text(json.dumps({**event, "id": f"{name}-never"}))
     found = shell.json("explain", "event", "-f", "event.json", "--subscription", name)
-    ((trigger,),) = [one["triggers"] for one in found["items"]]
+    ((trigger,),) = [event["triggers"] for event in found["items"]]
     assert (trigger["trigger"], trigger["outcome"]) == ("large", "error")
     shell("describe", "event", f"{name}-never", code=4)
 
 
-def test_explain_event_names_what_it_lacks(shell, name):
-    assert "needs an event" in shell("explain", "event", code=2).stderr
+def test_explain_event_reports_wrong_arguments(shell, name):
+    assert "needs either an id or a file" in shell("explain", "event", code=2).stderr
     assert "activityctl get events" in shell("explain", "event", "no-such", code=4).stderr
-    assert "belong to events" in shell("explain", "definition", "-s", name, code=2).stderr
+    assert "are only for events" in shell("explain", "definition", "-s", name, code=2).stderr
     (shell.folder / "bad.json").write_text('{"type": "t", "data": NaN}')
     assert "bad.json:1" in shell("explain", "event", "-f", "bad.json", code=3).stderr
     assert "TYPE:" in shell("explain", "definition.spec.triggers.event").stdout
 
 
-# ---- replay
-
-
-def test_a_replay_runs_each_event_once_and_says_who_before(shell, name):
+def test_a_replay_runs_each_event_once_and_its_dry_run_shows_them(shell, name):
     emit(shell, name, 50, 150, 250)
     assert len(runs(shell, name)) == 2
-    told = replay(shell, name, "--dry-run")["triggers"]
-    assert [(one["trigger"], one["new"]) for one in told] == [("large", 2)]
+    previews = replay(shell, name, "--dry-run")["triggers"]
+    assert [(preview["trigger"], preview["new"]) for preview in previews] == [("large", 2)]
     assert len(runs(shell, name)) == 2
     assert replay(shell, name)["recorded"] == 2
     again = shell("replay", "events", "--since", "1h", "-s", name, "--type", f"{name}.*")
     assert "0 runs, 2 started before" in again.stdout
-    assert "--id NAME makes another" in again.stderr
+    assert "--id NAME starts them again" in again.stderr
     assert replay(shell, name, "--id", "another")["recorded"] == 2
-    keys = [one["firingKey"] for one in ended(shell, name, 6)]
+    keys = [run["firingKey"] for run in ended(shell, name, 6)]
     assert sum(key.startswith("replay/") for key in keys) == 4
     assert sum(key.startswith("replay/another/") for key in keys) == 2
 
 
-def test_a_run_of_a_replay_sees_the_event_and_the_event_names_the_replay(shell, name):
+def test_a_run_of_a_replay_has_the_event_and_explain_shows_the_replay(shell, name):
     emit(shell, name, 150)
     replay(shell, name, "--id", f"{name}-again")
-    (first,) = [one for one in runs(shell, name) if not one["firingKey"].startswith("replay/")]
-    others = [one for one in ended(shell, name, 2) if one["id"] != first["id"]]
+    (first,) = [run for run in runs(shell, name) if not run["firingKey"].startswith("replay/")]
+    others = [run for run in ended(shell, name, 2) if run["id"] != first["id"]]
     (run,) = others
     (task,) = shell.json("describe", "run", run["id"])["tasks"]
     assert task["output"]["stdout"] == f"{name}-150\n"
     assert f"replay {name}-again" in shell("explain", "event", f"{name}-150").stdout
 
 
-def test_a_replay_of_what_may_not_start_leaves_a_run_that_says_why(shell, name):
+def test_a_replay_of_an_excluded_event_stores_a_skipped_run_with_the_reason(shell, name):
     emit(shell, name, 150)
     text = (shell.folder / "listeners.yaml").read_text()
     closed = 'exclude: {dates: ["2020-01-01/2040-01-01"]}'
     changed = text.replace(f"type: {name}.paid", f"type: {name}.paid\n        {closed}")
     (shell.folder / "listeners.yaml").write_text(changed)
     shell("apply", "-f", "listeners.yaml")
-    told = shell("replay", "events", "--since", "1h", "-s", name, "--id", "closed")
-    assert "1 event left alone: skipped: excluded" in told.stdout
-    assert "0 firings recorded, 1 refused run" in told.stdout
-    assert "no event started a run: for the reasons above" in told.stderr
+    done = shell("replay", "events", "--since", "1h", "-s", name, "--id", "closed")
+    assert "1 event left out: skipped: excluded" in done.stdout
+    assert "0 firings recorded, 1 refused run" in done.stdout
+    assert "no event started a run, for the reasons above" in done.stderr
     (skipped,) = shell.json("get", "runs", "-s", name, "--status", "skipped")["items"]
     assert skipped["reason"].startswith("excluded")
     (event,) = shell.json("get", "events", "-s", name)["items"]
     verdicts = shell.json("describe", "event", event["uid"])["verdicts"]
-    assert {one["replay"]: one["run"] for one in verdicts}["closed"] == skipped["id"]
+    assert {verdict["replay"]: verdict["run"] for verdict in verdicts}["closed"] == skipped["id"]
 
 
 def test_events_are_listed_by_type_source_and_time(shell, name):
     emit(shell, name, 1, 2)
     listed = ("get", "events", "--source", f"/{name}", "--since", "1h")
     found = shell.json(*listed, "--type", f"{name}.*")["items"]
-    assert [one["id"] for one in found] == [f"{name}-2", f"{name}-1"]
+    assert [event["id"] for event in found] == [f"{name}-2", f"{name}-1"]
     assert shell.json(*listed, "--type", "other", "--type", "x*")["items"] == []
     assert shell.json(*listed, "--until", "30m")["items"] == []
     assert f"{name}-1" in shell(*listed, "--type", f"{name}.paid").stdout
@@ -181,7 +175,7 @@ def test_events_are_listed_by_type_source_and_time(shell, name):
     assert "--type can be used with events only, not with runs" in refused.stderr
 
 
-def test_a_large_replay_wants_a_yes(shell, name):
+def test_a_large_replay_asks_for_confirmation(shell, name):
     emit(shell, name, *range(200, 301), wait=False)
     asked = shell("replay", "events", "--since", "1h", "-s", name, "--id", "big", code=1)
     assert "101 runs" in asked.stdout
@@ -190,9 +184,9 @@ def test_a_large_replay_wants_a_yes(shell, name):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said", "code"),
+    ("arguments", "message", "code"),
     [
-        (["--since", "1h"], "one subscription or all", 2),
+        (["--since", "1h"], "name one subscription", 2),
         (["--all-subscriptions"], "--since is missing", 2),
         (["--since", "1h", "--until", "2h", "--all-subscriptions"], "not before --until", 2),
         (["--since", "99999999999d", "--all-subscriptions"], "not a point in time", 2),
@@ -201,23 +195,20 @@ def test_a_large_replay_wants_a_yes(shell, name):
         (["--since", "1h", "-s", "no-such"], "not found", 4),
     ],
 )
-def test_a_replay_that_means_nothing_is_refused(shell, arguments, said, code):
-    assert said in shell("replay", "events", *arguments, code=code).stderr
+def test_a_replay_with_wrong_arguments_is_refused(shell, arguments, message, code):
+    assert message in shell("replay", "events", *arguments, code=code).stderr
 
 
-# ---- plan
-
-
-def test_a_plan_is_held_against_the_events_of_the_past(shell, name):
+def test_a_plan_is_compared_with_stored_events(shell, name):
     emit(shell, name, 50, 150, 250, wait=False)
     write(shell, name, 200)
     text = shell("plan", "-f", "listeners.yaml", "--against-events", "7d").stdout
     assert f"~ events of {name}/large: matched 2, would match 1 (0 more, 1 no longer)" in text
-    decided = "event.data.amount >= params.least does not hold"
+    decided = "event.data.amount >= params.least would be false"
     assert f"{decided} (event.data.amount = 150, params.least = 200)" in text
     view = shell.json("plan", "-f", "listeners.yaml", "--against-events", "7d")
     (trigger,) = view["againstEvents"]["triggers"]
-    assert [one["id"] for one in trigger["differing"]] == [f"{name}-150"]
+    assert [event["id"] for event in trigger["differing"]] == [f"{name}-150"]
     comment = shell("plan", "-f", "listeners.yaml", "--against-events", "7d", "-o", "markdown")
     assert f"! events of {name}/large: matched 2" in comment.stdout
     assert "againstEvents" not in shell.json("plan", "-f", "listeners.yaml")

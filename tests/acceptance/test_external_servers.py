@@ -1,4 +1,4 @@
-"""A worker against servers of somebody else's: nothing embedded is started, and exits are clean."""
+"""A worker against external servers: it starts no embedded server, and commands exit cleanly."""
 
 import os
 import signal
@@ -51,12 +51,12 @@ def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
     )
 
 
-def test_a_worker_serves_the_servers_it_is_told(environment: dict[str, str], tmp_path: Path):
+def test_a_worker_uses_the_configured_servers(environment: dict[str, str], tmp_path: Path):
     (tmp_path / "far.yaml").write_text(MANIFEST)
     applied = call(environment, "apply", "-f", str(tmp_path / "far.yaml"))
     assert applied.returncode == 0, applied.stderr
     waiting = call(environment, "trigger", "far", "--key", "early", "-o", "name")
-    assert "no worker is alive; the run will start when one does" in waiting.stderr
+    assert "no worker is running; the run starts when a worker starts" in waiting.stderr
     worker = subprocess.Popen(
         [COMMAND, "worker", "--migrate"], env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -68,14 +68,14 @@ def test_a_worker_serves_the_servers_it_is_told(environment: dict[str, str], tmp
         assert call(environment, "trigger", "far").returncode == 0
     finally:
         worker.send_signal(signal.SIGTERM)
-        _, said = worker.communicate(timeout=30)
-    assert worker.returncode == 0, said
-    assert "worker stopped" in said
+        _, log = worker.communicate(timeout=30)
+    assert worker.returncode == 0, log
+    assert "worker stopped" in log
     assert not (tmp_path / "home" / "daemon.json").exists()
     assert "name a database" in call(environment, "up", "-d").stderr
 
 
-def test_a_database_without_a_schema_is_told(environment: dict[str, str], database_url: str):
+def test_a_database_without_a_schema_is_reported(environment: dict[str, str], database_url: str):
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     done = call(environment, "get", "runs")
@@ -83,7 +83,7 @@ def test_a_database_without_a_schema_is_told(environment: dict[str, str], databa
     assert "hint: activityctl worker --migrate" in done.stderr
 
 
-def test_a_diff_against_a_database_without_a_schema_is_no_difference(
+def test_a_diff_against_a_database_without_a_schema_is_an_error(
     environment: dict[str, str], database_url: str, tmp_path: Path
 ):
     (tmp_path / "far.yaml").write_text(MANIFEST)
@@ -95,8 +95,8 @@ def test_a_diff_against_a_database_without_a_schema_is_no_difference(
     assert (done.stdout, "hint: activityctl worker --migrate" in done.stderr) == ("", True)
 
 
-def test_commands_that_use_temporals_client_exit_as_they_say(environment: dict[str, str]):
-    """The SDK crashes one interpreter exit in ten or so; EXITS=200 asks more often."""
+def test_commands_that_use_the_client_of_temporal_exit_with_their_code(environment: dict[str, str]):
+    """The SDK crashes about one in ten exits of the interpreter; EXITS=200 tries more often."""
     count = int(os.environ.get("EXITS", "24"))
 
     def code(_: int) -> int:
@@ -104,4 +104,4 @@ def test_commands_that_use_temporals_client_exit_as_they_say(environment: dict[s
 
     with ThreadPoolExecutor(4) as pool:
         codes = Counter(pool.map(code, range(count)))
-    assert set(codes) == {1}, codes  # no worker is alive, so each says 1: never -11 or -6
+    assert set(codes) == {1}, codes  # no worker is running, so each exits 1, never -11 or -6

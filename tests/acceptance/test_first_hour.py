@@ -1,4 +1,4 @@
-"""From nothing to a durable run: what the README promises for the first hour."""
+"""The first hour with activityctl, as the README describes it."""
 
 import json
 import select
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def samples(daemon):
-    """The samples, applied; at least one of them fires within seconds."""
+    """The daemon with the samples applied; at least one of them fires within seconds."""
     done = daemon("apply", "-f", str(DEFINITIONS))
     assert "activitydefinition/host-report created" in done.stdout
     assert f"{SAMPLES} created" in done.stderr.splitlines()
@@ -27,7 +27,7 @@ def samples(daemon):
 
 
 def succeeded_run(samples, name):
-    """Wait for one; the newest run may be one that was skipped, without a task."""
+    """Wait for a run that succeeded; the newest run may be a skipped one without tasks."""
     listed = ("get", "runs", "-s", name, "--status", "succeeded")
     return until(lambda: samples.json(*listed)["items"])[0]
 
@@ -43,7 +43,7 @@ def test_a_second_apply_changes_nothing(samples):
 
 def test_every_sample_runs(samples):
     for name in ("disk-report", "own-health", "daily-digest"):
-        # One is skipped when its schedule fires at the same moment.
+        # The run is skipped if the schedule fires at the same moment.
         until(lambda name=name: "succeeded" in samples("trigger", name).stdout)
 
 
@@ -74,7 +74,7 @@ def test_the_digest_sees_its_earlier_runs_and_keeps_state(samples):
     assert state == {"digests": counted["earlierRuns"] + 1}
 
 
-def test_the_json_contract_has_the_fields_of_the_design(samples):
+def test_the_json_output_has_the_documented_fields(samples):
     run = succeeded_run(samples, "disk-report")
     assert {
         "id",
@@ -121,11 +121,11 @@ def test_the_json_contract_has_the_fields_of_the_design(samples):
     assert {part["state"] for part in components} == {"running"}
 
 
-def test_logs_follow_shows_what_comes(samples):
+def test_logs_follow_shows_new_entries(samples):
     follower = samples.start("logs", "daily-digest", "--follow", "--tail", "0", "-o", "jsonl")
     assert follower.stdout is not None
     try:
-        while not select.select([follower.stdout], [], [], 1)[0]:  # it does not follow yet
+        while not select.select([follower.stdout], [], [], 1)[0]:  # it does not yet follow
             samples("trigger", "daily-digest")
         while json.loads(follower.stdout.readline())["message"] != "run succeeded":
             pass
@@ -167,13 +167,13 @@ def test_a_key_never_runs_twice(samples):
     assert json.loads(first) == json.loads(second)
 
 
-def test_up_again_says_that_it_runs(samples):
+def test_a_second_up_reports_that_the_daemon_runs(samples):
     done = samples("up")
     assert "already runs" in done.stderr
     assert "worker" in done.stdout
 
 
-def test_the_doctor_is_content(samples):
+def test_all_checks_of_the_doctor_are_ok(samples):
     checks = samples.json("doctor")["checks"]
     assert {check["state"] for check in checks} == {"ok"}
 
@@ -197,7 +197,7 @@ def test_two_homes_side_by_side_share_nothing(samples, stranger):
     try:
         mine = {part["address"] for part in samples.json("status")["components"]}
         other = {part["address"] for part in stranger.json("status")["components"]}
-        assert not {one for one in mine & other if one}
+        assert not {address for address in mine & other if address}
         assert stranger.json("get", "subs")["items"] == []
     finally:
         pids = [part["pid"] for part in stranger.json("status")["components"]]

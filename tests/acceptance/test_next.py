@@ -1,4 +1,4 @@
-"""`next` says what will fire, of what lives and of files that nobody has applied."""
+"""`next` shows the next firings, of live subscriptions and of manifests that are not applied."""
 
 import json
 import time
@@ -53,7 +53,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def test_files_are_shown_without_any_server(stranger: Any, files: Path):
+def test_firings_of_files_are_shown_without_a_server(stranger: Any, files: Path):
     listed = stranger.json("next", "next-sub", "-f", str(files), *SPRING)
     assert (listed["kind"], len(listed["items"])) == ("List", 3)
     shifted, plain, excluded = listed["items"]
@@ -70,14 +70,14 @@ def test_files_are_shown_without_any_server(stranger: Any, files: Path):
     assert excluded["note"] == "skipped: excluded: 2027-03-30 (calendar next-holidays)"
 
 
-def test_a_day_is_its_midnight_in_utc_and_one_trigger_may_be_asked_for(stranger: Any, files: Path):
+def test_a_date_is_midnight_in_utc_and_one_trigger_can_be_chosen(stranger: Any, files: Path):
     stretch = ("--from", "2027-03-28", "--until", "2027-03-30")
     listed = stranger.json("next", "-f", str(files), "--trigger", "nightly", *stretch)["items"]
-    assert [one["dueAt"][:10] for one in listed] == ["2027-03-28", "2027-03-29"]
+    assert [firing["dueAt"][:10] for firing in listed] == ["2027-03-28", "2027-03-29"]
     assert "nightly" in stranger("next", "-f", str(files), "--trigger", "no", code=4).stderr
 
 
-def test_a_list_that_is_cut_says_so_and_stays_json(stranger: Any, files: Path):
+def test_a_list_that_is_cut_is_valid_json_and_prints_a_note(stranger: Any, files: Path):
     path = files.with_name("often.yaml")
     path.write_text(MANIFESTS.replace(", maxFirings: 400", ""))
     arguments = ("next", "next-often", "-f", str(path), "--from", "2027-03-01")
@@ -96,7 +96,7 @@ def test_files_show_all_their_subscriptions_unless_one_is_named(stranger: Any, f
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("next",), 2, "name a subscription"),
         (("next", "x"), 7, "activityctl up"),
@@ -106,21 +106,19 @@ def test_files_show_all_their_subscriptions_unless_one_is_named(stranger: Any, f
         (("next", "x", "-f", "absent.yaml"), 3, "absent.yaml"),
     ],
 )
-def test_what_cannot_be_shown_says_why(
-    stranger: Any, arguments: tuple[str, ...], code: int, said: str
-):
+def test_an_error_says_why(stranger: Any, arguments: tuple[str, ...], code: int, message: str):
     done = stranger(*arguments, code=code)
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.slow
-def test_what_next_printed_is_what_fires(shell: Any, files: Path):
+def test_the_firings_that_next_shows_happen(shell: Any, files: Path):
     shell("apply", "-f", str(files))
     shown = shell.json("next", "next-often", "--from", "1s", "-n", "5")["items"]
     assert all(
-        moment(two["dueAt"]) - moment(one["dueAt"]) == timedelta(seconds=2)
-        for one, two in pairwise(shown)
+        moment(second["dueAt"]) - moment(first["dueAt"]) == timedelta(seconds=2)
+        for first, second in pairwise(shown)
     )
     last = shown[-1]["dueAt"]
     deadline = time.monotonic() + 40
@@ -128,14 +126,14 @@ def test_what_next_printed_is_what_fires(shell: Any, files: Path):
         runs = shell.json("get", "runs", "-s", "next-often")["items"]
         if any(run["dueAt"] == last for run in runs):
             break
-        assert time.monotonic() < deadline, "the last one shown did not fire"
+        assert time.monotonic() < deadline, "the last firing shown did not start"
         time.sleep(0.5)
     first = shown[0]["dueAt"]
     fired = {run["dueAt"]: run for run in runs if first <= run["dueAt"] <= last}
-    assert sorted(fired) == [one["dueAt"] for one in shown]
-    for one in shown:
-        begun = moment(fired[one["dueAt"]]["startedAt"])
-        assert timedelta(0) <= begun - moment(one["firesAt"]) < timedelta(seconds=10)
+    assert sorted(fired) == [firing["dueAt"] for firing in shown]
+    for firing in shown:
+        began = moment(fired[firing["dueAt"]]["startedAt"])
+        assert timedelta(0) <= began - moment(firing["firesAt"]) < timedelta(seconds=10)
     shell("pause", "next-often")
     paused = shell("next", "next-often", "-n", "2")
     assert paused.stdout.count("paused") == 2

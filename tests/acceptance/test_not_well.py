@@ -1,4 +1,4 @@
-"""What `status`, `doctor` and `wait` say of a daemon whose parts live but do not answer."""
+"""What `status`, `doctor` and `--wait` report if a component runs but does not answer."""
 
 import json
 import os
@@ -30,7 +30,7 @@ spec: {activity: note}
 
 @pytest.fixture(scope="module")
 def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A daemon that the module may freeze."""
+    """A daemon of this module, which its tests may freeze."""
     shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
     (shell.folder / "note.yaml").write_text(MANIFEST)
     shell("up", "-d", "-f", "note.yaml")
@@ -48,14 +48,14 @@ def states(shell: Any, code: int | None = None) -> dict[str, str]:
 
 
 def schema_check(shell: Any) -> dict[str, str] | None:
-    """What doctor says of the schema, or None when Postgres was too busy to answer it in time."""
-    checks = {one["name"]: one for one in shell.json("doctor", code=1)["checks"]}
+    """Return doctor's check of the schema; None if Postgres did not answer it in time."""
+    checks = {check["name"]: check for check in shell.json("doctor", code=1)["checks"]}
     return None if checks["schema"]["found"] == "no answer in time" else checks["schema"]
 
 
 @contextmanager
 def frozen(shell: Any, name: str) -> Iterator[None]:
-    """Stop a component's process and those below it; let them go on afterwards."""
+    """Stop the process of a component; continue it afterwards and wait until all is well."""
     parts = shell.json("status")["components"]
     pid = next(part["pid"] for part in parts if part["name"] == name)
     os.kill(pid, signal.SIGSTOP)
@@ -66,22 +66,24 @@ def frozen(shell: Any, name: str) -> Iterator[None]:
         until(lambda: set(states(shell).values()) == {"running"})
 
 
-def test_a_daemon_that_is_well_says_so(own: Any):
+def test_all_checks_of_a_healthy_daemon_are_ok(own: Any):
     assert set(states(own, code=0).values()) == {"running"}
-    done = until(lambda: (one := own("doctor", "-o", "json", code=None)).returncode == 0 and one)
-    checks = {one["name"]: one["state"] for one in json.loads(done.stdout)["checks"]}
+    done = until(
+        lambda: (ended := own("doctor", "-o", "json", code=None)).returncode == 0 and ended
+    )
+    checks = {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
     assert {checks["schema"], checks["worker"], checks["firings"]} == {"ok"}
 
 
 @pytest.mark.parametrize("name", ["postgres", "temporal", "api"])
-def test_what_does_not_answer_is_silent(own: Any, name: str):
+def test_a_component_that_does_not_answer_is_silent(own: Any, name: str):
     with frozen(own, name):
         assert states(own, code=1) == {
             part: "silent" if part == name else "running" for part in COMPONENTS
         }
 
 
-def test_a_frozen_worker_is_silent_and_its_firings_are_said_to_wait(own: Any):
+def test_a_frozen_worker_is_silent_and_waiting_firings_are_reported(own: Any):
     with frozen(own, "worker"):
         until(lambda: states(own)["worker"] == "silent")
         assert own("trigger", "note", "-o", "name").stdout.startswith("run/")
@@ -93,12 +95,12 @@ def test_a_frozen_worker_is_silent_and_its_firings_are_said_to_wait(own: Any):
         shown = own("status", code=1).stdout
         assert "no beat for 10s" in shown
         assert "firings due and not started: 1, the oldest for 2m" in shown
-        checks = {one["name"]: one for one in own.json("doctor", code=1)["checks"]}
+        checks = {check["name"]: check for check in own.json("doctor", code=1)["checks"]}
         assert (checks["worker"]["state"], checks["firings"]["state"]) == ("failed", "failed")
         assert Path(checks["firings"]["hint"].removeprefix("read ")).exists()
 
 
-def test_doctor_tells_another_schema_from_ours(own: Any):
+def test_doctor_reports_a_schema_of_another_version(own: Any):
     with psycopg.connect(database_url(own), autocommit=True) as connection:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         assert row is not None
@@ -113,7 +115,7 @@ def test_doctor_tells_another_schema_from_ours(own: Any):
             assert check["hint"].startswith(hint)
 
 
-def test_an_apply_that_temporal_does_not_answer_says_so_and_ends_in_8_for_who_waits(own: Any):
+def test_an_apply_without_an_answer_of_temporal_reports_it_and_exits_8_with_wait(own: Any):
     timed = MANIFEST.replace(
         "  tasks:", '  triggers: [{name: yearly, cron: {schedule: "0 3 1 1 *"}}]\n  tasks:'
     )
@@ -121,9 +123,9 @@ def test_an_apply_that_temporal_does_not_answer_says_so_and_ends_in_8_for_who_wa
     apply = ("apply", "-f", "timed.yaml", "--timeout", "2s")
     with frozen(own, "temporal"):
         done = own(*apply, "--wait", code=8)
-        assert "1 schedule is not yet as wanted: a worker is alive" in done.stderr
+        assert "1 schedule is not yet updated in Temporal: a worker is running" in done.stderr
         assert "configured" in done.stdout
-        assert "1 schedule is not yet as wanted" in own(*apply, code=0).stderr
+        assert "1 schedule is not yet updated in Temporal" in own(*apply, code=0).stderr
         until(lambda: own.json("get", "schedules")["items"][0]["status"] == "error")
         done = own(*apply, "--wait", code=8)
         assert "Temporal did not answer in time for 1 schedule" in done.stderr

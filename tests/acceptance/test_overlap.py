@@ -1,4 +1,4 @@
-"""Overlap and throttle as a user meets them: what runs, what waits, what is refused and why."""
+"""Concurrency and throttle: which runs start, wait or are skipped, and the reason."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ spec: {activity: NAME}
 
 
 class Works:
-    """A subscription whose runs work until they are told to end."""
+    """A subscription whose runs continue until `release`."""
 
     def __init__(self, shell: Any, folder: Path, name: str) -> None:
         self.shell, self.folder, self.name = shell, folder, name
@@ -69,13 +69,13 @@ def works(shell: Any, tmp_path: Path) -> Iterator[Callable[[str, str], Works]]:
         return made[-1]
 
     yield make
-    for one in made:
-        for key in one.statuses():
-            one.release(key)
-        shell("delete", "sub", one.name, "--yes", code=None)
+    for subscription in made:
+        for key in subscription.statuses():
+            subscription.release(key)
+        shell("delete", "sub", subscription.name, "--yes", code=None)
 
 
-def test_queued_runs_work_one_after_the_other_in_their_order(works: Any):
+def test_queued_runs_start_one_after_the_other_in_their_order(works: Any):
     mine = works("one-by-one", "concurrency: {policy: queue}")
     mine.fire("c", "a", "b")
     mine.comes_to(c="running", a="queued", b="queued")
@@ -89,7 +89,7 @@ def test_queued_runs_work_one_after_the_other_in_their_order(works: Any):
     assert "in the queue" in log
 
 
-def test_a_run_that_comes_while_another_works_is_skipped_and_says_so(works: Any):
+def test_a_run_is_skipped_with_a_reason_while_another_is_running(works: Any):
     mine = works("only-one", "concurrency: {policy: skip}")
     mine.fire("a", "b")
     mine.comes_to(a="running", b="skipped")
@@ -99,7 +99,7 @@ def test_a_run_that_comes_while_another_works_is_skipped_and_says_so(works: Any)
     )
 
 
-def test_a_newer_run_replaces_the_one_at_work(works: Any):
+def test_a_newer_run_replaces_the_running_one(works: Any):
     mine = works("newest", "concurrency: {policy: replace}")
     mine.fire("a")
     until(lambda: mine.begun() == ["a"])
@@ -108,7 +108,7 @@ def test_a_newer_run_replaces_the_one_at_work(works: Any):
     assert mine.runs()["a"]["reason"] == f"replaced by run {mine.runs()['b']['id'][:8]}"
 
 
-def test_a_throttle_lets_the_queue_in_as_its_window_frees(works: Any):
+def test_a_throttled_queue_starts_runs_when_the_limit_allows(works: Any):
     mine = works("slowly", "throttle: {limit: 1, per: 12s, excess: queue}")
     for key in "abc":
         mine.release(key)

@@ -1,4 +1,4 @@
-"""`pause` and `resume` with a trigger of every second: what was due in between."""
+"""`pause` and `resume` with triggers that fire every second: which times of the pause run."""
 
 import re
 import time
@@ -32,7 +32,7 @@ spec: {activity: ticking}
 
 @pytest.fixture
 def ticking(shell: Any) -> Iterator[Callable[[str], str]]:
-    """Apply a subscription of that name, and wait until it ticks."""
+    """Apply a subscription with this name, and wait until it runs."""
     applied = []
 
     def make(name: str) -> str:
@@ -48,39 +48,39 @@ def ticking(shell: Any) -> Iterator[Callable[[str], str]]:
 
 
 def runs(shell: Any, name: str) -> dict[tuple[str, str], str]:
-    """Statuses of its runs by nominal time and trigger."""
+    """Return the status of each run by nominal time and trigger."""
     items = shell.json("get", "runs", "-s", name, "--limit", "500")["items"]
-    found = {(one["dueAt"], one["trigger"]): one["status"] for one in items}
-    assert len(found) == len(items), "no time has two runs"
+    found = {(run["dueAt"], run["trigger"]): run["status"] for run in items}
+    assert len(found) == len(items), "a time has two runs"
     return found
 
 
 def pause_for(shell: Any, name: str, seconds: float, *resume: str) -> tuple[list[str], str]:
-    """Pause and resume; gives the nominal times well in between and what `resume` says."""
+    """Pause and resume; return the nominal times of the pause and the output of `resume`."""
     assert shell("pause", name).stdout.strip() == f"subscription/{name} paused"
     paused = int(time.time())
     time.sleep(seconds)
     resumed = int(time.time())
-    said = shell("resume", name, *resume).stdout.strip()
+    printed = shell("resume", name, *resume).stdout.strip()
     times = [time.gmtime(second) for second in range(paused + 1, resumed)]
-    return [time.strftime("%Y-%m-%dT%H:%M:%S.000Z", one) for one in times], said
+    return [time.strftime("%Y-%m-%dT%H:%M:%S.000Z", moment) for moment in times], printed
 
 
-def test_a_resume_leaves_out_what_was_due_meanwhile(shell: Any, ticking: Any):
+def test_times_that_were_due_during_the_pause_do_not_run(shell: Any, ticking: Any):
     name = ticking("left-out")
-    between, said = pause_for(shell, name, 3)
-    assert said == "subscription/left-out resumed"
+    between, printed = pause_for(shell, name, 3)
+    assert printed == "subscription/left-out resumed"
     until(lambda: max(runs(shell, name))[0] > between[-1])
     assert min(runs(shell, name))[0] < between[0]
     assert {due for due, _ in runs(shell, name)}.isdisjoint(between)
 
 
-def test_a_resume_that_catches_up_goes_by_each_triggers_misfire_policy(shell: Any, ticking: Any):
+def test_with_catch_up_the_misfire_policy_of_each_trigger_decides(shell: Any, ticking: Any):
     name = ticking("caught-up")
     unchanged = shell("resume", name, "--catch-up").stdout.strip()
     assert unchanged == "subscription/caught-up unchanged"
-    between, said = pause_for(shell, name, 3, "--catch-up")
-    assert said == "subscription/caught-up resumed, catching up"
+    between, printed = pause_for(shell, name, 3, "--catch-up")
+    assert printed == "subscription/caught-up resumed, catching up"
     wanted = {
         **{(due, "made-up"): "succeeded" for due in between},
         **{(due, "missed"): "missed" for due in between},
@@ -88,7 +88,7 @@ def test_a_resume_that_catches_up_goes_by_each_triggers_misfire_policy(shell: An
     until(lambda: wanted.items() <= runs(shell, name).items())
 
 
-def test_the_log_says_who_paused_and_resumed_and_why(shell: Any, ticking: Any):
+def test_the_log_shows_who_paused_and_resumed_and_why(shell: Any, ticking: Any):
     name = ticking("told")
     shell("pause", name, "--reason", "the disk is full")
     shell("resume", name)
@@ -98,6 +98,6 @@ def test_the_log_says_who_paused_and_resumed_and_why(shell: Any, ticking: Any):
 
 
 def test_help_shows_how_to_catch_up(stranger: Any):
-    told = stranger("resume", "--help").stdout
-    assert "--catch-up" in told
-    assert "activityctl resume disk-report --catch-up" in " ".join(told.split())
+    page = stranger("resume", "--help").stdout
+    assert "--catch-up" in page
+    assert "activityctl resume disk-report --catch-up" in " ".join(page.split())

@@ -1,4 +1,4 @@
-"""Profiles whose secrets are kept elsewhere: in the key store, a variable or a file."""
+"""Profiles that name where a secret is: in the key store, a variable or a file."""
 
 import json
 import os
@@ -20,7 +20,7 @@ ENTRY = "keyring:activityctl/prod-db"
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody of a team with a config file, a key store and a database that wants a password."""
+    """A user with a config file, a key store and a database that needs a password."""
 
     folder: Path
     url: str
@@ -55,12 +55,12 @@ class Member:
         self("config", "add", "prod", *url, *more, "--replace")
 
     def keep(self, secret: str, entry: str = "prod-db") -> None:
-        """Put a secret into the key store, as the hint says."""
+        """Store a secret in the key store, as the hint says."""
         self("set", "activityctl", entry, stdin=secret, program="keyring")
 
     def settings(self) -> dict[str, Any]:
         found = json.loads(self("config", "show", "-o", "json").stdout)["settings"]
-        return {one["name"]: one["value"] for one in found}
+        return {setting["name"]: setting["value"] for setting in found}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def member(database_url: str, tmp_path: Path) -> Member:
     return Member(tmp_path, f"{head}://{user}@{place}", password, variables)
 
 
-def test_a_password_comes_from_the_key_store_and_shows_nowhere(member: Member):
+def test_a_password_comes_from_the_key_store_and_is_never_shown(member: Member):
     member.add(ENTRY)
     missing = member("get", "runs", code=3)
     assert f"has no entry for database_password_ref: {ENTRY}" in missing.stderr
@@ -112,7 +112,7 @@ def test_a_password_comes_from_a_variable_or_a_file(member: Member):
     assert "it is not a regular file" in member("get", "runs", code=3).stderr
 
 
-def test_a_schema_is_migrated_with_a_password_that_is_kept_elsewhere(member: Member):
+def test_a_schema_is_migrated_with_a_referenced_password(member: Member):
     member.keep(member.password)
     member.add(ENTRY, "--temporal-address", "127.0.0.1:1")
     program = (
@@ -123,7 +123,7 @@ def test_a_schema_is_migrated_with_a_password_that_is_kept_elsewhere(member: Mem
 
 
 @pytest.mark.parametrize(
-    ("backend", "told"),
+    ("backend", "message"),
     [
         ("keyring.backends.fail.Keyring", "this system has no key store"),
         ("keyring.backends.null.Keyring", "this system has no key store"),
@@ -133,9 +133,7 @@ def test_a_schema_is_migrated_with_a_password_that_is_kept_elsewhere(member: Mem
         ("keyrings.alt.file.PlaintextKeyring", "stores secrets as plain text and is not used"),
     ],
 )
-def test_a_key_store_that_is_none_locked_silent_or_plain_text_is_told(
-    member: Member, backend: str, told: str
-):
+def test_a_key_store_that_cannot_be_used_is_reported(member: Member, backend: str, message: str):
     folder = member.folder / "more" / "keyrings" / "alt"
     folder.mkdir(parents=True)
     source = (BACKENDS / "team_keyring.py").read_text("utf-8")
@@ -144,7 +142,7 @@ def test_a_key_store_that_is_none_locked_silent_or_plain_text_is_told(
     member.keep(member.password)
     path = f"{BACKENDS}:{member.folder / 'more'}"
     done = member.having(PYTHON_KEYRING_BACKEND=backend, PYTHONPATH=path)("get", "runs", code=7)
-    assert told in done.stderr
+    assert message in done.stderr
     assert "name the secret as env:NAME or file:/PATH\n" in done.stderr
 
 
@@ -162,7 +160,7 @@ def test_a_password_in_the_url_is_refused_or_warned_about(member: Member):
 
 
 @pytest.mark.parametrize("reference", ["hunter2", "keyring:hunter2", "vault:x/hunter2", "file:a"])
-def test_what_is_no_reference_is_refused_and_never_shown(member: Member, reference: str):
+def test_an_invalid_reference_is_refused_and_never_shown(member: Member, reference: str):
     words = ("--database-url", member.url, "--database-password-ref", reference)
     done = member("config", "add", "prod", *words, code=3)
     assert "hint: write keyring:SERVICE/ENTRY, env:NAME or file:/PATH" in done.stderr
@@ -178,10 +176,10 @@ def test_a_secret_needs_the_address_that_it_is_for(member: Member):
         ),
     ):
         done = member("config", "add", "prod", *words, code=2)
-        assert f"hint: give {address}, too" in done.stderr
+        assert f"hint: also give {address}" in done.stderr
 
 
-def test_a_profiles_password_goes_to_no_address_of_another_source(member: Member):
+def test_the_password_of_a_profile_is_not_sent_to_another_address(member: Member):
     member.keep(member.password)
     member.add(ENTRY)
     astray = member.having(ACTIVITYCTL_DATABASE_URL=member.url)("get", "runs", code=6)
@@ -198,17 +196,16 @@ def test_a_profiles_password_goes_to_no_address_of_another_source(member: Member
 
 def temporal_check(member: Member) -> dict[str, Any]:
     checks = json.loads(member("doctor", "-o", "json", code=1).stdout)["checks"]
-    (found,) = (one for one in checks if one["name"] == "temporal")
-    return found
+    return next(check for check in checks if check["name"] == "temporal")
 
 
-def test_an_api_key_is_read_for_its_own_address_alone(
+def test_an_api_key_is_only_used_for_its_own_address(
     member: Member, servers: dict[str, str], unused_tcp_port: int
 ):
     member.keep(member.password)
     options = ("--temporal-address", servers["temporal_address"])
     member.add(ENTRY, *options, "--temporal-api-key-ref", "keyring:activityctl/temporal")
-    plain = member.having(TEMPORAL_TLS="false")  # with an API key the client wants TLS
+    plain = member.having(TEMPORAL_TLS="false")  # with an API key the client uses TLS by default
     assert "has no entry for temporal_api_key_ref" in temporal_check(plain)["found"]
     member.keep("hunter2", "temporal")
     assert temporal_check(plain)["state"] == "ok"

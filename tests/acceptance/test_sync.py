@@ -1,4 +1,4 @@
-"""`up --sync` and `worker --sync`: a folder that is kept applied as it changes."""
+"""`up --sync` and `worker --sync`: a folder that is applied again after each change."""
 
 import json
 import os
@@ -37,22 +37,22 @@ def subscription(name: str, text: str = "hello") -> str:
 
 
 class Synced:
-    """A daemon that keeps one folder applied."""
+    """A daemon that syncs one folder."""
 
     def __init__(self, shell: Any, folder: Path) -> None:
         self.shell = shell
         self.folder = folder
 
     def params(self) -> dict[str, str]:
-        """The text of each subscription, by name."""
+        """Return the text of each subscription by name."""
         items = self.shell.json("get", "subscriptions")["items"]
-        return {one["name"]: one["params"].get("text") for one in items}
+        return {item["name"]: item["params"].get("text") for item in items}
 
     def status(self) -> Any:
         return json.loads(self.shell("status", "-o", "json", code=None).stdout)["sync"]
 
     def save_by_rename(self, path: Path, text: str) -> None:
-        """Write as editors do: beside it first, then in its place."""
+        """Write as editors do: to another file first, which then replaces the file."""
         beside = path.with_name(f".{path.name}.swp")
         beside.write_text(text)
         beside.rename(path)
@@ -84,7 +84,7 @@ def synced(
     shell("down")
 
 
-def test_the_folder_is_applied_at_the_start_and_status_tells(synced: Synced) -> None:
+def test_the_folder_is_applied_at_the_start_and_status_shows_it(synced: Synced) -> None:
     status = synced.status()
     assert status["folder"] == str(synced.folder)
     assert status["error"] is None
@@ -101,11 +101,11 @@ def test_a_saved_file_is_applied_within_moments(synced: Synced) -> None:
     assert entry["command"] == "sync"
 
 
-def test_a_bad_state_changes_nothing_and_says_why_until_it_is_mended(synced: Synced) -> None:
+def test_an_invalid_file_changes_nothing_and_is_reported_until_it_is_fixed(synced: Synced) -> None:
     bad = synced.folder / "bad.yaml"
     before = synced.params()
     bad.write_text(subscription("bad").replace("params", "parms"))
-    status = until(lambda: (one := synced.status())["error"] and one)
+    status = until(lambda: (now := synced.status())["error"] and now)
     assert f"{bad}:4:" in status["error"]
     assert "parms" in status["error"]
     assert status["appliedAt"] is not None
@@ -115,14 +115,14 @@ def test_a_bad_state_changes_nothing_and_says_why_until_it_is_mended(synced: Syn
     assert synced.params() == before
     bad.write_text(subscription("bad"))
     until(lambda: synced.params().get("bad") == "hello")
-    assert until(lambda: (one := synced.status())["error"] is None and one)
+    assert until(lambda: (now := synced.status())["error"] is None and now)
     synced.shell("status", code=0)
     assert synced.params()["one"] == "unseen"
     log = (synced.shell.home / "logs" / "worker.log").read_text()
     assert log.count(f"{bad}:4:") == 1
 
 
-def test_nothing_is_pruned_when_a_file_goes(synced: Synced) -> None:
+def test_nothing_is_pruned_when_a_file_is_removed(synced: Synced) -> None:
     (synced.folder / "gone.yaml").write_text(subscription("gone"))
     until(lambda: "gone" in synced.params())
     before = synced.status()
@@ -131,11 +131,11 @@ def test_nothing_is_pruned_when_a_file_goes(synced: Synced) -> None:
     assert "gone" in synced.params()
 
 
-def test_a_folder_that_is_deleted_and_made_again_is_found(synced: Synced) -> None:
+def test_a_folder_that_is_deleted_and_created_again_is_synced(synced: Synced) -> None:
     kept = synced.folder.with_name("kept")
     shutil.copytree(synced.folder, kept)
     shutil.rmtree(synced.folder)
-    status = until(lambda: (one := synced.status())["error"] and one)
+    status = until(lambda: (now := synced.status())["error"] and now)
     assert "no such file or folder" in status["error"]
     synced.folder.mkdir()
     for path in kept.iterdir():
@@ -145,7 +145,7 @@ def test_a_folder_that_is_deleted_and_made_again_is_found(synced: Synced) -> Non
     until(lambda: synced.params()["one"] == "again")
 
 
-def test_a_folder_swapped_for_another_is_followed(synced: Synced) -> None:
+def test_a_folder_that_is_replaced_by_another_is_synced(synced: Synced) -> None:
     other = synced.folder.with_name("other")
     shutil.copytree(synced.folder, other)
     (other / "one.yaml").write_text(subscription("one", "swapped"))
@@ -156,7 +156,7 @@ def test_a_folder_swapped_for_another_is_followed(synced: Synced) -> None:
     until(lambda: synced.params()["one"] == "after the swap")
 
 
-def test_many_files_in_new_folders_come_at_once(synced: Synced) -> None:
+def test_many_files_in_new_folders_are_applied_together(synced: Synced) -> None:
     for number in range(60):
         below = synced.folder / f"team-{number % 5}" / "deep"
         below.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def test_many_files_in_new_folders_come_at_once(synced: Synced) -> None:
     assert synced.status()["error"] is None
 
 
-def test_a_git_checkout_is_applied_whole_with_its_commit(synced: Synced) -> None:
+def test_a_git_checkout_is_applied_as_a_whole_with_its_commit(synced: Synced) -> None:
     def git(*arguments: str) -> str:
         named = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
         command = ["git", *named, *arguments]
@@ -189,13 +189,13 @@ def test_a_git_checkout_is_applied_whole_with_its_commit(synced: Synced) -> None
     assert entry["sourceCommit"] == git("rev-parse", "main")
 
 
-def test_a_second_up_knows_whether_the_folder_is_synced(synced: Synced, tmp_path: Path) -> None:
+def test_a_second_up_checks_whether_the_folder_is_synced(synced: Synced, tmp_path: Path) -> None:
     assert "already runs" in synced.shell("up", "--sync", "definitions").stderr
     refused = synced.shell("up", "--sync", str(tmp_path), code=1)
-    assert "does not keep" in refused.stderr
+    assert "does not sync" in refused.stderr
 
 
-def test_up_refuses_a_folder_that_is_not_there(stranger: Any) -> None:
+def test_up_refuses_a_folder_that_does_not_exist(stranger: Any) -> None:
     done = stranger("up", "-d", "--sync", "nowhere", code=3)
     assert "no such folder" in done.stderr
     assert not stranger.home.exists()
@@ -203,7 +203,7 @@ def test_up_refuses_a_folder_that_is_not_there(stranger: Any) -> None:
 
 @contextmanager
 def worker_on(database_url: str, address: str, folder: Path, log: Path) -> Iterator[None]:
-    """A worker against servers that no daemon of ours keeps; its log goes to a file."""
+    """Run a worker against external servers, with its log in a file."""
     command = [str(Path(sys.executable).parent / "activityctl"), "worker", "--sync", str(folder)]
     environment = {
         **os.environ,
@@ -220,7 +220,7 @@ def worker_on(database_url: str, address: str, folder: Path, log: Path) -> Itera
         assert worker.wait(timeout=30) == 0
 
 
-def test_a_worker_on_other_servers_says_it_in_its_log(
+def test_a_worker_on_external_servers_logs_each_sync(
     servers: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "definitions"

@@ -1,1 +1,1 @@
-"""How results look in a terminal: tables, text, Markdown, progress."""
+"""Results as tables, text, JSON and Markdown, pages of help, and progress bars."""

@@ -1,4 +1,4 @@
-"""The result of an apply as lines of text and as JSON."""
+"""Show the result of an apply as lines of text and as JSON."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from activityctl.operations.gitops.apply import Applied
 
 
 def print_changes(session: Session, plan: Plan) -> None:
-    """Print a line a change and the summary, as kubectl users know them."""
+    """Print one line for each change, and the summary on stderr, as kubectl does."""
     for change in plan.changes:
         name = f"{change.kind.lower()}/{change.name} "
         if session.out.is_terminal:
@@ -24,7 +24,7 @@ def print_changes(session: Session, plan: Plan) -> None:
 
 
 def applied_view(applied: Applied) -> dict[str, Any]:
-    """Return what was changed, and what Temporal does not hold yet, as JSON."""
+    """Return the changes, and the schedules that are not yet updated in Temporal, as JSON."""
     plan = applied.plan
     return {
         "apiVersion": API_VERSION,

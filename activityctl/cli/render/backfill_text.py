@@ -1,4 +1,4 @@
-"""How a backfill looks: what it would run, its progress and its end."""
+"""Show a backfill: what it would run, its progress and its end."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,27 +29,27 @@ _COLUMNS: Final[tuple[Column, ...]] = (
 def print_preview(
     session: Session, subscription: str, found: BackfillPreview, shape: Format
 ) -> None:
-    """Print what would run and what would be left alone."""
+    """Print the times that would run and those that are left out."""
     if shape == "json":
         print_json(session.out, {**_head(subscription, found, 0), **choice_view(found.choice)})
         return
     rows = [(nominal, None) for nominal in found.choice.to_run] + [*found.choice.left_out]
     rows.sort(key=lambda row: row[0])
     zone = ZoneInfo(timezone_of(found.trigger))
-    views = [_row(nominal, why, zone) for nominal, why in rows[:_MOST_ROWS]]
-    print_table(session.out, views, _COLUMNS, empty="No firing is due in that time.")
+    views = [_row(nominal, reason, zone) for nominal, reason in rows[:_MOST_ROWS]]
+    print_table(session.out, views, _COLUMNS, empty="No firings are due in that time range.")
     if len(rows) > _MOST_ROWS:
         session.err.print(f"{len(rows) - _MOST_ROWS:,} more; -o json lists all")
-    taken = count_noun(len(found.choice.to_run), "firing")
-    session.err.print(f"{taken} would run, {len(found.choice.left_out):,} left alone")
+    firings = count_noun(len(found.choice.to_run), "firing")
+    session.err.print(f"{firings} would run, {len(found.choice.left_out):,} left out")
 
 
 def print_notes(session: Session, found: BackfillPreview) -> None:
-    """Print what should be known before it runs."""
+    """Print a note if times to run are before the subscription existed."""
     if early := found.before_it_existed:
         firings = count_noun(len(found.choice.to_run), "firing")
         session.err.print(
-            f"note: {early:,} of {firings} {'lies' if early == 1 else 'lie'} before the "
+            f"note: {early:,} of {firings} {'is' if early == 1 else 'are'} due before the "
             f"subscription existed ({format_moment(found.existed_from)})"
         )
 
@@ -57,7 +57,7 @@ def print_notes(session: Session, found: BackfillPreview) -> None:
 def result_view(
     subscription: str, found: BackfillPreview, added: int, progress: BackfillProgress
 ) -> View:
-    """Return what became of a backfill as JSON."""
+    """Return the result of a backfill as JSON."""
     return {**_head(subscription, found, added), "progress": progress_view(progress)}
 
 
@@ -68,22 +68,22 @@ def print_end(
     added: int,
     progress: BackfillProgress,
 ) -> None:
-    """Print how the firings of that stretch of time stand, and why the others were left alone."""
+    """Print how many firings of the time range have which status, and why others are left out."""
     label = f"backfill {subscription}/{found.backfill.trigger}"
     counts = [f"{count:,} {name}" for name, count in _counts(progress) if count]
     session.out.print(
         f"{label}: {', '.join([count_noun(progress.total, 'firing'), f'{added:,} new', *counts])}"
     )
-    reasons = Counter(why for _, why in found.choice.left_out)
-    for why, count in reasons.most_common(5):
-        session.err.print(f"note: {count:,} left alone: {why}")
+    reasons = Counter(reason for _, reason in found.choice.left_out)
+    for reason, count in reasons.most_common(5):
+        session.err.print(f"note: {count:,} left out: {reason}")
     if progress.failed:
         session.err.print(f"hint: activityctl get runs -s {subscription} --status failed")
 
 
 @contextmanager
-def following(session: Session) -> Iterator[Callable[[BackfillProgress], None]]:
-    """Give a function that is told the progress; it draws a bar where somebody watches."""
+def backfill_progress(session: Session) -> Iterator[Callable[[BackfillProgress], None]]:
+    """Yield a function that takes the progress; on a terminal it draws a bar."""
     if not session.err.is_terminal:
         yield lambda _: None
         return
@@ -94,8 +94,8 @@ def following(session: Session) -> Iterator[Callable[[BackfillProgress], None]]:
     task = bar.add_task("")
 
     def show(progress: BackfillProgress) -> None:
-        said = ", ".join(f"{count} {name}" for name, count in _counts(progress) if count)
-        bar.update(task, completed=progress.ended, total=progress.total, description=said)
+        counts = ", ".join(f"{count} {name}" for name, count in _counts(progress) if count)
+        bar.update(task, completed=progress.ended, total=progress.total, description=counts)
 
     bar.start()
     try:
@@ -119,14 +119,14 @@ def _head(subscription: str, found: BackfillPreview, added: int) -> View:
     }
 
 
-def _row(nominal: datetime, why: str | None, zone: ZoneInfo) -> View:
+def _row(nominal: datetime, reason: str | None, zone: ZoneInfo) -> View:
     local = nominal.astimezone(zone).isoformat(timespec="seconds")
-    runs = "yes" if why is None else "no"
-    return {"dueAt": format_moment(nominal), "localTime": local, "runs": runs, "note": why}
+    runs = "yes" if reason is None else "no"
+    return {"dueAt": format_moment(nominal), "localTime": local, "runs": runs, "note": reason}
 
 
 def _counts(progress: BackfillProgress) -> list[tuple[str, int]]:
     view = progress_view(progress)
-    names = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
-    open_ones = (RunStatus.RUNNING.value, RunStatus.QUEUED.value, "starting", "held")
-    return [(name.replace("_", " "), view[name]) for name in (*names, *open_ones)]
+    ended = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
+    open_states = (RunStatus.RUNNING.value, RunStatus.QUEUED.value, "starting", "held")
+    return [(name.replace("_", " "), view[name]) for name in (*ended, *open_states)]

@@ -1,4 +1,4 @@
-"""Which columns each kind has as a table."""
+"""The columns of each kind in a table of `get`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -20,10 +20,10 @@ def _id(view: View) -> str:
     return str(view["id"])[:_ID]
 
 
-def _gathering_listeners(view: View) -> str:
-    """Return the status of a subscription, and which of its triggers nothing can wake."""
-    unread = ", ".join(str(one["trigger"]) for one in view.get("unreadableTriggers", ()))
-    return f"{view['status']}; unreadable: {unread}" if unread else str(view["status"])
+def _status(view: View) -> str:
+    """Return the status of a subscription, and its triggers that cannot be read."""
+    names = ", ".join(str(trigger["trigger"]) for trigger in view.get("unreadableTriggers", ()))
+    return f"{view['status']}; unreadable: {names}" if names else str(view["status"])
 
 
 def _task_name(view: View) -> str:
@@ -32,7 +32,7 @@ def _task_name(view: View) -> str:
 
 
 def _flow(value: object) -> object:
-    """Return objects and lists as YAML on one line, anything else as it is."""
+    """Return an object or list as YAML on one line, any other value unchanged."""
     if not isinstance(value, dict | list):
         return value
     import yaml
@@ -55,12 +55,15 @@ def _spec(view: View) -> str:
 
 
 def _moment(text: str | None) -> str | None:
-    """Return a stamp in UTC to the second."""
+    """Return a time stamp in UTC, to the second."""
     return None if text is None else text[: len("2026-01-01T00:00:00")] + "Z"
 
 
 def _late(view: View) -> str | None:
-    """Return how long after its time a run began; None when it has not, or within a second."""
+    """Return how long after its due time a run began.
+
+    None if it has not begun, or began within a second.
+    """
     if view["startedAt"] is None or view["dueAt"] is None:
         return None
     began = datetime.fromisoformat(view["startedAt"])
@@ -80,7 +83,7 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("ID", _id),
         _field("name"),
         _field("definition"),
-        ("STATUS", _gathering_listeners),
+        ("STATUS", _status),
         ("UPDATED", lambda view: age(view["updatedAt"])),
     ),
     "calendars": (
@@ -162,7 +165,7 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
 
 
 def columns_of(kind: Kind, *, wide: bool) -> Sequence[Column]:
-    """Return the kind's columns; wide adds full ids and more, and says some more exactly."""
+    """Return the columns of a kind; wide adds full ids and more, and shows exact times."""
     if not wide:
         return _COLUMNS[kind]
     columns = dict(_COLUMNS[kind])

@@ -1,4 +1,4 @@
-"""What `emit --dry-run` shows: whom each event would wake, and why the others sleep."""
+"""Show what `emit --dry-run` found: which triggers match each event, and why others do not."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,12 +18,13 @@ from activityctl.operations.events.dry_run import DryRunIndex, DryRunResult
 from activityctl.operations.events.emit import CheckedEvent
 
 
-def rehearse(
-    session: Session, audience: DryRunIndex, offers: Iterable[CheckedEvent], shape: Format
+def print_dry_run(
+    session: Session, triggers: DryRunIndex, events: Iterable[CheckedEvent], shape: Format
 ) -> int:
-    """Show every event; return the exit code. Above twenty, those alone that would wake.
+    """Print the result of each event and return the exit code.
 
-    In text, triggers that want another type or source are counted; `wide` lists them too.
+    From event 21 on, only matching triggers are shown, in text only their number. Triggers that
+    accept another type or source are counted in text and listed in `wide`.
     """
     shows_all, shape = shape == "wide", "text" if shape == "wide" else shape
     report = EmitReport(session, shape)
@@ -31,80 +32,82 @@ def rehearse(
     woken: Counter[str] = Counter()
     number = 0
     try:
-        for offer in offers:
+        for event in events:
             number += 1
-            if not isinstance(offer, ValidEvent):
-                report.count(one := invalid_result(offer))
+            if not isinstance(event, ValidEvent):
+                report.count(invalid := invalid_result(event))
                 if listed is not None:
-                    listed.add(emitted_view(one))
+                    listed.add(emitted_view(invalid))
                 continue
-            document = offer.envelope.document
+            document = event.envelope.document
             is_explained = number <= SHOWN_ONE_BY_ONE
-            found = audience.results_for(document) if is_explained else audience.woken(document)
-            woken.update(_name(one) for one in found if one.wakes)
+            results = triggers.results_for(document) if is_explained else triggers.woken(document)
+            woken.update(_name(result) for result in results if result.wakes)
             if listed is not None:
-                listed.add(_view(offer, found, is_explained=is_explained))
+                listed.add(_view(event, results, is_explained=is_explained))
             elif is_explained:
-                _print(session, offer, found, shows_all=shows_all)
+                _print(session, event, results, shows_all=shows_all)
     finally:
         if listed is not None:
             listed.end({"events": number, "woken": dict(woken.most_common())})
     if listed is None and number > SHOWN_ONE_BY_ONE:
-        session.out.print(f"{count_noun(number, 'event')}; they would wake")
-        for name, count in woken.most_common() or (("nobody", 0),):
-            session.out.print(f"  {name}  {count:,}" if count else f"  {name}")
+        session.out.print(f"{count_noun(number, 'event')}; number of matches by trigger:")
+        for name, count in woken.most_common():
+            session.out.print(f"  {name}  {count:,}")
+        if not woken:
+            session.out.print("  no trigger matches")
     session.err.print("nothing was stored")
     return report.exit_code
 
 
-def _view(offer: ValidEvent, found: Iterable[DryRunResult], *, is_explained: bool) -> View:
-    event = offer.envelope
-    view: View = {"id": event.id, "source": event.source, "type": event.type}
-    view["wakes"] = [_prospect_view(one) for one in found if one.wakes]
+def _view(event: ValidEvent, results: Iterable[DryRunResult], *, is_explained: bool) -> View:
+    envelope = event.envelope
+    view: View = {"id": envelope.id, "source": envelope.source, "type": envelope.type}
+    view["wakes"] = [_result_view(result) for result in results if result.wakes]
     if is_explained:
-        sleeps = (one for one in found if not one.wakes)
-        view["sleeps"] = [{**_prospect_view(one), "reason": one.reason} for one in sleeps]
+        others = (result for result in results if not result.wakes)
+        view["sleeps"] = [{**_result_view(result), "reason": result.reason} for result in others]
     return view
 
 
-def _prospect_view(one: DryRunResult) -> View:
-    named: View = {"subscription": one.subscription, "trigger": one.trigger}
-    if one.part is not None:
-        named["part"] = one.part
-    if one.key is not None:
-        named["key"] = {"text": one.key.text, "value": one.key.value, "error": one.key.error}
-    return named
+def _result_view(result: DryRunResult) -> View:
+    view: View = {"subscription": result.subscription, "trigger": result.trigger}
+    if result.part is not None:
+        view["part"] = result.part
+    if (key := result.key) is not None:
+        view["key"] = {"text": key.text, "value": key.value, "error": key.error}
+    return view
 
 
 def _print(
-    session: Session, offer: ValidEvent, found: Sequence[DryRunResult], *, shows_all: bool
+    session: Session, event: ValidEvent, results: Sequence[DryRunResult], *, shows_all: bool
 ) -> None:
-    event = offer.envelope
-    title = f"{event.id}  {event.source}  {event.type}"
+    envelope = event.envelope
+    title = f"{envelope.id}  {envelope.source}  {envelope.type}"
     session.out.print(Text(escape_controls(title), style="bold"))
-    if not found:
-        session.out.print("  no subscription listens to events")
-    for one in found:
-        if shows_all or not one.wants_another:
-            session.out.print(_line(one))
-    elsewhere = {(one.subscription, one.trigger) for one in found if one.wants_another}
-    if elsewhere and not shows_all:
-        session.out.print(f"  {others_text(len(elsewhere))}; -o wide lists them", style="dim")
+    if not results:
+        session.out.print("  there are no event triggers")
+    for result in results:
+        if shows_all or not result.wants_another:
+            session.out.print(_line(result))
+    others = {(result.subscription, result.trigger) for result in results if result.wants_another}
+    if others and not shows_all:
+        session.out.print(f"  {others_text(len(others))}; -o wide lists them", style="dim")
 
 
-def _line(one: DryRunResult) -> Text:
-    word = ("counts for" if one.gathers else "wakes") if one.wakes else "sleeps"
-    line = Text(f"  {word:<6} ", style="green" if one.wakes else "dim")
-    line.append(_name(one), style="none")
-    if one.reason:
-        line.append(f": {escape_controls(one.reason)}")
-    elif one.key is not None:
+def _line(result: DryRunResult) -> Text:
+    word = ("gathers" if result.gathers else "runs") if result.wakes else "no run"
+    line = Text(f"  {word:<7} ", style="green" if result.wakes else "dim")
+    line.append(_name(result), style="none")
+    if result.reason:
+        line.append(f": {escape_controls(result.reason)}")
+    elif (key := result.key) is not None:
         line.append(
-            f": {escape_controls(one_line(one.key.text))} = {escape_controls(shown(one.key.value))}"
+            f": {escape_controls(one_line(key.text))} = {escape_controls(shown(key.value))}"
         )
     return line
 
 
-def _name(one: DryRunResult) -> str:
-    part = f" ({one.part})" if one.part else ""
-    return f"{one.subscription}/{one.trigger}{part}"
+def _name(result: DryRunResult) -> str:
+    part = f" ({result.part})" if result.part else ""
+    return f"{result.subscription}/{result.trigger}{part}"

@@ -1,4 +1,4 @@
-"""How `emit` tells what became of events: as lines, a summary, a list in JSON or JSON lines."""
+"""Report what `emit` did with each event: as lines, a summary, JSON or JSON lines."""
 
 import json
 from collections import Counter
@@ -13,12 +13,13 @@ from activityctl.domain.events.json_form import emitted_view
 from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.json_form import API_VERSION, problem_view
 from activityctl.domain.values.plurals import count_noun
+from activityctl.errors import Problem
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 SHOWN_ONE_BY_ONE: Final = 20
-"""Of more events than these the text is a summary."""
+"""For more events than these, the text is a summary."""
 _WIDEST: Final = max(len(outcome) for outcome in EmitOutcome)
 _REFUSALS: Final = {
     EmitOutcome.INVALID: (3, "invalid_event"),
@@ -28,9 +29,9 @@ _WORDS: Final = {EmitOutcome.CONFLICT: "in conflict"}
 
 
 class JsonListWriter:
-    """A list in JSON, or JSON lines, written as it grows and closed whatever happens.
+    """Writes a list as JSON or JSON lines, item by item.
 
-    When its reader has gone it falls silent, since events are stored whoever listens.
+    Writes nothing more when the reader has closed the pipe: the events are stored all the same.
     """
 
     def __init__(self, session: Session, shape: Format) -> None:
@@ -46,7 +47,7 @@ class JsonListWriter:
         self._gap = ","
 
     def flush(self) -> None:
-        """Let readers see what is written."""
+        """Flush, so that a reader sees the items now."""
         self._write("", flush=True)
 
     def end(self, summary: Mapping[str, object]) -> None:
@@ -67,105 +68,106 @@ class JsonListWriter:
 
 
 class EmitReport:
-    """What became of the events of one call; memory stays flat unless it keeps all results."""
+    """The report of one call; unless it keeps all results, memory does not grow with the events."""
 
     def __init__(self, session: Session, shape: Format, *, keeps_all: bool = False) -> None:
         self.counts: Counter[EmitOutcome] = Counter()
         self.results: list[Emitted] = []
-        """All of them when it keeps all; else those that are told one by one."""
+        """All results if it keeps all; otherwise those that the text shows one by one."""
         self._session = session
         self._is_text = shape == "text"
         self._listed = None if self._is_text else JsonListWriter(session, shape)
         self._keeps_all = keeps_all
-        self._filled: Counter[str] = Counter()
-        self._filled_id = ""
+        self._added: Counter[str] = Counter()
+        self._added_id = ""
 
     @property
     def exit_code(self) -> int:
-        """3 when an event is invalid, else 5 when one is in conflict, else 0."""
+        """3 if an event is invalid, else 5 if one is in conflict, else 0."""
         codes = (code for outcome, (code, _) in _REFUSALS.items() if self.counts[outcome])
         return next(codes, 0)
 
     def take(self, batch: Sequence[Emitted]) -> None:
-        """Tell of a batch as far as it is told before the end; refusals are, on stderr."""
-        for one in batch:
-            self.count(one)
+        """Count a batch; write its items if the output is a list, and refused events on stderr."""
+        for result in batch:
+            self.count(result)
             if self._keeps_all or (self._is_text and self.counts.total() <= SHOWN_ONE_BY_ONE):
-                self.results.append(one)
+                self.results.append(result)
             elif self._listed is not None:
-                self._listed.add(emitted_view(one))
+                self._listed.add(emitted_view(result))
         if self._listed is not None:
             self._listed.flush()
 
     def update_interrupt_message(self) -> None:
-        """Have Ctrl-C say how many events are stored, and whether a repeat is harmless."""
+        """Set what Ctrl-C reports: how many events are stored, and what a repeat would do."""
         stored = self.counts[EmitOutcome.ACCEPTED] + self.counts[EmitOutcome.DUPLICATE]
-        told, rest = "no event is known to be stored", ""
+        message, rest = "no event is known to be stored", ""
         if stored:
-            told, rest = count_noun(stored, "event is stored", "events are stored"), " for the rest"
-        hint = f"run the command again{rest} (a repeat is harmless)"
-        if self._filled["id"]:
-            hint = "a repeat stores those that came without an id once more"
-        self._session.set_interrupt_message(told, hint=hint)
+            message = count_noun(stored, "event is stored", "events are stored")
+            rest = " for the rest"
+        hint = f"run the command again{rest} (no event is stored twice)"
+        if self._added["id"]:
+            hint = "if you run the command again, events without an id are stored a second time"
+        self._session.set_interrupt_message(message, hint=hint)
 
-    def count(self, one: Emitted) -> None:
-        """Count an event, and say on stderr why it is refused."""
-        self.counts[one.outcome] += 1
-        self._filled.update(one.filled)
-        if "id" in one.filled:
-            self._filled_id = one.id or ""
-        if one.problem is not None:
-            self._complain(one)
+    def count(self, result: Emitted) -> None:
+        """Count an event; if it is refused, write why on stderr."""
+        self.counts[result.outcome] += 1
+        self._added.update(result.filled)
+        if "id" in result.filled:
+            self._added_id = result.id or ""
+        if result.problem is not None:
+            self._print_problem(result, result.problem)
 
-    def end(self, consequences: EventResultsView | None) -> None:
-        """Tell of the rest, with what the events led to when that is known."""
+    def end(self, waited: EventResultsView | None) -> None:
+        """Print the rest of the report, with the runs of the events if they were waited for."""
         if self._listed is not None:
-            for one in self.results:
-                led_to = consequences.view(one) if consequences else {}
-                self._listed.add({**emitted_view(one), **led_to})
+            for result in self.results:
+                runs = waited.view(result) if waited else {}
+                self._listed.add({**emitted_view(result), **runs})
             summary = {outcome.value: self.counts[outcome] for outcome in EmitOutcome}
             self._listed.end(summary)
         else:
-            self._end_text(consequences)
-        self._say_filled()
+            self._print_text(waited)
+        self._print_added()
 
-    def _end_text(self, consequences: EventResultsView | None) -> None:
+    def _print_text(self, waited: EventResultsView | None) -> None:
         out = self._session.out
         if self.counts.total() > SHOWN_ONE_BY_ONE:
             out.print(self._summary())
-            for line in consequences.summary() if consequences else ():
+            for line in waited.summary() if waited else ():
                 out.print(line)
             return
-        for one in self.results:
-            out.print(_line(one))
-            for line in consequences.lines(one) if consequences else ():
+        for result in self.results:
+            out.print(_line(result))
+            for line in waited.lines(result) if waited else ():
                 out.print(line)
 
     def _summary(self) -> str:
-        counts = [(_WORDS.get(one, one.value), self.counts[one]) for one in EmitOutcome]
-        told = ", ".join(f"{count:,} {word}" for word, count in counts if count)
-        return count_noun(self.counts.total(), "event") + (f": {told}" if told else "")
+        counts = [
+            (_WORDS.get(outcome, outcome.value), self.counts[outcome]) for outcome in EmitOutcome
+        ]
+        listed = ", ".join(f"{count:,} {word}" for word, count in counts if count)
+        return count_noun(self.counts.total(), "event") + (f": {listed}" if listed else "")
 
-    def _say_filled(self) -> None:
-        if not self._filled or (not self._is_text and self.exit_code):
+    def _print_added(self) -> None:
+        """Print on stderr which missing fields were added to the events."""
+        if not self._added or (not self._is_text and self.exit_code):
             return
         is_single = self.counts.total() == 1
-        told = [
-            _filled_text(name, count, self._filled_id if is_single else "", is_single=is_single)
-            for name, count in self._filled.items()
+        fields = [
+            _added_text(name, count, self._added_id if is_single else "", is_single=is_single)
+            for name, count in self._added.items()
         ]
-        self._session.err.print("filled in: " + ", ".join(told))
+        self._session.err.print("added: " + ", ".join(fields))
 
-    def _complain(self, one: Emitted) -> None:
-        problem = one.problem
-        if problem is None:
-            return
+    def _print_problem(self, result: Emitted, problem: Problem) -> None:
         if self._is_text:
             self._session.err.file.write(f"error: {escape_controls(str(problem))}\n")
             return
         view = problem_view(problem)
         error = {
-            "code": _REFUSALS[one.outcome][1],
+            "code": _REFUSALS[result.outcome][1],
             "message": str(problem),
             "file": view["file"],
             "line": view["line"],
@@ -176,19 +178,19 @@ class EmitReport:
         self._session.err.file.write(json.dumps(error, ensure_ascii=True) + "\n")
 
 
-def _filled_text(name: str, count: int, event_id: str, *, is_single: bool) -> str:
+def _added_text(name: str, count: int, event_id: str, *, is_single: bool) -> str:
     if is_single:
         return f"{name} {escape_controls(event_id)}" if name == "id" else name
     return f"{name} of {count_noun(count, 'event')}"
 
 
-def _line(one: Emitted) -> "Text":
-    outcome = one.outcome.value
+def _line(result: Emitted) -> "Text":
+    outcome = result.outcome.value
     line = styled(outcome).append(" " * (_WIDEST - len(outcome)))
-    if one.id is None:
-        problem = one.problem
+    if result.id is None:
+        problem = result.problem
         place = f"{problem.file}:{problem.line}" if problem and problem.line else None
-        told: tuple[str | None, ...] = (place,)
+        texts: tuple[str | None, ...] = (place,)
     else:
-        told = (one.id, one.source, one.type)
-    return line.append("".join(f"  {escape_controls(text or '')}" for text in told))
+        texts = (result.id, result.source, result.type)
+    return line.append("".join(f"  {escape_controls(text or '')}" for text in texts))

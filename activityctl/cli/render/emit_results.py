@@ -1,4 +1,4 @@
-"""What events led to, as `emit --wait` shows it: runs, and why others were not started."""
+"""Show the runs that events started, and why others were not started, for `emit --wait`."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,55 +24,55 @@ _MOST_LISTED: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class EventResultsView:
-    """What events led to, with the names of subscriptions by their id."""
+    """The runs and verdicts of events, with the names of subscriptions by their id."""
 
     aftermath: EventResults
     names: Mapping[str, str]
     is_awaited: bool = True
-    """Whether a worker was alive, so that it was waited for."""
+    """Whether a worker was alive, so that the command waited."""
 
     @property
     def failed(self) -> list[Run]:
-        """The runs that have ended otherwise than well."""
+        """The runs that have ended and neither succeeded nor were skipped."""
         runs = self.aftermath.runs.values()
         return [run for run in runs if run.has_ended and run.status not in _GOOD]
 
-    def view(self, one: Emitted) -> View:
-        """Return the runs of an event, and the verdicts of those that it started none of."""
+    def view(self, result: Emitted) -> View:
+        """Return the runs of an event, and its verdicts for triggers without a run."""
         runs: list[View] = []
         others: list[View] = []
-        for verdict in self.aftermath.verdicts.get(one.uid, ()) if one.uid else ():
+        for verdict in self.aftermath.verdicts.get(result.uid, ()) if result.uid else ():
             name, run_id = self._name(verdict), verdict.run_id
             if run_id is not None and (run := self.aftermath.runs.get(run_id)):
                 runs.append(run_view(run))
             elif verdict.outcome is VerdictOutcome.WOKEN:
-                begun = {"subscription": name, "trigger": verdict.trigger, "status": "queued"}
-                runs.append({"id": run_id, **begun, "reason": None})
+                queued = {"subscription": name, "trigger": verdict.trigger, "status": "queued"}
+                runs.append({"id": run_id, **queued, "reason": None})
             else:
                 others.append(verdict_view(verdict, name, run_id))
         return {"runs": runs, "verdicts": others}
 
-    def lines(self, one: Emitted) -> Iterator["Text"]:
+    def lines(self, result: Emitted) -> Iterator["Text"]:
         """Yield a line for each run and verdict of an event."""
-        if one.uid is None or one.problem is not None:
+        if result.uid is None or result.problem is not None:
             return
-        if one.uid in self.aftermath.unrouted:
+        if result.uid in self.aftermath.unrouted:
             yield styled("  not yet routed")
             return
-        found = self.view(one)
-        if not found["runs"] and not found["verdicts"]:
-            yield styled("  wakes nobody")
-        for run in found["runs"]:
+        view = self.view(result)
+        if not view["runs"] and not view["verdicts"]:
+            yield styled("  no trigger matches")
+        for run in view["runs"]:
             yield _line(f"  run/{run['id']} {run['subscription']}/{run['trigger']} ", run, "status")
-        for one_of in found["verdicts"]:
-            yield _line(f"  {one_of['subscription']}/{one_of['trigger']} ", one_of, "outcome")
+        for verdict in view["verdicts"]:
+            yield _line(f"  {verdict['subscription']}/{verdict['trigger']} ", verdict, "outcome")
 
     def summary(self) -> Iterator["Text"]:
-        """Yield how many runs ended how, and a line for each of the first that failed."""
+        """Yield the number of runs by status, and a line for each of the first that failed."""
         runs = self.aftermath.runs.values()
         counts = Counter(run.status.value.replace("_", " ") for run in runs)
-        told = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
-        yield styled(count_noun(len(runs), "run") + (f": {told}" if told else ""))
+        listed = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
+        yield styled(count_noun(len(runs), "run") + (f": {listed}" if listed else ""))
         failed = self.failed
         for run in failed[:_MOST_LISTED]:
             view = run_view(run)

@@ -1,4 +1,4 @@
-"""The help of commands as plain text: what one does, examples, arguments, options."""
+"""The help of a command as plain text: description, usage, examples, arguments, options."""
 
 import re
 import shutil
@@ -11,10 +11,10 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 _WIDEST: Final = 100
-"""Longer lines are hard to read, however wide the terminal."""
+"""Longer lines are hard to read, even in a wide terminal."""
 _NARROWEST: Final = 50
 _WIDEST_NAME: Final = 26
-"""What is longer stands on a line of its own."""
+"""A longer name gets a line of its own."""
 _INDENT: Final = "  "
 _HARD_SPACE: Final = "\u00a0"
 
@@ -24,7 +24,7 @@ Row = tuple[str, str]
 
 
 class HelpedCommand(TyperCommand):
-    """A command whose help is a page of ours."""
+    """A command whose help is made by `help_page`."""
 
     def get_help(self, ctx: Any) -> str:
         """Return the page."""
@@ -32,7 +32,7 @@ class HelpedCommand(TyperCommand):
 
 
 class HelpedGroup(TyperGroup):
-    """A command made of commands whose help is a page of ours."""
+    """A group of commands whose help is made by `help_page`."""
 
     def get_help(self, ctx: Any) -> str:
         """Return the page."""
@@ -40,7 +40,7 @@ class HelpedGroup(TyperGroup):
 
 
 class CommandGroup(typer.Typer):
-    """Declares the commands of a group, each with its page of help."""
+    """Declares a group of commands whose help is made by `help_page`."""
 
     def __init__(self, *, help: str) -> None:  # noqa: A002  # typer's name for it
         super().__init__(cls=HelpedGroup, add_completion=False, no_args_is_help=True, help=help)
@@ -48,7 +48,7 @@ class CommandGroup(typer.Typer):
     def command(
         self, name: str | None = None, **settings: Any
     ) -> Callable[[CommandFunction], CommandFunction]:
-        """Declare the function below as a command."""
+        """Declare the decorated function as a command."""
         return super().command(name, cls=HelpedCommand, **settings)
 
 
@@ -60,30 +60,30 @@ def help_page(command: TyperCommand | TyperGroup, context: Any) -> str:
 
 
 def argument_name(argument: TyperArgument) -> str:
-    """Return how an argument is called in help and errors: `KIND`."""
+    """Return the name of an argument in help and errors, such as `KIND`."""
     return (argument.metavar or argument.name.upper()).strip("[]")
 
 
 def _lines(command: TyperCommand | TyperGroup, context: Any, width: int) -> Iterator[str]:
-    prose, examples = _parts(command.help or "")
+    prose, examples = parts_of_help(command.help or "")
     for paragraph in prose:
         yield from (*textwrap.wrap(paragraph, width), "")
-    params = [one for one in command.get_params(context) if not getattr(one, "hidden", False)]
-    arguments = [one for one in params if isinstance(one, TyperArgument)]
-    options = [one for one in params if isinstance(one, TyperOption)]
+    params = [param for param in command.get_params(context) if not getattr(param, "hidden", False)]
+    arguments = [param for param in params if isinstance(param, TyperArgument)]
+    options = [param for param in params if isinstance(param, TyperOption)]
     yield _heading("Usage") + " " + _usage(command, context, arguments)
     yield from _section("Examples", [(example, "") for example in examples], width)
-    rows = [(argument_name(one), _meaning(one, context)) for one in arguments]
+    rows = [(argument_name(argument), meaning_of(argument, context)) for argument in arguments]
     yield from _section("Arguments", [row for row in rows if row[1]], width)
     if isinstance(command, TyperGroup):
         for panel, commands in _panels(command).items():
             yield from _section(panel, commands, width)
-    named = [(_option_name(one), _meaning(one, context)) for one in options]
-    yield from _section("Options", named, width)
+    rows = [(option_name(option), meaning_of(option, context)) for option in options]
+    yield from _section("Options", rows, width)
 
 
-def _parts(text: str) -> tuple[list[str], list[str]]:
-    """Return the paragraphs of a docstring, and the commands that it gives as examples."""
+def parts_of_help(text: str) -> tuple[list[str], list[str]]:
+    """Return the paragraphs of a docstring and its examples, which are command lines."""
     prose: list[str] = []
     examples: list[str] = []
     for paragraph in cleandoc(text).split("\n\n"):
@@ -106,9 +106,9 @@ def _usage(
     command: TyperCommand | TyperGroup, context: Any, arguments: Sequence[TyperArgument]
 ) -> str:
     words = [context.command_path]
-    for one in arguments:
-        name = argument_name(one) + ("..." if one.nargs != 1 else "")
-        words.append(name if one.required else f"[{name}]")
+    for argument in arguments:
+        name = argument_name(argument) + ("..." if argument.nargs != 1 else "")
+        words.append(name if argument.required else f"[{name}]")
     return " ".join([*words, "[OPTIONS]", *["COMMAND"] * isinstance(command, TyperGroup)])
 
 
@@ -124,8 +124,8 @@ def _panels(group: TyperGroup) -> dict[str, list[Row]]:
     return panels
 
 
-def _option_name(option: TyperOption) -> str:
-    """Return the option as it is typed: `-o, --output FORMAT`, `--wait / --no-wait`."""
+def option_name(option: TyperOption) -> str:
+    """Return the option as a user types it: `-o, --output FORMAT`, `--wait / --no-wait`."""
     short = [text for text in option.opts if not text.startswith("--")]
     long = [text for text in option.opts if text.startswith("--")]
     name = ", ".join(short + long)
@@ -136,8 +136,8 @@ def _option_name(option: TyperOption) -> str:
     return f"{name} {option.metavar or (long or [option.name])[0].strip('-_').upper()}"
 
 
-def _meaning(param: TyperOption | TyperArgument, context: Any) -> str:
-    """Return the help with its default and bounds in brackets, which are not broken."""
+def meaning_of(param: TyperOption | TyperArgument, context: Any) -> str:
+    """Return the help, then the default and bounds in brackets, which no line break divides."""
     record = param.get_help_record(context)
     text = " ".join(record[1].split()) if record else ""
     text = re.sub(r" ?\[required\]|; required(?=\])", "", text)
@@ -153,7 +153,7 @@ def _heading(title: str) -> str:
 
 
 def _section(title: str, rows: Sequence[Row], width: int) -> Iterator[str]:
-    """Yield a titled table of two columns; names that are too long have their own line."""
+    """Yield a heading and a table of two columns; a name that is too long gets its own line."""
     if not rows:
         return
     yield from ("", _heading(title))

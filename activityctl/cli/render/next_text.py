@@ -1,4 +1,4 @@
-"""How `next` shows firings; which there are is not decided here."""
+"""Print the firings of `next`; they are computed elsewhere."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,13 +34,15 @@ _NOTE: Final[Column] = ("NOTE", lambda view: view["note"])
 def print_upcoming(
     out: "Console", err: "Console", found: Sequence[Upcoming], span: TimeRange, shape: Format
 ) -> None:
-    """Print what is due of all, in the order of time, and on `err` what there is to note."""
-    for note in (note for one in found for note in one.notes):
+    """Print the firings of all subscriptions in the order of time, and the notes on `err`."""
+    for note in (note for upcoming in found for note in upcoming.notes):
         err.print(f"note: {escape_controls(note)}")
-    due, is_cut = merge_upcoming(found, span.limit)
+    firings, is_cut = merge_upcoming(found, span.limit)
     if is_cut and span.limit == MOST_LISTED:
-        err.print(f"note: only the first {MOST_LISTED:,} are listed; begin later with --from")
-    views = [occurrence_view(name, one) for name, one in due]
+        err.print(
+            f"note: only the first {MOST_LISTED:,} firings are listed; for later ones use --from"
+        )
+    views = [occurrence_view(name, firing) for name, firing in firings]
     if shape == "text":
         print_firings(out, views, with_owner=len(found) != 1)
     else:
@@ -48,7 +50,7 @@ def print_upcoming(
 
 
 def print_firings(console: "Console", views: Sequence[View], *, with_owner: bool) -> None:
-    """Print a table; on a narrow terminal without local dates, each note on a line below."""
+    """Print a table; on a narrow terminal, notes on their own lines and no local dates."""
     owner = (_OWNER,) if with_owner else ()
     if not views or not console.is_terminal or console.width >= _NARROW:
         print_table(console, views, (*owner, *_TIMES, _NOTE), empty="No firings found.")
@@ -66,7 +68,7 @@ def print_firings(console: "Console", views: Sequence[View], *, with_owner: bool
 
 
 def _short(stamp: str | None) -> str | None:
-    """Leave out milliseconds that are none."""
+    """Return the time stamp without milliseconds that are zero."""
     return None if stamp is None else stamp.replace(".000Z", "Z")
 
 

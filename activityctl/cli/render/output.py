@@ -1,4 +1,4 @@
-"""Drawing: tables, JSON, YAML, log lines and errors; strangers' control characters are shown."""
+"""Print tables, JSON, YAML, log lines and errors, with control characters made visible."""
 
 import json
 import re
@@ -52,9 +52,9 @@ _LABELS: Final[Mapping[str, str]] = {
     "subscriptions": "name",
     "events": "uid",
 }
-"""What names an object of a kind, when it is not its id."""
+"""The field that names an object of these kinds; objects of other kinds are named by their id."""
 _LEAST_WIDTH: Final = 8
-"""A column of a narrow terminal is not made narrower than this."""
+"""No column is made narrower than this to fit a terminal."""
 _GAP: Final = 2
 Column = tuple[str, Callable[[View], object]]
 
@@ -64,7 +64,7 @@ _ODD_NUMBER: Final = re.compile(
 
 
 def check_format(text: str, allowed: Sequence[str] = FORMATS) -> Any:
-    """Return the output format; UsageError for one that the command has not."""
+    """Return the output format; UsageError if the command does not have it."""
     if text not in allowed:
         raise UsageError(f"unknown output format {text!r}", hint="use " + ", ".join(allowed))
     return text
@@ -89,14 +89,14 @@ def _shown(char: str) -> str:
 
 
 def styled(text: str) -> "Text":
-    """Return a word in the colour of its meaning, with nothing interpreted as markup."""
+    """Return the text in the color of the status that it names; markup is not interpreted."""
     from rich.text import Text
 
     return Text(escape_controls(text), style=STYLES.get(text, ""))
 
 
 def print_json(console: "Console", value: object) -> None:
-    """Print JSON as it is: never wrapped, never coloured, non-ASCII escaped where not text."""
+    """Print JSON: never wrapped, never colored, characters outside ASCII escaped."""
     console.file.write(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
 
 
@@ -109,7 +109,7 @@ def print_views(
     *,
     has_more: bool | None = None,
 ) -> None:
-    """Print a list in the format asked for; one that can be cut tells whether it was."""
+    """Print a list in the given format; `has_more` says whether it was cut, None if it cannot."""
     match output:
         case "json":
             print_json(console, list_view(views, has_more=has_more))
@@ -128,11 +128,11 @@ def print_views(
 
 
 def to_yaml(value: object) -> str:
-    """Return YAML in the order given; strings that could be taken for something else quoted."""
+    """Return YAML in the given order; a string that looks like another type is quoted."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Quotes, too, what PyYAML takes for text and our strict loader for an odd number."""
+        """Also quotes texts that our strict loader refuses as unusual numbers."""
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
         style = "'" if _ODD_NUMBER.fullmatch(value) else None
@@ -150,10 +150,10 @@ def print_table(
     empty: str,
     is_wide: bool = False,
 ) -> None:
-    """Print a table without frames; an empty one says so on stderr.
+    """Print a table without borders; if there are no rows, print `empty` on stderr.
 
-    A terminal's cells are cut or folded so that each line fits. A wide table, one that does not
-    fit even so, and what goes elsewhere have whole cells, and lines of any length.
+    On a terminal, cells are cut or folded so that each line fits. Cells stay whole, and lines may
+    be long, if the table is wide, if it cannot fit, or if the output is no terminal.
     """
     if not views:
         sys.stderr.write(empty + "\n")
@@ -209,9 +209,9 @@ def _print_whole(console: "Console", names: Sequence[str], rows: Sequence[Sequen
 def _terminal_widths(
     names: Sequence[str], rows: Sequence[Sequence[str]], width: int
 ) -> list[int | None] | None:
-    """Return the most that each column may take: the widest gives way, so that all are seen.
+    """Return the largest width of each column; only the widest column is made narrower.
 
-    Not the last, which is folded. None when they do not fit even so.
+    The last column is not limited, because its cells are folded. None if the table cannot fit.
     """
     natural = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
     least = [*natural[:-1], min(natural[-1], _LEAST_WIDTH)]
@@ -232,7 +232,7 @@ def _cell(value: object) -> str:
 
 
 def age(text: str | None) -> str:
-    """Return how long ago a time stamp of a view was: 12s, 5m, 3h, 2d."""
+    """Return how long ago a time stamp was: 12s, 5m, 3h, 2d; `in 5m` if it is in the future."""
     if text is None:
         return "-"
     seconds = (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
@@ -242,7 +242,7 @@ def age(text: str | None) -> str:
 
 
 def duration(start: str | None, end: str | None) -> str:
-    """Return the time between two stamps: 12ms, 1.2s, 5m; `-` while one is missing."""
+    """Return the time between two time stamps: 12ms, 1.2s, 5m; `-` if one is missing."""
     if start is None or end is None:
         return "-"
     seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
@@ -272,7 +272,7 @@ def log_line(view: View) -> "Text":
 
 
 def print_run_end(console: "Console", view: View) -> None:
-    """Print how a run stands: its id, status and reason."""
+    """Print the id, status and reason of a run."""
     from rich.text import Text
 
     line = Text(f"run/{view['id']} ").append_text(styled(view["status"]))
@@ -280,7 +280,7 @@ def print_run_end(console: "Console", view: View) -> None:
 
 
 def print_log(console: "Console", view: View, output: Format) -> None:
-    """Print one log entry at once."""
+    """Print one log entry and flush."""
     if output == "jsonl":
         console.file.write(json.dumps(view, ensure_ascii=True) + "\n")
     elif console.is_terminal:
@@ -291,10 +291,10 @@ def print_log(console: "Console", view: View, output: Format) -> None:
 
 
 def print_error(error: ActivityctlError, *, as_json: bool) -> None:
-    """Print an error on stderr: one line a problem, then the hint."""
+    """Print an error on stderr: one line for each problem, the message, then the hint."""
     is_interruption = isinstance(error, InterruptionError)
     if is_interruption and sys.stderr.isatty():
-        sys.stderr.write("\n")  # the terminal has just shown ^C
+        sys.stderr.write("\n")  # the terminal has just printed ^C
     if as_json:
         sys.stderr.write(json.dumps(_error_object(error), ensure_ascii=True) + "\n")
         return

@@ -1,4 +1,4 @@
-"""How `status` shows schedules, what waits and the subscriptions that paused themselves."""
+"""Show schedules, waiting work and subscriptions that paused themselves, for `status`."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,7 @@ _MOST_UNREADABLE: Final = 10
 
 
 def print_overview(console: "Console", found: Overview) -> None:
-    """Print a line for the schedules, if there are any, and one for each self-paused owner."""
+    """Print the schedules by status, the work that waits, triggers that cannot be read, pauses."""
     figures = found.figures
     schedules = {name: count for name, count in figures.schedules.items() if count}
     if figures.overdue_schedules:
@@ -34,36 +34,38 @@ def print_overview(console: "Console", found: Overview) -> None:
     if figures.restarts:
         console.print(
             f"schedules that had stopped and were restarted: {figures.restarts}, "
-            f"the last at {format_timestamp(figures.restarted_at)}"
+            f"last at {format_timestamp(figures.restarted_at)}"
         )
     if figures.due_lag > WAITS_TOO_LONG:
-        lag = _whole(figures.due_lag)
+        lag = _whole_seconds(figures.due_lag)
         due = figures.firings.get("due", 0)
         console.print(
-            f"firings due and not started: {due}, the oldest for {lag}: activityctl doctor"
+            f"firings due and not started: {due}, the oldest for {lag}; run activityctl doctor"
         )
     if figures.unrouted_events:
-        lag = _whole(figures.event_lag)
+        lag = _whole_seconds(figures.event_lag)
         console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
     for unread in found.unreadable[:_MOST_UNREADABLE]:
         label = f"{unread.subscription}/{unread.trigger}"
         console.print(
-            escape_controls(f"no event wakes {label}: {unread.reason}").replace("\n", "\\n")
+            escape_controls(
+                f"trigger {label} cannot be read, so no event starts it: {unread.reason}"
+            ).replace("\n", "\\n")
         )
     if (rest := len(found.unreadable) - _MOST_UNREADABLE) > 0:
-        console.print(f"{rest:,} more triggers cannot be read: activityctl get subscriptions")
-    for one in found.auto_paused:
-        since = format_timestamp(one.paused_at)
-        reason = escape_controls(one.pause_reason or "").replace("\n", "\\n")
-        console.print(f"paused by its failures: {one.name} since {since}: {reason}")
+        console.print(f"{rest:,} more triggers cannot be read; run activityctl get subscriptions")
+    for subscription in found.auto_paused:
+        since = format_timestamp(subscription.paused_at)
+        reason = escape_controls(subscription.pause_reason or "").replace("\n", "\\n")
+        console.print(f"paused after failures: {subscription.name} since {since}: {reason}")
 
 
-def _whole(lag: timedelta) -> str:
+def _whole_seconds(lag: timedelta) -> str:
     return format_duration(lag // _SECOND * _SECOND)
 
 
 def schedules_view(found: Overview) -> View:
-    """Return the schedules by status, overdue ones, and restarts with the last one's time."""
+    """Return the schedules by status, how many are overdue, and the restarts."""
     figures = found.figures
     return {
         **complete(figures.schedules, SCHEDULE_STATUSES),
@@ -74,7 +76,7 @@ def schedules_view(found: Overview) -> View:
 
 
 def firings_view(found: Overview) -> View:
-    """Return the firings that wait to be started, and since when the oldest could be."""
+    """Return how many firings wait to start, and since when the oldest is due."""
     figures = found.figures
     return {
         **complete(figures.firings, FIRING_STATES),
@@ -84,7 +86,7 @@ def firings_view(found: Overview) -> View:
 
 
 def events_view(found: Overview) -> View:
-    """Return how many events wait to be routed, the oldest for how long, and filters' errors."""
+    """Return how many events wait to be routed, for how long, and the errors of triggers."""
     figures = found.figures
     return {
         "unrouted": figures.unrouted_events,
@@ -92,8 +94,12 @@ def events_view(found: Overview) -> View:
         "lagSeconds": figures.event_lag.total_seconds(),
         "filterErrors": figures.filter_errors,
         "unreadableTriggers": [
-            {"subscription": one.subscription, "trigger": one.trigger, "reason": one.reason}
-            for one in found.unreadable
+            {
+                "subscription": unread.subscription,
+                "trigger": unread.trigger,
+                "reason": unread.reason,
+            }
+            for unread in found.unreadable
         ],
     }
 
@@ -102,10 +108,10 @@ def auto_paused_view(found: Overview) -> list[View]:
     """Return the subscriptions that paused themselves."""
     return [
         {
-            "name": one.name,
-            "pauseReason": one.pause_reason,
-            "pausedAt": format_timestamp(one.paused_at),
-            "pausedByRun": one.paused_by_run,
+            "name": subscription.name,
+            "pauseReason": subscription.pause_reason,
+            "pausedAt": format_timestamp(subscription.paused_at),
+            "pausedByRun": subscription.paused_by_run,
         }
-        for one in found.auto_paused
+        for subscription in found.auto_paused
     ]

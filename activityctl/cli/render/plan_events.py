@@ -1,4 +1,4 @@
-"""The part of a plan that tells of events of the past, as lines of text."""
+"""Show how the changed triggers of a plan match stored events, as lines of text."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -11,18 +11,17 @@ from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 
 Line = tuple[str, str]
-"""A text and the action whose colour it has."""
+"""A text, and the action that decides its color."""
 _SYMBOLS: Final = {"created": "+", "configured": "~", "deleted": "-"}
 _LISTED: Final = 3
-_MISSING: Final = "is missing"
 
 
 def head_lines(view: View) -> list[Line]:
-    """Return which events the plan was held against."""
+    """Return a line that says which events the plan was compared with."""
     changed = len(view["triggers"])
-    if not changed:
-        return [(f"! no event trigger changes; the events of {view['span']} mean the same", "")]
     since = f"since {_moment(view['since'])}"
+    if not changed:
+        return [(f"! no event trigger changes, so events {since} match as before", "")]
     events = count_noun(view["events"], "event")
     if view["isCut"]:
         events = f"the newest {view['read']:,} of {events}"
@@ -30,54 +29,55 @@ def head_lines(view: View) -> list[Line]:
     triggers = "the event trigger that changes"
     if changed > 1:
         triggers = f"the {changed:,} event triggers that change"
-    return [(f"! {events} {since}, held against {triggers}", "")]
+    return [(f"! {events} {since}, compared with {triggers}", "")]
 
 
 def trigger_lines(view: View) -> Iterator[list[Line]]:
-    """Yield a trigger's counts and, under them, the events that differ."""
-    for one in view["triggers"]:
-        label = f"{one['subscription']}/{one['trigger']}"
-        lines = [(f"{_SYMBOLS[one['action']]} events of {label}: {_counts(one)}", one["action"])]
-        lines += _differing(one, matches_after=True)
-        lines += _differing(one, matches_after=False)
+    """Yield for each trigger a line with its counts, then lines for the events that differ."""
+    for trigger in view["triggers"]:
+        label = f"{trigger['subscription']}/{trigger['trigger']}"
+        action = trigger["action"]
+        lines = [(f"{_SYMBOLS[action]} events of {label}: {_counts(trigger)}", action)]
+        lines += _differing(trigger, matches_after=True)
+        lines += _differing(trigger, matches_after=False)
         yield lines
 
 
 def _kinds(view: View) -> str:
-    """Return of which types and from which sources the events are; "" when of any."""
+    """Return the types and sources of the events; "" if they are not limited."""
     text = ""
     for word, name in (("of", "types"), ("from", "sources")):
         listed = view.get(name)
         if listed:
-            said = f"{len(listed):,} {name}" if len(listed) > _LISTED else ", ".join(listed)
-            text += f" {word} {said}"
+            text += f" {word} "
+            text += f"{len(listed):,} {name}" if len(listed) > _LISTED else ", ".join(listed)
     return escape_controls(text)
 
 
-def _counts(one: Mapping[str, Any]) -> str:
-    match one["action"]:
+def _counts(trigger: Mapping[str, Any]) -> str:
+    match trigger["action"]:
         case "created":
-            text = f"would match {one['after']:,}"
+            text = f"would match {trigger['after']:,}"
         case "deleted":
-            text = f"matched {one['before']:,}, and goes"
+            text = f"matched {trigger['before']:,}, is deleted"
         case _:
-            text = f"matched {one['before']:,}, would match {one['after']:,}"
-            if one["gained"] or one["lost"]:
-                text += f" ({one['gained']:,} more, {one['lost']:,} no longer)"
+            text = f"matched {trigger['before']:,}, would match {trigger['after']:,}"
+            if trigger["gained"] or trigger["lost"]:
+                text += f" ({trigger['gained']:,} more, {trigger['lost']:,} no longer)"
             else:
                 text += ", the same"
-    before, after = one["errorsBefore"], one["errorsAfter"]
+    before, after = trigger["errorsBefore"], trigger["errorsAfter"]
     return f"{text}; filter errors: {before:,} before, {after:,} now" if before or after else text
 
 
-def _differing(one: Mapping[str, Any], *, matches_after: bool) -> Iterator[Line]:
-    """Yield the newest events that differ in this direction, and how many more there are."""
-    found = [event for event in one["differing"] if event["matchesAfter"] is matches_after]
-    yield from (_event_line(event, one["action"]) for event in found)
-    more = one["gained" if matches_after else "lost"] - len(found)
+def _differing(trigger: Mapping[str, Any], *, matches_after: bool) -> Iterator[Line]:
+    """Yield the newest events that match only after, or only before, and how many more do."""
+    events = [event for event in trigger["differing"] if event["matchesAfter"] is matches_after]
+    yield from (_event_line(event, trigger["action"]) for event in events)
+    more = trigger["gained" if matches_after else "lost"] - len(events)
     if more:
-        said = "would match" if matches_after else "would match no longer"
-        yield f"      … {more:,} more {said}", "created" if matches_after else "deleted"
+        text = "would match" if matches_after else "would no longer match"
+        yield f"      … {more:,} more {text}", "created" if matches_after else "deleted"
 
 
 def _event_line(event: Mapping[str, Any], action: str) -> Line:
@@ -90,24 +90,19 @@ def _event_line(event: Mapping[str, Any], action: str) -> Line:
 
 
 def _decision(event: Mapping[str, Any]) -> str:
-    said = "could not be evaluated" if event["holds"] is None else "does not hold"
-    if event["matchesAfter"]:
-        said = said.replace("does not hold", "did not hold")
+    """Return the condition that decides, its result and the values of its operands."""
+    if event["holds"] is None:
+        result = "could not be evaluated"
+    else:
+        result = "was false" if event["matchesAfter"] else "would be false"
     values = [
-        f"{one['text']} {one['error']}"
-        if one["error"]
-        else f"{one['text']} = {shown(one['value'])}"
-        for one in event["operands"]
+        f"{operand['text']} {operand['error']}"
+        if operand["error"]
+        else f"{operand['text']} = {shown(operand['value'])}"
+        for operand in event["operands"]
     ]
-    looked_at = f" ({', '.join(values)})" if values else ""
-    return f"{one_line(event['decidedBy'])} {said}{looked_at}"
-
-
-def _value(operand: Mapping[str, Any]) -> str:
-    text, error = operand["text"], operand["error"]
-    if error is None:
-        return f"{text} = {shown(operand['value'])}"
-    return f"{text} {_MISSING}" if error == _MISSING else one_line(error)
+    listed = f" ({', '.join(values)})" if values else ""
+    return f"{one_line(event['decidedBy'])} {result}{listed}"
 
 
 def _moment(stamp: str) -> str:

@@ -1,4 +1,4 @@
-"""A plan as Markdown for a pull request, short enough for one comment however large it is."""
+"""Show a plan as Markdown for a pull request, shortened to the length of one comment."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 
 LONGEST_COMMENT: Final = 65_536
-"""Characters; GitHub refuses a longer comment."""
+"""In characters; GitHub refuses a longer comment."""
 _ROOM_FOR_NOTE: Final = 400
 _LONGEST_DETAIL: Final = 400
 _LONGEST_COMMAND: Final = 1_000
@@ -19,10 +19,10 @@ _MARKS: Final = {"created": "+", "configured": "!", "deleted": "-"}
 
 
 def markdown(view: View, command: str = "activityctl plan") -> str:
-    """Return the plan as a comment: the sentence, a diff block, the apply set.
+    """Return the plan as a comment: the summary, a diff block, the apply set.
 
-    What would be longer than a comment may be is shortened: the details of later items go
-    first, then later items; a note counts them and names the command that shows all.
+    A plan that is too long for a comment is shortened: first the details of later items are left
+    out, then later items. A note counts them and names the command that shows all.
     """
     items = [_Shown(item.noun, [_marked(line) for line in item.lines]) for item in plan_items(view)]
     head = ["### activityctl plan", "", summary_line(view), ""]
@@ -44,7 +44,7 @@ class _Shown:
 
 
 def _shortened(items: Sequence[_Shown], room: int) -> list[list[str]]:
-    """Return the first lines of the first items, then their details, as long as there is room."""
+    """Return the lines that fit: the first line of each item, then the details."""
     kept: list[list[str]] = []
     for item in items:
         room -= len(item.lines[0]) + 1
@@ -62,8 +62,9 @@ def _shortened(items: Sequence[_Shown], room: int) -> list[list[str]]:
 
 
 def _left_out(items: Sequence[_Shown], kept: Sequence[list[str]]) -> str:
-    gone = Counter(item.noun for item in items[len(kept) :])
-    parts = [f"{_counted(count, noun)} not shown" for noun, count in gone.items()]
+    """Return how many items are not shown, and how many are shown without all details."""
+    missing = Counter(item.noun for item in items[len(kept) :])
+    parts = [f"{_counted(count, noun)} not shown" for noun, count in missing.items()]
     pairs = zip(items, kept, strict=False)
     cut = Counter(item.noun for item, lines in pairs if len(lines) < len(item.lines))
     parts += [f"{_counted(count, noun)} without all details" for noun, count in cut.items()]

@@ -1,4 +1,4 @@
-"""A plan as lines of text, and in colour on a terminal; Markdown is `plan_markdown`."""
+"""Show a plan as lines of text, in color on a terminal; `plan_markdown` shows it as Markdown."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,35 +17,38 @@ if TYPE_CHECKING:
 SYMBOLS: Final = {"created": "+", "configured": "~", "deleted": "-", "unchanged": " "}
 _COLORS: Final = {"created": "green", "configured": "yellow", "deleted": "red", "unchanged": "dim"}
 _LONGEST: Final = 100
-_BEFORE: Final = 20
+_SHOWN_BEFORE: Final = 20
+"""How many characters are shown before the first difference of two long values."""
 
 Line = tuple[str, str]
-"""A text and the action whose colour it has."""
+"""A text, and the action that decides its color."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
-    """One thing that a plan tells: its own line first, then the details."""
+    """One entry of a plan: its headline first, then the details."""
 
     noun: str
     lines: list[Line]
 
 
 def print_plan(console: "Console", view: View) -> None:
-    """Print the plan: an object a line, under it what differs, then time and runs."""
+    """Print the plan: objects with their changed fields, schedules, events, open runs."""
     for line, action in plan_lines(view):
         console.print(line, style=_COLORS.get(action, ""))
     console.print(summary_line(view), style="bold")
 
 
 def plan_lines(view: View) -> Iterator[Line]:
-    """Yield every line; unchanged objects are only counted."""
+    """Yield every line; unchanged objects have none."""
     return (line for item in plan_items(view) for line in item.lines)
 
 
 def plan_items(view: View) -> Iterator[PlanItem]:
-    """Yield changes, schedules, events of the past, open runs, each with what differs under it."""
-    yield from map(_change_item, (one for one in view["changes"] if one["action"] != "unchanged"))
+    """Yield changes, schedules, stored events and open runs, each with its details."""
+    for change in view["changes"]:
+        if change["action"] != "unchanged":
+            yield _change_item(change)
     for schedule in view["schedules"]:
         label = f"{schedule['subscription']}/{schedule['trigger']}"
         lines = [(f"{SYMBOLS[schedule['action']]} schedule {label}", schedule["action"])]
@@ -60,9 +63,9 @@ def plan_items(view: View) -> Iterator[PlanItem]:
             yield PlanItem("event trigger", lines)
     for runs in view["openRuns"]:
         owner = runs["subscription"]
-        one = f"open run of {owner} goes on as it began"
-        many = f"open runs of {owner} go on as they began"
-        text = count_noun(runs["count"], one, many)
+        singular = f"open run of {owner} continues unchanged"
+        plural = f"open runs of {owner} continue unchanged"
+        text = count_noun(runs["count"], singular, plural)
         yield PlanItem("open runs", [(f"! {text}", "unchanged")])
 
 
@@ -80,7 +83,7 @@ def summary_line(view: View) -> str:
     summary = view["summary"]
     if not summary["created"] + summary["configured"] + summary["deleted"]:
         objects = count_noun(summary["unchanged"], "object is", "objects are")
-        return f"No changes: {objects} as wanted."
+        return f"No changes: {objects} unchanged."
     return (
         f"Plan: {summary['created']} to create, {summary['configured']} to configure, "
         f"{summary['deleted']} to delete, {summary['unchanged']} unchanged."
@@ -101,14 +104,14 @@ def _value(value: object) -> str:
 
 
 def _first_shown(old: str, new: str) -> int:
-    """Return where long values are shown from: a little before they begin to differ."""
+    """Return the index from which long values are shown: shortly before they differ."""
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
-    return same - _BEFORE if same > _LONGEST - _BEFORE else 0
+    return same - _SHOWN_BEFORE if same > _LONGEST - _SHOWN_BEFORE else 0
 
 
 def _shown(text: str, start: int) -> str:
     rest = f"…{text[start : start + _LONGEST]}" if start else text
-    return _cut(escape_controls(_cut(rest)))  # cut first: to make a megabyte visible takes long
+    return _cut(escape_controls(_cut(rest)))  # cut first: to escape a megabyte takes long
 
 
 def _cut(text: str) -> str:
@@ -116,9 +119,8 @@ def _cut(text: str) -> str:
 
 
 def _firings(stamps: list[str], *, is_paused: bool) -> str:
-    return "none, paused" if is_paused else _times(stamps)
-
-
-def _times(stamps: list[str]) -> str:
+    """Return the times of the next firings, or that there are none because it is paused."""
+    if is_paused:
+        return "none, paused"
     moments = [datetime.fromisoformat(text) for text in stamps]
     return ", ".join(moment.strftime("%a %Y-%m-%d %H:%M:%SZ") for moment in moments)

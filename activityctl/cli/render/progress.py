@@ -1,4 +1,4 @@
-"""Progress bars for what takes long; only where somebody watches."""
+"""Progress bars for long operations, shown only on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ _MANY_EVENTS: Final = 2_000
 
 @contextmanager
 def schedule_progress(session: Session) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many schedules wait; it draws a bar for many.
+    """Yield a function that takes the number of pending schedules; for many it draws a bar.
 
-    When that is first called the change is recorded, which Ctrl-C says from then on.
+    Its first call means that the change is recorded; from then on Ctrl-C reports this.
     """
     total: int | None = None
 
-    with _counting(session, "placing schedules", _MANY_SCHEDULES) as show:
+    with _progress_bar(session, "updating schedules", _MANY_SCHEDULES) as show:
 
         def on_pending(count: int) -> None:
             nonlocal total
@@ -35,13 +35,13 @@ def schedule_progress(session: Session) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def event_progress(session: Session) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that is told how many events were read; it draws a bar for many."""
-    with _counting(session, "reading events", _MANY_EVENTS) as show:
+    """Yield a function that takes the number of events read and in all; for many it draws a bar."""
+    with _progress_bar(session, "reading events", _MANY_EVENTS) as show:
         yield show
 
 
 def on_interrupt_say_unknown(session: Session) -> None:
-    """Have Ctrl-C say that the change may be recorded or not; called as that begins."""
+    """Let Ctrl-C report that the change may or may not be recorded; call this before writing."""
     session.set_interrupt_message(
         "it is not known whether the change is recorded",
         hint="run the command again: it changes only what is missing",
@@ -49,17 +49,17 @@ def on_interrupt_say_unknown(session: Session) -> None:
 
 
 def on_interrupt_say_recorded(session: Session) -> None:
-    """Have Ctrl-C say that the change is recorded."""
+    """Let Ctrl-C report that the change is recorded."""
     session.set_interrupt_message(
-        "the change is recorded; the worker goes on", hint="activityctl get schedules"
+        "the change is recorded; the worker continues with it", hint="activityctl get schedules"
     )
 
 
 @contextmanager
-def _counting(session: Session, label: str, many: int) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that is told how many of how many are done.
+def _progress_bar(session: Session, label: str, many: int) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that takes how many are done and how many there are in all.
 
-    The bar is built when that is first called: the work itself has begun by then.
+    Its first call starts the bar, so that no bar is shown before the work begins.
     """
     bar: Progress | None = None
 

@@ -1,4 +1,4 @@
-"""The components of the local daemon and its synced folder, as a table and as lines."""
+"""Show the components of the local daemon as a table, and its synced folder as lines."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,11 +29,11 @@ def print_components(console: "Console", components: Sequence[ComponentStatus]) 
 
 
 def print_sync(console: "Console", sync: SyncStatus | None) -> None:
-    """Print where the folder that is kept applied stands; nothing when there is none."""
+    """Print when the synced folder was applied, or why it was refused; nothing without one."""
     if sync is None:
         return
     if sync.error is None and sync.applied_at is None:
-        console.print(f"sync of {sync.folder}: not looked at yet")
+        console.print(f"sync of {sync.folder}: not applied yet")
     if sync.applied_at is not None:
         counts = ", ".join(f"{count} {name}" for name, count in sync.summary.items() if count)
         when = sync.applied_at.isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -45,7 +45,7 @@ def print_sync(console: "Console", sync: SyncStatus | None) -> None:
 
 
 def component_view(part: ComponentStatus) -> View:
-    """Return a component as DESIGN section 5 has it."""
+    """Return a component as JSON."""
     return {
         "name": part.name,
         "state": part.state.value,

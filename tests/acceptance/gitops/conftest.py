@@ -1,4 +1,4 @@
-"""A team's folder of files, applied or not."""
+"""A folder of manifests on the shared daemon, applied or not."""
 
 import itertools
 from typing import Any

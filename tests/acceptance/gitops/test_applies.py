@@ -1,4 +1,4 @@
-"""apply, apply sets and prune, as a team and its CI type them."""
+"""`apply`, apply sets and `--prune`, as a team and its CI use them."""
 
 import json
 import os
@@ -12,9 +12,6 @@ from support.gitops import COMMAND, Repository, in_temporal, runs
 from support.waiting import until
 
 pytestmark = pytest.mark.slow
-
-
-# ---- apply ---------------------------------------------------------------------------
 
 
 def test_a_dry_run_of_the_client_needs_no_server(stranger: Any):
@@ -71,7 +68,7 @@ def test_only_a_change_of_timing_touches_temporal(applied: Repository):
     assert observed() > before
 
 
-def test_a_list_that_is_cut_says_so_and_what_the_files_hold_is_whole(repository: Repository):
+def test_a_list_with_a_limit_reports_more_and_manifest_kinds_have_no_limit(repository: Repository):
     spec = {"activity": repository.name("report"), "params": {"n": 1}}
     many = [
         {
@@ -90,21 +87,20 @@ def test_a_list_that_is_cut_says_so_and_what_the_files_hold_is_whole(repository:
     assert (len(mine), names.stderr) == (102, "")
     shown = repository("get", "sub", "--limit", "5")
     assert len(shown.stdout.splitlines()) == 6
-    assert "5 shown, there are more; --limit 0 for all" in shown.stderr
+    assert "5 shown, and there are more; --limit 0 lists all" in shown.stderr
     cut = repository.shell.json("get", "schedules", "--limit", "5")
     assert (len(cut["items"]), cut["metadata"]) == (5, {"hasMore": True})
     whole = repository.shell.json("get", "schedules")
     assert (len(whole["items"]) >= 102, whole["metadata"]) == (True, {"hasMore": False})
 
 
-# ---- apply sets ----------------------------------------------------------------------
-
-
 def in_set(repository: Repository, *more: str) -> tuple[str, ...]:
     return ("apply", "-f", "definitions", "--applyset", repository.tag, *more)
 
 
-async def test_pruning_lists_wants_a_yes_and_deletes_exactly(repository: Repository):
+async def test_pruning_lists_asks_for_confirmation_and_deletes_only_what_was_removed(
+    repository: Repository,
+):
     repository.subscribe("gone")
     repository.subscribe("kept")
     repository(*in_set(repository))
@@ -125,7 +121,7 @@ async def test_pruning_lists_wants_a_yes_and_deletes_exactly(repository: Reposit
     assert outside.names() == {"out"}
     assert not await in_temporal(repository, "gone")
     assert await in_temporal(repository, "kept")
-    again = repository(*in_set(repository, "--prune"))  # nothing to ask
+    again = repository(*in_set(repository, "--prune"))  # nothing to delete, so no question
     assert "deleted" not in again.stderr
 
 
@@ -168,7 +164,7 @@ def test_pruning_needs_a_set_and_files(repository: Repository):
     assert repository.names() == {"report", "sub"}
 
 
-def test_what_belongs_to_another_set_is_a_conflict(repository: Repository):
+def test_an_object_of_another_set_is_a_conflict(repository: Repository):
     repository(*in_set(repository))
     repository.subscribe(params={"n": 2})
     done = repository("apply", "-f", "definitions", "--applyset", "others", code=5)
@@ -191,7 +187,7 @@ def test_a_definition_that_others_use_is_not_pruned(repository: Repository):
     assert repository.names() == {"report", "spare", "outside"}
 
 
-def test_concurrent_applies_of_one_set_never_mix(repository: Repository, tmp_path: Path):
+def test_concurrent_applies_of_one_set_are_not_mixed(repository: Repository, tmp_path: Path):
     repository(*in_set(repository))
     for number in range(4):
         variant = Repository(repository.shell, repository.tag)
@@ -213,8 +209,10 @@ def test_concurrent_applies_of_one_set_never_mix(repository: Repository, tmp_pat
     assert 0 in codes
     items = repository.shell.json("get", "sub", "--limit", "10000")["items"]
     live = {
-        one["name"]: one["params"]["n"] for one in items if one["name"].startswith(repository.tag)
+        item["name"]: item["params"]["n"]
+        for item in items
+        if item["name"].startswith(repository.tag)
     }
     sets = [{repository.name(f"v{word + n}"): n for word in range(5)} for n in range(4)]
-    sets[0][repository.name("sub")] = 1  # the first folder has the fixture's file, too
+    sets[0][repository.name("sub")] = 1  # the first folder also has the file of the fixture
     assert live in sets

@@ -1,4 +1,4 @@
-"""history, rollback and delete, as a team and its CI type them."""
+"""`history`, `rollback` and `delete`, as a team and its CI use them."""
 
 import subprocess
 
@@ -10,10 +10,7 @@ pytestmark = pytest.mark.slow
 COMMIT = "c0ffee0123456789c0ffee0123456789c0ffee01"
 
 
-# ---- history, rollback, delete -------------------------------------------------------
-
-
-def test_history_tells_the_actor_and_the_commit_of_the_ci(repository: Repository):
+def test_history_shows_the_actor_and_the_commit_of_the_ci(repository: Repository):
     apply = ("apply", "-f", "definitions", "--applyset", repository.tag)
     with_environment(repository, *apply, GITHUB_SHA=COMMIT, GITHUB_ACTOR="octocat")
     repository.subscribe(params={"n": 2})
@@ -32,7 +29,7 @@ def test_history_tells_the_actor_and_the_commit_of_the_ci(repository: Repository
     repository("history", "runs", repository.name("sub"), code=2)
 
 
-def test_the_commit_of_a_git_folder_is_remembered(repository: Repository):
+def test_history_shows_the_commit_of_a_git_folder(repository: Repository):
     me = ("-c", "user.name=me", "-c", "user.email=me@example.com")
     for words in (("init", "-q"), ("add", "."), (*me, "commit", "-qm", "first")):
         subprocess.run(["git", *words], cwd=repository.shell.folder, check=True)
@@ -55,7 +52,7 @@ def test_the_commit_of_a_git_folder_is_remembered(repository: Repository):
     assert f" {head[:12]}-dirty " in shown
 
 
-def test_a_rollback_gives_an_earlier_content_again(applied: Repository):
+def test_a_rollback_restores_an_earlier_version(applied: Repository):
     for n in (2, 3):
         applied.subscribe(params={"n": n})
         applied("apply", "-f", "definitions")
@@ -63,7 +60,7 @@ def test_a_rollback_gives_an_earlier_content_again(applied: Repository):
     assert applied.live()["params"] == {"n": 2}
     applied("rollback", "sub", applied.name("sub"), "--to", "1")
     assert applied.live()["params"] == {"n": 1}
-    assert [(one["number"], one["command"]) for one in applied.history()] == [
+    assert [(change["number"], change["command"]) for change in applied.history()] == [
         (5, "rollback"),
         (4, "rollback"),
         (3, "apply"),
@@ -74,7 +71,7 @@ def test_a_rollback_gives_an_earlier_content_again(applied: Repository):
     applied("rollback", "def", applied.name("report"), code=5)
 
 
-def test_a_definition_rolled_back_is_its_old_revision(applied: Repository):
+def test_a_definition_gets_its_old_revision_back(applied: Repository):
     name = applied.name("report")
     applied.define(tasks=[{"name": "one", "command": {"argv": ["echo", "changed"]}}])
     applied("apply", "-f", "definitions")
@@ -85,7 +82,7 @@ def test_a_definition_rolled_back_is_its_old_revision(applied: Repository):
     assert len(revisions) == 2
 
 
-async def test_a_deleted_subscription_returns_with_its_runs_and_logs(applied: Repository):
+async def test_a_restored_subscription_has_its_runs_and_logs(applied: Repository):
     name = applied.name("sub")
     old = applied.live()["id"]
     applied("trigger", name)
@@ -109,10 +106,13 @@ def test_a_definition_in_use_is_not_deleted(applied: Repository):
     applied("delete", "sub", applied.name("sub"), "--yes")
     applied("delete", "def", applied.name("report"), "--yes")
     assert applied.names() == set()
-    assert [one["action"] for one in applied.history("report", "def")] == ["deleted", "created"]
+    assert [change["action"] for change in applied.history("report", "def")] == [
+        "deleted",
+        "created",
+    ]
 
 
-def test_an_operators_pause_outlives_every_apply(applied: Repository):
+def test_an_apply_does_not_end_a_pause(applied: Repository):
     applied("pause", applied.name("sub"))
     applied.define(timeout="2h")
     applied.subscribe(params={"n": 2})

@@ -1,4 +1,4 @@
-"""plan, saved plans, diff and export, as a team and its CI type them."""
+"""`plan`, saved plans, `diff` and `export`, as a team and its CI use them."""
 
 import json
 
@@ -10,10 +10,7 @@ from support.waiting import until
 pytestmark = pytest.mark.slow
 
 
-# ---- plan ----------------------------------------------------------------------------
-
-
-def test_a_plan_tells_what_will_change_and_changes_nothing(repository: Repository):
+def test_a_plan_shows_what_would_change_and_changes_nothing(repository: Repository):
     done = repository("plan", "-f", "definitions")
     assert f"+ activitydefinition/{repository.name('report')} created" in done.stdout
     assert f"+ subscription/{repository.name('sub')} created" in done.stdout
@@ -50,9 +47,9 @@ def test_a_plan_as_markdown_is_one_comment(applied: Repository):
     assert "\x1b" not in text
 
 
-def test_a_plans_exit_code_tells_whether_something_changes(applied: Repository):
+def test_with_detailed_exitcode_a_plan_exits_2_if_something_changes(applied: Repository):
     plan = ("plan", "-f", "definitions", "--detailed-exitcode")
-    assert "No changes: 2 objects are as wanted." in applied(*plan, code=0).stdout
+    assert "No changes: 2 objects are unchanged." in applied(*plan, code=0).stdout
     applied.subscribe(params={"n": 2})
     applied(*plan, code=2)
     applied("plan", "-f", "definitions", code=0)
@@ -61,33 +58,30 @@ def test_a_plans_exit_code_tells_whether_something_changes(applied: Repository):
     applied("plan", "-f", "nowhere", "--detailed-exitcode", code=3)
 
 
-def test_a_plan_tells_of_open_runs(repository: Repository):
+def test_a_plan_shows_open_runs(repository: Repository):
     repository.define(tasks=[{"name": "one", "command": {"argv": ["sleep", "20"]}}])
     repository("apply", "-f", "definitions")
     repository("trigger", repository.name("sub"), "--no-wait")
     until(lambda: runs(repository, "running"))
     repository.define(timeout="2h")
     done = repository("plan", "-f", "definitions")
-    assert f"! 1 open run of {repository.name('sub')} goes on as it began" in done.stdout
+    assert f"! 1 open run of {repository.name('sub')} continues unchanged" in done.stdout
     for run in runs(repository, "running"):
         repository("cancel", run["id"])
 
 
-# ---- saved plans ---------------------------------------------------------------------
-
-
-def test_a_saved_plan_is_carried_out_exactly_and_once(repository: Repository):
+def test_a_saved_plan_is_applied_exactly_and_only_once(repository: Repository):
     done = repository("plan", "-f", "definitions", "--out", "p.plan")
     assert "activityctl apply p.plan" in done.stderr
-    repository.subscribe(params={"n": 7})  # what the files say by now does not matter
+    repository.subscribe(params={"n": 7})  # the present files do not matter
     repository("apply", "p.plan")
     assert repository.live()["params"] == {"n": 1}
     again = repository("apply", "p.plan", code=5)
-    assert "moved" in again.stderr
+    assert "the plan is out of date" in again.stderr
     assert "hint: " in again.stderr
 
 
-def test_a_saved_plan_is_refused_when_somebody_was_faster(applied: Repository):
+def test_a_saved_plan_is_refused_after_another_apply(applied: Repository):
     applied.subscribe(params={"n": 2})
     applied("plan", "-f", "definitions", "--out", "p.plan")
     applied.subscribe(params={"n": 3})
@@ -96,14 +90,14 @@ def test_a_saved_plan_is_refused_when_somebody_was_faster(applied: Repository):
     assert applied.live()["params"] == {"n": 3}
 
 
-def test_a_saved_plan_is_refused_when_an_operator_paused_meanwhile(applied: Repository):
+def test_a_saved_plan_is_refused_after_a_pause(applied: Repository):
     applied.subscribe(params={"n": 2})
     applied("plan", "-f", "definitions", "--out", "p.plan")
     applied("pause", applied.name("sub"))
     applied("apply", "p.plan", code=5)
 
 
-def test_a_saved_plan_holds_while_others_change_other_things(applied: Repository):
+def test_a_saved_plan_is_applied_after_changes_of_other_objects(applied: Repository):
     applied.subscribe(params={"n": 2})
     applied("plan", "-f", "definitions", "--out", "p.plan")
     other = Repository(applied.shell, f"{applied.tag}other")
@@ -113,16 +107,13 @@ def test_a_saved_plan_holds_while_others_change_other_things(applied: Repository
     assert applied.live()["params"] == {"n": 2}
 
 
-def test_what_is_no_saved_plan_is_refused(repository: Repository):
+def test_a_file_that_is_no_saved_plan_is_refused(repository: Repository):
     repository("apply", "definitions/sub.yaml", code=3)
     repository("apply", "nowhere.plan", code=4)
     repository("apply", "definitions", code=3)
     repository("plan", "-f", "definitions", "--out", "p.plan")
     repository("apply", "p.plan", "--prune", code=2)
     repository("plan", "-f", "definitions", "--out", "no/such/folder.plan", code=1)
-
-
-# ---- diff and export -----------------------------------------------------------------
 
 
 def test_a_diff_shows_lines_of_yaml_and_its_exit_code(applied: Repository):
@@ -145,7 +136,7 @@ def test_a_diff_of_a_subscription_that_says_paused(applied: Repository):
     assert "-  paused: false\n+  paused: true" in done.stdout
 
 
-def test_an_export_differs_in_nothing_and_applies_unchanged(applied: Repository):
+def test_an_export_has_no_diff_and_can_be_applied_unchanged(applied: Repository):
     applied.define(
         description="ä: 'quoted' \"twice\" | > yes no 012 1e3",
         params={"type": "object", "properties": {"n": {"type": "number", "maximum": 1e16}}},
@@ -160,8 +151,8 @@ def test_an_export_differs_in_nothing_and_applies_unchanged(applied: Repository)
     assert "created" not in done.stderr
     assert "configured" not in done.stderr
     assert applied.live()["status"] == "paused"
-    one = applied("export", applied.name("sub"), "-o", "json")
-    (document,) = json.loads(one.stdout)["items"]
+    done = applied("export", applied.name("sub"), "-o", "json")
+    (document,) = json.loads(done.stdout)["items"]
     assert document["spec"]["triggers"] == {"yearly": None}
     applied("export", "nothing-of-this-name", code=4)
 
@@ -169,7 +160,7 @@ def test_an_export_differs_in_nothing_and_applies_unchanged(applied: Repository)
 def test_an_export_takes_a_kind_and_a_name_as_other_commands_do(applied: Repository):
     def names(*words: str) -> list[tuple[str, str]]:
         items = json.loads(applied("export", *words, "-o", "json").stdout)["items"]
-        return [(one["kind"], one["metadata"]["name"]) for one in items]
+        return [(item["kind"], item["metadata"]["name"]) for item in items]
 
     name = applied.name("both")
     for word, kind in (("both", "Subscription"), ("both-def", "ActivityDefinition")):
@@ -183,4 +174,4 @@ def test_an_export_takes_a_kind_and_a_name_as_other_commands_do(applied: Reposit
     assert len(names(name)) == 2
     assert {kind for kind, _ in names("subscriptions")} == {"Subscription"}
     applied("export", "cal", name, code=4)
-    assert "runs come from no manifest" in applied("export", "runs", name, code=2).stderr
+    assert "runs have no manifest" in applied("export", "runs", name, code=2).stderr

@@ -1,4 +1,4 @@
-"""A key store for tests, chosen with PYTHON_KEYRING_BACKEND: entries in one file of the test's."""
+"""A key store for tests, chosen with PYTHON_KEYRING_BACKEND: it keeps its entries in a file."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is said, and how a command ends, when schedules are not yet as wanted."""
+"""The message and exit code of a command whose schedules are not yet updated in Temporal."""
 
 import pytest
 
@@ -10,34 +10,37 @@ from activityctl.errors import RefusedError, WaitTimeoutError
 from activityctl.operations.gitops.apply import Applied
 
 PLAN = Plan({}, {}, {}, ())
-ALONE = Applied(PLAN, 1, has_worker=False)
+NO_WORKER = Applied(PLAN, 1, has_worker=False)
 SLOW = Applied(PLAN, 3, has_worker=True)
-LOST = Applied(
+UNANSWERED = Applied(
     PLAN,
     3,
     has_worker=True,
     unanswered=(f"a: {unanswered_text('gone')}", f"b: {unanswered_text('gone')}"),
 )
-BAD = Applied(
+REFUSED = Applied(
     PLAN, 2, has_worker=True, refused=(f"a: {refused_text('bad')}", f"b: {refused_text('bad')}")
 )
 
 
 @pytest.mark.parametrize(
-    ("applied", "said"),
+    ("applied", "message"),
     [
-        (ALONE, "1 schedule is not yet as wanted: no worker is alive"),
-        (SLOW, "3 schedules are not yet as wanted: a worker is alive and still at it"),
-        (LOST, "Temporal did not answer in time for 2 schedules; the worker tries again"),
-        (BAD, "2 schedules are not yet as wanted: a: Temporal refused: bad, and 1 more"),
+        (NO_WORKER, "1 schedule is not yet updated in Temporal: no worker is running"),
+        (SLOW, "3 schedules are not yet updated in Temporal: a worker is running and has not"),
+        (UNANSWERED, "Temporal did not answer in time for 2 schedules; the worker tries again"),
+        (
+            REFUSED,
+            "2 schedules are not yet updated in Temporal: a: Temporal refused: bad, and 1 more",
+        ),
     ],
 )
-def test_what_is_known_is_said(applied: Applied, said: str):
-    assert said in pending_text(applied)
+def test_the_message_gives_the_reason(applied: Applied, message: str):
+    assert message in pending_text(applied)
 
 
-@pytest.mark.parametrize("applied", [ALONE, SLOW, LOST])
-def test_who_asked_to_wait_is_told_that_time_is_up(applied: Applied):
+@pytest.mark.parametrize("applied", [NO_WORKER, SLOW, UNANSWERED])
+def test_with_wait_a_pending_schedule_is_exit_8(applied: Applied):
     with pytest.raises(WaitTimeoutError) as caught:
         report_pending(Session(), applied, wait=True)
     assert pending_text(applied) in caught.value.message
@@ -45,20 +48,20 @@ def test_who_asked_to_wait_is_told_that_time_is_up(applied: Applied):
 
 
 @pytest.mark.parametrize("wait", [None, False])
-@pytest.mark.parametrize("applied", [ALONE, SLOW, LOST])
-def test_who_did_not_is_only_told(
+@pytest.mark.parametrize("applied", [NO_WORKER, SLOW, UNANSWERED])
+def test_without_wait_a_pending_schedule_is_only_reported(
     applied: Applied, capsys: pytest.CaptureFixture[str], *, wait: bool | None
 ):
     report_pending(Session(), applied, wait=wait)
-    assert "not yet as wanted" in capsys.readouterr().err
+    assert "not yet updated in Temporal" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wait", [None, False, True])
-def test_a_refusal_is_one_however_long_was_waited(*, wait: bool | None):
+def test_a_refused_schedule_is_an_error_with_and_without_wait(*, wait: bool | None):
     with pytest.raises(RefusedError):
-        report_pending(Session(), BAD, wait=wait)
+        report_pending(Session(), REFUSED, wait=wait)
 
 
-def test_nothing_is_said_when_all_is_as_wanted(capsys: pytest.CaptureFixture[str]):
+def test_nothing_is_reported_when_all_schedules_are_updated(capsys: pytest.CaptureFixture[str]):
     report_pending(Session(), Applied(PLAN, 0, has_worker=True), wait=True)
     assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""The commit that the history names for what was read, and when it is marked."""
+"""The commit that the history shows for the files that were read, and when it gets a suffix."""
 
 import subprocess
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Git = Callable[..., str]
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of one commit; the working folder is elsewhere."""
+    """A repository with one commit; the working folder is outside it."""
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "team"
     (root / "definitions").mkdir(parents=True)
@@ -35,17 +35,17 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_files_as_they_were_committed_are_of_that_commit(repository: Path):
+def test_unchanged_files_have_the_commit_without_a_suffix(repository: Path):
     head = git(repository, "rev-parse", "HEAD")
     (repository / "notes.txt").write_text("other")
-    (repository / "definitions" / "run.log").write_text("ignored, and no manifest")
+    (repository / "definitions" / "run.log").write_text("git ignores it, and it is no manifest")
     for given in ("definitions", "definitions/a.yaml", "definitions/*.yaml"):
         assert commit_of([str(repository / given)]) == head
     assert commit_of(["team/definitions"]) == head
 
 
 @pytest.mark.parametrize("given", ["definitions", "definitions/b.yaml", "definitions/*.yaml", "."])
-def test_files_that_were_changed_since_are_dirty(repository: Path, given: str):
+def test_changed_files_are_dirty(repository: Path, given: str):
     head = git(repository, "rev-parse", "HEAD")
     (repository / "definitions" / "b.yaml").write_text("changed")
     assert commit_of([str(repository / given)]) == f"{head}-dirty"
@@ -55,7 +55,7 @@ def test_files_that_were_changed_since_are_dirty(repository: Path, given: str):
 
 
 @pytest.mark.parametrize("name", ["ä new.yaml", "local.yaml", "build/x.yaml"])
-def test_files_that_git_does_not_keep_are_dirty(repository: Path, name: str):
+def test_untracked_and_ignored_files_are_dirty(repository: Path, name: str):
     head = git(repository, "rev-parse", "HEAD")
     path = repository / "definitions" / name
     path.parent.mkdir(exist_ok=True)
@@ -63,7 +63,7 @@ def test_files_that_git_does_not_keep_are_dirty(repository: Path, name: str):
     assert commit_of([str(path)]) == f"{head}-dirty"
 
 
-def test_a_file_outside_of_the_repository_is_not_of_its_commit(repository: Path, tmp_path: Path):
+def test_a_file_outside_the_repository_does_not_get_its_commit(repository: Path, tmp_path: Path):
     head = git(repository, "rev-parse", "HEAD")
     stray = tmp_path / "stray.yaml"
     stray.write_text("s")
@@ -73,7 +73,7 @@ def test_a_file_outside_of_the_repository_is_not_of_its_commit(repository: Path,
     assert both.startswith(f"{head}-")
 
 
-def test_what_is_in_no_file_is_unchecked(repository: Path, monkeypatch: pytest.MonkeyPatch):
+def test_standard_input_is_unchecked(repository: Path, monkeypatch: pytest.MonkeyPatch):
     assert commit_of(["-"]) is None
     monkeypatch.chdir(repository)
     head = git(repository, "rev-parse", "HEAD")
@@ -81,7 +81,7 @@ def test_what_is_in_no_file_is_unchecked(repository: Path, monkeypatch: pytest.M
     assert commit_of([]) == head
 
 
-def test_a_repository_without_a_commit_has_none(tmp_path: Path):
+def test_a_repository_without_a_commit_gives_none(tmp_path: Path):
     git(tmp_path, "init", "--quiet")
     (tmp_path / "a.yaml").write_text("a")
     assert commit_of([str(tmp_path)]) is None

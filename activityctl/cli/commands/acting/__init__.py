@@ -1,1 +1,1 @@
-"""Commands that act on subscriptions, runs and events."""
+"""Commands that start, stop and repeat runs, and store events."""

@@ -1,15 +1,24 @@
-"""`activityctl backfill`: run past nominal times after all."""
+"""`activityctl backfill`: run due times of the past."""
 
 from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 
-from activityctl.cli.completion import subscription_names
 from activityctl.cli.confirm import require_yes
-from activityctl.cli.options import Timeout, parse_seconds, parse_time
+from activityctl.cli.options import (
+    DryRun,
+    SubscriptionArgument,
+    TextOrJson,
+    Timeout,
+    TriggerOption,
+    WaitForRuns,
+    Yes,
+    parse_seconds,
+    parse_time,
+)
 from activityctl.cli.render.backfill_text import (
-    following,
+    backfill_progress,
     print_end,
     print_notes,
     print_preview,
@@ -30,46 +39,45 @@ from activityctl.operations.runs.backfill import (
 )
 from activityctl.wiring import Ports
 
-_ASKED_ABOVE: Final = 100
+_ASK_ABOVE: Final = 100
+"""More firings than these need confirmation."""
 
 
 def backfill(
     context: typer.Context,
-    subscription: Annotated[str, typer.Argument(metavar="SUB", autocompletion=subscription_names)],
+    subscription: SubscriptionArgument,
     start: Annotated[
         str | None, typer.Option("--from", help="The first time: RFC 3339, -7d.", metavar="WHEN")
     ] = None,
     end: Annotated[
         str, typer.Option("--to", help="The last time, included: RFC 3339, -1h.", metavar="WHEN")
     ] = "now",
-    trigger: Annotated[
-        str | None, typer.Option(help="Which trigger; needed when several follow the clock.")
-    ] = None,
+    trigger: TriggerOption = None,
     only_missed: Annotated[
-        bool, typer.Option("--only-missed", help="Only times that have a missed run.")
+        bool, typer.Option("--only-missed", help="Only times whose run was missed.")
     ] = False,
     max_parallel: Annotated[
-        int, typer.Option(min=1, max=1_000, help="Runs at work at once.", metavar="N")
+        int,
+        typer.Option(min=1, max=1_000, help="How many runs may run at the same time.", metavar="N"),
     ] = 1,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run, and what would not and why.")
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask, above 100 firings.")
-    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     cancel: Annotated[
-        bool, typer.Option("--cancel", help="Let nothing run that still waits; runs go on.")
+        bool,
+        typer.Option(
+            "--cancel",
+            help="Cancel the firings of earlier backfills that wait; running runs continue.",
+        ),
     ] = False,
-    wait: Annotated[bool, typer.Option(help="Wait for the runs to end.")] = True,
+    wait: WaitForRuns = True,
     timeout: Timeout = "1h",
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")
-    ] = "text",
+    output: TextOrJson = "text",
 ) -> None:
-    """Run the times in the past that have no run, once each; exit 1 when a run failed.
+    """Run the due times of the past that have no run, once each; exit 1 if a run failed.
 
-    Times run in their order with their nominal time. Repeat it to follow, or to raise
-    --max-parallel: nothing runs twice.
+    Each run gets its nominal time; they start in that order. Repeat the command to follow the
+    runs or to change --max-parallel: no time runs twice. --trigger is needed if the subscription
+    has several schedules. Above 100 firings the command asks for confirmation.
 
     activityctl backfill daily-digest --from -7d --only-missed --max-parallel 4
 
@@ -83,20 +91,22 @@ def backfill(
         _cancel(session, subscription, trigger)
         return
     session.set_interrupt_message("nothing was started")
-    first, last = _stretch(session, start, end)
-    order = BackfillRequest(trigger, first, last, only_missed, max_parallel)
+    first, last = _time_range(session, start, end)
+    request = BackfillRequest(trigger, first, last, only_missed, max_parallel)
 
     async def look(ports: Ports) -> BackfillPreview:
         owner = await ports.catalog.find_subscription(subscription)
-        return await preview_backfill(ports.catalog, ports.register, ports.backfills, owner, order)
+        return await preview_backfill(
+            ports.catalog, ports.register, ports.backfills, owner, request
+        )
 
-    found = session.with_ports(look)
-    print_notes(session, found)
+    preview = session.with_ports(look)
+    print_notes(session, preview)
     if dry_run:
-        print_preview(session, subscription, found, shape)
+        print_preview(session, subscription, preview, shape)
         return
-    count = len(found.choice.to_run)
-    if count > _ASKED_ABOVE and not yes:
+    count = len(preview.choice.to_run)
+    if count > _ASK_ABOVE and not yes:
         require_yes(f"a backfill of {count:,} firings", f"Run {count:,} firings of {subscription}?")
 
     session.set_interrupt_message(
@@ -104,19 +114,19 @@ def backfill(
         hint="run the command again: nothing runs twice",
     )
 
-    async def ask(ports: Ports) -> tuple[StartedBackfill, bool]:
-        recorded = await start_backfill(ports.backfills, found)
-        return recorded, bool(await ports.workers.alive())
+    async def start_runs(ports: Ports) -> tuple[StartedBackfill, bool]:
+        started = await start_backfill(ports.backfills, preview)
+        return started, bool(await ports.workers.alive())
 
-    recorded, alive = session.with_ports(ask)
-    if not alive:
-        session.err.print("no worker is alive; the firings will start when one is")
-    seconds = parse_seconds(timeout) if wait and alive else None
-    progress = _followed(session, subscription, recorded, seconds)
+    started, has_worker = session.with_ports(start_runs)
+    if not has_worker:
+        session.err.print("no worker is running; the runs start when a worker starts")
+    seconds = parse_seconds(timeout) if wait and has_worker else None
+    progress = _follow(session, subscription, started, seconds)
     if shape == "json":
-        print_json(session.out, result_view(subscription, found, recorded.added, progress))
+        print_json(session.out, result_view(subscription, preview, started.added, progress))
     else:
-        print_end(session, subscription, found, recorded.added, progress)
+        print_end(session, subscription, preview, started.added, progress)
     if progress.failed:
         raise typer.Exit(1)
 
@@ -128,39 +138,37 @@ def _cancel(session: Session, subscription: str, trigger: str | None) -> None:
 
     count = session.with_ports(work)
     session.out.print(f"subscription/{subscription} {count} held firings cancelled")
-    session.err.print("runs at work go on; activityctl cancel RUN ends one")
+    session.err.print("running runs continue; activityctl cancel RUN stops one")
 
 
-def _stretch(session: Session, start: str | None, end: str) -> tuple[datetime, datetime]:
+def _time_range(session: Session, start: str | None, end: str) -> tuple[datetime, datetime]:
     if start is None:
         raise UsageError("--from is missing", hint="write --from -7d, or a time (RFC 3339)")
     at = now()
     first, last = parse_time(start, at), parse_time(end, at)
     if first > at:
-        raise UsageError(f"--from {start} lies in the future", hint="write -7d for a week ago")
+        raise UsageError(f"--from {start} is in the future", hint="write -7d for a week ago")
     if last < first:
         raise UsageError(f"--to {end} is before --from {start}")
     if last > at:
-        session.err.print("note: --to lies in the future; the backfill ends now")
+        session.err.print("note: --to is in the future; the backfill ends now")
     return first, min(last, at)
 
 
-def _followed(
-    session: Session, subscription: str, recorded: StartedBackfill, seconds: float | None
+def _follow(
+    session: Session, subscription: str, started: StartedBackfill, seconds: float | None
 ) -> BackfillProgress:
-    """Return how far it has come; with seconds, when all of it has ended."""
+    """Wait for the end of all runs and return the progress; without seconds do not wait."""
 
     async def work(ports: Ports) -> BackfillProgress:
         if seconds is None:
-            return await progress_of(ports.backfills, recorded)
-        with following(session) as show:
-            return await follow(
-                ports.backfills, recorded, timeout_seconds=seconds, on_progress=show
-            )
+            return await progress_of(ports.backfills, started)
+        with backfill_progress(session) as show:
+            return await follow(ports.backfills, started, timeout_seconds=seconds, on_progress=show)
 
     session.set_interrupt_message(
-        "the backfill is recorded and the worker goes on with it; "
+        "the backfill is recorded and the worker continues with it; "
         "run the command again to follow it",
-        hint=f"activityctl backfill {subscription} --cancel stops what has not begun",
+        hint=f"activityctl backfill {subscription} --cancel cancels the firings that wait",
     )
     return session.with_ports(work)

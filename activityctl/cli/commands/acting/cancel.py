@@ -1,37 +1,35 @@
-"""`activityctl cancel`: end a run and what it is doing."""
-
-from typing import Annotated
+"""`activityctl cancel`: cancel a run."""
 
 import typer
 
-from activityctl.cli.options import Timeout, parse_seconds
+from activityctl.cli.options import RunArgument, Timeout, WaitForRuns, parse_seconds
 from activityctl.cli.session import Session, now
 from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.run import Run
-from activityctl.operations.runs.actions import cancel as ask_to_cancel
+from activityctl.operations.runs.actions import cancel as request_cancellation
 from activityctl.wiring import Ports
 
 
 def cancel(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or a prefix of it.")],
-    wait: Annotated[bool, typer.Option(help="Wait until the run has ended.")] = True,
+    run: RunArgument,
+    wait: WaitForRuns = True,
     timeout: Timeout = "30s",
 ) -> None:
-    """Cancel a run and stop what it is doing.
+    """Cancel a run and stop its tasks; exit 8 if it has not ended in time.
 
     activityctl cancel 3f2a
     """
     session: Session = context.obj
 
     async def work(ports: Ports) -> Run:
-        asked = await ask_to_cancel(ports.runs, ports.run_lists, run, now())
+        found = await request_cancellation(ports.runs, ports.run_lists, run, now())
         if not wait:
-            return asked
+            return found
         session.set_interrupt_message(
-            f"run/{asked.id} is told to stop", hint=f"activityctl wait {asked.id}"
+            f"cancellation of run/{found.id} was requested", hint=f"activityctl wait {found.id}"
         )
-        return await wait_for_run_in_session(session, ports, asked.id, parse_seconds(timeout))
+        return await wait_for_run_in_session(session, ports, found.id, parse_seconds(timeout))
 
     ended = session.with_ports(work)
     session.out.print(f"run/{ended.id} {ended.status.value if wait else 'cancel requested'}")

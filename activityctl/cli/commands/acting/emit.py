@@ -1,13 +1,13 @@
-"""`activityctl emit`: hand in events."""
+"""`activityctl emit`: store events."""
 
 from typing import Annotated
 
 import typer
 
-from activityctl.cli.emit_flow import opened_input, store
-from activityctl.cli.emit_options import EventOptions
-from activityctl.cli.options import Timeout, parse_seconds
-from activityctl.cli.render.emit_dry_run import rehearse
+from activityctl.cli.emit_flow import open_input, store_events
+from activityctl.cli.emit_options import DEFAULT_SOURCE, EventOptions
+from activityctl.cli.options import WAIT_FOR_RUNS, DryRun, Timeout, output_option, parse_seconds
+from activityctl.cli.render.emit_dry_run import print_dry_run
 from activityctl.cli.render.output import Format, check_format
 from activityctl.cli.session import Session
 from activityctl.operations.events.dry_run import DryRunIndex
@@ -19,52 +19,63 @@ def emit(
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="FILE", help="One event, an array, or JSON lines of any length; - for stdin."
+            metavar="FILE",
+            help="A file with one event, an array of events or JSON lines; - for standard input.",
         ),
     ] = None,
     type_: Annotated[
-        str | None, typer.Option("--type", help="Make an event of this type by hand.")
+        str | None, typer.Option("--type", help="Make one event: its type.", metavar="TYPE")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Its source; /activityctl/emit unless said.")
+        str | None,
+        typer.Option(help=f"The source of that event; {DEFAULT_SOURCE} if you give none."),
     ] = None,
-    subject: Annotated[str | None, typer.Option(help="What it happened to.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="The subject of that event: the thing it is about.")
+    ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Its data: JSON, @file or - for stdin.", metavar="JSON")
+        str | None,
+        typer.Option(
+            help="The data of that event: JSON, @FILE, or - for standard input.", metavar="JSON"
+        ),
     ] = None,
     id_: Annotated[
-        str | None, typer.Option("--id", help="Its id; the same one is never stored twice.")
+        str | None,
+        typer.Option(
+            "--id",
+            help="The id of that event. An id of the same source is stored only once.",
+            metavar="ID",
+        ),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="When it happened (RFC 3339).", metavar="WHEN")
+        str | None,
+        typer.Option(help="The time of that event, such as 2026-12-31T18:00:00Z.", metavar="WHEN"),
     ] = None,
     extension: Annotated[
-        list[str] | None, typer.Option(help="An attribute of your own.", metavar="NAME=VALUE")
+        list[str] | None,
+        typer.Option(help="Another attribute of that event.", metavar="NAME=VALUE"),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fill in no id and no time; refuse such events.")
+        bool,
+        typer.Option(
+            "--strict", help="Fill in no missing fields; refuse an event that lacks a required one."
+        ),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Store nothing; show who would wake, and why not.")
-    ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for the runs that the events start to end.")
-    ] = False,
+    dry_run: DryRun = False,
+    wait: Annotated[bool, typer.Option("--wait", help=WAIT_FOR_RUNS)] = False,
     timeout: Timeout = "5m",
     output: Annotated[
         str,
-        typer.Option(
-            "--output",
-            "-o",
-            help="text, json or jsonl; with --dry-run also wide: every trigger that sleeps.",
-            metavar="FORMAT",
+        output_option(
+            "text", "json", "jsonl", note="; with --dry-run also wide, which shows all triggers"
         ),
     ] = "text",
 ) -> None:
-    """Store events; each subscription that matches gets exactly one run for each of them.
+    """Store events; each subscription that matches gets exactly one run for each event.
 
-    Exit 0 once all are stored, or were before; 3 when one is invalid, 5 when one has the source
-    and id of another event, and the rest is stored all the same. A repeat is harmless.
+    Exit 0 if all events are stored now or were stored before. Exit 3 if an event is invalid, 5 if
+    it has the source and id of another event; the other events are stored. You can repeat the
+    command: no event is stored twice.
 
     activityctl emit orders.jsonl
 
@@ -77,17 +88,18 @@ def emit(
         output, ("text", "wide", "json", "jsonl") if dry_run else ("text", "json", "jsonl")
     )
     attributes = {"type": type_, "source": source, "subject": subject, "id": id_, "time": time}
-    by_hand = EventOptions(attributes, data, extension or ())
+    options = EventOptions(attributes, data, extension or ())
     seconds = parse_seconds(timeout) if wait else None
 
-    async def audience(ports: Ports) -> DryRunIndex:
+    async def read_triggers(ports: Ports) -> DryRunIndex:
         return DryRunIndex(await ports.catalog.present())
 
-    with opened_input(file, by_hand, strict=strict) as given:
+    with open_input(file, options, strict=strict) as events:
         if dry_run:
-            listening = session.with_ports(audience)
-            code = rehearse(session, listening, given.offers, shape)
+            code = print_dry_run(session, session.with_ports(read_triggers), events.offers, shape)
         else:
-            code = session.with_ports(lambda ports: store(session, ports, given, shape, seconds))
+            code = session.with_ports(
+                lambda ports: store_events(session, ports, events, shape, seconds)
+            )
     if code:
         raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""`activityctl replay`: what has been, once more; `events` feeds archived events again."""
+"""`activityctl replay`: route archived events again."""
 
 import re
 from datetime import datetime
@@ -6,9 +6,19 @@ from typing import Annotated, Final
 
 import typer
 
-from activityctl.cli.completion import subscription_names
 from activityctl.cli.confirm import require_yes
-from activityctl.cli.options import Timeout, parse_seconds, parse_since
+from activityctl.cli.options import (
+    DryRun,
+    EventSources,
+    EventTypes,
+    SubscriptionOption,
+    TextOrJson,
+    Timeout,
+    TriggerOption,
+    Yes,
+    parse_seconds,
+    parse_since,
+)
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.progress import event_progress
@@ -28,10 +38,11 @@ from activityctl.operations.events.replay_preview import (
 )
 from activityctl.wiring import Ports
 
-_ASKED_ABOVE: Final = 100
+_ASK_ABOVE: Final = 100
+"""More runs than these need confirmation."""
 
 replay = CommandGroup(
-    help="""Feed events of the archive again.
+    help="""Route archived events again, which starts runs of the triggers that match them.
 
     activityctl replay events --since 2h --subscription eu-orders --dry-run
     """,
@@ -40,10 +51,7 @@ replay = CommandGroup(
 
 @replay.callback()
 def _root() -> None:
-    """Feed events of the archive again.
-
-    activityctl replay events --since 2h --subscription eu-orders --dry-run
-    """
+    """Make `replay` a group of commands; its help is the one above."""
 
 
 @replay.command()
@@ -56,41 +64,26 @@ def events(
     until: Annotated[
         str | None, typer.Option(help="Before when; default: now.", metavar="WHEN")
     ] = None,
-    types: Annotated[
-        list[str], typer.Option("--type", help="Only this type; order.* takes several.")
-    ] = [],  # noqa: B006  # typer copies it
-    sources: Annotated[
-        list[str], typer.Option("--source", help="Only this source; * for any characters.")
-    ] = [],  # noqa: B006  # typer copies it
-    subscription: Annotated[
-        str | None,
-        typer.Option(
-            "--subscription",
-            "-s",
-            help="Whom to feed.",
-            autocompletion=subscription_names,
-            metavar="SUB",
-        ),
-    ] = None,
+    types: EventTypes = [],  # noqa: B006  # typer copies it
+    sources: EventSources = [],  # noqa: B006  # typer copies it
+    subscription: SubscriptionOption = None,
     all_subscriptions: Annotated[
-        bool, typer.Option("--all-subscriptions", help="Feed everybody.")
+        bool, typer.Option("--all-subscriptions", help="All live subscriptions.")
     ] = False,
-    trigger: Annotated[str | None, typer.Option(help="Only this trigger.")] = None,
+    trigger: TriggerOption = None,
     name: Annotated[
         str | None,
-        typer.Option("--id", help="The replay's name; another name runs events again."),
+        typer.Option("--id", help="A name for this replay; a new name runs the same events again."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show who would run.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     timeout: Timeout = "1h",
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")
-    ] = "text",
+    output: TextOrJson = "text",
 ) -> None:
-    """Feed events of the archive again to a subscription, as it is now.
+    """Route archived events again, to one subscription or to all, as they are now.
 
-    Triggers match anew; each match starts a run, of a paused subscription too. The same command
-    repeated starts nothing twice; --id makes another replay of it.
+    Each trigger that matches an event starts a run, also of a paused subscription. If you repeat
+    the command, no event runs twice. Above 100 runs the command asks for confirmation.
 
     activityctl replay events --since 7d --type order.paid --subscription eu-orders --dry-run
 
@@ -100,63 +93,64 @@ def events(
     shape = check_format(output, ("text", "json"))
     if (subscription is None) != all_subscriptions:
         raise UsageError(
-            "a replay feeds one subscription or all",
-            hint="--subscription NAME, or --all-subscriptions",
+            "name one subscription, or give --all-subscriptions",
+            hint="add --subscription NAME, or --all-subscriptions",
         )
     at = now()
-    stretch = _stretch(since, until, types, sources, at)
+    query = _query(since, until, types, sources, at)
     arguments = (since, until, *types, "", *sources, "", subscription, trigger)
-    order = ReplayRequest(_name(name, arguments), stretch, subscription, trigger)
+    request = ReplayRequest(_replay_id(name, arguments), query, subscription, trigger)
 
     session.set_interrupt_message("nothing was started")
 
     async def look(ports: Ports) -> ReplayPreview:
         with event_progress(session) as show:
             return await preview_replay(
-                ports.catalog, ports.events, ports.archive, order, at, on_progress=show
+                ports.catalog, ports.events, ports.archive, request, at, on_progress=show
             )
 
-    found = session.with_ports(look)
+    preview = session.with_ports(look)
     if shape == "text":
-        print_preview(session, found)
+        print_preview(session, preview)
     if dry_run:
         if shape == "json":
-            print_json(session.out, preview_view(found))
+            print_json(session.out, preview_view(preview))
         return
-    if found.new > _ASKED_ABOVE and not yes:
-        require_yes("the replay", f"Start {found.new:,} runs?")
-    recorded = _fed(session, found, parse_seconds(timeout))
+    if preview.new > _ASK_ABOVE and not yes:
+        require_yes("the replay", f"Start {preview.new:,} runs?")
+    recorded = _route_again(session, preview, parse_seconds(timeout))
     if shape == "json":
-        print_json(session.out, {**preview_view(found), "recorded": recorded})
+        print_json(session.out, {**preview_view(preview), "recorded": recorded})
     else:
-        print_end(session, found, recorded)
+        print_end(session, preview, recorded)
 
 
-def _fed(session: Session, found: ReplayPreview, seconds: float) -> int:
+def _route_again(session: Session, preview: ReplayPreview, seconds: float) -> int:
+    """Store the firings of the replay and return their number."""
     again = "run the command again for the rest: no event runs twice"
-    session.set_interrupt_message("no event is known to be fed", hint=again)
+    session.set_interrupt_message("no event is known to be routed again", hint=again)
 
     async def work(ports: Ports) -> int:
-        alive = await ports.workers.alive()
-        if not alive:
-            session.err.print("no worker is alive; the runs will start when one is")
-        limit = seconds if alive else None
+        has_worker = await ports.workers.alive()
+        if not has_worker:
+            session.err.print("no worker is running; the runs start when a worker starts")
+        limit = seconds if has_worker else None
         with event_progress(session) as show:
 
             def on_progress(read: int, total: int) -> None:
                 session.set_interrupt_message(
-                    f"{read:,} of {count_noun(total, 'event')} are fed", hint=again
+                    f"{read:,} of {count_noun(total, 'event')} are routed again", hint=again
                 )
                 show(read, total)
 
             return await replay_archived_events(
-                ports.archive, found, now(), timeout_seconds=limit, on_progress=on_progress
+                ports.archive, preview, now(), timeout_seconds=limit, on_progress=on_progress
             )
 
     return session.with_ports(work)
 
 
-def _stretch(
+def _query(
     since: str | None, until: str | None, types: list[str], sources: list[str], at: datetime
 ) -> EventQuery:
     if since is None:
@@ -174,10 +168,12 @@ def _moment(text: str, at: datetime) -> datetime:
         raise UsageError(f"not a point in time: {text!r}", hint="write 7d, or RFC 3339") from None
 
 
-def _name(name: str | None, arguments: tuple[str | None, ...]) -> str:
-    """Return the replay's name; without one, what the arguments make of it."""
+def _replay_id(name: str | None, arguments: tuple[str | None, ...]) -> str:
+    """Return the name of the replay; without a name, an id computed from the arguments."""
     if name is None:
-        return ids.replay_id(*("" if one is None else one for one in arguments))
+        return ids.replay_id(*("" if text is None else text for text in arguments))
     if re.fullmatch(NAME_PATTERN, name) is None:
-        raise UsageError(f"--id {name!r} is no name", hint="lower-case letters, digits and -")
+        raise UsageError(
+            f"--id {name!r} is no name", hint="use lower-case letters, digits and hyphens"
+        )
     return name

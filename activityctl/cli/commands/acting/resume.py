@@ -1,29 +1,30 @@
-"""`activityctl resume`."""
+"""`activityctl resume`: resume a paused subscription."""
 
 from typing import Annotated
 
 import typer
 
-from activityctl.cli.completion import subscription_names
+from activityctl.cli.options import SubscriptionArgument
 from activityctl.cli.subscription_status import set_status
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 
 
 def resume(
     context: typer.Context,
-    subscription: Annotated[str, typer.Argument(metavar="SUB", autocompletion=subscription_names)],
+    subscription: SubscriptionArgument,
     catch_up: Annotated[
         bool,
         typer.Option(
             "--catch-up",
-            help="Make up for what was due since it was paused, as each trigger's misfire policy "
-            "says; else that is left out.",
+            help="Also run the times that were due during the pause, as the misfire policy of "
+            "each trigger says.",
         ),
     ] = False,
 ) -> None:
-    """Resume a paused subscription.
+    """Resume a paused subscription; times that were due during the pause do not run.
 
     activityctl resume disk-report
+
     activityctl resume disk-report --catch-up
     """
     done = "resumed, catching up" if catch_up else "resumed"

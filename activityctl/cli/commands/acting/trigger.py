@@ -4,33 +4,42 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import Output, Timeout, parse_seconds
+from activityctl.cli.options import (
+    SubscriptionArgument,
+    Timeout,
+    WaitForRuns,
+    output_option,
+    parse_seconds,
+)
 from activityctl.cli.render.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session, now
 from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.errors import InvalidInputError
-from activityctl.operations.runs.actions import trigger as ask_for_run
+from activityctl.operations.runs.actions import trigger as request_run
 from activityctl.wiring import Ports
 
 
 def trigger(
     context: typer.Context,
-    subscription: Annotated[str, typer.Argument(metavar="SUB", autocompletion=subscription_names)],
-    trigger: Annotated[str | None, typer.Option(help="As if this trigger had fired.")] = None,
+    subscription: SubscriptionArgument,
+    trigger: Annotated[
+        str | None, typer.Option(help="Run as if this trigger had fired.", metavar="NAME")
+    ] = None,
     key: Annotated[
-        str | None, typer.Option(help="A firing key; the same key never runs twice.")
+        str | None,
+        typer.Option(help="The key of the firing; the same key never runs twice.", metavar="KEY"),
     ] = None,
     payload: Annotated[
-        str | None, typer.Option(help="JSON object; expressions see trigger.payload.")
+        str | None,
+        typer.Option(help="A JSON object; expressions read it as trigger.payload.", metavar="JSON"),
     ] = None,
-    wait: Annotated[bool, typer.Option(help="Wait for the run to end.")] = True,
+    wait: WaitForRuns = True,
     timeout: Timeout = "5m",
-    output: Output = "text",
+    output: Annotated[str, output_option("text", "json", "name")] = "text",
 ) -> None:
-    """Run a subscription now; exit 1 when the run fails.
+    """Run a subscription now; exit 1 if the run fails.
 
     activityctl trigger disk-report --wait
 
@@ -45,7 +54,7 @@ def trigger(
         owner = await ports.catalog.find_subscription(subscription)
         hint = f"activityctl get runs -s {subscription}"
         session.set_interrupt_message("it is not known whether the run is recorded", hint=hint)
-        firing = await ask_for_run(
+        firing = await request_run(
             ports.catalog,
             ports.outbox,
             owner,
@@ -56,18 +65,18 @@ def trigger(
         )
         run_id = firing.ref.run_id
         session.set_interrupt_message(
-            f"run/{run_id} is recorded; the worker goes on with it",
+            f"run/{run_id} is recorded; the worker continues with it",
             hint=f"activityctl wait {run_id}",
         )
-        alive = bool(await ports.workers.alive())
-        if not wait or not alive:
-            return run_id, None, alive
+        has_worker = bool(await ports.workers.alive())
+        if not wait or not has_worker:
+            return run_id, None, has_worker
         run = await wait_for_run_in_session(session, ports, run_id, parse_seconds(timeout))
-        return run_id, run, alive
+        return run_id, run, has_worker
 
-    run_id, run, alive = session.with_ports(work)
-    if not alive:
-        session.err.print("no worker is alive; the run will start when one does")
+    run_id, run, has_worker = session.with_ports(work)
+    if not has_worker:
+        session.err.print("no worker is running; the run starts when a worker starts")
     if shape == "json":
         print_json(session.out, run_view(run) if run else {"id": run_id, "status": "queued"})
     elif shape == "name" or run is None:

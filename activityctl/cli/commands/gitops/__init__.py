@@ -1,1 +1,1 @@
-"""Commands that compare, check and change what manifests say."""
+"""Commands that check, compare and apply manifests, and undo changes."""

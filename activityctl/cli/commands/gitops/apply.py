@@ -1,4 +1,4 @@
-"""`activityctl apply`: make Postgres and Temporal agree with manifests."""
+"""`activityctl apply`: change Postgres and Temporal to match the manifests."""
 
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,12 @@ from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
     ApplySet,
     Files,
-    Output,
     Prune,
     Recursive,
+    TextOrJson,
     Timeout,
-    Wait,
+    WaitForSchedules,
+    Yes,
     default_files,
 )
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
@@ -41,22 +42,28 @@ from activityctl.wiring import Ports
 def apply(
     context: typer.Context,
     saved: Annotated[
-        Path | None, typer.Argument(metavar="[PLAN]", help="A plan saved by `plan --out`.")
+        Path | None,
+        typer.Argument(metavar="[PLAN]", help="Apply this plan, saved by `plan --out`."),
     ] = None,
     files: Files = [],  # noqa: B006  # typer copies it
     recursive: Recursive = False,
     applyset: ApplySet = None,
     prune: Prune = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Prune without asking.")] = False,
+    yes: Yes = False,
     dry_run: Annotated[
         str | None,
-        typer.Option(help="client: check the files; server: show the plan.", metavar="WHERE"),
+        typer.Option(
+            help="Change nothing. client: only check the files; server: show the plan.",
+            metavar="WHERE",
+        ),
     ] = None,
     timeout: Timeout = "30s",
-    wait: Wait = None,
-    output: Output = "text",
+    wait: WaitForSchedules = None,
+    output: TextOrJson = "text",
 ) -> None:
-    """Make Postgres and Temporal agree with manifests: all of them, or nothing.
+    """Change Postgres and Temporal to match the manifests: apply all of them or none.
+
+    Without -f, read the folder definitions/. --prune asks for confirmation before it deletes.
 
     activityctl apply -f definitions/
 
@@ -67,14 +74,14 @@ def apply(
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
     session.set_interrupt_message("nothing was changed")
-    patience = WaitOptions(seconds_to_wait(timeout, wait=wait), wait_without_worker=wait is True)
+    options = WaitOptions(seconds_to_wait(timeout, wait=wait), wait_without_worker=wait is True)
     if saved is not None:
         if files or applyset or prune or dry_run:
             raise UsageError(
-                "a saved plan is applied as it is, without -f, --applyset, --prune or --dry-run",
+                "a saved plan cannot be combined with -f, --applyset, --prune or --dry-run",
                 hint=f"activityctl apply {saved}",
             )
-        applied = _apply_saved(session, saved, patience)
+        applied = _apply_saved(session, saved, options)
     else:
         paths = default_files(files)
         manifests = load_files(session, paths, recursive=recursive)
@@ -84,17 +91,17 @@ def apply(
             return
         if prune and not yes:
             reviewed = _confirm(session, manifests, wanted)
-            applied = _apply_reviewed(session, wanted, reviewed, patience)
+            applied = _apply_reviewed(session, wanted, reviewed, options)
         else:
-            applied = apply_loaded(session, manifests, wanted, patience)
+            applied = apply_loaded(session, manifests, wanted, options)
     if shape == "json":
         print_json(session.out, applied_view(applied))
     else:
         print_changes(session, applied.plan)
-    report_pending(session, applied, wait=wait, is_told=shape == "json")
+    report_pending(session, applied, wait=wait, is_shown=shape == "json")
 
 
-def _apply_saved(session: Session, path: Path, patience: WaitOptions) -> Applied:
+def _apply_saved(session: Session, path: Path, options: WaitOptions) -> Applied:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError as error:
@@ -103,12 +110,14 @@ def _apply_saved(session: Session, path: Path, patience: WaitOptions) -> Applied
         raise InvalidInputError(f"{path}: {error}") from error
     wanted, made_against = restore(text, str(path))
     session.files = ["-"]
-    return _apply_reviewed(session, wanted, made_against, patience)
+    return _apply_reviewed(session, wanted, made_against, options)
 
 
 def _apply_reviewed(
-    session: Session, wanted: Wanted, made_against: str, patience: WaitOptions
+    session: Session, wanted: Wanted, made_against: str, options: WaitOptions
 ) -> Applied:
+    """Apply only if the live objects are still those that the plan was made against."""
+
     async def work(ports: Ports) -> Applied:
         plan = await apply_saved(
             wanted,
@@ -124,9 +133,9 @@ def _apply_reviewed(
                 plan,
                 ports.register,
                 ports.workers,
-                timeout_seconds=patience.seconds,
+                timeout_seconds=options.seconds,
                 on_pending=on_pending,
-                wait_without_worker=patience.wait_without_worker,
+                wait_without_worker=options.wait_without_worker,
             )
 
     return session.with_ports(work)
@@ -151,22 +160,26 @@ def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: st
 
 
 def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
-    """List what would be pruned and ask; without a terminal nobody can answer.
+    """List the objects that would be deleted and ask for confirmation.
 
-    Returns what the list was made against: nothing else may be pruned by a yes to it.
+    Returns the fingerprint of the live objects that the list was made from. Only while it is the
+    same, the answer counts.
     """
 
     async def work(ports: Ports) -> Planned:
         return await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
 
     planned = session.with_ports(work)
-    deleted = [one for one in planned.plan.changes if one.action is Action.DELETED]
-    gone = [f"{one.kind.lower()}/{one.name}" for one in deleted]
-    if not gone:
+    deleted = [
+        f"{change.kind.lower()}/{change.name}"
+        for change in planned.plan.changes
+        if change.action is Action.DELETED
+    ]
+    if not deleted:
         return planned.fingerprint
-    objects = count_noun(len(gone), "object")
-    session.err.print(f"{objects} of the set {wanted.applyset} will be deleted:")
-    for name in gone:
+    objects = count_noun(len(deleted), "object")
+    session.err.print(f"{objects} of the apply set {wanted.applyset} will be deleted:")
+    for name in deleted:
         session.err.print(f"  - {name}")
     require_yes("pruning", "Delete them?")
     return planned.fingerprint

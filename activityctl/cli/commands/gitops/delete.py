@@ -1,4 +1,4 @@
-"""`activityctl delete`: a subscription, a definition or a calendar; runs and logs stay."""
+"""`activityctl delete`: delete a subscription, a definition or a calendar."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,9 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from activityctl.cli.completion import kinds
 from activityctl.cli.confirm import require_yes
-from activityctl.cli.options import Output, Timeout, Wait, catalog_kind
+from activityctl.cli.options import (
+    CatalogKind,
+    TextOrJson,
+    Timeout,
+    WaitForSchedules,
+    Yes,
+    catalog_kind,
+)
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import applied_view, print_changes
 from activityctl.cli.render.output import check_format, print_json
@@ -29,16 +35,22 @@ from activityctl.wiring import Ports
 
 def delete(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(help="sub, def or cal", autocompletion=kinds)],
-    name: Annotated[str, typer.Argument(help="Its name, or a subscription's id.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    kind: CatalogKind,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="The object's name; of a subscription also the id or its first characters."
+        ),
+    ],
+    yes: Yes = False,
     timeout: Timeout = "30s",
-    wait: Wait = None,
-    output: Output = "text",
+    wait: WaitForSchedules = None,
+    output: TextOrJson = "text",
 ) -> None:
-    """Delete a subscription with its schedules, or a definition or calendar that none uses.
+    """Delete a subscription with its schedules, or a definition or calendar that is not used.
 
-    What goes along is listed first. Runs and logs stay, and `rollback` brings it back.
+    The command lists what it will delete and asks for confirmation. Runs and logs are kept.
+    `rollback` restores the object.
 
     activityctl delete sub disk-report
     """
@@ -52,14 +64,13 @@ def delete(
         return await preview_deletion(ports.catalog, ports.register, ports.run_lists, wanted, name)
 
     async def work(ports: Ports) -> Applied:
-        seen = None if yes else found.fingerprint
         plan = await delete_object(
             ports.catalog,
             wanted,
-            found.name,
+            preview.name,
             now,
             session.origin,
-            made_against=seen,
+            made_against=None if yes else preview.fingerprint,
             on_write=partial(on_interrupt_say_unknown, session),
         )
         on_interrupt_say_recorded(session)
@@ -73,37 +84,37 @@ def delete(
                 wait_without_worker=wait is True,
             )
 
-    found = session.with_ports(look)
+    preview = session.with_ports(look)
     if shape == "text" or not yes:
-        for line in _lines(found):
+        for line in _lines(preview):
             session.err.print(line)
     if not yes:
         require_yes("deleting", "Delete it?")
     applied = session.with_ports(work)
     if shape == "json":
-        print_json(session.out, _view(found, applied))
+        print_json(session.out, _view(preview, applied))
     else:
         print_changes(session, applied.plan)
-    report_pending(session, applied, wait=wait, is_told=shape == "json")
+    report_pending(session, applied, wait=wait, is_shown=shape == "json")
 
 
-def _lines(found: Deletion) -> Iterator[str]:
-    yield f"{found.kind.lower()}/{found.name} will be deleted"
-    if found.schedules:
-        names = [f"{row.subscription}/{row.wanted.trigger}" for row in found.schedules]
+def _lines(deletion: Deletion) -> Iterator[str]:
+    yield f"{deletion.kind.lower()}/{deletion.name} will be deleted"
+    if deletion.schedules:
+        names = [f"{row.subscription}/{row.wanted.trigger}" for row in deletion.schedules]
         yield f"  - {count_noun(len(names), 'schedule')}: {shorten_list(names)}"
-    if found.open_runs:
-        runs = [f"{run.id} {run.status}" for run in found.open_runs]
-        verb = "goes on as it began" if len(runs) == 1 else "go on as they began"
+    if deletion.open_runs:
+        runs = [f"{run.id} {run.status}" for run in deletion.open_runs]
+        verb = "continues unchanged" if len(runs) == 1 else "continue unchanged"
         yield f"  ! {count_noun(len(runs), 'open run')} {verb}: {shorten_list(runs)}"
 
 
-def _view(found: Deletion, applied: Applied) -> dict[str, Any]:
+def _view(deletion: Deletion, applied: Applied) -> dict[str, Any]:
     view = applied_view(applied)
-    gone = [{"id": row.wanted.id, "trigger": row.wanted.trigger} for row in found.schedules]
+    deleted = [{"id": row.wanted.id, "trigger": row.wanted.trigger} for row in deletion.schedules]
     return {
         **view,
         "kind": "DeleteResult",
-        "schedules": {"deleted": gone, **view["schedules"]},
-        "openRuns": [run_view(run) for run in found.open_runs],
+        "schedules": {"deleted": deleted, **view["schedules"]},
+        "openRuns": [run_view(run) for run in deletion.open_runs],
     }

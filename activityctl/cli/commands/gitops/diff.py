@@ -1,4 +1,4 @@
-"""`activityctl diff`: the live objects against the files, as a unified diff of YAML."""
+"""`activityctl diff`: compare the live objects with the manifests, as a unified diff of YAML."""
 
 import difflib
 from collections.abc import Iterator
@@ -23,7 +23,10 @@ def diff(
     files: Files = [],  # noqa: B006  # typer copies it
     recursive: Recursive = False,
 ) -> None:
-    """Show how the live objects differ from the files; exit 0 no, 1 yes, above 1 an error.
+    """Show how the live objects differ from the manifests, as a diff of YAML.
+
+    Exit 0 if they are equal, 1 if they differ, above 1 for an error. Without -f, read the folder
+    definitions/.
 
     activityctl diff -f definitions/
     """
@@ -40,7 +43,7 @@ def diff(
 
     try:
         compared = session.with_ports(work)
-    except RefusedError as error:  # a database without our schema; 1 would say that they differ
+    except RefusedError as error:  # a database without our schema; exit 1 would mean a difference
         raise UnreachableError(error.message, hint=error.hint) from error
     differs = False
     for name, live, wanted in compared:

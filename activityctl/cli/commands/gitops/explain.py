@@ -1,6 +1,6 @@
-"""`activityctl explain`: what a field of a manifest means, or what triggers make of an event.
+"""`activityctl explain`: explain a field of a manifest, or which triggers match an event.
 
-Fields are told from the same source as `schema`; events are `explain_event`'s.
+The texts on fields come from the JSON Schema. Events are explained in `cli.explain_event`.
 """
 
 from typing import TYPE_CHECKING, Annotated, Final
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from activityctl import wiring
-from activityctl.cli.completion import subscription_names
+from activityctl.cli.options import SubscriptionOption, output_option
 from activityctl.cli.render.output import check_format, escape_controls, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.manifests.explain import Explanation, explanation_json, kinds_explained
@@ -27,38 +27,32 @@ def explain(
     path: Annotated[
         str | None,
         typer.Argument(
-            help="A field, such as definition.spec.triggers.cron; none for the kinds; or event."
+            help="A field, such as definition.spec.triggers.cron, or the word event. Without it, "
+            "list the kinds of manifests."
         ),
     ] = None,
     event: Annotated[
         str | None,
-        typer.Argument(help="After `event`: its id or uid, or a prefix of one.", metavar="ID"),
+        typer.Argument(
+            help="After the word event: the event's id or uid, or the first characters of either.",
+            metavar="ID",
+        ),
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option("--filename", "-f", help="Explain the events of a file.", metavar="PATH"),
-    ] = None,
-    subscription: Annotated[
-        str | None,
         typer.Option(
-            "--subscription",
-            "-s",
-            help="Only what this one makes of the event.",
-            autocompletion=subscription_names,
-            metavar="SUB",
+            "--filename",
+            "-f",
+            help="A file with events that are not stored; - for standard input.",
+            metavar="PATH",
         ),
     ] = None,
+    subscription: SubscriptionOption = None,
     output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            help="text or json; of an event also wide: every trigger.",
-            metavar="FORMAT",
-        ),
+        str, output_option("text", "json", note="; for events also wide, which shows all triggers")
     ] = "text",
 ) -> None:
-    """Say what a field means, or which part of a trigger decides about an event, with its value.
+    """Explain a field of a manifest, or which triggers match an event and why others do not.
 
     activityctl explain definition.spec.triggers.cron.schedule
 
@@ -76,45 +70,47 @@ def explain(
         return
     if event or file or subscription:
         raise UsageError(
-            "an id, --filename and --subscription belong to events",
+            "an id, --filename and --subscription are only for events",
             hint="activityctl explain event ID",
         )
     schema = document_schema(wiring.known_kinds())
-    found = explain_path(schema, path) if path else kinds_explained(schema)
+    explanation = explain_path(schema, path) if path else kinds_explained(schema)
     if shape == "json":
-        print_json(session.out, explanation_json(found))
+        print_json(session.out, explanation_json(explanation))
     else:
-        _print(session.out, found)
+        _print(session.out, explanation)
 
 
-def _print(console: "Console", found: Explanation) -> None:
+def _print(console: "Console", explanation: Explanation) -> None:
+    template = ", or text with ${ … }" if explanation.takes_templates else ""
     lines = [
-        ("FIELD", found.path),
-        ("TYPE", found.type + (", or text with ${ … }" if found.takes_templates else "")),
-        ("REQUIRED", "yes" if found.is_required else ""),
-        ("DEFAULT", to_inline(found.default)),
-        ("ONE OF", ", ".join(found.one_of)),
+        ("FIELD", explanation.path),
+        ("TYPE", explanation.type + template),
+        ("REQUIRED", "yes" if explanation.is_required else ""),
+        ("DEFAULT", to_inline(explanation.default)),
+        ("ONE OF", ", ".join(explanation.one_of)),
     ]
     for label, text in lines:
         if text:
             console.print(f"{label + ':':<10}{escape_controls(text)}")
-    console.print(f"\n{escape_controls(found.description)}")
-    if found.fields:
+    console.print(f"\n{escape_controls(explanation.description)}")
+    if explanation.fields:
         console.print("\nFIELDS:")
-        for line in found.fields:
-            mark = " (required)" if line.is_required else ""
-            console.print(f"  {line.name}  <{escape_controls(line.type)}>{mark}", style="bold")
-            if line.description:
-                console.print(f"      {escape_controls(line.description)}")
-    if found.example is not None:
+        for field in explanation.fields:
+            mark = " (required)" if field.is_required else ""
+            console.print(f"  {field.name}  <{escape_controls(field.type)}>{mark}", style="bold")
+            if field.description:
+                console.print(f"      {escape_controls(field.description)}")
+    if explanation.example is not None:
         console.print("\nEXAMPLE:")
-        name = found.path.rsplit(".", 1)[-1]
-        example = found.example if "." not in found.path else {name: found.example}
+        name = explanation.path.rsplit(".", 1)[-1]
+        is_kind = "." not in explanation.path
+        example = explanation.example if is_kind else {name: explanation.example}
         console.print("  " + to_yaml(example).rstrip().replace("\n", "\n  "))
 
 
 def to_inline(value: object) -> str:
-    """Return a default on one line, empty for none."""
+    """Return the value as JSON on one line, or an empty text for None."""
     import json
 
     return "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,11 +1,17 @@
-"""`activityctl export`: what lives, as YAML that applies unchanged."""
+"""`activityctl export`: print live objects as YAML that can be applied unchanged."""
 
 from typing import Annotated
 
 import typer
 
 from activityctl.cli.completion import kinds
-from activityctl.cli.options import catalog_kind, is_catalog_kind, parse_labels
+from activityctl.cli.options import (
+    Labels,
+    catalog_kind,
+    is_catalog_kind,
+    output_option,
+    parse_labels,
+)
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.gitops.plan import Kind
@@ -22,14 +28,16 @@ def export(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="def, sub or cal: only this kind. Another word is the NAME.", autocompletion=kinds
+            help="Only this kind: definition, subscription or calendar (def, sub, cal). Any other "
+            "word is taken as NAME.",
+            autocompletion=kinds,
         ),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="Only the object of this name.")] = None,
-    label: Annotated[list[str] | None, typer.Option("-l", help="key=value")] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="yaml or json.")] = "yaml",
+    labels: Labels = [],  # noqa: B006  # typer copies it
+    output: Annotated[str, output_option("yaml", "json")] = "yaml",
 ) -> None:
-    """Print all live objects, or some, as clean YAML that applies unchanged.
+    """Print live objects as YAML that can be applied unchanged.
 
     activityctl export > all.yaml && activityctl diff -f all.yaml
 
@@ -37,27 +45,27 @@ def export(
     """
     session: Session = context.obj
     shape = check_format(output, ("yaml", "json"))
-    only, called = _asked(kind, name)
-    selection = Selection(name=called, labels=parse_labels(label or ()))
+    only_kind, only_name = _kind_and_name(kind, name)
+    selection = Selection(name=only_name, labels=parse_labels(labels))
 
     async def read(ports: Ports) -> list[Document]:
-        return await read_documents(ports.catalog, selection, only)
+        return await read_documents(ports.catalog, selection, only_kind)
 
-    found = session.with_ports(read)
-    if called is not None and not found:
+    documents = session.with_ports(read)
+    if only_name is not None and not documents:
         raise NotFoundError(
-            only.lower() if only else "object",
-            called,
+            only_kind.lower() if only_kind else "object",
+            only_name,
             hint="activityctl get definitions, subscriptions or calendars",
         )
     if shape == "json":
-        print_json(session.out, list_view(found))
+        print_json(session.out, list_view(documents))
     else:
-        session.out.file.write("---\n".join(to_yaml(document) for document in found))
+        session.out.file.write("---\n".join(to_yaml(document) for document in documents))
 
 
-def _asked(kind: str | None, name: str | None) -> tuple[Kind | None, str | None]:
-    """Return the kind and the name that the words mean; one alone may be either."""
+def _kind_and_name(kind: str | None, name: str | None) -> tuple[Kind | None, str | None]:
+    """Return the kind and the name that the arguments mean; one alone may be either."""
     if kind is None or (name is None and not is_catalog_kind(kind)):
         return None, kind
     return catalog_kind(kind), name

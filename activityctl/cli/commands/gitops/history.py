@@ -1,12 +1,10 @@
-"""`activityctl history`: who changed an object, when, from which commit, and what."""
+"""`activityctl history`: show who changed an object, when, from which commit, and what."""
 
 import re
-from typing import Annotated
 
 import typer
 
-from activityctl.cli.completion import kinds
-from activityctl.cli.options import Output, catalog_kind
+from activityctl.cli.options import CatalogKind, ObjectName, TextOrJson, catalog_kind
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.domain.gitops.history import PastChange, rolled_back_to
@@ -17,11 +15,11 @@ from activityctl.wiring import Ports
 
 def history(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(help="def, sub or cal", autocompletion=kinds)],
-    name: Annotated[str, typer.Argument(help="Its name.")],
-    output: Output = "text",
+    kind: CatalogKind,
+    name: ObjectName,
+    output: TextOrJson = "text",
 ) -> None:
-    """Show every change of an object, the newest first.
+    """Show every change of an object, the newest first, also of a deleted one.
 
     activityctl history def host-report
     """
@@ -32,8 +30,10 @@ def history(
     async def read(ports: Ports) -> list[PastChange]:
         return await read_history(ports.catalog, wanted, name)
 
-    entries = session.with_ports(read)
-    views = [{**_view(one), "rolledBackTo": rolled_back_to(one, entries)} for one in entries]
+    changes = session.with_ports(read)
+    views = [
+        {**_view(change), "rolledBackTo": rolled_back_to(change, changes)} for change in changes
+    ]
     if shape == "json":
         print_json(session.out, list_view(views))
         return
@@ -56,28 +56,29 @@ def _command(view: View) -> str:
 
 
 def _short(commit: str) -> str:
-    found = re.fullmatch(r"([0-9a-f]{12})[0-9a-f]{28,52}(-[a-z]+)?", commit)
-    return "".join(filter(None, found.groups())) if found else commit[:12]
+    """Return the first 12 characters of a commit, with its suffix if it has one."""
+    match = re.fullmatch(r"([0-9a-f]{12})[0-9a-f]{28,52}(-[a-z]+)?", commit)
+    return "".join(filter(None, match.groups())) if match else commit[:12]
 
 
 def _changed_fields(view: View) -> str | None:
     if view["action"] != "configured":
-        return None  # a whole object came or went
+        return None  # the whole object was created or deleted
     return ", ".join(field["path"] for field in view["fields"])
 
 
-def _view(entry: PastChange) -> View:
+def _view(change: PastChange) -> View:
     return {
-        "number": entry.number,
-        "kind": entry.kind,
-        "name": entry.name,
-        "action": entry.action,
-        "at": format_timestamp(entry.at),
-        "command": entry.origin.command,
-        "actor": entry.origin.actor,
-        "sourceCommit": entry.origin.source_commit,
-        "applyset": entry.applyset,
-        "fields": list(entry.fields),
-        "revision": entry.revision_id,
-        "document": entry.document,
+        "number": change.number,
+        "kind": change.kind,
+        "name": change.name,
+        "action": change.action,
+        "at": format_timestamp(change.at),
+        "command": change.origin.command,
+        "actor": change.origin.actor,
+        "sourceCommit": change.origin.source_commit,
+        "applyset": change.applyset,
+        "fields": list(change.fields),
+        "revision": change.revision_id,
+        "document": change.document,
     }

@@ -1,4 +1,4 @@
-"""`activityctl init`: a working folder to start from."""
+"""`activityctl init`: create a working folder with a sample."""
 
 import json
 import shlex
@@ -29,19 +29,24 @@ _WORKFLOWS: Final = {
 
 def init(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Made if need be.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="The folder; created if it does not exist.")
+    ] = Path(),
     ci: Annotated[
-        str, typer.Option(help="Whose workflow file: github, gitlab or none.", metavar="WHOSE")
+        str,
+        typer.Option(
+            help="Which CI workflow to create: github, gitlab or none.", metavar="SERVICE"
+        ),
     ] = "github",
-    force: Annotated[bool, typer.Option(help="Overwrite files that are there.")] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite existing files.")] = False,
 ) -> None:
-    """Make a working folder: a sample that runs, its JSON Schema, a README, a CI workflow.
+    """Create a working folder with a sample, its JSON Schema, a README and a CI workflow.
 
     activityctl init automations --ci gitlab
     """
     session: Session = context.obj
     if ci not in _WORKFLOWS:
-        raise UsageError(f"--ci {ci}", hint="use " + ", ".join(_WORKFLOWS))
+        raise UsageError(f"unknown CI service {ci!r}", hint="use " + ", ".join(_WORKFLOWS))
     templates = files("activityctl.cli") / "templates"
     contents = {
         path: (templates / name).read_text("utf-8")
@@ -51,5 +56,5 @@ def init(
     contents["activityctl.schema.json"] = schema + "\n"
     for path in scaffold(folder, contents, force=force):
         session.out.print(escape_controls(str(path)))
-    enter = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
-    session.err.print(f"next: {escape_controls(enter)}activityctl up -d -f definitions/")
+    change_folder = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    session.err.print(f"next: {escape_controls(change_folder)}activityctl up -d -f definitions/")

@@ -1,4 +1,4 @@
-"""`activityctl plan`: what apply would change, to be read before it is applied."""
+"""`activityctl plan`: show what apply would change."""
 
 import shlex
 from dataclasses import replace
@@ -15,6 +15,7 @@ from activityctl.cli.options import (
     Prune,
     Recursive,
     default_files,
+    output_option,
 )
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.plan_markdown import markdown
@@ -38,7 +39,10 @@ def plan(
     applyset: ApplySet = None,
     prune: Prune = False,
     out: Annotated[
-        Path | None, typer.Option(help="Save it here; `activityctl apply FILE` carries it out.")
+        Path | None,
+        typer.Option(
+            help="Save the plan to this file; `activityctl apply FILE` applies it.", metavar="FILE"
+        ),
     ] = None,
     against_events: Annotated[
         str | None,
@@ -49,13 +53,16 @@ def plan(
         ),
     ] = None,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="0 no changes, 1 error, 2 changes.")
+        bool,
+        typer.Option(
+            "--detailed-exitcode", help="Exit 0 if nothing would change, 2 if something would."
+        ),
     ] = False,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="text, json or markdown.", metavar="FORMAT")
-    ] = "text",
+    output: Annotated[str, output_option("text", "json", "markdown")] = "text",
 ) -> None:
     """Show what apply would change: objects, fields, schedules and their next firings.
+
+    Without -f, read the folder definitions/.
 
     activityctl plan -f definitions/ -o markdown
 
@@ -73,14 +80,20 @@ def plan(
     age = _age(against_events)
 
     async def work(ports: Ports) -> Planned:
-        made = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
+        planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
         if against_events is None or age is None:
-            return made
+            return planned
         with event_progress(session) as show:
             impact = await compare_with_events(
-                ports.archive, made.plan, made.present, against_events, age, now(), on_read=show
+                ports.archive,
+                planned.plan,
+                planned.present,
+                against_events,
+                age,
+                now(),
+                on_read=show,
             )
-        return replace(made, view={**made.view, "againstEvents": impact_view(impact)})
+        return replace(planned, view={**planned.view, "againstEvents": impact_view(impact)})
 
     planned = session.with_ports(work)
     match shape:
@@ -96,8 +109,8 @@ def plan(
         try:
             out.write_text(save(planned, wanted), "utf-8")
         except OSError as error:
-            raise RefusedError(f"the plan was not saved: {error}") from error
-        session.err.print(f"saved; carry it out with: activityctl apply {out}")
+            raise RefusedError(f"could not save the plan: {error}") from error
+        session.err.print(f"saved; to apply it: activityctl apply {out}")
     if detailed_exitcode and not planned.plan.is_empty:
         raise typer.Exit(2)
 
@@ -112,7 +125,7 @@ def _age(text: str | None) -> timedelta | None:
 
 
 def _command(paths: list[str], *, recursive: bool, applyset: str | None, prune: bool) -> str:
-    """Return the command that shows this plan in full in a terminal."""
+    """Return the command that shows this whole plan in a terminal."""
     words = ["activityctl", "plan"]
     for path in paths:
         words += ["-f", path]

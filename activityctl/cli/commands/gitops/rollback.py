@@ -1,11 +1,16 @@
-"""`activityctl rollback`: give an object an earlier content again."""
+"""`activityctl rollback`: restore an earlier version of an object."""
 
 from typing import Annotated
 
 import typer
 
-from activityctl.cli.completion import kinds
-from activityctl.cli.options import Timeout, Wait, catalog_kind
+from activityctl.cli.options import (
+    CatalogKind,
+    ObjectName,
+    Timeout,
+    WaitForSchedules,
+    catalog_kind,
+)
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.progress import on_interrupt_say_recorded, on_interrupt_say_unknown
@@ -17,15 +22,19 @@ from activityctl.wiring import Ports
 
 def rollback(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(help="def, sub or cal", autocompletion=kinds)],
-    name: Annotated[str, typer.Argument(help="Its name.")],
+    kind: CatalogKind,
+    name: ObjectName,
     to: Annotated[
-        int | None, typer.Option(help="The number of a change in `history`; else the one before.")
+        int | None,
+        typer.Option(
+            help="The number of a change in `history`; without it, the change before the last.",
+            metavar="NUMBER",
+        ),
     ] = None,
     timeout: Timeout = "30s",
-    wait: Wait = None,
+    wait: WaitForSchedules = None,
 ) -> None:
-    """Give an object an earlier content again, as a new change; a deleted one comes back.
+    """Restore an earlier version of an object, as a new change; also of a deleted object.
 
     activityctl rollback def host-report --to 2
     """
@@ -50,7 +59,7 @@ def rollback(
     print_changes(session, applied.plan)
     if (applyset := applied.plan.applyset) is not None:
         session.err.print(
-            f"it is in the set {applyset} again: an apply of that set with --prune deletes it "
-            "unless its files have it"
+            f"it is in the apply set {applyset} again: an apply of that set with --prune deletes "
+            "it unless the files contain it"
         )
     report_pending(session, applied, wait=wait)

@@ -1,4 +1,4 @@
-"""`activityctl schema`: JSON Schema of the manifests, for editors and other checkers."""
+"""`activityctl schema`: print the JSON Schema of manifests, for editors and other tools."""
 
 from typing import Annotated
 
@@ -15,10 +15,12 @@ def schema(
     context: typer.Context,
     kind: Annotated[
         str | None,
-        typer.Argument(help="One kind (def, sub, cal); all of them without."),
+        typer.Argument(
+            help="Only this kind: definition, subscription or calendar (def, sub, cal)."
+        ),
     ] = None,
 ) -> None:
-    """Print JSON Schema (draft 2020-12) that an editor checks and completes manifests by.
+    """Print the JSON Schema (draft 2020-12) with which an editor checks and completes manifests.
 
     activityctl schema > activityctl.schema.json
 

@@ -1,9 +1,9 @@
-"""`activityctl validate`: everything that can be said of manifests without a server."""
+"""`activityctl validate`: check manifests without a server."""
 
 import typer
 
 from activityctl import wiring
-from activityctl.cli.options import Files, Output, Recursive, default_files
+from activityctl.cli.options import Files, Recursive, TextOrJson, default_files
 from activityctl.cli.render.output import check_format, escape_controls, print_json, styled
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, problem_view
@@ -17,9 +17,11 @@ def validate(
     context: typer.Context,
     files: Files = [],  # noqa: B006  # typer copies it
     recursive: Recursive = False,
-    output: Output = "text",
+    output: TextOrJson = "text",
 ) -> None:
-    """Check manifests without a server: all that apply checks offline, every problem at once.
+    """Check manifests without a server and report every problem at once.
+
+    These are the checks of apply that need no server. Without -f, read the folder definitions/.
 
     activityctl validate -f definitions/ -R
 
@@ -27,46 +29,45 @@ def validate(
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    named = default_files(files)
-    found = validate_manifests(
-        wiring.manifest_source(), named, wiring.known_kinds(), recursive=recursive
+    paths = default_files(files)
+    validation = validate_manifests(
+        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
     )
     if shape == "json":
-        print_json(session.out, _view(found))
-    if found.problems:
-        raise InvalidManifestsError(found.problems)
+        print_json(session.out, _view(validation))
+    if validation.problems:
+        raise InvalidManifestsError(validation.problems)
     if shape == "text":
-        _print(session, found)
+        _print(session, validation)
 
 
-def _print(session: Session, found: Validation) -> None:
+def _print(session: Session, validation: Validation) -> None:
     from rich.text import Text
 
-    for one in found.objects:
-        label = f"{one.kind.lower()}/{one.name}"
+    for checked in validation.objects:
+        label = f"{checked.kind.lower()}/{checked.name}"
         session.out.print(Text(f"{label} ").append_text(styled("valid")))
-        if one.note:
-            session.err.print(f"note: {label}: {escape_controls(one.note)}")
-    files = len({one.file for one in found.objects})
-    session.err.print(
-        f"{count_noun(len(found.objects), 'object')} in {count_noun(files, 'file')} valid"
-    )
+        if checked.note:
+            session.err.print(f"note: {label}: {escape_controls(checked.note)}")
+    files = len({checked.file for checked in validation.objects})
+    objects = count_noun(len(validation.objects), "object")
+    session.err.print(f"{objects} in {count_noun(files, 'file')} valid")
 
 
-def _view(found: Validation) -> dict[str, object]:
+def _view(validation: Validation) -> dict[str, object]:
     return {
         "apiVersion": API_VERSION,
         "kind": "ValidateResult",
         "objects": [
             {
-                "kind": one.kind,
-                "name": one.name,
-                "file": one.file,
-                "line": one.line,
-                "valid": one.is_valid,
-                "note": one.note,
+                "kind": checked.kind,
+                "name": checked.name,
+                "file": checked.file,
+                "line": checked.line,
+                "valid": checked.is_valid,
+                "note": checked.note,
             }
-            for one in found.objects
+            for checked in validation.objects
         ],
-        "problems": [problem_view(problem) for problem in found.problems],
+        "problems": [problem_view(problem) for problem in validation.problems],
     }

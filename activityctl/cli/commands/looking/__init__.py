@@ -1,1 +1,1 @@
-"""Commands that show objects and what happened to them."""
+"""Commands that show objects, their logs and their next firings."""

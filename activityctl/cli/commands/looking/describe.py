@@ -1,11 +1,10 @@
-"""`activityctl describe`: one object and what belongs to it."""
+"""`activityctl describe`: show one object and the objects that belong to it."""
 
 from typing import Annotated
 
 import typer
 
-from activityctl.cli.completion import kinds
-from activityctl.cli.options import Output
+from activityctl.cli.options import ListedKind, output_option
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, View
@@ -15,13 +14,13 @@ from activityctl.wiring import Ports
 
 def describe(
     context: typer.Context,
-    kind: Annotated[
-        str, typer.Argument(help="run, sub, def, task, event, ...", autocompletion=kinds)
+    kind: ListedKind,
+    name: Annotated[
+        str, typer.Argument(help="The object's name, its id or the first characters of the id.")
     ],
-    name: Annotated[str, typer.Argument(help="A name, an id or a prefix of one.")],
-    output: Output = "yaml",
+    output: Annotated[str, output_option("yaml", "json", "text")] = "yaml",
 ) -> None:
-    """Show one object and what belongs to it.
+    """Show one object and the objects that belong to it, such as the tasks of a run.
 
     activityctl describe sub disk-report
 
@@ -34,8 +33,8 @@ def describe(
     wanted = kind_of(kind)
 
     async def read(ports: Ports) -> View:
-        looker = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
-        return await looker.describe(wanted, name)
+        views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
+        return await views.describe(wanted, name)
 
     view = {"apiVersion": API_VERSION, "kind": wanted[:-1], **session.with_ports(read)}
     if shape == "json":

@@ -1,13 +1,23 @@
-"""`activityctl get`: lists of every kind."""
+"""`activityctl get`: list the objects of one kind."""
 
 from typing import Annotated
 
 import typer
 
-from activityctl.cli.completion import kinds, subscription_names
-from activityctl.cli.options import Output, Since, parse_labels, parse_since
+from activityctl.cli.options import (
+    EventSources,
+    EventTypes,
+    Labels,
+    ListedKind,
+    RunOption,
+    Since,
+    SubscriptionOption,
+    output_option,
+    parse_labels,
+    parse_since,
+)
 from activityctl.cli.render.columns import columns_of
-from activityctl.cli.render.output import check_format, print_views
+from activityctl.cli.render.output import FORMATS, check_format, print_views
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.looking.get import ObjectViews, Page, default_limit, kind_of
@@ -16,49 +26,38 @@ from activityctl.wiring import Ports
 
 def get(
     context: typer.Context,
-    kind: Annotated[
-        str,
-        typer.Argument(help="definitions, runs, tasks, ... (def, run, task)", autocompletion=kinds),
-    ],
-    name: Annotated[str | None, typer.Argument(help="A name, an id or a prefix of one.")] = None,
-    subscription: Annotated[
+    kind: ListedKind,
+    name: Annotated[
         str | None,
-        typer.Option(
-            "--subscription",
-            "-s",
-            help="Only of this one.",
-            autocompletion=subscription_names,
-            metavar="SUB",
+        typer.Argument(
+            help="Only this object: its name, its id or the first characters of the id."
         ),
     ] = None,
-    run: Annotated[str | None, typer.Option(help="Only tasks or events of this run.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
+    subscription: SubscriptionOption = None,
+    run: RunOption = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only objects with this status, such as failed.")
+    ] = None,
     since: Since = None,
     until: Annotated[
         str | None, typer.Option(help="Only events that came before.", metavar="WHEN")
     ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option("--type", help="Only events of this type; order.* takes several."),
-    ] = None,
-    sources: Annotated[
-        list[str] | None,
-        typer.Option("--source", help="Only events of this source; * for any characters."),
-    ] = None,
+    types: EventTypes = [],  # noqa: B006  # typer copies it
+    sources: EventSources = [],  # noqa: B006  # typer copies it
     limit: Annotated[
         int | None,
         typer.Option(
             min=0,
             max=1_000_000,
-            help="At most so many; 0 for all. Without it all definitions, subscriptions, "
-            "calendars and schedules, and 100 of other kinds.",
+            help="The largest number of objects; 0 for all. Without it: all definitions, "
+            "subscriptions, calendars and schedules, and 100 objects of other kinds.",
             metavar="COUNT",
         ),
     ] = None,
-    label: Annotated[list[str] | None, typer.Option("-l", help="key=value")] = None,
-    output: Output = "text",
+    labels: Labels = [],  # noqa: B006  # typer copies it
+    output: Annotated[str, output_option(*FORMATS)] = "text",
 ) -> None:
-    """List objects of a kind.
+    """List the objects of one kind.
 
     activityctl get runs -s disk-report --status failed --since 1d
 
@@ -82,13 +81,13 @@ def get(
             status=status,
             since=parse_since(since, now()),
             until=parse_since(until, now()),
-            types=tuple(types or ()),
-            sources=tuple(sources or ()),
-            labels=parse_labels(label or ()),
+            types=tuple(types),
+            sources=tuple(sources),
+            labels=parse_labels(labels),
             limit=most,
         )
-        looker = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
-        return await looker.page(wanted, name, selection)
+        views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
+        return await views.page(wanted, name, selection)
 
     page = session.with_ports(read)
     views = page.views
@@ -97,4 +96,4 @@ def get(
     columns = columns_of(wanted, wide=shape == "wide")
     print_views(session.out, wanted, views, shape, columns, has_more=page.has_more)
     if page.has_more and shape not in {"json", "yaml"}:
-        session.err.print(f"{len(views)} shown, there are more; --limit 0 for all")
+        session.err.print(f"{len(views)} shown, and there are more; --limit 0 lists all")

@@ -1,11 +1,16 @@
-"""`activityctl logs`: a subscription's log, once or followed."""
+"""`activityctl logs`: print or follow a subscription's log."""
 
 from typing import Annotated
 
 import typer
 
-from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import Output, Since, parse_since
+from activityctl.cli.options import (
+    RunOption,
+    Since,
+    SubscriptionArgument,
+    output_option,
+    parse_since,
+)
 from activityctl.cli.render.output import check_format, print_json, print_log
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.json_form import list_view, log_view
@@ -16,19 +21,18 @@ from activityctl.wiring import Ports
 
 def logs(
     context: typer.Context,
-    subscription: Annotated[
-        str,
-        typer.Argument(
-            metavar="SUB", help="Name, id or prefix of one.", autocompletion=subscription_names
-        ),
-    ],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    subscription: SubscriptionArgument,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Also print new entries, until Ctrl-C.")
+    ] = False,
     since: Since = None,
-    tail: Annotated[int | None, typer.Option(min=0, help="Begin with the last so many.")] = None,
-    run: Annotated[str | None, typer.Option(help="Only this run's entries.")] = None,
-    output: Output = "text",
+    tail: Annotated[
+        int | None, typer.Option(min=0, help="Print only the last COUNT entries.", metavar="COUNT")
+    ] = None,
+    run: RunOption = None,
+    output: Annotated[str, output_option("text", "json", "jsonl")] = "text",
 ) -> None:
-    """Print a subscription's log, oldest first; --follow goes on until Ctrl-C.
+    """Print a subscription's log, the oldest entry first.
 
     activityctl logs disk-report --follow --tail 20
 
@@ -37,7 +41,7 @@ def logs(
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "jsonl"))
     if follow and shape == "json":
-        raise UsageError("--follow never ends, a JSON list must", hint="use -o jsonl")
+        raise UsageError("--follow cannot be combined with -o json", hint="use -o jsonl")
 
     async def read(ports: Ports) -> None:
         owner = await ports.catalog.find_subscription(subscription)

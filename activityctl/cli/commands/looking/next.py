@@ -1,4 +1,4 @@
-"""`activityctl next`: what a subscription's triggers are due."""
+"""`activityctl next`: show the next firings of subscriptions."""
 
 import re
 from dataclasses import replace
@@ -10,7 +10,7 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import Recursive, parse_time
+from activityctl.cli.options import Files, Recursive, TriggerOption, output_option, parse_time
 from activityctl.cli.render.next_text import MOST_LISTED, print_upcoming
 from activityctl.cli.render.output import check_format
 from activityctl.cli.session import Session, now
@@ -25,24 +25,25 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 def next(  # noqa: A001  # the command's name
     context: typer.Context,
     subscription: Annotated[
-        str | None, typer.Argument(metavar="[SUB]", autocompletion=subscription_names)
-    ] = None,
-    files: Annotated[
-        list[str],
-        typer.Option(
-            "--filename",
-            "-f",
-            help="Manifests not yet applied: a file, folder, quoted glob, or - for stdin.",
-            metavar="PATH",
+        str | None,
+        typer.Argument(
+            metavar="[SUB]",
+            help="The subscription's name, its id or the first characters of the id. Not needed "
+            "with -f.",
+            autocompletion=subscription_names,
         ),
-    ] = [],  # noqa: B006  # typer copies it
-    recursive: Recursive = False,
-    trigger: Annotated[
-        str | None, typer.Option(help="Of this trigger alone.", metavar="NAME")
     ] = None,
+    files: Files = [],  # noqa: B006  # typer copies it
+    recursive: Recursive = False,
+    trigger: TriggerOption = None,
     count: Annotated[
         int | None,
-        typer.Option("-n", min=1, max=MOST_LISTED, help="How many; 10, and all with --until."),
+        typer.Option(
+            "-n",
+            min=1,
+            max=MOST_LISTED,
+            help="How many firings to show; without it 10, or all if --until is given.",
+        ),
     ] = None,
     start: Annotated[
         str,
@@ -51,11 +52,11 @@ def next(  # noqa: A001  # the command's name
     until: Annotated[
         str | None, typer.Option(help="Until when: RFC 3339, a day (UTC), 2h, 7d.", metavar="WHEN")
     ] = None,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="text, json or jsonl.", metavar="FORMAT")
-    ] = "text",
+    output: Annotated[str, output_option("text", "json", "jsonl")] = "text",
 ) -> None:
-    """Show when a subscription fires next, and what moves or excludes a firing.
+    """Show when a subscription fires next, and why a firing is moved or skipped.
+
+    With -f, show the firings of manifests that are not yet applied; this needs no server.
 
     activityctl next disk-report -n 20
 
@@ -64,21 +65,23 @@ def next(  # noqa: A001  # the command's name
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "jsonl"))
     at = now()
-    span = replace(_span(count, start, until, at), trigger=trigger)
+    time_range = replace(_time_range(count, start, until, at), trigger=trigger)
     if files:
         manifests = load_manifests(
             wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
         )
-        found = upcoming_of_files(manifests, subscription, span, at)
+        firings = upcoming_of_files(manifests, subscription, time_range, at)
     elif subscription is None:
         raise UsageError("name a subscription, or manifests with -f", hint="activityctl next SUB")
     else:
-        ask = partial(upcoming, reference=subscription, time_range=span, now=at)
-        found = [session.with_ports(lambda of: ask(of.catalog, of.register, of.outbox))]
-    print_upcoming(session.out, session.err, found, span, shape)
+        read = partial(upcoming, reference=subscription, time_range=time_range, now=at)
+        firings = [
+            session.with_ports(lambda ports: read(ports.catalog, ports.register, ports.outbox))
+        ]
+    print_upcoming(session.out, session.err, firings, time_range, shape)
 
 
-def _span(count: int | None, start: str, until: str | None, at: datetime) -> TimeRange:
+def _time_range(count: int | None, start: str, until: str | None, at: datetime) -> TimeRange:
     first = _point(start, at)
     last = None if until is None else _point(until, at)
     if last is not None and last < first:

@@ -1,10 +1,8 @@
-"""`activityctl wait`: until a run has ended."""
-
-from typing import Annotated
+"""`activityctl wait`: wait until a run has ended."""
 
 import typer
 
-from activityctl.cli.options import Output, Timeout, parse_seconds
+from activityctl.cli.options import RunArgument, TextOrJson, Timeout, parse_seconds
 from activityctl.cli.render.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session
 from activityctl.cli.wait_for_run import wait_for_run_in_session
@@ -15,11 +13,11 @@ from activityctl.wiring import Ports
 
 def wait(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or a prefix of it.")],
+    run: RunArgument,
     timeout: Timeout = "5m",
-    output: Output = "text",
+    output: TextOrJson = "text",
 ) -> None:
-    """Wait until a run has ended; exit 1 when it did not succeed, 8 when time is up.
+    """Wait until a run has ended; exit 1 if it failed, 8 if it has not ended in time.
 
     activityctl wait 3f2a --timeout 10m
     """

@@ -1,1 +1,1 @@
-"""Commands that run the product: daemon, worker, API."""
+"""Commands that start, stop and check the local daemon, a worker and the API."""

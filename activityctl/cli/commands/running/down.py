@@ -1,4 +1,4 @@
-"""`activityctl down`."""
+"""`activityctl down`: stop the local daemon."""
 
 import typer
 
@@ -7,7 +7,7 @@ from activityctl.daemon.local.supervisor import stop_daemon
 
 
 def down(context: typer.Context) -> None:
-    """Stop the local daemon: running tasks are drained, every child ends, the data stays.
+    """Stop the local daemon and everything it started; running tasks end first, data is kept.
 
     activityctl down
     """
@@ -15,6 +15,6 @@ def down(context: typer.Context) -> None:
     with session.err.status("stopping"):
         stopped = stop_daemon(session.settings.home)
     if not stopped:
-        session.err.print(f"nothing runs for {session.settings.home}")
+        session.err.print(f"no daemon is running for {session.settings.home}")
     for part in stopped:
         session.out.print(f"{part.name} stopped")

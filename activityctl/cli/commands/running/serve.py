@@ -1,4 +1,4 @@
-"""`activityctl serve`."""
+"""`activityctl serve`: serve the HTTP API."""
 
 from typing import Annotated
 
@@ -9,10 +9,14 @@ from activityctl.cli.session import Session
 
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 7070,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on.", metavar="ADDRESS")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The port to listen on; 0 for any free port.")
+    ] = 7070,
 ) -> None:
-    """Serve the HTTP API: /healthz and /readyz.
+    """Serve the HTTP API: /healthz, /readyz and /metrics.
 
     activityctl serve --port 7070
     """

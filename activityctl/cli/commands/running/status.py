@@ -1,12 +1,12 @@
-"""`activityctl status`: the local daemon's components, its schedules, the folder kept applied."""
+"""`activityctl status`: show the components of the local daemon, its work and its synced folder."""
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from activityctl.cli.options import Output
+from activityctl.cli.options import output_option
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.overview import (
     auto_paused_view,
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from activityctl.wiring import Ports
 
 
-def status(context: typer.Context, output: Output = "text") -> None:
-    """Show each component: state, version, address, pid.
+def status(
+    context: typer.Context,
+    output: Annotated[str, output_option("text", "wide", "json")] = "text",
+) -> None:
+    """Show the state, version, address and pid of each component of the local daemon.
 
-    Exit 7 when nothing runs, 1 when a component does not run or does not answer, or when the
-    folder that is kept applied was refused.
+    Exit 7 if the daemon is not running. Exit 1 if a component does not run or does not answer, or
+    if the files of the synced folder could not be applied.
 
     activityctl status -o json
     """
@@ -54,7 +57,9 @@ def status(context: typer.Context, output: Output = "text") -> None:
         if overview is not None:
             print_overview(session.out, overview)
     if not runs:
-        raise UnreachableError(f"no activityctl daemon runs for {home}", hint="activityctl up -d")
+        raise UnreachableError(
+            f"no activityctl daemon is running for {home}", hint="activityctl up -d"
+        )
     if not all(answers.values()) or (sync is not None and sync.error is not None):
         raise typer.Exit(1)
 
@@ -87,7 +92,7 @@ _SECONDS: Final = 3.0
 
 
 def read_overview(session: Session) -> Overview | None:
-    """Return how things stand; None when Postgres does not tell within seconds."""
+    """Return the overview; None if Postgres does not answer within seconds."""
 
     async def read(ports: "Ports") -> Overview:
         async with asyncio.timeout(_SECONDS):
@@ -96,4 +101,4 @@ def read_overview(session: Session) -> Overview | None:
     try:
         return session.with_ports(read)
     except (ActivityctlError, TimeoutError):
-        return None  # what runs is told from files; which of it is ill, the table above shows
+        return None  # the table of components, read from files, shows which of them has a problem

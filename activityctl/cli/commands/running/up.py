@@ -1,4 +1,4 @@
-"""`activityctl up`: the local daemon, in the foreground or detached."""
+"""`activityctl up`: start the local daemon, in the foreground or detached."""
 
 import asyncio
 import os
@@ -13,9 +13,9 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.applying import apply_files
-from activityctl.cli.first_runs import show_first_runs
-from activityctl.cli.options import Recursive, Sync
-from activityctl.cli.pending_schedules import say_pending
+from activityctl.cli.first_runs import show_first_run
+from activityctl.cli.options import Files, Recursive, Sync
+from activityctl.cli.pending_schedules import print_pending
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.status_text import print_components, print_sync
 from activityctl.cli.session import Session, now
@@ -39,35 +39,36 @@ _FIRST_SYNC_SECONDS: Final = 20.0
 
 def up(
     context: typer.Context,
-    files: Annotated[
-        list[str], typer.Option("--filename", "-f", help="Apply these then.", metavar="PATH")
-    ] = [],  # noqa: B006  # typer copies it
+    files: Files = [],  # noqa: B006  # typer copies it
     recursive: Recursive = False,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Return once everything runs.")
+        bool, typer.Option("--detach", "-d", help="Run in the background; return when it runs.")
     ] = False,
     sync: Sync = None,
 ) -> None:
-    """Start Postgres, Temporal, a worker and the API of this user, then apply manifests.
+    """Start the local daemon of this user: Postgres, Temporal, a worker and the API.
+
+    With -f, then apply these manifests. With --sync, apply a folder again whenever it changes.
+    Without -d, run in the foreground until Ctrl-C.
 
     activityctl up -d -f definitions/
 
-    activityctl up -d --sync definitions/    (applied again whenever it changes)
+    activityctl up -d --sync definitions/
 
-    activityctl up            (in the foreground, until Ctrl-C)
+    activityctl up
     """
     session: Session = context.obj
     home = session.settings.home
     if not session.settings.uses_local_daemon:
         raise RefusedError(
-            "the settings name a database; `up` is for a daemon with one of its own",
+            "the settings name a database, but `up` starts a database of its own",
             hint="unset ACTIVITYCTL_DATABASE_URL or the profile, or start `activityctl worker`",
         )
-    if files:  # what cannot be applied is said before anything is started
+    if files:  # report invalid manifests before anything is started
         load_manifests(wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive)
     folder = None if sync is None else _folder(sync)
     if lock_is_held(home):
-        session.err.print(f"activityctl already runs for {home}")
+        session.err.print(f"a daemon already runs for {home}")
         _check_synced(home, folder)
         _after_start(session, files, recursive=recursive)
     elif detach:
@@ -81,34 +82,36 @@ def up(
 
 def _folder(path: Path) -> Path:
     if not path.is_dir():
-        raise InvalidInputError(f"--sync {path}: no such folder", hint="name a folder of manifests")
+        raise InvalidInputError(
+            f"--sync {path}: no such folder", hint="name a folder with manifests"
+        )
     return path.absolute()
 
 
 def _check_synced(home: Path, folder: Path | None) -> None:
-    """Raise RefusedError when the daemon that runs does not keep that folder applied."""
+    """Raise RefusedError if the running daemon does not sync this folder."""
     present = read_sync(home)
     if folder is not None and (present is None or present.folder != str(folder)):
         raise RefusedError(
-            f"the daemon that runs does not keep {folder} applied",
+            f"the running daemon does not sync {folder}",
             hint=f"activityctl down && activityctl up -d --sync {folder}",
         )
 
 
 def _after_start(session: Session, files: list[str], *, recursive: bool) -> None:
-    """Show what runs, apply the files and show the first run that they lead to."""
+    """Print the components, apply the files and show their first run."""
     session = Session(session.flags, session.color)
     print_components(session.out, read_status(session.settings.home))
     _show_sync(session)
     if files:
         applied = apply_files(session, files, recursive=recursive, timeout=30.0)
         print_changes(session, applied.plan)
-        say_pending(session, applied)
-        show_first_runs(session, applied.plan)
+        print_pending(session, applied)
+        show_first_run(session, applied.plan)
 
 
 def _show_sync(session: Session) -> None:
-    """Show what became of the folder that is kept applied, when there is one."""
+    """Wait until the synced folder, if there is one, was applied or refused; print which."""
     home = session.settings.home
     deadline = time.monotonic() + _FIRST_SYNC_SECONDS
     while (sync := read_sync(home)) and not sync.is_known and time.monotonic() < deadline:
@@ -125,7 +128,7 @@ def _foreground(
         except ActivityctlError as error:
             session.err.print(f"error: {error}")
         session.err.print(
-            "running; Ctrl-C stops everything, in another terminal: activityctl get runs"
+            "running; Ctrl-C stops everything. Try in another terminal: activityctl get runs"
         )
 
     configure_logging()
@@ -145,7 +148,7 @@ def _sync_option(folder: Path | None) -> tuple[str, ...]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the user's variables; a profile must not lead the daemon to another database."""
+    """Return the user's variables, without profiles: the daemon must use its own database."""
     return {**os.environ, "ACTIVITYCTL_CONFIG": os.devnull}
 
 
@@ -154,7 +157,7 @@ def _children(folder: Path | None) -> list[ChildSpec]:
     began = now()
 
     async def worker_is_alive(addresses: Addresses) -> bool:
-        return await _beats(addresses["database_url"], began)
+        return await _has_new_worker(addresses["database_url"], began)
 
     return [
         ChildSpec(
@@ -167,8 +170,8 @@ def _children(folder: Path | None) -> list[ChildSpec]:
     ]
 
 
-async def _beats(database_url: str, began: datetime) -> bool:
-    """Tell whether a worker beats that was started since then."""
+async def _has_new_worker(database_url: str, began: datetime) -> bool:
+    """Tell whether a worker is alive that was started at that time or later."""
     settings = replace(load_settings(environment={}), database_url=Secret(database_url))
     async with wiring.open_ports(settings) as ports:
         alive = await ports.workers.alive()

@@ -1,4 +1,4 @@
-"""`activityctl worker`."""
+"""`activityctl worker`: run a worker against the configured servers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -17,15 +17,18 @@ from activityctl.settings import Settings
 def worker(
     context: typer.Context,
     migrate: Annotated[
-        bool, typer.Option(help="Bring the database's schema to the newest version first.")
+        bool, typer.Option(help="First update the schema of the database to this version.")
     ] = False,
     sync: Sync = None,
 ) -> None:
-    """Run a worker until SIGTERM or Ctrl-C; running tasks are drained first.
+    """Run a worker until SIGTERM or Ctrl-C; running tasks end first.
 
-    export ACTIVITYCTL_DATABASE_URL=postgresql://... TEMPORAL_ADDRESS=host:7233
+    The servers come from a profile, or from the variables ACTIVITYCTL_DATABASE_URL
+    (postgresql://USER@HOST/DATABASE) and TEMPORAL_ADDRESS (HOST:PORT).
 
     activityctl worker --migrate --sync definitions/
+
+    activityctl --profile prod worker
     """
     from activityctl.daemon.worker.worker import run_worker
 
@@ -33,11 +36,11 @@ def worker(
     configure_logging()
     if migrate:
         wiring.migrate(asyncio.run(wiring.database_url(session.settings)))
-    kept = None if sync is None else _sync(session.settings, sync)
-    asyncio.run(run_worker(session.settings, sync=kept))
+    folder_sync = None if sync is None else _folder_sync(session.settings, sync)
+    asyncio.run(run_worker(session.settings, sync=folder_sync))
 
 
-def _sync(settings: Settings, folder: Path) -> Callable[[], Coroutine[Any, Any, None]]:
+def _folder_sync(settings: Settings, folder: Path) -> Callable[[], Coroutine[Any, Any, None]]:
     from activityctl.cli.provenance import origin_of_sync
     from activityctl.daemon.local.sync import FolderSync
 

@@ -1,1 +1,1 @@
-"""Commands about settings and the installation."""
+"""Commands that show and change settings, and show the version."""

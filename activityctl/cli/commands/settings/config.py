@@ -1,4 +1,4 @@
-"""`activityctl config`: profiles of the config file, and where each setting comes from."""
+"""`activityctl config`: manage the profiles of the config file, and show the settings."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from activityctl import config_file
+from activityctl.cli.options import TextOrJson
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, escape_controls, print_json, print_table
 from activityctl.cli.session import Session
@@ -22,12 +23,11 @@ from activityctl.settings import (
     user_config_path,
 )
 
-Format = Annotated[str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")]
-_PLACES: Final = "keyring:SERVICE/ENTRY, env:NAME or file:/PATH"
-Name = Annotated[str, typer.Argument(help="The profile's name.", metavar="NAME")]
+_REFERENCES: Final = "keyring:SERVICE/ENTRY, env:NAME or file:/PATH"
+ProfileName = Annotated[str, typer.Argument(help="The profile's name.", metavar="NAME")]
 
 config = CommandGroup(
-    help="""Show the settings, and keep profiles of servers.
+    help="""Show the settings and manage profiles of servers.
 
     activityctl config add prod --database-url postgresql://app@db.example/app
     --database-password-ref keyring:activityctl/prod-db --temporal-address temporal.example:7233
@@ -40,16 +40,16 @@ config = CommandGroup(
 
 
 @config.command()
-def show(context: typer.Context, output: Format = "text") -> None:
-    """Show every setting and where it comes from: flag, environment, profile, daemon, default.
+def show(context: typer.Context, output: TextOrJson = "text") -> None:
+    """Show the settings and the source of each: flag, environment, profile, daemon or default.
 
     activityctl --profile prod config show
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
     rows: list[View] = [
-        {"name": one.name, "value": one.value, "source": one.source}
-        for one in setting_sources(session.flags)
+        {"name": setting.name, "value": setting.value, "source": setting.source}
+        for setting in setting_sources(session.flags)
     ]
     path = str(user_config_path())
     head = {"profile": session.settings.profile, "configFile": path}
@@ -67,7 +67,7 @@ def show(context: typer.Context, output: Format = "text") -> None:
 
 
 @config.command("list")
-def list_profiles(context: typer.Context, output: Format = "text") -> None:
+def list_profiles(context: typer.Context, output: TextOrJson = "text") -> None:
     """List the profiles of the config file.
 
     activityctl config list
@@ -76,7 +76,11 @@ def list_profiles(context: typer.Context, output: Format = "text") -> None:
     shape = check_format(output, ("text", "json"))
     document = config_file.read_config(user_config_path())
     items: list[View] = [
-        {"name": name, "isDefault": name == document.get("default"), "settings": _shown(profile)}
+        {
+            "name": name,
+            "isDefault": name == document.get("default"),
+            "settings": _without_password(profile),
+        }
         for name, profile in config_file.profiles_of(document).items()
     ]
     if shape == "json":
@@ -94,40 +98,64 @@ def list_profiles(context: typer.Context, output: Format = "text") -> None:
 @config.command()
 def add(
     context: typer.Context,
-    name: Name,
+    name: ProfileName,
     database_url: Annotated[
         str | None,
-        typer.Option(help="postgresql://…; - reads it from standard input.", metavar="URL"),
+        typer.Option(
+            help="The URL of Postgres, postgresql://USER@HOST/DATABASE; - reads it from standard "
+            "input.",
+            metavar="URL",
+        ),
     ] = None,
     database_password_ref: Annotated[
-        str | None, typer.Option(help=f"Where its password is: {_PLACES}.", metavar="REF")
+        str | None,
+        typer.Option(help=f"Where the password of Postgres is: {_REFERENCES}.", metavar="REF"),
     ] = None,
-    temporal_address: Annotated[str | None, typer.Option(metavar="HOST:PORT")] = None,
-    temporal_namespace: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    temporal_address: Annotated[
+        str | None, typer.Option(help="The address of Temporal.", metavar="HOST:PORT")
+    ] = None,
+    temporal_namespace: Annotated[
+        str | None, typer.Option(help="The namespace in Temporal.", metavar="NAME")
+    ] = None,
     temporal_api_key_ref: Annotated[
-        str | None, typer.Option(help=f"Where Temporal's API key is: {_PLACES}.", metavar="REF")
+        str | None,
+        typer.Option(help=f"Where the API key of Temporal is: {_REFERENCES}.", metavar="REF"),
     ] = None,
-    api_url: Annotated[str | None, typer.Option(metavar="URL")] = None,
+    api_url: Annotated[
+        str | None, typer.Option(help="The URL of the HTTP API.", metavar="URL")
+    ] = None,
     allow_commands: Annotated[
-        bool | None, typer.Option(help="Whether a worker runs command tasks.")
+        bool | None, typer.Option(help="Whether a worker may run tasks of the kind command.")
     ] = None,
     allow_http: Annotated[
-        bool | None, typer.Option(help="Whether tasks may call plain http.")
+        bool | None, typer.Option(help="Whether tasks may use http without TLS.")
     ] = None,
     allowed_networks: Annotated[
-        str | None, typer.Option(help="Private networks to allow: 10.0.0.0/8,…", metavar="CIDRS")
+        str | None,
+        typer.Option(
+            help="The private networks that tasks may reach, such as 10.0.0.0/8,192.168.1.0/24.",
+            metavar="CIDRS",
+        ),
     ] = None,
-    max_tasks: Annotated[int | None, typer.Option(help="Tasks at work at once.")] = None,
+    max_tasks: Annotated[
+        int | None,
+        typer.Option(help="How many tasks a worker may run at the same time.", metavar="COUNT"),
+    ] = None,
     event_retention: Annotated[
-        str | None, typer.Option(help="How long events are kept: 30d; 0 for ever.", metavar="SPAN")
+        str | None,
+        typer.Option(
+            help="How long events are kept, such as 30d; 0 keeps them forever.",
+            metavar="DURATION",
+        ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a profile of this name.")
+        bool, typer.Option("--replace", help="Replace the profile of this name if it exists.")
     ] = False,
 ) -> None:
-    """Add a profile; the first one becomes the default. Secrets stay where they are kept.
+    """Add a profile to the config file; the first profile becomes the default.
 
-    The password is kept elsewhere: for the example, by `keyring set activityctl prod-db`.
+    A profile names where a secret is kept, not the secret itself. To store the password of the
+    example: `keyring set activityctl prod-db`.
 
     activityctl config add prod --database-url postgresql://app@db.example/app
     --database-password-ref keyring:activityctl/prod-db --temporal-address temporal.example:7233
@@ -149,17 +177,17 @@ def add(
     }
     values = {key: value for key, value in given.items() if value is not None}
     if not values or url == "":
-        raise UsageError("a profile without settings", hint="name at least --database-url")
+        raise UsageError("the profile has no settings", hint="give at least --database-url")
     _check_secrets(session, name, values, from_stdin=database_url == "-")
     load_settings({**values, "home": Path.cwd()}, {"ACTIVITYCTL_CONFIG": os.devnull})
     is_default = config_file.add_profile(user_config_path(), name, values, replace=replace)
-    session.out.print(f"profile/{name} saved{', and is the default' if is_default else ''}")
+    session.out.print(f"profile/{name} saved{', it is the default' if is_default else ''}")
     if not is_default:
         session.err.print(f"next: activityctl config use {name}, or --profile {name}")
 
 
 @config.command()
-def use(context: typer.Context, name: Name) -> None:
+def use(context: typer.Context, name: ProfileName) -> None:
     """Make a profile the default.
 
     activityctl config use prod
@@ -170,42 +198,50 @@ def use(context: typer.Context, name: Name) -> None:
 
 
 @config.command()
-def remove(context: typer.Context, name: Name) -> None:
+def remove(context: typer.Context, name: ProfileName) -> None:
     """Remove a profile from the config file.
 
     activityctl config remove prod
     """
     session: Session = context.obj
     was_default = config_file.remove_profile(user_config_path(), name)
-    rest = "; there is no default now, the local daemon is used" if was_default else ""
+    rest = "; without a default profile the local daemon is used" if was_default else ""
     session.out.print(f"profile/{name} removed{rest}")
 
 
 def _check_secrets(
     session: Session, name: str, values: dict[str, Any], *, from_stdin: bool
 ) -> None:
-    """Refuse a password that others could see, and a secret without its address."""
+    """Raise UsageError for a password that others could see, or a secret without its address.
+
+    Print a warning if the password comes in a URL from standard input.
+    """
     for setting, address in SECRET_ADDRESSES.items():
         if setting in values and address not in values:
             option = f"--{address.replace('_', '-')}"
             raise UsageError(
-                f"{setting} without the address that it is for", hint=f"give {option}, too"
+                f"{setting} needs the address that it is for", hint=f"also give {option}"
             )
     if not has_password(values.get("database_url", "")):
         return
     if "database_password_ref" in values:
-        raise UsageError("two passwords: one in the URL, one kept elsewhere", hint="give one")
+        raise UsageError(
+            "the URL has a password, and --database-password-ref names another one",
+            hint="give only one of them",
+        )
     instead = (
         f"keyring set activityctl {name}-db, then give the URL without it and "
         f"--database-password-ref keyring:activityctl/{name}-db"
     )
     if not from_stdin:
-        raise UsageError("a password on the command line is seen by others", hint=instead)
-    session.err.print(f"the password is kept as plain text in the config file; better: {instead}")
+        raise UsageError("others can see a password on the command line", hint=instead)
+    session.err.print(
+        f"warning: the password is stored as plain text in the config file; better: {instead}"
+    )
 
 
-def _shown(profile: config_file.TomlDocument) -> config_file.TomlDocument:
-    """Return a profile without passwords."""
+def _without_password(profile: config_file.TomlDocument) -> config_file.TomlDocument:
+    """Return the profile with the password of the URL masked."""
     return {
         key: masked_url(str(value)) if key == "database_url" else value
         for key, value in profile.items()

@@ -1,16 +1,14 @@
-"""`activityctl version`."""
+"""`activityctl version`: print the version."""
 
-from typing import Annotated
-
-import typer
-
+from activityctl.cli.options import TextOrJson
 from activityctl.version import VERSION
 
 
-def version(
-    output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
-) -> None:
-    """Print the version."""
+def version(output: TextOrJson = "text") -> None:
+    """Print the version of activityctl and of Python.
+
+    activityctl version -o json
+    """
     import platform
 
     if output == "json":

@@ -1,4 +1,4 @@
-"""What a table of `get` shows: readable values, absolute times when wide, every column."""
+"""Tables of `get`: readable values, absolute times in wide tables, no column is lost."""
 
 import io
 import re
@@ -17,7 +17,7 @@ def cells(kind: Kind, view: dict[str, Any], *, wide: bool = False) -> dict[str, 
     for name, read in columns_of(kind, wide=wide):
         try:
             shown[name] = read(view)
-        except KeyError:  # a column that this test does not speak of
+        except KeyError:  # the view of the test has no value for this column
             continue
     return shown
 
@@ -35,26 +35,26 @@ def run(started: str | None) -> dict[str, Any]:
         ("2026-01-01T14:00:00.000Z", "2h"),
     ],
 )
-def test_wide_runs_have_their_due_time_in_utc_and_how_late_they_began(
+def test_wide_runs_show_their_due_time_in_utc_and_how_late_they_began(
     started: str | None, late: str | None
 ):
     shown = cells("runs", run(started), wide=True)
     assert (shown["DUE"], shown["LATE"]) == ("2026-01-01T12:00:00Z", late)
 
 
-def test_a_schedules_spec_is_yaml_and_no_python():
+def test_the_spec_of_a_schedule_is_shown_as_yaml():
     spec = {"schedule": "0 8 * * *", "misfire": {"policy": "skip", "grace": None}}
     shown = cells("schedules", {"spec": spec})
     assert shown["SPEC"] == "schedule=0 8 * * * misfire={policy: skip, grace: null}"
 
 
-def test_labels_are_pairs():
+def test_labels_are_shown_as_pairs():
     shown = cells("subscriptions", {"labels": {"team": "data", "tier": "1"}}, wide=True)
     assert shown["LABELS"] == "team=data, tier=1"
     assert cells("subscriptions", {"labels": {}}, wide=True)["LABELS"] is None
 
 
-def test_no_column_of_schedules_is_lost_in_80_columns_and_the_spec_gives_way():
+def test_in_80_columns_only_the_spec_of_a_schedule_is_cut():
     view = {
         "subscription": "disk-report-eu",
         "trigger": "every-morning",
@@ -101,7 +101,7 @@ def drawn(width: int, *, is_wide: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [20, 80, 130, 160])
-def test_a_wide_table_is_whole_however_narrow_the_terminal(width: int):
+def test_a_wide_table_is_never_cut(width: int):
     head, row = drawn(width, is_wide=True)
     assert head.split()[:5] == ["ID", "NAME", "DEFINITION", "STATUS", "UPDATED"]
     assert row.endswith("5 runs failed in a row, the last with exit code 3")
@@ -109,13 +109,13 @@ def test_a_wide_table_is_whole_however_narrow_the_terminal(width: int):
     assert "…" not in row
 
 
-def test_a_table_that_cannot_be_made_to_fit_is_whole():
+def test_a_table_that_cannot_fit_is_not_cut():
     head, row = drawn(30, is_wide=False)
     assert head.split() == ["ID", "NAME", "DEFINITION", "STATUS", "UPDATED"]
     assert "order-fulfilment  order-fulfilment  active" in row
 
 
-def test_a_table_that_can_be_made_to_fit_does():
+def test_a_table_that_can_fit_is_cut_to_the_terminal():
     lines = drawn(54, is_wide=False)
     assert max(map(len, lines)) <= 54
     assert "…" in lines[1]

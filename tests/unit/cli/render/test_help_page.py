@@ -1,4 +1,4 @@
-"""The pages of help: whole sentences, examples as they are typed, flags without values."""
+"""The pages of help: line breaks, examples as they are typed, flags without values."""
 
 import re
 from collections.abc import Iterator
@@ -40,17 +40,17 @@ def test_flags_have_no_value(monkeypatch):
     assert wait.split()[:4] == ["--wait", "/", "--no-wait", "Wait"]
 
 
-def test_what_takes_a_value_names_it(monkeypatch):
+def test_an_option_with_a_value_names_the_value(monkeypatch):
     text = "\n".join(page("get", 80, monkeypatch))
     assert "  -o, --output FORMAT" in text
     assert "      --type TYPE " in text
     assert "Usage: activityctl get KIND [NAME] [OPTIONS]" in text
 
 
-def test_a_sentence_is_broken_only_where_the_terminal_ends(monkeypatch):
+def test_a_sentence_is_broken_only_at_the_width_of_the_terminal(monkeypatch):
     narrow = "\n".join(page("emit", 80, monkeypatch))
     assert (
-        "3 when one is invalid, 5 when one\nhas the source and id of another event, and" in narrow
+        "Exit 3 if an event is\ninvalid, 5 if it has the source and id of another event;" in narrow
     )
     for name in ("emit", "apply", "backfill"):
         prose = page(name, 80, monkeypatch)
@@ -58,7 +58,7 @@ def test_a_sentence_is_broken_only_where_the_terminal_ends(monkeypatch):
         assert all(len(line) > 50 for line in words[:-1])
 
 
-def test_examples_stand_together_as_they_are_typed(monkeypatch):
+def test_examples_are_listed_as_they_are_typed(monkeypatch):
     lines = page("emit", 80, monkeypatch)
     first = lines.index("Examples:") + 1
     assert lines[first : first + 3] == [
@@ -68,7 +68,7 @@ def test_examples_stand_together_as_they_are_typed(monkeypatch):
     ]
 
 
-def test_defaults_and_bounds_are_told_unbroken(monkeypatch):
+def test_no_line_break_divides_defaults_and_bounds(monkeypatch):
     lines = page("backfill", 80, monkeypatch)
     assert [line for line in lines if "[default: 1; 1 to 1000]" in line]
 

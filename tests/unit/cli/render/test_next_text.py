@@ -1,4 +1,4 @@
-"""How `next` looks on a terminal: notes are whole, however narrow it is."""
+"""The output of `next` on a terminal: notes are never cut."""
 
 import io
 from typing import Any
@@ -31,7 +31,7 @@ def printed(width: int, *views: dict[str, Any], terminal: bool = True) -> list[s
     return out.getvalue().splitlines()
 
 
-def test_a_narrow_terminal_shows_each_note_on_a_line_of_its_own():
+def test_a_narrow_terminal_shows_each_note_on_its_own_line():
     header, row, note, plain = printed(80, VIEW, {**VIEW, "note": None})
     assert header.split() == ["TRIGGER", "DUE", "LOCAL", "FIRES"]
     assert row.split() == ["nightly", "2027-03-28T01:30:00Z", "03:30+02:00", "-"]
@@ -41,7 +41,7 @@ def test_a_narrow_terminal_shows_each_note_on_a_line_of_its_own():
 
 
 @pytest.mark.parametrize(("width", "terminal"), [(200, True), (80, False)])
-def test_else_the_note_is_a_column(width: int, *, terminal: bool):
+def test_otherwise_the_note_is_a_column(width: int, *, terminal: bool):
     header, row = printed(width, VIEW, terminal=terminal)
     assert "NOTE" in header
     assert "2027-03-28T03:30:00+02:00" in row

@@ -1,4 +1,4 @@
-"""What a plan says of events of the past, in text and in Markdown."""
+"""How a plan shows the effect of changed triggers on stored events, in text and in Markdown."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from activityctl.cli.render.plan_text import plan_lines
 
 
 def an_event(uid: str, *, after: bool, **more: Any) -> dict[str, Any]:
-    told = {"id": "x", "source": "/shop", "type": "order.paid", "holds": False}
+    event = {"id": "x", "source": "/shop", "type": "order.paid", "holds": False}
     operand = {"text": "event.data.amount", "value": 120, "error": None}
-    decided = {"decidedBy": "event.data.amount > 200", "operands": [operand]}
-    at = {"uid": uid * 32, "arrivedAt": "2026-05-02T02:00:00.000Z", "matchesAfter": after}
-    return {**told, **decided, **at, **more}
+    decision = {"decidedBy": "event.data.amount > 200", "operands": [operand]}
+    arrival = {"uid": uid * 32, "arrivedAt": "2026-05-02T02:00:00.000Z", "matchesAfter": after}
+    return {**event, **decision, **arrival, **more}
 
 
 def a_trigger(action: str, **more: Any) -> dict[str, Any]:
@@ -23,16 +23,16 @@ def a_trigger(action: str, **more: Any) -> dict[str, Any]:
 def a_plan(*triggers: dict[str, Any], **more: Any) -> dict[str, Any]:
     summary = dict.fromkeys(("created", "configured", "unchanged", "deleted"), 0)
     events = {"span": "7d", "since": "2026-04-25T02:00:00.000Z", "events": 1234, "read": 1234}
-    held = {**events, "isCut": False, "triggers": list(triggers), **more}
+    compared = {**events, "isCut": False, "triggers": list(triggers), **more}
     empty = {"applyset": None, "changes": [], "schedules": [], "openRuns": [], "summary": summary}
-    return {**empty, "againstEvents": held}
+    return {**empty, "againstEvents": compared}
 
 
 def lines(view: dict[str, Any]) -> list[str]:
     return [text for text, _ in plan_lines(view)]
 
 
-def test_a_changed_trigger_reads_from_counts_to_the_part_that_decides():
+def test_a_changed_trigger_shows_counts_events_and_the_deciding_condition():
     missing = {"text": "event.data.vip", "value": None, "error": "is missing"}
     view = a_plan(
         a_trigger(
@@ -52,24 +52,24 @@ def test_a_changed_trigger_reads_from_counts_to_the_part_that_decides():
         )
     )
     assert lines(view) == [
-        "! 1,234 events since 2026-04-25 02:00:00Z, held against the event trigger that changes",
+        "! 1,234 events since 2026-04-25 02:00:00Z, compared with the event trigger that changes",
         (
             "~ events of eu/large: matched 412, would match 380 (1 more, 33 no longer); "
             "filter errors: 0 before, 2 now"
         ),
         (
-            "    + bbbbbbbb order.paid 2026-05-02 02:00:00Z: event.data.amount > 200 did not hold "
+            "    + bbbbbbbb order.paid 2026-05-02 02:00:00Z: event.data.amount > 200 was false "
             "(event.data.amount = 120)"
         ),
         (
-            "    - aaaaaaaa order.paid 2026-05-02 02:00:00Z: event.data.amount > 200 does not hold "
-            "(event.data.amount = 120)"
+            "    - aaaaaaaa order.paid 2026-05-02 02:00:00Z: event.data.amount > 200 would be "
+            "false (event.data.amount = 120)"
         ),
         (
             "    - cccccccc order.paid 2026-05-02 02:00:00Z: event.data.vip could not be evaluated "
             "(event.data.vip is missing)"
         ),
-        "      … 31 more would match no longer",
+        "      … 31 more would no longer match",
     ]
 
 
@@ -78,22 +78,22 @@ def test_new_and_deleted_triggers_need_no_reasons():
     created = a_trigger("created", after=5, gained=5)
     deleted = a_trigger("deleted", before=1, lost=1, differing=[gone])
     shown = lines(a_plan(created, deleted, a_trigger("configured", before=3, after=3)))
-    assert shown[0].endswith("held against the 3 event triggers that change")
+    assert shown[0].endswith("compared with the 3 event triggers that change")
     assert shown[1:] == [
         "+ events of eu/large: would match 5",
         "      … 5 more would match",
-        "- events of eu/large: matched 1, and goes",
+        "- events of eu/large: matched 1, is deleted",
         "    - aaaaaaaa order.paid 2026-05-02 02:00:00Z",
         "~ events of eu/large: matched 3, would match 3, the same",
     ]
 
 
-def test_a_cut_is_said():
+def test_a_limited_number_of_events_is_reported():
     (head, *_) = lines(a_plan(a_trigger("created"), isCut=True, events=254_312, read=100_000))
     assert head.startswith("! the newest 100,000 of 254,312 events since")
 
 
-def test_the_head_says_of_which_types_and_sources_the_events_are():
+def test_the_first_line_names_types_and_sources_of_the_events():
     few = a_plan(a_trigger("created"), types=["order.*", "stock"], sources=["/shop"])
     assert lines(few)[0].startswith("! 1,234 events of order.*, stock from /shop since")
     many = a_plan(a_trigger("created"), types=list("abcd"), sources=[])
@@ -101,11 +101,11 @@ def test_the_head_says_of_which_types_and_sources_the_events_are():
 
 
 def test_without_a_changed_trigger_one_line_is_enough():
-    expected = ["! no event trigger changes; the events of 7d mean the same"]
-    assert lines(a_plan()) == expected
+    expected = "! no event trigger changes, so events since 2026-04-25 02:00:00Z match as before"
+    assert lines(a_plan()) == [expected]
 
 
-def test_markdown_tells_the_same_in_a_diff_block_and_strangers_cannot_leave_it():
+def test_markdown_shows_the_same_in_a_diff_block_that_no_value_can_leave():
     evil = an_event("a", after=True, type="```\n\x1b[31m")
     text = markdown(a_plan(a_trigger("configured", gained=1, after=1, differing=[evil])))
     assert "+   + aaaaaaaa '''" in text
@@ -114,7 +114,7 @@ def test_markdown_tells_the_same_in_a_diff_block_and_strangers_cannot_leave_it()
     assert "matched 0, would match 1" in text
 
 
-def test_markdown_stays_a_comment_however_many_triggers_change():
+def test_markdown_fits_a_comment_even_if_many_triggers_change():
     events = [an_event("a", after=True, decidedBy="x" * 2_000) for _ in range(5)]
     triggers = [a_trigger("configured", gained=9, differing=events) for _ in range(200)]
     text = markdown(a_plan(*triggers))

@@ -1,3 +1,5 @@
+"""A plan as Markdown always fits one comment; what is left out is counted."""
+
 import re
 from typing import Any
 
@@ -14,8 +16,8 @@ COMMAND = "activityctl plan -f definitions --applyset main --prune"
 
 def change(number: int, values: int, length: int, path: int = 20) -> dict[str, Any]:
     fields = [
-        {"path": f"spec.params.{'p' * path}{one}", "old": "x" * length, "new": "ä`" * length}
-        for one in range(values)
+        {"path": f"spec.params.{'p' * path}{index}", "old": "x" * length, "new": "ä`" * length}
+        for index in range(values)
     ]
     name = f"subscription-{number:05}"
     return {"kind": "Subscription", "name": name, "action": "configured", "fields": fields}
@@ -62,7 +64,7 @@ def test_five_thousand_changes_with_long_values_fit_one_comment():
     assert f"See all of it with `{COMMAND}`." in text
 
 
-def test_the_details_of_later_changes_go_first():
+def test_the_details_of_later_changes_are_left_out_first():
     text = markdown(view([change(n, 3, 100) for n in range(300)]), COMMAND)
     assert len(text) <= LIMIT
     assert shown(text, r"^! subscription/") == 300
@@ -75,7 +77,7 @@ def test_the_details_of_later_changes_go_first():
     assert "spec.params" not in block[block.index("subscription-00299") :]
 
 
-def test_one_change_that_is_longer_than_a_comment_is_cut():
+def test_a_change_that_is_longer_than_a_comment_is_cut():
     text = markdown(view([change(0, 2, 10, path=100_000), change(1, 1, 10)]), COMMAND)
     assert len(text) <= LIMIT
     assert text.count("…\n") == 2
@@ -104,7 +106,7 @@ def test_any_plan_fits_and_what_is_left_out_is_counted(
 
 
 @pytest.mark.parametrize("command", ["a`b", "x" * 70_000, "-f 'a\nb'", "\x1b[31m"])
-def test_no_command_breaks_out_or_takes_the_room(command: str):
+def test_no_command_leaves_its_code_span_or_is_too_long(command: str):
     text = markdown(view([change(n, 3, 100) for n in range(1_000)]), command)
     assert len(text) <= LIMIT
     note = text.split("```\n")[-1]

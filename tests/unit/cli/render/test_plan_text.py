@@ -1,3 +1,5 @@
+"""A plan as text and as Markdown: what is shown, what is cut, and no control characters."""
+
 import io
 import json
 import unicodedata
@@ -37,12 +39,12 @@ def change(action: str, name: str = "sub", fields: Any = ()) -> dict[str, Any]:
 
 def configured(old: Any, new: Any) -> dict[str, Any]:
     found = differences(document({"a": old}), document({"a": new}))
-    return change("configured", fields=[field_view(one) for one in found])
+    return change("configured", fields=[field_view(field) for field in found])
 
 
 def view(*changes: dict[str, Any], **more: Any) -> dict[str, Any]:
     actions = ("created", "configured", "unchanged", "deleted")
-    summary = {action: sum(one["action"] == action for one in changes) for action in actions}
+    summary = {action: sum(change["action"] == action for change in changes) for action in actions}
     empty = {"applyset": None, "schedules": [], "openRuns": []}
     return {**empty, "changes": list(changes), "summary": summary, **more}
 
@@ -71,7 +73,7 @@ FULL = view(
 )
 
 
-def test_a_plan_reads_from_objects_to_fields_to_time_to_runs():
+def test_a_plan_lists_objects_fields_schedules_and_open_runs():
     assert lines(FULL) == [
         "+ subscription/new created",
         "~ subscription/sub configured",
@@ -80,11 +82,11 @@ def test_a_plan_reads_from_objects_to_fields_to_time_to_runs():
         "~ schedule sub/nightly",
         "    next before: Sat 2026-05-02 02:00:00Z, Sun 2026-05-03 02:00:00Z",
         "    next after:  Sat 2026-05-02 04:00:00Z",
-        "! 2 open runs of sub go on as they began",
+        "! 2 open runs of sub continue unchanged",
     ]
 
 
-def test_a_schedule_that_is_paused_says_that_it_does_not_fire():
+def test_a_paused_schedule_shows_no_firings():
     after = {**SCHEDULE, "nextAfter": [], "pausedAfter": True}
     assert lines(view(schedules=[after]))[-1] == "    next after:  none, paused"
     before = {**SCHEDULE, "nextBefore": [], "pausedBefore": True}
@@ -102,12 +104,12 @@ def test_a_schedule_that_is_paused_says_that_it_does_not_fire():
             "Plan: 2 to create, 0 to configure, 1 to delete, 1 unchanged.",
         ),
         ([change("configured")], "Plan: 0 to create, 1 to configure, 0 to delete, 0 unchanged."),
-        ([change("unchanged")] * 3, "No changes: 3 objects are as wanted."),
-        ([change("unchanged")], "No changes: 1 object is as wanted."),
-        ([], "No changes: 0 objects are as wanted."),
+        ([change("unchanged")] * 3, "No changes: 3 objects are unchanged."),
+        ([change("unchanged")], "No changes: 1 object is unchanged."),
+        ([], "No changes: 0 objects are unchanged."),
     ],
 )
-def test_the_counts_are_one_sentence(changes: list[Any], sentence: str):
+def test_the_summary_is_one_sentence(changes: list[Any], sentence: str):
     assert summary_line(view(*changes)) == sentence
 
 
@@ -123,11 +125,13 @@ def test_the_counts_are_one_sentence(changes: list[Any], sentence: str):
         ("x", "\u202e", r'spec.params.a: "x" -> "\u202e"'),
     ],
 )
-def test_values_are_told_apart_and_nothing_invisible_is_hidden(old: Any, new: Any, shown: str):
+def test_values_of_different_types_differ_and_control_characters_are_visible(
+    old: Any, new: Any, shown: str
+):
     assert lines(view(configured(old, new)))[1].strip() == shown
 
 
-def test_what_comes_or_goes_is_called_none():
+def test_an_added_or_removed_field_is_shown_as_none():
     fields = [{"path": "spec.a", "new": 1}, {"path": "spec.b", "old": None}]
     assert lines(view(change("configured", fields=fields)))[1:] == [
         "    spec.a: (none) -> 1",
@@ -135,7 +139,7 @@ def test_what_comes_or_goes_is_called_none():
     ]
 
 
-def test_long_values_are_cut_and_say_so():
+def test_long_values_are_cut_with_an_ellipsis():
     (line,) = lines(view(configured("x", "y" * 10_000)))[1:]
     assert len(line) < 250
     assert line.endswith("…")
@@ -151,15 +155,12 @@ def test_long_values_that_differ_late_still_show_a_difference():
     assert old.endswith('y1"')
 
 
-def test_one_open_run_goes_on_in_the_singular():
+def test_one_open_run_is_shown_in_the_singular():
     shown = view(change("configured"), openRuns=[{"subscription": "sub", "count": 1}])
-    assert lines(shown)[-1] == "! 1 open run of sub goes on as it began"
+    assert lines(shown)[-1] == "! 1 open run of sub continues unchanged"
 
 
-# ---- Markdown ------------------------------------------------------------------------
-
-
-def test_markdown_is_a_sentence_a_diff_and_the_set():
+def test_markdown_has_a_summary_a_diff_and_the_apply_set():
     assert markdown(FULL).splitlines() == [
         "### activityctl plan",
         "",
@@ -173,7 +174,7 @@ def test_markdown_is_a_sentence_a_diff_and_the_set():
         "! schedule sub/nightly",
         "-   next before: Sat 2026-05-02 02:00:00Z, Sun 2026-05-03 02:00:00Z",
         "+   next after:  Sat 2026-05-02 04:00:00Z",
-        "  2 open runs of sub go on as they began",
+        "  2 open runs of sub continue unchanged",
         "```",
         "",
         "Apply set: `shop`",
@@ -188,7 +189,7 @@ def test_markdown_without_changes_has_no_diff():
 
 @settings(max_examples=150, deadline=None)
 @given(values, values)
-def test_no_value_breaks_out_of_the_fence(old: Any, new: Any):
+def test_no_value_ends_the_code_block(old: Any, new: Any):
     shown = view(change("created", "new"), configured(old, new))
     text = markdown(shown)
     body = text.split("```diff\n", 1)[1].rsplit("\n```\n", 1)[0]
@@ -198,12 +199,9 @@ def test_no_value_breaks_out_of_the_fence(old: Any, new: Any):
     assert all(line[:1] in "+-! " for line in body.split("\n"))
 
 
-# ---- a terminal ----------------------------------------------------------------------
-
-
 @settings(max_examples=150, deadline=None)
 @given(values, values)
-def test_a_terminal_gets_no_control_character_and_no_markup_of_strangers(old: Any, new: Any):
+def test_a_terminal_gets_no_control_characters_and_no_markup_of_values(old: Any, new: Any):
     file = io.StringIO()
     console = Console(file=file, width=10_000, markup=False, highlight=False, emoji=False)
     shown = view(configured(old, new))
@@ -223,5 +221,5 @@ def test_a_terminal_shows_what_is_created_green_and_deleted_red():
     assert "\x1b[31m- subscription/old deleted" in text
 
 
-def test_the_view_that_is_drawn_is_plain_json():
+def test_the_view_that_is_shown_is_plain_json():
     assert lines(json.loads(json.dumps(FULL))) == lines(FULL)

@@ -1,3 +1,5 @@
+"""The YAML that commands print is read back by the strict loader as the same values."""
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -17,12 +19,12 @@ plain = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs
 @example("1e5")
 @example("2026-12-24")
 @given(numeric | plain)
-def test_what_is_written_is_what_the_strict_loader_reads(text: str):
+def test_the_strict_loader_reads_back_the_same_text(text: str):
     documents, problems = parse_documents(to_yaml({"key": text}).encode(), "x.yaml")
     assert problems == []
     assert documents[0].value == {"key": text}
 
 
 @pytest.mark.parametrize("text", ["order-review", "3f2a9c", "a 08:00 b", "https://a.example/1"])
-def test_plain_words_stay_without_quotes(text: str):
+def test_plain_words_get_no_quotes(text: str):
     assert to_yaml({"key": text}) == f"key: {text}\n"
