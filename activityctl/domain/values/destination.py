@@ -1,4 +1,7 @@
-"""The policy of which addresses an outgoing call may reach; it does not resolve or connect."""
+"""Which addresses an outgoing call may reach: the policy, and the list of forbidden networks.
+
+It does not resolve or connect.
+"""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -10,22 +13,63 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 HIGHEST_PORT: Final = 65535
-_NAMED: Final[tuple[tuple[Network, str], ...]] = tuple(
+# Sources: the IANA registries "IPv4 Special-Purpose Address Space", "IPv6 Special-Purpose Address
+# Space" and "Internet Protocol Version 6 Address Space" (2025), and, where an RFC is not named, the
+# documentation of the cloud that answers at the address. `ipaddress.is_global` is not asked: its
+# answers differ between versions of Python. The first network that contains an address names it,
+# so a network stands before a wider one.
+FORBIDDEN: Final[tuple[tuple[Network, str], ...]] = tuple(
     (ip_network(network), name)
     for network, name in (
-        ("100.64.0.0/10", "carrier-grade NAT"),
-        ("192.88.99.0/24", "6to4 relay"),
-        ("::/96", "IPv4-compatible"),
-        ("64:ff9b::/96", "NAT64"),
-        ("64:ff9b:1::/48", "NAT64"),
-        ("2001::/32", "Teredo"),
-        ("2002::/16", "6to4"),
-        ("3fff::/20", "documentation"),
-        ("5f00::/16", "segment routing"),
-        ("fec0::/10", "site-local"),
+        ("0.0.0.0/32", "unspecified"),  # RFC 1122
+        ("0.0.0.0/8", "this network"),  # RFC 791
+        ("10.0.0.0/8", "private"),  # RFC 1918
+        ("100.64.0.0/10", "carrier-grade NAT"),  # RFC 6598; Alibaba's metadata: 100.100.100.200
+        ("127.0.0.0/8", "loopback"),  # RFC 1122
+        ("168.63.129.16/32", "cloud platform"),  # Azure: the host of a virtual machine
+        ("169.254.0.0/16", "link-local"),  # RFC 3927; metadata of most clouds: 169.254.169.254
+        ("172.16.0.0/12", "private"),  # RFC 1918
+        ("192.0.0.192/32", "cloud platform"),  # Oracle: metadata
+        ("192.0.0.0/24", "IETF protocol assignment"),  # RFC 6890
+        ("192.0.2.0/24", "documentation"),  # RFC 5737
+        ("192.31.196.0/24", "AS112"),  # RFC 7535
+        ("192.52.193.0/24", "multicast tunnel"),  # RFC 7450
+        ("192.88.99.0/24", "6to4 relay"),  # RFC 7526
+        ("192.168.0.0/16", "private"),  # RFC 1918
+        ("192.175.48.0/24", "AS112"),  # RFC 7534
+        ("198.18.0.0/15", "benchmarking"),  # RFC 2544
+        ("198.51.100.0/24", "documentation"),  # RFC 5737
+        ("203.0.113.0/24", "documentation"),  # RFC 5737
+        ("224.0.0.0/4", "multicast"),  # RFC 5771
+        ("255.255.255.255/32", "broadcast"),  # RFC 919
+        ("240.0.0.0/4", "reserved"),  # RFC 1112
+        ("::/128", "unspecified"),  # RFC 4291
+        ("::1/128", "loopback"),  # RFC 4291
+        ("::/96", "IPv4-compatible"),  # RFC 4291
+        ("::ffff:0:0/96", "IPv4-mapped"),  # RFC 4291; checked as the IPv4 address inside
+        ("::ffff:0:0:0/96", "IPv4-translated"),  # RFC 2765
+        ("64:ff9b::/96", "NAT64"),  # RFC 6052
+        ("64:ff9b:1::/48", "NAT64"),  # RFC 8215
+        ("100::/64", "discard"),  # RFC 6666
+        ("100:0:0:1::/64", "dummy prefix"),  # RFC 9780
+        ("2001::/32", "Teredo"),  # RFC 4380
+        ("2001:db8::/32", "documentation"),  # RFC 3849
+        ("2001::/23", "IETF protocol assignment"),  # RFC 2928
+        ("2002::/16", "6to4"),  # RFC 3056
+        ("2620:4f:8000::/48", "AS112"),  # RFC 7534
+        ("3fff::/20", "documentation"),  # RFC 9637
+        ("5f00::/16", "segment routing"),  # RFC 9602
+        ("fc00::/7", "private"),  # RFC 4193
+        ("fe80::/10", "link-local"),  # RFC 4291
+        ("fec0::/10", "site-local"),  # RFC 3879
+        ("ff00::/8", "multicast"),  # RFC 4291
+        # Of IPv6, only 2000::/3 is given out as global unicast addresses.
+        ("::/3", "reserved"),  # RFC 4291
+        ("4000::/2", "reserved"),  # RFC 4291
+        ("8000::/1", "reserved"),  # RFC 4291
     )
 )
-"""Special networks that `ipaddress.is_global` calls public, at least in some Python versions."""
+"""The networks that calls may not reach unless the settings allow them; each with its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +115,4 @@ def _unmapped(address: Address) -> Address:
 
 
 def _special_use(address: Address) -> str | None:
-    uses = (
-        (address.is_unspecified, "unspecified"),
-        (address.is_loopback, "loopback"),
-        (address.is_link_local, "link-local"),
-        (address.is_multicast, "multicast"),
-        *((address in network, name) for network, name in _NAMED),
-        (address.is_private, "private"),
-        (address.is_reserved, "reserved"),
-        (not address.is_global, "not public"),
-    )
-    return next((name for applies, name in uses if applies), None)
+    return next((name for network, name in FORBIDDEN if address in network), None)
