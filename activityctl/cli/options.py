@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from activityctl.cli.completion import kinds, subscription_names
+from activityctl.cli.session import Session
 from activityctl.domain.gitops.plan import Kind
 from activityctl.errors import UsageError
 from activityctl.operations.looking.get import kind_of
@@ -140,8 +141,19 @@ WaitForSchedules = Annotated[
 ]
 Since = Annotated[
     str | None,
-    typer.Option(help="Only what is younger: 10m, 2h, 1d or a time (RFC 3339).", metavar="WHEN"),
+    typer.Option(
+        "--since",
+        help="Start of the time range: 2h for two hours ago, +2h for in two hours, now, a date "
+        "(midnight in UTC) or a time such as 2026-12-31T18:00:00Z.",
+        metavar="WHEN",
+    ),
 ]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", help="End of the time range, written as for --since.", metavar="WHEN"),
+]
+OldFrom = Annotated[str | None, typer.Option("--from", hidden=True)]
+OldTo = Annotated[str | None, typer.Option("--to", hidden=True)]
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -202,41 +214,76 @@ def default_files(paths: Sequence[str]) -> list[str]:
     raise UsageError("no manifests given", hint="name files or folders with -f")
 
 
-def parse_since(text: str | None, now: datetime) -> datetime | None:
-    """Return the moment that a span before now, or an RFC 3339 time, means."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return now - timedelta(seconds=parse_seconds(text))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Return the moment that a value of `--since` or `--until` means.
 
-
-def parse_time(text: str, now: datetime) -> datetime:
-    """Return the point that `now`, `2h` (from now), `-1d` (ago) or RFC 3339 text names.
-
-    UsageError says how to write it; a time without an offset from UTC names none.
+    `2h` and `-2h` are two hours ago, `+2h` is in two hours. A date is its midnight in UTC. A time
+    without an offset is in UTC. UsageError for any other text.
     """
     if text == "now":
         return now
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return _moved(text, now)
-    if moment.tzinfo is None:
-        raise UsageError(
-            f"{text} has no offset from UTC", hint="write 2026-12-31T18:00:00Z, or with +01:00"
-        )
-    return moment
+        return _moment_of_duration(text, now)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _moved(text: str, now: datetime) -> datetime:
+def _moment_of_duration(text: str, now: datetime) -> datetime:
+    is_future = text.startswith("+")
     try:
-        seconds = parse_seconds(text.removeprefix("-"))
-        return now + timedelta(seconds=-seconds if text.startswith("-") else seconds)
+        distance = timedelta(seconds=parse_seconds(text[1:] if text[:1] in {"+", "-"} else text))
+        return now + distance if is_future else now - distance
     except (UsageError, OverflowError) as error:
         raise UsageError(
             f"not a point in time: {text!r}",
-            hint="write 2026-12-31T18:00:00Z, 2h for in two hours, -1d for a day ago",
+            hint="write 2h (two hours ago), +2h (in two hours), now, 2026-12-31 "
+            "or 2026-12-31T18:00:00Z",
         ) from error
+
+
+def parse_time_range(
+    since: str | None, until: str | None, now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """Return the start and the end of a time range; None for an end that is not given.
+
+    UsageError if the end is before the start.
+    """
+    first = None if since is None else parse_moment(since, now)
+    last = None if until is None else parse_moment(until, now)
+    if first is not None and last is not None and last < first:
+        hint = f"for a time in the future, write --until +{until}" if is_duration(until) else None
+        raise UsageError(f"--until {until} is before --since {since}", hint=hint)
+    return first, last
+
+
+def is_duration(text: str | None) -> bool:
+    """Tell whether the text is a duration without a sign, such as `2h`."""
+    try:
+        return text is not None and parse_seconds(text) >= 0
+    except UsageError:
+        return False
+
+
+def replace_old_option(
+    session: Session,
+    option: str,
+    text: str | None,
+    old_option: str,
+    old_text: str | None,
+) -> str | None:
+    """Return the value of the option; a value of its old name is translated, with a warning.
+
+    With the old name, `2h` meant in two hours and `-2h` two hours ago. UsageError if both names
+    are given, or if the value means no moment.
+    """
+    if old_text is None:
+        return text
+    if text is not None:
+        raise UsageError(f"{old_option} is the old name of {option}", hint=f"give only {option}")
+    new_text = f"+{old_text}" if is_duration(old_text) else old_text
+    if old_text.startswith("-") and is_duration(old_text[1:]):
+        new_text = old_text[1:]
+    parse_moment(new_text, datetime.now(UTC))
+    session.err.print(f"warning: {old_option} is now {option}; write {option} {new_text}")
+    return new_text

@@ -1,5 +1,6 @@
 """`backfill` runs due times of the past once each, in order, also if processes are killed."""
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ kind: Subscription
 metadata: {{name: {name}}}
 spec: {{activity: {name}}}
 """
-TEN_DAYS = ("--from", "2024-03-01T08:00:00Z", "--to", "2024-03-10T08:00:00Z")
+TEN_DAYS = ("--since", "2024-03-01T08:00:00Z", "--until", "2024-03-10T08:00:00Z")
 DUE = [f"2024-03-{day:02}T08:00:00.000Z" for day in range(1, 11) if day != 5]
 
 pytestmark = pytest.mark.slow
@@ -92,7 +93,7 @@ def test_each_past_time_runs_once_even_if_the_command_is_repeated(make: Callable
     assert most_parallel(runs) <= 3
     again = sub.shell.json("backfill", sub.name, *TEN_DAYS)
     assert (again["added"], again["progress"]["succeeded"]) == (0, 9)
-    wider = sub.backfill("--from", "2024-02-29T00:00:00Z", "--to", "2024-03-10T08:00:00Z")
+    wider = sub.backfill("--since", "2024-02-29", "--until", "2024-03-10T08:00:00Z")
     assert "1 firing, 1 new, 1 succeeded" in wider.stdout
     assert sub.past_runs() == runs
 
@@ -101,7 +102,7 @@ def test_more_than_a_hundred_firings_need_confirmation_and_early_times_a_note(
     make: Callable[..., Sub],
 ):
     sub = make("backfill-many", "true")
-    most = ("--from", "2024-03-01T08:00:00Z", "--to", "2024-06-30T08:00:00Z")
+    most = ("--since", "2024-03-01T08:00:00Z", "--until", "2024-06-30T08:00:00Z")
     refused = sub.backfill(*most, code=1)
     assert "needs confirmation" in refused.stderr
     assert "--yes" in refused.stderr
@@ -182,7 +183,10 @@ def test_a_timeout_is_exit_8_and_the_runs_continue(make: Callable[..., Sub]):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "--from"),
+        ((), 2, "--since is missing"),
+        (("--since", "+1h"), 2, "future"),
+        (("--since", "soon"), 2, "2026-12-31T18:00:00Z"),
+        (("--since", "1h", "--until", "2h"), 2, "before"),
         (("--from", "1h"), 2, "future"),
         (("--from", "-1h", "--to", "-2h"), 2, "before"),
         ((*TEN_DAYS, "--trigger", "weekly"), 4, "daily"),
@@ -194,6 +198,24 @@ def test_an_error_says_why(
 ):
     done = make("backfill-refused").backfill(*arguments, code=code)
     assert message in done.stderr
+
+
+def test_the_old_options_keep_their_meaning_with_a_warning(make: Callable[..., Sub]):
+    sub = make("backfill-old-options")
+    new = sub.shell.json("backfill", sub.name, *TEN_DAYS, "--dry-run")
+    old_range = ("--from", TEN_DAYS[1], "--to", TEN_DAYS[3])
+    done = sub.backfill(*old_range, "--dry-run", "-o", "json")
+    assert json.loads(done.stdout) == new
+    assert (new["from"], new["to"]) == ("2024-03-01T08:00:00.000Z", "2024-03-10T08:00:00.000Z")
+    assert f"warning: --from is now --since; write --since {TEN_DAYS[1]}\n" in done.stderr
+    assert f"warning: --to is now --until; write --until {TEN_DAYS[3]}\n" in done.stderr
+    done = sub.backfill("--from", "-3d", "--to", "-1d", "--dry-run")
+    assert "write --since 3d\n" in done.stderr
+    assert "write --until 1d\n" in done.stderr
+    assert "2 firings would run" in done.stderr
+    page = sub.shell("backfill", "--help").stdout
+    assert "--from" not in page
+    assert "--to " not in page
 
 
 @pytest.fixture

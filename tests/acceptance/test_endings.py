@@ -39,8 +39,8 @@ def manifests(name: str, seconds: int = 0) -> str:
         ("aply", "no such command 'aply'; did you mean 'apply' or 'replay'?", "activityctl --help"),
         ("config shw", "no such command 'shw'; did you mean 'show'?", "activityctl config --help"),
         (
-            "next x --from 2h --until 1h",
-            "--until 1h is before --from 2h",
+            "next x --since +2h --until +1h",
+            "--until +1h is before --since +2h",
             "activityctl next --help",
         ),
         ("apply -f . --dry-run bogus", "--dry-run takes client or server, not 'bogus'", "apply"),
@@ -157,7 +157,7 @@ def test_ctrl_c_reports_that_a_trigger_and_a_backfill_are_recorded(shell, slow):
     before = len(shell.json("get", "runs", "-s", slow)["items"])
     _, err = interrupted(
         shell,
-        *("backfill", slow, "--trigger", "hourly", "--from", "-3h"),
+        *("backfill", slow, "--trigger", "hourly", "--since", "3h"),
         when=lambda: len(shell.json("get", "runs", "-s", slow)["items"]) > before,
     )
     assert "interrupted: the backfill is recorded and the worker continues with it" in err
@@ -231,11 +231,11 @@ def test_ctrl_c_ends_a_followed_log_without_a_message(shell, slow):
 def test_no_blank_line_comes_before_a_message(shell):
     (shell.folder / "a.yaml").write_text(manifests("ending-plain"))
     assert shell("apply", "-f", "a.yaml").stderr == "2 created\n"
-    assert shell("plan", "-f", "a.yaml", "--against-events", "1h").stderr == ""
+    assert shell("plan", "-f", "a.yaml", "--since", "1h").stderr == ""
     since = ("--since", "1h", "--subscription", "ending-plain")
     assert not shell("replay", "events", *since).stderr.startswith("\n")
     assert (
-        not shell("backfill", "ending-plain", "--trigger", "hourly", "--from", "-2h")
+        not shell("backfill", "ending-plain", "--trigger", "hourly", "--since", "2h")
         .stderr[:1]
         .isspace()
     )

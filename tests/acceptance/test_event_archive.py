@@ -188,9 +188,10 @@ def test_a_large_replay_asks_for_confirmation(shell, name):
     [
         (["--since", "1h"], "name one subscription", 2),
         (["--all-subscriptions"], "--since is missing", 2),
-        (["--since", "1h", "--until", "2h", "--all-subscriptions"], "not before --until", 2),
+        (["--since", "1h", "--until", "2h", "--all-subscriptions"], "is before --since 1h", 2),
         (["--since", "99999999999d", "--all-subscriptions"], "not a point in time", 2),
-        (["--since", "soon", "--all-subscriptions"], "not a duration", 2),
+        (["--since", "soon", "--all-subscriptions"], "not a point in time", 2),
+        (["--since", "now", "--all-subscriptions"], "is not before --until now", 2),
         (["--since", "1h", "--all-subscriptions", "--id", "a/b"], "is no name", 2),
         (["--since", "1h", "-s", "no-such"], "not found", 4),
     ],
@@ -202,20 +203,71 @@ def test_a_replay_with_wrong_arguments_is_refused(shell, arguments, message, cod
 def test_a_plan_is_compared_with_stored_events(shell, name):
     emit(shell, name, 50, 150, 250, wait=False)
     write(shell, name, 200)
-    text = shell("plan", "-f", "listeners.yaml", "--against-events", "7d").stdout
+    plan = ("plan", "-f", "listeners.yaml")
+    text = shell(*plan, "--since", "7d").stdout
     assert f"~ events of {name}/large: matched 2, would match 1 (0 more, 1 no longer)" in text
     decided = "event.data.amount >= params.least would be false"
     assert f"{decided} (event.data.amount = 150, params.least = 200)" in text
-    view = shell.json("plan", "-f", "listeners.yaml", "--against-events", "7d")
+    view = shell.json(*plan, "--since", "7d")
     (trigger,) = view["againstEvents"]["triggers"]
     assert [event["id"] for event in trigger["differing"]] == [f"{name}-150"]
-    comment = shell("plan", "-f", "listeners.yaml", "--against-events", "7d", "-o", "markdown")
+    assert view["againstEvents"]["span"] == "7d"
+    comment = shell(*plan, "--since", "7d", "-o", "markdown")
     assert f"! events of {name}/large: matched 2" in comment.stdout
-    assert "againstEvents" not in shell.json("plan", "-f", "listeners.yaml")
+    assert "againstEvents" not in shell.json(*plan)
+    before = shell.json(*plan, "--since", "2h", "--until", "1h")["againstEvents"]
+    assert (before["span"], before["events"]) == ("1h", 0)
+
+
+def test_the_old_option_against_events_keeps_its_meaning_with_a_warning(shell, name):
+    emit(shell, name, 50, 150, wait=False)
+    write(shell, name, 200)
+    plan = ("plan", "-f", "listeners.yaml", "-o", "json")
+    old = shell(*plan, "--against-events", "48h")
+    assert old.stderr == "warning: --against-events is now --since; write --since 48h\n"
+    new = json.loads(shell(*plan, "--since", "48h").stdout)["againstEvents"]
+    compared = json.loads(old.stdout)["againstEvents"]
+    now_differs = {"since": None, "until": None}
+    assert {**compared, **now_differs} == {**new, **now_differs}
+    assert "--against-events" not in shell("plan", "--help").stdout
 
 
 @pytest.mark.parametrize("span", ["soon", "7", "99999d"])
-def test_a_span_is_a_duration(shell, span):
+def test_a_bad_value_of_against_events_is_a_usage_error(shell, span):
     write(shell, "never", 1)
     refused = shell("plan", "-f", "listeners.yaml", "--against-events", span, code=2)
     assert "--against-events:" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--since", "soon"], "not a point in time"),
+        (["--since", "+1h"], "is in the future"),
+        (["--since", "1h", "--until", "2h"], "is before --since 1h"),
+        (["--until", "1h"], "--until needs --since"),
+        (["--since", "1h", "--against-events", "1h"], "old name of --since"),
+    ],
+)
+def test_a_plan_with_a_bad_time_range_is_refused(shell, arguments, message):
+    write(shell, "never", 1)
+    assert message in shell("plan", "-f", "listeners.yaml", *arguments, code=2).stderr
+
+
+def test_logs_and_events_have_a_start_and_an_end(shell, name):
+    emit(shell, name, 150)
+    ended(shell, name, 1)
+    logs = ("logs", name, "-o", "jsonl")
+    everything = shell(*logs).stdout.splitlines()
+    assert shell(*logs, "--since", "1h", "--until", "now").stdout.splitlines() == everything
+    assert (
+        shell(*logs, "--since", "1h", "--until", "+1h", "--tail", "2").stdout.splitlines()
+        == (everything[-2:])
+    )
+    assert shell(*logs, "--until", "1h").stdout == ""
+    assert shell(*logs, "--since", "+1h").stdout == ""
+    assert "--follow" in shell(*logs, "--follow", "--until", "now", code=2).stderr
+    assert "is before" in shell(*logs, "--since", "1h", "--until", "2h", code=2).stderr
+    events = ("get", "events", "--source", f"/{name}")
+    assert len(shell.json(*events, "--since", "-1h", "--until", "+1h")["items"]) == 1
+    assert "is before" in shell(*events, "--since", "1h", "--until", "2h", code=2).stderr

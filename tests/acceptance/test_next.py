@@ -39,7 +39,7 @@ kind: Subscription
 metadata: {name: next-often}
 spec: {activity: next-report, triggers: {nightly: null}}
 """
-SPRING = ("--from", "2027-03-27T12:00:00Z", "--until", "2027-03-31T00:00:00Z")
+SPRING = ("--since", "2027-03-27T12:00:00Z", "--until", "2027-03-31T00:00:00Z")
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_firings_of_files_are_shown_without_a_server(stranger: Any, files: Path)
 
 
 def test_a_date_is_midnight_in_utc_and_one_trigger_can_be_chosen(stranger: Any, files: Path):
-    stretch = ("--from", "2027-03-28", "--until", "2027-03-30")
-    listed = stranger.json("next", "-f", str(files), "--trigger", "nightly", *stretch)["items"]
+    time_range = ("--since", "2027-03-28", "--until", "2027-03-30")
+    listed = stranger.json("next", "-f", str(files), "--trigger", "nightly", *time_range)["items"]
     assert [firing["dueAt"][:10] for firing in listed] == ["2027-03-28", "2027-03-29"]
     assert "nightly" in stranger("next", "-f", str(files), "--trigger", "no", code=4).stderr
 
@@ -80,7 +80,7 @@ def test_a_date_is_midnight_in_utc_and_one_trigger_can_be_chosen(stranger: Any, 
 def test_a_list_that_is_cut_is_valid_json_and_prints_a_note(stranger: Any, files: Path):
     path = files.with_name("often.yaml")
     path.write_text(MANIFESTS.replace(", maxFirings: 400", ""))
-    arguments = ("next", "next-often", "-f", str(path), "--from", "2027-03-01")
+    arguments = ("next", "next-often", "-f", str(path), "--since", "2027-03-01")
     done = stranger(*arguments, "--until", "2027-04-01", "-o", "json")
     assert len(json.loads(done.stdout)["items"]) == 10_000
     assert "only the first 10,000" in done.stderr
@@ -101,7 +101,10 @@ def test_files_show_all_their_subscriptions_unless_one_is_named(stranger: Any, f
         (("next",), 2, "name a subscription"),
         (("next", "x"), 7, "activityctl up"),
         (("next", "x", "-n", "0"), 2, "-n"),
-        (("next", "x", "--from", "soon"), 2, "2026-12-31T18:00:00Z"),
+        (("next", "x", "--since", "soon"), 2, "2026-12-31T18:00:00Z"),
+        (("next", "x", "--since", "+2h", "--until", "+1h"), 2, "before"),
+        (("next", "x", "--since", "now", "--until", "2h"), 2, "write --until +2h"),
+        (("next", "x", "--since", "now", "--from", "2h"), 2, "old name of --since"),
         (("next", "x", "--from", "2h", "--until", "1h"), 2, "before"),
         (("next", "x", "-f", "absent.yaml"), 3, "absent.yaml"),
     ],
@@ -112,10 +115,40 @@ def test_an_error_says_why(stranger: Any, arguments: tuple[str, ...], code: int,
     assert done.stdout == ""
 
 
+def firings(stranger: Any, files: Path, *time_range: str) -> tuple[list[str], str]:
+    """Return the due times of the nightly trigger in the time range, and stderr."""
+    arguments = ("next", "next-sub", "-f", str(files), "--trigger", "nightly", "-o", "json")
+    done = stranger(*arguments, *time_range)
+    return [firing["dueAt"] for firing in json.loads(done.stdout)["items"]], done.stderr
+
+
+def test_the_old_option_from_keeps_its_meaning_with_a_warning(stranger: Any, files: Path):
+    new, errors = firings(stranger, files, "--since", "+24h", "--until", "+72h")
+    assert (len(new) >= 2, errors) == (True, "")
+    old, errors = firings(stranger, files, "--from", "24h", "--until", "72h")
+    assert old == new
+    assert errors.splitlines() == [
+        "warning: --until 72h is now --until +72h; write --until +72h",
+        "warning: --from is now --since; write --since +24h",
+    ]
+    past, errors = firings(stranger, files, "--from", "-72h", "--until", "now")
+    assert errors == "warning: --from is now --since; write --since 72h\n"
+    assert past == firings(stranger, files, "--since", "72h", "--until", "now")[0]
+    assert "--from" not in stranger("next", "--help").stdout
+
+
+def test_until_without_since_keeps_its_meaning_with_a_warning(stranger: Any, files: Path):
+    new, errors = firings(stranger, files, "--until", "+72h")
+    assert (len(new) >= 2, errors) == (True, "")
+    old, errors = firings(stranger, files, "--until", "72h")
+    assert old == new
+    assert errors == "warning: --until 72h is now --until +72h; write --until +72h\n"
+
+
 @pytest.mark.slow
 def test_the_firings_that_next_shows_happen(shell: Any, files: Path):
     shell("apply", "-f", str(files))
-    shown = shell.json("next", "next-often", "--from", "1s", "-n", "5")["items"]
+    shown = shell.json("next", "next-often", "--since", "+1s", "-n", "5")["items"]
     assert all(
         moment(second["dueAt"]) - moment(first["dueAt"]) == timedelta(seconds=2)
         for first, second in pairwise(shown)

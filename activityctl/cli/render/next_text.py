@@ -40,7 +40,7 @@ def print_upcoming(
     firings, is_cut = merge_upcoming(found, span.limit)
     if is_cut and span.limit == MOST_LISTED:
         err.print(
-            f"note: only the first {MOST_LISTED:,} firings are listed; for later ones use --from"
+            f"note: only the first {MOST_LISTED:,} firings are listed; for later ones use --since"
         )
     views = [occurrence_view(name, firing) for name, firing in firings]
     if shape == "text":

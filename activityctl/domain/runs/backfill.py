@@ -119,7 +119,7 @@ def nominals_between(trigger: Trigger, first: datetime, last: datetime) -> tuple
         if len(found) == MOST_LOOKED_AT:
             raise RefusedError(
                 f"the trigger is due more than {MOST_LOOKED_AT:,} times in that range",
-                hint="narrow the range with --from and --to",
+                hint="narrow the range with --since and --until",
             )
         found.append(nominal)
     return tuple(found)
@@ -148,7 +148,7 @@ def choose(
         if len(to_run) == MOST_FIRINGS:
             raise RefusedError(
                 f"there are more than {MOST_FIRINGS:,} firings to run in that range",
-                hint="narrow the range with --from and --to",
+                hint="narrow the range with --since and --until",
             )
         to_run.append(nominal)
     return BackfillChoice(tuple(to_run), tuple(left_out))

@@ -8,14 +8,19 @@ import typer
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
     DryRun,
+    OldFrom,
+    OldTo,
+    Since,
     SubscriptionArgument,
     TextOrJson,
     Timeout,
     TriggerOption,
+    Until,
     WaitForRuns,
     Yes,
     parse_seconds,
-    parse_time,
+    parse_time_range,
+    replace_old_option,
 )
 from activityctl.cli.render.backfill_text import (
     backfill_progress,
@@ -46,12 +51,10 @@ _ASK_ABOVE: Final = 100
 def backfill(
     context: typer.Context,
     subscription: SubscriptionArgument,
-    start: Annotated[
-        str | None, typer.Option("--from", help="The first time: RFC 3339, -7d.", metavar="WHEN")
-    ] = None,
-    end: Annotated[
-        str, typer.Option("--to", help="The last time, included: RFC 3339, -1h.", metavar="WHEN")
-    ] = "now",
+    since: Since = None,
+    until: Until = None,
+    old_from: OldFrom = None,
+    old_to: OldTo = None,
     trigger: TriggerOption = None,
     only_missed: Annotated[
         bool, typer.Option("--only-missed", help="Only times whose run was missed.")
@@ -75,13 +78,15 @@ def backfill(
 ) -> None:
     """Run the due times of the past that have no run, once each; exit 1 if a run failed.
 
+    The time range needs a start; it ends now unless you give --until. Both ends are included.
+
     Each run gets its nominal time; they start in that order. Repeat the command to follow the
     runs or to change --max-parallel: no time runs twice. --trigger is needed if the subscription
     has several schedules. Above 100 firings the command asks for confirmation.
 
-    activityctl backfill daily-digest --from -7d --only-missed --max-parallel 4
+    activityctl backfill daily-digest --since 7d --only-missed --max-parallel 4
 
-    activityctl backfill daily-digest --from 2026-11-01T00:00:00Z --to -1h --dry-run
+    activityctl backfill daily-digest --since 2026-11-01 --until 1h --dry-run
 
     activityctl backfill daily-digest --cancel
     """
@@ -91,7 +96,9 @@ def backfill(
         _cancel(session, subscription, trigger)
         return
     session.set_interrupt_message("nothing was started")
-    first, last = _time_range(session, start, end)
+    since = replace_old_option(session, "--since", since, "--from", old_from)
+    until = replace_old_option(session, "--until", until, "--to", old_to)
+    first, last = _time_range(session, since, until)
     request = BackfillRequest(trigger, first, last, only_missed, max_parallel)
 
     async def look(ports: Ports) -> BackfillPreview:
@@ -141,18 +148,19 @@ def _cancel(session: Session, subscription: str, trigger: str | None) -> None:
     session.err.print("running runs continue; activityctl cancel RUN stops one")
 
 
-def _time_range(session: Session, start: str | None, end: str) -> tuple[datetime, datetime]:
-    if start is None:
-        raise UsageError("--from is missing", hint="write --from -7d, or a time (RFC 3339)")
+def _time_range(
+    session: Session, since: str | None, until: str | None
+) -> tuple[datetime, datetime]:
+    """Return the start and the end, which is now at the latest."""
     at = now()
-    first, last = parse_time(start, at), parse_time(end, at)
+    first, last = parse_time_range(since, until, at)
+    if first is None:
+        raise UsageError("--since is missing", hint="write for example --since 7d")
     if first > at:
-        raise UsageError(f"--from {start} is in the future", hint="write -7d for a week ago")
-    if last < first:
-        raise UsageError(f"--to {end} is before --from {start}")
-    if last > at:
-        session.err.print("note: --to is in the future; the backfill ends now")
-    return first, min(last, at)
+        raise UsageError(f"--since {since} is in the future", hint="write 7d for seven days ago")
+    if last is not None and last > at:
+        session.err.print("note: --until is in the future; the backfill ends now")
+    return first, min(last or at, at)
 
 
 def _follow(

@@ -11,13 +11,15 @@ from activityctl.cli.options import (
     DryRun,
     EventSources,
     EventTypes,
+    Since,
     SubscriptionOption,
     TextOrJson,
     Timeout,
     TriggerOption,
+    Until,
     Yes,
     parse_seconds,
-    parse_since,
+    parse_time_range,
 )
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, print_json
@@ -57,13 +59,8 @@ def _root() -> None:
 @replay.command()
 def events(
     context: typer.Context,
-    since: Annotated[
-        str | None,
-        typer.Option(help="From when on: 2h ago, 7d ago or RFC 3339.", metavar="WHEN"),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Before when; default: now.", metavar="WHEN")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     types: EventTypes = [],  # noqa: B006  # typer copies it
     sources: EventSources = [],  # noqa: B006  # typer copies it
     subscription: SubscriptionOption = None,
@@ -81,6 +78,9 @@ def events(
     output: TextOrJson = "text",
 ) -> None:
     """Route archived events again, to one subscription or to all, as they are now.
+
+    The time range selects events by their arrival. It needs a start, which is included; it ends
+    now unless you give --until, which is not included.
 
     Each trigger that matches an event starts a run, also of a paused subscription. If you repeat
     the command, no event runs twice. Above 100 runs the command asks for confirmation.
@@ -153,19 +153,12 @@ def _route_again(session: Session, preview: ReplayPreview, seconds: float) -> in
 def _query(
     since: str | None, until: str | None, types: list[str], sources: list[str], at: datetime
 ) -> EventQuery:
-    if since is None:
-        raise UsageError("--since is missing", hint="write --since 2h, or a time (RFC 3339)")
-    first, last = _moment(since, at), _moment(until, at) if until else at
-    if first >= last:
-        raise UsageError("--since is not before --until", hint="2h means two hours ago")
-    return EventQuery(first, last, tuple(types), tuple(sources))
-
-
-def _moment(text: str, at: datetime) -> datetime:
-    try:
-        return parse_since(re.sub(r"^-(?=\d)", "", text), at) or at
-    except OverflowError:
-        raise UsageError(f"not a point in time: {text!r}", hint="write 7d, or RFC 3339") from None
+    first, last = parse_time_range(since, until, at)
+    if first is None:
+        raise UsageError("--since is missing", hint="write for example --since 2h")
+    if first >= (last or at):
+        raise UsageError(f"--since {since} is not before --until {until or 'now'}")
+    return EventQuery(first, last or at, tuple(types), tuple(sources))
 
 
 def _replay_id(name: str | None, arguments: tuple[str | None, ...]) -> str:

@@ -1,10 +1,10 @@
 """`activityctl plan`: show what apply would change."""
 
 import shlex
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,8 +14,13 @@ from activityctl.cli.options import (
     Files,
     Prune,
     Recursive,
+    Since,
+    Until,
     default_files,
+    is_duration,
     output_option,
+    parse_time_range,
+    replace_old_option,
 )
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.plan_markdown import markdown
@@ -23,13 +28,15 @@ from activityctl.cli.render.plan_text import print_plan
 from activityctl.cli.render.progress import event_progress
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.trigger_impact import impact_view
-from activityctl.domain.values.duration import parse_duration
+from activityctl.domain.values.duration import format_duration, parse_duration
 from activityctl.errors import RefusedError, UsageError
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.plan_impact import compare_with_events
 from activityctl.operations.gitops.saved_plan import save
 from activityctl.wiring import Ports
+
+_SECOND: Final = timedelta(seconds=1)
 
 
 def plan(
@@ -44,14 +51,9 @@ def plan(
             help="Save the plan to this file; `activityctl apply FILE` applies it.", metavar="FILE"
         ),
     ] = None,
-    against_events: Annotated[
-        str | None,
-        typer.Option(
-            "--against-events",
-            help="Also show which events of that age changed triggers match: 12h, 7d.",
-            metavar="SPAN",
-        ),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
+    against_events: Annotated[str | None, typer.Option("--against-events", hidden=True)] = None,
     detailed_exitcode: Annotated[
         bool,
         typer.Option(
@@ -62,13 +64,15 @@ def plan(
 ) -> None:
     """Show what apply would change: objects, fields, schedules and their next firings.
 
-    Without -f, read the folder definitions/.
+    With --since, also compare the event triggers that change with the stored events of the time
+    range: show which of them match now and which would match. Without -f, read the folder
+    definitions/.
 
     activityctl plan -f definitions/ -o markdown
 
     activityctl plan -f definitions/ --out plan.json && activityctl apply plan.json
 
-    activityctl plan -f definitions/ --against-events 7d
+    activityctl plan -f definitions/ --since 7d
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "markdown"))
@@ -77,20 +81,21 @@ def plan(
         wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
     )
     wanted = wanted_of(manifests, applyset=applyset, prune=prune)
-    age = _age(against_events)
+    since = _replace_against_events(session, since, against_events)
+    events = _time_range(since, until)
 
     async def work(ports: Ports) -> Planned:
         planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-        if against_events is None or age is None:
+        if events is None:
             return planned
         with event_progress(session) as show:
             impact = await compare_with_events(
                 ports.archive,
                 planned.plan,
                 planned.present,
-                against_events,
-                age,
-                now(),
+                events.span,
+                events.last - events.first,
+                events.last,
                 on_read=show,
             )
         return replace(planned, view={**planned.view, "againstEvents": impact_view(impact)})
@@ -100,9 +105,11 @@ def plan(
         case "json":
             print_json(session.out, planned.view)
         case "markdown":
-            command = _command(paths, recursive=recursive, applyset=applyset, prune=prune)
-            against = f" --against-events {against_events}" if against_events else ""
-            session.out.file.write(markdown(planned.view, command + against))
+            command = ["activityctl", "plan", *(word for path in paths for word in ("-f", path))]
+            command += ["-R"] * recursive + ["--prune"] * prune
+            for option, value in (("--applyset", applyset), ("--since", since), ("--until", until)):
+                command += [option, value] if value else []
+            session.out.file.write(markdown(planned.view, shlex.join(command)))
         case _:
             print_plan(session.out, planned.view)
     if out is not None:
@@ -115,20 +122,40 @@ def plan(
         raise typer.Exit(2)
 
 
-def _age(text: str | None) -> timedelta | None:
-    if text is None:
+@dataclass(frozen=True, slots=True)
+class _EventRange:
+    """The arrival times of the events to compare with."""
+
+    first: datetime
+    last: datetime
+    span: str
+    """The length of the range, for the JSON output."""
+
+
+def _time_range(since: str | None, until: str | None) -> _EventRange | None:
+    """Return the time range of the events; None without `--since`."""
+    at = now()
+    first, last = parse_time_range(since, until, at)
+    if first is None:
+        if until is not None:
+            raise UsageError("--until needs --since", hint="write for example --since 7d")
         return None
+    if first > (last or at):
+        raise UsageError(f"--since {since} is in the future", hint="write 7d for seven days ago")
+    if last is None and since is not None and is_duration(span := since.removeprefix("-")):
+        return _EventRange(first, at, span)
+    seconds = ((last or at) - first) // _SECOND
+    return _EventRange(first, last or at, format_duration(seconds * _SECOND))
+
+
+def _replace_against_events(session: Session, since: str | None, age: str | None) -> str | None:
+    """Return the value of `--since`; the old option `--against-events` had the age of events."""
+    if age is None:
+        return since
+    text = age.removeprefix("-")
     try:
-        return parse_duration(text.removeprefix("-"))
+        duration = parse_duration(text)
     except ValueError as error:
         raise UsageError(f"--against-events: {error}") from None
-
-
-def _command(paths: list[str], *, recursive: bool, applyset: str | None, prune: bool) -> str:
-    """Return the command that shows this whole plan in a terminal."""
-    words = ["activityctl", "plan"]
-    for path in paths:
-        words += ["-f", path]
-    words += ["-R"] * recursive
-    words += ["--applyset", applyset] if applyset else []
-    return shlex.join([*words, *["--prune"] * prune])
+    old = f"-{text if is_duration(text) else format_duration(duration)}"
+    return replace_old_option(session, "--since", since, "--against-events", old)

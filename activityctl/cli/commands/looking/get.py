@@ -12,9 +12,10 @@ from activityctl.cli.options import (
     RunOption,
     Since,
     SubscriptionOption,
+    Until,
     output_option,
     parse_labels,
-    parse_since,
+    parse_time_range,
 )
 from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.output import FORMATS, check_format, print_views
@@ -39,9 +40,7 @@ def get(
         str | None, typer.Option(help="Only objects with this status, such as failed.")
     ] = None,
     since: Since = None,
-    until: Annotated[
-        str | None, typer.Option(help="Only events that came before.", metavar="WHEN")
-    ] = None,
+    until: Until = None,
     types: EventTypes = [],  # noqa: B006  # typer copies it
     sources: EventSources = [],  # noqa: B006  # typer copies it
     limit: Annotated[
@@ -59,6 +58,9 @@ def get(
 ) -> None:
     """List the objects of one kind.
 
+    --since selects runs and dead letters by their creation, tasks by the creation of their run,
+    and events by their arrival. --until is only for events.
+
     activityctl get runs -s disk-report --status failed --since 1d
 
     activityctl get tasks --run 3f2a -o json
@@ -72,6 +74,7 @@ def get(
     wanted = kind_of(kind)
 
     most = default_limit(wanted) if limit is None else limit or None
+    first, last = parse_time_range(since, until, now())
 
     async def read(ports: Ports) -> Page:
         owner = await ports.catalog.find_subscription(subscription) if subscription else None
@@ -79,8 +82,8 @@ def get(
             subscription_id=owner.id if owner else None,
             run_id=(await ports.run_lists.find_run(run)).id if run else None,
             status=status,
-            since=parse_since(since, now()),
-            until=parse_since(until, now()),
+            since=first,
+            until=last,
             types=tuple(types),
             sources=tuple(sources),
             labels=parse_labels(labels),

@@ -1,5 +1,8 @@
 """`activityctl logs`: print or follow a subscription's log."""
 
+from collections import deque
+from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -8,12 +11,14 @@ from activityctl.cli.options import (
     RunOption,
     Since,
     SubscriptionArgument,
+    Until,
     output_option,
-    parse_since,
+    parse_time_range,
 )
 from activityctl.cli.render.output import check_format, print_json, print_log
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.json_form import list_view, log_view
+from activityctl.domain.values.log import LogEntry
 from activityctl.errors import UsageError
 from activityctl.operations.runs.follow_logs import follow_logs, read_logs
 from activityctl.wiring import Ports
@@ -26,6 +31,7 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Also print new entries, until Ctrl-C.")
     ] = False,
     since: Since = None,
+    until: Until = None,
     tail: Annotated[
         int | None, typer.Option(min=0, help="Print only the last COUNT entries.", metavar="COUNT")
     ] = None,
@@ -34,34 +40,42 @@ def logs(
 ) -> None:
     """Print a subscription's log, the oldest entry first.
 
+    The time range selects entries by the time at which they were written.
+
     activityctl logs disk-report --follow --tail 20
 
-    activityctl logs disk-report --since 1h -o jsonl
+    activityctl logs disk-report --since 2h --until 1h -o jsonl
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "jsonl"))
     if follow and shape == "json":
         raise UsageError("--follow cannot be combined with -o json", hint="use -o jsonl")
+    if follow and until is not None:
+        raise UsageError("--follow cannot be combined with --until")
+    first, last = parse_time_range(since, until, now())
 
     async def read(ports: Ports) -> None:
         owner = await ports.catalog.find_subscription(subscription)
         run_id = (await ports.run_lists.find_run(run)).id if run else None
-        start = parse_since(since, now())
         if follow:
             async for entry in follow_logs(
                 ports.logbook,
                 ports.signals,
                 owner.id,
-                since=start,
+                since=first,
                 run_id=run_id,
                 tail=tail,
             ):
                 print_log(session.out, log_view(entry), shape)
             return
+        if last is None:
+            entries = read_logs(ports.logbook, owner.id, since=first, run_id=run_id, tail=tail)
+        else:
+            entries = _before(
+                read_logs(ports.logbook, owner.id, since=first, run_id=run_id), last, tail
+            )
         views = []
-        async for entry in read_logs(
-            ports.logbook, owner.id, since=start, run_id=run_id, tail=tail
-        ):
+        async for entry in entries:
             if shape == "json":
                 views.append(log_view(entry))
             else:
@@ -70,3 +84,18 @@ def logs(
             print_json(session.out, list_view(views))
 
     session.with_ports(read)
+
+
+async def _before(
+    entries: AsyncIterator[LogEntry], end: datetime, tail: int | None
+) -> AsyncIterator[LogEntry]:
+    """Yield the entries that are older than `end`; with a tail, only the last of them."""
+    newest: deque[LogEntry] = deque(maxlen=tail)
+    async for entry in entries:
+        if entry.created_at < end:
+            if tail is None:
+                yield entry
+            else:
+                newest.append(entry)
+    for entry in newest:
+        yield entry

@@ -1,8 +1,5 @@
 """`activityctl next`: show the next firings of subscriptions."""
 
-import re
-from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Final
 
@@ -10,7 +7,18 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import Files, Recursive, TriggerOption, output_option, parse_time
+from activityctl.cli.options import (
+    Files,
+    OldFrom,
+    Recursive,
+    Since,
+    TriggerOption,
+    Until,
+    is_duration,
+    output_option,
+    parse_time_range,
+    replace_old_option,
+)
 from activityctl.cli.render.next_text import MOST_LISTED, print_upcoming
 from activityctl.cli.render.output import check_format
 from activityctl.cli.session import Session, now
@@ -19,7 +27,6 @@ from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.looking.upcoming import TimeRange, upcoming, upcoming_of_files
 
 _DEFAULT: Final = 10
-_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def next(  # noqa: A001  # the command's name
@@ -45,27 +52,31 @@ def next(  # noqa: A001  # the command's name
             help="How many firings to show; without it 10, or all if --until is given.",
         ),
     ] = None,
-    start: Annotated[
-        str,
-        typer.Option("--from", help="From when: RFC 3339, a day (UTC), 2h, -1d.", metavar="WHEN"),
-    ] = "now",
-    until: Annotated[
-        str | None, typer.Option(help="Until when: RFC 3339, a day (UTC), 2h, 7d.", metavar="WHEN")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
+    old_from: OldFrom = None,
     output: Annotated[str, output_option("text", "json", "jsonl")] = "text",
 ) -> None:
     """Show when a subscription fires next, and why a firing is moved or skipped.
 
-    With -f, show the firings of manifests that are not yet applied; this needs no server.
+    With -f, show the firings of manifests that are not yet applied; this needs no server. The
+    time range starts now unless you give --since. Both ends are included.
 
     activityctl next disk-report -n 20
 
-    activityctl next -f definitions/ --from 2027-03-28 --until 2027-03-29
+    activityctl next disk-report --until +7d
+
+    activityctl next -f definitions/ --since 2027-03-28 --until 2027-03-29
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "jsonl"))
     at = now()
-    time_range = replace(_time_range(count, start, until, at), trigger=trigger)
+    if since is None:
+        until = _future_until(session, until)
+    since = replace_old_option(session, "--since", since, "--from", old_from)
+    first, last = parse_time_range(since or "now", until, at)
+    limit = count or (_DEFAULT if last is None else MOST_LISTED)
+    time_range = TimeRange(first or at, last, limit, trigger)
     if files:
         manifests = load_manifests(
             wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
@@ -81,13 +92,13 @@ def next(  # noqa: A001  # the command's name
     print_upcoming(session.out, session.err, firings, time_range, shape)
 
 
-def _time_range(count: int | None, start: str, until: str | None, at: datetime) -> TimeRange:
-    first = _point(start, at)
-    last = None if until is None else _point(until, at)
-    if last is not None and last < first:
-        raise UsageError(f"--until {until} is before --from {start}")
-    return TimeRange(first, last, count or (_DEFAULT if last is None else MOST_LISTED))
+def _future_until(session: Session, until: str | None) -> str | None:
+    """Return the value of `--until` for a command without `--since`.
 
-
-def _point(text: str, at: datetime) -> datetime:
-    return parse_time(f"{text}T00:00:00Z" if _DAY.fullmatch(text) else text, at)
+    There `--until 7d` has always meant in seven days. It cannot mean seven days ago, because the
+    range starts now, or has the old option `--from`. So it keeps its meaning, with a warning.
+    """
+    if until is None or not is_duration(until):
+        return until
+    session.err.print(f"warning: --until {until} is now --until +{until}; write --until +{until}")
+    return f"+{until}"

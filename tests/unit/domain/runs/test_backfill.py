@@ -55,7 +55,7 @@ def test_a_range_with_too_many_times_is_refused_with_a_hint(monkeypatch: Any):
     monkeypatch.setattr(module, "MOST_LOOKED_AT", 4)
     with pytest.raises(RefusedError, match="due more than 4 times") as refused:
         nominals_between(daily(), FIRST, LAST)
-    assert "--from" in str(refused.value.hint)
+    assert "--since" in str(refused.value.hint)
 
 
 def test_times_without_a_run_are_chosen():
