@@ -22,6 +22,13 @@ from activityctl.domain.manifests.calendar_references import (
 )
 from activityctl.domain.manifests.checks import Kinds, check_definition, check_subscription
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
+from activityctl.domain.manifests.document import (
+    Document,
+    calendar_document,
+    definition_document,
+    subscription_document,
+)
+from activityctl.domain.manifests.literal_secrets import literal_secrets
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.finding import Finding
@@ -69,8 +76,23 @@ def check_set(
         if found := _problems_of(manifests, name, specs.get(manifest.spec.activity), days):
             faulty.add(("Subscription", name))
             problems += found
+    for kind, name, document in _documents(manifests):
+        if secrets := literal_secrets(document):
+            faulty.add((kind, name))
+            problems += [manifests.locate[kind, name](finding) for finding in secrets]
     unchecked = frozenset(manifests.definitions.keys() - specs.keys())
     return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
+
+
+def _documents(manifests: ManifestSet) -> Iterator[tuple[str, str, Document]]:
+    for name, definition in manifests.definitions.items():
+        document = definition_document(definition.metadata, definition.spec)
+        yield "ActivityDefinition", name, document
+    for name, subscription in manifests.subscriptions.items():
+        document = subscription_document(subscription.metadata, subscription.spec)
+        yield "Subscription", name, document
+    for name, calendar in manifests.calendars.items():
+        yield "Calendar", name, calendar_document(calendar.metadata, calendar.days)
 
 
 def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | None = None) -> None:

@@ -20,6 +20,7 @@ class Metadata(Manifest):
     )
     annotations: dict[str, str] = Field(
         default={},
-        description="Keys and texts for people and tools. They have no effect.",
+        description="Keys and texts for people and tools. They have no effect, except "
+        "`activityctl/literal-secrets: allow`, which turns off the search for secrets.",
         examples=[{"runbook": "https://wiki.example/orders"}],
     )
