@@ -31,3 +31,10 @@ def kinds(incomplete: str) -> list[str]:
     from activityctl.operations.looking.get import KINDS
 
     return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+def guide_topics(incomplete: str) -> list[str]:
+    """Return the pages of the guide whose topic begins with the text."""
+    from activityctl.cli.guide_pages import read_pages
+
+    return [page.topic for page in read_pages() if page.topic.startswith(incomplete)]

@@ -71,6 +71,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "logs": ("looking.logs", "Looking", "Print or follow a subscription's log."),
     "next": ("looking.next", "Looking", "Show when a subscription fires next, and what it skips."),
     "wait": ("looking.wait", "Looking", "Wait until a run has ended."),
+    "guide": ("looking.guide", "Looking", "Read the documentation, page by page."),
     "trigger": ("acting.trigger", "Acting", "Run a subscription now."),
     "emit": (
         "acting.emit",

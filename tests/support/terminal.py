@@ -1,0 +1,28 @@
+"""Runs a command on a pseudo-terminal, as a person would see it."""
+
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
+
+
+def in_terminal(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return what the command shows on a terminal, without colours; it must end well."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(environment), close_fds=True
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65_536):
+            shown += chunk
+    except OSError:  # Linux: the other end is closed
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait(30) == 0
+    return _ESCAPE.sub("", shown.decode("utf-8", "replace"))
