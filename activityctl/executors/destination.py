@@ -7,7 +7,6 @@ variables.
 
 import asyncio
 import os
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import httpx
 
 from activityctl.domain.values.destination import DestinationPolicy
 from activityctl.errors import DestinationForbiddenError
+from activityctl.executors.name_lookup import NameLookup
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """`await resolve(host, port)` returns numeric addresses, the preferred one first."""
@@ -35,14 +35,6 @@ _TRANSLATED: Final = (
 )
 
 
-async def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Resolve with the system's resolver, which also accepts forms such as `0x7f000001`."""
-    results = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-    )
-    return list(dict.fromkeys(str(address[0]) for *_, address in results))
-
-
 @cache
 def _trust() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
@@ -55,9 +47,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     are never tried. Unix sockets are not supported.
     """
 
-    def __init__(self, policy: DestinationPolicy, resolve: Resolve = resolve_name) -> None:
+    def __init__(self, policy: DestinationPolicy, resolve: Resolve | None = None) -> None:
         self._policy = policy
-        self._resolve = resolve
+        self._resolve = resolve or NameLookup().resolve
         self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -116,7 +108,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self,
         policy: DestinationPolicy,
         *,
-        resolve: Resolve = resolve_name,
+        resolve: Resolve | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
