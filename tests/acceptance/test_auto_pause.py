@@ -24,7 +24,7 @@ spec:
   onFailure:
     - name: notify
       when: run.pauses
-      command: {shell: "echo ${ run.subscription } >> FOLDER/notified"}
+      command: {shell: 'echo "$NAME" >> FOLDER/notified', env: {NAME: "${ run.subscription }"}}
 ---
 apiVersion: activityctl/v1
 kind: Subscription

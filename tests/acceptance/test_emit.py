@@ -20,7 +20,7 @@ spec:
       event: {type: %(name)s.paid, filter: event.data.amount > params.least}
     - name: odd
       event: {type: %(name)s.odd}
-  tasks: [{name: one, command: {shell: "exit ${ event.data.code }"}}]
+  tasks: [{name: one, command: {shell: exit $CODE, env: {CODE: "${ event.data.code }"}}}]
 ---
 apiVersion: activityctl/v1
 kind: Subscription

@@ -17,13 +17,15 @@ spec:
   GATE
   tasks:
     - name: work
-      command: {shell: "echo ${ trigger.payload.name } >> FOLDER/begun; while test ! -e FOLDER/${ trigger.payload.name }; do sleep 0.05; done"}
+      command:
+        shell: echo $KEY >> FOLDER/begun; while test ! -e FOLDER/$KEY; do sleep 0.05; done
+        env: {KEY: "${ trigger.payload.name }"}
 ---
 apiVersion: activityctl/v1
 kind: Subscription
 metadata: {name: NAME}
 spec: {activity: NAME}
-"""  # noqa: E501  # a line of shell
+"""
 
 
 class Works:

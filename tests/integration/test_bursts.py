@@ -72,7 +72,7 @@ async def workflows(ports: wiring.Ports, run_ids: list[ids.RunId]) -> list[str]:
 async def test_the_runs_of_a_burst_share_workflows_and_each_has_its_own_tasks(
     settings: Settings, ports: wiring.Ports, name: str
 ) -> None:
-    say = {"command": {"shell": 'echo "${ trigger.payload.number }"'}}
+    say = {"command": {"argv": ["echo", "${ trigger.payload.number }"]}}
     tasks = [{"name": "say", **say}, {"name": "again", "needs": ["say"], **say}]
     await subscribe(ports, name, tasks=tasks)
     run_ids = await request_runs(ports, name, MANY)

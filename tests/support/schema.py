@@ -47,7 +47,7 @@ FULL: dict[str, Any] = {
                 "when": "tasks.call.status == 'succeeded'",
                 "forEach": [1, 2],
                 "maxParallel": 2,
-                "command": {"shell": "echo ${ item }", "env": {"A": "b"}, "successCodes": [0, 1]},
+                "command": {"shell": "echo $A", "env": {"A": "${ item }"}, "successCodes": [0, 1]},
             },
         ],
         "onFailure": [{"name": "page", "command": {"argv": ["echo", "${ run.error }"]}}],

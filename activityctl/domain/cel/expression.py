@@ -31,6 +31,7 @@ __all__ = [
     "evaluate_condition",
     "has_expression",
     "is_true",
+    "json_text",
     "render",
 ]
 
@@ -152,7 +153,7 @@ def _rendered(text: str, scope: Scope) -> JsonValue:
             case str():
                 texts.append(part)
             case TemplateExpression():
-                texts.append(_as_text(evaluate(part.source, scope)))
+                texts.append(json_text(evaluate(part.source, scope)))
             case UnclosedExpression():
                 raise ExpressionError(_UNCLOSED)
     if sum(map(len, texts)) > MAX_RENDERED:
@@ -163,7 +164,8 @@ def _rendered(text: str, scope: Scope) -> JsonValue:
 _UNCLOSED: Final = "`${` is not closed; write `$${` for a literal `${`"
 
 
-def _as_text(value: JsonValue) -> str:
+def json_text(value: JsonValue) -> str:
+    """Return a value as text within other text: null as nothing, lists and maps as JSON."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -78,6 +78,13 @@ def check_meaning(
     return list(problems)
 
 
+def static_kinds(source: str, scope: StaticScope) -> CelKinds:
+    """Return the kinds that the value may have; empty if nothing is known or it has problems."""
+    if check_expression(source, scope) is not None or (tree := _tree(source)) is None:
+        return frozenset()
+    return _Checker(source, tree, scope).visit(tree.root, {}).kinds
+
+
 def check_template_meaning(
     template: JsonValue, scope: StaticScope, wanted: CelKinds = frozenset()
 ) -> list[TemplateProblem]:

@@ -27,6 +27,7 @@ from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes
+from activityctl.domain.manifests.scripts import COMMAND, check_scripts
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.timing.bounds_check import check_bounds
@@ -236,6 +237,9 @@ def _is_templated(body: JsonValue, path: Path) -> bool:
 def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Finding]:
     inside = scope if task.for_each is None else {**scope, "item": ANY_TYPE}
     findings = _check_kind(task, kinds.tasks) + _check_templates(task, inside)
+    if COMMAND in task.kinds:
+        body = (task.model_extra or {})[COMMAND]
+        findings += _under(check_scripts(body, inside), COMMAND)
     if task.when is not None:
         findings += _check_condition(task.when, scope, "when")
     if task.for_each is not None:

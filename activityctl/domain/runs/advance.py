@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from activityctl.domain.cel.expression import evaluate_condition, render
 from activityctl.domain.manifests.definition import MAX_FOR_EACH_ITEMS, TaskTemplate
+from activityctl.domain.manifests.scripts import COMMAND, render_command
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.run import (
     Decision,
@@ -268,7 +269,9 @@ def _value_type_name(value: JsonValue) -> str:
 
 def _rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, Any]) -> TaskInstance:
     try:
-        return replace(task, input=render(template.body, scope))
+        is_command = template.kind == COMMAND
+        rendered = (render_command if is_command else render)(template.body, scope)
+        return replace(task, input=rendered)
     except ExpressionError as error:
         return _failed(task, str(error), task.created_at)
 
