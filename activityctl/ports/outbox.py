@@ -79,8 +79,8 @@ class RunStarter(Protocol):
     async def start(self, *firings: FiringRef) -> None:
         """Start the workflow that all of these firings name.
 
-        A workflow that already exists counts as started. The workflow of a wake-up is started
-        again if it has closed. Raises UnreachableError if Temporal does not accept the start.
+        A workflow that is open already counts as started; one that has closed is started again.
+        Raises UnreachableError if Temporal does not accept the start.
         """
         ...
 

@@ -1,6 +1,7 @@
 """The `admit` step: turns a firing into exactly one run, also if it is called several times."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -11,17 +12,27 @@ from temporalio.exceptions import ApplicationError
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.run_limits import OverlapPolicy
-from activityctl.domain.runs.admission import begin, fail, new_run, refusal_reason, refuse
+from activityctl.domain.runs.admission import (
+    AdmissionInput,
+    Standing,
+    begin,
+    fail,
+    new_run,
+    refusal_reason,
+    refuse,
+    standing,
+)
 from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
 from activityctl.domain.runs.run_change import log_entry, run_change
-from activityctl.domain.timing.firing import FiringCause, FiringRef
+from activityctl.domain.timing.firing import FiringRef
 from activityctl.errors import ExpressionError, InvalidInputError
 from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, Timetable
 from activityctl.steps.orders import orders_of
 from activityctl.steps.resolve import resolve_context
 from activityctl.workflows.calls import Orders
 
+_LOG = logging.getLogger(__name__)
 _MAX_ADMISSIONS: Final = 50
 """How many firings a worker admits at the same time before the dispatcher has to wait."""
 
@@ -67,6 +78,8 @@ class AdmitStep:
             self._has_capacity.set()
 
     async def _admit(self, firing: FiringRef) -> Orders:
+        if not _is_of_this_workflow(firing):
+            return _refuse_stranger(firing)
         if firing.is_by_clock and not await self._timetable.process_due(firing):
             return Orders(firing.run_id, is_over=True)
         facts = await self._runs.admission_input(firing)
@@ -76,13 +89,24 @@ class AdmitStep:
                 type="unknown",
                 non_retryable=True,
             )
+        stands = standing(firing, facts.record)
+        if facts.record is None or stands is Standing.UNKNOWN:
+            return _refuse_stranger(firing)
+        if stands is Standing.OVER:
+            return Orders(firing.run_id, is_over=True)
+        recorded = replace(firing, due_at=facts.record.due_at.isoformat())
+        return await self._admit_recorded(recorded, facts, has_run=stands is Standing.HAS_RUN)
+
+    async def _admit_recorded(
+        self, firing: FiringRef, facts: AdmissionInput, *, has_run: bool
+    ) -> Orders:
         now = self._clock()
         run = new_run(firing, facts, now)
         if (reason := refusal_reason(firing, facts)) is not None:
             refused = RunState(run, facts.spec, ())
             return await self._open(firing, refused, refuse(firing, reason), now)
         try:
-            entered = await self._enter(firing, run, facts.spec)
+            entered = await self._enter(firing, run, facts.spec, has_run=has_run)
         except ExpressionError as error:
             failed, decision = fail(run, facts.spec, str(error), now)
             return await self._open(firing, RunState(failed, facts.spec, ()), decision, now)
@@ -93,14 +117,16 @@ class AdmitStep:
         begun, decision = await self._begin(entered, now)
         return await self._open(firing, replace(entered, run=begun), decision, now)
 
-    async def _enter(self, firing: FiringRef, run: Run, spec: DefinitionSpec) -> RunState | None:
+    async def _enter(
+        self, firing: FiringRef, run: Run, spec: DefinitionSpec, *, has_run: bool
+    ) -> RunState | None:
         """Pass the gate, if the definition has one; return None when the run queues or is refused.
 
         A run that was queued goes on with the revision and params that it froze, and with the
         state that the runs before it stored.
         """
         has_gates = spec.concurrency.policy is not OverlapPolicy.ALLOW or spec.throttle is not None
-        if not has_gates and firing.cause is not FiringCause.LET_IN:
+        if not has_gates and not has_run:
             return RunState(run, spec, ())
         result = await self._gates.enter(run, spec, firing.workflow_id)
         if result.outcome != "let_in":
@@ -143,6 +169,20 @@ class AdmitStep:
             raise ApplicationError("the run disappeared while it was opened", type="race")
         orders = orders_of(state.run, state.spec, advance(state, self._clock()))
         return _with_deadline(orders, state.spec)
+
+
+def _is_of_this_workflow(firing: FiringRef) -> bool:
+    """Return whether the firing names the workflow that asks; True outside of a workflow."""
+    return not activity.in_activity() or activity.info().workflow_id == firing.workflow_id
+
+
+def _refuse_stranger(firing: FiringRef) -> Orders:
+    _LOG.warning(
+        "a workflow asks for a run that Postgres did not decide, and gets none; somebody else "
+        "reaches Temporal and started it",
+        extra={"run": firing.run_id},
+    )
+    return Orders(firing.run_id, is_over=True)
 
 
 def _with_deadline(orders: Orders, spec: DefinitionSpec) -> Orders:

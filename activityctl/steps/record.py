@@ -1,5 +1,6 @@
 """The `record` step: writes the ends of tasks, and ends that come from outside of an executor."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +14,8 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.ports import RunStore
 from activityctl.steps.orders import orders_of
 from activityctl.workflows.calls import Orders, StopOrder
+
+_LOG = logging.getLogger(__name__)
 
 
 class RecordStep:
@@ -61,6 +64,13 @@ class RecordStep:
             state = locked.state
             if state is None or state.run.has_ended:
                 return Orders(run_id, is_over=True)
+            if status is RunStatus.CANCELLED and not state.run.is_cancel_requested:
+                _LOG.warning(
+                    "Temporal asked to cancel a run, but Postgres has no request for that: the run "
+                    "goes on; use `activityctl cancel`",
+                    extra={"run": run_id, "subscription": state.run.subscription},
+                )
+                return Orders(run_id, is_over=False)
             if status is RunStatus.CANCELLED:
                 reason = state.run.cancel_reason or reason
             decision = stop(state, status, reason, now)

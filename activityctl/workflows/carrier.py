@@ -1,7 +1,9 @@
 """RunCarrier: runs one firing in a workflow, from its admission to the end of the run."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -21,6 +23,8 @@ with workflow.unsafe.imports_passed_through():
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """Without a heartbeat for this long, the worker counts as lost and another attempt starts."""
 CANCELLED = "cancelled on request"
+CANCEL_RUN = "cancelRun"
+"""The signal that asks to cancel one run; its argument is the run's id."""
 GRACE = timedelta(seconds=15)
 """How long an executor may take after its limit to stop cleanly, before Temporal ends it."""
 
@@ -31,6 +35,8 @@ _AFTER_A_LOST_ATTEMPT = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)
 )
 
+_Result = TypeVar("_Result")
+
 
 class RunCarrier:
     """Asks steps what to do, and does it. It sees no payload and decides nothing itself."""
@@ -40,20 +46,24 @@ class RunCarrier:
         self._ordered: set[str] = set()
         self._working: dict[asyncio.Task[Orders], TaskOrder] = {}
         self._deadline: datetime | None = None
+        self._cancel_asked = asyncio.Event()
+        self.is_cancelled = False
+        """Whether the run has ended because its cancellation was requested."""
 
     async def carry(self) -> str:
-        """Run to the end and return the run's id; if cancelled, record that first."""
-        try:
-            orders = await self._admit()
-            while not orders.is_over:
-                self._carry_out(orders)
-                orders = await self._next()
-        except (asyncio.CancelledError, ActivityError) as error:
-            if not is_cancelled_exception(error):
-                raise
-            await self._stop("cancelled", CANCELLED)
-            raise
+        """Run to the end and return the run's id."""
+        orders = await self._admit()
+        while not orders.is_over:
+            self._carry_out(orders)
+            orders = await self._next()
         return self._firing.run_id
+
+    def ask_to_cancel(self) -> None:
+        """Cancel the run if Postgres has a request for that; else it goes on unchanged.
+
+        Everybody who reaches Temporal can ask, so the step `record` decides.
+        """
+        self._cancel_asked.set()
 
     async def _admit(self) -> Orders:
         (orders,) = await workflow.execute_local_activity(
@@ -85,14 +95,20 @@ class RunCarrier:
         )
 
     async def _next(self) -> Orders:
-        """Wait until a task ends or the run reaches its deadline, and return the next orders."""
+        """Wait until a task ends, the run reaches its deadline, or someone asks to cancel it."""
+        asked = asyncio.create_task(self._cancel_asked.wait())
         done, _ = await workflow.wait(
-            self._working, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED
+            [*self._working, asked],
+            timeout=self._seconds_left(),
+            return_when=asyncio.FIRST_COMPLETED,
         )
+        asked.cancel()
+        if self._cancel_asked.is_set():
+            return await self._cancel()
         if not done:
-            self._deadline = None
-            return await self._stop("timed_out", "the run took longer than its timeout")
-        answers = [await self._outcome(task, self._working.pop(task)) for task in done]
+            return await self._time_out()
+        ended = [task for task in self._working if task in done]
+        answers = [await self._outcome(task, self._working.pop(task)) for task in ended]
         return Orders(
             run_id=self._firing.run_id,
             is_over=any(orders.is_over for orders in answers),
@@ -115,14 +131,50 @@ class RunCarrier:
                 StopOrder(order.run_id, "failed", _failure_reason(error), task_id=order.task_id)
             )
 
-    async def _stop(self, status: str, reason: str) -> Orders:
+    async def _time_out(self) -> Orders:
         """Record the end of the run, so that users see it, then stop its running tasks."""
-        orders = await record_end(StopOrder(self._firing.run_id, status, reason))
+        self._deadline = None
+        reason = "the run took longer than its timeout"
+        orders = await record_end(StopOrder(self._firing.run_id, "timed_out", reason))
+        await self._stop_tasks()
+        return orders
+
+    async def _cancel(self) -> Orders:
+        """Cancel the run, in the same order; but change nothing if nobody requested it."""
+        self._cancel_asked.clear()
+        orders = await record_end(StopOrder(self._firing.run_id, "cancelled", CANCELLED))
+        if orders.is_over:
+            self.is_cancelled = True
+            await self._stop_tasks()
+        return orders
+
+    async def _stop_tasks(self) -> None:
         working, self._working = list(self._working), {}
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
-        return orders
+
+
+async def carry_on(work: "asyncio.Future[_Result]", carriers: Sequence[RunCarrier]) -> _Result:
+    """Return the result of the work, also if Temporal cancels the workflow meanwhile.
+
+    A cancellation only asks the carriers. CancelledError when they followed it, so that Temporal
+    shows the workflow as cancelled.
+    """
+    while True:
+        try:
+            result = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if work.done() or workflow.cancellation_reason() is None:
+                raise  # the worker removes the workflow from its memory
+            for carrier in carriers:
+                carrier.ask_to_cancel()
+        else:
+            break
+    is_cancelled = workflow.cancellation_reason() is not None
+    if is_cancelled and all(carrier.is_cancelled for carrier in carriers):
+        raise asyncio.CancelledError
+    return result
 
 
 async def record_end(stop: StopOrder) -> Orders:

@@ -1,11 +1,13 @@
 """RunActivityWorkflow: runs one firing in its own workflow."""
 
+import asyncio
+
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
-    from activityctl.workflows.carrier import RunCarrier
+    from activityctl.workflows.carrier import CANCEL_RUN, RunCarrier, carry_on
 
 WORKFLOW_NAME = "RunActivity"
 
@@ -18,12 +20,19 @@ class RunActivityWorkflow:
 
     @workflow.init
     def __init__(self, firing: FiringRef) -> None:
-        self._carrier = RunCarrier(_with_nominal_time(firing))
+        self._firing = _with_nominal_time(firing)
+        self._carrier = RunCarrier(self._firing)
 
     @workflow.run
     async def run(self, firing: FiringRef) -> str:  # noqa: ARG002  # used in __init__
         """Run to the end and return the run's id."""
-        return await self._carrier.carry()
+        return await carry_on(asyncio.create_task(self._carrier.carry()), [self._carrier])
+
+    @workflow.signal(name=CANCEL_RUN)
+    def cancel_run(self, run_id: str) -> None:
+        """Stop the run, if Postgres has a request for that."""
+        if run_id == self._firing.run_id:
+            self._carrier.ask_to_cancel()
 
 
 def _with_nominal_time(firing: FiringRef) -> FiringRef:

@@ -8,11 +8,15 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows.calls import StopOrder
-    from activityctl.workflows.carrier import CANCELLED, RunCarrier, record_end
+    from activityctl.workflows.carrier import (
+        CANCEL_RUN,
+        CANCELLED,
+        RunCarrier,
+        carry_on,
+        record_end,
+    )
 
 BATCH_WORKFLOW_NAME = "RunBatch"
-CANCEL_RUN = "cancelRun"
-"""The signal that stops one run of a batch; its argument is the run's id."""
 
 
 @workflow.defn(name=BATCH_WORKFLOW_NAME)
@@ -25,9 +29,8 @@ class RunBatchWorkflow:
 
     @workflow.init
     def __init__(self, firings: list[FiringRef]) -> None:
-        self._carriers = {firing.run_id: RunCarrier(firing) for firing in firings}
+        self._carriers = {str(firing.run_id): RunCarrier(firing) for firing in firings}
         self._carrying: dict[str, asyncio.Task[str]] = {}
-        self._stopping: set[str] = set()
 
     @workflow.run
     async def run(self, firings: list[FiringRef]) -> None:  # noqa: ARG002  # used in __init__
@@ -36,7 +39,10 @@ class RunBatchWorkflow:
             run_id: asyncio.create_task(carrier.carry())
             for run_id, carrier in self._carriers.items()
         }
-        ends = await asyncio.gather(*self._carrying.values(), return_exceptions=True)
+        ends = await carry_on(
+            asyncio.gather(*self._carrying.values(), return_exceptions=True),
+            list(self._carriers.values()),
+        )
         await workflow.wait_condition(workflow.all_handlers_finished)
         failures = [
             end
@@ -51,8 +57,8 @@ class RunBatchWorkflow:
     async def cancel_run(self, run_id: str) -> None:
         """Stop only this run; if its carrier has ended already, record it as cancelled.
 
-        The dispatcher repeats the signal until the run has ended. A run that is being stopped is
-        not disturbed.
+        Nothing happens if Postgres has no request for that. The dispatcher repeats the signal
+        until the run has ended. A run that is being stopped is not disturbed.
         """
         await workflow.wait_condition(lambda: bool(self._carrying))
         carrying = self._carrying.get(run_id)
@@ -60,6 +66,5 @@ class RunBatchWorkflow:
             return
         if carrying.done():
             await record_end(StopOrder(run_id, "cancelled", CANCELLED))
-        elif run_id not in self._stopping:
-            self._stopping.add(run_id)
-            carrying.cancel()
+        else:
+            self._carriers[run_id].ask_to_cancel()

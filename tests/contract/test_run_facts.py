@@ -8,6 +8,8 @@ from activityctl import wiring
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.admission import FiringRecord
+from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
@@ -89,3 +91,33 @@ async def test_recent_returns_the_latest_ended_runs_with_their_tasks(
     assert [[task.index for task in tasks] for _, tasks in found] == [[0], [], [0], [0, 1]]
     assert all(task.run_id == run.id for run, tasks in found for task in tasks)
     assert await ports.runs.recent("other", limit=10, status=None, excluding="") == []
+
+
+async def test_the_admission_input_says_what_is_recorded_of_the_firing(
+    ports: wiring.Ports, mine: Subscription, make_run: MakeRun, now: datetime
+):
+    async def record(firing: FiringRequest, **parts: str) -> FiringRecord | None:
+        facts = await ports.runs.admission_input(replace(firing.ref, **parts))
+        assert facts is not None
+        return facts.record
+
+    firing = FiringRequest(mine.id, "manual", "k", now)
+    assert await record(firing) is None
+    await ports.outbox.add([firing], now)
+    assert await record(firing) == FiringRecord(now, may_start=True)
+    assert await record(firing, due_at=(now + timedelta(days=1)).isoformat()) is not None
+    assert await record(firing, trigger="other") is None
+    assert await record(firing, firing_key="other") is None
+    run = await make_run("open")
+    opened = await record(FiringRequest(mine.id, "manual", "open", now))
+    assert opened == FiringRecord(run.due_at, False, RunStatus.RUNNING)
+
+
+async def test_a_held_firing_may_not_start(ports: wiring.Ports, mine: Subscription, now: datetime):
+    due = now - timedelta(days=1)
+    backfill = Backfill(mine.id, "daily", due, now, 1)
+    async with ports.backfills.locked(mine.id, "daily", due, now) as locked:
+        await locked.hold(backfill, [due])
+    facts = await ports.runs.admission_input(backfill.firing(due).ref)
+    assert facts is not None
+    assert facts.record == FiringRecord(due, may_start=False)

@@ -253,6 +253,52 @@ async def test_a_cancelled_run_is_recorded_before_its_workflow_ends(client: Clie
     assert last_record < kinds.index(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED)
 
 
+async def test_a_run_whose_cancellation_nobody_requested_goes_on(client: Client) -> None:
+    """Temporal passes on only the first cancellation, so ours is a signal."""
+    go_on = asyncio.Event()
+
+    async def wait(asked: TaskOrder) -> Orders:
+        await go_on.wait()
+        return OVER if asked.task_id == "b" else orders("b")
+
+    script = Script(orders("a"), wait, [GOING_ON, GOING_ON, GOING_ON])
+    async with running(client, script) as handle:
+        async with asyncio.timeout(10):
+            while not script.executed:
+                await asyncio.sleep(0.02)
+            await handle.cancel()
+            while len(script.stops) < 1:
+                await asyncio.sleep(0.02)
+            for count in (2, 3):
+                await handle.signal(RunActivityWorkflow.cancel_run, RUN)
+                while len(script.stops) < count:
+                    await asyncio.sleep(0.02)
+        go_on.set()
+        assert await handle.result() == RUN
+    assert script.executed == ["a", "b"]
+    assert script.cancelled == []
+
+
+async def test_a_run_is_cancelled_by_a_signal_after_a_strangers_cancellation(
+    client: Client,
+) -> None:
+    script = Script(orders("a"), work_without_end, [GOING_ON, OVER])
+    async with running(client, script) as handle:
+        async with asyncio.timeout(10):
+            while not script.executed:
+                await asyncio.sleep(0.02)
+            await handle.cancel()
+            while not script.stops:
+                await asyncio.sleep(0.02)
+        await handle.signal(RunActivityWorkflow.cancel_run, "another run")
+        await handle.signal(RunActivityWorkflow.cancel_run, RUN)
+        with pytest.raises(WorkflowFailureError) as ended:
+            await handle.result()
+        assert isinstance(ended.value.cause, CancelledError)
+        await cancelled_soon(script, "a")
+    assert len(script.stops) == 2
+
+
 async def test_a_firing_of_a_schedule_gets_its_nominal_time(client: Client) -> None:
     """Only the server knows the nominal time; the workflow may start much later."""
     nominal = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)

@@ -32,6 +32,7 @@ class Steps:
         self.body = execute
         self.may_record = asyncio.Event()
         self.may_record.set()
+        self.is_requested = True
         self.refuses = refuses
         self.executed: list[str] = []
         self.stops: list[StopOrder] = []
@@ -59,7 +60,7 @@ class Steps:
         except asyncio.CancelledError:
             self.interrupted.append(stop.run_id)
             raise
-        return Orders(stop.run_id, is_over=True)
+        return Orders(stop.run_id, is_over=self.is_requested)
 
 
 async def end(asked: TaskOrder) -> Orders:
@@ -140,6 +141,24 @@ async def test_one_run_is_cancelled_and_the_others_go_on(client: Client) -> None
         go_on.set()
         await handle.result()
     assert steps.stops == [StopOrder(SECOND, "cancelled", "cancelled on request")]
+
+
+async def test_a_batch_whose_cancellation_nobody_requested_goes_on(client: Client) -> None:
+    go_on = asyncio.Event()
+
+    async def wait(asked: TaskOrder) -> Orders:
+        await go_on.wait()
+        return await end(asked)
+
+    steps = Steps(wait)
+    steps.is_requested = False
+    async with running(client, steps) as handle:
+        await until(lambda: len(steps.executed) == 3)
+        await handle.cancel()
+        await until(lambda: len(steps.stops) == 3)
+        go_on.set()
+        await handle.result()
+    assert {stop.status for stop in steps.stops} == {"cancelled"}
 
 
 async def test_a_repeated_cancellation_does_not_disturb_a_run_that_stops(client: Client) -> None:

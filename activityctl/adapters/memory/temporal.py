@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from activityctl.domain.gitops.drift import ObservedSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
-from activityctl.domain.timing.firing import FiringCause, FiringRef
+from activityctl.domain.timing.firing import FiringRef
 from activityctl.errors import UnreachableError
 from activityctl.ports import RunStarter, ScheduleClient
 
@@ -22,14 +22,10 @@ class MemoryRunStarter(RunStarter):
         self._open: set[str] = set()
 
     async def start(self, *firings: FiringRef) -> None:
-        """Start the one workflow of all these firings; do nothing if it exists already.
-
-        A closed wake-up workflow is started again.
-        """
+        """Start the one workflow of all these firings; do nothing if it is open already."""
         _raise_if_set(self.failure)
         (workflow_id,) = {firing.workflow_id for firing in firings}
-        may_repeat = firings[0].cause is FiringCause.WAKE_UP and workflow_id not in self._open
-        if may_repeat or all(firing.workflow_id != workflow_id for firing in self.started):
+        if workflow_id not in self._open:
             self.started += firings
             self._open.add(workflow_id)
 

@@ -17,6 +17,7 @@ RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, 
     r.trigger, r.firing_key, r.due_at, r.status, r.created_at, r.params, r.context, r.state,
     r.payload, r.reason, r.started_at, r.ended_at, r.ending, r.concurrency_key,
     r.throttle_key, r.priority, r.cancel_reason, r.events, s.failures AS failures_before,
+    r.cancel_requested_at IS NOT NULL AS is_cancel_requested,
     s.status = 'active' AS owner_is_active, coalesce(s.paused_by_run = r.id, false) AS pauses"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at"""
@@ -51,6 +52,7 @@ def run_of(row: Row) -> Run:
         throttle_key=row["throttle_key"],
         priority=row["priority"],
         events=tuple(row["events"] or ()),
+        is_cancel_requested=row["is_cancel_requested"],
         cancel_reason=row["cancel_reason"],
         failures_before=row["failures_before"],
         owner_is_active=row["owner_is_active"],

@@ -8,15 +8,14 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activityctl.domain.timing.firing import FiringCause, FiringRef
-from activityctl.domain.values import ids
+from activityctl.domain.timing.firing import FiringRef
 from activityctl.errors import UnreachableError
 from activityctl.workflows.calls import TASK_QUEUE
+from activityctl.workflows.carrier import CANCEL_RUN
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
-_NEVER_AGAIN: Final = WorkflowIDReusePolicy.REJECT_DUPLICATE
 
 
 class TemporalRunStarter:
@@ -26,22 +25,20 @@ class TemporalRunStarter:
         self._client = client
 
     async def start(self, *firings: FiringRef) -> None:
-        """Start the one workflow that all firings name; succeed if it exists already."""
+        """Start the one workflow that all firings name; succeed if it is open already.
+
+        A closed one is started again: its run may not have begun, because a stranger used the id
+        first. If the run has ended, the new workflow ends at its admission.
+        """
         first, *others = firings
         workflow: Any = RunBatchWorkflow.run if others else RunActivityWorkflow.run
-        # A wake-up may end without deciding its due time: then it is started again.
-        reuse_policy = (
-            WorkflowIDReusePolicy.ALLOW_DUPLICATE
-            if first.cause is FiringCause.WAKE_UP
-            else _NEVER_AGAIN
-        )
         try:
             await self._client.start_workflow(
                 workflow,
                 list(firings) if others else first,
                 id=first.workflow_id,
                 task_queue=TASK_QUEUE,
-                id_reuse_policy=reuse_policy,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 request_eager_start=True,
                 rpc_timeout=_RPC_TIMEOUT,
             )
@@ -51,13 +48,14 @@ class TemporalRunStarter:
             raise UnreachableError(f"Temporal could not start a run: {error.message}") from error
 
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
-        """Ask the workflow to cancel only this run; return False when no such workflow is open."""
+        """Ask the workflow to cancel only this run; return False when no such workflow is open.
+
+        It is a signal, because Temporal passes on only the first cancellation of a workflow, and
+        that may have been a stranger's.
+        """
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            if ids.is_batch(workflow_id):
-                await handle.signal(RunBatchWorkflow.cancel_run, run_id, rpc_timeout=_RPC_TIMEOUT)
-            else:
-                await handle.cancel(rpc_timeout=_RPC_TIMEOUT)
+            await handle.signal(CANCEL_RUN, run_id, rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return False

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum, auto
 
 from activityctl.domain.cel.expression import evaluate_condition
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
@@ -10,11 +11,35 @@ from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.advance import advance, run_scope
-from activityctl.domain.runs.run import Decision, Run, RunEnd, RunState, RunStatus
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.runs.run import ENDED_RUNS, Decision, Run, RunEnd, RunState, RunStatus
+from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.domain.values.ids import REPLAY_PREFIX
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
+
+
+@dataclass(frozen=True, slots=True)
+class FiringRecord:
+    """What Postgres has recorded of a firing. What a workflow says of it is not trusted."""
+
+    due_at: datetime
+    may_start: bool
+    """Whether its time to start has come; False while a backfill holds it."""
+    run_status: RunStatus | None = None
+    """The status of its run; None if it has none yet."""
+    is_let_in: bool = False
+    """Whether its run, if it was queued, has been let in."""
+
+
+class Standing(Enum):
+    """Whether a firing may go on, by its record."""
+
+    MAY_START = auto()
+    HAS_RUN = auto()
+    OVER = auto()
+    """Its run has ended, or waits in the queue until a slot is free."""
+    UNKNOWN = auto()
+    """Postgres has not recorded that it may start: somebody else started the workflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +52,23 @@ class AdmissionInput:
     payload: Mapping[str, JsonValue]
     events: tuple[Mapping[str, JsonValue], ...] = ()
     priority: int = 0
+    record: FiringRecord | None = None
+
+
+def standing(firing: FiringRef, record: FiringRecord | None) -> Standing:
+    """Return whether a firing may go on.
+
+    Everybody who reaches Temporal can start a workflow with any firing, so only the record counts.
+    """
+    if record is None or firing_key(record.due_at) != firing_key(firing.due):
+        return Standing.UNKNOWN
+    match record.run_status:
+        case None:
+            return Standing.MAY_START if record.may_start else Standing.UNKNOWN
+        case RunStatus.QUEUED if not record.is_let_in:
+            return Standing.OVER
+        case status:
+            return Standing.OVER if status in ENDED_RUNS else Standing.HAS_RUN
 
 
 def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:

@@ -101,6 +101,8 @@ class Run:
     """The rendered throttle key; None without a throttle."""
     priority: int = 0
     """Of queued runs, the one with the higher priority is let in first."""
+    is_cancel_requested: bool = False
+    """Whether a person, or a run that replaces it, requested its cancellation."""
     cancel_reason: str | None = None
     """Why its cancellation was requested; None when a person requested it."""
     failures_before: int = 0

@@ -12,6 +12,7 @@ from activityctl.adapters.memory.runs.streaks import with_subscription_facts, wr
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
 from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
 from activityctl.adapters.memory.state import (
+    FiringRow,
     MemoryState,
     RunRow,
     TaskRow,
@@ -20,7 +21,7 @@ from activityctl.adapters.memory.state import (
     stored_text,
 )
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.runs.admission import AdmissionInput
+from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
@@ -55,7 +56,19 @@ class MemoryRunStore:
                 for event_id in (row.event_ids if row else ())
             ),
             priority=row.priority if row else 0,
+            record=self._record(firing, row),
         )
+
+    def _record(self, firing: FiringRef, row: FiringRow | None) -> FiringRecord | None:
+        run_row = self._state.runs.get(firing.run_id)
+        may_start = row is not None and (
+            row.dispatched_at is not None
+            or (row.fires_at is not None and row.fires_at <= self._state.clock())
+        )
+        if run_row is not None:
+            is_let_in = run_row.let_in_at is not None
+            return FiringRecord(run_row.run.due_at, may_start, run_row.run.status, is_let_in)
+        return None if row is None else FiringRecord(row.firing.due_at, may_start)
 
     async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
         """Return the current definition specs of these subscriptions, by subscription id."""
@@ -98,6 +111,7 @@ class MemoryRunStore:
             return None
         revision = self._state.catalog.revisions[row.run.revision_id]
         run = with_subscription_facts(self._state.catalog, row.run)
+        run = replace(run, is_cancel_requested=row.cancel_requested_at is not None)
         return RunState(run, spec_of(revision), tuple(self._tasks(run_id)))
 
     @asynccontextmanager

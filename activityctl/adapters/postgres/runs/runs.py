@@ -3,7 +3,7 @@
 `lists.py` reads the lists that the commands show.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -30,7 +30,7 @@ from activityctl.adapters.postgres.schedules.late_starts import uncount_firing
 from activityctl.adapters.postgres.schedules.outbox import wake_next_in_order
 from activityctl.adapters.postgres.signals import notify_sql, wake_workers
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
-from activityctl.domain.runs.admission import AdmissionInput
+from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
@@ -45,6 +45,20 @@ _SELECT_RUN: Final = f"""
     JOIN subscriptions s ON s.id = r.subscription_id
     JOIN revisions v ON v.id = r.revision_id
     WHERE r.id = %(id)s"""
+# Several lists of parts can give one id, so the parts are compared too.
+_SELECT_ADMISSION_INPUT: Final = f"""
+    SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.event_ids, f.priority,
+        v.id AS revision_id, v.number, v.spec, v.created_at AS revised_at,
+        coalesce(r.due_at, f.due_at) AS due_at, r.status AS run_status,
+        r.let_in_at IS NOT NULL AS is_let_in,
+        coalesce(f.dispatched_at IS NOT NULL OR f.fires_at <= clock_timestamp(), false) AS may_start
+    FROM subscriptions s JOIN definitions d ON d.name = s.definition
+    JOIN revisions v ON v.id = d.revision_id
+    LEFT JOIN firings f ON f.id = %(firing)s AND f.subscription_id = s.id
+        AND f.trigger = %(trigger)s AND f.firing_key = %(key)s
+    LEFT JOIN runs r ON r.subscription_id = s.id AND r.trigger = %(trigger)s
+        AND r.firing_key = %(key)s
+    WHERE s.id = %(subscription)s"""
 _SELECT_TASKS: Final = f"""
     SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = %(id)s ORDER BY t.created_at, t.name,
     t.index"""
@@ -81,13 +95,10 @@ class PostgresRunStore:
     async def admission_input(self, firing: FiringRef) -> AdmissionInput | None:
         """Return what admission needs; None when the subscription is unknown."""
         row = await self._database.fetch_one(
-            f"""SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.event_ids, f.priority,
-                    v.id AS revision_id, v.number, v.spec, v.created_at AS revised_at
-                FROM subscriptions s JOIN definitions d ON d.name = s.definition
-                JOIN revisions v ON v.id = d.revision_id
-                LEFT JOIN firings f ON f.id = %(firing)s
-                WHERE s.id = %(subscription)s""",
+            _SELECT_ADMISSION_INPUT,
             subscription=firing.subscription_id,
+            trigger=to_storable_text(firing.trigger),
+            key=to_storable_text(firing.firing_key),
             firing=ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key),
         )
         if row is None:
@@ -106,6 +117,7 @@ class PostgresRunStore:
             payload=row["payload"] or {},
             events=await self._events(row["event_ids"] or []),
             priority=row["priority"] or 0,
+            record=_firing_record(row),
         )
 
     async def _events(self, event_ids: Sequence[str]) -> tuple[dict[str, Any], ...]:
@@ -297,6 +309,13 @@ async def _write_change(connection: Connection, change: RunChange) -> None:
             },
         )
     await write_streak(connection, change)
+
+
+def _firing_record(row: Mapping[str, Any]) -> FiringRecord | None:
+    if row["due_at"] is None:
+        return None
+    status = RunStatus(row["run_status"]) if row["run_status"] else None
+    return FiringRecord(row["due_at"], row["may_start"], status, row["is_let_in"])
 
 
 def _outcome_values(run: Run) -> dict[str, object]:

@@ -9,12 +9,15 @@ from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.admission import (
     AdmissionInput,
+    FiringRecord,
+    Standing,
     begin,
     fail,
     new_run,
     refusal_reason,
     refuse,
     skip,
+    standing,
 )
 from activityctl.domain.runs.run import Run, RunEnd, RunStatus
 from activityctl.domain.runs.run_change import run_change
@@ -154,3 +157,23 @@ def test_a_run_that_fails_before_its_tasks_runs_only_on_failure():
     assert [task.name for task in decision.create] == ["page"]
     after = run_change(run, decision, NOW).run
     assert (after.ending, after.reason) == (RunStatus.FAILED, "context before: no")
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (None, Standing.UNKNOWN),
+        (FiringRecord(DUE, may_start=False), Standing.UNKNOWN),
+        (FiringRecord(DUE + timedelta(days=1), may_start=True), Standing.UNKNOWN),
+        (FiringRecord(DUE, may_start=True), Standing.MAY_START),
+        (FiringRecord(DUE, True, RunStatus.QUEUED), Standing.OVER),
+        (FiringRecord(DUE, True, RunStatus.QUEUED, is_let_in=True), Standing.HAS_RUN),
+        (FiringRecord(DUE, True, RunStatus.RUNNING), Standing.HAS_RUN),
+        (FiringRecord(DUE, True, RunStatus.SUCCEEDED), Standing.OVER),
+        (FiringRecord(DUE, True, RunStatus.MISSED), Standing.OVER),
+    ],
+)
+def test_only_what_postgres_recorded_decides_whether_a_firing_goes_on(
+    record: FiringRecord | None, expected: Standing
+):
+    assert standing(FIRING, record) is expected
