@@ -17,6 +17,13 @@ from pydantic import (
     model_validator,
 )
 
+from activityctl.domain.values.credentials import (
+    MASK,
+    header_credentials,
+    is_credential_header,
+    scrub,
+    scrub_json,
+)
 from activityctl.domain.values.destination import DestinationPolicy, Network
 from activityctl.domain.values.model import Manifest
 from activityctl.domain.values.untrusted import printable
@@ -176,7 +183,8 @@ class HttpExecutor:
     If the URL is only a path, it is a path of `own_api`; the address is checked like any other.
     Redirects are not followed, cookies are not kept. Output: `status`, `headers` (names in lower
     case, repeated ones joined by commas), `json`, or else `body` as text, `bytes` (size of the
-    body, decompressed) and `durationMs`.
+    body, decompressed) and `durationMs`. Credentials in response headers are masked, and so is
+    each credential of the request where the response repeats it.
     """
 
     kind: ClassVar[str] = "http"
@@ -200,6 +208,16 @@ class HttpExecutor:
 
     async def execute(self, body: HttpBody, call: TaskCall) -> ExecutorOutcome:
         """Send the request. Raises TaskError for every response that `expect` does not name."""
+        secrets = header_credentials(body.headers)
+        try:
+            output = await self._attempt(body, call)
+        except TaskError as error:
+            message = scrub(error.message, secrets)
+            code, may_retry = error.task_code, error.may_retry
+            raise TaskError(message, code=code, retryable=may_retry) from None
+        return ExecutorOutcome(scrub_json(output, secrets))
+
+    async def _attempt(self, body: HttpBody, call: TaskCall) -> dict[str, JsonValue]:
         started = time.monotonic()
         request = _request(body, call, self._own_api)
         deadline = min(self._deadline_seconds, call.timeout_seconds)
@@ -211,7 +229,7 @@ class HttpExecutor:
                 f"{request_label(request)}: no complete response within {deadline:g} s",
                 code="timeout",
             ) from None
-        return ExecutorOutcome({**output, "durationMs": round((time.monotonic() - started) * 1000)})
+        return {**output, "durationMs": round((time.monotonic() - started) * 1000)}
 
     async def close(self) -> None:
         """Close every connection."""
@@ -327,7 +345,10 @@ def _output(response: "httpx.Response", content: bytes) -> dict[str, JsonValue]:
     is_json, value = parse_body_json(response, content)
     return {
         "status": response.status_code,
-        "headers": dict(response.headers),
+        "headers": {
+            name: MASK if is_credential_header(name) else value
+            for name, value in response.headers.items()
+        },
         "body": body_text(response, content) if content and not is_json else None,
         "json": value,
         "bytes": len(content),

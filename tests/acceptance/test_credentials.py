@@ -1,5 +1,12 @@
 """Credentials: refused in manifests, masked in what is stored and shown, removed by `purge`."""
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
 LITERAL = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
@@ -32,3 +39,85 @@ def test_an_annotation_allows_what_only_looks_like_a_secret(stranger):
     allowing = "activityctl/literal-secrets: allow"
     (stranger.folder / "a.yaml").write_text(LITERAL % {"name": "a", "annotations": allowing})
     stranger("validate", "-f", "a.yaml")
+
+
+CALLING = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: %(name)s}
+spec:
+  params: {type: object, properties: {token: {type: string}}}
+  tasks:
+    - name: call
+      http:
+        url: http://127.0.0.1:%(port)d/
+        headers: {Authorization: "Bearer ${ params.token }"}
+        expect: ["2xx", 403]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: %(name)s}
+spec: {activity: %(name)s, params: {token: canary-of-the-header}}
+"""
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the headers of the request as JSON, and sets a cookie."""
+
+    seen: list[str]
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers["Authorization"])
+        body = json.dumps(dict(self.headers)).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Set-Cookie", "session=canary-of-the-cookie")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def echo() -> Iterator[HTTPServer]:
+    Echo.seen = []
+    server = HTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_sent_header_is_real_and_the_shown_ones_are_masked(shell, echo):
+    text = CALLING % {"name": "calling", "port": echo.server_port}
+    (shell.folder / "a.yaml").write_text(text)
+    shell("apply", "-f", "a.yaml")
+    run_id = shell.json("trigger", "calling", "--wait")["id"]
+    assert Echo.seen == ["Bearer canary-of-the-header"]
+    (task,) = shell.json("describe", "run", run_id)["tasks"]
+    assert task["input"]["headers"] == {"Authorization": "***"}
+    assert task["output"]["headers"]["set-cookie"] == "***"
+    assert task["output"]["json"]["Authorization"] == "***"
+    shown = shell("get", "tasks", "-o", "json").stdout + shell("logs", "calling").stdout
+    assert "canary" not in shown
+
+
+def test_a_literal_that_was_allowed_is_not_shown(shell):
+    allowing = "activityctl/literal-secrets: allow"
+    (shell.folder / "a.yaml").write_text(LITERAL % {"name": "allowed", "annotations": allowing})
+    outputs = [shell("plan", "-f", "a.yaml", "-o", "json")]
+    shell("apply", "-f", "a.yaml")
+    outputs += [
+        shell("describe", "def", "allowed"),
+        shell("export", "def", "allowed"),
+        shell("get", "revisions", "-o", "json"),
+        shell("history", "def", "allowed", "-o", "json"),
+    ]
+    for done in outputs:
+        assert "canary" not in done.stdout + done.stderr
+        assert "***" in done.stdout
+    exported = shell("export", "def", "allowed").stdout
+    (shell.folder / "b.yaml").write_text(exported)
+    assert "not shown" in shell("apply", "-f", "b.yaml", code=3).stderr

@@ -5,6 +5,7 @@ from typing import Any
 
 from activityctl.domain.manifests.calendar import PresentCalendar, count_days
 from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.document import mask_literals
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.values.json_form import View, format_timestamp
 
@@ -31,7 +32,7 @@ def subscription_view(subscription: Subscription) -> View:
 
 
 def definition_view(row: Mapping[str, Any], revision: Revision) -> View:
-    """Return the JSON form of a definition with its current revision."""
+    """Return the JSON form of a definition with its current revision; credentials are masked."""
     return {
         "name": row["name"],
         "revision": revision.id,
@@ -42,7 +43,7 @@ def definition_view(row: Mapping[str, Any], revision: Revision) -> View:
         "annotations": row["annotations"],
         "createdAt": format_timestamp(row["since"]),
         "updatedAt": format_timestamp(row["updated_at"]),
-        "spec": revision.spec,
+        "spec": mask_literals(revision.spec),
     }
 
 
@@ -60,11 +61,11 @@ def calendar_view(calendar: PresentCalendar) -> View:
 
 
 def revision_view(revision: Revision) -> View:
-    """Return the JSON form of a revision."""
+    """Return the JSON form of a revision; credentials are masked."""
     return {
         "id": revision.id,
         "definition": revision.definition,
         "number": revision.number,
         "createdAt": format_timestamp(revision.created_at),
-        "spec": revision.spec,
+        "spec": mask_literals(revision.spec),
     }

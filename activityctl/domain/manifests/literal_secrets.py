@@ -10,7 +10,7 @@ from typing import Final
 
 from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.manifests.document import Document
-from activityctl.domain.values.credentials import is_credential
+from activityctl.domain.values.credentials import MASK, is_credential
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.domain.values.model import JsonValue
 
@@ -48,10 +48,16 @@ _ANY_FORM: Final = re.compile("|".join(f"({form})" for _, form in _FORMS))
 def literal_secrets(document: Document) -> list[Finding]:
     """Return a finding for each text of the object that looks like a secret.
 
-    A value with an expression is no literal. The reason never quotes the text.
+    A value with an expression is no literal. The reason never quotes the text. The mask that
+    `export` shows in place of a credential is always refused.
     """
     if document["metadata"].get("annotations", {}).get(ALLOWING_ANNOTATION) == "allow":
-        return []
+        reason = "*** stands for a credential that is not shown; write an expression, or its value"
+        return [
+            Finding(path, reason)
+            for path, text, parents in _texts(document["spec"], ("spec",))
+            if text == MASK and _credential_name(parents, text)
+        ]
     metadata = ((path, text) for path, text, _ in _texts(document["metadata"], ("metadata",)))
     findings = [finding for path, text in metadata for finding in _by_form(path, text)]
     for path, text, parents in _texts(document["spec"], ("spec",)):

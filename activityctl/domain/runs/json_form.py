@@ -2,6 +2,7 @@
 
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import View, format_timestamp
 
 
@@ -25,18 +26,21 @@ def run_view(run: Run) -> View:
 
 
 def run_details(run: Run) -> View:
-    """Return the JSON view of a run with its params, payload, context and state."""
+    """Return the JSON view of a run with its params, payload, context and state.
+
+    Credentials in the headers of earlier outputs are masked.
+    """
     return {
         **run_view(run),
         "params": dict(run.params),
         "payload": dict(run.payload),
-        "context": dict(run.context),
-        "state": dict(run.state),
+        "context": mask_credentials(dict(run.context)),
+        "state": mask_credentials(dict(run.state)),
     }
 
 
 def task_view(task: TaskInstance) -> View:
-    """Return the JSON view of a task instance."""
+    """Return the JSON view of a task instance; credentials in its headers are masked."""
     return {
         "id": task.id,
         "run": task.run_id,
@@ -46,8 +50,8 @@ def task_view(task: TaskInstance) -> View:
         "kind": task.kind,
         "status": task.status.value,
         "attempts": task.attempts,
-        "input": task.input,
-        "output": task.output,
+        "input": mask_credentials(task.input),
+        "output": mask_credentials(task.output),
         "error": task.error,
         "reason": task.reason,
         "createdAt": format_timestamp(task.created_at),

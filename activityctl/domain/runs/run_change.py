@@ -20,6 +20,7 @@ from activityctl.domain.runs.run import (
     TaskStatus,
 )
 from activityctl.domain.values import ids
+from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InternalError
@@ -45,6 +46,18 @@ class RunChange:
         run = self.run
         waits = run.concurrency_key is not None or run.throttle_key is not None
         return run.has_ended and (waits or run.is_backfill)
+
+    @property
+    def hidden_inputs(self) -> tuple[TaskInstance, ...]:
+        """The ended tasks whose input has credentials, each with its input masked.
+
+        Every attempt of a task reads its credentials from the stored input. No attempt does when
+        the task has ended.
+        """
+        ended = (task for task in (*self.create, *self.update) if task.has_ended)
+        masked = (replace(task, input=mask_credentials(task.input)) for task in ended)
+        before = {task.id: task.input for task in (*self.create, *self.update)}
+        return tuple(task for task in masked if task.input != before[task.id])
 
 
 def run_change(

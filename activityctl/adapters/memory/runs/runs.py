@@ -207,6 +207,10 @@ class MemoryRunStore:
             self._state.tasks.setdefault(task.id, TaskRow(_stored_task(task)))
         for task in change.update:
             self._end_task(_stored_task(task))
+        for task in change.hidden_inputs:
+            row = self._state.tasks[task.id]
+            hidden = replace(row.task, input=_stored_task(task).input)
+            self._state.tasks[task.id] = replace(row, task=hidden)
         self._state.write_log_entries(change.entries)
         if change.keep_state is not None:
             subscriptions = self._state.catalog.subscriptions

@@ -75,6 +75,7 @@ _UPDATE_TASK: Final = """
     UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
         reason = %(reason)s, ended_at = %(ended_at)s
     WHERE id = %(id)s AND ended_at IS NULL"""
+_HIDE_INPUT: Final = "UPDATE tasks SET input = %(input)s WHERE id = %(id)s"
 _UPDATE_RUN: Final = """
     UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
         ended_at = %(ended_at)s
@@ -290,6 +291,8 @@ async def _write_change(connection: Connection, change: RunChange) -> None:
         await connection.execute(_INSERT_TASK, task_values(task))
     for task in change.update:
         await connection.execute(_UPDATE_TASK, task_values(task))
+    for task in change.hidden_inputs:
+        await connection.execute(_HIDE_INPUT, task_values(task))
     await insert_log_entries(connection, change.entries)
     if change.keep_state is not None:
         await connection.execute(

@@ -9,7 +9,7 @@ from activityctl import wiring
 from activityctl.cli.options import Files, Recursive, default_files
 from activityctl.cli.render.output import escape_controls, to_yaml
 from activityctl.cli.session import Session, now
-from activityctl.domain.manifests.document import Document, is_same_json
+from activityctl.domain.manifests.document import Document, is_same_json, mask_literals
 from activityctl.errors import RefusedError, UnreachableError
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import documents, plan_of_files
@@ -57,6 +57,8 @@ def diff(
 def _unified(name: str, live: Document | None, wanted: Document | None) -> Iterator[str]:
     if is_same_json(live, wanted):
         return
-    old = to_yaml(live).splitlines() if live else []
-    new = to_yaml(wanted).splitlines() if wanted else []
+    old = to_yaml(mask_literals(live)).splitlines() if live else []
+    new = to_yaml(mask_literals(wanted)).splitlines() if wanted else []
+    if old == new:
+        yield f"# {name}: only credentials differ, which are not shown"
     yield from difflib.unified_diff(old, new, f"live/{name}", f"files/{name}", lineterm="")

@@ -15,7 +15,7 @@ from activityctl.cli.options import (
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.gitops.plan import Kind
-from activityctl.domain.manifests.document import Document
+from activityctl.domain.manifests.document import Document, mask_literals
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError
@@ -39,6 +39,8 @@ def export(
 ) -> None:
     """Print live objects as YAML that can be applied unchanged.
 
+    Literal credentials are masked; apply refuses them.
+
     activityctl export > all.yaml && activityctl diff -f all.yaml
 
     activityctl export sub disk-report
@@ -49,7 +51,8 @@ def export(
     selection = Selection(name=only_name, labels=parse_labels(labels))
 
     async def read(ports: Ports) -> list[Document]:
-        return await read_documents(ports.catalog, selection, only_kind)
+        found = await read_documents(ports.catalog, selection, only_kind)
+        return [mask_literals(document) for document in found]
 
     documents = session.with_ports(read)
     if only_name is not None and not documents:

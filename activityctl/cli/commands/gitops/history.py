@@ -8,6 +8,7 @@ from activityctl.cli.options import CatalogKind, ObjectName, TextOrJson, catalog
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.domain.gitops.history import PastChange, rolled_back_to
+from activityctl.domain.manifests.document import mask_literals, masked_field_views
 from activityctl.domain.values.json_form import View, format_timestamp, list_view
 from activityctl.operations.gitops.history import history as read_history
 from activityctl.wiring import Ports
@@ -78,7 +79,7 @@ def _view(change: PastChange) -> View:
         "actor": change.origin.actor,
         "sourceCommit": change.origin.source_commit,
         "applyset": change.applyset,
-        "fields": list(change.fields),
+        "fields": masked_field_views(change.fields),
         "revision": change.revision_id,
-        "document": change.document,
+        "document": mask_literals(change.document),
     }

@@ -218,3 +218,27 @@ def test_invalid_bodies_are_refused(body: dict[str, Any], reason: str):
 
 def test_every_field_of_the_body_is_described():
     assert all(field.description for field in HttpBody.model_fields.values())
+
+
+async def test_credentials_of_a_response_and_those_of_the_request_that_it_repeats_are_masked(
+    serve: Serve, executor: HttpExecutor
+):
+    content = b'{"you sent": "Bearer canary-1234"}'
+    more = ["Content-Type: application/json", "Set-Cookie: session=1", "X-Echo: canary-1234"]
+    answer = answering(content, headers=more)
+    server = await serve(answer)
+    sent = {"Authorization": "Bearer canary-1234"}
+    output = (await run(executor, url=server.url, headers=sent)).output
+    assert server.requests[0].headers["authorization"] == "Bearer canary-1234"
+    assert output["headers"]["set-cookie"] == "***"
+    assert output["headers"]["x-echo"] == "***"
+    assert output["json"] == {"you sent": "***"}
+
+
+async def test_the_error_of_a_task_does_not_repeat_its_credentials(
+    serve: Serve, executor: HttpExecutor
+):
+    server = await serve(answering(b"bad key canary-1234", status="403 Forbidden"))
+    error = await failing(executor, url=server.url, headers={"X-Api-Key": "canary-1234"})
+    assert error.message.endswith("403 Forbidden: bad key ***")
+    assert error.__cause__ is None

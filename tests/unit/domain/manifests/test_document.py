@@ -183,6 +183,19 @@ def test_an_empty_value_is_not_an_absent_one(empty: Any):
     assert field_view(removed) == {"path": "spec.params.b", "old": empty}
 
 
+@pytest.mark.parametrize(
+    "path", ["tasks[a].http.headers.Authorization", 'a.headers["X.Api-Key"]', "c.env.DB_PASSWORD"]
+)
+def test_the_view_of_a_change_masks_literal_credentials(path: str):
+    shown = field_view(FieldChange(path, "Bearer a", "Bearer ${ params.b }"))
+    assert shown == {"path": path, "old": "***", "new": "Bearer ${ params.b }"}
+
+
+def test_the_view_of_a_change_shows_other_headers():
+    change = FieldChange("tasks[a].http.headers.Accept", "a", "b")
+    assert field_view(change) == {"path": change.path, "old": "a", "new": "b"}
+
+
 def test_no_two_empty_values_are_the_same():
     empties = [None, "", [], {}, 0, False]
     for old, new in itertools.combinations(empties, 2):

@@ -86,3 +86,9 @@ def test_labels_and_annotations_are_searched():
 def test_an_annotation_allows_literals():
     spec = http(headers={"Authorization": "Bearer abc"})
     assert literal_secrets(document(spec, **{ALLOWING_ANNOTATION: "allow"})) == []
+
+
+def test_the_mask_of_an_export_is_never_applied():
+    spec = http(headers={"Authorization": "***"})
+    (finding,) = literal_secrets(document(spec, **{ALLOWING_ANNOTATION: "allow"}))
+    assert "not shown" in finding.reason
