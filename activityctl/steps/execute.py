@@ -3,8 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,11 +19,11 @@ from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import TaskError
 from activityctl.ports import Executor, Logbook, RunStore, TaskCall
+from activityctl.steps.attempts import RunningAttempts
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import Orders, TaskOrder
 
 _LOG = logging.getLogger(__name__)
-_HEARTBEAT_EVERY: Final = 2.0
 _EXTRA_SECONDS: Final = 1.0
 """Added to the limit. Executors keep the limit themselves with a better message; this is for those
 that do not."""
@@ -48,13 +47,55 @@ class ExecuteStep:
         self._executors = executors
         self._recorder = recorder
         self._clock = clock
+        self._begun: dict[str, TaskInstance] = {}
+        self._attempts = RunningAttempts(self._is_wanted)
 
     @activity.defn(name="execute")
     async def execute(self, order: TaskOrder) -> Orders:
-        """Run one attempt of a task and record it; raise a failure that is to be retried."""
+        """Run one attempt of a task and record it; raise a failure that is to be retried.
+
+        If an attempt of the task is still at work in this process, wait for that one instead.
+        """
+        return await self._attempts.run(
+            order.task_id, lambda: self._execute(order), lambda: self._warn_joined(order)
+        )
+
+    async def close(self) -> None:
+        """End the attempts that are still at work although Temporal took them for lost."""
+        await self._attempts.close()
+
+    async def _execute(self, order: TaskOrder) -> Orders:
         task = await self._runs.begin_attempt(order.task_id, self._clock())
         if task is None:
             return await self._recorder.end_task(order.run_id, order.task_id)
+        self._begun[order.task_id] = task
+        try:
+            return await self._execute_begun(task, order)
+        finally:
+            del self._begun[order.task_id]
+
+    async def _is_wanted(self, task_id: str) -> bool:
+        """Return whether the run and the task are open and no other worker has begun the task."""
+        begun = self._begun.get(task_id)
+        if begun is None:
+            return True
+        state = await self._runs.load(begun.run_id)
+        if state is None or state.run.has_ended:
+            return False
+        present = next((task for task in state.tasks if task.id == task_id), None)
+        return present is not None and not present.has_ended and present.attempts == begun.attempts
+
+    async def _warn_joined(self, order: TaskOrder) -> None:
+        task = self._begun.get(order.task_id)
+        if task is None:
+            return
+        message = (
+            f"task {task.name} attempt {task.attempts} is still running in this worker, but "
+            "Temporal took it for lost and asked for another attempt; it was not started again"
+        )
+        await self._logbook.append([self._entry(task, order, "warning", message, {})])
+
+    async def _execute_begun(self, task: TaskInstance, order: TaskOrder) -> Orders:
         try:
             output = await self._attempt(task, order)
         except TaskError as error:
@@ -70,21 +111,20 @@ class ExecuteStep:
             message = f"this worker does not know the task kind {task.kind!r}"
             raise TaskError(message, code="unknown_kind", retryable=False)
         limit = order.start_to_close_seconds
-        async with _heartbeats():
-            try:
-                async with asyncio.timeout(limit + _EXTRA_SECONDS):
-                    outcome = await executor.execute(
-                        _parse_body(executor, task.input), self._call(task, order)
-                    )
-            except TimeoutError as error:
-                shown = format_duration(timedelta(seconds=limit))
-                raise TaskError(f"took longer than {shown}", code="timeout") from error
-            except (TaskError, asyncio.CancelledError):
-                raise
-            except Exception as error:
-                _LOG.exception("executor failed", extra={"task": task.id, "kind": task.kind})
-                message = f"{type(error).__name__} in the executor of {task.kind}: {error}"
-                raise TaskError(message, code="internal", retryable=False) from error
+        try:
+            async with asyncio.timeout(limit + _EXTRA_SECONDS):
+                outcome = await executor.execute(
+                    _parse_body(executor, task.input), self._call(task, order)
+                )
+        except TimeoutError as error:
+            shown = format_duration(timedelta(seconds=limit))
+            raise TaskError(f"took longer than {shown}", code="timeout") from error
+        except (TaskError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            _LOG.exception("executor failed", extra={"task": task.id, "kind": task.kind})
+            message = f"{type(error).__name__} in the executor of {task.kind}: {error}"
+            raise TaskError(message, code="internal", retryable=False) from error
         return outcome.output
 
     def _call(self, task: TaskInstance, order: TaskOrder) -> TaskCall:
@@ -154,19 +194,3 @@ def _parse_body(executor: Executor, rendered: JsonValue) -> object:
         first = findings_of(error, executor.body)[0]
         path = ".".join(map(str, (executor.kind, *first.path)))
         raise TaskError(f"{path}: {first.reason}", code="bad_input", retryable=False) from error
-
-
-@asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
-    """Send heartbeats to the server; this is also how the attempt learns of a cancellation."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(_HEARTBEAT_EVERY)
-            activity.heartbeat()
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()

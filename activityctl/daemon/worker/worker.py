@@ -81,6 +81,7 @@ async def run_worker(
             ports.runs, ports.timetable, ports.gates, wiring.build_sources(ports), _now
         )
         execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
+        stack.push_async_callback(execute.close)
         worker = _temporal_worker(settings, client, [admit.admit, execute.execute, recorder.record])
         loops = _BackgroundLoops(settings, ports, client, (admit, recorder), stopping)
         async with worker, asyncio.TaskGroup() as group:
