@@ -23,6 +23,7 @@ from activityctl.ports import (
     ManifestSource,
     MetricsSource,
     Outbox,
+    Purge,
     RunLists,
     RunStarter,
     RunStore,
@@ -149,6 +150,13 @@ class Ports:
         from activityctl.adapters.postgres.events.archive import PostgresEventArchive
 
         return PostgresEventArchive(self._database)
+
+    @cached_property
+    def purge(self) -> Purge:
+        """The removal of a text from everything that is stored."""
+        from activityctl.adapters.postgres.purging import PostgresPurge
+
+        return PostgresPurge(self._database)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from activityctl.ports.events import EventArchive, EventStore, Routing
 from activityctl.ports.gates import BEGINS_WITHIN, Gates
 from activityctl.ports.logbook import Logbook, MetricsSource
 from activityctl.ports.outbox import ORDER_WAITS, Claim, Outbox, RunStarter, WaitingFiring
+from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.runs import LockedRun, OpenResult, RunLists, RunStore
 from activityctl.ports.schedules import (
     ListedSchedule,
@@ -47,9 +48,11 @@ __all__ = [
     "Logbook",
     "ManifestSource",
     "MetricsSource",
+    "Occurrence",
     "OpenResult",
     "Outbox",
     "OverdueSchedule",
+    "Purge",
     "Routing",
     "RunLists",
     "RunStarter",

@@ -121,3 +121,54 @@ def test_a_literal_that_was_allowed_is_not_shown(shell):
     exported = shell("export", "def", "allowed").stdout
     (shell.folder / "b.yaml").write_text(exported)
     assert "not shown" in shell("apply", "-f", "b.yaml", code=3).stderr
+
+
+PURGED = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: purged}
+spec:
+  params: {type: object, properties: {note: {type: string}}}
+  triggers: [{name: e, event: {type: canary.sent}}]
+  tasks: [{name: say, command: {argv: [echo, "${ params.note }"]}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: purged}
+spec: {activity: purged, params: {note: 'said "canary-of-the-params" aloud'}}
+"""
+
+
+def test_purge_replaces_a_text_in_all_that_is_stored(shell):
+    (shell.folder / "a.yaml").write_text(PURGED)
+    shell("apply", "-f", "a.yaml")
+    data = '{"a": ["canary-of-the-params"]}'
+    sent = ("--type", "canary.sent", "--source", "/tests", "--id", "p1", "--data", data)
+    shell("emit", *sent, "--wait")
+    shell("trigger", "purged", "--key", "key-canary-of-the-params", "--wait")
+
+    before = shell("purge", "--dry-run", stdin="canary-of-the-params\n").stdout
+    for table in ("events", "runs", "tasks", "subscriptions", "apply_changes"):
+        assert f"{table} " in before, before
+    assert "would be replaced" in before
+    refused = shell("purge", stdin="canary-of-the-params\n", code=2)
+    assert "add --dry-run or --yes" in refused.stderr
+    assert "canary-of" in shell("describe", "sub", "purged").stdout
+
+    done = shell("purge", "--yes", stdin="canary-of-the-params\n")
+    assert "not reached: backups" in done.stderr
+    assert "canary" not in done.stdout + done.stderr
+    found = shell("purge", "--dry-run", "-o", "json", stdin="canary-of-the-params").stdout
+    left = {(place["table"], place["column"]) for place in json.loads(found)["found"]}
+    assert left == {
+        ("firings", "firing_key"),
+        ("runs", "firing_key"),
+        ("runs", "workflow_id"),
+    }
+    params = shell.json("describe", "sub", "purged")["params"]
+    assert params["note"] == 'said "***" aloud'
+
+
+def test_purge_refuses_a_text_that_is_found_by_chance(shell):
+    done = shell("purge", "--dry-run", stdin="abc\n", code=3)
+    assert "3 characters" in done.stderr
