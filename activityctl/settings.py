@@ -76,6 +76,8 @@ class Settings:
     temporal_api_key_ref: SecretReference | None = None
     api_url: str | None = None
     """The URL of the daemon's HTTP API. An http task may give only a path of it."""
+    own_ports: frozenset[int] = frozenset()
+    """The ports of the local daemon, which no task may call."""
     temporal_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Temporal's own `TEMPORAL_*` variables, and those that locate its temporal.toml."""
     uses_local_daemon: bool = True
@@ -147,6 +149,7 @@ def load_settings(
         temporal_namespace_is_set="temporal_namespace" in merged,
         temporal_api_key_ref=_reference("temporal_api_key_ref", sourced, env),
         api_url=merged.get("api_url"),
+        own_ports=_own_ports(home),
         temporal_environment={
             key: value
             for key, value in env.items()
@@ -292,22 +295,38 @@ def _profile(env: Mapping[str, str], flag: str | None) -> tuple[str | None, dict
 
 
 def _local_daemon(home: Path) -> dict[str, Any]:
-    path = home / DAEMON_FILE
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    document = _daemon_document(home)
+    if document is None:
         return {}
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}", hint=_RESTART) from error
-    addresses = document.get("addresses") if isinstance(document, dict) else None
+    addresses = document.get("addresses")
     if not isinstance(addresses, dict):
-        raise InvalidInputError(f"{path} is damaged", hint=_RESTART)
+        raise InvalidInputError(f"{home / DAEMON_FILE} is damaged", hint=_RESTART)
     names = {
         "database_url": "database_url",
         "temporal_address": "temporal_address",
         "api": "api_url",
     }
     return {name: addresses[key] for key, name in names.items() if addresses.get(key)}
+
+
+def _own_ports(home: Path) -> frozenset[int]:
+    """Return the ports of the home's daemon, also for a worker with another database."""
+    try:
+        ports = (_daemon_document(home) or {}).get("ports")
+    except InvalidInputError:
+        return frozenset()  # `_local_daemon` reports it, if the daemon is used
+    return frozenset(ports.values()) if isinstance(ports, dict) else frozenset()
+
+
+def _daemon_document(home: Path) -> dict[str, Any] | None:
+    path = home / DAEMON_FILE
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}", hint=_RESTART) from error
+    return document if isinstance(document, dict) else {}
 
 
 def _reference(key: str, sourced: _Sourced, env: Mapping[str, str]) -> SecretReference | None:

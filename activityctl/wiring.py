@@ -248,6 +248,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
         allow_http=settings.allow_http,
         allowed_networks=settings.allowed_networks,
         own_api=settings.api_url,
+        own_ports=settings.own_ports,
     )
     try:
         yield built

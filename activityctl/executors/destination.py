@@ -7,6 +7,7 @@ variables.
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import httpcore
 import httpx
+import psutil
 
 from activityctl.domain.values.destination import DestinationPolicy
 from activityctl.errors import DestinationForbiddenError
@@ -27,6 +29,7 @@ KEPT_ALIVE: Final = 100
 KEEP_ALIVE_SECONDS: Final = 5.0
 FALLBACK_SECONDS: Final = 3.0
 """If a host has several addresses: how long to wait for one before trying the next."""
+_NEVER: Final = "tasks cannot call Postgres, Temporal and the API of the local daemon"
 _TRANSLATED: Final = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
@@ -86,6 +89,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:  # UnicodeError: from the IDNA codec
             raise httpcore.ConnectError(f"cannot resolve {host}: {error}") from error
+        machine = _machine_addresses() if port in self._policy.own_ports else ()
+        own = [self._policy.own_port_refusal(address, port, machine) for address in addresses]
+        if reason := next(filter(None, own), None):
+            raise DestinationForbiddenError(f"{host} port {port} is {reason}", hint=_NEVER)
         refusals = {address: self._policy.refusal(address) for address in addresses}
         permitted = [address for address, refusal in refusals.items() if refusal is None]
         if refusals and not permitted:
@@ -95,6 +102,12 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 hint="add its network to ACTIVITYCTL_ALLOWED_NETWORKS",
             )
         return permitted
+
+
+def _machine_addresses() -> list[str]:
+    families = {socket.AF_INET, socket.AF_INET6}
+    interfaces = psutil.net_if_addrs().values()
+    return [card.address for cards in interfaces for card in cards if card.family in families]
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):

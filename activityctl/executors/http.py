@@ -4,8 +4,10 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -181,6 +183,7 @@ class HttpExecutor:
     """Sends one request for each attempt, over one pool of kept-alive connections.
 
     If the URL is only a path, it is a path of `own_api`; the address is checked like any other.
+    Other URLs reach none of `own_ports` on this machine, the daemon's own.
     Redirects are not followed, cookies are not kept. Output: `status`, `headers` (names in lower
     case, repeated ones joined by commas), `json`, or else `body` as text, `bytes` (size of the
     body, decompressed) and `durationMs`. Credentials in response headers are masked, and so is
@@ -196,12 +199,15 @@ class HttpExecutor:
         allow_http: bool,
         allowed_networks: Sequence[Network],
         own_api: str | None = None,
+        own_ports: Collection[int] = (),
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         from activityctl.executors.destination import GuardedTransport
 
-        policy = DestinationPolicy(allow_http, tuple(allowed_networks))
+        policy = DestinationPolicy(allow_http, tuple(allowed_networks), frozenset(own_ports))
         self._transport = GuardedTransport(policy)
+        others = policy.own_ports - {urlsplit(own_api or "").port}
+        self._api_transport = GuardedTransport(replace(policy, own_ports=frozenset(others)))
         self._slots = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
         self._deadline_seconds = deadline_seconds
         self._own_api = own_api
@@ -223,7 +229,9 @@ class HttpExecutor:
         deadline = min(self._deadline_seconds, call.timeout_seconds)
         try:
             async with asyncio.timeout(deadline), self._slots:
-                output = await self._exchange(request, body)
+                is_path = self._own_api is not None and _is_path(body.url)
+                transport = self._api_transport if is_path else self._transport
+                output = await self._exchange(request, body, transport)
         except TimeoutError:
             raise TaskError(
                 f"{request_label(request)}: no complete response within {deadline:g} s",
@@ -234,13 +242,16 @@ class HttpExecutor:
     async def close(self) -> None:
         """Close every connection."""
         await self._transport.aclose()
+        await self._api_transport.aclose()
 
-    async def _exchange(self, request: "httpx.Request", body: HttpBody) -> dict[str, JsonValue]:
+    async def _exchange(
+        self, request: "httpx.Request", body: HttpBody, transport: "httpx.AsyncBaseTransport"
+    ) -> dict[str, JsonValue]:
         import httpx
 
         try:
             # not through an httpx client, which would keep cookies from one run to another
-            response = await self._transport.handle_async_request(request)
+            response = await transport.handle_async_request(request)
             try:
                 check_headers(response)
                 if not body.expects(response.status_code):
@@ -292,8 +303,11 @@ def _request(body: HttpBody, call: TaskCall, own_api: str | None) -> "httpx.Requ
 
 
 def _absolute_url(url: str, own_api: str | None) -> str:
-    is_path = url.startswith("/") and not url.startswith("//")
-    return own_api.rstrip("/") + url if own_api and is_path else url
+    return own_api.rstrip("/") + url if own_api and _is_path(url) else url
+
+
+def _is_path(url: str) -> bool:
+    return url.startswith("/") and not url.startswith("//")
 
 
 def _content(body: HttpBody) -> tuple[dict[str, str], bytes | None]:

@@ -348,3 +348,11 @@ def test_secrets_are_masked_wherever_settings_are_printed(machine: Machine):
 def test_commands_of_tasks_inherit_no_secret(machine: Machine):
     machine.environment |= {"PATH": "/bin", "LANG": "", "AWS_SECRET": "x", "TEMPORAL_API_KEY": "y"}
     assert machine.load().task_environment == {"PATH": "/bin"}
+
+
+def test_the_ports_of_the_local_daemon_are_known_whatever_database_is_used(tmp_path: Path):
+    document = {"addresses": {}, "ports": {"postgres": 20001, "temporal": 20002}}
+    (tmp_path / "daemon.json").write_text(json.dumps(document))
+    for environment in ({}, {"ACTIVITYCTL_DATABASE_URL": "postgresql://db.example/a"}):
+        settings = load_settings({"home": tmp_path}, environment)
+        assert settings.own_ports == {20001, 20002}

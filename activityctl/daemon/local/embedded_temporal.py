@@ -5,7 +5,9 @@ Temporal SDK.
 """
 
 import asyncio
+import json
 import re
+import secrets
 import shutil
 import sys
 from collections.abc import Mapping
@@ -38,8 +40,10 @@ DYNAMIC_CONFIG: Final = {
     "system.enableEagerWorkflowStart": "true",
 }
 """Keys and JSON values, measured with Temporal Server 1.32."""
-PORTS: Final = ("temporal", "temporal_ui", "temporal_http")
+PORTS: Final = ("temporal", "temporal_http", "temporal_metrics")
 """The names of the ports that the server listens on."""
+UI_PORT: Final = "temporal_ui"
+"""The name of the port of its web page, which only runs on request."""
 
 
 def find_binary() -> Path:
@@ -58,36 +62,43 @@ def find_binary() -> Path:
 
 
 async def temporal_launch_spec(
-    home: Path, ports: Mapping[str, int], environment: Mapping[str, str]
+    home: Path, ports: Mapping[str, int], environment: Mapping[str, str], *, shows_ui: bool = False
 ) -> LaunchSpec:
-    """Return how to start the server; `ports` has a number for each name of PORTS."""
+    """Return how to start the server; `ports` has a number for each name of PORTS, and for UI_PORT.
+
+    Its HTTP API answers only requests for a random host name. So a web page, whose requests have
+    the name of an address, cannot start workflows through the user's browser.
+    """
     binary = find_binary()
+    host = f"{secrets.token_hex(16)}.invalid"
+    page = ["--ui-port", str(ports[UI_PORT])] if shows_ui else ["--headless"]
     return LaunchSpec(
         name=NAME,
         home=home,
-        command=(str(binary), *_options(home, ports)),
+        command=(str(binary), *_options(home, ports, host), *page),
         environment=environment,
-        ready=lambda: _is_ready(ports["temporal"], ports["temporal_http"]),
+        ready=lambda: _is_ready(ports["temporal"], ports["temporal_http"], host),
         umask=0o077,
         version=await _version(binary),
         address=f"127.0.0.1:{ports['temporal']}",
     )
 
 
-def _options(home: Path, ports: Mapping[str, int]) -> list[str]:
+def _options(home: Path, ports: Mapping[str, int], host: str) -> list[str]:
     options = ["server", "start-dev", "--ip", "127.0.0.1", "--port", str(ports["temporal"])]
-    options += ["--ui-port", str(ports["temporal_ui"])]
     options += ["--http-port", str(ports["temporal_http"])]
+    options += ["--metrics-port", str(ports["temporal_metrics"])]
     options += ["--db-filename", str(home / "temporal.db")]
     options += ["--log-level", "warn", "--log-format", "text", "--color", "never"]
     for pragma in PRAGMAS:
         options += ["--sqlite-pragma", pragma]
-    for key, value in DYNAMIC_CONFIG.items():
+    hosts = {"frontend.httpAllowedHosts": json.dumps([host])}
+    for key, value in (DYNAMIC_CONFIG | hosts).items():
         options += ["--dynamic-config-value", f"{key}={value}"]
     return options
 
 
-async def _is_ready(port: int, http_port: int) -> bool:
+async def _is_ready(port: int, http_port: int, host: str) -> bool:
     """Return whether gRPC listens and listing workflows of the namespace succeeds.
 
     Listing needs the frontend, the namespace cache and visibility. Describing the namespace
@@ -96,7 +107,7 @@ async def _is_ready(port: int, http_port: int) -> bool:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.close()
     path = f"/api/v1/namespaces/{NAMESPACE}/workflows?pageSize=1"
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{http_port}\r\nConnection: close\r\n\r\n"
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
     try:
         writer.write(request.encode("ascii"))

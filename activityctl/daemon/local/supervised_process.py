@@ -339,3 +339,17 @@ def _exit_text(code: int | None) -> str:
         with suppress(ValueError):
             return signal.Signals(-code).name
     return f"exit code {code}"
+
+
+async def await_all(*starts: Awaitable[None]) -> None:
+    """Await all; on the first failure, cancel the others and raise that failure itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for start in starts:
+                group.create_task(_awaited(start))
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+async def _awaited(start: Awaitable[None]) -> None:
+    await start

@@ -36,6 +36,7 @@ from activityctl.daemon.local.supervised_process import (
     Endings,
     LaunchSpec,
     SupervisedProcess,
+    await_all,
     child_environment,
     choose_ports,
     end_processes,
@@ -92,20 +93,25 @@ class Hooks:
 
 
 async def supervise(
-    home: Path, children: Sequence[ChildSpec], hooks: Hooks, environment: Mapping[str, str]
+    home: Path,
+    children: Sequence[ChildSpec],
+    hooks: Hooks,
+    environment: Mapping[str, str],
+    *,
+    shows_ui: bool = False,
 ) -> None:
     """Run the daemon of a home until SIGTERM, SIGINT or SIGHUP; a second signal shortens the stop.
 
     Starts Postgres and Temporal, migrates, then starts the children together. Stops in the
     opposite order and leaves no process, also when a start fails. `environment` is the user's;
-    the environment of the children is made from it.
+    the environment of the children is made from it. With `shows_ui`, Temporal's web page runs too.
 
     Raises ConflictError when this home already has a running daemon, UnreachableError with the
     reason when a component cannot be started, and whatever the hooks raise.
     """
     home = open_home(home)
     with HomeLock(home):
-        daemon = _Daemon(home, children, hooks, environment)
+        daemon = _Daemon(home, children, hooks, environment, shows_ui=shows_ui)
         with on_stop_signal(daemon.on_signal):
             await daemon.run()
 
@@ -119,8 +125,11 @@ class _Daemon:
         specs: Sequence[ChildSpec],
         hooks: Hooks,
         environment: Mapping[str, str],
+        *,
+        shows_ui: bool,
     ) -> None:
         self._home = home
+        self._shows_ui = shows_ui
         self._specs = specs
         self._environment = environment
         self._hooks = hooks
@@ -158,18 +167,20 @@ class _Daemon:
     async def _start(self) -> None:
         await asyncio.to_thread(end_surviving_processes, self._home, self._former)
         self._write_state()
-        await _await_all(self._start_postgres(), self._start_temporal())
+        await await_all(self._start_postgres(), self._start_temporal())
         cluster = self._cluster()
         await self._hooks.migrate(cluster.database_url)
         self._addresses |= {
             "database_url": cluster.database_url,
             "temporal_address": f"127.0.0.1:{self._ports['temporal']}",
-            "temporal_ui": f"http://127.0.0.1:{self._ports['temporal_ui']}",
         }
+        if self._shows_ui:
+            page = f"http://127.0.0.1:{self._ports[embedded_temporal.UI_PORT]}"
+            self._addresses[embedded_temporal.UI_PORT] = page
         for spec in self._specs:
             self._choose_address(spec)
         self._write_state()
-        await _await_all(*(self._start_child(spec) for spec in self._specs))
+        await await_all(*(self._start_child(spec) for spec in self._specs))
         if self._hooks.on_ready is not None:
             await self._hooks.on_ready(self._state())
 
@@ -184,10 +195,12 @@ class _Daemon:
 
         async def launch() -> LaunchSpec:
             return await embedded_temporal.temporal_launch_spec(
-                self._home, self._ports, environment
+                self._home, self._ports, environment, shows_ui=self._shows_ui
             )
 
-        await self._bring_up(embedded_temporal.NAME, embedded_temporal.PORTS, launch)
+        page = (embedded_temporal.UI_PORT,) if self._shows_ui else ()
+        ports = (*embedded_temporal.PORTS, *page)
+        await self._bring_up(embedded_temporal.NAME, ports, launch)
 
     async def _start_child(self, spec: ChildSpec) -> None:
         ports = (spec.name,) if spec.listens else ()
@@ -379,17 +392,3 @@ def _stop_supervisor(home: Path, timeout: float) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
         time.sleep(0.05)
-
-
-async def _await_all(*starts: Awaitable[None]) -> None:
-    """Await all; on the first failure, cancel the others and raise that failure itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for start in starts:
-                group.create_task(_awaited(start))
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-
-
-async def _awaited(start: Awaitable[None]) -> None:
-    await start

@@ -3,6 +3,7 @@
 It does not resolve or connect.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -78,6 +79,8 @@ class DestinationPolicy:
 
     allow_http: bool = False
     allowed_networks: tuple[Network, ...] = ()
+    own_ports: frozenset[int] = frozenset()
+    """Ports of the daemon on this machine, which no setting opens."""
 
     def check_url(self, *, scheme: str, host: str, port: int | None, userinfo: bool) -> None:
         """Raise DestinationForbiddenError if the URL is forbidden whatever its host resolves to."""
@@ -96,6 +99,18 @@ class DestinationPolicy:
             raise DestinationForbiddenError(
                 "the URL contains a user or password", hint="send an Authorization header"
             )
+
+    def own_port_refusal(self, address: str, port: int, machine: Collection[str]) -> str | None:
+        """Return why a call would reach the daemon itself; None when it would not.
+
+        `machine` has the addresses of this machine, in any form.
+        """
+        if port not in self.own_ports:
+            return None
+        effective = _unmapped(ip_address(address.partition("%")[0]))
+        ours = {_unmapped(ip_address(text.partition("%")[0])) for text in machine}
+        is_here = effective.is_loopback or effective.is_unspecified or effective in ours
+        return "a port of the daemon itself" if is_here else None
 
     def refusal(self, address: str) -> str | None:
         """Return why calls to a numeric address are forbidden; None when they are allowed.

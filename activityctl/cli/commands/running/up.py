@@ -4,8 +4,10 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,7 +21,8 @@ from activityctl.cli.pending_schedules import print_pending
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.status_text import print_components, print_sync
 from activityctl.cli.session import Session, now
-from activityctl.daemon.local.state import DaemonState, lock_is_held, read_status
+from activityctl.daemon.local import embedded_temporal
+from activityctl.daemon.local.state import DaemonState, lock_is_held, read_state, read_status
 from activityctl.daemon.local.supervisor import (
     Addresses,
     ChildSpec,
@@ -45,6 +48,9 @@ def up(
         bool, typer.Option("--detach", "-d", help="Run in the background; return when it runs.")
     ] = False,
     sync: Sync = None,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Also run Temporal's web page, for as long as you need it.")
+    ] = False,
 ) -> None:
     """Start the local daemon of this user: Postgres, Temporal, a worker and the API.
 
@@ -55,7 +61,7 @@ def up(
 
     activityctl up -d --sync definitions/
 
-    activityctl up
+    activityctl up -d --ui
     """
     session: Session = context.obj
     home = session.settings.home
@@ -70,14 +76,16 @@ def up(
     if lock_is_held(home):
         session.err.print(f"a daemon already runs for {home}")
         _check_synced(home, folder)
+        _check_page(home, ui=ui)
         _after_start(session, files, recursive=recursive)
     elif detach:
         with session.err.status("starting Postgres, Temporal, worker and API"):
-            start_detached(home, _foreground_command(home, folder), _environment())
+            start_detached(home, _foreground_command(home, folder, ui=ui), _environment())
         _after_start(session, files, recursive=recursive)
     else:
         forget_sync(home)
-        _foreground(session, home, files, folder, recursive=recursive)
+        after_start = partial(_after_start, session, files, recursive=recursive)
+        _foreground(session, home, folder, after_start, ui=ui)
 
 
 def _folder(path: Path) -> Path:
@@ -98,10 +106,21 @@ def _check_synced(home: Path, folder: Path | None) -> None:
         )
 
 
+def _check_page(home: Path, *, ui: bool) -> None:
+    """Raise RefusedError if Temporal's web page is wanted and the running daemon has none."""
+    if ui and embedded_temporal.UI_PORT not in read_state(home).addresses:
+        raise RefusedError(
+            "the running daemon does not run Temporal's web page",
+            hint="activityctl down && activityctl up -d --ui",
+        )
+
+
 def _after_start(session: Session, files: list[str], *, recursive: bool) -> None:
     """Print the components, apply the files and show their first run."""
     session = Session(session.flags, session.color)
     print_components(session.out, read_status(session.settings.home))
+    if page := read_state(session.settings.home).addresses.get(embedded_temporal.UI_PORT):
+        session.out.print(f"Temporal's web page: {page}")
     _show_sync(session)
     if files:
         applied = apply_files(session, files, recursive=recursive, timeout=30.0)
@@ -120,11 +139,11 @@ def _show_sync(session: Session) -> None:
 
 
 def _foreground(
-    session: Session, home: Path, files: list[str], folder: Path | None, *, recursive: bool
+    session: Session, home: Path, folder: Path | None, after_start: Callable[[], None], *, ui: bool
 ) -> None:
     async def on_ready(_: DaemonState) -> None:
         try:
-            await asyncio.to_thread(_after_start, session, files, recursive=recursive)
+            await asyncio.to_thread(after_start)
         except ActivityctlError as error:
             session.err.print(f"error: {error}")
         session.err.print(
@@ -134,13 +153,13 @@ def _foreground(
     configure_logging()
     hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url), on_ready=on_ready)
     session.err.print(f"starting Postgres, Temporal, worker and API for {home}")
-    asyncio.run(supervise(home, _children(folder), hooks, _environment()))
+    asyncio.run(supervise(home, _children(folder), hooks, _environment(), shows_ui=ui))
     session.err.print("stopped")
 
 
-def _foreground_command(home: Path, folder: Path | None) -> list[str]:
+def _foreground_command(home: Path, folder: Path | None, *, ui: bool) -> list[str]:
     command = [sys.executable, "-m", "activityctl", "--home", str(home), "up"]
-    return [*command, *_sync_option(folder)]
+    return [*command, *_sync_option(folder), *(["--ui"] if ui else [])]
 
 
 def _sync_option(folder: Path | None) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """The HTTP executor: the addresses that calls may reach."""
 
+import socket
 import ssl
 import subprocess
 from ipaddress import ip_network
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from activityctl.domain.values.destination import DestinationPolicy
@@ -13,6 +15,13 @@ from activityctl.errors import DestinationForbiddenError
 from activityctl.executors.destination import GuardedTransport
 from activityctl.executors.http import HttpExecutor
 from support.http_server import LOOPBACK, Serve, answering, failing, run
+
+CARDS = [
+    card
+    for cards in psutil.net_if_addrs().values()
+    for card in cards
+    if card.family in {socket.AF_INET, socket.AF_INET6} and "%" not in card.address
+]
 
 
 @pytest.mark.parametrize(
@@ -181,3 +190,37 @@ async def test_an_unknown_certificate_is_refused(
     assert error.task_code == "unreachable"
     assert "certificate" in error.message.lower()
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "localhost", "127.1", "0", "2130706433", "0x7f000001"),
+        *("[::1]", "[::ffff:127.0.0.1]", "[::]", "0.0.0.0", "127.255.0.1"),
+        *(f"[{card.address}]" if ":" in card.address else card.address for card in CARDS),
+    ],
+)
+async def test_no_form_of_this_machine_reaches_a_port_of_the_daemon(serve: Serve, host: str):
+    server = await serve(answering(b"postgres"))
+    anywhere = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    executor = HttpExecutor(
+        allow_http=True, allowed_networks=anywhere, own_ports={server.port}, own_api=server.url
+    )
+    error = await failing(executor, url=f"http://{host}:{server.port}/")
+    assert (error.task_code, error.may_retry) == ("destination_forbidden", False)
+    assert "a port of the daemon itself" in error.message
+    assert server.connections == 0
+    await executor.close()
+
+
+async def test_only_a_path_reaches_the_api_of_the_daemon(serve: Serve):
+    api, postgres = await serve(answering(b"api")), await serve(answering(b"postgres"))
+    ports = {api.port, postgres.port}
+    executor = HttpExecutor(
+        allow_http=True, allowed_networks=LOOPBACK, own_ports=ports, own_api=api.url
+    )
+    assert (await run(executor, url="/healthz")).output["body"] == "api"
+    assert (await failing(executor, url=f"{api.url}/healthz")).task_code == "destination_forbidden"
+    other = await serve(answering(b"other"))
+    assert (await run(executor, url=other.url)).output["body"] == "other"
+    await executor.close()
