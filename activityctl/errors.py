@@ -89,6 +89,12 @@ class InvalidEventError(InvalidInputError):
         super().__init__(f"{field}: {reason}" if field else reason)
 
 
+class UnstorableError(InvalidInputError):
+    """Postgres refuses a value for good: it is too large, or has a form that cannot be stored."""
+
+    code = "unstorable"
+
+
 class ExpressionError(InvalidInputError):
     """A CEL expression does not compile or could not be evaluated."""
 

@@ -7,7 +7,15 @@ from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.events import EventArchive, EventStore, Routing
 from activityctl.ports.gates import BEGINS_WITHIN, Gates
 from activityctl.ports.logbook import Logbook, MetricsSource
-from activityctl.ports.outbox import ORDER_WAITS, Claim, Outbox, RunStarter, WaitingFiring
+from activityctl.ports.outbox import (
+    ORDER_WAITS,
+    Claim,
+    FailingFirings,
+    Outbox,
+    PostponedFiring,
+    RunStarter,
+    WaitingFiring,
+)
 from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.runs import LockedRun, OpenResult, RunLists, RunStore
 from activityctl.ports.schedules import (
@@ -40,6 +48,7 @@ __all__ = [
     "EventStore",
     "Executor",
     "ExecutorOutcome",
+    "FailingFirings",
     "Gates",
     "JsonValue",
     "ListedSchedule",
@@ -52,6 +61,7 @@ __all__ = [
     "OpenResult",
     "Outbox",
     "OverdueSchedule",
+    "PostponedFiring",
     "Purge",
     "Routing",
     "RunLists",

@@ -1,23 +1,54 @@
 """Ports for the outbox of firings, and for starting and cancelling their runs in Temporal."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
+from activityctl.domain.values import ids
 
 ORDER_WAITS: Final = timedelta(hours=1)
 """How long a firing waits at most until the firing before it, of the same order key, has a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostponedFiring:
+    """A firing that could not be started, and when to try it again."""
+
+    firing: FiringRef
+    pause: timedelta
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailingFirings:
+    """The waiting firings that could not be started so far."""
+
+    count: int
+    since: datetime
+    """When the first of them failed first."""
+    last_error: str
 
 
 class Claim(Protocol):
     """Firings that only this dispatcher may start until the block ends."""
 
     firings: list[FiringRef]
+    attempts: Mapping[ids.RunId, int]
+    """How often a firing was tried in vain, by run id; a firing that never failed is absent."""
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
         """Mark them as started."""
+        ...
+
+    async def settled(self, firing: FiringRef, now: datetime) -> None:
+        """Mark a firing that will never start; its key is shortened as its run's key is."""
+        ...
+
+    async def postponed(self, firings: Sequence[PostponedFiring], now: datetime) -> None:
+        """Count a failed try of each; none is claimed again before its time."""
         ...
 
 
@@ -42,14 +73,18 @@ class Outbox(Protocol):
     def claimed(self, limit: int) -> AbstractAsyncContextManager[Claim]:
         """Claim due firings: higher priority first, then the earliest.
 
-        Held firings are left out. Of the firings with one order key, only the first decided one
-        can be claimed. After it is started, the next one can be claimed when a run exists for
-        it, or after ORDER_WAITS.
+        Held firings are left out, and those that failed and are to be tried later. Of the firings
+        with one order key, only the first decided one can be claimed. After it is started, the
+        next one can be claimed when a run exists for it, or after ORDER_WAITS.
         """
         ...
 
     async def seconds_to_next(self) -> float | None:
         """Return the seconds until the next waiting firing may start; None if none waits."""
+        ...
+
+    async def failing(self) -> FailingFirings | None:
+        """Return the firings that failed and wait for their next try; None if there are none."""
         ...
 
     async def waiting(self) -> int:
@@ -80,13 +115,19 @@ class RunStarter(Protocol):
         """Start the workflow that all of these firings name.
 
         A workflow that is open already counts as started; one that has closed is started again.
-        Raises UnreachableError if Temporal does not accept the start.
+        Raises RefusedError if Temporal refuses it for good, UnreachableError if another try may
+        succeed.
         """
+        ...
+
+    async def is_reachable(self) -> bool:
+        """Return whether Temporal answers at all."""
         ...
 
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
         """Ask the workflow to cancel this run only; return False if the workflow is not open.
 
-        Raises UnreachableError if Temporal does not answer.
+        Raises RefusedError if Temporal refuses this for good, UnreachableError if it does not
+        answer.
         """
         ...

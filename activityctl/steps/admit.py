@@ -26,13 +26,26 @@ from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
 from activityctl.domain.runs.run_change import log_entry, run_change
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.errors import ExpressionError, InvalidInputError
+from activityctl.errors import (
+    ActivityctlError,
+    ConflictError,
+    ExpressionError,
+    InvalidInputError,
+    UnreachableError,
+    UnstorableError,
+)
 from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, Timetable
+from activityctl.steps.give_up import GiveUp
 from activityctl.steps.orders import orders_of
+from activityctl.steps.record import RecordStep
 from activityctl.steps.resolve import resolve_context
 from activityctl.workflows.calls import Orders
 
 _LOG = logging.getLogger(__name__)
+_TRIES: Final = 8
+"""How often an admission is tried that fails without an outage: for about 11 seconds."""
+_TRIES_OF_DATA: Final = 2
+"""How often one is tried whose data Postgres refuses."""
 _MAX_ADMISSIONS: Final = 50
 """How many firings a worker admits at the same time before the dispatcher has to wait."""
 
@@ -48,6 +61,7 @@ class AdmitStep:
         sources: Mapping[str, ContextSource],
         clock: Callable[[], datetime],
     ) -> None:
+        self._give_up = GiveUp(runs, RecordStep(runs, clock), clock)
         self._runs = runs
         self._timetable = timetable
         self._gates = gates
@@ -66,7 +80,7 @@ class AdmitStep:
         """Open the run of each firing, or find it open; return one answer for each, in order."""
         self._count(len(firings))
         try:
-            return [await self._admit(firing) for firing in firings]
+            return [await self._admit_or_give_up(firing) for firing in firings]
         finally:
             self._count(-len(firings))
 
@@ -76,6 +90,26 @@ class AdmitStep:
             self._has_capacity.clear()
         else:
             self._has_capacity.set()
+
+    async def _admit_or_give_up(self, firing: FiringRef) -> Orders:
+        """Admit the firing; an error that does not go away ends its run after some tries.
+
+        An outage of Postgres raises as often as it lasts, so that the call is repeated.
+        """
+        try:
+            return await self._admit(firing)
+        except (UnreachableError, ConflictError, ApplicationError):
+            raise
+        except Exception as error:
+            attempt = activity.info().attempt if activity.in_activity() else 1
+            if attempt < (_TRIES_OF_DATA if isinstance(error, UnstorableError) else _TRIES):
+                raise
+            _LOG.exception("could not admit a firing", extra={"run": firing.run_id})
+            is_ours = isinstance(error, ActivityctlError)
+            text = str(error) if is_ours else f"{type(error).__name__}, see the worker's log"
+            reason = f"the run could not be admitted in {attempt} tries: {text}"
+            await self._give_up.give_up(firing, reason)
+            return Orders(firing.run_id, is_over=True)
 
     async def _admit(self, firing: FiringRef) -> Orders:
         if not _is_of_this_workflow(firing):

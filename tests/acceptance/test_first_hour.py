@@ -167,6 +167,23 @@ def test_a_key_never_runs_twice(samples):
     assert json.loads(first) == json.loads(second)
 
 
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("k" * 801, "--key has 801 bytes; it may have 800"),
+        ("ä" * 401, "--key has 802 bytes; it may have 800"),
+        ("", "--key is empty"),
+    ],
+)
+def test_a_key_that_no_run_can_have_is_refused_at_the_door(samples, key: str, reason: str):
+    done = samples("trigger", "daily-digest", "--key", key, "--no-wait", code=2)
+    assert reason in done.stderr
+
+
+def test_the_longest_key_runs(samples):
+    samples("trigger", "daily-digest", "--key", "k" * 800, "--wait")
+
+
 def test_a_second_up_reports_that_the_daemon_runs(samples):
     done = samples("up")
     assert "already runs" in done.stderr

@@ -1,5 +1,6 @@
 """The Outbox port: a firing is stored once, claimed by one claim, and waits until dispatched."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
+from activityctl.ports import FailingFirings, PostponedFiring
 
 Fire = Callable[..., FiringRequest]
 
@@ -135,3 +137,50 @@ async def test_a_claim_returns_the_firing_reference_of_the_workflow(
     (found,) = await claimed(ports)
     assert found == firing.ref
     assert found.due == firing.due_at
+
+
+async def test_a_postponed_firing_is_passed_over_until_its_time_and_its_tries_are_counted(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    bad, good = fire("bad"), fire("good")
+    await ports.outbox.add([bad, good], now)
+    pause = timedelta(seconds=0.3)
+    async with ports.outbox.claimed(1) as claim:
+        assert (claim.firings, claim.attempts) == ([bad.ref], {})
+        await claim.postponed([PostponedFiring(bad.ref, pause, "it broke")], now)
+    assert await claimed(ports, 1) == [good.ref]
+    async with ports.outbox.claimed(1) as claim:
+        await claim.dispatched(claim.firings, now)
+    assert await claimed(ports) == []
+    seconds = await ports.outbox.seconds_to_next()
+    assert seconds is not None
+    assert 0 < seconds <= 0.3
+    assert await ports.outbox.failing() == FailingFirings(1, now, "it broke")
+    await asyncio.sleep(0.35)
+    async with ports.outbox.claimed(1) as claim:
+        assert (claim.firings, claim.attempts) == ([bad.ref], {bad.ref.run_id: 1})
+        await claim.postponed([PostponedFiring(bad.ref, pause, "again")], now + pause)
+    assert await ports.outbox.failing() == FailingFirings(1, now, "again")
+
+
+async def test_a_started_firing_does_not_count_as_failing(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    await ports.outbox.add([fire("k")], now)
+    async with ports.outbox.claimed(1) as claim:
+        await claim.postponed([PostponedFiring(fire("k").ref, timedelta(0), "it broke")], now)
+    async with ports.outbox.claimed(1) as claim:
+        await claim.dispatched(claim.firings, now)
+    assert await ports.outbox.failing() is None
+
+
+async def test_a_firing_that_never_starts_is_settled_with_a_key_that_a_run_can_have(
+    ports: wiring.Ports, fire: Fire, now: datetime
+):
+    firing = fire("manual/" + "x" * 1200)
+    await ports.outbox.add([firing], now)
+    async with ports.outbox.claimed(1) as claim:
+        await claim.settled(firing.ref, now)
+    assert await claimed(ports) == []
+    assert await ports.outbox.waiting() == 0
+    assert await ports.outbox.add([firing], now) == 0

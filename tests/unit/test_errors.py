@@ -28,6 +28,7 @@ EXIT_CODES = {
     "invalid_input": 3,
     "invalid_manifest": 3,
     "invalid_event": 3,
+    "unstorable": 3,
     "expression_error": 3,
     "expression_budget": 3,
     "destination_forbidden": 3,

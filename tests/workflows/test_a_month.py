@@ -40,6 +40,7 @@ from activityctl.operations.runs.actions import change_status
 from activityctl.ports import ExecutorOutcome, TaskCall
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
+from activityctl.steps.give_up import GiveUp
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
@@ -126,7 +127,12 @@ class Month:
             ports.outbox, ports.runs, starter, self.recorder, self.clock, self.wait_for_capacity
         )
         self.timekeeper = Timekeeper(ports.timetable, starter)
-        self.queue_releaser = QueueReleaser(ports.gates, ports.backfills, starter)
+        self.queue_releaser = QueueReleaser(
+            ports.gates,
+            ports.backfills,
+            starter,
+            GiveUp(ports.runs, self.recorder, self.clock),
+        )
 
     async def wait_for_capacity(self) -> None:
         """Return at once: there is always capacity."""

@@ -87,6 +87,17 @@ class FiringRow:
     event_ids: tuple[str, ...] = ()
     order_key: str | None = None
     priority: int = 0
+    attempts: int = 0
+    not_before: datetime | None = None
+    failing_since: datetime | None = None
+    error: str | None = None
+
+    @property
+    def may_start_at(self) -> datetime | None:
+        """When it may start, or be tried again; None while a backfill holds it."""
+        if self.fires_at is None or self.not_before is None:
+            return self.fires_at
+        return max(self.fires_at, self.not_before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from activityctl.domain.gitops.drift import ObservedSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.errors import UnreachableError
+from activityctl.errors import ActivityctlError, UnreachableError
 from activityctl.ports import RunStarter, ScheduleClient
 
 
@@ -15,6 +15,11 @@ class MemoryRunStarter(RunStarter):
     def __init__(self) -> None:
         self.failure: UnreachableError | None = None
         """Raised by every call while it is set."""
+        self.refused: dict[str, Exception] = {}
+        """Errors of the start of single firings, by firing key; whoever shares a workflow with
+        one of them fails with it."""
+        self.uncancellable: dict[str, ActivityctlError] = {}
+        """Errors of the cancellation of single runs, by run id."""
         self.started: list[FiringRef] = []
         """The firings of each workflow, in the order of their starts."""
         self.cancelled: list[str] = []
@@ -24,6 +29,8 @@ class MemoryRunStarter(RunStarter):
     async def start(self, *firings: FiringRef) -> None:
         """Start the one workflow of all these firings; do nothing if it is open already."""
         _raise_if_set(self.failure)
+        for firing in firings:
+            _raise_if_set(self.refused.get(firing.firing_key))
         (workflow_id,) = {firing.workflow_id for firing in firings}
         if workflow_id not in self._open:
             self.started += firings
@@ -32,10 +39,15 @@ class MemoryRunStarter(RunStarter):
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
         """Ask the workflow to cancel that run; return False when no such workflow is open."""
         _raise_if_set(self.failure)
+        _raise_if_set(self.uncancellable.get(run_id))
         if workflow_id not in self._open:
             return False
         self.cancelled.append(run_id)
         return True
+
+    async def is_reachable(self) -> bool:
+        """Return whether no failure of every call is set."""
+        return self.failure is None
 
     def end(self, workflow_id: str) -> None:
         """Close the workflow as if its run had ended."""
@@ -84,6 +96,6 @@ class MemoryScheduleClient(ScheduleClient):
         return ObservedSchedule(wanted.id, wanted.alarm, wanted.id in self.paused)
 
 
-def _raise_if_set(failure: UnreachableError | None) -> None:
+def _raise_if_set(failure: Exception | None) -> None:
     if failure is not None:
         raise failure

@@ -14,9 +14,10 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from activityctl.adapters.postgres.failures import first_line, is_data_error, is_outage
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.untrusted import storable
-from activityctl.errors import ConflictError, RefusedError, UnreachableError
+from activityctl.errors import ConflictError, RefusedError, UnreachableError, UnstorableError
 
 CONNECT_SECONDS: Final = 5
 _LONGEST_INTEGER: Final = len(str(-(2**63)))
@@ -161,7 +162,7 @@ def _connection_options() -> dict[str, Any]:
 
 
 class translate_errors:  # noqa: N801  # a context manager, named like a function
-    """Turns psycopg's errors of connections, locks and missing tables into our own."""
+    """Turns psycopg's errors of connections, locks, data and missing tables into our own."""
 
     def __enter__(self) -> None:
         return None
@@ -177,8 +178,11 @@ class translate_errors:  # noqa: N801  # a context manager, named like a functio
                     "the database schema does not match this version of activityctl",
                     hint="activityctl worker --migrate",
                 ) from error
-            case psycopg.OperationalError() | PoolTimeout():
-                line = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
+            case psycopg.Error() if is_data_error(error):
+                line = first_line(error, "no reason given")
+                raise UnstorableError(f"Postgres refuses a value: {line}") from error
+            case psycopg.Error() | PoolTimeout() if is_outage(error):
+                line = first_line(error, "no answer")
                 raise UnreachableError(f"Postgres does not answer: {line}", hint=_HINT) from error
             case _:
                 return

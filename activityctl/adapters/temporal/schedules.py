@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activityctl.adapters.temporal.rpc_errors import RpcFailure, meaning_of
 from activityctl.adapters.temporal.schedule_spec import (
     observed_in_full,
     observed_in_list,
@@ -28,18 +29,7 @@ _RPC_TIMEOUT: Final = timedelta(seconds=5)
 _LIST_TIMEOUT: Final = timedelta(seconds=15)
 _PAGE: Final = 500
 """Schedules on one page. Each takes about 1 KB; the server refuses answers over 4 MB."""
-_REFUSALS: Final = frozenset(
-    {
-        RPCStatusCode.INVALID_ARGUMENT,
-        RPCStatusCode.NOT_FOUND,
-        RPCStatusCode.PERMISSION_DENIED,
-        RPCStatusCode.FAILED_PRECONDITION,
-        RPCStatusCode.OUT_OF_RANGE,
-        RPCStatusCode.UNIMPLEMENTED,
-        RPCStatusCode.UNAUTHENTICATED,
-    }
-)
-"""Statuses of requests that the server refuses. Our own timeouts give CANCELLED."""
+_UNANSWERED: Final = frozenset({RpcFailure.THROTTLED, RpcFailure.UNREACHABLE})
 
 
 class TemporalScheduleClient:
@@ -122,6 +112,6 @@ class TemporalScheduleClient:
 
 
 def _failure(error: RPCError) -> ActivityctlError:
-    if error.status in _REFUSALS:
-        return RefusedError(refused_text(error.message))
-    return UnreachableError(unanswered_text(error.message))
+    if meaning_of(error) in _UNANSWERED:
+        return UnreachableError(unanswered_text(error.message))
+    return RefusedError(refused_text(error.message))

@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Any, Final
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from activityctl.adapters.temporal.rpc_errors import RpcFailure, error_of, meaning_of
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.errors import UnreachableError
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.carrier import CANCEL_RUN
 from activityctl.workflows.run_activity import RunActivityWorkflow
@@ -45,7 +46,7 @@ class TemporalRunStarter:
         except WorkflowAlreadyStartedError:
             return
         except RPCError as error:
-            raise UnreachableError(f"Temporal could not start a run: {error.message}") from error
+            raise error_of(error, "Temporal could not start a run") from error
 
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
         """Ask the workflow to cancel only this run; return False when no such workflow is open.
@@ -57,7 +58,16 @@ class TemporalRunStarter:
         try:
             await handle.signal(CANCEL_RUN, run_id, rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if meaning_of(error) is RpcFailure.ABSENT:
                 return False
-            raise UnreachableError(f"Temporal could not cancel a run: {error.message}") from error
+            raise error_of(error, "Temporal could not cancel a run") from error
+        return True
+
+    async def is_reachable(self) -> bool:
+        """Return whether Temporal answers for our namespace."""
+        request = DescribeNamespaceRequest(namespace=self._client.namespace)
+        try:
+            await self._client.workflow_service.describe_namespace(request, timeout=_RPC_TIMEOUT)
+        except RPCError:
+            return False
         return True

@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.domain.runs.workflow_batches import split_into_batches
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.errors import UnreachableError
-from activityctl.ports import Outbox, RunStarter, RunStore
+from activityctl.domain.values.back_off import BackOff
+from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
+from activityctl.ports import Claim, Outbox, PostponedFiring, RunStarter, RunStore
+from activityctl.steps.give_up import GiveUp
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import StopOrder
 
@@ -19,7 +23,9 @@ _STARTS_AT_ONCE: Final = 32
 _BURST: Final = 5
 """From this many firings on, they share workflows; fewer get a workflow each."""
 _TRY_AGAIN_AFTER: Final = 0.25
-"""Seconds to wait while firings are due that could not be started."""
+"""Seconds to wait while firings are due that another dispatcher has claimed."""
+_BACK_OFF: Final = BackOff(timedelta(seconds=1), timedelta(minutes=5))
+"""When a firing is tried again that failed while others did not."""
 
 
 class Dispatcher:
@@ -40,52 +46,139 @@ class Dispatcher:
         self._starter = starter
         self._recorder = recorder
         self._clock = clock
+        self._give_up = GiveUp(runs, recorder, clock)
         self._wait_for_capacity = wait_for_capacity
         self._turns = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def dispatch(self) -> float | None:
-        """Start the due firings; return the seconds until the next one, or None if none waits."""
+        """Start the due firings; return the seconds until the next one, or None if none waits.
+
+        UnreachableError while Temporal does not answer at all.
+        """
         await self.start_due()
         seconds = await self._outbox.seconds_to_next()
         return seconds or (None if seconds is None else _TRY_AGAIN_AFTER)
 
     async def start_due(self) -> int:
-        """Start the due firings; return how many were started."""
+        """Start the due firings; return how many were started.
+
+        A firing that Temporal refuses for good ends as a failed run. One that fails otherwise is
+        tried again later and later, so that it keeps no others waiting.
+        """
         total = 0
         while True:
             await self._wait_for_capacity()  # so that a burst waits in Postgres, not in Temporal
             async with self._outbox.claimed(_CLAIM) as claim:
-                groups = await self._in_batches(claim.firings)
+                groups = await self._in_batches(claim)
                 results = await asyncio.gather(*(self._start(group) for group in groups))
-                started = [firing for group in results for firing in group]
-                if started:
-                    await claim.dispatched(started, self._clock())
-            total += len(started)
-            if len(claim.firings) < _CLAIM or not started:
+                done = _Results.together(results)
+                is_outage = await self._settle(claim, done)
+            total += len(done.started)
+            if is_outage:
+                raise UnreachableError(done.failed[0][1])
+            if len(claim.firings) < _CLAIM:
                 return total
 
-    async def _in_batches(self, firings: Sequence[FiringRef]) -> list[tuple[FiringRef, ...]]:
-        if len(firings) < _BURST:
-            return [(firing,) for firing in firings]
-        owners = {firing.subscription_id for firing in firings}
-        return split_into_batches(firings, await self._runs.specs_of(owners))
+    async def _settle(self, claim: Claim, done: "_Results") -> bool:
+        """Write what became of the firings; return whether Temporal does not answer at all.
 
-    async def _start(self, group: tuple[FiringRef, ...]) -> tuple[FiringRef, ...]:
-        """Start the workflow of the group; return the started firings, all or none."""
+        In an outage the firings stay as they are, to start as soon as Temporal is back.
+        """
+        now = self._clock()
+        if done.started:
+            await claim.dispatched(done.started, now)
+        for firing, reason in done.refused:
+            try:
+                await self._give_up.give_up(firing, reason)
+            except UnreachableError:
+                raise
+            except Exception as error:  # noqa: BLE001  # logged, and counted as a failure
+                _LOG.exception("could not record a failed run", extra={"run": firing.run_id})
+                done.failed.append((firing, f"{reason}; {type(error).__name__}"))
+            else:
+                await claim.settled(firing, now)
+        if not done.failed:
+            return False
+        if not done.started and not done.refused and not await self._starter.is_reachable():
+            return True
+        await claim.postponed([self._postponed(claim, *failure) for failure in done.failed], now)
+        return False
+
+    def _postponed(self, claim: Claim, firing: FiringRef, error: str) -> PostponedFiring:
+        failures = claim.attempts.get(firing.run_id, 0) + 1
+        pause = _BACK_OFF.pause(failures, random.random())  # noqa: S311  # no secret
+        seconds = pause.total_seconds()
+        _LOG.warning(
+            "could not start a run, try %d is in %.1f s: %s",
+            failures + 1,
+            seconds,
+            error,
+            extra={"run": firing.run_id},
+        )
+        return PostponedFiring(firing, pause, error)
+
+    async def _in_batches(self, claim: Claim) -> list[tuple[FiringRef, ...]]:
+        """Return the firings in groups that share a workflow; those that failed are alone."""
+        alone = [(firing,) for firing in claim.firings if firing.run_id in claim.attempts]
+        firings = [firing for firing in claim.firings if firing.run_id not in claim.attempts]
+        if len(firings) < _BURST:
+            return [*alone, *((firing,) for firing in firings)]
+        owners = {firing.subscription_id for firing in firings}
+        return [*alone, *split_into_batches(firings, await self._runs.specs_of(owners))]
+
+    async def _start(self, group: tuple[FiringRef, ...]) -> "_Results":
+        """Start the workflow of the group; if it is refused, start each firing by itself."""
         async with self._turns:
             try:
                 await self._starter.start(*group)
-            except UnreachableError as error:
-                first = {"run": group[0].run_id}
-                _LOG.warning(
-                    "could not start %d runs, will be retried: %s", len(group), error, extra=first
-                )
-                return ()
-        return group
+            except RefusedError as error:
+                if len(group) == 1:
+                    return _Results(refused=[(group[0], error.message)])
+            except ActivityctlError as error:
+                return _Results(failed=[(firing, error.message) for firing in group])
+            except Exception as error:  # noqa: BLE001  # logged, and counted as a failure
+                _LOG.exception("could not start runs", extra={"run": group[0].run_id})
+                reason = f"{type(error).__name__}: {error}"
+                return _Results(failed=[(firing, reason) for firing in group])
+            else:
+                return _Results(started=list(group))
+        return _Results.together([await self._start((firing,)) for firing in group])
 
     async def cancel(self) -> None:
-        """Cancel the workflows of the runs whose cancellation was requested."""
+        """Cancel the workflows of the runs whose cancellation was requested, each in its turn.
+
+        UnreachableError after all were tried, if Temporal did not answer for one.
+        """
+        unanswered: UnreachableError | None = None
         for run_id, workflow_id in await self._runs.cancel_requests():
-            if not await self._starter.cancel(run_id, workflow_id):
+            try:
+                is_open = await self._starter.cancel(run_id, workflow_id)
+            except RefusedError as error:  # no workflow can have such an id
+                _LOG.warning("%s", error, extra={"run": run_id})
+                is_open = False
+            except UnreachableError as error:
+                unanswered = error
+                continue
+            if not is_open:
                 stop = StopOrder(run_id, "cancelled", "cancelled on request")
                 await self._recorder.record(stop)
+        if unanswered is not None:
+            raise unanswered
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """What became of firings; refused and failed ones with the reason."""
+
+    started: list[FiringRef] = field(default_factory=list)
+    refused: list[tuple[FiringRef, str]] = field(default_factory=list)
+    failed: list[tuple[FiringRef, str]] = field(default_factory=list)
+
+    @classmethod
+    def together(cls, results: Sequence["_Results"]) -> "_Results":
+        """Return the results as one."""
+        return cls(
+            [firing for result in results for firing in result.started],
+            [refusal for result in results for refusal in result.refused],
+            [failure for result in results for failure in result.failed],
+        )

@@ -3,7 +3,10 @@
 import asyncio
 from typing import Final
 
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.errors import RefusedError
 from activityctl.ports import Backfills, Gates, RunStarter
+from activityctl.steps.give_up import GiveUp
 
 _AT_ONCE: Final = 100
 _TRY_AGAIN_AFTER: Final = 0.25
@@ -16,7 +19,10 @@ class QueueReleaser:
     A run that was let in is started again until it has begun.
     """
 
-    def __init__(self, gates: Gates, backfills: Backfills, starter: RunStarter) -> None:
+    def __init__(
+        self, gates: Gates, backfills: Backfills, starter: RunStarter, give_up: GiveUp
+    ) -> None:
+        self._give_up = give_up
         self._gates = gates
         self._backfills = backfills
         self._starter = starter
@@ -24,10 +30,20 @@ class QueueReleaser:
     async def release(self) -> float | None:
         """Let in the next runs; return the seconds until a throttle allows another, or None.
 
-        UnreachableError while Temporal does not answer; the runs already let in start later.
+        A run that Temporal refuses for good ends as failed. UnreachableError while Temporal does
+        not answer; the runs already let in start later.
         """
         await self._backfills.release(_AT_ONCE)
         let_in = await self._gates.let_in(_AT_ONCE)
-        await asyncio.gather(*(self._starter.start(firing) for firing in let_in))
+        starts = [self._start(firing) for firing in let_in]
+        for result in await asyncio.gather(*starts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
         seconds = await self._gates.seconds_to_release()
         return seconds or (None if seconds is None else _TRY_AGAIN_AFTER)
+
+    async def _start(self, firing: FiringRef) -> None:
+        try:
+            await self._starter.start(firing)
+        except RefusedError as error:
+            await self._give_up.give_up(firing, error.message)

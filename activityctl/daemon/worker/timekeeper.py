@@ -7,6 +7,7 @@ from typing import Final
 
 from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
 from activityctl.domain.values import ids
+from activityctl.errors import RefusedError
 from activityctl.ports import WAKE_AFTER, OverdueSchedule, RunStarter, Timetable
 
 _LOG = logging.getLogger(__name__)
@@ -35,8 +36,18 @@ class Timekeeper:
         """
         overdue = await self._next()
         firings = [self._firing(schedule) for schedule in overdue]
-        await asyncio.gather(*(self._starter.start(firing) for firing in firings))
+        starts = [self._start(firing) for firing in firings]
+        for result in await asyncio.gather(*starts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
         return len(overdue)
+
+    async def _start(self, firing: FiringRef) -> None:
+        try:
+            await self._starter.start(firing)
+        except RefusedError as error:
+            owner = {"subscription": firing.subscription_id}
+            _LOG.warning("could not wake a schedule: %s", error, extra=owner)
 
     async def _next(self) -> list[OverdueSchedule]:
         """Return the next overdue schedules of this round, or the first of a new round."""

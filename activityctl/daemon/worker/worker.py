@@ -30,6 +30,7 @@ from activityctl.ports import WORK_CHANNEL, Work
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
+from activityctl.steps.give_up import GiveUp
 from activityctl.steps.record import RecordStep
 from activityctl.version import VERSION
 from activityctl.workflows.calls import TASK_QUEUE
@@ -135,7 +136,8 @@ class _BackgroundLoops:
         self._dispatcher = Dispatcher(
             ports.outbox, ports.runs, starter, recorder, _now, admit.wait_for_capacity
         )
-        self._queue_releaser = QueueReleaser(ports.gates, ports.backfills, starter)
+        give_up = GiveUp(ports.runs, recorder, _now)
+        self._queue_releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
         self._timekeeper = Timekeeper(ports.timetable, starter)
         maintenance = ScheduleMaintenance(
             ports.register, wiring.build_schedule_client(client), ports.logbook, _now

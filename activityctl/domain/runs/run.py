@@ -38,7 +38,13 @@ class TaskStatus(StrEnum):
 
 RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     RunStatus.QUEUED: frozenset(
-        {RunStatus.RUNNING, RunStatus.SKIPPED, RunStatus.MISSED, RunStatus.CANCELLED}
+        {
+            RunStatus.RUNNING,
+            RunStatus.FAILED,
+            RunStatus.SKIPPED,
+            RunStatus.MISSED,
+            RunStatus.CANCELLED,
+        }
     ),
     RunStatus.RUNNING: frozenset(
         {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMED_OUT}

@@ -21,6 +21,8 @@ _PARTS_SEPARATOR: Final = "\x1f"
 
 _SCHEDULE: Final = re.compile(r"schedule/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([^/]+)")
 
+_SHORTENED: Final = 100
+
 _BATCH: Final = "batch/"
 
 BACKFILL_PREFIX: Final = "backfill-"
@@ -31,6 +33,12 @@ REPLAY_PREFIX: Final = "replay/"
 
 MANUAL_TRIGGER: Final = "manual"
 """The trigger name of a run that was started by hand without a trigger of the definition."""
+
+
+MAX_KEY_BYTES: Final = 800
+"""The most bytes of a key that a person chooses. It ends in a workflow id, with up to 200 more
+bytes for the names before and after it; Temporal allows 1,000. An index entry of Postgres, which
+also has the key, may have 2.7 kB."""
 
 
 def _computed(*parts: str) -> str:
@@ -72,6 +80,17 @@ def task_id(run: str, name: str, index: int) -> TaskId:
 def firing_id(subscription: str, trigger: str, firing_key: str) -> str:
     """The outbox row of a firing that a person or an event asked for."""
     return _computed("firing", subscription, trigger, firing_key)
+
+
+def bounded_key(firing_key: str) -> str:
+    """Return the key, or for one that is too long its start with its SHA-256.
+
+    Firings that were stored before keys had a limit may have such keys; a run cannot.
+    """
+    if len(firing_key.encode()) <= MAX_KEY_BYTES:
+        return firing_key
+    digest = hashlib.sha256(firing_key.encode()).hexdigest()
+    return f"{firing_key[:_SHORTENED]}…{digest}"
 
 
 def dead_letter_id(run: str) -> str:

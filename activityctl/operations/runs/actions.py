@@ -11,11 +11,12 @@ from activityctl.domain.manifests.subscription import (
 )
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRequest
-from activityctl.domain.values.ids import MANUAL_TRIGGER
+from activityctl.domain.values.ids import MANUAL_TRIGGER, MAX_KEY_BYTES
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError, RefusedError
+from activityctl.domain.values.untrusted import storable
+from activityctl.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from activityctl.ports import Catalog, Logbook, Outbox, RunLists, RunStore
 
 
@@ -31,9 +32,11 @@ async def trigger(
 ) -> FiringRequest:
     """Store a request for a run; once this returns, the request cannot be lost.
 
-    With a key, a repeat adds no second run. NotFoundError when the definition has no such
-    trigger, ConflictError for a deleted subscription.
+    With a key, a repeat adds no second run. UsageError for a key that cannot be stored,
+    NotFoundError when the definition has no such trigger, ConflictError for a deleted subscription.
     """
+    if key is not None:
+        _require_usable(key)
     if subscription.status is SubscriptionStatus.DELETED:
         raise ConflictError(f'subscription "{subscription.name}" was deleted')
     if trigger_name is not None:
@@ -47,6 +50,18 @@ async def trigger(
     )
     await outbox.add([firing], now)
     return firing
+
+
+def _require_usable(key: str) -> None:
+    if not key:
+        raise UsageError("--key is empty", hint="give a key, or leave out the option")
+    if key != storable(key):
+        raise UsageError("--key has a character that cannot be stored: NUL or half of a pair")
+    if (size := len(key.encode())) > MAX_KEY_BYTES:
+        raise UsageError(
+            f"--key has {size} bytes; it may have {MAX_KEY_BYTES}",
+            hint="give a shorter key, for example a hash of this one",
+        )
 
 
 async def _require_trigger(catalog: Catalog, subscription: Subscription, name: str) -> None:

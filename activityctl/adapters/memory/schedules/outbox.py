@@ -1,6 +1,6 @@
 """The outbox in memory: keeps firings until the dispatcher has started them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,19 +9,45 @@ from activityctl.adapters.memory.state import FiringRow, MemoryState, stored_jso
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
-from activityctl.ports import ORDER_WAITS, WaitingFiring, Work
+from activityctl.ports import ORDER_WAITS, FailingFirings, PostponedFiring, WaitingFiring, Work
 
 
 class MemoryClaim:
     """Firings that nobody else may dispatch until the block ends."""
 
-    def __init__(self, firings: list[FiringRef]) -> None:
+    def __init__(self, state: MemoryState, firings: list[FiringRef]) -> None:
+        self._state = state
         self.firings = firings
+        rows = {firing.run_id: state.firings[_firing_id(firing)] for firing in firings}
+        self.attempts: Mapping[ids.RunId, int] = {
+            run_id: row.attempts for run_id, row in rows.items() if row.attempts
+        }
         self.started: dict[str, datetime] = {}
+        self.changed: dict[str, FiringRow] = {}
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
         """Mark the firings as started, when the block ends without an exception."""
         self.started |= {_firing_id(firing): now for firing in firings}
+
+    async def settled(self, firing: FiringRef, now: datetime) -> None:
+        """Mark a firing that will never start; its key is shortened as its run's key is."""
+        key = _firing_id(firing)
+        row = self._state.firings[key]
+        bounded = replace(row.firing, firing_key=ids.bounded_key(firing.firing_key))
+        self.changed[key] = replace(row, firing=bounded, dispatched_at=now)
+
+    async def postponed(self, firings: Sequence[PostponedFiring], now: datetime) -> None:
+        """Count a failed try of each; none is claimed again before its time."""
+        for postponed in firings:
+            key = _firing_id(postponed.firing)
+            row = self._state.firings[key]
+            self.changed[key] = replace(
+                row,
+                attempts=row.attempts + 1,
+                not_before=self._state.clock() + postponed.pause,
+                failing_since=row.failing_since or now,
+                error=postponed.error,
+            )
 
 
 class MemoryOutbox:
@@ -49,20 +75,30 @@ class MemoryOutbox:
         """
         oldest = self._claimable()[:limit]
         rows = self._state.firings
-        claim = MemoryClaim([rows[key].firing.ref for key in oldest])
+        claim = MemoryClaim(self._state, [rows[key].firing.ref for key in oldest])
         self._state.claimed.update(oldest)
         try:
             yield claim
         finally:
             self._state.claimed.difference_update(oldest)
+        self._state.firings |= claim.changed
         for key, now in claim.started.items():
             self._state.firings[key] = replace(self._state.firings[key], dispatched_at=now)
 
     async def seconds_to_next(self) -> float | None:
         """Return the seconds until the next waiting firing may start; None when none waits."""
         now = self._state.clock()
-        times = [row.fires_at for row in self._waiting().values() if row.fires_at is not None]
+        times = [row.may_start_at for row in self._waiting().values() if row.may_start_at]
         return max((min(times) - now).total_seconds(), 0.0) if times else None
+
+    async def failing(self) -> FailingFirings | None:
+        """Return the firings that failed and wait for their next try; None if there are none."""
+        rows = [row for row in self._waiting().values() if row.failing_since is not None]
+        if not rows:
+            return None
+        last = max(rows, key=lambda row: row.not_before or row.created_at)
+        since = min(row.failing_since for row in rows if row.failing_since)
+        return FailingFirings(len(rows), since, last.error or "")
 
     async def waiting(self) -> int:
         """Return how many firings wait to be dispatched; held firings do not count."""
@@ -112,8 +148,8 @@ class MemoryOutbox:
             for position, (key, row) in enumerate(rows.items())
             if row.dispatched_at is None
             and key not in self._state.claimed
-            and row.fires_at is not None
-            and row.fires_at <= now
+            and row.may_start_at is not None
+            and row.may_start_at <= now
             and self._is_in_turn(key, row, now)
         ]
         return [key for *_, key in sorted(due)]

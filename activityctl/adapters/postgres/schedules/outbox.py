@@ -1,18 +1,18 @@
 """The outbox in Postgres: keeps firings until the dispatcher has started them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
 from psycopg.types.json import Jsonb
 
-from activityctl.adapters.postgres.database import Connection, Database
+from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
 from activityctl.adapters.postgres.signals import notify_sql, wake_workers
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
-from activityctl.ports import ORDER_WAITS, WaitingFiring, Work
+from activityctl.ports import ORDER_WAITS, FailingFirings, PostponedFiring, WaitingFiring, Work
 
 _HEADS_PER_CLAIM: Final = 3
 """For each firing that may be claimed, the query looks at this many order keys."""
@@ -23,14 +23,15 @@ _CLAIM: Final = """
     WITH RECURSIVE plain AS (
         SELECT * FROM firings
         WHERE dispatched_at IS NULL AND order_key IS NULL AND fires_at <= (SELECT clock_timestamp())
+          AND (not_before IS NULL OR not_before <= (SELECT clock_timestamp()))
         ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
     heads AS (
-        (SELECT id, order_key, place, fires_at FROM firings
+        (SELECT id, order_key, place, greatest(fires_at, not_before) AS fires_at FROM firings
          WHERE dispatched_at IS NULL AND order_key IS NOT NULL
          ORDER BY order_key, place LIMIT 1)
         UNION ALL
         SELECT next.* FROM heads h CROSS JOIN LATERAL (
-            SELECT f.id, f.order_key, f.place, f.fires_at FROM firings f
+            SELECT f.id, f.order_key, f.place, greatest(f.fires_at, f.not_before) FROM firings f
             WHERE f.dispatched_at IS NULL AND f.order_key > h.order_key
             ORDER BY f.order_key, f.place LIMIT 1) AS next),
     free AS (
@@ -47,7 +48,7 @@ _CLAIM: Final = """
         SELECT * FROM firings
         WHERE id IN (SELECT id FROM free) AND dispatched_at IS NULL
         ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-    SELECT subscription_id, trigger, firing_key, due_at
+    SELECT subscription_id, trigger, firing_key, due_at, attempts
     FROM (SELECT * FROM plain UNION ALL SELECT * FROM ordered) AS firings
     ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s"""
 
@@ -76,22 +77,47 @@ _REMOVE: Final = """
 class PostgresClaim:
     """Firings that nobody else may dispatch until the block ends."""
 
-    def __init__(self, connection: Connection, firings: list[FiringRef]) -> None:
+    def __init__(
+        self, connection: Connection, firings: list[FiringRef], attempts: Mapping[ids.RunId, int]
+    ) -> None:
         self._connection = connection
         self.firings = firings
+        self.attempts = attempts
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
         """Mark the firings as started, when the block ends without an exception."""
         await self._connection.execute(
             "UPDATE firings SET dispatched_at = %s WHERE id = ANY(%s)",
-            (
-                now,
-                [
-                    ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
-                    for firing in firings
-                ],
-            ),
+            (now, [_id_of(firing) for firing in firings]),
         )
+
+    async def settled(self, firing: FiringRef, now: datetime) -> None:
+        """Mark a firing that will never start; its key is shortened as its run's key is."""
+        await self._connection.execute(
+            "UPDATE firings SET dispatched_at = %s, firing_key = %s WHERE id = %s",
+            (now, ids.bounded_key(firing.firing_key), _id_of(firing)),
+        )
+
+    async def postponed(self, firings: Sequence[PostponedFiring], now: datetime) -> None:
+        """Count a failed try of each; none is claimed again before its time."""
+        await self._connection.execute(
+            """UPDATE firings f SET attempts = attempts + 1, error = u.error,
+                   failing_since = coalesce(failing_since, %(now)s),
+                   not_before = clock_timestamp() + u.pause
+               FROM unnest(%(ids)s::text[], %(pauses)s::interval[], %(errors)s::text[])
+                   AS u(id, pause, error)
+               WHERE f.id = u.id""",
+            {
+                "ids": [_id_of(postponed.firing) for postponed in firings],
+                "pauses": [postponed.pause for postponed in firings],
+                "errors": [to_storable_text(postponed.error) for postponed in firings],
+                "now": now,
+            },
+        )
+
+
+def _id_of(firing: FiringRef | FiringRequest) -> str:
+    return ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
 
 
 class PostgresOutbox:
@@ -111,10 +137,7 @@ class PostgresOutbox:
                        %(due)s::timestamptz[], %(payloads)s::jsonb[]) AS u(i, s, t, k, d, p)
                    ON CONFLICT DO NOTHING""",
                 {
-                    "ids": [
-                        ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
-                        for firing in firings
-                    ],
+                    "ids": [_id_of(firing) for firing in firings],
                     "subscriptions": [firing.subscription_id for firing in firings],
                     "triggers": [firing.trigger for firing in firings],
                     "keys": [firing.firing_key for firing in firings],
@@ -138,26 +161,41 @@ class PostgresOutbox:
                 {"limit": limit, "heads": _HEADS_PER_CLAIM * limit, "patience": ORDER_WAITS},
             )
             rows = await cursor.fetchall()
-            yield PostgresClaim(
-                connection,
-                [
-                    FiringRequest(
-                        ids.SubscriptionId(row["subscription_id"]),
-                        row["trigger"],
-                        row["firing_key"],
-                        row["due_at"],
-                    ).ref
-                    for row in rows
-                ],
-            )
+            firings = [
+                FiringRequest(
+                    ids.SubscriptionId(row["subscription_id"]),
+                    row["trigger"],
+                    row["firing_key"],
+                    row["due_at"],
+                ).ref
+                for row in rows
+            ]
+            pairs = zip(firings, rows, strict=True)
+            attempts = {ref.run_id: row["attempts"] for ref, row in pairs if row["attempts"]}
+            yield PostgresClaim(connection, firings, attempts)
 
     async def seconds_to_next(self) -> float | None:
         """Return the seconds until the next waiting firing may start; None when none waits."""
         row = await self._database.fetch_one(
-            """SELECT extract(epoch FROM min(fires_at) - clock_timestamp())::float8 AS seconds
-               FROM firings WHERE dispatched_at IS NULL"""
+            """SELECT extract(epoch FROM least(
+                   (SELECT min(fires_at) FROM firings
+                    WHERE dispatched_at IS NULL AND not_before IS NULL),
+                   (SELECT min(greatest(fires_at, not_before)) FROM firings
+                    WHERE dispatched_at IS NULL AND attempts > 0)
+               ) - clock_timestamp())::float8 AS seconds"""
         )
         return None if row is None or row["seconds"] is None else max(float(row["seconds"]), 0.0)
+
+    async def failing(self) -> FailingFirings | None:
+        """Return the firings that failed and wait for their next try; None if there are none."""
+        row = await self._database.fetch_one(
+            """SELECT count(*) AS n, min(failing_since) AS since,
+                   (array_agg(error ORDER BY not_before DESC))[1] AS error
+               FROM firings WHERE dispatched_at IS NULL AND attempts > 0"""
+        )
+        if row is None or not row["n"]:
+            return None
+        return FailingFirings(row["n"], row["since"], row["error"])
 
     async def waiting(self) -> int:
         """Return how many firings wait to be dispatched; held firings do not count."""

@@ -78,6 +78,7 @@ class FiringTable(SQLModel, table=True):
     """The outbox: firings that were decided; the dispatcher starts each at its `fires_at`.
 
     A firing without `fires_at` is held until it is released. `place` is the order of decision.
+    `attempts` counts the starts that failed; the next is tried after `not_before`.
     """
 
     __tablename__: ClassVar[Any] = "firings"
@@ -110,6 +111,11 @@ class FiringTable(SQLModel, table=True):
             postgresql_where=text("dispatched_at IS NULL"),
         ),
         Index(
+            "firings_failing_index",
+            "not_before",
+            postgresql_where=text("dispatched_at IS NULL AND attempts > 0"),
+        ),
+        Index(
             "firings_dispatched_index",
             "dispatched_at",
             postgresql_where=text("dispatched_at IS NOT NULL"),
@@ -135,6 +141,10 @@ class FiringTable(SQLModel, table=True):
     event_ids: list[str] | None = Field(sa_column=Column(ARRAY(Text), nullable=True))
     order_key: str | None = text_column(nullable=True)
     priority: int = number_column(0)
+    attempts: int = number_column(0)
+    not_before: datetime | None = moment_column(nullable=True)
+    failing_since: datetime | None = moment_column(nullable=True)
+    error: str | None = text_column(nullable=True)
     place: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
 
 

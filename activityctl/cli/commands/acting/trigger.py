@@ -29,7 +29,10 @@ def trigger(
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(help="The key of the firing; the same key never runs twice.", metavar="KEY"),
+        typer.Option(
+            help="The key of the firing, at most 800 bytes; the same key never runs twice.",
+            metavar="KEY",
+        ),
     ] = None,
     payload: Annotated[
         str | None,

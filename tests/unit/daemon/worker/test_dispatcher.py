@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,9 +14,12 @@ from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
-from activityctl.domain.timing.firing import FiringRequest
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.run import Decision, RunStatus
+from activityctl.domain.runs.run_change import run_change
+from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
-from activityctl.errors import UnreachableError
+from activityctl.errors import RefusedError, UnreachableError
 from activityctl.steps.record import RecordStep
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -62,6 +66,17 @@ async def bench() -> Bench:
     return Bench(ports)
 
 
+async def open_run(bench: Bench, firing: FiringRef) -> str:
+    """Open the run of the firing, request its cancellation, and return its id."""
+    runs = bench.ports.runs
+    facts = await runs.admission_input(firing)
+    assert facts is not None
+    run = replace(new_run(firing, facts, NOW), status=RunStatus.RUNNING)
+    await runs.open(firing.workflow_id, run_change(run, Decision(), NOW))
+    assert await runs.request_cancel(run.id, NOW)
+    return run.id
+
+
 async def test_a_few_firings_have_a_workflow_each(bench: Bench) -> None:
     await bench.request(3)
     assert await bench.dispatcher.start_due() == 3
@@ -81,8 +96,10 @@ async def test_a_burst_shares_workflows_and_each_firing_is_started_once(bench: B
 async def test_a_burst_that_temporal_does_not_accept_stays_in_the_outbox(bench: Bench) -> None:
     await bench.request(30)
     bench.starter.failure = UnreachableError("away")
-    assert await bench.dispatcher.start_due() == 0
+    with pytest.raises(UnreachableError, match="away"):
+        await bench.dispatcher.start_due()
     assert await bench.ports.outbox.waiting() == 30
+    assert await bench.ports.outbox.failing() is None
     bench.starter.failure = None
     assert await bench.dispatcher.start_due() == 30
 
@@ -95,3 +112,55 @@ async def test_nothing_is_claimed_before_there_is_capacity(bench: Bench) -> None
     assert not bench.starter.started
     bench.capacity.set()
     assert await dispatching == 30
+
+
+async def test_a_firing_that_temporal_refuses_for_good_ends_as_a_failed_run(bench: Bench) -> None:
+    bench.starter.refused = {"key-0": RefusedError("the id is too long")}
+    await bench.request(8)
+    assert await bench.dispatcher.start_due() == 7
+    assert await bench.ports.outbox.waiting() == 0
+    refused = FiringRequest(OWNER, "manual", "key-0", NOW).ref
+    run = await bench.ports.run_lists.find_run(refused.run_id)
+    assert (run.status, run.reason) == (RunStatus.FAILED, "the id is too long")
+
+
+async def test_a_key_that_no_run_can_have_is_shortened_in_its_run(bench: Bench) -> None:
+    key = "manual/" + "x" * 4000
+    firing = FiringRequest(OWNER, "manual", key, NOW)
+    bench.starter.refused = {key: RefusedError("the id is too long")}
+    await bench.ports.outbox.add([firing], NOW)
+    assert await bench.dispatcher.start_due() == 0
+    run = await bench.ports.run_lists.find_run(firing.ref.run_id)
+    assert run.firing_key == ids.bounded_key(key)
+    assert len(run.firing_key.encode()) < ids.MAX_KEY_BYTES
+
+
+@pytest.mark.parametrize("error", [UnreachableError("slow"), RuntimeError("a bug")])
+async def test_two_hundred_firings_that_keep_failing_do_not_starve_the_others(
+    bench: Bench, error: Exception
+) -> None:
+    await bench.request(200)
+    bench.starter.refused = {f"key-{number}": error for number in range(200)}
+    good = FiringRequest(OWNER, "manual", "good", NOW)
+    await bench.ports.outbox.add([good], NOW)
+    async with asyncio.timeout(5):  # the first time, it may share a workflow with those that fail
+        while not bench.starter.started:
+            await bench.dispatcher.start_due()
+            await asyncio.sleep(0.05)
+    assert [firing.firing_key for firing in bench.starter.started] == ["good"]
+    failing = await bench.ports.outbox.failing()
+    assert failing is not None
+    assert failing.count == 200
+    assert str(error) in failing.last_error
+
+
+async def test_one_cancellation_that_fails_does_not_keep_others_from_being_cancelled(
+    bench: Bench,
+) -> None:
+    await bench.request(3)
+    await bench.dispatcher.start_due()
+    first, second, third = [await open_run(bench, firing) for firing in bench.starter.started]
+    bench.starter.uncancellable = {first: UnreachableError("slow"), second: RefusedError("no")}
+    with pytest.raises(UnreachableError):
+        await bench.dispatcher.cancel()
+    assert bench.starter.cancelled == [third]
