@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.values.model import JsonValue
-from activityctl.errors import InvalidInputError
+from activityctl.errors import InvalidInputError, RefusedError
 from activityctl.ports import (
     Backfills,
     Catalog,
@@ -208,6 +208,23 @@ async def read_secret(reference: SecretReference) -> Secret:
                     hint=f"export {reference.name}=…",
                 )
             return reference.found
+
+
+async def require_schema(settings: Settings) -> None:
+    """Raise RefusedError unless the database has the schema of this version."""
+    from activityctl.adapters.postgres.schema.version import read_schema_versions
+
+    versions = await read_schema_versions(await database_url(settings))
+    if versions.are_equal:
+        return
+    needed = f"this version of activityctl needs schema {versions.package}"
+    if versions.is_newer:
+        raise RefusedError(
+            f"the database has schema {versions.database}, which is newer; {needed}",
+            hint="install the version of activityctl that migrated it",
+        )
+    found = f"has schema {versions.database}" if versions.database else "is empty"
+    raise RefusedError(f"the database {found}; {needed}", hint="activityctl worker --migrate")
 
 
 def migrate(url: str) -> None:

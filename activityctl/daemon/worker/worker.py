@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -22,6 +21,7 @@ from activityctl.daemon.worker.reconciler import Reconciler
 from activityctl.daemon.worker.retention import Retention
 from activityctl.daemon.worker.router import Router
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
+from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
 from activityctl.daemon.worker.timekeeper import Timekeeper
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
@@ -65,16 +65,24 @@ async def run_worker(
     """Work until SIGTERM or SIGINT; wait for running steps to end before it returns.
 
     `sync` runs beside the worker and is cancelled first. `on_ready` is called once the worker
-    takes work. Raises UnreachableError when Postgres or Temporal does not answer in time.
+    takes work. Raises UnreachableError when Postgres or Temporal does not answer in time, and
+    RefusedError when the schema of the database is not the one of this version.
     """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    with stop_on_signals() as stopping:
+        await _work(settings, stopping, sync, on_ready)
+
+
+async def _work(
+    settings: Settings,
+    stopping: Stopping,
+    sync: Callable[[], Coroutine[Any, Any, None]] | None,
+    on_ready: Callable[[], None] | None,
+) -> None:
     async with AsyncExitStack() as stack:
         ports = await _retry_while_unreachable(
             lambda: stack.enter_async_context(wiring.open_ports(settings, pool_size=_POOL))
         )
+        await wiring.require_schema(settings)
         client = await _retry_while_unreachable(lambda: wiring.connect_temporal(settings))
         executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
         recorder = RecordStep(ports.runs, _now)
@@ -84,19 +92,27 @@ async def run_worker(
         execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
         stack.push_async_callback(execute.close)
         worker = _temporal_worker(settings, client, [admit.admit, execute.execute, recorder.record])
-        loops = _BackgroundLoops(settings, ports, client, (admit, recorder), stopping)
+        loops = _BackgroundLoops(settings, ports, client, (admit, recorder))
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(background) for background in loops.all()]
             if sync is not None:
                 tasks.append(group.create_task(sync()))
+            stopping.ready()
             _LOG.info("worker ready")
             if on_ready is not None:
                 on_ready()
             await stopping.wait()
             _LOG.info("worker stopping, waiting for running steps")
             await end_tasks(tasks)
-        await ports.workers.leave(loops.beat.id)
+        await _leave(ports, loops.beat.id)
     _LOG.info("worker stopped")
+
+
+async def _leave(ports: wiring.Ports, worker_id: str) -> None:
+    try:
+        await ports.workers.leave(worker_id)
+    except ActivityctlError as error:  # it counts as gone in some seconds
+        _LOG.warning("could not record that this worker has stopped: %s", error)
 
 
 def _temporal_worker(
@@ -127,10 +143,8 @@ class _BackgroundLoops:
         ports: wiring.Ports,
         client: Client,
         steps: tuple[AdmitStep, RecordStep],
-        stopping: asyncio.Event,
     ) -> None:
         self._ports = ports
-        self._stopping = stopping
         starter = wiring.build_starter(client)
         admit, recorder = steps
         self._dispatcher = Dispatcher(
