@@ -15,6 +15,7 @@ FREE_TEXTS: Final = {
     "applies": ("actor",),
     "dead_letters": ("reason",),
     "events": ("event_id", "source", "subject", "type"),
+    "firings": ("error",),
     "log_entries": ("message",),
     "runs": ("cancel_reason", "reason"),
     "schedules": ("error",),

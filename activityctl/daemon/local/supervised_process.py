@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import psutil
 
+from activityctl.daemon.local.log_files import LOG_BYTES, move_away
 from activityctl.daemon.local.state import ComponentState, ComponentStatus, process_identity
 from activityctl.errors import UnreachableError
 from activityctl.settings import LOCAL_RIGHTS
@@ -34,7 +35,6 @@ DROPPED_VARIABLES: Final = (
     "ACTIVITYCTL_PROFILE",
     MARKER,
 )
-LOG_BYTES: Final = 10 * 1024 * 1024
 FIRST_DELAY: Final = 0.2
 LONGEST_DELAY: Final = 10.0
 HEALTHY_SECONDS: Final = 30.0
@@ -243,7 +243,7 @@ def open_log(path: Path) -> int:
     """Open a log for appending and return its descriptor; first rename a log over 10 MiB."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
+        move_away(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 

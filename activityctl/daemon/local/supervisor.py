@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from activityctl.daemon.local import embedded_postgres, embedded_temporal
+from activityctl.daemon.local.log_files import keep_logs_small
 from activityctl.daemon.local.state import (
     ComponentStatus,
     DaemonState,
@@ -153,6 +154,7 @@ class _Daemon:
         """Start everything, wait for a signal, stop everything."""
         start = asyncio.create_task(self._start())
         stop = asyncio.create_task(self._stop.wait())
+        logs = asyncio.create_task(keep_logs_small(self._home / "logs"))
         try:
             await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
             if start.done():
@@ -163,6 +165,7 @@ class _Daemon:
             stop.cancel()
             await asyncio.gather(start, stop, return_exceptions=True)
             await self._stop_all()
+            logs.cancel()
 
     async def _start(self) -> None:
         await asyncio.to_thread(end_surviving_processes, self._home, self._former)
