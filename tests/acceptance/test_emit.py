@@ -81,9 +81,10 @@ def test_a_failed_run_is_reported_and_exit_1(shell, name):
 
 
 def test_runs_that_do_not_end_in_time_are_exit_8(shell, name):
-    (shell.folder / "slow.yaml").write_text(
-        (LISTENERS % {"name": f"{name}-slow"}).replace('"exit ${ event.data.code }"', "sleep 20")
-    )
+    command = '{shell: exit $CODE, env: {CODE: "${ event.data.code }"}}'
+    assert command in LISTENERS
+    slow = LISTENERS.replace(command, "{argv: [sleep, '20']}")
+    (shell.folder / "slow.yaml").write_text(slow % {"name": f"{name}-slow"})
     shell("apply", "-f", "slow.yaml")
     done = shell("emit", "--type", f"{name}-slow.odd", "--wait", "--timeout", "1s", code=8)
     assert "accepted" in done.stdout
