@@ -5,6 +5,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
+from activityctl.daemon.repeats import RepeatFilter
+
 _FIELDS: Final = frozenset({"subscription", "run", "task", "attempt", "kind", "schedule"})
 
 
@@ -24,6 +26,7 @@ class FieldFormatter(logging.Formatter):
 def configure_logging() -> None:
     """Log to stderr: our own messages from level INFO, those of libraries from WARNING."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepeatFilter(_FIELDS))
     handler.setFormatter(FieldFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("activityctl").setLevel(logging.INFO)

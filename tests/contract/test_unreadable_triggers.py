@@ -78,7 +78,7 @@ async def test_lists_and_explanations_show_the_unreadable_trigger(ports: Ports) 
     explained = await explain_stored(ports.catalog, ports.events, "1", "broken")
     (trigger,) = explained.triggers
     assert (trigger.outcome, trigger.reason) == ("error", FAULT)
-    found = await overview(ports.catalog, ports.metrics, ports.events)
+    found = await overview(ports.catalog, ports.metrics, ports.events, ports.outbox, ports.workers)
     (unread,) = found.unreadable
     assert (unread.subscription, unread.trigger, unread.reason) == ("broken", "paid", FAULT)
     assert found.figures.filter_errors == 1

@@ -48,10 +48,11 @@ class MemoryWorkers:
     async def beat(self, worker: WorkerBeat) -> None:
         """Record that this worker is alive; remove workers not heard of for a day."""
         workers, now = self._state.workers, self._state.clock()
-        known = workers.get(worker.id, WorkerRow(worker, now))
         for key in [key for key, row in workers.items() if now - row.seen_at > _REMOVED_AFTER]:
             del workers[key]
-        workers[worker.id] = replace(known, seen_at=now)
+        known = workers.get(worker.id)
+        started_at = known.beat.started_at if known else worker.started_at
+        workers[worker.id] = WorkerRow(replace(worker, started_at=started_at), now)
 
     async def leave(self, worker_id: str) -> None:
         """Record that this worker has stopped."""

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database, translate_errors
-from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
+from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, LoopTrouble, WorkerBeat
 from activityctl.ports import WORK_CHANNEL, Work
 
 
@@ -60,14 +63,17 @@ class PostgresWorkers:
             """WITH gone AS (
                    DELETE FROM workers
                    WHERE seen_at < clock_timestamp() - interval '1 day' AND id <> %(id)s)
-               INSERT INTO workers (id, host, pid, version, started_at, seen_at)
-               VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(started_at)s, clock_timestamp())
-               ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at""",
+               INSERT INTO workers (id, host, pid, version, started_at, troubles, seen_at)
+               VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(started_at)s, %(troubles)s,
+                   clock_timestamp())
+               ON CONFLICT (id) DO UPDATE
+               SET seen_at = excluded.seen_at, troubles = excluded.troubles""",
             id=worker.id,
             host=worker.host,
             pid=worker.pid,
             version=worker.version,
             started_at=worker.started_at,
+            troubles=Jsonb([_stored(trouble) for trouble in worker.troubles]),
         )
 
     async def leave(self, worker_id: str) -> None:
@@ -77,8 +83,18 @@ class PostgresWorkers:
     async def alive(self, within: timedelta = COUNTS_AS_ALIVE) -> list[WorkerBeat]:
         """Return the workers heard of within that time, the one that started first at the front."""
         rows = await self._database.fetch(
-            """SELECT id, host, pid, version, started_at FROM workers
+            """SELECT id, host, pid, version, started_at, troubles FROM workers
                WHERE seen_at >= clock_timestamp() - %(within)s ORDER BY started_at""",
             within=within,
         )
-        return [WorkerBeat(**row) for row in rows]
+        return [
+            WorkerBeat(**{**row, "troubles": tuple(map(_trouble, row["troubles"]))}) for row in rows
+        ]
+
+
+def _stored(trouble: LoopTrouble) -> dict[str, Any]:
+    return {**asdict(trouble), "since": trouble.since.isoformat()}
+
+
+def _trouble(stored: dict[str, Any]) -> LoopTrouble:
+    return LoopTrouble(**{**stored, "since": datetime.fromisoformat(stored["since"])})

@@ -12,6 +12,7 @@ from activityctl.domain.runs.metrics_snapshot import (
 )
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.domain.values.plurals import count_noun
 from activityctl.operations.looking.overview import Overview
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def print_overview(console: "Console", found: Overview) -> None:
         console.print(
             f"firings due and not started: {due}, the oldest for {lag}; run activityctl doctor"
         )
+    _print_failures(console, found)
     if figures.unrouted_events:
         lag = _whole_seconds(figures.event_lag)
         console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
@@ -58,6 +60,23 @@ def print_overview(console: "Console", found: Overview) -> None:
         since = format_timestamp(subscription.paused_at)
         reason = escape_controls(subscription.pause_reason or "").replace("\n", "\\n")
         console.print(f"paused after failures: {subscription.name} since {since}: {reason}")
+
+
+def _print_failures(console: "Console", found: Overview) -> None:
+    if (failing := found.failing) is not None:
+        since = format_timestamp(failing.since)
+        error = escape_controls(failing.last_error).replace("\n", "\\n")
+        firings = count_noun(failing.count, "firing", "firings")
+        console.print(
+            f"{firings} could not be started and will be tried again, since {since}: {error}"
+        )
+    for failed in found.troubles:
+        trouble = failed.trouble
+        error = escape_controls(trouble.error).replace("\n", "\\n")
+        console.print(
+            f"worker {failed.worker}: loop {trouble.loop} fails since "
+            f"{format_timestamp(trouble.since)}, {trouble.failures} times: {error}"
+        )
 
 
 def _whole_seconds(lag: timedelta) -> str:
@@ -82,7 +101,30 @@ def firings_view(found: Overview) -> View:
         **complete(figures.firings, FIRING_STATES),
         "oldestDueAt": format_timestamp(figures.oldest_due_at),
         "lagSeconds": figures.due_lag.total_seconds(),
+        "failing": _failing_view(found),
     }
+
+
+def _failing_view(found: Overview) -> View | None:
+    failing = found.failing
+    if failing is None:
+        return None
+    since = format_timestamp(failing.since)
+    return {"count": failing.count, "since": since, "lastError": failing.last_error}
+
+
+def troubles_view(found: Overview) -> list[View]:
+    """Return the loops of workers that fail."""
+    return [
+        {
+            "worker": failed.worker,
+            "loop": failed.trouble.loop,
+            "since": format_timestamp(failed.trouble.since),
+            "failures": failed.trouble.failures,
+            "lastError": failed.trouble.error,
+        }
+        for failed in found.troubles
+    ]
 
 
 def events_view(found: Overview) -> View:

@@ -132,6 +132,10 @@ async def _schema(settings: Settings) -> Check:
 async def _firings(settings: Settings) -> Check:
     async with wiring.open_ports(settings) as ports:
         figures = await ports.metrics.snapshot()
+        failing = await ports.outbox.failing()
+    if failing is not None:
+        found = f"{failing.count} could not be started: {failing.last_error}"
+        return Check("firings", "failed", found, _worker_log(settings))
     due, lag = figures.firings.get("due", 0), figures.due_lag
     if lag <= WAITS_TOO_LONG:
         return Check("firings", "ok", f"{due} due")
@@ -152,6 +156,10 @@ async def _worker(settings: Settings) -> Check:
         is_ours = settings.uses_local_daemon
         hint = _worker_log(settings) if is_ours else "activityctl worker"
         return Check("worker", "failed", "none is running", hint)
+    troubles = [trouble for worker in alive for trouble in worker.troubles]
+    if troubles:
+        found = "; ".join(f"loop {bad.loop} fails: {bad.error}" for bad in troubles)
+        return Check("worker", "failed", found, _worker_log(settings))
     return Check("worker", "ok", ", ".join(f"{worker.host} pid {worker.pid}" for worker in alive))
 
 

@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activityctl import wiring
 from activityctl.daemon.worker.dispatcher import Dispatcher
 from activityctl.daemon.worker.drift_detector import DriftDetector
+from activityctl.daemon.worker.loop_guard import LoopGuard
 from activityctl.daemon.worker.queue_releaser import QueueReleaser
 from activityctl.daemon.worker.reconciler import Reconciler
 from activityctl.daemon.worker.retention import Retention
@@ -38,7 +40,6 @@ from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
 _Port = TypeVar("_Port")
-_Answer = TypeVar("_Answer")
 
 _LOG = logging.getLogger(__name__)
 _POOL: Final = 16
@@ -145,6 +146,7 @@ class _BackgroundLoops:
         steps: tuple[AdmitStep, RecordStep],
     ) -> None:
         self._ports = ports
+        self._guard = LoopGuard(_now)
         starter = wiring.build_starter(client)
         admit, recorder = steps
         self._dispatcher = Dispatcher(
@@ -184,7 +186,7 @@ class _BackgroundLoops:
         wake = self._wake[work]
         while True:
             wake.clear()
-            seconds = await _log_failure(work, call)
+            seconds = await self._guard.attempt(work, call)
             pause = _SAFETY_POLL if seconds is None else min(seconds, _SAFETY_POLL)
             try:
                 async with asyncio.timeout(pause):
@@ -198,22 +200,23 @@ class _BackgroundLoops:
     async def _wake_overdue(self) -> None:
         while True:
             await asyncio.sleep(_WAKE_EVERY)
-            await _log_failure("wake-up", self._timekeeper.wake)
+            await self._guard.attempt("wake-up", self._timekeeper.wake)
 
     async def _remove_old(self) -> None:
         while True:
-            await _log_failure("retention", self._retention.sweep)
+            await self._guard.attempt("retention", self._retention.sweep)
             await asyncio.sleep(_RETENTION_EVERY)
 
     async def _check_schedules(self) -> None:
         while True:
-            await _log_failure("drift", self._drift_detector.detect_and_repair)
-            await _log_failure("watchdog", self._watchdog.restart_silent)
+            await self._guard.attempt("drift", self._drift_detector.detect_and_repair)
+            await self._guard.attempt("watchdog", self._watchdog.restart_silent)
             await asyncio.sleep(_CHECK_SCHEDULES_EVERY)
 
     async def _listen(self) -> None:
         async def until_it_breaks() -> None:
             async with self._ports.signals.listening(WORK_CHANNEL) as payloads:
+                self._guard.succeeded("listen")
                 for event in self._wake.values():
                     event.set()  # for work that came before we listened
                 async for payload in payloads:
@@ -221,15 +224,17 @@ class _BackgroundLoops:
                         self._wake[Work(payload)].set()
 
         while True:
-            await _log_failure("listen", until_it_breaks)
+            await self._guard.attempt("listen", until_it_breaks)
             await asyncio.sleep(0.5)
 
     async def _beat(self) -> None:
         async def once() -> None:
-            await self._ports.workers.beat(self.beat)
+            troubles = self._guard.troubles
+            await self._ports.workers.beat(replace(self.beat, troubles=troubles))
 
+        longest = BEAT_EVERY.total_seconds()  # a worker counts as silent after 10 s
         while True:
-            await _log_failure("beat", once)
+            await self._guard.attempt("beat", once, longest=longest)
             await asyncio.sleep(BEAT_EVERY.total_seconds())
 
 
@@ -243,19 +248,6 @@ async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
         for task in pending:
             task.cancel()
         await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
-
-
-async def _log_failure(name: str, work: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
-    """Do the work; log a failure, wait a moment and return None, so that the loop goes on."""
-    try:
-        return await work()
-    except ActivityctlError as error:
-        _LOG.warning("worker loop %s failed, will be retried: %s", name, error)
-        await asyncio.sleep(0.5)
-    except Exception:  # noqa: BLE001  # a daemon's outermost loop, logged
-        _LOG.exception("worker loop %s failed, will be retried", name)
-        await asyncio.sleep(1)
-    return None
 
 
 async def _retry_while_unreachable(attempt: Callable[[], Awaitable[_Port]]) -> _Port:

@@ -10,6 +10,17 @@ COUNTS_AS_ALIVE: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
+class LoopTrouble:
+    """A loop of a worker whose last try failed."""
+
+    loop: str
+    since: datetime
+    """When the first of the failures in a row was, by the worker's clock."""
+    failures: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerBeat:
     """What a worker reports of itself. The time of the heartbeat is the database's clock."""
 
@@ -19,3 +30,5 @@ class WorkerBeat:
     version: str
     started_at: datetime
     """When the worker started, by its own clock."""
+    troubles: tuple[LoopTrouble, ...] = ()
+    """Its loops that fail, as of the heartbeat."""

@@ -5,8 +5,9 @@ from typing import Final
 
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
+from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Catalog, EventStore, MetricsSource
+from activityctl.ports import Catalog, EventStore, FailingFirings, MetricsSource, Outbox, Workers
 
 _MOST: Final = 10_000
 
@@ -22,6 +23,14 @@ class UnreadableTrigger:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerTrouble:
+    """A loop that fails, and its worker: host and pid."""
+
+    worker: str
+    trouble: LoopTrouble
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The figures of one moment, and what needs attention."""
 
@@ -30,9 +39,28 @@ class Overview:
     """Subscriptions that `pauseAfter` paused and that are not resumed yet."""
     unreadable: tuple[UnreadableTrigger, ...] = ()
     """Stored event triggers that cannot be read, so no event starts a run of them."""
+    failing: FailingFirings | None = None
+    """Firings whose start failed and is tried again; None if there are none."""
+    troubles: tuple[WorkerTrouble, ...] = ()
+    """Loops of living workers that fail."""
 
 
-async def overview(catalog: Catalog, metrics: MetricsSource, events: EventStore) -> Overview:
+async def troubles_of(workers: Workers) -> tuple[WorkerTrouble, ...]:
+    """Return the loops of living workers that fail."""
+    return tuple(
+        WorkerTrouble(f"{worker.host} pid {worker.pid}", trouble)
+        for worker in await workers.alive()
+        for trouble in worker.troubles
+    )
+
+
+async def overview(
+    catalog: Catalog,
+    metrics: MetricsSource,
+    events: EventStore,
+    outbox: Outbox,
+    workers: Workers,
+) -> Overview:
     """Return the figures of this moment, and what needs attention."""
     figures = await metrics.snapshot()
     unreadable = [
@@ -40,7 +68,13 @@ async def overview(catalog: Catalog, metrics: MetricsSource, events: EventStore)
         for listener in await events.unreadable()
         for owner in [await catalog.find_subscription(listener.subscription)]
     ]
-    return Overview(figures, await _auto_paused(catalog, figures), tuple(unreadable))
+    return Overview(
+        figures,
+        await _auto_paused(catalog, figures),
+        tuple(unreadable),
+        await outbox.failing(),
+        await troubles_of(workers),
+    )
 
 
 async def _auto_paused(catalog: Catalog, figures: MetricsSnapshot) -> tuple[Subscription, ...]:

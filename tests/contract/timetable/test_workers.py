@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.runs.worker import WorkerBeat
+from activityctl.domain.runs.worker import LoopTrouble, WorkerBeat
+from activityctl.operations.looking.overview import WorkerTrouble, troubles_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -61,3 +62,15 @@ async def test_a_worker_that_slept_for_days_is_alive_after_a_heartbeat(ledger: A
     await ledger.at(NOON + 3 * DAY)
     await ledger.ports.workers.beat(ONE)
     assert await ledger.ports.workers.alive() == [ONE]
+
+
+async def test_the_loops_that_fail_are_those_of_the_last_beat(ledger: Any) -> None:
+    workers = ledger.ports.workers
+    trouble = LoopTrouble("router", NOON, 3, "it broke")
+    await workers.beat(replace(ONE, troubles=(trouble,)))
+    (alive,) = await workers.alive()
+    assert alive.troubles == (trouble,)
+    found = await troubles_of(workers)
+    assert found == (WorkerTrouble("host pid 42", trouble),)
+    await workers.beat(ONE)
+    assert await troubles_of(workers) == ()

@@ -282,7 +282,7 @@ class DeadLetterTable(SQLModel, table=True):
 
 
 class WorkerTable(SQLModel, table=True):
-    """A worker process, and the time of its last heartbeat."""
+    """A worker process, the time of its last heartbeat, and its loops that fail."""
 
     __tablename__: ClassVar[Any] = "workers"
     id: str = text_column(key=True)
@@ -291,3 +291,6 @@ class WorkerTable(SQLModel, table=True):
     version: str = text_column()
     started_at: datetime = moment_column()
     seen_at: datetime = moment_column()
+    troubles: list[Any] = Field(
+        sa_column=Column(JSONB, nullable=False, server_default=text("'[]'::jsonb"))
+    )

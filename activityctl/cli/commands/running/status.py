@@ -14,6 +14,7 @@ from activityctl.cli.render.overview import (
     firings_view,
     print_overview,
     schedules_view,
+    troubles_view,
 )
 from activityctl.cli.render.status_text import component_view, print_components, print_sync
 from activityctl.cli.session import Session
@@ -75,6 +76,7 @@ def _view(
         "schedules": None if overview is None else schedules_view(overview),
         "firings": None if overview is None else firings_view(overview),
         "events": None if overview is None else events_view(overview),
+        "workerLoops": None if overview is None else troubles_view(overview),
         "autoPaused": None if overview is None else auto_paused_view(overview),
     }
 
@@ -96,7 +98,9 @@ def read_overview(session: Session) -> Overview | None:
 
     async def read(ports: "Ports") -> Overview:
         async with asyncio.timeout(_SECONDS):
-            return await overview(ports.catalog, ports.metrics, ports.events)
+            return await overview(
+                ports.catalog, ports.metrics, ports.events, ports.outbox, ports.workers
+            )
 
     try:
         return session.with_ports(read)

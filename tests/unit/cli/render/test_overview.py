@@ -1,0 +1,48 @@
+"""`status` says what fails, how many items, since when, and the last error."""
+
+import io
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from activityctl.cli.render.overview import firings_view, print_overview, troubles_view
+from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
+from activityctl.domain.runs.worker import LoopTrouble
+from activityctl.operations.looking.overview import Overview, WorkerTrouble
+from activityctl.ports import FailingFirings
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FOUND = Overview(
+    MetricsSnapshot(NOON, {}, {}, None, {}, 0, 0, None, {}, 1, 0),
+    (),
+    failing=FailingFirings(2, NOON, "Temporal is\nbusy"),
+    troubles=(WorkerTrouble("host pid 42", LoopTrouble("router", NOON, 3, "it broke")),),
+)
+
+
+def test_the_text_names_the_firings_and_loops_that_fail():
+    text = io.StringIO()
+    print_overview(Console(file=text, width=200), FOUND)
+    lines = text.getvalue().splitlines()
+    assert (
+        "2 firings could not be started and will be tried again, since "
+        "2026-03-02T12:00:00.000Z: Temporal is\\nbusy"
+    ) in lines
+    assert (
+        "worker host pid 42: loop router fails since 2026-03-02T12:00:00.000Z, 3 times: it broke"
+    ) in lines
+
+
+def test_the_json_names_them_too():
+    since = "2026-03-02T12:00:00.000Z"
+    failing = {"count": 2, "since": since, "lastError": "Temporal is\nbusy"}
+    assert firings_view(FOUND)["failing"] == failing
+    assert troubles_view(FOUND) == [
+        {
+            "worker": "host pid 42",
+            "loop": "router",
+            "since": since,
+            "failures": 3,
+            "lastError": "it broke",
+        }
+    ]
