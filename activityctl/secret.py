@@ -1,16 +1,20 @@
 """Secrets, which are never printed, and references to where they are stored."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from activityctl.errors import InvalidInputError, NotAllowedError
 
 Store = Literal["keyring", "env", "file"]
 
 _FORMS: Final = "write keyring:SERVICE/ENTRY, env:NAME or file:/PATH"
+_SECRET_VARIABLE: Final = re.compile(
+    r"(?i).*(?:password|passwd|passphrase|secret|token|credential|(?:api|access|private)_?key)"
+)
+_LEAST_MASKED: Final = 4
 _NAME_PATTERNS: Final = {
     "keyring": re.compile(r"[^/\s]+/\S+"),
     "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
@@ -88,6 +92,67 @@ def has_password(database_url: str) -> bool:
         return re.search(r"(?i)\bpassword\s*=", database_url) is not None
     before_host = re.search(r"://[^:@/?#]*:[^?#]*@", database_url)
     return (before_host or re.search(r"(?i)[?&]password=", database_url)) is not None
+
+
+def has_secret_name(variable: str) -> bool:
+    """Return whether a variable of this name usually holds a secret."""
+    return _SECRET_VARIABLE.fullmatch(variable) is not None
+
+
+def passwords_in(database_url: str) -> set[str]:
+    """Return every text that may be the password of a database URL, or a part of it.
+
+    The URL may be malformed: a password with an @ that is not escaped has several parts.
+    """
+    found = set(re.findall(r"(?is)[?&][a-z]*password=([^&]+)", database_url))
+    found |= set(re.findall(r"(?is)\bpassword\s*=\s*'?([^'&\s]+)", database_url))
+    for whole in re.findall(r"(?s)/{2}[^:@/]*:(.*)@", database_url):
+        found |= {whole, *whole.split("@")}
+    return found | {unquote(part) for part in found}
+
+
+def secrets_in(
+    environment: Mapping[str, str],
+    database_url: Secret | None,
+    references: Sequence[SecretReference | None],
+) -> tuple[str, ...]:
+    """Return the secrets to mask in logs and crash reports, longest first."""
+    found = {value for name, value in environment.items() if has_secret_name(name)}
+    found |= {each.found.value for each in references if each and each.found}
+    urls = [value for name, value in environment.items() if name.endswith("DATABASE_URL")]
+    urls += [database_url.value] if database_url else []
+    found |= {part for url in urls for part in (url, *passwords_in(url))}
+    return tuple(sorted((part for part in found if len(part) >= _LEAST_MASKED), key=len)[::-1])
+
+
+def masked_url(url: str) -> str:
+    """Return a database URL with its password masked; `***` if it is not a URL."""
+    if "://" not in url:
+        return "***"
+    hidden = re.sub(r"(?s)(?<=://)([^:@/]*):.*@", r"\1:***@", url)
+    return re.sub(r"(?i)(?<=[?&])([a-z]*password[a-z]*)=[^&]*", r"\1=***", hidden)
+
+
+def require_sound_url(database_url: str) -> None:
+    """Raise InvalidInputError, which does not show the URL, if its password is not escaped.
+
+    An @ or a / in a password would make its end a part of the host, which error messages show.
+    """
+    scheme, separator, rest = database_url.partition("://")
+    if not separator or "=" in scheme:
+        return
+    authority, slash, path = rest.partition("?")[0].partition("/")
+    if authority.count("@") > 1 or "@" in slash + path:
+        raise malformed_url()
+
+
+def malformed_url() -> InvalidInputError:
+    """Return the error for a database URL that cannot be read; it does not show the URL."""
+    return InvalidInputError(
+        "the database URL is malformed; it is not shown, because it may have a password",
+        hint="write postgresql://USER:PASSWORD@HOST:PORT/NAME; in the password write %40 for @, "
+        "%2F for /, %3A for :, %23 for #, %25 for % and %20 for a space",
+    )
 
 
 def with_password(database_url: str, password: str) -> str:

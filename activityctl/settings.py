@@ -4,6 +4,7 @@ This is the only reader of the environment. Settings are resolved once and passe
 `config_file` reads the profiles.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from activityctl.config_file import PROFILE_KEYS, config_path, profile_in, read_config
 from activityctl.errors import InvalidInputError, UnreachableError, UsageError
-from activityctl.secret import Secret, SecretReference, reference_of
+from activityctl.secret import Secret, SecretReference, masked_url, reference_of, secrets_in
 
 __all__ = [
     "LOCAL_RIGHTS",
@@ -27,6 +28,7 @@ __all__ = [
     "Settings",
     "config_path",
     "default_home",
+    "known_secrets",
     "load_settings",
     "masked_url",
     "setting_sources",
@@ -230,12 +232,14 @@ def user_config_path() -> Path:
     return config_path(os.environ)
 
 
-def masked_url(url: str) -> str:
-    """Return a database URL with its password masked; `***` if it is not a URL."""
-    if "://" not in url:
-        return "***"
-    hidden = re.sub(r"(?s)(?<=://)([^:@/]*):.*@", r"\1:***@", url)
-    return re.sub(r"(?i)(?<=[?&])([a-z]*password[a-z]*)=[^&]*", r"\1=***", hidden)
+def known_secrets(flags: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Return every secret of the environment and the settings, longest first; never raises."""
+    settings = None
+    with contextlib.suppress(Exception):  # the environment's secrets are known all the same
+        settings = load_settings(flags)
+    url = settings.database_url if settings else None
+    references = (settings.database_password_ref, settings.temporal_api_key_ref) if settings else ()
+    return secrets_in(os.environ, url, references)
 
 
 SECRET_ADDRESSES: Final = {

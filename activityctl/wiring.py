@@ -33,7 +33,13 @@ from activityctl.ports import (
     Timetable,
     Workers,
 )
-from activityctl.secret import Secret, SecretReference, has_password, with_password
+from activityctl.secret import (
+    Secret,
+    SecretReference,
+    has_password,
+    require_sound_url,
+    with_password,
+)
 from activityctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -177,9 +183,14 @@ async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator
 async def database_url(settings: Settings) -> str:
     """Return the URL of the database, with the password that the settings refer to.
 
-    Raises UnreachableError if no daemon is running, and what `read_secret` raises.
+    Raises UnreachableError if no daemon is running, InvalidInputError for a malformed URL, and
+    what `read_secret` raises.
     """
+    from activityctl.adapters.postgres.database import require_readable
+
     url, reference = settings.required_database_url(), settings.database_password_ref
+    require_sound_url(url)
+    require_readable(url)
     if reference is None or settings.uses_local_daemon or has_password(url):
         return url
     return with_password(url, (await read_secret(reference)).value)

@@ -251,16 +251,21 @@ def _wants_json(args: list[str]) -> bool:
 
 
 def _internal_error(error: Exception) -> InternalError:
-    """Write the traceback to a file and return an error that names the file."""
+    """Write the traceback to a file and return an error that names the file.
+
+    A traceback has no values of variables, but the message of an error may quote a setting.
+    """
     import tempfile
 
+    from activityctl.domain.values.credentials import scrub
+    from activityctl.settings import known_secrets
     from activityctl.version import VERSION
 
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     handle, path = tempfile.mkstemp(prefix=f"activityctl-{stamp}-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(f"activityctl {VERSION}, Python {sys.version}\n")
-        file.writelines(traceback.format_exception(error))
+        file.write(scrub("".join(traceback.format_exception(error)), known_secrets()))
     return InternalError(
         f"a bug in activityctl: {type(error).__name__}", hint=f"report it and add the file {path}"
     )

@@ -6,8 +6,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
+from activityctl.domain.values.ci_commands import defused
 from activityctl.errors import InterruptionError, UsageError
 from activityctl.settings import Settings, load_settings
 
@@ -66,8 +67,9 @@ class Session:
                 hint="activityctl --help",
             )
         stream = sys.stderr if stderr else sys.stdout
+        file = stream if stream.isatty() else cast("TextIO", DefusedStream(stream))
         return Console(
-            file=stream,
+            file=file,
             no_color=True if self.color == "never" else None,
             force_terminal=True if self.color == "always" else None,
             markup=False,
@@ -85,6 +87,24 @@ class Session:
                 return await work(ports)
 
         return asyncio.run(open_and_work())
+
+
+class DefusedStream:
+    """A text stream whose lines no CI takes for commands; all else is the stream's own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_at_start = True
+
+    def write(self, text: str) -> int:
+        """Write the text, defused."""
+        if text:
+            self._stream.write(defused(text, at_line_start=self._is_at_start))
+            self._is_at_start = text.endswith("\n")
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def now() -> datetime:

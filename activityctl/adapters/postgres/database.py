@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -18,6 +19,7 @@ from activityctl.adapters.postgres.failures import first_line, is_data_error, is
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.untrusted import storable
 from activityctl.errors import ConflictError, RefusedError, UnreachableError, UnstorableError
+from activityctl.secret import malformed_url
 
 CONNECT_SECONDS: Final = 5
 _LONGEST_INTEGER: Final = len(str(-(2**63)))
@@ -71,6 +73,14 @@ def prefix_pattern(reference: str) -> str:
     """Return a LIKE pattern for texts that begin with the reference; its % and _ are escaped."""
     escaped = storable(reference).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"{escaped}%"
+
+
+def require_readable(url: str) -> None:
+    """Raise InvalidInputError, which does not quote the URL as psycopg does, if it is malformed."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.Error:
+        raise malformed_url() from None
 
 
 class Database:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from activityctl.cli.render.emit_report import SHOWN_ONE_BY_ONE, EmitReport, JsonListWriter
-from activityctl.cli.render.output import Format, escape_controls
+from activityctl.cli.render.output import Format
 from activityctl.cli.session import Session
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.events.emit_result import ValidEvent, invalid_result
@@ -14,6 +14,7 @@ from activityctl.domain.events.json_form import emitted_view
 from activityctl.domain.routing.matching import others_text, shown
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.operations.events.dry_run import DryRunIndex, DryRunResult
 from activityctl.operations.events.emit import CheckedEvent
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from activityctl.cli.render.emit_results import EventResultsView
-from activityctl.cli.render.output import Format, escape_controls, styled
+from activityctl.cli.render.output import Format, styled, to_json
 from activityctl.cli.session import Session
 from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.json_form import emitted_view
 from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.json_form import API_VERSION, problem_view
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import Problem
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class JsonListWriter:
 
     def add(self, view: Mapping[str, object]) -> None:
         """Write one item."""
-        text = json.dumps(view, ensure_ascii=True)
+        text = to_json(view)
         self._write(f"{self._gap}\n    {text}" if self._is_list else f"{text}\n")
         self._gap = ","
 
@@ -163,7 +164,7 @@ class EmitReport:
 
     def _print_problem(self, result: Emitted, problem: Problem) -> None:
         if self._is_text:
-            self._session.err.file.write(f"error: {escape_controls(str(problem))}\n")
+            self._session.err.file.write(f"error: {escape_line(str(problem))}\n")
             return
         view = problem_view(problem)
         error = {
@@ -175,12 +176,12 @@ class EmitReport:
             "hint": None,
             "retryable": False,
         }
-        self._session.err.file.write(json.dumps(error, ensure_ascii=True) + "\n")
+        self._session.err.file.write(to_json(error) + "\n")
 
 
 def _added_text(name: str, count: int, event_id: str, *, is_single: bool) -> str:
     if is_single:
-        return f"{name} {escape_controls(event_id)}" if name == "id" else name
+        return f"{name} {escape_line(event_id)}" if name == "id" else name
     return f"{name} of {count_noun(count, 'event')}"
 
 
@@ -193,4 +194,4 @@ def _line(result: Emitted) -> "Text":
         texts: tuple[str | None, ...] = (place,)
     else:
         texts = (result.id, result.source, result.type)
-    return line.append("".join(f"  {escape_controls(text or '')}" for text in texts))
+    return line.append("".join(f"  {escape_line(text or '')}" for text in texts))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.render.output import escape_controls, styled
+from activityctl.cli.render.output import styled
 from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.json_form import verdict_view
 from activityctl.domain.events.stored_event import Verdict, VerdictOutcome
@@ -13,6 +13,7 @@ from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_line
 from activityctl.operations.events.await_events import EventResults
 
 if TYPE_CHECKING:
@@ -86,4 +87,4 @@ class EventResultsView:
 
 def _line(start: str, view: View, status: str) -> "Text":
     line = styled(start).append_text(styled(view[status]))
-    return line.append(f" {escape_controls(view['reason'])}" if view["reason"] else "")
+    return line.append(f" {escape_line(view['reason'])}" if view["reason"] else "")

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.render.output import escape_controls
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.routing.explanation import PatternExplanation, TriggerExplanation
 from activityctl.domain.routing.match_explanation import ClauseResult, Operand
 from activityctl.domain.routing.matching import others_text, shown
 from activityctl.domain.routing.trigger_match import GroupingKey
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.operations.events.explain_event import Explained
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.render.output import Column, Format, escape_controls, print_table, print_views
+from activityctl.cli.render.output import Column, Format, print_table, print_views
 from activityctl.domain.timing.preview import occurrence_view
 from activityctl.domain.values.json_form import View
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.operations.looking.upcoming import TimeRange, Upcoming, merge_upcoming
 
 if TYPE_CHECKING:

@@ -3,12 +3,13 @@
 import json
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from activityctl.domain.values.ci_commands import CI_MARK, defused, has_ci_command
 from activityctl.domain.values.json_form import View, list_view, problem_view
+from activityctl.domain.values.untrusted import escape_controls, escape_line
 from activityctl.errors import (
     ActivityctlError,
     InterruptionError,
@@ -58,6 +59,7 @@ _LEAST_WIDTH: Final = 8
 _GAP: Final = 2
 Column = tuple[str, Callable[[View], object]]
 
+_ODD_WORDS: Final = frozenset({"yes", "no", "on", "off", "true", "false", "null"})
 _ODD_NUMBER: Final = re.compile(
     r"[-+]?(0[xXbBoO][0-9a-fA-F_]*|[.0-9][0-9_.:]*([eE][-+]?[0-9]*)?|\.(inf|Inf|INF|nan|NaN|NAN))"
 )
@@ -70,24 +72,6 @@ def check_format(text: str, allowed: Sequence[str] = FORMATS) -> Any:
     return text
 
 
-def escape_controls(text: str) -> str:
-    """Return the text with control, escape and bidirectional characters made visible."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(char if _is_harmless(char) else _shown(char) for char in text)
-
-
-def _is_harmless(char: str) -> bool:
-    return char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-
-
-def _shown(char: str) -> str:
-    code = ord(char)
-    if char == "\t":
-        return "    "
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004  # Latin-1
-
-
 def styled(text: str) -> "Text":
     """Return the text in the color of the status that it names; markup is not interpreted."""
     from rich.text import Text
@@ -97,7 +81,12 @@ def styled(text: str) -> "Text":
 
 def print_json(console: "Console", value: object) -> None:
     """Print JSON: never wrapped, never colored, characters outside ASCII escaped."""
-    console.file.write(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+    console.file.write(to_json(value, indent=2) + "\n")
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return JSON in ASCII, with nothing in it that a CI takes for a command."""
+    return CI_MARK.sub(r"\\u0023", json.dumps(value, indent=indent, ensure_ascii=True))
 
 
 def print_views(
@@ -115,7 +104,7 @@ def print_views(
             print_json(console, list_view(views, has_more=has_more))
         case "jsonl":
             for view in views:
-                console.file.write(json.dumps(view, ensure_ascii=True) + "\n")
+                console.file.write(to_json(view) + "\n")
         case "yaml":
             console.file.write(to_yaml(list_view(views, has_more=has_more)))
         case "name":
@@ -135,11 +124,16 @@ def to_yaml(value: object) -> str:
         """Also quotes texts that our strict loader refuses as unusual numbers."""
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        style = "'" if _ODD_NUMBER.fullmatch(value) else None
+        is_odd = _ODD_NUMBER.fullmatch(value) or value.lower() in _ODD_WORDS
+        style = "'" if is_odd else None
+        style = '"' if has_ci_command(value) else style
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
-    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=100)
+    has_commands = has_ci_command(json.dumps(value, default=str))
+    width = float("inf") if has_commands else 100  # a folded line could begin with a command
+    text_of_all = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=width)
+    return CI_MARK.sub(r"\\x23", text_of_all)  # only within quotes, see above
 
 
 def print_table(
@@ -228,7 +222,7 @@ def _terminal_widths(
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return escape_controls(str(value)).replace("\n", "\\n")
+    return escape_line(str(value))
 
 
 def age(text: str | None) -> str:
@@ -276,13 +270,13 @@ def print_run_end(console: "Console", view: View) -> None:
     from rich.text import Text
 
     line = Text(f"run/{view['id']} ").append_text(styled(view["status"]))
-    console.print(line.append(f" {escape_controls(view['reason'])}" if view["reason"] else ""))
+    console.print(line.append(f" {escape_line(view['reason'])}" if view["reason"] else ""))
 
 
 def print_log(console: "Console", view: View, output: Format) -> None:
     """Print one log entry and flush."""
     if output == "jsonl":
-        console.file.write(json.dumps(view, ensure_ascii=True) + "\n")
+        console.file.write(to_json(view) + "\n")
     elif console.is_terminal:
         console.print(log_line(view))
     else:
@@ -296,15 +290,15 @@ def print_error(error: ActivityctlError, *, as_json: bool) -> None:
     if is_interruption and sys.stderr.isatty():
         sys.stderr.write("\n")  # the terminal has just printed ^C
     if as_json:
-        sys.stderr.write(json.dumps(_error_object(error), ensure_ascii=True) + "\n")
+        sys.stderr.write(to_json(_error_object(error)) + "\n")
         return
     if isinstance(error, InvalidManifestsError):
         for problem in error.problems:
-            sys.stderr.write(f"error: {escape_controls(str(problem))}\n")
+            sys.stderr.write(f"error: {defused(escape_controls(str(problem)))}\n")
     label = error.code if is_interruption else "error"
-    sys.stderr.write(f"{label}: {escape_controls(error.message)}\n")
+    sys.stderr.write(f"{label}: {defused(escape_controls(error.message))}\n")
     if error.hint:
-        sys.stderr.write(f"hint: {escape_controls(error.hint)}\n")
+        sys.stderr.write(f"hint: {defused(escape_controls(error.hint))}\n")
 
 
 def _error_object(error: ActivityctlError) -> Mapping[str, object]:

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from activityctl.cli.render.output import escape_controls
 from activityctl.domain.runs.metrics_snapshot import (
     FIRING_STATES,
     SCHEDULE_STATUSES,
@@ -13,6 +12,7 @@ from activityctl.domain.runs.metrics_snapshot import (
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.operations.looking.overview import Overview
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.cli.render.output import escape_controls
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.routing.matching import shown
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_controls
 
 Line = tuple[str, str]
 """A text, and the action that decides its color."""

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from activityctl.cli.render.output import escape_controls
 from activityctl.cli.render.plan_text import Line, plan_items, summary_line
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_controls
 
 LONGEST_COMMENT: Final = 65_536
 """In characters; GitHub refuses a longer comment."""

@@ -6,10 +6,10 @@ from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from activityctl.cli.render.output import escape_controls
 from activityctl.cli.render.plan_events import head_lines, trigger_lines
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_controls
 
 if TYPE_CHECKING:
     from rich.console import Console

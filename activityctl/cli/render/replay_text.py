@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from activityctl.cli.render.output import escape_controls
 from activityctl.cli.session import Session
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.operations.events.replay_preview import ReplayPreview, TriggerPreview
 
 _MOST_REASONS = 5

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from activityctl.cli.render.output import escape_controls, print_table
+from activityctl.cli.render.output import print_table
 from activityctl.daemon.local.state import ComponentStatus
 from activityctl.daemon.local.sync_status import SyncStatus
 from activityctl.domain.values.json_form import View
+from activityctl.domain.values.untrusted import escape_controls
 
 if TYPE_CHECKING:
     from rich.console import Console

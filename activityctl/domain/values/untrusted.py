@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from typing import Any, Final, NoReturn
 
 from activityctl.domain.values.model import JsonValue
@@ -24,6 +25,32 @@ def storable(text: str) -> str:
 def printable(text: str) -> str:
     """Return the text with each control character, except tab and line ends, as U+FFFD."""
     return _CONTROL.sub(REPLACEMENT, text)
+
+
+def escape_controls(text: str) -> str:
+    """Return the text with control, escape and bidirectional characters made visible.
+
+    Line ends stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else _shown(char) for char in text)
+
+
+def escape_line(text: str) -> str:
+    """Return the text on one line, with line ends and all that `escape_controls` escapes shown."""
+    return escape_controls(text).replace("\n", "\\n")
+
+
+def _is_harmless(char: str) -> bool:
+    return char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _shown(char: str) -> str:
+    code = ord(char)
+    if char == "\t":
+        return "    "
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004  # Latin-1
 
 
 def parse_storable_json(text: str) -> JsonValue:

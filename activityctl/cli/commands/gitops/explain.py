@@ -9,11 +9,12 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.options import SubscriptionOption, output_option
-from activityctl.cli.render.output import check_format, escape_controls, print_json, to_yaml
+from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.manifests.explain import Explanation, explanation_json, kinds_explained
 from activityctl.domain.manifests.explain import explain_field as explain_path
 from activityctl.domain.manifests.schema import document_schema
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
 
 if TYPE_CHECKING:

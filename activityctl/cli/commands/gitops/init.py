@@ -9,9 +9,9 @@ from typing import Annotated, Final
 import typer
 
 from activityctl import wiring
-from activityctl.cli.render.output import escape_controls
 from activityctl.cli.session import Session
 from activityctl.domain.manifests.schema import document_schema
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
 from activityctl.operations.gitops.init import scaffold
 

@@ -4,10 +4,11 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.options import Files, Recursive, TextOrJson, default_files
-from activityctl.cli.render.output import check_format, escape_controls, print_json, styled
+from activityctl.cli.render.output import check_format, print_json, styled
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, problem_view
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import InvalidManifestsError
 from activityctl.operations.gitops.validate import Validation
 from activityctl.operations.gitops.validate import validate as validate_manifests

@@ -3,10 +3,11 @@
 import typer
 
 from activityctl.cli.options import TextOrJson
-from activityctl.cli.render.output import check_format, escape_controls, print_json, print_table
+from activityctl.cli.render.output import check_format, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.daemon.local.doctor import run_checks
 from activityctl.domain.values.json_form import API_VERSION
+from activityctl.domain.values.untrusted import escape_controls
 
 
 def doctor(context: typer.Context, output: TextOrJson = "text") -> None:

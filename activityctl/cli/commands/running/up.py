@@ -34,7 +34,7 @@ from activityctl.daemon.local.sync_status import forget_sync, read_sync
 from activityctl.daemon.log import configure_logging
 from activityctl.errors import ActivityctlError, InvalidInputError, RefusedError
 from activityctl.operations.gitops.load import load_manifests
-from activityctl.settings import Secret, load_settings
+from activityctl.settings import Secret, known_secrets, load_settings
 from activityctl.version import VERSION
 
 _FIRST_SYNC_SECONDS: Final = 20.0
@@ -150,7 +150,7 @@ def _foreground(
             "running; Ctrl-C stops everything. Try in another terminal: activityctl get runs"
         )
 
-    configure_logging()
+    configure_logging(known_secrets(session.flags))
     hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url), on_ready=on_ready)
     session.err.print(f"starting Postgres, Temporal, worker and API for {home}")
     asyncio.run(supervise(home, _children(folder), hooks, _environment(), shows_ui=ui))

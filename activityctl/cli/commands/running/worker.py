@@ -11,7 +11,7 @@ from activityctl import wiring
 from activityctl.cli.options import Sync
 from activityctl.cli.session import Session
 from activityctl.daemon.log import configure_logging
-from activityctl.settings import Settings
+from activityctl.settings import Settings, known_secrets
 
 
 def worker(
@@ -33,7 +33,7 @@ def worker(
     from activityctl.daemon.worker.worker import run_worker
 
     session: Session = context.obj
-    configure_logging()
+    configure_logging(known_secrets(session.flags))
     if migrate:
         wiring.migrate(asyncio.run(wiring.database_url(session.settings)))
     folder_sync = None if sync is None else _folder_sync(session.settings, sync)

@@ -10,9 +10,10 @@ import typer
 from activityctl import config_file
 from activityctl.cli.options import TextOrJson
 from activityctl.cli.render.help_page import CommandGroup
-from activityctl.cli.render.output import check_format, escape_controls, print_json, print_table
+from activityctl.cli.render.output import check_format, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, View
+from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
 from activityctl.secret import has_password
 from activityctl.settings import (

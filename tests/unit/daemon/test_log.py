@@ -1,0 +1,37 @@
+"""The daemons' log: one line for each message, which no text of a stranger can forge."""
+
+import logging
+import sys
+
+from activityctl.daemon.log import FieldFormatter
+
+FORGED = "x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J"
+
+
+def record(message: str, exc_info=None, **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord("activityctl", logging.INFO, "f", 1, message, (), exc_info)
+    made.__dict__.update(fields)
+    return made
+
+
+def test_a_message_and_its_fields_stay_on_one_line():
+    line = FieldFormatter().format(record(FORGED, run=FORGED, task="a b=c", kind="http"))
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert r"x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J" in line
+    assert line.endswith(' task="a b=c" kind=http')
+
+
+def test_the_lines_of_a_traceback_are_indented_and_escaped():
+    try:
+        int(FORGED)
+    except ValueError:
+        first, *rest = FieldFormatter().format(record("failed", sys.exc_info())).split("\n")
+    assert first.endswith("INFO failed")
+    assert all(line.startswith("    ") for line in rest)
+    assert "\x1b" not in "".join(rest)
+
+
+def test_secrets_are_masked():
+    line = FieldFormatter(("canary-1234",)).format(record("got canary-1234", run="canary-1234"))
+    assert "canary" not in line
