@@ -1,6 +1,7 @@
 """Commands for authors, which need no server: `validate`, `schema`, `explain`, `init`, `config`."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -220,6 +221,9 @@ def test_a_new_folder_is_complete(stranger):
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert set(done.stdout.split()) == {f"work/{name}" for name in written}
     assert written == {
+        ".activityctl/build-requirements.txt",
+        ".activityctl/install.sh",
+        ".activityctl/requirements.txt",
         ".github/workflows/activityctl.yml",
         ".gitignore",
         "README.md",
@@ -257,11 +261,10 @@ def test_the_workflow_validates_plans_and_applies(stranger, ci, path):
     jobs = yaml.safe_load(text)
     names = set(jobs["jobs"] if ci == "github" else jobs)
     assert {"validate", "plan", "apply"} <= names
-    commands = [
-        line.split("activityctl ", 1)[1].split()
-        for line in text.splitlines()
-        if " activityctl " in line
-    ]
+    found_lines = re.findall(
+        r"^[^#\n]*activityctl ((?:validate|plan|apply) -.*)", text, re.MULTILINE
+    )
+    commands = [line.split() for line in found_lines]
     helped = {name: stranger(name, "--help").stdout for name, *_ in commands}
     assert set(helped) == {"validate", "plan", "apply"}
     for name, *options in commands:

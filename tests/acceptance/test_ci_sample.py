@@ -1,28 +1,29 @@
-"""Run the steps of the CI workflows that `init` creates, as shell scripts."""
+"""Run the CI workflows that `init` creates: their real steps, against a real server."""
 
 import asyncio
-import os
+import hashlib
+import shutil
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from temporalio.client import Client, ScheduleHandle
 from temporalio.service import RPCError
 
 from activityctl.daemon.local.state import read_state
 from activityctl.domain.values import ids
+from support.ci_runner import FILES, CiRunner
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
 COMMIT = "c0ffee0123456789c0ffee0123456789c0ffee01"
-FILES = {"github": ".github/workflows/activityctl.yml", "gitlab": ".gitlab-ci.yml"}
 SECOND = """apiVersion: activityctl/v1
 kind: Subscription
 metadata: {name: %s-second}
@@ -35,8 +36,12 @@ class Ci:
     """A repository created by `init`, and a way to run the jobs of its workflow."""
 
     shell: Any
-    whose: str
+    runner: CiRunner
     word: str
+
+    @property
+    def whose(self) -> str:
+        return self.runner.service
 
     @property
     def folder(self) -> Path:
@@ -51,43 +56,11 @@ class Ci:
         assert old in text
         self.sample.write_text(text.replace(old, new))
 
-    def script(self, job: str) -> str:
-        """Return the commands of a job, without those that install something."""
-        workflow = yaml.safe_load((self.folder / FILES[self.whose]).read_text())
-        if self.whose == "github":
-            lines = [step.get("run", "") for step in workflow["jobs"][job]["steps"]]
-        else:
-            lines = workflow[job]["script"]
-        found = [line for line in lines if line.startswith("activityctl ")]
-        assert found
-        return "\n".join(["set -eu", *found])
-
     def run(self, *jobs: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run the jobs as CI does: with the address of a database and without a daemon."""
-        kept = {
-            key: value for key, value in os.environ.items() if not key.startswith("ACTIVITYCTL")
-        }
-        state = read_state(self.shell.home)
-        assert state is not None
-        commit = {"github": "GITHUB_SHA", "gitlab": "CI_COMMIT_SHA"}[self.whose]
-        environment = {
-            **kept,
-            "PATH": f"{COMMANDS}:{os.environ['PATH']}",
-            "HOME": str(self.folder),
-            "ACTIVITYCTL_DATABASE_URL": state.addresses["database_url"],
-            "COLUMNS": "200",
-            commit: COMMIT,
-        }
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", "\n".join(map(self.script, jobs))],
-            env=environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+        """Run the jobs as CI does, without a daemon of their own."""
+        first = ("install",) if self.whose == "gitlab" else ()
+        done = self.runner.run(*first, *jobs)
+        assert done.returncode == code, f"{self.runner.printed}\n{done.stderr}"
         return done
 
     def live(self) -> set[str]:
@@ -103,11 +76,55 @@ class Ci:
         return client.get_schedule_handle(ids.schedule_id(owner, "often"))
 
 
+def a_wheel(folder: Path) -> dict[str, str]:
+    """Build a wheel of this repository and say where it is, as the workflow's variables do."""
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder)]
+    subprocess.run([*command, str(ROOT)], check=True, capture_output=True)
+    (wheel,) = folder.glob("activityctl-*.whl")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return {"ACTIVITYCTL_WHEEL": str(wheel), "ACTIVITYCTL_WHEEL_SHA256": digest}
+
+
+def a_commit(folder: Path) -> dict[str, str]:
+    """Commit this package to a repository and say where it is, as the workflow's variables do."""
+    shutil.copytree(
+        ROOT / "activityctl", folder / "activityctl", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    git = ["git", "-C", str(folder), "-c", "user.name=ada", "-c", "user.email=ada@example.org"]
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "all")):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    commit = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    return {"ACTIVITYCTL_SOURCE": f"git+file://{folder}@{commit}"}
+
+
 @pytest.fixture(params=["github", "gitlab"])
-def ci(request: pytest.FixtureRequest, shell: Any) -> Ci:
+def ci(request: pytest.FixtureRequest, shell: Any, tmp_path_factory: pytest.TempPathFactory) -> Ci:
     whose = request.param
     shell("init", ".", "--ci", whose)
-    found = Ci(shell, whose, f"ci-{whose}")
+    machine = tmp_path_factory.mktemp("machine")
+    venv.create(machine / "python", with_pip=True)
+    state = read_state(shell.home)
+    assert state is not None
+    source = a_wheel if whose == "github" else a_commit
+    runner = CiRunner(
+        service=whose,
+        folder=shell.folder,
+        machine=machine / "runner",
+        python=machine / "python" / "bin",
+        commit=COMMIT,
+        variables=source(tmp_path_factory.mktemp("source")),
+        secrets={
+            f"activityctl-{job}": {
+                f"ACTIVITYCTL_{job.upper()}_DATABASE_URL": state.addresses["database_url"]
+            }
+            for job in ("plan", "apply")
+        },
+    )
+    found = Ci(shell, runner, f"ci-{whose}")
     found.edit("name: hello", f"name: {found.word}")
     found.edit("activity: hello", f"activity: {found.word}")
     set_name = "--applyset main"  # each repository needs its own set, because the daemon is shared
@@ -124,17 +141,21 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float) -> Non
         await asyncio.sleep(1)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_from_a_pull_request_to_a_healed_schedule(ci: Ci):
     world, second = f"{ci.word}-world", f"{ci.word}-second"
     done = ci.run("validate", "apply")
     assert f"subscription/{world} created" in done.stdout
+    assert f"activityctl {ci.shell.json('version')['version']} (Python" in ci.runner.printed
 
     # A pull request is planned and changes nothing.
     ci.edit("every: 30s", "every: 45s")
     (ci.folder / "definitions" / "second.yaml").write_text(SECOND % (ci.word, ci.word))
     ci.run("validate", "plan")
     comment = (ci.folder / "plan.md").read_text()
+    if ci.whose == "github":
+        ci.run("comment")
+        assert (ci.runner.machine / "comment.md").read_text() == comment
     assert comment.startswith("### activityctl plan\n\nPlan: 1 to create, 1 to configure, 0 to")
     assert '!   spec.triggers[often].interval.every: "30s" -> "45s"' in comment
     assert f"+ schedule {second}/often" in comment

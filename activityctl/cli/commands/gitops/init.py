@@ -14,15 +14,20 @@ from activityctl.domain.manifests.schema import document_schema
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
 from activityctl.operations.gitops.init import scaffold
+from activityctl.version import VERSION
 
 _FILES: Final = {
     "definitions/hello.yaml": "hello.yaml",
     "README.md": "readme.md",
     ".gitignore": "gitignore",
 }
+_INSTALLATION: Final = {  # what each workflow installs, with hashes, and how
+    f".activityctl/{name}": name
+    for name in ("install.sh", "requirements.txt", "build-requirements.txt")
+}
 _WORKFLOWS: Final = {
-    "github": {".github/workflows/activityctl.yml": "github.yml"},
-    "gitlab": {".gitlab-ci.yml": "gitlab.yml"},
+    "github": {".github/workflows/activityctl.yml": "github.yml", **_INSTALLATION},
+    "gitlab": {".gitlab-ci.yml": "gitlab.yml", **_INSTALLATION},
     "none": {},
 }
 
@@ -42,6 +47,9 @@ def init(
 ) -> None:
     """Create a working folder with a sample, its JSON Schema, a README and a CI workflow.
 
+    The workflow installs this version of activityctl and fixed versions of its libraries, all with
+    hashes. The README says which secrets the CI service needs.
+
     activityctl init automations --ci gitlab
     """
     session: Session = context.obj
@@ -49,7 +57,7 @@ def init(
         raise UsageError(f"unknown CI service {ci!r}", hint="use " + ", ".join(_WORKFLOWS))
     templates = files("activityctl.cli") / "templates"
     contents = {
-        path: (templates / name).read_text("utf-8")
+        path: (templates / name).read_text("utf-8").replace("@VERSION@", VERSION)
         for path, name in {**_FILES, **_WORKFLOWS[ci]}.items()
     }
     schema = json.dumps(document_schema(wiring.known_kinds()), indent=2)
