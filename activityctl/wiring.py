@@ -307,6 +307,24 @@ async def connect_temporal(settings: Settings) -> "Client":
     return await connect(settings, key)
 
 
+async def unprotected_connections(settings: Settings) -> dict[str, str]:
+    """Return what strangers on the network could read or change, by the server's name.
+
+    Raises what `database_url` and `connect_temporal` raise for settings that cannot be used.
+    """
+    from activityctl.adapters.postgres.connection_url import unverified_tls
+    from activityctl.adapters.temporal.client import connection_profile, is_clear_text
+
+    found: dict[str, str] = {}
+    if problem := unverified_tls(settings.required_database_url()):
+        found["postgres"] = problem
+    has_key = settings.temporal_api_key_ref is not None and not settings.uses_local_daemon
+    profile = connection_profile(settings, Secret("***") if has_key else None)
+    if is_clear_text(profile):
+        found["temporal"] = f"everything to {profile.address} is sent in clear text"
+    return found
+
+
 def build_starter(client: "Client") -> RunStarter:
     """Return the adapter that starts and cancels runs in Temporal."""
     from activityctl.adapters.temporal.starter import TemporalRunStarter

@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from activityctl import wiring
+from activityctl.daemon.local.embedded_postgres import OWNER, Cluster
 from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 from activityctl.settings import Secret, Settings
 
@@ -66,14 +67,20 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         "Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url)), os.environ))"
     )
     state = start_detached(home, [sys.executable, "-c", program], os.environ)
-    _turn_off_fsync(state.addresses["database_url"])
-    yield dict(state.addresses)
+    cluster = Cluster(home, state.ports["postgres"], {})
+    _prepare_for_tests(cluster.superuser_url)
+    yield {**state.addresses, "superuser_url": cluster.superuser_url}
     stop_daemon(home)
 
 
-def _turn_off_fsync(database_url: str) -> None:
-    """Turn off fsync, which is faster: the data need not survive a crash of the machine."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+def _prepare_for_tests(superuser_url: str) -> None:
+    """Turn off fsync, which is faster: the data need not survive a crash of the machine.
+
+    Let the owner of our database make databases for tests.
+    """
+    with psycopg.connect(superuser_url, autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE {OWNER} CREATEDB")
+        connection.execute(f"GRANT SET ON PARAMETER session_replication_role TO {OWNER}")
         for name in ("fsync", "full_page_writes"):
             connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))
         connection.execute("SELECT pg_reload_conf()")

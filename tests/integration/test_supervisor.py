@@ -1,6 +1,5 @@
 """The local daemon with real servers, and with sleeping processes as worker and API."""
 
-import json
 import os
 import signal
 import socket
@@ -29,7 +28,7 @@ from activityctl.daemon.local.supervised_process import (
 )
 from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 from activityctl.errors import UnreachableError
-from support.temporal_http import temporal_api, temporal_http
+from support.temporal_http import SIMPLE, START, temporal_api, temporal_http
 
 NAMES = ["postgres", "temporal", "worker", "api"]
 DRIVER = """
@@ -149,10 +148,8 @@ def test_a_web_page_cannot_start_workflows_and_there_is_no_page_of_temporals(hom
     """A browser sends a simple POST, such as text/plain, across sites without asking first."""
     state = home.up()
     port = state.ports["temporal_http"]
-    body = json.dumps({"workflowType": {"name": "Kept"}, "taskQueue": {"name": "none"}}).encode()
-    simple = {"Content-type": "text/plain", "Origin": "http://evil.example"}
     for host in (f"127.0.0.1:{port}", f"localhost:{port}", "evil.example", "localhost"):
-        assert temporal_http(state, "workflows/stolen", body, host=host, **simple)[0] == 403
+        assert temporal_http(state, "workflows/stolen", START, host=host, **SIMPLE)[0] == 403
         assert temporal_http(state, "workflows", host=host)[0] == 403
     assert not temporal_api(state, "workflows").get("executions")
     temporal = psutil.Process(home.part("temporal").pid)
@@ -164,9 +161,8 @@ def test_the_page_of_temporal_runs_on_request(home: Home, monkeypatch: pytest.Mo
     monkeypatch.setenv("SHOWS_UI", "1")
     state = home.up()
     assert urllib.request.urlopen(state.addresses["temporal_ui"], timeout=5).status == 200
-    body = json.dumps({"workflowType": {"name": "Kept"}, "taskQueue": {"name": "none"}}).encode()
     url = f"{state.addresses['temporal_ui']}/api/v1/namespaces/default/workflows/stolen"
-    request = Request(url, body, {"Content-type": "text/plain", "Origin": "http://evil.example"})
+    request = Request(url, START, SIMPLE)
     with pytest.raises(urllib.error.HTTPError, match="400"):  # the page's token is missing
         urllib.request.urlopen(request, timeout=5)
 
@@ -188,7 +184,13 @@ def test_a_first_start_is_private_and_a_stop_signal_leaves_no_process(
     assert urllib.request.urlopen(state.addresses["api"], timeout=5).status == 200
     assert "temporal_ui" not in state.addresses
     assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
-    for name in ("daemon.json", "postgres.password", "temporal.db", "logs/postgres.log"):
+    for name in (
+        "daemon.json",
+        "postgres.password",
+        "postgres.owner-password",
+        "temporal.db",
+        "logs/postgres.log",
+    ):
         assert stat.S_IMODE((home.path / name).stat().st_mode) == 0o600
     listened = [
         link.laddr.ip
@@ -209,7 +211,7 @@ def test_a_first_start_is_private_and_a_stop_signal_leaves_no_process(
 
 @pytest.mark.slow
 def test_a_wrong_password_is_refused(home: Home):
-    url = home.up().addresses["database_url"].replace("activityctl:", "activityctl:x", 1)
+    url = home.up().addresses["database_url"].replace("_owner:", "_owner:x", 1)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(url)
 

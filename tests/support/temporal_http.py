@@ -10,6 +10,11 @@ import psutil
 
 from activityctl.daemon.local.state import DaemonState
 
+START = json.dumps({"workflowType": {"name": "Kept"}, "taskQueue": {"name": "none"}}).encode()
+"""The body of a request that starts a workflow."""
+SIMPLE = {"Content-type": "text/plain", "Origin": "http://evil.example"}
+"""Headers that a browser sends across sites without asking first."""
+
 
 def temporal_api(state: DaemonState, path: str, body: dict[str, Any] | None = None) -> Any:
     """Send a request with the host name that the daemon chose; return the answer."""

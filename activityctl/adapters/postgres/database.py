@@ -15,6 +15,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from activityctl.adapters.postgres.connection_url import secured
 from activityctl.adapters.postgres.failures import first_line, is_data_error, is_outage
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.untrusted import storable
@@ -87,7 +88,7 @@ class Database:
     """Gives out connections in autocommit mode; their rows are dicts."""
 
     def __init__(self, url: str, pool: AsyncConnectionPool[Connection] | None = None) -> None:
-        self._url = url
+        self._conninfo = secured(url)
         self._pool = pool
         self._single: Connection | None = None
         self._turn = asyncio.Lock()
@@ -105,7 +106,7 @@ class Database:
         async with await cls(url).dedicated():
             pass  # one attempt gives a clear error at once; a pool would try again and again
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
+            secured(url),
             connection_class=psycopg.AsyncConnection[DictRow],
             min_size=1,
             max_size=pool_size,
@@ -127,7 +128,7 @@ class Database:
     async def dedicated(self) -> Connection:
         """Return a new connection that only the caller uses, for locks and LISTEN."""
         with translate_errors():
-            return await psycopg.AsyncConnection.connect(self._url, **_connection_options())
+            return await psycopg.AsyncConnection.connect(self._conninfo, **_connection_options())
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

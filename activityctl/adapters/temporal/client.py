@@ -9,6 +9,7 @@ from temporalio.envconfig import ClientConfigProfile
 from temporalio.service import RPCError
 
 from activityctl.adapters.temporal.failures import DISCREET_CONVERTER
+from activityctl.domain.values.destination import is_loopback
 from activityctl.errors import InvalidInputError, NotAllowedError, UnreachableError
 from activityctl.secret import Secret
 from activityctl.settings import Settings
@@ -35,6 +36,14 @@ async def connect(settings: Settings, api_key: Secret | None = None) -> Client:
             f"Temporal does not answer at {profile.address}: {error or 'no answer in time'}",
             hint="activityctl doctor",
         ) from error
+
+
+def is_clear_text(profile: ClientConfigProfile) -> bool:
+    """Return whether everybody on the way to the server can read and change what is sent."""
+    tls = profile.tls
+    is_encrypted = bool(profile.api_key) if tls is None else not tls.disabled
+    host = (profile.address or "").rpartition(":")[0].strip("[]")
+    return not is_encrypted and not is_loopback(host)
 
 
 def connection_profile(settings: Settings, api_key: Secret | None = None) -> ClientConfigProfile:

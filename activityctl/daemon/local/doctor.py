@@ -24,12 +24,12 @@ _DISK_NEEDED: Final = 500 * 1024 * 1024
 _CHECK_SECONDS: Final = 9.0
 _SECOND: Final = timedelta(seconds=1)
 
-State = Literal["ok", "failed", "skipped"]
+State = Literal["ok", "warning", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check; `hint` is the next step when it failed."""
+    """The result of one check; `hint` is the next step for a warning or a failure."""
 
     name: str
     state: State
@@ -52,6 +52,7 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded("worker", lambda: _worker(settings)),
         _guarded("firings", lambda: _firings(settings)),
         _guarded("temporal", lambda: _temporal(settings)),
+        _guarded("transport", lambda: _transport(settings)),
     )
     return [*checks, *servers]
 
@@ -166,3 +167,16 @@ async def _worker(settings: Settings) -> Check:
 async def _temporal(settings: Settings) -> Check:
     await wiring.connect_temporal(settings)
     return Check("temporal", "ok", f"answers at {settings.temporal_address}")
+
+
+async def _transport(settings: Settings) -> Check:
+    """Warn if somebody on the network can read or change what is sent."""
+    problems = await wiring.unprotected_connections(settings)
+    if not problems:
+        return Check("transport", "ok", "every connection is local or checked by TLS")
+    hints = {
+        "postgres": "set sslmode=verify-full in the URL, and sslrootcert=FILE for your own CA",
+        "temporal": "use TLS: set TEMPORAL_TLS=true, or tls in temporal.toml",
+    }
+    found = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+    return Check("transport", "warning", found, "; ".join(hints[name] for name in problems))

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-import psycopg
 
+from activityctl.adapters.postgres.ownership import create_database
 from activityctl.daemon.local.state import sync_folder, write_private
 from activityctl.daemon.local.supervised_process import (
     MARKER,
@@ -35,7 +35,11 @@ from activityctl.errors import NotAllowedError, UnreachableError
 NAME: Final = "postgres"
 DATABASE: Final = "activityctl"
 SUPERUSER: Final = "activityctl"
+"""For maintenance only."""
+OWNER: Final = "activityctl_owner"
+"""The role of daily work: it owns our database and has no other rights."""
 PASSWORD_FILE: Final = "postgres.password"  # noqa: S105 - the file's name
+OWNER_PASSWORD_FILE: Final = "postgres.owner-password"  # noqa: S105 - the file's name
 ACCOUNTS: Final = ("activityctl", "postgres", "nobody")
 SEARCH_CAPABILITIES: Final = {2: "dac_read_search", 1: "dac_override"}
 """Linux capabilities by their bit; containers have only the second by default."""
@@ -71,9 +75,15 @@ class Cluster:
 
     @property
     def database_url(self) -> str:
-        """The URL of our database, with its password; UnreachableError when that is lost."""
+        """The URL of our database for its owner; UnreachableError when the password is lost."""
+        password = _password(self.home, OWNER_PASSWORD_FILE)
+        return f"postgresql://{OWNER}:{password}@127.0.0.1:{self.port}/{DATABASE}"
+
+    @property
+    def superuser_url(self) -> str:
+        """The URL of the maintenance database for the superuser; UnreachableError likewise."""
         password = _password(self.home)
-        return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self.port}/{DATABASE}"
+        return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self.port}/postgres"
 
 
 def find_binaries() -> Path:
@@ -204,21 +214,12 @@ async def _run_initdb(cluster: Cluster, command: tuple[str, ...]) -> None:
 
 
 async def _is_ready(cluster: Cluster) -> bool:
-    connection = await psycopg.AsyncConnection.connect(
-        host="127.0.0.1",
-        port=cluster.port,
-        user=SUPERUSER,
-        password=_password(cluster.home),
-        dbname="postgres",
-        sslmode="disable",
-        connect_timeout=3,
-        autocommit=True,
+    """Return True once the server answers and has our database with its owner."""
+    if not (cluster.home / OWNER_PASSWORD_FILE).exists():
+        write_private(cluster.home / OWNER_PASSWORD_FILE, secrets.token_urlsafe(32))
+    await create_database(
+        cluster.superuser_url, DATABASE, (OWNER, _password(cluster.home, OWNER_PASSWORD_FILE))
     )
-    async with connection:
-        query = "SELECT 1 FROM pg_database WHERE datname = %s"
-        found = await (await connection.execute(query, (DATABASE,))).fetchone()
-        if found is None:
-            await connection.execute(f"CREATE DATABASE {DATABASE}")
     return True
 
 
@@ -230,8 +231,8 @@ async def _version(binaries: Path) -> str:
     return output.decode("utf-8", "replace").rpartition(" ")[2].strip()
 
 
-def _password(home: Path) -> str:
-    path = home / PASSWORD_FILE
+def _password(home: Path, name: str = PASSWORD_FILE) -> str:
+    path = home / name
     try:
         return path.read_text("ascii").strip()
     except FileNotFoundError:

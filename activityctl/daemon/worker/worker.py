@@ -85,6 +85,8 @@ async def _work(
         )
         await wiring.require_schema(settings)
         client = await _retry_while_unreachable(lambda: wiring.connect_temporal(settings))
+        for name, problem in (await wiring.unprotected_connections(settings)).items():
+            _LOG.warning("the connection to %s is not safe: %s", name, problem)
         executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
         recorder = RecordStep(ports.runs, _now)
         admit = AdmitStep(

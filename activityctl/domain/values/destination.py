@@ -73,6 +73,16 @@ FORBIDDEN: Final[tuple[tuple[Network, str], ...]] = tuple(
 """The networks that calls may not reach unless the settings allow them; each with its name."""
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine by its form; names other than localhost are not."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return _unmapped(ip_address(host.partition("%")[0])).is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class DestinationPolicy:
     """The settings for outgoing calls; they prevent calls to internal services (SSRF)."""

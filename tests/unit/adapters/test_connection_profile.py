@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from activityctl.adapters.temporal.client import connection_profile
+from activityctl.adapters.temporal.client import connection_profile, is_clear_text
 from activityctl.errors import NotAllowedError
 from activityctl.secret import Secret
 from activityctl.settings import Settings
+from activityctl.wiring import unprotected_connections
 
 KEY = Secret("ours")
 
@@ -66,3 +67,26 @@ def test_our_namespace_takes_precedence_over_that_of_temporal_toml(
         here = replace(here, temporal_namespace=ours, temporal_namespace_is_set=True)
     found = connection_profile(here)
     assert found.namespace == expected
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:7233", "localhost:7233", "[::1]:7233"])
+def test_clear_text_on_this_machine_is_no_problem(tmp_path: Path, address: str):
+    here = replace(settings(tmp_path), temporal_address=address)
+    assert not is_clear_text(connection_profile(here))
+
+
+def test_clear_text_over_a_network_is_reported(tmp_path: Path):
+    assert is_clear_text(connection_profile(settings(tmp_path)))
+    assert not is_clear_text(connection_profile(settings(tmp_path), KEY))
+    assert not is_clear_text(connection_profile(settings(tmp_path, TEMPORAL_TLS="true")))
+    disabled = settings(tmp_path, TEMPORAL_TLS="false")
+    assert is_clear_text(connection_profile(disabled))
+
+
+async def test_what_is_not_protected_is_named(tmp_path: Path):
+    url = Secret("postgresql://app@db.example/a?sslmode=require")
+    found = await unprotected_connections(replace(settings(tmp_path), database_url=url))
+    assert set(found) == {"postgres", "temporal"}
+    url = Secret("postgresql://app@db.example/a")
+    safe = replace(settings(tmp_path, TEMPORAL_TLS="true"), database_url=url)
+    assert await unprotected_connections(safe) == {}

@@ -3,13 +3,14 @@
 from importlib.resources import files
 from typing import Final
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from activityctl.adapters.postgres.connection_url import secured
 from activityctl.errors import UnreachableError
 
 _LOCK_KEY: Final = 0x61637469  # "acti": every process migrates under this lock
@@ -28,8 +29,12 @@ def migrate(database_url: str) -> None:
     Holds an advisory lock, so that processes that start at the same time wait for one another.
     Raises UnreachableError when Postgres does not answer.
     """
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+    conninfo = secured(database_url)
+    engine = create_engine(
+        "postgresql+psycopg://",
+        poolclass=NullPool,
+        creator=lambda: psycopg.connect(conninfo, connect_timeout=5),
+    )
     config = alembic_config()
     try:
         with engine.connect() as connection:
@@ -39,7 +44,8 @@ def migrate(database_url: str) -> None:
             command.upgrade(config, "head")
             connection.commit()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
-    except OperationalError as error:
-        raise UnreachableError(f"Postgres does not answer: {error.orig}") from error
+    except (OperationalError, psycopg.OperationalError) as error:
+        reason = getattr(error, "orig", error)
+        raise UnreachableError(f"Postgres does not answer: {reason}") from error
     finally:
         engine.dispose()
