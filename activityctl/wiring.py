@@ -3,11 +3,12 @@
 Adapters are imported inside the builder functions, so that a command loads only what it uses.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from activityctl.domain.cel.evaluator import evaluating_with
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidInputError, RefusedError
@@ -45,6 +46,7 @@ from activityctl.settings import Settings
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from activityctl.adapters.evaluator.pool import EvaluatorPool
     from activityctl.adapters.manifests.event_source import EventSource
     from activityctl.adapters.postgres.database import Database
     from activityctl.domain.manifests.checks import Kinds
@@ -323,6 +325,24 @@ async def unprotected_connections(settings: Settings) -> dict[str, str]:
     if is_clear_text(profile):
         found["temporal"] = f"everything to {profile.address} is sent in clear text"
     return found
+
+
+def build_evaluators() -> "EvaluatorPool":
+    """Return evaluator processes; each is started when it is first needed."""
+    from activityctl.adapters.evaluator.pool import EvaluatorPool
+
+    return EvaluatorPool()
+
+
+@contextmanager
+def evaluating() -> Iterator[None]:
+    """Evaluate what may be much work in a process that can be stopped, within the block."""
+    evaluators = build_evaluators()
+    try:
+        with evaluating_with(evaluators.session()):
+            yield
+    finally:
+        evaluators.close()
 
 
 def build_starter(client: "Client") -> RunStarter:

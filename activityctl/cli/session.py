@@ -86,7 +86,8 @@ class Session:
             async with wiring.open_ports(self.settings) as ports:
                 return await work(ports)
 
-        return asyncio.run(open_and_work())
+        with wiring.evaluating():
+            return asyncio.run(open_and_work())
 
 
 class DefusedStream:

@@ -35,6 +35,7 @@ from activityctl.errors import (
     UnstorableError,
 )
 from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, Timetable
+from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.orders import orders_of
 from activityctl.steps.record import RecordStep
@@ -60,13 +61,15 @@ class AdmitStep:
         gates: Gates,
         sources: Mapping[str, ContextSource],
         clock: Callable[[], datetime],
+        decide: Deciding | None = None,
     ) -> None:
-        self._give_up = GiveUp(runs, RecordStep(runs, clock), clock)
         self._runs = runs
         self._timetable = timetable
         self._gates = gates
         self._sources = sources
         self._clock = clock
+        self._decide = decide or Deciding()
+        self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)
         self._admitting = 0
         self._has_capacity = asyncio.Event()
         self._has_capacity.set()
@@ -142,7 +145,7 @@ class AdmitStep:
         try:
             entered = await self._enter(firing, run, facts.spec, has_run=has_run)
         except ExpressionError as error:
-            failed, decision = fail(run, facts.spec, str(error), now)
+            failed, decision = await self._decide(fail, run, facts.spec, str(error), now)
             return await self._open(firing, RunState(failed, facts.spec, ()), decision, now)
         if entered is None:
             return Orders(firing.run_id, is_over=True)
@@ -172,10 +175,10 @@ class AdmitStep:
 
     async def _begin(self, state: RunState, now: datetime) -> tuple[Run, Decision]:
         try:
-            run = await resolve_context(state.run, state.spec, self._sources, now)
+            run = await resolve_context(state.run, state.spec, self._sources, now, self._decide)
         except InvalidInputError as error:
-            return fail(state.run, state.spec, str(error), now)
-        return begin(run, state.spec, now)
+            return await self._decide(fail, state.run, state.spec, str(error), now)
+        return await self._decide(begin, run, state.spec, now)
 
     async def _open(
         self, firing: FiringRef, state: RunState, decision: Decision, now: datetime
@@ -201,7 +204,8 @@ class AdmitStep:
         state = await self._runs.load(firing.run_id)
         if state is None:
             raise ApplicationError("the run disappeared while it was opened", type="race")
-        orders = orders_of(state.run, state.spec, advance(state, self._clock()))
+        decision = await self._decide(advance, state, self._clock())
+        orders = orders_of(state.run, state.spec, decision)
         return _with_deadline(orders, state.spec)
 
 

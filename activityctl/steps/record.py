@@ -12,6 +12,7 @@ from activityctl.domain.runs.run import RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
 from activityctl.domain.values.model import JsonValue
 from activityctl.ports import RunStore
+from activityctl.steps.deciding import Deciding
 from activityctl.steps.orders import orders_of
 from activityctl.workflows.calls import Orders, StopOrder
 
@@ -21,9 +22,12 @@ _LOG = logging.getLogger(__name__)
 class RecordStep:
     """Body of `calls.record`; the step `execute` uses it too, to end its tasks."""
 
-    def __init__(self, runs: RunStore, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, runs: RunStore, clock: Callable[[], datetime], decide: Deciding | None = None
+    ) -> None:
         self._runs = runs
         self._clock = clock
+        self._decide = decide or Deciding()
 
     @activity.defn(name="record")
     async def record(self, stop: StopOrder) -> Orders:
@@ -47,12 +51,14 @@ class RecordStep:
                 return Orders(run_id, is_over=True)
             task = next(task for task in state.tasks if task.id == task_id)
             if task.has_ended or state.run.has_ended:
-                return orders_of(state.run, state.spec, advance(state, now))
-            known = {other.id for other in advance(state, now).start}
+                open_orders = await self._decide(advance, state, now)
+                return orders_of(state.run, state.spec, open_orders)
+            before = await self._decide(advance, state, now)
+            known = {other.id for other in before.start}
             status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
             ended = change_task(task, status, output=output, error=error, ended_at=now)
             state = with_tasks(state, ended)
-            decision = advance(state, now)
+            decision = await self._decide(advance, state, now)
             await locked.save(run_change(state.run, decision, now, update=(ended,)))
         # Only the new ones: a forEach of a thousand items would return a thousand orders each time.
         new = tuple(task for task in decision.start if task.id not in known)
@@ -73,6 +79,6 @@ class RecordStep:
                 return Orders(run_id, is_over=False)
             if status is RunStatus.CANCELLED:
                 reason = state.run.cancel_reason or reason
-            decision = stop(state, status, reason, now)
+            decision = await self._decide(stop, state, status, reason, now)
             await locked.save(run_change(state.run, decision, now))
         return orders_of(state.run, state.spec, decision)

@@ -8,34 +8,38 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from activityctl.domain.cel.expression import render
-from activityctl.domain.manifests.definition import ContextTemplate, DefinitionSpec
+from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.advance import run_scope
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.finding import findings_of
 from activityctl.errors import ActivityctlError, InvalidInputError
 from activityctl.ports import ContextSource, JsonValue
+from activityctl.steps.deciding import Deciding
 
 
 async def resolve_context(
-    run: Run, spec: DefinitionSpec, sources: Mapping[str, ContextSource], now: datetime
+    run: Run,
+    spec: DefinitionSpec,
+    sources: Mapping[str, ContextSource],
+    now: datetime,
+    decide: Deciding,
 ) -> Run:
     """Return the run with its context. Raises InvalidInputError with the source that failed."""
     for template in spec.context:
         try:
-            value = await _resolve(run, template, sources, now)
+            source = sources.get(template.kind)
+            if source is None:
+                message = f"this worker does not know the context source {template.kind!r}"
+                raise InvalidInputError(message)
+            body = await decide(render, template.body, run_scope(run, now))
+            value = await _resolve(run, source, body)
         except ActivityctlError as error:
             raise InvalidInputError(f"context {template.name}: {error}") from error
         run = replace(run, context={**run.context, template.name: value})
     return run
 
 
-async def _resolve(
-    run: Run, template: ContextTemplate, sources: Mapping[str, ContextSource], now: datetime
-) -> JsonValue:
-    source = sources.get(template.kind)
-    if source is None:
-        raise InvalidInputError(f"this worker does not know the context source {template.kind!r}")
-    body = render(template.body, run_scope(run, now))
+async def _resolve(run: Run, source: ContextSource, body: JsonValue) -> JsonValue:
     try:
         typed = source.body.model_validate_json(json.dumps(body))
     except ValidationError as error:

@@ -44,7 +44,9 @@ async def route_gatherings(
         event.id for due in gathering_round.due if due.needs_documents for event in due.events
     }
     documents = await routing.stored_events(wanted) if wanted else {}
-    return Routed(events=(), replaced_verdicts=tuple(verdicts)) + gathering_round.routed(documents)
+    return Routed(events=(), replaced_verdicts=tuple(verdicts)) + await asyncio.to_thread(
+        gathering_round.routed, documents
+    )
 
 
 def _advance(

@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
 from activityctl.daemon.worker.gathering_routing import route_gatherings
-from activityctl.domain.events.stored_event import ArrivedEvent
+from activityctl.domain.cel.evaluator import Evaluator, evaluating_with
+from activityctl.domain.cel.messages import one_line
+from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
 from activityctl.domain.routing.gathering_round import GatheringListeners, gathering_listeners
 from activityctl.domain.routing.index import EventIndex, Listener
 from activityctl.domain.routing.listeners import faults_of
@@ -18,6 +22,7 @@ from activityctl.domain.routing.routing import (
     calendar_names,
     route_matches,
 )
+from activityctl.errors import ActivityctlError
 from activityctl.ports import EventStore, Routing
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +32,11 @@ MOST_FOUND: Final = 2_000
 """After this many matches and filter errors, no further event joins the transaction."""
 _TRY_AGAIN_AFTER: Final = 0.25
 """Seconds to wait while another process routes; that process may be killed meanwhile."""
+_LONGEST_BATCH: Final = 1.0
+"""After so many seconds, no further event joins the transaction."""
+_TRIES: Final = 2
+"""After so many failures in a row, events are routed one by one; after twice as many, the event
+that fails gets a verdict."""
 _MOST_WARNINGS: Final = 10
 _NOTHING: Final = Routed(events=())
 
@@ -38,9 +48,17 @@ class Router:
     takes seconds, and the event loop of the process must not be blocked for so long.
     """
 
-    def __init__(self, events: EventStore, wake_dispatcher: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        events: EventStore,
+        wake_dispatcher: Callable[[], None],
+        evaluator: Callable[[], Evaluator | None] = lambda: None,
+    ) -> None:
+        """Remember `evaluator`, which returns the evaluator for the filters of one event."""
         self._events = events
         self._wake_dispatcher = wake_dispatcher
+        self._evaluator = evaluator
+        self._failures = 0
         self._index = EventIndex(())
         self._gathering_listeners: GatheringListeners = {}
         self._version: int | None = None
@@ -51,20 +69,49 @@ class Router:
         The next call is needed when a gathering is due, or soon if another process routes now.
         """
         while True:
-            async with self._events.routing(BATCH) as routing:
+            async with self._events.routing(1 if self._failures >= _TRIES else BATCH) as routing:
                 if routing is None:
                     return _TRY_AGAIN_AFTER
-                routed = await self._decide(routing)
+                with self._counting_failures():
+                    routed = await self._decide_or_give_up(routing)
                 if routed != _NOTHING:
                     await routing.save(routed, routing.now)
+            self._failures = 0
             if routed.firings:
                 self._wake_dispatcher()
             if routing.is_last and len(routed.events) == len(routing.events):
                 return await self._events.seconds_to_due()
 
-    async def _decide(self, routing: Routing) -> Routed:
+    @contextmanager
+    def _counting_failures(self) -> Iterator[None]:
+        """Count the failures that would come again: not those of servers that do not answer."""
+        try:
+            yield
+        except ActivityctlError:
+            raise
+        except Exception:
+            self._failures += 1
+            raise
+
+    async def _decide_or_give_up(self, routing: Routing) -> Routed:
+        """Decide; after some failures of one event alone, record them as its verdicts."""
         index = await self._index_of(routing)
-        matches = await asyncio.to_thread(_match, index, routing.events) if routing.events else []
+        try:
+            return await self._decide(routing, index)
+        except ActivityctlError:
+            raise
+        except Exception as error:
+            if len(routing.events) != 1 or self._failures + 1 < 2 * _TRIES:
+                raise
+            _LOG.exception("event cannot be routed", extra={"event": routing.events[0].id})
+            return _give_up(index, routing.events[0], error, routing.now)
+
+    async def _decide(self, routing: Routing, index: EventIndex) -> Routed:
+        matches = (
+            await asyncio.to_thread(_match, index, routing.events, self._evaluator)
+            if routing.events
+            else []
+        )
         woken = {listener.subscription for match in matches for listener in match.listeners}
         names = calendar_names(matches)
         state = RoutingState(
@@ -72,10 +119,11 @@ class Router:
             await routing.paused(woken) if woken else frozenset(),
             await routing.calendars(names) if names else {},
         )
-        routed = await asyncio.to_thread(route_matches, matches, state) if matches else _NOTHING
-        return routed + await route_gatherings(
-            routing, matches, self._gathering_listeners, _until(routing, matches)
-        )
+        with evaluating_with(self._evaluator()):
+            routed = await asyncio.to_thread(route_matches, matches, state) if matches else _NOTHING
+            return routed + await route_gatherings(
+                routing, matches, self._gathering_listeners, _until(routing, matches)
+            )
 
     async def _index_of(self, routing: Routing) -> EventIndex:
         """Return the index of the current listeners; it is built again after each change."""
@@ -92,15 +140,36 @@ def _indexed(listeners: Sequence[Listener]) -> tuple[EventIndex, GatheringListen
     return index, gathering_listeners(listeners)
 
 
-def _match(index: EventIndex, events: Iterable[ArrivedEvent]) -> list[EventMatches]:
-    """Match the events in order; stop once they have MOST_FOUND matches and errors."""
+def _match(
+    index: EventIndex,
+    events: Iterable[ArrivedEvent],
+    evaluator: Callable[[], Evaluator | None],
+) -> list[EventMatches]:
+    """Match the events in order; stop after MOST_FOUND matches and errors or after some time.
+
+    So events that took long are recorded soon, and a crash does not make them take long again.
+    """
     matches, found = [], 0
+    started = time.monotonic()
     for event in events:
-        if found >= MOST_FOUND:
+        if found >= MOST_FOUND or time.monotonic() - started > _LONGEST_BATCH:
             break
-        matches.append(EventMatches(event, index.matches(event.document)))
+        with evaluating_with(evaluator()):
+            matches.append(EventMatches(event, index.matches(event.document)))
         found += len(matches[-1].results)
     return matches
+
+
+def _give_up(index: EventIndex, event: ArrivedEvent, error: Exception, now: datetime) -> Routed:
+    """Return the event as routed, with the error as the verdict of every trigger it concerns."""
+    reason = f"the event cannot be routed: {type(error).__name__}: {one_line(str(error))}"
+    verdicts = [
+        Verdict(event.id, *owner, VerdictOutcome.ERROR, now, reason)
+        for owner in dict.fromkeys(
+            (listener.subscription, listener.trigger) for listener in index.of_type(event.document)
+        )
+    ]
+    return Routed(events=(event.id,), verdicts=tuple(verdicts))
 
 
 def _until(routing: Routing, matches: Sequence[EventMatches]) -> datetime:

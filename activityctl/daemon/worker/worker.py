@@ -17,6 +17,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activityctl import wiring
 from activityctl.daemon.worker.dispatcher import Dispatcher
 from activityctl.daemon.worker.drift_detector import DriftDetector
+from activityctl.daemon.worker.evaluators import Evaluators
 from activityctl.daemon.worker.loop_guard import LoopGuard
 from activityctl.daemon.worker.queue_releaser import QueueReleaser
 from activityctl.daemon.worker.reconciler import Reconciler
@@ -26,6 +27,7 @@ from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
 from activityctl.daemon.worker.timekeeper import Timekeeper
 from activityctl.daemon.worker.watchdog import Watchdog
+from activityctl.domain.cel.evaluator import Evaluator
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
 from activityctl.errors import ActivityctlError, UnreachableError
 from activityctl.ports import WORK_CHANNEL, Work
@@ -88,14 +90,15 @@ async def _work(
         for name, problem in (await wiring.unprotected_connections(settings)).items():
             _LOG.warning("the connection to %s is not safe: %s", name, problem)
         executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
-        recorder = RecordStep(ports.runs, _now)
-        admit = AdmitStep(
-            ports.runs, ports.timetable, ports.gates, wiring.build_sources(ports), _now
-        )
+        evaluators = stack.enter_context(Evaluators())
+        decide = evaluators.deciding
+        recorder = RecordStep(ports.runs, _now, decide)
+        sources = wiring.build_sources(ports)
+        admit = AdmitStep(ports.runs, ports.timetable, ports.gates, sources, _now, decide)
         execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
         stack.push_async_callback(execute.close)
         worker = _temporal_worker(settings, client, [admit.admit, execute.execute, recorder.record])
-        loops = _BackgroundLoops(settings, ports, client, (admit, recorder))
+        loops = _BackgroundLoops(settings, ports, client, (admit, recorder), evaluators.for_event)
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(background) for background in loops.all()]
             if sync is not None:
@@ -146,6 +149,7 @@ class _BackgroundLoops:
         ports: wiring.Ports,
         client: Client,
         steps: tuple[AdmitStep, RecordStep],
+        evaluator: Callable[[], Evaluator],
     ) -> None:
         self._ports = ports
         self._guard = LoopGuard(_now)
@@ -164,7 +168,7 @@ class _BackgroundLoops:
         self._drift_detector = DriftDetector(maintenance)
         self._watchdog = Watchdog(maintenance)
         self._wake = {work: asyncio.Event() for work in Work}
-        self._router = Router(ports.events, self._wake[Work.FIRING].set)
+        self._router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
         self._retention = Retention(ports.archive, ports.outbox, settings.event_retention)
         self.beat = WorkerBeat(uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, _now())
 

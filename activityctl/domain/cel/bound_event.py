@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from activityctl.domain.cel.conversion import Size, to_cel
+from activityctl.domain.cel.evaluator import EvaluatesElsewhere
 from activityctl.domain.cel.field_path import FieldPath, is_exact_number, value_at
 from activityctl.domain.cel.program import environment
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
-_MAX_EVENT: Final = 4 << 20
-"""Characters of an event; up to so many, a plain condition cannot exceed a budget."""
+_MAX_EVENT: Final = 1 << 13
+"""Characters and values that the conditions of a prefilter may read: up to 128 conditions are
+evaluated at once, and cannot be stopped."""
+_MAX_EVENT_FOR_PATTERNS: Final = 1 << 10
+"""The same if a condition has a regular expression."""
 
 
 class CelEvent:
@@ -31,18 +35,19 @@ class CelEvent:
 
 
 def to_cel_event(
-    event: Mapping[str, JsonValue], paths: Mapping[str, Any] | None
+    event: Mapping[str, JsonValue], paths: Mapping[str, Any] | None, *, has_patterns: bool = False
 ) -> CelEvent | None:
     """Return the event for prefilters; None if it is too large or cannot be converted.
 
-    `paths` are the fields that are converted; None means all.
+    `paths` are the fields that are converted; None means all. `has_patterns` says whether a
+    condition has a regular expression.
     """
-    size = Size()
+    size = Size(most=_MAX_EVENT)
     try:
         converted = to_cel(event, paths, size)
-    except ExpressionError:
+    except (ExpressionError, EvaluatesElsewhere):
         return None
-    if size.text > _MAX_EVENT:
+    if size.text > (_MAX_EVENT_FOR_PATTERNS if has_patterns else _MAX_EVENT):
         return None
     return CelEvent(event, environment().Activation({"event": converted}))
 

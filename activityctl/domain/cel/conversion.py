@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from activityctl.domain.cel.evaluator import UNLIMITED, EvaluatesElsewhere
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.untrusted import storable
 from activityctl.errors import ExpressionBudgetError, ExpressionError
@@ -32,6 +33,8 @@ class Size:
     longest_text: int = 0
     longest_list: int = 0
     """Items of the longest list or map."""
+    most: int = UNLIMITED
+    """The most characters and values that may be converted here."""
 
 
 def to_cel(value: Any, wanted: Paths | None, size: Size, depth: int = 0) -> Any:
@@ -39,6 +42,7 @@ def to_cel(value: Any, wanted: Paths | None, size: Size, depth: int = 0) -> Any:
 
     Integers outside -2^63..2^64-1 become strings of their decimal digits. NUL and lone
     surrogates become U+FFFD: the runtime cuts a text at the former and fails at the latter.
+    Raise EvaluatesElsewhere for more data than `size.most`.
     """
     size.text += 1
     if isinstance(value, str):
@@ -52,6 +56,8 @@ def to_cel(value: Any, wanted: Paths | None, size: Size, depth: int = 0) -> Any:
     if isinstance(value, Mapping):
         return _map_to_cel(value, wanted, size, depth)
     if isinstance(value, list | tuple):
+        if size.text + len(value) > size.most:
+            raise EvaluatesElsewhere
         size.longest_list = max(size.longest_list, len(value))
         return [to_cel(item, None, size, depth + 1) for item in value]
     if isinstance(value, datetime) and value.tzinfo is not None:
@@ -64,6 +70,8 @@ def _map_to_cel(
 ) -> dict[str, Any]:
     size.longest_list = max(size.longest_list, len(value))
     if wanted is None:
+        if size.text + len(value) > size.most:
+            raise EvaluatesElsewhere
         return {
             _text_to_cel(str(key), size): to_cel(item, None, size, depth + 1)
             for key, item in value.items()

@@ -9,6 +9,8 @@ from cel_expr_python import cel
 
 from activityctl.domain.cel import functions
 from activityctl.domain.cel.conversion import Size, from_cel, plain_to_json, to_cel
+from activityctl.domain.cel.cost import estimate
+from activityctl.domain.cel.evaluator import Evaluator, present_evaluator
 from activityctl.domain.cel.messages import (
     TOO_DEEP,
     compile_fault,
@@ -16,6 +18,7 @@ from activityctl.domain.cel.messages import (
     one_line,
 )
 from activityctl.domain.cel.shape import Shape, read_shape
+from activityctl.domain.cel.tree import Node, read_tree
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError, ExpressionError
 
@@ -34,6 +37,13 @@ _MAX_SCANNED: Final = 1_000_000_000
 """The most characters that an evaluation may read: iterations times the longest string."""
 _MAX_GATHERED: Final = 64 << 20
 """The most characters of a list that `map` built, as an argument of `join` and `format`."""
+_LITTLE_WORK: Final = 20_000
+"""Up to so many units of work (see `_work`), an evaluation takes at most 2 ms."""
+_IN_PLACE: Final = 4_000_000
+"""The most nanoseconds of an evaluation in place, where it cannot be stopped."""
+_ALONE: Final = 2_000_000_000
+"""The most nanoseconds in place if there is no evaluator."""
+_MOST_NANOSECONDS: Final = 1_000_000_000_000
 _MULTIPLIES: Final = "the expression multiplies its data too often"
 
 
@@ -64,11 +74,35 @@ class Program:
             raise type(error)(f"{error.message}, in {shown}") from None
 
     def _evaluate(self, scope: Mapping[str, Any]) -> JsonValue:
-        size = Size()
+        evaluator = present_evaluator()
+        size = Size() if evaluator is None else Size(most=evaluator.most_data)
         data = to_cel(scope, self.shape.paths, size)
+        work = _work(self.shape, size)
+        if evaluator is not None:
+            evaluator.count(work)
         if isinstance(found := _value_at(data, self.shape.only_path), dict | list):
             return plain_to_json(found)  # keeps the order of keys
         _check_budget(self.shape, size)
+        if work > _LITTLE_WORK and self._needs_evaluator(data, evaluator) and evaluator:
+            value: JsonValue = evaluator.evaluate(self.source, data)
+            return value
+        return self.evaluate_here(data)
+
+    def _needs_evaluator(self, data: dict[str, Any], evaluator: Evaluator | None) -> bool:
+        """Whether the evaluation may take long; raise ExpressionBudgetError if it is too long."""
+        nanoseconds = estimate(_tree(self.source), data)
+        if nanoseconds > (_MOST_NANOSECONDS if evaluator else _ALONE):
+            seconds = nanoseconds / 1e9
+            raise ExpressionBudgetError(
+                f"too much work: with data of this size it may take {seconds:,.0f} s"
+            )
+        return nanoseconds > _IN_PLACE
+
+    def evaluate_here(self, data: Mapping[str, Any]) -> JsonValue:
+        """Return the value for data in the runtime's form, however long that takes.
+
+        Raise ExpressionError or ExpressionBudgetError without the source.
+        """
         try:
             value = self.compiled.eval(data=data)
         except RuntimeError as error:
@@ -93,6 +127,12 @@ def _failure(message: str) -> ExpressionError:
     return ExpressionError(reason)
 
 
+def _work(shape: Shape, size: Size) -> int:
+    """Return the work of an evaluation at most, in units of 100 nanoseconds."""
+    loops = min(_MAX_ITERATIONS, (size.longest_list + 1) ** shape.loops) if shape.loops else 1
+    return (size.text + 16) * shape.weight * loops
+
+
 def _check_budget(shape: Shape, size: Size) -> None:
     if shape.growth * (size.text + functions.MAX_TEXT) > _MAX_GROWN:
         raise ExpressionBudgetError(_MULTIPLIES)
@@ -110,6 +150,12 @@ def _check_budget(shape: Shape, size: Size) -> None:
         raise ExpressionBudgetError(
             f"too much work: iterating with a string of {size.longest_text} characters"
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _tree(source: str) -> Node:
+    """Return the tree of a source that compiles; only what may be much work needs it."""
+    return read_tree(environment().compile(source).serialize()).root
 
 
 @functools.lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from activityctl.domain.cel.functions import MAX_TEXT
+from activityctl.domain.cel.regular_expression import pattern_instructions
 from activityctl.domain.cel.tree import (
     CALL,
     CONST,
@@ -35,6 +36,12 @@ _SCALAR: Final = frozenset(
 _BOUNDED: Final = frozenset({"replace", "join", "format", "big.add"})
 """Our functions whose result has at most MAX_TEXT characters."""
 
+_WEIGHT_OF_PATTERN: Final = 1_000
+"""The weight of a pattern that is not known before there is data."""
+_WEIGHT_OF_BOUNDED: Final = 50
+_STRING: Final = 6
+"""Constant.string_value."""
+
 
 @dataclass(slots=True)
 class Shape:
@@ -56,6 +63,10 @@ class Shape:
     """Whether it turns a text into a list."""
     only_path: tuple[str, ...] = ()
     """The path of an expression that is only a path such as `a.b.c`; else empty."""
+    weight: int = 0
+    """How much work each character of the data can cause without a loop; at least the nodes."""
+    has_patterns: bool = False
+    """Whether it compares a text with a regular expression."""
     message: str | None = None
     """A protobuf message that it builds; such a value has no JSON."""
 
@@ -111,6 +122,7 @@ class _ShapeReader:
 
     def visit(self, node: bytes, seen: Mapping[str, _Bound], loops: int) -> _Bound:
         parts = dict(fields_of(node))
+        self.shape.weight += 1
         bound = self._bound(parts, seen, loops)
         self.shape.growth = max(self.shape.growth, bound.growth)
         return bound
@@ -155,9 +167,13 @@ class _ShapeReader:
                 bounds.append(self.visit(part, seen, loops))
         self.shape.gathers |= function in {"join", "format"}
         self.shape.splits |= function == "split"
+        if function == "matches":
+            self.shape.weight += _weight_of_pattern(part)
+            self.shape.has_patterns = True
         if function in _SCALAR:
             return _SMALL
         if function in _BOUNDED:
+            self.shape.weight += _WEIGHT_OF_BOUNDED
             return _Bound(1, 0, 0)
         whole = _sum_bound(bounds)
         if function == "_+_":
@@ -205,6 +221,13 @@ def _sum_bound(bounds: Sequence[_Bound]) -> _Bound:
 def _literal_bound(bounds: Sequence[_Bound]) -> _Bound:
     """Return the bound of a list or map literal; its length is limited by the source."""
     return _sum_bound([bound.any_part() for bound in bounds])._replace(length=0)
+
+
+def _weight_of_pattern(node: bytes) -> int:
+    """Return the weight of a regular expression, given the node of the pattern."""
+    constant = dict(fields_of(dict(fields_of(node)).get(CONST, b"")))
+    text = constant.get(_STRING)
+    return pattern_instructions(text.decode()) if text is not None else _WEIGHT_OF_PATTERN
 
 
 def _add_path(paths: dict[str, Any], path: tuple[str, ...]) -> None:

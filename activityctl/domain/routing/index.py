@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from activityctl.domain.events.parts import ANY, Event, Part, PatternPart, pattern_parts
+from activityctl.domain.events.parts import ANY, Event, FilterPart, Part, PatternPart, pattern_parts
 from activityctl.domain.events.pattern import EventPattern
 from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.routing.index_keys import IndexedField, key_conditions
@@ -123,6 +123,15 @@ class EventIndex:
             elif match.has_failed:
                 found.append(FilterFailed(listener, match.reason or ""))
         return found
+
+    def of_type(self, event: Event) -> Iterator[Listener]:
+        """Yield the listeners whose type and other short forms may accept the event.
+
+        No filter is evaluated, so this cannot fail.
+        """
+        for listener, (parts, _) in zip(self._listeners, self._rows, strict=True):
+            if all(part.holds(event) for part in parts if not isinstance(part, FilterPart)):
+                yield listener
 
     def _candidates(self, event: Event) -> list[int]:
         keys = EventKeys(event)

@@ -9,13 +9,15 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
 _MAX_GROWTH: Final = 16
+_MAX_WEIGHT: Final = 256
 
 
 def is_cheap(program: Program) -> bool:
     """Return whether a condition reads only event and params and costs little for any event."""
     shape = program.shape
     reads = shape.names.keys() <= {"event", "params"}
-    return reads and not shape.loops and shape.growth <= _MAX_GROWTH
+    is_small = shape.growth <= _MAX_GROWTH and shape.weight <= _MAX_WEIGHT
+    return reads and not shape.loops and is_small
 
 
 def event_path(text: str) -> FieldPath | None:

@@ -135,6 +135,8 @@ class PrefilterSet:
     """Numbers of listeners that are in no prefilter."""
     reads: dict[str, Any] = field(default_factory=dict)
     """The paths that the prefilters read, in the form of `to_cel`."""
+    has_patterns: bool = False
+    """Whether a condition has a regular expression."""
 
 
 def build_prefilters(
@@ -153,6 +155,7 @@ def build_prefilters(
             result.rest += params_by_number
             continue
         merge_paths(result.reads, condition.reads)
+        result.has_patterns |= any(program.shape.has_patterns for _, program in condition.parts)
         members, rest = _group_by_params(condition, params_by_number)
         result.rest += rest
         for chunk in _cut(members, _MOST):

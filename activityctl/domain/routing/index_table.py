@@ -120,7 +120,9 @@ class Bucket:
         found = self._prefilters
         if not found.prefilters:
             return self._numbers
-        cel_event = to_cel_event(event, found.reads.get("event", {}))
+        cel_event = to_cel_event(
+            event, found.reads.get("event", {}), has_patterns=found.has_patterns
+        )
         if cel_event is None:  # too large for prefilters
             return self._numbers
         passed = (prefilter.candidates(cel_event) for prefilter in found.prefilters)

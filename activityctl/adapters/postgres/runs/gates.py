@@ -5,6 +5,7 @@ runs are let in under the exclusive lock of the subscription. So runs with diffe
 the same time, and no run enters while the queue is processed.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -62,7 +63,8 @@ class PostgresGates:
         For a run that exists the result comes from its row.
         """
         try:
-            concurrency_key, throttle_key = gate_keys(run, spec, run.created_at)
+            # In a thread, because the expressions of the keys may be much work.
+            keys = await asyncio.to_thread(gate_keys, run, spec, run.created_at)
         except ExpressionError:
             # A run that has entered before has its keys, even if this revision cannot render them.
             async with self._database.connection() as connection:
@@ -70,7 +72,7 @@ class PostgresGates:
             if result is None:
                 raise
             return result
-        arriving = replace(run, concurrency_key=concurrency_key, throttle_key=throttle_key)
+        arriving = replace(run, concurrency_key=keys[0], throttle_key=keys[1])
         for _ in range(_ENTER_ATTEMPTS):
             try:
                 async with self._database.transaction() as connection:

@@ -3,61 +3,18 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from activityctl.daemon.worker.router import MOST_FOUND, Router
-from activityctl.domain.events.stored_event import ArrivedEvent
 from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.routing.index import Listener
-from activityctl.domain.routing.routing import Routed
-from activityctl.domain.values.ids import EventId
+from support.routing_store import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _NUMBERS = itertools.count()
-
-
-class Store:
-    """An event store with waiting events and listeners; what is saved is kept in `routed`."""
-
-    def __init__(self, listeners: list[Listener], *events: dict[str, Any]) -> None:
-        self.waiting = [
-            ArrivedEvent(EventId(str(number)), number, document, NOW)
-            for number, document in enumerate(events)
-        ]
-        self.routed: list[Routed] = []
-        self.now = NOW
-        self.catalog_version = 1
-        self.is_last = True
-        self._listeners = listeners
-
-    @property
-    def events(self) -> list[ArrivedEvent]:
-        return list(self.waiting)
-
-    @asynccontextmanager
-    async def routing(self, _limit: int) -> AsyncIterator["Store"]:
-        yield self
-
-    async def listeners(self) -> list[Listener]:
-        return self._listeners
-
-    async def paused(self, _woken: object) -> frozenset[str]:
-        return frozenset()
-
-    async def gatherings(self, *_: object) -> list[object]:
-        return []
-
-    async def save(self, routed: Routed, _now: datetime) -> None:
-        self.routed.append(routed)
-        self.waiting = [event for event in self.waiting if event.id not in routed.events]
-
-    async def seconds_to_due(self) -> None:
-        return None
 
 
 def listeners(count: int, filter_of: Any) -> list[Listener]:
@@ -116,3 +73,39 @@ async def test_events_that_match_very_many_triggers_are_split_into_transactions(
     assert sum(firings) == 300 * 40
     assert max(firings) < MOST_FOUND + 300
     assert [key for routed in store.routed for key in routed.events] == [str(n) for n in range(40)]
+
+
+class Crash:
+    """An evaluator that always fails in a way that nobody has foreseen."""
+
+    most_data = 1 << 60
+
+    def count(self, work: int) -> None:
+        """Fail."""
+        raise MemoryError(work)
+
+    def evaluate(self, source: str, data: object) -> object:
+        raise AssertionError(source, data)
+
+
+async def test_an_event_that_can_never_be_routed_gets_a_verdict_and_blocks_no_other() -> None:
+    trigger = EventTrigger.model_validate({"type": "bad", "filter": "event.data > 1"})
+    other = EventTrigger.model_validate({"type": "good"})
+    listeners = [Listener("bad", "t", trigger, {}), Listener("good", "t", other, {})]
+    events = [{"type": "good"}, {"type": "bad", "data": 1}, {"type": "good"}]
+    store = Store(listeners, *events)
+    router = Router(store, lambda: None, Crash)
+    failures = 0
+    while store.waiting:
+        try:
+            await router.route()
+        except MemoryError:
+            failures += 1
+        assert failures < 20
+    assert len(store.routed[-1].events) >= 1
+    firings = [firing.subscription_id for routed in store.routed for firing in routed.firings]
+    assert firings == ["good", "good"]
+    verdicts = [verdict for routed in store.routed for verdict in routed.verdicts]
+    (error,) = [verdict for verdict in verdicts if verdict.subscription_id == "bad"]
+    assert error.outcome == "error"
+    assert str(error.reason).startswith("the event cannot be routed: MemoryError")

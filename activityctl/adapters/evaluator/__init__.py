@@ -1,0 +1,1 @@
+"""Evaluates expressions in processes that can be stopped."""
