@@ -23,9 +23,10 @@ def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout:
 def load_files(session: Session, paths: list[str], *, recursive: bool) -> ManifestSet:
     """Load and check the manifests; InvalidManifestsError lists every problem."""
     session.files = paths
-    return load_manifests(
-        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
-    )
+    with wiring.evaluating():
+        return load_manifests(
+            wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     match request["kind"]:
         case "cel":
             return _evaluated(request["source"], request["data"])
+        case "params":
+            return {"value": _checked(request["schema"], request["params"])}
         case kind:
             raise ValueError(kind)
 
@@ -37,6 +39,13 @@ def _evaluated(source: str, data: dict[str, Any]) -> dict[str, Any]:
         return {"budget": error.message}
     except ExpressionError as error:
         return {"error": error.message}
+
+
+def _checked(schema: dict[str, Any], params: dict[str, Any]) -> list[Any]:
+    from activityctl.domain.manifests.params import check_params_here
+
+    findings = check_params_here(schema, params)
+    return [[list(finding.path), finding.reason] for finding in findings]
 
 
 def _limit_memory() -> None:

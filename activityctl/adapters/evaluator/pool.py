@@ -1,10 +1,11 @@
 """EvaluatorPool: evaluates expressions that may be much work in processes that can be stopped."""
 
+import hashlib
 import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -44,18 +45,35 @@ class EvaluatorPool:
 
         Raises ExpressionError, or ExpressionBudgetError if it takes too long or too much memory.
         """
-        seconds = max(CPU_SECONDS / 2 ** self._overruns.get(source, 0), _LEAST_SECONDS)
-        try:
-            answer = self.ask({"kind": "cel", "source": source, "data": data}, seconds)
-        except ExpressionBudgetError:
-            self._remember_overrun(source)
-            raise
-        self._overruns.pop(source, None)
+        answer = self._ask_for(source, {"kind": "cel", "source": source, "data": data})
         if "value" in answer:
             return answer["value"]
         if "budget" in answer:
             raise ExpressionBudgetError(answer["budget"])
         raise ExpressionError(answer["error"])
+
+    def check_params(
+        self, schema: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> Sequence[tuple[Sequence[str | int], str]]:
+        """Return path and reason of each place where params do not match a JSON Schema.
+
+        Raises ExpressionBudgetError as `evaluate` does.
+        """
+        request = {"kind": "params", "schema": schema, "params": params}
+        key = f"schema {hashlib.sha256(repr(schema).encode()).hexdigest()}"
+        found: list[tuple[list[str | int], str]] = self._ask_for(key, request)["value"]
+        return found
+
+    def _ask_for(self, key: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask; what has taken too long before, under the same key, gets less time."""
+        seconds = max(CPU_SECONDS / 2 ** self._overruns.get(key, 0), _LEAST_SECONDS)
+        try:
+            answer = self.ask(request, seconds)
+        except ExpressionBudgetError:
+            self._remember_overrun(key)
+            raise
+        self._overruns.pop(key, None)
+        return answer
 
     def ask(self, request: dict[str, Any], seconds: float = CPU_SECONDS) -> dict[str, Any]:
         """Return the answer of a process, which may take so many seconds of CPU time.
@@ -127,12 +145,24 @@ class _Session:
 
     def evaluate(self, source: str, data: Mapping[str, Any]) -> Any:
         """Evaluate in a process of the pool, if there is time left for this decision."""
+        with self._limited():
+            return self._pool.evaluate(source, data)
+
+    def check_params(
+        self, schema: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> Sequence[tuple[Sequence[str | int], str]]:
+        """Check in a process of the pool, if there is time left for this decision."""
+        with self._limited():
+            return self._pool.check_params(schema, params)
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
         if self._left <= 0:
             raise ExpressionBudgetError(
                 f"too much work: other expressions of this decision have taken {self._seconds:g} s"
             )
         started = time.monotonic()
         try:
-            return self._pool.evaluate(source, data)
+            yield
         finally:
             self._left -= time.monotonic() - started

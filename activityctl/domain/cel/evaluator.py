@@ -1,10 +1,12 @@
 """Evaluator: where expressions are evaluated whose work may be much; and how much is done in place.
 
+It also checks params against a JSON Schema, whose patterns may be as much work.
+
 An expression with little work is evaluated where it is asked for. The program asks the present
 evaluator for the others. Outside of a worker or a command there is none.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
@@ -33,6 +35,15 @@ class Evaluator(Protocol):
         """
         ...
 
+    def check_params(
+        self, schema: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> Sequence[tuple[Sequence[str | int], str]]:
+        """Return path and reason of each place where params do not match a JSON Schema.
+
+        Raises ExpressionBudgetError when the check takes too long.
+        """
+        ...
+
 
 class InPlaceOnly:
     """Allows little work, for a place that must not be blocked, such as an event loop.
@@ -53,6 +64,14 @@ class InPlaceOnly:
             raise EvaluatesElsewhere
 
     def evaluate(self, source: str, data: Mapping[str, Any]) -> Any:  # noqa: ARG002 - the protocol
+        """Raise EvaluatesElsewhere."""
+        raise EvaluatesElsewhere
+
+    def check_params(
+        self,
+        schema: Mapping[str, Any],  # noqa: ARG002 - the protocol
+        params: Mapping[str, Any],  # noqa: ARG002 - the protocol
+    ) -> Sequence[tuple[Sequence[str | int], str]]:
         """Raise EvaluatesElsewhere."""
         raise EvaluatesElsewhere
 

@@ -3,6 +3,7 @@
 Defaults are filled in by `param_defaults`, which imports no library and so starts fast.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -12,8 +13,10 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from activityctl.domain.cel.evaluator import present_evaluator
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue
+from activityctl.errors import ExpressionBudgetError
 
 
 def check_schema(schema: Mapping[str, Any]) -> list[Finding]:
@@ -36,7 +39,34 @@ def check_schema(schema: Mapping[str, Any]) -> list[Finding]:
 
 
 def check_params(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> list[Finding]:
-    """Return where params do not match the schema; defaults must already be filled in."""
+    """Return where params do not match the schema; defaults must already be filled in.
+
+    A check that may be much work, because of a `pattern` or of many references, is done by the
+    present evaluator, if there is one. What takes it too long is a finding.
+    """
+    evaluator = present_evaluator()
+    if evaluator is None or _is_little_work(schema, params):
+        return check_params_here(schema, params)
+    try:
+        return [
+            Finding(tuple(path), reason) for path, reason in evaluator.check_params(schema, params)
+        ]
+    except ExpressionBudgetError as error:
+        reason = (
+            f"cannot be checked against the definition's schema: {error.message};"
+            " simplify its patterns and references"
+        )
+        return [Finding((), reason)]
+
+
+def _is_little_work(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> bool:
+    """Whether each part of the schema is tried with each part of the params once, at most."""
+    sizes = len(json.dumps(schema, default=str)) * len(json.dumps(params, default=str))
+    return sizes <= _LITTLE_WORK and is_plainly_valid(schema)
+
+
+def check_params_here(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> list[Finding]:
+    """Return the same as `check_params`, however long that takes."""
     if not schema:
         return [Finding((name,), "the definition has no params") for name in params]
     validator = Draft202012Validator(schema)
@@ -50,6 +80,8 @@ def check_params(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> 
     return [Finding(tuple(error.absolute_path), _reason(error)) for error in errors]
 
 
+_LITTLE_WORK: Final = 50_000_000
+"""Characters of the schema times characters of the params; so much takes some milliseconds."""
 _TYPES: Final = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 
 

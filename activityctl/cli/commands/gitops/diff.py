@@ -32,9 +32,13 @@ def diff(
     activityctl diff -f definitions/
     """
     session: Session = context.obj
-    manifests = load_manifests(
-        wiring.manifest_source(), default_files(files), wiring.known_kinds(), recursive=recursive
-    )
+    with wiring.evaluating():
+        manifests = load_manifests(
+            wiring.manifest_source(),
+            default_files(files),
+            wiring.known_kinds(),
+            recursive=recursive,
+        )
 
     async def work(ports: Ports) -> list[tuple[str, Document | None, Document | None]]:
         planned = await plan_of_files(

@@ -77,9 +77,10 @@ def plan(
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "markdown"))
     paths = default_files(files)
-    manifests = load_manifests(
-        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
-    )
+    with wiring.evaluating():
+        manifests = load_manifests(
+            wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
+        )
     wanted = wanted_of(manifests, applyset=applyset, prune=prune)
     since = _replace_against_events(session, since, against_events)
     events = _time_range(since, until)

@@ -31,9 +31,10 @@ def validate(
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
     paths = default_files(files)
-    validation = validate_manifests(
-        wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
-    )
+    with wiring.evaluating():
+        validation = validate_manifests(
+            wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
+        )
     if shape == "json":
         print_json(session.out, _view(validation))
     if validation.problems:

@@ -78,9 +78,10 @@ def next(  # noqa: A001  # the command's name
     limit = count or (_DEFAULT if last is None else MOST_LISTED)
     time_range = TimeRange(first or at, last, limit, trigger)
     if files:
-        manifests = load_manifests(
-            wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
-        )
+        with wiring.evaluating():
+            manifests = load_manifests(
+                wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
+            )
         firings = upcoming_of_files(manifests, subscription, time_range, at)
     elif subscription is None:
         raise UsageError("name a subscription, or manifests with -f", hint="activityctl next SUB")

@@ -71,7 +71,10 @@ def up(
             hint="unset ACTIVITYCTL_DATABASE_URL or the profile, or start `activityctl worker`",
         )
     if files:  # report invalid manifests before anything is started
-        load_manifests(wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive)
+        with wiring.evaluating():
+            load_manifests(
+                wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
+            )
     folder = None if sync is None else _folder(sync)
     if lock_is_held(home):
         session.err.print(f"a daemon already runs for {home}")

@@ -87,6 +87,9 @@ class Crash:
     def evaluate(self, source: str, data: object) -> object:
         raise AssertionError(source, data)
 
+    def check_params(self, schema: object, params: object) -> Any:
+        raise AssertionError(schema, params)
+
 
 async def test_an_event_that_can_never_be_routed_gets_a_verdict_and_blocks_no_other() -> None:
     trigger = EventTrigger.model_validate({"type": "bad", "filter": "event.data > 1"})
