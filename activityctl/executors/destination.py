@@ -11,6 +11,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -29,6 +31,11 @@ KEPT_ALIVE: Final = 100
 KEEP_ALIVE_SECONDS: Final = 5.0
 FALLBACK_SECONDS: Final = 3.0
 """If a host has several addresses: how long to wait for one before trying the next."""
+MAX_HEAD_BYTES: Final = 128 * 1024
+"""How much is read until a response begins: headers, and informational responses before them.
+
+httpcore reads over any number of informational responses, each of which costs time.
+"""
 _NEVER: Final = "tasks cannot call Postgres, Temporal and the API of the local daemon"
 _TRANSLATED: Final = (
     httpcore.TimeoutException,
@@ -41,6 +48,62 @@ _TRANSLATED: Final = (
 @cache
 def _trust() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
+
+
+class LongHeadError(Exception):
+    """The reason of a RemoteProtocolError when a response does not begin in time."""
+
+    def __str__(self) -> str:
+        return f"more than {MAX_HEAD_BYTES:,} bytes before it began"
+
+
+@dataclass(slots=True)
+class _Head:
+    """How many bytes one call may still read until the response begins."""
+
+    left: int = MAX_HEAD_BYTES
+    is_over: bool = False
+
+
+_HEAD: ContextVar[_Head | None] = ContextVar("_HEAD", default=None)
+
+
+class _BoundedStream(httpcore.AsyncNetworkStream):
+    """A stream that ends a call whose response does not begin within MAX_HEAD_BYTES."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """Read; raise RemoteProtocolError if too much was read before the response began."""
+        data = await self._stream.read(max_bytes, timeout)
+        head = _HEAD.get()
+        if head is not None and not head.is_over:
+            head.left -= len(data)
+            if head.left < 0:
+                raise httpcore.RemoteProtocolError(LongHeadError())
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Write all bytes."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        """Return the stream with TLS, bounded as well."""
+        return _BoundedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what the stream knows about its socket."""
+        return self._stream.get_extra_info(info)
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -72,8 +135,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         for address in addresses:
             seconds = timeout if address == addresses[-1] else FALLBACK_SECONDS
             try:
-                return await self._backend.connect_tcp(
-                    address, port, seconds, local_address, socket_options
+                return _BoundedStream(
+                    await self._backend.connect_tcp(
+                        address, port, seconds, local_address, socket_options
+                    )
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
@@ -139,7 +204,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._policy.check_url(
             scheme=url.scheme, host=url.host, port=url.port, userinfo=bool(url.userinfo)
         )
-        with _as_httpx_errors():
+        with _as_httpx_errors(), _bounded_head():
             response = await self._pool.handle_async_request(
                 httpcore.Request(
                     method=request.method,
@@ -178,6 +243,17 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._response.aclose()
+
+
+@contextmanager
+def _bounded_head() -> Iterator[None]:
+    head = _Head()
+    token = _HEAD.set(head)
+    try:
+        yield
+    finally:
+        head.is_over = True
+        _HEAD.reset(token)
 
 
 @contextmanager

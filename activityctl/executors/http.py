@@ -329,11 +329,15 @@ def _forbidden(label: str, reason: str, hint: str | None = None) -> TaskError:
 def _transport_error(request: "httpx.Request", error: "httpx.TransportError") -> TaskError:
     import httpx
 
+    from activityctl.executors.destination import LongHeadError
+
     label = request_label(request)
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         return TaskError(f"{label}: {error}", code="invalid_request", retryable=False)
     if isinstance(error, httpx.RemoteProtocolError):
         origin = error.__cause__.args[0] if error.__cause__ and error.__cause__.args else None
+        if isinstance(origin, LongHeadError):
+            return too_large(request, str(origin))
         if getattr(origin, "error_status_hint", None) == _HEADER_LINE_TOO_LARGE:
             return too_large(request, "a header line that does not end")
         return TaskError(f"{label}: {error}", code="bad_response")

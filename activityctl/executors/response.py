@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Counted after decompression."""
 MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_RAW_BYTES: Final = 2 * MAX_BODY_BYTES
+"""Counted before decompression: a body can be long and decompress to nothing."""
+MAX_PARTS: Final = 50_000
+"""How many chunks a body may have; each costs time, however small it is."""
+MAX_GZIP_MEMBERS: Final = 1_000
+"""How many gzip streams a body may have, one after the other; each costs time, also empty ones."""
 ACCEPTED_ENCODINGS: Final = "gzip, deflate"
 
 _WBITS_OF_ANY_HEADER: Final = zlib.MAX_WBITS | 32
@@ -49,7 +55,13 @@ async def read_start(response: "httpx.Response", limit: int) -> bytes:
         request_label(response.request), response.headers.get("content-encoding", "")
     )
     content = bytearray()
+    raw_bytes = parts = 0
     async for part in response.aiter_raw():
+        raw_bytes, parts = raw_bytes + len(part), parts + 1
+        if raw_bytes > MAX_RAW_BYTES:
+            raise too_large(response.request, f"a body with more than {MAX_RAW_BYTES:,} bytes")
+        if parts > MAX_PARTS:
+            raise too_large(response.request, f"a body in more than {MAX_PARTS:,} parts")
         content += inflate(part, limit - len(content))
         if len(content) >= limit:
             return bytes(content)
@@ -104,6 +116,7 @@ class _Inflater:
             )
         self._stream = None if encoding in {"", "identity"} else _decompressor()
         self.is_complete = True
+        self._members = 1
 
     def __call__(self, data: bytes, limit: int) -> bytes:
         if self._stream is None:
@@ -111,6 +124,9 @@ class _Inflater:
         content = b""
         while data and len(content) < limit:
             if self._stream.eof:  # gzip allows several members, one after the other
+                self._members += 1
+                if self._members > MAX_GZIP_MEMBERS:
+                    raise self.error(f"it has more than {MAX_GZIP_MEMBERS:,} gzip members")
                 self._stream = _decompressor()
             try:
                 content += self._stream.decompress(data, limit - len(content))

@@ -242,3 +242,39 @@ async def test_the_error_of_a_task_does_not_repeat_its_credentials(
     error = await failing(executor, url=server.url, headers={"X-Api-Key": "canary-1234"})
     assert error.message.endswith("403 Forbidden: bad key ***")
     assert error.__cause__ is None
+
+
+async def test_endless_informational_responses_end_the_call(serve: Serve, executor: HttpExecutor):
+    async def never_begin(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 103 Early\r\n\r\n" * 100)
+            await writer.drain()
+
+    server = await serve(never_begin)
+    async with asyncio.timeout(2):
+        error = await failing(executor, url=server.url)
+    assert "the response has more than 131,072 bytes before it began" in error.message
+
+
+async def test_a_few_informational_responses_are_read_over(serve: Serve, executor: HttpExecutor):
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 103 Early\r\n\r\n" * 20)
+        await answering(b"x" * 300_000)(writer)
+
+    server = await serve(answer)
+    assert (await run(executor, url=server.url)).output["bytes"] == 300_000
+
+
+async def test_endless_empty_gzip_members_end_the_call(serve: Serve, executor: HttpExecutor):
+    content = gzip.compress(b"") * 5_000
+    server = await serve(answering(content, headers=["Content-Encoding: gzip"]))
+    error = await failing(executor, url=server.url)
+    assert "more than 1,000 gzip members" in error.message
+
+
+async def test_a_body_that_decompresses_to_nothing_ends_the_call(
+    serve: Serve, executor: HttpExecutor
+):
+    content = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\0\0\0\xff\xff" * 600_000
+    server = await serve(answering(content, headers=["Content-Encoding: gzip"]))
+    assert (await failing(executor, url=server.url)).task_code == "response_too_large"
