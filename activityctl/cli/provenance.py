@@ -4,7 +4,7 @@ import getpass
 import os
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from glob import has_magic
 from pathlib import Path
 from typing import Final
@@ -18,10 +18,22 @@ UNCHECKED: Final = "-unchecked"
 """Suffix of a commit: the input was no file, or git did not answer in time."""
 _GIT_SECONDS: Final = 2.0
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
-# With these options git runs no program of the folder's settings and does not write the index.
-_GIT: Final = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false")
+_GIT: Final = ("git", "--no-optional-locks")
+_NOTHING_RUNS: Final = (
+    ("core.fsmonitor", "false"),
+    ("core.hooksPath", os.devnull),
+    ("core.pager", "cat"),
+)
+"""Settings with which git runs no program that the folder's settings name; see `_settings`."""
+_NO_FETCHING: Final = {
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+_NO_MATCH: Final = 1
 _STATUS: Final = (
-    *("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "-z"),
+    "--ignore-submodules=all",
+    *("--porcelain=v2", "--branch", "--no-ahead-behind", "-z"),
     *("--untracked-files=normal", "--ignored=matching", "--"),
 )
 
@@ -52,7 +64,11 @@ def commit_of(files: Sequence[str]) -> str | None:
     if not paths or len(paths) < len(files):
         head = _git(folder, "rev-parse", "HEAD")
         return f"{head}{UNCHECKED}" if head and files else head
-    status = _git(folder, *_STATUS, *map(_pathspec, paths))
+    filters = _filters(folder)
+    if filters is None:
+        status = None
+    else:
+        status = _git(folder, "status", *_STATUS, *map(_pathspec, paths), filters=filters)
     if status is None:
         head = _git(folder, "rev-parse", "HEAD")
         return f"{head}{UNCHECKED}" if head else None
@@ -105,17 +121,49 @@ def _local_user() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _git(folder: Path | None, *arguments: str) -> str | None:
+def _filters(folder: Path | None) -> set[str] | None:
+    """Return the names of the filters in git's settings; None if git does not say.
+
+    `git status` runs the clean filter of a file whose time has changed.
+    """
+    done = _run(folder, ("config", "--name-only", "-z", "--get-regexp", r"^filter\."), ())
+    if done is None or done.returncode not in {0, _NO_MATCH}:
+        return None
+    keys = [key.split(".", 1)[1] for key in done.stdout.split("\0") if "." in key]
+    return {key.rpartition(".")[0] for key in keys}
+
+
+def _git(folder: Path | None, *arguments: str, filters: Iterable[str] = ()) -> str | None:
+    done = _run(folder, arguments, filters)
+    if done is None or done.returncode != 0:
+        return None
+    return done.stdout.strip() or None
+
+
+def _run(
+    folder: Path | None, arguments: Sequence[str], filters: Iterable[str]
+) -> subprocess.CompletedProcess[str] | None:
     try:
-        done = subprocess.run(  # noqa: S603  # the user's own git
+        return subprocess.run(  # noqa: S603  # the user's own git
             [*_GIT, *arguments],
             cwd=folder,
+            env={**os.environ, **_NO_FETCHING, **_settings(filters)},
             capture_output=True,
             encoding="utf-8",
             errors="replace",
             timeout=_GIT_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired, ValueError):
         return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _settings(filters: Iterable[str]) -> dict[str, str]:
+    """Return the variables that set _NOTHING_RUNS and turn off the filters."""
+    off = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+    pairs = [*_NOTHING_RUNS]
+    pairs += [(f"filter.{name}.{key}", value) for name in sorted(filters) for key, value in off]
+    variables = {"GIT_CONFIG_COUNT": str(len(pairs))}
+    for number, (key, value) in enumerate(pairs):
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables

@@ -85,3 +85,22 @@ def test_a_repository_without_a_commit_gives_none(tmp_path: Path):
     git(tmp_path, "init", "--quiet")
     (tmp_path / "a.yaml").write_text("a")
     assert commit_of([str(tmp_path)]) is None
+
+
+@pytest.mark.parametrize(
+    "setting", ["filter.evil.x.clean", "filter.evil.x.process", "core.fsmonitor", "diff.external"]
+)
+def test_no_program_of_the_folders_settings_runs(repository: Path, setting: str):
+    marker = repository.parent / "marker"
+    program = repository.parent / "program"
+    program.write_text(f"#!/bin/sh\ntouch {marker}\ncat\n")
+    program.chmod(0o755)
+    (repository / ".git" / "info").mkdir(exist_ok=True)
+    (repository / ".git" / "info" / "attributes").write_text("*.yaml filter=evil.x diff=evil\n")
+    git(repository, "config", setting, str(program))
+    git(repository, "config", "filter.evil.x.required", "true")
+    (repository / "definitions" / "a.yaml").write_text("b")
+    found = commit_of([str(repository / "definitions")])
+    assert found is not None
+    assert found.endswith("-dirty")
+    assert not marker.exists()

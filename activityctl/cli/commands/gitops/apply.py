@@ -103,6 +103,11 @@ def apply(
 
 def _apply_saved(session: Session, path: Path, options: WaitOptions) -> Applied:
     try:
+        if not path.is_file():  # a FIFO would be waited for
+            path.stat()
+            raise InvalidInputError(
+                f"{path} is not a regular file", hint="activityctl plan -f ... --out FILE"
+            )
         text = path.read_text("utf-8")
     except FileNotFoundError as error:
         raise NotFoundError("saved plan", str(path)) from error

@@ -1,6 +1,8 @@
 """`activityctl plan`: show what apply would change."""
 
+import os
 import shlex
+import tempfile
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -115,7 +117,7 @@ def plan(
             print_plan(session.out, planned.view)
     if out is not None:
         try:
-            out.write_text(save(planned, wanted), "utf-8")
+            _write(out, save(planned, wanted))
         except OSError as error:
             raise RefusedError(f"could not save the plan: {error}") from error
         session.err.print(f"saved; to apply it: activityctl apply {out}")
@@ -160,3 +162,18 @@ def _replace_against_events(session: Session, since: str | None, age: str | None
         raise UsageError(f"--against-events: {error}") from None
     old = f"-{text if is_duration(text) else format_duration(duration)}"
     return replace_old_option(session, "--since", since, "--against-events", old)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: a plan has all values of the manifests."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, "utf-8")  # /dev/stdout and the like
+        return
+    descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(new).replace(path)
+    except BaseException:
+        Path(new).unlink(missing_ok=True)
+        raise
