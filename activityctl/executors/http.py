@@ -360,14 +360,17 @@ async def _unexpected_status(response: "httpx.Response") -> TaskError:
 
 
 def _output(response: "httpx.Response", content: bytes) -> dict[str, JsonValue]:
-    is_json, value = parse_body_json(response, content)
-    return {
+    document = parse_body_json(response, content)
+    output: dict[str, JsonValue] = {
         "status": response.status_code,
         "headers": {
             name: MASK if is_credential_header(name) else value
             for name, value in response.headers.items()
         },
-        "body": body_text(response, content) if content and not is_json else None,
-        "json": value,
+        "body": body_text(response, content) if content and not document.is_json else None,
+        "json": document.value,
         "bytes": len(content),
     }
+    if document.problem is not None and content:
+        output["jsonError"] = document.problem
+    return output

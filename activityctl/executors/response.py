@@ -2,6 +2,7 @@
 
 import codecs
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from activityctl.domain.values.untrusted import parse_storable_json, printable
@@ -88,15 +89,25 @@ def body_text(response: "httpx.Response", content: bytes) -> str:
     return printable(decoded.removeprefix("\ufeff"))
 
 
-def parse_body_json(response: "httpx.Response", content: bytes) -> tuple[bool, JsonValue]:
-    """Return whether the body is JSON that can be stored, and its value."""
+@dataclass(frozen=True, slots=True)
+class JsonBody:
+    """The body as JSON: whether it is JSON that can be stored, its value, and why it is not."""
+
+    is_json: bool = False
+    value: JsonValue = None
+    problem: str | None = None
+    """Set only if the media type says that the body is JSON."""
+
+
+def parse_body_json(response: "httpx.Response", content: bytes) -> JsonBody:
+    """Return the body as JSON, if its media type says that it is JSON."""
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in {"application/json", "text/json"} and not media_type.endswith("+json"):
-        return False, None
+        return JsonBody()
     try:
-        return True, parse_storable_json(content.decode("utf-8-sig"))
-    except ValueError:
-        return False, None
+        return JsonBody(is_json=True, value=parse_storable_json(content.decode("utf-8-sig")))
+    except ValueError as error:
+        return JsonBody(problem=f"the body is not JSON that can be stored: {error}")
 
 
 class _Inflater:

@@ -37,8 +37,21 @@ def _flow(value: object) -> object:
         return value
     import yaml
 
-    return yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+    class Dumper(yaml.SafeDumper):
+        """Writes texts of several lines in double quotes, so that they stay on one line."""
+
+    def text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+        style = '"' if "\n" in text else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(
+        value,
+        Dumper=Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float("inf"),
     ).strip()
 
 

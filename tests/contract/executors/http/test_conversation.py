@@ -68,6 +68,7 @@ async def test_json_that_cannot_be_stored_stays_text(
     output = (await run(executor, url=server.url)).output
     assert output["json"] is None
     assert output["body"] == text
+    assert output["jsonError"].startswith("the body is not JSON that can be stored: ")
 
 
 @pytest.mark.parametrize(

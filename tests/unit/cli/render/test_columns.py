@@ -119,3 +119,9 @@ def test_a_table_that_can_fit_is_cut_to_the_terminal():
     lines = drawn(54, is_wide=False)
     assert max(map(len, lines)) <= 54
     assert "…" in lines[1]
+
+
+def test_texts_of_several_lines_stay_on_one_line_as_they_are():
+    output = dict(columns_of("tasks", wide=True))["OUTPUT"]
+    view = {"output": {"stdout": "a\nb\n", "exitCode": 1, "stderr": "é"}}
+    assert output(view) == r'{stdout: "a\nb\n", exitCode: 1, stderr: é}'
