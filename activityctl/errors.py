@@ -5,7 +5,7 @@ Only the command line, the HTTP API and the steps turn them into texts, statuses
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -173,11 +173,22 @@ class InternalError(ActivityctlError):
 
 
 class TaskError(ActivityctlError):
-    """An attempt of a task failed; `may_retry` says whether another attempt may succeed."""
+    """An attempt of a task failed; `may_retry` says whether another attempt may succeed.
+
+    `output` is what the attempt had written until then, as JSON.
+    """
 
     code = "task_failed"
 
-    def __init__(self, message: str, *, code: str = "task_failed", retryable: bool = True) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "task_failed",
+        retryable: bool = True,
+        output: Any = None,
+    ) -> None:
         super().__init__(message)
+        self.output = output
         self.task_code = code
         self.may_retry = retryable

@@ -21,11 +21,26 @@ from pydantic import (
 from activityctl.domain.values.model import Manifest
 from activityctl.domain.values.untrusted import parse_storable_json, storable
 from activityctl.errors import TaskError
-from activityctl.executors.process import OUTPUT_BYTES, Capture, TaskProcess
+from activityctl.executors.capture import OUTPUT_BYTES, Capture
+from activityctl.executors.process import (
+    DEATH_SECONDS,
+    DRAIN_SECONDS,
+    GuardianLostError,
+    ProcessSpec,
+    TaskProcess,
+)
+from activityctl.executors.starter import Starter
+from activityctl.executors.surroundings import (
+    find_account,
+    make_folder,
+    remove_folder,
+    variables_of,
+)
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 GRACE_SECONDS: Final = 5.0
 QUOTED_CHARACTERS: Final = 500
+_GUARDIAN_LOST: Final = "the process that guards the command was killed"
 _TEMPORARY_ERRORS: Final = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
 )
@@ -65,16 +80,27 @@ class CommandBody(Manifest):
         examples=[["echo", "${ run.id }"]],
     )
     shell: str | None = Field(
-        default=None, description="A script, run with /bin/sh -c.", examples=["df -h | tail -n 1"]
+        default=None,
+        description="A script, run with /bin/sh -c. Use env for values.",
+        examples=["df -h | tail -n 1"],
     )
     env: dict[Annotated[str, AfterValidator(_check_variable)], Word] = Field(
         default={},
-        description="Environment variables for the program, in addition to a small safe set.",
+        description="Environment variables for the program, in addition to a small safe set. "
+        "Pass values to scripts with them.",
         examples=[{"REGION": "${ run.id }"}],
         json_schema_extra={"propertyNames": {"pattern": "^[^=]+$"}},
     )
     cwd: str | None = Field(
-        default=None, description="The working directory of the program.", examples=["/srv/data"]
+        default=None,
+        description="The working directory of the program. The default is a fresh folder that is "
+        "removed after the attempt.",
+        examples=["/srv/data"],
+    )
+    user: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The account to run the program as. Needs a worker that runs as root.",
+        examples=["nobody"],
     )
     stdin: str | None = Field(
         default=None,
@@ -98,16 +124,16 @@ class CommandBody(Manifest):
 
 
 class CommandExecutor:
-    """Runs one program for each attempt, in a process group that ends with the attempt.
+    """Runs one program for each attempt; all its processes end with the attempt.
 
-    After `timeout_seconds`, or when cancelled, the group gets SIGTERM, and SIGKILL
-    `grace_seconds` later. A grandchild that starts its own session leaves the group. Output:
-    `exitCode`, `stdout`, `stderr` (each at most 64 KiB, the middle left out), `stdoutBytes`,
-    `stderrBytes`, `json`, `durationMs`.
+    After `timeout_seconds`, or when cancelled, they get SIGTERM, and SIGKILL `grace_seconds`
+    later. Output, also of a failed attempt: `exitCode`, `stdout`, `stderr` (each at most 64 KiB,
+    the middle left out), `stdoutBytes`, `stderrBytes`, `json`, `durationMs`.
     """
 
     kind: ClassVar[str] = "command"
     body: ClassVar[type[BaseModel]] = CommandBody
+    stop_seconds: ClassVar[float] = GRACE_SECONDS + DEATH_SECONDS + DRAIN_SECONDS
 
     def __init__(
         self,
@@ -119,6 +145,7 @@ class CommandExecutor:
         self._allowed = allowed
         self._base = dict(base_environment)
         self._grace_seconds = grace_seconds
+        self._starter = Starter()
 
     async def execute(self, body: CommandBody, call: TaskCall) -> ExecutorOutcome:
         """Run the program. Raises TaskError unless its exit code is one of `successCodes`."""
@@ -129,28 +156,80 @@ class CommandExecutor:
                 retryable=False,
             )
         started = time.monotonic()
-        process = _start(body, {**self._base, **_call_variables(call), **body.env})
+        variables = {**self._base, **_call_variables(call)}
+        process = await self._start(body, variables)
+        reason: str | None = None
         try:
-            await self._wait(process, call.timeout_seconds)
-        except TimeoutError:
-            message = f"did not end within {call.timeout_seconds:g} s" + _quoted(process.stderr)
-            raise TaskError(message, code="timeout") from None
+            reason = await self._wait(process, call.timeout_seconds)
+        except asyncio.CancelledError:
+            await _end(process, call)
+            await call.stopped(_output(process, started), last_lines(process))
+            raise
+        except GuardianLostError:
+            reason = _GUARDIAN_LOST
+            remove_folder(process.folder)
         finally:
-            exit_code = process.close()
-        output = _output(body, process, exit_code)
-        return ExecutorOutcome({**output, "durationMs": round((time.monotonic() - started) * 1000)})
+            await _end(process, call)
+        output = _output(process, started)
+        if reason is not None:
+            code = "timeout" if reason.startswith("did not") else "exit_code"
+            raise TaskError(reason + _quoted(process), code=code, output=output)
+        return _outcome(body, process, output)
 
     async def close(self) -> None:
-        """Do nothing: no resources are kept between attempts."""
+        """End the program that starts commands."""
+        self._starter.close()
 
-    async def _wait(self, process: TaskProcess, seconds: float) -> None:
+    async def _start(self, body: CommandBody, environment: Mapping[str, str]) -> TaskProcess:
+        arguments = body.argv or ["/bin/sh", "-c", body.shell or ""]
+        stdin = None if body.stdin is None else body.stdin.encode("utf-8", errors="replace")
+        account = find_account(body.user)
+        try:
+            folder = make_folder(account)
+        except OSError as error:
+            raise _cannot_start(error, "the folder of the attempt") from error
+        spec = ProcessSpec(
+            arguments,
+            {**environment, **variables_of(folder, account), **body.env},
+            folder,
+            body.cwd,
+            None if account is None else (account.groups, account.group, account.number),
+        )
+        try:
+            return await TaskProcess.start(self._starter, spec, stdin, self._grace_seconds)
+        except OSError as error:
+            remove_folder(folder)
+            raise _cannot_start(error, arguments[0]) from error
+        except GuardianLostError as error:
+            remove_folder(folder)
+            raise TaskError(_GUARDIAN_LOST, code="exit_code") from error
+        except ValueError as error:  # a NUL or a lone surrogate in an argument
+            remove_folder(folder)
+            raise TaskError(
+                f"cannot start: {error}", code="cannot_start", retryable=False
+            ) from error
+
+    async def _wait(self, process: TaskProcess, seconds: float) -> str | None:
+        """Wait until the program has ended; return why it was stopped, if it was."""
         try:
             async with asyncio.timeout(seconds):
                 await process.exited()
             await process.drained()
-        except (TimeoutError, asyncio.CancelledError):
+        except TimeoutError:
+            await process.stop(self._grace_seconds)
+            return f"did not end within {seconds:g} s"
+        except asyncio.CancelledError:
             await process.stop(self._grace_seconds)
             raise
+        return None
+
+
+async def _end(process: TaskProcess, call: TaskCall) -> None:
+    """End what is left of the processes; say in the log which of them would not end."""
+    await process.end()
+    if left := process.take_left():
+        message = f"task {call.name}: processes did not end after SIGKILL: {left}"
+        await call.log("error", message, {"pids": list(left)})
 
 
 def _call_variables(call: TaskCall) -> dict[str, str]:
@@ -162,47 +241,48 @@ def _call_variables(call: TaskCall) -> dict[str, str]:
     }
 
 
-def _start(body: CommandBody, environment: Mapping[str, str]) -> TaskProcess:
-    arguments = body.argv or ["/bin/sh", "-c", body.shell or ""]
-    try:
-        stdin = None if body.stdin is None else body.stdin.encode("utf-8", errors="replace")
-        return TaskProcess(arguments, environment=environment, directory=body.cwd, stdin=stdin)
-    except OSError as error:
-        reason = f"{error.strerror}: {error.filename or arguments[0]}"
-        may_retry = error.errno in _TEMPORARY_ERRORS
-        raise TaskError(
-            f"cannot start: {reason}", code="cannot_start", retryable=may_retry
-        ) from error
-    except ValueError as error:  # a NUL or a lone surrogate in an argument
-        raise TaskError(f"cannot start: {error}", code="cannot_start", retryable=False) from error
+def _cannot_start(error: OSError, name: str) -> TaskError:
+    reason = f"{error.strerror}: {error.filename or name}"
+    may_retry = error.errno in _TEMPORARY_ERRORS
+    return TaskError(f"cannot start: {reason}", code="cannot_start", retryable=may_retry)
 
 
-def _output(body: CommandBody, process: TaskProcess, exit_code: int) -> dict[str, JsonValue]:
-    if exit_code not in body.success_codes:
-        raise TaskError(_exit_reason(exit_code) + _quoted(process.stderr), code="exit_code")
-    stdout = process.stdout.text()
+def _output(process: TaskProcess, started: float) -> dict[str, JsonValue]:
     return {
-        "exitCode": exit_code,
-        "stdout": storable(stdout),
+        "exitCode": process.exit_code,
+        "stdout": storable(process.stdout.text()),
         "stderr": storable(process.stderr.text()),
         "stdoutBytes": process.stdout.total,
         "stderrBytes": process.stderr.total,
-        "json": _json(process.stdout, stdout) if body.parse == "json" else None,
+        "json": None,
+        "durationMs": round((time.monotonic() - started) * 1000),
     }
 
 
-def _json(capture: Capture, text: str) -> JsonValue:
+def _outcome(
+    body: CommandBody, process: TaskProcess, output: dict[str, JsonValue]
+) -> ExecutorOutcome:
+    exit_code = output["exitCode"]
+    if exit_code not in body.success_codes:
+        message = _exit_reason(exit_code) + _quoted(process)
+        raise TaskError(message, code="exit_code", output=output)
+    if body.parse == "json":
+        output = {**output, "json": _json(process.stdout, output)}
+    return ExecutorOutcome(output)
+
+
+def _json(capture: Capture, output: JsonValue) -> JsonValue:
     if not capture.is_whole:
-        raise _bad_output(f"it is longer than {OUTPUT_BYTES:,} bytes")
+        raise _bad_output(f"it is longer than {OUTPUT_BYTES:,} bytes", output)
     try:
-        return parse_storable_json(text)
+        return parse_storable_json(capture.text())
     except ValueError as error:
-        raise _bad_output(str(error)) from error
+        raise _bad_output(str(error), output) from error
 
 
-def _bad_output(reason: str) -> TaskError:
+def _bad_output(reason: str, output: JsonValue) -> TaskError:
     message = f"standard output is not JSON that can be stored: {reason}"
-    return TaskError(message, code="bad_output", retryable=False)
+    return TaskError(message, code="bad_output", retryable=False, output=output)
 
 
 def _exit_reason(exit_code: int) -> str:
@@ -214,6 +294,12 @@ def _exit_reason(exit_code: int) -> str:
         return f"was killed by signal {-exit_code}"
 
 
-def _quoted(stderr: Capture) -> str:
-    text = storable(stderr.text()).strip()[-QUOTED_CHARACTERS:]
+def last_lines(process: TaskProcess) -> str:
+    """Return the end of standard error or, if it is empty, of standard output."""
+    texts = (storable(capture.text()).strip() for capture in (process.stderr, process.stdout))
+    return next((text[-QUOTED_CHARACTERS:] for text in texts if text), "")
+
+
+def _quoted(process: TaskProcess) -> str:
+    text = last_lines(process)
     return f": {text}" if text else ""

@@ -1,101 +1,107 @@
-"""Runs a child process with its process group and pipes on the event loop.
+"""Runs a command below its guardian, with pipes on the event loop.
 
 asyncio's own subprocesses are not used: up to Python 3.11 their wait() also waits until a
 grandchild closes the pipes, and each takes a thread.
 """
 
 import asyncio
+import functools
+import json
 import os
 import signal
-import subprocess
+import socket
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Final
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Final, Self
 
-OUTPUT_BYTES: Final = 64 * 1024
-"""How many bytes are kept of each output; the others are only counted."""
+from activityctl.executors.capture import Capture
+from activityctl.executors.starter import Starter
+
 DRAIN_SECONDS: Final = 1.0
-"""How long the pipes may stay open after the child has ended."""
-_DEATH_SECONDS: Final = 5.0
-_POLL_SECONDS: Final = 0.02
+"""How long the pipes may stay open after the command has ended."""
+DEATH_SECONDS: Final = 5.0
+"""How long killed processes may take to be gone."""
 _CHUNK_BYTES: Final = 64 * 1024
 
 
-class Capture:
-    """The beginning and the end of an output, and its total number of bytes."""
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """What the guardian starts."""
 
-    def __init__(self, limit: int = OUTPUT_BYTES) -> None:
-        self.total = 0
-        self._half = limit // 2
-        self._head = bytearray()
-        self._tail = bytearray()
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
+    """The fresh folder of the attempt; the guardian removes it in the end."""
+    directory: str | None = None
+    """The working folder, relative to `folder`; None for `folder` itself."""
+    account: tuple[Sequence[int], int, int] | None = None
+    """Groups, group and user to run as; None for our own."""
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing was left out."""
-        return self.total == len(self._head) + len(self._tail)
 
-    def add(self, data: bytes) -> None:
-        """Add the next bytes."""
-        self.total += len(data)
-        free = self._half - len(self._head)
-        self._head += data[:free]
-        self._tail += data[free:]
-        del self._tail[: -self._half]
-
-    def text(self) -> str:
-        """Return the text. Invalid UTF-8 becomes U+FFFD; a line says how many bytes are missing."""
-        if self.is_whole:
-            return (self._head + self._tail).decode("utf-8", errors="replace")
-        left_out = self.total - len(self._head) - len(self._tail)
-        head = self._head.decode("utf-8", errors="replace").rstrip("\ufffd")
-        tail = self._tail.decode("utf-8", errors="replace").lstrip("\ufffd")
-        return f"{head}\n[... {left_out} bytes left out ...]\n{tail}"
+class GuardianLostError(Exception):
+    """The guardian ended without a report; its command was killed as far as it could be found."""
 
 
 class TaskProcess:
-    """A running child process. The caller must call `close` in the end.
+    """A running command with all that it started. The caller must await `end`."""
 
-    The child is not reaped before `close`. Until then its pid, which is also the id of the group,
-    cannot be given to another process.
-    """
-
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        directory: str | None,
-        stdin: bytes | None,
-    ) -> None:
-        """Start the process. Raises OSError, or ValueError for a NUL in an argument."""
+    def __init__(self, starter: Starter, spec: ProcessSpec, stdin: bytes | None) -> None:
+        """Start a guardian. Raises OSError, or ValueError for a NUL in an argument."""
         self.stdout = Capture()
         self.stderr = Capture()
+        self.exit_code: int | None = None
+        self._left: tuple[int, ...] = ()
+        self._spec = spec
         self._loop = asyncio.get_running_loop()
+        self._started: asyncio.Future[int] = self._loop.create_future()
         self._exited = asyncio.Event()
         self._drained = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._is_gone = False
+        self._is_ended = False
         self._releases: dict[int, Callable[[], None]] = {}
         self._outputs = 0
-        self._poller: asyncio.Task[None] | None = None
-        self._process = subprocess.Popen(  # noqa: S603 - the user's command; the settings allow it
-            arguments,
-            env=environment,
-            cwd=directory,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        self._lines = b""
+        self._start(starter, spec, stdin)
+
+    @property
+    def folder(self) -> str:
+        """The fresh folder of the attempt; the guardian removes it, unless it is killed."""
+        return self._spec.folder
+
+    @classmethod
+    async def start(
+        cls, starter: Starter, spec: ProcessSpec, stdin: bytes | None, grace_seconds: float
+    ) -> Self:
+        """Start the command; if this is cancelled, stop it as `stop` does.
+
+        Raises OSError if it cannot be started, ValueError for a NUL, and GuardianLostError.
+        """
+        process = cls(starter, spec, stdin)
         try:
-            self._connect(stdin)
-        except BaseException:
-            self.close()
+            await process._started
+        except asyncio.CancelledError:
+            try:
+                await process.stop(grace_seconds)
+            finally:
+                await process.end()
             raise
+        except BaseException:
+            await process.end()
+            raise
+        return process
 
     async def exited(self) -> None:
-        """Wait until the child has ended; its own children may still run."""
+        """Wait until the command has ended; its own children may still run.
+
+        Raises GuardianLostError if nobody can tell.
+        """
         await self._exited.wait()
+        if self.exit_code is None:
+            raise GuardianLostError
 
     async def drained(self, seconds: float = DRAIN_SECONDS) -> None:
         """Wait until every process has closed the outputs, at most this long."""
@@ -104,82 +110,140 @@ class TaskProcess:
                 await self._drained.wait()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Send SIGTERM to the group, and SIGKILL after the grace period."""
-        self._signal(signal.SIGTERM)
+        """Send SIGTERM to all processes, and wait until they are gone, at most this long."""
+        self._order(b"term\n")
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
-                await self._exited.wait()
+                await self._gone.wait()
                 await self._drained.wait()
-        self._signal(signal.SIGKILL)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DEATH_SECONDS):
-                await self._exited.wait()
 
-    def close(self) -> int:
-        """Kill what is left of the group, free all resources, return the exit code or -signal."""
-        self._signal(signal.SIGKILL)
-        if self._poller is not None:
-            self._poller.cancel()
-        for release in list(self._releases.values()):
-            release()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_DEATH_SECONDS)
-        return self._process.returncode
+    async def end(self) -> None:
+        """Kill what is left and wait until it is gone, at most DEATH_SECONDS; free all resources.
 
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(
-            ProcessLookupError, PermissionError
-        ):  # ended, or runs as another user (setuid)
-            os.killpg(self._process.pid, number)
+        If this is cancelled, the guardian goes on alone.
+        """
+        try:
+            if not self._gone.is_set() and not self._is_ended:
+                self._order(b"kill\n")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(DEATH_SECONDS):
+                        await self._gone.wait()
+        finally:
+            for release in list(self._releases.values()):
+                release()
+            self._control.close()
+            self._is_ended = True
 
-    def _connect(self, stdin: bytes | None) -> None:
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                self._register(stream)
-        self._watch_exit()
-        for stream, capture in (
-            (self._process.stdout, self.stdout),
-            (self._process.stderr, self.stderr),
-        ):
-            if stream is not None:
-                self._outputs += 1
-                self._loop.add_reader(stream.fileno(), self._read, stream.fileno(), capture)
-        if self._process.stdin is not None:
-            descriptor = self._process.stdin.fileno()
-            self._unwritten = memoryview(stdin or b"")
-            self._loop.add_writer(descriptor, self._write, descriptor)
+    def take_left(self) -> tuple[int, ...]:
+        """Return the processes that did not end after SIGKILL, the first time it is asked."""
+        left, self._left = self._left, ()
+        return left
 
-    def _register(self, stream: IO[bytes]) -> None:
-        descriptor = stream.fileno()
-        os.set_blocking(descriptor, False)
+    def _order(self, order: bytes) -> None:
+        with suppress(OSError):  # the guardian has ended
+            self._control.send(order)
 
-        def release() -> None:
-            del self._releases[descriptor]
-            self._loop.remove_reader(descriptor)
-            self._loop.remove_writer(descriptor)
-            stream.close()
-
-        self._releases[descriptor] = release
-
-    def _watch_exit(self) -> None:
-        if not hasattr(os, "pidfd_open"):  # macOS
-            self._poller = self._loop.create_task(self._poll())
-            return
-        descriptor = os.pidfd_open(self._process.pid)
-
-        def release() -> None:
-            del self._releases[descriptor]
-            self._loop.remove_reader(descriptor)
+    def _start(self, starter: Starter, spec: ProcessSpec, stdin: bytes | None) -> None:
+        """Ask for the guardian, and watch its control socket and the pipes of its command."""
+        self._control, control = socket.socketpair()
+        pipes: list[int] = []
+        try:
+            with control, _document(spec) as document:
+                theirs = [os.open(os.devnull, os.O_RDONLY)] if stdin is None else []
+                pipes += theirs
+                ours = []
+                for place in (("in",) if stdin is not None else ()) + ("out", "err"):
+                    ends = os.pipe()
+                    pipes += ends
+                    read, write = ends
+                    theirs.append(read if place == "in" else write)
+                    ours.append(write if place == "in" else read)
+                starter.start([control.fileno(), document.fileno(), *theirs])
+        except BaseException:
+            for descriptor in pipes:
+                os.close(descriptor)
+            self._control.close()
+            raise
+        for descriptor in theirs:
             os.close(descriptor)
-            self._exited.set()
+        self._watch(ours, stdin)
 
-        self._releases[descriptor] = release
-        self._loop.add_reader(descriptor, release)
+    def _watch(self, pipes: Sequence[int], stdin: bytes | None) -> None:
+        self._control.setblocking(False)
+        self._loop.add_reader(self._control.fileno(), self._listen)
+        self._releases[self._control.fileno()] = self._release_control
+        for descriptor in pipes:
+            os.set_blocking(descriptor, False)
+            self._releases[descriptor] = functools.partial(self._release, descriptor)
+        self._outputs = 2
+        for descriptor, capture in zip(pipes[-2:], (self.stdout, self.stderr), strict=True):
+            self._loop.add_reader(descriptor, self._read, descriptor, capture)
+        if stdin is not None:
+            self._unwritten = memoryview(stdin)
+            self._loop.add_writer(pipes[0], self._write, pipes[0])
 
-    async def _poll(self) -> None:
-        while self._process.poll() is None:  # noqa: ASYNC110 - no event is available
-            await asyncio.sleep(_POLL_SECONDS)
+    def _release(self, descriptor: int) -> None:
+        del self._releases[descriptor]
+        self._loop.remove_reader(descriptor)
+        self._loop.remove_writer(descriptor)
+        os.close(descriptor)
+
+    def _release_control(self) -> None:
+        self._releases.pop(self._control.fileno(), None)
+        self._loop.remove_reader(self._control.fileno())
+
+    def _listen(self) -> None:
+        """Read what the guardian reports."""
+        try:
+            data = self._control.recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        *lines, self._lines = (self._lines + data).split(b"\n")
+        for line in lines:
+            self._note(line.decode("utf-8", "replace"))
+        if not data:
+            self._release_control()
+            self._lose_guardian()
+
+    def _note(self, line: str) -> None:
+        word, _, rest = line.partition(" ")
+        match word:
+            case "started":
+                self._settle(int(rest))
+            case "failed":
+                number, _, file = rest.partition(" ")
+                code = int(number)
+                error = OSError(code, os.strerror(code), file) if code else ValueError(file)
+                self._settle(error)
+            case "exited":
+                self.exit_code = int(rest)
+                self._exited.set()
+            case "left":
+                self._left = tuple(map(int, rest.split()))
+            case "gone":
+                self._left = ()
+                self._is_gone = True
+                self._gone.set()
+
+    def _settle(self, outcome: int | Exception) -> None:
+        if self._started.done():
+            return
+        if isinstance(outcome, Exception):
+            self._is_gone = True
+            self._started.set_exception(outcome)
+        else:
+            self._started.set_result(outcome)
+
+    def _lose_guardian(self) -> None:
+        """Note that the guardian has ended; if it was killed, end its command in its place."""
+        if not self._is_gone:
+            self._is_gone = True
+            kill_marked(self._spec.environment)
+            self._settle(GuardianLostError())
         self._exited.set()
+        self._gone.set()
 
     def _read(self, descriptor: int, capture: Capture) -> None:
         try:
@@ -203,3 +267,31 @@ class TaskProcess:
         self._unwritten = self._unwritten[written:]
         if not self._unwritten:
             self._releases[descriptor]()
+
+
+def kill_marked(environment: Mapping[str, str]) -> None:
+    """Kill the processes whose environment has the task and the attempt of this one (Linux)."""
+    names = ("ACTIVITYCTL_TASK_ID", "ACTIVITYCTL_ATTEMPT")
+    marks = {f"{name}={environment[name]}".encode() for name in names if name in environment}
+    if len(marks) < len(names):
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if marks <= set((folder / "environ").read_bytes().split(b"\0")):
+                os.kill(int(folder.name), signal.SIGKILL)
+
+
+def _document(spec: ProcessSpec) -> IO[bytes]:
+    """Return an open file with the spec; it has no name, because the spec can have secrets."""
+    texts = [*spec.arguments, *spec.environment, *spec.environment.values(), spec.directory or ""]
+    for text in texts:
+        if b"\0" in os.fsencode(text):
+            raise ValueError("embedded null byte")
+    content = json.dumps(asdict(spec)).encode()
+    if hasattr(os, "memfd_create"):
+        file = os.fdopen(os.memfd_create("command"), "w+b")
+    else:
+        file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  # the caller closes it
+    file.write(content)
+    file.flush()
+    return file

@@ -13,6 +13,7 @@ from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.log import LogEntry
+from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
 
 
@@ -55,6 +56,13 @@ class RunStore(Protocol):
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
         """Count and record a failed attempt; return how many attempts have failed so far."""
+        ...
+
+    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
+        """Write the entry, and store the output of an attempt that was stopped.
+
+        A task that has an output keeps it.
+        """
         ...
 
     async def recent(

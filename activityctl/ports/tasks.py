@@ -13,6 +13,10 @@ JsonValue = Any
 """A value made of None, bool, int, float, str, list and dict with str keys."""
 
 
+async def _keep_nothing(_output: JsonValue, _last_lines: str) -> None:
+    """Do nothing: the default of `TaskCall.stopped`."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskCall:
     """One attempt of one task instance, for its executor."""
@@ -28,6 +32,8 @@ class TaskCall:
     """The time limit of the attempt; the executor must end within it."""
     log: Callable[[Level, str, Mapping[str, JsonValue]], Awaitable[None]]
     """`await log(level, message, metadata)` writes a LogEntry of the run."""
+    stopped: Callable[[JsonValue, str], Awaitable[None]] = _keep_nothing
+    """`await stopped(output, last_lines)` keeps what a cancelled attempt has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,8 @@ class Executor(Protocol):
         """Run one attempt.
 
         Raises TaskError, which says what failed and whether to retry. If the coroutine is
-        cancelled, the work stops and nothing keeps running.
+        cancelled, the work stops and nothing keeps running. An executor that needs time to stop
+        after its limit says so in the attribute `stop_seconds`.
         """
         ...
 

@@ -25,8 +25,10 @@ from activityctl.workflows.calls import Orders, TaskOrder
 
 _LOG = logging.getLogger(__name__)
 _EXTRA_SECONDS: Final = 1.0
-"""Added to the limit. Executors keep the limit themselves with a better message; this is for those
-that do not."""
+"""Added to the limit and to the `stop_seconds` of the executor. Executors keep the limit themselves
+with a better message; this is for those that do not."""
+_LOGGED_CHARACTERS: Final = 8_000
+"""How much of each text of a failed attempt's output its log entry keeps."""
 _LOST_ATTEMPTS_ALLOWED: Final = 5
 """If workers die more often than this during one task, the task is taken to be the cause."""
 
@@ -111,8 +113,9 @@ class ExecuteStep:
             message = f"this worker does not know the task kind {task.kind!r}"
             raise TaskError(message, code="unknown_kind", retryable=False)
         limit = order.start_to_close_seconds
+        extra = getattr(executor, "stop_seconds", 0.0) + _EXTRA_SECONDS
         try:
-            async with asyncio.timeout(limit + _EXTRA_SECONDS):
+            async with asyncio.timeout(limit + extra):
                 outcome = await executor.execute(
                     _parse_body(executor, task.input), self._call(task, order)
                 )
@@ -131,6 +134,13 @@ class ExecuteStep:
         async def log(level: Level, message: str, metadata: Mapping[str, JsonValue]) -> None:
             await self._logbook.append([self._entry(task, order, level, message, metadata)])
 
+        async def stopped(output: JsonValue, last_lines: str) -> None:
+            message = f"task {task.name} attempt {task.attempts} was stopped"
+            message += f": {last_lines}" if last_lines else ""
+            facts = {"output": _shortened(output)}
+            entry = self._entry(task, order, "warning", message, facts)
+            await self._runs.keep_output(task.id, output, entry)
+
         return TaskCall(
             run_id=task.run_id,
             task_id=task.id,
@@ -140,25 +150,35 @@ class ExecuteStep:
             idempotency_key=task.id,
             timeout_seconds=order.start_to_close_seconds,
             log=log,
+            stopped=stopped,
         )
 
     async def _failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
         """Record the failure; raise it while the retry policy allows another attempt."""
         if not error.may_retry or order.max_attempts == 1:
-            return await self._recorder.end_task(order.run_id, order.task_id, error=str(error))
+            return await self._end_failed(order, error)
         wait = (await self._retry_policy(order)).wait_after(task.attempts)
         message = f"task {task.name} attempt {task.attempts} failed: {error}"
-        facts = {"code": error.task_code, "retryInSeconds": wait.total_seconds()}
+        facts = {
+            "code": error.task_code,
+            "retryInSeconds": wait.total_seconds(),
+            "output": _shortened(error.output),
+        }
         entry = self._entry(task, order, "warning", message, facts)
         failures = await self._runs.fail_attempt(task.id, str(error), entry)
         if failures >= order.max_attempts:
-            return await self._recorder.end_task(order.run_id, order.task_id, error=str(error))
+            return await self._end_failed(order, error)
         raise ApplicationError(
             f"attempt {task.attempts} failed; see the log of the run for the reason",
             type=error.task_code,
             next_retry_delay=wait,
             category=ApplicationErrorCategory.BENIGN,
         ) from None  # the cause quotes the task's output, which must not get into Temporal
+
+    async def _end_failed(self, order: TaskOrder, error: TaskError) -> Orders:
+        return await self._recorder.end_task(
+            order.run_id, order.task_id, error=str(error), output=error.output
+        )
 
     async def _retry_policy(self, order: TaskOrder) -> RetryPolicy:
         state = await self._runs.load(order.run_id)
@@ -185,6 +205,21 @@ class ExecuteStep:
             **metadata,
         }
         return LogEntry(order.subscription_id, task.run_id, message, level, self._clock(), facts)
+
+
+def _shortened(output: JsonValue) -> JsonValue:
+    """Return the output with the middle of long texts left out."""
+    if not isinstance(output, dict):
+        return output
+    return {key: _without_middle(value) for key, value in output.items()}
+
+
+def _without_middle(value: JsonValue) -> JsonValue:
+    if not isinstance(value, str) or len(value) <= _LOGGED_CHARACTERS:
+        return value
+    half = _LOGGED_CHARACTERS // 2
+    left_out = len(value) - 2 * half
+    return f"{value[:half]}\n[... {left_out} characters left out ...]\n{value[-half:]}"
 
 
 def _parse_body(executor: Executor, rendered: JsonValue) -> object:

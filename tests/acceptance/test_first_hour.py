@@ -1,6 +1,7 @@
 """The first hour with activityctl, as the README describes it."""
 
 import json
+import os
 import select
 import signal
 from datetime import datetime
@@ -192,7 +193,9 @@ def test_a_second_up_reports_that_the_daemon_runs(samples):
 
 def test_all_checks_of_the_doctor_are_ok(samples):
     checks = samples.json("doctor")["checks"]
-    assert {check["state"] for check in checks} == {"ok"}
+    by_name = {check["name"]: check["state"] for check in checks}
+    assert by_name.pop("commands") == ("warning" if os.geteuid() == 0 else "ok")
+    assert set(by_name.values()) == {"ok"}
 
 
 def test_delete_keeps_runs_and_logs(samples, tmp_path):

@@ -1,10 +1,18 @@
 """Commands as a user meets them: values in scripts, what a command sees, what is kept of it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+
+from support.waiting import until
 
 DEFINITION = """
 apiVersion: activityctl/v1
@@ -66,3 +74,103 @@ def test_a_value_that_is_passed_with_env_is_not_executed(shell: Any, tmp_path: P
     assert task["output"]["stdout"] == value
     assert not hit.exists()
     shell("delete", "sub", "shop-env", "--yes")
+
+
+# ---- processes end with their worker -------------------------------------------------
+
+ESCAPING = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        with open(sys.argv[1], "w") as file:
+            file.write(str(os.getpid()))
+        os.execve("/bin/sleep", ["sleep", "600"], {})
+    os._exit(0)
+time.sleep(600)
+"""
+"""Starts a process with a session of its own, without a parent and with an empty environment."""
+
+
+@pytest.fixture(scope="module")
+def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A daemon of this module, whose worker its tests kill."""
+    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    script = shell.folder / "escaping.py"
+    script.write_text(ESCAPING)
+    command = f"{{argv: [{sys.executable}, {script}, {shell.folder}/number]}}"
+    write(shell.folder, "escapes", command)
+    shell("up", "-d", "-f", "escapes.yaml")
+    yield shell
+    shell("down")
+
+
+def number(shell: Any) -> int:
+    """Wait for the pid of the process that escaped, and forget it."""
+    path = shell.folder / "number"
+    until(lambda: path.exists() and path.read_text())
+    found = int(path.read_text())
+    path.unlink()
+    return found
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_what_a_command_started_ends_with_its_worker_and_with_the_daemon(own: Any):
+    own("trigger", "escapes", "--no-wait")
+    first = number(own)
+    assert lives(first)
+    parts = own.json("status")["components"]
+    os.kill(next(part["pid"] for part in parts if part["name"] == "worker"), signal.SIGKILL)
+    until(lambda: not lives(first), 5)
+    second = number(own)  # of the attempt that replaces the lost one
+    assert lives(second)
+    own("down")
+    assert not lives(second)
+
+
+def test_a_worker_forgets_the_password_and_says_that_it_is_root(shell: Any):
+    addresses = json.loads((shell.home / "daemon.json").read_text())["addresses"]
+    url = addresses["database_url"]
+    environment = {
+        **shell.environment,
+        "ACTIVITYCTL_DATABASE_URL": url,
+        "ACTIVITYCTL_TEMPORAL_ADDRESS": addresses["temporal_address"],
+        "ACTIVITYCTL_ALLOW_COMMANDS": "true",
+    }
+    command = [*shell.command("worker")]
+    worker = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    log = ""
+    try:
+        while "worker ready" not in log:
+            line = worker.stderr.readline()
+            assert line, log
+            log += line
+        if os.geteuid() == 0:  # others cannot even look
+            assert url.encode() not in Path(f"/proc/{worker.pid}/environ").read_bytes()
+            assert "the worker runs as root" in log
+        else:
+            with pytest.raises(PermissionError):
+                Path(f"/proc/{worker.pid}/environ").read_bytes()
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+    checks = {check["name"]: check for check in shell.json("doctor")["checks"]}
+    assert checks["commands"]["state"] == ("warning" if os.geteuid() == 0 else "ok")
+
+
+def test_the_output_of_a_failed_command_is_shown(shell: Any, tmp_path: Path):
+    write(tmp_path, "shop-fails", '{shell: "echo TEST FAILED; exit 3"}')
+    shell("apply", "-f", "shop-fails.yaml")
+    shell("trigger", "shop-fails", code=1)
+    assert "ended with exit code 3: TEST FAILED" in shell("logs", "shop-fails").stdout
+    (task,) = shell.json("get", "tasks", "-s", "shop-fails")["items"]
+    assert "TEST FAILED" in shell("describe", "task", task["id"]).stdout
+    described = shell.json("describe", "run", task["run"])["tasks"][0]["output"]
+    assert (described["exitCode"], described["stdout"]) == (3, "TEST FAILED\n")
+    shell("delete", "sub", "shop-fails", "--yes")

@@ -3,12 +3,16 @@
 import asyncio
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
+
+import psutil
 
 from activityctl import wiring
 from activityctl.daemon.local import embedded_postgres, embedded_temporal
@@ -53,6 +57,7 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded("firings", lambda: _firings(settings)),
         _guarded("temporal", lambda: _temporal(settings)),
         _guarded("transport", lambda: _transport(settings)),
+        _guarded("commands", lambda: _commands(settings)),
     )
     return [*checks, *servers]
 
@@ -162,6 +167,23 @@ async def _worker(settings: Settings) -> Check:
         found = "; ".join(f"loop {bad.loop} fails: {bad.error}" for bad in troubles)
         return Check("worker", "failed", found, _worker_log(settings))
     return Check("worker", "ok", ", ".join(f"{worker.host} pid {worker.pid}" for worker in alive))
+
+
+async def _commands(settings: Settings) -> Check:
+    """Warn of a worker on this machine that runs as root; of others nothing is known."""
+    async with wiring.open_ports(settings) as ports:
+        alive = await ports.workers.alive()
+    here = [worker.pid for worker in alive if worker.host == socket.gethostname()]
+    if not any(_is_of_root(pid) for pid in here):
+        return Check("commands", "ok", "no worker on this machine runs as root")
+    hint = "run the worker as another account, or set `user:` in each command"
+    return Check("commands", "warning", "a worker runs as root, and its commands with it", hint)
+
+
+def _is_of_root(pid: int) -> bool:
+    with suppress(psutil.Error):
+        return psutil.Process(pid).uids().effective == 0
+    return False
 
 
 async def _temporal(settings: Settings) -> Check:

@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activityctl import wiring
+from activityctl.daemon.protection import COMMANDS_AS_ROOT, runs_as_root
 from activityctl.daemon.worker.dispatcher import Dispatcher
 from activityctl.daemon.worker.drift_detector import DriftDetector
 from activityctl.daemon.worker.evaluators import Evaluators
@@ -89,6 +90,8 @@ async def _work(
         client = await _retry_while_unreachable(lambda: wiring.connect_temporal(settings))
         for name, problem in (await wiring.unprotected_connections(settings)).items():
             _LOG.warning("the connection to %s is not safe: %s", name, problem)
+        if settings.allow_commands and runs_as_root():
+            _LOG.warning(COMMANDS_AS_ROOT)
         executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
         evaluators = stack.enter_context(Evaluators())
         decide = evaluators.deciding

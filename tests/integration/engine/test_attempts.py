@@ -1,17 +1,19 @@
 """The run engine: failed attempts, and the status of their task and run."""
 
+import asyncio
 import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from activityctl.domain.runs.run import RunStatus
 from activityctl.settings import Settings
-from support.engine import Engine, shell
+from support.engine import Engine, shell, until
 from support.worker import working
 
 RETRY = {"maxAttempts": 3, "initialInterval": "200ms", "backoff": 2}
@@ -50,6 +52,56 @@ async def test_after_the_last_retry_the_run_fails_with_a_dead_letter_and_on_fail
     tasks = await engine.tasks(run.id)
     assert (tasks["one"].status, tasks["one"].attempts) == ("failed", 2)
     assert tasks["page"].output["stdout"].strip() == reason
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_failed_attempts_wrote_is_kept_and_can_be_read_later(engine: Engine) -> None:
+    retry = {"maxAttempts": 2, "initialInterval": "50ms"}
+    bad = shell("echo TEST $ACTIVITYCTL_ATTEMPT FAILED; exit 3", retry=retry)
+    output = "${ tasks.one.output.exitCode } ${ tasks.one.output.stdout } ${ tasks.one.error }"
+    page = {"name": "page", "command": {"argv": ["echo", output]}}
+    run = await engine.run({"tasks": [bad], "onFailure": [page]})
+    tasks = await engine.tasks(run.id)
+    assert tasks["one"].output["stdout"] == "TEST 2 FAILED\n"
+    assert tasks["one"].output["exitCode"] == 3
+    assert tasks["page"].output["stdout"].split() == [
+        *["3", "TEST", "2", "FAILED", "ended", "with", "exit", "code", "3:", "TEST", "2", "FAILED"]
+    ]
+    log = await engine.log(run.id)
+    first = next(entry for entry in log if "attempt 1 failed" in entry.message)
+    assert first.message.endswith("ended with exit code 3: TEST 1 FAILED")
+    assert first.metadata["output"]["stdout"] == "TEST 1 FAILED\n"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_a_timed_out_attempt_wrote_is_kept(engine: Engine) -> None:
+    slow = shell("echo begun; sleep 60", timeout={"startToClose": "1s"})
+    run = await engine.run({"tasks": [slow]})
+    task = (await engine.tasks(run.id))["one"]
+    assert (task.output["stdout"], task.output["exitCode"]) == ("begun\n", -15)
+    assert task.error == "did not end within 1 s: begun"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_timed_out_program_has_its_whole_grace(engine: Engine, tmp_path: Path) -> None:
+    script = f"trap 'sleep 2; echo cleaned > {tmp_path}/x; exit' TERM; while :; do sleep 0.05; done"
+    await engine.run({"tasks": [shell(script, timeout={"startToClose": "1s"})]})
+    assert (tmp_path / "x").read_text() == "cleaned\n"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_a_cancelled_attempt_wrote_is_kept(engine: Engine, tmp_path: Path) -> None:
+    await engine.apply({"tasks": [shell(f"echo begun; touch {tmp_path}/up; sleep 60")]})
+    run_id = await engine.fire()
+    await until((tmp_path / "up").exists)
+    await engine.cancel(run_id)
+    assert (await engine.ended(run_id)).status is RunStatus.CANCELLED
+    async with asyncio.timeout(10):
+        while (task := (await engine.tasks(run_id))["one"]).output is None:
+            await asyncio.sleep(0.05)
+    assert (task.status, task.output["stdout"]) == ("cancelled", "begun\n")
+    stopped = [entry for entry in await engine.log(run_id) if "was stopped" in entry.message]
+    assert [entry.message for entry in stopped] == ["task one attempt 1 was stopped: begun"]
 
 
 class Flaky(BaseHTTPRequestHandler):

@@ -27,6 +27,7 @@ from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
+from activityctl.domain.values.model import JsonValue
 from activityctl.ports import OpenResult, Work
 
 
@@ -147,6 +148,14 @@ class MemoryRunStore:
         task = row.task if has_ended else replace(row.task, error=stored_text(error))
         self._state.tasks[task_id] = TaskRow(task, row.failures + 1)
         return row.failures + 1
+
+    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
+        """Write the entry, and the output of a stopped attempt unless the task has one."""
+        self._state.write_log_entries([entry])
+        row = self._state.tasks.get(task_id)
+        if row is not None and row.task.output is None:
+            task = replace(row.task, output=stored_json(output))
+            self._state.tasks[task_id] = replace(row, task=task)
 
     async def recent(
         self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str

@@ -36,6 +36,7 @@ from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
+from activityctl.domain.values.model import JsonValue
 from activityctl.ports import OpenResult, Work
 
 _MAX_CACHED_SPECS: Final = 1_000
@@ -204,6 +205,15 @@ class PostgresRunStore:
             row = await cursor.fetchone()
             await insert_log_entries(connection, [entry])
         return row["failures"] if row else 0
+
+    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
+        """Write the entry, and the output of a stopped attempt unless the task has one."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                "UPDATE tasks SET output = coalesce(output, %(output)s) WHERE id = %(id)s",
+                {"id": task_id, "output": to_jsonb(output)},
+            )
+            await insert_log_entries(connection, [entry])
 
     async def recent(
         self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str

@@ -23,6 +23,9 @@ def serve(
     import uvicorn
 
     from activityctl.api.app import build_app
+    from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
 
     session: Session = context.obj
+    protect_memory()
+    forget_variables(secret_variables(session.settings))
     uvicorn.run(build_app(session.settings), host=host, port=port, log_level="warning")

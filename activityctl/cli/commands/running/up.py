@@ -32,6 +32,7 @@ from activityctl.daemon.local.supervisor import (
 )
 from activityctl.daemon.local.sync_status import forget_sync, read_sync
 from activityctl.daemon.log import configure_logging
+from activityctl.daemon.protection import protect_memory
 from activityctl.errors import ActivityctlError, InvalidInputError, RefusedError
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.settings import Secret, known_secrets, load_settings
@@ -156,6 +157,7 @@ def _foreground(
     configure_logging(known_secrets(session.flags))
     hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url), on_ready=on_ready)
     session.err.print(f"starting Postgres, Temporal, worker and API for {home}")
+    protect_memory()
     asyncio.run(supervise(home, _children(folder), hooks, _environment(), shows_ui=ui))
     session.err.print("stopped")
 

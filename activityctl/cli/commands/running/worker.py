@@ -30,10 +30,13 @@ def worker(
 
     activityctl --profile prod worker
     """
+    from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
     from activityctl.daemon.worker.worker import run_worker
 
     session: Session = context.obj
     configure_logging(known_secrets(session.flags))
+    protect_memory()
+    forget_variables(secret_variables(session.settings))
     if migrate:
         wiring.migrate(asyncio.run(wiring.database_url(session.settings)))
     folder_sync = None if sync is None else _folder_sync(session.settings, sync)
