@@ -16,6 +16,7 @@ import psutil
 
 from activityctl import wiring
 from activityctl.daemon.local import embedded_postgres, embedded_temporal
+from activityctl.daemon.local.own_files import require_own_folder
 from activityctl.daemon.local.state import lock_is_held
 from activityctl.daemon.local.supervised_process import log_path
 from activityctl.domain.runs.metrics_snapshot import WAITS_TOO_LONG
@@ -71,6 +72,11 @@ def _load_clients() -> None:
 def _home(home: Path) -> Check:
     python = f"Python {sys.version.split()[0]}"
     folder = home if home.exists() else _existing_parent(home)
+    if home.exists():
+        try:
+            require_own_folder(home.resolve())
+        except ActivityctlError as error:
+            return Check("home", "failed", str(error), error.hint)
     if os.access(folder, os.W_OK):
         return Check("home", "ok", f"{home} ({python})")
     return Check("home", "failed", f"{folder} cannot be written", "set ACTIVITYCTL_HOME")

@@ -20,6 +20,7 @@ from typing import Final
 import psutil
 
 from activityctl.adapters.postgres.ownership import create_database
+from activityctl.daemon.local.own_files import open_own, require_own_folder
 from activityctl.daemon.local.state import sync_folder, write_private
 from activityctl.daemon.local.supervised_process import (
     MARKER,
@@ -234,7 +235,8 @@ async def _version(binaries: Path) -> str:
 def _password(home: Path, name: str = PASSWORD_FILE) -> str:
     path = home / name
     try:
-        return path.read_text("ascii").strip()
+        with os.fdopen(open_own(path, os.O_RDONLY), encoding="ascii") as file:
+            return file.read().strip()
     except FileNotFoundError:
         raise UnreachableError(
             f"{path} is missing; without it the embedded PostgreSQL cannot be used",
@@ -243,15 +245,30 @@ def _password(home: Path, name: str = PASSWORD_FILE) -> str:
 
 
 def _account(data: Path) -> pwd.struct_passwd | None:
-    """Return the account of the server: None for our own; for root, an ordinary account."""
+    """Return the account of the server: None for our own; for root, an ordinary account.
+
+    Raises NotAllowedError if the data belong to neither, or others may write them.
+    """
+    exists = os.path.lexists(data)
     if os.geteuid() != 0:
+        if exists:
+            require_own_folder(data)
         return None
-    if data.exists():
-        with suppress(KeyError):
-            return pwd.getpwuid(data.stat().st_uid)
+    known = []
     for name in ACCOUNTS:
         with suppress(KeyError):
-            return pwd.getpwnam(name)
+            known.append(pwd.getpwnam(name))
+    if exists:
+        owner = data.lstat().st_uid
+        known = [account for account in known if account.pw_uid == owner]
+        if not known:
+            raise NotAllowedError(
+                f"{data} belongs to uid {owner}, which is none of {', '.join(ACCOUNTS)}",
+                hint="set ACTIVITYCTL_HOME to a folder of your own",
+            )
+        require_own_folder(data, owner)
+    if known:
+        return known[0]
     raise NotAllowedError(
         "PostgreSQL refuses to run as root, and no other account is available",
         hint="useradd --system activityctl",

@@ -3,6 +3,7 @@
 Nothing here starts or ends a process.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -15,6 +16,7 @@ from typing import Final, Self
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from activityctl.daemon.local.own_files import open_own, require_own_folder
 from activityctl.errors import ConflictError, NotAllowedError
 from activityctl.settings import DAEMON_FILE
 
@@ -89,12 +91,13 @@ class DaemonState(BaseModel):
 def open_home(home: Path) -> Path:
     """Create the home with mode 0700 if it is absent, and return its real path.
 
-    An existing folder keeps its permissions: it may be shared, and our files in it are private.
-    Raises NotAllowedError when it cannot be written.
+    An existing folder keeps its permissions; our files in it are private. Raises NotAllowedError
+    when it cannot be written, is not ours, or others may write it.
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (home / LOCK_FILE).touch(0o600)
+        require_own_folder(home.resolve())
+        os.close(open_own(home / LOCK_FILE, os.O_RDWR | os.O_CREAT))
     except OSError as error:
         raise NotAllowedError(
             f"the home {home} cannot be used: {error.strerror}",
@@ -119,7 +122,8 @@ def write_state(home: Path, state: DaemonState) -> None:
 def write_private(path: Path, text: str) -> None:
     """Replace a file with mode 0600, atomically and durably."""
     new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    new.unlink(missing_ok=True)
+    descriptor = open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(text)
@@ -147,7 +151,7 @@ class HomeLock:
 
     def acquire(self) -> None:
         """Take the lock; ConflictError with the pid of the holder if another process has it."""
-        descriptor = os.open(self._home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_own(self._home / LOCK_FILE, os.O_RDWR | os.O_CREAT)
         if not _try_lock(descriptor):
             pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
             os.close(descriptor)
@@ -182,9 +186,11 @@ class HomeLock:
 def lock_is_held(home: Path) -> bool:
     """Return whether a daemon of this home runs; `daemon.json` is not read."""
     try:
-        descriptor = os.open(home / LOCK_FILE, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
+        descriptor = os.open(home / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ELOOP}:  # `open_home` refuses the link
+            return False
+        raise
     try:
         # A shared lock, so that two processes that check do not block each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

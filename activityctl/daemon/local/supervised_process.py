@@ -17,6 +17,7 @@ from typing import Any, Final
 import psutil
 
 from activityctl.daemon.local.log_files import LOG_BYTES, move_away
+from activityctl.daemon.local.own_files import open_own, require_own_folder
 from activityctl.daemon.local.state import ComponentState, ComponentStatus, process_identity
 from activityctl.errors import UnreachableError
 from activityctl.settings import LOCAL_RIGHTS
@@ -240,11 +241,16 @@ def log_path(home: Path, name: str) -> Path:
 
 
 def open_log(path: Path) -> int:
-    """Open a log for appending and return its descriptor; first rename a log over 10 MiB."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    """Open a log for appending and return its descriptor; first rename a log over 10 MiB.
+
+    NotAllowedError if the log or its folder is a link, or belongs to somebody else.
+    """
+    with suppress(FileExistsError):
+        path.parent.mkdir(mode=0o700)
+    require_own_folder(path.parent)
     if path.exists() and path.stat().st_size > LOG_BYTES:
         move_away(path)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
 def last_lines(path: Path, count: int) -> str:

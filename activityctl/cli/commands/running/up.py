@@ -22,7 +22,13 @@ from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.status_text import print_components, print_sync
 from activityctl.cli.session import Session, now
 from activityctl.daemon.local import embedded_temporal
-from activityctl.daemon.local.state import DaemonState, lock_is_held, read_state, read_status
+from activityctl.daemon.local.state import (
+    DaemonState,
+    lock_is_held,
+    open_home,
+    read_state,
+    read_status,
+)
 from activityctl.daemon.local.supervisor import (
     Addresses,
     ChildSpec,
@@ -77,6 +83,7 @@ def up(
                 wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
             )
     folder = None if sync is None else _folder(sync)
+    open_home(home)
     if lock_is_held(home):
         session.err.print(f"a daemon already runs for {home}")
         _check_synced(home, folder)
