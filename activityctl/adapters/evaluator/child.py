@@ -17,6 +17,7 @@ from activityctl.domain.cel.program import Fault, compiled
 from activityctl.errors import ExpressionBudgetError, ExpressionError
 
 _MEMORY_BYTES: Final = 1 << 30
+_PR_SET_DUMPABLE: Final = 4
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +57,17 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _protect_memory() -> None:
+    """Become not dumpable, as the parent is: commands of the same account could read events."""
+    import ctypes
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main(file_number: int) -> None:
     """Answer requests from this socket."""
+    _protect_memory()
     _limit_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us then
     connection = socket.socket(fileno=file_number)

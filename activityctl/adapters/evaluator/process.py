@@ -1,6 +1,7 @@
 """EvaluatorProcess: one evaluator process, seen from its parent."""
 
 import json
+import os
 import pickle
 import signal
 import socket
@@ -14,6 +15,20 @@ from activityctl.adapters.evaluator.wire import LENGTH
 _MOST_ANSWER: Final = 256 << 20
 _EXTRA_WALL_SECONDS: Final = 10.0
 """Added to ten times the CPU time: the machine may be busy, and a new process has to start."""
+
+_INHERITED: Final = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONUSERBASE",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "ACTIVITYCTL_SUPERVISED",
+)
+"""What Python needs to find our package; commands of tasks could read everything else here."""
 
 
 class OverrunError(Exception):
@@ -33,6 +48,7 @@ class EvaluatorProcess:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", "activityctl.adapters.evaluator.child", str(number)],
+                env={name: os.environ[name] for name in _INHERITED if name in os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from activityctl.adapters.evaluator.pool import CPU_SECONDS, EvaluatorPool
+from activityctl.adapters.evaluator.process import EvaluatorProcess
 from activityctl.domain.cel.evaluator import evaluating_with
 from activityctl.domain.cel.expression import evaluate
 from activityctl.errors import ExpressionBudgetError, ExpressionError
@@ -122,3 +123,21 @@ def test_a_process_ends_with_its_parent() -> None:
         time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)
     pytest.fail("the evaluator is still alive")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
+def test_the_process_does_not_have_the_secrets_of_its_parent(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SOME_TOKEN", "s3cret")
+    before = set(psutil.Process().children())
+    process = EvaluatorProcess()
+    try:
+        request = {"kind": "cel", "source": "1 + 1", "data": {}}
+        assert process.ask(request, 5.0) == {"value": 2}
+        (own,) = set(psutil.Process().children()) - before
+        if os.geteuid() == 0:  # others cannot even look
+            assert "SOME_TOKEN" not in own.environ()
+        else:
+            with pytest.raises(psutil.AccessDenied):
+                own.environ()
+    finally:
+        process.kill()
