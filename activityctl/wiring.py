@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from activityctl.domain.cel.evaluator import evaluating_with
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.values.model import JsonValue
-from activityctl.errors import InvalidInputError, RefusedError
+from activityctl.errors import InvalidInputError
 from activityctl.ports import (
     Backfills,
     Catalog,
@@ -31,6 +31,7 @@ from activityctl.ports import (
     ScheduleClient,
     ScheduleRegister,
     Signals,
+    StuckRuns,
     Timetable,
     Workers,
 )
@@ -88,6 +89,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.runs import PostgresRunStore
 
         return PostgresRunStore(self._database)
+
+    @cached_property
+    def stuck_runs(self) -> StuckRuns:
+        """Runs whose workflow cannot go on."""
+        from activityctl.adapters.postgres.runs.stuck import PostgresStuckRuns
+
+        return PostgresStuckRuns(self._database)
 
     @cached_property
     def run_lists(self) -> RunLists:
@@ -221,23 +229,6 @@ async def read_secret(reference: SecretReference) -> Secret:
                     hint=f"export {reference.name}=…",
                 )
             return reference.found
-
-
-async def require_schema(settings: Settings) -> None:
-    """Raise RefusedError unless the database has the schema of this version."""
-    from activityctl.adapters.postgres.schema.version import read_schema_versions
-
-    versions = await read_schema_versions(await database_url(settings))
-    if versions.are_equal:
-        return
-    needed = f"this version of activityctl needs schema {versions.package}"
-    if versions.is_newer:
-        raise RefusedError(
-            f"the database has schema {versions.database}, which is newer; {needed}",
-            hint="install the version of activityctl that migrated it",
-        )
-    found = f"has schema {versions.database}" if versions.database else "is empty"
-    raise RefusedError(f"the database {found}; {needed}", hint="activityctl worker --migrate")
 
 
 def migrate(url: str) -> None:

@@ -25,6 +25,7 @@ from activityctl.ports.schedules import (
     UnsyncedSchedule,
 )
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
+from activityctl.ports.stuck import StuckRuns, StuckSummary
 from activityctl.ports.tasks import ContextSource, Executor, ExecutorOutcome, JsonValue, TaskCall
 from activityctl.ports.timetable import (
     WAKE_AFTER,
@@ -70,6 +71,8 @@ __all__ = [
     "ScheduleClient",
     "ScheduleRegister",
     "Signals",
+    "StuckRuns",
+    "StuckSummary",
     "TaskCall",
     "Timetable",
     "UnsyncedSchedule",

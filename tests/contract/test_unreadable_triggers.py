@@ -78,7 +78,9 @@ async def test_lists_and_explanations_show_the_unreadable_trigger(ports: Ports) 
     explained = await explain_stored(ports.catalog, ports.events, "1", "broken")
     (trigger,) = explained.triggers
     assert (trigger.outcome, trigger.reason) == ("error", FAULT)
-    found = await overview(ports.catalog, ports.metrics, ports.events, ports.outbox, ports.workers)
+    found = await overview(
+        ports.catalog, ports.metrics, ports.events, ports.outbox, ports.workers, ports.stuck_runs
+    )
     (unread,) = found.unreadable
     assert (unread.subscription, unread.trigger, unread.reason) == ("broken", "paid", FAULT)
     assert found.figures.filter_errors == 1

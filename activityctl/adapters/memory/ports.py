@@ -10,6 +10,7 @@ from activityctl.adapters.memory.runs.gates import MemoryGates
 from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
+from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
 from activityctl.adapters.memory.schedules.backfills import MemoryBackfills
 from activityctl.adapters.memory.schedules.outbox import MemoryOutbox
 from activityctl.adapters.memory.schedules.schedules import MemoryScheduleRegister
@@ -30,6 +31,7 @@ from activityctl.ports import (
     RunStore,
     ScheduleRegister,
     Signals,
+    StuckRuns,
     Timetable,
     Workers,
 )
@@ -53,6 +55,7 @@ class MemoryPorts:
     gates: Gates
     events: EventStore
     archive: EventArchive
+    stuck_runs: StuckRuns
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -75,4 +78,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryGates(shared),
         MemoryEventStore(shared),
         MemoryEventArchive(shared),
+        MemoryStuckRuns(shared),
     )

@@ -17,7 +17,7 @@ FREE_TEXTS: Final = {
     "events": ("event_id", "source", "subject", "type"),
     "firings": ("error",),
     "log_entries": ("message",),
-    "runs": ("cancel_reason", "reason"),
+    "runs": ("cancel_reason", "reason", "stuck_reason"),
     "schedules": ("error",),
     "subscriptions": ("pause_reason",),
     "tasks": ("error", "reason"),

@@ -18,7 +18,8 @@ RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, 
     r.payload, r.reason, r.started_at, r.ended_at, r.ending, r.concurrency_key,
     r.throttle_key, r.priority, r.cancel_reason, r.events, s.failures AS failures_before,
     r.cancel_requested_at IS NOT NULL AS is_cancel_requested,
-    s.status = 'active' AS owner_is_active, coalesce(s.paused_by_run = r.id, false) AS pauses"""
+    s.status = 'active' AS owner_is_active, coalesce(s.paused_by_run = r.id, false) AS pauses,
+    r.stuck_since, r.stuck_reason"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at"""
 SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
@@ -57,6 +58,8 @@ def run_of(row: Row) -> Run:
         failures_before=row["failures_before"],
         owner_is_active=row["owner_is_active"],
         pauses=row["pauses"],
+        stuck_since=row["stuck_since"],
+        stuck_reason=row["stuck_reason"],
     )
 
 

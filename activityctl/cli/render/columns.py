@@ -20,6 +20,17 @@ def _id(view: View) -> str:
     return str(view["id"])[:_ID]
 
 
+def _run_status(view: View) -> str:
+    """Return the status of a run, and whether it is stuck."""
+    return f"{view['status']}, stuck" if view["stuck"] else str(view["status"])
+
+
+def _run_reason(view: View) -> str | None:
+    """Return the reason of a run, or why it is stuck."""
+    reason: str | None = view["stuck"]["reason"] if view["stuck"] else view["reason"]
+    return reason
+
+
 def _status(view: View) -> str:
     """Return the status of a subscription, and its triggers that cannot be read."""
     names = ", ".join(str(trigger["trigger"]) for trigger in view.get("unreadableTriggers", ()))
@@ -122,10 +133,10 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("ID", _id),
         _field("subscription"),
         _field("trigger"),
-        _field("status"),
+        ("STATUS", _run_status),
         ("DUE", lambda view: age(view["dueAt"])),
         ("TOOK", lambda view: duration(view["startedAt"], view["endedAt"])),
-        _field("reason"),
+        ("REASON", _run_reason),
     ),
     "tasks": (
         ("ID", _id),

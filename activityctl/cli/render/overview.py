@@ -70,6 +70,14 @@ def _print_failures(console: "Console", found: Overview) -> None:
         console.print(
             f"{firings} could not be started and will be tried again, since {since}: {error}"
         )
+    if (stuck := found.stuck) is not None:
+        reason = escape_controls(stuck.last_reason).replace("\n", "\\n")
+        verb = "is" if stuck.count == 1 else "are"
+        console.print(
+            f"{count_noun(stuck.count, 'run', 'runs')} {verb} stuck since "
+            f"{format_timestamp(stuck.since)}, because this version cannot go on with the "
+            f"workflow: {reason}; run a worker of the version that began it"
+        )
     for failed in found.troubles:
         trouble = failed.trouble
         error = escape_controls(trouble.error).replace("\n", "\\n")
@@ -111,6 +119,14 @@ def _failing_view(found: Overview) -> View | None:
         return None
     since = format_timestamp(failing.since)
     return {"count": failing.count, "since": since, "lastError": failing.last_error}
+
+
+def stuck_view(found: Overview) -> View | None:
+    """Return the runs that are stuck."""
+    if (stuck := found.stuck) is None:
+        return None
+    since = format_timestamp(stuck.since)
+    return {"count": stuck.count, "since": since, "lastReason": stuck.last_reason}
 
 
 def troubles_view(found: Overview) -> list[View]:

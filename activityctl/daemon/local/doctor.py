@@ -56,6 +56,7 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded("schema", lambda: _schema(settings)),
         _guarded("worker", lambda: _worker(settings)),
         _guarded("firings", lambda: _firings(settings)),
+        _guarded("runs", lambda: _runs(settings)),
         _guarded("temporal", lambda: _temporal(settings)),
         _guarded("transport", lambda: _transport(settings)),
         _guarded("commands", lambda: _commands(settings)),
@@ -153,6 +154,15 @@ async def _firings(settings: Settings) -> Check:
         return Check("firings", "ok", f"{due} due")
     found = f"{due} due, the oldest for {format_duration(lag // _SECOND * _SECOND)}"
     return Check("firings", "failed", found, _worker_log(settings))
+
+
+async def _runs(settings: Settings) -> Check:
+    async with wiring.open_ports(settings) as ports:
+        stuck = await ports.stuck_runs.summary()
+    if stuck is None:
+        return Check("runs", "ok", "none is stuck")
+    found = f"{count_noun(stuck.count, 'run is', 'runs are')} stuck: {stuck.last_reason}"
+    return Check("runs", "failed", found, "run a worker of the version that began them")
 
 
 def _worker_log(settings: Settings) -> str:

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activityctl import wiring
+from activityctl.adapters.postgres.schema.version import require_schema
+from activityctl.adapters.temporal.watching_runner import WatchingRunner
 from activityctl.daemon.protection import COMMANDS_AS_ROOT, runs_as_root
 from activityctl.daemon.worker.dispatcher import Dispatcher
 from activityctl.daemon.worker.drift_detector import DriftDetector
@@ -26,6 +28,7 @@ from activityctl.daemon.worker.retention import Retention
 from activityctl.daemon.worker.router import Router
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
+from activityctl.daemon.worker.stuck_runs import StuckRunWatch
 from activityctl.daemon.worker.timekeeper import Timekeeper
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.cel.evaluator import Evaluator
@@ -51,6 +54,7 @@ _SAFETY_POLL: Final = 5.0
 _CHECK_SCHEDULES_EVERY: Final = 60.0
 _WAKE_EVERY: Final = 1.0
 _RETENTION_EVERY: Final = 3600.0
+_STUCK_EVERY: Final = 2.0
 _STICKY: Final = timedelta(seconds=2)
 _CANCEL_AGAIN: Final = 0.2
 _CACHED_WORKFLOWS: Final = 250
@@ -86,7 +90,7 @@ async def _work(
         ports = await _retry_while_unreachable(
             lambda: stack.enter_async_context(wiring.open_ports(settings, pool_size=_POOL))
         )
-        await wiring.require_schema(settings)
+        await require_schema(await wiring.database_url(settings))
         client = await _retry_while_unreachable(lambda: wiring.connect_temporal(settings))
         for name, problem in (await wiring.unprotected_connections(settings)).items():
             _LOG.warning("the connection to %s is not safe: %s", name, problem)
@@ -100,8 +104,9 @@ async def _work(
         admit = AdmitStep(ports.runs, ports.timetable, ports.gates, sources, _now, decide)
         execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
         stack.push_async_callback(execute.close)
-        worker = _temporal_worker(settings, client, [admit.admit, execute.execute, recorder.record])
         loops = _BackgroundLoops(settings, ports, client, (admit, recorder), evaluators.for_event)
+        activities: list[Callable[..., Any]] = [admit.admit, execute.execute, recorder.record]
+        worker = _temporal_worker(settings, client, activities, loops.stuck_runs)
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(background) for background in loops.all()]
             if sync is not None:
@@ -125,7 +130,10 @@ async def _leave(ports: wiring.Ports, worker_id: str) -> None:
 
 
 def _temporal_worker(
-    settings: Settings, client: Client, steps: Sequence[Callable[..., Any]]
+    settings: Settings,
+    client: Client,
+    steps: Sequence[Callable[..., Any]],
+    watch: StuckRunWatch,
 ) -> Worker:
     return Worker(
         client,
@@ -133,7 +141,7 @@ def _temporal_worker(
         workflows=[RunActivityWorkflow, RunBatchWorkflow],
         activities=steps,
         # The sandbox costs 4-9 ms for each run; a test checks that workflows obey its rules.
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        workflow_runner=WatchingRunner(watch),
         max_concurrent_activities=settings.max_tasks,
         max_cached_workflows=_CACHED_WORKFLOWS,
         sticky_queue_schedule_to_start_timeout=_STICKY,
@@ -170,6 +178,7 @@ class _BackgroundLoops:
         self._reconciler = Reconciler(maintenance)
         self._drift_detector = DriftDetector(maintenance)
         self._watchdog = Watchdog(maintenance)
+        self.stuck_runs = StuckRunWatch(ports.stuck_runs, ports.logbook, _now)
         self._wake = {work: asyncio.Event() for work in Work}
         self._router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
         self._retention = Retention(ports.archive, ports.outbox, settings.event_retention)
@@ -188,6 +197,7 @@ class _BackgroundLoops:
             self._check_schedules(),
             self._wake_overdue(),
             self._remove_old(),
+            self._record_stuck_runs(),
         ]
 
     async def _repeat(self, work: Work, call: Callable[[], Awaitable[float | None]]) -> None:
@@ -215,6 +225,11 @@ class _BackgroundLoops:
         while True:
             await self._guard.attempt("retention", self._retention.sweep)
             await asyncio.sleep(_RETENTION_EVERY)
+
+    async def _record_stuck_runs(self) -> None:
+        while True:
+            await self._guard.attempt("stuck-runs", self.stuck_runs.record)
+            await asyncio.sleep(_STUCK_EVERY)
 
     async def _check_schedules(self) -> None:
         while True:

@@ -22,7 +22,14 @@ def run_view(run: Run) -> View:
         "createdAt": format_timestamp(run.created_at),
         "startedAt": format_timestamp(run.started_at),
         "endedAt": format_timestamp(run.ended_at),
+        "stuck": _stuck_view(run),
     }
+
+
+def _stuck_view(run: Run) -> View | None:
+    if not run.is_stuck:
+        return None
+    return {"since": format_timestamp(run.stuck_since), "reason": run.stuck_reason}
 
 
 def run_details(run: Run) -> View:

@@ -117,11 +117,19 @@ class Run:
     """Whether the subscription was active when the run was read."""
     pauses: bool = False
     """Whether this run's failure paused the subscription, and it has not been resumed since."""
+    stuck_since: datetime | None = None
+    """Since when the code of its workflow cannot go on; None if it can."""
+    stuck_reason: str | None = None
 
     @property
     def has_ended(self) -> bool:
         """Whether the run has ended; nothing in it changes any more."""
         return self.status in ENDED_RUNS
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is open and the code of its workflow cannot go on."""
+        return self.stuck_since is not None and not self.has_ended
 
     @property
     def is_backfill(self) -> bool:

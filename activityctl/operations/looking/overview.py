@@ -7,7 +7,16 @@ from activityctl.domain.manifests.subscription import Subscription, Subscription
 from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
 from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Catalog, EventStore, FailingFirings, MetricsSource, Outbox, Workers
+from activityctl.ports import (
+    Catalog,
+    EventStore,
+    FailingFirings,
+    MetricsSource,
+    Outbox,
+    StuckRuns,
+    StuckSummary,
+    Workers,
+)
 
 _MOST: Final = 10_000
 
@@ -43,6 +52,8 @@ class Overview:
     """Firings whose start failed and is tried again; None if there are none."""
     troubles: tuple[WorkerTrouble, ...] = ()
     """Loops of living workers that fail."""
+    stuck: StuckSummary | None = None
+    """Runs whose workflow cannot go on; None if there are none."""
 
 
 async def troubles_of(workers: Workers) -> tuple[WorkerTrouble, ...]:
@@ -60,6 +71,7 @@ async def overview(
     events: EventStore,
     outbox: Outbox,
     workers: Workers,
+    stuck_runs: StuckRuns,
 ) -> Overview:
     """Return the figures of this moment, and what needs attention."""
     figures = await metrics.snapshot()
@@ -74,6 +86,7 @@ async def overview(
         tuple(unreadable),
         await outbox.failing(),
         await troubles_of(workers),
+        await stuck_runs.summary(),
     )
 
 

@@ -77,6 +77,7 @@ def test_the_form_of_a_run():
         "createdAt": STAMP,
         "startedAt": STAMP,
         "endedAt": None,
+        "stuck": None,
     }
     details = {"params": {"p": 1}, "context": {"c": 2}, "state": {"s": 3}, "payload": {"q": 4}}
     assert runs_form.run_view(RUN) == shown

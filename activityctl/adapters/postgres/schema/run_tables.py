@@ -208,6 +208,8 @@ class RunTable(SQLModel, table=True):
     throttle_key: str | None = text_column(nullable=True)
     priority: int = number_column(0)
     let_in_at: datetime | None = moment_column(nullable=True)
+    stuck_since: datetime | None = moment_column(nullable=True)
+    stuck_reason: str | None = text_column(nullable=True)
 
 
 class TaskTable(SQLModel, table=True):

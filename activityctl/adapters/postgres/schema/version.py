@@ -39,3 +39,18 @@ async def read_schema_versions(database_url: str) -> SchemaVersions:
     version = None if row is None else str(row["version_num"])
     is_newer = version is not None and version not in known
     return SchemaVersions(version, script.get_current_head() or "", is_newer)
+
+
+async def require_schema(database_url: str) -> None:
+    """Raise RefusedError unless the database has the schema of this version."""
+    versions = await read_schema_versions(database_url)
+    if versions.are_equal:
+        return
+    needed = f"this version of activityctl needs schema {versions.package}"
+    if versions.is_newer:
+        raise RefusedError(
+            f"the database has schema {versions.database}, which is newer; {needed}",
+            hint="install the version of activityctl that migrated it",
+        )
+    found = f"has schema {versions.database}" if versions.database else "is empty"
+    raise RefusedError(f"the database {found}; {needed}", hint="activityctl worker --migrate")

@@ -14,6 +14,7 @@ from activityctl.cli.render.overview import (
     firings_view,
     print_overview,
     schedules_view,
+    stuck_view,
     troubles_view,
 )
 from activityctl.cli.render.status_text import component_view, print_components, print_sync
@@ -76,6 +77,7 @@ def _view(
         "schedules": None if overview is None else schedules_view(overview),
         "firings": None if overview is None else firings_view(overview),
         "events": None if overview is None else events_view(overview),
+        "stuckRuns": None if overview is None else stuck_view(overview),
         "workerLoops": None if overview is None else troubles_view(overview),
         "autoPaused": None if overview is None else auto_paused_view(overview),
     }
@@ -99,7 +101,12 @@ def read_overview(session: Session) -> Overview | None:
     async def read(ports: "Ports") -> Overview:
         async with asyncio.timeout(_SECONDS):
             return await overview(
-                ports.catalog, ports.metrics, ports.events, ports.outbox, ports.workers
+                ports.catalog,
+                ports.metrics,
+                ports.events,
+                ports.outbox,
+                ports.workers,
+                ports.stuck_runs,
             )
 
     try:

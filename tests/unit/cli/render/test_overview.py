@@ -5,11 +5,16 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from activityctl.cli.render.overview import firings_view, print_overview, troubles_view
+from activityctl.cli.render.overview import (
+    firings_view,
+    print_overview,
+    stuck_view,
+    troubles_view,
+)
 from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
 from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.operations.looking.overview import Overview, WorkerTrouble
-from activityctl.ports import FailingFirings
+from activityctl.ports import FailingFirings, StuckSummary
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FOUND = Overview(
@@ -17,6 +22,7 @@ FOUND = Overview(
     (),
     failing=FailingFirings(2, NOON, "Temporal is\nbusy"),
     troubles=(WorkerTrouble("host pid 42", LoopTrouble("router", NOON, 3, "it broke")),),
+    stuck=StuckSummary(1, NOON, "[TMPRL1100] it does not fit"),
 )
 
 
@@ -33,7 +39,21 @@ def test_the_text_names_the_firings_and_loops_that_fail():
     ) in lines
 
 
+def test_the_text_names_the_runs_that_are_stuck():
+    text = io.StringIO()
+    print_overview(Console(file=text, width=300), FOUND)
+    assert (
+        "1 run is stuck since 2026-03-02T12:00:00.000Z, because this version cannot go on with "
+        "the workflow: [TMPRL1100] it does not fit; run a worker of the version that began it"
+    ) in text.getvalue()
+
+
 def test_the_json_names_them_too():
+    assert stuck_view(FOUND) == {
+        "count": 1,
+        "since": "2026-03-02T12:00:00.000Z",
+        "lastReason": "[TMPRL1100] it does not fit",
+    }
     since = "2026-03-02T12:00:00.000Z"
     failing = {"count": 2, "since": since, "lastError": "Temporal is\nbusy"}
     assert firings_view(FOUND)["failing"] == failing

@@ -1,0 +1,66 @@
+"""The StuckRuns port: the open runs of a workflow are marked once, and unmarked."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from activityctl import wiring
+from activityctl.daemon.worker.stuck_runs import GOOD_AFTER, StuckRunWatch
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.run import Decision, RunStatus
+from activityctl.domain.runs.run_change import run_change
+from activityctl.domain.timing.firing import FiringRequest
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor
+from activityctl.ports import StuckSummary
+
+
+async def open_run(ports: wiring.Ports, mine: Subscription, key: str, now: datetime) -> ids.RunId:
+    """Open a run in the workflow `w`."""
+    firing = FiringRequest(mine.id, "manual", key, now).ref
+    facts = await ports.runs.admission_input(firing)
+    assert facts is not None
+    run = replace(new_run(firing, facts, now), status=RunStatus.RUNNING, started_at=now)
+    await ports.runs.open("w", run_change(run, Decision(), now))
+    return run.id
+
+
+async def test_the_open_runs_of_a_workflow_are_marked_once_and_unmarked(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    runs = {await open_run(ports, mine, key, now) for key in ("a", "b")}
+    later = now + timedelta(minutes=1)
+    marked = await ports.stuck_runs.mark_stuck("w", "it does not fit", now)
+    assert {run_id for run_id, _ in marked} == runs
+    assert await ports.stuck_runs.mark_stuck("w", "still not", later) == []
+    assert await ports.stuck_runs.stuck_workflows() == ["w"]
+    assert await ports.stuck_runs.summary() == StuckSummary(2, now, "still not")
+    run = await ports.run_lists.find_run(next(iter(runs)))
+    assert (run.is_stuck, run.stuck_since, run.stuck_reason) == (True, now, "still not")
+    assert {run_id for run_id, _ in await ports.stuck_runs.clear_stuck("w")} == runs
+    assert await ports.stuck_runs.clear_stuck("w") == []
+    assert await ports.stuck_runs.summary() is None
+
+
+async def test_the_watch_tells_a_run_once_and_waits_before_it_says_that_it_goes_on(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    run_id = await open_run(ports, mine, "a", now)
+    seconds = 0.0
+    watch = StuckRunWatch(ports.stuck_runs, ports.logbook, lambda: now, lambda: seconds)
+    watch.failed("another", "unknown here")
+    for _ in range(3):
+        watch.failed("w", "it does not fit")
+        await watch.record()
+    watch.worked("w")
+    seconds += GOOD_AFTER - 1
+    watch.failed("w", "and again")  # what worked was only the first half of a task
+    watch.worked("w")
+    await watch.record()
+    assert await ports.stuck_runs.stuck_workflows() == ["w"]
+    seconds += GOOD_AFTER
+    await watch.record()
+    assert await ports.stuck_runs.stuck_workflows() == []
+    page, _ = await ports.logbook.page(mine.id, Cursor(), limit=50, run_id=run_id)
+    texts = [entry.message.partition(":")[0] for entry in page]
+    assert texts == ["the run is stuck", "the run is no longer stuck"]
