@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from activityctl import wiring
 from activityctl.cli.emit_flow import open_input, store_events
 from activityctl.cli.emit_options import DEFAULT_SOURCE, EventOptions
 from activityctl.cli.options import WAIT_FOR_RUNS, DryRun, Timeout, output_option, parse_seconds
@@ -96,7 +97,9 @@ def emit(
 
     with open_input(file, options, strict=strict) as events:
         if dry_run:
-            code = print_dry_run(session, session.with_ports(read_triggers), events.offers, shape)
+            triggers = session.with_ports(read_triggers)
+            with wiring.evaluating():
+                code = print_dry_run(session, triggers, events.offers, shape)
         else:
             code = session.with_ports(
                 lambda ports: store_events(session, ports, events, shape, seconds)
