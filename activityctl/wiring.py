@@ -231,11 +231,18 @@ async def read_secret(reference: SecretReference) -> Secret:
             return reference.found
 
 
-def migrate(url: str) -> None:
-    """Migrate the schema of the database to the newest version."""
+def migrate(url: str, *, roles_prefix: str | None = None) -> None:
+    """Migrate the schema of the database to the newest version; create roles with that prefix."""
     from activityctl.adapters.postgres.schema import migrate as migration
 
-    migration.migrate(url)
+    migration.migrate(url, roles_prefix=roles_prefix)
+
+
+def migration_script(url: str, *, roles_prefix: str | None = None) -> tuple[list[str], str]:
+    """Return the titles of the migrations that are missing, and the SQL of the roles' rights."""
+    from activityctl.adapters.postgres.schema import migrate as migration
+
+    return migration.migration_script(url, roles_prefix=roles_prefix)
 
 
 def manifest_source() -> ManifestSource:
@@ -288,10 +295,7 @@ def build_sources(ports: Ports) -> Mapping[str, ContextSource]:
 
 
 async def connect_temporal(settings: Settings) -> "Client":
-    """Connect a client of Temporal. Raises UnreachableError if the server does not answer.
-
-    Raises also what `read_secret` raises, if the settings refer to an API key.
-    """
+    """Connect a client of Temporal; raise UnreachableError, and what `read_secret` raises."""
     from activityctl.adapters.temporal.client import connect
 
     reference = settings.temporal_api_key_ref
@@ -372,10 +376,7 @@ def read_event_data(path: str) -> bytes:
 
 
 def parse_event_data(text: bytes | str, name: str) -> JsonValue:
-    """Return the value of strict JSON for the `data` of an event.
-
-    Raises InvalidInputError, which starts with the name of the input.
-    """
+    """Return the value of strict JSON for the `data` of an event; errors start with the name."""
     from activityctl.adapters.manifests.strict_json import MAX_DEPTH, InvalidJsonError
     from activityctl.adapters.manifests.strict_json import parse_json as parse
 

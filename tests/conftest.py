@@ -16,6 +16,7 @@ from activityctl import wiring
 from activityctl.daemon.local.embedded_postgres import OWNER, Cluster
 from activityctl.daemon.local.supervisor import start_detached, stop_daemon
 from activityctl.settings import Secret, Settings
+from support.logins import create_logins
 
 TESTS = Path(__file__).parent
 LONGEST_FIRST = ("drills", "acceptance", "integration", "workflows", "contract", "house", "unit")
@@ -69,6 +70,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     state = start_detached(home, [sys.executable, "-c", program], os.environ)
     cluster = Cluster(home, state.ports["postgres"], {})
     _prepare_for_tests(cluster.superuser_url)
+    wiring.migrate(state.addresses["database_url"], roles_prefix="activityctl")
+    create_logins(state.addresses["database_url"])
     yield {**state.addresses, "superuser_url": cluster.superuser_url}
     stop_daemon(home)
 
@@ -76,10 +79,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 def _prepare_for_tests(superuser_url: str) -> None:
     """Turn off fsync, which is faster: the data need not survive a crash of the machine.
 
-    Let the owner of our database make databases for tests.
+    Let the owner of our database make databases and roles for tests.
     """
     with psycopg.connect(superuser_url, autocommit=True) as connection:
-        connection.execute(f"ALTER ROLE {OWNER} CREATEDB")
+        connection.execute(f"ALTER ROLE {OWNER} CREATEDB CREATEROLE")
+        connection.execute(f"GRANT pg_signal_backend TO {OWNER}")  # DROP DATABASE WITH (FORCE)
         connection.execute(f"GRANT SET ON PARAMETER session_replication_role TO {OWNER}")
         for name in ("fsync", "full_page_writes"):
             connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))

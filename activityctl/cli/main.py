@@ -34,6 +34,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "doctor": ("running.doctor", "Running it", "Check every dependency and suggest the next step."),
     "worker": ("running.worker", "Running it", "Run a worker against the configured servers."),
+    "migrate": (
+        "running.migrate",
+        "Running it",
+        "Bring the database's schema to the newest version, and create its roles.",
+    ),
     "serve": ("running.serve", "Running it", "Serve the HTTP API on this machine."),
     "init": ("gitops.init", "Gitops", "Create a working folder with a sample and a CI workflow."),
     "validate": (

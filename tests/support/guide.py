@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from activityctl import wiring
+from activityctl.adapters.postgres.rights import FUNCTIONS, TABLES, Role
 from activityctl.cli.main import COMMANDS, load_command
 from activityctl.cli.render.help_page import argument_name, meaning_of, option_name, parts_of_help
 from activityctl.domain.events.envelope_schema import ENVELOPE_SCHEMA
@@ -23,7 +24,11 @@ DEEPEST = 6
 
 def generated() -> dict[Path, str]:
     """Return the text of each generated page."""
-    return {GUIDE / "fields.md": fields_page(), GUIDE / "commands.md": commands_page()}
+    return {
+        GUIDE / "fields.md": fields_page(),
+        GUIDE / "commands.md": commands_page(),
+        GUIDE / "database-roles.md": roles_page(),
+    }
 
 
 def fields_page() -> str:
@@ -164,3 +169,20 @@ def parses(words: list[str]) -> str | None:
     except typer.Exit:
         return None
     return None
+
+
+def rights_table() -> str:
+    """Return the rows of the table of rights in the page about the roles of the database."""
+    return "".join(
+        f"| `{name.partition('(')[0]}` | "
+        + " | ".join(rights[role] or "-" for role in Role)
+        + " |\n"
+        for name, rights in {**TABLES, **FUNCTIONS}.items()
+    )
+
+
+def roles_page() -> str:
+    """Return the page about roles with a fresh table of rights; the rest is written by hand."""
+    text = (GUIDE / "database-roles.md").read_text("utf-8")
+    head = "|---|---|---|---|---|\n"
+    return text[: text.rindex(head) + len(head)] + rights_table()

@@ -4,16 +4,24 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
+from activityctl.adapters.postgres.rights import Role
 from activityctl.daemon.worker.worker import run_worker
-from activityctl.settings import Settings
+from activityctl.settings import Secret, Settings
+from support.logins import url_as
 
 
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
-    """Run the real worker in this loop; stop it at the end as `down` does."""
+    """Run the real worker in this loop; stop it at the end as `down` does.
+
+    It logs in with the role `worker`.
+    """
     ready = asyncio.Event()
-    worker = asyncio.create_task(run_worker(settings, on_ready=ready.set))
+    url = Secret(url_as(settings.required_database_url(), Role.WORKER))
+    limited = replace(settings, database_url=url)
+    worker = asyncio.create_task(run_worker(limited, on_ready=ready.set))
     started = asyncio.create_task(ready.wait())
     await asyncio.wait({worker, started}, return_when=asyncio.FIRST_COMPLETED)
     started.cancel()

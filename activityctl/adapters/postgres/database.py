@@ -13,18 +13,18 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from activityctl.adapters.postgres.connection_url import secured
 from activityctl.adapters.postgres.failures import first_line, is_data_error, is_outage
+from activityctl.adapters.postgres.refusals import denied_right, failed_connection, read_only
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.untrusted import storable
-from activityctl.errors import ConflictError, RefusedError, UnreachableError, UnstorableError
+from activityctl.errors import ConflictError, RefusedError, UnstorableError
 from activityctl.secret import malformed_url
 
 CONNECT_SECONDS: Final = 5
 _LONGEST_INTEGER: Final = len(str(-(2**63)))
-_HINT: Final = "activityctl doctor"
 
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -173,7 +173,7 @@ def _connection_options() -> dict[str, Any]:
 
 
 class translate_errors:  # noqa: N801  # a context manager, named like a function
-    """Turns psycopg's errors of connections, locks, data and missing tables into our own."""
+    """Turns psycopg's errors of connections, rights, locks, data and missing tables into ours."""
 
     def __enter__(self) -> None:
         return None
@@ -184,16 +184,23 @@ class translate_errors:  # noqa: N801  # a context manager, named like a functio
                 raise ConflictError(
                     "another process is changing this object", hint="try again"
                 ) from error
-            case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
+            case (
+                psycopg.errors.UndefinedTable()
+                | psycopg.errors.UndefinedColumn()
+                | psycopg.errors.UndefinedFunction()
+            ):
                 raise RefusedError(
                     "the database schema does not match this version of activityctl",
                     hint="activityctl worker --migrate",
                 ) from error
+            case psycopg.errors.InsufficientPrivilege():
+                raise denied_right(error) from error
+            case psycopg.errors.ReadOnlySqlTransaction():
+                raise read_only(error) from error
             case psycopg.Error() if is_data_error(error):
                 line = first_line(error, "no reason given")
                 raise UnstorableError(f"Postgres refuses a value: {line}") from error
-            case psycopg.Error() | PoolTimeout() if is_outage(error):
-                line = first_line(error, "no answer")
-                raise UnreachableError(f"Postgres does not answer: {line}", hint=_HINT) from error
+            case psycopg.Error() if is_outage(error):
+                raise failed_connection(error) from error
             case _:
                 return

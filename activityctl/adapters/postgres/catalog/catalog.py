@@ -20,7 +20,7 @@ from activityctl.adapters.postgres.database import (
     prefix_pattern,
     to_storable_text,
 )
-from activityctl.adapters.postgres.locks import CATALOG_LOCK
+from activityctl.adapters.postgres.locks import Lock, take_lock
 from activityctl.adapters.postgres.rows import (
     REVISION_COLUMNS,
     SUBSCRIPTION_COLUMNS,
@@ -59,7 +59,7 @@ class PostgresCatalog:
         What is written takes effect when the block ends without an exception.
         """
         async with self._database.transaction() as connection:
-            await _lock(connection)
+            await take_lock(connection, Lock.CATALOG)
             token = self._changing.set(connection)
             try:
                 yield
@@ -214,7 +214,7 @@ class PostgresCatalog:
         What is due is processed first. A resume moves the cursors to now, unless `catch_up`.
         """
         async with self._database.transaction() as connection:
-            await _lock(connection)  # an apply that is running may add schedules
+            await take_lock(connection, Lock.CATALOG)  # an apply that is running may add schedules
             await process_due_of_subscriptions(connection, [subscription_id])
             cursor = await connection.execute(
                 """UPDATE subscriptions SET status = %(status)s, updated_at = %(now)s,
@@ -255,7 +255,3 @@ class PostgresCatalog:
             return await self._database.fetch(query, **values)
         cursor = await connection.execute(query.encode(), values)
         return await cursor.fetchall()
-
-
-async def _lock(connection: Connection) -> None:
-    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (CATALOG_LOCK,))

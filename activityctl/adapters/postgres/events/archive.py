@@ -17,7 +17,7 @@ from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
 from activityctl.domain.routing.routing import EventFiring, RefusedFiring
 from activityctl.domain.values import ids
 
-_LOCK_EVENTS: Final = "SELECT e.id FROM events e WHERE e.id = ANY(%s) FOR KEY SHARE"
+_KEEP_EVENTS: Final = "SELECT keep_events(%s) AS id"
 # A verdict of an earlier call of the same replay is decided again, unless it is `woken`.
 _DELETE_OLD_VERDICTS: Final = """
     DELETE FROM verdicts v
@@ -99,7 +99,7 @@ class PostgresEventArchive:
         async with self._database.transaction() as connection:
             event_ids = {verdict.event_id for verdict in verdicts}
             event_ids.update(*(firing.event_ids for firing in refused))
-            cursor = await connection.execute(_LOCK_EVENTS, (list(event_ids),))
+            cursor = await connection.execute(_KEEP_EVENTS, (list(event_ids),))
             stored_ids = {row["id"] for row in await cursor.fetchall()}
             present = [verdict for verdict in verdicts if verdict.event_id in stored_ids]
             firings_by_id = {

@@ -14,7 +14,6 @@ from activityctl.adapters.postgres.events.rows import (
     like_patterns,
     verdict_of,
 )
-from activityctl.adapters.postgres.signals import notify_sql
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import CANDIDATES_TOLD, resolve_event
@@ -23,29 +22,15 @@ from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Routing, Work
+from activityctl.ports import Routing
 
-# Column `place` follows the order given. Rows are inserted by id, so that two calls that insert
-# the same events cannot deadlock.
-_INSERT_EVENTS: Final = f"""
-    WITH given AS MATERIALIZED (
-        SELECT u.*, nextval(pg_get_serial_sequence('events', 'place')) AS place
-        FROM unnest(%(ids)b::text[], %(sources)b::text[], %(sender_ids)b::text[],
-                %(types)b::text[], %(subjects)b::text[], %(times)b::timestamptz[],
-                %(digests)b::text[], %(documents)b::text[])
-            AS u(id, source, event_id, type, subject, occurred_at, digest, document)
-    ), added AS (
-        INSERT INTO events (id, place, source, event_id, type, subject, occurred_at, arrived_at,
-            digest, document)
-        OVERRIDING SYSTEM VALUE
-        SELECT id, place, source, event_id, type, subject, occurred_at, statement_timestamp(),
-            digest, document::jsonb
-        FROM given ORDER BY id
-        ON CONFLICT (id) DO NOTHING RETURNING id
-    )
-    SELECT array_agg(g.id) FILTER (WHERE a.id IS NULL) AS known,
-        CASE WHEN count(a.id) > 0 THEN {notify_sql(Work.EVENT)} END AS woken
-    FROM given g LEFT JOIN added a ON a.id = g.id"""
+_OTHER: Final = ""
+"""Stands for the digest of an event that is stored with another content than any that is given."""
+# Events are stored through functions of the schema: a role that may call them cannot read events.
+_ADD_EVENTS: Final = """
+    SELECT add_events(%(ids)b::text[], %(sources)b::text[], %(sender_ids)b::text[],
+        %(types)b::text[], %(subjects)b::text[], %(times)b::timestamptz[], %(digests)b::text[],
+        %(documents)b::text[]) AS known"""
 
 
 class PostgresEventStore:
@@ -66,9 +51,10 @@ class PostgresEventStore:
         known = await self._insert(
             [(events[index], *rows[index]) for index in first_index.values()]
         )
-        digests = {event_id: rows[index][2] for event_id, index in first_index.items()}
-        digests.update(await self._stored_digests(known))
         given = [(event_id, digest) for event_id, _, digest in rows]
+        digests = {event_id: rows[index][2] for event_id, index in first_index.items()}
+        digests.update(dict.fromkeys(map(EventId, known), _OTHER))
+        digests.update(await self._same_digests(known, given))
         return outcomes_of(given, first_index.keys() - set(known), digests)
 
     async def _insert(self, rows: Sequence[tuple[EventEnvelope, EventId, str, str]]) -> list[str]:
@@ -76,7 +62,7 @@ class PostgresEventStore:
         if not rows:
             return []
         found = await self._database.fetch_one(
-            _INSERT_EVENTS,
+            _ADD_EVENTS,
             ids=[event_id for _, event_id, _, _ in rows],
             sources=[event.source for event, *_ in rows],
             sender_ids=[event.id for event, *_ in rows],
@@ -88,15 +74,21 @@ class PostgresEventStore:
         )
         return found["known"] or [] if found else []
 
-    async def _stored_digests(self, event_ids: Sequence[str]) -> Mapping[EventId, str]:
-        """Return the stored digests of these events.
+    async def _same_digests(
+        self, known: Sequence[str], given: Sequence[tuple[EventId, str]]
+    ) -> Mapping[EventId, str]:
+        """Return the digests of those known events that are stored with a digest given here.
 
         This is a separate statement, so that it sees what other transactions have added.
         """
-        if not event_ids:
+        if not known:
             return {}
+        stored = frozenset(known)
+        wanted = [(event_id, digest) for event_id, digest in given if event_id in stored]
         rows = await self._database.fetch(
-            "SELECT id, digest FROM events WHERE id = ANY(%(ids)s)", ids=list(event_ids)
+            "SELECT id, digest FROM same_events(%(ids)s::text[], %(digests)s::text[])",
+            ids=[event_id for event_id, _ in wanted],
+            digests=[digest for _, digest in wanted],
         )
         return {EventId(row["id"]): row["digest"] for row in rows}
 

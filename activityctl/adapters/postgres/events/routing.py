@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
 from activityctl.adapters.postgres.events import gatherings
 from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of
+from activityctl.adapters.postgres.locks import Lock, try_lock_query
 from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.schedules.due_schedules import read_calendars
 from activityctl.adapters.postgres.signals import wake_workers
@@ -34,7 +35,6 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
 from activityctl.ports import Routing, Work
 
-_ROUTER_LOCK: Final = 0x61637465
 _MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 """Once the documents of a batch have this size, it takes no further event."""
 _MAX_COMPRESSION: Final = 100
@@ -185,14 +185,12 @@ async def open_routing(database: Database, limit: int) -> AsyncIterator[Routing 
     async with database.transaction() as connection:
         async with connection.pipeline():
             # Separate statements, so that the reads see the state after the lock was taken.
-            lock_cursor = await connection.execute(
-                "SELECT pg_try_advisory_xact_lock(%s) AS is_ours", (_ROUTER_LOCK,)
-            )
+            lock_cursor = await connection.execute(*try_lock_query(Lock.ROUTER))
             state = await connection.execute(_SELECT_NOW_AND_VERSION)
             unrouted_cursor = await connection.execute(_SELECT_UNROUTED.encode(), _limits(limit))
             (lock_row,), (state_row,) = await lock_cursor.fetchall(), await state.fetchall()
-            rows = await unrouted_cursor.fetchall() if lock_row["is_ours"] else []
-        if not lock_row["is_ours"]:
+            rows = await unrouted_cursor.fetchall() if lock_row["is_held"] else []
+        if not lock_row["is_held"]:
             yield None
             return
         yield PostgresRouting(

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, to_storable_text
+from activityctl.adapters.postgres.locks import take_gates
 from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.rows import RUN_COLUMNS, run_of
 from activityctl.adapters.postgres.runs.writes import INSERT_RUN, run_values
@@ -28,7 +29,7 @@ from activityctl.domain.values.ids import RunId
 from activityctl.ports import Work
 
 Locks = Iterable[tuple[int, bool]]
-"""The numbers of advisory locks in the order of taking, each with whether it is shared."""
+"""The numbers of locks in the order of taking, each with whether it is shared."""
 
 IS_QUEUED: Final = """r.ended_at IS NULL AND r.let_in_at IS NULL AND r.status = 'queued'
     AND r.cancel_requested_at IS NULL"""
@@ -146,11 +147,7 @@ async def read_occupancy(
         "most": spec.throttle.limit if spec.throttle else 0,
     }
     async with connection.pipeline():
-        for number, is_shared in locks:
-            suffix = "_shared" if is_shared else ""
-            await connection.execute(
-                f"SELECT pg_advisory_xact_lock{suffix}(%s)".encode(), (number,)
-            )
+        await take_gates(connection, locks)
         run_cursor = await connection.execute(_SELECT_RUN.encode(), values)
         occupancy_cursor = await connection.execute(_SELECT_OCCUPANCY.encode(), values)
         run_row, occupancy_row = await run_cursor.fetchone(), await occupancy_cursor.fetchone()

@@ -1,4 +1,4 @@
-"""The gates in Postgres: slots and starts are counted in the runs' rows, under advisory locks.
+"""The gates in Postgres: slots and starts are counted in the runs' rows, under locks.
 
 A run enters under the shared lock of its subscription and the exclusive locks of its keys. Queued
 runs are let in under the exclusive lock of the subscription. So runs with different keys enter at
@@ -15,6 +15,7 @@ from typing import Final
 from psycopg.errors import UniqueViolation
 
 from activityctl.adapters.postgres.database import Connection, Database
+from activityctl.adapters.postgres.locks import take_gates
 from activityctl.adapters.postgres.rows import spec_of
 from activityctl.adapters.postgres.runs import gate_rows
 from activityctl.adapters.postgres.signals import wake_workers
@@ -124,7 +125,7 @@ class PostgresGates:
         """Process the queue of one subscription; return the runs that were let in, by id."""
         async with self._database.transaction() as connection:
             lock = _lock_number("gates", subscription)
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
+            await take_gates(connection, [(lock, False)])
             orphan_ids = await gate_rows.read_queued_of_deleted(connection, subscription)
             if orphan_ids:
                 end = RunEnd(RunStatus.CANCELLED, DELETED)

@@ -6,7 +6,7 @@
 from typing import Final
 
 from activityctl.adapters.postgres.database import Connection, to_storable_text
-from activityctl.adapters.postgres.locks import CATALOG_LOCK
+from activityctl.adapters.postgres.locks import Lock, take_lock
 from activityctl.adapters.postgres.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.postgres.signals import notify_sql
 from activityctl.domain.runs.run_change import RunChange
@@ -38,7 +38,7 @@ async def write_streak(connection: Connection, change: RunChange) -> None:
         await connection.execute(_COUNT_FAILURE, (owner,))
         return
     # Before the row is locked, because an apply that is running may add schedules.
-    await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (CATALOG_LOCK,))
+    await take_lock(connection, Lock.CATALOG, is_shared=True)
     await process_due_of_subscriptions(connection, [owner])
     await connection.execute(_COUNT_FAILURE, (owner,))
     values = {

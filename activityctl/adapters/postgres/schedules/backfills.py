@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database
+from activityctl.adapters.postgres.locks import Lock, take_lock
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
 from activityctl.ports import Work
-
-_RELEASE_LOCK: Final = 0x61637462
 
 _LOCK_SCHEDULE: Final = """
     SELECT c.id FROM schedules c
@@ -193,7 +192,7 @@ class PostgresBackfills:
         if not holding:
             return 0
         async with self._database.transaction() as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_RELEASE_LOCK,))
+            await take_lock(connection, Lock.BACKFILLS)
             values = {"ids": [row["id"] for row in holding], "limit": limit}
             cursor = await connection.execute(_RELEASE.encode(), values)
             if cursor.rowcount:

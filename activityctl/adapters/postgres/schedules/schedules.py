@@ -3,18 +3,16 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, LiteralString
 
 from activityctl.adapters.postgres.database import Database, to_storable_text
+from activityctl.adapters.postgres.locks import Lock, try_lock
 from activityctl.domain.gitops.drift import StoredSchedule
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.timing.silent_schedules import SILENT_AFTER, has_no_clock_change
 from activityctl.domain.values.ids import ScheduleId, SubscriptionId
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import ListedSchedule, UnsyncedSchedule
-
-_RECONCILER_LOCK: Final = 0x61637472
-_AUDITOR_LOCK: Final = 0x61637461
 
 
 class PostgresScheduleRegister:
@@ -182,23 +180,19 @@ class PostgresScheduleRegister:
     @asynccontextmanager
     async def drift_lock(self) -> AsyncIterator[bool]:
         """Hold the lock of the drift detector; yield False when it is taken."""
-        async with self._try_lock(_AUDITOR_LOCK) as is_held:
+        async with self._try_lock(Lock.DRIFT) as is_held:
             yield is_held
 
     @asynccontextmanager
     async def reconcile_lock(self) -> AsyncIterator[bool]:
         """Hold the lock of the reconciler; yield False when it is taken."""
-        async with self._try_lock(_RECONCILER_LOCK) as is_held:
+        async with self._try_lock(Lock.RECONCILER) as is_held:
             yield is_held
 
     @asynccontextmanager
-    async def _try_lock(self, lock: int) -> AsyncIterator[bool]:
+    async def _try_lock(self, lock: Lock) -> AsyncIterator[bool]:
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(
-                "SELECT pg_try_advisory_xact_lock(%s) AS held", (lock,)
-            )
-            row = await cursor.fetchone()
-            yield bool(row and row["held"])
+            yield await try_lock(connection, lock)
 
 
 def _wanted_schedule(row: dict[str, Any]) -> WantedSchedule:

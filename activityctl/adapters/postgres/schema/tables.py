@@ -5,8 +5,14 @@ The stores use SQL through psycopg; no command imports this module to read or wr
 
 from sqlmodel import SQLModel
 
-from activityctl.adapters.postgres.schema import catalog_tables, columns, event_tables, run_tables
+from activityctl.adapters.postgres.schema import (
+    catalog_tables,
+    columns,
+    event_tables,
+    lock_tables,
+    run_tables,
+)
 
-DECLARED = (columns, catalog_tables, event_tables, run_tables)
+DECLARED = (columns, catalog_tables, event_tables, run_tables, lock_tables)
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

@@ -1,0 +1,62 @@
+"""Turns what Postgres refuses into our own errors: denied rights, logins, unknown databases.
+
+libpq gives no SQLSTATE when a connection fails, so these texts are recognised by their words. In
+another language they become an UnreachableError with the whole text.
+"""
+
+import re
+from typing import Final
+
+import psycopg
+
+from activityctl.adapters.postgres.failures import first_line
+from activityctl.adapters.postgres.rights import roles_with_rights
+from activityctl.errors import ActivityctlError, NotAllowedError, NotFoundError, UnreachableError
+
+_DOCTOR: Final = "activityctl doctor"
+_OBJECT: Final = re.compile(
+    r"(?:permission denied for|must be owner of) (table|view|function|relation) (\S+)"
+)
+_NO_DATABASE: Final = re.compile(r'FATAL: +database "(.+?)" does not exist')
+_BAD_LOGIN: Final = re.compile(
+    r"FATAL: +(.*(?:authentication failed|no pg_hba\.conf entry|pg_hba\.conf rejects"
+    r'|not permitted to log in|role ".+" does not exist|permission denied for database).*)'
+    r"|(fe_sendauth: no password supplied)"
+)
+
+
+def denied_right(error: psycopg.Error) -> NotAllowedError:
+    """Return the error for a right that the login does not have."""
+    said = error.diag.message_primary or str(error)
+    found = _OBJECT.search(said)
+    roles = roles_with_rights(found[2]) if found else []
+    hint = "ask the owner of the database for the role that the command needs"
+    if roles:
+        hint = f"use a login with a database role that may do this: {', '.join(roles)}"
+    return NotAllowedError(
+        f"Postgres refuses this to the login of the database URL: {said}", hint=hint
+    )
+
+
+def read_only(error: psycopg.Error) -> NotAllowedError:
+    """Return the error for a write to a standby or in a read-only session."""
+    said = error.diag.message_primary or str(error)
+    return NotAllowedError(
+        f"Postgres takes no changes: {said}",
+        hint="name the primary server, not a standby, in the database URL",
+    )
+
+
+def failed_connection(error: psycopg.Error) -> ActivityctlError:
+    """Return the error for a server that does not answer, or that refuses the login."""
+    text = str(error).strip()
+    if found := _NO_DATABASE.search(text):
+        return NotFoundError("database", found[1], hint="create it, or correct the database URL")
+    if found := _BAD_LOGIN.search(text):
+        said = (found[1] or found[2]).strip()
+        return NotAllowedError(
+            f"Postgres refuses the login: {said}",
+            hint="correct the user and the password of the database URL",
+        )
+    line = first_line(error, "no answer")
+    return UnreachableError(f"Postgres does not answer: {line}", hint=_DOCTOR)

@@ -1,0 +1,106 @@
+"""The rights of each role of the database, in one table; `schema.roles` grants them.
+
+A test compares this table with the schema: each table and each function needs a line here, so
+that a new one cannot be forgotten. The page `database-roles` of the guide shows the same table.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """A group role; its name in the cluster has a prefix, such as `activityctl_read`."""
+
+    READ = "read"
+    """Looks and plans: `plan`, `diff`, `get`, `describe`, `logs`, `serve`."""
+    EMIT = "emit"
+    """Hands in events, and cannot read them."""
+    APPLY = "apply"
+    """Changes automations and acts on runs: `apply`, `trigger`, `pause`, `cancel`, `replay`."""
+    WORKER = "worker"
+    """Runs a worker. It cannot change definitions."""
+
+
+Rights = Mapping[Role, str]
+"""The privileges of each role, as GRANT takes them; empty for none."""
+
+_LOCK: Final = "UPDATE"
+"""What LOCK TABLE needs. The tables of locks have no columns worth to change."""
+
+
+def _rights(*, read: str = "", emit: str = "", apply: str = "", worker: str = "") -> Rights:
+    return {Role.READ: read, Role.EMIT: emit, Role.APPLY: apply, Role.WORKER: worker}
+
+
+TABLES: Final[Mapping[str, Rights]] = {
+    "alembic_version": _rights(read="SELECT", emit="SELECT", apply="SELECT", worker="SELECT"),
+    "definitions": _rights(read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"),
+    "revisions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT"),
+    "subscriptions": _rights(
+        read="SELECT",
+        apply="SELECT, INSERT, UPDATE",
+        worker="SELECT, UPDATE (status, state, failures, pause_reason, paused_by_run, paused_at, "
+        "updated_at)",
+    ),
+    "calendars": _rights(read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"),
+    "applies": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT"),
+    "apply_changes": _rights(read="SELECT", apply="SELECT, INSERT"),
+    "schedules": _rights(
+        read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT, UPDATE, DELETE"
+    ),
+    "backfills": _rights(read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"),
+    "firings": _rights(
+        read="SELECT",
+        apply="SELECT, INSERT, UPDATE (backfill_id)",
+        worker="SELECT, INSERT, UPDATE, DELETE",
+    ),
+    "runs": _rights(
+        read="SELECT",
+        apply="SELECT, INSERT, UPDATE (cancel_requested_at)",
+        worker="SELECT, INSERT, UPDATE",
+    ),
+    "tasks": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="INSERT"),
+    "dead_letters": _rights(read="SELECT", apply="SELECT", worker="INSERT"),
+    "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
+    "events": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (routed_at), DELETE"),
+    "verdicts": _rights(
+        read="SELECT", apply="SELECT, INSERT, DELETE", worker="SELECT, INSERT, UPDATE, DELETE"
+    ),
+    "gatherings": _rights(worker="SELECT, INSERT, UPDATE, DELETE"),
+    "catalog_lock": _rights(apply=_LOCK, worker=_LOCK),
+    "router_lock": _rights(worker=_LOCK),
+    "reconciler_lock": _rights(worker=_LOCK),
+    "drift_lock": _rights(worker=_LOCK),
+    "backfills_lock": _rights(worker=_LOCK),
+    "gate_locks": _rights(worker="SELECT, UPDATE"),
+}
+"""Who may do what with each table. Nobody but the owner truncates or changes tables."""
+
+_CALL: Final = "EXECUTE"
+
+FUNCTIONS: Final[Mapping[str, Rights]] = {
+    "add_events(text[], text[], text[], text[], text[], timestamptz[], text[], text[])": _rights(
+        emit=_CALL, worker=_CALL
+    ),
+    "same_events(text[], text[])": _rights(emit=_CALL, worker=_CALL),
+    "keep_events(text[])": _rights(apply=_CALL),
+    "take_lock(text, boolean, boolean, bigint)": _rights(apply=_CALL, worker=_CALL),
+    "take_old_lock(bigint, boolean, boolean)": _rights(apply=_CALL, worker=_CALL),
+    "is_held_by_writer(bigint)": _rights(apply=_CALL, worker=_CALL),
+    "take_gates(bigint[], boolean[])": _rights(worker=_CALL),
+}
+"""Who may call each function. The functions of locks need the rights to the tables as well."""
+
+
+def roles_with_rights(name: str) -> list[str]:
+    """Return the roles with rights on a table or function, such as `read (SELECT)`."""
+    functions = {signature.partition("(")[0]: rights for signature, rights in FUNCTIONS.items()}
+    found = TABLES.get(name) or functions.get(name) or {}
+    return [
+        f"{role} ({re.sub(r' [(][^)]*[)]', '', privileges)})"
+        for role, privileges in found.items()
+        if privileges
+    ]
