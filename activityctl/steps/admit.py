@@ -14,13 +14,13 @@ from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.runs.admission import (
     AdmissionInput,
-    Standing,
+    RecordedState,
     begin,
     fail,
     new_run,
+    recorded_state,
     refusal_reason,
     refuse,
-    standing,
 )
 from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
@@ -126,13 +126,15 @@ class AdmitStep:
                 type="unknown",
                 non_retryable=True,
             )
-        stands = standing(firing, facts.record)
-        if facts.record is None or stands is Standing.UNKNOWN:
+        recorded_as = recorded_state(firing, facts.record)
+        if facts.record is None or recorded_as is RecordedState.UNKNOWN:
             return _refuse_stranger(firing)
-        if stands is Standing.OVER:
+        if recorded_as is RecordedState.OVER:
             return Orders(firing.run_id, is_over=True)
         recorded = replace(firing, due_at=facts.record.due_at.isoformat())
-        return await self._admit_recorded(recorded, facts, has_run=stands is Standing.HAS_RUN)
+        return await self._admit_recorded(
+            recorded, facts, has_run=recorded_as is RecordedState.HAS_RUN
+        )
 
     async def _admit_recorded(
         self, firing: FiringRef, facts: AdmissionInput, *, has_run: bool

@@ -207,7 +207,7 @@ async def deciding_costs(bench: Bench, count: int) -> None:
     print(
         f"settling a firing: {alone:.1f} ms alone, {among:.1f} ms among {PRESENT} schedules "
         f"({among / alone:.2f}); a bare INSERT with its commit: {bare:.1f} ms; "
-        f"the timekeeper's look at {PRESENT}: {overdue:.1f} ms"
+        f"the overdue scanner's look at {PRESENT}: {overdue:.1f} ms"
     )
 
 

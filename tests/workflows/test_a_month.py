@@ -23,8 +23,8 @@ from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.temporal.starter import TemporalRunStarter
 from activityctl.daemon.local.embedded_temporal import DYNAMIC_CONFIG, find_binary
 from activityctl.daemon.worker.dispatcher import Dispatcher
+from activityctl.daemon.worker.overdue_scanner import OverdueScanner
 from activityctl.daemon.worker.queue_releaser import QueueReleaser
-from activityctl.daemon.worker.timekeeper import Timekeeper
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -126,7 +126,7 @@ class Month:
         self.dispatcher = Dispatcher(
             ports.outbox, ports.runs, starter, self.recorder, self.clock, self.wait_for_capacity
         )
-        self.timekeeper = Timekeeper(ports.timetable, starter)
+        self.scanner = OverdueScanner(ports.timetable, starter)
         self.queue_releaser = QueueReleaser(
             ports.gates,
             ports.backfills,
@@ -181,7 +181,7 @@ class Month:
             await self.starter.start(firing)
         else:
             self.now += timedelta(seconds=3)
-            assert await self.timekeeper.wake() == 1
+            assert await self.scanner.wake() == 1
         async with asyncio.timeout(10):
             while self._next_at() == nominal:
                 await asyncio.sleep(0.005)

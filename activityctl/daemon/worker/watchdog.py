@@ -10,7 +10,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Restarts silent schedules; no firing was lost, because the timekeeper woke them instead."""
+    """Restarts silent schedules. No firing was lost: the overdue scanner woke them instead."""
 
     def __init__(self, maintenance: ScheduleMaintenance) -> None:
         self._maintenance = maintenance

@@ -22,6 +22,7 @@ from activityctl.daemon.worker.dispatcher import Dispatcher
 from activityctl.daemon.worker.drift_detector import DriftDetector
 from activityctl.daemon.worker.evaluators import Evaluators
 from activityctl.daemon.worker.loop_guard import LoopGuard
+from activityctl.daemon.worker.overdue_scanner import OverdueScanner
 from activityctl.daemon.worker.queue_releaser import QueueReleaser
 from activityctl.daemon.worker.reconciler import Reconciler
 from activityctl.daemon.worker.retention import Retention
@@ -29,7 +30,6 @@ from activityctl.daemon.worker.router import Router
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
 from activityctl.daemon.worker.stuck_runs import StuckRunWatch
-from activityctl.daemon.worker.timekeeper import Timekeeper
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.cel.evaluator import Evaluator
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
@@ -171,7 +171,7 @@ class _BackgroundLoops:
         )
         give_up = GiveUp(ports.runs, recorder, _now)
         self._queue_releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
-        self._timekeeper = Timekeeper(ports.timetable, starter)
+        self._overdue_scanner = OverdueScanner(ports.timetable, starter)
         maintenance = ScheduleMaintenance(
             ports.register, wiring.build_schedule_client(client), ports.logbook, _now
         )
@@ -219,7 +219,7 @@ class _BackgroundLoops:
     async def _wake_overdue(self) -> None:
         while True:
             await asyncio.sleep(_WAKE_EVERY)
-            await self._guard.attempt("wake-up", self._timekeeper.wake)
+            await self._guard.attempt("wake-up", self._overdue_scanner.wake)
 
     async def _remove_old(self) -> None:
         while True:

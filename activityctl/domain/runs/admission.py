@@ -31,7 +31,7 @@ class FiringRecord:
     """Whether its run, if it was queued, has been let in."""
 
 
-class Standing(Enum):
+class RecordedState(Enum):
     """Whether a firing may go on, by its record."""
 
     MAY_START = auto()
@@ -55,20 +55,20 @@ class AdmissionInput:
     record: FiringRecord | None = None
 
 
-def standing(firing: FiringRef, record: FiringRecord | None) -> Standing:
+def recorded_state(firing: FiringRef, record: FiringRecord | None) -> RecordedState:
     """Return whether a firing may go on.
 
     Everybody who reaches Temporal can start a workflow with any firing, so only the record counts.
     """
     if record is None or firing_key(record.due_at) != firing_key(firing.due):
-        return Standing.UNKNOWN
+        return RecordedState.UNKNOWN
     match record.run_status:
         case None:
-            return Standing.MAY_START if record.may_start else Standing.UNKNOWN
+            return RecordedState.MAY_START if record.may_start else RecordedState.UNKNOWN
         case RunStatus.QUEUED if not record.is_let_in:
-            return Standing.OVER
+            return RecordedState.OVER
         case status:
-            return Standing.OVER if status in ENDED_RUNS else Standing.HAS_RUN
+            return RecordedState.OVER if status in ENDED_RUNS else RecordedState.HAS_RUN
 
 
 def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:

@@ -15,7 +15,7 @@ class FiringCause(StrEnum):
     ALARM = "alarm"
     """A Temporal schedule started it."""
     WAKE_UP = "wake_up"
-    """The timekeeper started it, because no Temporal schedule did."""
+    """The overdue scanner started it, because no Temporal schedule did."""
     OUTBOX = "outbox"
     """The dispatcher started it, for a firing that was decided before."""
     LET_IN = "let_in"

@@ -139,7 +139,7 @@ def decide_due_times(
 
 
 def count_wake_ups(wakes: int, decisions: DueTimeDecisions, caller: FiringRef | None) -> int:
-    """Return how often in a row the timekeeper had to wake a schedule, with these decisions.
+    """Return how often in a row the overdue scanner had to wake a schedule, with these decisions.
 
     A call by the schedule's own alarm sets the count to 0. A wake-up counts once, even if the
     due times of an outage are decided in several transactions.

@@ -8,7 +8,7 @@ from activityctl.domain.timing.alarm import alarm_of
 from activityctl.domain.timing.trigger import Trigger
 
 SILENT_AFTER: Final = 2
-"""A schedule is silent after so many nominal times in a row for which only the timekeeper woke us.
+"""So many nominal times in a row for which only the overdue scanner woke us make it silent.
 
 A single one may be an outage of Temporal. The cause is issue 11869 of the Temporal server: a
 schedule stops although its next run time looks right.

@@ -142,7 +142,7 @@ class Ledger:
         return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), f"{scheduled}-{key}")
 
     def wake_up(self, nominal: datetime) -> FiringRef:
-        """Return the firing with which the timekeeper starts a workflow."""
+        """Return the firing with which the overdue scanner starts a workflow."""
         key = firing_key(nominal)
         named = ids.wake_up_workflow_id(self.owner, TRIGGER, key)
         return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), named)
@@ -152,7 +152,7 @@ class Ledger:
         return await self._process(self.alarm(nominal))
 
     async def process_wake_up(self, nominal: datetime) -> bool:
-        """Let the timekeeper's workflow ask; return whether it executes its run."""
+        """Let the overdue scanner's workflow ask; return whether it executes its run."""
         return await self._process(self.wake_up(nominal))
 
     async def _process(self, firing: FiringRef) -> bool:

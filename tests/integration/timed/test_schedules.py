@@ -65,7 +65,7 @@ async def test_silent_schedules_lose_no_firing_and_are_created_again(harness: Ru
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
     assert all(without_a_gap([run for run in runs if run.trigger == name]) for name in names)
     lags = sorted(run.created_at - run.due_at for run in runs if run.due_at > again)
-    assert lags[len(lags) // 2] < SECOND, "Temporal wakes us again, not the timekeeper"
+    assert lags[len(lags) // 2] < SECOND, "Temporal wakes us again, not the overdue scanner"
 
 
 async def restart(harness: RunHarness) -> int:

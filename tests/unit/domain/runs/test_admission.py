@@ -10,14 +10,14 @@ from activityctl.domain.manifests.subscription import Subscription, Subscription
 from activityctl.domain.runs.admission import (
     AdmissionInput,
     FiringRecord,
-    Standing,
+    RecordedState,
     begin,
     fail,
     new_run,
+    recorded_state,
     refusal_reason,
     refuse,
     skip,
-    standing,
 )
 from activityctl.domain.runs.run import Run, RunEnd, RunStatus
 from activityctl.domain.runs.run_change import run_change
@@ -162,18 +162,18 @@ def test_a_run_that_fails_before_its_tasks_runs_only_on_failure():
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        (None, Standing.UNKNOWN),
-        (FiringRecord(DUE, may_start=False), Standing.UNKNOWN),
-        (FiringRecord(DUE + timedelta(days=1), may_start=True), Standing.UNKNOWN),
-        (FiringRecord(DUE, may_start=True), Standing.MAY_START),
-        (FiringRecord(DUE, True, RunStatus.QUEUED), Standing.OVER),
-        (FiringRecord(DUE, True, RunStatus.QUEUED, is_let_in=True), Standing.HAS_RUN),
-        (FiringRecord(DUE, True, RunStatus.RUNNING), Standing.HAS_RUN),
-        (FiringRecord(DUE, True, RunStatus.SUCCEEDED), Standing.OVER),
-        (FiringRecord(DUE, True, RunStatus.MISSED), Standing.OVER),
+        (None, RecordedState.UNKNOWN),
+        (FiringRecord(DUE, may_start=False), RecordedState.UNKNOWN),
+        (FiringRecord(DUE + timedelta(days=1), may_start=True), RecordedState.UNKNOWN),
+        (FiringRecord(DUE, may_start=True), RecordedState.MAY_START),
+        (FiringRecord(DUE, True, RunStatus.QUEUED), RecordedState.OVER),
+        (FiringRecord(DUE, True, RunStatus.QUEUED, is_let_in=True), RecordedState.HAS_RUN),
+        (FiringRecord(DUE, True, RunStatus.RUNNING), RecordedState.HAS_RUN),
+        (FiringRecord(DUE, True, RunStatus.SUCCEEDED), RecordedState.OVER),
+        (FiringRecord(DUE, True, RunStatus.MISSED), RecordedState.OVER),
     ],
 )
 def test_only_what_postgres_recorded_decides_whether_a_firing_goes_on(
-    record: FiringRecord | None, expected: Standing
+    record: FiringRecord | None, expected: RecordedState
 ):
-    assert standing(FIRING, record) is expected
+    assert recorded_state(FIRING, record) is expected

@@ -1,4 +1,4 @@
-"""The timekeeper: starts the work on due times when Temporal's schedule did not wake us."""
+"""The overdue scanner: starts the work on due times when Temporal's schedule did not wake us."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ _BUSY_FOR: Final = timedelta(seconds=10)
 """When many schedules are due at once, Temporal may need this long to wake us for all."""
 
 
-class Timekeeper:
+class OverdueScanner:
     """Wakes overdue schedules; several can work at once, and each due time is decided once."""
 
     def __init__(self, timetable: Timetable, starter: RunStarter) -> None:

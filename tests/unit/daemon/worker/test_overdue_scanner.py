@@ -1,4 +1,4 @@
-"""The timekeeper wakes overdue schedules, and does not add load to a busy server."""
+"""The overdue scanner wakes overdue schedules, and does not add load to a busy server."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.memory.temporal import MemoryRunStarter
-from activityctl.daemon.worker.timekeeper import Timekeeper
+from activityctl.daemon.worker.overdue_scanner import OverdueScanner
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -53,8 +53,8 @@ async def test_few_schedules_are_woken_soon_and_many_after_ten_seconds(
     ports, starter = memory_ports(state), MemoryRunStarter()
     await with_hourly(ports, count)
     state.catalog.clock = lambda: DUE + timedelta(seconds=seconds)
-    timekeeper = Timekeeper(ports.timetable, starter)
-    assert await timekeeper.wake() == woken
+    scanner = OverdueScanner(ports.timetable, starter)
+    assert await scanner.wake() == woken
     assert {firing.due for firing in starter.started} == ({DUE} if woken else set())
     assert len(starter.started) == woken
 
@@ -65,12 +65,12 @@ async def test_a_wake_up_that_ended_without_a_decision_is_repeated() -> None:
     ports, starter = memory_ports(state), MemoryRunStarter()
     await with_hourly(ports, 1)
     state.catalog.clock = lambda: DUE + timedelta(seconds=3)
-    timekeeper = Timekeeper(ports.timetable, starter)
+    scanner = OverdueScanner(ports.timetable, starter)
     for _ in range(3):
-        await timekeeper.wake()
+        await scanner.wake()
     (woken,) = starter.started
     starter.end(woken.workflow_id)
-    await timekeeper.wake()
+    await scanner.wake()
     assert starter.started == [woken, woken]
 
 
@@ -81,10 +81,10 @@ async def test_schedules_that_are_never_decided_do_not_block_others() -> None:
     ports, starter = memory_ports(state), MemoryRunStarter()
     await with_hourly(ports, 250)
     state.catalog.clock = lambda: DUE + timedelta(seconds=11)
-    timekeeper = Timekeeper(ports.timetable, starter)
-    assert [await timekeeper.wake() for _ in range(3)] == [100, 100, 50]
+    scanner = OverdueScanner(ports.timetable, starter)
+    assert [await scanner.wake() for _ in range(3)] == [100, 100, 50]
     assert len({firing.subscription_id for firing in starter.started}) == 250
-    assert await timekeeper.wake() == 100
+    assert await scanner.wake() == 100
 
 
 async def test_newly_overdue_schedules_are_woken_although_many_are_never_decided() -> None:
@@ -95,7 +95,7 @@ async def test_newly_overdue_schedules_are_woken_although_many_are_never_decided
     key, record = next(iter(state.catalog.schedules.items()))
     state.catalog.schedules[key] = replace(record, next_at=DUE + timedelta(minutes=5))
     state.catalog.clock = lambda: DUE + timedelta(minutes=5, seconds=3)
-    await Timekeeper(ports.timetable, starter).wake()
+    await OverdueScanner(ports.timetable, starter).wake()
     assert record.wanted.subscription_id in {firing.subscription_id for firing in starter.started}
 
 
@@ -113,8 +113,8 @@ async def test_a_failed_start_does_not_end_the_round() -> None:
     ports, starter = memory_ports(state), Refusing()
     await with_hourly(ports, 150)
     state.catalog.clock = lambda: DUE + timedelta(seconds=11)
-    timekeeper = Timekeeper(ports.timetable, starter)
+    scanner = OverdueScanner(ports.timetable, starter)
     for _ in range(2):
         with pytest.raises(UnreachableError):
-            await timekeeper.wake()
+            await scanner.wake()
     assert len({firing.subscription_id for firing in starter.started}) == 150
