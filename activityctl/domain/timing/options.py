@@ -143,7 +143,10 @@ class ExecutionWindow(Manifest):
     @field_validator("to")
     @classmethod
     def _differs_from_start(cls, to: int, info: ValidationInfo) -> int:
-        if to == info.data.get("from_"):
+        first = info.data.get("from_")
+        if (first, to) == (24 * 60, 0):
+            raise ValueError("from 24:00 to 00:00 is an empty window: omit both for the whole day")
+        if to == first:
             raise ValueError(
                 f"from and to are both {format_clock(to)}: omit both for the whole day"
             )

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from activityctl.domain.timing.options import Bounded
 from activityctl.domain.timing.trigger import trigger_of
@@ -219,9 +220,18 @@ spans = st.builds(
 clocks = st.integers(0, 24 * 60)
 
 
+def is_window(clocks: tuple[int, int]) -> bool:
+    return clocks[0] != clocks[1] and clocks != (24 * 60, 0)
+
+
+def test_a_window_without_a_minute_is_refused():
+    with pytest.raises(ValidationError, match="from 24:00 to 00:00 is an empty window"):
+        bounds(window={"from": "24:00", "to": "00:00"})
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Bounded, datetime, str, dict[str, tuple[DaySpan, ...]]]:
-    first, end = draw(st.tuples(clocks, clocks).filter(lambda pair: pair[0] != pair[1]))
+    first, end = draw(st.tuples(clocks, clocks).filter(is_window))
     moment = at("2010-01-01T00:00Z") + draw(st.timedeltas(0 * DAY, 7300 * DAY))
     if draw(st.booleans()):  # near a clock change, or near the day that Apia skipped
         changes = ("2026-03-29T00:00Z", "2026-10-24T23:00Z", "2011-12-30T08:00Z")
