@@ -23,7 +23,9 @@ spec:
       cron: {{schedule: "0 8 * * *", exclude: {{dates: [2024-03-05]}}}}
   tasks:
     - name: note
-      command: {{argv: ["sh", "-c", "{shell}"]}}
+      command:
+        argv: ["sh", "-c", "{shell}"]
+        env: {{DAY: "${{ trigger.dueAt.substring(8, 10) }}"}}
 ---
 apiVersion: activityctl/v1
 kind: Subscription
@@ -121,7 +123,7 @@ def test_without_max_parallel_the_runs_keep_their_order(make: Callable[..., Sub]
 
 
 def test_a_failed_run_is_reported_and_not_repeated(make: Callable[..., Sub]):
-    sub = make("backfill-fails", "test ${ trigger.dueAt.substring(8, 10) } != 03")
+    sub = make("backfill-fails", "test $DAY != 03")
     done = sub.backfill(*TEN_DAYS, "--max-parallel", "9", code=1)
     assert "8 succeeded, 1 failed" in done.stdout
     assert f"get runs -s {sub.name} --status failed" in done.stderr

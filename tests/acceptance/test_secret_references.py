@@ -86,7 +86,7 @@ def test_a_password_comes_from_the_key_store_and_is_never_shown(member: Member):
     assert f"has no entry for database_password_ref: {ENTRY}" in missing.stderr
     assert "hint: keyring set activityctl prod-db\n" in missing.stderr
     member.keep("a wrong one")
-    assert "password authentication failed" in member("get", "runs", code=7).stderr
+    assert "password authentication failed" in member("get", "runs", code=6).stderr
     member.keep(member.password)
     assert "No runs found." in member("get", "runs").stderr
     assert member.settings()["database_password_ref"] == ENTRY

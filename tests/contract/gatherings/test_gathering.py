@@ -149,7 +149,8 @@ async def test_events_of_a_failed_routing_are_routed_again(ports: Ports, listen:
     async def route_and_die() -> None:
         async with ports.events.routing(10) as routing:
             assert routing is not None
-            routed = await Router(ports.events, lambda: None)._decide(routing)
+            router = Router(ports.events, lambda: None)
+            routed = await router._decide(routing, await router._index_of(routing))
             await routing.save(routed, routing.now)
             raise RuntimeError("killed")
 

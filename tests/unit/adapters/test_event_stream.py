@@ -137,7 +137,7 @@ def test_a_bad_event_has_a_position_and_the_next_event_is_read(bad: str, problem
     in_lines = seen(f'{{"first": 1}}\n{bad}\n{{"last": 1}}\n')
     in_array = seen(f'[{{"first": 1}},\n{bad},\n{{"last": 1}}]')
     in_sequence = seen(f'{{"first":\n1}}{bad}\n{{"last": 1}}\n')
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 20  # minutes if the cost grew with the square
     for found in (in_lines, in_array):
         assert (found[0], found[2:]) == ({"first": 1}, [{"last": 1}])
         assert found[1].startswith(f"events.json{problem}")

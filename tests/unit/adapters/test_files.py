@@ -260,5 +260,5 @@ def test_ten_thousand_files_take_seconds() -> None:
         Path(f"{folder}/{number}.yaml").write_bytes(b"a: 1\n")
     started = time.perf_counter()
     names, problems = read("d", recursive=True)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30  # minutes if the cost grew with the square
     assert (len(names), problems) == (10_000, [])
