@@ -22,6 +22,7 @@ from activityctl.adapters.postgres.schema import roles
 from activityctl.errors import ConflictError, NotAllowedError
 
 _LOCK_KEY: Final = 0x61637469  # "acti": every process migrates under this lock
+_PATIENCE_SECONDS: Final = 3.0
 _TRY_LOCK: Final = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK: Final = text("SELECT pg_advisory_unlock(:key)")
 # Who holds the lock, and whether that login may migrate too.
@@ -131,12 +132,15 @@ def _unwrapped() -> Iterator[None]:
 def _locked(connection: Connection) -> Iterator[None]:
     """Hold the lock of migrations.
 
-    Any login may take an advisory lock. So a holder that may not migrate is named, not waited for.
+    Any login may take an advisory lock. So a holder that may not migrate is named after
+    _PATIENCE_SECONDS: a session that has just ended holds its locks for a moment.
     """
     key = {"key": _LOCK_KEY}
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while not connection.execute(_TRY_LOCK, key).scalar_one():
         holder: Any = connection.execute(_SELECT_HOLDER, key).first()
-        if holder is not None and not holder.is_ours:
+        is_too_long = time.monotonic() > deadline
+        if holder is not None and not holder.is_ours and is_too_long:
             raise ConflictError(
                 f'the login "{holder.usename}", which may not migrate, holds the lock of '
                 f"migrations (process {holder.pid} of Postgres)",
