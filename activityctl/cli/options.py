@@ -4,15 +4,16 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from activityctl.cli.completion import kinds, subscription_names
 from activityctl.cli.session import Session
-from activityctl.domain.gitops.plan import Kind
 from activityctl.errors import UsageError
-from activityctl.operations.looking.get import kind_of
+
+if TYPE_CHECKING:
+    from activityctl.domain.gitops.plan import Kind
 
 
 def output_option(*formats: str, note: str = "") -> Any:
@@ -190,8 +191,10 @@ def is_catalog_kind(word: str) -> bool:
     return True
 
 
-def catalog_kind(word: str) -> Kind:
+def catalog_kind(word: str) -> "Kind":
     """Return the kind of manifest that the word means; UsageError for any other kind."""
+    from activityctl.operations.looking.get import kind_of  # `version` does not need it
+
     match kind_of(word):
         case "calendars":
             return "Calendar"
