@@ -103,7 +103,7 @@ class AdmitStep:
             return await self._admit(firing)
         except (UnreachableError, ConflictError, ApplicationError):
             raise
-        except Exception as error:
+        except Exception as error:  # a fault of ours must end as a failed run, not as a loop
             attempt = activity.info().attempt if activity.in_activity() else 1
             if attempt < (_TRIES_OF_DATA if isinstance(error, UnstorableError) else _TRIES):
                 raise

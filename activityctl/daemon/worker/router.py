@@ -89,7 +89,7 @@ class Router:
             yield
         except ActivityctlError:
             raise
-        except Exception:
+        except Exception:  # any fault of one event, ours too, would stop all others
             self._failures += 1
             raise
 
@@ -100,7 +100,7 @@ class Router:
             return await self._decide(routing, index)
         except ActivityctlError:
             raise
-        except Exception as error:
+        except Exception as error:  # as above: after some tries it becomes a verdict
             if len(routing.events) != 1 or self._failures + 1 < 2 * _TRIES:
                 raise
             _LOG.exception("event cannot be routed", extra={"event": routing.events[0].id})

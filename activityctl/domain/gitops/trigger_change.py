@@ -9,11 +9,10 @@ from activityctl.domain.events.pattern import texts_of
 from activityctl.domain.gitops.plan import Plan, Present
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import listeners_of
+from activityctl.domain.routing.trigger_match import TriggerKey
 from activityctl.domain.values.ids import subscription_id
 from activityctl.domain.values.model import canonical
 
-TriggerKey = tuple[str, str]
-"""A subscription's id and the name of its trigger."""
 ChangeAction = Literal["created", "configured", "deleted"]
 
 

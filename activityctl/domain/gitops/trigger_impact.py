@@ -10,7 +10,7 @@ from typing import Final
 from activityctl.domain.events.parts import Event
 from activityctl.domain.events.query import EventQuery
 from activityctl.domain.events.stored_event import ArrivedEvent
-from activityctl.domain.gitops.trigger_change import TriggerChange, TriggerKey
+from activityctl.domain.gitops.trigger_change import TriggerChange
 from activityctl.domain.routing.index import EventIndex, FilterFailed, Listener
 from activityctl.domain.routing.match_explanation import (
     ClauseResult,
@@ -18,6 +18,7 @@ from activityctl.domain.routing.match_explanation import (
     Operand,
     explain_match,
 )
+from activityctl.domain.routing.trigger_match import TriggerKey
 from activityctl.domain.values.json_form import View, format_timestamp
 
 SHOWN_EVENTS: Final = 5
