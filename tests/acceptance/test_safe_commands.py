@@ -57,6 +57,27 @@ def test_a_value_in_a_script_is_refused_with_its_place_and_the_way_to_write_it(
     assert 'env: {CUSTOMER: "${ event.data.customer }"}' in done.stderr
 
 
+def test_a_value_that_chooses_what_runs_is_refused_with_its_place(stranger: Any):
+    for command, path in (
+        ('{argv: ["${ event.data.x }", -l]}', "argv[0]"),
+        ('{argv: [env, "${ event.data.x }"]}', "argv[1]"),
+        ('{argv: "${ event.data.x }"}', "argv"),
+        ('{argv: [make], cwd: "${ event.data.x }"}', "cwd"),
+        ('{argv: [id], user: "${ event.data.x }"}', "user"),
+        ('{argv: [make], env: {PATH: "${ event.data.x }"}}', "env.PATH"),
+    ):
+        write(stranger.folder, "shop", command)
+        done = stranger("validate", "-f", "shop.yaml", code=3)
+        column = f"      command: {command}".index("event.data") + 1
+        expected = f"error: shop.yaml:9:{column}: spec.tasks[0].command.{path}: a value must not"
+        assert expected in done.stderr
+    write(stranger.folder, "shop", '{argv: ["${ params.x }"], cwd: "${ params.y }"}')
+    text = (stranger.folder / "shop.yaml").read_text()
+    params = "spec:\n  params: {type: object, properties: {x: {type: string}, y: {type: string}}}\n"
+    (stranger.folder / "shop.yaml").write_text(text.replace("spec:\n", params, 1))
+    stranger("validate", "-f", "shop.yaml")
+
+
 def test_a_value_that_is_passed_with_env_is_not_executed(shell: Any, tmp_path: Path):
     hit = tmp_path / "HIT"
     value = EVIL.replace("HIT", str(hit))

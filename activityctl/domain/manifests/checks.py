@@ -22,6 +22,8 @@ from activityctl.domain.cel.static_check import (
 )
 from activityctl.domain.cel.static_type import ANY_TYPE, StaticType, params_type
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
+from activityctl.domain.manifests.call_choices import HTTP, check_credentials_of_calls
+from activityctl.domain.manifests.command_choices import check_choices, trusted_names
 from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
@@ -53,9 +55,9 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
         findings += _under(_check_trigger(trigger, scopes.params), "triggers", index)
     findings += _check_gates(spec, scopes.gates())
     for index, source in enumerate(spec.context):
-        inner = _check_kind(source, kinds.contexts) + _check_templates(
-            source, scopes.context(index)
-        )
+        inner = _check_kind(source, kinds.contexts)
+        inner += _check_templates(source, scopes.context(index))
+        inner += _check_call(source, trusted_names(None))
         findings += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):
         findings += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
@@ -240,6 +242,9 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
     if COMMAND in task.kinds:
         body = (task.model_extra or {})[COMMAND]
         findings += _under(check_scripts(body, inside), COMMAND)
+        if isinstance(body, Mapping):
+            findings += _under(check_choices(body, trusted_names(task.for_each)), COMMAND)
+    findings += _check_call(task, trusted_names(task.for_each))
     if task.when is not None:
         findings += _check_condition(task.when, scope, "when")
     if task.for_each is not None:
@@ -250,6 +255,11 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
     elif task.max_parallel is not None:
         findings.append(Finding(("maxParallel",), "has no effect without forEach", at_key=True))
     return findings
+
+
+def _check_call(item: Kinded, trusted: frozenset[str]) -> list[Finding]:
+    body = (item.model_extra or {}).get(HTTP)
+    return _under(check_credentials_of_calls(body, trusted), HTTP)
 
 
 def _check_templates(item: Kinded, scope: StaticScope) -> list[Finding]:

@@ -47,6 +47,33 @@ _WRAPPERS: Final = frozenset(
         "systemd-run",
     )
 )
+_WRAPPER_WORDS: Final = {
+    "timeout": 1,
+    "chroot": 1,
+    "taskset": 1,
+    "docker": 2,
+    "podman": 2,
+    "kubectl": 2,
+}
+"""How many words, options apart, stand between these wrappers and the program."""
+_WRAPPER_OPTIONS: Final = {
+    "doas": "-u -C",
+    "env": "-u --unset -C --chdir -a --argv0",
+    "exec": "-a",
+    "ionice": "-c --class -n --classdata -p -P -u",
+    "nice": "-n --adjustment",
+    "nsenter": "-t --target -S --setuid -G --setgid",
+    "setpriv": "--reuid --regid --groups --inh-caps --ambient-caps --bounding-set",
+    "stdbuf": "-i --input -o --output -e --error",
+    "sudo": "-u --user -g --group -C -h --host -p --prompt -r -t -T -D --chdir -R --chroot",
+    "systemd-run": "-p --property -u --unit -E --setenv --uid --gid -M --machine --slice",
+    "time": "-f --format -o --output",
+    "timeout": "-s --signal -k --kill-after",
+    "xargs": "-n -P -I -d -L -s -a -E --max-args --max-procs --arg-file --delimiter",
+}
+"""Options of wrappers whose value is the next word."""
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=")
+_FIND_ACTIONS: Final = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _WITH_VALUE: Final = frozenset(
     (
         "-o",
@@ -96,6 +123,39 @@ def code_argument(argv: Sequence[str]) -> tuple[int, bool] | None:
         if (found := _code_after(name, argv, index + 1)) is not None:
             return found, name in _SHELLS
     return None
+
+
+def program_words(argv: Sequence[str]) -> list[int]:
+    """Return the indexes of the words that choose the program: its name, wrappers, their options.
+
+    A variable that `env` sets belongs to them only if its name is not written out.
+    """
+    found, at = [], 0
+    while at < len(argv):
+        name = program_name(argv[at])
+        found.append(at)
+        at += 1
+        if name == "find":
+            return found + [i + 1 for i in range(at, len(argv) - 1) if argv[i] in _FIND_ACTIONS]
+        if name not in _WRAPPERS:
+            return found
+        words = _WRAPPER_WORDS.get(name, 0)
+        with_value = _WRAPPER_OPTIONS.get(name, "").split()
+        while at < len(argv):
+            word = argv[at]
+            if _ASSIGNMENT.match(word):
+                at += 1
+                continue
+            if not word.startswith("-"):
+                if not words:
+                    break
+                words -= 1
+            found.append(at)
+            at += 1
+            if word in with_value and at < len(argv):
+                found.append(at)
+                at += 1
+    return found
 
 
 def input_is_code(argv: Sequence[str]) -> bool | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from activityctl.domain.cel.expression import evaluate_condition, render
+from activityctl.domain.manifests.command_choices import refuse_choices, trusted_names
 from activityctl.domain.manifests.definition import MAX_FOR_EACH_ITEMS, TaskTemplate
 from activityctl.domain.manifests.scripts import COMMAND, render_command
 from activityctl.domain.runs import auto_pause
@@ -269,9 +270,10 @@ def _value_type_name(value: JsonValue) -> str:
 
 def _rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, Any]) -> TaskInstance:
     try:
-        is_command = template.kind == COMMAND
-        rendered = (render_command if is_command else render)(template.body, scope)
-        return replace(task, input=rendered)
+        if template.kind == COMMAND:
+            refuse_choices(template.body, trusted_names(template.for_each))
+            return replace(task, input=render_command(template.body, scope))
+        return replace(task, input=render(template.body, scope))
     except ExpressionError as error:
         return _failed(task, str(error), task.created_at)
 

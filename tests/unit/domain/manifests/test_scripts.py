@@ -104,11 +104,6 @@ def test_a_value_must_not_choose_the_program():
     assert [finding.path for finding in check_scripts("${ params.text }", SCOPE)] == [()]
 
 
-def test_a_value_must_not_choose_the_account():
-    assert found(argv=["id"], user="${ params.text }") == [(("user",), None)]
-    assert found(argv=["id"], user="nobody") == []
-
-
 def rendered(body: dict[str, Any], value: Any) -> dict[str, Any]:
     return render_command(body, {"params": {"text": value}})
 

@@ -347,3 +347,9 @@ def test_a_for_each_that_failed_before_the_timeout_has_failed():
     state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
     assert statuses(state) == {"a[0]": "cancelled", "a[1]": "failed", "page": "pending"}
     assert task_of(state, "page").input == "failed"
+
+
+def test_a_stored_task_whose_program_a_value_chooses_fails():
+    state = begun({"name": "a", "command": {"argv": ["${ state.program }"]}})
+    assert task_of(state, "a").status is TaskStatus.FAILED
+    assert "must not choose the program" in str(task_of(state, "a").error)

@@ -1,0 +1,51 @@
+"""Refuses a credential in an `http` call whose host an expression may choose.
+
+The addresses of a call are checked when it is made. That does not keep a stranger's event from
+choosing a host of the stranger, which would get the credential.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from activityctl.domain.cel.templates import TemplateExpression, template_parts
+from activityctl.domain.manifests.command_choices import reads_only_names
+from activityctl.domain.values.credentials import is_credential
+from activityctl.domain.values.finding import Finding
+from activityctl.domain.values.model import JsonValue
+
+HTTP: Final = "http"
+_OPEN: Final = "\0"
+"""Stands for a value that may come from a stranger."""
+_BASE: Final = "https://x"
+"""Stands for a value at the beginning of a URL that comes from whoever applies."""
+_WITH_HOST: Final = re.compile(r"(?i)(?:https?://[^/?#\\\\\0]+(?:[/?#]|$)|/(?![/\\\\\0]))")
+"""A URL up to the end of its host, or a path of the daemon's own API."""
+_REASON: Final = (
+    "would be sent to a host that a value chooses; write out the host of url, or take it from "
+    "params alone"
+)
+
+
+def check_credentials_of_calls(body: JsonValue, trusted: frozenset[str]) -> Iterator[Finding]:
+    """Yield each credential in `headers` and `query` that a chosen host would get."""
+    if not isinstance(body, Mapping) or _has_known_host(body.get("url"), trusted):
+        return
+    for field in ("headers", "query"):
+        values = body.get(field)
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            if value not in (None, "") and is_credential(field, name):
+                yield Finding((field, name), f"{name} {_REASON}")
+
+
+def _has_known_host(url: JsonValue, trusted: frozenset[str]) -> bool:
+    if not isinstance(url, str):
+        return True
+    text = ""
+    for part in template_parts(url):
+        if isinstance(part, str):
+            text += part
+        elif isinstance(part, TemplateExpression):
+            is_trusted = reads_only_names(part.source, trusted)
+            text += (_BASE if not text else "x") if is_trusted else _OPEN
+    return _WITH_HOST.match(text) is not None
