@@ -69,7 +69,7 @@ def check_params_here(schema: Mapping[str, Any], params: Mapping[str, JsonValue]
     """Return the same as `check_params`, however long that takes."""
     if not schema:
         return [Finding((name,), "the definition has no params") for name in params]
-    validator = Draft202012Validator(schema)
+    validator = Draft202012Validator(schema, registry=Registry())  # never reads from a network
     try:
         errors = sorted(validator.iter_errors(params), key=lambda error: list(error.absolute_path))
     except Unresolvable as error:
@@ -149,11 +149,26 @@ def _unresolved_references(schema: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _references(schema: Any, path: tuple[str | int, ...]) -> Iterator[tuple[Any, str]]:
-    if isinstance(schema, dict):
-        for key, child in schema.items():
-            if key in {"$ref", "$dynamicRef"} and isinstance(child, str):
-                yield (*path, key), child
+    """Yield path and target of each reference; `$ref` within a value is no reference."""
+    if not isinstance(schema, dict):
+        return
+    for key, child in schema.items():
+        if key in _REFERENCES and isinstance(child, str):
+            yield (*path, key), child
+        elif key in _MAPS_OF_SCHEMAS and isinstance(child, dict):
+            for name, inner in child.items():
+                yield from _references(inner, (*path, key, name))
+        elif isinstance(child, list) and key not in _VALUES:
+            for index, inner in enumerate(child):
+                yield from _references(inner, (*path, key, index))
+        elif key not in _VALUES:
             yield from _references(child, (*path, key))
-    elif isinstance(schema, list):
-        for index, child in enumerate(schema):
-            yield from _references(child, (*path, index))
+
+
+_REFERENCES: Final = frozenset({"$ref", "$dynamicRef"})
+_VALUES: Final = frozenset({"const", "default", "enum", "examples"})
+"""Keywords whose values are no schemas (JSON Schema 2020-12, Validation, 6.1 and 9)."""
+_MAPS_OF_SCHEMAS: Final = frozenset(
+    {"properties", "patternProperties", "dependentSchemas", "$defs", "definitions", "dependencies"}
+)
+"""Keywords whose value has names of any kind, each with a schema."""

@@ -22,6 +22,14 @@ Path = tuple[str | int, ...]
         {"properties": {"a": {"$ref": "#named"}}, "$defs": {"b": {"$anchor": "named"}}},
         {"properties": {"children": {"type": "array", "items": {"$ref": "#"}}}},
         {"properties": {"$ref": {"type": "string"}}},
+        {"properties": {"a": {"const": {"$ref": "https://example.com/a"}}}},
+        {"properties": {"a": {"enum": [{"$ref": "x"}, {"b": {"$ref": "#/no"}}]}}},
+        {"properties": {"a": {"default": {"$ref": "x"}, "examples": [{"$ref": "x"}]}}},
+        {
+            "default": {"$ref": "x"},
+            "properties": {"enum": {"$ref": "#/$defs/b"}},
+            "$defs": {"b": {}},
+        },
     ],
 )
 def test_a_valid_schema_has_no_findings(schema: dict[str, Any]):
@@ -52,6 +60,11 @@ def test_a_valid_schema_has_no_findings(schema: dict[str, Any]):
             {"properties": {"a": {"anyOf": [{}, {"$ref": "file:///etc/passwd"}]}}},
             ("properties", "a", "anyOf", 1, "$ref"),
             "$ref 'file:///etc/passwd' leads outside the schema; use #/...",
+        ),
+        (
+            {"properties": {"enum": {"$ref": "https://example.com/a.json"}}},
+            ("properties", "enum", "$ref"),
+            "$ref 'https://example.com/a.json' leads outside the schema; use #/...",
         ),
         (
             {"properties": {"a": {"$ref": "#/$defs/b"}}},
@@ -172,3 +185,18 @@ def test_filling_in_defaults_twice_changes_nothing(schema: Any, params: dict[str
     filled = fill_defaults(schema, params)
     assert fill_defaults(schema, filled) == filled
     assert set(params) <= set(filled)
+
+
+def test_a_reference_to_a_value_with_an_outside_reference_reads_nothing():
+    child = {"default": {"$ref": "http://127.0.0.1:9/a.json"}}
+    schema = {"properties": {"a": {"$ref": "#/properties/b/default"}, "b": child}}
+    (finding,) = check_params(schema, {"a": 1})
+    assert finding.reason == (
+        "a $ref in the definition's schema has no target: http://127.0.0.1:9/a.json"
+    )
+
+
+def test_params_are_checked_against_a_schema_with_references_as_values():
+    schema = {"properties": {"a": {"enum": [{"$ref": "x"}], "default": {"$ref": "x"}}}}
+    assert check_params(schema, fill_defaults(schema, {})) == []
+    assert len(check_params(schema, {"a": {"$ref": "y"}})) == 1
