@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import yaml
 
+from activityctl.adapters.manifests.surrogate_pairs import SurrogatePairs
 from activityctl.adapters.manifests.yaml_scalars import SHOWN_LENGTH, plain_value, quoted
 from activityctl.errors import Problem
 from activityctl.ports import JsonValue
@@ -34,6 +35,8 @@ _UNPRINTABLE: Final = re.compile(
 _TAG_DIRECTIVE: Final = re.compile("^%TAG", re.MULTILINE)
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _TAGS_REFUSED: Final = "tags are not allowed; remove the tag"
+_NEXT: Final = re.compile(r"(?:\s|#[^\n]*)*+:?")
+"""What follows a key: white space and comments, and its colon if it has one."""
 _SIMPLE_KEY: Final = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
@@ -170,7 +173,10 @@ class _YamlReader:
         self._problems: list[Problem] = []
         self._path: list[str | int] = []
         self._refused: list[tuple[str | int, ...]] = []
-        self._events: Iterator[Any] = yaml.parse(text, Loader=LOADER)
+        self._pairs = SurrogatePairs(text)
+        self._events: Iterator[Any] = yaml.parse(self._pairs.text, Loader=LOADER)
+        if self._pairs.are_replaced:
+            self._events = map(self._restored, self._events)
 
     def read(self) -> tuple[list[YamlDocument], list[Problem]]:
         documents: list[YamlDocument] = []
@@ -186,6 +192,12 @@ class _YamlReader:
         except _GaveUpError:
             pass
         return documents, self._problems
+
+    def _restored(self, event: Any) -> Any:
+        if type(event) is yaml.ScalarEvent:
+            is_double_quoted = event.style == '"'
+            event.value = self._pairs.restored(event.value, is_double_quoted=is_double_quoted)
+        return event
 
     def _document(self) -> list[YamlDocument]:
         """Return a list with the document, or an empty list if the document is empty."""
@@ -212,7 +224,7 @@ class _YamlReader:
             self._skip_collection()
             return None, (*key, *position, None, None)
         if kind is yaml.MappingStartEvent:
-            entries, nodes = self._mapping(depth + 1)
+            entries, nodes = self._mapping(depth + 1, is_flow=event.flow_style)
             return entries, (*key, *position, None, nodes)
         items, children = self._sequence(depth + 1)
         return items, (*key, *position, None, children)
@@ -240,7 +252,9 @@ class _YamlReader:
             nodes.append(node)
         return items, nodes
 
-    def _mapping(self, depth: int) -> tuple[dict[str, JsonValue], dict[str, _NodePosition]]:
+    def _mapping(
+        self, depth: int, *, is_flow: bool
+    ) -> tuple[dict[str, JsonValue], dict[str, _NodePosition]]:
         entries: dict[str, JsonValue] = {}
         nodes: dict[str, _NodePosition] = {}
         path = self._path
@@ -253,7 +267,10 @@ class _YamlReader:
             if key is not None and key in nodes:
                 line, column = nodes[key][:2]
                 self._refuse(position, f"duplicate key, first used at line {line}, column {column}")
-            value, node = self._node(next(self._events), position, depth)
+            content = next(self._events)
+            if is_flow and key and (reason := self._no_value_reason(event, content)):
+                self._refuse(position, reason)
+            value, node = self._node(content, position, depth)
             path.pop()
             if key is not None:
                 entries.setdefault(key, value)
@@ -268,6 +285,10 @@ class _YamlReader:
             self._skip_collection()
         if type(event) is not yaml.ScalarEvent:
             return None
+        if self._text.endswith("?", 0, _index(event.start_mark)):
+            # Happens only within brackets. YAML 1.2 reads ?x as a text there, PyYAML as a key x.
+            self._refuse(position, "a text that begins with ? must be quoted within brackets")
+            return None
         if event.value == "<<" and not event.style:
             self._refuse(position, "merge keys (<<) are not allowed; write the keys out")
             return None
@@ -278,6 +299,18 @@ class _YamlReader:
         if len(self._problems) == before:
             self._refuse(position, f"a key must be a string; write {quoted(event.value)}")
         return None
+
+    def _no_value_reason(self, key: Any, content: Any) -> str:
+        """Return why a key within braces has no value, if there is not even a colon; else ''."""
+        is_empty = type(content) is yaml.ScalarEvent and not content.value and not content.style
+        if not is_empty or type(key) is not yaml.ScalarEvent or not key.value:
+            return ""
+        found = _NEXT.match(self._text, _index(key.end_mark))
+        if found is not None and found[0].endswith(":"):
+            return ""
+        if not key.style and ":" in key.value:
+            return "a key needs a space after its colon"
+        return "a key without a value; write `key: value`, or quote the whole text"
 
     def _scalar(self, event: Any, position: _LineColumn) -> JsonValue:
         """Return a scalar's value; if it is refused, add a problem and return None."""
@@ -324,6 +357,12 @@ def _start_of(event: Any) -> _LineColumn:
     return mark.line + 1, mark.column + 1
 
 
+def _index(mark: Any) -> int:
+    """Return the number of characters before a mark."""
+    index: int = mark.index
+    return index
+
+
 def _shift_of(event: Any) -> int | None:
     """Return the columns before a scalar's text; None if it is not written as it reads."""
     start, end = event.start_mark, event.end_mark
@@ -336,10 +375,12 @@ def _shift_of(event: Any) -> int | None:
 def _syntax_reason(error: yaml.MarkedYAMLError, character: str) -> str:
     """Return PyYAML's message on one line; for common errors, our own with what to do."""
     problem = error.problem or ""
+    if ("cannot start any token" in problem and character == "\t") or "a tab character" in problem:
+        return "tabs are not allowed for indentation; use spaces"
     if "cannot start any token" in problem:
-        if character == "\t":
-            return "tabs are not allowed for indentation; use spaces"
         return f"the character {quoted(character)} cannot start a value; quote the value"
+    if problem == "did not find expected node content" and character in {"?", ":", "-", "%"}:
+        return f"the character {quoted(character)} cannot start a value here; quote the value"
     if problem == "found invalid Unicode character escape code":
         return "this escape is not a Unicode character; write the character itself"
     words = ", ".join(part for part in (error.context, problem) if part)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from math import isinf
 from typing import Final
 
@@ -42,12 +43,22 @@ def plain_value(text: str) -> tuple[JsonValue, str]:
         return _CONSTANTS[text], ""
     if text[0] in _NUMBER_STARTS:
         return _number(text)
+    if hidden := next(filter(_is_invisible, (text[0], text[-1])), ""):
+        code = f"the invisible character U+{ord(hidden):04X}"
+        return None, f"the text begins or ends with {code}; remove it, or quote the text"
     word = text.lower() if len(text) <= len("false") else text
     if word in _BOOLEANS:
         return None, f"{text} is ambiguous; write true or false, or quote it"
     if word == "null":
         return None, f"{text} is ambiguous; write null, or quote it"
     return text, ""
+
+
+def _is_invisible(character: str) -> bool:
+    """Whether a character looks like the space or like nothing; copied text may contain it."""
+    if character.isascii():
+        return False
+    return character.isspace() or unicodedata.category(character) == "Cf"
 
 
 def _number(text: str) -> tuple[JsonValue, str]:
