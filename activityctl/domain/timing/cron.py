@@ -12,6 +12,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Final
 
+from activityctl.domain.values.duration import parse_duration
 from activityctl.domain.values.plurals import count_noun
 
 ValueRange = tuple[int, int, int]
@@ -25,6 +26,13 @@ MACROS: Final[Mapping[str, str]] = {
     "@monthly": "0 0 1 * *",
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
+}
+_INTERVALS: Final[Mapping[str, str]] = {
+    "second": "1s",
+    "minute": "1m",
+    "hour": "1h",
+    "day": "1d",
+    "week": "7d",
 }
 _MAX_TEXT: Final = 500
 _LEAP_YEAR: Final = 2000
@@ -180,9 +188,18 @@ def _expand_macro(macro: str) -> str:
     if macro in MACROS:
         return MACROS[macro]
     if macro.startswith("@every"):
-        every = macro.removeprefix("@every").strip() or "5m"
+        every = _interval_of(macro.removeprefix("@every").strip(" _-"))
         raise ValueError(f"{macro!r} is not cron: write a trigger `interval: {{every: {every}}}`")
     raise ValueError(f"unknown macro {macro!r}; known: {', '.join(MACROS)}")
+
+
+def _interval_of(words: str) -> str:
+    """Return the duration that `@every` names in some crons; for other words, an example."""
+    try:
+        parse_duration(words)
+    except ValueError:
+        return _INTERVALS.get(words.lower(), "5m")
+    return words
 
 
 def _parse_field(spec: _Field, text: str) -> frozenset[int]:
@@ -206,8 +223,21 @@ def _parse_part(spec: _Field, part: str) -> range:
     if slash and base != "*" and "-" not in base:
         raise ValueError(f"a step needs a range: write {base}-{spec.high}/{step}")
     if slash and step > last - first:
-        raise ValueError(f"with the step {step} only {first} matches: write {first}")
+        _check_lone_value(spec, base, first, step)
     return range(first, last + 1, step)
+
+
+def _check_lone_value(spec: _Field, base: str, first: int, step: int) -> None:
+    """Refuse a step that leaves one value, except `*/7` as a weekday and `*/31` as a day.
+
+    A day field that begins with `*` must match together with the other one: `1 1 1-7 * */7` is
+    the first Sunday of a month. With a plain 0 it would be a Sunday or one of seven days.
+    """
+    most = spec.high - spec.low + 1
+    if base != "*" or spec not in (_DAY, _WEEKDAY):
+        raise ValueError(f"with the step {step} only {first} matches: write {first}")
+    if step > most:
+        raise ValueError(f"with the step {step} only {first} matches: write */{most}")
 
 
 def _parse_step(text: str) -> int:

@@ -40,6 +40,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "at a time of day": {"schedule": "15 2 * * *"},
     "at a time of day, limited": {"schedule": "15,45 2 * * *", "maxFirings": 3, "jitter": "10s"},
     "limited": {"schedule": "50 1-4 * * *", "maxFirings": 5, "exclude": {"calendars": ["nights"]}},
+    "first and last Sunday": {"schedule": "30 2 1-7,25-31 * */7", "dst": {"gap": "shift"}},
     "weekday or day": {"schedule": "30 2 1-7 * 0", "dst": {"gap": "shift"}},
 }
 CASES = [("memory", night, trigger) for night in NIGHTS for trigger in TRIGGERS]
