@@ -233,7 +233,7 @@ class _Checker:
         elif node.function in EQUALITY:
             self._check_equality(node, known[0].kinds, known[1].kinds)
         elif node.function in RESULTS and len(known) > 1:
-            return self._operation(node, known)
+            return self._operation(node, known, variables)
         kind = self._tree.kinds.get(node.id)
         return type_of_kind(kind) if kind else ANY_TYPE
 
@@ -262,22 +262,24 @@ class _Checker:
             sides = f"{describe_kinds(left)} and {describe_kinds(right)}"
             self._refuse(self._at(node), f"{sides} are never equal; this is always {answer}")
 
-    def _operation(self, node: Call, known: Sequence[StaticType]) -> StaticType:
+    def _operation(
+        self, node: Call, known: Sequence[StaticType], variables: Mapping[str, StaticType]
+    ) -> StaticType:
         left, right = known
         if (kinds := results(node.function, left.kinds, right.kinds)) is not None:
             return StaticType(kinds)
         first = node.arguments[0]
         if node.function == "_-_" and isinstance(first, Select):
-            of, offset = self._type_of(first.of), self._field_offset(first)
+            of, offset = self._type_of(first.of, variables), self._field_offset(first)
             if hint := self._hyphen_hint(first.of, offset, of):
                 self.subtractions.append(ExpressionProblem(offset, hint))
                 return ANY_TYPE
         self._refuse(self._at(node), operator_mismatch(node.function, [left.kinds, right.kinds]))
         return ANY_TYPE
 
-    def _type_of(self, node: Node) -> StaticType:
+    def _type_of(self, node: Node, variables: Mapping[str, StaticType]) -> StaticType:
         """Return the static type of a node that was visited before, without reporting again."""
-        return _Checker(self._source, self._tree, self._scope).visit(node, {})
+        return _Checker(self._source, self._tree, self._scope).visit(node, variables)
 
     def _loop(self, node: Comprehension, variables: Mapping[str, StaticType]) -> StaticType:
         over = self.visit(node.over, variables)

@@ -3,8 +3,8 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 from activityctl.domain.manifests.schema import DOCUMENT_KINDS, TEMPLATE, Schema
 from activityctl.domain.values.duration import DURATION_PATTERN
@@ -46,6 +46,8 @@ class Explanation:
     allowed: tuple[JsonValue, ...] = ()
     example: JsonValue = None
     """A valid value as YAML has it; None if there is none."""
+    example_key: str = ""
+    """The key of the example in YAML; empty if the example is a whole manifest."""
     takes_templates: bool = False
     """Whether the value may contain `${ … }`."""
     fields: tuple[FieldLine, ...] = ()
@@ -69,6 +71,16 @@ def kind_named(word: str) -> str:
     return kind
 
 
+class _Found(NamedTuple):
+    """The schema of a field, and that of the object or map that has it."""
+
+    place: Schema
+    parent: Schema
+    name: str
+    """Its name; empty for a whole manifest."""
+    is_required: bool
+
+
 def explain_field(schema: Schema, path: str) -> Explanation:
     """Return the explanation of a field by its path, e.g. `definition.spec.triggers.cron`.
 
@@ -76,19 +88,33 @@ def explain_field(schema: Schema, path: str) -> Explanation:
     of all kinds. Raises NotFoundError, with the most similar field as its hint.
     """
     reader = _SchemaReader(schema["$defs"])
+    found = _find(reader, path)
+    explanation = reader.explanation(path, found.place, is_required=found.is_required)
+    if not found.name or found.name in reader.fields(found.parent):
+        return replace(explanation, example_key=found.name)
+    key, example = reader.entry_example(found.parent, found.name)
+    return replace(explanation, example_key=key, example=example)
+
+
+def schema_at(schema: Schema, path: str) -> Schema:
+    """Return the schema of a field by its path, which is read as by `explain_field`."""
+    return {**_find(_SchemaReader(schema["$defs"]), path).place, "$defs": schema["$defs"]}
+
+
+def _find(reader: "_SchemaReader", path: str) -> _Found:
     first, *names = _INDEX.sub("", path).split(".")
-    place = {"$ref": f"#/$defs/{kind_named(first)}"}
-    is_required = True
+    place: Schema = {"$ref": f"#/$defs/{kind_named(first)}"}
+    found = _Found(place, place, "", is_required=True)
     for index, name in enumerate(names):
+        place = found.place
         fields = reader.fields(place)
         if name in fields:
-            is_required = name in reader.required(place)
-            place = fields[name]
+            found = _Found(fields[name], place, name, name in reader.required(place))
         elif (value := reader.map_value(place)) is not None and name:
-            place, is_required = value, False
+            found = _Found(value, place, name, is_required=False)
         else:
             raise _unknown_field(path, [first, *names[:index]], name, fields)
-    return reader.explanation(path, place, is_required=is_required)
+    return found
 
 
 def kinds_explained(schema: Schema) -> Explanation:
@@ -135,6 +161,18 @@ class _SchemaReader:
             if isinstance(child := option.get("additionalProperties"), dict):
                 return child
         return None
+
+    def entry_example(self, place: Schema, key: str) -> tuple[str, JsonValue]:
+        """Return key and value of a valid entry of a map whose keys the user chooses.
+
+        It is an entry of the map's own example: the one with this key, else the first.
+        """
+        entries = self.example(place)
+        if not isinstance(entries, dict):
+            return "name", self.example(self.map_value(place) or {})
+        if entries.get(key) is None:
+            key = next(iter(entries))
+        return key, entries[key]
 
     def required(self, place: Schema) -> set[str]:
         """Return the names of the required fields."""

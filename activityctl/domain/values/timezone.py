@@ -10,6 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, WithJsonSchema
 
 _ZONE: Final = re.compile(r"(?!posix/|right/)[A-Za-z][A-Za-z0-9_+\-/]*")
+_NOT_LETTERS: Final = re.compile(r"[ _]+")
+_OFFSET: Final = re.compile(r"(?:UTC|GMT)?([+-])(0?[1-9]|1[0-2])(?::?00)?", re.IGNORECASE)
+"""A whole number of hours; the names of the database have the opposite sign."""
+_LEGACY: Final = ("brazil/", "canada/", "chile/", "mexico/", "us/")
+"""Old names of zones."""
 _NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules", "Local", "local"})
 """Files in zone folders that are not zones, or that differ from machine to machine."""
 _ABBREVIATIONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -70,9 +75,21 @@ def _is_zone(name: str) -> bool:
 def _hint(name: str) -> str:
     if (zone := _ABBREVIATIONS.get(name.upper())) is not None:
         return f"write {zone}"
-    known = {zone.lower(): zone for zone in available_timezones() if _is_region(zone)}
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
-    return f"write {known[near[0]]}" if near else "write an IANA name such as Europe/Berlin"
+    words = _NOT_LETTERS.sub("_", name.strip().lower())
+    known = {zone.lower(): zone for zone in sorted(available_timezones()) if _is_region(zone)}
+    cities: dict[str, str] = {}
+    for zone in (zone for zone in known if not zone.startswith(_LEGACY)):
+        cities.setdefault(zone.rpartition("/")[2], known[zone])
+    if (city := words.rpartition("/")[2]) in cities and words not in known:
+        return f"write {cities[city]}"
+    if near := difflib.get_close_matches(words, known, n=1, cutoff=0.8):
+        return f"write {known[near[0]]}"
+    if near := difflib.get_close_matches(city, cities, n=1, cutoff=0.8):
+        return f"write {cities[near[0]]}"
+    if offset := _OFFSET.fullmatch(name.strip()):
+        sign = "-" if offset[1] == "+" else "+"
+        return f"write a place such as Europe/Berlin, or Etc/GMT{sign}{int(offset[2])}"
+    return "write an IANA name such as Europe/Berlin"
 
 
 def _is_region(zone: str) -> bool:

@@ -104,9 +104,8 @@ def _print(console: "Console", explanation: Explanation) -> None:
                 console.print(f"      {escape_controls(field.description)}")
     if explanation.example is not None:
         console.print("\nEXAMPLE:")
-        name = explanation.path.rsplit(".", 1)[-1]
-        is_kind = "." not in explanation.path
-        example = explanation.example if is_kind else {name: explanation.example}
+        key = explanation.example_key
+        example = {key: explanation.example} if key else explanation.example
         console.print("  " + to_yaml(example).rstrip().replace("\n", "\n  "))
 
 

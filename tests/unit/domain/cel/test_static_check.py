@@ -234,6 +234,20 @@ def test_a_name_with_a_hyphen_goes_in_brackets(source: str):
     assert problems(tasks=both) == [("tasks.2.when", 6, reason)]
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["params.rows.exists(row, row.order-run > 3)", "params.rows.map(row, row.order-run)[0] > 1"],
+)
+def test_a_field_with_a_hyphen_of_a_loop_variable_goes_in_brackets(source: str):
+    fields = {"order-run": {"type": "integer"}, "order": {"type": "string"}}
+    for known in (fields, {"order-run": fields["order-run"]}):
+        rows = {"type": "array", "items": {"type": "object", "properties": known}}
+        schema = {"type": "object", "properties": {"rows": rows}}
+        reason = "a name with a hyphen goes in brackets: row['order-run']"
+        found = problems(params=schema, tasks=[task("a", when=source)])
+        assert found == [("tasks.0.when", source.index("order-run"), reason)]
+
+
 def test_the_static_scope_has_the_fields_of_a_run():
     from activityctl.domain.runs.run import Run, TaskInstance, TaskStatus
 

@@ -1,5 +1,7 @@
 """Explanations of the fields of manifests."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from activityctl.domain.manifests.explain import (
     explanation_json,
     kind_named,
     kinds_explained,
+    schema_at,
 )
 from activityctl.domain.manifests.schema import DOCUMENT_KINDS
 from activityctl.errors import NotFoundError
@@ -55,6 +58,45 @@ def test_the_example_of_a_kind_is_a_valid_manifest(kind: str):
     example = explain_field(SCHEMA, kind).example
     assert not refused_by_schema(example)
     assert not refused_by_loader(example)
+
+
+def explained_paths(path: str, depth: int = 8) -> Iterator[str]:
+    """Yield the path and all paths below it; a key that the user chooses is `<name>`."""
+    try:
+        fields = explain_field(SCHEMA, path).fields
+    except NotFoundError:  # the parent is no map
+        return
+    yield path
+    for name in [line.name for line in fields] + ["<name>"]:
+        if depth:
+            yield from explained_paths(f"{path}.{name}", depth - 1)
+
+
+@pytest.mark.parametrize("kind", ["calendar", "definition", "subscription"])
+def test_every_printed_example_is_valid(kind: str):
+    paths = list(explained_paths(kind))
+    assert len(paths) > 5
+    for path in paths:
+        found = explain_field(SCHEMA, path)
+        parent, _, last = path.rpartition(".")
+        if found.example is None:
+            assert ".params." in path, path
+        elif parent:
+            assert last in {found.example_key, "<name>"}, path
+            validator = Draft202012Validator(schema_at(SCHEMA, path))
+            assert validator.is_valid(found.example), (path, found.example)
+            assert re.fullmatch(r"[\w.-]+", found.example_key)
+
+
+@pytest.mark.parametrize("name", ["<name>", "nightly", "unknown"])
+def test_the_example_of_an_override_names_a_trigger(name: str):
+    found = explain_field(SCHEMA, f"subscription.spec.triggers.{name}")
+    example = {found.example_key: found.example}
+    assert example == {"nightly": {"cron": {"schedule": "0 4 * * *"}}}
+
+
+def test_the_example_of_an_item_has_the_key_of_its_list():
+    assert explain_field(SCHEMA, "def.spec.tasks[0]").example_key == "tasks"
 
 
 def examples(value: Any) -> Any:
