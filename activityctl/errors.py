@@ -46,6 +46,10 @@ class RefusedError(ActivityctlError):
     code = "refused"
 
 
+class ServerNotReadyError(ActivityctlError):
+    """Postgres answers, but an operator has to mend something there before any work can go on."""
+
+
 class UsageError(ActivityctlError):
     """The arguments or settings do not fit together."""
 
@@ -95,6 +99,10 @@ class UnstorableError(InvalidInputError):
     code = "unstorable"
 
 
+class SchemaMismatchError(ServerNotReadyError, RefusedError):
+    """The database does not have the schema of this version."""
+
+
 class ExpressionError(InvalidInputError):
     """A CEL expression does not compile or could not be evaluated."""
 
@@ -134,6 +142,14 @@ class NotAllowedError(ActivityctlError):
 
     code = "not_allowed"
     exit_code = 6
+
+
+class DatabaseNotFoundError(ServerNotReadyError, NotFoundError):
+    """The database of the URL does not exist."""
+
+
+class DatabaseDeniedError(ServerNotReadyError, NotAllowedError):
+    """Postgres refuses the login, or a right that the login needs."""
 
 
 class DestinationForbiddenError(InvalidInputError):

@@ -50,6 +50,14 @@ class RunStore(Protocol):
         """Lock the run's row while a decision about it is made and saved."""
         ...
 
+    async def abandon(self, run_id: str, status: RunStatus, reason: str, now: datetime) -> bool:
+        """End the run and its open tasks without reading their data; return whether it has ended.
+
+        For a run whose end cannot be decided or written as usual. No onFailure task runs. A run
+        is cancelled only if Postgres has a request for that. True if there is no such run.
+        """
+        ...
+
     async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
         """Mark the task as running and count the attempt; return None if the task has ended."""
         ...

@@ -26,14 +26,8 @@ from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
 from activityctl.domain.runs.run_change import log_entry, run_change
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.errors import (
-    ActivityctlError,
-    ConflictError,
-    ExpressionError,
-    InvalidInputError,
-    UnreachableError,
-    UnstorableError,
-)
+from activityctl.domain.values.failure_kind import Tries, reason_of
+from activityctl.errors import ExpressionError, InvalidInputError
 from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, Timetable
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
@@ -43,10 +37,6 @@ from activityctl.steps.resolve import resolve_context
 from activityctl.workflows.calls import Orders
 
 _LOG = logging.getLogger(__name__)
-_TRIES: Final = 8
-"""How often an admission is tried that fails without an outage: for about 11 seconds."""
-_TRIES_OF_DATA: Final = 2
-"""How often one is tried whose data Postgres refuses."""
 _MAX_ADMISSIONS: Final = 50
 """How many firings a worker admits at the same time before the dispatcher has to wait."""
 
@@ -70,6 +60,7 @@ class AdmitStep:
         self._clock = clock
         self._decide = decide or Deciding()
         self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)
+        self._tries = Tries()
         self._admitting = 0
         self._has_capacity = asyncio.Event()
         self._has_capacity.set()
@@ -100,19 +91,17 @@ class AdmitStep:
         An outage of Postgres raises as often as it lasts, so that the call is repeated.
         """
         try:
-            return await self._admit(firing)
-        except (UnreachableError, ConflictError, ApplicationError):
-            raise
+            orders = await self._admit(firing)
         except Exception as error:  # a fault of ours must end as a failed run, not as a loop
-            attempt = activity.info().attempt if activity.in_activity() else 1
-            if attempt < (_TRIES_OF_DATA if isinstance(error, UnstorableError) else _TRIES):
+            is_final = isinstance(error, ApplicationError) and error.non_retryable
+            if is_final or not self._tries.is_last(firing.run_id, error):
                 raise
             _LOG.exception("could not admit a firing", extra={"run": firing.run_id})
-            is_ours = isinstance(error, ActivityctlError)
-            text = str(error) if is_ours else f"{type(error).__name__}, see the worker's log"
-            reason = f"the run could not be admitted in {attempt} tries: {text}"
+            reason = f"the run could not be admitted in several tries: {reason_of(error)}"
             await self._give_up.give_up(firing, reason)
-            return Orders(firing.run_id, is_over=True)
+            orders = Orders(firing.run_id, is_over=True)
+        self._tries.forget(firing.run_id)
+        return orders
 
     async def _admit(self, firing: FiringRef) -> Orders:
         if not _is_of_this_workflow(firing):

@@ -62,7 +62,7 @@ class RunningAttempts:
         try:
             async with heartbeats():
                 if joined:
-                    await _call_safely(on_joined)
+                    await write_safely(on_joined())
                 return await asyncio.shield(attempt.work)
         except asyncio.CancelledError:
             return await self._cancelled(task_id, attempt)
@@ -131,9 +131,10 @@ def _is_taken_for_lost() -> bool:
     return details.not_found or details.timed_out
 
 
-async def _call_safely(on_joined: Callable[[], Awaitable[None]]) -> None:
+async def write_safely(writing: Awaitable[None]) -> None:
+    """Write what is only for people; an error is logged and must not end the attempt."""
     try:
-        await on_joined()
+        await writing
     except ActivityctlError as error:
         _LOG.warning("cannot write to the log of a run: %s", error)
 

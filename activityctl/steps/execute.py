@@ -3,9 +3,10 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 from temporalio import activity
@@ -14,14 +15,17 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activityctl.domain.manifests.definition import RetryPolicy, TaskTemplate
 from activityctl.domain.runs.run import TaskInstance
 from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import TaskError
 from activityctl.ports import Executor, Logbook, RunStore, TaskCall
-from activityctl.steps.attempts import RunningAttempts
+from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import Orders, TaskOrder
+
+_Written = TypeVar("_Written")
 
 _LOG = logging.getLogger(__name__)
 _EXTRA_SECONDS: Final = 1.0
@@ -43,12 +47,15 @@ class ExecuteStep:
         executors: Mapping[str, Executor],
         recorder: RecordStep,
         clock: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._runs = runs
         self._logbook = logbook
         self._executors = executors
         self._recorder = recorder
         self._clock = clock
+        self._sleep = sleep
+        self._tries = Tries()
         self._begun: dict[str, TaskInstance] = {}
         self._attempts = RunningAttempts(self._is_wanted)
 
@@ -67,7 +74,15 @@ class ExecuteStep:
         await self._attempts.close()
 
     async def _execute(self, order: TaskOrder) -> Orders:
-        task = await self._runs.begin_attempt(order.task_id, self._clock())
+        try:
+            task = await self._runs.begin_attempt(order.task_id, self._clock())
+        except Exception as failure:  # nothing has run yet, so Temporal may repeat the call
+            if not self._tries.is_last(order.task_id, failure):
+                raise
+            _LOG.exception("an attempt cannot begin", extra={"task": order.task_id})
+            reason = f"the attempt could not begin: {reason_of(failure)}"
+            return await self._recorder.end_task(order.run_id, order.task_id, error=reason)
+        self._tries.forget(order.task_id)
         if task is None:
             return await self._recorder.end_task(order.run_id, order.task_id)
         self._begun[order.task_id] = task
@@ -102,7 +117,9 @@ class ExecuteStep:
             output = await self._attempt(task, order)
         except TaskError as error:
             return await self._failed(task, order, error)
-        return await self._recorder.end_task(order.run_id, order.task_id, output=output)
+        return await self._written(
+            lambda: self._recorder.end_task(order.run_id, order.task_id, output=output), task
+        )
 
     async def _attempt(self, task: TaskInstance, order: TaskOrder) -> JsonValue:
         if task.attempts > order.max_attempts + _LOST_ATTEMPTS_ALLOWED:
@@ -132,14 +149,15 @@ class ExecuteStep:
 
     def _call(self, task: TaskInstance, order: TaskOrder) -> TaskCall:
         async def log(level: Level, message: str, metadata: Mapping[str, JsonValue]) -> None:
-            await self._logbook.append([self._entry(task, order, level, message, metadata)])
+            entry = self._entry(task, order, level, message, metadata)
+            await write_safely(self._logbook.append([entry]))
 
         async def stopped(output: JsonValue, last_lines: str) -> None:
             message = f"task {task.name} attempt {task.attempts} was stopped"
             message += f": {last_lines}" if last_lines else ""
             facts = {"output": _shortened(output)}
             entry = self._entry(task, order, "warning", message, facts)
-            await self._runs.keep_output(task.id, output, entry)
+            await write_safely(self._runs.keep_output(task.id, output, entry))
 
         return TaskCall(
             run_id=task.run_id,
@@ -156,8 +174,9 @@ class ExecuteStep:
     async def _failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
         """Record the failure; raise it while the retry policy allows another attempt."""
         if not error.may_retry or order.max_attempts == 1:
-            return await self._end_failed(order, error)
-        wait = (await self._retry_policy(order)).wait_after(task.attempts)
+            return await self._end_failed(task, order, error)
+        policy = await self._written(lambda: self._retry_policy(order), task)
+        wait = policy.wait_after(task.attempts)
         message = f"task {task.name} attempt {task.attempts} failed: {error}"
         facts = {
             "code": error.task_code,
@@ -165,9 +184,9 @@ class ExecuteStep:
             "output": _shortened(error.output),
         }
         entry = self._entry(task, order, "warning", message, facts)
-        failures = await self._runs.fail_attempt(task.id, str(error), entry)
+        failures = await self._written(lambda: self._count_failure(order, error, entry), task)
         if failures >= order.max_attempts:
-            return await self._end_failed(order, error)
+            return await self._end_failed(task, order, error)
         raise ApplicationError(
             f"attempt {task.attempts} failed; see the log of the run for the reason",
             type=error.task_code,
@@ -175,19 +194,61 @@ class ExecuteStep:
             category=ApplicationErrorCategory.BENIGN,
         ) from None  # the cause quotes the task's output, which must not get into Temporal
 
-    async def _end_failed(self, order: TaskOrder, error: TaskError) -> Orders:
-        return await self._recorder.end_task(
-            order.run_id, order.task_id, error=str(error), output=error.output
+    async def _count_failure(self, order: TaskOrder, error: TaskError, entry: LogEntry) -> int:
+        """Return how many attempts failed; all of them if the failure can never be written."""
+        try:
+            return await self._runs.fail_attempt(order.task_id, str(error), entry)
+        except Exception as failure:  # a fault of ours must not be repeated for ever
+            if not self._tries.is_last(order.task_id, failure):
+                raise
+            _LOG.exception("a failed attempt cannot be recorded", extra={"task": order.task_id})
+            return order.max_attempts
+
+    async def _end_failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
+        return await self._written(
+            lambda: self._recorder.end_task(
+                order.run_id, order.task_id, error=str(error), output=error.output
+            ),
+            task,
         )
 
+    async def _written(
+        self, write: Callable[[], Awaitable[_Written]], task: TaskInstance
+    ) -> _Written:
+        """Write what the attempt led to, as often as it takes: it must not run again for that.
+
+        If Postgres refuses it for good, `write` itself gives up after some tries.
+        """
+        failures = 0
+        while True:
+            try:
+                return await write()
+            except Exception as error:  # noqa: BLE001  # logged; it ends or is given up
+                failures += 1
+                chance = random.random()  # noqa: S311  # no secret
+                pause = OUTAGE_PAUSES.pause(failures, chance)
+                _LOG.warning(
+                    "could not record an attempt, will be retried: %s",
+                    reason_of(error),
+                    extra={"run": task.run_id, "task": task.id},
+                )
+                await self._sleep(pause.total_seconds())
+
     async def _retry_policy(self, order: TaskOrder) -> RetryPolicy:
-        state = await self._runs.load(order.run_id)
+        """Return the policy of the task; the default one if the run cannot be read."""
+        try:
+            state = await self._runs.load(order.run_id)
+        except Exception as failure:
+            if is_outage(failure):
+                raise
+            _LOG.exception("a run cannot be read", extra={"run": order.run_id})
+            state = None
         if state is None:
             return RetryPolicy()
-        names = {str(task.id): task.name for task in state.tasks}
+        name = next((task.name for task in state.tasks if task.id == order.task_id), None)
         templates: tuple[TaskTemplate, ...] = (*state.spec.tasks, *state.spec.on_failure)
-        name = names[order.task_id]
-        return next(template.retry for template in templates if template.name == name)
+        policies = (template.retry for template in templates if template.name == name)
+        return next(policies, RetryPolicy())
 
     def _entry(
         self,

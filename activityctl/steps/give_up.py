@@ -10,7 +10,7 @@ from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
 from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
-from activityctl.errors import UnreachableError
+from activityctl.domain.values.failure_kind import is_outage
 from activityctl.ports import OpenResult, RunStore
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import StopOrder
@@ -29,8 +29,7 @@ class GiveUp:
     async def give_up(self, firing: FiringRef, reason: str) -> None:
         """Record the run of the firing as failed; a run that has ended stays as it is.
 
-        A key that is too long for a run is shortened. UnreachableError while Postgres does not
-        answer.
+        A key that is too long for a run is shortened. An outage raises.
         """
         facts = await self._runs.admission_input(firing)
         fields = {"run": firing.run_id, "subscription": firing.subscription_id}
@@ -42,9 +41,9 @@ class GiveUp:
         run = replace(new_run(bounded, facts, now), id=firing.run_id)
         try:
             await self._fail(firing, run, reason)
-        except UnreachableError:
-            raise
-        except Exception:  # noqa: BLE001  # logged, and tried once more
+        except Exception as error:
+            if is_outage(error):
+                raise
             _LOG.exception("the run is recorded without its data", extra=fields)
             bare = replace(run, payload={}, events=(), params={}, state={})
             await self._fail(firing, bare, reason)

@@ -1,4 +1,7 @@
-"""The `record` step: writes the ends of tasks, and ends that come from outside of an executor."""
+"""The `record` step: writes the ends of tasks, and ends that come from outside of an executor.
+
+An end that can never be written ends the task in a simpler way, and if need be the run.
+"""
 
 import logging
 from collections.abc import Callable
@@ -10,7 +13,9 @@ from temporalio import activity
 from activityctl.domain.runs.advance import advance, stop
 from activityctl.domain.runs.run import RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
+from activityctl.domain.values.failure_kind import Tries, is_outage, reason_of
 from activityctl.domain.values.model import JsonValue
+from activityctl.errors import RefusedError
 from activityctl.ports import RunStore
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.orders import orders_of
@@ -28,13 +33,23 @@ class RecordStep:
         self._runs = runs
         self._clock = clock
         self._decide = decide or Deciding()
+        self._tries = Tries()
 
     @activity.defn(name="record")
     async def record(self, stop: StopOrder) -> Orders:
         """Record an end that came from outside: a timeout, a cancellation, a lost worker."""
         if stop.task_id is not None:
             return await self.end_task(stop.run_id, stop.task_id, error=stop.reason)
-        return await self._stop_run(stop.run_id, RunStatus(stop.status), stop.reason)
+        status = RunStatus(stop.status)
+        try:
+            orders = await self._stop_run(stop.run_id, status, stop.reason)
+        except Exception as failure:  # a fault of ours must not be repeated for ever
+            if not self._tries.is_last(stop.run_id, failure):
+                raise
+            reason = f"{stop.reason}; its tasks could not be stopped as usual: "
+            orders = await self._abandon(stop.run_id, status, reason + reason_of(failure))
+        self._tries.forget(stop.run_id)
+        return orders
 
     async def end_task(
         self, run_id: str, task_id: str, *, error: str | None = None, output: JsonValue = None
@@ -43,14 +58,48 @@ class RecordStep:
 
         Return the orders that this end made possible. If the task or run has ended already, change
         nothing and return all open orders, because an earlier answer may be lost.
+
+        An outage raises. Any other error does so only for some tries. Then the task ends as failed
+        without its output, and if not even that can be written, the run ends.
         """
+        try:
+            orders = await self._end_task(run_id, task_id, error, output)
+        except Exception as failure:  # a fault of ours must not be repeated for ever
+            if not self._tries.is_last(task_id, failure):
+                raise
+            _LOG.exception("the end of a task cannot be recorded", extra={"task": task_id})
+            what = "the result" if error is None else f"{error}; its end"
+            reason = f"{what} could not be recorded: {reason_of(failure)}"
+            orders = await self._end_task_simply(run_id, task_id, reason)
+        self._tries.forget(task_id)
+        return orders
+
+    async def _end_task_simply(self, run_id: str, task_id: str, reason: str) -> Orders:
+        """End the task as failed with the reason alone, or the run if that cannot be written."""
+        try:
+            return await self._end_task(run_id, task_id, reason, None)
+        except Exception as failure:
+            if is_outage(failure):
+                raise
+            return await self._abandon(run_id, RunStatus.FAILED, reason)
+
+    async def _abandon(self, run_id: str, status: RunStatus, reason: str) -> Orders:
+        _LOG.exception("the run is ended without its data: %s", reason, extra={"run": run_id})
+        is_over = await self._runs.abandon(run_id, status, reason, self._clock())
+        return Orders(run_id, is_over=is_over)
+
+    async def _end_task(
+        self, run_id: str, task_id: str, error: str | None, output: JsonValue
+    ) -> Orders:
         now = self._clock()
         async with self._runs.locked(run_id) as locked:
             state = locked.state
             if state is None:
                 return Orders(run_id, is_over=True)
-            task = next(task for task in state.tasks if task.id == task_id)
-            if task.has_ended or state.run.has_ended:
+            task = next((task for task in state.tasks if task.id == task_id), None)
+            if task is None and not state.run.has_ended:
+                raise RefusedError("the row of the task was deleted")
+            if task is None or task.has_ended or state.run.has_ended:
                 open_orders = await self._decide(advance, state, now)
                 return orders_of(state.run, state.spec, open_orders)
             before = await self._decide(advance, state, now)

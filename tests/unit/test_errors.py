@@ -7,10 +7,14 @@ import pytest
 from activityctl import errors
 from activityctl.errors import (
     ActivityctlError,
+    DatabaseDeniedError,
+    DatabaseNotFoundError,
     InvalidEventError,
     InvalidManifestsError,
     NotFoundError,
     Problem,
+    SchemaMismatchError,
+    ServerNotReadyError,
     TaskError,
 )
 
@@ -19,7 +23,19 @@ TREE = [
     for _, error in inspect.getmembers(errors, inspect.isclass)
     if issubclass(error, ActivityctlError)
 ]
-BUILT_FROM_FACTS = {InvalidEventError, InvalidManifestsError, NotFoundError, TaskError}
+SHARED_CODES = {  # what an operator has to mend in Postgres; scripts know the kind of each
+    ServerNotReadyError: "failed",
+    SchemaMismatchError: "refused",
+    DatabaseDeniedError: "not_allowed",
+    DatabaseNotFoundError: "not_found",
+}
+BUILT_FROM_FACTS = {
+    DatabaseNotFoundError,
+    InvalidEventError,
+    InvalidManifestsError,
+    NotFoundError,
+    TaskError,
+}
 EXIT_CODES = {
     "failed": 1,
     "refused": 1,
@@ -44,7 +60,8 @@ EXIT_CODES = {
 
 def test_every_error_has_the_code_and_exit_code_that_scripts_rely_on():
     assert {error.code: error.exit_code for error in TREE} == EXIT_CODES
-    assert len(TREE) == len(EXIT_CODES)
+    assert len(TREE) == len(EXIT_CODES) + len(SHARED_CODES)
+    assert {error: error.code for error in SHARED_CODES} == SHARED_CODES
 
 
 def test_only_temporary_errors_are_retryable():

@@ -20,7 +20,7 @@ from activityctl.adapters.postgres.failures import first_line, is_data_error, is
 from activityctl.adapters.postgres.refusals import denied_right, failed_connection, read_only
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.untrusted import storable
-from activityctl.errors import ConflictError, RefusedError, UnstorableError
+from activityctl.errors import ConflictError, SchemaMismatchError, UnstorableError
 from activityctl.secret import malformed_url
 
 CONNECT_SECONDS: Final = 5
@@ -40,9 +40,12 @@ def to_storable_text(value: str | None) -> str | None:
 
 
 def _dump_storable_json(value: Any) -> str:
-    text = canonical_json(value)
-    if "\\u0000" in text or not text.isascii():
-        return canonical_json(_to_storable(value))
+    try:
+        text = canonical_json(value)
+        if "\\u0000" in text or not text.isascii():
+            return canonical_json(_to_storable(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnstorableError(f"a value cannot be written as JSON: {error}") from error
     return text
 
 
@@ -189,7 +192,7 @@ class translate_errors:  # noqa: N801  # a context manager, named like a functio
                 | psycopg.errors.UndefinedColumn()
                 | psycopg.errors.UndefinedFunction()
             ):
-                raise RefusedError(
+                raise SchemaMismatchError(
                     "the database schema does not match this version of activityctl",
                     hint="activityctl worker --migrate",
                 ) from error
@@ -198,9 +201,18 @@ class translate_errors:  # noqa: N801  # a context manager, named like a functio
             case psycopg.errors.ReadOnlySqlTransaction():
                 raise read_only(error) from error
             case psycopg.Error() if is_data_error(error):
-                line = first_line(error, "no reason given")
+                line = _leave_out_data(error)
                 raise UnstorableError(f"Postgres refuses a value: {line}") from error
             case psycopg.Error() if is_outage(error):
                 raise failed_connection(error) from error
+            case psycopg.Error():
+                _leave_out_data(error)
             case _:
                 return
+
+
+def _leave_out_data(error: psycopg.Error) -> str:
+    """Keep only the first line of the error's text, so that no log quotes rows; return it."""
+    line = first_line(error, "no reason given")
+    error.args = (line,)
+    return line

@@ -11,7 +11,13 @@ import psycopg
 
 from activityctl.adapters.postgres.failures import first_line
 from activityctl.adapters.postgres.rights import roles_with_rights
-from activityctl.errors import ActivityctlError, NotAllowedError, NotFoundError, UnreachableError
+from activityctl.errors import (
+    ActivityctlError,
+    DatabaseDeniedError,
+    DatabaseNotFoundError,
+    NotAllowedError,
+    UnreachableError,
+)
 
 _DOCTOR: Final = "activityctl doctor"
 _OBJECT: Final = re.compile(
@@ -33,7 +39,7 @@ def denied_right(error: psycopg.Error) -> NotAllowedError:
     hint = "ask the owner of the database for the role that the command needs"
     if roles:
         hint = f"use a login with a database role that may do this: {', '.join(roles)}"
-    return NotAllowedError(
+    return DatabaseDeniedError(
         f"Postgres refuses this to the login of the database URL: {said}", hint=hint
     )
 
@@ -41,7 +47,7 @@ def denied_right(error: psycopg.Error) -> NotAllowedError:
 def read_only(error: psycopg.Error) -> NotAllowedError:
     """Return the error for a write to a standby or in a read-only session."""
     said = error.diag.message_primary or str(error)
-    return NotAllowedError(
+    return DatabaseDeniedError(
         f"Postgres takes no changes: {said}",
         hint="name the primary server, not a standby, in the database URL",
     )
@@ -51,10 +57,12 @@ def failed_connection(error: psycopg.Error) -> ActivityctlError:
     """Return the error for a server that does not answer, or that refuses the login."""
     text = str(error).strip()
     if found := _NO_DATABASE.search(text):
-        return NotFoundError("database", found[1], hint="create it, or correct the database URL")
+        return DatabaseNotFoundError(
+            "database", found[1], hint="create it, or correct the database URL"
+        )
     if found := _BAD_LOGIN.search(text):
         said = (found[1] or found[2]).strip()
-        return NotAllowedError(
+        return DatabaseDeniedError(
             f"Postgres refuses the login: {said}",
             hint="correct the user and the password of the database URL",
         )

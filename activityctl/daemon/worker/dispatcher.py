@@ -11,6 +11,7 @@ from typing import Final
 from activityctl.domain.runs.workflow_batches import split_into_batches
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.back_off import BackOff
+from activityctl.domain.values.failure_kind import is_outage
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.ports import Claim, Outbox, PostponedFiring, RunStarter, RunStore
 from activityctl.steps.give_up import GiveUp
@@ -90,9 +91,9 @@ class Dispatcher:
         for firing, reason in done.refused:
             try:
                 await self._give_up.give_up(firing, reason)
-            except UnreachableError:
-                raise
-            except Exception as error:  # noqa: BLE001  # logged, and counted as a failure
+            except Exception as error:
+                if is_outage(error):
+                    raise
                 _LOG.exception("could not record a failed run", extra={"run": firing.run_id})
                 done.failed.append((firing, f"{reason}; {type(error).__name__}"))
             else:
@@ -147,23 +148,27 @@ class Dispatcher:
     async def cancel(self) -> None:
         """Cancel the workflows of the runs whose cancellation was requested, each in its turn.
 
-        UnreachableError after all were tried, if Temporal did not answer for one.
+        Raises after all were tried, if one could not be cancelled.
         """
-        unanswered: UnreachableError | None = None
+        failure: Exception | None = None
         for run_id, workflow_id in await self._runs.cancel_requests():
             try:
-                is_open = await self._starter.cancel(run_id, workflow_id)
-            except RefusedError as error:  # no workflow can have such an id
-                _LOG.warning("%s", error, extra={"run": run_id})
-                is_open = False
-            except UnreachableError as error:
-                unanswered = error
-                continue
-            if not is_open:
-                stop = StopOrder(run_id, "cancelled", "cancelled on request")
-                await self._recorder.record(stop)
-        if unanswered is not None:
-            raise unanswered
+                await self._cancel(run_id, workflow_id)
+            except Exception as error:  # noqa: BLE001  # raised below; the others have their turn
+                failure = failure or error
+                if not isinstance(error, ActivityctlError):
+                    _LOG.exception("could not cancel a run", extra={"run": run_id})
+        if failure is not None:
+            raise failure
+
+    async def _cancel(self, run_id: str, workflow_id: str) -> None:
+        try:
+            is_open = await self._starter.cancel(run_id, workflow_id)
+        except RefusedError as error:  # no workflow can have such an id
+            _LOG.warning("%s", error, extra={"run": run_id})
+            is_open = False
+        if not is_open:
+            await self._recorder.record(StopOrder(run_id, "cancelled", "cancelled on request"))
 
 
 @dataclass(frozen=True, slots=True)

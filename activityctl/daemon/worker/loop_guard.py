@@ -5,20 +5,16 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, TypeVar
 
 from activityctl.domain.runs.worker import LoopTrouble
-from activityctl.domain.values.back_off import BackOff
-from activityctl.errors import ActivityctlError, UnreachableError
+from activityctl.domain.values.failure_kind import pauses_after
+from activityctl.errors import ActivityctlError
 
 _Answer = TypeVar("_Answer")
 
 _LOG = logging.getLogger(__name__)
-OUTAGE: Final = BackOff(timedelta(seconds=0.5), timedelta(seconds=5))
-"""While a server does not answer: work goes on soon after it is back."""
-LASTING: Final = BackOff(timedelta(seconds=1), timedelta(seconds=60))
-"""For every other error, which may come again with each try."""
 _LONGEST_TEXT: Final = 500
 
 
@@ -71,6 +67,5 @@ class LoopGuard:
         failures = known.failures + 1 if known else 1
         new = LoopTrouble(loop, self._clock(), failures, text[:_LONGEST_TEXT])
         self._troubles[loop] = replace(new, since=known.since) if known else new
-        back_off = OUTAGE if isinstance(error, UnreachableError) else LASTING
         chance = random.random()  # noqa: S311  # no secret
-        return min(back_off.pause(failures, chance).total_seconds(), longest)
+        return min(pauses_after(error).pause(failures, chance).total_seconds(), longest)

@@ -30,17 +30,21 @@ class QueueReleaser:
     async def release(self) -> float | None:
         """Let in the next runs; return the seconds until a throttle allows another, or None.
 
-        A run that Temporal refuses for good ends as failed. UnreachableError while Temporal does
-        not answer; the runs already let in start later.
+        A run that Temporal refuses for good ends as failed. If a backfill or a run fails
+        otherwise, that is raised after the others had their turn: what was let in starts later.
         """
-        await self._backfills.release(_AT_ONCE)
-        let_in = await self._gates.let_in(_AT_ONCE)
-        starts = [self._start(firing) for firing in let_in]
-        for result in await asyncio.gather(*starts, return_exceptions=True):
+        parts = (self._backfills.release(_AT_ONCE), self._start_let_in())
+        for result in await asyncio.gather(*parts, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
         seconds = await self._gates.seconds_to_release()
         return seconds or (None if seconds is None else _TRY_AGAIN_AFTER)
+
+    async def _start_let_in(self) -> None:
+        starts = [self._start(firing) for firing in await self._gates.let_in(_AT_ONCE)]
+        for result in await asyncio.gather(*starts, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def _start(self, firing: FiringRef) -> None:
         try:

@@ -22,7 +22,7 @@ from activityctl.domain.routing.routing import (
     calendar_names,
     route_matches,
 )
-from activityctl.errors import ActivityctlError
+from activityctl.domain.values.failure_kind import is_outage
 from activityctl.ports import EventStore, Routing
 
 _LOG = logging.getLogger(__name__)
@@ -34,9 +34,8 @@ _TRY_AGAIN_AFTER: Final = 0.25
 """Seconds to wait while another process routes; that process may be killed meanwhile."""
 _LONGEST_BATCH: Final = 1.0
 """After so many seconds, no further event joins the transaction."""
-_TRIES: Final = 2
-"""After so many failures in a row, events are routed one by one; after twice as many, the event
-that fails gets a verdict."""
+_TRIES: Final = 3
+"""After so many failures of an event that is routed alone, it gets them as its verdict."""
 _MOST_WARNINGS: Final = 10
 _NOTHING: Final = Routed(events=())
 
@@ -58,7 +57,10 @@ class Router:
         self._events = events
         self._wake_dispatcher = wake_dispatcher
         self._evaluator = evaluator
+        self._limit = BATCH
+        """The most events of the next transaction; after a failure it begins at one again."""
         self._failures = 0
+        self._last_failure: Exception | None = None
         self._index = EventIndex(())
         self._gathering_listeners: GatheringListeners = {}
         self._version: int | None = None
@@ -69,14 +71,21 @@ class Router:
         The next call is needed when a gathering is due, or soon if another process routes now.
         """
         while True:
-            async with self._events.routing(1 if self._failures >= _TRIES else BATCH) as routing:
-                if routing is None:
-                    return _TRY_AGAIN_AFTER
-                with self._counting_failures():
-                    routed = await self._decide_or_give_up(routing)
-                if routed != _NOTHING:
-                    await routing.save(routed, routing.now)
-            self._failures = 0
+            try:
+                async with self._events.routing(self._limit) as routing:
+                    if routing is None:
+                        return _TRY_AGAIN_AFTER
+                    index = await self._index_of(routing)
+                    with self._counting_failures():
+                        routed = await self._route_or_give_up(routing, index)
+            except Exception as error:  # any fault of one event, ours too, would stop all others
+                if self._limit == 1 or is_outage(error):
+                    raise
+                _LOG.warning("events are routed one by one, because one fails: %s", error)
+                self._limit = 1
+                continue
+            self._failures, self._last_failure = 0, None
+            self._limit = min(2 * self._limit, BATCH)
             if routed.firings:
                 self._wake_dispatcher()
             if routing.is_last and len(routed.events) == len(routing.events):
@@ -84,27 +93,27 @@ class Router:
 
     @contextmanager
     def _counting_failures(self) -> Iterator[None]:
-        """Count the failures that would come again: not those of servers that do not answer."""
+        """Count the failures of one event alone, but not those of servers that do not answer."""
         try:
             yield
-        except ActivityctlError:
-            raise
-        except Exception:  # any fault of one event, ours too, would stop all others
-            self._failures += 1
+        except Exception as error:
+            if self._limit == 1 and not is_outage(error):
+                self._failures += 1
+                self._last_failure = error
             raise
 
-    async def _decide_or_give_up(self, routing: Routing) -> Routed:
-        """Decide; after some failures of one event alone, record them as its verdicts."""
-        index = await self._index_of(routing)
-        try:
-            return await self._decide(routing, index)
-        except ActivityctlError:
-            raise
-        except Exception as error:  # as above: after some tries it becomes a verdict
-            if len(routing.events) != 1 or self._failures + 1 < 2 * _TRIES:
-                raise
-            _LOG.exception("event cannot be routed", extra={"event": routing.events[0].id})
-            return _give_up(index, routing.events[0], error, routing.now)
+    async def _route_or_give_up(self, routing: Routing, index: EventIndex) -> Routed:
+        """Decide and save; after some failures of one event, save them as its verdicts."""
+        failure = self._last_failure
+        if failure is None or len(routing.events) != 1 or self._failures < _TRIES:
+            routed = await self._decide(routing, index)
+        else:
+            event = routing.events[0]
+            _LOG.error("event cannot be routed", extra={"event": event.id}, exc_info=failure)
+            routed = _give_up(index, event, failure, routing.now)
+        if routed != _NOTHING:
+            await routing.save(routed, routing.now)
+        return routed
 
     async def _decide(self, routing: Routing, index: EventIndex) -> Routed:
         matches = (

@@ -144,8 +144,7 @@ def _run_entries(before: Run, after: Run, now: datetime) -> tuple[LogEntry, ...]
     if after.status is before.status or after.status not in ENDED_RUNS:
         return ()
     is_good = after.status in {RunStatus.SUCCEEDED, RunStatus.SKIPPED, RunStatus.MISSED}
-    status_text = after.status.value.replace("_", " ")
-    message = f"run {status_text}" + (f": {after.reason}" if after.reason else "")
+    message = end_message(after.status, after.reason)
     seconds = (now - after.started_at).total_seconds() if after.started_at else None
     entry = log_entry(
         after,
@@ -156,6 +155,11 @@ def _run_entries(before: Run, after: Run, now: datetime) -> tuple[LogEntry, ...]
         durationSeconds=seconds,
     )
     return (entry,)
+
+
+def end_message(status: RunStatus, reason: str | None) -> str:
+    """Return the text of the log entry for the end of a run."""
+    return f"run {status.value.replace('_', ' ')}" + (f": {reason}" if reason else "")
 
 
 def _pause_entry(run: Run, streak: StreakChange | None, now: datetime) -> LogEntry | None:

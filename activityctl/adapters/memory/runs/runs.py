@@ -22,8 +22,9 @@ from activityctl.adapters.memory.state import (
 )
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
+from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.runs.run_change import RunChange, end_message
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
@@ -123,6 +124,38 @@ class MemoryRunStore:
             yield locked
             for change in locked.saved:
                 self._update(change)
+
+    async def abandon(self, run_id: str, status: RunStatus, reason: str, now: datetime) -> bool:
+        """End the run and its open tasks without reading their data; return whether it has ended.
+
+        A run is cancelled only if that was requested. True if there is no such run.
+        """
+        async with self._state.run_locks[run_id]:
+            row = self._state.runs.get(run_id)
+            if row is None or row.run.has_ended:
+                return True
+            if status is RunStatus.CANCELLED and row.cancel_requested_at is None:
+                return False
+            text = stored_text(reason)
+            run = replace(row.run, status=status, reason=text, ending=None, ended_at=now)
+            self._state.runs[run_id] = replace(row, run=run)
+            for task in self._tasks(run_id):
+                self._abandon_task(task, text, now)
+            if status in {RunStatus.FAILED, RunStatus.TIMED_OUT}:
+                letter_id = ids.dead_letter_id(run_id)
+                letter = DeadLetter(letter_id, run.id, run.subscription_id, text or "", now)
+                self._state.dead_letters.setdefault(letter_id, letter)
+            message = end_message(status, text)
+            entry = LogEntry(run.subscription_id, run_id, message, "error", now)
+            self._state.write_log_entries([entry])
+            self._state.wake_workers(Work.QUEUE)
+        return True
+
+    def _abandon_task(self, task: TaskInstance, reason: str | None, now: datetime) -> None:
+        if not task.has_ended:
+            status = TaskStatus.CANCELLED
+            ended = replace(task, status=status, reason=reason, input=None, ended_at=now)
+            self._state.tasks[task.id] = replace(self._state.tasks[task.id], task=ended)
 
     async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
         """Mark the task as running and count the attempt; None when the task has ended."""

@@ -19,6 +19,7 @@ from activityctl.adapters.postgres.rows import (
     subscription_of,
     task_of,
 )
+from activityctl.adapters.postgres.runs.abandoning import abandon_run
 from activityctl.adapters.postgres.runs.streaks import write_streak
 from activityctl.adapters.postgres.runs.writes import (
     INSERT_RUN,
@@ -180,6 +181,14 @@ class PostgresRunStore:
         async with self._database.transaction() as connection:
             state = await self._read(connection, run_id, f"{_SELECT_RUN} FOR UPDATE OF r")
             yield PostgresLockedRun(connection, state)
+
+    async def abandon(self, run_id: str, status: RunStatus, reason: str, now: datetime) -> bool:
+        """End the run and its open tasks without reading their data; return whether it has ended.
+
+        A run is cancelled only if that was requested. True if there is no such run.
+        """
+        async with self._database.transaction() as connection:
+            return await abandon_run(connection, run_id, status, reason, now)
 
     async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
         """Mark the task as running and count the attempt; None when the task has ended."""

@@ -6,7 +6,7 @@ from alembic.script import ScriptDirectory
 
 from activityctl.adapters.postgres.database import Database
 from activityctl.adapters.postgres.schema.migrate import alembic_config
-from activityctl.errors import RefusedError
+from activityctl.errors import SchemaMismatchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ async def read_schema_versions(database_url: str) -> SchemaVersions:
     database = await Database.connect(database_url)
     try:
         row = await database.fetch_one("SELECT version_num FROM alembic_version")
-    except RefusedError:  # the table does not exist
+    except SchemaMismatchError:  # the table does not exist
         row = None
     finally:
         await database.close()
@@ -42,15 +42,17 @@ async def read_schema_versions(database_url: str) -> SchemaVersions:
 
 
 async def require_schema(database_url: str) -> None:
-    """Raise RefusedError unless the database has the schema of this version."""
+    """Raise SchemaMismatchError unless the database has the schema of this version."""
     versions = await read_schema_versions(database_url)
     if versions.are_equal:
         return
     needed = f"this version of activityctl needs schema {versions.package}"
     if versions.is_newer:
-        raise RefusedError(
+        raise SchemaMismatchError(
             f"the database has schema {versions.database}, which is newer; {needed}",
             hint="install the version of activityctl that migrated it",
         )
     found = f"has schema {versions.database}" if versions.database else "is empty"
-    raise RefusedError(f"the database {found}; {needed}", hint="activityctl worker --migrate")
+    raise SchemaMismatchError(
+        f"the database {found}; {needed}", hint="activityctl worker --migrate"
+    )

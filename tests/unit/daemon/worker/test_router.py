@@ -11,6 +11,8 @@ import pytest
 from activityctl.daemon.worker.router import MOST_FOUND, Router
 from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.routing.index import Listener
+from activityctl.domain.routing.routing import Routed
+from activityctl.errors import ActivityctlError, UnreachableError, UnstorableError
 from support.routing_store import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -112,3 +114,38 @@ async def test_an_event_that_can_never_be_routed_gets_a_verdict_and_blocks_no_ot
     (error,) = [verdict for verdict in verdicts if verdict.subscription_id == "bad"]
     assert error.outcome == "error"
     assert str(error.reason).startswith("the event cannot be routed: MemoryError")
+
+
+class Refusing(Store):
+    """A store that refuses for good what one event leads to, and was away for a while before."""
+
+    outages = 10
+
+    async def save(self, routed: Routed, now: datetime) -> None:
+        if self.outages:
+            self.outages -= 1
+            raise UnreachableError("away")
+        errors = [verdict for verdict in routed.verdicts if verdict.outcome == "error"]
+        if "100" in routed.events and not errors:
+            raise UnstorableError("too large")
+        await super().save(routed, now)
+
+
+async def test_what_postgres_refuses_for_one_event_becomes_its_verdict() -> None:
+    trigger = EventTrigger.model_validate({"type": "good"})
+    store = Refusing([Listener("good", "t", trigger, {})], *[{"type": "good"}] * 300)
+    router = Router(store, lambda: None)
+    failures = 0
+    while store.waiting:
+        try:
+            await router.route()
+        except ActivityctlError:
+            failures += 1
+        assert failures < 20
+    assert sum(len(routed.firings) for routed in store.routed) == 299
+    verdicts = [verdict for routed in store.routed for verdict in routed.verdicts]
+    (verdict,) = [verdict for verdict in verdicts if verdict.outcome == "error"]
+    assert verdict.event_id == "100"
+    assert verdict.reason == "the event cannot be routed: UnstorableError: too large"
+    assert failures == 10 + 3
+    assert len(store.routed) < 60, "events are routed many at a time again"

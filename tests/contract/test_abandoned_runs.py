@@ -1,0 +1,57 @@
+"""The RunStore port: a run is ended without its data, for good and only once."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
+from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.selection import Selection
+
+MakeRun = Callable[..., Awaitable[Run]]
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.TIMED_OUT])
+async def test_an_abandoned_run_ends_with_its_open_tasks(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime, status: RunStatus
+):
+    run = await make_run("k", tasks=2)
+    state = await ports.runs.load(run.id)
+    assert state is not None
+    done = replace(state.tasks[0], status=TaskStatus.SUCCEEDED, output=1, ended_at=now)
+    async with ports.runs.locked(run.id) as locked:
+        await locked.save(RunChange(run, update=(done,)))
+    later = now + timedelta(seconds=5)
+    assert await ports.runs.abandon(run.id, status, "it \0 cannot be stored", later)
+    assert await ports.runs.abandon(run.id, RunStatus.FAILED, "again", later)
+    state = await ports.runs.load(run.id)
+    assert state is not None
+    assert (state.run.status, state.run.ended_at) == (status, later)
+    assert state.run.reason == "it \ufffd cannot be stored"
+    first, second = state.tasks
+    assert first == done
+    assert (second.status, second.input, second.ended_at) == ("cancelled", None, later)
+    (letter,) = await ports.run_lists.dead_letters(Selection())
+    assert (letter.run_id, letter.reason) == (run.id, state.run.reason)
+    entries, _ = await ports.logbook.page(run.subscription_id, Cursor(), limit=9, run_id=run.id)
+    text = f"run {status.replace('_', ' ')}: it \ufffd cannot be stored"
+    assert [(entry.level, entry.message) for entry in entries] == [("error", text)]
+
+
+async def test_a_run_is_abandoned_as_cancelled_only_on_request(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    assert not await ports.runs.abandon(run.id, RunStatus.CANCELLED, "why", now)
+    assert await ports.runs.request_cancel(run.id, now)
+    assert await ports.runs.abandon(run.id, RunStatus.CANCELLED, "why", now)
+    assert (await ports.run_lists.find_run(run.id)).status is RunStatus.CANCELLED
+    assert await ports.run_lists.dead_letters(Selection()) == []
+
+
+async def test_a_run_that_does_not_exist_is_over(ports: wiring.Ports, now: datetime):
+    assert await ports.runs.abandon("no-such-run", RunStatus.FAILED, "why", now)
