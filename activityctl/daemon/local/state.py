@@ -6,6 +6,7 @@ Nothing here starts or ends a process.
 import errno
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -121,15 +122,17 @@ def write_state(home: Path, state: DaemonState) -> None:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file with mode 0600, atomically and durably."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    descriptor = open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    # A new file of a name that nobody can guess, with mode 0600.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

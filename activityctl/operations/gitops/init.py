@@ -23,9 +23,9 @@ def scaffold(folder: Path, files: Mapping[str, str], *, force: bool) -> list[Pat
     try:
         for path, content in targets.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink():
-                path.unlink()
-            with path.open("w" if force else "x", encoding="utf-8") as file:
+            if force:
+                path.unlink(missing_ok=True)
+            with path.open("x", encoding="utf-8") as file:  # follows no link
                 file.write(content)
     except OSError as error:
         raise InvalidInputError(

@@ -63,9 +63,17 @@ def test_a_written_state_is_read_back_unchanged(tmp_path: Path):
 
 def test_only_the_owner_can_read_the_state_also_over_an_existing_file(tmp_path: Path):
     (tmp_path / "daemon.json").touch(mode=0o644)
-    (tmp_path / "daemon.json.new").touch(mode=0o666)
     write_state(tmp_path, DaemonState(addresses=ADDRESSES))
     assert stat.S_IMODE((tmp_path / "daemon.json").stat().st_mode) == 0o600
+
+
+def test_the_state_is_written_first_to_a_file_whose_name_nobody_can_guess(tmp_path: Path):
+    for name in ("daemon.json.new", ".daemon.json.new"):
+        (tmp_path / name).write_text("theirs")
+    write_state(tmp_path, DaemonState(addresses=ADDRESSES))
+    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert left.pop("daemon.json")
+    assert left == {"daemon.json.new": "theirs", ".daemon.json.new": "theirs"}
 
 
 def test_settings_find_the_daemon_only_while_it_runs(tmp_path: Path):
