@@ -111,6 +111,29 @@ def test_a_reader_plans_and_looks_and_changes_nothing(filled: Call, database_url
         assert owner.execute(f"{count} FROM subscriptions".encode()).fetchall() == before
 
 
+def test_a_planner_plans_and_sees_no_events_inputs_or_outputs(filled: Call):
+    for arguments in (
+        *(("plan", "-f", "far.yaml", "-o", shape) for shape in ("text", "json", "markdown")),
+        ("plan", "-f", "far.yaml", "--applyset", "main", "--prune", "--out", "plan.json"),
+        ("get", "definitions"),
+        ("get", "revisions"),
+    ):
+        filled(Role.PLAN, *arguments)
+    assert filled(Role.PLAN, "diff", "-f", "far.yaml", code=0).stdout == ""
+    for arguments in (
+        ("get", "events"),
+        ("get", "tasks"),
+        ("get", "runs"),
+        ("get", "subscriptions"),
+        ("logs", "far"),
+        ("describe", "event", "one"),
+        ("plan", "-f", "far.yaml", "--since", "7d"),
+        *ACTING,
+        (*EMIT, "--id", "two"),
+    ):
+        assert "error: Postgres refuses" in filled(Role.PLAN, *arguments, code=6).stderr
+
+
 def test_an_emitter_stores_events_once_and_reads_nothing(filled: Call):
     again = (*EMIT, "--id", "one", "--data")
     done = filled(Role.EMIT, *again, '{"secret": 2}', "-o", "json", code=5)

@@ -1,5 +1,6 @@
 """The roles of the database: their rights are those of the table, and no others."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from psycopg import sql
 from activityctl import wiring
 from activityctl.adapters.postgres.locks import Lock
 from activityctl.adapters.postgres.rights import FUNCTIONS, TABLES, Role, roles_with_rights
+from activityctl.domain.values import ids
 from activityctl.errors import ConflictError, InvalidInputError, NotAllowedError
 from support.logins import STRANGER, url_as
 
@@ -18,8 +20,39 @@ Connection = psycopg.Connection[tuple[object, ...]]
 LOGINS = [*Role, STRANGER]
 TABLE_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 DATA = sorted(table for table in TABLES if not table.endswith(("_lock", "_locks")))
-ADD_EVENT = """SELECT add_events('{x}', '{/x}', '{x}', '{t}', '{s}', '{2026-01-01}', '{d}',
-    ARRAY['{"id": "x", "data": "secret"}'])"""
+EVENT_ID = ids.event_id("/x", "x")
+DIGEST = "d" * 64
+DOCUMENT = {
+    "specversion": "1.0",
+    "id": "x",
+    "source": "/x",
+    "type": "t",
+    "subject": "s",
+    "time": "2026-01-01T00:00:00Z",
+    "data": "secret",
+}
+
+
+def add_event(document: object = DOCUMENT, **columns: str | None) -> str:
+    """Return the call that stores an event, with other columns or another document."""
+    given = {
+        "id": str(EVENT_ID),
+        "source": "/x",
+        "event_id": "x",
+        "type": "t",
+        "subject": "s",
+        "time": "2026-01-01",
+        "digest": DIGEST,
+        "document": document if isinstance(document, str) else json.dumps(document),
+        **columns,
+    }
+    values = ["NULL" if v is None else "'" + v.replace("'", "''") + "'" for v in given.values()]
+    kinds = ["text"] * 5 + ["timestamptz"] + ["text"] * 2
+    arrays = (f"ARRAY[{v}]::{kind}[]" for v, kind in zip(values, kinds, strict=True))
+    return f"SELECT add_events({', '.join(arrays)})"
+
+
+ADD_EVENT = add_event()
 
 
 @pytest.fixture(scope="module")
@@ -118,19 +151,17 @@ def test_a_role_has_the_rights_of_the_table_and_no_others(owner: Connection, rol
 @pytest.mark.parametrize("role", Role)
 def test_a_right_to_columns_is_a_right_to_those_columns_only(owner: Connection, role: Role):
     for table, rights in TABLES.items():
-        limited = re.search(r"UPDATE \(([^)]*)\)", rights[role])
-        if limited is None:
-            continue
-        may = {
-            column
-            for column in columns_of(owner, table)
-            if owner.execute(
-                "SELECT has_column_privilege(%s, %s, %s, 'UPDATE')",
-                (f"activityctl_{role}", table, column),
-            ).fetchone()
-            == (True,)
-        }
-        assert may == set(limited[1].split(", ")), table
+        for privilege, columns in re.findall(r"(\w+) \(([^)]*)\)", rights[role]):
+            may = {
+                column
+                for column in columns_of(owner, table)
+                if owner.execute(
+                    "SELECT has_column_privilege(%s, %s, %s, %s)",
+                    (f"activityctl_{role}", table, column, privilege),
+                ).fetchone()
+                == (True,)
+            }
+            assert may == set(columns.split(", ")), table
 
 
 def test_the_functions_that_run_as_the_owner_are_closed_to_strangers(
@@ -183,14 +214,108 @@ def test_an_emitter_and_a_stranger_read_and_write_nothing(
 def test_an_emitter_stores_events_and_learns_nothing_of_others(
     owner: Connection, logged_in: dict[str, Connection]
 ):
-    owner.execute(ADD_EVENT)
+    owner.execute(ADD_EVENT.encode())
     connection = logged_in[Role.EMIT]
-    assert connection.execute(ADD_EVENT).fetchone() == (["x"],)
-    guesses = "SELECT * FROM same_events('{x,x,y}', '{other,d,d}')"
-    assert connection.execute(guesses).fetchall() == [("x", "d")]
-    assert connection.execute("SELECT * FROM same_events('{x}', '{other}')").fetchall() == []
+    assert connection.execute(ADD_EVENT.encode()).fetchone() == ([EVENT_ID],)
+    same = "SELECT * FROM same_events(%s, %s)"
+    guesses = ([EVENT_ID, EVENT_ID, "y"], ["other", DIGEST, DIGEST])
+    assert connection.execute(same, guesses).fetchall() == [(EVENT_ID, DIGEST)]
+    assert connection.execute(same, ([EVENT_ID], ["other"])).fetchall() == []
     connection.rollback()
     assert owner.execute("SELECT count(*) FROM events").fetchone() == (1,)
+
+
+def nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        add_event(source="/other"),
+        add_event(type="other"),
+        add_event(event_id="other"),
+        add_event(subject=None),
+        add_event(subject="other"),
+        add_event(time=None),
+        add_event(id="x"),
+        add_event(digest="x"),
+        add_event({**DOCUMENT, "type": 1}, type="1"),
+        add_event({**DOCUMENT, "specversion": "2.0"}),
+        add_event({"type": "t"}),
+        add_event([]),
+        add_event({**DOCUMENT, "data": nested(66)}),
+        add_event(json.dumps(DOCUMENT).replace('"secret"', "[" * 5000 + "]" * 5000)),
+        add_event(json.dumps(DOCUMENT).replace('"secret"', "[" * 90000 + "]" * 90000)),
+        add_event(json.dumps(DOCUMENT).replace('"secret"', "1e5000")),
+        add_event(json.dumps(DOCUMENT).replace('"secret"', "[-1e5000]")),
+        add_event({**DOCUMENT, "data": "x" * 5_000_000}),
+        add_event({**DOCUMENT, "source": ""}, source=""),
+        add_event({**DOCUMENT, "type": "x" * 1100}, type="x" * 1100),
+    ],
+    ids=lambda statement: statement[18:90],
+)
+def test_an_emitter_stores_no_columns_that_lie_and_nothing_that_workers_cannot_read(
+    logged_in: dict[str, Connection], statement: str
+):
+    connection = logged_in[Role.EMIT]
+    with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.StatementTooComplex)):
+        connection.execute(statement.encode())
+    connection.rollback()
+
+
+def test_an_emitter_stores_what_the_limits_of_events_allow(logged_in: dict[str, Connection]):
+    connection = logged_in[Role.EMIT]
+    for document in (
+        {**DOCUMENT, "data": nested(63)},
+        {**DOCUMENT, "data": [10**3999, -(10**3999), 1e-300, 1e308]},
+        {**DOCUMENT, "data": None, "own": True},
+    ):
+        assert connection.execute(add_event(document).encode()).fetchone()
+        connection.rollback()
+    bare = {name: DOCUMENT[name] for name in ("specversion", "id", "source", "type")}
+    call = add_event(bare, subject=None, time=None)
+    assert connection.execute(call.encode()).fetchone()
+    connection.rollback()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *[
+            f"SELECT count(*) FROM {table}"
+            for table in DATA
+            if table
+            not in {
+                "alembic_version",
+                "definitions",
+                "revisions",
+                "subscriptions",
+                "calendars",
+                "runs",
+            }
+        ],
+        "SELECT * FROM subscriptions",
+        "SELECT state FROM subscriptions",
+        "SELECT pause_reason FROM subscriptions",
+        *[
+            f"SELECT {column} FROM runs"
+            for column in ("*", "params", "events", "context", "reason", "firing_key")
+        ],
+        "COPY runs TO STDOUT",
+        "UPDATE subscriptions SET status = 'paused'",
+        "DELETE FROM revisions",
+        "INSERT INTO definitions DEFAULT VALUES",
+        "SELECT FROM revisions FOR UPDATE",
+    ],
+)
+def test_a_planner_sees_manifests_and_nothing_that_runs_have_written(
+    logged_in: dict[str, Connection], statement: str
+):
+    assert refused(logged_in[Role.PLAN], statement)
 
 
 @pytest.mark.parametrize(
@@ -227,20 +352,20 @@ def test_an_emitter_stores_events_and_learns_nothing_of_others(
         *[
             (login, f"LOCK TABLE {lock.table}_lock IN EXCLUSIVE MODE")
             for lock in Lock
-            for login in (Role.READ, Role.EMIT, STRANGER)
+            for login in (Role.READ, Role.PLAN, Role.EMIT, STRANGER)
         ],
         *[
             (login, "SELECT FROM gate_locks FOR UPDATE")
-            for login in (Role.READ, Role.EMIT, Role.APPLY, STRANGER)
+            for login in (Role.READ, Role.PLAN, Role.EMIT, Role.APPLY, STRANGER)
         ],
-        *[(login, ADD_EVENT) for login in (Role.READ, STRANGER)],
+        *[(login, ADD_EVENT) for login in (Role.READ, Role.PLAN, STRANGER)],
         *[
             (login, "SELECT * FROM same_events('{x}', '{d}')")
-            for login in (Role.READ, Role.APPLY, STRANGER)
+            for login in (Role.READ, Role.PLAN, Role.APPLY, STRANGER)
         ],
         *[
             (login, "SELECT keep_events('{x}')")
-            for login in (Role.READ, Role.EMIT, Role.WORKER, STRANGER)
+            for login in (Role.READ, Role.PLAN, Role.EMIT, Role.WORKER, STRANGER)
         ],
     ],
 )
@@ -291,6 +416,28 @@ def test_a_migration_keeps_the_rights_of_the_roles_up_to_date(
     assert 'GRANT SELECT ON "public".runs TO activityctl_read' in script
     wiring.migrate(module_url, roles_prefix="activityctl")
     assert not refused(logged_in[Role.READ], "SELECT FROM runs")
+
+
+def test_a_migration_keeps_roles_of_a_version_without_plan_and_creates_none(
+    owner: Connection, superuser: Connection, servers: dict[str, str]
+):
+    server = servers["database_url"].rsplit("/", 1)[0]
+    owner.execute("CREATE DATABASE older TEMPLATE activityctl")
+    try:
+        wiring.migrate(f"{server}/older", roles_prefix="older")
+        address = servers["superuser_url"].rsplit("/", 1)[0]
+        with psycopg.connect(f"{address}/older", autocommit=True) as connection:
+            connection.execute("DROP OWNED BY older_plan; DROP ROLE older_plan")
+        script = wiring.migration_script(f"{server}/older")[1]
+        assert "older_plan" not in script
+        assert 'GRANT SELECT ON "public".runs TO older_read' in script
+        wiring.migrate(f"{server}/older", roles_prefix="older")
+        assert "TO older_plan" in wiring.migration_script(f"{server}/older")[1]
+    finally:
+        owner.execute("DROP DATABASE older WITH (FORCE)")
+        for role in Role:
+            drop = sql.SQL("DROP ROLE IF EXISTS {}")
+            superuser.execute(drop.format(sql.Identifier(f"older_{role}")))
 
 
 def test_a_dry_run_changes_nothing(owner: Connection, module_url: str):

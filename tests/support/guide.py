@@ -184,5 +184,5 @@ def rights_table() -> str:
 def roles_page() -> str:
     """Return the page about roles with a fresh table of rights; the rest is written by hand."""
     text = (GUIDE / "database-roles.md").read_text("utf-8")
-    head = "|---|---|---|---|---|\n"
+    head = "|---|---|---|---|---|---|\n"
     return text[: text.rindex(head) + len(head)] + rights_table()

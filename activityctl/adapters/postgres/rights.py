@@ -14,7 +14,9 @@ class Role(StrEnum):
     """A group role; its name in the cluster has a prefix, such as `activityctl_read`."""
 
     READ = "read"
-    """Looks and plans: `plan`, `diff`, `get`, `describe`, `logs`, `serve`."""
+    """Looks at everything: `plan`, `diff`, `get`, `describe`, `logs`, `serve`."""
+    PLAN = "plan"
+    """Plans: `plan` and `diff`. It sees manifests, but no events, inputs, outputs or states."""
     EMIT = "emit"
     """Hands in events, and cannot read them."""
     APPLY = "apply"
@@ -30,21 +32,37 @@ _LOCK: Final = "UPDATE"
 """What LOCK TABLE needs. The tables of locks have no columns worth to change."""
 
 
-def _rights(*, read: str = "", emit: str = "", apply: str = "", worker: str = "") -> Rights:
-    return {Role.READ: read, Role.EMIT: emit, Role.APPLY: apply, Role.WORKER: worker}
+def _rights(
+    *, read: str = "", plan: str = "", emit: str = "", apply: str = "", worker: str = ""
+) -> Rights:
+    return {
+        Role.READ: read,
+        Role.PLAN: plan,
+        Role.EMIT: emit,
+        Role.APPLY: apply,
+        Role.WORKER: worker,
+    }
 
 
 TABLES: Final[Mapping[str, Rights]] = {
-    "alembic_version": _rights(read="SELECT", emit="SELECT", apply="SELECT", worker="SELECT"),
-    "definitions": _rights(read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"),
-    "revisions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT"),
+    "alembic_version": _rights(
+        read="SELECT", plan="SELECT", emit="SELECT", apply="SELECT", worker="SELECT"
+    ),
+    "definitions": _rights(
+        read="SELECT", plan="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"
+    ),
+    "revisions": _rights(read="SELECT", plan="SELECT", apply="SELECT, INSERT", worker="SELECT"),
     "subscriptions": _rights(
         read="SELECT",
+        plan="SELECT (id, name, definition, params, triggers, labels, annotations, status, "
+        "created_at, updated_at, applyset, failures, paused_at)",
         apply="SELECT, INSERT, UPDATE",
         worker="SELECT, UPDATE (status, state, failures, pause_reason, paused_by_run, paused_at, "
         "updated_at)",
     ),
-    "calendars": _rights(read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"),
+    "calendars": _rights(
+        read="SELECT", plan="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"
+    ),
     "applies": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT"),
     "apply_changes": _rights(read="SELECT", apply="SELECT, INSERT"),
     "schedules": _rights(
@@ -58,6 +76,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     ),
     "runs": _rights(
         read="SELECT",
+        plan="SELECT (subscription_id, ended_at)",
         apply="SELECT, INSERT, UPDATE (cancel_requested_at)",
         worker="SELECT, INSERT, UPDATE",
     ),

@@ -25,6 +25,10 @@ TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.stat
 SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
     s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
     s.pause_reason, s.paused_at, s.paused_by_run"""
+PLANNED_SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
+    s.created_at, s.updated_at, s.labels, s.annotations, '{}'::jsonb AS state, s.applyset,
+    s.failures, NULL AS pause_reason, s.paused_at, NULL AS paused_by_run"""
+"""Without what runs have written: a login that only plans may not read that."""
 REVISION_COLUMNS = "v.id, v.definition, v.number, v.spec, v.created_at"
 
 

@@ -22,6 +22,7 @@ from activityctl.adapters.postgres.database import (
 )
 from activityctl.adapters.postgres.locks import Lock, take_lock
 from activityctl.adapters.postgres.rows import (
+    PLANNED_SUBSCRIPTION_COLUMNS,
     REVISION_COLUMNS,
     SUBSCRIPTION_COLUMNS,
     past_change_of,
@@ -69,6 +70,7 @@ class PostgresCatalog:
     async def present(self) -> Present:
         """Return the live objects and the deleted subscriptions, at one moment.
 
+        The subscriptions come without state and without the reason of their pause.
         Inside `changing`, the result contains what was written there.
         """
         connection = self._changing.get()
@@ -85,7 +87,7 @@ class PostgresCatalog:
         )
         definitions = await cursor.fetchall()
         cursor = await connection.execute(
-            f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s".encode()
+            f"SELECT {PLANNED_SUBSCRIPTION_COLUMNS} FROM subscriptions s".encode()
         )
         subscriptions = await cursor.fetchall()
         cursor = await connection.execute(SELECT_LIVE_CALENDARS.encode())

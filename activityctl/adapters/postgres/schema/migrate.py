@@ -160,12 +160,18 @@ def _write_roles(connection: Connection, prefix: str | None) -> None:
 
 
 def _role_statements(connection: Connection, prefix: str | None) -> list[str]:
-    rows = connection.exec_driver_sql(roles.SELECT_GRANTEES)
-    prefixes = roles.known_prefixes(row.rolname for row in rows)
-    if prefix is not None and prefix not in prefixes:
-        names = list(roles.role_names(prefix).values())
+    """Return the SQL for the roles that exist, and for those of the prefix, which it creates."""
+    grantees = {row.rolname for row in connection.exec_driver_sql(roles.SELECT_GRANTEES)}
+    schema = connection.exec_driver_sql(roles.SELECT_SCHEMA).scalar_one()
+    statements = [
+        statement
+        for known in roles.known_prefixes(grantees)
+        if known != prefix
+        for statement in roles.role_statements(known, schema, grantees)
+    ]
+    if prefix is not None:
+        names = [name for name in roles.role_names(prefix).values() if name not in grantees]
         clashes = connection.exec_driver_sql(roles.SELECT_CLASHES, (names,))
         roles.refuse_clashes(row.rolname for row in clashes)
-        prefixes.append(prefix)
-    schema = connection.exec_driver_sql(roles.SELECT_SCHEMA).scalar_one()
-    return [statement for known in prefixes for statement in roles.role_statements(known, schema)]
+        statements += roles.role_statements(prefix, schema)
+    return statements

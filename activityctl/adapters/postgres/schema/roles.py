@@ -1,13 +1,15 @@
 """The SQL that creates the group roles of a database and gives them the rights of `rights`."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from activityctl.adapters.postgres.rights import FUNCTIONS, TABLES, Rights, Role
 from activityctl.errors import ConflictError, InvalidInputError
 
 DEFAULT_PREFIX: Final = "activityctl"
+_FIRST_ROLES: Final = (Role.READ, Role.EMIT, Role.APPLY, Role.WORKER)
+"""The roles that every version has created; `plan` came later."""
 _PREFIX: Final = re.compile("[a-z][a-z0-9_]{0,47}")
 
 SELECT_SCHEMA: Final = "SELECT current_schema() AS schema"
@@ -32,14 +34,15 @@ def role_names(prefix: str) -> Mapping[Role, str]:
 
 
 def known_prefixes(grantees: Iterable[str]) -> list[str]:
-    """Return the prefixes whose roles are all among these roles."""
+    """Return the prefixes whose roles, at least those of the first version, are among these."""
     names = set(grantees)
-    first = f"_{next(iter(Role))}"
+    first = f"_{Role.READ}"
     prefixes = {name.removesuffix(first) for name in names if name.endswith(first)}
     return sorted(
         prefix
         for prefix in prefixes
-        if _PREFIX.fullmatch(prefix) and names.issuperset(role_names(prefix).values())
+        if _PREFIX.fullmatch(prefix)
+        and names.issuperset(f"{prefix}_{role}" for role in _FIRST_ROLES)
     )
 
 
@@ -52,17 +55,23 @@ def refuse_clashes(clashes: Iterable[str]) -> None:
         )
 
 
-def role_statements(prefix: str, schema: str) -> list[str]:
+def role_statements(prefix: str, schema: str, existing: Collection[str] | None = None) -> list[str]:
     """Return the statements that create the roles, if they are missing, and set their rights.
 
-    Rights that a role has beside those of the table are taken away. Run them in one transaction.
+    With `existing`, they create no role and concern only those of these names. Rights that a role
+    has beside those of the table are taken away. Run them in one transaction.
     """
-    names = role_names(prefix)
+    names = {
+        role: name
+        for role, name in role_names(prefix).items()
+        if existing is None or name in existing
+    }
+    created = [_create(name) for name in names.values()] if existing is None else []
     everyone = ", ".join(names.values())
     tables = ", ".join(_qualified(schema, table) for table in TABLES)
     functions = ", ".join(_qualified(schema, function) for function in FUNCTIONS)
     return [
-        *(_create(name) for name in names.values()),
+        *created,
         f"GRANT USAGE ON SCHEMA {_identifier(schema)} TO {everyone}",
         _CONNECT.format(roles=everyone),
         f"REVOKE ALL ON {tables} FROM {everyone}",
@@ -95,7 +104,7 @@ def _grants(
         f"GRANT {privileges} ON {kind}{_qualified(schema, target)} TO {names[role]}"
         for target, by_role in rights.items()
         for role, privileges in by_role.items()
-        if privileges
+        if privileges and role in names
     ]
 
 

@@ -14,7 +14,9 @@ def migrate(
     context: typer.Context,
     roles: Annotated[
         bool,
-        typer.Option("--roles", help="Create the group roles for read, emit, apply and worker."),
+        typer.Option(
+            "--roles", help="Create the group roles for read, plan, emit, apply and worker."
+        ),
     ] = False,
     prefix: Annotated[
         str | None,
@@ -50,4 +52,6 @@ def migrate(
     wiring.migrate(url, roles_prefix=wanted)
     session.err.print("the schema has the newest version")
     if wanted is not None:
-        session.err.print(f"the roles {wanted}_read, _emit, _apply and _worker have their rights")
+        session.err.print(
+            f"the roles {wanted}_read, _plan, _emit, _apply and _worker have their rights"
+        )
