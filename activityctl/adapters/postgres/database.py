@@ -17,13 +17,25 @@ from psycopg_pool import AsyncConnectionPool
 
 from activityctl.adapters.postgres.connection_url import secured
 from activityctl.adapters.postgres.failures import first_line, is_data_error, is_outage
-from activityctl.adapters.postgres.refusals import denied_right, failed_connection, read_only
+from activityctl.adapters.postgres.kept_open import kept_open
+from activityctl.adapters.postgres.refusals import (
+    denied_right,
+    ended_transaction,
+    failed_connection,
+    read_only,
+)
+from activityctl.adapters.postgres.watched_connection import (
+    CONNECT_SECONDS,
+    SOCKET_OPTIONS,
+    WatchedConnection,
+)
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.untrusted import storable
 from activityctl.errors import ConflictError, SchemaMismatchError, UnstorableError
 from activityctl.secret import malformed_url
 
-CONNECT_SECONDS: Final = 5
+_RECONNECT_SECONDS: Final = 4.0
+"""The pool's pauses between its tries to connect stay short, so that work goes on soon."""
 _LONGEST_INTEGER: Final = len(str(-(2**63)))
 
 Connection = psycopg.AsyncConnection[DictRow]
@@ -110,12 +122,13 @@ class Database:
             pass  # one attempt gives a clear error at once; a pool would try again and again
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             secured(url),
-            connection_class=psycopg.AsyncConnection[DictRow],
+            connection_class=WatchedConnection,
             min_size=1,
             max_size=pool_size,
             kwargs=_connection_options(),
             open=False,
             timeout=CONNECT_SECONDS,
+            reconnect_timeout=_RECONNECT_SECONDS,
             name="activityctl",
         )
         await pool.open()
@@ -131,14 +144,14 @@ class Database:
     async def dedicated(self) -> Connection:
         """Return a new connection that only the caller uses, for locks and LISTEN."""
         with translate_errors():
-            return await psycopg.AsyncConnection.connect(self._conninfo, **_connection_options())
+            return await WatchedConnection.connect(self._conninfo, **_connection_options())
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection; raise UnreachableError when Postgres stops answering."""
         with translate_errors():
             if self._pool is not None:
-                async with self._pool.connection() as connection:
+                async with self._pooled(self._pool) as connection:
                     yield connection
                 return
             async with self._turn:
@@ -147,9 +160,29 @@ class Database:
                 yield self._single
 
     @asynccontextmanager
+    async def _pooled(self, pool: AsyncConnectionPool[Any]) -> AsyncIterator[Connection]:
+        """Lend a connection of the pool; one that is lost casts doubt on all others."""
+        lent: WatchedConnection | None = None
+        try:
+            async with pool.connection() as lent:
+                yield lent
+        finally:
+            if lent is not None and lent.is_abandoned:
+                await pool.drain()
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection in a transaction, which commits unless the block raises."""
         async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def held_transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection in a transaction whose block also waits for others than Postgres.
+
+        If the connection is lost, the block is cancelled and UnreachableError is raised.
+        """
+        async with self.transaction() as connection, kept_open(connection):
             yield connection
 
     async def fetch(self, query: str, **values: Any) -> list[DictRow]:
@@ -168,10 +201,7 @@ def _connection_options() -> dict[str, Any]:
     return {
         "autocommit": True,
         "row_factory": dict_row,
-        "connect_timeout": CONNECT_SECONDS,
-        "application_name": "activityctl",
-        "options": "-c timezone=UTC -c statement_timeout=30s",
-        "keepalives_idle": 10,
+        **SOCKET_OPTIONS,
     }
 
 
@@ -200,6 +230,8 @@ class translate_errors:  # noqa: N801  # a context manager, named like a functio
                 raise denied_right(error) from error
             case psycopg.errors.ReadOnlySqlTransaction():
                 raise read_only(error) from error
+            case psycopg.errors.IdleInTransactionSessionTimeout():
+                raise ended_transaction() from error
             case psycopg.Error() if is_data_error(error):
                 line = _leave_out_data(error)
                 raise UnstorableError(f"Postgres refuses a value: {line}") from error

@@ -11,6 +11,7 @@ import psycopg
 
 from activityctl.adapters.postgres.failures import first_line
 from activityctl.adapters.postgres.rights import roles_with_rights
+from activityctl.adapters.postgres.watched_connection import IDLE_IN_TRANSACTION_SECONDS
 from activityctl.errors import (
     ActivityctlError,
     DatabaseDeniedError,
@@ -50,6 +51,15 @@ def read_only(error: psycopg.Error) -> NotAllowedError:
     return DatabaseDeniedError(
         f"Postgres takes no changes: {said}",
         hint="name the primary server, not a standby, in the database URL",
+    )
+
+
+def ended_transaction() -> UnreachableError:
+    """Return the error for a transaction that Postgres ended because its client was silent."""
+    return UnreachableError(
+        f"Postgres ended the transaction, because this program sent nothing for"
+        f" {IDLE_IN_TRANSACTION_SECONDS} seconds: nothing was changed",
+        hint="try again",
     )
 
 

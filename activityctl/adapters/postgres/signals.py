@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -12,6 +12,9 @@ from psycopg.types.json import Jsonb
 from activityctl.adapters.postgres.database import Connection, Database, translate_errors
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, LoopTrouble, WorkerBeat
 from activityctl.ports import WORK_CHANNEL, Work
+
+_PROBE_AFTER: Final = 3
+"""After so many quiet seconds, a listener checks that its connection is alive."""
 
 
 def notify_sql(work: Work) -> str:
@@ -41,12 +44,17 @@ class PostgresSignals:
 
 
 async def _payloads(connection: Connection) -> AsyncIterator[str]:
+    quiet = 0
     while True:
         with translate_errors():
+            if quiet >= _PROBE_AFTER:  # on a dead connection no payload ever comes
+                await connection.execute("SELECT 1")
+                quiet = 0
             # Read all at once: a suspended `notifies` holds the connection's lock, and a
             # caller that leaves `listening` would then wait for that lock forever.
             notifies = connection.notifies(timeout=1.0, stop_after=1)
             payloads = [notify.payload async for notify in notifies]
+        quiet = 0 if payloads else quiet + 1
         for payload in payloads or [""]:
             yield payload
 

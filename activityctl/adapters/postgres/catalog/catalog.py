@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
@@ -45,6 +45,9 @@ from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 from activityctl.ports import Work
 
+_ALLOW_LONG_PLAN: Final = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
+"""To plan a hundred thousand objects takes long, and Postgres hears nothing meanwhile."""
+
 
 class PostgresCatalog:
     """Implements the Catalog port."""
@@ -60,6 +63,7 @@ class PostgresCatalog:
         What is written takes effect when the block ends without an exception.
         """
         async with self._database.transaction() as connection:
+            await connection.execute(_ALLOW_LONG_PLAN)
             await take_lock(connection, Lock.CATALOG)
             token = self._changing.set(connection)
             try:

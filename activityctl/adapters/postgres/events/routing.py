@@ -182,7 +182,7 @@ def _listeners(rows: Iterable[Mapping[str, Any]]) -> list[Listener]:
 @asynccontextmanager
 async def open_routing(database: Database, limit: int) -> AsyncIterator[Routing | None]:
     """Hold the router's lock and the oldest unrouted events; None when the lock is taken."""
-    async with database.transaction() as connection:
+    async with database.held_transaction() as connection:
         async with connection.pipeline():
             # Separate statements, so that the reads see the state after the lock was taken.
             lock_cursor = await connection.execute(*try_lock_query(Lock.ROUTER))

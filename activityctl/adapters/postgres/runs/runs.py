@@ -178,7 +178,7 @@ class PostgresRunStore:
     @asynccontextmanager
     async def locked(self, run_id: str) -> AsyncIterator["PostgresLockedRun"]:
         """Lock the run while a decision about it is made and saved."""
-        async with self._database.transaction() as connection:
+        async with self._database.held_transaction() as connection:
             state = await self._read(connection, run_id, f"{_SELECT_RUN} FOR UPDATE OF r")
             yield PostgresLockedRun(connection, state)
 

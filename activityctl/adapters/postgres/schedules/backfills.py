@@ -160,7 +160,7 @@ class PostgresBackfills:
     ) -> AsyncIterator[PostgresLockedPastTimes]:
         """Lock the trigger's schedule while a backfill is chosen and recorded."""
         scope = _scope(subscription_id, trigger, first, last)
-        async with self._database.transaction() as connection:
+        async with self._database.held_transaction() as connection:
             await connection.execute(_LOCK_SCHEDULE.encode(), scope)
             yield PostgresLockedPastTimes(connection, await _read_past(connection, scope))
 

@@ -155,7 +155,7 @@ class PostgresOutbox:
 
         Of each order key only the next firing is claimed.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.held_transaction() as connection:
             cursor = await connection.execute(
                 _CLAIM,
                 {"limit": limit, "heads": _HEADS_PER_CLAIM * limit, "patience": ORDER_WAITS},

@@ -191,7 +191,7 @@ class PostgresScheduleRegister:
 
     @asynccontextmanager
     async def _try_lock(self, lock: Lock) -> AsyncIterator[bool]:
-        async with self._database.transaction() as connection:
+        async with self._database.held_transaction() as connection:
             yield await try_lock(connection, lock)
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from activityctl.adapters.postgres.connection_url import secured
 from activityctl.adapters.postgres.database import translate_errors
 from activityctl.adapters.postgres.schema import roles
+from activityctl.adapters.postgres.watched_connection import KEEPALIVE_OPTIONS
 from activityctl.errors import ConflictError, NotAllowedError
 
 _LOCK_KEY: Final = 0x61637469  # "acti": every process migrates under this lock
@@ -93,7 +94,7 @@ def _connection(database_url: str) -> Iterator[Connection]:
     engine = create_engine(
         "postgresql+psycopg://",
         poolclass=NullPool,
-        creator=lambda: psycopg.connect(conninfo, connect_timeout=5),
+        creator=lambda: psycopg.connect(conninfo, **KEEPALIVE_OPTIONS),
     )
     try:
         with translate_errors(), _unwrapped(), engine.connect() as connection:

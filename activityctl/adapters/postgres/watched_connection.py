@@ -1,0 +1,138 @@
+"""A connection to Postgres on which no wait lasts for ever.
+
+Postgres ends a statement that takes too long, and TCP notices a cable that is cut. Neither helps
+when the server is frozen, or when a firewall or proxy has forgotten the connection: then the
+answer never comes. So a statement that takes long makes the client ask, on a new connection,
+whether the server still works on it.
+"""
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from typing import Any, Final, Self, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.rows import DictRow
+
+_Answer = TypeVar("_Answer")
+
+CONNECT_SECONDS: Final = 5
+"""How long a new connection may take."""
+ASK_AFTER: Final = 4.0
+"""Seconds without an answer after which the client asks whether the server works on it."""
+_ASK_AGAIN: Final = 5.0
+_CONFIRM_AFTER: Final = 1.0
+"""An answer may be on its way, so the server is asked a second time before it counts as lost."""
+IDLE_IN_TRANSACTION_SECONDS: Final = 15
+"""Postgres ends a transaction whose client sends nothing for so long, and frees its locks."""
+_SERVER_SETTINGS: Final = {
+    "timezone": "UTC",
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+KEEPALIVE_OPTIONS: Final[dict[str, Any]] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""Parameters of libpq with which the client notices a dead connection within some seconds."""
+SOCKET_OPTIONS: Final[dict[str, Any]] = {
+    **KEEPALIVE_OPTIONS,
+    "application_name": "activityctl",
+    "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
+}
+"""Those, and settings of the session with which Postgres notices a client that is gone."""
+_IS_WORKING: Final = "SELECT state LIKE 'active%%' FROM pg_stat_activity WHERE pid = %s"
+
+
+class WatchedConnection(psycopg.AsyncConnection[DictRow]):
+    """Breaks off a wait when the server does not answer, or no longer works on the statement.
+
+    The wait then ends with an OperationalError, and the connection is closed.
+    """
+
+    is_abandoned = False
+    """Whether a wait was broken off."""
+    conninfo: str
+    socket_options: dict[str, Any]
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        """Connect, and remember how, so that the server can be asked on a new connection."""
+        connection = await super().connect(conninfo, **options)
+        connection.conninfo = conninfo
+        connection.socket_options = {
+            name: value for name, value in options.items() if name in SOCKET_OPTIONS
+        }
+        return connection
+
+    async def wait(
+        self,
+        gen: PQGen[_Answer],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109  # the signature of psycopg
+    ) -> _Answer:
+        """Wait for the server; a caller that gives a timeout bounds the wait itself."""
+        if timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        inquiry: asyncio.Task[None] | None = None
+
+        def start() -> None:
+            nonlocal inquiry
+            inquiry = asyncio.create_task(self._break_off_if_lost())
+
+        timer = asyncio.get_running_loop().call_later(ASK_AFTER, start)
+        try:
+            return await super().wait(gen, interval)
+        except psycopg.Error as error:
+            if self.is_abandoned:
+                raise psycopg.OperationalError("the server does not answer") from error
+            raise
+        finally:
+            timer.cancel()
+            if inquiry is not None:
+                inquiry.cancel()
+
+    async def _break_off_if_lost(self) -> None:
+        while True:
+            if not await self._is_served():
+                self._abandon()
+                return
+            await asyncio.sleep(_ASK_AGAIN)
+
+    async def _is_served(self) -> bool:
+        for pause in (_CONFIRM_AFTER, 0.0):
+            if await self._is_working():
+                return True
+            await asyncio.sleep(pause)
+        return False
+
+    async def _is_working(self) -> bool:
+        """Ask on a new connection. A server that refuses the connection is at work."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                asking = await psycopg.AsyncConnection.connect(
+                    self.conninfo, autocommit=True, **self.socket_options
+                )
+                async with asking:
+                    cursor = await asking.execute(_IS_WORKING, (self.info.backend_pid,))
+                    row = await cursor.fetchone()
+        except TimeoutError:
+            return False
+        except psycopg.Error as error:
+            return "FATAL" in str(error)
+        return bool(row and row[0])
+
+    def _abandon(self) -> None:
+        """Close the socket under the waiting statement, which then fails at once."""
+        self.is_abandoned = True
+        with suppress(OSError), socket.socket(fileno=os.dup(self.pgconn.socket)) as wire:
+            wire.shutdown(socket.SHUT_RDWR)

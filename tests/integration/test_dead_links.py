@@ -1,0 +1,161 @@
+"""Connections that die without a word, and clients that fall silent: the bounds on every wait."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from activityctl.adapters.postgres import kept_open, watched_connection
+from activityctl.adapters.postgres.database import Database
+from activityctl.adapters.postgres.locks import Lock, try_lock
+from activityctl.adapters.postgres.signals import PostgresSignals
+from activityctl.errors import UnreachableError
+from activityctl.ports import WORK_CHANNEL
+from support.link import Link
+
+SOON = 8.0
+
+
+@pytest.fixture
+def link(database_url: str) -> Iterator[Link]:
+    """A link to Postgres."""
+    parts = urlsplit(database_url)
+    assert parts.hostname
+    assert parts.port
+    with Link(parts.hostname, parts.port) as link:
+        yield link
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask earlier than the product does, to keep the tests short."""
+    monkeypatch.setattr(watched_connection, "ASK_AFTER", 0.4)
+    monkeypatch.setattr(watched_connection, "_ASK_AGAIN", 0.3)
+    monkeypatch.setattr(watched_connection, "_CONFIRM_AFTER", 0.3)
+    monkeypatch.setattr(watched_connection, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(kept_open, "SEND_EVERY", 0.3)
+
+
+@asynccontextmanager
+async def opened(url: str, pool_size: int = 0) -> AsyncIterator[Database]:
+    database = await Database.connect(url, pool_size=pool_size)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def test_a_pool_replaces_connections_that_died_silently(link: Link, database_url: str):
+    async with opened(link.url(database_url), 4) as database:
+        sleeps = [database.fetch("SELECT pg_sleep(0.2)") for _ in range(4)]
+        await asyncio.gather(*sleeps)  # so that the pool has four connections
+        link.kill_connections()
+        async with asyncio.timeout(SOON):
+            with pytest.raises(UnreachableError, match="the server does not answer"):
+                await database.fetch("SELECT 1")
+            rows = await asyncio.gather(*[database.fetch("SELECT 1 AS one") for _ in range(8)])
+        assert rows == [[{"one": 1}]] * 8
+
+
+async def test_a_wait_ends_when_no_connection_gets_through(link: Link, database_url: str):
+    async with opened(link.url(database_url)) as database:
+        await database.fetch("SELECT 1")
+        link.cut()
+        async with asyncio.timeout(SOON):
+            with pytest.raises(UnreachableError):
+                await database.fetch("SELECT 1")
+        link.heal()
+        assert await database.fetch("SELECT 1 AS one") == [{"one": 1}]
+
+
+async def test_a_statement_that_postgres_works_on_is_waited_for(link: Link, database_url: str):
+    async with opened(link.url(database_url)) as database:
+        rows = await database.fetch("SELECT 1 AS one FROM pg_sleep(2.5)")
+        assert rows == [{"one": 1}]
+
+
+async def test_a_listener_notices_a_dead_connection(link: Link, database_url: str):
+    async with opened(link.url(database_url)) as database:
+
+        async def listen() -> None:
+            async with PostgresSignals(database).listening(WORK_CHANNEL) as payloads:
+                link.kill_connections()
+                async for _ in payloads:
+                    pass
+
+        async with asyncio.timeout(SOON):
+            with pytest.raises(UnreachableError):
+                await listen()
+
+
+async def test_postgres_frees_the_locks_of_a_silent_client(database_url: str):
+    async with opened(database_url, 2) as database:
+
+        async def hold_and_be_silent() -> None:
+            async with database.transaction() as connection:
+                # In place of the 15 seconds that the product asks for.
+                await connection.execute("SET idle_in_transaction_session_timeout = '500ms'")
+                assert await try_lock(connection, Lock.ROUTER)
+                await _until_free(database)
+                await connection.execute("SELECT 1")
+
+        async with asyncio.timeout(SOON):
+            with pytest.raises(UnreachableError, match="nothing was changed"):
+                await hold_and_be_silent()
+
+
+async def test_every_connection_has_the_bound(database_url: str):
+    async with opened(database_url) as database:
+        (row,) = await database.fetch("SHOW idle_in_transaction_session_timeout")
+        assert row == {"idle_in_transaction_session_timeout": "15s"}
+
+
+async def test_a_block_that_works_for_long_keeps_its_locks(database_url: str):
+    async with opened(database_url, 2) as database, database.held_transaction() as connection:
+        await connection.execute("SET idle_in_transaction_session_timeout = '800ms'")
+        assert await try_lock(connection, Lock.ROUTER)
+        await asyncio.sleep(2)
+        async with database.transaction() as other:
+            assert not await try_lock(other, Lock.ROUTER)
+
+
+async def test_a_block_whose_connection_is_lost_is_cancelled(link: Link, database_url: str):
+    async with opened(link.url(database_url), 2) as database:
+        has_ended = False
+
+        async def work() -> None:
+            nonlocal has_ended
+            async with database.held_transaction() as connection:
+                await try_lock(connection, Lock.ROUTER)
+                link.kill_connections()
+                await asyncio.sleep(60)
+                has_ended = True
+
+        async with asyncio.timeout(SOON):
+            with pytest.raises(UnreachableError):
+                await work()
+        assert not has_ended
+
+
+async def test_a_cancelled_block_stays_cancelled(database_url: str):
+    async with opened(database_url, 2) as database:
+
+        async def hold() -> None:
+            async with database.held_transaction():
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(hold())
+        await asyncio.sleep(0.6)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def _until_free(database: Database) -> None:
+    while True:
+        async with database.transaction() as other:
+            if await try_lock(other, Lock.ROUTER):
+                return
+        await asyncio.sleep(0.1)
