@@ -64,6 +64,8 @@ def test_a_calendar_is_applied_shown_changed_exported_and_deleted(files: Files):
     files.write_calendar(ical="days.ics", days=["2026-12-24", "2027-01-01"])
     files.write_user()
     assert files("validate", "-f", "files").stdout.count(" valid") == 2
+    plan = files("plan", "-f", "files").stdout
+    assert "    days: 2026-12-24/2026-12-26, 2027-01-01\n" in plan
     assert files.apply() == {files.calendar: "created", files.user: "created"}
     assert set(files.apply().values()) == {"unchanged"}
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from activityctl.cli.render.plan_events import head_lines, trigger_lines
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 SYMBOLS: Final = {"created": "+", "configured": "~", "deleted": "-", "unchanged": " "}
 _COLORS: Final = {"created": "green", "configured": "yellow", "deleted": "red", "unchanged": "dim"}
 _LONGEST: Final = 100
+_MOST_DAYS: Final = 20
+"""How many days or spans of days of a new calendar are shown."""
 _SHOWN_BEFORE: Final = 20
 """How many characters are shown before the first difference of two long values."""
 
@@ -75,7 +78,18 @@ def _change_item(change: Mapping[str, Any]) -> PlanItem:
     lines = [(f"{SYMBOLS[action]} {label} {action}", action)]
     if action == "configured":
         lines += [(f"    {_field(field)}", action) for field in change["fields"]]
+    if action == "created" and change["kind"] == "Calendar":
+        days = (field["new"] for field in change["fields"] if field["path"] == "spec.days")
+        lines += [(f"    {line}", action) for line in _day_lines(next(days, []))]
     return PlanItem("change", lines)
+
+
+def _day_lines(days: list[str]) -> list[str]:
+    """Return the days of a new calendar, several on a line; only the first of many."""
+    text = ", ".join(days[:_MOST_DAYS])
+    if len(days) > _MOST_DAYS:
+        text += f", and {len(days) - _MOST_DAYS:,} more up to {days[-1].split('/')[-1]}"
+    return wrap(text, 74, initial_indent="days: ", subsequent_indent="      ")
 
 
 def summary_line(view: View) -> str:

@@ -86,6 +86,21 @@ def test_a_plan_lists_objects_fields_schedules_and_open_runs():
     ]
 
 
+def test_a_new_calendar_shows_its_days():
+    days = [f"2026-01-{day:02}" for day in range(1, 32, 2)] + ["2026-12-24/2027-01-02"]
+    for count, last in ((3, "2026-01-01, 2026-01-03, 2026-01-05"), (17, "2026-12-24/2027-01-02")):
+        chosen = days[:count] if count < len(days) else days
+        fields = [{"path": "spec.days", "new": chosen}]
+        made = {"kind": "Calendar", "name": "off", "action": "created", "fields": fields}
+        shown = lines(view(made))
+        assert shown[0] == "+ calendar/off created"
+        assert shown[1].startswith("    days: 2026-01-01, 2026-01-03, ")
+        assert shown[-1].endswith(last)
+        assert max(map(len, shown)) <= 80
+    made["fields"] = [{"path": "spec.days", "new": days * 4}]
+    assert lines(view(made))[-1].endswith("and 48 more up to 2027-01-02")
+
+
 def test_a_paused_schedule_shows_no_firings():
     after = {**SCHEDULE, "nextAfter": [], "pausedAfter": True}
     assert lines(view(schedules=[after]))[-1] == "    next after:  none, paused"
