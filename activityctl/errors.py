@@ -191,7 +191,8 @@ class InternalError(ActivityctlError):
 class TaskError(ActivityctlError):
     """An attempt of a task failed; `may_retry` says whether another attempt may succeed.
 
-    `output` is what the attempt had written until then, as JSON.
+    `output` is what the attempt had written until then, as JSON. `retry_after_seconds` is how long
+    the next attempt should wait at least, if the other side has asked for it.
     """
 
     code = "task_failed"
@@ -203,8 +204,20 @@ class TaskError(ActivityctlError):
         code: str = "task_failed",
         retryable: bool = True,
         output: Any = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.output = output
         self.task_code = code
         self.may_retry = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+    def with_message(self, message: str) -> "TaskError":
+        """Return the same error with another message."""
+        return TaskError(
+            message,
+            code=self.task_code,
+            retryable=self.may_retry,
+            output=self.output,
+            retry_after_seconds=self.retry_after_seconds,
+        )

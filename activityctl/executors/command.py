@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from activityctl.domain.values.model import Manifest
+from activityctl.domain.values.text import LITERAL_SCHEMA
 from activityctl.domain.values.untrusted import parse_storable_json, storable
 from activityctl.errors import TaskError
 from activityctl.executors.capture import OUTPUT_BYTES, Capture
@@ -101,6 +102,7 @@ class CommandBody(Manifest):
         default=None,
         description="The account to run the program as. Needs a worker that runs as root.",
         examples=["nobody"],
+        json_schema_extra=LITERAL_SCHEMA,
     )
     stdin: str | None = Field(
         default=None,

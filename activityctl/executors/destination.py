@@ -202,7 +202,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """Send one request. The caller reads and closes the body of the response."""
         url = request.url
         self._policy.check_url(
-            scheme=url.scheme, host=url.host, port=url.port, userinfo=bool(url.userinfo)
+            scheme=url.scheme,
+            host=url.raw_host.decode("ascii"),
+            port=url.port,
+            userinfo=bool(url.userinfo),
         )
         with _as_httpx_errors(), _bounded_head():
             response = await self._pool.handle_async_request(

@@ -1,8 +1,12 @@
 """Reads an HTTP response within limits, as text and JSON; does not check the status."""
 
 import codecs
+import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from activityctl.domain.values.untrusted import parse_storable_json, printable
@@ -21,6 +25,7 @@ MAX_PARTS: Final = 50_000
 """How many chunks a body may have; each costs time, however small it is."""
 MAX_GZIP_MEMBERS: Final = 1_000
 """How many gzip streams a body may have, one after the other; each costs time, also empty ones."""
+_LIMIT: Final = ", the limit of an http task"
 ACCEPTED_ENCODINGS: Final = "gzip, deflate"
 
 _WBITS_OF_ANY_HEADER: Final = zlib.MAX_WBITS | 32
@@ -34,7 +39,9 @@ _CHARSETS: Final = frozenset(
 def check_headers(response: "httpx.Response") -> None:
     """Raise TaskError when all headers together are larger than MAX_HEADER_BYTES."""
     if sum(len(name) + len(value) + 4 for name, value in response.headers.raw) > MAX_HEADER_BYTES:
-        raise too_large(response.request, f"headers with more than {MAX_HEADER_BYTES:,} bytes")
+        raise too_large(
+            response.request, f"headers with more than {MAX_HEADER_BYTES:,} bytes{_LIMIT}"
+        )
 
 
 def request_label(request: "httpx.Request") -> str:
@@ -60,9 +67,10 @@ async def read_start(response: "httpx.Response", limit: int) -> bytes:
     async for part in response.aiter_raw():
         raw_bytes, parts = raw_bytes + len(part), parts + 1
         if raw_bytes > MAX_RAW_BYTES:
-            raise too_large(response.request, f"a body with more than {MAX_RAW_BYTES:,} bytes")
+            what = f"a compressed body with more than {MAX_RAW_BYTES:,} bytes{_LIMIT}"
+            raise too_large(response.request, what)
         if parts > MAX_PARTS:
-            raise too_large(response.request, f"a body in more than {MAX_PARTS:,} parts")
+            raise too_large(response.request, f"a body in more than {MAX_PARTS:,} parts{_LIMIT}")
         content += inflate(part, limit - len(content))
         if len(content) >= limit:
             return bytes(content)
@@ -75,7 +83,8 @@ async def read_body(response: "httpx.Response") -> bytes:
     """Return the whole body, decompressed. Raises TaskError if it is over MAX_BODY_BYTES."""
     content = await read_start(response, MAX_BODY_BYTES + 1)
     if len(content) > MAX_BODY_BYTES:
-        raise too_large(response.request, f"a body with more than {MAX_BODY_BYTES:,} bytes")
+        what = f"a body with more than {MAX_BODY_BYTES:,} bytes{_LIMIT}"
+        raise too_large(response.request, what)
     return content
 
 
@@ -87,6 +96,28 @@ def body_text(response: "httpx.Response", content: bytes) -> str:
         charset = "utf-8"
     decoded = content.decode(charset if charset in _CHARSETS else "utf-8", errors="replace")
     return printable(decoded.removeprefix("\ufeff"))
+
+
+def seconds_to_wait(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds of `Retry-After` (RFC 9110, section 10.2.3); None if there are none.
+
+    A date counts from the `Date` of the response, so that a wrong clock here does not matter.
+    """
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch("[0-9]{1,9}", text):
+        return float(text)
+    moment = _http_date(text)
+    if moment is None:
+        return None
+    return max((moment - (_http_date(headers.get("date", "")) or now)).total_seconds(), 0.0)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

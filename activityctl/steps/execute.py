@@ -134,7 +134,7 @@ class ExecuteStep:
         try:
             async with asyncio.timeout(limit + extra):
                 outcome = await executor.execute(
-                    _parse_body(executor, task.input), self._call(task, order)
+                    parse_body(executor, task.input), self._call(task, order)
                 )
         except TimeoutError as error:
             shown = format_duration(timedelta(seconds=limit))
@@ -176,8 +176,11 @@ class ExecuteStep:
         if not error.may_retry or order.max_attempts == 1:
             return await self._end_failed(task, order, error)
         policy = await self._written(lambda: self._retry_policy(order), task)
-        wait = policy.wait_after(task.attempts)
+        asked = error.retry_after_seconds
+        wait = policy.wait_after(task.attempts, timedelta(seconds=asked or 0))
         message = f"task {task.name} attempt {task.attempts} failed: {error}"
+        if asked is not None and task.attempts < order.max_attempts:
+            message += _note_about_wait(asked, wait)
         facts = {
             "code": error.task_code,
             "retryInSeconds": wait.total_seconds(),
@@ -268,6 +271,13 @@ class ExecuteStep:
         return LogEntry(order.subscription_id, task.run_id, message, level, self._clock(), facts)
 
 
+def _note_about_wait(asked_seconds: float, wait: timedelta) -> str:
+    """Return what the log says about the wait that a server has asked for."""
+    seconds = wait.total_seconds()
+    why = ", because of retry.maxInterval" if asked_seconds > seconds else ""
+    return f" (Retry-After asks for {asked_seconds:g} s; the next attempt is in {seconds:g} s{why})"
+
+
 def _shortened(output: JsonValue) -> JsonValue:
     """Return the output with the middle of long texts left out."""
     if not isinstance(output, dict):
@@ -283,7 +293,8 @@ def _without_middle(value: JsonValue) -> JsonValue:
     return f"{value[:half]}\n[... {left_out} characters left out ...]\n{value[-half:]}"
 
 
-def _parse_body(executor: Executor, rendered: JsonValue) -> object:
+def parse_body(executor: Executor, rendered: JsonValue) -> object:
+    """Return the rendered body as the executor takes it; raise TaskError if it does not fit."""
     try:
         return executor.body.model_validate_json(json.dumps(rendered))
     except ValidationError as error:

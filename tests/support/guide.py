@@ -40,7 +40,8 @@ def fields_page() -> str:
         "`activityctl explain definition.spec.triggers.cron` shows the same texts with examples.",
         "",
         "An asterisk marks a field that is required. A field marked `${ }` takes an",
-        "[expression](expressions.md) inside its text.",
+        "[expression](expressions.md) inside its text. A `text` may also be a number or a boolean,",
+        "which is taken [as JSON writes it](write-an-automation.md#texts-and-numbers).",
     ]
     for kind in DOCUMENT_KINDS:
         lines += ["", f"## {kind}", ""]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from activityctl.errors import TaskError
-from activityctl.executors.http import HttpBody, HttpExecutor
+from activityctl.executors.http import HttpExecutor
 from activityctl.ports import ExecutorOutcome, TaskCall
+from activityctl.steps.execute import parse_body
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -101,7 +102,7 @@ def a_call(timeout_seconds: float = 10.0, attempt: int = 1) -> TaskCall:
 
 
 async def run(executor: HttpExecutor, call: TaskCall | None = None, **body: Any) -> ExecutorOutcome:
-    return await executor.execute(HttpBody.model_validate(body), call or a_call())
+    return await executor.execute(parse_body(executor, body), call or a_call())
 
 
 async def failing(executor: HttpExecutor, call: TaskCall | None = None, **body: Any) -> TaskError:

@@ -74,15 +74,19 @@ class RetryPolicy(Manifest):
     )
     max_interval: Duration = Field(
         default=timedelta(minutes=5),
-        description="The longest wait between two attempts. Default: 5m.",
+        description="The longest wait between two attempts, also when a server asks for a longer "
+        "one with `Retry-After`. Default: 5m.",
         examples=["5m"],
     )
 
-    def wait_after(self, attempt: int) -> timedelta:
-        """Return the wait after a failed attempt; attempts count from 1."""
+    def wait_after(self, attempt: int, asked: timedelta = timedelta(0)) -> timedelta:
+        """Return the wait after a failed attempt; attempts count from 1.
+
+        `asked` is the wait that a server has asked for: at least that long, up to `maxInterval`.
+        """
         exponent = min(attempt - 1, 100)
         seconds = self.initial_interval.total_seconds() * self.backoff**exponent
-        return min(timedelta(seconds=min(seconds, 1e9)), self.max_interval)
+        return min(max(timedelta(seconds=min(seconds, 1e9)), asked), self.max_interval)
 
 
 class TaskTimeout(Manifest):

@@ -10,6 +10,7 @@ from activityctl.domain.manifests.schema import DOCUMENT_KINDS, TEMPLATE, Schema
 from activityctl.domain.values.duration import DURATION_PATTERN
 from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import NAME_PATTERN, JsonValue
+from activityctl.domain.values.text import TEXT_SCHEMA
 from activityctl.errors import NotFoundError
 
 _SHORT_NAMES: Final[Mapping[str, str]] = {
@@ -280,6 +281,8 @@ def _plain_type(place: Schema) -> str:
     if "enum" in place:
         return "one of " + ", ".join(map(str, place["enum"]))
     name = place.get("type", "any")
+    if name == TEXT_SCHEMA["type"]:
+        return "text"
     name = " or ".join(name) if isinstance(name, list) else str(name)
     low, high = place.get("minimum"), place.get("maximum")
     if low is None and high is None:

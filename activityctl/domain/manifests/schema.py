@@ -17,6 +17,7 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.values.duration import DURATION_PATTERN, format_duration, parse_duration
 from activityctl.domain.values.json_form import API_VERSION
+from activityctl.domain.values.text import LITERAL_SCHEMA
 
 Schema = dict[str, Any]
 
@@ -224,20 +225,12 @@ def _with_templates(schema: Schema) -> Schema:
 
 def _or_template(schema: Schema) -> Schema:
     """Return the schema with `${ … }` allowed as its value too; its annotations stay on top."""
-    if _takes_any_text(schema):
-        return _with_templates(schema)
+    if LITERAL_SCHEMA.items() <= schema.items():
+        return schema
     notes: Schema = {key: schema[key] for key in _ANNOTATIONS if key in schema}
     rest = _with_templates({key: schema[key] for key in schema if key not in notes})
     alternatives = rest["anyOf"] if set(rest) == {"anyOf"} else [rest]
     return {"anyOf": [*alternatives, TEMPLATE], **notes}
-
-
-def _takes_any_text(schema: Schema) -> bool:
-    if "anyOf" in schema:
-        return any(_takes_any_text(child) for child in schema["anyOf"])
-    if {"enum", "const", "pattern", "$ref", "maxLength", "format"} & set(schema):
-        return False
-    return bool(schema.get("type", "string") == "string")
 
 
 def _kinded(schema: Schema, kinds: Mapping[str, Schema]) -> Schema:

@@ -3,6 +3,7 @@
 It does not resolve or connect.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -14,6 +15,10 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 HIGHEST_PORT: Final = 65535
+_LABEL: Final = re.compile("[A-Za-z0-9_-]{1,63}")
+_LONGEST_NAME: Final = 253
+_SHOWN: Final = 80
+"""How many characters of a wrong host a message shows."""
 # Sources: the IANA registries "IPv4 Special-Purpose Address Space", "IPv6 Special-Purpose Address
 # Space" and "Internet Protocol Version 6 Address Space" (2025), and, where an RFC is not named, the
 # documentation of the cloud that answers at the address. `ipaddress.is_global` is not asked: its
@@ -83,6 +88,32 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def check_form(*, scheme: str, host: str, port: int | None, userinfo: bool) -> None:
+    """Raise DestinationForbiddenError for a URL that no setting could allow."""
+    if not scheme:
+        raise DestinationForbiddenError("the URL has no scheme", hint="write https://…")
+    if scheme not in {"http", "https"}:
+        raise DestinationForbiddenError(f"the scheme {scheme!r} is not allowed; use https")
+    if not host:
+        raise DestinationForbiddenError("the URL has no host")
+    if not _is_host(host):
+        raise DestinationForbiddenError(f"{host[:_SHOWN]!r} is not the name of a host")
+    if port is not None and not 1 <= port <= HIGHEST_PORT:
+        raise DestinationForbiddenError(f"port {port} is not between 1 and {HIGHEST_PORT}")
+    if userinfo:
+        raise DestinationForbiddenError(
+            "the URL contains a user or password", hint="send an Authorization header"
+        )
+
+
+def _is_host(host: str) -> bool:
+    """Return whether the text is an IP address, or a name that the DNS can hold (RFC 1035)."""
+    if ":" in host:  # httpx has checked that it is an IPv6 address
+        return True
+    name = host.removesuffix(".")
+    return len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))
+
+
 @dataclass(frozen=True, slots=True)
 class DestinationPolicy:
     """The settings for outgoing calls; they prevent calls to internal services (SSRF)."""
@@ -94,20 +125,11 @@ class DestinationPolicy:
 
     def check_url(self, *, scheme: str, host: str, port: int | None, userinfo: bool) -> None:
         """Raise DestinationForbiddenError if the URL is forbidden whatever its host resolves to."""
+        check_form(scheme=scheme, host=host, port=port, userinfo=userinfo)
         if scheme == "http" and not self.allow_http:
             raise DestinationForbiddenError(
                 "plain http is not allowed",
                 hint="use https, or set ACTIVITYCTL_ALLOW_HTTP=true to allow http",
-            )
-        if scheme not in {"http", "https"}:
-            raise DestinationForbiddenError(f"the scheme {scheme!r} is not allowed; use https")
-        if not host:
-            raise DestinationForbiddenError("the URL has no host")
-        if port is not None and not 1 <= port <= HIGHEST_PORT:
-            raise DestinationForbiddenError(f"port {port} is not between 1 and {HIGHEST_PORT}")
-        if userinfo:
-            raise DestinationForbiddenError(
-                "the URL contains a user or password", hint="send an Authorization header"
             )
 
     def own_port_refusal(self, address: str, port: int, machine: Collection[str]) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -105,12 +106,18 @@ async def test_what_a_cancelled_attempt_wrote_is_kept(engine: Engine, tmp_path: 
 
 
 class Flaky(BaseHTTPRequestHandler):
-    """Answers 503 twice, then 200; the server keeps the received Idempotency-Keys."""
+    """Answers 503 twice, then 200; the server keeps the received Idempotency-Keys.
+
+    With the path `/busy`, it asks for a wait of 1 second, then for one until a date in 2 seconds.
+    """
 
     def do_POST(self) -> None:
         seen: list[str | None] = self.server.seen
         seen.append(self.headers["Idempotency-Key"])
         self.send_response(503 if len(seen) < 3 else 200)
+        if self.path == "/busy":
+            waits = ["1", self.date_time_string(int(time.time()) + 2), "0"]
+            self.send_header("Retry-After", waits[len(seen) - 1])
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -138,6 +145,23 @@ async def test_every_attempt_of_a_call_sends_the_same_idempotency_key(engine: En
         run = await engine.run({"tasks": [call]})
     assert run.status is RunStatus.SUCCEEDED
     assert seen == [(await engine.tasks(run.id))["one"].id] * 3
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_next_attempt_waits_as_long_as_the_server_asks(engine: Engine) -> None:
+    with serving() as (url, seen):
+        call = {"method": "POST", "url": f"{url}busy"}
+        run = await engine.run({"tasks": [{"name": "one", "http": call, "retry": RETRY}]})
+    assert (run.status, len(seen)) == (RunStatus.SUCCEEDED, 3)
+    log = await engine.log(run.id)
+    failed = [entry for entry in log if "failed" in entry.message]
+    waits = [entry.metadata["retryInSeconds"] for entry in failed]
+    assert waits[0] == 1
+    assert 1 <= waits[1] <= 2, "the second may begin between the two clock readings"
+    assert "(Retry-After asks for 1 s; the next attempt is in 1 s)" in failed[0].message
+    moments = [*(entry.created_at for entry in failed), log[-1].created_at]
+    for wait, (earlier, later) in zip(waits, itertools.pairwise(moments), strict=True):
+        assert (later - earlier).total_seconds() >= wait
 
 
 async def test_a_task_fails_if_no_worker_takes_it_in_time(

@@ -37,6 +37,6 @@ async def serve():
 
 @pytest.fixture
 async def executor():
-    made = HttpExecutor(allow_http=True, allowed_networks=LOOPBACK, deadline_seconds=5)
+    made = HttpExecutor(allow_http=True, allowed_networks=LOOPBACK)
     yield made
     await made.close()

@@ -10,7 +10,6 @@ import pytest
 
 from activityctl.executors.http import HttpExecutor
 from support.http_server import (
-    LOOPBACK,
     Answer,
     Serve,
     a_call,
@@ -86,12 +85,24 @@ async def test_the_deadline_covers_headers_and_body(
     assert 0.25 < time.monotonic() - started < 4
 
 
-async def test_our_own_deadline_holds_if_the_task_allows_more(serve: Serve):
-    server = await serve(dripping_body)
-    executor = HttpExecutor(allow_http=True, allowed_networks=LOOPBACK, deadline_seconds=0.2)
-    error = await failing(executor, a_call(timeout_seconds=60), url=server.url)
-    assert "within 0.2 s" in error.message
-    await executor.close()
+async def test_only_the_timeout_of_the_task_limits_an_attempt(
+    serve: Serve, executor: HttpExecutor, monkeypatch: pytest.MonkeyPatch
+):
+    loop = asyncio.get_running_loop()
+    clock, passed = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: clock() + passed)
+
+    async def two_minutes_later(writer: asyncio.StreamWriter) -> None:
+        nonlocal passed
+        passed += 119
+        await asyncio.sleep(0.05)
+        await answering(b"done")(writer)
+
+    server = await serve(two_minutes_later)
+    outcome = await run(executor, a_call(timeout_seconds=120), url=server.url)
+    assert outcome.output["body"] == "done"
+    error = await failing(executor, a_call(timeout_seconds=100), url=server.url)
+    assert error.message.endswith("no complete response within 100 s (timeout.startToClose)")
 
 
 @pytest.mark.parametrize("answer", [endless_body, endless_headers, endless_header_line])
@@ -180,9 +191,8 @@ async def test_a_refused_connection_is_retried(executor: HttpExecutor, unused_tc
     assert "refused" in error.message
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 70])
-async def test_a_name_that_does_not_resolve_is_retried(executor: HttpExecutor, host: str):
-    error = await failing(executor, url=f"http://{host}/")
+async def test_a_name_that_does_not_resolve_is_retried(executor: HttpExecutor):
+    error = await failing(executor, url="http://nowhere.invalid/")
     assert (error.task_code, error.may_retry) == ("unreachable", True)
     assert "resolve" in error.message
 
@@ -191,20 +201,12 @@ async def test_a_name_that_does_not_resolve_is_retried(executor: HttpExecutor, h
     "body",
     [
         {"json": float("nan")},
-        {"json": "\ud800"},
         {"query": {"x": "y" * 70_000}},
     ],
 )
 async def test_an_invalid_request_is_not_retried(executor: HttpExecutor, body: dict[str, Any]):
     error = await failing(executor, url="http://127.0.0.1/", **body)
     assert (error.task_code, error.may_retry) == ("invalid_request", False)
-
-
-async def test_an_invalid_header_is_not_retried(serve: Serve, executor: HttpExecutor):
-    server = await serve(answering())
-    error = await failing(executor, url=server.url, headers={"X": " padded "})
-    assert (error.task_code, error.may_retry) == ("invalid_request", False)
-    assert server.requests == []
 
 
 async def test_cancelled_calls_leave_the_executor_usable(serve: Serve, executor: HttpExecutor):

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activityctl.executors.http import HttpBody, HttpExecutor
+from activityctl.executors.http import HttpExecutor
+from activityctl.executors.http_body import HttpBody
 from support.http_server import (
     Serve,
     a_call,
@@ -35,7 +36,7 @@ async def test_the_request_is_sent_as_written_with_our_headers(
     )
     (request,) = server.requests
     assert request.method == "POST"
-    assert request.target == "/score?kept=1&text=%C3%A4+%26&flag=true&list=1&list=2.5"
+    assert request.target == "/score?kept=1&text=%C3%A4%20%26&flag=true&list=1&list=2.5"
     assert request.body == b'{"order":[1,null]}'
     assert request.headers["content-type"] == "application/json"
     assert request.headers["x-mine"] == "grün"
@@ -44,6 +45,70 @@ async def test_the_request_is_sent_as_written_with_our_headers(
     assert request.headers["x-activityctl-run"] == "run-1"
     assert request.headers["x-activityctl-attempt"] == "3"
     assert request.headers["user-agent"].startswith("activityctl/")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "target"),
+    [
+        ("/a?x=%FF&b&s=a+b%20c&sig=%2f%2B", {"x": "ü"}, "/a?x=%FF&b&s=a+b%20c&sig=%2f%2B&x=%C3%BC"),
+        ("/a?", {"a": ["1", "2"], "none": []}, "/a?a=1&a=2"),
+        ("/a?b&#part", {"c": "#"}, "/a?b&c=%23"),
+        ("/a#part", {"q": "a+b&c=d", "": "x"}, "/a?q=a%2Bb%26c%3Dd&=x"),
+        ("/a?sig=%e4'(~)", {}, "/a?sig=%e4'(~)"),
+    ],
+)
+async def test_a_query_is_added_and_what_the_url_has_is_not_changed(
+    serve: Serve, executor: HttpExecutor, path: str, query: dict[str, Any], target: str
+):
+    server = await serve(answering())
+    await run(executor, url=server.url + path, query=query)
+    assert server.requests[0].target == target
+
+
+async def test_numbers_and_booleans_are_texts_as_json_writes_them(
+    serve: Serve, executor: HttpExecutor
+):
+    server = await serve(answering())
+    headers = {"X-Count": 7, "X-Share": 0.5, "X-On": True}
+    await run(executor, method="POST", url=server.url, headers=headers, body=12)
+    (request,) = server.requests
+    assert [request.headers[name] for name in ("x-count", "x-share", "x-on")] == [
+        "7",
+        "0.5",
+        "true",
+    ]
+    assert request.body == b"12"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        ("429 Too Many Requests", ["Retry-After: 7"], 7),
+        ("503 Service Unavailable", ["Retry-After: 0"], 0),
+        (
+            "503 Service Unavailable",
+            [
+                "Date: Sun, 06 Nov 1994 08:49:37 GMT",
+                "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT",
+            ],
+            60,
+        ),
+        ("503 Service Unavailable", ["Retry-After: Sun, 06 Nov 1994 08:49:37 GMT"], 0),
+        ("503 Service Unavailable", ["Retry-After: soon"], None),
+        ("503 Service Unavailable", ["Retry-After: -7"], None),
+        ("503 Service Unavailable", [], None),
+    ],
+)
+async def test_retry_after_is_read_in_seconds_and_as_a_date(
+    serve: Serve,
+    executor: HttpExecutor,
+    status: str,
+    headers: list[str],
+    seconds: float | None,
+):
+    server = await serve(answering(status=status, headers=headers))
+    error = await failing(executor, url=server.url, headers={"X-Api-Key": "canary-1234"})
+    assert (error.retry_after_seconds, error.may_retry) == (seconds, True)
 
 
 async def test_json_comes_back_parsed(serve: Serve, executor: HttpExecutor):
@@ -203,7 +268,22 @@ async def test_redirects_are_not_followed(serve: Serve, executor: HttpExecutor):
         ({"url": "https://x", "json": 1, "body": "x"}, "cannot be combined"),
         ({"url": "https://x", "json": None, "body": "x"}, "cannot be combined"),
         ({"url": "https://x", "method": "get"}, "method"),
+        ({"url": ""}, "should not be empty"),
+        ({"url": "ftp://x"}, "scheme 'ftp'"),
+        ({"url": "risk.example/score"}, "no scheme"),
+        ({"url": "https://"}, "no host"),
+        ({"url": "https://a..example"}, "name of a host"),
+        ({"url": "https://a b/"}, "name of a host"),
+        ({"url": "https://x:99999"}, "port 99999"),
+        ({"url": "https://x:y"}, "URL is invalid"),
+        ({"url": "https://anna:s3cret@x"}, "user or password"),
         ({"url": "https://x", "headers": {"Host": "y"}}, "activityctl sets"),
+        ({"url": "https://x", "headers": {"Accept": "a", "accept": "b"}}, "the same header"),
+        ({"url": "https://x", "headers": {"a": " y"}}, "begin or end with a space"),
+        ({"url": "https://x", "headers": {"a": None}}, "null is not a text"),
+        ({"url": "https://x", "headers": {"a": {"b": 1}}}, "not a map"),
+        ({"url": "https://x", "query": {"a": [[1]]}}, "not a list"),
+        ({"url": "https://x", "expect": ["1xx"]}, "status code"),
         ({"url": "https://x", "headers": {"a b": "y"}}, "name of a header"),
         ({"url": "https://x", "headers": {"a": "y\r\nEvil: 1"}}, "line ends"),
         ({"url": "https://x", "expect": [99]}, "status code"),

@@ -1,0 +1,40 @@
+"""Text: the one rule for every field whose text is passed on as it stands.
+
+A number or a boolean is taken as JSON writes it. Null, lists and maps are refused.
+"""
+
+import json
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from activityctl.domain.values.model import JsonValue
+
+TEXT_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
+"""The JSON Schema of such a field."""
+
+LITERAL_SCHEMA: Final[dict[str, JsonValue]] = {"not": {"pattern": r"(^|[^$])\$\{"}}
+"""Part of the JSON Schema of a text that must be written out, without `${ … }`."""
+
+
+def text_of(value: JsonValue) -> str:
+    """Return the text of a value; raise ValueError with the way out for null, a list or a map.
+
+    Null is refused, because it mostly stands for a value that is missing, and a program or a
+    server would take an empty text for a value.
+    """
+    match value:
+        case str():
+            return value
+        case bool() | int() | float():
+            return json.dumps(value)
+        case None:
+            raise ValueError('null is not a text; write "" if you mean an empty text')
+        case list() | tuple():
+            raise ValueError("should be a text, not a list; use join, or take one item")
+        case _:
+            raise ValueError("should be a text, not a map; take one of its fields")
+
+
+Text = Annotated[str, BeforeValidator(text_of), WithJsonSchema(TEXT_SCHEMA)]
+"""A field of a model: a text, a number or a boolean in YAML, a str in code."""
