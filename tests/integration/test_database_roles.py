@@ -1,6 +1,5 @@
 """The roles of the database: their rights are those of the table, and no others."""
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,46 +11,14 @@ from psycopg import sql
 from activityctl import wiring
 from activityctl.adapters.postgres.locks import Lock
 from activityctl.adapters.postgres.rights import FUNCTIONS, TABLES, Role, roles_with_rights
-from activityctl.domain.values import ids
 from activityctl.errors import ConflictError, InvalidInputError, NotAllowedError
 from support.logins import STRANGER, url_as
+from support.stored_events import DIGEST, EVENT_ID, add_event
 
 Connection = psycopg.Connection[tuple[object, ...]]
 LOGINS = [*Role, STRANGER]
 TABLE_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 DATA = sorted(table for table in TABLES if not table.endswith(("_lock", "_locks")))
-EVENT_ID = ids.event_id("/x", "x")
-DIGEST = "d" * 64
-DOCUMENT = {
-    "specversion": "1.0",
-    "id": "x",
-    "source": "/x",
-    "type": "t",
-    "subject": "s",
-    "time": "2026-01-01T00:00:00Z",
-    "data": "secret",
-}
-
-
-def add_event(document: object = DOCUMENT, **columns: str | None) -> str:
-    """Return the call that stores an event, with other columns or another document."""
-    given = {
-        "id": str(EVENT_ID),
-        "source": "/x",
-        "event_id": "x",
-        "type": "t",
-        "subject": "s",
-        "time": "2026-01-01",
-        "digest": DIGEST,
-        "document": document if isinstance(document, str) else json.dumps(document),
-        **columns,
-    }
-    values = ["NULL" if v is None else "'" + v.replace("'", "''") + "'" for v in given.values()]
-    kinds = ["text"] * 5 + ["timestamptz"] + ["text"] * 2
-    arrays = (f"ARRAY[{v}]::{kind}[]" for v, kind in zip(values, kinds, strict=True))
-    return f"SELECT add_events({', '.join(arrays)})"
-
-
 ADD_EVENT = add_event()
 
 
@@ -223,63 +190,6 @@ def test_an_emitter_stores_events_and_learns_nothing_of_others(
     assert connection.execute(same, ([EVENT_ID], ["other"])).fetchall() == []
     connection.rollback()
     assert owner.execute("SELECT count(*) FROM events").fetchone() == (1,)
-
-
-def nested(levels: int) -> object:
-    value: object = 1
-    for _ in range(levels):
-        value = [value]
-    return value
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        add_event(source="/other"),
-        add_event(type="other"),
-        add_event(event_id="other"),
-        add_event(subject=None),
-        add_event(subject="other"),
-        add_event(time=None),
-        add_event(id="x"),
-        add_event(digest="x"),
-        add_event({**DOCUMENT, "type": 1}, type="1"),
-        add_event({**DOCUMENT, "specversion": "2.0"}),
-        add_event({"type": "t"}),
-        add_event([]),
-        add_event({**DOCUMENT, "data": nested(66)}),
-        add_event(json.dumps(DOCUMENT).replace('"secret"', "[" * 5000 + "]" * 5000)),
-        add_event(json.dumps(DOCUMENT).replace('"secret"', "[" * 90000 + "]" * 90000)),
-        add_event(json.dumps(DOCUMENT).replace('"secret"', "1e5000")),
-        add_event(json.dumps(DOCUMENT).replace('"secret"', "[-1e5000]")),
-        add_event({**DOCUMENT, "data": "x" * 5_000_000}),
-        add_event({**DOCUMENT, "source": ""}, source=""),
-        add_event({**DOCUMENT, "type": "x" * 1100}, type="x" * 1100),
-    ],
-    ids=lambda statement: statement[18:90],
-)
-def test_an_emitter_stores_no_columns_that_lie_and_nothing_that_workers_cannot_read(
-    logged_in: dict[str, Connection], statement: str
-):
-    connection = logged_in[Role.EMIT]
-    with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.StatementTooComplex)):
-        connection.execute(statement.encode())
-    connection.rollback()
-
-
-def test_an_emitter_stores_what_the_limits_of_events_allow(logged_in: dict[str, Connection]):
-    connection = logged_in[Role.EMIT]
-    for document in (
-        {**DOCUMENT, "data": nested(63)},
-        {**DOCUMENT, "data": [10**3999, -(10**3999), 1e-300, 1e308]},
-        {**DOCUMENT, "data": None, "own": True},
-    ):
-        assert connection.execute(add_event(document).encode()).fetchone()
-        connection.rollback()
-    bare = {name: DOCUMENT[name] for name in ("specversion", "id", "source", "type")}
-    call = add_event(bare, subject=None, time=None)
-    assert connection.execute(call.encode()).fetchone()
-    connection.rollback()
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,8 @@ class _FileCollector:
             self._read_stdin()
         elif not path:
             self.add_problem('""', "the path is empty")
+        elif "\0" in path:
+            self.add_problem(path, "the path contains a NUL character")
         elif has_magic(path) and not os.path.lexists(path):
             self._read_pattern(path)
         elif stat.S_ISDIR(Path(path).stat().st_mode):

@@ -135,7 +135,7 @@ def test_a_path_that_is_not_a_regular_file_is_refused_at_once() -> None:
         "missing: no such file or folder",
         "file/x: part of the path is not a folder",
         "in.yaml: is a FIFO, not a regular file",
-        "a\0b: cannot be read: embedded null byte",
+        "a\0b: the path contains a NUL character",
         '"": the path is empty',
         "n" * 300 + ": the name is too long",
     ]
