@@ -22,6 +22,18 @@ spec:
           Accept: text/plain
           Authorization: Bearer canary-of-the-manifest
 """
+MANY = """
+    - name: more
+      http:
+        url: https://me:canary-of-the-url@a.example/
+        method: POST
+        query: {api_key: canary-of-the-query}
+        json: {client_secret: canary-of-the-body}
+    - name: query
+      http: {url: "https://a.example/?page=1&sig=canary-of-the-query"}
+    - name: run
+      command: {argv: [echo], env: {DB_PASSWORD: canary-of-the-variable}}
+"""
 
 
 def test_a_literal_credential_is_refused_with_its_position(stranger):
@@ -106,7 +118,8 @@ def test_the_sent_header_is_real_and_the_shown_ones_are_masked(shell, echo):
 
 def test_a_literal_that_was_allowed_is_not_shown(shell):
     allowing = "activityctl/literal-secrets: allow"
-    (shell.folder / "a.yaml").write_text(LITERAL % {"name": "allowed", "annotations": allowing})
+    text = LITERAL % {"name": "allowed", "annotations": allowing} + MANY[1:]
+    (shell.folder / "a.yaml").write_text(text)
     outputs = [shell("plan", "-f", "a.yaml", "-o", "json")]
     shell("apply", "-f", "a.yaml")
     outputs += [
@@ -114,7 +127,15 @@ def test_a_literal_that_was_allowed_is_not_shown(shell):
         shell("export", "def", "allowed"),
         shell("get", "revisions", "-o", "json"),
         shell("history", "def", "allowed", "-o", "json"),
+        shell("describe", "def", "allowed", "-o", "json"),
     ]
+    (shell.folder / "a.yaml").write_text(text.replace("canary-of", "new-canary-of"))
+    outputs += [
+        shell("plan", "-f", "a.yaml", "-o", "json"),
+        shell("plan", "-f", "a.yaml", "-o", "markdown"),
+    ]
+    told = shell("diff", "-f", "a.yaml", code=1).stdout
+    assert told == "# activitydefinition/allowed: only credentials differ, which are not shown\n"
     for done in outputs:
         assert "canary" not in done.stdout + done.stderr
         assert "***" in done.stdout

@@ -6,21 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.manifests.calendar import count_days, subtract_days
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.metadata import Metadata
+from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.manifests.subscription import SubscriptionSpec
-from activityctl.domain.values.credentials import MASK, is_credential, mask_credentials
 from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import JsonValue, canonical
 from activityctl.domain.values.moment import DaySpan
 
 Document = dict[str, JsonValue]
 
-_FIELD_OF_MAPPING: Final = re.compile(
-    r"""(?:^|\.)(headers|query|env)(?:\.([\w-]+)|\["([^"\\]+)"\])$"""
-)
+_NAMES_IN_PATH: Final = re.compile(r"""(?:^|\.)([\w-]+)|\["((?:[^"\\]|\\.)*)"\]""")
 _PLAIN: Final = re.compile(r"[\w-]+")
 _MOST_DAYS: Final = 20
 """How many changes of a calendar's days are shown one by one."""
@@ -128,42 +125,31 @@ def aligned(document: JsonValue, like: JsonValue) -> JsonValue:
 
 
 def field_view(change: FieldChange) -> dict[str, JsonValue]:
-    """Return the JSON form of a change; an absent value has no key, credentials are masked."""
+    """Return the JSON form of a change; an absent value has no key, secrets are masked."""
     values = {"old": change.old, "new": change.new}
-    hides = _is_credential_path(change.path)
+    keys = _keys_of(change.path)
     shown = {
-        key: _hidden(value) if hides else mask_literals(value)
+        key: mask_literals(value, keys)
         for key, value in values.items()
         if not isinstance(value, Absent)
     }
     return {"path": change.path, **shown}
 
 
-def mask_literals(value: JsonValue) -> JsonValue:
-    """Return a part of a document with the literal credentials in it masked."""
-    return mask_credentials(value, keeps=has_expression)
-
-
 def masked_field_views(views: Iterable[Mapping[str, JsonValue]]) -> list[dict[str, JsonValue]]:
-    """Return stored JSON forms of changes with credentials masked: old versions stored them."""
+    """Return stored JSON forms of changes with secrets masked: old versions stored them."""
     return [
         {
-            key: _hidden(value) if key != "path" and _is_credential_path(view["path"]) else value
+            key: value if key == "path" else mask_literals(value, _keys_of(view["path"]))
             for key, value in view.items()
         }
         for view in views
     ]
 
 
-def _is_credential_path(path: str) -> bool:
-    found = _FIELD_OF_MAPPING.search(path)
-    return found is not None and is_credential(found[1], found[2] or found[3])
-
-
-def _hidden(value: JsonValue) -> JsonValue:
-    if value in (None, "") or (isinstance(value, str) and has_expression(value)):
-        return value
-    return MASK
+def _keys_of(path: str) -> tuple[str, ...]:
+    """Return the names in the path of a change, without the names of list items."""
+    return tuple(plain or quoted for plain, quoted in _NAMES_IN_PATH.findall(path))
 
 
 def _content(document: Document | None) -> Mapping[str, Any]:

@@ -5,13 +5,14 @@ from typing import Any
 
 from activityctl.domain.manifests.calendar import PresentCalendar, count_days
 from activityctl.domain.manifests.definition import Revision
-from activityctl.domain.manifests.document import mask_literals
+from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import View, format_timestamp
 
 
 def subscription_view(subscription: Subscription) -> View:
-    """Return the JSON form of a subscription."""
+    """Return the JSON form of a subscription; credentials are masked."""
     return {
         "id": subscription.id,
         "name": subscription.name,
@@ -21,11 +22,11 @@ def subscription_view(subscription: Subscription) -> View:
         "pauseReason": subscription.pause_reason,
         "pausedAt": format_timestamp(subscription.paused_at),
         "pausedByRun": subscription.paused_by_run,
-        "params": subscription.params,
-        "triggers": subscription.triggers,
+        "params": mask_literals(subscription.params, ("params",)),
+        "triggers": mask_literals(subscription.triggers, ("triggers",)),
         "labels": subscription.labels,
         "annotations": subscription.annotations,
-        "state": subscription.state,
+        "state": mask_credentials(subscription.state),
         "createdAt": format_timestamp(subscription.created_at),
         "updatedAt": format_timestamp(subscription.updated_at),
     }

@@ -1,5 +1,6 @@
 """JSON views of runs, tasks and dead letters, with keys in camelCase."""
 
+from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.values.credentials import mask_credentials
@@ -35,11 +36,11 @@ def _stuck_view(run: Run) -> View | None:
 def run_details(run: Run) -> View:
     """Return the JSON view of a run with its params, payload, context and state.
 
-    Credentials in the headers of earlier outputs are masked.
+    Credentials are masked.
     """
     return {
         **run_view(run),
-        "params": dict(run.params),
+        "params": mask_literals(dict(run.params), ("params",)),
         "payload": dict(run.payload),
         "context": mask_credentials(dict(run.context)),
         "state": mask_credentials(dict(run.state)),
@@ -47,7 +48,7 @@ def run_details(run: Run) -> View:
 
 
 def task_view(task: TaskInstance) -> View:
-    """Return the JSON view of a task instance; credentials in its headers are masked."""
+    """Return the JSON view of a task instance; credentials are masked."""
     return {
         "id": task.id,
         "run": task.run_id,

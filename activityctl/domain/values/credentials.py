@@ -1,8 +1,9 @@
 """Names of headers, parameters and variables that hold credentials; masking of their values."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
+from urllib.parse import unquote
 
 from activityctl.domain.values.model import JsonValue
 
@@ -27,6 +28,9 @@ _VARIABLE: Final = re.compile(
     r"(?i)(?:.*_)?(?:password|passwd|passphrase|secret|token|credentials?"
     r"|(?:api|access|private|secret|auth)_?key)"
 )
+
+_USER: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")
+_QUERY_PAIR: Final = re.compile(r"([?&])([^=&#\s]+)=([^&#]+)")
 
 
 def is_credential(parent: str, name: str) -> bool:
@@ -53,39 +57,54 @@ def is_credential_header(name: str) -> bool:
     return _HEADER.fullmatch(name) is not None
 
 
-def mask_credentials(value: JsonValue, *, keeps: Callable[[str], bool] | None = None) -> JsonValue:
-    """Return the JSON with the credentials in `headers`, `query` and `env` masked.
-
-    Texts for which `keeps` is true stay: the source of an expression is no secret.
-    """
-    return _masked(value, "", keeps or _keeps_none)
-
-
-def _keeps_none(_: str) -> bool:
-    return False
+def credential_in_query(url: str) -> str | None:
+    """Return the name of the first credential in the query of a URL that is a literal."""
+    for found in _QUERY_PAIR.finditer(url):
+        if is_credential("query", unquote(found[2])) and not found[3].startswith(("$", MASK)):
+            return found[2]
+    return None
 
 
-def _masked(value: JsonValue, parent: str, keeps: Callable[[str], bool]) -> JsonValue:
+def mask_url(url: str) -> str:
+    """Return a URL with its user, its password and the credentials in its query masked."""
+    masked = _USER.sub(rf"\1{MASK}@", url)
+    return _QUERY_PAIR.sub(
+        lambda pair: (
+            f"{pair[1]}{pair[2]}={MASK}" if is_credential("query", unquote(pair[2])) else pair[0]
+        ),
+        masked,
+    )
+
+
+def mask_credentials(value: JsonValue) -> JsonValue:
+    """Return the JSON with the credentials in `headers`, `query`, `env`, `json`, `url` masked."""
+    return _masked(value, "", is_body=False)
+
+
+def _masked(value: JsonValue, parent: str, *, is_body: bool) -> JsonValue:
     match value:
         case dict():
             is_marked = parent in {"headers", "query", "env"}
             return {
-                key: _masked_value(child, keeps)
-                if is_marked and is_credential(parent, key)
-                else _masked(child, key, keeps)
+                key: _masked_value(child)
+                if (is_marked and is_credential(parent, key))
+                or (is_body and not isinstance(child, dict) and is_credential("", key))
+                else _masked(child, key, is_body=is_body or key == "json")
                 for key, child in value.items()
             }
         case list():
-            return [_masked(child, "", keeps) for child in value]
+            return [_masked(child, "", is_body=is_body) for child in value]
+        case str() if parent == "url":
+            return mask_url(value)
         case _:
             return value
 
 
-def _masked_value(value: JsonValue, keeps: Callable[[str], bool]) -> JsonValue:
-    if value in (None, "") or (isinstance(value, str) and keeps(value)):
+def _masked_value(value: JsonValue) -> JsonValue:
+    if value in (None, ""):
         return value
     if isinstance(value, list):
-        return [_masked_value(child, keeps) for child in value]
+        return [_masked_value(child) for child in value]
     return MASK
 
 

@@ -1,27 +1,54 @@
 """Replaces a text by `***` in texts and in JSON, in the forms in which it may be stored."""
 
 import json
-from collections.abc import Sequence
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from activityctl.domain.values.credentials import MASK
 from activityctl.domain.values.model import JsonValue
 
 LEAST_PURGED: Final = 6
 """A shorter text occurs by chance in much that is not the secret."""
+_HEX_PAIR: Final = re.compile("%[0-9A-F]{2}")
 
 
 def forms_of(text: str) -> list[str]:
-    """Return the text as it is, as in JSON inside of a text, and as in a URL; longest first."""
+    """Return the text in the forms in which it may be stored, longest first.
+
+    As it is; as in JSON inside of a text, also twice; as in a URL; as hexadecimal digits; as
+    base64, also as a part of a longer text in base64, such as the header of `Basic`.
+    """
+    ascii_only, unicode = json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+    in_urls = {quote(text, safe=""), quote(text), quote_plus(text)}
+    content = text.encode("utf-8", "surrogatepass")
     forms = {
         text,
-        json.dumps(text)[1:-1],
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        quote(text, safe=""),
-        quote(text),
+        ascii_only,
+        unicode,
+        ascii_only.replace("/", r"\/"),
+        json.dumps(ascii_only)[1:-1],
+        json.dumps(unicode, ensure_ascii=False)[1:-1],
+        *in_urls,
+        *(_HEX_PAIR.sub(lambda pair: pair[0].lower(), form) for form in in_urls),
+        content.hex(),
+        content.hex().upper(),
+        *(form for start in range(3) for form in _base64_forms(content, start)),
     }
     return sorted(forms, key=lambda form: (-len(form), form))
+
+
+def _base64_forms(content: bytes, start: int) -> Iterator[str]:
+    """Yield the base64 of the content behind `start` other bytes, without what depends on others.
+
+    A character of base64 has 6 bits, so at most one at each end has bits of other bytes.
+    """
+    whole = b64encode(b"\0" * start + content).decode()
+    first, last = -(-8 * start // 6), 8 * (start + len(content)) // 6
+    yield whole[first:last]
+    yield whole[first:last].replace("+", "-").replace("/", "_")
 
 
 def purge_text(text: str, texts: Sequence[str]) -> str:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from activityctl.domain.manifests.document import FieldChange, field_view, masked_field_views
 from activityctl.domain.manifests.literal_secrets import ALLOWING_ANNOTATION, literal_secrets
+from activityctl.domain.manifests.secret_texts import mask_literals
 
 HEX = "0123456789abcdef0123456789abcdef01234567"
 
@@ -25,12 +27,15 @@ def http(**fields):
         http(headers={"DD-API-KEY": "1"}),
         http(headers={"X-Auth-Token": "1"}),
         http(headers={"Private-Token": "1"}),
-        http(headers={"Authorization": "***"}),
         http(query={"api_key": "abc"}),
         http(query={"token": ["abc"]}),
         http(url="https://user:secret@a.example/"),
         http(url="https://user@a.example/"),
+        http(url="https://a.example/?page=1&api_key=abc"),
         http(json={"client_secret": "abc"}),
+        http(json={"items": [{"password": 12345678}]}),
+        {"tasks": [{"name": "c", "command": {"env": {"DB_PASSWORD": 12345678}}}]},
+        {"params": {"properties": {"password": {"type": "string", "default": "abc"}}}},
         {"tasks": [{"name": "c", "command": {"env": {"DB_PASSWORD": "abc"}}}]},
         {"activity": "x", "params": {"password": "abc"}},
         {"params": {"text": "-----BEGIN RSA PRIVATE KEY-----\nabc"}},
@@ -60,6 +65,8 @@ def test_a_literal_secret_is_found(spec):
         http(query={"page": 1, "pageToken": "abc"}),
         http(json={"token": "USDC"}),
         http(url="https://a.example/a@b?c=d:e@f"),
+        http(url="https://a.example/?api_key=${ params.key }&sig="),
+        {"params": {"properties": {"password": {"minLength": 8}}}},
         {"params": {"type": "object", "properties": {"password": {"type": "string"}}}},
         {"params": {"type": "object", "required": ["password"]}},
         {"tasks": [{"name": "c", "command": {"shell": 'curl -H "Authorization: Bearer $TOKEN"'}}]},
@@ -89,6 +96,42 @@ def test_an_annotation_allows_literals():
 
 
 def test_the_mask_of_an_export_is_never_applied():
-    spec = http(headers={"Authorization": "***"})
-    (finding,) = literal_secrets(document(spec, **{ALLOWING_ANNOTATION: "allow"}))
-    assert "not shown" in finding.reason
+    for spec in (http(headers={"Authorization": "***"}), http(url="***"), {"params": {"a": "***"}}):
+        for annotations in ({}, {ALLOWING_ANNOTATION: "allow"}):
+            (finding,) = literal_secrets(document(spec, **annotations))
+            assert "not shown" in finding.reason
+
+
+def test_what_validate_refuses_is_masked_where_it_is_shown_and_nothing_else():
+    spec = {
+        "params": {"properties": {"password": {"type": "string", "default": "canary-1"}}},
+        "tasks": [
+            {
+                "name": "call",
+                "http": {
+                    "url": "https://a:canary-2@a.example/?x=1",
+                    "headers": {"Authorization": "Bearer ${ params.t }", "X-Api-Key": "canary-3"},
+                    "json": {"client_secret": "canary-4", "pin": {"password": 1234567}},
+                },
+            },
+            {"name": "other", "http": {"url": "https://a.example/?sig=canary-5&page=2"}},
+            {"name": "c", "command": {"argv": ["x", f"ghp_{HEX}"], "env": {"A_TOKEN": "canary"}}},
+        ],
+    }
+    masked = mask_literals(spec)
+    assert "canary" not in str(masked)
+    assert HEX not in str(masked)
+    assert "1234567" not in str(masked)
+    assert masked["tasks"][0]["http"]["headers"]["Authorization"] == "Bearer ${ params.t }"
+    assert {finding.reason[:3] for finding in literal_secrets(document(masked))} == {"***"}
+    assert len(literal_secrets(document(masked))) == len(literal_secrets(document(spec)))
+
+
+def test_a_change_of_a_secret_is_shown_without_it():
+    change = FieldChange("spec.tasks[call].http.json.client_secret", "canary-1", "canary-2")
+    assert field_view(change) == {"path": change.path, "old": "***", "new": "***"}
+    change = FieldChange("spec.tasks[call].http.url", "https://a:b@c.example", "https://c.example")
+    assert field_view(change)["old"] == "***"
+    assert field_view(change)["new"] == "https://c.example"
+    (view,) = masked_field_views([{"path": 'spec.tasks[a].http.query["api_key"]', "old": "canary"}])
+    assert view["old"] == "***"
