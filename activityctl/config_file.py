@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
+from activityctl.errors import ConflictError, InvalidInputError, NotFoundError, reason_of
 
 PROFILE_KEYS: Final = frozenset(
     {
@@ -47,11 +47,18 @@ def config_path(env: Mapping[str, str]) -> Path:
 
 def read_config(path: Path) -> TomlDocument:
     """Return the content of the file, empty if there is none. Raises InvalidInputError."""
-    if not path.is_file():
-        return {}
     try:
+        if not path.is_file():
+            return {}
         return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except OSError as error:
+        raise InvalidInputError(
+            f"{path} cannot be read: {reason_of(error)}",
+            hint="set ACTIVITYCTL_CONFIG to another file",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path} is not valid UTF-8", hint="fix the config file") from error
+    except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(f"{path}: {error}", hint="fix the config file") from error
 
 
@@ -185,5 +192,6 @@ def _write(path: Path, document: TomlDocument) -> None:
             raise
     except (OSError, UnicodeEncodeError) as error:
         raise InvalidInputError(
-            f"{path}: cannot be written: {error}", hint="set ACTIVITYCTL_CONFIG to another file"
+            f"{path} cannot be written: {reason_of(error)}",
+            hint="set ACTIVITYCTL_CONFIG to a file that you can write",
         ) from error

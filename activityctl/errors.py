@@ -27,6 +27,19 @@ class Problem:
         return ": ".join(filter(None, (position, self.path, self.reason)))
 
 
+def reason_of(error: Exception) -> str:
+    """Return why the operating system refused a file or address, without numbers and paths.
+
+    Such as `permission denied` or `no space left on device`.
+    """
+    if isinstance(error, UnicodeError):
+        return "it is not valid UTF-8"
+    if isinstance(error, ValueError):
+        return "it is damaged"
+    text = getattr(error, "strerror", None)
+    return str(text).lower() if text else "it cannot be used"
+
+
 class ActivityctlError(Exception):
     """The root of all errors: a message, a hint with the next step, and an exit code."""
 
@@ -172,6 +185,20 @@ class WaitTimeoutError(ActivityctlError):
     code = "timeout"
     exit_code = 8
     retryable = True
+
+
+class OutputError(ActivityctlError):
+    """The command did its work, but its results could not be written to standard output."""
+
+    code = "output_failed"
+    exit_code = 74
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"standard output cannot be written: {reason}; the command has done its work, and the "
+            "lines above are the first of its results",
+            hint="do not repeat the command for its results: look at them with `activityctl get`",
+        )
 
 
 class InterruptionError(ActivityctlError):

@@ -14,6 +14,7 @@ _FORMS: Final = "write keyring:SERVICE/ENTRY, env:NAME or file:/PATH"
 _SECRET_VARIABLE: Final = re.compile(
     r"(?i).*(?:password|passwd|passphrase|secret|token|credential|(?:api|access|private)_?key)"
 )
+_SCHEMES: Final = frozenset({"postgresql", "postgres"})
 _LEAST_MASKED: Final = 4
 _NAME_PATTERNS: Final = {
     "keyring": re.compile(r"[^/\s]+/\S+"),
@@ -137,10 +138,18 @@ def require_sound_url(database_url: str) -> None:
     """Raise InvalidInputError, which does not show the URL, if its password is not escaped.
 
     An @ or a / in a password would make its end a part of the host, which error messages show.
+    Raises it also for the URL of another kind of database.
     """
     scheme, separator, rest = database_url.partition("://")
+    if not database_url.isprintable():
+        raise malformed_url()
     if not separator or "=" in scheme:
         return
+    if re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) and scheme not in _SCHEMES:
+        raise InvalidInputError(
+            f"the database URL begins with {scheme}://, but activityctl needs PostgreSQL",
+            hint="write postgresql://USER@HOST:PORT/NAME",
+        )
     authority, slash, path = rest.partition("?")[0].partition("/")
     if authority.count("@") > 1 or "@" in slash + path:
         raise malformed_url()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from activityctl.config_file import PROFILE_KEYS, config_path, profile_in, read_config
-from activityctl.errors import InvalidInputError, UnreachableError, UsageError
+from activityctl.errors import InvalidInputError, UnreachableError, UsageError, reason_of
 from activityctl.secret import Secret, SecretReference, masked_url, reference_of, secrets_in
 
 __all__ = [
@@ -329,7 +329,7 @@ def _daemon_document(home: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}", hint=_RESTART) from error
+        raise InvalidInputError(f"{path}: {reason_of(error)}", hint=_RESTART) from error
     return document if isinstance(document, dict) else {}
 
 

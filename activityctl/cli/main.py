@@ -1,5 +1,6 @@
 """The entry of the command line: import commands by name, report errors as text and exit codes."""
 
+import errno
 import gc
 import importlib
 import os
@@ -17,6 +18,7 @@ from typer.core import TyperCommand
 
 from activityctl.cli.render.help_page import HelpedCommand, HelpedGroup
 from activityctl.cli.session import Session
+from activityctl.cli.streams import lost_output, steady_streams
 from activityctl.errors import ActivityctlError, InternalError, UsageError
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
@@ -94,6 +96,13 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
 }
 
 INTERRUPTED: Final = 130
+_OUTER_FAILURES: Final = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP),
+    }
+)
+"""What the machine or its owner refuses; any other error of a file is a bug of ours."""
 _OUTPUT: Final = re.compile("-[A-Za-z]*o|--output")
 _JSON: Final = re.compile("(-[A-Za-z]*o=?|--output=)jsonl?")
 
@@ -181,9 +190,12 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    steady_streams()
     try:
         code = _run(args)
         sys.stdout.flush()
+        if (lost := lost_output()) is not None:
+            code = code or _report(lost, args)
         sys.stderr.flush()
     except BrokenPipeError:
         _end_by_sigpipe()
@@ -210,9 +222,11 @@ def _run(args: list[str]) -> int:
         # typer and rich turn a broken pipe into exit code 1.
         if isinstance(exiting.__context__, BrokenPipeError):
             raise exiting.__context__ from None
-        raise
+        code = exiting.code if isinstance(exiting.code, int) else int(exiting.code is not None)
     except BrokenPipeError:
         raise
+    except OSError as error:
+        code = _report(_outer_failure(error) or _internal_error(error), args)
     except Exception as error:  # noqa: BLE001  # the only place that catches all: it is our bug
         code = _report(_internal_error(error), args)
     return code
@@ -255,8 +269,31 @@ def _wants_json(args: list[str]) -> bool:
     )
 
 
+def _outer_failure(error: OSError) -> ActivityctlError | None:
+    """Return the error for what the machine refuses, such as a full disk; None for a bug."""
+    from activityctl.errors import RefusedError, reason_of
+
+    if error.errno not in _OUTER_FAILURES:
+        return None
+    file = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return RefusedError(
+        f"{file}{reason_of(error)}",
+        hint="free space, or name a file or folder that you may write",
+    )
+
+
 def _internal_error(error: Exception) -> InternalError:
-    """Write the traceback to a file and return an error that names the file.
+    """Write the traceback to a file and return an error that names the file."""
+    try:
+        hint = f"report it and add the file {_write_report(error)}"
+    except OSError as failure:
+        reason = (failure.strerror or "no folder for it").lower()
+        hint = f"report it; the file for the report cannot be written: {reason}"
+    return InternalError(f"a bug in activityctl: {type(error).__name__}", hint=hint)
+
+
+def _write_report(error: Exception) -> str:
+    """Write the traceback to a new file and return its path.
 
     A traceback has no values of variables, but the message of an error may quote a setting.
     """
@@ -270,7 +307,6 @@ def _internal_error(error: Exception) -> InternalError:
     handle, path = tempfile.mkstemp(prefix=f"activityctl-{stamp}-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(f"activityctl {VERSION}, Python {sys.version}\n")
-        file.write(scrub("".join(traceback.format_exception(error)), known_secrets()))
-    return InternalError(
-        f"a bug in activityctl: {type(error).__name__}", hint=f"report it and add the file {path}"
-    )
+        report = scrub("".join(traceback.format_exception(error)), known_secrets())
+        file.write(report.encode("utf-8", "backslashreplace").decode("utf-8"))
+    return path

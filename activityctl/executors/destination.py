@@ -21,7 +21,7 @@ import httpx
 import psutil
 
 from activityctl.domain.values.destination import DestinationPolicy
-from activityctl.errors import DestinationForbiddenError
+from activityctl.errors import DestinationForbiddenError, reason_of
 from activityctl.executors.name_lookup import NameLookup
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -153,7 +153,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         try:
             addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:  # UnicodeError: from the IDNA codec
-            raise httpcore.ConnectError(f"cannot resolve {host}: {error}") from error
+            raise httpcore.ConnectError(f"cannot resolve {host}: {reason_of(error)}") from error
         machine = _machine_addresses() if port in self._policy.own_ports else ()
         own = [self._policy.own_port_refusal(address, port, machine) for address in addresses]
         if reason := next(filter(None, own), None):

@@ -12,6 +12,7 @@ from activityctl.errors import (
     InvalidEventError,
     InvalidManifestsError,
     NotFoundError,
+    OutputError,
     Problem,
     SchemaMismatchError,
     ServerNotReadyError,
@@ -34,6 +35,7 @@ BUILT_FROM_FACTS = {
     InvalidEventError,
     InvalidManifestsError,
     NotFoundError,
+    OutputError,
     TaskError,
 }
 EXIT_CODES = {
@@ -53,6 +55,7 @@ EXIT_CODES = {
     "not_allowed": 6,
     "unreachable": 7,
     "timeout": 8,
+    "output_failed": 74,
     "interrupted": 130,
     "internal": 70,
 }

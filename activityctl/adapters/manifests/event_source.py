@@ -4,6 +4,7 @@ Only regular files are opened, as for manifests. To read a pipe, use standard in
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def open_source(path: str) -> Iterator[EventSource]:
     """
     if path == "-":
         # Unbuffered: a thread that waits in read() would hold the lock of the buffer at exit.
-        with open(0, "rb", buffering=0, closefd=False) as stream:
+        with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream:
             yield EventSource(STDIN_NAME, stream, None)
         return
     with os.fdopen(_open_regular(path), "rb", buffering=0) as stream:

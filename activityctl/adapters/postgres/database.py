@@ -188,13 +188,25 @@ class Database:
     async def fetch(self, query: str, **values: Any) -> list[DictRow]:
         """Run one statement and return its rows; values are bound by name."""
         async with self.connection() as connection:
-            cursor = await connection.execute(query.encode(), values)
+            bound = {name: _bindable(value) for name, value in values.items()}
+            cursor = await connection.execute(query.encode(), bound)
             return await cursor.fetchall() if cursor.description else []
 
     async def fetch_one(self, query: str, **values: Any) -> DictRow | None:
         """Run one statement and return its first row; None when there is none."""
         rows = await self.fetch(query, **values)
         return rows[0] if rows else None
+
+
+def _bindable(value: Any) -> Any:
+    """Return the value as Postgres can take it: a word of a user may be no valid UTF-8."""
+    match value:
+        case str():
+            return storable(value)
+        case [str(), *_]:
+            return [storable(item) if isinstance(item, str) else item for item in value]
+        case _:
+            return value
 
 
 def _connection_options() -> dict[str, Any]:
@@ -232,6 +244,8 @@ class translate_errors:  # noqa: N801  # a context manager, named like a functio
                 raise read_only(error) from error
             case psycopg.errors.IdleInTransactionSessionTimeout():
                 raise ended_transaction() from error
+            case UnicodeEncodeError():
+                raise UnstorableError("a text has characters that are no valid UTF-8") from error
             case psycopg.Error() if is_data_error(error):
                 line = _leave_out_data(error)
                 raise UnstorableError(f"Postgres refuses a value: {line}") from error

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from activityctl.errors import ConflictError, InvalidInputError
+from activityctl.errors import ConflictError, InvalidInputError, reason_of
 
 
 def scaffold(folder: Path, files: Mapping[str, str], *, force: bool) -> list[Path]:
@@ -29,6 +29,6 @@ def scaffold(folder: Path, files: Mapping[str, str], *, force: bool) -> list[Pat
                 file.write(content)
     except OSError as error:
         raise InvalidInputError(
-            f"{folder}: cannot be written: {error}", hint="choose another folder"
+            f"{folder} cannot be written: {reason_of(error)}", hint="choose another folder"
         ) from error
     return list(targets)

@@ -3,15 +3,19 @@
 A notification only says when to read the table again; its content is not used.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from typing import Final
 
 from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.errors import UnreachableError
 from activityctl.ports import LOG_CHANNEL, Logbook, Signals
 
 _PAGE: Final = 500
+_PAUSE: Final = 1.0
+"""Seconds between two tries to reach a database that does not answer."""
 
 
 async def read_logs(
@@ -42,19 +46,48 @@ async def follow_logs(
     since: datetime | None = None,
     run_id: str | None = None,
     tail: int | None = None,
+    on_outage: Callable[[UnreachableError | None], None] = lambda _: None,
+    pause_seconds: float = _PAUSE,
 ) -> AsyncIterator[LogEntry]:
-    """Yield every existing and every new entry, oldest first, each exactly once; never end."""
-    async with signals.listening(LOG_CHANNEL) as payloads:
-        cursor = Cursor() if tail is None else await logbook.tail(subscription_id, tail)
-        async with aclosing(payloads):  # type: ignore[type-var]  # an async generator
-            while True:
-                entries, cursor = await logbook.page(
-                    subscription_id, cursor, limit=_PAGE, since=since, run_id=run_id
-                )
-                for entry in entries:
-                    yield entry
-                if len(entries) == _PAGE:
-                    continue
-                async for payload in payloads:
-                    if payload in {"", subscription_id}:
-                        break
+    """Yield every existing and every new entry, oldest first, each exactly once; never end.
+
+    If the database stops answering, go on after the last entry when it answers again. Calls
+    `on_outage` once with the error, and once with None when it answers again. Raises
+    UnreachableError if it does not answer at the beginning.
+    """
+    cursor: Cursor | None = None
+    is_out = False
+    while True:
+        try:
+            async with signals.listening(LOG_CHANNEL) as payloads, _closed(payloads):
+                if cursor is None:
+                    cursor = Cursor() if tail is None else await logbook.tail(subscription_id, tail)
+                while True:
+                    entries, cursor = await logbook.page(
+                        subscription_id, cursor, limit=_PAGE, since=since, run_id=run_id
+                    )
+                    if is_out:
+                        is_out = False
+                        on_outage(None)
+                    for entry in entries:
+                        yield entry
+                    if len(entries) < _PAGE:
+                        await _next_signal(payloads, subscription_id)
+        except UnreachableError as error:
+            if cursor is None:
+                raise
+            if not is_out:
+                on_outage(error)
+            is_out = True
+            await asyncio.sleep(pause_seconds)
+
+
+def _closed(payloads: AsyncIterator[str]) -> AbstractAsyncContextManager[object]:
+    return aclosing(payloads)  # type: ignore[type-var]  # an async generator
+
+
+async def _next_signal(payloads: AsyncIterator[str], subscription_id: str) -> None:
+    """Wait for a notification for this subscription, or for one second."""
+    async for payload in payloads:
+        if payload in {"", subscription_id}:
+            return

@@ -32,7 +32,7 @@ from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Action, Wanted
 from activityctl.domain.values.plurals import count_noun
-from activityctl.errors import InvalidInputError, NotFoundError, UsageError
+from activityctl.errors import InvalidInputError, NotFoundError, UsageError, reason_of
 from activityctl.operations.gitops.apply import Applied, apply_saved, wait_for_schedules
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.saved_plan import restore
@@ -112,7 +112,10 @@ def _apply_saved(session: Session, path: Path, options: WaitOptions) -> Applied:
     except FileNotFoundError as error:
         raise NotFoundError("saved plan", str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path}: {error}") from error
+        raise InvalidInputError(
+            f"{path} cannot be read: {reason_of(error)}",
+            hint="activityctl plan -f ... --out FILE",
+        ) from error
     wanted, made_against = restore(text, str(path))
     session.files = ["-"]
     return _apply_reviewed(session, wanted, made_against, options)

@@ -31,7 +31,7 @@ from activityctl.cli.render.progress import event_progress
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.trigger_impact import impact_view
 from activityctl.domain.values.duration import format_duration, parse_duration
-from activityctl.errors import RefusedError, UsageError
+from activityctl.errors import RefusedError, UsageError, reason_of
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.plan_impact import compare_with_events
@@ -119,7 +119,10 @@ def plan(
         try:
             _write(out, save(planned, wanted))
         except OSError as error:
-            raise RefusedError(f"could not save the plan: {error}") from error
+            raise RefusedError(
+                f"could not save the plan as {out}: {reason_of(error)}",
+                hint="name a file that you can write with --out",
+            ) from error
         session.err.print(f"saved; to apply it: activityctl apply {out}")
     if detailed_exitcode and not planned.plan.is_empty:
         raise typer.Exit(2)

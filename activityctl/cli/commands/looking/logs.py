@@ -15,11 +15,12 @@ from activityctl.cli.options import (
     output_option,
     parse_time_range,
 )
-from activityctl.cli.render.output import check_format, print_json, print_log
+from activityctl.cli.render.output import Format, check_format, print_json, print_log
 from activityctl.cli.session import Session, now
+from activityctl.cli.streams import output_has_failed
 from activityctl.domain.values.json_form import list_view, log_view
 from activityctl.domain.values.log import LogEntry
-from activityctl.errors import UsageError
+from activityctl.errors import UnreachableError, UsageError
 from activityctl.operations.runs.follow_logs import follow_logs, read_logs
 from activityctl.wiring import Ports
 
@@ -58,15 +59,16 @@ def logs(
         owner = await ports.catalog.find_subscription(subscription)
         run_id = (await ports.run_lists.find_run(run)).id if run else None
         if follow:
-            async for entry in follow_logs(
+            followed = follow_logs(
                 ports.logbook,
                 ports.signals,
                 owner.id,
                 since=first,
                 run_id=run_id,
                 tail=tail,
-            ):
-                print_log(session.out, log_view(entry), shape)
+                on_outage=lambda error: _tell_outage(session, error),
+            )
+            await _print_each(session, followed, shape)
             return
         if last is None:
             entries = read_logs(ports.logbook, owner.id, since=first, run_id=run_id, tail=tail)
@@ -74,16 +76,27 @@ def logs(
             entries = _before(
                 read_logs(ports.logbook, owner.id, since=first, run_id=run_id), last, tail
             )
-        views = []
-        async for entry in entries:
-            if shape == "json":
-                views.append(log_view(entry))
-            else:
-                print_log(session.out, log_view(entry), shape)
         if shape == "json":
-            print_json(session.out, list_view(views))
+            print_json(session.out, list_view([log_view(entry) async for entry in entries]))
+        else:
+            await _print_each(session, entries, shape)
 
     session.with_ports(read)
+
+
+async def _print_each(session: Session, entries: AsyncIterator[LogEntry], shape: Format) -> None:
+    """Print the entries as they come, until nothing can be written any more."""
+    async for entry in entries:
+        print_log(session.out, log_view(entry), shape)
+        if output_has_failed():
+            return
+
+
+def _tell_outage(session: Session, error: UnreachableError | None) -> None:
+    if error is None:
+        session.err.print("Postgres answers again; the log goes on after its last line")
+    else:
+        session.err.print(f"{error.message}; waiting until it answers again (Ctrl-C ends this)")
 
 
 async def _before(

@@ -15,7 +15,7 @@ from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
-from activityctl.secret import has_password
+from activityctl.secret import has_password, require_sound_url
 from activityctl.settings import (
     SECRET_ADDRESSES,
     load_settings,
@@ -179,6 +179,8 @@ def add(
     values = {key: value for key, value in given.items() if value is not None}
     if not values or url == "":
         raise UsageError("the profile has no settings", hint="give at least --database-url")
+    if url is not None:
+        require_sound_url(url)
     _check_secrets(session, name, values, from_stdin=database_url == "-")
     load_settings({**values, "home": Path.cwd()}, {"ACTIVITYCTL_CONFIG": os.devnull})
     is_default = config_file.add_profile(user_config_path(), name, values, replace=replace)

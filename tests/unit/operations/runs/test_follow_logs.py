@@ -1,0 +1,73 @@
+"""Following a log while the database does not answer for a time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.errors import UnreachableError
+from activityctl.operations.runs.follow_logs import follow_logs
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+
+
+class Log:
+    """A logbook that answers or not, as `plan` says of each page, and its signals."""
+
+    def __init__(self, plan: str) -> None:
+        self.plan = list(plan)
+
+    async def page(self, _: str, after: Cursor, **__: object) -> tuple[list[LogEntry], Cursor]:
+        if self.plan.pop(0) == "-":
+            raise UnreachableError("Postgres does not answer")
+        number = after.id + 1
+        entry = LogEntry("s", None, str(number), "info", NOW)
+        return [entry], Cursor(after.transaction, number)
+
+    async def tail(self, _: str, count: int) -> Cursor:
+        return Cursor(0, count)
+
+    @asynccontextmanager
+    async def listening(self, _: str) -> AsyncIterator[AsyncIterator[str]]:
+        async def payloads() -> AsyncIterator[str]:
+            while True:
+                yield ""
+
+        yield payloads()
+
+
+async def followed(log: Log, count: int) -> tuple[list[str], list[str]]:
+    told: list[str] = []
+    seen: list[str] = []
+    entries = follow_logs(
+        log,  # type: ignore[arg-type]  # only what is asked of it
+        log,
+        "s",
+        on_outage=lambda error: told.append("back" if error is None else "out"),
+        pause_seconds=0,
+    )
+    async for entry in entries:
+        seen.append(entry.message)
+        if len(seen) == count:
+            break
+    await entries.aclose()  # type: ignore[attr-defined]
+    return seen, told
+
+
+async def test_a_log_goes_on_after_an_outage_without_a_gap_or_a_repeat():
+    seen, told = await followed(Log("++--++-+"), 5)
+    assert seen == ["1", "2", "3", "4", "5"]
+    assert told == ["out", "back", "out", "back"]
+
+
+async def test_a_database_that_does_not_answer_at_first_is_an_error():
+    class Silent(Log):
+        @asynccontextmanager
+        async def listening(self, _: str) -> AsyncIterator[AsyncIterator[str]]:
+            raise UnreachableError("Postgres does not answer")
+            yield
+
+    with pytest.raises(UnreachableError):
+        await followed(Silent("+"), 1)
