@@ -6,9 +6,10 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO
 
 from activityctl.daemon.repeats import RepeatFilter
+from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.domain.values.credentials import scrub
 from activityctl.domain.values.untrusted import escape_controls, escape_line
 
@@ -50,12 +51,41 @@ def _field(value: object) -> str:
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
+class _LogHandler(logging.StreamHandler[TextIO]):
+    """Writes to stderr; remembers since when it cannot, for example because the disk is full."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.trouble: LoopTrouble | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line; after a failure the next lines are tried as well."""
+        before = self.trouble
+        super().emit(record)
+        if self.trouble is before:
+            self.trouble = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Remember why a line could not be written, instead of writing a traceback as well."""
+        error = sys.exc_info()[1]
+        since = self.trouble.since if self.trouble else datetime.fromtimestamp(record.created, UTC)
+        failures = self.trouble.failures + 1 if self.trouble else 1
+        text = f"lines of the log are lost: {type(error).__name__}: {error}"
+        self.trouble = LoopTrouble("log", since, failures, text)
+
+
+def log_trouble() -> LoopTrouble | None:
+    """Return why the log of this process cannot be written; None if it can."""
+    handlers = [one for one in logging.getLogger().handlers if isinstance(one, _LogHandler)]
+    return handlers[0].trouble if handlers else None
+
+
 def configure_logging(secrets: Sequence[str] = ()) -> None:
     """Log to stderr: our own messages from level INFO, those of libraries from WARNING.
 
     The secrets, longest first, are masked.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _LogHandler()
     handler.addFilter(RepeatFilter(_FIELDS))
     handler.setFormatter(FieldFormatter(secrets))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

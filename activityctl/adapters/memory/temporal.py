@@ -60,6 +60,8 @@ class MemoryScheduleClient(ScheduleClient):
     def __init__(self) -> None:
         self.failure: UnreachableError | None = None
         """Raised by every call while it is set."""
+        self.refused: dict[str, Exception] = {}
+        """Errors of the calls for single schedules, by id."""
         self.held: dict[str, WantedSchedule] = {}
         """The schedules that Temporal would hold, by id."""
         self.paused: set[str] = set()
@@ -70,6 +72,7 @@ class MemoryScheduleClient(ScheduleClient):
     async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
         """Create or update the schedule; a repeated call changes nothing."""
         _raise_if_set(self.failure)
+        _raise_if_set(self.refused.get(wanted.id))
         self.asked.append(("place", wanted.id))
         self.held[wanted.id] = wanted
         (self.paused.add if paused else self.paused.discard)(wanted.id)
@@ -77,6 +80,7 @@ class MemoryScheduleClient(ScheduleClient):
     async def delete(self, schedule_id: str) -> None:
         """Delete the schedule; do nothing when there is none."""
         _raise_if_set(self.failure)
+        _raise_if_set(self.refused.get(schedule_id))
         self.asked.append(("remove", schedule_id))
         self.held.pop(schedule_id, None)
         self.paused.discard(schedule_id)
@@ -89,6 +93,7 @@ class MemoryScheduleClient(ScheduleClient):
     async def describe(self, schedule_id: str) -> ObservedSchedule | None:
         """Return the current schedule; None when there is none."""
         _raise_if_set(self.failure)
+        _raise_if_set(self.refused.get(schedule_id))
         wanted = self.held.get(schedule_id)
         return None if wanted is None else self._observed(wanted)
 

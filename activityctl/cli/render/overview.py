@@ -31,7 +31,8 @@ def print_overview(console: "Console", found: Overview) -> None:
         schedules["overdue"] = figures.overdue_schedules
     if schedules:
         counts = ", ".join(f"{count} {name}" for name, count in schedules.items())
-        console.print(f"schedules: {counts}")
+        why = "; activityctl get schedules says why" if schedules.get("error") else ""
+        console.print(f"schedules: {counts}{why}")
     if figures.restarts:
         console.print(
             f"schedules that had stopped and were restarted: {figures.restarts}, "

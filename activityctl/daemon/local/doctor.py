@@ -57,6 +57,7 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded("worker", lambda: _worker(settings)),
         _guarded("firings", lambda: _firings(settings)),
         _guarded("runs", lambda: _runs(settings)),
+        _guarded("schedules", lambda: _schedules(settings)),
         _guarded("temporal", lambda: _temporal(settings)),
         _guarded("transport", lambda: _transport(settings)),
         _guarded("commands", lambda: _commands(settings)),
@@ -163,6 +164,15 @@ async def _runs(settings: Settings) -> Check:
         return Check("runs", "ok", "none is stuck")
     found = f"{count_noun(stuck.count, 'run is', 'runs are')} stuck: {stuck.last_reason}"
     return Check("runs", "failed", found, "run a worker of the version that began them")
+
+
+async def _schedules(settings: Settings) -> Check:
+    async with wiring.open_ports(settings) as ports:
+        refused = (await ports.metrics.snapshot()).schedules.get("error", 0)
+    if not refused:
+        return Check("schedules", "ok", "Temporal refuses none")
+    found = f"Temporal refuses {count_noun(refused, 'schedule', 'schedules')}"
+    return Check("schedules", "failed", found, "activityctl get schedules")
 
 
 def _worker_log(settings: Settings) -> str:

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+from activityctl.daemon.worker.refusals import Refusals
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.domain.gitops.drift import Drift, ObservedSchedule, StoredSchedule, drift_of
+from activityctl.domain.values.failure_kind import is_outage
 from activityctl.domain.values.ids import ScheduleId
-from activityctl.errors import ActivityctlError
 from activityctl.ports import UnsyncedSchedule
 
 _LOG = logging.getLogger(__name__)
@@ -30,14 +31,20 @@ class DriftDetector:
         self._register = maintenance.register
         self._schedule_client = maintenance.schedule_client
         self._calls = asyncio.Semaphore(_AT_ONCE)
+        self._refusals = Refusals(maintenance.clock)
+        self._answers = 0
+        self._outages = 0
         self._inspected_up_to = ""
         self._has_warned_of_unknown = False
 
     async def detect_and_repair(self) -> int:
         """Compare all schedules in Temporal with Postgres, and restore those that differ.
 
-        Returns how many schedules were restored.
+        Returns how many schedules were restored. One that fails is tried again later and later.
+        While there is one, RefusedError after all others were compared. UnreachableError if
+        Temporal does not answer at all.
         """
+        self._answers = self._outages = 0
         async with self._register.drift_lock() as is_ours:
             if not is_ours:
                 return 0
@@ -46,6 +53,7 @@ class DriftDetector:
                 # A listing may be older than our last change, so each suspect is described again.
                 if drifted := await self._drifted(batch):
                     restored += await self._restore_drifted(list(drifted))
+            self._refusals.raise_if_any("could not be compared or restored")
             return restored
 
     async def _suspects(self) -> list[str]:
@@ -63,7 +71,8 @@ class DriftDetector:
             }
         async for synced in self._synced_pages():
             suspects |= {key: None for key in synced if key not in listed}
-        return list(suspects | dict.fromkeys(await self._next_to_inspect()))
+        suspects |= dict.fromkeys([*await self._next_to_inspect(), *self._refusals.due()])
+        return [key for key in suspects if self._refusals.may_try(key)]
 
     async def _synced_pages(self) -> AsyncIterator[list[ScheduleId]]:
         after = ""
@@ -79,13 +88,33 @@ class DriftDetector:
     async def _drifted(self, ids: Sequence[str]) -> dict[str, tuple[StoredSchedule, Drift]]:
         """Describe each schedule in Temporal and return those that drifted, by id."""
         stored = await self._register.stored(ids)
+        for key in set(ids) - stored.keys():
+            self._refusals.remove(key)
         drifts = await asyncio.gather(*(self._drift(schedule) for schedule in stored.values()))
         pairs = zip(stored.items(), drifts, strict=True)
         return {key: (schedule, drift) for (key, schedule), drift in pairs if drift is not None}
 
     async def _drift(self, stored: StoredSchedule) -> Drift | None:
-        async with self._calls:
-            return drift_of(stored, await self._schedule_client.describe(stored.id))
+        """Return the difference; None also if this schedule alone could not be described."""
+        try:
+            async with self._calls:
+                drift = drift_of(stored, await self._schedule_client.describe(stored.id))
+        except Exception as error:  # noqa: BLE001  # logged; the others go on
+            self._failed("compare", stored, error)
+            return None
+        self._answers += 1
+        if drift is None:
+            self._refusals.remove(stored.id)
+        return drift
+
+    def _failed(self, action: str, stored: StoredSchedule, error: Exception) -> None:
+        """Remember and log it; raise it if Temporal answers for no schedule."""
+        self._outages += is_outage(error)
+        if self._outages >= _AT_ONCE and not self._answers:
+            raise error
+        self._refusals.add(stored.id, error)
+        fields = {"schedule": stored.id, "subscription": stored.subscription_id}
+        _LOG.warning("could not %s schedule: %s", action, error, extra=fields)
 
     async def _restore_drifted(self, ids: Sequence[str]) -> int:
         """Restore those that still differ while no other process can change schedules."""
@@ -101,10 +130,10 @@ class DriftDetector:
         try:
             async with self._calls:
                 await self._update_in_temporal(stored)
-        except ActivityctlError as error:
-            fields = {"schedule": stored.id, "subscription": stored.subscription_id}
-            _LOG.warning("could not restore schedule: %s", error, extra=fields)
+        except Exception as error:  # noqa: BLE001  # logged; the others go on
+            self._failed("restore", stored, error)
             return False
+        self._refusals.remove(stored.id)
         message = drift.message(stored.trigger)
         found, healed = list(drift.found), list(drift.healed)
         await self._maintenance.warn(stored, message, found=found, healed=healed)

@@ -35,6 +35,10 @@ class LoopGuard:
         """The loops whose last try failed."""
         return tuple(self._troubles.values())
 
+    def is_failing(self, loop: str) -> bool:
+        """Return whether the last try of the loop failed."""
+        return loop in self._troubles
+
     async def attempt(
         self, loop: str, work: Callable[[], Awaitable[_Answer]], *, longest: float = 60.0
     ) -> _Answer | None:

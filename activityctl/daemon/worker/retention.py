@@ -30,11 +30,16 @@ class Retention:
     async def sweep(self) -> int:
         """Remove rows that are too old and no longer needed; return how many.
 
-        Events are removed first, because a firing is kept while one of its events is.
+        Events are removed first, because a firing is kept while one of its events is. If that
+        fails, the error is raised after the firings had their turn.
         """
         if not self._keep:
             return 0
-        events = await self._sweep("events", self._archive.remove)
+        try:
+            events = await self._sweep("events", self._archive.remove)
+        except Exception:
+            await self._sweep("firings", self._outbox.remove)
+            raise
         return events + await self._sweep("firings", self._outbox.remove)
 
     async def _sweep(self, what: str, remove: Callable[[timedelta, int], Awaitable[int]]) -> int:

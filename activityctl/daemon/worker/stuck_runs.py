@@ -31,6 +31,7 @@ class StuckRunWatch:
         self._clock = clock
         self._monotonic = monotonic
         self._failures: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._unwritten: dict[str, str] = {}
         self._known: frozenset[str] = frozenset()
         self._worked_at: dict[str, float] = {}
 
@@ -45,19 +46,29 @@ class StuckRunWatch:
             self._worked_at.setdefault(workflow_id, self._monotonic())
 
     async def record(self) -> None:
-        """Write what changed: runs that are stuck now, and runs that go on."""
-        failed = {}
+        """Write what changed: runs that are stuck now, and runs that go on.
+
+        What could not be written is written by the next call.
+        """
         while not self._failures.empty():
             workflow_id, error = self._failures.get_nowait()
-            failed[workflow_id] = error[:_LONGEST_TEXT]
-        for workflow_id, error in failed.items():
-            await self._mark(workflow_id, error)
+            self._unwritten[workflow_id] = error[:_LONGEST_TEXT]
+        failure: Exception | None = None
+        for workflow_id, text in list(self._unwritten.items()):
+            try:
+                await self._mark(workflow_id, text)
+            except Exception as error:  # noqa: BLE001  # raised below; the others go on
+                failure = failure or error
+            else:
+                del self._unwritten[workflow_id]
         self._known = frozenset(await self._runs.stuck_workflows())
         before = self._monotonic() - GOOD_AFTER
         for workflow_id, worked_at in list(self._worked_at.items()):
             if worked_at <= before:
-                self._worked_at.pop(workflow_id, None)
                 await self._clear(workflow_id)
+                self._worked_at.pop(workflow_id, None)
+        if failure is not None:
+            raise failure
 
     async def _mark(self, workflow_id: str, error: str) -> None:
         now = self._clock()

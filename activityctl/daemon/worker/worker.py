@@ -2,12 +2,8 @@
 
 import asyncio
 import logging
-import os
-import socket
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -18,29 +14,15 @@ from activityctl import wiring
 from activityctl.adapters.postgres.schema.version import require_schema
 from activityctl.adapters.temporal.watching_runner import WatchingRunner
 from activityctl.daemon.protection import COMMANDS_AS_ROOT, runs_as_root
-from activityctl.daemon.worker.dispatcher import Dispatcher
-from activityctl.daemon.worker.drift_detector import DriftDetector
+from activityctl.daemon.worker.background import BackgroundLoops
 from activityctl.daemon.worker.evaluators import Evaluators
-from activityctl.daemon.worker.loop_guard import LoopGuard
-from activityctl.daemon.worker.overdue_scanner import OverdueScanner
-from activityctl.daemon.worker.queue_releaser import QueueReleaser
-from activityctl.daemon.worker.reconciler import Reconciler
-from activityctl.daemon.worker.retention import Retention
-from activityctl.daemon.worker.router import Router
-from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
 from activityctl.daemon.worker.stuck_runs import StuckRunWatch
-from activityctl.daemon.worker.watchdog import Watchdog
-from activityctl.domain.cel.evaluator import Evaluator
-from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
 from activityctl.errors import ActivityctlError, UnreachableError
-from activityctl.ports import WORK_CHANNEL, Work
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
-from activityctl.steps.give_up import GiveUp
 from activityctl.steps.record import RecordStep
-from activityctl.version import VERSION
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
@@ -49,12 +31,6 @@ _Port = TypeVar("_Port")
 
 _LOG = logging.getLogger(__name__)
 _POOL: Final = 16
-_SAFETY_POLL: Final = 5.0
-"""Each loop works at least this often, in seconds, in case a notification was missed."""
-_CHECK_SCHEDULES_EVERY: Final = 60.0
-_WAKE_EVERY: Final = 1.0
-_RETENTION_EVERY: Final = 3600.0
-_STUCK_EVERY: Final = 2.0
 _STICKY: Final = timedelta(seconds=2)
 _CANCEL_AGAIN: Final = 0.2
 _CACHED_WORKFLOWS: Final = 250
@@ -90,7 +66,8 @@ async def _work(
         ports = await _retry_while_unreachable(
             lambda: stack.enter_async_context(wiring.open_ports(settings, pool_size=_POOL))
         )
-        await require_schema(await wiring.database_url(settings))
+        url = await wiring.database_url(settings)
+        await _retry_while_unreachable(lambda: require_schema(url))
         client = await _retry_while_unreachable(lambda: wiring.connect_temporal(settings))
         for name, problem in (await wiring.unprotected_connections(settings)).items():
             _LOG.warning("the connection to %s is not safe: %s", name, problem)
@@ -104,11 +81,20 @@ async def _work(
         admit = AdmitStep(ports.runs, ports.timetable, ports.gates, sources, _now, decide)
         execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
         stack.push_async_callback(execute.close)
-        loops = _BackgroundLoops(settings, ports, client, (admit, recorder), evaluators.for_event)
+        temporal = (wiring.build_starter(client), wiring.build_schedule_client(client))
+        loops = BackgroundLoops(
+            settings,
+            ports,
+            temporal,
+            (admit, recorder),
+            evaluator=evaluators.for_event,
+            check_schema=lambda: require_schema(url),
+            clock=_now,
+        )
         activities: list[Callable[..., Any]] = [admit.admit, execute.execute, recorder.record]
         worker = _temporal_worker(settings, client, activities, loops.stuck_runs)
         async with worker, asyncio.TaskGroup() as group:
-            tasks = [group.create_task(background) for background in loops.all()]
+            tasks = [group.create_task(loops.run(loop)) for loop in loops.loops]
             if sync is not None:
                 tasks.append(group.create_task(sync()))
             stopping.ready()
@@ -149,117 +135,6 @@ def _temporal_worker(
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),
     )
-
-
-class _BackgroundLoops:
-    """The background loops of a worker; each logs a failure and continues."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        ports: wiring.Ports,
-        client: Client,
-        steps: tuple[AdmitStep, RecordStep],
-        evaluator: Callable[[], Evaluator],
-    ) -> None:
-        self._ports = ports
-        self._guard = LoopGuard(_now)
-        starter = wiring.build_starter(client)
-        admit, recorder = steps
-        self._dispatcher = Dispatcher(
-            ports.outbox, ports.runs, starter, recorder, _now, admit.wait_for_capacity
-        )
-        give_up = GiveUp(ports.runs, recorder, _now)
-        self._queue_releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
-        self._overdue_scanner = OverdueScanner(ports.timetable, starter)
-        maintenance = ScheduleMaintenance(
-            ports.register, wiring.build_schedule_client(client), ports.logbook, _now
-        )
-        self._reconciler = Reconciler(maintenance)
-        self._drift_detector = DriftDetector(maintenance)
-        self._watchdog = Watchdog(maintenance)
-        self.stuck_runs = StuckRunWatch(ports.stuck_runs, ports.logbook, _now)
-        self._wake = {work: asyncio.Event() for work in Work}
-        self._router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
-        self._retention = Retention(ports.archive, ports.outbox, settings.event_retention)
-        self.beat = WorkerBeat(uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, _now())
-
-    def all(self) -> list[Coroutine[Any, Any, None]]:
-        """Return every loop as a coroutine, to be run as a task."""
-        return [
-            self._listen(),
-            self._beat(),
-            self._repeat(Work.EVENT, self._router.route),
-            self._repeat(Work.FIRING, self._dispatcher.dispatch),
-            self._repeat(Work.CANCEL, self._dispatcher.cancel),
-            self._repeat(Work.SCHEDULES, self._reconcile),
-            self._repeat(Work.QUEUE, self._queue_releaser.release),
-            self._check_schedules(),
-            self._wake_overdue(),
-            self._remove_old(),
-            self._record_stuck_runs(),
-        ]
-
-    async def _repeat(self, work: Work, call: Callable[[], Awaitable[float | None]]) -> None:
-        """Call it when woken, and after the seconds that it returned, at most _SAFETY_POLL."""
-        wake = self._wake[work]
-        while True:
-            wake.clear()
-            seconds = await self._guard.attempt(work, call)
-            pause = _SAFETY_POLL if seconds is None else min(seconds, _SAFETY_POLL)
-            try:
-                async with asyncio.timeout(pause):
-                    await wake.wait()
-            except TimeoutError:
-                continue
-
-    async def _reconcile(self) -> None:
-        await self._reconciler.reconcile()
-
-    async def _wake_overdue(self) -> None:
-        while True:
-            await asyncio.sleep(_WAKE_EVERY)
-            await self._guard.attempt("wake-up", self._overdue_scanner.wake)
-
-    async def _remove_old(self) -> None:
-        while True:
-            await self._guard.attempt("retention", self._retention.sweep)
-            await asyncio.sleep(_RETENTION_EVERY)
-
-    async def _record_stuck_runs(self) -> None:
-        while True:
-            await self._guard.attempt("stuck-runs", self.stuck_runs.record)
-            await asyncio.sleep(_STUCK_EVERY)
-
-    async def _check_schedules(self) -> None:
-        while True:
-            await self._guard.attempt("drift", self._drift_detector.detect_and_repair)
-            await self._guard.attempt("watchdog", self._watchdog.restart_silent)
-            await asyncio.sleep(_CHECK_SCHEDULES_EVERY)
-
-    async def _listen(self) -> None:
-        async def until_it_breaks() -> None:
-            async with self._ports.signals.listening(WORK_CHANNEL) as payloads:
-                self._guard.succeeded("listen")
-                for event in self._wake.values():
-                    event.set()  # for work that came before we listened
-                async for payload in payloads:
-                    if payload in set(Work):
-                        self._wake[Work(payload)].set()
-
-        while True:
-            await self._guard.attempt("listen", until_it_breaks)
-            await asyncio.sleep(0.5)
-
-    async def _beat(self) -> None:
-        async def once() -> None:
-            troubles = self._guard.troubles
-            await self._ports.workers.beat(replace(self.beat, troubles=troubles))
-
-        longest = BEAT_EVERY.total_seconds()  # a worker counts as silent after 10 s
-        while True:
-            await self._guard.attempt("beat", once, longest=longest)
-            await asyncio.sleep(BEAT_EVERY.total_seconds())
 
 
 async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,9 +1,11 @@
 """The daemons' log: one line for each message, which no text of a stranger can forge."""
 
+import errno
 import logging
 import sys
+from io import StringIO
 
-from activityctl.daemon.log import FieldFormatter
+from activityctl.daemon.log import FieldFormatter, configure_logging, log_trouble
 
 FORGED = "x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J"
 
@@ -35,3 +37,35 @@ def test_the_lines_of_a_traceback_are_indented_and_escaped():
 def test_secrets_are_masked():
     line = FieldFormatter(("canary-1234",)).format(record("got canary-1234", run="canary-1234"))
     assert "canary" not in line
+
+
+class FullDisk(StringIO):
+    """A stream that takes nothing while it is full."""
+
+    is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written_is_told_until_it_can(monkeypatch):
+    root, stream = logging.getLogger(), FullDisk()
+    before = root.handlers[:], root.level
+    monkeypatch.setattr(sys, "stderr", stream)
+    try:
+        configure_logging()
+        logging.getLogger("activityctl").warning("one")
+        logging.getLogger("activityctl").warning("two")
+        trouble = log_trouble()
+        stream.is_full = False
+        logging.getLogger("activityctl").warning("three")
+        after = log_trouble()
+    finally:
+        root.handlers, root.level = before
+    assert trouble is not None
+    assert (trouble.loop, trouble.failures) == ("log", 2)
+    assert "No space left" in trouble.error
+    assert after is None
+    assert stream.getvalue().endswith("WARNING three\n")

@@ -51,12 +51,13 @@ class PostgresScheduleRegister:
     async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
         """Return schedules that Temporal does not hold as wanted, or that it must delete.
 
-        Those that failed come last, so that they keep no others waiting.
+        Those that failed come last, in any order, so that they keep no others waiting.
         """
         rows = await self._database.fetch(
             """SELECT * FROM schedules
                WHERE wanted_hash IS NULL OR wanted_hash IS DISTINCT FROM observed_hash
-               ORDER BY error IS NOT NULL, id LIMIT %(limit)s""",
+               ORDER BY error IS NOT NULL, CASE WHEN error IS NULL THEN id END, random()
+               LIMIT %(limit)s""",
             limit=limit,
         )
         return [

@@ -1,6 +1,7 @@
 """The schema version of a database, and the one that this package needs."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from alembic.script import ScriptDirectory
 
@@ -27,8 +28,7 @@ class SchemaVersions:
 
 async def read_schema_versions(database_url: str) -> SchemaVersions:
     """Return both versions; raise UnreachableError when Postgres does not answer."""
-    script = ScriptDirectory.from_config(alembic_config())
-    known = {script_version.revision for script_version in script.walk_revisions()}
+    known, needed = _package_versions()
     database = await Database.connect(database_url)
     try:
         row = await database.fetch_one("SELECT version_num FROM alembic_version")
@@ -38,7 +38,15 @@ async def read_schema_versions(database_url: str) -> SchemaVersions:
         await database.close()
     version = None if row is None else str(row["version_num"])
     is_newer = version is not None and version not in known
-    return SchemaVersions(version, script.get_current_head() or "", is_newer)
+    return SchemaVersions(version, needed, is_newer)
+
+
+@cache
+def _package_versions() -> tuple[frozenset[str], str]:
+    """Return the versions that this package knows, and the newest of them."""
+    script = ScriptDirectory.from_config(alembic_config())
+    known = frozenset(version.revision for version in script.walk_revisions())
+    return known, script.get_current_head() or ""
 
 
 async def require_schema(database_url: str) -> None:

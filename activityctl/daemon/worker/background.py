@@ -1,0 +1,128 @@
+"""The background loops of a worker: which there are, and what each works on."""
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from activityctl.daemon.log import log_trouble
+from activityctl.daemon.worker.dispatcher import Dispatcher
+from activityctl.daemon.worker.drift_detector import DriftDetector
+from activityctl.daemon.worker.loop_guard import LoopGuard
+from activityctl.daemon.worker.loops import Loop, Wait, repeat, wait_for
+from activityctl.daemon.worker.overdue_scanner import OverdueScanner
+from activityctl.daemon.worker.queue_releaser import QueueReleaser
+from activityctl.daemon.worker.reconciler import Reconciler
+from activityctl.daemon.worker.retention import Retention
+from activityctl.daemon.worker.router import Router
+from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
+from activityctl.daemon.worker.stuck_runs import StuckRunWatch
+from activityctl.daemon.worker.watchdog import Watchdog
+from activityctl.domain.cel.evaluator import Evaluator
+from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
+from activityctl.ports import WORK_CHANNEL, RunStarter, ScheduleClient, Work
+from activityctl.settings import Settings
+from activityctl.steps.admit import AdmitStep
+from activityctl.steps.give_up import GiveUp
+from activityctl.steps.record import RecordStep
+from activityctl.version import VERSION
+from activityctl.wiring import Ports
+
+_SAFETY_POLL: Final = 5.0
+"""A loop that is woken by notifications works at least this often, in case one was missed."""
+_CHECK_SCHEDULES_EVERY: Final = 60.0
+_WAKE_EVERY: Final = 1.0
+_RETENTION_EVERY: Final = 3600.0
+_STUCK_EVERY: Final = 2.0
+_SCHEMA_EVERY: Final = 30.0
+_LISTEN_AGAIN_AFTER: Final = 0.5
+_BEAT_EVERY: Final = BEAT_EVERY.total_seconds()
+
+
+class BackgroundLoops:
+    """The loops beside the workflows; none ends because its work fails."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ports: Ports,
+        temporal: tuple[RunStarter, ScheduleClient],
+        steps: tuple[AdmitStep, RecordStep],
+        *,
+        evaluator: Callable[[], Evaluator | None],
+        check_schema: Callable[[], Awaitable[None]],
+        clock: Callable[[], datetime],
+        wait: Wait = wait_for,
+    ) -> None:
+        """`wait` waits between two calls of a loop, and after its failures.
+
+        `check_schema` raises an error if the database has no longer the schema of this version.
+        """
+        self._ports = ports
+        self._wait = wait
+        self.guard = LoopGuard(clock, lambda seconds: wait(None, seconds))
+        self._wake = {work: asyncio.Event() for work in Work}
+        starter, schedule_client = temporal
+        admit, recorder = steps
+        give_up = GiveUp(ports.runs, recorder, clock)
+        maintenance = ScheduleMaintenance(ports.register, schedule_client, ports.logbook, clock)
+        dispatcher = Dispatcher(
+            ports.outbox, ports.runs, starter, recorder, clock, admit.wait_for_capacity
+        )
+        self.stuck_runs = StuckRunWatch(ports.stuck_runs, ports.logbook, clock)
+        router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
+        releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
+        scanner = OverdueScanner(ports.timetable, starter)
+        retention = Retention(ports.archive, ports.outbox, settings.event_retention)
+        self.beat = WorkerBeat(
+            uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, clock()
+        )
+        checks = _CHECK_SCHEDULES_EVERY
+        self.loops: tuple[Loop, ...] = (
+            Loop("listen", self._listen, _LISTEN_AGAIN_AFTER),
+            Loop("beat", self._beat, _BEAT_EVERY, longest_pause=_BEAT_EVERY),
+            self._woken(Work.EVENT, router.route),
+            self._woken(Work.FIRING, dispatcher.dispatch),
+            self._woken(Work.CANCEL, dispatcher.cancel),
+            self._woken(Work.SCHEDULES, _without_answer(Reconciler(maintenance).reconcile)),
+            self._woken(Work.QUEUE, releaser.release),
+            Loop("drift", _without_answer(DriftDetector(maintenance).detect_and_repair), checks),
+            Loop("watchdog", _without_answer(Watchdog(maintenance).restart_silent), checks),
+            Loop("wake-up", _without_answer(scanner.wake), _WAKE_EVERY),
+            Loop("retention", _without_answer(retention.sweep), _RETENTION_EVERY),
+            Loop("stuck-runs", self.stuck_runs.record, _STUCK_EVERY),
+            Loop("schema", check_schema, _SCHEMA_EVERY),
+        )
+
+    async def run(self, loop: Loop) -> None:
+        """Run one of the loops until it is cancelled."""
+        await repeat(loop, self.guard, self._wait)
+
+    def _woken(self, work: Work, call: Callable[[], Awaitable[float | None]]) -> Loop:
+        return Loop(work.value, call, _SAFETY_POLL, self._wake[work])
+
+    async def _listen(self) -> None:
+        """Wake the loops that notifications name, until the connection breaks."""
+        async with self._ports.signals.listening(WORK_CHANNEL) as payloads:
+            self.guard.succeeded("listen")
+            for event in self._wake.values():
+                event.set()  # for work that came before we listened
+            async for payload in payloads:
+                if payload in set(Work):
+                    self._wake[Work(payload)].set()
+
+    async def _beat(self) -> None:
+        failing_log = log_trouble()
+        troubles = (*self.guard.troubles, *([failing_log] if failing_log else []))
+        await self._ports.workers.beat(replace(self.beat, troubles=troubles))
+
+
+def _without_answer(call: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[None]]:
+    async def work() -> None:
+        await call()
+
+    return work
