@@ -26,6 +26,7 @@ from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
 
 _DISK_NEEDED: Final = 500 * 1024 * 1024
+_LOGS_NEEDED: Final = 1024 * 1024
 _CHECK_SECONDS: Final = 9.0
 _SECOND: Final = timedelta(seconds=1)
 
@@ -85,6 +86,10 @@ def _home(home: Path) -> Check:
 
 
 def _disk(home: Path) -> Check:
+    logs = shutil.disk_usage(_existing_parent(home / "logs")).free
+    if logs < _LOGS_NEEDED:
+        hint = f"free space for {home / 'logs'}; the daemon runs, but cannot write its logs"
+        return Check("disk", "failed", f"{logs // 1024**2} MiB free for the logs", hint)
     free = shutil.disk_usage(_existing_parent(home)).free
     text = f"{free // 1024**2} MiB free"
     if free >= _DISK_NEEDED:

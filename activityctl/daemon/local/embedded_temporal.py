@@ -19,6 +19,7 @@ from activityctl.errors import UnreachableError
 
 NAME: Final = "temporal"
 NAMESPACE: Final = "default"
+DATABASE_FILE: Final = "temporal.db"
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=NORMAL")
 DYNAMIC_CONFIG: Final = {
     # The default is 20 polls per second and shard: a single task waits 50 ms at each step.
@@ -75,7 +76,7 @@ async def temporal_launch_spec(
     return LaunchSpec(
         name=NAME,
         home=home,
-        command=(str(binary), *_options(home, ports, host), *page),
+        command=(str(binary), *_options(ports, host), *page),
         environment=environment,
         ready=lambda: _is_ready(ports["temporal"], ports["temporal_http"], host),
         umask=0o077,
@@ -84,11 +85,12 @@ async def temporal_launch_spec(
     )
 
 
-def _options(home: Path, ports: Mapping[str, int], host: str) -> list[str]:
+def _options(ports: Mapping[str, int], host: str) -> list[str]:
     options = ["server", "start-dev", "--ip", "127.0.0.1", "--port", str(ports["temporal"])]
     options += ["--http-port", str(ports["temporal_http"])]
     options += ["--metrics-port", str(ports["temporal_metrics"])]
-    options += ["--db-filename", str(home / "temporal.db")]
+    # Relative to the home, in which the server runs: it takes `?`, `#` and `%` of a path for URL.
+    options += ["--db-filename", DATABASE_FILE]
     options += ["--log-level", "warn", "--log-format", "text", "--color", "never"]
     for pragma in PRAGMAS:
         options += ["--sqlite-pragma", pragma]

@@ -1,6 +1,7 @@
 """Start a process, wait until it is ready, restart it when it ends, and stop it."""
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -253,6 +254,24 @@ def open_log(path: Path) -> int:
     return open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
+def _usable_log(path: Path) -> int:
+    """Open a log; `/dev/null` while its disk is full, because some servers end if they cannot log.
+
+    The log is opened again when the process is started next.
+    """
+    try:
+        log = open_log(path)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+    else:
+        if os.fstatvfs(log).f_bavail:
+            return log
+        os.close(log)
+    LOGGER.warning("the disk of %s is full, so %s is started without a log", path, path.stem)
+    return os.open(os.devnull, os.O_WRONLY)
+
+
 def last_lines(path: Path, count: int) -> str:
     """Return the last non-empty lines of a log; an empty string when there is no log."""
     try:
@@ -309,7 +328,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 async def _spawn(launch: LaunchSpec) -> asyncio.subprocess.Process:
-    log = open_log(launch.log)
+    log = _usable_log(launch.log)
     try:
         # A session of its own, so that Ctrl-C in the terminal reaches only the supervisor.
         return await asyncio.create_subprocess_exec(

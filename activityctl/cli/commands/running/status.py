@@ -20,10 +20,15 @@ from activityctl.cli.render.overview import (
 from activityctl.cli.render.status_text import component_view, print_components, print_sync
 from activityctl.cli.session import Session
 from activityctl.daemon.local.health_checks import check_health
-from activityctl.daemon.local.state import ComponentState, ComponentStatus, read_status
+from activityctl.daemon.local.state import (
+    ComponentState,
+    ComponentStatus,
+    lock_is_held,
+    read_status,
+)
 from activityctl.daemon.local.sync_status import SyncStatus, read_sync
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
-from activityctl.errors import ActivityctlError, UnreachableError
+from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.operations.looking.overview import Overview, overview
 
 if TYPE_CHECKING:
@@ -61,6 +66,11 @@ def status(
     if not runs:
         raise UnreachableError(
             f"no activityctl daemon is running for {home}", hint="activityctl up -d"
+        )
+    if not lock_is_held(home):
+        raise RefusedError(
+            "the supervisor is not running, so a component that ends is not started again",
+            hint="activityctl down && activityctl up -d",
         )
     if not all(answers.values()) or (sync is not None and sync.error is not None):
         raise typer.Exit(1)
