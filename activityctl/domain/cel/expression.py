@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from activityctl.domain.cel.templates import (
     has_expression,
     template_parts,
 )
+from activityctl.domain.values.group_key import group_key, key_text
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError, ExpressionError
 
@@ -33,6 +34,7 @@ __all__ = [
     "is_true",
     "json_text",
     "render",
+    "render_key",
 ]
 
 MAX_RENDERED: Final = 16 << 20
@@ -143,17 +145,38 @@ def render(template: JsonValue, scope: Scope) -> JsonValue:
             return template
 
 
+def render_key(template: str, scope: Scope) -> str:
+    """Return the stored text of a key, by which runs or events are grouped.
+
+    Keys are compared as text. A text is its own text, a number is written without insignificant
+    zeros (7, 7.0 and "7" are one key), and any other value is canonical JSON with numbers of the
+    same form.
+    """
+    parts = template_parts(template)
+    if len(parts) == 1 and isinstance(parts[0], TemplateExpression):
+        return group_key(evaluate(parts[0].source, scope))
+    return group_key(_joined(parts, scope, lambda value: "" if value is None else key_text(value)))
+
+
 def _rendered(text: str, scope: Scope) -> JsonValue:
     parts = template_parts(text)
     if len(parts) == 1 and isinstance(parts[0], TemplateExpression):
         return evaluate(parts[0].source, scope)
+    return _joined(parts, scope, json_text)
+
+
+def _joined(
+    parts: Sequence[str | TemplateExpression | UnclosedExpression],
+    scope: Scope,
+    text_of: Callable[[JsonValue], str],
+) -> str:
     texts: list[str] = []
     for part in parts:
         match part:
             case str():
                 texts.append(part)
             case TemplateExpression():
-                texts.append(json_text(evaluate(part.source, scope)))
+                texts.append(text_of(evaluate(part.source, scope)))
             case UnclosedExpression():
                 raise ExpressionError(_UNCLOSED)
     if sum(map(len, texts)) > MAX_RENDERED:
@@ -165,12 +188,15 @@ _UNCLOSED: Final = "`${` is not closed; write `$${` for a literal `${`"
 
 
 def json_text(value: JsonValue) -> str:
-    """Return a value as text within other text: null as nothing, lists and maps as JSON."""
+    """Return a value as text within other text: null as nothing, lists and maps as JSON.
+
+    Equal maps give the same text: their keys are sorted.
+    """
     if value is None:
         return ""
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def check_template(template: JsonValue, names: Collection[str] = NAMES) -> list[TemplateProblem]:

@@ -6,11 +6,10 @@ The router uses it, and so do dry runs and explanations. Firings are made elsewh
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from activityctl.domain.cel.expression import render
+from activityctl.domain.cel.expression import render_key
 from activityctl.domain.events.parts import Event
 from activityctl.domain.routing.index import FilterFailed, Listener, Matched
 from activityctl.domain.routing.matching import Match
-from activityctl.domain.values.group_key import group_key
 from activityctl.errors import ExpressionError
 
 TriggerKey = tuple[str, str]
@@ -85,7 +84,7 @@ def _key_of(listener: Listener, event: Event) -> GroupingKey | None:
     if template is None:
         return None
     try:
-        value = render(template, {"event": event, "params": listener.params})
+        value = render_key(template, {"event": event, "params": listener.params})
     except ExpressionError as error:
         return GroupingKey(template, None, error.message)
-    return GroupingKey(template, group_key(value))
+    return GroupingKey(template, value)

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from activityctl.domain.cel.expression import render
+from activityctl.domain.cel import expression
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.run_limits import Concurrency, Excess, OverlapPolicy, Throttle
 from activityctl.domain.runs.advance import run_scope
 from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
 from activityctl.domain.runs.run_change import RunChange, log_entry, run_change
 from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.group_key import group_key
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.moment import format_moment
@@ -73,8 +72,8 @@ class QueuedRun:
 def gate_keys(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[str | None, str | None]:
     """Return the rendered concurrency key and throttle key of a run.
 
-    A key is None when the definition has no such limit, and "" when the limit has no key. A value
-    that is not a string becomes canonical JSON. The end of a long key is replaced by a hash.
+    A key is None when the definition has no such limit, and "" when the limit has no key.
+    `cel.expression.render_key` has the rule for its text.
     Raises ExpressionError, whose message names the key.
     """
     concurrency, throttle = spec.concurrency, spec.throttle
@@ -94,7 +93,7 @@ def _named_key(name: str, template: str | None, run: Run, now: datetime) -> str:
 
 def render_key(template: str | None, run: Run, now: datetime) -> str:
     """Return a gate's key as it is stored; "" without a template. Raises ExpressionError."""
-    return group_key("" if template is None else render(template, run_scope(run, now)))
+    return "" if template is None else expression.render_key(template, run_scope(run, now))
 
 
 def decide_gate(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datetime) -> GateResult:
