@@ -223,8 +223,10 @@ def _work_of(function: str, extents: Sequence[Extent]) -> float:  # noqa: C901, 
             return whole_values * _VALUE / 4 + whole_chars
         case "big.add" | "big.compare":
             return 100_000
-        case "join" | "format":
+        case "join":
             return whole_values * _BY_PYTHON + whole_chars * 5
+        case "format" | "sort":
+            return whole_values * _BY_PYTHON * 3 + whole_chars * 20
         case _:
             return _NODE + whole_values * _VALUE + whole_chars * 5
 

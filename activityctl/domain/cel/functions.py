@@ -5,15 +5,14 @@ and have the same names and meanings: in that library, `replace`, `join` and `sp
 of source fill any memory.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cel_expr_python import cel
 
-from activityctl.domain.cel.conversion import plain_to_json
+from activityctl.domain.cel.text_format import format_text
 from activityctl.domain.values.untrusted import storable
 
 MAX_TEXT: Final = 1 << 20
@@ -24,7 +23,6 @@ OVER_BUDGET: Final = "over budget: "
 """The start of the message of a function that would exceed one of these limits."""
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,1000}")
-_DIRECTIVE: Final = re.compile(r"%(?:\.([0-9]{1,2}))?([sdfexX%])|%")
 _TYPE: Final = cel.Type
 
 
@@ -45,6 +43,7 @@ def declarations() -> list[Any]:
         _declare("replace", text, _replace, [text] * 3, [text] * 3 + [number]),
         _declare("split", texts, _split, [text, text], [text, text, number]),
         _declare("join", text, _join, [values], [values, text]),
+        _declare("sort", values, _sort, [values]),
         _declare("format", text, _format, [text, values]),
         _declare("big.compare", number, compare_big, *pairs, member=False),
         _declare("big.add", text, add_big, *pairs, member=False),
@@ -147,31 +146,18 @@ def _join(parts: Sequence[Any], separator: str = "") -> str:
 
 
 def _format(pattern: str, values: Sequence[Any]) -> str:
-    rest = iter(values)
-
-    def fill(found: re.Match[str]) -> str:
-        if found[2] == "%":
-            return "%"
-        if found[2] is None:
-            raise ValueError(
-                f"format supports %s %d %f %.2f %e %x %%, not {pattern[found.start() :]:.3}"
-            )
-        try:
-            value = next(rest)
-        except StopIteration:
-            raise ValueError(f"format needs more than the {len(values)} given values") from None
-        return _formatted(found[2], found[1], value)
-
-    return _DIRECTIVE.sub(fill, pattern)
+    return format_text(pattern, values, _check_length)
 
 
-def _formatted(kind: str, precision: str | None, value: Any) -> str:
-    if kind == "s":
-        plain = value if isinstance(value, str | int | float | None) else plain_to_json(value)
-        return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
-    if isinstance(value, bool | datetime) or not isinstance(value, int | float):
-        raise ValueError(f"%{kind} needs a number")  # noqa: TRY004 - the runtime shows ValueErrors
-    if kind in "dxX" and not isinstance(value, int):
-        raise ValueError(f"%{kind} needs an int")
-    places = f".{precision}" if precision and kind in "fe" else ""
-    return f"{value:{places}{kind}}"
+def _sort(items: Sequence[Any]) -> list[Any]:
+    kinds = {bool if isinstance(item, bool) else _order_of(item) for item in items}
+    if len(kinds) > 1 or None in kinds:
+        raise ValueError("sort needs a list of texts, of numbers or of bools")
+    return sorted(items)
+
+
+def _order_of(item: Any) -> type | None:
+    """Return which items can be compared with an item; None if it has no order."""
+    if isinstance(item, int | float):
+        return float
+    return next((kind for kind in (str, datetime, timedelta) if isinstance(item, kind)), None)
