@@ -95,6 +95,27 @@ def test_every_problem_of_every_file_is_listed(shell):
     assert {problem["file"] for problem in error["problems"]} >= {"a.yaml", "b.yaml"}
 
 
+def test_an_expression_in_a_key_and_misleading_yaml_are_refused_at_their_line(stranger):
+    text = """apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: keys, labels: {?a: b}}
+spec:
+  tasks:
+    - name: call
+      http:
+        url: https://x.example/
+        json:
+          "${ run.id }": 1
+          emoji: "\\ud83d\\ude00"
+"""
+    result = stranger("validate", "-f", "-", stdin=text, code=3)
+    assert "<stdin>:3:34: metadata.labels.a: a text that begins with ? must be" in result.stderr
+    text = text.replace("?a", "a")
+    result = stranger("validate", "-f", "-", stdin=text, code=3)
+    assert "<stdin>:10:11: spec.tasks[0].http.json" in result.stderr
+    assert "a key cannot contain ${ … }" in result.stderr
+
+
 def test_a_definition_that_breaks_a_live_subscription_is_refused(shell):
     (shell.folder / "a.yaml").write_text(GOOD % "used" + "---" + SUBSCRIPTION % ("user", "used", 1))
     shell("apply", "-f", "a.yaml")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from activityctl.domain.cel.program import MAX_SOURCE_BYTES, NAMES, Fault, Program, compiled
 from activityctl.domain.cel.templates import (
+    ESCAPED,
     OPEN,
     TemplateExpression,
     UnclosedExpression,
@@ -61,6 +62,8 @@ class TemplateProblem:
     path: tuple[str | int, ...]
     offset: int
     reason: str
+    at_key: bool = False
+    """Whether the key at the path is wrong, not its value; the offset counts in the key then."""
 
 
 def check_expression(source: str, names: Collection[str] = NAMES) -> ExpressionProblem | None:
@@ -128,17 +131,19 @@ def _shortened(text: str) -> str:
 
 
 def render(template: JsonValue, scope: Scope) -> JsonValue:
-    """Return the template with its expressions evaluated; keys are not changed.
+    """Return the template with its expressions evaluated; those in keys are not.
 
-    A string that consists of one `${ … }` becomes the value itself. Within other text, a value
-    is inserted as text: null as the empty text, lists and maps as compact JSON. `$${` becomes
-    `${`.
+    `check_template` refuses expressions in keys. A string that consists of one `${ … }` becomes
+    the value itself. Within other text, a value is inserted as text: null as the empty text,
+    lists and maps as compact JSON. `$${` becomes `${`, in keys too.
     """
     match template:
         case str():
             return _rendered(template, scope) if OPEN in template else template
         case Mapping():
-            return {key: render(value, scope) for key, value in template.items()}
+            return {
+                key.replace(ESCAPED, OPEN): render(value, scope) for key, value in template.items()
+            }
         case list() | tuple():
             return [render(value, scope) for value in template]
         case _:
@@ -184,6 +189,10 @@ def _joined(
     return "".join(texts)
 
 
+_IN_KEY: Final = (
+    "a key cannot contain ${ … }; build the whole map in an expression, as in"
+    " `${ {params.name: 1} }`, or write $${ for the characters"
+)
 _UNCLOSED: Final = "`${` is not closed; write `$${` for a literal `${`"
 
 
@@ -212,6 +221,8 @@ def _problems(
             yield from _string_problems(template, names, path)
         case Mapping():
             for key, value in template.items():
+                if has_expression(key):
+                    yield TemplateProblem((*path, key), key.index(OPEN), _IN_KEY, at_key=True)
                 yield from _problems(value, names, (*path, key))
         case list() | tuple():
             for index, value in enumerate(template):

@@ -201,6 +201,8 @@ def _templated_paths(value: JsonValue, path: Path) -> Iterator[Path]:
             yield path
         case dict():
             for key, child in value.items():
+                if has_expression(key):
+                    yield (*path, key)
                 yield from _templated_paths(child, (*path, key))
         case list():
             for index, child in enumerate(value):
@@ -281,7 +283,12 @@ def _template_findings(
     template: JsonValue, scope: StaticScope, wanted: frozenset[str] = frozenset()
 ) -> list[Finding]:
     return [
-        Finding(problem.path, problem.reason, problem.offset)
+        Finding(
+            problem.path,
+            problem.reason,
+            None if problem.at_key else problem.offset,
+            at_key=problem.at_key,
+        )
         for problem in check_template_meaning(template, scope, wanted)
     ]
 

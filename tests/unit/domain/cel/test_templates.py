@@ -56,6 +56,7 @@ JSON = st.recursive(
         ("${ {'a': '}'}['a'] }", "}"),
         ({"${ k }": ["${ event.id }", {"b": "n${ 1 }"}]}, {"${ k }": [7, {"b": "n1"}]}),
         (("${ event.id }", None, True), [7, None, True]),
+        ({"$${ k }": "$${ v }"}, {"${ k }": "${ v }"}),
     ],
 )
 def test_a_template_is_rendered(template: Any, value: Any):
@@ -142,3 +143,10 @@ def test_a_rendered_text_has_a_limit():
 )
 def test_expressions_are_recognised(text: str, found: object):
     assert has_expression(text) is found
+
+
+def test_an_expression_in_a_key_is_refused():
+    found = check_template({"a": [{"x-${ event }": "${ event }"}], "$${ b }": 1})
+    (problem,) = found
+    assert (problem.path, problem.offset, problem.at_key) == (("a", 0, "x-${ event }"), 2, True)
+    assert problem.reason.startswith("a key cannot contain ${ … }; build the whole map")

@@ -48,6 +48,29 @@ def found(*tasks: dict[str, Any], **fields: Any) -> list[tuple[Path, str]]:
     return [(finding.path, finding.reason) for finding in findings]
 
 
+def test_an_expression_in_a_key_is_found_in_every_place_of_a_template():
+    keyed = {"${ params.n }": "a"}
+    spec = definition(
+        task(call={"headers": keyed}),
+        context=[{"name": "before", "past": keyed}],
+        onFailure=[task("page", call={"headers": keyed})],
+        state=keyed,
+        params={"type": "object", "properties": {"n": {"type": "string"}}},
+    )
+    found = {item.path for item in check_definition(spec, KINDS) if "a key cannot" in item.reason}
+    places = [
+        ("tasks", 0, "call", "headers"),
+        ("context", 0, "past"),
+        ("onFailure", 0, "call", "headers"),
+        ("state",),
+    ]
+    assert found == {(*place, "${ params.n }") for place in places}
+    trigger = {"name": "t", "cron": {"schedule": "@daily", "window": keyed}}
+    (finding,) = check_definition(definition(triggers=[trigger]), KINDS)
+    assert finding.path == ("triggers", 0, "cron", "window", "${ params.n }")
+    assert finding.reason.startswith("a trigger cannot use ${ … }")
+
+
 def test_a_valid_definition_has_no_findings():
     full = definition(
         task("a", forEach="${ params.list }", maxParallel=2, call={"url": "${ item }"}),
