@@ -33,6 +33,7 @@ from activityctl.ports import (
     Signals,
     StuckRuns,
     Timetable,
+    UnfinishedWork,
     Workers,
 )
 from activityctl.secret import (
@@ -96,6 +97,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.stuck import PostgresStuckRuns
 
         return PostgresStuckRuns(self._database)
+
+    @cached_property
+    def unfinished(self) -> UnfinishedWork:
+        """What is under way, to compare it with Temporal."""
+        from activityctl.adapters.postgres.runs.unfinished import PostgresUnfinishedWork
+
+        return PostgresUnfinishedWork(self._database)
 
     @cached_property
     def run_lists(self) -> RunLists:

@@ -90,6 +90,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "pause": ("acting.pause", "Acting", "Pause a subscription; you can still run it by hand."),
     "resume": ("acting.resume", "Acting", "Resume a paused subscription."),
     "cancel": ("acting.cancel", "Acting", "Cancel a run and stop its tasks."),
+    "recover": (
+        "acting.recover",
+        "Acting",
+        "Carry on what Temporal has lost: runs, firings and schedules.",
+    ),
     "purge": ("acting.purge", "Acting", "Remove a secret from everything that is stored."),
     "config": ("settings.config", "Settings", "Show the settings and manage profiles of servers."),
     "version": ("settings.version", "Settings", "Print the version of activityctl and Python."),

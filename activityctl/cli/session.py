@@ -78,12 +78,18 @@ class Session:
             soft_wrap=not stream.isatty(),
         )
 
-    def with_ports(self, work: "Callable[[Ports], Coroutine[Any, Any, Result]]") -> Result:
-        """Open the connections, do the work and close them; Ctrl-C cancels the work."""
+    def with_ports(
+        self, work: "Callable[[Ports], Coroutine[Any, Any, Result]]", *, connections: int = 1
+    ) -> Result:
+        """Open the connections, do the work and close them; Ctrl-C cancels the work.
+
+        Work that holds a lock and queries meanwhile needs several connections.
+        """
         from activityctl import wiring
 
         async def open_and_work() -> Result:
-            async with wiring.open_ports(self.settings) as ports:
+            pool_size = connections if connections > 1 else 0
+            async with wiring.open_ports(self.settings, pool_size=pool_size) as ports:
                 return await work(ports)
 
         with wiring.evaluating():

@@ -17,6 +17,7 @@ from activityctl.ports.outbox import (
     WaitingFiring,
 )
 from activityctl.ports.purging import Occurrence, Purge
+from activityctl.ports.recovery import StartedFiring, UnfinishedWork
 from activityctl.ports.runs import LockedRun, OpenResult, RunLists, RunStore
 from activityctl.ports.schedules import (
     ListedSchedule,
@@ -71,10 +72,12 @@ __all__ = [
     "ScheduleClient",
     "ScheduleRegister",
     "Signals",
+    "StartedFiring",
     "StuckRuns",
     "StuckSummary",
     "TaskCall",
     "Timetable",
+    "UnfinishedWork",
     "UnsyncedSchedule",
     "WaitingFiring",
     "Work",

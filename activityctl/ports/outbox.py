@@ -124,6 +124,13 @@ class RunStarter(Protocol):
         """Return whether Temporal answers at all."""
         ...
 
+    async def open_workflows(self) -> frozenset[str]:
+        """Return the ids of all open workflows that carry runs.
+
+        The listing may be some seconds old. UnreachableError if Temporal does not answer.
+        """
+        ...
+
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
         """Ask the workflow to cancel this run only; return False if the workflow is not open.
 

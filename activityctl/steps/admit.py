@@ -21,6 +21,7 @@ from activityctl.domain.runs.admission import (
     recorded_state,
     refusal_reason,
     refuse,
+    seconds_left,
 )
 from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
@@ -197,7 +198,7 @@ class AdmitStep:
             raise ApplicationError("the run disappeared while it was opened", type="race")
         decision = await self._decide(advance, state, self._clock())
         orders = orders_of(state.run, state.spec, decision)
-        return _with_deadline(orders, state.spec)
+        return replace(orders, deadline_seconds=seconds_left(state.run, state.spec, self._clock()))
 
 
 def _is_of_this_workflow(firing: FiringRef) -> bool:

@@ -11,6 +11,7 @@ from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
 from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
+from activityctl.adapters.memory.runs.unfinished import MemoryUnfinishedWork
 from activityctl.adapters.memory.schedules.backfills import MemoryBackfills
 from activityctl.adapters.memory.schedules.outbox import MemoryOutbox
 from activityctl.adapters.memory.schedules.schedules import MemoryScheduleRegister
@@ -33,6 +34,7 @@ from activityctl.ports import (
     Signals,
     StuckRuns,
     Timetable,
+    UnfinishedWork,
     Workers,
 )
 
@@ -56,6 +58,7 @@ class MemoryPorts:
     events: EventStore
     archive: EventArchive
     stuck_runs: StuckRuns
+    unfinished: UnfinishedWork
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -79,4 +82,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryEventStore(shared),
         MemoryEventArchive(shared),
         MemoryStuckRuns(shared),
+        MemoryUnfinishedWork(shared),
     )

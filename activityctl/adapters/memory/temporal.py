@@ -49,6 +49,11 @@ class MemoryRunStarter(RunStarter):
         """Return whether no failure of every call is set."""
         return self.failure is None
 
+    async def open_workflows(self) -> frozenset[str]:
+        """Return the ids of all open workflows."""
+        _raise_if_set(self.failure)
+        return frozenset(self._open)
+
     def end(self, workflow_id: str) -> None:
         """Close the workflow as if its run had ended."""
         self._open.discard(workflow_id)

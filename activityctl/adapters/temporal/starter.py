@@ -13,10 +13,14 @@ from activityctl.adapters.temporal.rpc_errors import RpcFailure, error_of, meani
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.carrier import CANCEL_RUN
-from activityctl.workflows.run_activity import RunActivityWorkflow
-from activityctl.workflows.run_batch import RunBatchWorkflow
+from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
+from activityctl.workflows.run_batch import BATCH_WORKFLOW_NAME, RunBatchWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
+_OPEN: Final = (
+    f"ExecutionStatus = 'Running' AND WorkflowType IN ('{WORKFLOW_NAME}', '{BATCH_WORKFLOW_NAME}')"
+)
+_PAGE: Final = 1000
 
 
 class TemporalRunStarter:
@@ -62,6 +66,14 @@ class TemporalRunStarter:
                 return False
             raise error_of(error, "Temporal could not cancel a run") from error
         return True
+
+    async def open_workflows(self) -> frozenset[str]:
+        """Return the ids of all open workflows that carry runs; the listing may be seconds old."""
+        try:
+            listing = self._client.list_workflows(_OPEN, page_size=_PAGE, rpc_timeout=_RPC_TIMEOUT)
+            return frozenset([workflow.id async for workflow in listing])
+        except RPCError as error:
+            raise error_of(error, "Temporal could not list the workflows") from error
 
     async def is_reachable(self) -> bool:
         """Return whether Temporal answers for our namespace."""

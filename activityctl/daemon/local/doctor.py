@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
@@ -60,6 +60,7 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded("runs", lambda: _runs(settings)),
         _guarded("schedules", lambda: _schedules(settings)),
         _guarded("temporal", lambda: _temporal(settings)),
+        _guarded("recovery", lambda: _recovery(settings)),
         _guarded("transport", lambda: _transport(settings)),
         _guarded("commands", lambda: _commands(settings)),
     )
@@ -220,6 +221,26 @@ def _is_of_root(pid: int) -> bool:
 async def _temporal(settings: Settings) -> Check:
     await wiring.connect_temporal(settings)
     return Check("temporal", "ok", f"answers at {settings.temporal_address}")
+
+
+async def _recovery(settings: Settings) -> Check:
+    """Compare the open runs with Temporal. While it does not answer, its own check says so."""
+    from activityctl.operations.runs.recover import Recovery
+
+    client = await wiring.connect_temporal(settings)
+    async with wiring.open_ports(settings) as ports:
+        starter = wiring.build_starter(client)
+        lost = await Recovery(ports.unfinished, starter, ports.logbook, _now).find()
+    if lost.is_empty:
+        return Check("recovery", "ok", "Temporal knows every open run")
+    runs = count_noun(len(lost.runs), "open run has", "open runs have")
+    firings = count_noun(len(lost.firings), "started firing has", "started firings have")
+    found = f"{runs} no workflow in Temporal, {firings} no run"
+    return Check("recovery", "failed", found, "activityctl recover")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _transport(settings: Settings) -> Check:

@@ -17,6 +17,7 @@ from activityctl.daemon.worker.loops import Loop, Wait, repeat, wait_for
 from activityctl.daemon.worker.overdue_scanner import OverdueScanner
 from activityctl.daemon.worker.queue_releaser import QueueReleaser
 from activityctl.daemon.worker.reconciler import Reconciler
+from activityctl.daemon.worker.recovery_loop import RecoveryLoop
 from activityctl.daemon.worker.retention import Retention
 from activityctl.daemon.worker.router import Router
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
@@ -24,6 +25,7 @@ from activityctl.daemon.worker.stuck_runs import StuckRunWatch
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.cel.evaluator import Evaluator
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
+from activityctl.operations.runs.recover import Recovery
 from activityctl.ports import WORK_CHANNEL, RunStarter, ScheduleClient, Work
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
@@ -37,6 +39,7 @@ _SAFETY_POLL: Final = 5.0
 _CHECK_SCHEDULES_EVERY: Final = 60.0
 _WAKE_EVERY: Final = 1.0
 _RETENTION_EVERY: Final = 3600.0
+_RECOVER_EVERY: Final = 15.0
 _STUCK_EVERY: Final = 2.0
 _SCHEMA_EVERY: Final = 30.0
 _LISTEN_AGAIN_AFTER: Final = 0.5
@@ -81,6 +84,8 @@ class BackgroundLoops:
         self.beat = WorkerBeat(
             uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, clock()
         )
+        recovery = Recovery(ports.unfinished, starter, ports.logbook, clock)
+        carry_on = RecoveryLoop(recovery, ports.register).carry_on
         checks = _CHECK_SCHEDULES_EVERY
         self.loops: tuple[Loop, ...] = (
             Loop("listen", self._listen, _LISTEN_AGAIN_AFTER),
@@ -92,6 +97,7 @@ class BackgroundLoops:
             self._woken(Work.QUEUE, releaser.release),
             Loop("drift", _without_answer(DriftDetector(maintenance).detect_and_repair), checks),
             Loop("watchdog", _without_answer(Watchdog(maintenance).restart_silent), checks),
+            Loop("recovery", _without_answer(carry_on), _RECOVER_EVERY),
             Loop("wake-up", _without_answer(scanner.wake), _WAKE_EVERY),
             Loop("retention", _without_answer(retention.sweep), _RETENTION_EVERY),
             Loop("stuck-runs", self.stuck_runs.record, _STUCK_EVERY),

@@ -56,6 +56,13 @@ class DriftDetector:
             self._refusals.raise_if_any("could not be compared or restored")
             return restored
 
+    async def drifted(self) -> list[StoredSchedule]:
+        """Return the schedules that differ from what Postgres wants; change nothing."""
+        found: list[StoredSchedule] = []
+        for batch in _batches(await self._suspects()):
+            found += [stored for stored, _ in (await self._drifted(batch)).values()]
+        return found
+
     async def _suspects(self) -> list[str]:
         """Return the ids of the schedules that may have drifted, each once."""
         suspects: dict[str, None] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from activityctl.domain.cel.expression import evaluate_condition
@@ -96,6 +96,12 @@ def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:
         failures_before=subscription.failures,
         owner_is_active=subscription.status is SubscriptionStatus.ACTIVE,
     )
+
+
+def seconds_left(run: Run, spec: DefinitionSpec, now: datetime) -> float:
+    """Return how much of its timeout an open run still has; never negative."""
+    began = run.started_at or run.created_at
+    return max((spec.timeout - max(now - began, timedelta())).total_seconds(), 0.0)
 
 
 def refusal_reason(firing: FiringRef, facts: AdmissionInput) -> str | None:

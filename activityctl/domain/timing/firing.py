@@ -20,6 +20,8 @@ class FiringCause(StrEnum):
     """The dispatcher started it, for a firing that was decided before."""
     LET_IN = "let_in"
     """A slot became free for a queued run."""
+    RECOVERY = "recovery"
+    """Temporal had lost the workflow that carried the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ LOOPS = (
     "queue",
     "drift",
     "watchdog",
+    "recovery",
     "wake-up",
     "retention",
     "stuck-runs",

@@ -1,0 +1,88 @@
+"""The recovery loop: carries on what Temporal has lost, at the start and at intervals."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from activityctl import wiring
+from activityctl.daemon.worker.drift_detector import DriftDetector
+from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
+from activityctl.domain.gitops.drift import StoredSchedule
+from activityctl.domain.values.plurals import count_noun
+from activityctl.errors import RefusedError
+from activityctl.operations.runs.recover import Recovered, Recovery
+from activityctl.ports import ScheduleRegister
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FullRecovery:
+    """Everything in which Temporal differed from Postgres."""
+
+    lost: Recovered
+    schedules: Sequence[StoredSchedule]
+    """Schedules that were absent from Temporal or different there."""
+
+
+async def recover_all(
+    ports: wiring.Ports,
+    client: "Client",
+    clock: Callable[[], datetime],
+    *,
+    older_than: timedelta,
+    is_dry_run: bool,
+) -> FullRecovery:
+    """Carry on runs and firings, and restore schedules; only find them in a dry run."""
+    starter = wiring.build_starter(client)
+    recovery = Recovery(ports.unfinished, starter, ports.logbook, clock)
+    maintenance = ScheduleMaintenance(
+        ports.register, wiring.build_schedule_client(client), ports.logbook, clock
+    )
+    detector = DriftDetector(maintenance)
+    schedules = await detector.drifted()
+    if is_dry_run:
+        return FullRecovery(await recovery.find(older_than=older_than), schedules)
+    lost = await recovery.carry_on(older_than=older_than)
+    await detector.detect_and_repair()
+    return FullRecovery(lost, schedules)
+
+
+class RecoveryLoop:
+    """Only one worker compares at a time; it takes turns with the drift detector."""
+
+    def __init__(self, recovery: Recovery, register: ScheduleRegister) -> None:
+        self._recovery = recovery
+        self._register = register
+        # Kept in memory only: a new worker looks at all firings once.
+        self._checked_until: datetime | None = None
+
+    async def carry_on(self) -> int:
+        """Carry on what Temporal does not know; return how many runs and firings that were.
+
+        RefusedError, after all others were carried on, if Temporal refuses one.
+        """
+        async with self._register.drift_lock() as is_ours:
+            if not is_ours:
+                return 0
+            recovered = await self._recovery.carry_on(since=self._checked_until)
+        self._checked_until = recovered.checked_until
+        if not recovered.is_empty:
+            _LOG.warning(
+                "Temporal did not know %d open runs, and %d started firings had no run; "
+                "they were started again",
+                len(recovered.runs),
+                len(recovered.firings),
+            )
+        if recovered.refused:
+            firing, reason = recovered.refused[0]
+            count = count_noun(len(recovered.refused), "run", "runs")
+            raise RefusedError(
+                f"Temporal refuses to carry on {count}; the first is {firing.run_id}: {reason}"
+            )
+        return len(recovered.runs) + len(recovered.firings)

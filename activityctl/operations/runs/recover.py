@@ -1,0 +1,130 @@
+"""Recover: carry on what Postgres believes to be under way and Temporal does not know.
+
+Temporal forgets when its data are lost, restored from a backup, or cut off by a power failure.
+Postgres decides: a run without a workflow gets one again. Tasks that have ended stay ended, and an
+attempt that was under way counts as lost. To start a workflow that is open changes nothing, so a
+listing of Temporal that is some seconds old does no harm.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final
+
+from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values.log import LogEntry
+from activityctl.errors import RefusedError
+from activityctl.ports import Logbook, RunStarter, UnfinishedWork
+
+OLDER_THAN: Final = timedelta(seconds=20)
+"""What is younger may not be in Temporal's listing yet."""
+_PAGE: Final = 1000
+_FIRINGS: Final = 1000
+"""The most started firings without a run that one call looks at."""
+_AT_ONCE: Final = 16
+_RUN_IS_CARRIED_ON: Final = (
+    "Temporal did not know the workflow of this run, so it was started again; tasks that have "
+    "ended are not repeated"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What Temporal did not know, and was carried on."""
+
+    runs: Sequence[FiringRef] = ()
+    """Open runs without a workflow."""
+    firings: Sequence[FiringRef] = ()
+    """Firings that were started and got no run."""
+    refused: Sequence[tuple[FiringRef, str]] = ()
+    """Those of them that Temporal refuses, with the reason."""
+    checked_until: datetime | None = None
+    """Every firing that was started before has a run; None if no firing lacks one."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether Temporal knew everything."""
+        return not self.runs and not self.firings
+
+
+class Recovery:
+    """Compares Postgres with Temporal, and starts again what Temporal does not know."""
+
+    def __init__(
+        self,
+        unfinished: UnfinishedWork,
+        starter: RunStarter,
+        logbook: Logbook,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._unfinished = unfinished
+        self._starter = starter
+        self._logbook = logbook
+        self._clock = clock
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def find(
+        self, *, older_than: timedelta = OLDER_THAN, since: datetime | None = None
+    ) -> Recovered:
+        """Return what Temporal does not know; change nothing.
+
+        Firings that were started before `since` are not looked at.
+        """
+        started = await self._unfinished.firings_without_run(older_than, _FIRINGS, since=since)
+        firings = [without_run.firing for without_run in started]
+        until = started[0].started_at if started else None
+        return Recovered(await self._lost_runs(older_than), firings, (), until)
+
+    async def carry_on(
+        self, *, older_than: timedelta = OLDER_THAN, since: datetime | None = None
+    ) -> Recovered:
+        """Start again what Temporal does not know, and return it. A repeat does no harm.
+
+        UnreachableError when Temporal does not answer; what was started stays so.
+        """
+        found = await self.find(older_than=older_than, since=since)
+        by_workflow = sorted(found.runs, key=lambda firing: firing.workflow_id)
+        groups = [
+            list(group) for _, group in groupby(by_workflow, lambda firing: firing.workflow_id)
+        ]
+        groups += [[firing] for firing in found.firings]
+        results = await asyncio.gather(*map(self._start, groups))
+        refused = [
+            (firing, reason)
+            for group, reason in zip(groups, results, strict=True)
+            if reason is not None
+            for firing in group
+        ]
+        not_started = {firing.run_id for firing, _ in refused}
+        await self._tell([firing for firing in found.runs if firing.run_id not in not_started])
+        return Recovered(found.runs, found.firings, refused, found.checked_until)
+
+    async def _lost_runs(self, older_than: timedelta) -> list[FiringRef]:
+        """Return the open runs whose workflow is not open; ask Temporal only if there are any."""
+        page = await self._unfinished.open_runs(older_than, _PAGE)
+        known = await self._starter.open_workflows() if page else frozenset()
+        lost: list[FiringRef] = []
+        while page:
+            lost += [firing for firing in page if firing.workflow_id not in known]
+            page = await self._unfinished.open_runs(older_than, _PAGE, after=page[-1].run_id)
+        return lost
+
+    async def _start(self, firings: Sequence[FiringRef]) -> str | None:
+        """Start the workflow of the firings; return why Temporal refuses it, if it does."""
+        async with self._turns:
+            try:
+                await self._starter.start(*firings)
+            except RefusedError as error:
+                return error.message
+        return None
+
+    async def _tell(self, runs: Sequence[FiringRef]) -> None:
+        now = self._clock()
+        await self._logbook.append(
+            [
+                LogEntry(run.subscription_id, run.run_id, _RUN_IS_CARRIED_ON, "warning", now, {})
+                for run in runs
+            ]
+        )

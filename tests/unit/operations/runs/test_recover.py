@@ -1,0 +1,167 @@
+"""Recover: what Temporal does not know is started again, and what it knows is left alone."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain.gitops.plan import Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.runs.admission import new_run, seconds_left
+from activityctl.domain.runs.run import Decision, Run, RunStatus
+from activityctl.domain.runs.run_change import run_change
+from activityctl.domain.timing.firing import FiringCause, FiringRef, FiringRequest
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor
+from activityctl.errors import RefusedError
+from activityctl.operations.runs.recover import OLDER_THAN, Recovery
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=1)
+MINE = ids.subscription_id("s")
+
+
+class Bed:
+    """Ports with one subscription, and a clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.state = MemoryState()
+        self.at(NOON)
+        self.ports: MemoryPorts = memory_ports(self.state)
+        self.recovery = Recovery(
+            self.ports.unfinished, self.ports.starter, self.ports.logbook, lambda: LATER
+        )
+
+    def at(self, moment: datetime) -> None:
+        self.state.catalog.clock = lambda: moment
+
+    async def apply(self) -> None:
+        spec = {"tasks": [{"name": "a", "say": {}}], "timeout": "1h"}
+        definition = ActivityDefinition.model_validate_json(
+            json.dumps({"metadata": {"name": "d"}, "spec": spec})
+        )
+        subscription = SubscriptionManifest.model_validate(
+            {"metadata": {"name": "s"}, "spec": {"activity": "d"}}
+        )
+        present = await self.ports.catalog.present()
+        plan = plan_changes(Wanted({"d": definition}, {"s": subscription}), present)
+        async with self.ports.catalog.changing():
+            await self.ports.catalog.write(plan, NOON)
+
+    async def store(self, key: str) -> FiringRef:
+        """Store a firing and mark it as started."""
+        await self.ports.outbox.add([FiringRequest(MINE, "manual", key, NOON)], NOON)
+        async with self.ports.outbox.claimed(100) as claim:
+            await claim.dispatched(claim.firings, NOON)
+            (firing,) = claim.firings
+        return firing
+
+    async def open(self, key: str, workflow_id: str = "") -> Run:
+        """Open the run of a new firing in the workflow."""
+        firing = await self.store(key)
+        facts = await self.ports.runs.admission_input(firing)
+        assert facts is not None
+        run = new_run(firing, facts, NOON)
+        run = replace(run, status=RunStatus.RUNNING, started_at=NOON)
+        await self.ports.runs.open(
+            workflow_id or firing.workflow_id, run_change(run, Decision(), NOON)
+        )
+        return run
+
+    async def messages(self) -> list[str]:
+        page, _ = await self.ports.logbook.page(MINE, Cursor(), limit=100)
+        return [entry.message for entry in page]
+
+
+async def new_bed() -> Bed:
+    bed = Bed()
+    await bed.apply()
+    return bed
+
+
+async def test_a_run_whose_workflow_is_open_is_left_alone():
+    bed = await new_bed()
+    run = await bed.open("a")
+    bed.at(LATER)
+    (firing,) = (await bed.recovery.find()).runs
+    await bed.ports.starter.start(firing)
+    assert (await bed.recovery.carry_on()).is_empty
+    assert bed.ports.starter.started == [firing]
+    assert firing.run_id == run.id
+    assert await bed.messages() == []
+
+
+async def test_a_run_without_a_workflow_is_carried_on_and_says_so():
+    bed = await new_bed()
+    run = await bed.open("a")
+    bed.at(LATER)
+    recovered = await bed.recovery.carry_on()
+    (firing,) = bed.ports.starter.started
+    assert firing.run_id == run.id
+    assert firing.cause is FiringCause.RECOVERY
+    assert list(recovered.runs) == [firing]
+    assert "was started again" in (await bed.messages())[0]
+    assert (await bed.recovery.carry_on()).is_empty
+
+
+async def test_runs_that_shared_a_workflow_share_it_again():
+    bed = await new_bed()
+    for key in ("a", "b"):
+        await bed.open(key, "batch/x")
+    bed.at(LATER)
+    await bed.recovery.carry_on()
+    assert [firing.workflow_id for firing in bed.ports.starter.started] == ["batch/x", "batch/x"]
+
+
+async def test_a_young_run_is_left_alone():
+    bed = await new_bed()
+    await bed.open("a")
+    bed.at(NOON + OLDER_THAN - timedelta(seconds=1))
+    assert (await bed.recovery.find()).is_empty
+
+
+async def test_a_started_firing_without_a_run_is_started_again():
+    bed = await new_bed()
+    firing = await bed.store("a")
+    await bed.open("b")
+    bed.at(LATER)
+    recovered = await bed.recovery.carry_on()
+    assert list(recovered.firings) == [firing]
+    assert firing in bed.ports.starter.started
+    assert recovered.checked_until == NOON
+    assert (await bed.recovery.find(since=LATER)).firings == []
+
+
+async def test_a_dry_run_changes_nothing():
+    bed = await new_bed()
+    await bed.open("a")
+    await bed.store("b")
+    bed.at(LATER)
+    found = await bed.recovery.find()
+    assert (len(found.runs), len(found.firings)) == (1, 1)
+    assert bed.ports.starter.started == []
+
+
+async def test_what_temporal_refuses_is_told_and_the_others_go_on():
+    bed = await new_bed()
+    await bed.open("a")
+    run = await bed.open("b")
+    bed.at(LATER)
+    bed.ports.starter.refused["a"] = RefusedError("no")
+    recovered = await bed.recovery.carry_on()
+    assert [reason for _, reason in recovered.refused] == ["no"]
+    assert [firing.run_id for firing in bed.ports.starter.started] == [run.id]
+    assert len(await bed.messages()) == 1
+
+
+async def test_a_run_that_is_carried_on_keeps_what_is_left_of_its_timeout():
+    bed = await new_bed()
+    run = await bed.open("a")
+    state = await bed.ports.runs.load(run.id)
+    assert state is not None
+    assert seconds_left(state.run, state.spec, NOON + timedelta(minutes=45)) == 900
+    assert seconds_left(state.run, state.spec, NOON + timedelta(hours=3)) == 0
+    assert seconds_left(state.run, state.spec, NOON - timedelta(hours=3)) == 3600
