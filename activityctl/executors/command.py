@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import json
 import signal
 import time
 from collections.abc import Mapping
@@ -11,15 +10,15 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 
-from activityctl.domain.values.model import Manifest
-from activityctl.domain.values.text import LITERAL_SCHEMA
+from activityctl.domain.values.model import Manifest, is_written
+from activityctl.domain.values.text import LITERAL_SCHEMA, FilledText, Text
 from activityctl.domain.values.untrusted import parse_storable_json, storable
 from activityctl.errors import TaskError
 from activityctl.executors.capture import OUTPUT_BYTES, Capture
@@ -41,20 +40,18 @@ from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 GRACE_SECONDS: Final = 5.0
 QUOTED_CHARACTERS: Final = 500
+_LAST_EXIT_CODE: Final = 255
+_LAST_SIGNAL: Final = 64
 _GUARDIAN_LOST: Final = "the process that guards the command was killed"
 _TEMPORARY_ERRORS: Final = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
 )
 
 
-def _to_text(value: object) -> object:
-    """Convert numbers and booleans from rendered templates to their JSON text."""
-    return json.dumps(value) if isinstance(value, bool | int | float) else value
-
-
-Word = Annotated[
-    str, BeforeValidator(_to_text), WithJsonSchema({"type": ["string", "number", "boolean"]})
-]
+def _names_program(words: list[str]) -> list[str]:
+    if not words[0]:
+        raise ValueError("the first word should be a program, not an empty text")
+    return words
 
 
 def _check_variable(name: str) -> str:
@@ -63,8 +60,24 @@ def _check_variable(name: str) -> str:
     return name
 
 
+def _exit_code(code: int, info: ValidationInfo) -> int:
+    if is_written(info) and not -_LAST_SIGNAL <= code <= _LAST_EXIT_CODE:
+        raise ValueError(f"is never an exit code; write 0 to {_LAST_EXIT_CODE}")
+    return code
+
+
+ExitCode = Annotated[
+    int,
+    AfterValidator(_exit_code),
+    WithJsonSchema({"type": "integer", "minimum": -_LAST_SIGNAL, "maximum": _LAST_EXIT_CODE}),
+]
+
+
 class CommandBody(Manifest):
-    """The fields of `command:`."""
+    """Runs a program. Of stdout and stderr, 64 KiB each are kept, without the middle.
+
+    All of its processes end with the attempt.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -75,24 +88,24 @@ class CommandBody(Manifest):
         }
     )
 
-    argv: Annotated[list[Word], Field(min_length=1)] | None = Field(
+    argv: Annotated[list[Text], Field(min_length=1), AfterValidator(_names_program)] | None = Field(
         default=None,
         description="The program and its arguments. They are passed unchanged, without a shell.",
         examples=[["echo", "${ run.id }"]],
     )
-    shell: str | None = Field(
+    shell: Text | None = Field(
         default=None,
         description="A script, run with /bin/sh -c. Use env for values.",
         examples=["df -h | tail -n 1"],
     )
-    env: dict[Annotated[str, AfterValidator(_check_variable)], Word] = Field(
+    env: dict[Annotated[str, AfterValidator(_check_variable)], Text] = Field(
         default={},
         description="Environment variables for the program, in addition to a small safe set. "
         "Pass values to scripts with them.",
         examples=[{"REGION": "${ run.id }"}],
         json_schema_extra={"propertyNames": {"pattern": "^[^=]+$"}},
     )
-    cwd: str | None = Field(
+    cwd: FilledText | None = Field(
         default=None,
         description="The working directory of the program. The default is a fresh folder that is "
         "removed after the attempt.",
@@ -104,7 +117,7 @@ class CommandBody(Manifest):
         examples=["nobody"],
         json_schema_extra=LITERAL_SCHEMA,
     )
-    stdin: str | None = Field(
+    stdin: Text | None = Field(
         default=None,
         description="Text for the standard input of the program.",
         examples=["${ run.id }"],
@@ -114,8 +127,12 @@ class CommandBody(Manifest):
         description="How to read standard output: as text or as JSON.",
         examples=["json"],
     )
-    success_codes: list[int] = Field(
-        default=[0], description="Exit codes that mean success.", min_length=1, examples=[[0, 1]]
+    success_codes: list[ExitCode] = Field(
+        default=[0],
+        description="Exit codes that mean success, from 0 to 255. -15 means that the program was "
+        "killed by signal 15.",
+        min_length=1,
+        examples=[[0, 1]],
     )
 
     @model_validator(mode="after")

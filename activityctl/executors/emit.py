@@ -7,17 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, WithJsonSchema
 
 from activityctl.domain.events.envelope import (
+    KNOWN_ATTRIBUTES,
     MAX_EVENT_BYTES,
     EventEnvelope,
+    check_attribute,
     envelope_of,
     fill,
 )
 from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.runs.run import Run
-from activityctl.domain.values.model import Manifest
+from activityctl.domain.values.model import Manifest, is_written
+from activityctl.domain.values.text import Text
 from activityctl.errors import InvalidEventError, TaskError, UnreachableError
 from activityctl.ports import EventStore, ExecutorOutcome, JsonValue, RunStore, TaskCall
 
@@ -27,27 +30,60 @@ RUN: Final = "activityctlrun"
 """Extension attribute: the id of the run that emitted the event."""
 MAX_HOPS: Final = 16
 _RESERVED: Final = frozenset({HOPS, RUN})
+_FIELDS: Final = frozenset({"id", "source", "type", "subject", "data"})
 
 
-def _check_not_reserved(name: str) -> str:
+def _extension_name(name: str, info: ValidationInfo) -> str:
     if name in _RESERVED:
         raise ValueError("is set by activityctl; choose another name")
+    if name in _FIELDS and is_written(info):
+        raise ValueError(f"is no extension: write the field {name} of emit")
+    if name not in KNOWN_ATTRIBUTES:
+        _check(name, "")
     return name
 
 
-class EmitBody(Manifest):
-    """The fields of `emit:`."""
+def _extensions(extensions: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for name, value in extensions.items():
+        _check(name, value, label=f"{name} ")
+    return extensions
 
-    type: str = Field(description="The type of the event.", examples=["order.reviewed"])
-    source: str | None = Field(
+
+def _attribute(text: str, info: ValidationInfo) -> str:
+    _check(str(info.field_name), text)
+    return text
+
+
+def _check(name: str, value: JsonValue, label: str = "") -> None:
+    try:
+        check_attribute(name, value)
+    except InvalidEventError as error:
+        raise ValueError(f"{label}{error.reason}") from None
+
+
+Attribute = Annotated[Text, AfterValidator(_attribute)]
+Extensions = Annotated[
+    dict[
+        Annotated[str, AfterValidator(_extension_name)],
+        Annotated[JsonValue, WithJsonSchema({"type": ["string", "boolean", "integer"]})],
+    ],
+    AfterValidator(_extensions),
+]
+
+
+class EmitBody(Manifest):
+    """Stores an event, which may start other runs. It may have 1 MiB in all."""
+
+    type: Attribute = Field(description="The type of the event.", examples=["order.reviewed"])
+    source: Attribute | None = Field(
         default=None,
         description="The source of the event; default: /activityctl/ and the subscription's name.",
         examples=["/shops/hamburg"],
     )
-    subject: str | None = Field(
+    subject: Attribute | None = Field(
         default=None, description="What the event is about.", examples=["order-${ event.data.id }"]
     )
-    id: str | None = Field(
+    id: Attribute | None = Field(
         default=None,
         description="Unique within the source; default: the id of the task instance, so that "
         "another attempt emits the same event.",
@@ -58,7 +94,7 @@ class EmitBody(Manifest):
         description="The payload of the event.",
         examples=[{"order": "${ event.data.id }"}],
     )
-    extensions: dict[Annotated[str, AfterValidator(_check_not_reserved)], str | bool | int] = Field(
+    extensions: Extensions = Field(
         default={},
         description="Your own attributes; their names consist of a-z and 0-9.",
         examples=[{"tenant": "eu"}],

@@ -8,11 +8,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 
-from activityctl.domain.values.model import Manifest
+from activityctl.domain.values.model import Manifest, is_written
 from activityctl.domain.values.text import TEXT_SCHEMA, Text
 from activityctl.errors import DestinationForbiddenError
 from activityctl.executors.address import is_path, parse_url
@@ -36,8 +37,8 @@ _RESERVED_HEADERS: Final = frozenset(
         "x-activityctl-run",
     }
 )
-_STATUS: Final = re.compile(r"[2-5]xx|[2-5][0-9]{2}")
-"""Responses with 1xx are not the last one to a request, so no task can wait for them."""
+_STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9]{2}")
+_FINAL_STATUS: Final = re.compile(r"[2-5]xx|[2-5][0-9]{2}")
 
 
 def _url(text: str) -> str:
@@ -68,17 +69,19 @@ def _header_value(value: str) -> str:
     return value
 
 
-def _headers(headers: dict[str, str]) -> dict[str, str]:
+def _headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
     seen: dict[str, str] = {}
-    for name in headers:
+    for name in headers if is_written(info) else ():
         if (first := seen.setdefault(name.lower(), name)) != name:
             raise ValueError(f"{first} and {name} are the same header; write one of them")
     return headers
 
 
-def _status(value: int | str) -> int | str:
+def _status(value: int | str, info: ValidationInfo) -> int | str:
     if not _STATUS.fullmatch(str(value)):
         raise ValueError("should be a status code such as 404, or a class such as 2xx")
+    if is_written(info) and not _FINAL_STATUS.fullmatch(str(value)):
+        raise ValueError("is never the status of a response; write 200 to 599, or 2xx to 5xx")
     return value
 
 
@@ -92,7 +95,7 @@ Status = Annotated[int | str, AfterValidator(_status)]
 _STATUS_SCHEMA: Final = {
     "anyOf": [
         {"type": "integer", "minimum": 200, "maximum": 599},
-        {"type": "string", "pattern": f"^({_STATUS.pattern})$"},
+        {"type": "string", "pattern": f"^({_FINAL_STATUS.pattern})$"},
     ]
 }
 Texts = Annotated[

@@ -1,12 +1,20 @@
 """The `runs` context source: earlier runs of the subscription and their outputs."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Final
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
-from activityctl.domain.values.model import JsonValue, Manifest
+from activityctl.domain.values.model import JsonValue, Manifest, is_written
 from activityctl.ports import RunStore
+
+_OPEN: Final = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
+
+
+def _has_ended(status: RunStatus | None, info: ValidationInfo) -> RunStatus | None:
+    if status in _OPEN and is_written(info):
+        raise ValueError(f"finds nothing: a run that is {status} has not ended")
+    return status
 
 
 class RunsBody(Manifest):
@@ -15,7 +23,7 @@ class RunsBody(Manifest):
     limit: int = Field(
         default=10, ge=1, le=100, description="How many runs, newest first.", examples=[5]
     )
-    status: RunStatus | None = Field(
+    status: Annotated[RunStatus | None, AfterValidator(_has_ended)] = Field(
         default=None, description="Only runs that ended with this status.", examples=["succeeded"]
     )
 

@@ -15,6 +15,7 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.values.json_form import API_VERSION
+from activityctl.domain.values.model import WRITTEN
 from activityctl.errors import Problem
 
 KINDS: Final[Mapping[str, type[BaseModel]]] = {
@@ -50,6 +51,7 @@ class _Collected:
         self._found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._locate: dict[tuple[str, str], Locate] = {}
         self._positions: dict[tuple[str, str], Problem] = {}
+        self._numbers: dict[tuple[str, str], Mapping[Path, str]] = {}
 
     def add(self, document: YamlDocument) -> None:
         """Check a document against its schema and keep it; add the problems to the list."""
@@ -74,6 +76,8 @@ class _Collected:
             return
         self._found[kind][key[1]] = model
         self._locate[key] = locate
+        if document.numbers:
+            self._numbers[key] = document.numbers
         self._positions[key] = locate(Finding(("metadata", "name"), ""))
 
     def manifests(self) -> ManifestSet:
@@ -83,6 +87,7 @@ class _Collected:
             self._found["Subscription"],
             self._locate,
             self._found["Calendar"],
+            self._numbers,
         )
 
 
@@ -105,7 +110,7 @@ def _validate(value: Any) -> tuple[list[Finding], Any]:
         return findings, None
     content = {key: value[key] for key in ("metadata", "spec") if key in value}
     try:
-        parsed = model.model_validate_json(json.dumps(content))
+        parsed = model.model_validate_json(json.dumps(content), context=WRITTEN)
     except ValidationError as error:
         missing = {(key,) for key in _TOP if key not in value}
         invalid = findings_of(error, model)

@@ -1,7 +1,8 @@
 """Parses YAML strictly into plain values, and keeps the position of every node."""
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -70,6 +71,8 @@ class YamlDocument:
     _root: _NodePosition = field(repr=False, compare=False)
     refused: frozenset[tuple[str | int, ...]] = frozenset()
     """Paths at which something was refused; there, the value differs from the file."""
+    numbers: Mapping[tuple[str | int, ...], str] = field(default_factory=dict)
+    """How a number is written in the file, where JSON writes it in another way: `3.10`, `1e3`."""
 
     def key_at(self, path: Path) -> Position:
         """Return where a key starts; for an item of a list, where the item starts."""
@@ -173,6 +176,7 @@ class _YamlReader:
         self._problems: list[Problem] = []
         self._path: list[str | int] = []
         self._refused: list[tuple[str | int, ...]] = []
+        self._numbers: dict[tuple[str | int, ...], str] = {}
         self._pairs = SurrogatePairs(text)
         self._events: Iterator[Any] = yaml.parse(self._pairs.text, Loader=LOADER)
         if self._pairs.are_replaced:
@@ -201,14 +205,18 @@ class _YamlReader:
 
     def _document(self) -> list[YamlDocument]:
         """Return a list with the document, or an empty list if the document is empty."""
-        self._refused = []
+        self._refused, self._numbers = [], {}
         event = next(self._events)
         is_empty = type(event) is yaml.ScalarEvent and not event.value and not event.style
         if is_empty and event.tag is None and event.anchor is None:
             return []
         position = _start_of(event)
         value, node = self._node(event, position, 0)
-        return [YamlDocument(value, self._file, position[0], node, frozenset(self._refused))]
+        return [
+            YamlDocument(
+                value, self._file, position[0], node, frozenset(self._refused), self._numbers
+            )
+        ]
 
     def _node(self, event: Any, key: _LineColumn, depth: int) -> tuple[JsonValue, _NodePosition]:
         """Build the node that starts with `event`; `key` is the position of its key."""
@@ -319,6 +327,8 @@ class _YamlReader:
             value, reason = plain_value(text)
             if reason:
                 self._refuse(position, reason)
+            elif type(value) in {int, float} and json.dumps(value) != text:
+                self._numbers[tuple(self._path)] = text
             return value
         if event.style == '"' and (found := _UNSTORABLE.search(text)):
             name = "the character NUL" if found[0] == "\0" else "a lone surrogate"

@@ -45,6 +45,7 @@ RESULTS: Final[Mapping[str, Mapping[tuple[str, str], str]]] = {
 """The result of each operator by its operand kinds (CEL specification, standard definitions)."""
 LOGIC: Final = frozenset({"_&&_", "_||_", "!_"})
 EQUALITY: Final = frozenset({"_==_", "_!=_"})
+_TEXT: Final = frozenset({"string", "bool", "timestamp", *NUMBERS})
 _NUMBER_NAMES: Final = {"int": "a number", "uint": "a number", "double": "a number"}
 
 
@@ -81,5 +82,7 @@ def _listed(kinds: CelKinds) -> str:
 
 def describe_kinds(kinds: CelKinds) -> str:
     """Return the kinds in words: `a string`, `a number or null`."""
+    if kinds >= _TEXT:
+        return " or ".join(["a text", *(["null"] if "null" in kinds else [])])
     names = {_NUMBER_NAMES.get(kind, f"a {kind}") for kind in kinds}
     return " or ".join(sorted(names)).replace("a null", "null").replace("a bool", "true or false")

@@ -7,7 +7,7 @@ the names in each place.
 import difflib
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, assert_never
 
 from activityctl.domain.cel.expression import (
@@ -55,6 +55,15 @@ StaticScope = Mapping[str, StaticType]
 CONDITION: Final[CelKinds] = frozenset({"bool"})
 LIST: Final[CelKinds] = frozenset({"list"})
 
+WantedKinds = Callable[[tuple[str | int, ...]], CelKinds]
+"""Returns the kinds that a place of a template takes; an empty set means any kind."""
+
+
+def any_kind(_path: tuple[str | int, ...]) -> CelKinds:
+    """Return the kinds of a place that takes any value."""
+    return frozenset()
+
+
 _HYPHENATED: Final = re.compile(r"\w+(?:-\w+)+")
 
 
@@ -86,16 +95,16 @@ def static_kinds(source: str, scope: StaticScope) -> CelKinds:
 
 
 def check_template_meaning(
-    template: JsonValue, scope: StaticScope, wanted: CelKinds = frozenset()
+    template: JsonValue, scope: StaticScope, wanted: WantedKinds = any_kind
 ) -> list[TemplateProblem]:
     """Return the problems of the expressions in a template.
 
-    `wanted` are the kinds that the value may have if the template is one whole `${ … }`.
+    `wanted` returns the kinds that the value of a whole `${ … }` may have, by its path.
     """
     problems = check_template(template, scope)
     positions = {(problem.path, problem.offset) for problem in problems}
     for path, expression, is_whole in _expressions(template, ()):
-        kinds = wanted if is_whole else frozenset()
+        kinds = wanted(path) if is_whole else frozenset()
         for found in check_meaning(expression.source, scope, kinds):
             offset = expression.offset + found.offset
             if (path, offset) not in positions:
@@ -109,7 +118,7 @@ def _expressions(
     match template:
         case str() if "${" in template:
             parts = template_parts(template)
-            is_whole = len(parts) == 1 and not path
+            is_whole = len(parts) == 1
             return [
                 (path, part, is_whole) for part in parts if isinstance(part, TemplateExpression)
             ]

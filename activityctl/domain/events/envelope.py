@@ -139,12 +139,10 @@ def envelope_of(value: JsonValue, filled: Iterable[str] = ()) -> EventEnvelope:
         reason = f'is not "{SPEC_VERSION}", the only supported version'
         raise InvalidEventError("specversion", reason)
     for name in _REQUIRED:
-        _check_required(name, document)
+        if name not in document:
+            raise InvalidEventError(name, "is missing")
     for name, item in document.items():
-        if name not in KNOWN_ATTRIBUTES:
-            _check_extension(name, item)
-        elif name in _TEXTS:
-            _check_text(name, item)
+        check_attribute(name, item)
     _check_data(document)
     time = _parse_time(document["time"]) if "time" in document else None
     return EventEnvelope(document, time, tuple(filled))
@@ -172,11 +170,15 @@ def fill(
     return {**value, **added}, tuple(added)
 
 
-def _check_required(name: str, document: Mapping[str, JsonValue]) -> None:
-    if name not in document:
-        raise InvalidEventError(name, "is missing")
-    _check_text(name, document[name])
-    if len(document[name].encode()) > MAX_ATTRIBUTE_BYTES:
+def check_attribute(name: str, item: JsonValue) -> None:
+    """Raise InvalidEventError if the attribute cannot have this value, whatever the others are."""
+    if name not in KNOWN_ATTRIBUTES:
+        _check_extension(name, item)
+    elif name in _REQUIRED or name in _TEXTS:
+        _check_text(name, item)
+    if name == "time":
+        _parse_time(item)
+    if name in _REQUIRED and len(item.encode()) > MAX_ATTRIBUTE_BYTES:
         raise InvalidEventError(name, f"is longer than {MAX_ATTRIBUTE_BYTES:,} bytes of UTF-8")
 
 

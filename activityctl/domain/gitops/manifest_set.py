@@ -7,7 +7,7 @@ from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
-from activityctl.domain.values.finding import Finding
+from activityctl.domain.values.finding import Finding, Path
 from activityctl.errors import Problem
 
 Locate = Callable[[Finding], Problem]
@@ -24,6 +24,8 @@ class ManifestSet:
     """By (kind, name)."""
     calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
     """Calendars; all their days are listed."""
+    numbers: Mapping[tuple[str, str], Mapping[Path, str]] = field(default_factory=dict)
+    """By (kind, name) and path: how a number is written, where JSON writes it in another way."""
 
     @property
     def wanted(self) -> Wanted:

@@ -29,6 +29,8 @@ from activityctl.domain.manifests.document import (
     subscription_document,
 )
 from activityctl.domain.manifests.literal_secrets import literal_secrets
+from activityctl.domain.manifests.schema import document_schema
+from activityctl.domain.manifests.slots import Slots, changed_texts
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.finding import Finding
@@ -80,6 +82,11 @@ def check_set(
         if secrets := literal_secrets(document):
             faulty.add((kind, name))
             problems += [manifests.locate[kind, name](finding) for finding in secrets]
+    for (kind, name), numbers in manifests.numbers.items():
+        slots = Slots(document_schema(kinds), kind)
+        if changed := list(changed_texts(slots, numbers)):
+            faulty.add((kind, name))
+            problems += [manifests.locate[kind, name](finding) for finding in changed]
     unchecked = frozenset(manifests.definitions.keys() - specs.keys())
     return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
 

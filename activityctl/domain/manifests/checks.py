@@ -17,10 +17,12 @@ from activityctl.domain.cel.static_check import (
     CONDITION,
     LIST,
     StaticScope,
+    WantedKinds,
+    any_kind,
     check_meaning,
     check_template_meaning,
 )
-from activityctl.domain.cel.static_type import ANY_TYPE, StaticType, params_type
+from activityctl.domain.cel.static_type import ANY_TYPE, CelKinds, StaticType, params_type
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
 from activityctl.domain.manifests.call_choices import HTTP, check_credentials_of_calls
 from activityctl.domain.manifests.command_choices import check_choices, trusted_names
@@ -30,12 +32,13 @@ from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes
 from activityctl.domain.manifests.scripts import COMMAND, check_scripts
+from activityctl.domain.manifests.slots import slots_of
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.timing.bounds_check import check_bounds
 from activityctl.domain.timing.jitter_check import check_jitter
 from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field
-from activityctl.domain.values.model import JsonValue, Kinded
+from activityctl.domain.values.model import WRITTEN, JsonValue, Kinded
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
     findings += _check_gates(spec, scopes.gates())
     for index, source in enumerate(spec.context):
         inner = _check_kind(source, kinds.contexts)
-        inner += _check_templates(source, scopes.context(index))
+        inner += _check_templates(source, scopes.context(index), kinds.contexts)
         inner += _check_call(source, trusted_names(None))
         findings += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):
@@ -216,7 +219,7 @@ def _check_body(body: JsonValue, model: type[BaseModel]) -> list[Finding]:
     about its key do.
     """
     try:
-        model.model_validate_json(json.dumps(body))
+        model.model_validate_json(json.dumps(body), context=WRITTEN)
     except ValidationError as error:
         return [
             finding
@@ -240,7 +243,7 @@ def _is_templated(body: JsonValue, path: Path) -> bool:
 
 def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Finding]:
     inside = scope if task.for_each is None else {**scope, "item": ANY_TYPE}
-    findings = _check_kind(task, kinds.tasks) + _check_templates(task, inside)
+    findings = _check_kind(task, kinds.tasks) + _check_templates(task, inside, kinds.tasks)
     if COMMAND in task.kinds:
         body = (task.model_extra or {})[COMMAND]
         findings += _under(check_scripts(body, inside), COMMAND)
@@ -250,7 +253,7 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
     if task.when is not None:
         findings += _check_condition(task.when, scope, "when")
     if task.for_each is not None:
-        findings += _under(_template_findings(task.for_each, scope, LIST), "forEach")
+        findings += _under(_template_findings(task.for_each, scope, _list_alone), "forEach")
         if isinstance(task.for_each, str) and not has_expression(task.for_each):
             reason = "should be a list, or a ${ … } whose value is a list"
             findings.append(Finding(("forEach",), reason))
@@ -264,11 +267,18 @@ def _check_call(item: Kinded, trusted: frozenset[str]) -> list[Finding]:
     return _under(check_credentials_of_calls(body, trusted), HTTP)
 
 
-def _check_templates(item: Kinded, scope: StaticScope) -> list[Finding]:
+def _check_templates(
+    item: Kinded, scope: StaticScope, kinds: Mapping[str, type[BaseModel]]
+) -> list[Finding]:
+    """Check the expressions of an item, and each whole `${ … }` against the field it is in."""
     return [
         finding.under(kind)
         for kind in item.kinds
-        for finding in _template_findings((item.model_extra or {})[kind], scope)
+        for finding in _template_findings(
+            (item.model_extra or {})[kind],
+            scope,
+            slots_of(kinds[kind]).kinds_at if kind in kinds else any_kind,
+        )
     ]
 
 
@@ -280,7 +290,7 @@ def _check_condition(source: str, scope: StaticScope, *path: str | int) -> list[
 
 
 def _template_findings(
-    template: JsonValue, scope: StaticScope, wanted: frozenset[str] = frozenset()
+    template: JsonValue, scope: StaticScope, wanted: WantedKinds = any_kind
 ) -> list[Finding]:
     return [
         Finding(
@@ -291,6 +301,11 @@ def _template_findings(
         )
         for problem in check_template_meaning(template, scope, wanted)
     ]
+
+
+def _list_alone(path: Path) -> CelKinds:
+    """Return the kinds that `forEach` takes: a list, whose items may be anything."""
+    return frozenset() if path else LIST
 
 
 def _check_needs(templates: Sequence[TaskTemplate]) -> Iterator[Finding]:

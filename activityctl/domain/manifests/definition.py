@@ -2,15 +2,23 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.run_limits import Concurrency, PauseAfter, Throttle
-from activityctl.domain.values.duration import Duration
+from activityctl.domain.values.duration import Duration, LimitDuration
 from activityctl.domain.values.ids import RevisionId, revision_id
-from activityctl.domain.values.model import JsonValue, Kinded, Manifest, Name, canonical
+from activityctl.domain.values.model import (
+    JsonValue,
+    Kinded,
+    Manifest,
+    Name,
+    canonical,
+    is_written,
+)
+from activityctl.domain.values.text import Text
 
 MAX_FOR_EACH_ITEMS: Final = 1_000
 """Maximum number of instances of one task.
@@ -43,7 +51,7 @@ class Rule(Manifest):
         description="A CEL expression that must be true for the run to start.",
         examples=["params.threshold > 0.5"],
     )
-    otherwise: str | None = Field(
+    otherwise: Text | None = Field(
         default=None,
         description="The reason to show when the run is skipped. Default: the text of `when`.",
         examples=["the threshold is too low"],
@@ -79,6 +87,16 @@ class RetryPolicy(Manifest):
         examples=["5m"],
     )
 
+    @model_validator(mode="after")
+    def _repeats(self, info: ValidationInfo) -> Self:
+        if (
+            is_written(info)
+            and self.model_fields_set
+            and "max_attempts" not in self.model_fields_set
+        ):
+            raise ValueError("has no effect without maxAttempts: by default there is one attempt")
+        return self
+
     def wait_after(self, attempt: int, asked: timedelta = timedelta(0)) -> timedelta:
         """Return the wait after a failed attempt; attempts count from 1.
 
@@ -92,12 +110,12 @@ class RetryPolicy(Manifest):
 class TaskTimeout(Manifest):
     """The time limits of one attempt."""
 
-    start_to_close: Duration = Field(
+    start_to_close: LimitDuration = Field(
         default=timedelta(minutes=10),
         description="How long one attempt may take. Default: 10m.",
         examples=["30s"],
     )
-    schedule_to_start: Duration | None = Field(
+    schedule_to_start: LimitDuration | None = Field(
         default=None,
         description="How long the task may wait for a free worker. When the time is up, the task "
         "fails without a retry. Default: no limit.",
@@ -152,7 +170,7 @@ class TaskTemplate(Kinded):
 class DefinitionSpec(Manifest):
     """The content of an ActivityDefinition. Each change of it makes a new revision."""
 
-    description: str = Field(
+    description: Text = Field(
         default="",
         description="A description for people.",
         examples=["Have large orders looked at by a person."],
@@ -182,7 +200,7 @@ class DefinitionSpec(Manifest):
         description="When a subscription that keeps failing is paused. Default: never.",
         examples=[{"failures": 5}],
     )
-    timeout: Duration = Field(
+    timeout: LimitDuration = Field(
         default=timedelta(days=1),
         description="How long a run may take in total. When the time is up, the run ends as "
         "`timed_out`. Default: 1d.",

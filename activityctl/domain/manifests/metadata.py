@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from activityctl.domain.values.model import Manifest, Name
+from activityctl.domain.values.text import Text
 
 
 class Metadata(Manifest):
@@ -13,12 +14,12 @@ class Metadata(Manifest):
         "characters of a-z, 0-9 and -.",
         examples=["order-review"],
     )
-    labels: dict[str, str] = Field(
+    labels: dict[str, Text] = Field(
         default={},
         description="Keys and values for selecting objects with `-l`.",
         examples=[{"team": "payments"}],
     )
-    annotations: dict[str, str] = Field(
+    annotations: dict[str, Text] = Field(
         default={},
         description="Keys and texts for people and tools. They have no effect, except "
         "`activityctl/literal-secrets: allow`, which turns off the search for secrets.",

@@ -14,6 +14,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from activityctl.domain.cel.evaluator import present_evaluator
+from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError
@@ -35,7 +36,39 @@ def check_schema(schema: Mapping[str, Any]) -> list[Finding]:
         findings = list(_unresolved_references(schema))
     if schema.get("type", "object") != "object":
         findings.append(Finding(("type",), "must be object, because params are an object"))
-    return findings
+    return findings or [*_unfitting_defaults(schema), *_unfitting_choices(schema, ())]
+
+
+def _unfitting_defaults(schema: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield the defaults of params that do not fit the schema of their own param."""
+    defaults = fill_defaults(schema, {})
+    if not defaults:
+        return
+    parts = ("properties", "$defs", "definitions")
+    alone = {"type": "object", **{key: schema[key] for key in parts if key in schema}}
+    for finding in check_params(alone, defaults):
+        if finding.path:
+            name, *rest = finding.path
+            yield Finding(("properties", name, "default", *rest), finding.reason)
+
+
+def _unfitting_choices(schema: Any, path: tuple[str | int, ...]) -> Iterator[Finding]:
+    """Yield the values of `enum` and `const` that do not have the type next to them."""
+    if not isinstance(schema, Mapping):
+        return
+    if "type" in schema:
+        validator = Draft202012Validator({"type": schema["type"]})
+        choices: dict[tuple[str | int, ...], Any] = {
+            ("enum", index): value for index, value in enumerate(schema.get("enum", ()))
+        }
+        if "const" in schema:
+            choices["const",] = schema["const"]
+        for place, value in choices.items():
+            for error in validator.iter_errors(value):
+                yield Finding((*path, *place), _reason(error))
+    for name, child in schema.get("properties", {}).items():
+        yield from _unfitting_choices(child, (*path, "properties", name))
+    yield from _unfitting_choices(schema.get("items"), (*path, "items"))
 
 
 def check_params(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> list[Finding]:
@@ -135,6 +168,9 @@ _LONGEST_REASON: Final = 200
 def _reason(error: ValidationError) -> str:
     """Return the message; a long one is cut in the middle, because its end says what is wrong."""
     message = " ".join(error.message.split())
+    is_text_wanted = error.validator == "type" and "string" in str(error.validator_value)
+    if is_text_wanted and isinstance(error.instance, bool | int | float):
+        message += "; put the value in quotes"
     half = _LONGEST_REASON // 2
     return message if len(message) <= _LONGEST_REASON else f"{message[:half]}...{message[-half:]}"
 

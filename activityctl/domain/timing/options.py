@@ -5,12 +5,13 @@ The rules that use them are in `due_times`, `window` and `misfires`.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from activityctl.domain.timing.cron import parse_weekdays
 from activityctl.domain.values.duration import Duration
-from activityctl.domain.values.model import Manifest, Name
+from activityctl.domain.values.model import Manifest, Name, is_written
 from activityctl.domain.values.moment import Clock, Days, Moment, format_clock
 from activityctl.domain.values.timezone import ZoneName
 
@@ -93,6 +94,12 @@ class Exclusion(Manifest):
         description="The time zone of these days. Default: the trigger's zone, else UTC.",
         examples=["Europe/Berlin"],
     )
+
+    @model_validator(mode="after")
+    def _names_days(self, info: ValidationInfo) -> Self:
+        if is_written(info) and not self.dates and not self.calendars:
+            raise ValueError("names no day: write dates, calendars, or both")
+        return self
 
 
 class Outside(StrEnum):

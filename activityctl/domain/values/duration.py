@@ -4,7 +4,15 @@ import re
 from datetime import timedelta
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from activityctl.domain.values.model import is_written
 
 MAX_DURATION: Final = timedelta(days=3650)
 """Ten years; a longer one is taken for a typing error."""
@@ -97,6 +105,12 @@ def _from_yaml(value: object) -> object:
     return value
 
 
+def _check_written(duration: timedelta, info: ValidationInfo) -> timedelta:
+    if not duration and is_written(info):
+        raise ValueError("should be longer than 0s")
+    return duration
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(_from_yaml),
@@ -104,3 +118,6 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["1h30m"]}),
 ]
 """A field of a model: text in YAML (a plain number is refused), a timedelta in code."""
+
+LimitDuration = Annotated[Duration, AfterValidator(_check_written)]
+"""A duration for a limit: 0s, which leaves no time, is refused in what a person writes."""

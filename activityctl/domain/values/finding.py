@@ -43,7 +43,10 @@ def findings_of(error: ValidationError, model: type[BaseModel] | None = None) ->
             findings.append(Finding(path, reason, at_key=True))
         else:
             is_key = len(path) < len(item["loc"])
-            findings.append(Finding(path, _plain_reason(item["type"], item["msg"]), at_key=is_key))
+            reason = _plain_reason(item["type"], item["msg"])
+            if item["type"] == "string_type" and isinstance(item["input"], bool | int | float):
+                reason = "should be a string; put the value in quotes"
+            findings.append(Finding(path, reason, at_key=is_key))
     return findings
 
 

@@ -2,15 +2,26 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationInfo
 from pydantic.alias_generators import to_camel
 
 NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 """The pattern of every name: a label of RFC 1123."""
 
+WRITTEN: Final = {"written": True}
+"""The validation context for what a person has written now.
+
+Stored data is read without it, so that a rule that came later does not make it unreadable.
+"""
+
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 JsonValue = Any
 """None, bool, int, float, str, list, or dict with str keys."""
+
+
+def is_written(info: ValidationInfo) -> bool:
+    """Return whether a model reads what a person has written now, not stored data."""
+    return info.context == WRITTEN
 
 
 class Manifest(BaseModel):

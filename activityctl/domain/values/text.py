@@ -6,7 +6,7 @@ A number or a boolean is taken as JSON writes it. Null, lists and maps are refus
 import json
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
 from activityctl.domain.values.model import JsonValue
 
@@ -36,5 +36,19 @@ def text_of(value: JsonValue) -> str:
             raise ValueError("should be a text, not a map; take one of its fields")
 
 
+def as_written(text: str) -> str:
+    """Return the reason to refuse a number that JSON writes in another way than the file."""
+    number = json.dumps(json.loads(text))
+    return f'{text} would become {number}; write "{text}" to keep the text, or {number}'
+
+
 Text = Annotated[str, BeforeValidator(text_of), WithJsonSchema(TEXT_SCHEMA)]
 """A field of a model: a text, a number or a boolean in YAML, a str in code."""
+
+FilledText = Annotated[
+    str,
+    StringConstraints(min_length=1),
+    BeforeValidator(text_of),
+    WithJsonSchema({**TEXT_SCHEMA, "minLength": 1}),
+]
+"""A text that is not empty."""

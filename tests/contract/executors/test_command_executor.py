@@ -168,7 +168,6 @@ async def test_a_program_that_cannot_be_started_is_not_retried(tmp_path: Path):
     plain.write_text("echo x")
     for body in (
         {"argv": ["no-such-program"]},
-        {"argv": [""]},
         {"argv": [str(plain)]},
         {"argv": [str(tmp_path)]},
         {"argv": ["true"], "cwd": str(tmp_path / "missing")},

@@ -22,6 +22,7 @@ from activityctl.executors.emit import (
     shortened,
 )
 from activityctl.ports import ExecutorOutcome, TaskCall
+from activityctl.steps.execute import parse_body
 
 MakeRun = Callable[..., Awaitable[Run]]
 
@@ -53,7 +54,7 @@ async def emit(
 ) -> ExecutorOutcome:
     executor = EmitExecutor(ports.events, ports.runs, lambda: at or datetime.now(UTC))
     try:
-        return await executor.execute(EmitBody.model_validate(body), a_call(run, attempt=attempt))
+        return await executor.execute(parse_body(executor, body), a_call(run, attempt=attempt))
     finally:
         await executor.close()
 

@@ -63,7 +63,7 @@ def test_a_trigger_that_names_no_event_is_refused(body):
         ({"type": ""}, "type.0", "should have 1 to 1024 characters"),
         ({"type": ["a", "b\0"]}, "type.1", "contains NUL or half a surrogate pair"),
         ({"type": []}, "type", "should have at least 1 item"),
-        ({"type": 3}, "type.0", "should be a valid string"),
+        ({"type": 3}, "type.0", "should be a string; put the value in quotes"),
         ({"typ": "a"}, "typ", "unknown field 'typ'; did you mean 'type'?"),
         ({"match": {"data.a": {"b": 1}}}, "match.data.a.0", "use filter for other conditions"),
         ({"match": {"data.a": []}}, "match.data.a", "should have at least 1 item"),

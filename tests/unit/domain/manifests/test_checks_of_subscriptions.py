@@ -55,7 +55,7 @@ def test_a_valid_subscription_has_no_findings(triggers: dict[str, Any]):
     ("params", "place", "reason"),
     [
         ({}, (), "'url' is a required property"),
-        ({"url": 5}, ("url",), "5 is not of type 'string'"),
+        ({"url": 5}, ("url",), "5 is not of type 'string'; put the value in quotes"),
         (
             {"url": "/", "x": 1},
             (),

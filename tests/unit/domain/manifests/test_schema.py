@@ -82,7 +82,7 @@ BROKEN: list[tuple[str, Any]] = [
     ("metadata.name", "Not A Name"),
     ("metadata.name", "-x"),
     ("metadata.name", ...),
-    ("metadata.labels.a", 1),
+    ("metadata.labels.a", None),
     ("metadata.nmae", "x"),
     ("spec.tusks", []),
     ("spec.tasks", []),
@@ -91,7 +91,7 @@ BROKEN: list[tuple[str, Any]] = [
     ("spec.timeout", "7"),
     ("spec.timeout", "1h1h"),
     ("spec.timeout", "P1Y"),
-    ("spec.description", 5),
+    ("spec.description", [5]),
     ("spec.params.type", "array"),
     ("spec.params.required", "n"),
     ("spec.params.properties.n.type", "nubmer"),
@@ -191,7 +191,7 @@ TEMPLATED = [
     ("spec.tasks.1.command.successCodes", ["${ state.code }"]),
     ("spec.tasks.1.command.parse", "${ state.how }"),
     ("spec.context.0.runs.limit", "${ params.n }"),
-    ("spec.context.0.runs", "${ params.n }"),
+    ("spec.context.0.runs", "${ state.n }"),
 ]
 
 
