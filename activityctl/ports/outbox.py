@@ -131,6 +131,13 @@ class RunStarter(Protocol):
         """
         ...
 
+    async def terminate(self, workflow_id: str, reason: str) -> None:
+        """End a workflow whose code cannot go on; do nothing if it is not open.
+
+        Raises as `cancel` does.
+        """
+        ...
+
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
         """Ask the workflow to cancel this run only; return False if the workflow is not open.
 

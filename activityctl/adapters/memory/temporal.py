@@ -24,6 +24,8 @@ class MemoryRunStarter(RunStarter):
         """The firings of each workflow, in the order of their starts."""
         self.cancelled: list[str] = []
         """Run ids, one for each call that found the workflow open."""
+        self.terminated: list[str] = []
+        """The ids of the workflows that were ended."""
         self._open: set[str] = set()
 
     async def start(self, *firings: FiringRef) -> None:
@@ -44,6 +46,12 @@ class MemoryRunStarter(RunStarter):
             return False
         self.cancelled.append(run_id)
         return True
+
+    async def terminate(self, workflow_id: str, reason: str) -> None:  # noqa: ARG002
+        """End a workflow whose code cannot go on; do nothing if it is not open."""
+        _raise_if_set(self.failure)
+        self.end(workflow_id)
+        self.terminated.append(workflow_id)
 
     async def is_reachable(self) -> bool:
         """Return whether no failure of every call is set."""

@@ -75,6 +75,15 @@ class TemporalRunStarter:
         except RPCError as error:
             raise error_of(error, "Temporal could not list the workflows") from error
 
+    async def terminate(self, workflow_id: str, reason: str) -> None:
+        """End a workflow whose code cannot go on; do nothing if it is not open."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            await handle.terminate(reason=reason, rpc_timeout=_RPC_TIMEOUT)
+        except RPCError as error:
+            if meaning_of(error) is not RpcFailure.ABSENT:
+                raise error_of(error, "Temporal could not end a workflow") from error
+
     async def is_reachable(self) -> bool:
         """Return whether Temporal answers for our namespace."""
         request = DescribeNamespaceRequest(namespace=self._client.namespace)

@@ -73,10 +73,16 @@ class BackgroundLoops:
         admit, recorder = steps
         give_up = GiveUp(ports.runs, recorder, clock)
         maintenance = ScheduleMaintenance(ports.register, schedule_client, ports.logbook, clock)
-        dispatcher = Dispatcher(
-            ports.outbox, ports.runs, starter, recorder, clock, admit.wait_for_capacity
-        )
         self.stuck_runs = StuckRunWatch(ports.stuck_runs, ports.logbook, clock)
+        dispatcher = Dispatcher(
+            ports.outbox,
+            ports.runs,
+            starter,
+            recorder,
+            clock,
+            admit.wait_for_capacity,
+            is_stuck=self.stuck_runs.is_stuck,
+        )
         router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
         releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
         scanner = OverdueScanner(ports.timetable, starter)

@@ -10,6 +10,7 @@ from typing import Final
 
 from activityctl.domain.runs.workflow_batches import split_into_batches
 from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values import ids
 from activityctl.domain.values.back_off import BackOff
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
@@ -40,8 +41,14 @@ class Dispatcher:
         recorder: RecordStep,
         clock: Callable[[], datetime],
         wait_for_capacity: Callable[[], Awaitable[None]],
+        *,
+        is_stuck: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`wait_for_capacity` returns once most of the started firings are admitted."""
+        """`wait_for_capacity` returns once most of the started firings are admitted.
+
+        `is_stuck` tells by its id whether the code of a workflow cannot go on.
+        """
+        self._is_stuck = is_stuck
         self._outbox = outbox
         self._runs = runs
         self._starter = starter
@@ -163,12 +170,25 @@ class Dispatcher:
 
     async def _cancel(self, run_id: str, workflow_id: str) -> None:
         try:
-            is_open = await self._starter.cancel(run_id, workflow_id)
+            if self._is_stuck(workflow_id):
+                await self._end_stuck(run_id, workflow_id)
+                is_open = False
+            else:
+                is_open = await self._starter.cancel(run_id, workflow_id)
         except RefusedError as error:  # no workflow can have such an id
             _LOG.warning("%s", error, extra={"run": run_id})
             is_open = False
         if not is_open:
             await self._recorder.record(StopOrder(run_id, "cancelled", "cancelled on request"))
+
+    async def _end_stuck(self, run_id: str, workflow_id: str) -> None:
+        """End the workflow of a stuck run: its code could never follow a signal.
+
+        A workflow that several runs share stays, because the others may go on in another version.
+        """
+        _LOG.warning("a stuck run is cancelled without its workflow", extra={"run": run_id})
+        if not ids.is_batch(workflow_id):
+            await self._starter.terminate(workflow_id, "its stuck run was cancelled on request")
 
 
 @dataclass(frozen=True, slots=True)

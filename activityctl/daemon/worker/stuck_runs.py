@@ -45,6 +45,10 @@ class StuckRunWatch:
         if workflow_id in self._known:
             self._worked_at.setdefault(workflow_id, self._monotonic())
 
+    def is_stuck(self, workflow_id: str) -> bool:
+        """Return whether the runs of the workflow were stuck at the last look, in any worker."""
+        return workflow_id in self._known
+
     async def record(self) -> None:
         """Write what changed: runs that are stuck now, and runs that go on.
 

@@ -11,6 +11,9 @@ from activityctl.ports import RunLists, Workers
 
 _FIRST_POLL: Final = 0.02
 _LONGEST_POLL: Final = 0.5
+_STUCK_FOR: Final = 10.0
+"""A run that is stuck for so many seconds is not waited for: a worker ends one that is cancelled
+within some seconds, and one of another version goes on with it as soon."""
 
 ReachabilityCheck = Callable[[], Awaitable[bool]]
 """Returns whether Temporal answers; called once, when time is up."""
@@ -28,11 +31,20 @@ async def wait_for_run(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     pause = _FIRST_POLL
+    stuck_since: float | None = None
     while True:
         found = await lists.runs(Selection(run_id=run_id, limit=1))
         run = found[0] if found else None
         if run is not None and run.has_ended:
             return run
+        stuck_since = None if run is None or not run.is_stuck else stuck_since or loop.time()
+        if run is not None and stuck_since is not None and loop.time() >= stuck_since + _STUCK_FOR:
+            raise WaitTimeoutError(
+                f"run {run_id} is stuck and has not ended: the worker's version cannot go on with "
+                f"its workflow: {run.stuck_reason}",
+                hint="run a worker of the version that began it, or cancel it with a running "
+                f"worker: activityctl cancel {run_id}",
+            )
         if loop.time() >= deadline:
             reason, hint = await _find_obstacle(run, workers, reaches_temporal)
             raise WaitTimeoutError(

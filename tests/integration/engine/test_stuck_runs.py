@@ -1,15 +1,20 @@
 """A run whose history the worker's code cannot replay is told to be stuck, until it goes on."""
 
 import asyncio
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 from temporalio import workflow
 
 from activityctl.cli.render.columns import columns_of
+from activityctl.cli.render.overview import print_overview
+from activityctl.daemon.local import doctor
 from activityctl.daemon.worker import stuck_runs, worker
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import RunStatus
+from activityctl.operations.looking.overview import overview
 from activityctl.settings import Settings
 from activityctl.workflows.carrier import RunCarrier
 from support.engine import Engine, shell
@@ -62,4 +67,47 @@ async def test_a_run_that_cannot_be_replayed_is_stuck_until_the_code_fits_again(
                     await asyncio.sleep(0.05)
             assert await told(engine, run_id) == 1
         assert (await engine.ended(run_id, seconds=60)).status is RunStatus.SUCCEEDED
+    assert await ports.stuck_runs.summary() is None
+
+
+async def test_a_stuck_run_is_told_everywhere_and_can_be_cancelled(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(worker, "_CACHED_WORKFLOWS", 1)
+    ports = engine.ports
+    async with working(settings):
+        slow = "!trigger.payload.quick"
+        tasks = [shell("sleep 8", when=slow), shell("sleep 300", name="two", when=slow)]
+        await engine.apply({"tasks": tasks})
+        run_id = await engine.fire(quick=False)
+        async with asyncio.timeout(40):
+            while not any(task.attempts for task in (await engine.tasks(run_id)).values()):
+                await asyncio.sleep(0.05)
+        monkeypatch.setattr(RunCarrier, "_admit", _admit_later)
+        await engine.ended(await engine.fire(quick=True), seconds=40)
+        async with asyncio.timeout(60):
+            while not await told(engine, run_id):
+                await asyncio.sleep(0.05)
+        check = await doctor._runs(settings)
+        assert (check.state, check.hint) == (
+            "failed",
+            "run a worker of the version that began them",
+        )
+        assert "1 run is stuck: " in check.found
+        shown = Console(width=200, file=StringIO())
+        print_overview(
+            shown,
+            await overview(
+                ports.catalog,
+                ports.metrics,
+                ports.events,
+                ports.outbox,
+                ports.workers,
+                ports.stuck_runs,
+            ),
+        )
+        assert "1 run is stuck since" in shown.file.getvalue()  # type: ignore[attr-defined]
+        await engine.cancel(run_id)
+        run = await engine.ended(run_id, seconds=40)
+        assert run.status is RunStatus.CANCELLED
     assert await ports.stuck_runs.summary() is None

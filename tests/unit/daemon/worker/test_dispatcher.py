@@ -32,11 +32,18 @@ class Bench:
     def __init__(self, ports: MemoryPorts) -> None:
         self.ports = ports
         self.starter = MemoryRunStarter()
+        self.stuck: set[str] = set()
         self.capacity = asyncio.Event()
         self.capacity.set()
         recorder = RecordStep(ports.runs, lambda: NOW)
         self.dispatcher = Dispatcher(
-            ports.outbox, ports.runs, self.starter, recorder, lambda: NOW, self._wait_for_capacity
+            ports.outbox,
+            ports.runs,
+            self.starter,
+            recorder,
+            lambda: NOW,
+            self._wait_for_capacity,
+            is_stuck=lambda workflow: workflow in self.stuck,
         )
 
     async def _wait_for_capacity(self) -> None:
@@ -164,3 +171,25 @@ async def test_one_cancellation_that_fails_does_not_keep_others_from_being_cance
     with pytest.raises(UnreachableError):
         await bench.dispatcher.cancel()
     assert bench.starter.cancelled == [third]
+
+
+async def test_a_stuck_run_is_cancelled_without_its_workflow(bench: Bench) -> None:
+    await bench.request(1)
+    await bench.dispatcher.start_due()
+    (firing,) = bench.starter.started
+    run_id = await open_run(bench, firing)
+    bench.stuck = {firing.workflow_id}
+    await bench.dispatcher.cancel()
+    assert bench.starter.cancelled == []
+    assert bench.starter.terminated == [firing.workflow_id]
+    assert (await bench.ports.run_lists.find_run(run_id)).status is RunStatus.CANCELLED
+
+
+async def test_a_workflow_of_several_runs_stays_when_a_stuck_one_is_cancelled(bench: Bench) -> None:
+    await bench.request(5)
+    await bench.dispatcher.start_due()
+    run_id = await open_run(bench, bench.starter.started[0])
+    bench.stuck = {bench.starter.started[0].workflow_id}
+    await bench.dispatcher.cancel()
+    assert bench.starter.terminated == []
+    assert (await bench.ports.run_lists.find_run(run_id)).status is RunStatus.CANCELLED

@@ -1,5 +1,6 @@
 """The reasons that `wait` gives for a run that has not ended in time."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.values.ids import RevisionId, RunId, SubscriptionId
 from activityctl.errors import WaitTimeoutError
+from activityctl.operations.runs import wait
 from activityctl.operations.runs.wait import wait_for_run
 
 NOW = datetime.now(UTC)
@@ -70,3 +72,25 @@ async def test_a_timeout_says_why_the_run_has_not_ended(
         )
     assert caught.value.message == f"run r1 has not ended after 0s: {reason}"
     assert caught.value.hint == hint
+
+
+async def test_a_stuck_run_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wait, "_STUCK_FOR", 0.0)
+    state = MemoryState()
+    stuck = replace(QUEUED, status=RunStatus.RUNNING, stuck_since=NOW, stuck_reason="TMPRL1100")
+    state.runs[stuck.id] = RunRow(stuck, "w", None, None)
+
+    async def reaches_temporal() -> bool:
+        raise AssertionError
+
+    workers = MemoryWorkers(state)
+    with pytest.raises(WaitTimeoutError, match=r"run r1 is stuck .* TMPRL1100") as caught:
+        async with asyncio.timeout(30):
+            await wait_for_run(
+                MemoryRunLists(state),
+                workers,
+                "r1",
+                timeout_seconds=600,
+                reaches_temporal=reaches_temporal,
+            )
+    assert "activityctl cancel r1" in str(caught.value.hint)
