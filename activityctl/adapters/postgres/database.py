@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from activityctl.adapters.postgres.connection_url import secured
 from activityctl.adapters.postgres.failures import first_line, is_data_error, is_outage
+from activityctl.adapters.postgres.json_numbers import parse_integer, with_fractions
 from activityctl.adapters.postgres.kept_open import kept_open
 from activityctl.adapters.postgres.refusals import (
     denied_right,
@@ -36,7 +37,6 @@ from activityctl.secret import malformed_url
 
 _RECONNECT_SECONDS: Final = 4.0
 """The pool's pauses between its tries to connect stay short, so that work goes on soon."""
-_LONGEST_INTEGER: Final = len(str(-(2**63)))
 
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -55,10 +55,10 @@ def _dump_storable_json(value: Any) -> str:
     try:
         text = canonical_json(value)
         if "\\u0000" in text or not text.isascii():
-            return canonical_json(_to_storable(value))
+            text = canonical_json(_to_storable(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise UnstorableError(f"a value cannot be written as JSON: {error}") from error
-    return text
+    return with_fractions(text)
 
 
 def _to_storable(value: Any) -> Any:
@@ -74,15 +74,7 @@ def _to_storable(value: Any) -> Any:
 
 
 def _load_json(text: str | bytes) -> Any:
-    return json.loads(text, parse_int=_parse_integer)
-
-
-def _parse_integer(digits: str) -> int | float:
-    """Return an integer of up to 64 bits as int; a longer one was written as a float."""
-    if len(digits) > _LONGEST_INTEGER:
-        return float(digits)
-    value = int(digits)
-    return value if -(2**63) <= value < 2**64 else float(value)
+    return json.loads(text, parse_int=parse_integer)
 
 
 def prefix_pattern(reference: str) -> str:

@@ -14,6 +14,7 @@ from activityctl.adapters.postgres.events.rows import (
     like_patterns,
     verdict_of,
 )
+from activityctl.adapters.postgres.json_numbers import with_fractions
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import CANDIDATES_TOLD, resolve_event
@@ -70,7 +71,7 @@ class PostgresEventStore:
             subjects=[event.subject for event, *_ in rows],
             times=[event.time for event, *_ in rows],
             digests=[digest for *_, digest in rows],
-            documents=[text for _, _, text, _ in rows],
+            documents=[with_fractions(text) for _, _, text, _ in rows],
         )
         return found["known"] or [] if found else []
 
