@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import yaml
 
 from activityctl.adapters.manifests.surrogate_pairs import SurrogatePairs
+from activityctl.adapters.manifests.yaml_errors import QUOTE_BRACES, syntax_problem
 from activityctl.adapters.manifests.yaml_scalars import SHOWN_LENGTH, plain_value, quoted
 from activityctl.errors import Problem
 from activityctl.ports import JsonValue
@@ -35,9 +36,11 @@ _UNPRINTABLE: Final = re.compile(
 # libyaml compares each %TAG directive with all others: 80,000 of them take 12 s.
 _TAG_DIRECTIVE: Final = re.compile("^%TAG", re.MULTILINE)
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_TAGS_REFUSED: Final = "tags are not allowed; remove the tag"
 _NEXT: Final = re.compile(r"(?:\s|#[^\n]*)*+:?")
 """What follows a key: white space and comments, and its colon if it has one."""
+_ALIASES_REFUSED: Final = "aliases are not allowed; write the value again, or quote a text with *"
+_ANCHORS_REFUSED: Final = "anchors are not allowed; remove the anchor, or quote a text with &"
+_TAGS_REFUSED: Final = "tags are not allowed; remove the tag, or quote a text with !"
 _SIMPLE_KEY: Final = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
@@ -189,7 +192,9 @@ class _YamlReader:
                 if type(event) is yaml.DocumentStartEvent:
                     documents += self._document()
         except yaml.MarkedYAMLError as error:
-            self._problems.append(self._syntax_problem(error))
+            problem = self._syntax_problem(error)
+            if (problem.line, QUOTE_BRACES) not in {(p.line, p.reason) for p in self._problems}:
+                self._problems.append(problem)
         except (yaml.YAMLError, ValueError, OverflowError):
             # PyYAML without libyaml gives escapes such as "\UFFFFFFFF" to chr().
             self._problems.append(Problem(self._file, 0, 0, "", "not valid YAML"))
@@ -239,10 +244,10 @@ class _YamlReader:
 
     def _check_properties(self, event: Any, position: _LineColumn) -> None:
         if type(event) is yaml.AliasEvent:
-            self._refuse(position, "aliases are not allowed; write the value again")
+            self._refuse(position, _ALIASES_REFUSED)
             return
         if event.anchor is not None:
-            self._refuse(position, "anchors are not allowed; remove the anchor")
+            self._refuse(position, _ANCHORS_REFUSED)
         if event.tag is not None:
             self._refuse(position, _TAGS_REFUSED)
 
@@ -289,7 +294,9 @@ class _YamlReader:
         """Return a mapping's key; if it is not a string, add a problem and return None."""
         self._check_properties(event, position)
         if isinstance(event, yaml.CollectionStartEvent):
-            self._refuse(position, "a key must be a string")
+            index = _index(event.start_mark)
+            is_braces = self._text[index - 1 : index + 1] == "{{"
+            self._refuse(position, QUOTE_BRACES if is_braces else "a key must be a string")
             self._skip_collection()
         if type(event) is not yaml.ScalarEvent:
             return None
@@ -355,11 +362,8 @@ class _YamlReader:
         self._refused.append(tuple(self._path))
 
     def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
-        mark = error.problem_mark or error.context_mark
-        if mark is None:
-            return Problem(self._file, 0, 0, "", _syntax_reason(error, ""))
-        reason = _syntax_reason(error, self._text[mark.index : mark.index + 1])
-        return Problem(self._file, mark.line + 1, mark.column + 1, "", reason)
+        place, reason = syntax_problem(error, self._text)
+        return Problem(self._file, *place, "", reason)
 
 
 def _start_of(event: Any) -> _LineColumn:
@@ -380,18 +384,3 @@ def _shift_of(event: Any) -> int | None:
         return None
     quotes = 2 if event.style else 0
     return quotes // 2 if end.index - start.index == len(event.value) + quotes else None
-
-
-def _syntax_reason(error: yaml.MarkedYAMLError, character: str) -> str:
-    """Return PyYAML's message on one line; for common errors, our own with what to do."""
-    problem = error.problem or ""
-    if ("cannot start any token" in problem and character == "\t") or "a tab character" in problem:
-        return "tabs are not allowed for indentation; use spaces"
-    if "cannot start any token" in problem:
-        return f"the character {quoted(character)} cannot start a value; quote the value"
-    if problem == "did not find expected node content" and character in {"?", ":", "-", "%"}:
-        return f"the character {quoted(character)} cannot start a value here; quote the value"
-    if problem == "found invalid Unicode character escape code":
-        return "this escape is not a Unicode character; write the character itself"
-    words = ", ".join(part for part in (error.context, problem) if part)
-    return f"not valid YAML: {' '.join(words.split())}"
