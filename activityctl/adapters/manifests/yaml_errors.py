@@ -35,7 +35,7 @@ def syntax_problem(error: yaml.MarkedYAMLError, text: str) -> tuple[Place, str]:
     index = mark.index
     if error.context_mark is not None and error.context == "while scanning a block scalar":
         sign = text[error.context_mark.index : error.context_mark.index + 1]
-        if sign in _BLOCK_MARKS:
+        if sign in _BLOCK_MARKS and error.context_mark.line == mark.line:
             reason = f"quote this value: an unquoted {sign} begins a text on the next lines"
             return _place(error.context_mark), reason
     if index and text[index - 1 : index + 1] == _TEMPLATE:

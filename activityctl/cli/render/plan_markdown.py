@@ -1,7 +1,7 @@
 """Show a plan as Markdown for a pull request, shortened to the length of one comment."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +24,10 @@ def markdown(view: View, command: str = "activityctl plan") -> str:
     A plan that is too long for a comment is shortened: first the details of later items are left
     out, then later items. A note counts them and names the command that shows all.
     """
-    items = [_Shown(item.noun, [_marked(line) for line in item.lines]) for item in plan_items(view)]
+    items = [
+        _Shown(item.noun, [_marked(line) for line in item.lines], item.count)
+        for item in plan_items(view)
+    ]
     head = ["### activityctl plan", "", summary_line(view), ""]
     tail = ["", f"Apply set: `{view['applyset']}`"] if view["applyset"] else []
     whole = _text(head, [line for item in items for line in item.lines], tail)
@@ -41,6 +44,7 @@ def markdown(view: View, command: str = "activityctl plan") -> str:
 class _Shown:
     noun: str
     lines: list[str]
+    count: int
 
 
 def _shortened(items: Sequence[_Shown], room: int) -> list[list[str]]:
@@ -63,12 +67,20 @@ def _shortened(items: Sequence[_Shown], room: int) -> list[list[str]]:
 
 def _left_out(items: Sequence[_Shown], kept: Sequence[list[str]]) -> str:
     """Return how many items are not shown, and how many are shown without all details."""
-    missing = Counter(item.noun for item in items[len(kept) :])
+    missing = _counts(items[len(kept) :])
     parts = [f"{_counted(count, noun)} not shown" for noun, count in missing.items()]
     pairs = zip(items, kept, strict=False)
-    cut = Counter(item.noun for item, lines in pairs if len(lines) < len(item.lines))
+    cut = _counts(item for item, lines in pairs if len(lines) < len(item.lines))
     parts += [f"{_counted(count, noun)} without all details" for noun, count in cut.items()]
     return ", ".join(parts) or "long values are cut"
+
+
+def _counts(items: Iterable[_Shown]) -> Mapping[str, int]:
+    """Return how many changes, schedules and so on the items stand for, by their noun."""
+    found: Counter[str] = Counter()
+    for item in items:
+        found[item.noun] += item.count
+    return found
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,6 +1,6 @@
 """Show a plan as lines of text, in color on a terminal; `plan_markdown` shows it as Markdown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -8,6 +8,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from activityctl.cli.render.plan_events import head_lines, trigger_lines
+from activityctl.cli.render.plan_groups import groups_of
+from activityctl.domain.gitops.applyset import shorten_list
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_controls
@@ -33,6 +35,8 @@ class PlanItem:
 
     noun: str
     lines: list[Line]
+    count: int = 1
+    """How many changes, schedules or subscriptions it stands for."""
 
 
 def print_plan(console: "Console", view: View) -> None:
@@ -48,40 +52,74 @@ def plan_lines(view: View) -> Iterator[Line]:
 
 
 def plan_items(view: View) -> Iterator[PlanItem]:
-    """Yield changes, schedules, stored events and open runs, each with its details."""
-    for change in view["changes"]:
-        if change["action"] != "unchanged":
-            yield _change_item(change)
-    for schedule in view["schedules"]:
-        label = f"{schedule['subscription']}/{schedule['trigger']}"
-        lines = [(f"{SYMBOLS[schedule['action']]} schedule {label}", schedule["action"])]
-        if text := _firings(schedule["nextBefore"], is_paused=schedule["pausedBefore"]):
-            lines.append((f"    next before: {text}", "deleted"))
-        if text := _firings(schedule["nextAfter"], is_paused=schedule["pausedAfter"]):
-            lines.append((f"    next after:  {text}", "created"))
-        yield PlanItem("schedule", lines)
+    """Yield changes, schedules, stored events and open runs, each with its details.
+
+    Equal changes of several subscriptions are one item.
+    """
+    changed = (change for change in view["changes"] if change["action"] != "unchanged")
+    for changes in groups_of(changed, _change_key):
+        yield _change_item(changes)
+    for schedules in groups_of(view["schedules"], _schedule_key):
+        yield _schedule_item(schedules)
     if (events := view.get("againstEvents")) is not None:
         yield PlanItem("note", head_lines(events))
         for lines in trigger_lines(events):
             yield PlanItem("event trigger", lines)
-    for runs in view["openRuns"]:
-        owner = runs["subscription"]
-        singular = f"open run of {owner} continues unchanged"
-        plural = f"open runs of {owner} continue unchanged"
-        text = count_noun(runs["count"], singular, plural)
-        yield PlanItem("open runs", [(f"! {text}", "unchanged")])
+    for runs in groups_of(view["openRuns"], lambda _: None):
+        count = sum(owner["count"] for owner in runs)
+        names = [owner["subscription"] for owner in runs]
+        of = names[0] if len(names) == 1 else f"{len(names):,} subscriptions"
+        text = count_noun(
+            count, f"open run of {of} continues unchanged", f"open runs of {of} continue unchanged"
+        )
+        more = "" if len(names) == 1 else f": {shorten_list(names)}"
+        yield PlanItem("open runs", [(f"! {text}{more}", "unchanged")], len(names))
 
 
-def _change_item(change: Mapping[str, Any]) -> PlanItem:
-    action = change["action"]
-    label = f"{change['kind'].lower()}/{change['name']}"
-    lines = [(f"{SYMBOLS[action]} {label} {action}", action)]
+def _change_key(change: Mapping[str, Any]) -> Hashable:
+    """Return what is equal for changes that are shown together: changes of the same fields."""
+    if change["action"] != "configured":
+        return change["kind"], change["name"]
+    return change["kind"], _value(change["fields"])
+
+
+def _change_item(changes: Sequence[Mapping[str, Any]]) -> PlanItem:
+    first = changes[0]
+    action = first["action"]
+    kind = first["kind"].lower()
+    if len(changes) == 1:
+        head = f"{kind}/{first['name']} {action}"
+    else:
+        names = shorten_list([change["name"] for change in changes])
+        head = f"{len(changes):,} {kind}s {action} alike: {names}"
+    lines = [(f"{SYMBOLS[action]} {head}", action)]
     if action == "configured":
-        lines += [(f"    {_field(field)}", action) for field in change["fields"]]
-    if action == "created" and change["kind"] == "Calendar":
-        days = (field["new"] for field in change["fields"] if field["path"] == "spec.days")
+        lines += [(f"    {_field(field)}", action) for field in first["fields"]]
+    if action == "created" and kind == "calendar":
+        days = (field["new"] for field in first["fields"] if field["path"] == "spec.days")
         lines += [(f"    {line}", action) for line in _day_lines(next(days, []))]
-    return PlanItem("change", lines)
+    return PlanItem("change", lines, len(changes))
+
+
+def _schedule_key(schedule: Mapping[str, Any]) -> Hashable:
+    """Return what is equal for schedules that are shown together: all but the subscription."""
+    return _value({key: value for key, value in schedule.items() if key != "subscription"})
+
+
+def _schedule_item(schedules: Sequence[Mapping[str, Any]]) -> PlanItem:
+    first = schedules[0]
+    if len(schedules) == 1:
+        head = f"schedule {first['subscription']}/{first['trigger']}"
+    else:
+        names = shorten_list([schedule["subscription"] for schedule in schedules])
+        of = f"{first['definition']}/{first['trigger']}"
+        head = f"{len(schedules):,} schedules of {of}: {names}"
+    lines = [(f"{SYMBOLS[first['action']]} {head}", first["action"])]
+    if text := _firings(first["nextBefore"], is_paused=first["pausedBefore"]):
+        lines.append((f"    next before: {text}", "deleted"))
+    if text := _firings(first["nextAfter"], is_paused=first["pausedAfter"]):
+        lines.append((f"    next after:  {text}", "created"))
+    return PlanItem("schedule", lines, len(schedules))
 
 
 def _day_lines(days: list[str]) -> list[str]:

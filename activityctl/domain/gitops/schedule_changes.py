@@ -1,7 +1,7 @@
 """Shows the effects of a plan: changed schedules, their next firings, and open runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Final, Literal
@@ -35,6 +35,8 @@ class ScheduleChange:
     """The next firings with the plan; empty if the schedule is paused then."""
     paused_before: bool = False
     paused_after: bool = False
+    definition: str = field(default="", compare=False)
+    """The definition of the subscription, with the plan; before the plan if it is deleted."""
 
 
 def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[ScheduleChange, ...]:
@@ -52,8 +54,16 @@ def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[Sched
         for trigger in sorted(old.keys() | new.keys()):
             unpaused = _change(names[owner], trigger, old.get(trigger), new.get(trigger), now)
             if (change := _with_pauses(unpaused, plan, present)) is not None:
-                changes.append(change)
+                definition = _definition_of(names[owner], plan, present)
+                changes.append(replace(change, definition=definition))
     return tuple(sorted(changes, key=lambda change: (change.subscription, change.trigger)))
+
+
+def _definition_of(subscription: str, plan: Plan, present: Present) -> str:
+    manifest = plan.subscriptions.get(subscription)
+    if manifest is not None:
+        return manifest.spec.activity
+    return present.subscriptions[subscription].definition
 
 
 def _current_schedules(
@@ -133,6 +143,7 @@ def plan_view(
         "schedules": [
             {
                 "subscription": change.subscription,
+                "definition": change.definition,
                 "trigger": change.trigger,
                 "action": change.action,
                 "nextBefore": [format_timestamp(moment) for moment in change.before],

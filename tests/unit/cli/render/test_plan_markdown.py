@@ -16,7 +16,11 @@ COMMAND = "activityctl plan -f definitions --applyset main --prune"
 
 def change(number: int, values: int, length: int, path: int = 20) -> dict[str, Any]:
     fields = [
-        {"path": f"spec.params.{'p' * path}{index}", "old": "x" * length, "new": "ä`" * length}
+        {
+            "path": f"spec.params.{'p' * path}{index}.{number}",
+            "old": "x" * length,
+            "new": "ä`" * length,
+        }
         for index in range(values)
     ]
     name = f"subscription-{number:05}"
@@ -25,7 +29,7 @@ def change(number: int, values: int, length: int, path: int = 20) -> dict[str, A
 
 def schedule(number: int) -> dict[str, Any]:
     stamps = [f"2026-05-0{day}T02:00:00.000Z" for day in (1, 2, 3)]
-    owner = {"subscription": f"subscription-{number:05}", "trigger": "nightly"}
+    owner = {"subscription": f"subscription-{number:05}", "trigger": f"nightly-{number}"}
     times = {"nextBefore": stamps, "nextAfter": stamps, "pausedBefore": False, "pausedAfter": False}
     return {**owner, "action": "configured", **times}
 
@@ -87,7 +91,7 @@ def test_a_change_that_is_longer_than_a_comment_is_cut():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.integers(0, 1_500), st.integers(0, 5), st.integers(0, 150), st.integers(0, 900), st.text()
+    st.integers(0, 1_500), st.integers(1, 5), st.integers(0, 150), st.integers(0, 900), st.text()
 )
 def test_any_plan_fits_and_what_is_left_out_is_counted(
     count: int, values: int, length: int, schedules: int, command: str

@@ -238,3 +238,35 @@ def test_a_terminal_shows_what_is_created_green_and_deleted_red():
 
 def test_the_view_that_is_shown_is_plain_json():
     assert lines(json.loads(json.dumps(FULL))) == lines(FULL)
+
+
+def moved(number: int, **more: Any) -> dict[str, Any]:
+    return {**SCHEDULE, "subscription": f"t-{number:03}", "definition": "tenant-sync", **more}
+
+
+@pytest.mark.parametrize("write", [lines, lambda shown: markdown(shown).splitlines()])
+def test_equal_changes_are_shown_once_with_the_first_names(write: Any):
+    fields = [{"path": "spec.activity", "old": "a", "new": "b"}]
+    changes = [change("configured", f"t-{number:03}", fields) for number in range(300)]
+    schedules = [moved(number) for number in range(300)]
+    runs = [{"subscription": f"t-{number:03}", "count": 2} for number in range(300)]
+    shown = write(view(*changes, schedules=schedules, openRuns=runs))
+    ten = ", ".join(f"t-{number:03}" for number in range(10)) + " and 290 more"
+    assert any(f" 300 subscriptions configured alike: {ten}" in line for line in shown)
+    assert any(f" 300 schedules of tenant-sync/nightly: {ten}" in line for line in shown)
+    assert any(
+        f" 600 open runs of 300 subscriptions continue unchanged: {ten}" in line for line in shown
+    )
+    assert sum("next before" in line for line in shown) == 1
+    assert sum("spec.activity" in line for line in shown) == 1
+    assert len(shown) < 20
+
+
+def test_what_differs_is_not_put_together_and_two_are_shown_one_by_one():
+    other = ["2026-06-02T02:00:00.000Z"]
+    schedules = [moved(1), moved(2, nextAfter=other), moved(3), moved(4, nextAfter=other)]
+    shown = lines(view(schedules=schedules))
+    heads = [line for line in shown if "schedule" in line]
+    assert heads == [f"~ schedule t-00{number}/nightly" for number in (1, 2, 3, 4)]
+    created = [change("created", name) for name in ("a", "b", "c", "d")]
+    assert lines(view(*created)) == [f"+ subscription/{name} created" for name in "abcd"]

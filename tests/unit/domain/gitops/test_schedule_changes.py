@@ -250,6 +250,7 @@ def test_the_view_has_changes_schedules_runs_and_counts():
     assert view["schedules"] == [
         {
             "subscription": "gone",
+            "definition": "digest",
             "trigger": "hourly",
             "action": "deleted",
             "nextBefore": [
