@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.gitops.plan import Wanted
@@ -25,8 +26,27 @@ _MODELS: Final[Mapping[str, type[DayCalendar | ActivityDefinition | Subscription
 }
 
 
-def save(planned: Planned, wanted: Wanted) -> str:
-    """Return the file's content: JSON with the plan as shown, the documents, the fingerprint."""
+_LONGEST_COMMIT: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """What a saved plan wants, and what it was made from."""
+
+    wanted: Wanted
+    fingerprint: str
+    """The fingerprint of the live objects."""
+    source_commit: str | None
+    """The commit of the files; None if they had none."""
+    knows_commit: bool
+    """Whether the commit was saved; plans of earlier versions have none."""
+
+
+def save(planned: Planned, wanted: Wanted, source_commit: str | None = None) -> str:
+    """Return the file's content: JSON with the plan as shown, the documents, the fingerprint.
+
+    `source_commit` is the commit of the files; it is recorded when the plan is applied.
+    """
     documents = [
         calendar_document(calendar.metadata, calendar.days)
         for calendar in wanted.calendars.values()
@@ -45,14 +65,15 @@ def save(planned: Planned, wanted: Wanted) -> str:
         "applyset": wanted.applyset,
         "prune": wanted.prune,
         "fingerprint": planned.fingerprint,
+        "sourceCommit": source_commit,
         "plan": planned.view,
         "documents": documents,
     }
     return json.dumps(content, indent=2) + "\n"
 
 
-def restore(text: str, name: str) -> tuple[Wanted, str]:
-    """Return what a saved plan wants, and the fingerprint of the live objects it was made from.
+def restore(text: str, name: str) -> SavedPlan:
+    """Return a saved plan from the content of its file.
 
     Raises InvalidInputError when the text is not a saved plan of this version.
     """
@@ -71,7 +92,9 @@ def restore(text: str, name: str) -> tuple[Wanted, str]:
             prune,
             found["Calendar"],
         )
-        return wanted, str(content["fingerprint"])
+        commit = content.get("sourceCommit")
+        _require_commit(commit)
+        return SavedPlan(wanted, str(content["fingerprint"]), commit, "sourceCommit" in content)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInputError(
             f"{name} is not a saved plan of this version", hint="activityctl plan -f ... --out FILE"
@@ -83,6 +106,13 @@ def _require_version(content: Mapping[str, object]) -> None:
         raise ValueError(_KIND)
     if not isinstance(content["applyset"], str | None) or not isinstance(content["prune"], bool):
         raise TypeError(_KIND)
+
+
+def _require_commit(commit: object) -> None:
+    if commit is not None and not (
+        isinstance(commit, str) and commit.isprintable() and len(commit) <= _LONGEST_COMMIT
+    ):
+        raise ValueError(_KIND)
 
 
 def _body(document: Mapping[str, object]) -> str:

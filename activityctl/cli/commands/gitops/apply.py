@@ -1,5 +1,6 @@
 """`activityctl apply`: change Postgres and Temporal to match the manifests."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,7 @@ from activityctl.cli.render.progress import (
     schedule_progress,
 )
 from activityctl.cli.session import Session, now
+from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Action, Wanted
 from activityctl.domain.values.plurals import count_noun
@@ -91,7 +93,7 @@ def apply(
             return
         if prune and not yes:
             reviewed = _confirm(session, manifests, wanted)
-            applied = _apply_reviewed(session, wanted, reviewed, options)
+            applied = _apply_reviewed(session, wanted, reviewed, options, session.origin)
         else:
             applied = apply_loaded(session, manifests, wanted, options)
     if shape == "json":
@@ -116,13 +118,20 @@ def _apply_saved(session: Session, path: Path, options: WaitOptions) -> Applied:
             f"{path} cannot be read: {reason_of(error)}",
             hint="activityctl plan -f ... --out FILE",
         ) from error
-    wanted, made_against = restore(text, str(path))
+    plan = restore(text, str(path))
     session.files = ["-"]
-    return _apply_reviewed(session, wanted, made_against, options)
+    origin = session.origin
+    if plan.knows_commit:
+        origin = replace(origin, source_commit=plan.source_commit)
+    return _apply_reviewed(session, plan.wanted, plan.fingerprint, options, origin)
 
 
 def _apply_reviewed(
-    session: Session, wanted: Wanted, made_against: str, options: WaitOptions
+    session: Session,
+    wanted: Wanted,
+    made_against: str,
+    options: WaitOptions,
+    origin: Origin,
 ) -> Applied:
     """Apply only if the live objects are still those that the plan was made against."""
 
@@ -132,7 +141,7 @@ def _apply_reviewed(
             made_against,
             ports.catalog,
             now(),
-            session.origin,
+            origin,
             on_write=partial(on_interrupt_say_unknown, session),
         )
         on_interrupt_say_recorded(session)

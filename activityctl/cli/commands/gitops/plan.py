@@ -117,7 +117,8 @@ def plan(
             print_plan(session.out, planned.view)
     if out is not None:
         try:
-            _write(out, save(planned, wanted))
+            session.files = paths
+            _write(out, save(planned, wanted, session.origin.source_commit))
         except OSError as error:
             raise RefusedError(
                 f"could not save the plan as {out}: {reason_of(error)}",

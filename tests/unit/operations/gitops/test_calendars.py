@@ -239,7 +239,8 @@ async def test_a_saved_plan_is_refused_when_a_calendar_that_it_uses_has_changed(
     files = manifest_set(calendar(), definition("digest", "holidays", "live"))
     planned = await world.plan(*files.calendars.values(), *files.definitions.values())
     saved = save(planned, files.wanted)
-    wanted, fingerprint = restore(saved, "plan.json")
+    restored = restore(saved, "plan.json")
+    wanted, fingerprint = restored.wanted, restored.fingerprint
     assert wanted.calendars == files.calendars
     await world.apply(calendar("unrelated"))
     catalog = world.ports.catalog

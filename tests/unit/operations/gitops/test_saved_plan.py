@@ -96,7 +96,8 @@ async def planned(ports: MemoryPorts, want: Wanted) -> Planned:
 
 
 async def carried_out(ports: MemoryPorts, text: str, origin: Origin = UNKNOWN_ORIGIN) -> Any:
-    return await apply_saved(*restore(text, "a.plan"), ports.catalog, NOW, origin)
+    saved = restore(text, "a.plan")
+    return await apply_saved(saved.wanted, saved.fingerprint, ports.catalog, NOW, origin)
 
 
 def exactly(want: Wanted) -> Any:
@@ -118,7 +119,8 @@ async def test_a_saved_plan_restores_to_what_was_wanted(
     base = definition("d0", None, {}, {}, "1d")
     want = wanted(base, *manifests, applyset=applyset, prune=prune)
     made = await planned(memory_ports(), want)
-    restored, made_against = restore(save(made, want), "a.plan")
+    saved = restore(save(made, want), "a.plan")
+    restored, made_against = saved.wanted, saved.fingerprint
     assert restored == want
     assert exactly(restored) == exactly(want)
     assert made_against == made.fingerprint
@@ -185,7 +187,7 @@ def edited(text: str, **fields: Any) -> str:
 async def test_a_file_that_is_not_a_saved_plan_is_refused(ports: MemoryPorts):
     want = wanted(DIGEST, SUB)
     good = save(await planned(ports, want), want)
-    assert restore(good, "a.plan")[0] == want
+    assert restore(good, "a.plan").wanted == want
     document = json.loads(good)["documents"][1]
     for text in (
         "",
@@ -209,3 +211,17 @@ async def test_a_file_that_is_not_a_saved_plan_is_refused(ports: MemoryPorts):
     ):
         with pytest.raises(InvalidInputError, match=r"a\.plan is not a saved plan"):
             restore(text, "a.plan")
+
+
+@pytest.mark.parametrize("commit", [None, "ab12" * 10, "ab12" * 10 + "-dirty"])
+async def test_a_saved_plan_keeps_the_commit_of_its_files(commit: str | None):
+    want = wanted(definition("d0", 1, {}, {}, "1d"))
+    made = await planned(memory_ports(), want)
+    saved = restore(save(made, want, commit), "a.plan")
+    assert (saved.source_commit, saved.knows_commit) == (commit, True)
+    older = json.loads(save(made, want))
+    del older["sourceCommit"]
+    assert not restore(json.dumps(older), "a.plan").knows_commit
+    for forged in (7, "a\nb", "x" * 1_001):
+        with pytest.raises(InvalidInputError):
+            restore(json.dumps({**older, "sourceCommit": forged}), "a.plan")
