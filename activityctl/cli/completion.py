@@ -28,7 +28,7 @@ def subscription_names(incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """Return the kinds that begin with the text."""
-    from activityctl.operations.looking.get import KINDS
+    from activityctl.operations.looking.kinds import KINDS
 
     return [kind for kind in KINDS if kind.startswith(incomplete)]
 

@@ -100,13 +100,13 @@ async def _wait_for_runs(
     session.set_interrupt_message(
         "the events are stored; the worker continues with their runs", hint="activityctl get runs"
     )
-    with session.err.status("waiting for the runs to end") as status:
+    with session.status("waiting for the runs to end") as show:
         aftermath = await await_events(
             ports.events,
             ports.run_lists,
             [event.uid for event in emitted if event.uid is not None and event.problem is None],
             timeout_seconds=seconds if is_alive else 0.0,
-            on_progress=status.update,
+            on_progress=show,
         )
     subscriptions = await ports.catalog.subscriptions(Selection(limit=_MOST_SUBSCRIPTIONS))
     names: dict[str, str] = {owner.id: owner.name for owner in subscriptions}
@@ -116,7 +116,7 @@ async def _wait_for_runs(
 @contextmanager
 def _progress_bar(session: Session, source: Input) -> Iterator[Callable[[int], None]]:
     """Yield a function that takes the number of stored events; on a terminal it draws a bar."""
-    if not session.err.is_terminal or source.size == 0:
+    if not session.draws_progress or source.size == 0:
         yield lambda _: None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn

@@ -33,7 +33,7 @@ def show_first_run(session: Session, plan: Plan) -> None:
                 await asyncio.sleep(0.2)
 
     try:
-        with session.err.status(f"waiting for the first run, due in {due:.0f}s"):
+        with session.status(f"waiting for the first run, due in {due:.0f}s"):
             run = session.with_ports(first)
     except TimeoutError:
         return

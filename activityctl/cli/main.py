@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 from typer.core import TyperCommand
 
+from activityctl.cli.colors import check_choice, choice_of, uses_escapes
 from activityctl.cli.render.help_page import HelpedCommand, HelpedGroup
 from activityctl.cli.session import Session
 from activityctl.cli.streams import lost_output, steady_streams
@@ -175,7 +176,8 @@ def _root(
     color: Annotated[
         str,
         typer.Option(
-            help="Use colors: auto, always or never. The variable NO_COLOR also turns them off.",
+            help="Use colors: auto, always or never; never also draws no progress bars. The "
+            "variable NO_COLOR means never.",
             metavar="WHEN",
         ),
     ] = "auto",
@@ -188,8 +190,8 @@ def _root(
 
     activityctl logs NAME --follow
     """
-    context.color = {"always": True, "never": False}.get(color)
-    context.obj = Session(flags={"profile": profile, "home": home}, color=color)
+    flags = {"profile": profile, "home": home}
+    context.obj = Session(flags=flags, color=check_choice(color))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -213,7 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(args: list[str]) -> int:
     try:
-        result = app(args, standalone_mode=False, prog_name="activityctl")
+        escapes = uses_escapes(sys.stdout, choice_of(args))
+        result = app(args, standalone_mode=False, prog_name="activityctl", color=escapes)
         code = result if isinstance(result, int) else 0
     except ActivityctlError as error:
         code = _report(error, args)
@@ -250,7 +253,8 @@ def _end_by_sigpipe() -> NoReturn:
 
 def _report_usage(error: typer.TyperException, args: list[str]) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(error.message, err=True)
+        escapes = uses_escapes(sys.stderr, choice_of(args))
+        typer.echo(error.message, err=True, color=escapes)
         return error.exit_code
     from activityctl.cli.usage_errors import usage_error
 

@@ -9,17 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from activityctl.cli.completion import kinds, subscription_names
+from activityctl.cli.references import run_reference, subscription_reference
 from activityctl.cli.session import Session
 from activityctl.errors import UsageError
+from activityctl.operations.looking.kinds import kind_and_name, kind_of
 
 if TYPE_CHECKING:
     from activityctl.domain.gitops.plan import Kind
 
 
-def output_option(*formats: str, note: str = "") -> Any:
-    """Declare `--output` of a command that has these formats; the note follows them in the help."""
+def output_option(*formats: str, note: str = "", noted: Sequence[str] = ()) -> Any:
+    """Declare `--output` of a command that has these formats; any other is a UsageError.
+
+    The note follows them in the help; it says when the `noted` formats can be used.
+    """
     listed = " or ".join(filter(None, [", ".join(formats[:-1]), formats[-1]]))
-    return typer.Option("--output", "-o", help=f"Output format: {listed}{note}.", metavar="FORMAT")
+
+    def check(value: str) -> str:
+        from activityctl.cli.render.output import check_format
+
+        return str(check_format(value, (*formats, *noted)))
+
+    return typer.Option(
+        "--output",
+        "-o",
+        help=f"Output format: {listed}{note}.",
+        metavar="FORMAT",
+        callback=check,
+    )
 
 
 TextOrJson = Annotated[str, output_option("text", "json")]
@@ -70,13 +87,17 @@ CatalogKind = Annotated[
         autocompletion=kinds,
     ),
 ]
-ObjectName = Annotated[str, typer.Argument(metavar="NAME", help="The object's name.")]
+ObjectName = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="The object's name; not needed after KIND/NAME."),
+]
 SubscriptionArgument = Annotated[
     str,
     typer.Argument(
         metavar="SUB",
         help="The subscription's name, its id or the first characters of the id.",
         autocompletion=subscription_names,
+        callback=subscription_reference,
     ),
 ]
 SubscriptionOption = Annotated[
@@ -87,16 +108,24 @@ SubscriptionOption = Annotated[
         help="Only this subscription: its name, its id or the first characters of the id.",
         metavar="SUB",
         autocompletion=subscription_names,
+        callback=subscription_reference,
     ),
 ]
 RunArgument = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="The run's id or the first characters of the id."),
+    typer.Argument(
+        metavar="RUN",
+        help="The run's id or the first characters of the id.",
+        callback=run_reference,
+    ),
 ]
 RunOption = Annotated[
     str | None,
     typer.Option(
-        "--run", help="Only this run: its id or the first characters of the id.", metavar="RUN"
+        "--run",
+        help="Only this run: its id or the first characters of the id.",
+        metavar="RUN",
+        callback=run_reference,
     ),
 ]
 TriggerOption = Annotated[
@@ -191,10 +220,24 @@ def is_catalog_kind(word: str) -> bool:
     return True
 
 
+def catalog_object(word: str, name: str | None) -> tuple["Kind", str]:
+    """Return the kind of manifest and the name in `KIND NAME` or `KIND/NAME`.
+
+    UsageError for any other kind, and if there is no name.
+    """
+    found, name = kind_and_name(word, name)
+    return catalog_kind(found), required_name(name)
+
+
+def required_name(name: str | None) -> str:
+    """Return the name; UsageError if there is none."""
+    if name is None:
+        raise UsageError("argument NAME is missing")
+    return name
+
+
 def catalog_kind(word: str) -> "Kind":
     """Return the kind of manifest that the word means; UsageError for any other kind."""
-    from activityctl.operations.looking.get import kind_of  # `version` does not need it
-
     match kind_of(word):
         case "calendars":
             return "Calendar"

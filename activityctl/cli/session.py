@@ -2,14 +2,16 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
+from activityctl.cli.colors import uses_escapes
 from activityctl.domain.values.ci_commands import defused
-from activityctl.errors import InterruptionError, UsageError
+from activityctl.errors import InterruptionError
 from activityctl.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -58,20 +60,33 @@ class Session:
         """The console for messages: stderr."""
         return self._console(stderr=True)
 
+    @cached_property
+    def draws_progress(self) -> bool:
+        """Whether stderr is a terminal on which lines may be drawn again."""
+        return self.err.is_terminal and uses_escapes(sys.stderr, self.color)
+
+    @contextmanager
+    def status(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show what the command is doing, on a terminal only; yield a function that changes it."""
+        if self.draws_progress:
+            with self.err.status(text) as shown:
+                yield shown.update
+            return
+        if self.err.is_terminal:
+            self.err.print(text)
+        yield lambda _: None
+
     def _console(self, *, stderr: bool) -> "Console":
         from rich.console import Console
 
-        if self.color not in {"auto", "always", "never"}:
-            raise UsageError(
-                f"--color takes auto, always or never, not {self.color!r}",
-                hint="activityctl --help",
-            )
         stream = sys.stderr if stderr else sys.stdout
+        escapes = uses_escapes(stream, self.color)
         file = stream if stream.isatty() else cast("TextIO", DefusedStream(stream))
         return Console(
             file=file,
-            no_color=True if self.color == "never" else None,
-            force_terminal=True if self.color == "always" else None,
+            color_system="auto" if escapes else None,
+            no_color=not escapes,
+            force_terminal=stream.isatty() or self.color == "always",
             markup=False,
             highlight=False,
             emoji=False,

@@ -27,8 +27,8 @@ class Logbook(Protocol):
         """Return the next entries after the cursor, oldest first, and the cursor after them."""
         ...
 
-    async def tail(self, subscription_id: str, count: int) -> Cursor:
-        """Return the cursor before the last `count` entries."""
+    async def tail(self, subscription_id: str, count: int, run_id: str | None = None) -> Cursor:
+        """Return the cursor before the last `count` entries, of one run or of all."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef
@@ -117,6 +118,13 @@ class RunLists(Protocol):
         """Return the run with this id or unique beginning of an id."""
         ...
 
+    async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:
+        """Return the newest run of each of these subscriptions, by subscription id.
+
+        A subscription without a run is left out.
+        """
+        ...
+
     async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
         """Return the runs with these ids, in any order; those that do not exist are left out."""
         ...
@@ -126,5 +134,5 @@ class RunLists(Protocol):
         ...
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
-        """Return dead letters, newest first."""
+        """Return dead letters, newest first; a name is the beginning of their ids."""
         ...

@@ -50,6 +50,13 @@ class ScheduleRegister(Protocol):
         """Return the wanted schedules."""
         ...
 
+    async def next_times(self, subscription_ids: Sequence[str]) -> Mapping[str, datetime]:
+        """Return the next nominal time of each of these subscriptions, by its id.
+
+        Subscriptions that are not active, or have no schedule with a next time, are left out.
+        """
+        ...
+
     async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
         """Return schedules whose wanted hash and observed hash differ."""
         ...

@@ -94,7 +94,7 @@ async def test_events_are_listed_by_subscription_and_by_run(
     for selection in (
         Selection(subscription_id=mine.id),
         Selection(run_id=run.id),
-        Selection(status="routed"),
+        Selection(statuses=("routed",)),
     ):
         found = await ports.events.events(selection)
         assert [event.id for event in found] == [EVENT.event_id]

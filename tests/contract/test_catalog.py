@@ -311,8 +311,8 @@ async def test_subscriptions_are_selected_by_status_label_id_and_limit(
         return [subscription.name for subscription in await ports.catalog.subscriptions(selection)]
 
     assert await names(Selection()) == ["b", "c"]
-    assert await names(Selection(status="deleted")) == ["a"]
-    assert await names(Selection(status="paused")) == ["b"]
+    assert await names(Selection(statuses=("deleted",))) == ["a"]
+    assert await names(Selection(statuses=("paused",))) == ["b"]
     assert await names(Selection(labels={"env": "prod"})) == ["c"]
     assert await names(Selection(limit=1)) == ["b"]
     assert await names(Selection(subscription_id=gone.id)) == []

@@ -96,6 +96,14 @@ async def test_the_tail_begins_before_the_last_entries(ports: wiring.Ports, say:
     assert await ports.logbook.tail("s", 100) == Cursor()
 
 
+async def test_the_tail_of_a_run_counts_only_its_entries(ports: wiring.Ports, say: Say):
+    await ports.logbook.append([say("a", run="r1"), say("b", run="r1"), say("c", run="r2")])
+    await ports.logbook.append([say("d"), say("e", run="r2")])
+    cursor = await ports.logbook.tail("s", 1, "r1")
+    assert await read(ports, cursor, run_id="r1") == ["b"]
+    assert await ports.logbook.tail("s", 2, "r1") == Cursor()
+
+
 async def test_only_new_entries_follow_the_tail(ports: wiring.Ports, say: Say):
     await ports.logbook.append([say("old")])
     cursor = await ports.logbook.tail("s", 0)

@@ -34,10 +34,10 @@ async def test_runs_are_listed_newest_first_and_filtered_by_each_field(
     runs = ports.run_lists.runs
     assert await runs(Selection()) == [third, second, first]
     assert await runs(Selection(limit=2)) == [third, second]
-    assert await runs(Selection(status="failed")) == [second]
+    assert await runs(Selection(statuses=("failed",))) == [second]
     assert await runs(Selection(run_id=first.id)) == [first]
     assert await runs(Selection(since=second.created_at)) == [third, second]
-    assert await runs(Selection(subscription_id=mine.id, status="running")) == [third]
+    assert await runs(Selection(subscription_id=mine.id, statuses=("running",))) == [third]
     assert await runs(Selection(subscription_id="other")) == []
 
 
@@ -57,7 +57,7 @@ async def test_tasks_are_listed_by_their_runs_newest_first(
     assert await keys(Selection(run_id=second.id)) == everything[1:3]
     assert await keys(Selection(since=second.created_at)) == everything[:3]
     await ports.runs.begin_attempt(ids.task_id(first.id, "note", 0), now)
-    assert await keys(Selection(status="running")) == [("first", 0)]
+    assert await keys(Selection(statuses=("running",))) == [("first", 0)]
     assert await keys(Selection(name=ids.task_id(third.id, "note", 0)[:13])) == [("third", 0)]
     assert await keys(Selection(name="%")) == []
 
@@ -111,3 +111,21 @@ async def test_open_runs_are_counted_for_each_subscription(
     await make_run("b", status=RunStatus.QUEUED)
     await make_run("c", status=RunStatus.SUCCEEDED)
     assert await ports.run_lists.open_counts() == {mine.id: 2}
+
+
+async def test_repeated_statuses_add_up(ports: wiring.Ports, three: list[Run]):
+    first, second, third = three
+    wanted = Selection(statuses=("failed", "succeeded"))
+    assert await ports.run_lists.runs(wanted) == [second, first]
+    assert await ports.run_lists.tasks(Selection(statuses=("skipped", "failed"))) == []
+    assert third not in await ports.run_lists.runs(wanted)
+
+
+async def test_the_latest_run_of_each_subscription(ports: wiring.Ports, three: list[Run]):
+    *_, newest = three
+    found = await ports.run_lists.latest_runs([newest.subscription_id, "without-a-run"])
+    (latest,) = found.values()
+    assert list(found) == [newest.subscription_id]
+    assert (latest.id, latest.status) == (newest.id, newest.status)
+    assert latest.created_at == newest.created_at
+    assert await ports.run_lists.latest_runs([]) == {}

@@ -292,3 +292,19 @@ async def test_a_schedule_to_delete_is_unsynced_until_it_is_deleted(
     ]
     await sync_all(ports, now)
     assert await ports.register.unsynced_errors([mine.id]) == []
+
+
+async def test_the_next_time_of_a_subscription_is_the_earliest_of_its_triggers(
+    ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
+):
+    both = define("both", triggers=[HOURLY, DAILY])
+    await apply(
+        both, subscribe("both", "both"), define("none", triggers=[]), subscribe("none", "none")
+    )
+    owner = await ports.catalog.find_subscription("both")
+    other = await ports.catalog.find_subscription("none")
+    found = await ports.register.next_times([owner.id, other.id])
+    assert list(found) == [owner.id]
+    assert found[owner.id].minute == 0
+    await ports.catalog.set_subscription_status(owner.id, PAUSED, now)
+    assert await ports.register.next_times([owner.id]) == {}

@@ -75,13 +75,15 @@ class PostgresLogbook:
         )
         return [log_entry_of(row) for row in rows], _cursor_of(rows[-1]) if rows else after
 
-    async def tail(self, subscription_id: str, count: int) -> Cursor:
-        """Return the cursor before the last `count` entries."""
+    async def tail(self, subscription_id: str, count: int, run_id: str | None = None) -> Cursor:
+        """Return the cursor before the last `count` entries, of one run or of all."""
         row = await self._database.fetch_one(
             f"""SELECT transaction, id FROM log_entries
                 WHERE subscription_id = %(subscription)s AND {_IS_VISIBLE_TO_ALL}
+                  AND (%(run)s::text IS NULL OR run_id = %(run)s)
                 ORDER BY transaction DESC, id DESC OFFSET %(count)s LIMIT 1""",
             subscription=subscription_id,
+            run=run_id,
             count=count,
         )
         return _cursor_of(row) if row else Cursor()

@@ -84,7 +84,7 @@ def print_end(
 @contextmanager
 def backfill_progress(session: Session) -> Iterator[Callable[[BackfillProgress], None]]:
     """Yield a function that takes the progress; on a terminal it draws a bar."""
-    if not session.err.is_terminal:
+    if not session.draws_progress:
         yield lambda _: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

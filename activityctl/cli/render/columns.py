@@ -6,7 +6,7 @@ from typing import Final
 
 from activityctl.cli.render.output import Column, age, duration
 from activityctl.domain.values.json_form import View
-from activityctl.operations.looking.get import Kind
+from activityctl.operations.looking.kinds import Kind
 
 _ID: Final = 8
 _SECOND: Final = timedelta(seconds=1)
@@ -108,7 +108,9 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         _field("name"),
         _field("definition"),
         ("STATUS", _status),
-        ("UPDATED", lambda view: age(view["updatedAt"])),
+        ("LAST RUN", lambda view: view["lastRun"] and view["lastRun"]["status"]),
+        ("AGO", lambda view: view["lastRun"] and age(view["lastRun"]["createdAt"])),
+        ("NEXT", lambda view: view["nextDueAt"] and age(view["nextDueAt"])),
     ),
     "calendars": (
         _field("name"),
@@ -170,6 +172,9 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
         ("FULL ID", lambda view: view["id"]),
         _flow_field("params"),
         _LABELS,
+        ("LAST RUN ID", lambda view: view["lastRun"] and view["lastRun"]["id"]),
+        ("NEXT", lambda view: _moment(view["nextDueAt"])),
+        ("UPDATED", lambda view: age(view["updatedAt"])),
         ("PAUSED", lambda view: view["pausedAt"] and age(view["pausedAt"])),
         ("PAUSE REASON", lambda view: view["pauseReason"]),
     ),

@@ -48,16 +48,18 @@ STYLES: Final[Mapping[str, str]] = {
     "conflict": "red",
     "invalid": "red",
 }
-_LABELS: Final[Mapping[str, str]] = {
-    "definitions": "name",
-    "subscriptions": "name",
-    "events": "uid",
+Column = tuple[str, Callable[[View], object]]
+_LABELS: Final[Mapping[str, Callable[[View], str]]] = {
+    "definitions": lambda view: view["name"],
+    "subscriptions": lambda view: view["name"],
+    "calendars": lambda view: view["name"],
+    "schedules": lambda view: f"{view['subscription']}/{view['trigger']}",
+    "events": lambda view: view["uid"],
 }
-"""The field that names an object of these kinds; objects of other kinds are named by their id."""
+"""The name of an object of these kinds; objects of other kinds are named by their id."""
 _LEAST_WIDTH: Final = 8
 """No column is made narrower than this to fit a terminal."""
 _GAP: Final = 2
-Column = tuple[str, Callable[[View], object]]
 
 _ODD_WORDS: Final = frozenset({"yes", "no", "on", "off", "true", "false", "null"})
 _ODD_NUMBER: Final = re.compile(
@@ -109,7 +111,7 @@ def print_views(
             console.file.write(to_yaml(list_view(views, has_more=has_more)))
         case "name":
             for view in views:
-                label = view[_LABELS.get(kind, "id")]
+                label = _LABELS[kind](view) if kind in _LABELS else view["id"]
                 console.file.write(f"{kind[:-1]}/{label}\n")
         case "text" | "wide":
             empty = f"No {kind} found."

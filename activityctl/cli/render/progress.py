@@ -66,7 +66,7 @@ def _progress_bar(session: Session, label: str, many: int) -> Iterator[Callable[
     def show(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            if not session.err.is_terminal or total <= many:
+            if not session.draws_progress or total <= many:
                 return
             bar = _started(session, label)
         bar.update(bar.task_ids[0], completed=done, total=total)

@@ -2,6 +2,7 @@
 
 from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import View, format_timestamp
@@ -24,6 +25,18 @@ def run_view(run: Run) -> View:
         "startedAt": format_timestamp(run.started_at),
         "endedAt": format_timestamp(run.ended_at),
         "stuck": _stuck_view(run),
+    }
+
+
+def latest_run_view(run: LatestRun) -> View:
+    """Return the JSON view of the newest run of a subscription."""
+    return {
+        "id": run.id,
+        "status": run.status.value,
+        "trigger": run.trigger,
+        "createdAt": format_timestamp(run.created_at),
+        "startedAt": format_timestamp(run.started_at),
+        "endedAt": format_timestamp(run.ended_at),
     }
 
 

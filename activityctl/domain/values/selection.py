@@ -13,7 +13,8 @@ class Selection:
     """A name, an id or a unique prefix of an id; which of them depends on the kind."""
     subscription_id: str | None = None
     run_id: str | None = None
-    status: str | None = None
+    statuses: tuple[str, ...] = ()
+    """An object must have one of these statuses."""
     since: datetime | None = None
     until: datetime | None = None
     """Only events before this time."""

@@ -163,11 +163,8 @@ async def preview_deletion(
     made_against = fingerprint(plan_deletion(kind, name, present), present)
     if owned is None:
         return Deletion(kind, name, (), (), made_against)
-    runs = [
-        run
-        for status in (RunStatus.RUNNING, RunStatus.QUEUED)
-        for run in await lists.runs(replace(owned, status=status))
-    ]
+    is_open = (RunStatus.RUNNING, RunStatus.QUEUED)
+    runs = await lists.runs(replace(owned, statuses=is_open))
     return Deletion(kind, name, tuple(await register.schedules(owned)), tuple(runs), made_against)
 
 

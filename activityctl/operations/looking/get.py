@@ -2,88 +2,37 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 from activityctl.domain.events.json_form import event_details, event_view, verdict_view
-from activityctl.domain.events.stored_event import EVENT_STATUSES
 from activityctl.domain.manifests.json_form import (
     calendar_view,
     definition_view,
     revision_view,
     subscription_view,
 )
-from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.runs.json_form import dead_letter_view, run_details, run_view, task_view
-from activityctl.domain.runs.run import RunStatus, TaskStatus
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.json_form import (
+    dead_letter_view,
+    latest_run_view,
+    run_details,
+    run_view,
+    task_view,
+)
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import NotFoundError, UsageError
+from activityctl.errors import ConflictError, NotFoundError, UsageError
+from activityctl.operations.looking.filters import check_filters, given_filters
+from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.ports import Catalog, EventStore, ListedSchedule, RunLists, ScheduleRegister
 
-Kind = Literal[
-    "definitions",
-    "subscriptions",
-    "calendars",
-    "revisions",
-    "schedules",
-    "runs",
-    "tasks",
-    "deadletters",
-    "events",
-]
-SHORT_FORMS: Final[Mapping[str, Kind]] = {
-    "definition": "definitions",
-    "def": "definitions",
-    "activitydefinition": "definitions",
-    "activitydefinitions": "definitions",
-    "subscription": "subscriptions",
-    "sub": "subscriptions",
-    "subs": "subscriptions",
-    "calendar": "calendars",
-    "cal": "calendars",
-    "revision": "revisions",
-    "rev": "revisions",
-    "schedule": "schedules",
-    "sched": "schedules",
-    "run": "runs",
-    "task": "tasks",
-    "deadletter": "deadletters",
-    "dl": "deadletters",
-    "event": "events",
-    "ev": "events",
-}
-KINDS: Final[tuple[Kind, ...]] = (
-    "definitions",
-    "subscriptions",
-    "calendars",
-    "revisions",
-    "schedules",
-    "runs",
-    "tasks",
-    "deadletters",
-    "events",
-)
 _LISTED_IN_FULL: Final = frozenset({"definitions", "subscriptions", "calendars", "schedules"})
 """Kinds that come from manifests, so that their number is limited; the others keep growing."""
 _DEFAULT_LIMIT: Final = 100
-_HAVE_LABELS: Final = frozenset({"definitions", "subscriptions", "calendars"})
-_STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "subscriptions": tuple(SubscriptionStatus),
-    "runs": tuple(RunStatus),
-    "tasks": tuple(TaskStatus),
-    "events": EVENT_STATUSES,
-}
-
-
-def kind_of(word: str) -> Kind:
-    """Return the kind of a plural, singular or short form; UsageError for an unknown word."""
-    lowered = word.lower()
-    for kind in KINDS:
-        if lowered == kind:
-            return kind
-    if lowered in SHORT_FORMS:
-        return SHORT_FORMS[lowered]
-    raise UsageError(f"unknown kind {word!r}", hint="kinds: " + ", ".join(KINDS))
+_OWN_KINDS: Final[Mapping[Kind, str]] = {"tasks": "taskKind", "schedules": "triggerKind"}
+"""Where `describe` shows the kind of these, because `kind` is the kind of the object."""
+_FOUND_ALONE: Final = frozenset({"subscriptions", "runs", "events"})
+"""Kinds of which a name selects one object, whatever the filters say."""
 
 
 def default_limit(kind: Kind) -> int | None:
@@ -122,27 +71,7 @@ class ObjectViews:
 
     async def listed(self, kind: Kind, selection: Selection) -> list[View]:
         """Return the selected objects; UsageError for a filter that the kind does not have."""
-        if selection.labels and kind not in _HAVE_LABELS:
-            raise UsageError(f"{kind} have no labels", hint="use -l with " + _join(_HAVE_LABELS))
-        if selection.status and kind not in _STATUSES:
-            raise UsageError(
-                f"{kind} have no status", hint="use --status with " + _join(frozenset(_STATUSES))
-            )
-        if selection.status and selection.status not in _STATUSES[kind]:
-            raise UsageError(
-                f"{selection.status!r} is not a status of {kind}",
-                hint="use " + ", ".join(_STATUSES[kind]),
-            )
-        for option, value in (
-            ("--type", selection.types),
-            ("--source", selection.sources),
-            ("--until", selection.until),
-        ):
-            if value and kind != "events":
-                raise UsageError(
-                    f"{option} can be used with events only, not with {kind}",
-                    hint="activityctl get events",
-                )
+        check_filters(kind, selection)
         readers: Mapping[Kind, Callable[[Selection], Awaitable[list[View]]]] = {
             "definitions": self._definitions,
             "subscriptions": self._subscriptions,
@@ -161,62 +90,131 @@ class ObjectViews:
 
         For schedules and dead letters the name is that of their subscription.
         """
+        if kind in _FOUND_ALONE and (given := given_filters(selection)):
+            raise UsageError(f"a name and {given[0]} cannot be combined", hint="give one of them")
         match kind:
             case "subscriptions":
-                return await self._with_faults([await self._catalog.find_subscription(name)])
+                return await self._subscription_views([await self._catalog.find_subscription(name)])
             case "runs":
                 return [run_details(await self._lists.find_run(name))]
             case "events":
                 return [event_details(await self._events.find_event(name))]
-            case "schedules" | "deadletters":
-                owner = await self._catalog.find_subscription(name)
-                return await self.listed(kind, replace(selection, subscription_id=owner.id))
+            case "schedules":
+                return await self._schedules_named(name, selection)
+            case "deadletters":
+                return await self._dead_letters_named(name, selection)
             case "definitions" | "calendars" | "revisions" | "tasks":
                 found = await self.listed(kind, replace(selection, name=name))
                 if not found:
-                    raise NotFoundError(kind[:-1], name, hint=f"activityctl get {kind}")
+                    raise NotFoundError(singular(kind), name, hint=f"activityctl get {kind}")
                 return found
 
+    async def _schedules_named(self, name: str, selection: Selection) -> list[View]:
+        """Return the schedules of `SUBSCRIPTION`, or the one of `SUBSCRIPTION/TRIGGER`."""
+        reference, _, trigger = name.partition("/")
+        owner = await self._catalog.find_subscription(reference)
+        owned = replace(selection, subscription_id=owner.id, limit=None)
+        found = [
+            view
+            for view in await self.listed("schedules", owned)
+            if not trigger or view["trigger"] == trigger
+        ]
+        if trigger and not found:
+            raise NotFoundError("schedule", name, hint=f"activityctl get schedules {owner.name}")
+        return found[: selection.limit]
+
+    async def _dead_letters_named(self, name: str, selection: Selection) -> list[View]:
+        """Return the dead letters of a subscription or run, or those whose id begins like this.
+
+        The name of a subscription comes first: it may look like the beginning of an id.
+        """
+        owner = await self._subscription_or_none(name)
+        if owner is None or owner.name != name:
+            found = await self.listed("deadletters", replace(selection, name=name))
+            found = found or await self._dead_letters_of_run(name, selection)
+            if found:
+                return found
+        if owner is None:
+            raise NotFoundError("deadletter", name, hint="activityctl get deadletters")
+        return await self.listed("deadletters", replace(selection, subscription_id=owner.id))
+
+    async def _dead_letters_of_run(self, name: str, selection: Selection) -> list[View]:
+        try:
+            run = await self._lists.find_run(name)
+        except (NotFoundError, ConflictError):
+            return []
+        return await self.listed("deadletters", replace(selection, run_id=run.id))
+
+    async def _subscription_or_none(self, name: str) -> Subscription | None:
+        try:
+            return await self._catalog.find_subscription(name)
+        except (NotFoundError, ConflictError):
+            return None
+
     async def describe(self, kind: Kind, name: str) -> View:
-        """Return one object with its related objects, such as the tasks of a run."""
-        view: View = (await self.named(kind, name, Selection(limit=1)))[0]
+        """Return one object with its related objects, such as the tasks of a run.
+
+        A task says its own kind in `taskKind`, a schedule in `triggerKind`, because `kind` is
+        the kind of the object. ConflictError if the name means several objects.
+        """
+        view = await self._one(kind, name)
+        own = {_OWN_KINDS.get(kind, key) if key == "kind" else key: view[key] for key in view}
+        return {**own, **await self._related(kind, view)}
+
+    async def _related(self, kind: Kind, view: View) -> View:
         match kind:
             case "subscriptions":
                 owned = Selection(subscription_id=view["id"], limit=10)
-                return {
-                    **view,
-                    "schedules": await self._schedules(owned),
-                    "runs": await self._runs(owned),
-                }
+                schedules, runs = await self._schedules(owned), await self._runs(owned)
+                return {"schedules": schedules, "runs": runs}
             case "runs":
-                tasks = await self._tasks(Selection(run_id=view["id"], limit=None))
-                return {**view, "tasks": tasks}
+                return {"tasks": await self._tasks(Selection(run_id=view["id"], limit=None))}
             case "events":
-                return {**view, **await self._verdicts_and_runs(view["uid"])}
+                return await self._verdicts_and_runs(view["uid"])
             case "definitions":
-                selection = Selection(name=name, limit=10)
-                revisions = await self._catalog.revisions(selection)
+                revisions = await self._catalog.revisions(Selection(name=view["name"], limit=10))
                 listed = [{**revision_view(revision), "spec": None} for revision in revisions]
-                return {**view, "revisions": listed}
+                return {"revisions": listed}
+            case "deadletters":
+                owner = await self._catalog.find_subscription(view["subscriptionId"])
+                return {"subscription": owner.name}
             case _:
-                return view
+                return {}
+
+    async def _one(self, kind: Kind, name: str) -> View:
+        """Return the object of that name; of a revision's or dead letter's owner the newest."""
+        found = await self.named(kind, name, Selection(limit=2))
+        if not found:
+            raise NotFoundError(singular(kind), name, hint=f"activityctl get {kind}")
+        if len(found) > 1 and kind == "schedules":
+            names = ", ".join(f"{view['subscription']}/{view['trigger']}" for view in found)
+            raise ConflictError(f"{name} has several schedules", hint=f"name one, such as {names}")
+        if len(found) > 1 and all(str(view.get("id", "")).startswith(name) for view in found):
+            raise ConflictError.ambiguous(name, kind)
+        return found[0]
 
     async def _definitions(self, selection: Selection) -> list[View]:
         return [definition_view(*found) for found in await self._catalog.definitions(selection)]
 
     async def _subscriptions(self, selection: Selection) -> list[View]:
-        return await self._with_faults(await self._catalog.subscriptions(selection))
+        return await self._subscription_views(await self._catalog.subscriptions(selection))
 
-    async def _with_faults(self, subscriptions: Sequence[Subscription]) -> list[View]:
-        """Return the views, each with the stored event triggers that cannot be read."""
+    async def _subscription_views(self, subscriptions: Sequence[Subscription]) -> list[View]:
+        """Return the views, each with its last run, its next time and unreadable triggers."""
         faults: dict[str, list[View]] = {}
         ids = [subscription.id for subscription in subscriptions]
+        runs = await self._lists.latest_runs(ids)
+        next_times = await self._register.next_times(ids)
         for listener in await self._events.unreadable(ids):
             fault: View = {"trigger": listener.trigger, "reason": listener.fault}
             faults.setdefault(listener.subscription, []).append(fault)
         return [
             {
                 **subscription_view(subscription),
+                "lastRun": latest_run_view(runs[owner])
+                if (owner := subscription.id) in runs
+                else None,
+                "nextDueAt": format_timestamp(next_times.get(owner)),
                 "unreadableTriggers": faults.get(subscription.id, []),
             }
             for subscription in subscriptions
@@ -261,10 +259,6 @@ class ObjectViews:
     async def _dead_letters(self, selection: Selection) -> list[View]:
         letters = await self._lists.dead_letters(selection)
         return [dead_letter_view(letter) for letter in letters]
-
-
-def _join(kinds: frozenset[str]) -> str:
-    return " or ".join(sorted(kinds))
 
 
 def _schedule_view(row: ListedSchedule) -> View:

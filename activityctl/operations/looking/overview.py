@@ -94,6 +94,6 @@ async def _auto_paused(catalog: Catalog, figures: MetricsSnapshot) -> tuple[Subs
     if not figures.subscriptions.get(SubscriptionStatus.PAUSED):
         return ()
     paused = await catalog.subscriptions(
-        Selection(status=SubscriptionStatus.PAUSED.value, limit=_MOST)
+        Selection(statuses=(SubscriptionStatus.PAUSED,), limit=_MOST)
     )
     return tuple(subscription for subscription in paused if subscription.paused_by_run is not None)

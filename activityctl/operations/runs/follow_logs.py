@@ -10,12 +10,39 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.domain.values.log import Cursor, LogEntry
-from activityctl.errors import UnreachableError
-from activityctl.ports import LOG_CHANNEL, Logbook, Signals
+from activityctl.errors import NotFoundError, UnreachableError, UsageError
+from activityctl.operations.looking.kinds import known_kind, name_of
+from activityctl.ports import LOG_CHANNEL, Catalog, Logbook, RunLists, Signals
 
 _PAGE: Final = 500
 _PAUSE: Final = 1.0
 """Seconds between two tries to reach a database that does not answer."""
+
+
+async def log_of(
+    catalog: Catalog, lists: RunLists, reference: str, run: str | None
+) -> tuple[str, str | None]:
+    """Return the ids of the subscription and of the run whose log is wanted.
+
+    `reference` is a subscription or `run/ID`. NotFoundError if one of them does not exist, or if
+    the run is of another subscription.
+    """
+    if (kind := known_kind(reference.partition("/")[0])) == "runs" and "/" in reference:
+        if run is not None:
+            raise UsageError(f"{reference} and --run cannot be combined", hint="give one of them")
+        found = await lists.find_run(name_of(reference, kind))
+        return found.subscription_id, found.id
+    owner = await catalog.find_subscription(name_of(reference, "subscriptions"))
+    if run is None:
+        return owner.id, None
+    found = await lists.find_run(run)
+    if found.subscription_id != owner.id:
+        raise NotFoundError(
+            f"run of {owner.name}",
+            run,
+            hint=f"it is a run of {found.subscription}: activityctl logs run/{found.id}",
+        )
+    return owner.id, found.id
 
 
 async def read_logs(
@@ -27,7 +54,7 @@ async def read_logs(
     tail: int | None = None,
 ) -> AsyncIterator[LogEntry]:
     """Yield the existing entries, oldest first, then end."""
-    cursor = Cursor() if tail is None else await logbook.tail(subscription_id, tail)
+    cursor = Cursor() if tail is None else await logbook.tail(subscription_id, tail, run_id)
     while True:
         entries, cursor = await logbook.page(
             subscription_id, cursor, limit=_PAGE, since=since, run_id=run_id
@@ -61,7 +88,11 @@ async def follow_logs(
         try:
             async with signals.listening(LOG_CHANNEL) as payloads, _closed(payloads):
                 if cursor is None:
-                    cursor = Cursor() if tail is None else await logbook.tail(subscription_id, tail)
+                    cursor = (
+                        Cursor()
+                        if tail is None
+                        else await logbook.tail(subscription_id, tail, run_id)
+                    )
                 while True:
                     entries, cursor = await logbook.page(
                         subscription_id, cursor, limit=_PAGE, since=since, run_id=run_id

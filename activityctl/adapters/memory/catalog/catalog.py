@@ -1,6 +1,6 @@
 """The catalog in memory; `plans.py` writes a plan into its tables."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -142,7 +142,7 @@ class MemoryCatalog:
             subscription
             for subscription in self._tables().subscriptions.values()
             if selection.subscription_id in (None, subscription.id)
-            and _has_status(subscription, selection.status)
+            and _has_status(subscription, selection.statuses)
             and selection.labels.items() <= subscription.labels.items()
         ]
         return sorted(found, key=lambda subscription: subscription.name)[: selection.limit]
@@ -214,7 +214,7 @@ def _count_subscriptions(tables: CatalogTables, definition: str) -> int:
     )
 
 
-def _has_status(subscription: Subscription, status: str | None) -> bool:
-    if status is None:
+def _has_status(subscription: Subscription, statuses: Collection[str]) -> bool:
+    if not statuses:
         return subscription.status is not SubscriptionStatus.DELETED
-    return subscription.status.value == status
+    return subscription.status.value in statuses

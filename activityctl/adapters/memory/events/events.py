@@ -98,7 +98,7 @@ class MemoryEventStore:
             and (selection.until is None or event.arrived_at < selection.until)
             and matches_any_glob(event.document["type"], selection.types)
             and matches_any_glob(event.document["source"], selection.sources)
-            and selection.status in (None, event.status)
+            and (not selection.statuses or event.status in selection.statuses)
             and (selection.subscription_id is None or self._has_verdict(event, selection))
             and (selection.run_id is None or self._is_of_run(event, selection.run_id))
         )

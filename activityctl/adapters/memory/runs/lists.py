@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
@@ -42,6 +43,16 @@ class MemoryRunLists:
             raise ConflictError.ambiguous(reference, "runs")
         return found[0]
 
+    async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:
+        """Return the newest run of each of these subscriptions that has one, by its id."""
+        found: dict[str, LatestRun] = {}
+        for run in reversed(self._selected(Selection())):
+            if run.subscription_id in subscription_ids:
+                found[run.subscription_id] = LatestRun(
+                    run.id, run.status, run.trigger, run.created_at, run.started_at, run.ended_at
+                )
+        return found
+
     async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
         """Return those of these runs that exist, in any order."""
         rows = self._state.runs
@@ -68,6 +79,7 @@ class MemoryRunLists:
             if selection.subscription_id in (None, letter.subscription_id)
             and selection.run_id in (None, letter.run_id)
             and (selection.since is None or letter.created_at >= selection.since)
+            and letter.id.startswith(selection.name or "")
         ]
         found.sort(key=lambda letter: letter.created_at, reverse=True)
         return found[: selection.limit]
@@ -85,4 +97,4 @@ class MemoryRunLists:
 
 
 def _has_status(item: Run | TaskInstance, selection: Selection) -> bool:
-    return selection.status in (None, item.status.value)
+    return not selection.statuses or item.status.value in selection.statuses

@@ -37,9 +37,11 @@ class MemoryLogbook:
         ][:limit]
         return [entry for _, entry in found], found[-1][0] if found else after
 
-    async def tail(self, subscription_id: str, count: int) -> Cursor:
-        """Return the cursor before the last `count` entries."""
+    async def tail(self, subscription_id: str, count: int, run_id: str | None = None) -> Cursor:
+        """Return the cursor before the last `count` entries, of one run or of all."""
         cursors = [
-            cursor for cursor, entry in self._state.log if entry.subscription_id == subscription_id
+            cursor
+            for cursor, entry in self._state.log
+            if entry.subscription_id == subscription_id and run_id in (None, entry.run_id)
         ]
         return cursors[-count - 1] if len(cursors) > count else Cursor()

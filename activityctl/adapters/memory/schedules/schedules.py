@@ -8,7 +8,7 @@ from datetime import datetime
 
 from activityctl.adapters.memory.state import MemorySchedule, MemoryState, stored_text
 from activityctl.domain.gitops.drift import StoredSchedule
-from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.timing.silent_schedules import SILENT_AFTER, has_no_clock_change
 from activityctl.domain.values.ids import ScheduleId, SubscriptionId, parts_of_schedule
 from activityctl.domain.values.selection import Selection
@@ -32,6 +32,17 @@ class MemoryScheduleRegister:
         ]
         rows.sort(key=lambda row: (row.subscription, row.wanted.trigger))
         return rows[: selection.limit]
+
+    async def next_times(self, subscription_ids: Sequence[str]) -> dict[str, datetime]:
+        """Return the next nominal time of each of these active subscriptions, by its id."""
+        tables = self._state.catalog
+        found: dict[str, datetime] = {}
+        for schedule in tables.schedules.values():
+            owner = tables.subscriptions[schedule.wanted.subscription_id]
+            is_wanted = owner.id in subscription_ids and schedule.wanted_hash is not None
+            if is_wanted and owner.status is SubscriptionStatus.ACTIVE and schedule.next_at:
+                found[owner.id] = min(schedule.next_at, found.get(owner.id, schedule.next_at))
+        return found
 
     async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
         """Return schedules that Temporal does not hold as wanted, or that it must delete."""

@@ -178,11 +178,11 @@ class PostgresCatalog:
         rows = await self._database.fetch(
             f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
                 WHERE (%(id)s::text IS NULL OR s.id = %(id)s)
-                  AND (CASE WHEN %(status)s::text IS NULL THEN s.status <> 'deleted'
-                       ELSE s.status = %(status)s END)
+                  AND (CASE WHEN %(statuses)s::text[] IS NULL THEN s.status <> 'deleted'
+                       ELSE s.status = ANY(%(statuses)s) END)
                   AND s.labels @> %(labels)s ORDER BY s.name LIMIT %(limit)s""",
             id=selection.subscription_id,
-            status=selection.status,
+            statuses=list(selection.statuses) or None,
             labels=Jsonb(dict(selection.labels)),
             limit=selection.limit,
         )

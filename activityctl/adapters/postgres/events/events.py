@@ -18,7 +18,12 @@ from activityctl.adapters.postgres.json_numbers import with_fractions
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import CANDIDATES_TOLD, resolve_event
-from activityctl.domain.events.stored_event import ArrivedEvent, EmitOutcome, Verdict
+from activityctl.domain.events.stored_event import (
+    EVENT_STATUSES,
+    ArrivedEvent,
+    EmitOutcome,
+    Verdict,
+)
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values.ids import EventId
@@ -151,7 +156,7 @@ class PostgresEventStore:
             until=selection.until,
             types=like_patterns(selection.types) or None,
             sources=like_patterns(selection.sources) or None,
-            waits=None if selection.status is None else selection.status == "waiting",
+            waits=_waits(selection.statuses),
             subscription=selection.subscription_id,
             run=selection.run_id,
             limit=selection.limit,
@@ -174,3 +179,9 @@ class PostgresEventStore:
             ids=list(event_ids),
         )
         return [verdict_of(row) for row in rows]
+
+
+def _waits(statuses: Sequence[str]) -> bool | None:
+    """Return whether only events that wait are wanted, or only others; None for both."""
+    wanted = set(statuses)
+    return None if wanted in (set(), set(EVENT_STATUSES)) else "waiting" in wanted

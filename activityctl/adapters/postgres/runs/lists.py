@@ -12,7 +12,8 @@ from activityctl.adapters.postgres.rows import (
     task_of,
 )
 from activityctl.domain.runs.dead_letter import DeadLetter
-from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.runs.latest_run import LatestRun
+from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -32,7 +33,8 @@ class PostgresRunLists:
         """Return runs, newest first."""
         rows = await self._database.fetch(
             f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-                WHERE {_IS_SELECTED_RUN} AND (%(status)s::text IS NULL OR r.status = %(status)s)
+                WHERE {_IS_SELECTED_RUN}
+                  AND (%(statuses)s::text[] IS NULL OR r.status = ANY(%(statuses)s))
                 ORDER BY r.created_at DESC, r.id LIMIT %(limit)s""",
             **_values(selection),
         )
@@ -62,6 +64,28 @@ class PostgresRunLists:
             raise ConflictError.ambiguous(reference, "runs")
         return run_of(rows[0])
 
+    async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:
+        """Return the newest run of each of these subscriptions that has one, by its id."""
+        rows = await self._database.fetch(
+            """SELECT owner.id AS subscription_id, r.* FROM unnest(%(ids)s::text[]) AS owner(id)
+               JOIN LATERAL (
+                   SELECT id, status, trigger, created_at, started_at, ended_at FROM runs
+                   WHERE subscription_id = owner.id ORDER BY created_at DESC, id LIMIT 1
+               ) AS r ON true""",
+            ids=list(subscription_ids),
+        )
+        return {
+            row["subscription_id"]: LatestRun(
+                row["id"],
+                RunStatus(row["status"]),
+                row["trigger"],
+                row["created_at"],
+                row["started_at"],
+                row["ended_at"],
+            )
+            for row in rows
+        }
+
     async def runs_of(self, run_ids: Sequence[str]) -> list[Run]:
         """Return those of these runs that exist, in any order."""
         rows = await self._database.fetch(
@@ -75,7 +99,8 @@ class PostgresRunLists:
         """Return task instances, those of the newest run first."""
         rows = await self._database.fetch(
             f"""SELECT {TASK_COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run_id
-                WHERE {_IS_SELECTED_RUN} AND (%(status)s::text IS NULL OR t.status = %(status)s)
+                WHERE {_IS_SELECTED_RUN}
+                  AND (%(statuses)s::text[] IS NULL OR t.status = ANY(%(statuses)s))
                   AND (%(name)s::text IS NULL OR t.id LIKE %(prefix)s)
                 ORDER BY r.created_at DESC, r.id, t.created_at, t.name, t.index
                 LIMIT %(limit)s""",
@@ -92,7 +117,10 @@ class PostgresRunLists:
                WHERE (%(subscription)s::text IS NULL OR l.subscription_id = %(subscription)s)
                  AND (%(run)s::text IS NULL OR l.run_id = %(run)s)
                  AND (%(since)s::timestamptz IS NULL OR l.created_at >= %(since)s)
+                 AND (%(name)s::text IS NULL OR l.id LIKE %(prefix)s)
                ORDER BY l.created_at DESC LIMIT %(limit)s""",
+            name=selection.name,
+            prefix=prefix_pattern(selection.name or ""),
             **_values(selection),
         )
         return [dead_letter_of(row) for row in rows]
@@ -103,6 +131,6 @@ def _values(selection: Selection) -> dict[str, object]:
         "subscription": selection.subscription_id,
         "run": selection.run_id,
         "since": selection.since,
-        "status": selection.status,
+        "statuses": list(selection.statuses) or None,
         "limit": selection.limit,
     }

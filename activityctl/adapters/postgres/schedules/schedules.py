@@ -48,6 +48,17 @@ class PostgresScheduleRegister:
             for row in rows
         ]
 
+    async def next_times(self, subscription_ids: Sequence[str]) -> dict[str, datetime]:
+        """Return the next nominal time of each of these active subscriptions, by its id."""
+        rows = await self._database.fetch(
+            """SELECT s.id, min(c.next_at) AS next_at FROM schedules c
+               JOIN subscriptions s ON s.id = c.subscription_id AND s.status = 'active'
+               WHERE s.id = ANY(%(ids)s) AND c.wanted_hash IS NOT NULL AND c.next_at IS NOT NULL
+               GROUP BY s.id""",
+            ids=list(subscription_ids),
+        )
+        return {row["id"]: row["next_at"] for row in rows}
+
     async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
         """Return schedules that Temporal does not hold as wanted, or that it must delete.
 

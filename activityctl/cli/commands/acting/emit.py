@@ -68,7 +68,11 @@ def emit(
     output: Annotated[
         str,
         output_option(
-            "text", "json", "jsonl", note="; with --dry-run also wide, which shows all triggers"
+            "text",
+            "json",
+            "jsonl",
+            note="; with --dry-run also wide, which shows all triggers",
+            noted=("wide",),
         ),
     ] = "text",
 ) -> None:

@@ -13,7 +13,7 @@ from activityctl.cli.options import (
     Timeout,
     WaitForSchedules,
     Yes,
-    catalog_kind,
+    catalog_object,
 )
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import applied_view, print_changes
@@ -37,11 +37,12 @@ def delete(
     context: typer.Context,
     kind: CatalogKind,
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            help="The object's name; of a subscription also the id or its first characters."
+            help="The object's name; of a subscription also the id or its first characters. Not "
+            "needed after KIND/NAME."
         ),
-    ],
+    ] = None,
     yes: Yes = False,
     timeout: Timeout = "30s",
     wait: WaitForSchedules = None,
@@ -57,11 +58,13 @@ def delete(
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
     seconds = seconds_to_wait(timeout, wait=wait)
-    wanted = catalog_kind(kind)
+    wanted, reference = catalog_object(kind, name)
     session.set_interrupt_message("nothing was changed")
 
     async def look(ports: Ports) -> Deletion:
-        return await preview_deletion(ports.catalog, ports.register, ports.run_lists, wanted, name)
+        return await preview_deletion(
+            ports.catalog, ports.register, ports.run_lists, wanted, reference
+        )
 
     async def work(ports: Ports) -> Applied:
         plan = await delete_object(

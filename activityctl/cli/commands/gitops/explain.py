@@ -16,6 +16,7 @@ from activityctl.domain.manifests.explain import explain_field as explain_path
 from activityctl.domain.manifests.schema import document_schema
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
+from activityctl.operations.looking.kinds import name_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +51,13 @@ def explain(
     ] = None,
     subscription: SubscriptionOption = None,
     output: Annotated[
-        str, output_option("text", "json", note="; for events also wide, which shows all triggers")
+        str,
+        output_option(
+            "text",
+            "json",
+            note="; for events also wide, which shows all triggers",
+            noted=("wide",),
+        ),
     ] = "text",
 ) -> None:
     """Explain a field of a manifest, or which triggers match an event and why others do not.
@@ -62,7 +69,10 @@ def explain(
     activityctl explain event -f event.json --subscription eu-orders
     """
     session: Session = context.obj
+    if path is not None and path.startswith(f"{_EVENT}/"):
+        path, event = _EVENT, _given_once(path, event)
     is_event = path == _EVENT
+    event = None if event is None else name_of(event, "events")
     shape = check_format(output, ("text", "wide", "json") if is_event else ("text", "json"))
     if is_event:
         from activityctl.cli.explain_event import explain_event
@@ -80,6 +90,13 @@ def explain(
         print_json(session.out, explanation_json(explanation))
     else:
         _print(session.out, explanation)
+
+
+def _given_once(path: str, event: str | None) -> str:
+    """Return `event/ID`; UsageError if an id follows it."""
+    if event is not None:
+        raise UsageError(f"{path} and {event} are two events", hint="give one event")
+    return path
 
 
 def _print(console: "Console", explanation: Explanation) -> None:

@@ -21,6 +21,7 @@ from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError
 from activityctl.operations.gitops.history import export as read_documents
+from activityctl.operations.looking.kinds import kind_and_name
 from activityctl.wiring import Ports
 
 
@@ -70,6 +71,7 @@ def export(
 
 def _kind_and_name(kind: str | None, name: str | None) -> tuple[Kind | None, str | None]:
     """Return the kind and the name that the arguments mean; one alone may be either."""
-    if kind is None or (name is None and not is_catalog_kind(kind)):
+    if kind is None or (name is None and "/" not in kind and not is_catalog_kind(kind)):
         return None, kind
-    return catalog_kind(kind), name
+    found, only_name = kind_and_name(kind, name)
+    return catalog_kind(found), only_name

@@ -4,7 +4,7 @@ import re
 
 import typer
 
-from activityctl.cli.options import CatalogKind, ObjectName, TextOrJson, catalog_kind
+from activityctl.cli.options import CatalogKind, ObjectName, TextOrJson, catalog_object
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.domain.gitops.history import PastChange, rolled_back_to
@@ -18,7 +18,7 @@ from activityctl.wiring import Ports
 def history(
     context: typer.Context,
     kind: CatalogKind,
-    name: ObjectName,
+    name: ObjectName = None,
     output: TextOrJson = "text",
 ) -> None:
     """Show every change of an object, the newest first, also of a deleted one.
@@ -27,10 +27,10 @@ def history(
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-    wanted = catalog_kind(kind)
+    wanted, found = catalog_object(kind, name)
 
     async def read(ports: Ports) -> list[PastChange]:
-        return await read_history(ports.catalog, wanted, name)
+        return await read_history(ports.catalog, wanted, found)
 
     changes = session.with_ports(read)
     views = [

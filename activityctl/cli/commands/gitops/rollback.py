@@ -9,7 +9,7 @@ from activityctl.cli.options import (
     ObjectName,
     Timeout,
     WaitForSchedules,
-    catalog_kind,
+    catalog_object,
 )
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import print_changes
@@ -23,7 +23,7 @@ from activityctl.wiring import Ports
 def rollback(
     context: typer.Context,
     kind: CatalogKind,
-    name: ObjectName,
+    name: ObjectName = None,
     to: Annotated[
         int | None,
         typer.Option(
@@ -39,13 +39,13 @@ def rollback(
     activityctl rollback def host-report --to 2
     """
     session: Session = context.obj
-    wanted = catalog_kind(kind)
+    wanted, found = catalog_object(kind, name)
 
     seconds = seconds_to_wait(timeout, wait=wait)
 
     async def work(ports: Ports) -> Applied:
         on_interrupt_say_unknown(session)
-        plan = await roll_back(ports.catalog, wanted, name, to, now, session.origin)
+        plan = await roll_back(ports.catalog, wanted, found, to, now, session.origin)
         on_interrupt_say_recorded(session)
         return await wait_for_schedules(
             plan,

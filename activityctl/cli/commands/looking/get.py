@@ -21,7 +21,8 @@ from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.output import FORMATS, check_format, print_views
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.selection import Selection
-from activityctl.operations.looking.get import ObjectViews, Page, default_limit, kind_of
+from activityctl.operations.looking.get import ObjectViews, Page, default_limit
+from activityctl.operations.looking.kinds import kind_and_name
 from activityctl.wiring import Ports
 
 
@@ -31,14 +32,16 @@ def get(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="Only this object: its name, its id or the first characters of the id."
+            help="Only this object: its name, its id or the first characters of the id; of a "
+            "schedule SUBSCRIPTION/TRIGGER. Not needed after KIND/NAME."
         ),
     ] = None,
     subscription: SubscriptionOption = None,
     run: RunOption = None,
     status: Annotated[
-        str | None, typer.Option(help="Only objects with this status, such as failed.")
-    ] = None,
+        list[str],
+        typer.Option(help="Only objects with this status, such as failed.", metavar="STATUS"),
+    ] = [],  # noqa: B006  # typer copies it
     since: Since = None,
     until: Until = None,
     types: EventTypes = [],  # noqa: B006  # typer copies it
@@ -61,7 +64,7 @@ def get(
     --since selects runs and dead letters by their creation, tasks by the creation of their run,
     and events by their arrival. --until is only for events.
 
-    activityctl get runs -s disk-report --status failed --since 1d
+    activityctl get runs -s disk-report --status failed --status timed_out --since 1d
 
     activityctl get tasks --run 3f2a -o json
 
@@ -71,7 +74,7 @@ def get(
     """
     session: Session = context.obj
     shape = check_format(output)
-    wanted = kind_of(kind)
+    wanted, reference = kind_and_name(kind, name)
 
     most = default_limit(wanted) if limit is None else limit or None
     first, last = parse_time_range(since, until, now())
@@ -81,7 +84,7 @@ def get(
         selection = Selection(
             subscription_id=owner.id if owner else None,
             run_id=(await ports.run_lists.find_run(run)).id if run else None,
-            status=status,
+            statuses=tuple(part for text in status for part in text.split(",")),
             since=first,
             until=last,
             types=tuple(types),
@@ -90,7 +93,7 @@ def get(
             limit=most,
         )
         views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
-        return await views.page(wanted, name, selection)
+        return await views.page(wanted, reference, selection)
 
     page = session.with_ports(read)
     views = page.views

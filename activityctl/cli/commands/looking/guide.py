@@ -14,6 +14,7 @@ from activityctl.cli.guide_pages import (
     read_pages,
     search_pages,
 )
+from activityctl.cli.options import output_option
 from activityctl.cli.render.output import check_format, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import list_view
@@ -42,9 +43,7 @@ def guide(
         ),
     ] = None,
     pager: Annotated[bool, typer.Option(help="Show a page in $PAGER, on a terminal.")] = True,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="text or json.", metavar="FORMAT")
-    ] = "text",
+    output: Annotated[str, output_option("text", "json")] = "text",
 ) -> None:
     """Read the documentation: list its pages, show one, or search all of them.
 
@@ -88,12 +87,12 @@ def _show_page(console: "Console", page: Page, *, uses_pager: bool) -> None:
 
     rendered = Markdown(for_terminal(page), hyperlinks=False, code_theme="ansi_dark")
     width = min(console.width, _WIDEST)
-    if not uses_pager:
+    if not uses_pager or console.color_system is None:  # a pager writes escape sequences itself
         console.print(rendered, width=width)
         return
     # As git does: less ends at once when the page fits, keeps colours, and leaves the screen.
     os.environ.setdefault("LESS", "FRX")
-    with console.pager(styles=not console.no_color, links=False):
+    with console.pager(styles=True, links=False):
         console.print(rendered, width=width)
 
 

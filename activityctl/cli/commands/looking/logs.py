@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from activityctl.cli.completion import subscription_names
 from activityctl.cli.options import (
     RunOption,
     Since,
-    SubscriptionArgument,
     Until,
     output_option,
     parse_time_range,
@@ -21,13 +21,21 @@ from activityctl.cli.streams import output_has_failed
 from activityctl.domain.values.json_form import list_view, log_view
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import UnreachableError, UsageError
-from activityctl.operations.runs.follow_logs import follow_logs, read_logs
+from activityctl.operations.runs.follow_logs import follow_logs, log_of, read_logs
 from activityctl.wiring import Ports
 
 
 def logs(
     context: typer.Context,
-    subscription: SubscriptionArgument,
+    subscription: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUB",
+            help="The subscription's name, its id or the first characters of the id; or run/ID "
+            "for the log of one run.",
+            autocompletion=subscription_names,
+        ),
+    ],
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Also print new entries, until Ctrl-C.")
     ] = False,
@@ -46,6 +54,8 @@ def logs(
     activityctl logs disk-report --follow --tail 20
 
     activityctl logs disk-report --since 2h --until 1h -o jsonl
+
+    activityctl logs run/3f2a
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "jsonl"))
@@ -56,13 +66,12 @@ def logs(
     first, last = parse_time_range(since, until, now())
 
     async def read(ports: Ports) -> None:
-        owner = await ports.catalog.find_subscription(subscription)
-        run_id = (await ports.run_lists.find_run(run)).id if run else None
+        owner_id, run_id = await log_of(ports.catalog, ports.run_lists, subscription, run)
         if follow:
             followed = follow_logs(
                 ports.logbook,
                 ports.signals,
-                owner.id,
+                owner_id,
                 since=first,
                 run_id=run_id,
                 tail=tail,
@@ -71,10 +80,10 @@ def logs(
             await _print_each(session, followed, shape)
             return
         if last is None:
-            entries = read_logs(ports.logbook, owner.id, since=first, run_id=run_id, tail=tail)
+            entries = read_logs(ports.logbook, owner_id, since=first, run_id=run_id, tail=tail)
         else:
             entries = _before(
-                read_logs(ports.logbook, owner.id, since=first, run_id=run_id), last, tail
+                read_logs(ports.logbook, owner_id, since=first, run_id=run_id), last, tail
             )
         if shape == "json":
             print_json(session.out, list_view([log_view(entry) async for entry in entries]))

@@ -19,6 +19,7 @@ from activityctl.cli.options import (
     parse_time_range,
     replace_old_option,
 )
+from activityctl.cli.references import subscription_reference
 from activityctl.cli.render.next_text import MOST_LISTED, print_upcoming
 from activityctl.cli.render.output import check_format
 from activityctl.cli.session import Session, now
@@ -38,6 +39,7 @@ def next(  # noqa: A001  # the command's name
             help="The subscription's name, its id or the first characters of the id. Not needed "
             "with -f.",
             autocompletion=subscription_names,
+            callback=subscription_reference,
         ),
     ] = None,
     files: Files = [],  # noqa: B006  # typer copies it

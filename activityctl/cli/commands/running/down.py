@@ -12,7 +12,7 @@ def down(context: typer.Context) -> None:
     activityctl down
     """
     session: Session = context.obj
-    with session.err.status("stopping"):
+    with session.status("stopping"):
         stopped = stop_daemon(session.settings.home)
     if not stopped:
         session.err.print(f"no daemon is running for {session.settings.home}")

@@ -90,7 +90,7 @@ def up(
         _check_page(home, ui=ui)
         _after_start(session, files, recursive=recursive)
     elif detach:
-        with session.err.status("starting Postgres, Temporal, worker and API"):
+        with session.status("starting Postgres, Temporal, worker and API"):
             start_detached(home, _foreground_command(home, folder, ui=ui), _environment())
         _after_start(session, files, recursive=recursive)
     else:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.output import print_table
-from activityctl.operations.looking.get import Kind
+from activityctl.operations.looking.kinds import Kind
 
 
 def cells(kind: Kind, view: dict[str, Any], *, wide: bool = False) -> dict[str, object]:
@@ -54,6 +54,20 @@ def test_labels_are_shown_as_pairs():
     assert cells("subscriptions", {"labels": {}}, wide=True)["LABELS"] is None
 
 
+def test_a_subscription_shows_its_last_run_and_its_next_time():
+    view = {
+        "lastRun": {"id": "3f", "status": "failed", "createdAt": "2026-01-01T12:00:00.000Z"},
+        "nextDueAt": "2126-01-01T12:00:00.000Z",
+    }
+    shown = cells("subscriptions", view)
+    assert shown["LAST RUN"] == "failed"
+    assert str(shown["AGO"]).endswith("d")
+    assert str(shown["NEXT"]).startswith("in ")
+    wide = cells("subscriptions", view, wide=True)
+    assert (wide["LAST RUN ID"], wide["NEXT"]) == ("3f", "2126-01-01T12:00:00Z")
+    assert cells("subscriptions", {"lastRun": None})["LAST RUN"] is None
+
+
 def test_in_80_columns_only_the_spec_of_a_schedule_is_cut():
     view = {
         "subscription": "disk-report-eu",
@@ -84,6 +98,8 @@ def drawn(width: int, *, is_wide: bool) -> list[str]:
         "name": "order-fulfilment",
         "definition": "order-fulfilment",
         "status": "active",
+        "lastRun": None,
+        "nextDueAt": None,
         "updatedAt": None,
         "params": {"least": 100},
         "labels": {},
@@ -103,7 +119,7 @@ def drawn(width: int, *, is_wide: bool) -> list[str]:
 @pytest.mark.parametrize("width", [20, 80, 130, 160])
 def test_a_wide_table_is_never_cut(width: int):
     head, row = drawn(width, is_wide=True)
-    assert head.split()[:5] == ["ID", "NAME", "DEFINITION", "STATUS", "UPDATED"]
+    assert head.split()[:5] == ["ID", "NAME", "DEFINITION", "STATUS", "LAST"]
     assert row.endswith("5 runs failed in a row, the last with exit code 3")
     assert "0123456789abcdef" in row
     assert "…" not in row
@@ -111,13 +127,13 @@ def test_a_wide_table_is_never_cut(width: int):
 
 def test_a_table_that_cannot_fit_is_not_cut():
     head, row = drawn(30, is_wide=False)
-    assert head.split() == ["ID", "NAME", "DEFINITION", "STATUS", "UPDATED"]
+    assert head.split("  ")[-3:] == ["LAST RUN", "AGO", "NEXT"]
     assert "order-fulfilment  order-fulfilment  active" in row
 
 
 def test_a_table_that_can_fit_is_cut_to_the_terminal():
-    lines = drawn(54, is_wide=False)
-    assert max(map(len, lines)) <= 54
+    lines = drawn(66, is_wide=False)
+    assert max(map(len, lines)) <= 66
     assert "…" in lines[1]
 
 

@@ -1,0 +1,18 @@
+"""LatestRun: the newest run of a subscription, without its params, context and outputs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from activityctl.domain.runs.run import RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRun:
+    """What a list of subscriptions shows of the newest run of each."""
+
+    id: str
+    status: RunStatus
+    trigger: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None

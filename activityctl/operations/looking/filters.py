@@ -1,0 +1,61 @@
+"""Which filters a list of each kind takes."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from activityctl.domain.events.stored_event import EVENT_STATUSES
+from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.runs.run import RunStatus, TaskStatus
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import UsageError
+from activityctl.operations.looking.kinds import Kind
+
+_FILTERS: Final[Mapping[str, frozenset[Kind]]] = {
+    "-l": frozenset({"definitions", "subscriptions", "calendars"}),
+    "--subscription": frozenset(
+        {"subscriptions", "schedules", "runs", "tasks", "deadletters", "events"}
+    ),
+    "--run": frozenset({"runs", "tasks", "deadletters", "events"}),
+    "--status": frozenset({"subscriptions", "runs", "tasks", "events"}),
+    "--since": frozenset({"runs", "tasks", "deadletters", "events"}),
+    "--until": frozenset({"events"}),
+    "--type": frozenset({"events"}),
+    "--source": frozenset({"events"}),
+}
+"""The kinds that each filter can be used with."""
+_STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "subscriptions": tuple(SubscriptionStatus),
+    "runs": tuple(RunStatus),
+    "tasks": tuple(TaskStatus),
+    "events": EVENT_STATUSES,
+}
+
+
+def check_filters(kind: Kind, selection: Selection) -> None:
+    """Raise UsageError for a filter that cannot be used with the kind, or an unknown status."""
+    for option in given_filters(selection):
+        if kind not in _FILTERS[option]:
+            raise UsageError(
+                f"{option} cannot be used with {kind}",
+                hint=f"use it with {', '.join(sorted(_FILTERS[option]))}",
+            )
+    for status in selection.statuses:
+        if status not in _STATUSES[kind]:
+            raise UsageError(
+                f"{status!r} is not a status of {kind}", hint="use " + ", ".join(_STATUSES[kind])
+            )
+
+
+def given_filters(selection: Selection) -> list[str]:
+    """Return the options of the filters that are given."""
+    values = {
+        "-l": selection.labels,
+        "--subscription": selection.subscription_id,
+        "--run": selection.run_id,
+        "--status": selection.statuses,
+        "--since": selection.since,
+        "--until": selection.until,
+        "--type": selection.types,
+        "--source": selection.sources,
+    }
+    return [option for option, value in values.items() if value]
