@@ -13,8 +13,9 @@ import pytest
 from psycopg import sql
 
 from activityctl import wiring
+from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.embedded_postgres import OWNER, Cluster
-from activityctl.daemon.local.supervisor import start_detached, stop_daemon
+from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.settings import Secret, Settings
 from support.logins import create_logins
 

@@ -16,8 +16,9 @@ from typing import NoReturn
 import psutil
 
 from activityctl import wiring
+from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.state import read_status
-from activityctl.daemon.local.supervisor import start_detached, stop_daemon
+from activityctl.daemon.local.supervisor import stop_daemon
 
 SHARES = (0.5, 0.95, 0.99)
 

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import psycopg
 
-from activityctl.daemon.local.supervisor import start_detached, stop_daemon
+from activityctl.daemon.local.detached import start_detached
+from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
 
 COMMAND = Path(sys.executable).parent / "activityctl"

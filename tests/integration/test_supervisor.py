@@ -18,6 +18,7 @@ import psutil
 import psycopg
 import pytest
 
+from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.embedded_postgres import processes_of
 from activityctl.daemon.local.state import ComponentStatus, DaemonState, read_state, read_status
 from activityctl.daemon.local.supervised_process import (
@@ -26,7 +27,7 @@ from activityctl.daemon.local.supervised_process import (
     end_processes,
     orphan_processes,
 )
-from activityctl.daemon.local.supervisor import start_detached, stop_daemon
+from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.errors import UnreachableError
 from support.temporal_http import SIMPLE, START, temporal_api, temporal_http
 

@@ -193,7 +193,8 @@ def now() -> datetime:
 
 
 def main() -> None:
-    from activityctl.daemon.local.supervisor import start_detached, stop_daemon
+    from activityctl.daemon.local.detached import start_detached
+    from activityctl.daemon.local.supervisor import stop_daemon
 
     if sys.argv[1:] != ["record"]:
         sys.exit(__doc__)

@@ -170,7 +170,11 @@ async def _create(cluster: Cluster, binaries: Path, account: pwd.struct_passwd |
     if account is not None:
         os.chown(new, account.pw_uid, account.pw_gid)
     write_private(cluster.home / PASSWORD_FILE, secrets.token_urlsafe(32))
-    await _run_initdb(cluster, (*_prefix(account), *_initdb(binaries, new)))
+    try:
+        await _run_initdb(cluster, (*_prefix(account), *_initdb(binaries, new)))
+    except BaseException:  # also a stop during the start
+        shutil.rmtree(new, ignore_errors=True)
+        raise
     # initdb has flushed its files, so after the rename the cluster is complete.
     new.rename(cluster.data)
     sync_folder(cluster.home)

@@ -18,6 +18,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from activityctl.daemon.local.own_files import open_own, require_own_folder
+from activityctl.daemon.local.start_steps import StartStep
 from activityctl.errors import ConflictError, NotAllowedError
 from activityctl.settings import DAEMON_FILE
 
@@ -81,6 +82,8 @@ class DaemonState(BaseModel):
     addresses: Mapping[str, str] = {}
     ports: Mapping[str, int] = {}
     """Kept after a stop, so that the next start uses the same ports."""
+    steps: tuple[StartStep, ...] = ()
+    """The steps of the latest start."""
 
     @property
     def ready(self) -> bool:

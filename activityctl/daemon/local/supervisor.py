@@ -7,16 +7,16 @@ import asyncio
 import logging
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from activityctl.daemon.local import embedded_postgres, embedded_temporal
 from activityctl.daemon.local.log_files import keep_logs_small
+from activityctl.daemon.local.start_steps import StartStep, StartSteps
 from activityctl.daemon.local.state import (
     ComponentStatus,
     DaemonState,
@@ -33,7 +33,6 @@ from activityctl.daemon.local.state import (
     write_state,
 )
 from activityctl.daemon.local.supervised_process import (
-    MARKER,
     Endings,
     LaunchSpec,
     SupervisedProcess,
@@ -42,9 +41,6 @@ from activityctl.daemon.local.supervised_process import (
     choose_ports,
     end_processes,
     is_free,
-    last_lines,
-    log_path,
-    open_log,
     orphan_processes,
 )
 from activityctl.daemon.signals import on_stop_signal
@@ -56,6 +52,11 @@ PORT_TRIES: Final = 5
 KILL_SECONDS: Final = 5.0
 SUPERVISOR: Final = "supervisor"
 SERVERS: Final = (embedded_postgres.NAME, embedded_temporal.NAME)
+_LABELS: Final[Mapping[str, str]] = {
+    embedded_postgres.NAME: "Postgres",
+    embedded_temporal.NAME: "Temporal",
+    "api": "the API",
+}
 SERVER_VARIABLES: Final = ("PATH", "TMPDIR")
 Addresses = Mapping[str, str]
 
@@ -91,6 +92,8 @@ class Hooks:
     """Awaited with the URL of the database, before any child starts."""
     on_ready: Callable[[DaemonState], Awaitable[None]] | None = None
     """Awaited once, when everything runs."""
+    on_steps: Callable[[Sequence[StartStep]], None] = lambda _: None
+    """Called with all steps of the start so far when one begins or ends."""
 
 
 async def supervise(
@@ -143,6 +146,7 @@ class _Daemon:
         self._components = {name: ComponentStatus(name=name) for name in names}
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._start_steps = StartSteps(self._on_steps)
 
     def on_signal(self) -> None:
         """Stop; if already stopping, stop faster."""
@@ -168,11 +172,14 @@ class _Daemon:
             logs.cancel()
 
     async def _start(self) -> None:
-        await asyncio.to_thread(end_surviving_processes, self._home, self._former)
+        step = self._start_steps.step
+        with step("ending what an earlier daemon left"):
+            await asyncio.to_thread(end_surviving_processes, self._home, self._former)
         self._write_state()
         await await_all(self._start_postgres(), self._start_temporal())
         cluster = self._cluster()
-        await self._hooks.migrate(cluster.database_url)
+        with step("migrating the database"):
+            await self._hooks.migrate(cluster.database_url)
         self._addresses |= {
             "database_url": cluster.database_url,
             "temporal_address": f"127.0.0.1:{self._ports['temporal']}",
@@ -214,10 +221,12 @@ class _Daemon:
     ) -> None:
         for attempt in range(PORT_TRIES):
             self._ports |= choose_ports({key: self._ports.get(key) for key in ports}, self._ports)
-            child = SupervisedProcess(await launch(), self._on_change)
+            steps = ExitStack()
+            child = SupervisedProcess(self._with_steps(await launch(), steps), self._on_change)
             self._children[name] = child
             try:
-                await child.start()
+                with steps:
+                    await child.start()
             except UnreachableError:
                 taken = not all(is_free(self._ports[key]) for key in ports)
                 if not taken or attempt == PORT_TRIES - 1:
@@ -225,6 +234,23 @@ class _Daemon:
             else:
                 return
             LOGGER.warning("another process took the port of %s, trying another port", name)
+
+    def _with_steps(self, spec: LaunchSpec, steps: ExitStack) -> LaunchSpec:
+        """Return the spec so that its first start is reported; it ends when `steps` are closed."""
+        label = _LABELS.get(spec.name, f"the {spec.name}")
+        is_new = spec.name == embedded_postgres.NAME and not self._cluster().data.exists()
+        begun: list[str] = []
+
+        async def prepare() -> None:
+            if begun:  # a restart, later
+                await spec.prepare()
+                return
+            begun.append(label)
+            with self._start_steps.step("preparing the database") if is_new else nullcontext():
+                await spec.prepare()
+            steps.enter_context(self._start_steps.step(f"starting {label}"))
+
+        return replace(spec, prepare=prepare)
 
     def _choose_address(self, spec: ChildSpec) -> None:
         """Choose the port of a listening child before it starts, so that others know it."""
@@ -271,6 +297,10 @@ class _Daemon:
         self._components = {part.name: part for part in parts}
         self._write_state()
 
+    def _on_steps(self, steps: Sequence[StartStep]) -> None:
+        self._write_state()
+        self._hooks.on_steps(steps)
+
     def _on_change(self, status: ComponentStatus) -> None:
         self._components[status.name] = status
         self._write_state()
@@ -287,6 +317,7 @@ class _Daemon:
             components=tuple(self._components.values()),
             addresses=dict(self._addresses),
             ports=dict(self._ports),
+            steps=self._start_steps.steps,
         )
 
     def _cluster(self) -> embedded_postgres.Cluster:
@@ -342,44 +373,6 @@ def stop_daemon(home: Path, timeout: float = 60.0) -> tuple[ComponentStatus, ...
         parts = all_stopped(state.components)
         write_state(home, DaemonState(components=parts, ports=state.ports))
     return tuple(running)
-
-
-def start_detached(
-    home: Path, command: Sequence[str], environment: Mapping[str, str], timeout: float = 60.0
-) -> DaemonState:
-    """Start a supervising command in a session of its own; return once all components run.
-
-    Raises UnreachableError with the last lines of its log when the command ends before that, and
-    WaitTimeoutError after `timeout` seconds; the command then continues to start.
-    """
-    home = open_home(home)
-    path = log_path(home, SUPERVISOR)
-    log = open_log(path)
-    size = path.stat().st_size
-    process = subprocess.Popen(  # noqa: S603 - the caller's own command
-        list(command),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env={key: value for key, value in environment.items() if key != MARKER},
-        cwd=home,
-        start_new_session=True,
-    )
-    os.close(log)
-    deadline = time.monotonic() + timeout
-    while process.poll() is None and time.monotonic() < deadline:
-        state = read_state(home)
-        if state.ready and state.supervisor is not None and state.supervisor.pid == process.pid:
-            process.returncode = 0  # it continues after us; without this Popen would warn
-            return state
-        time.sleep(0.05)
-    if process.returncode is None:
-        process.returncode = 0
-        raise WaitTimeoutError(
-            f"the daemon was not ready within {timeout:.0f} s", hint="activityctl status"
-        )
-    output = last_lines(path, 5) if path.stat().st_size > size else "it wrote no output"
-    raise UnreachableError(f"the daemon did not start:\n{output}", hint=f"read {path}")
 
 
 def _stop_supervisor(home: Path, timeout: float) -> None:

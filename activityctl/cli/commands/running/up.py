@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -19,9 +20,11 @@ from activityctl.cli.first_runs import show_first_run
 from activityctl.cli.options import Files, Recursive, Sync
 from activityctl.cli.pending_schedules import print_pending
 from activityctl.cli.render.apply_text import print_changes
+from activityctl.cli.render.start_steps import showing_steps
 from activityctl.cli.render.status_text import print_components, print_sync
 from activityctl.cli.session import Session, now
 from activityctl.daemon.local import embedded_temporal
+from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.state import (
     DaemonState,
     lock_is_held,
@@ -33,7 +36,6 @@ from activityctl.daemon.local.supervisor import (
     Addresses,
     ChildSpec,
     Hooks,
-    start_detached,
     supervise,
 )
 from activityctl.daemon.local.sync_status import forget_sync, read_sync
@@ -78,6 +80,7 @@ def up(
             hint="unset ACTIVITYCTL_DATABASE_URL or the profile, or start `activityctl worker`",
         )
     if files:  # report invalid manifests before anything is started
+        session.err.print(f"checking {', '.join(files)}")
         with wiring.evaluating():
             load_manifests(
                 wiring.manifest_source(), files, wiring.known_kinds(), recursive=recursive
@@ -90,8 +93,12 @@ def up(
         _check_page(home, ui=ui)
         _after_start(session, files, recursive=recursive)
     elif detach:
-        with session.status("starting Postgres, Temporal, worker and API"):
-            start_detached(home, _foreground_command(home, folder, ui=ui), _environment())
+        session.set_interrupt_message("the start was stopped; nothing of it is left running")
+        session.err.print(f"starting the daemon of {home}")
+        with showing_steps(session) as show:
+            command = _foreground_command(home, folder, ui=ui)
+            start_detached(home, command, _environment(), on_steps=show)
+        session.set_interrupt_message("the daemon keeps running", hint="activityctl down")
         _after_start(session, files, recursive=recursive)
     else:
         forget_sync(home)
@@ -153,6 +160,7 @@ def _foreground(
     session: Session, home: Path, folder: Path | None, after_start: Callable[[], None], *, ui: bool
 ) -> None:
     async def on_ready(_: DaemonState) -> None:
+        shown.close()
         try:
             await asyncio.to_thread(after_start)
         except ActivityctlError as error:
@@ -162,10 +170,16 @@ def _foreground(
         )
 
     configure_logging(known_secrets(session.flags))
-    hooks = Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url), on_ready=on_ready)
-    session.err.print(f"starting Postgres, Temporal, worker and API for {home}")
+    session.err.print(f"starting the daemon of {home}")
     protect_memory()
-    asyncio.run(supervise(home, _children(folder), hooks, _environment(), shows_ui=ui))
+    with ExitStack() as shown:
+        show = shown.enter_context(showing_steps(session))
+        hooks = Hooks(
+            migrate=lambda url: asyncio.to_thread(wiring.migrate, url),
+            on_ready=on_ready,
+            on_steps=show,
+        )
+        asyncio.run(supervise(home, _children(folder), hooks, _environment(), shows_ui=ui))
     session.err.print("stopped")
 
 

@@ -1,0 +1,42 @@
+"""The steps of a start of the local daemon: what it does, and since when."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from pydantic import BaseModel, ConfigDict
+
+
+class StartStep(BaseModel):
+    """One step, with the times of its begin and end in Unix seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    doing: str
+    """Such as `starting Postgres`."""
+    began: float
+    ended: float | None = None
+    """None while the step lasts, and if it failed."""
+
+
+class StartSteps:
+    """The steps of one start, in the order in which they began; some run at the same time."""
+
+    def __init__(self, report: Callable[[Sequence[StartStep]], None]) -> None:
+        self._report = report
+        self._steps: list[StartStep] = []
+
+    @property
+    def steps(self) -> tuple[StartStep, ...]:
+        """The steps so far."""
+        return tuple(self._steps)
+
+    @contextmanager
+    def step(self, doing: str) -> Iterator[None]:
+        """Report that the step begins, and that it has ended if the block raises nothing."""
+        index = len(self._steps)
+        self._steps.append(StartStep(doing=doing, began=time.time()))
+        self._report(self.steps)
+        yield
+        self._steps[index] = self._steps[index].model_copy(update={"ended": time.time()})
+        self._report(self.steps)
