@@ -68,6 +68,17 @@ def test_ci_installs_locked_versions_with_hashes():
     assert "--no-deps --no-build-isolation -e ." in script
 
 
+def test_the_readme_installs_what_running_needs_then_what_the_tests_need():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    first, second = re.findall(r"pip install -e '\.\[([\w,]+)\]' && ", readme)
+    assert (first, second) == ("embedded", "embedded,dev")
+    guide = (ROOT / "activityctl" / "guide" / "getting-started.md").read_text("utf-8")
+    (command,) = re.findall(r"^python3 -m venv .+$", readme, re.MULTILINE)
+    assert command in guide
+    (tests,) = re.findall(r"&& (\.venv/bin/python -m pytest .+)$", readme, re.MULTILINE)
+    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == tests
+
+
 def test_the_scheduled_audit_reads_every_file_of_versions():
     path = ROOT / ".github" / "workflows" / "dependencies.yml"
     workflow: dict[Any, Any] = yaml.safe_load(path.read_text("utf-8"))

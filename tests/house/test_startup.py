@@ -14,6 +14,13 @@ HEAVY = (
     "alembic",
     "httpx",
     "keyring",
+    "cryptography",
+    "icalendar",
+    "jsonschema",
+    "prometheus_client",
+    "recurring_ical_events",
+    "uvicorn",
+    "watchfiles",
 )
 
 
