@@ -5,7 +5,8 @@ from functools import partial
 
 from activityctl import wiring
 from activityctl.cli.render.progress import on_interrupt_say_unknown, schedule_progress
-from activityctl.cli.session import Session, now
+from activityctl.cli.server_time import server_clock
+from activityctl.cli.session import Session
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.operations.gitops.apply import Applied
@@ -43,13 +44,14 @@ def apply_loaded(
     """Store the wanted state, then wait until the schedules in Temporal match it."""
 
     async def work(ports: Ports) -> Applied:
+        clock = await server_clock(ports)
         with schedule_progress(session) as on_pending:
             return await apply_manifests(
                 manifests,
                 ports.catalog,
                 ports.register,
                 ports.workers,
-                now,
+                clock,
                 timeout_seconds=options.seconds,
                 wanted=wanted,
                 origin=session.origin,

@@ -1,6 +1,7 @@
 """Change the status of a subscription and report it, for `pause` and `resume`."""
 
-from activityctl.cli.session import Session, now
+from activityctl.cli.server_time import server_clock
+from activityctl.cli.session import Session
 from activityctl.domain.manifests.subscription import OperatorStatus
 from activityctl.operations.runs.actions import change_status, log_status_change
 from activityctl.wiring import Ports
@@ -18,14 +19,15 @@ def set_status(
     """Set the status, log the change, and print `done` or that the status was so already."""
 
     async def work(ports: Ports) -> bool:
+        clock = await server_clock(ports)
         owner = await ports.catalog.find_subscription(reference)
         is_changed = await change_status(
-            ports.catalog, owner, status, now(), reason=reason, catch_up=catch_up
+            ports.catalog, owner, status, clock(), reason=reason, catch_up=catch_up
         )
         if is_changed:
             actor = session.origin.actor
             await log_status_change(
-                ports.logbook, owner, status, now(), actor=actor, reason=reason, catch_up=catch_up
+                ports.logbook, owner, status, clock(), actor=actor, reason=reason, catch_up=catch_up
             )
         return is_changed
 

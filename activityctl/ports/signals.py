@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -47,6 +47,10 @@ class Workers(Protocol):
 
     async def beat(self, worker: WorkerBeat) -> None:
         """Record that this worker is alive."""
+        ...
+
+    async def server_time(self) -> datetime:
+        """Return the time by Postgres' clock, UTC."""
         ...
 
     async def leave(self, worker_id: str) -> None:

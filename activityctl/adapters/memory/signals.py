@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.adapters.memory.state import MemoryState, WorkerRow
@@ -53,6 +53,10 @@ class MemoryWorkers:
         known = workers.get(worker.id)
         started_at = known.beat.started_at if known else worker.started_at
         workers[worker.id] = WorkerRow(replace(worker, started_at=started_at), now)
+
+    async def server_time(self) -> datetime:
+        """Return the time by the clock that all ports use."""
+        return self._state.clock()
 
     async def leave(self, worker_id: str) -> None:
         """Record that this worker has stopped."""

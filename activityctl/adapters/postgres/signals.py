@@ -84,6 +84,12 @@ class PostgresWorkers:
             troubles=Jsonb([_stored(trouble) for trouble in worker.troubles]),
         )
 
+    async def server_time(self) -> datetime:
+        """Return the time by Postgres' clock, UTC."""
+        (row,) = await self._database.fetch("SELECT clock_timestamp() AS now")
+        now: datetime = row["now"]
+        return now
+
     async def leave(self, worker_id: str) -> None:
         """Record that this worker has stopped."""
         await self._database.fetch("DELETE FROM workers WHERE id = %(id)s", id=worker_id)

@@ -6,7 +6,6 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import Final
 
 from activityctl.daemon.log import log_trouble
@@ -21,6 +20,7 @@ from activityctl.daemon.worker.recovery_loop import RecoveryLoop
 from activityctl.daemon.worker.retention import Retention
 from activityctl.daemon.worker.router import Router
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
+from activityctl.daemon.worker.server_clock import ServerClock
 from activityctl.daemon.worker.stuck_runs import StuckRunWatch
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.cel.evaluator import Evaluator
@@ -58,7 +58,7 @@ class BackgroundLoops:
         *,
         evaluator: Callable[[], Evaluator | None],
         check_schema: Callable[[], Awaitable[None]],
-        clock: Callable[[], datetime],
+        clock: ServerClock,
         wait: Wait = wait_for,
     ) -> None:
         """`wait` waits between two calls of a loop, and after its failures.
@@ -67,6 +67,7 @@ class BackgroundLoops:
         """
         self._ports = ports
         self._wait = wait
+        self._clock = clock
         self.guard = LoopGuard(clock, lambda seconds: wait(None, seconds))
         self._wake = {work: asyncio.Event() for work in Work}
         starter, schedule_client = temporal
@@ -128,8 +129,9 @@ class BackgroundLoops:
                     self._wake[Work(payload)].set()
 
     async def _beat(self) -> None:
-        failing_log = log_trouble()
-        troubles = (*self.guard.troubles, *([failing_log] if failing_log else []))
+        await self._clock.synchronise()
+        others = (log_trouble(), self._clock.trouble)
+        troubles = (*self.guard.troubles, *(trouble for trouble in others if trouble is not None))
         await self._ports.workers.beat(replace(self.beat, troubles=troubles))
 
 

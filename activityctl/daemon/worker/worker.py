@@ -16,6 +16,7 @@ from activityctl.adapters.temporal.watching_runner import WatchingRunner
 from activityctl.daemon.protection import COMMANDS_AS_ROOT, runs_as_root
 from activityctl.daemon.worker.background import BackgroundLoops
 from activityctl.daemon.worker.evaluators import Evaluators
+from activityctl.daemon.worker.server_clock import ServerClock
 from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
 from activityctl.daemon.worker.stuck_runs import StuckRunWatch
 from activityctl.errors import ActivityctlError, UnreachableError
@@ -76,10 +77,12 @@ async def _work(
         executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
         evaluators = stack.enter_context(Evaluators())
         decide = evaluators.deciding
-        recorder = RecordStep(ports.runs, _now, decide)
+        clock = ServerClock(ports.workers.server_time, wall=_now)
+        await clock.synchronise()
+        recorder = RecordStep(ports.runs, clock, decide)
         sources = wiring.build_sources(ports)
-        admit = AdmitStep(ports.runs, ports.timetable, ports.gates, sources, _now, decide)
-        execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, _now)
+        admit = AdmitStep(ports.runs, ports.timetable, ports.gates, sources, clock, decide)
+        execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, clock)
         stack.push_async_callback(execute.close)
         temporal = (wiring.build_starter(client), wiring.build_schedule_client(client))
         loops = BackgroundLoops(
@@ -89,7 +92,7 @@ async def _work(
             (admit, recorder),
             evaluator=evaluators.for_event,
             check_schema=lambda: require_schema(url),
-            clock=_now,
+            clock=clock,
         )
         activities: list[Callable[..., Any]] = [admit.admit, execute.execute, recorder.record]
         worker = _temporal_worker(settings, client, activities, loops.stuck_runs)

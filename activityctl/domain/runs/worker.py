@@ -15,7 +15,7 @@ class LoopTrouble:
 
     loop: str
     since: datetime
-    """When the first of the failures in a row was, by the worker's clock."""
+    """When the first of the failures in a row was, by Postgres' clock."""
     failures: int
     error: str
 
@@ -29,6 +29,6 @@ class WorkerBeat:
     pid: int
     version: str
     started_at: datetime
-    """When the worker started, by its own clock."""
+    """When the worker started, by Postgres' clock."""
     troubles: tuple[LoopTrouble, ...] = ()
     """Its loops that fail, as of the heartbeat."""

@@ -94,14 +94,21 @@ async def test_a_worker_whose_clock_is_an_hour_off_fires_each_time_once_and_none
         await harness.apply({"name": "tick", "interval": body})
         runs = await harness.count(6)
         late = [run for run in runs if run.status is not RunStatus.SUCCEEDED]
+        workers = await harness.ports.workers.alive()
     assert late == []
     assert without_a_gap(runs)
     for run in runs:
         jitter = jitter_of(harness.owner, "tick", run.due_at, timedelta(milliseconds=900))
         assert run.due_at + jitter <= await harness.begun_at(run.id)
-    assert abs(runs[-1].created_at - now() - wrong) < timedelta(minutes=1), (
-        "the worker's clock was wrong"
-    )
+    (trouble,) = [trouble for worker in workers for trouble in worker.troubles]
+    side = "ahead of" if hours > 0 else "behind"
+    assert f"{side} Postgres' clock" in trouble.error
+    for run in runs:
+        assert run.started_at is not None
+        assert run.ended_at is not None
+        moments = [run.due_at, run.created_at, run.started_at, run.ended_at]
+        assert moments == sorted(moments)
+        assert abs(run.created_at - now()) < timedelta(minutes=1), "dated by a wrong clock"
 
 
 # ---- firings that wait ---------------------------------------------------------------

@@ -3,7 +3,8 @@
 import typer
 
 from activityctl.cli.options import RunArgument, Timeout, WaitForRuns, parse_seconds
-from activityctl.cli.session import Session, now
+from activityctl.cli.server_time import server_clock
+from activityctl.cli.session import Session
 from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.run import Run
 from activityctl.operations.runs.actions import cancel as request_cancellation
@@ -23,7 +24,8 @@ def cancel(
     session: Session = context.obj
 
     async def work(ports: Ports) -> Run:
-        found = await request_cancellation(ports.runs, ports.run_lists, run, now())
+        clock = await server_clock(ports)
+        found = await request_cancellation(ports.runs, ports.run_lists, run, clock())
         if not wait:
             return found
         session.set_interrupt_message(

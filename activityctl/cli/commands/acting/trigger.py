@@ -12,7 +12,8 @@ from activityctl.cli.options import (
     parse_seconds,
 )
 from activityctl.cli.render.output import check_format, print_json, print_run_end
-from activityctl.cli.session import Session, now
+from activityctl.cli.server_time import server_clock
+from activityctl.cli.session import Session
 from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
@@ -57,11 +58,12 @@ def trigger(
         owner = await ports.catalog.find_subscription(subscription)
         hint = f"activityctl get runs -s {subscription}"
         session.set_interrupt_message("it is not known whether the run is recorded", hint=hint)
+        clock = await server_clock(ports)
         firing = await request_run(
             ports.catalog,
             ports.outbox,
             owner,
-            now(),
+            clock(),
             trigger_name=trigger,
             key=key,
             payload=_payload(payload),

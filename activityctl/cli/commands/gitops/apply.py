@@ -29,6 +29,7 @@ from activityctl.cli.render.progress import (
     on_interrupt_say_unknown,
     schedule_progress,
 )
+from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
@@ -136,11 +137,12 @@ def _apply_reviewed(
     """Apply only if the live objects are still those that the plan was made against."""
 
     async def work(ports: Ports) -> Applied:
+        clock = await server_clock(ports)
         plan = await apply_saved(
             wanted,
             made_against,
             ports.catalog,
-            now(),
+            clock(),
             origin,
             on_write=partial(on_interrupt_say_unknown, session),
         )

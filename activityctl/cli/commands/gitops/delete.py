@@ -23,7 +23,8 @@ from activityctl.cli.render.progress import (
     on_interrupt_say_unknown,
     schedule_progress,
 )
-from activityctl.cli.session import Session, now
+from activityctl.cli.server_time import server_clock
+from activityctl.cli.session import Session
 from activityctl.domain.gitops.applyset import shorten_list
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.values.plurals import count_noun
@@ -71,7 +72,7 @@ def delete(
             ports.catalog,
             wanted,
             preview.name,
-            now,
+            await server_clock(ports),
             session.origin,
             made_against=None if yes else preview.fingerprint,
             on_write=partial(on_interrupt_say_unknown, session),

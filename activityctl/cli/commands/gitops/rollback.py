@@ -14,7 +14,8 @@ from activityctl.cli.options import (
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.progress import on_interrupt_say_recorded, on_interrupt_say_unknown
-from activityctl.cli.session import Session, now
+from activityctl.cli.server_time import server_clock
+from activityctl.cli.session import Session
 from activityctl.operations.gitops.apply import Applied, wait_for_schedules
 from activityctl.operations.gitops.history import roll_back
 from activityctl.wiring import Ports
@@ -44,8 +45,9 @@ def rollback(
     seconds = seconds_to_wait(timeout, wait=wait)
 
     async def work(ports: Ports) -> Applied:
+        clock = await server_clock(ports)
         on_interrupt_say_unknown(session)
-        plan = await roll_back(ports.catalog, wanted, found, to, now, session.origin)
+        plan = await roll_back(ports.catalog, wanted, found, to, clock, session.origin)
         on_interrupt_say_recorded(session)
         return await wait_for_schedules(
             plan,

@@ -13,6 +13,7 @@ import pytest
 from activityctl.adapters.memory.ports import memory_ports
 from activityctl.daemon.worker.background import BackgroundLoops
 from activityctl.daemon.worker.loops import Loop
+from activityctl.daemon.worker.server_clock import ServerClock
 from activityctl.errors import DatabaseDeniedError, UnreachableError, UnstorableError
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.record import RecordStep
@@ -67,6 +68,20 @@ class Faulty:
         return call if callable(found) else found
 
 
+class BenchClock(ServerClock):
+    """The time of a bench."""
+
+    def __init__(self, bench: "Bench") -> None:
+        super().__init__(self._ask, wall=self)
+        self._bench = bench
+
+    def __call__(self) -> datetime:
+        return self._bench.now
+
+    async def _ask(self) -> datetime:
+        return self._bench.now
+
+
 class Bench:
     """The loops on memory ports that fail as a test wants, in a time that only waits move."""
 
@@ -90,7 +105,7 @@ class Bench:
             (admit, recorder),
             evaluator=lambda: None,
             check_schema=self._check_schema,
-            clock=self._clock,
+            clock=BenchClock(self),
             wait=self._wait,
         )
         self.guard = self.background.guard
