@@ -12,7 +12,7 @@ import pytest
 
 from activityctl.daemon.local.own_files import open_own, require_own_folder
 from activityctl.daemon.local.state import open_home, write_private
-from activityctl.errors import ActivityctlError
+from activityctl.errors import ActivityctlError, NotAllowedError
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -103,6 +103,28 @@ def test_a_link_in_the_home_is_not_followed(home: Path, tmp_path: Path, name: st
     assert "link" in done.stderr or "belongs to uid" in done.stderr
     assert victim.is_dir() or victim.read_text() == "kept"
     assert not victim.is_dir() or list(victim.iterdir()) == []
+
+
+@as_root
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_a_home_that_another_user_can_exchange_is_refused(tmp_path: Path, *, through_a_link: bool):
+    above = tmp_path / "above"
+    (above / "home").mkdir(mode=0o700, parents=True)
+    os.chown(above, NOBODY, NOBODY)
+    home = above / "home"
+    if through_a_link:
+        home = tmp_path / "link"
+        home.symlink_to(above / "home")
+    with pytest.raises(NotAllowedError, match=f"above the home, belongs to uid {NOBODY}"):
+        open_home(home)
+    os.chown(above, 0, 0)
+    above.chmod(0o777)
+    with pytest.raises(NotAllowedError, match="can be written by all users"):
+        open_home(home)
+    above.chmod(0o1777)
+    assert open_home(home) == above / "home"
+    above.chmod(0o775)
+    assert open_home(home) == above / "home"
 
 
 def test_state_replaces_a_link_and_does_not_write_through_it(home: Path, tmp_path: Path):

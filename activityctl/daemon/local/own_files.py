@@ -10,6 +10,8 @@ from pathlib import Path
 
 from activityctl.errors import NotAllowedError
 
+_NO_USER = 65534
+"""The id that Linux shows in a container for users who do not exist there."""
 _HINT = "set ACTIVITYCTL_HOME to a folder of your own"
 
 
@@ -33,6 +35,34 @@ def require_own_folder(folder: Path, owner: int | None = None) -> None:
             f"other users may write {folder}, so they could exchange the files in it",
             hint=f"chmod go-w {folder}",
         )
+
+
+def require_safe_parents(folder: Path) -> None:
+    """Raise NotAllowedError if another user can exchange the folder, because of those above it.
+
+    Such a folder belongs to another user, or all may write it and it has no sticky bit. Root is no
+    other user. A folder of a group is allowed: on many systems each user has a group alone.
+    """
+    trusted = {0, os.geteuid()} | (set() if _is_user(_NO_USER) else {_NO_USER})
+    for parent in dict.fromkeys((*folder.absolute().parents, *folder.resolve().parents)):
+        info = parent.lstat()
+        is_open = info.st_mode & stat.S_IWOTH and not info.st_mode & stat.S_ISVTX
+        if stat.S_ISLNK(info.st_mode) or (info.st_uid in trusted and not is_open):
+            continue
+        whose = "can be written by all users" if is_open else f"belongs to uid {info.st_uid}"
+        raise NotAllowedError(
+            f"{parent}, above the home, {whose}; another user could exchange the home", hint=_HINT
+        )
+
+
+def _is_user(number: int) -> bool:
+    """Return whether a process in this container can have this user id."""
+    try:
+        lines = Path("/proc/self/uid_map").read_text("ascii").splitlines()
+    except OSError:
+        return True  # not Linux
+    ranges = (tuple(map(int, line.split())) for line in lines)
+    return any(first <= number < first + count for first, _, count in ranges)
 
 
 def open_own(path: Path, flags: int) -> int:

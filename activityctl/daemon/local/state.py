@@ -17,7 +17,7 @@ from typing import Final, Self
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from activityctl.daemon.local.own_files import open_own, require_own_folder
+from activityctl.daemon.local.own_files import open_own, require_own_folder, require_safe_parents
 from activityctl.daemon.local.start_steps import StartStep
 from activityctl.errors import ConflictError, NotAllowedError
 from activityctl.settings import DAEMON_FILE
@@ -100,6 +100,7 @@ def open_home(home: Path) -> Path:
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_safe_parents(home)
         require_own_folder(home.resolve())
         os.close(open_own(home / LOCK_FILE, os.O_RDWR | os.O_CREAT))
     except OSError as error:

@@ -105,8 +105,12 @@ def _program_choices(argv: JsonValue) -> Iterator[tuple[Path, str, str]]:
     if isinstance(argv, str):
         yield ("argv",), argv, "the program"
     elif isinstance(argv, list):
-        for index in program_words([str(word) for word in argv]):
-            yield ("argv", index), str(argv[index]), "the program"
+        words = [str(word) for word in argv]
+        for index in program_words(words):
+            yield ("argv", index), words[index], "the program"
+        for index, word in enumerate(words):
+            if (name := word.partition("=")[0]) != word and _loads_code(name):
+                yield ("argv", index), word, f"{name}, which decides what code runs"
 
 
 def _variable_choices(env: JsonValue) -> Iterator[tuple[Path, str, str]]:
@@ -114,7 +118,7 @@ def _variable_choices(env: JsonValue) -> Iterator[tuple[Path, str, str]]:
         yield ("env",), env, "the names of variables"
     elif isinstance(env, Mapping):
         for name, text in env.items():
-            if isinstance(text, str) and (name in _LOADING or name.startswith(_LOADING_STARTS)):
+            if isinstance(text, str) and _loads_code(name):
                 yield ("env", name), text, f"{name}, which decides what code runs"
 
 
@@ -132,6 +136,10 @@ def _reads_only(template: JsonValue, names: frozenset[str]) -> bool:
             return all(_reads_only(value, names) for value in template)
         case _:
             return True
+
+
+def _loads_code(name: str) -> bool:
+    return name in _LOADING or name.startswith(_LOADING_STARTS)
 
 
 def reads_only_names(source: str, names: frozenset[str]) -> bool:

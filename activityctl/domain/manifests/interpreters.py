@@ -126,9 +126,10 @@ def code_argument(argv: Sequence[str]) -> tuple[int, bool] | None:
 
 
 def program_words(argv: Sequence[str]) -> list[int]:
-    """Return the indexes of the words that choose the program: its name, wrappers, their options.
+    """Return the indexes of the words that choose what runs.
 
-    A variable that `env` sets belongs to them only if its name is not written out.
+    These are wrappers with their options, the program, and the file or module that an interpreter
+    runs. A variable that `env` sets belongs to them only if its name is not written out.
     """
     found, at = [], 0
     while at < len(argv):
@@ -138,24 +139,48 @@ def program_words(argv: Sequence[str]) -> list[int]:
         if name == "find":
             return found + [i + 1 for i in range(at, len(argv) - 1) if argv[i] in _FIND_ACTIONS]
         if name not in _WRAPPERS:
-            return found
-        words = _WRAPPER_WORDS.get(name, 0)
-        with_value = _WRAPPER_OPTIONS.get(name, "").split()
-        while at < len(argv):
-            word = argv[at]
-            if _ASSIGNMENT.match(word):
-                at += 1
-                continue
-            if not word.startswith("-"):
-                if not words:
-                    break
-                words -= 1
+            return found + _program_files(name, argv, at)
+        at = _read_wrapper(name, argv, at, found)
+    return found
+
+
+def _read_wrapper(name: str, argv: Sequence[str], at: int, found: list[int]) -> int:
+    """Add the options and words of a wrapper to `found`; return where its program is."""
+    words = _WRAPPER_WORDS.get(name, 0)
+    with_value = _WRAPPER_OPTIONS.get(name, "").split()
+    while at < len(argv):
+        word = argv[at]
+        if _ASSIGNMENT.match(word):
+            at += 1
+            continue
+        if not word.startswith("-"):
+            if not words:
+                break
+            words -= 1
+        found.append(at)
+        at += 1
+        if word in with_value and at < len(argv):
             found.append(at)
             at += 1
-            if word in with_value and at < len(argv):
-                found.append(at)
-                at += 1
-    return found
+    return at
+
+
+def _program_files(name: str, argv: Sequence[str], at: int) -> list[int]:
+    """Return the indexes of the words that name the file or the module that a program runs."""
+    if name in _FIRST_WORD_IS_CODE:
+        flags = range(at, len(argv) - 1)
+        return [index + 1 for index in flags if argv[index] in {"-f", "--file"}]
+    code = _CODE_FLAGS.get(name)
+    if code is None or name in _NEED_A_FLAG:
+        return []
+    while at < len(argv) and argv[at].startswith(("-", "+")):
+        if code.match(argv[at]):
+            return []
+        if argv[at] == "-m":
+            break
+        at += 2 if argv[at] in _WITH_VALUE else 1
+    at += at < len(argv) and argv[at] == "-m"
+    return [at] if at < len(argv) else []
 
 
 def input_is_code(argv: Sequence[str]) -> bool | None:

@@ -40,6 +40,14 @@ def found(body: Any, for_each: Any = None) -> list[tuple[str | int, ...]]:
         (["busybox", X], 1),
         (["find", "/srv", "-exec", X, "{}", ";"], 3),
         (["xargs", "-n", "1", X], 3),
+        (["env", "PATH=" + X, "ls"], 1),
+        (["env", "-i", "LD_PRELOAD=/lib/" + X, "ls"], 2),
+        (["sh", X], 1),
+        (["env", "bash", "-eu", X, "a"], 3),
+        (["python3", "-W", "ignore", X], 3),
+        (["python3", "-m", X], 2),
+        (["su", X, "-c", "ls"], 1),
+        (["awk", "-f", X], 2),
     ],
 )
 def test_an_event_does_not_choose_the_program(argv: list[str], index: int):
@@ -58,6 +66,11 @@ def test_an_event_does_not_choose_the_program(argv: list[str], index: int):
         ["docker", "exec", "box", "ls", X],
         ["find", X, "-exec", "cat", "{}", ";"],
         ["${ 'ls' }", X],
+        ["sh", "-c", 'echo "$1"', "sh", X],
+        ["bash", "-s", X],
+        ["python3", "job.py", X],
+        ["python3", "-m", "job", X],
+        ["flock", "/run/lock", "ls", X],
     ],
 )
 def test_an_event_chooses_arguments(argv: list[str]):
