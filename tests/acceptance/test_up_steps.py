@@ -65,6 +65,7 @@ def test_the_steps_of_a_start_are_lines_where_nothing_can_be_drawn(stranger):
         assert {"starting Temporal", "starting the worker", "starting the API"} <= set(begun)
         for line in begun:
             assert re.search(rf"^{line}: done in [\d.]+ s$", done.stderr, re.MULTILINE)
+        assert re.search(r"^ready in [\d.]+ s$", done.stderr, re.MULTILINE)
         again = stranger("up", "-d")
         assert "already runs" in again.stderr
     finally:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Step = Any
-"""Has `doing`, `began` and `ended`; the two moments in Unix seconds."""
+"""Has `doing`, `began`, `ended` and `failed`; the two moments in Unix seconds."""
 Show = Callable[[Sequence[Step]], None]
 
 
@@ -21,9 +21,8 @@ def showing_steps(session: Session) -> Iterator[Show]:
     if session.draws_progress and not session.err.options.ascii_only:
         with _live_list(session) as show:
             yield show
-        return
-    lines = _Lines(session)
-    yield lines.show
+    else:
+        yield _Lines(session).show
 
 
 class _Lines:
@@ -41,7 +40,8 @@ class _Lines:
                 self._print(step.doing)
             if step.ended is not None and index not in self._ended:
                 self._ended.add(index)
-                self._print(f"{step.doing}: done in {step.ended - step.began:.1f} s")
+                end = "not done after" if step.failed else "done in"
+                self._print(f"{step.doing}: {end} {step.ended - step.began:.1f} s")
 
     def _print(self, line: str) -> None:
         self._session.err.print(line)
@@ -78,7 +78,7 @@ def _table(steps: Sequence[Step], spinner: Any) -> "Table":
     table.add_column(justify="right")
     for step in steps:
         seconds = (step.ended or time.time()) - step.began
-        mark = spinner if step.ended is None else "✓"
+        mark = spinner if step.ended is None else "✗" if step.failed else "✓"
         style = "" if step.ended is None else "dim"
         table.add_row(mark, step.doing, f"{seconds:.1f} s", style=style)
     return table

@@ -76,7 +76,7 @@ def _await_ready(
         state = read_state(home)
         if state.supervisor is not None and state.supervisor.pid == process.pid:
             on_steps(state.steps)
-            if state.ready:
+            if state.ready and all(step.ended is not None for step in state.steps):
                 return state
         time.sleep(_POLL_SECONDS)
     return None

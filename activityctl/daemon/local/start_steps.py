@@ -16,7 +16,8 @@ class StartStep(BaseModel):
     """Such as `starting Postgres`."""
     began: float
     ended: float | None = None
-    """None while the step lasts, and if it failed."""
+    """None while the step lasts."""
+    failed: bool = False
 
 
 class StartSteps:
@@ -33,10 +34,15 @@ class StartSteps:
 
     @contextmanager
     def step(self, doing: str) -> Iterator[None]:
-        """Report that the step begins, and that it has ended if the block raises nothing."""
+        """Report that the step begins, and that it has ended; it failed if the block raises."""
         index = len(self._steps)
         self._steps.append(StartStep(doing=doing, began=time.time()))
         self._report(self.steps)
-        yield
-        self._steps[index] = self._steps[index].model_copy(update={"ended": time.time()})
-        self._report(self.steps)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            end = {"ended": time.time(), "failed": failed}
+            self._steps[index] = self._steps[index].model_copy(update=end)
+            self._report(self.steps)

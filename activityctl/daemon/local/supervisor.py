@@ -173,7 +173,7 @@ class _Daemon:
 
     async def _start(self) -> None:
         step = self._start_steps.step
-        with step("ending what an earlier daemon left"):
+        with step("looking for an earlier daemon"):
             await asyncio.to_thread(end_surviving_processes, self._home, self._former)
         self._write_state()
         await await_all(self._start_postgres(), self._start_temporal())

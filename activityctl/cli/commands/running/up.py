@@ -95,9 +95,11 @@ def up(
     elif detach:
         session.set_interrupt_message("the start was stopped; nothing of it is left running")
         session.err.print(f"starting the daemon of {home}")
+        began = time.monotonic()
         with showing_steps(session) as show:
             command = _foreground_command(home, folder, ui=ui)
             start_detached(home, command, _environment(), on_steps=show)
+        session.err.print(f"ready in {time.monotonic() - began:.1f} s")
         session.set_interrupt_message("the daemon keeps running", hint="activityctl down")
         _after_start(session, files, recursive=recursive)
     else:
@@ -161,6 +163,7 @@ def _foreground(
 ) -> None:
     async def on_ready(_: DaemonState) -> None:
         shown.close()
+        session.err.print(f"ready in {time.monotonic() - began:.1f} s")
         try:
             await asyncio.to_thread(after_start)
         except ActivityctlError as error:
@@ -172,6 +175,7 @@ def _foreground(
     configure_logging(known_secrets(session.flags))
     session.err.print(f"starting the daemon of {home}")
     protect_memory()
+    began = time.monotonic()
     with ExitStack() as shown:
         show = shown.enter_context(showing_steps(session))
         hooks = Hooks(
