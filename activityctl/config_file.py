@@ -85,7 +85,7 @@ def profile_in(document: TomlDocument, path: Path, name: str) -> TomlDocument:
 
 
 def add_profile(path: Path, name: str, values: Mapping[str, Any], *, replace: bool) -> bool:
-    """Write a profile. The first profile becomes the default; return whether this one did.
+    """Write a profile; return whether it is the default. None becomes the default by itself.
 
     Raises ConflictError if the profile exists already and `replace` is false.
     """
@@ -99,10 +99,8 @@ def add_profile(path: Path, name: str, values: Mapping[str, Any], *, replace: bo
         raise ConflictError(
             f'profile "{name}" already exists', hint=f"activityctl config add {name} --replace …"
         )
-    is_first = not profiles and "default" not in document
-    added = {**document, "profiles": {**profiles, name: dict(values)}}
-    _write(path, {"default": name, **added} if is_first else added)
-    return is_first
+    _write(path, {**document, "profiles": {**profiles, name: dict(values)}})
+    return document.get("default") == name
 
 
 def use_profile(path: Path, name: str) -> None:

@@ -80,9 +80,11 @@ async def store_events(
         return report.exit_code
     if results.failed:
         return 1
-    if results.is_awaited and not results.aftermath.is_complete:
+    if not results.aftermath.is_complete:
+        reason = "" if results.has_worker else ": no worker is running"
+        hint = "activityctl get runs" if results.has_worker else "activityctl status"
         raise WaitTimeoutError(
-            f"not all runs have ended after {wait_seconds:g}s", hint="activityctl get runs"
+            f"not all runs have ended after {wait_seconds:g}s{reason}", hint=hint
         )
     return 0
 
@@ -90,13 +92,9 @@ async def store_events(
 async def _wait_for_runs(
     session: Session, ports: Ports, emitted: Sequence[Emitted], seconds: float
 ) -> EventResultsView:
-    """Wait for the runs of the stored events and return them.
-
-    Do not wait if no worker is alive: return what is known now.
-    """
-    is_alive = bool(await ports.workers.alive())
-    if not is_alive:
-        session.err.print("no worker is running; the runs start when a worker starts")
+    """Wait for the runs of the stored events and return them, as far as they are known in time."""
+    if not await ports.workers.alive():
+        session.err.print("the events are stored; no worker is running, waiting for one")
     session.set_interrupt_message(
         "the events are stored; the worker continues with their runs", hint="activityctl get runs"
     )
@@ -105,12 +103,12 @@ async def _wait_for_runs(
             ports.events,
             ports.run_lists,
             [event.uid for event in emitted if event.uid is not None and event.problem is None],
-            timeout_seconds=seconds if is_alive else 0.0,
+            timeout_seconds=seconds,
             on_progress=show,
         )
     subscriptions = await ports.catalog.subscriptions(Selection(limit=_MOST_SUBSCRIPTIONS))
     names: dict[str, str] = {owner.id: owner.name for owner in subscriptions}
-    return EventResultsView(aftermath, names, is_awaited=is_alive)
+    return EventResultsView(aftermath, names, bool(await ports.workers.alive()))
 
 
 @contextmanager

@@ -129,7 +129,11 @@ class LazyGroup(HelpedGroup):
         return (name, load_command(name), rest) if name in COMMANDS else (name, command, rest)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; Ctrl-C raises the InterruptionError that the command has set, if any."""
+        """Run the command; Ctrl-C raises the InterruptionError that the command has set, if any.
+
+        An error gets a hint that fits the command.
+        """
+        words = [*getattr(ctx, "_protected_args", ()), *ctx.args]
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -139,6 +143,10 @@ class LazyGroup(HelpedGroup):
         except UsageError as error:
             if error.hint is None:
                 error.hint = f"activityctl {ctx.invoked_subcommand} --help"
+            raise
+        except ActivityctlError as error:
+            if isinstance(ctx.obj, Session) and error.hint is not None:
+                error.hint = ctx.obj.fitting_hint(error.hint, words)
             raise
 
 
@@ -191,7 +199,7 @@ def _root(
     activityctl logs NAME --follow
     """
     flags = {"profile": profile, "home": home}
-    context.obj = Session(flags=flags, color=check_choice(color))
+    context.obj = Session(flags, check_choice(color), command=context.invoked_subcommand)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from activityctl.cli.colors import uses_escapes
 from activityctl.domain.values.ci_commands import defused
-from activityctl.errors import InterruptionError
-from activityctl.settings import Settings, load_settings
+from activityctl.domain.values.untrusted import escape_controls
+from activityctl.errors import ActivityctlError, InterruptionError
+from activityctl.settings import Settings, load_settings, setting_sources
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,10 +34,32 @@ class Session:
     """The error that Ctrl-C raises; None while a plain interrupt is enough."""
     files: Sequence[str] = ()
     """The files and folders that manifests are read from; `-` for input that is no file."""
+    command: str | None = None
+    """The name of the command."""
+    _has_named_target: bool = False
 
     def set_interrupt_message(self, message: str, *, hint: str | None = None) -> None:
         """Set what Ctrl-C reports from now on: what was done, and what to do next."""
         self.interruption = InterruptionError(message, hint=hint)
+
+    def fitting_hint(self, hint: str, words: Sequence[str]) -> str | None:
+        """Return the hint, or a better one if it cannot help these words of a command."""
+        from activityctl.cli.hints import fitting_hint
+
+        try:
+            is_local = self.settings.uses_local_daemon
+        except ActivityctlError:
+            return hint
+        return fitting_hint(hint, words, uses_local_daemon=is_local)
+
+    def name_target(self) -> None:
+        """Say once which servers a command changes, unless they are the local daemon's."""
+        from activityctl.cli.target import CHANGING, target_text
+
+        is_told = self._has_named_target or self.command not in CHANGING
+        if not is_told and not self.settings.uses_local_daemon:
+            self.err.print(escape_controls(target_text(setting_sources(self.flags))))
+        self._has_named_target = True
 
     @cached_property
     def settings(self) -> Settings:
@@ -101,6 +124,8 @@ class Session:
         Work that holds a lock and queries meanwhile needs several connections.
         """
         from activityctl import wiring
+
+        self.name_target()
 
         async def open_and_work() -> Result:
             pool_size = connections if connections > 1 else 0

@@ -298,7 +298,9 @@ def settings_of(shell, *flags: str) -> dict[str, tuple[object, str]]:
 def test_profiles_are_added_used_shown_and_removed(configured):
     add = ("config", "add", "prod", "--database-url", "-", "--temporal-address", "t:7233")
     done = configured(*add, stdin="postgresql://u:hunter2@db/x\n")
-    assert done.stdout == "profile/prod saved, it is the default\n"
+    assert done.stdout == "profile/prod saved\n"
+    assert "next: activityctl config use prod" in done.stderr
+    configured("config", "use", "prod")
     stage = ("--database-url", "postgresql://s/x", "--temporal-address", "s:7233")
     configured("config", "add", "stage", *stage, "--max-tasks", "3")
     settings = settings_of(configured)

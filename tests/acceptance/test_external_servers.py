@@ -1,5 +1,6 @@
 """A worker against external servers: it starts no embedded server, and commands exit cleanly."""
 
+import json
 import os
 import signal
 import subprocess
@@ -57,6 +58,8 @@ def test_a_worker_uses_the_configured_servers(environment: dict[str, str], tmp_p
     assert applied.returncode == 0, applied.stderr
     waiting = call(environment, "trigger", "far", "--key", "early", "-o", "name")
     assert "no worker is running; the run starts when a worker starts" in waiting.stderr
+    assert_the_target_is_named(environment, applied)
+    assert_nothing_works_there(environment)
     worker = subprocess.Popen(
         [COMMAND, "worker", "--migrate"], env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -66,6 +69,7 @@ def test_a_worker_uses_the_configured_servers(environment: dict[str, str], tmp_p
             assert time.monotonic() < deadline
             time.sleep(0.3)
         assert call(environment, "trigger", "far").returncode == 0
+        assert_a_worker_is_seen(environment)
     finally:
         worker.send_signal(signal.SIGTERM)
         _, log = worker.communicate(timeout=30)
@@ -73,6 +77,66 @@ def test_a_worker_uses_the_configured_servers(environment: dict[str, str], tmp_p
     assert "worker stopped" in log
     assert not (tmp_path / "home" / "daemon.json").exists()
     assert "name a database" in call(environment, "up", "-d").stderr
+
+
+def assert_the_target_is_named(
+    environment: dict[str, str], applied: subprocess.CompletedProcess[str]
+) -> None:
+    name = environment["ACTIVITYCTL_DATABASE_URL"].rpartition("/")[2]
+    for done in (applied, call(environment, "pause", "far"), call(environment, "resume", "far")):
+        first = done.stderr.splitlines()[0]
+        named = f"target: environment ACTIVITYCTL_DATABASE_URL, database {name} at 127.0.0.1:"
+        assert first.startswith(named)
+    assert "target: " not in call(environment, "get", "runs").stderr
+
+
+def assert_nothing_works_there(environment: dict[str, str]) -> None:
+    status = call(environment, "status", "-o", "json")
+    parts = {part["name"]: part["state"] for part in json.loads(status.stdout)["components"]}
+    assert parts == {"postgres": "running", "temporal": "running", "worker": "stopped"}
+    assert status.returncode == 1
+    assert "activityctl up" not in status.stderr
+    assert json.loads(call(environment, "get", "workers", "-o", "json").stdout)["items"] == []
+    wait = ("--wait", "--timeout", "1s")
+    for words in (
+        ("trigger", "far", "--key", "early", *wait),
+        ("emit", "--type", "far.seen", "--data", "{}", *wait),
+    ):
+        done = call(environment, *words)
+        assert done.returncode == 8, done.stderr
+        assert "no worker is running, waiting for one" in done.stderr
+        assert "after 1s" in done.stderr
+        assert done.stderr.count("no worker is running") == 2
+
+
+def assert_a_worker_is_seen(environment: dict[str, str]) -> None:
+    assert call(environment, "status").returncode == 0
+    (worker,) = json.loads(call(environment, "get", "workers", "-o", "json").stdout)["items"]
+    assert worker["status"] == "running"
+    assert call(environment, "get", "workers", worker["id"][:8]).returncode == 0
+    assert call(environment, "doctor").returncode == 0
+
+
+UNREACHABLE = {
+    "ACTIVITYCTL_DATABASE_URL": "postgresql://u@127.0.0.1:1/x",
+    "TEMPORAL_ADDRESS": "127.0.0.1:1",
+}
+
+
+def test_servers_that_do_not_answer_are_reported_in_plain_words(environment: dict[str, str]):
+    away = {**environment, **UNREACHABLE}
+    for words, code in ((("status",), 7), (("doctor",), 1), (("get", "runs"), 7)):
+        done = call(away, *words)
+        assert done.returncode == code
+        said = done.stdout + done.stderr
+        assert "Postgres does not answer: nothing listens at 127.0.0.1:1" in said
+        hints = [line for line in done.stderr.splitlines() if line.startswith("hint: ")]
+        assert hints
+        assert not [line for line in hints if line.endswith(f"activityctl {words[0]}")]
+        assert "activityctl up" not in said
+        assert "tonic" not in said
+        if words != ("get", "runs"):
+            assert "Temporal does not answer at 127.0.0.1:1: nothing listens there" in said
 
 
 def test_a_database_without_a_schema_is_reported(environment: dict[str, str], database_url: str):

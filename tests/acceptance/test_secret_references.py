@@ -53,6 +53,7 @@ class Member:
     def add(self, reference: str, *more: str) -> None:
         url = ("--database-url", self.url, "--database-password-ref", reference)
         self("config", "add", "prod", *url, *more, "--replace")
+        self("config", "use", "prod")
 
     def keep(self, secret: str, entry: str = "prod-db") -> None:
         """Store a secret in the key store, as the hint says."""

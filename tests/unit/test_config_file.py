@@ -50,11 +50,10 @@ def test_a_file_that_cannot_be_written_back_is_not_changed(path: Path, text: str
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_first_profile_becomes_the_default(path: Path):
-    assert add_profile(path, "prod", PROD, replace=False)
+def test_no_profile_becomes_the_default_by_itself(path: Path):
+    assert not add_profile(path, "prod", PROD, replace=False)
     assert not add_profile(path, "stage", {"max_tasks": 1}, replace=False)
     assert read_config(path) == {
-        "default": "prod",
         "profiles": {"prod": PROD, "stage": {"max_tasks": 1}},
     }
 
@@ -97,10 +96,10 @@ def test_other_settings_of_the_file_are_kept(path: Path):
 def test_removing_the_default_leaves_no_default(path: Path):
     add_profile(path, "a", PROD, replace=False)
     add_profile(path, "b", PROD, replace=False)
+    use_profile(path, "a")
     assert not remove_profile(path, "b")
     assert remove_profile(path, "a")
     assert read_config(path) == {"profiles": {}}
-    assert add_profile(path, "c", PROD, replace=False)
 
 
 def test_unknown_profiles_are_not_found(path: Path):
@@ -130,6 +129,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path):
 
 def test_every_setting_has_a_source(path: Path, tmp_path: Path):
     add_profile(path, "prod", PROD, replace=False)
+    use_profile(path, "prod")
     environment = {
         "ACTIVITYCTL_CONFIG": str(path),
         "ACTIVITYCTL_HOME": str(tmp_path),

@@ -20,6 +20,25 @@ from activityctl.errors import (
     UnreachableError,
 )
 
+_SERVER: Final = re.compile(r'server at "([^"]+)"(?: \([^)]*\))?, port (\d+)')
+_UNKNOWN_HOST: Final = re.compile(
+    r"resolve host '([^']+)'|translate host name \"([^\"]+)\" to address"
+)
+_PREFIX: Final = re.compile(r"^(?:connection (?:failed|is bad): )+")
+_REASONS: Final = {
+    "Connection refused": "nothing listens{place}",
+    "invalid port number": "the port in the database URL is no number from 1 to 65535",
+    "timeout expired": "no answer in time{place}",
+    "starting up": "the server{place} is starting",
+    "shutting down": "the server{place} is stopping",
+    "terminating connection due to administrator command": "the server{place} was stopped",
+    "server closed the connection unexpectedly": "the connection{place} was lost",
+    "certificate verify failed": "the certificate of the server{place} is not trusted",
+    "does not support SSL": "the server{place} does not use TLS, and the URL asks for it",
+    "No route to host": "there is no way to the host{place}",
+    "Network is unreachable": "there is no way to the host{place}",
+}
+"""What libpq says, and what we say of it."""
 _DOCTOR: Final = "activityctl doctor"
 _OBJECT: Final = re.compile(
     r"(?:permission denied for|must be owner of) (table|view|function|relation) (\S+)"
@@ -76,5 +95,18 @@ def failed_connection(error: psycopg.Error) -> ActivityctlError:
             f"Postgres refuses the login: {said}",
             hint="correct the user and the password of the database URL",
         )
+    return UnreachableError(f"Postgres does not answer: {_plain_reason(error)}", hint=_DOCTOR)
+
+
+def _plain_reason(error: psycopg.Error) -> str:
+    """Return in plain words why there is no answer; an unknown reason in the words of libpq."""
+    text = str(error)
+    server = _SERVER.search(text)
+    place = f" at {server[1]}:{server[2]}" if server else ""
+    if found := _UNKNOWN_HOST.search(text):
+        return f"the host {found[1] or found[2]} is not known"
+    for words, reason in _REASONS.items():
+        if words in text:
+            return reason.format(place=place)
     line = first_line(error, "no answer")
-    return UnreachableError(f"Postgres does not answer: {line}", hint=_DOCTOR)
+    return _PREFIX.sub("", line)

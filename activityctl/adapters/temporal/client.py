@@ -1,6 +1,8 @@
 """Connects a Temporal client from our settings and Temporal's own variables and profiles."""
 
 import asyncio
+import logging
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +17,21 @@ from activityctl.secret import Secret
 from activityctl.settings import Settings
 
 CONNECT_SECONDS: Final = 8.0
+_LOG = logging.getLogger(__name__)
+_REASONS: Final = {
+    "connection refused": "nothing listens there",
+    "dns error|lookup address": "the host is not known",
+    "unauthenticated|permission ?denied|unauthorized": "it refuses the login or the API key",
+    "certificate|UnknownIssuer|tls|handshake": "the TLS connection failed",
+    "namespace .*not found": "the namespace does not exist",
+    "invalid uri|invalid target|relative URL|parse": "the address is not HOST:PORT",
+    "timed? ?out|deadline|timeout": "no answer in time",
+    "no route|network is unreachable": "there is no way to the host",
+    "connection (reset|closed)|broken pipe|BrokenPipe|protocol|frame|goaway|h2": (
+        "what answers there is not Temporal, or the connection was lost"
+    ),
+}
+"""What the SDK says, and what we say of it."""
 _DEFAULT_ADDRESS: Final = "localhost:7233"
 
 
@@ -33,9 +50,21 @@ async def connect(settings: Settings, api_key: Secret | None = None) -> Client:
             )
     except (RuntimeError, RPCError, TimeoutError) as error:
         raise UnreachableError(
-            f"Temporal does not answer at {profile.address}: {error or 'no answer in time'}",
+            f"Temporal does not answer at {profile.address}: {_plain_reason(error)}",
             hint="activityctl doctor",
         ) from error
+
+
+def _plain_reason(error: Exception) -> str:
+    """Return in plain words why there is no answer; the SDK's words go to the log."""
+    _LOG.debug("could not connect to Temporal: %s", error)
+    text = str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    for pattern, reason in _REASONS.items():
+        if re.search(pattern, text, re.IGNORECASE):
+            return reason
+    return "the connection failed"
 
 
 def is_clear_text(profile: ClientConfigProfile) -> bool:

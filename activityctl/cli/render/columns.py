@@ -164,6 +164,14 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         _field("status"),
         ("ARRIVED", lambda view: age(view["arrivedAt"])),
     ),
+    "workers": (
+        ("ID", _id),
+        _field("host"),
+        _field("pid"),
+        _field("version"),
+        _field("status"),
+        ("STARTED", lambda view: age(view["startedAt"])),
+    ),
 }
 _LABELS: Final[Column] = ("LABELS", lambda view: _pairs(view["labels"]))
 _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
@@ -189,6 +197,10 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
     "tasks": (("FULL ID", lambda view: view["id"]), _flow_field("output")),
     "deadletters": (("FULL RUN", lambda view: view["run"]),),
+    "workers": (
+        ("FULL ID", lambda view: view["id"]),
+        ("FAILING", lambda view: ", ".join(bad["loop"] for bad in view["troubles"]) or None),
+    ),
     "events": (("UID", lambda view: view["uid"]), _field("time")),
 }
 

@@ -29,8 +29,8 @@ class EventResultsView:
 
     aftermath: EventResults
     names: Mapping[str, str]
-    is_awaited: bool = True
-    """Whether a worker was alive, so that the command waited."""
+    has_worker: bool = True
+    """Whether a worker was alive when the wait was over."""
 
     @property
     def failed(self) -> list[Run]:

@@ -53,16 +53,16 @@ async def run_checks(settings: Settings) -> list[Check]:
         checks.append(Check("daemon", "ok", f"runs for {settings.home}"))
     _load_clients()
     servers = await asyncio.gather(
-        _guarded("postgres", lambda: _postgres(settings)),
-        _guarded("schema", lambda: _schema(settings)),
-        _guarded("worker", lambda: _worker(settings)),
-        _guarded("firings", lambda: _firings(settings)),
-        _guarded("runs", lambda: _runs(settings)),
-        _guarded("schedules", lambda: _schedules(settings)),
-        _guarded("temporal", lambda: _temporal(settings)),
-        _guarded("recovery", lambda: _recovery(settings)),
-        _guarded("transport", lambda: _transport(settings)),
-        _guarded("commands", lambda: _commands(settings)),
+        _guarded(settings, "postgres", lambda: _postgres(settings)),
+        _guarded(settings, "schema", lambda: _schema(settings)),
+        _guarded(settings, "worker", lambda: _worker(settings)),
+        _guarded(settings, "firings", lambda: _firings(settings)),
+        _guarded(settings, "runs", lambda: _runs(settings)),
+        _guarded(settings, "schedules", lambda: _schedules(settings)),
+        _guarded(settings, "temporal", lambda: _temporal(settings)),
+        _guarded(settings, "recovery", lambda: _recovery(settings)),
+        _guarded(settings, "transport", lambda: _transport(settings)),
+        _guarded(settings, "commands", lambda: _commands(settings)),
     )
     return [*checks, *servers]
 
@@ -116,14 +116,26 @@ def _embedded_temporal() -> Check:
         return Check("embedded temporal", "failed", str(error), error.hint)
 
 
-async def _guarded(name: str, check: Callable[[], Awaitable[Check]]) -> Check:
+async def _guarded(settings: Settings, name: str, check: Callable[[], Awaitable[Check]]) -> Check:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             return await check()
     except ActivityctlError as error:
-        return Check(name, "failed", str(error), error.hint or "activityctl status")
+        is_circular = error.hint in {None, "activityctl doctor"}
+        hint = _server_hint(settings, name) if is_circular else error.hint
+        return Check(name, "failed", str(error), hint)
     except TimeoutError:
-        return Check(name, "failed", "no answer in time", "activityctl status")
+        return Check(name, "failed", "no answer in time", _server_hint(settings, name))
+
+
+def _server_hint(settings: Settings, name: str) -> str:
+    """Return what to do about a server that does not answer."""
+    if not settings.uses_local_daemon:
+        return (
+            "start the server if it does not run, or correct its address: activityctl config show"
+        )
+    server = name if name in {"postgres", "temporal", "worker"} else "postgres"
+    return f"read {log_path(settings.home, server)}"
 
 
 async def _postgres(settings: Settings) -> Check:

@@ -4,6 +4,7 @@ from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import View, format_timestamp
 
@@ -89,4 +90,20 @@ def dead_letter_view(letter: DeadLetter) -> View:
         "subscriptionId": letter.subscription_id,
         "reason": letter.reason,
         "createdAt": format_timestamp(letter.created_at),
+    }
+
+
+def worker_view(worker: WorkerBeat) -> View:
+    """Return the JSON view of a living worker."""
+    return {
+        "id": worker.id,
+        "host": worker.host,
+        "pid": worker.pid,
+        "version": worker.version,
+        "startedAt": format_timestamp(worker.started_at),
+        "status": "failing" if worker.troubles else "running",
+        "troubles": [
+            {"loop": trouble.loop, "error": trouble.error, "failures": trouble.failures}
+            for trouble in worker.troubles
+        ],
     }

@@ -18,15 +18,25 @@ from activityctl.domain.runs.json_form import (
     run_details,
     run_view,
     task_view,
+    worker_view,
 )
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError, UsageError
 from activityctl.operations.looking.filters import check_filters, given_filters
 from activityctl.operations.looking.kinds import Kind, singular
-from activityctl.ports import Catalog, EventStore, ListedSchedule, RunLists, ScheduleRegister
+from activityctl.ports import (
+    Catalog,
+    EventStore,
+    ListedSchedule,
+    RunLists,
+    ScheduleRegister,
+    Workers,
+)
 
-_LISTED_IN_FULL: Final = frozenset({"definitions", "subscriptions", "calendars", "schedules"})
+_LISTED_IN_FULL: Final = frozenset(
+    {"definitions", "subscriptions", "calendars", "schedules", "workers"}
+)
 """Kinds that come from manifests, so that their number is limited; the others keep growing."""
 _DEFAULT_LIMIT: Final = 100
 _OWN_KINDS: Final[Mapping[Kind, str]] = {"tasks": "taskKind", "schedules": "triggerKind"}
@@ -52,8 +62,14 @@ class ObjectViews:
     """Reads objects of every kind in their JSON form."""
 
     def __init__(
-        self, catalog: Catalog, register: ScheduleRegister, lists: RunLists, events: EventStore
+        self,
+        catalog: Catalog,
+        register: ScheduleRegister,
+        lists: RunLists,
+        events: EventStore,
+        workers: Workers,
     ) -> None:
+        self._workers = workers
         self._catalog = catalog
         self._register = register
         self._lists = lists
@@ -82,6 +98,7 @@ class ObjectViews:
             "tasks": self._tasks,
             "deadletters": self._dead_letters,
             "events": self._stored_events,
+            "workers": self._living_workers,
         }
         return await readers[kind](selection)
 
@@ -103,7 +120,7 @@ class ObjectViews:
                 return await self._schedules_named(name, selection)
             case "deadletters":
                 return await self._dead_letters_named(name, selection)
-            case "definitions" | "calendars" | "revisions" | "tasks":
+            case "definitions" | "calendars" | "revisions" | "tasks" | "workers":
                 found = await self.listed(kind, replace(selection, name=name))
                 if not found:
                     raise NotFoundError(singular(kind), name, hint=f"activityctl get {kind}")
@@ -255,6 +272,10 @@ class ObjectViews:
             ],
             "runs": [run_view(run) for run in sorted(runs, key=lambda run: run.created_at)],
         }
+
+    async def _living_workers(self, selection: Selection) -> list[View]:
+        alive = [worker_view(worker) for worker in await self._workers.alive()]
+        return [view for view in alive if view["id"].startswith(selection.name or "")]
 
     async def _dead_letters(self, selection: Selection) -> list[View]:
         letters = await self._lists.dead_letters(selection)

@@ -15,6 +15,7 @@ Kind = Literal[
     "tasks",
     "deadletters",
     "events",
+    "workers",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "definition": "definitions",
@@ -41,6 +42,7 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "event": "events",
     "ev": "events",
     "evs": "events",
+    "worker": "workers",
 }
 KINDS: Final[tuple[Kind, ...]] = (
     "definitions",
@@ -52,6 +54,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     "tasks",
     "deadletters",
     "events",
+    "workers",
 )
 
 _NAMED_BY: Final[Mapping[Kind, tuple[Kind, ...]]] = {

@@ -7,7 +7,6 @@ import typer
 from activityctl.cli.options import (
     SubscriptionArgument,
     Timeout,
-    WaitForRuns,
     output_option,
     parse_seconds,
 )
@@ -39,7 +38,15 @@ def trigger(
         str | None,
         typer.Option(help="A JSON object; expressions read it as trigger.payload.", metavar="JSON"),
     ] = None,
-    wait: WaitForRuns = True,
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Wait for the run to end; exit 8 if it has not ended in time. "
+            "Without this option: wait if a worker is alive.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Timeout = "5m",
     output: Annotated[str, output_option("text", "json", "name")] = "text",
 ) -> None:
@@ -74,13 +81,15 @@ def trigger(
             hint=f"activityctl wait {run_id}",
         )
         has_worker = bool(await ports.workers.alive())
-        if not wait or not has_worker:
+        if wait is False or (wait is None and not has_worker):
             return run_id, None, has_worker
+        if not has_worker:
+            session.err.print(f"run/{run_id} is recorded; no worker is running, waiting for one")
         run = await wait_for_run_in_session(session, ports, run_id, parse_seconds(timeout))
         return run_id, run, has_worker
 
     run_id, run, has_worker = session.with_ports(work)
-    if not has_worker:
+    if run is None and not has_worker:
         session.err.print("no worker is running; the run starts when a worker starts")
     if shape == "json":
         print_json(session.out, run_view(run) if run else {"id": run_id, "status": "queued"})

@@ -39,7 +39,9 @@ def describe(
     reference = required_name(given)
 
     async def read(ports: Ports) -> View:
-        views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
+        views = ObjectViews(
+            ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers
+        )
         return await views.describe(wanted, reference)
 
     view = {"apiVersion": API_VERSION, "kind": singular(wanted), **session.with_ports(read)}

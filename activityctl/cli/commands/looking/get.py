@@ -92,7 +92,9 @@ def get(
             labels=parse_labels(labels),
             limit=most,
         )
-        views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events)
+        views = ObjectViews(
+            ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers
+        )
         return await views.page(wanted, reference, selection)
 
     page = session.with_ports(read)

@@ -33,8 +33,8 @@ def doctor(context: typer.Context, output: TextOrJson = "text") -> None:
             ("FOUND", lambda view: view["found"]),
         )
         print_table(session.out, views, columns, empty="")
-        for check in checks:
-            if check.hint:
-                session.err.print(f"hint: {check.name}: {escape_controls(check.hint)}")
+        for hint in dict.fromkeys(check.hint for check in checks if check.hint):
+            names = ", ".join(check.name for check in checks if check.hint == hint)
+            session.err.print(f"hint: {names}: {escape_controls(hint)}")
     if any(check.state == "failed" for check in checks):
         raise typer.Exit(1)

@@ -41,6 +41,7 @@ def migrate(
     session: Session = context.obj
     if prefix is not None and not roles:
         raise UsageError("--prefix names the roles of --roles", hint="add --roles")
+    session.name_target()
     wanted = (prefix or "activityctl") if roles else None
     url = asyncio.run(wiring.database_url(session.settings))
     if dry_run:

@@ -27,6 +27,7 @@ from activityctl.daemon.local.state import (
     read_status,
 )
 from activityctl.daemon.local.sync_status import SyncStatus, read_sync
+from activityctl.daemon.real_servers import check_servers
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.operations.looking.overview import Overview, overview
@@ -42,13 +43,19 @@ def status(
 ) -> None:
     """Show the state, version, address and pid of each component of the local daemon.
 
-    Exit 7 if the daemon is not running. Exit 1 if a component does not run or does not answer, or
-    if the files of the synced folder could not be applied.
+    If the settings name other servers, show whether these answer, and their workers.
+
+    Exit 7 if the daemon is not running, or if Postgres elsewhere does not answer. Exit 1 if a
+    component does not run or does not answer, the supervisor was killed, or the files of the
+    synced folder could not be applied.
 
     activityctl status -o json
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "wide", "json"))
+    if not session.settings.uses_local_daemon:
+        _show_servers(session, shape)
+        return
     home = session.settings.home
     components, sync = read_status(home), read_sync(home)
     runs = any(part.pid for part in components)
@@ -73,6 +80,25 @@ def status(
             hint="activityctl down && activityctl up -d",
         )
     if not all(answers.values()) or (sync is not None and sync.error is not None):
+        raise typer.Exit(1)
+
+
+def _show_servers(session: Session, shape: str) -> None:
+    """Show the servers that the settings name, and their workers."""
+    components = asyncio.run(check_servers(session.settings))
+    has_database = components[0].state is ComponentState.RUNNING
+    overview = read_overview(session) if has_database else None
+    if shape == "json":
+        print_json(session.out, _view(components, None, overview))
+    else:
+        print_components(session.out, components)
+        if overview is not None:
+            print_overview(session.out, overview)
+    if not has_database:
+        raise UnreachableError(
+            components[0].last_error or "Postgres does not answer", hint="activityctl config show"
+        )
+    if any(part.state is not ComponentState.RUNNING for part in components):
         raise typer.Exit(1)
 
 

@@ -153,7 +153,7 @@ def add(
         bool, typer.Option("--replace", help="Replace the profile of this name if it exists.")
     ] = False,
 ) -> None:
-    """Add a profile to the config file; the first profile becomes the default.
+    """Add a profile to the config file; it is used with --profile, or after `config use`.
 
     A profile names where a secret is kept, not the secret itself. To store the password of the
     example: `keyring set activityctl prod-db`.

@@ -1,0 +1,30 @@
+"""Names the servers that a command changes, so that nobody changes others than meant."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from activityctl.settings import SettingSource
+
+CHANGING: Final = frozenset(
+    {
+        *("apply", "backfill", "cancel", "delete", "emit", "migrate", "pause", "plan", "purge"),
+        *("replay", "resume", "rollback", "trigger"),
+    }
+)
+"""The commands that change something on the servers, and `plan`, which says what would change."""
+
+
+def target_text(sources: list[SettingSource]) -> str:
+    """Return the profile or variable that names the database, its host and its name."""
+    found = next(source for source in sources if source.name == "database_url")
+    return f"target: {found.source}, {_database(str(found.value))}"
+
+
+def _database(masked_url: str) -> str:
+    try:
+        url = urlsplit(masked_url)
+        host = f"{url.hostname}:{url.port}" if url.port else url.hostname
+    except ValueError:
+        host, url = None, urlsplit("")
+    name = url.path.lstrip("/")
+    return f"database {name or '(the default)'} at {host or '(the default host)'}"
