@@ -54,6 +54,12 @@ def _names_program(words: list[str]) -> list[str]:
     return words
 
 
+def _folder(path: str, info: ValidationInfo) -> str:
+    if is_written(info) and not path.startswith(("/", ".")):
+        raise ValueError("should be an absolute path: each attempt starts in an empty folder")
+    return path
+
+
 def _check_variable(name: str) -> str:
     if not name or "=" in name:
         raise ValueError("is not a valid name of an environment variable")
@@ -105,7 +111,7 @@ class CommandBody(Manifest):
         examples=[{"REGION": "${ run.id }"}],
         json_schema_extra={"propertyNames": {"pattern": "^[^=]+$"}},
     )
-    cwd: FilledText | None = Field(
+    cwd: Annotated[FilledText, AfterValidator(_folder)] | None = Field(
         default=None,
         description="The working directory of the program. The default is a fresh folder that is "
         "removed after the attempt.",

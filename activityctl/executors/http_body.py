@@ -16,7 +16,7 @@ from pydantic import (
 from activityctl.domain.values.model import Manifest, is_written
 from activityctl.domain.values.text import TEXT_SCHEMA, Text
 from activityctl.errors import DestinationForbiddenError
-from activityctl.executors.address import is_path, parse_url
+from activityctl.executors.address import is_path, parse_url, with_query
 from activityctl.ports import JsonValue
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -163,6 +163,12 @@ class HttpBody(Manifest):
     def _has_one_content(self) -> Self:
         if self.sends_json and self.body is not None:
             raise ValueError("json and body cannot be combined; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_one_url(self) -> Self:
+        if not is_path(self.url):
+            parse_url(with_query(self.url, self.query))
         return self
 
     @property

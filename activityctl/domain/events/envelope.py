@@ -135,9 +135,7 @@ def envelope_of(value: JsonValue, filled: Iterable[str] = ()) -> EventEnvelope:
     document = {name: item for name, item in value.items() if item is not None or name == "data"}
     if "specversion" not in document:
         raise InvalidEventError("specversion", f'is missing; write "{SPEC_VERSION}"')
-    if document["specversion"] != SPEC_VERSION:
-        reason = f'is not "{SPEC_VERSION}", the only supported version'
-        raise InvalidEventError("specversion", reason)
+    check_attribute("specversion", document["specversion"])
     for name in _REQUIRED:
         if name not in document:
             raise InvalidEventError(name, "is missing")
@@ -178,6 +176,10 @@ def check_attribute(name: str, item: JsonValue) -> None:
         _check_text(name, item)
     if name == "time":
         _parse_time(item)
+    if name == "specversion" and item != SPEC_VERSION:
+        raise InvalidEventError(name, f'is not "{SPEC_VERSION}", the only supported version')
+    if name == "data_base64":
+        _check_base64(item)
     if name in _REQUIRED and len(item.encode()) > MAX_ATTRIBUTE_BYTES:
         raise InvalidEventError(name, f"is longer than {MAX_ATTRIBUTE_BYTES:,} bytes of UTF-8")
 
@@ -218,16 +220,15 @@ def _check_extension(name: str, item: JsonValue) -> None:
 
 
 def _check_data(document: dict[str, JsonValue]) -> None:
-    """Refuse an event with both forms of data, and broken base64.
-
-    Removes null `data` if there is `data_base64`.
-    """
+    """Refuse an event with both forms of data. Remove null `data` if there is `data_base64`."""
     if "data_base64" not in document:
         return
     if document.get("data") is not None:
         raise InvalidEventError("data_base64", "cannot be combined with data")
     document.pop("data", None)
-    encoded = document["data_base64"]
+
+
+def _check_base64(encoded: JsonValue) -> None:
     if not isinstance(encoded, str):
         raise InvalidEventError("data_base64", f"is {_json_type(encoded)}, not a string")
     try:
