@@ -40,7 +40,10 @@ class Routing(Protocol):
         ...
 
     async def calendars(self, names: Iterable[str]) -> DaysByCalendar:
-        """Return the days of these calendars; those that are not live are left out."""
+        """Return the days of these calendars; those that are not live are left out.
+
+        Sets `catalog_version` to the version that they belong to.
+        """
         ...
 
     async def gatherings(

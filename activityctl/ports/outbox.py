@@ -38,6 +38,8 @@ class Claim(Protocol):
     firings: list[FiringRef]
     attempts: Mapping[ids.RunId, int]
     """How often a firing was tried in vain, by run id; a firing that never failed is absent."""
+    revisions: Mapping[ids.RunId, ids.RevisionId]
+    """The revision of each firing, by run id."""
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
         """Mark them as started."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
 
+from activityctl.domain.gitops.waiting import Waiting
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.dead_letter import DeadLetter
@@ -35,8 +36,8 @@ class RunStore(Protocol):
         """Return the input of admission; None if the subscription is unknown."""
         ...
 
-    async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
-        """Return the current definitions of these subscriptions, by subscription id."""
+    async def specs_of(self, revision_ids: Collection[str]) -> dict[str, DefinitionSpec]:
+        """Return the specs of these revisions, by revision id."""
         ...
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
@@ -112,6 +113,10 @@ class RunLists(Protocol):
 
     async def open_counts(self) -> dict[str, int]:
         """Return how many running and queued runs each subscription has, by subscription id."""
+        ...
+
+    async def waiting(self) -> Waiting:
+        """Return what is due or gathered and has no run yet, of all subscriptions."""
         ...
 
     async def find_run(self, reference: str) -> Run:

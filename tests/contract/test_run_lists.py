@@ -2,17 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from activityctl import wiring
+from activityctl.daemon.worker.router import Router
+from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
+from support.gathering import emit, event
 
 MakeRun = Callable[..., Awaitable[Run]]
 
@@ -129,3 +134,27 @@ async def test_the_latest_run_of_each_subscription(ports: wiring.Ports, three: l
     assert (latest.id, latest.status) == (newest.id, newest.status)
     assert latest.created_at == newest.created_at
     assert await ports.run_lists.latest_runs([]) == {}
+
+
+async def test_what_waits_is_counted_by_subscription_and_revision(
+    ports: wiring.Ports,
+    mine: Subscription,
+    apply: Callable[..., Any],
+    define: Callable[..., Any],
+    now: datetime,
+):
+    assert await ports.run_lists.waiting() == Waiting()
+    for number in (1, 2):
+        keys = [f"{number}{index}" for index in range(number)]
+        firings = [FiringRequest(mine.id, "manual", key, now) for key in keys]
+        await ports.outbox.add(firings, now)
+        several = {"event": {"type": "changed", "batch": {"size": 9, "within": "1h"}}}
+        await apply(define("digest", triggers=[{"name": "several", **several}]))
+    await emit(ports, event("a"), event("b"))
+    await Router(ports.events, lambda: None).route()
+    waiting = await ports.run_lists.waiting()
+    assert sorted(waiting.firings, key=lambda each: each.revision) == [
+        WaitingFirings(mine.id, 1, 1),
+        WaitingFirings(mine.id, 2, 2),
+    ]
+    assert waiting.gathered == {mine.id: 2}

@@ -206,8 +206,12 @@ def test_an_emitter_stores_events_and_learns_nothing_of_others(
                 "subscriptions",
                 "calendars",
                 "runs",
+                "firings",
+                "gatherings",
             }
         ],
+        *[f"SELECT {column} FROM firings" for column in ("*", "payload", "params", "firing_key")],
+        *[f"SELECT {column} FROM gatherings" for column in ("*", "key")],
         "SELECT * FROM subscriptions",
         "SELECT state FROM subscriptions",
         "SELECT pause_reason FROM subscriptions",

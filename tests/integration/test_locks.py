@@ -150,8 +150,7 @@ async def entering(ports: wiring.Ports, key: str) -> AsyncIterator["asyncio.Task
         status=RunStatus.QUEUED,
         created_at=NOW,
     )
-    specs = await ports.runs.specs_of([subscription.id])
-    task = asyncio.create_task(ports.gates.enter(run, specs[subscription.id], firing.workflow_id))
+    task = asyncio.create_task(ports.gates.enter(run, facts.spec, firing.workflow_id))
     yield task
     await task
 

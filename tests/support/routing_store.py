@@ -25,16 +25,12 @@ class Store:
         self.now = NOW
         self.catalog_version = 1
         self.is_last = True
-        self.limit = 0
+        self.events: list[ArrivedEvent] = []
         self._listeners = listeners
-
-    @property
-    def events(self) -> list[ArrivedEvent]:
-        return self.waiting[: self.limit]
 
     @asynccontextmanager
     async def routing(self, limit: int) -> AsyncIterator["Store"]:
-        self.limit = limit
+        self.events = self.waiting[:limit]
         yield self
 
     async def listeners(self) -> list[Listener]:

@@ -152,9 +152,9 @@ async def run_batch(ports: Any, owner: Any) -> tuple[str, str]:
         for number, seconds in enumerate(BATCH_SECONDS)
     ]
     await ports.outbox.add(requests, now())
-    ((first, *_),) = split_into_batches(
-        [request.ref for request in requests], await ports.runs.specs_of([owner])
-    )
+    facts = await ports.runs.admission_input(requests[0].ref)
+    firings = [request.ref for request in requests]
+    ((first, *_),) = split_into_batches(firings, {firing.run_id: facts.spec for firing in firings})
     await asyncio.sleep(1)
     await cancel(ports.runs, ports.run_lists, requests[2].ref.run_id, now())
     ends = [await end_of(ports, request.ref.run_id) for request in requests]

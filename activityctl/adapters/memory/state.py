@@ -91,6 +91,9 @@ class FiringRow:
     not_before: datetime | None = None
     failing_since: datetime | None = None
     error: str | None = None
+    revision_id: str | None = None
+    """The revision of its run; None for a firing that was stored without it."""
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
     def may_start_at(self) -> datetime | None:
@@ -199,6 +202,22 @@ class MemoryState:
     def clock(self) -> datetime:
         """Return the time, by the one clock that all ports use."""
         return self.catalog.clock()
+
+    def frozen_of(
+        self, subscription: Subscription, firing: FiringRow | None = None
+    ) -> tuple[str, Mapping[str, JsonValue]]:
+        """Return the revision id and the params of the firing, or those of now."""
+        if firing is not None and firing.revision_id is not None:
+            return firing.revision_id, firing.params
+        return self.catalog.definitions[subscription.definition].revision_id, subscription.params
+
+    def frozen(self, firing: FiringRow) -> FiringRow:
+        """Return the firing with the revision and the params of now."""
+        subscription = self.catalog.subscriptions.get(firing.firing.subscription_id)
+        if subscription is None:
+            return firing
+        revision_id, params = self.frozen_of(subscription)
+        return replace(firing, revision_id=revision_id, params=params)
 
     def notify(self, channel: str, payload: str) -> None:
         """Give the payload to all current listeners of the channel."""

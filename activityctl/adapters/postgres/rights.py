@@ -71,7 +71,8 @@ TABLES: Final[Mapping[str, Rights]] = {
     "backfills": _rights(read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"),
     "firings": _rights(
         read="SELECT",
-        apply="SELECT, INSERT, UPDATE (backfill_id)",
+        plan="SELECT (subscription_id, revision_id, dispatched_at)",
+        apply="SELECT, INSERT, UPDATE (backfill_id, revision_id, params)",
         worker="SELECT, INSERT, UPDATE, DELETE",
     ),
     "runs": _rights(
@@ -88,7 +89,12 @@ TABLES: Final[Mapping[str, Rights]] = {
     "verdicts": _rights(
         read="SELECT", apply="SELECT, INSERT, DELETE", worker="SELECT, INSERT, UPDATE, DELETE"
     ),
-    "gatherings": _rights(worker="SELECT, INSERT, UPDATE, DELETE"),
+    "gatherings": _rights(
+        read="SELECT (subscription_id, state)",
+        plan="SELECT (subscription_id, state)",
+        apply="SELECT (subscription_id, state)",
+        worker="SELECT, INSERT, UPDATE, DELETE",
+    ),
     "catalog_lock": _rights(apply=_LOCK, worker=_LOCK),
     "router_lock": _rights(worker=_LOCK),
     "reconciler_lock": _rights(worker=_LOCK),

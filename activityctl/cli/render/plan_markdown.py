@@ -84,8 +84,8 @@ def _counts(items: Iterable[_Shown]) -> Mapping[str, int]:
 
 
 def _counted(count: int, noun: str) -> str:
-    if noun == "open runs":
-        return f"open runs of {count_noun(count, 'subscription')}"
+    if noun in {"open runs", "waiting firings", "gathered events"}:
+        return f"{noun} of {count_noun(count, 'subscription')}"
     return count_noun(count, noun)
 
 

@@ -74,6 +74,36 @@ def plan_items(view: View) -> Iterator[PlanItem]:
         )
         more = "" if len(names) == 1 else f": {shorten_list(names)}"
         yield PlanItem("open runs", [(f"! {text}{more}", "unchanged")], len(names))
+    yield from _waiting_items(view)
+
+
+def _waiting_items(view: View) -> Iterator[PlanItem]:
+    """Yield the firings that wait and the events that are gathered, and what becomes of them."""
+    waiting = view.get("waitingFirings", ())
+    for group in groups_of(waiting, lambda each: (each["revision"], each["ends"])):
+        noun, is_one, more = _owned("waiting firing", group)
+        if group[0]["ends"]:
+            text = f"{noun} {'ends' if is_one else 'end'} without a run"
+        else:
+            revision = group[0]["revision"]
+            text = f"{noun} {'goes' if is_one else 'go'} on with revision {revision}"
+        yield PlanItem("waiting firings", [(f"! {text}{more}", "unchanged")], len(group))
+    for group in groups_of(view.get("gatheredEvents", ()), lambda each: each["ends"]):
+        noun, is_one, more = _owned("gathered event", group)
+        verb = "is" if is_one else "are"
+        done = "dropped" if group[0]["ends"] else "matched again by the new trigger and params"
+        yield PlanItem(
+            "gathered events", [(f"! {noun} {verb} {done}{more}", "unchanged")], len(group)
+        )
+
+
+def _owned(noun: str, group: Sequence[Mapping[str, Any]]) -> tuple[str, bool, str]:
+    """Return the counted noun with its owners, whether it is one, and the owners' names."""
+    count = sum(each["count"] for each in group)
+    names = sorted({each["subscription"] for each in group})
+    of = names[0] if len(names) == 1 else f"{len(names):,} subscriptions"
+    more = "" if len(names) == 1 else f": {shorten_list(names)}"
+    return count_noun(count, f"{noun} of {of}", f"{noun}s of {of}"), count == 1, more
 
 
 def _change_key(change: Mapping[str, Any]) -> Hashable:

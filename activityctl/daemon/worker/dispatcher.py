@@ -131,8 +131,10 @@ class Dispatcher:
         firings = [firing for firing in claim.firings if firing.run_id not in claim.attempts]
         if len(firings) < _BURST:
             return [*alone, *((firing,) for firing in firings)]
-        owners = {firing.subscription_id for firing in firings}
-        return [*alone, *split_into_batches(firings, await self._runs.specs_of(owners))]
+        revisions = claim.revisions
+        known = await self._runs.specs_of(set(revisions.values()))
+        specs = {run: known[revision] for run, revision in revisions.items() if revision in known}
+        return [*alone, *split_into_batches(firings, specs)]
 
     async def _start(self, group: tuple[FiringRef, ...]) -> "_Results":
         """Start the workflow of the group; if it is refused, start each firing by itself."""

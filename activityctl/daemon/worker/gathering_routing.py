@@ -1,11 +1,14 @@
 """Route events to triggers that gather several events, and fire gatherings that are due."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from activityctl.domain.cel.evaluator import Evaluator, evaluating_with
 from activityctl.domain.events.gathering import Gathering
+from activityctl.domain.events.stored_event import ArrivedEvent
 from activityctl.domain.routing.gathering_round import (
     GatheringInput,
     GatheringListeners,
@@ -13,17 +16,30 @@ from activityctl.domain.routing.gathering_round import (
     gathering_inputs,
 )
 from activityctl.domain.routing.routing import EventMatches, Routed, RoutingState
+from activityctl.domain.timing.window import DaysByCalendar
+from activityctl.domain.values.ids import EventId
 from activityctl.ports import Routing
 
 DUE_AT_ONCE: Final = 100
 """The most gatherings, due by time alone, that are in memory at once."""
+_JUDGED_BYTES: Final = 8 << 20
+"""About how many bytes of waiting events are in memory at once to be judged again."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatheringSet:
+    """The triggers that gather events and the days that they exclude, from one apply."""
+
+    listeners: GatheringListeners
+    calendars: DaysByCalendar
 
 
 async def route_gatherings(
     routing: Routing,
     matches: Sequence[EventMatches],
-    listeners: GatheringListeners,
+    triggers: GatheringSet,
     until: datetime,
+    evaluator: Callable[[], Evaluator | None],
 ) -> Routed:
     """Return what the matches and the time up to `until` lead to for triggers that gather.
 
@@ -37,8 +53,15 @@ async def route_gatherings(
     present = await routing.gatherings(keys, until, DUE_AT_ONCE)
     if not arrivals and not present:
         return Routed(events=(), replaced_verdicts=tuple(verdicts))
-    state = await _routing_state(routing, arrivals, present, listeners)
-    gathering_round = GatheringRound(present, listeners, state)
+    keys |= {gathering.key for gathering in present}
+    paused = await routing.paused({key.subscription_id for key in keys})
+    state = RoutingState(routing.now, paused, triggers.calendars)
+    gathering_round = GatheringRound(present, triggers.listeners, state)
+    for group in _in_groups(gathering_round.unjudged):
+        stored = await routing.stored_events(
+            [event.id for gathering in group for event in gathering.events]
+        )
+        await asyncio.to_thread(_judge_again, gathering_round, group, stored, evaluator)
     await asyncio.to_thread(_advance, gathering_round, arrivals, until)
     wanted = {
         event.id for due in gathering_round.due if due.needs_documents for event in due.events
@@ -57,19 +80,26 @@ def _advance(
     gathering_round.advance_time(until)
 
 
-async def _routing_state(
-    routing: Routing,
-    arrivals: Sequence[GatheringInput],
-    present: Sequence[Gathering],
-    listeners: GatheringListeners,
-) -> RoutingState:
-    """Return which subscriptions are paused, and the calendars that the triggers exclude."""
-    keys = [*(arrival.key for arrival in arrivals), *(gathering.key for gathering in present)]
-    owners = {(key.subscription_id, key.trigger) for key in keys}
-    exclusions = [listeners[owner].event.exclude for owner in owners if owner in listeners]
-    names = {name for exclude in exclusions if exclude is not None for name in exclude.calendars}
-    return RoutingState(
-        routing.now,
-        await routing.paused({subscription for subscription, _ in owners}),
-        await routing.calendars(names) if names else {},
-    )
+def _judge_again(
+    gathering_round: GatheringRound,
+    gatherings: Sequence[Gathering],
+    stored: Mapping[EventId, ArrivedEvent],
+    evaluator: Callable[[], Evaluator | None],
+) -> None:
+    for gathering in gatherings:
+        with evaluating_with(evaluator()):
+            gathering_round.judge_again(gathering, stored)
+
+
+def _in_groups(gatherings: Sequence[Gathering]) -> Iterator[list[Gathering]]:
+    """Yield the gatherings in groups whose events have a limited size together."""
+    group: list[Gathering] = []
+    size = 0
+    for gathering in gatherings:
+        group.append(gathering)
+        size += sum(event.size for event in gathering.events)
+        if size > _JUDGED_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

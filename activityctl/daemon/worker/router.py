@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from activityctl.daemon.worker.gathering_routing import route_gatherings
+from activityctl.daemon.worker.gathering_routing import GatheringSet, route_gatherings
 from activityctl.domain.cel.evaluator import Evaluator, evaluating_with
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
@@ -22,6 +22,7 @@ from activityctl.domain.routing.routing import (
     calendar_names,
     route_matches,
 )
+from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.ports import EventStore, Routing
 
@@ -63,6 +64,7 @@ class Router:
         self._last_failure: Exception | None = None
         self._index = EventIndex(())
         self._gathering_listeners: GatheringListeners = {}
+        self._calendars: DaysByCalendar = {}
         self._version: int | None = None
 
     async def route(self) -> float | None:
@@ -122,24 +124,30 @@ class Router:
             else []
         )
         woken = {listener.subscription for match in matches for listener in match.listeners}
-        names = calendar_names(matches)
-        state = RoutingState(
-            routing.now,
-            await routing.paused(woken) if woken else frozenset(),
-            await routing.calendars(names) if names else {},
-        )
+        paused = await routing.paused(woken) if woken else frozenset[str]()
+        state = RoutingState(routing.now, paused, self._calendars)
         with evaluating_with(self._evaluator()):
             routed = await asyncio.to_thread(route_matches, matches, state) if matches else _NOTHING
             return routed + await route_gatherings(
-                routing, matches, self._gathering_listeners, _until(routing, matches)
+                routing,
+                matches,
+                GatheringSet(self._gathering_listeners, self._calendars),
+                _until(routing, matches),
+                self._evaluator,
             )
 
     async def _index_of(self, routing: Routing) -> EventIndex:
-        """Return the index of the current listeners; it is built again after each change."""
-        if self._version != routing.catalog_version:
+        """Return the index of the current listeners; it is built again after each change.
+
+        Listeners and calendars are those of one apply; so a firing is wholly of one set.
+        """
+        while self._version != routing.catalog_version:
             listeners = await routing.listeners()
+            version = routing.catalog_version
+            names = calendar_names(listeners)
+            self._calendars = await routing.calendars(names) if names else {}
             self._index, self._gathering_listeners = await asyncio.to_thread(_indexed, listeners)
-            self._version = routing.catalog_version
+            self._version = version
             _log_listeners(listeners)
         return self._index
 

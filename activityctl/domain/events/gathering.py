@@ -74,6 +74,8 @@ class Gathering:
     events: WaitingEvents
     due_at: datetime
     """The next deadline: when the gathering changes without a further event."""
+    judged_by: str | None = None
+    """A hash of the trigger and params that the events match; None if it was not stored."""
 
 
 GatheringOutcome = GatheringFired | GatheringDropped

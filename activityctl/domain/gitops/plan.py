@@ -85,6 +85,11 @@ class Present:
         """The current spec of each definition, by its name."""
         return {name: definition.spec for name, definition in self.definitions.items()}
 
+    @property
+    def revisions(self) -> dict[str, str]:
+        """The id of the current revision of each definition, by its name."""
+        return {name: definition.revision_id for name, definition in self.definitions.items()}
+
     def live(self, name: str) -> Subscription | None:
         """Return the subscription of that name; None when it is deleted or does not exist."""
         found = self.subscriptions.get(name)

@@ -120,12 +120,15 @@ def _next(schedule: WantedSchedule | None, now: datetime) -> tuple[datetime, ...
 
 
 def plan_view(
-    plan: Plan, schedules: tuple[ScheduleChange, ...], open_runs: Mapping[str, int]
+    plan: Plan,
+    schedules: tuple[ScheduleChange, ...],
+    open_runs: Mapping[str, int],
+    waiting: View | None = None,
 ) -> View:
     """Return the plan as JSON; all output formats are made from it.
 
     `open_runs` counts the running and queued runs of changed subscriptions, by name. They continue
-    with the revision and params that they froze.
+    with the revision and params that they froze. `waiting` is the `waiting_view`.
     """
     return {
         "apiVersion": API_VERSION,
@@ -156,5 +159,6 @@ def plan_view(
         "openRuns": [
             {"subscription": name, "count": count} for name, count in sorted(open_runs.items())
         ],
+        **(waiting or {"waitingFirings": [], "gatheredEvents": []}),
         "summary": {action.value: plan.count(action) for action in Action},
     }

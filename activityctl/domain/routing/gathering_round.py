@@ -4,7 +4,7 @@ The rules of a single gathering are in `events/gathering.py`; firings are made i
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from activityctl.domain.events.gathering import (
@@ -20,7 +20,7 @@ from activityctl.domain.events.gathering import (
     pattern_hash,
 )
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
-from activityctl.domain.routing.index import Listener
+from activityctl.domain.routing.index import Listener, match_listener
 from activityctl.domain.routing.routing import (
     EventFiring,
     EventMatches,
@@ -29,13 +29,20 @@ from activityctl.domain.routing.routing import (
     RoutingState,
     make_event_firing,
 )
-from activityctl.domain.routing.trigger_match import TriggerKey, match_triggers
-from activityctl.domain.values.ids import EventId, canonical_json
+from activityctl.domain.routing.trigger_match import (
+    TriggerKey,
+    match_result,
+    match_trigger,
+    match_triggers,
+)
+from activityctl.domain.values.ids import EventId, canonical_json, content_hash
+from activityctl.domain.values.model import canonical
 
 GatheringListeners = Mapping[TriggerKey, Listener]
 """The present triggers that gather events, by subscription id and trigger name."""
 
 _PAUSED = "the subscription is paused"
+_CHANGED = "the subscription or its definition was changed while the event waited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +121,37 @@ class GatheringRound:
         self._routing_state = routing_state
         self._waiting = {key: gathering.events for key, gathering in self._present.items()}
         self._verdicts: dict[tuple[EventId, TriggerKey], Verdict] = {}
+        self._hashes: dict[TriggerKey, tuple[str, str]] = {}
         for gathering in self._present.values():
             self._drop_if_trigger_changed(gathering)
+
+    @property
+    def unjudged(self) -> list[Gathering]:
+        """The gatherings whose events were matched by another apply; call `judge_again` first."""
+        return [
+            gathering
+            for gathering in self._present.values()
+            if self._waiting[gathering.key]
+            and gathering.judged_by != self._hashes_of(gathering.key)[1]
+        ]
+
+    def judge_again(self, gathering: Gathering, documents: Mapping[EventId, ArrivedEvent]) -> None:
+        """Keep those of the waiting events that the present trigger and params match too.
+
+        So the run of a gathering is wholly of the apply that is live when it fires.
+        """
+        key, kept = gathering.key, list[GatheredEvent]()
+        for event in gathering.events:
+            judged = _judge(self._listener(key), key.key, event, documents.get(event.id))
+            if isinstance(judged, GatheredEvent):
+                kept.append(judged)
+            else:
+                self._set_verdicts(key, (event.id,), VerdictOutcome.DROPPED, judged)
+        if tuple(kept) == gathering.events:
+            return
+        self._waiting[key] = ()
+        for event in kept:
+            self._apply(key, *add_event(self._policy(key), self._waiting[key], event))
 
     def take(self, arrival: GatheringInput) -> None:
         """Add an event to its gathering, which must be among the present ones if it is stored."""
@@ -158,7 +194,7 @@ class GatheringRound:
         key = gathering.key
         listener = self._gathering_listeners.get((key.subscription_id, key.trigger))
         is_readable = listener is not None and listener.fault is None
-        if listener is not None and is_readable and pattern_hash(listener.event) == gathering.form:
+        if listener is not None and is_readable and self._hashes_of(key)[0] == gathering.form:
             return
         reason = "the trigger was removed while the event waited"
         if listener is not None:
@@ -169,6 +205,15 @@ class GatheringRound:
 
     def _listener(self, key: GatheringKey) -> Listener:
         return self._gathering_listeners[key.subscription_id, key.trigger]
+
+    def _hashes_of(self, key: GatheringKey) -> tuple[str, str]:
+        """Return the pattern's hash, and the hash of all that decides whether an event matches."""
+        owner = (key.subscription_id, key.trigger)
+        if owner not in self._hashes:
+            listener = self._listener(key)
+            whole = {"trigger": canonical(listener.event), "params": dict(listener.params)}
+            self._hashes[owner] = (pattern_hash(listener.event), content_hash(whole))
+        return self._hashes[owner]
 
     def _policy(self, key: GatheringKey) -> GatheringPolicy:
         policy = gathering_policy_of(self._listener(key).event)
@@ -225,4 +270,25 @@ class GatheringRound:
         for key, waiting in self._waiting.items():
             due_at = self._policy(key).due_at(waiting) if waiting else None
             if due_at is not None:
-                yield Gathering(key, pattern_hash(self._listener(key).event), waiting, due_at)
+                form, judged_by = self._hashes_of(key)
+                yield Gathering(key, form, waiting, due_at, judged_by)
+
+
+def _judge(
+    listener: Listener, key: str, event: GatheredEvent, stored: ArrivedEvent | None
+) -> GatheredEvent | str:
+    """Return the event as the trigger gathers it under that key now, or why it does not."""
+    if stored is None:
+        return f"{_CHANGED}, and it is no longer stored"
+    results = (
+        match_result(part, match_listener(part, stored.document)) for part in listener.each_part()
+    )
+    found = [result for result in results if result is not None]
+    if not found:
+        return f"{_CHANGED}, and it no longer matches"
+    decision = match_trigger(found, stored.document)
+    if decision.error is not None:
+        return f"{_CHANGED}: {decision.error}"
+    if decision.key_text != key:
+        return f"{_CHANGED}, and its key is another now"
+    return replace(event, parts=decision.parts)

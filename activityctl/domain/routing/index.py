@@ -20,6 +20,7 @@ from activityctl.domain.routing.index_table import (
     limit_combinations,
 )
 from activityctl.domain.routing.matching import Match, match_parts
+from activityctl.domain.values.ids import RevisionId
 from activityctl.domain.values.model import JsonValue
 
 _TYPE: Final = IndexedField(("type",), None, "short form")
@@ -42,6 +43,8 @@ class Listener:
     fault: str | None = None
     """Why the stored trigger cannot be read. No event matches then, and `event` has only its
     types, or any type if these cannot be read either."""
+    revision_id: RevisionId | None = None
+    """The revision that the trigger is read from; its firings run with it."""
 
     @property
     def pattern(self) -> EventPattern:

@@ -7,6 +7,7 @@ gets a fault; the other triggers still work.
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTempl
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, effective_trigger
 from activityctl.domain.routing.index import Listener
+from activityctl.domain.values.ids import RevisionId
 from activityctl.domain.values.model import JsonValue
 
 KIND = "event"
@@ -65,11 +67,16 @@ def listeners_of(
 
 
 def live_listeners(
-    specs: Mapping[str, DefinitionSpec], subscriptions: Iterable[Subscription]
+    specs: Mapping[str, DefinitionSpec],
+    subscriptions: Iterable[Subscription],
+    revisions: Mapping[str, str],
 ) -> list[tuple[Subscription, Listener]]:
-    """Return each event trigger with its subscription; `specs` has the specs by definition name."""
+    """Return each event trigger with its subscription.
+
+    `specs` and `revisions` have the spec and the revision id of each definition, by its name.
+    """
     return [
-        (subscription, listener)
+        (subscription, _of_revision(listener, revisions[subscription.definition]))
         for subscription in subscriptions
         for listener in listeners_of(
             subscription.id,
@@ -81,21 +88,26 @@ def live_listeners(
 
 
 def stored_listeners(
-    subscription: str, spec: str, params: JsonValue, overrides: JsonValue
+    subscription: str, revision: str, spec: str, params: JsonValue, overrides: JsonValue
 ) -> list[Listener]:
-    """Return what `listeners_of` returns, from stored JSON; `spec` is JSON text.
+    """Return what `listeners_of` returns, from stored JSON; `spec` is the revision's JSON text.
 
     When the definition cannot be read, each trigger in it that looks like an event trigger is
     returned with that fault.
     """
     try:
-        return listeners_of(subscription, _spec_of(spec), params, overrides)
+        found = listeners_of(subscription, _spec_of(spec), params, overrides)
+        return [_of_revision(listener, revision) for listener in found]
     except _UNREADABLE as error:
         fault = _fault("the definition", error)
     names = _event_trigger_names(json.loads(spec), overrides)
     return [
         Listener(subscription, name, _fallback_trigger(None), {}, fault=fault) for name in names
     ]
+
+
+def _of_revision(listener: Listener, revision: str) -> Listener:
+    return replace(listener, revision_id=RevisionId(revision))
 
 
 def _listener(

@@ -45,6 +45,12 @@ class EventFiring:
     """Firings of one order key start one after the other, in the order of their decisions."""
     priority: int = 0
     """Of firings that are due, the one with the higher priority starts first."""
+    revision_id: RevisionId | None = None
+    """The revision whose trigger matched; its run has this revision and these params.
+
+    None for a firing that was stored without them: its run has those of its admission.
+    """
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class RefusedFiring:
     event_ids: tuple[EventId, ...]
     status: Literal[RunStatus.SKIPPED, RunStatus.MISSED]
     reason: str
+    revision_id: RevisionId | None = None
     params: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
@@ -117,9 +124,8 @@ class RoutingState:
     calendars: DaysByCalendar = field(default_factory=dict)
 
 
-def calendar_names(matches: Iterable[EventMatches]) -> frozenset[str]:
-    """Return the names of the calendars that exclude days of the matching triggers."""
-    listeners = (listener for match in matches for listener in match.listeners)
+def calendar_names(listeners: Iterable[Listener]) -> frozenset[str]:
+    """Return the names of the calendars that exclude days of these triggers."""
     exclusions = (listener.event.exclude for listener in listeners)
     return frozenset(name for exclude in exclusions if exclude for name in exclude.calendars)
 
@@ -187,9 +193,17 @@ def make_event_firing(
             RunStatus.MISSED if start.outcome == "missed" else RunStatus.SKIPPED
         )
         reason = start.reason or ""
-        return RefusedFiring(*owner, status, reason, listener.params), reason
+        refused = RefusedFiring(*owner, status, reason, listener.revision_id, listener.params)
+        return refused, reason
     order_key = order_key_of(listener, events, firing_key, due_at)
-    firing = EventFiring(*owner, start.starts_at, order_key, listener.event.priority)
+    firing = EventFiring(
+        *owner,
+        start.starts_at,
+        order_key,
+        listener.event.priority,
+        listener.revision_id,
+        listener.params,
+    )
     return firing, start.reason
 
 

@@ -47,8 +47,12 @@ class AdmissionInput:
     """The data that admission needs to decide on a firing."""
 
     subscription: Subscription
+    """As it is now: its status and state."""
     revision: Revision
+    """The revision of the firing; the current one for a firing that was stored without it."""
     spec: DefinitionSpec
+    params: Mapping[str, JsonValue]
+    """The params of the firing, from the same apply as its revision."""
     payload: Mapping[str, JsonValue]
     events: tuple[Mapping[str, JsonValue], ...] = ()
     priority: int = 0
@@ -81,14 +85,14 @@ def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:
         id=firing.run_id,
         subscription_id=subscription.id,
         subscription=subscription.name,
-        definition=subscription.definition,
+        definition=facts.revision.definition,
         revision_id=facts.revision.id,
         trigger=firing.trigger,
         firing_key=firing.firing_key,
         due_at=firing.due,
         status=RunStatus.QUEUED,
         created_at=now,
-        params=fill_defaults(facts.spec.params, subscription.params),
+        params=fill_defaults(facts.spec.params, facts.params),
         state=subscription.state,
         payload=facts.payload,
         events=facts.events,

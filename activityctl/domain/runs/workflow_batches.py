@@ -25,13 +25,13 @@ _QUICK_SOURCES: Final = frozenset({"runs"})
 
 
 def split_into_batches(
-    firings: Sequence[FiringRef], specs: Mapping[str, DefinitionSpec]
+    firings: Sequence[FiringRef], specs: Mapping[ids.RunId, DefinitionSpec]
 ) -> list[tuple[FiringRef, ...]]:
     """Return the firings in groups, one group for each workflow, in their order.
 
-    `specs` has the definition of each subscription, by subscription id. The firings of a batch
-    get the workflow id of the batch. It is computed from them, so the same firings always ask for
-    the same workflow.
+    `specs` has the definition of each firing, by run id. The firings of a batch get the workflow
+    id of the batch. It is computed from them, so the same firings always ask for the same
+    workflow.
     """
     groups: list[tuple[FiringRef, ...]] = []
     for shares, group in groupby(firings, lambda firing: _may_share(firing, specs)):
@@ -42,12 +42,12 @@ def split_into_batches(
     return groups
 
 
-def _may_share(firing: FiringRef, specs: Mapping[str, DefinitionSpec]) -> bool:
+def _may_share(firing: FiringRef, specs: Mapping[ids.RunId, DefinitionSpec]) -> bool:
     """Return whether the run is known to be short.
 
     A firing of a schedule has its own workflow, since that first decides which times are due.
     """
-    spec = specs.get(firing.subscription_id)
+    spec = specs.get(firing.run_id)
     if spec is None or firing.is_by_clock:
         return False
     tasks = (*spec.tasks, *spec.on_failure)

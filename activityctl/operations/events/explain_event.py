@@ -71,11 +71,11 @@ async def _listeners(
     present = await catalog.present()
     if subscription is None:
         owners = [live for name in sorted(present.subscriptions) if (live := present.live(name))]
-        return live_listeners(present.specs, owners)
+        return live_listeners(present.specs, owners, present.revisions)
     named = await catalog.find_subscription(subscription)
     owner = present.live(named.name)
     if owner is None:
         raise ConflictError(
             f'subscription "{named.name}" was deleted', hint="apply its manifest again"
         )
-    return live_listeners(present.specs, [owner])
+    return live_listeners(present.specs, [owner], present.revisions)

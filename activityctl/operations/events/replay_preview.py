@@ -98,10 +98,11 @@ async def replay_targets(catalog: Catalog, request: ReplayRequest) -> ReplayTarg
                 f'subscription "{named.name}" was deleted', hint="apply its manifest again"
             )
         owners = [live]
-    listeners = [listener for _, listener in live_listeners(present.specs, owners)]
+    live_triggers = live_listeners(present.specs, owners, present.revisions)
+    listeners = [listener for _, listener in live_triggers]
     return ReplayTargets(
         tuple(_with_trigger(listeners, request)),
-        await catalog.calendars(),
+        {name: calendar.days for name, calendar in present.calendars.items()},
         {owner.id: owner.name for owner in owners},
         frozenset(owner.id for owner in owners if owner.status == "paused"),
     )

@@ -1,7 +1,7 @@
 """Compute what apply would do, without changing anything."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from activityctl.domain.gitops.plan import (
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.gitops.schedule_changes import plan_view, schedule_changes
 from activityctl.domain.gitops.set_checks import check_against
+from activityctl.domain.gitops.waiting import waiting_view
 from activityctl.domain.manifests.document import Document, aligned
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.values.json_form import View
@@ -75,14 +76,20 @@ async def plan_of_files(
     present = await catalog.present()
     check_against(manifests, present, wanted)
     made = plan_changes(wanted, present)
-    view = plan_view(
-        made, schedule_changes(made, present, clock()), await _open_runs(made, present, lists)
-    )
+    changed = _changed_subscriptions(made, present)
+    counts = await lists.open_counts()
+    open_runs = {
+        name: counts[subscription.id]
+        for name, subscription in present.subscriptions.items()
+        if name in changed and subscription.id in counts
+    }
+    waiting = waiting_view(made, present, await lists.waiting(), changed)
+    view = plan_view(made, schedule_changes(made, present, clock()), open_runs, waiting)
     return Planned(made, present, fingerprint(made, present), view)
 
 
-async def _open_runs(made: Plan, present: Present, lists: RunLists) -> Mapping[str, int]:
-    """Return the number of open runs, by name, of each subscription that a change touches."""
+def _changed_subscriptions(made: Plan, present: Present) -> set[str]:
+    """Return the names of the subscriptions that change, also through their definitions."""
     definitions = {
         change.name
         for change in made.changes
@@ -93,12 +100,10 @@ async def _open_runs(made: Plan, present: Present, lists: RunLists) -> Mapping[s
         for change in made.changes
         if change.kind == "Subscription" and change.action is not Action.UNCHANGED
     }
-    counts = await lists.open_counts()
-    return {
-        subscription.name: counts[subscription.id]
+    return touched | {
+        subscription.name
         for subscription in present.subscriptions.values()
-        if subscription.id in counts
-        and (subscription.name in touched or subscription.definition in definitions)
+        if subscription.definition in definitions
     }
 
 

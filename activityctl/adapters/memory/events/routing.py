@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.events import gatherings
-from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow
+from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, stored_json
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
 from activityctl.domain.manifests.subscription import SubscriptionStatus
@@ -58,7 +58,11 @@ class MemoryRouting:
         )
 
     async def calendars(self, names: Iterable[str]) -> DaysByCalendar:
-        """Return the days of those of these calendars that are live."""
+        """Return the days of those of these calendars that are live.
+
+        Sets `catalog_version` to the version of the catalog that they belong to.
+        """
+        self.catalog_version = _version_of(self._state)
         rows = self._state.catalog.calendars
         found = {name: rows[name] for name in names if name in rows}
         return {name: row.calendar.days for name, row in found.items() if row.deleted_at is None}
@@ -90,7 +94,11 @@ def read_listeners(state: MemoryState, owners: Sequence[str] | None) -> list[Lis
             revision = tables.revisions[tables.definitions[subscription.definition].revision_id]
             spec = canonical_json(revision.spec)
             found += stored_listeners(
-                subscription.id, spec, subscription.params, subscription.triggers
+                subscription.id,
+                revision.id,
+                spec,
+                subscription.params,
+                subscription.triggers,
             )
     return found
 
@@ -137,6 +145,8 @@ def write_firings(state: MemoryState, firings: Iterable[EventFiring], now: datet
             event_ids=firing.event_ids,
             order_key=firing.order_key,
             priority=firing.priority,
+            revision_id=firing.revision_id,
+            params=stored_json(dict(firing.params)),
         )
         state.firings.setdefault(ids.firing_id(*owner), row)
         state.wake_workers(Work.FIRING)
@@ -161,12 +171,13 @@ def write_verdicts(state: MemoryState, verdicts: Iterable[Verdict]) -> None:
 def _run_of(state: MemoryState, firing: RefusedFiring, now: datetime) -> Run:
     tables = state.catalog
     subscription = tables.subscriptions[firing.subscription_id]
+    revision = tables.revisions[firing.revision_id or state.frozen_of(subscription)[0]]
     return Run(
         id=firing.run_id,
         subscription_id=subscription.id,
         subscription=subscription.name,
-        definition=subscription.definition,
-        revision_id=tables.revisions[tables.definitions[subscription.definition].revision_id].id,
+        definition=revision.definition,
+        revision_id=revision.id,
         trigger=firing.trigger,
         firing_key=firing.firing_key,
         due_at=firing.due_at,

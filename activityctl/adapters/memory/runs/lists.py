@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
@@ -26,6 +27,21 @@ class MemoryRunLists:
         """Return how many running and queued runs each subscription has, by its id."""
         rows = self._state.runs.values()
         return dict(Counter(row.run.subscription_id for row in rows if not row.run.has_ended))
+
+    async def waiting(self) -> Waiting:
+        """Return what is due or gathered and has no run yet, of all subscriptions."""
+        revisions = self._state.catalog.revisions
+        firings = Counter(
+            (row.firing.subscription_id, revisions[row.revision_id].number)
+            for row in self._state.firings.values()
+            if row.dispatched_at is None and row.revision_id is not None
+        )
+        gathered = Counter[str]()
+        for key, gathering in self._state.gatherings.items():
+            gathered[key.subscription_id] += len(gathering.events)
+        return Waiting(
+            tuple(WaitingFirings(*group, count) for group, count in firings.items()), gathered
+        )
 
     async def find_run(self, reference: str) -> Run:
         """Return the run with that id, or with that unique prefix of its id.

@@ -44,14 +44,16 @@ class MemoryRunStore:
         subscription = tables.subscriptions.get(firing.subscription_id)
         if subscription is None:
             return None
-        revision = tables.revisions[tables.definitions[subscription.definition].revision_id]
         row = self._state.firings.get(
             ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
         )
+        revision_id, params = self._state.frozen_of(subscription, row)
+        revision = tables.revisions[revision_id]
         return AdmissionInput(
             subscription,
             revision,
             spec_of(revision),
+            params,
             payload=row.firing.payload if row else {},
             events=tuple(
                 self._state.events[event_id].event.document
@@ -72,22 +74,10 @@ class MemoryRunStore:
             return FiringRecord(run_row.run.due_at, may_start, run_row.run.status, is_let_in)
         return None if row is None else FiringRecord(row.firing.due_at, may_start)
 
-    async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
-        """Return the current definition specs of these subscriptions, by subscription id."""
-        tables = self._state.catalog
-        known = [
-            subscription_id
-            for subscription_id in subscription_ids
-            if subscription_id in tables.subscriptions
-        ]
-        names = {
-            subscription_id: tables.subscriptions[subscription_id].definition
-            for subscription_id in known
-        }
-        return {
-            subscription_id: spec_of(tables.revisions[tables.definitions[name].revision_id])
-            for subscription_id, name in names.items()
-        }
+    async def specs_of(self, revision_ids: Collection[str]) -> dict[str, DefinitionSpec]:
+        """Return the specs of these revisions, by revision id."""
+        revisions = self._state.catalog.revisions
+        return {key: spec_of(revisions[key]) for key in revision_ids if key in revisions}
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""

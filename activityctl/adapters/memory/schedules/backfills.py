@@ -48,7 +48,7 @@ class MemoryLockedPastTimes:
             key = ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
             row = firings.get(key, FiringRow(firing, self._state.clock()))
             if row.fires_at is None and row.dispatched_at is None:
-                firings[key] = replace(row, backfill_id=backfill.id)
+                firings[key] = self._state.frozen(replace(row, backfill_id=backfill.id))
         self._state.wake_workers(Work.QUEUE)
         return len(firings) - before
 

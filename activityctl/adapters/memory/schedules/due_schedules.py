@@ -91,7 +91,8 @@ def _write_decisions(
         firing = FiringRequest(subscription.id, trigger, key, time.nominal)
         dispatched_at = now if time.nominal == callers_time else None
         row = FiringRow(firing, now, dispatched_at, time.fires_at)
-        state.firings.setdefault(ids.firing_id(subscription.id, trigger, key), row)
+        firing_id = ids.firing_id(subscription.id, trigger, key)
+        state.firings.setdefault(firing_id, state.frozen(row))
     state.write_log_entries(skipped_log_entries((subscription.id, trigger), decisions.refused, now))
     if any(time.fires_at is not None and time.nominal != callers_time for time in decisions.times):
         state.wake_workers(Work.FIRING)
@@ -100,21 +101,26 @@ def _write_decisions(
 def write_unstarted_run(
     state: MemoryState, subscription: Subscription, trigger: str, time: DecidedTime, now: datetime
 ) -> None:
-    """Write an ended run for a due time that is skipped or missed."""
-    tables, key = state.catalog, firing_key(time.nominal)
-    revision = tables.revisions[tables.definitions[subscription.definition].revision_id]
+    """Write an ended run for a due time that is skipped or missed.
+
+    A firing that was decided before keeps its revision and params.
+    """
+    key = firing_key(time.nominal)
+    firing = state.firings.get(ids.firing_id(subscription.id, trigger, key))
+    revision_id, params = state.frozen_of(subscription, firing)
+    revision = state.catalog.revisions[revision_id]
     run = Run(
         id=ids.run_id(subscription.id, trigger, key),
         subscription_id=subscription.id,
         subscription=subscription.name,
-        definition=subscription.definition,
+        definition=revision.definition,
         revision_id=revision.id,
         trigger=trigger,
         firing_key=key,
         due_at=time.nominal,
         status=RunStatus.MISSED if time.outcome is DueOutcome.MISSED else RunStatus.SKIPPED,
         created_at=now,
-        params=fill_defaults(spec_of(revision).params, subscription.params),
+        params=fill_defaults(spec_of(revision).params, params),
         reason=time.reason,
         ended_at=now,
     )

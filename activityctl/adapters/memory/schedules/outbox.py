@@ -22,6 +22,9 @@ class MemoryClaim:
         self.attempts: Mapping[ids.RunId, int] = {
             run_id: row.attempts for run_id, row in rows.items() if row.attempts
         }
+        self.revisions: Mapping[ids.RunId, ids.RevisionId] = {
+            run_id: ids.RevisionId(_revision_of(state, row)) for run_id, row in rows.items()
+        }
         self.started: dict[str, datetime] = {}
         self.changed: dict[str, FiringRow] = {}
 
@@ -61,9 +64,8 @@ class MemoryOutbox:
         before = len(self._state.firings)
         for firing in firings:
             stored = replace(firing, payload=stored_json(dict(firing.payload)))
-            self._state.firings.setdefault(
-                _firing_id(firing), FiringRow(stored, now, fires_at=self._state.clock())
-            )
+            row = FiringRow(stored, now, fires_at=self._state.clock())
+            self._state.firings.setdefault(_firing_id(firing), self._state.frozen(row))
         self._state.wake_workers(Work.FIRING)
         return len(self._state.firings) - before
 
@@ -183,6 +185,11 @@ def wake_next_in_order(state: MemoryState, run: Run) -> None:
     row = state.firings.get(ids.firing_id(run.subscription_id, run.trigger, run.firing_key))
     if row is not None and row.order_key is not None:
         state.wake_workers(Work.FIRING)
+
+
+def _revision_of(state: MemoryState, row: FiringRow) -> str:
+    subscription = state.catalog.subscriptions[row.firing.subscription_id]
+    return state.frozen_of(subscription, row)[0]
 
 
 def _firing_id(firing: FiringRef | FiringRequest) -> str:

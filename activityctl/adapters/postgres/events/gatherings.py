@@ -80,6 +80,7 @@ def _gathering_row(gathering: Gathering) -> dict[str, Any]:
         "key": gathering.key.key,
         "state": {
             "form": gathering.form,
+            "judged_by": gathering.judged_by,
             "events": [_event_json(event) for event in gathering.events],
         },
         "due": gathering.due_at.isoformat(),
@@ -98,7 +99,7 @@ def _gathering_of(row: dict[str, Any]) -> Gathering:
         for event_id, arrived_at, parts, size in state["events"]
     )
     key = GatheringKey(row["subscription_id"], row["trigger"], row["key"])
-    return Gathering(key, state["form"], events, row["due_at"])
+    return Gathering(key, state["form"], events, row["due_at"], state.get("judged_by"))
 
 
 def _verdict_row(verdict: Verdict) -> dict[str, Any]:

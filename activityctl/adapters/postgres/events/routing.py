@@ -17,7 +17,6 @@ from activityctl.adapters.postgres.events import gatherings
 from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of
 from activityctl.adapters.postgres.locks import Lock, try_lock_query
 from activityctl.adapters.postgres.logbook import insert_log_entries
-from activityctl.adapters.postgres.schedules.due_schedules import read_calendars
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.events.gathering import Gathering, GatheringKey
@@ -33,6 +32,7 @@ from activityctl.domain.routing.routing import (
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
+from activityctl.domain.values.moment import parse_days
 from activityctl.ports import Routing, Work
 
 _MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -57,7 +57,7 @@ _SELECT_UNROUTED: Final = f"""
 # One statement, so that everything is read at one moment. The event trigger is in the definition
 # or in an override of the subscription.
 _SELECT_LISTENERS: Final = """
-    SELECT a.version, s.id, s.params, s.triggers, v.spec::text AS spec
+    SELECT a.version, s.id, s.params, s.triggers, v.id AS revision, v.spec::text AS spec
     FROM (SELECT coalesce(max(id), 0) AS version FROM applies) a
     LEFT JOIN (subscriptions s JOIN definitions d ON d.name = s.definition
         JOIN revisions v ON v.id = d.revision_id)
@@ -65,14 +65,21 @@ _SELECT_LISTENERS: Final = """
         AND (jsonb_path_exists(v.spec, '$.triggers[*].event')
         OR jsonb_path_exists(s.triggers, '$.*.event'))
     ORDER BY s.name"""
+_SELECT_CALENDARS: Final = """
+    SELECT a.version, c.name, c.days
+    FROM (SELECT coalesce(max(id), 0) AS version FROM applies) a
+    LEFT JOIN calendars c ON c.name = ANY(%s) AND c.deleted_at IS NULL"""
+# The firings of one subscription have the same revision and params, which are sent once.
 _INSERT_FIRINGS: Final = """
     INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, created_at, fires_at,
-        event_ids, order_key, priority)
+        event_ids, order_key, priority, revision_id, params)
     SELECT x.id, x.subscription, x.trigger, x.key, x.due, %(now)s, x.fires, x.events,
-        x.order_key, x.priority
+        x.order_key, x.priority, o.revision, o.params
     FROM jsonb_to_recordset(%(rows)s) AS x(n int, id text, subscription text, trigger text,
         key text, due timestamptz, fires timestamptz, events text[], order_key text,
         priority int)
+    LEFT JOIN jsonb_to_recordset(%(owners)s) AS o(subscription text, revision text, params jsonb)
+      ON o.subscription = x.subscription
     ORDER BY x.n
     ON CONFLICT DO NOTHING"""
 _INSERT_VERDICTS: Final = """
@@ -85,13 +92,15 @@ _INSERT_VERDICTS: Final = """
 _INSERT_REFUSED: Final = """
     INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, params, created_at, ended_at, events)
-    SELECT x.id, x.subscription, s.definition, d.revision_id, x.trigger, x.key, x.workflow,
+    SELECT x.id, x.subscription, v.definition, v.id, x.trigger, x.key, x.workflow,
         x.due, x.status, x.reason, x.params, %(now)s, %(now)s,
         (SELECT jsonb_agg(e.document ORDER BY e.place) FROM events e
          WHERE e.id = ANY(x.events))
     FROM jsonb_to_recordset(%(rows)s) AS x(id text, subscription text, trigger text, key text,
-        workflow text, due timestamptz, status text, reason text, params jsonb, events text[])
+        workflow text, due timestamptz, status text, reason text, revision text, params jsonb,
+        events text[])
     JOIN subscriptions s ON s.id = x.subscription JOIN definitions d ON d.name = s.definition
+    JOIN revisions v ON v.id = coalesce(x.revision, d.revision_id)
     ON CONFLICT DO NOTHING"""
 
 
@@ -130,8 +139,18 @@ class PostgresRouting:
         return frozenset([row["id"] for row in await cursor.fetchall()])
 
     async def calendars(self, names: Iterable[str]) -> DaysByCalendar:
-        """Return the days of those of these calendars that are live."""
-        return await read_calendars(self._connection, list(names))
+        """Return the days of those of these calendars that are live.
+
+        Sets `catalog_version` to the version of the catalog that they belong to.
+        """
+        cursor = await self._connection.execute(_SELECT_CALENDARS, (list(names),))
+        rows = await cursor.fetchall()
+        self.catalog_version = rows[0]["version"]
+        return {
+            row["name"]: tuple(parse_days(days) for days in row["days"])
+            for row in rows
+            if row["name"] is not None
+        }
 
     async def gatherings(
         self, keys: Iterable[GatheringKey], until: datetime, limit: int
@@ -175,7 +194,9 @@ def _listeners(rows: Iterable[Mapping[str, Any]]) -> list[Listener]:
         listener
         for row in rows
         if row["id"] is not None
-        for listener in stored_listeners(row["id"], row["spec"], row["params"], row["triggers"])
+        for listener in stored_listeners(
+            row["id"], row["revision"], row["spec"], row["params"], row["triggers"]
+        )
     ]
 
 
@@ -215,9 +236,12 @@ async def write_firings(
     connection: Connection, firings: Iterable[EventFiring], now: datetime
 ) -> None:
     """Insert the firings that are new, in their order, and wake the dispatcher."""
+    firings = list(firings)
     rows = [_firing_row(number, firing) for number, firing in enumerate(firings)]
+    owners = {firing.subscription_id: _owner_row(firing) for firing in firings}
     if rows:
-        await connection.execute(_INSERT_FIRINGS, {"rows": Jsonb(rows), "now": now})
+        values = {"rows": Jsonb(rows), "owners": Jsonb(list(owners.values())), "now": now}
+        await connection.execute(_INSERT_FIRINGS, values)
         await wake_workers(connection, Work.FIRING)
 
 
@@ -253,6 +277,15 @@ def _firing_row(number: int, firing: EventFiring) -> Mapping[str, Any]:
     }
 
 
+def _owner_row(firing: EventFiring) -> Mapping[str, Any]:
+    """Return what the runs of the subscription have; no params without a revision."""
+    return {
+        "subscription": firing.subscription_id,
+        "revision": firing.revision_id,
+        "params": dict(firing.params) if firing.revision_id else None,
+    }
+
+
 def _verdict_row(verdict: Verdict) -> Mapping[str, Any]:
     return {
         "event": verdict.event_id,
@@ -277,6 +310,7 @@ def _run_row(firing: RefusedFiring) -> Mapping[str, Any]:
         "due": firing.due_at.isoformat(),
         "status": firing.status.value,
         "reason": to_storable_text(firing.reason),
+        "revision": firing.revision_id,
         "params": dict(firing.params),
         "events": list(firing.event_ids),
     }

@@ -11,6 +11,7 @@ from activityctl.adapters.postgres.rows import (
     run_of,
     task_of,
 )
+from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
@@ -21,6 +22,13 @@ _IS_SELECTED_RUN: Final = """
     (%(subscription)s::text IS NULL OR r.subscription_id = %(subscription)s)
     AND (%(run)s::text IS NULL OR r.id = %(run)s)
     AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)"""
+_COUNT_FIRINGS: Final = """
+    SELECT f.subscription_id, v.number AS revision, count(*) AS n
+    FROM firings f JOIN revisions v ON v.id = f.revision_id
+    WHERE f.dispatched_at IS NULL GROUP BY f.subscription_id, v.number"""
+_COUNT_GATHERED: Final = """
+    SELECT subscription_id, sum(jsonb_array_length(state -> 'events')) AS n
+    FROM gatherings GROUP BY subscription_id"""
 
 
 class PostgresRunLists:
@@ -47,6 +55,17 @@ class PostgresRunLists:
                GROUP BY subscription_id"""
         )
         return {row["subscription_id"]: row["count"] for row in rows}
+
+    async def waiting(self) -> Waiting:
+        """Return what is due or gathered and has no run yet, of all subscriptions."""
+        firings = await self._database.fetch(_COUNT_FIRINGS)
+        gathered = await self._database.fetch(_COUNT_GATHERED)
+        return Waiting(
+            tuple(
+                WaitingFirings(row["subscription_id"], row["revision"], row["n"]) for row in firings
+            ),
+            {row["subscription_id"]: int(row["n"]) for row in gathered},
+        )
 
     async def find_run(self, reference: str) -> Run:
         """Return the run with that id, or with that unique prefix of its id.

@@ -53,11 +53,13 @@ _SELECT_ADMISSION_INPUT: Final = f"""
         v.id AS revision_id, v.number, v.spec, v.created_at AS revised_at,
         coalesce(r.due_at, f.due_at) AS due_at, r.status AS run_status,
         r.let_in_at IS NOT NULL AS is_let_in,
-        coalesce(f.dispatched_at IS NOT NULL OR f.fires_at <= clock_timestamp(), false) AS may_start
+        coalesce(f.dispatched_at IS NOT NULL OR f.fires_at <= clock_timestamp(), false)
+            AS may_start,
+        v.definition AS firing_definition, f.params AS firing_params
     FROM subscriptions s JOIN definitions d ON d.name = s.definition
-    JOIN revisions v ON v.id = d.revision_id
     LEFT JOIN firings f ON f.id = %(firing)s AND f.subscription_id = s.id
         AND f.trigger = %(trigger)s AND f.firing_key = %(key)s
+    JOIN revisions v ON v.id = coalesce(f.revision_id, d.revision_id)
     LEFT JOIN runs r ON r.subscription_id = s.id AND r.trigger = %(trigger)s
         AND r.firing_key = %(key)s
     WHERE s.id = %(subscription)s"""
@@ -108,7 +110,7 @@ class PostgresRunStore:
             return None
         revision = Revision(
             ids.RevisionId(row["revision_id"]),
-            row["definition"],
+            row["firing_definition"],
             row["number"],
             row["spec"],
             row["revised_at"],
@@ -117,6 +119,7 @@ class PostgresRunStore:
             subscription_of(row),
             revision,
             self._typed_spec(revision.id, revision.spec),
+            row["params"] if row["firing_params"] is None else row["firing_params"],
             payload=row["payload"] or {},
             events=await self._events(row["event_ids"] or []),
             priority=row["priority"] or 0,
@@ -134,15 +137,15 @@ class PostgresRunStore:
         )
         return tuple(row["document"] for row in rows)
 
-    async def specs_of(self, subscription_ids: Collection[str]) -> dict[str, DefinitionSpec]:
-        """Return the current definition specs of these subscriptions, by subscription id."""
-        rows = await self._database.fetch(
-            """SELECT s.id, v.id AS revision_id, v.spec
-               FROM subscriptions s JOIN definitions d ON d.name = s.definition
-               JOIN revisions v ON v.id = d.revision_id WHERE s.id = ANY(%(ids)s)""",
-            ids=list(subscription_ids),
-        )
-        return {row["id"]: self._typed_spec(row["revision_id"], row["spec"]) for row in rows}
+    async def specs_of(self, revision_ids: Collection[str]) -> dict[str, DefinitionSpec]:
+        """Return the specs of these revisions, by revision id."""
+        found = {key: self._specs[key] for key in revision_ids if key in self._specs}
+        if missing := sorted(set(revision_ids) - found.keys()):
+            rows = await self._database.fetch(
+                "SELECT id, spec FROM revisions WHERE id = ANY(%(ids)s)", ids=missing
+            )
+            found |= {row["id"]: self._typed_spec(row["id"], row["spec"]) for row in rows}
+        return found
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""

@@ -38,10 +38,14 @@ _INSERT_BACKFILL: Final = """
     ON CONFLICT (id) DO UPDATE SET max_parallel = EXCLUDED.max_parallel, cancelled_at = NULL"""
 _INSERT_FIRINGS: Final = """
     INSERT INTO firings AS f (id, subscription_id, trigger, firing_key, due_at, created_at,
-        backfill_id)
-    SELECT i, %(subscription)s, %(trigger)s, k, d, clock_timestamp(), %(id)s
-    FROM unnest(%(ids)s::text[], %(keys)s::text[], %(due)s::timestamptz[]) AS u(i, k, d)
-    ON CONFLICT (id) DO UPDATE SET backfill_id = EXCLUDED.backfill_id
+        backfill_id, revision_id, params)
+    SELECT i, %(subscription)s, %(trigger)s, k, d, clock_timestamp(), %(id)s,
+        def.revision_id, sub.params
+    FROM unnest(%(ids)s::text[], %(keys)s::text[], %(due)s::timestamptz[]) AS u(i, k, d),
+        subscriptions sub JOIN definitions def ON def.name = sub.definition
+    WHERE sub.id = %(subscription)s
+    ON CONFLICT (id) DO UPDATE SET backfill_id = EXCLUDED.backfill_id,
+        revision_id = EXCLUDED.revision_id, params = EXCLUDED.params
         WHERE f.fires_at IS NULL AND f.dispatched_at IS NULL
     RETURNING xmax = 0 AS is_new"""
 _COUNT_PROGRESS: Final = f"""

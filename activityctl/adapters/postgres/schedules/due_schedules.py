@@ -31,9 +31,11 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.moment import parse_days
 from activityctl.ports import Work
 
+# An apply locks the rows of the schedules that it may change until it has written everything. So
+# the lock that is held here keeps timing, revision and params those of one apply.
 _LOCK_SCHEDULES: Final = """
     SELECT c.id, c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, c.wakes,
-        s.definition, clock_timestamp() AS now
+        clock_timestamp() AS now
     FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
     WHERE c.id = ANY(%(ids)s) AND c.wanted_hash IS NOT NULL AND s.status = 'active'
     ORDER BY c.id FOR UPDATE OF c"""
@@ -43,11 +45,13 @@ _UPDATE_SCHEDULE: Final = """
     WHERE id = %(id)s"""
 _INSERT_FIRINGS: Final = """
     INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, created_at, fires_at,
-        dispatched_at)
+        dispatched_at, revision_id, params)
     SELECT x.id, %(subscription)s, %(trigger)s, x.key, x.due, %(now)s, x.fires,
-        CASE WHEN x.own THEN %(now)s END
+        CASE WHEN x.own THEN %(now)s END, d.revision_id, s.params
     FROM jsonb_to_recordset(%(rows)s) AS x(id text, key text, due timestamptz,
-        fires timestamptz, own boolean)
+        fires timestamptz, own boolean),
+        subscriptions s JOIN definitions d ON d.name = s.definition
+    WHERE s.id = %(subscription)s
     ON CONFLICT DO NOTHING"""
 _INSERT_RUNS: Final = """
     INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
@@ -228,23 +232,24 @@ async def write_unstarted_runs(
 ) -> None:
     """Write an ended run for each due time that is skipped or missed, and write it to the log.
 
-    The row has the subscription_id, trigger and definition of the schedule.
+    The row has the subscription_id and trigger of the schedule. A firing that was decided before
+    keeps its revision and params.
     """
     if not refused:
         return
-    frozen = await _read_frozen(connection, row["subscription_id"])
+    owner = (row["subscription_id"], row["trigger"])
+    firing = ids.firing_id(*owner, firing_key(refused[0].nominal))
+    frozen = await _read_frozen(connection, row["subscription_id"], firing)
     await connection.execute(
         _INSERT_RUNS.encode(),
         {
             "rows": Jsonb([_run_row(row, time) for time in refused]),
             "subscription": row["subscription_id"],
-            "definition": row["definition"],
             "trigger": row["trigger"],
             "now": now,
             **frozen,
         },
     )
-    owner = (row["subscription_id"], row["trigger"])
     await insert_log_entries(connection, skipped_log_entries(owner, refused, now))
 
 
@@ -260,14 +265,18 @@ def _run_row(row: dict[str, Any], time: DecidedTime) -> dict[str, Any]:
     }
 
 
-async def _read_frozen(connection: Connection, subscription: str) -> dict[str, Any]:
-    """Return the revision and the params that a run of the subscription would freeze now."""
+async def _read_frozen(connection: Connection, subscription: str, firing: str) -> dict[str, Any]:
+    """Return the revision and the params of the firing; those of now if it is not stored."""
     cursor = await connection.execute(
-        """SELECT v.id AS revision, v.spec -> 'params' AS schema, s.params FROM subscriptions s
-           JOIN definitions d ON d.name = s.definition JOIN revisions v ON v.id = d.revision_id
+        """SELECT v.id AS revision, v.definition, v.spec -> 'params' AS schema,
+               coalesce(f.params, s.params) AS params
+           FROM subscriptions s JOIN definitions d ON d.name = s.definition
+           LEFT JOIN firings f ON f.id = %s
+           JOIN revisions v ON v.id = coalesce(f.revision_id, d.revision_id)
            WHERE s.id = %s""",
-        (subscription,),
+        (firing, subscription),
     )
     (row,) = await cursor.fetchall()
     params = fill_defaults(row["schema"] or {}, row["params"])
-    return {"revision": row["revision"], "params": to_jsonb(params)}
+    frozen = {name: row[name] for name in ("revision", "definition")}
+    return {**frozen, "params": to_jsonb(params)}

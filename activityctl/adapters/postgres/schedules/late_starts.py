@@ -25,15 +25,14 @@ from activityctl.domain.values import ids
 
 # An old firing of a later time may have been removed already; then its run shows that it started.
 _LOCK_SCHEDULE: Final = """
-    SELECT c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, s.definition,
+    SELECT c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired,
         EXISTS (SELECT FROM firings f WHERE f.subscription_id = c.subscription_id
             AND f.trigger = c.trigger AND f.due_at > %(due)s AND f.backfill_id IS NULL)
         OR EXISTS (SELECT FROM runs r WHERE r.subscription_id = c.subscription_id
             AND r.trigger = c.trigger AND r.due_at > %(due)s AND r.started_at IS NOT NULL
             AND r.firing_key = to_char(r.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
             AS is_followed
-    FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
-    WHERE c.id = %(id)s FOR UPDATE OF c"""
+    FROM schedules c WHERE c.id = %(id)s FOR UPDATE"""
 _UNCOUNT_FIRING: Final = """
     UPDATE schedules SET fired = fired - 1
     WHERE id = %(id)s AND fired > 0 AND (counts_after IS NULL OR counts_after < %(due)s)

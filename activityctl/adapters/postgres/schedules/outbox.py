@@ -48,7 +48,10 @@ _CLAIM: Final = """
         SELECT * FROM firings
         WHERE id IN (SELECT id FROM free) AND dispatched_at IS NULL
         ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-    SELECT subscription_id, trigger, firing_key, due_at, attempts
+    SELECT subscription_id, trigger, firing_key, due_at, attempts,
+        coalesce(revision_id, (SELECT d.revision_id FROM subscriptions s
+            JOIN definitions d ON d.name = s.definition
+            WHERE s.id = firings.subscription_id)) AS revision_id
     FROM (SELECT * FROM plain UNION ALL SELECT * FROM ordered) AS firings
     ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s"""
 
@@ -78,11 +81,16 @@ class PostgresClaim:
     """Firings that nobody else may dispatch until the block ends."""
 
     def __init__(
-        self, connection: Connection, firings: list[FiringRef], attempts: Mapping[ids.RunId, int]
+        self,
+        connection: Connection,
+        firings: list[FiringRef],
+        attempts: Mapping[ids.RunId, int],
+        revisions: Mapping[ids.RunId, ids.RevisionId],
     ) -> None:
         self._connection = connection
         self.firings = firings
         self.attempts = attempts
+        self.revisions = revisions
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
         """Mark the firings as started, when the block ends without an exception."""
@@ -131,10 +139,13 @@ class PostgresOutbox:
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
                 """INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, payload,
-                       created_at, fires_at)
-                   SELECT i, s, t, k, d, p, %(now)s, clock_timestamp() FROM unnest(%(ids)s::text[],
+                       created_at, fires_at, revision_id, params)
+                   SELECT i, s, t, k, d, p, %(now)s, clock_timestamp(), o.revision_id, o.params
+                   FROM unnest(%(ids)s::text[],
                        %(subscriptions)s::text[], %(triggers)s::text[], %(keys)s::text[],
                        %(due)s::timestamptz[], %(payloads)s::jsonb[]) AS u(i, s, t, k, d, p)
+                   LEFT JOIN (SELECT sub.id, sub.params, def.revision_id FROM subscriptions sub
+                       JOIN definitions def ON def.name = sub.definition) o ON o.id = s
                    ON CONFLICT DO NOTHING""",
                 {
                     "ids": [_id_of(firing) for firing in firings],
@@ -170,9 +181,13 @@ class PostgresOutbox:
                 ).ref
                 for row in rows
             ]
-            pairs = zip(firings, rows, strict=True)
-            attempts = {ref.run_id: row["attempts"] for ref, row in pairs if row["attempts"]}
-            yield PostgresClaim(connection, firings, attempts)
+            rows_by_run = dict(zip([firing.run_id for firing in firings], rows, strict=True))
+            yield PostgresClaim(
+                connection,
+                firings,
+                {run: row["attempts"] for run, row in rows_by_run.items() if row["attempts"]},
+                {run: ids.RevisionId(row["revision_id"]) for run, row in rows_by_run.items()},
+            )
 
     async def seconds_to_next(self) -> float | None:
         """Return the seconds until the next waiting firing may start; None when none waits."""

@@ -78,7 +78,8 @@ class FiringTable(SQLModel, table=True):
     """The outbox: firings that were decided; the dispatcher starts each at its `fires_at`.
 
     A firing without `fires_at` is held until it is released. `place` is the order of decision.
-    `attempts` counts the starts that failed; the next is tried after `not_before`.
+    `attempts` counts the starts that failed; the next is tried after `not_before`. The run of the
+    firing has its `revision_id` and `params`; old firings have none and get those of admission.
     """
 
     __tablename__: ClassVar[Any] = "firings"
@@ -146,6 +147,8 @@ class FiringTable(SQLModel, table=True):
     failing_since: datetime | None = moment_column(nullable=True)
     error: str | None = text_column(nullable=True)
     place: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    revision_id: str | None = text_column(nullable=True)
+    params: Any = json_column(nullable=True)
 
 
 class RunTable(SQLModel, table=True):

@@ -270,3 +270,21 @@ def test_what_differs_is_not_put_together_and_two_are_shown_one_by_one():
     assert heads == [f"~ schedule t-00{number}/nightly" for number in (1, 2, 3, 4)]
     created = [change("created", name) for name in ("a", "b", "c", "d")]
     assert lines(view(*created)) == [f"+ subscription/{name} created" for name in "abcd"]
+
+
+def test_a_plan_says_what_becomes_of_what_waits() -> None:
+    def firings(count: int, *, ends: bool = False) -> dict[str, Any]:
+        return {"subscription": "sub", "revision": 4, "count": count, "ends": ends}
+
+    others = [{**firings(2), "subscription": f"s{number}"} for number in range(3)]
+    shown = view(
+        change("configured"),
+        waitingFirings=[firings(1), firings(3, ends=True), *others],
+        gatheredEvents=[firings(2), firings(1, ends=True)],
+    )
+    assert [line for line, _ in plan_lines(shown) if line.startswith("!")] == [
+        "! 7 waiting firings of 4 subscriptions go on with revision 4: s0, s1, s2, sub",
+        "! 3 waiting firings of sub end without a run",
+        "! 2 gathered events of sub are matched again by the new trigger and params",
+        "! 1 gathered event of sub is dropped",
+    ]

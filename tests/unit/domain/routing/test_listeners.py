@@ -22,7 +22,7 @@ def stored(
 ) -> dict[str, str | None]:
     """Return the fault of each listener, by trigger name."""
     spec = json.dumps({"triggers": triggers, "tasks": TASKS, **fields})
-    found = stored_listeners("s", spec, {} if params is None else params, overrides or {})
+    found = stored_listeners("s", "r", spec, {} if params is None else params, overrides or {})
     return {listener.trigger: listener.fault for listener in found}
 
 
@@ -67,8 +67,8 @@ def test_params_that_cannot_be_read_are_a_fault_of_each_trigger(params):
 def test_a_definition_of_another_shape_is_a_fault_of_each_event_trigger_in_it():
     fault = stored(GOOD, {"name": "daily", "cron": {}}, shape=7)
     assert fault == {"good": "the definition cannot be read: shape: Extra inputs are not permitted"}
-    assert stored_listeners("s", '{"triggers": [7, {"event": 1}]}', {}, {})[0].fault
-    assert stored_listeners("s", "[]", {}, {}) == []
+    assert stored_listeners("s", "r", '{"triggers": [7, {"event": 1}]}', {}, {})[0].fault
+    assert stored_listeners("s", "r", "[]", {}, {}) == []
 
 
 def test_a_trigger_with_a_fault_fails_on_events_of_its_types_or_of_any_type():
@@ -90,7 +90,7 @@ def test_events_that_wait_for_a_trigger_with_a_fault_are_dropped_with_the_reason
     spec = json.dumps(
         {"triggers": [{"name": "t", "event": {"type": "a", "new": 1}}], "tasks": TASKS}
     )
-    listeners = stored_listeners("s", spec, {}, {})
+    listeners = stored_listeners("s", "r", spec, {}, {})
     waiting = (GatheredEvent(EventId("e"), NOW),)
     gathering = Gathering(GatheringKey("s", "t", ""), "form", waiting, NOW + timedelta(seconds=1))
     found = GatheringRound([gathering], gathering_listeners(listeners), RoutingState(NOW))

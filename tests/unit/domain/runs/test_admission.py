@@ -43,7 +43,7 @@ def facts(
         id=SUB,
         name="sub",
         definition="def",
-        params={"threshold": 5},
+        params={"threshold": 6},
         triggers={},
         status=status,
         created_at=DUE,
@@ -51,7 +51,9 @@ def facts(
         state={"seen": 3},
     )
     revision = Revision(ids.revision_id("def", {}), "def", 2, {}, DUE)
-    return AdmissionInput(subscription, revision, definition, payload={"why": "test"})
+    return AdmissionInput(
+        subscription, revision, definition, {"threshold": 5}, payload={"why": "test"}
+    )
 
 
 PARAMS = {"type": "object", "properties": {"threshold": {}, "region": {"default": "eu"}}}

@@ -1,6 +1,7 @@
 """Firings share workflows when their runs are known to be short, and keep their order."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -31,27 +32,35 @@ def firing(number: int, owner: str = "short") -> FiringRef:
 SHORT = {"short": spec()}
 
 
+def split(
+    asked: Sequence[FiringRef], specs: Mapping[str, DefinitionSpec]
+) -> list[tuple[FiringRef, ...]]:
+    """Split the firings; `specs` has the definitions by subscription."""
+    known = [each for each in asked if each.subscription_id in specs]
+    return split_into_batches(asked, {each.run_id: specs[each.subscription_id] for each in known})
+
+
 def test_many_firings_are_split_into_full_batches_and_a_rest() -> None:
-    groups = split_into_batches([firing(number) for number in range(2 * BATCH + 3)], SHORT)
+    groups = split([firing(number) for number in range(2 * BATCH + 3)], SHORT)
     assert [len(group) for group in groups] == [BATCH, BATCH, 3]
 
 
 def test_all_firings_of_a_batch_have_the_same_workflow_id_and_keep_their_run_ids() -> None:
     asked = [firing(number) for number in range(3)]
-    (batch,) = split_into_batches(asked, SHORT)
+    (batch,) = split(asked, SHORT)
     (name,) = {member.workflow_id for member in batch}
     assert name.startswith("batch/")
     assert [member.run_id for member in batch] == [each.run_id for each in asked]
 
 
 def test_the_same_firings_ask_for_the_same_workflow() -> None:
-    first, again = (split_into_batches([firing(1), firing(2)], SHORT) for _ in range(2))
+    first, again = (split([firing(1), firing(2)], SHORT) for _ in range(2))
     assert first == again
-    assert split_into_batches([firing(1), firing(3)], SHORT) != first
+    assert split([firing(1), firing(3)], SHORT) != first
 
 
 def test_a_single_firing_keeps_its_own_workflow() -> None:
-    assert split_into_batches([firing(1)], SHORT) == [(firing(1),)]
+    assert split([firing(1)], SHORT) == [(firing(1),)]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +76,7 @@ def test_a_single_firing_keeps_its_own_workflow() -> None:
 )
 def test_runs_that_may_take_long_have_a_workflow_each(long: DefinitionSpec) -> None:
     asked = [firing(number, "long") for number in range(3)]
-    assert split_into_batches(asked, {"long": long}) == [(each,) for each in asked]
+    assert split(asked, {"long": long}) == [(each,) for each in asked]
 
 
 @pytest.mark.parametrize(
@@ -76,20 +85,18 @@ def test_runs_that_may_take_long_have_a_workflow_each(long: DefinitionSpec) -> N
     ids=["some tasks", "earlier runs as context"],
 )
 def test_short_runs_share_a_workflow(short: DefinitionSpec) -> None:
-    (batch,) = split_into_batches([firing(number) for number in range(3)], {"short": short})
+    (batch,) = split([firing(number) for number in range(3)], {"short": short})
     assert len(batch) == 3
 
 
 def test_a_firing_of_a_schedule_has_its_own_workflow() -> None:
     scheduled = FiringRef("short", "daily", "2026-03-02T12:00:00Z", NOON, "run/short/daily/x")
-    assert split_into_batches([scheduled, firing(1), firing(2), scheduled], SHORT)[0] == (
-        scheduled,
-    )
-    assert split_into_batches([scheduled, scheduled], SHORT) == [(scheduled,), (scheduled,)]
+    assert split([scheduled, firing(1), firing(2), scheduled], SHORT)[0] == (scheduled,)
+    assert split([scheduled, scheduled], SHORT) == [(scheduled,), (scheduled,)]
 
 
 def test_a_firing_of_an_unknown_subscription_has_its_own_workflow() -> None:
-    assert split_into_batches([firing(1, "gone"), firing(2, "gone")], SHORT) == [
+    assert split([firing(1, "gone"), firing(2, "gone")], SHORT) == [
         (firing(1, "gone"),),
         (firing(2, "gone"),),
     ]
@@ -98,7 +105,7 @@ def test_a_firing_of_an_unknown_subscription_has_its_own_workflow() -> None:
 @given(st.lists(st.sampled_from(["short", "long", "gone"]), max_size=100))
 def test_each_firing_is_in_one_batch_and_the_order_stays(owners: list[str]) -> None:
     asked = [firing(number, owner) for number, owner in enumerate(owners)]
-    groups = split_into_batches(asked, {**SHORT, "long": spec(tasks=tasks(MOST_TASKS + 1))})
+    groups = split(asked, {**SHORT, "long": spec(tasks=tasks(MOST_TASKS + 1))})
     assert [member.run_id for group in groups for member in group] == [
         each.run_id for each in asked
     ]
