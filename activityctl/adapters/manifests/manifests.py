@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,7 @@ from activityctl.adapters.manifests.strict_yaml import YamlDocument, parse_docum
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.partial import Partial, read_partially
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.values.json_form import API_VERSION
@@ -52,6 +54,7 @@ class _Collected:
         self._locate: dict[tuple[str, str], Locate] = {}
         self._positions: dict[tuple[str, str], Problem] = {}
         self._numbers: dict[tuple[str, str], Mapping[Path, str]] = {}
+        self._partials: list[tuple[str, Partial[Any], Locate]] = []
 
     def add(self, document: YamlDocument) -> None:
         """Check a document against its schema and keep it; add the problems to the list."""
@@ -66,19 +69,40 @@ class _Collected:
             findings, model = _with_ical_days(model, document.file)
         self.problems += [locate(finding) for finding in findings]
         if model is None:
+            self._add_partial(document, locate)
             return
-        kind = document.value["kind"]
-        key = (kind, model.metadata.name)
-        if key in self._positions:
-            first = self._positions[key]
-            reason = f"{kind} {key[1]!r} is already defined at {first.file}:{first.line}"
-            self.problems.append(locate(Finding(("metadata", "name"), reason)))
+        kind, name = document.value["kind"], model.metadata.name
+        if self._is_first(kind, name, locate):
+            self._found[kind][name] = model
+            self._locate[kind, name] = locate
+            if document.numbers:
+                self._numbers[kind, name] = document.numbers
+        else:
+            self._add_partial(document, locate)
+
+    def _is_first(self, kind: str, name: str, locate: Locate) -> bool:
+        """Return whether no other document defines it; if one does, add a problem."""
+        position = locate(Finding(("metadata", "name"), ""))
+        first = self._positions.setdefault((kind, name), position)
+        if first == position:
+            return True
+        reason = f"{kind} {name!r} is already defined at {first.file}:{first.line}"
+        self.problems.append(replace(position, reason=reason))
+        return False
+
+    def _add_partial(self, document: YamlDocument, locate: Locate) -> None:
+        """Keep the sound rest of the document, so that its other problems are found too."""
+        value = document.value
+        model = _model_of(value)
+        if model is None or model is DayCalendar:
             return
-        self._found[kind][key[1]] = model
-        self._locate[key] = locate
-        if document.numbers:
-            self._numbers[key] = document.numbers
-        self._positions[key] = locate(Finding(("metadata", "name"), ""))
+        content = {key: value[key] for key in ("metadata", "spec") if key in value}
+        partial: Partial[Any] | None = read_partially(model, content, document.refused)
+        if partial is None:
+            return
+        self._partials.append((value["kind"], partial, locate))
+        if ("metadata", "name") not in partial.lost:
+            self._is_first(value["kind"], partial.value.metadata.name, locate)
 
     def manifests(self) -> ManifestSet:
         """Return the manifests that match their schema."""
@@ -88,6 +112,7 @@ class _Collected:
             self._locate,
             self._found["Calendar"],
             self._numbers,
+            tuple(self._partials),
         )
 
 
@@ -103,7 +128,7 @@ def _validate(value: Any) -> tuple[list[Finding], Any]:
     ]
     if value.get("apiVersion", API_VERSION) != API_VERSION:
         findings.append(Finding(("apiVersion",), f"should be {API_VERSION}"))
-    model = KINDS.get(value["kind"]) if isinstance(value.get("kind"), str) else None
+    model = _model_of(value)
     if "kind" in value and model is None:
         findings.append(Finding(("kind",), f"unknown kind; write one of {', '.join(KINDS)}"))
     if model is None:
@@ -116,6 +141,11 @@ def _validate(value: Any) -> tuple[list[Finding], Any]:
         invalid = findings_of(error, model)
         return findings + [finding for finding in invalid if finding.path not in missing], None
     return findings, None if findings else parsed
+
+
+def _model_of(value: Any) -> type[BaseModel] | None:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return KINDS.get(kind) if isinstance(kind, str) else None
 
 
 def _is_near(path: Path, refused: Collection[Path]) -> bool:

@@ -4,12 +4,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import yaml
 
 from activityctl.adapters.manifests.surrogate_pairs import SurrogatePairs
+from activityctl.adapters.manifests.unreadable_text import (
+    MAX_PROBLEMS,
+    TAGS_REFUSED,
+    position_at,
+    too_many,
+    unreadable_problems,
+)
 from activityctl.adapters.manifests.yaml_errors import QUOTE_BRACES, syntax_problem
 from activityctl.adapters.manifests.yaml_scalars import SHOWN_LENGTH, plain_value, quoted
 from activityctl.errors import Problem
@@ -17,8 +23,6 @@ from activityctl.ports import JsonValue
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
-MAX_PROBLEMS: Final = 1_000
-"""Reading stops at more problems in one file; nobody fixes a thousand by hand."""
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Path: TypeAlias = Sequence[str | int]
@@ -28,13 +32,7 @@ Path: TypeAlias = Sequence[str | int]
 _GIVE_UP_DEPTH: Final = 4 * MAX_DEPTH
 _NOT_UTF8: Final = "not valid UTF-8; save the file as UTF-8"
 
-# Characters that YAML's reader refuses (YAML 1.1, section 5.1), and three characters that are line
-# breaks only in YAML 1.1: U+0085, U+2028, U+2029.
-_UNPRINTABLE: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
-)
-# libyaml compares each %TAG directive with all others: 80,000 of them take 12 s.
-_TAG_DIRECTIVE: Final = re.compile("^%TAG", re.MULTILINE)
+_DOCUMENT: Final = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _NEXT: Final = re.compile(r"(?:\s|#[^\n]*)*+:?")
 """What follows a key: white space and comments, and its colon if it has one."""
@@ -112,8 +110,8 @@ def parse_documents(text: bytes, file: str) -> tuple[list[YamlDocument], list[Pr
 
     A document is valid if its `refused` is empty. Refused are anchors, aliases, tags, merge keys,
     duplicate keys, keys that are not strings, and scalars that YAML and JSON read differently
-    (`yes`, `017`, `1:30`). After a syntax error or a limit the rest of the file is not read, and
-    the document with the error is left out. Empty documents are skipped.
+    (`yes`, `017`, `1:30`). A document with a syntax error is left out, and reading goes on with the
+    next one. After a limit the rest of the file is not read. Empty documents are skipped.
     """
     if len(text) > MAX_BYTES:
         return [], [Problem(file, 0, 0, "", "larger than 1 MiB")]
@@ -121,10 +119,21 @@ def parse_documents(text: bytes, file: str) -> tuple[list[YamlDocument], list[Pr
         decoded = text.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = text[: error.start].decode("utf-8")
-        return [], [Problem(file, *_position_at(before, len(before)), "", _NOT_UTF8)]
-    if problems := _unreadable(decoded, file):
+        return [], [Problem(file, *position_at(before, len(before)), "", _NOT_UTF8)]
+    if problems := unreadable_problems(decoded, file):
         return [], problems
-    return _YamlReader(decoded, file).read()
+    documents: list[YamlDocument] = []
+    problems, start, lines = [], 0, 0
+    while len(problems) < MAX_PROBLEMS:
+        reader = _YamlReader(decoded[start:], file, lines)
+        found, refused = reader.read()
+        documents += found
+        problems += refused
+        if reader.rest is None:
+            break
+        lines += decoded.count("\n", start, start + reader.rest)
+        start += reader.rest
+    return documents, problems
 
 
 def path_text(path: Path) -> str:
@@ -140,32 +149,6 @@ def path_text(path: Path) -> str:
     return text
 
 
-def _position_at(text: str, index: int) -> _LineColumn:
-    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
-
-
-def _unreadable(text: str, file: str) -> list[Problem]:
-    """Return problems for the characters and directives that must not reach the parser."""
-    problems: list[Problem] = []
-    for found in chain(_UNPRINTABLE.finditer(text), _TAG_DIRECTIVE.finditer(text)):
-        position = _position_at(text, found.start())
-        if len(problems) == MAX_PROBLEMS:
-            return [*problems, _too_many(file, position)]
-        is_directive = len(found[0]) > 1
-        reason = _TAGS_REFUSED if is_directive else _unprintable_reason(ord(found[0]))
-        problems.append(Problem(file, *position, "", reason))
-    return problems
-
-
-def _unprintable_reason(code: int) -> str:
-    reason = f"the character U+{code:04X} is not allowed"
-    return f"{reason}; remove it, or write \\u{code:04x} in double quotes" if code else reason
-
-
-def _too_many(file: str, position: _LineColumn) -> Problem:
-    return Problem(file, *position, "", f"more than {MAX_PROBLEMS} problems; the rest was not read")
-
-
 class _GaveUpError(Exception):
     """The rest of the file is not read; the reason is one of the problems."""
 
@@ -173,9 +156,14 @@ class _GaveUpError(Exception):
 class _YamlReader:
     """Turns the parser events of one file into documents and problems."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, lines_before: int = 0) -> None:
         self._text = text
         self._file = file
+        self._lines_before = lines_before
+        self._began = 0
+        """The index at which the present document begins."""
+        self.rest: int | None = None
+        """The index of the document after the one with a syntax error, if there is one."""
         self._problems: list[Problem] = []
         self._path: list[str | int] = []
         self._refused: list[tuple[str | int, ...]] = []
@@ -190,17 +178,28 @@ class _YamlReader:
         try:
             for event in self._events:
                 if type(event) is yaml.DocumentStartEvent:
+                    self._began = _index(event.start_mark)
                     documents += self._document()
         except yaml.MarkedYAMLError as error:
             problem = self._syntax_problem(error)
             if (problem.line, QUOTE_BRACES) not in {(p.line, p.reason) for p in self._problems}:
                 self._problems.append(problem)
+            self.rest = self._next_document(error)
         except (yaml.YAMLError, ValueError, OverflowError):
             # PyYAML without libyaml gives escapes such as "\UFFFFFFFF" to chr().
             self._problems.append(Problem(self._file, 0, 0, "", "not valid YAML"))
         except _GaveUpError:
             pass
         return documents, self._problems
+
+    def _next_document(self, error: yaml.MarkedYAMLError) -> int | None:
+        """Return the index of the document after the one with the error."""
+        mark = error.problem_mark or error.context_mark
+        if mark is None:
+            return None
+        line = self._text.rfind("\n", 0, mark.index) + 1
+        found = _DOCUMENT.search(self._text, max(line, self._began + 1))
+        return found and found.start()
 
     def _restored(self, event: Any) -> Any:
         if type(event) is yaml.ScalarEvent:
@@ -215,7 +214,7 @@ class _YamlReader:
         is_empty = type(event) is yaml.ScalarEvent and not event.value and not event.style
         if is_empty and event.tag is None and event.anchor is None:
             return []
-        position = _start_of(event)
+        position = self._start_of(event)
         value, node = self._node(event, position, 0)
         return [
             YamlDocument(
@@ -226,7 +225,7 @@ class _YamlReader:
     def _node(self, event: Any, key: _LineColumn, depth: int) -> tuple[JsonValue, _NodePosition]:
         """Build the node that starts with `event`; `key` is the position of its key."""
         kind = type(event)
-        position = _start_of(event)
+        position = self._start_of(event)
         self._check_properties(event, position)
         if kind is yaml.ScalarEvent:
             return self._scalar(event, position), (*key, *position, _shift_of(event), None)
@@ -249,7 +248,7 @@ class _YamlReader:
         if event.anchor is not None:
             self._refuse(position, _ANCHORS_REFUSED)
         if event.tag is not None:
-            self._refuse(position, _TAGS_REFUSED)
+            self._refuse(position, TAGS_REFUSED)
 
     def _sequence(self, depth: int) -> tuple[list[JsonValue], list[_NodePosition]]:
         items: list[JsonValue] = []
@@ -259,7 +258,7 @@ class _YamlReader:
             if type(event) is yaml.SequenceEndEvent:
                 break
             path.append(len(items))
-            value, node = self._node(event, _start_of(event), depth)
+            value, node = self._node(event, self._start_of(event), depth)
             path.pop()
             items.append(value)
             nodes.append(node)
@@ -275,7 +274,7 @@ class _YamlReader:
             if type(event) is yaml.MappingEndEvent:
                 break
             path.append(event.value if type(event) is yaml.ScalarEvent else "?")
-            position = _start_of(event)
+            position = self._start_of(event)
             key = self._key(event, position)
             if key is not None and key in nodes:
                 line, column = nodes[key][:2]
@@ -354,21 +353,20 @@ class _YamlReader:
             if depth > _GIVE_UP_DEPTH:
                 raise _GaveUpError
 
+    def _start_of(self, event: Any) -> _LineColumn:
+        mark = event.start_mark
+        return self._lines_before + mark.line + 1, mark.column + 1
+
     def _refuse(self, position: _LineColumn, reason: str) -> None:
         if len(self._problems) >= MAX_PROBLEMS:
-            self._problems.append(_too_many(self._file, position))
+            self._problems.append(too_many(self._file, position))
             raise _GaveUpError
         self._problems.append(Problem(self._file, *position, path_text(self._path), reason))
         self._refused.append(tuple(self._path))
 
     def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
-        place, reason = syntax_problem(error, self._text)
-        return Problem(self._file, *place, "", reason)
-
-
-def _start_of(event: Any) -> _LineColumn:
-    mark = event.start_mark
-    return mark.line + 1, mark.column + 1
+        (line, column), reason = syntax_problem(error, self._text)
+        return Problem(self._file, line and self._lines_before + line, column, "", reason)
 
 
 def _index(mark: Any) -> int:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.partial import Partial
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.errors import Problem
@@ -26,6 +28,8 @@ class ManifestSet:
     """Calendars; all their days are listed."""
     numbers: Mapping[tuple[str, str], Mapping[Path, str]] = field(default_factory=dict)
     """By (kind, name) and path: how a number is written, where JSON writes it in another way."""
+    partials: tuple[tuple[str, Partial[Any], Locate], ...] = ()
+    """The sound rests of the documents that do not fit the schema, by kind; for checks only."""
 
     @property
     def wanted(self) -> Wanted:

@@ -3,7 +3,7 @@
 Checks of a single object are in `manifests`. Files are read elsewhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +33,29 @@ from activityctl.domain.manifests.schema import document_schema
 from activityctl.domain.manifests.slots import Slots, changed_texts
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.timing.window import DaysByCalendar
-from activityctl.domain.values.finding import Finding
+from activityctl.domain.values.finding import Finding, Path
 from activityctl.errors import InvalidManifestsError, Problem
 
-_PARTS_SUBSCRIPTIONS_NEED: Final = {("params",), ("triggers",)}
-"""The fields of a definition that subscriptions are checked against."""
+_ANY_PARAMS: Final = {"type": "object", "additionalProperties": True}
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What subscriptions are checked against: a definition, of which parts may be faulty."""
+
+    spec: DefinitionSpec
+    skipped: frozenset[Path] = frozenset()
+    """The fields of a subscription that cannot be checked against the faulty parts."""
+
+    def check(self, manifest: SubscriptionSpec, days: DaysByCalendar) -> list[Finding]:
+        """Return everything that is wrong with a subscription to the definition."""
+        found = check_subscription(manifest, self.spec)
+        if not found and not self.skipped:
+            found += never_starting_in_subscription(manifest, self.spec, days)
+        return [finding for finding in found if not self._skips(finding.path)]
+
+    def _skips(self, path: Path) -> bool:
+        return any(path[: len(skipped)] == skipped for skipped in self.skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +81,22 @@ def check_set(
     """
     problems = list(problems)
     days = {name: calendar.days for name, calendar in manifests.calendars.items()}
-    specs: dict[str, DefinitionSpec] = {}
+    known: dict[str, _Known] = {}
     faulty: set[tuple[str, str]] = set()
     for name, definition in manifests.definitions.items():
         locate = manifests.locate["ActivityDefinition", name]
         findings = check_definition(definition.spec, kinds)
         findings += never_starting_in_definition(definition.spec, days)
+        known[name] = _known(definition.spec, findings)
         if findings:
             faulty.add(("ActivityDefinition", name))
             problems += [locate(finding.under("spec")) for finding in findings]
-        if not any(finding.path[:1] in _PARTS_SUBSCRIPTIONS_NEED for finding in findings):
-            specs[name] = definition.spec
+    problems += _partial_definition_problems(manifests, kinds, days, known)
     for name, manifest in manifests.subscriptions.items():
-        if found := _problems_of(manifests, name, specs.get(manifest.spec.activity), days):
+        if found := _problems_of(manifests, name, known.get(manifest.spec.activity), days):
             faulty.add(("Subscription", name))
             problems += found
+    problems += _partial_subscription_problems(manifests, days, known)
     for kind, name, document in _documents(manifests):
         if secrets := literal_secrets(document):
             faulty.add((kind, name))
@@ -87,8 +106,62 @@ def check_set(
         if changed := list(changed_texts(slots, numbers)):
             faulty.add((kind, name))
             problems += [manifests.locate[kind, name](finding) for finding in changed]
-    unchecked = frozenset(manifests.definitions.keys() - specs.keys())
+    unchecked = frozenset(name for name, each in known.items() if each.skipped)
     return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
+
+
+def _known(
+    spec: DefinitionSpec, findings: Sequence[Finding], lost: Collection[Path] = ()
+) -> _Known:
+    """Return the definition; `lost` are the paths in the spec that could not be read."""
+    faulty = [*lost, *(finding.path for finding in findings)]
+    skipped: set[Path] = {path[:1] for path in faulty if path in {("params",), ("triggers",)}}
+    if any(path[:1] == ("params",) for path in faulty):
+        skipped.add(("params",))
+        spec = spec.model_copy(update={"params": _ANY_PARAMS})
+    for finding in findings:
+        match finding.path:
+            case ("triggers", int() as index, *_):
+                skipped.add(("triggers", spec.triggers[index].name))
+            case _:
+                pass
+    return _Known(spec, frozenset(skipped))
+
+
+def _partial_definition_problems(
+    manifests: ManifestSet, kinds: Kinds, days: DaysByCalendar, known: dict[str, _Known]
+) -> list[Problem]:
+    """Return the problems of the sound rests of definitions; add these to the known ones."""
+    problems: list[Problem] = []
+    for kind, partial, locate in manifests.partials:
+        if kind != "ActivityDefinition":
+            continue
+        spec, name = partial.value.spec, partial.value.metadata.name
+        found = check_definition(spec, kinds) + never_starting_in_definition(spec, days)
+        document = definition_document(partial.value.metadata, spec)
+        whole = [*(finding.under("spec") for finding in found), *literal_secrets(document)]
+        problems += [locate(finding) for finding in partial.findings(whole)]
+        lost = [path[1:] for path in partial.lost if path[:1] == ("spec",)]
+        made = _known(spec, found, lost)
+        names = {("triggers", each) for each in partial.names}
+        known.setdefault(name, _Known(made.spec, made.skipped | names))
+    return problems
+
+
+def _partial_subscription_problems(
+    manifests: ManifestSet, days: DaysByCalendar, known: Mapping[str, _Known]
+) -> list[Problem]:
+    problems: list[Problem] = []
+    for kind, partial, locate in manifests.partials:
+        if kind != "Subscription":
+            continue
+        manifest = partial.value
+        of = known.get(manifest.spec.activity)
+        found = [] if of is None else of.check(manifest.spec, days)
+        document = subscription_document(manifest.metadata, manifest.spec)
+        whole = [*(finding.under("spec") for finding in found), *literal_secrets(document)]
+        problems += [locate(finding) for finding in partial.findings(whole)]
+    return problems
 
 
 def _documents(manifests: ManifestSet) -> Iterator[tuple[str, str, Document]]:
@@ -153,20 +226,22 @@ def _subscription_problems(
     return [
         problem
         for name, manifest in manifests.subscriptions.items()
-        for problem in _problems_of(manifests, name, specs.get(manifest.spec.activity), days)
+        for problem in _problems_of(
+            manifests,
+            name,
+            _Known(specs[manifest.spec.activity]) if manifest.spec.activity in specs else None,
+            days,
+        )
     ]
 
 
 def _problems_of(
-    manifests: ManifestSet, name: str, spec: DefinitionSpec | None, days: DaysByCalendar
+    manifests: ManifestSet, name: str, known: _Known | None, days: DaysByCalendar
 ) -> list[Problem]:
-    """Return the problems of a subscription with its definition; none when `spec` is None."""
-    if spec is None:
+    """Return the problems of a subscription with its definition; none when it is not known."""
+    if known is None:
         return []
-    manifest = manifests.subscriptions[name].spec
-    found = check_subscription(manifest, spec) or never_starting_in_subscription(
-        manifest, spec, days
-    )
+    found = known.check(manifests.subscriptions[name].spec, days)
     return [manifests.locate["Subscription", name](finding.under("spec")) for finding in found]
 
 

@@ -29,6 +29,7 @@ from activityctl.domain.manifests.command_choices import check_choices, trusted_
 from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
+from activityctl.domain.manifests.partial import read_partially
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes
 from activityctl.domain.manifests.scripts import COMMAND, check_scripts
@@ -146,13 +147,20 @@ def _check_trigger(trigger: TriggerTemplate, params: StaticType) -> list[Finding
         for path in _templated_paths((trigger.model_extra or {})[kind], (kind,))
         if kind != "event" or path[1:] not in KEY_PATHS
     ]
-    findings = templated or _check_kind(trigger, TRIGGER_KINDS)
+    lost = {finding.path[1:] for finding in templated}
+    findings = templated + [
+        finding
+        for finding in _check_kind(trigger, TRIGGER_KINDS)
+        if finding.path[1:] not in lost or not finding.path
+    ]
+    if trigger.kinds == ("event",):
+        partial = read_partially(EventTrigger, trigger.body, lost)
+        found = [] if partial is None else check_event_trigger(partial.value, params)
+        return findings + _under(partial.findings(found) if partial else (), "event")
     if findings:
         return findings
-    if trigger.kind != "event":
-        kind, body = trigger.kind, trigger.body
-        return _under((*check_bounds(kind, body), *check_jitter(kind, body)), kind)
-    return _under(check_event_trigger(EventTrigger.model_validate(trigger.body), params), "event")
+    kind, body = trigger.kind, trigger.body
+    return _under((*check_bounds(kind, body), *check_jitter(kind, body)), kind)
 
 
 def _check_gates(spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:

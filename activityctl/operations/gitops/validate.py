@@ -58,12 +58,13 @@ def _validated(checked: CheckedFiles, kind: str, name: str) -> Validated:
 
 def _definition_note(checked: CheckedFiles, name: str) -> str | None:
     activity = checked.manifests.subscriptions[name].spec.activity
-    if activity not in checked.manifests.definitions:
-        why = f"ActivityDefinition {activity!r} is not among these files"
-    elif activity in checked.unchecked_definitions:
+    if activity in checked.unchecked_definitions:
         why = f"ActivityDefinition {activity!r} in these files has problems"
-    else:
+        return f"{why}; params and triggers were not all checked against it"
+    faulty = (partial.value.metadata.name for _, partial, _ in checked.manifests.partials)
+    if activity in checked.manifests.definitions or activity in faulty:
         return None
+    why = f"ActivityDefinition {activity!r} is not among these files"
     return f"{why}; params and triggers were not checked against it"
 
 
