@@ -25,7 +25,7 @@ spec:
 MANY = """
     - name: more
       http:
-        url: https://me:canary-of-the-url@a.example/
+        url: https://a.example/
         method: POST
         query: {api_key: canary-of-the-query}
         json: {client_secret: canary-of-the-body}
