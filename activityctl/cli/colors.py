@@ -32,7 +32,7 @@ def check_choice(choice: str) -> str:
 
 def choice_of(arguments: Sequence[str]) -> str:
     """Return the value of `--color` before the arguments are parsed; `auto` without a valid one."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
         value = following if word == _OPTION else word.removeprefix(f"{_OPTION}=")
         if word.startswith(_OPTION) and value in CHOICES:
             return value

@@ -282,7 +282,7 @@ def _wants_json(args: list[str]) -> bool:
     words = args[: args.index("--")] if "--" in args else args
     return any(
         (_OUTPUT.fullmatch(word) and following.startswith("json")) or _JSON.fullmatch(word)
-        for word, following in zip(words, [*words[1:], ""], strict=True)
+        for word, following in zip(words, [*words[1:], ""], strict=False)
     )
 
 
