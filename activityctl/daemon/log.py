@@ -55,7 +55,8 @@ class _LogHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr; remembers since when it cannot, for example because the disk is full."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
+        # Not `sys.stderr`: the command line makes it a stream that gives up at the first failure.
+        super().__init__(sys.__stderr__ or sys.stderr)
         self.trouble: LoopTrouble | None = None
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -1,10 +1,13 @@
 """Handle stop signals in a long-running process."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
+
+_LOG = logging.getLogger(__name__)
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -24,3 +27,23 @@ def on_stop_signal(handler: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """End the process with exit code 0 on SIGTERM while the block runs, outside of an event loop.
+
+    By default the first process of a container would ignore SIGTERM.
+    """
+
+    def leave(*_: object) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except SystemExit:
+        _LOG.info("worker stopped before it was ready")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

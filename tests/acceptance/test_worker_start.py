@@ -5,12 +5,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+
+from activityctl.adapters.postgres.schema.migrate import _LOCK_KEY
+from activityctl.daemon.worker.stopping import LAST_SECONDS
 
 COMMAND = str(Path(sys.executable).parent / "activityctl")
 
@@ -64,6 +70,138 @@ def test_a_worker_refuses_a_database_without_its_schema(
     assert "worker ready" not in done.stderr
     assert "this version of activityctl needs schema" in done.stderr
     assert ("activityctl worker --migrate" in done.stderr) == (version != "9999")
+
+
+def test_a_worker_that_waits_for_the_lock_of_migrations_ends_on_sigterm(
+    environment: dict[str, str], empty_database_url: str
+):
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
+        worker = subprocess.Popen(
+            [COMMAND, "worker", "--migrate"],
+            env={**environment, "ACTIVITYCTL_DATABASE_URL": empty_database_url},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert worker.stderr is not None
+            assert "holds the lock of migrations; waiting" in worker.stderr.readline()
+            worker.send_signal(signal.SIGTERM)
+            _, output = worker.communicate(timeout=60)
+            assert worker.returncode == 0, output
+            assert "worker stopped before it was ready" in output
+        finally:
+            worker.kill()
+
+
+def troubles_until(database_url: str, *wanted: str) -> dict[str, str]:
+    """Return the errors of the loops of the one worker, once all of these loops fail."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            rows = connection.execute("SELECT troubles FROM workers").fetchall()
+            found = {bad["loop"]: bad["error"] for row in rows for bad in row[0]}
+            if found.keys() >= set(wanted):
+                return found
+            time.sleep(0.2)
+    raise AssertionError(found)
+
+
+def test_a_running_worker_tells_of_a_full_disk_and_of_a_newer_schema(
+    environment: dict[str, str], database_url: str
+):
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        worker = subprocess.Popen(
+            [COMMAND, "worker"],
+            env={**environment, "ACTIVITYCTL_DATABASE_URL": database_url},
+            stderr=full,
+        )
+    try:
+        assert "No space left" in troubles_until(database_url, "log")["log"]
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        found = troubles_until(database_url, "log", "schema")
+        assert "the database has schema 9999, which is newer" in found["schema"]
+        assert worker.poll() is None
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=60) == 0
+    finally:
+        worker.kill()
+
+
+class Wire:
+    """A way to a server that a test can cut: it then stays open, and nothing comes through."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._is_cut = threading.Event()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self._sockets = [self._listening]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(self._target)
+                self._sockets += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                if self._is_cut.is_set():
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        self._is_cut.set()
+
+    def close(self) -> None:
+        for each in self._sockets:
+            each.close()
+
+
+@pytest.mark.parametrize("silent", ["postgres", "temporal", "both"])
+def test_a_running_worker_ends_on_sigterm_when_its_servers_no_longer_answer(
+    environment: dict[str, str], servers: dict[str, str], database_url: str, silent: str
+):
+    split = urlsplit(database_url)
+    host, _, port = servers["temporal_address"].partition(":")
+    postgres = Wire(split.hostname or "", split.port or 0)
+    temporal = Wire(host, int(port))
+    login = split.netloc.rpartition("@")[0]
+    url = split._replace(netloc=f"{login}@{postgres.address}").geturl()
+    worker = subprocess.Popen(
+        [COMMAND, "worker"],
+        env={
+            **environment,
+            "ACTIVITYCTL_DATABASE_URL": url,
+            "TEMPORAL_ADDRESS": temporal.address,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert worker.stderr is not None
+        for line in worker.stderr:
+            if "worker ready" in line:
+                break
+        for name, wire in (("postgres", postgres), ("temporal", temporal)):
+            if silent in {name, "both"}:
+                wire.cut()
+        time.sleep(3)  # so that its loops wait for an answer
+        worker.send_signal(signal.SIGTERM)
+        _, output = worker.communicate(timeout=LAST_SECONDS + 60)
+        assert "Traceback" not in output
+        assert worker.returncode in {0, 1}, output
+    finally:
+        worker.kill()
+        postgres.close()
+        temporal.close()
 
 
 @pytest.mark.parametrize("silent", ["ACTIVITYCTL_DATABASE_URL", "TEMPORAL_ADDRESS"])

@@ -53,7 +53,7 @@ class FullDisk(StringIO):
 def test_a_log_that_cannot_be_written_is_told_until_it_can(monkeypatch):
     root, stream = logging.getLogger(), FullDisk()
     before = root.handlers[:], root.level
-    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(sys, "__stderr__", stream)
     try:
         configure_logging()
         logging.getLogger("activityctl").warning("one")

@@ -1,5 +1,6 @@
 """Migrates the schema of a database to the newest version; there is no way back."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from activityctl.adapters.postgres.schema import roles
 from activityctl.adapters.postgres.watched_connection import KEEPALIVE_OPTIONS
 from activityctl.errors import ConflictError, NotAllowedError
 
+_LOG = logging.getLogger(__name__)
 _LOCK_KEY: Final = 0x61637469  # "acti": every process migrates under this lock
 _PATIENCE_SECONDS: Final = 3.0
 _TRY_LOCK: Final = text("SELECT pg_try_advisory_lock(:key)")
@@ -138,9 +140,15 @@ def _locked(connection: Connection) -> Iterator[None]:
     """
     key = {"key": _LOCK_KEY}
     deadline = time.monotonic() + _PATIENCE_SECONDS
+    has_told = False
     while not connection.execute(_TRY_LOCK, key).scalar_one():
         holder: Any = connection.execute(_SELECT_HOLDER, key).first()
         is_too_long = time.monotonic() > deadline
+        if holder is not None and is_too_long and not has_told:
+            has_told = True
+            _LOG.warning(
+                "process %d of Postgres holds the lock of migrations; waiting for it", holder.pid
+            )
         if holder is not None and not holder.is_ours and is_too_long:
             raise ConflictError(
                 f'the login "{holder.usename}", which may not migrate, holds the lock of '

@@ -31,6 +31,7 @@ def worker(
     activityctl --profile prod worker
     """
     from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
+    from activityctl.daemon.signals import ending_on_sigterm
     from activityctl.daemon.worker.worker import run_worker
 
     session: Session = context.obj
@@ -38,7 +39,8 @@ def worker(
     protect_memory()
     forget_variables(secret_variables(session.settings))
     if migrate:
-        wiring.migrate(asyncio.run(wiring.database_url(session.settings)))
+        with ending_on_sigterm():
+            wiring.migrate(asyncio.run(wiring.database_url(session.settings)))
     folder_sync = None if sync is None else _folder_sync(session.settings, sync)
     asyncio.run(run_worker(session.settings, sync=folder_sync))
 
