@@ -18,7 +18,7 @@ from activityctl.ports.outbox import (
 )
 from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.recovery import StartedFiring, UnfinishedWork
-from activityctl.ports.runs import LockedRun, OpenResult, RunLists, RunStore
+from activityctl.ports.runs import BegunAttempt, LockedRun, OpenResult, RunLists, RunStore
 from activityctl.ports.schedules import (
     ListedSchedule,
     ScheduleClient,
@@ -43,6 +43,7 @@ __all__ = [
     "WAKE_AFTER",
     "WORK_CHANNEL",
     "Backfills",
+    "BegunAttempt",
     "Catalog",
     "Claim",
     "ContextSource",

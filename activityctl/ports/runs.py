@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
@@ -29,6 +30,17 @@ class OpenResult(Enum):
     """Another workflow carries it, or it has ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class BegunAttempt:
+    """An attempt that began, and what is known of the one before."""
+
+    task: TaskInstance
+    lost_worker: str | None = None
+    """The worker of the attempt before, if that neither failed nor was released: it is lost."""
+    lost_since: datetime | None = None
+    """When the lost attempt began."""
+
+
 class RunStore(Protocol):
     """Runs and their task instances; every method is one statement or one transaction."""
 
@@ -48,8 +60,13 @@ class RunStore(Protocol):
         """Return the run with its tasks; None if it does not exist."""
         ...
 
-    def locked(self, run_id: str) -> AbstractAsyncContextManager["LockedRun"]:
-        """Lock the run's row while a decision about it is made and saved."""
+    def locked(
+        self, run_id: str, *, holds_tasks: bool = False
+    ) -> AbstractAsyncContextManager["LockedRun"]:
+        """Lock the run's row while a decision about it is made and saved.
+
+        With `holds_tasks`, no attempt of its tasks can begin meanwhile.
+        """
         ...
 
     async def abandon(self, run_id: str, status: RunStatus, reason: str, now: datetime) -> bool:
@@ -60,18 +77,25 @@ class RunStore(Protocol):
         """
         ...
 
-    async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
-        """Mark the task as running and count the attempt; return None if the task has ended."""
+    async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
+        """Mark the task as running and count the attempt.
+
+        Return None if the task has ended, or if its run does not start tasks any more.
+        """
         ...
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
         """Count and record a failed attempt; return how many attempts have failed so far."""
         ...
 
+    async def release_attempt(self, task_id: str, entry: LogEntry) -> None:
+        """Write the entry, and record that the attempt is not at work, though it has no result."""
+        ...
+
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and store the output of an attempt that was stopped.
 
-        A task that has an output keeps it.
+        A task that has ended with an output keeps that one.
         """
         ...
 

@@ -198,7 +198,11 @@ class AdmitStep:
             raise ApplicationError("the run disappeared while it was opened", type="race")
         decision = await self._decide(advance, state, self._clock())
         orders = orders_of(state.run, state.spec, decision)
-        return replace(orders, deadline_seconds=seconds_left(state.run, state.spec, self._clock()))
+        return replace(
+            orders,
+            deadline_seconds=seconds_left(state.run, state.spec, self._clock()),
+            is_cancelling=state.run.status is RunStatus.CANCELLING and not orders.is_over,
+        )
 
 
 def _is_of_this_workflow(firing: FiringRef) -> bool:

@@ -6,7 +6,7 @@ process only was slow, the first attempt is still at work. The second call then 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -29,6 +29,13 @@ class _Attempt:
         self.work = work
         self.calls = 0
         self.watch: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Cancel the attempt, only once: a second time would cut short how long it may take."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self.work.cancel()
 
 
 class RunningAttempts:
@@ -69,6 +76,15 @@ class RunningAttempts:
         finally:
             attempt.calls -= 1
 
+    def stop(self, task_ids: Iterable[str]) -> None:
+        """Cancel the attempts of these tasks, those that are at work in this process.
+
+        Their calls hear of the cancellation with a heartbeat of theirs, which is later.
+        """
+        for task_id in task_ids:
+            if (attempt := self._attempts.get(task_id)) is not None:
+                attempt.stop()
+
     async def close(self) -> None:
         """Cancel the attempts that are still at work, and wait until they have ended."""
         works = [attempt.work for attempt in self._attempts.values()]
@@ -95,8 +111,9 @@ class RunningAttempts:
             message = "the attempt was stopped by another call"
             raise ApplicationError(message, type="stopped") from None
         if not _is_taken_for_lost():
-            attempt.work.cancel()
-            return await attempt.work
+            attempt.stop()
+            async with heartbeats():  # else the server takes an attempt for lost that stops slowly
+                return await attempt.work
         if attempt.watch is None and not attempt.work.done():
             _LOG.warning("attempt taken for lost is still at work", extra={"task": task_id})
             attempt.watch = asyncio.create_task(self._watch(task_id, attempt))
@@ -107,7 +124,7 @@ class RunningAttempts:
         while True:
             if not attempt.calls and not await self._is_still_wanted(task_id):
                 _LOG.warning("attempt is not wanted any more, so it ends", extra={"task": task_id})
-                attempt.work.cancel()
+                attempt.stop()
                 return
             await asyncio.sleep(_CHECK_EVERY)
 

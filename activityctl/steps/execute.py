@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -13,14 +13,16 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activityctl.domain.manifests.definition import RetryPolicy, TaskTemplate
-from activityctl.domain.runs.run import TaskInstance
+from activityctl.domain.runs.run import RunStatus, TaskInstance
+from activityctl.domain.runs.stopping import LOST
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
 from activityctl.domain.values.finding import findings_of
+from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import TaskError
-from activityctl.ports import Executor, Logbook, RunStore, TaskCall
+from activityctl.ports import BegunAttempt, Executor, Logbook, RunStore, TaskCall
 from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import Orders, TaskOrder
@@ -47,8 +49,11 @@ class ExecuteStep:
         executors: Mapping[str, Executor],
         recorder: RecordStep,
         clock: Callable[[], datetime],
+        worker: str,
+        *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`worker` names this process in the log: host and pid."""
         self._runs = runs
         self._logbook = logbook
         self._executors = executors
@@ -56,6 +61,7 @@ class ExecuteStep:
         self._clock = clock
         self._sleep = sleep
         self._tries = Tries()
+        self._worker = worker
         self._begun: dict[str, TaskInstance] = {}
         self._attempts = RunningAttempts(self._is_wanted)
 
@@ -69,13 +75,17 @@ class ExecuteStep:
             order.task_id, lambda: self._execute(order), lambda: self._warn_joined(order)
         )
 
+    def stop(self, task_ids: Iterable[str]) -> None:
+        """Stop the attempts of these tasks that are at work in this process."""
+        self._attempts.stop(task_ids)
+
     async def close(self) -> None:
         """End the attempts that are still at work although Temporal took them for lost."""
         await self._attempts.close()
 
     async def _execute(self, order: TaskOrder) -> Orders:
         try:
-            task = await self._runs.begin_attempt(order.task_id, self._clock())
+            begun = await self._runs.begin_attempt(order.task_id, self._clock(), self._worker)
         except Exception as failure:  # nothing has run yet, so Temporal may repeat the call
             if not self._tries.is_last(order.task_id, failure):
                 raise
@@ -83,13 +93,38 @@ class ExecuteStep:
             reason = f"the attempt could not begin: {reason_of(failure)}"
             return await self._recorder.end_task(order.run_id, order.task_id, error=reason)
         self._tries.forget(order.task_id)
-        if task is None:
-            return await self._recorder.end_task(order.run_id, order.task_id)
+        if begun is None:
+            return await self._not_begun(order)
+        task = begun.task
+        if begun.lost_worker is not None:
+            await write_safely(self._logbook.append([self._lost_entry(begun, order)]))
         self._begun[order.task_id] = task
         try:
             return await self._execute_begun(task, order)
         finally:
             del self._begun[order.task_id]
+
+    async def _not_begun(self, order: TaskOrder) -> Orders:
+        """Answer for a task that has ended, or whose run is cancelling.
+
+        If an attempt was at work, it is lost: otherwise no other would be asked for.
+        """
+        orders = await self._recorder.end_stopped(order.run_id, order.task_id, lost=LOST)
+        if orders is None:
+            raise ApplicationError("the run changed while the task began", type="race")
+        return orders
+
+    async def _stopped(self, task: TaskInstance, order: TaskOrder) -> Orders | None:
+        """Record that a cancelled attempt is not at work any more; None if the run goes on."""
+        orders = await self._recorder.end_stopped(order.run_id, order.task_id)
+        if orders is None:
+            message = (
+                f"task {task.name} attempt {task.attempts} was interrupted, because "
+                f"{self._worker} stops; it is repeated, which does not count for retry.maxAttempts"
+            )
+            entry = self._entry(task, order, "warning", message, {})
+            await self._runs.release_attempt(task.id, entry)
+        return orders
 
     async def _is_wanted(self, task_id: str) -> bool:
         """Return whether the run and the task are open and no other worker has begun the task."""
@@ -97,7 +132,7 @@ class ExecuteStep:
         if begun is None:
             return True
         state = await self._runs.load(begun.run_id)
-        if state is None or state.run.has_ended:
+        if state is None or state.run.status is not RunStatus.RUNNING:
             return False
         present = next((task for task in state.tasks if task.id == task_id), None)
         return present is not None and not present.has_ended and present.attempts == begun.attempts
@@ -117,6 +152,10 @@ class ExecuteStep:
             output = await self._attempt(task, order)
         except TaskError as error:
             return await self._failed(task, order, error)
+        except asyncio.CancelledError:
+            if (orders := await self._stopped(task, order)) is None:
+                raise
+            return orders
         return await self._written(
             lambda: self._recorder.end_task(order.run_id, order.task_id, output=output), task
         )
@@ -252,6 +291,22 @@ class ExecuteStep:
         templates: tuple[TaskTemplate, ...] = (*state.spec.tasks, *state.spec.on_failure)
         policies = (template.retry for template in templates if template.name == name)
         return next(policies, RetryPolicy())
+
+    def _lost_entry(self, begun: BegunAttempt, order: TaskOrder) -> LogEntry:
+        task = begun.task
+        since = begun.lost_since
+        message = (
+            f"task {task.name} attempt {task.attempts - 1} was lost: {begun.lost_worker} was "
+            f"killed, or did not answer any more; attempt {task.attempts} starts on "
+            f"{self._worker}, which does not count for retry.maxAttempts"
+        )
+        facts = {
+            "lostAttempt": task.attempts - 1,
+            "lostWorker": begun.lost_worker,
+            "lostAttemptStartedAt": None if since is None else format_timestamp(since),
+            "worker": self._worker,
+        }
+        return self._entry(task, order, "warning", message, facts)
 
     def _entry(
         self,

@@ -10,9 +10,10 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activityctl.domain.runs.advance import advance, stop
-from activityctl.domain.runs.run import RunStatus, TaskStatus
+from activityctl.domain.runs.advance import advance
+from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
+from activityctl.domain.runs.stopping import Stop, stop, stopped_reason
 from activityctl.domain.values.failure_kind import Tries, is_outage, reason_of
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import RefusedError
@@ -22,6 +23,9 @@ from activityctl.steps.orders import orders_of
 from activityctl.workflows.calls import Orders, StopOrder
 
 _LOG = logging.getLogger(__name__)
+
+_End = Callable[[Run, TaskInstance, datetime], TaskInstance | None]
+"""Returns the task in its end; None if it does not end."""
 
 
 class RecordStep:
@@ -34,22 +38,31 @@ class RecordStep:
         self._clock = clock
         self._decide = decide or Deciding()
         self._tries = Tries()
+        self.stop_here: Callable[[list[str]], None] = lambda _: None
+        """Stops the attempts of tasks, by task id, if they are at work in this process."""
 
     @activity.defn(name="record")
     async def record(self, stop: StopOrder) -> Orders:
         """Record an end that came from outside: a timeout, a cancellation, a lost worker."""
         if stop.task_id is not None:
-            return await self.end_task(stop.run_id, stop.task_id, error=stop.reason)
-        status = RunStatus(stop.status)
+            return await self._record_task(stop, stop.task_id)
+        wanted = Stop(RunStatus(stop.status), stop.reason, stop.waits)
         try:
-            orders = await self._stop_run(stop.run_id, status, stop.reason)
+            orders = await self._stop_run(stop.run_id, wanted)
         except Exception as failure:  # a fault of ours must not be repeated for ever
             if not self._tries.is_last(stop.run_id, failure):
                 raise
             reason = f"{stop.reason}; its tasks could not be stopped as usual: "
-            orders = await self._abandon(stop.run_id, status, reason + reason_of(failure))
+            orders = await self._abandon(stop.run_id, wanted.status, reason + reason_of(failure))
         self._tries.forget(stop.run_id)
         return orders
+
+    async def _record_task(self, stop: StopOrder, task_id: str) -> Orders:
+        if TaskStatus(stop.status) is TaskStatus.CANCELLED:
+            stopped = await self.end_stopped(stop.run_id, task_id, lost=stop.reason or None)
+            if stopped is not None:
+                return stopped
+        return await self.end_task(stop.run_id, task_id, error=stop.reason)
 
     async def end_task(
         self, run_id: str, task_id: str, *, error: str | None = None, output: JsonValue = None
@@ -62,22 +75,45 @@ class RecordStep:
         An outage raises. Any other error does so only for some tries. Then the task ends as failed
         without its output, and if not even that can be written, the run ends.
         """
+        what = "the result" if error is None else f"{error}; its end"
+        orders = await self._end_or_give_up(run_id, task_id, _as_result(error, output), what)
+        return orders or Orders(run_id, is_over=True)
+
+    async def end_stopped(
+        self, run_id: str, task_id: str, *, lost: str | None = None
+    ) -> Orders | None:
+        """End a task that is not at work any more as cancelled, if its run is cancelling.
+
+        `lost` says why nobody knows how its attempt ended, if one was at work. Return and raise as
+        `end_task` does, but return None if the run goes on, so that the task is still wanted.
+        """
+
+        def end(run: Run, task: TaskInstance, now: datetime) -> TaskInstance | None:
+            if run.status is not RunStatus.CANCELLING:
+                return None
+            reason = stopped_reason(run, task, lost)
+            return change_task(task, TaskStatus.CANCELLED, reason=reason, ended_at=now)
+
+        return await self._end_or_give_up(run_id, task_id, end, "its end")
+
+    async def _end_or_give_up(
+        self, run_id: str, task_id: str, end: _End, what: str
+    ) -> Orders | None:
         try:
-            orders = await self._end_task(run_id, task_id, error, output)
+            orders = await self._end(run_id, task_id, end)
         except Exception as failure:  # a fault of ours must not be repeated for ever
             if not self._tries.is_last(task_id, failure):
                 raise
             _LOG.exception("the end of a task cannot be recorded", extra={"task": task_id})
-            what = "the result" if error is None else f"{error}; its end"
             reason = f"{what} could not be recorded: {reason_of(failure)}"
-            orders = await self._end_task_simply(run_id, task_id, reason)
+            orders = await self._end_simply(run_id, task_id, reason)
         self._tries.forget(task_id)
         return orders
 
-    async def _end_task_simply(self, run_id: str, task_id: str, reason: str) -> Orders:
+    async def _end_simply(self, run_id: str, task_id: str, reason: str) -> Orders | None:
         """End the task as failed with the reason alone, or the run if that cannot be written."""
         try:
-            return await self._end_task(run_id, task_id, reason, None)
+            return await self._end(run_id, task_id, _as_result(reason, None))
         except Exception as failure:
             if is_outage(failure):
                 raise
@@ -88,9 +124,8 @@ class RecordStep:
         is_over = await self._runs.abandon(run_id, status, reason, self._clock())
         return Orders(run_id, is_over=is_over)
 
-    async def _end_task(
-        self, run_id: str, task_id: str, error: str | None, output: JsonValue
-    ) -> Orders:
+    async def _end(self, run_id: str, task_id: str, end: _End) -> Orders | None:
+        """End the task as `end` says; change nothing and return None if that returns None."""
         now = self._clock()
         async with self._runs.locked(run_id) as locked:
             state = locked.state
@@ -104,8 +139,9 @@ class RecordStep:
                 return orders_of(state.run, state.spec, open_orders)
             before = await self._decide(advance, state, now)
             known = {other.id for other in before.start}
-            status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
-            ended = change_task(task, status, output=output, error=error, ended_at=now)
+            ended = end(state.run, task, now)
+            if ended is None:
+                return None
             state = with_tasks(state, ended)
             decision = await self._decide(advance, state, now)
             await locked.save(run_change(state.run, decision, now, update=(ended,)))
@@ -113,21 +149,30 @@ class RecordStep:
         new = tuple(task for task in decision.start if task.id not in known)
         return orders_of(state.run, state.spec, replace(decision, start=new))
 
-    async def _stop_run(self, run_id: str, status: RunStatus, reason: str) -> Orders:
+    async def _stop_run(self, run_id: str, wanted: Stop) -> Orders:
         now = self._clock()
-        async with self._runs.locked(run_id) as locked:
+        async with self._runs.locked(run_id, holds_tasks=True) as locked:
             state = locked.state
             if state is None or state.run.has_ended:
                 return Orders(run_id, is_over=True)
-            if status is RunStatus.CANCELLED and not state.run.is_cancel_requested:
+            is_cancellation = wanted.status is RunStatus.CANCELLED
+            if is_cancellation and not state.run.is_cancel_requested:
                 _LOG.warning(
                     "Temporal asked to cancel a run, but Postgres has no request for that: the run "
                     "goes on; use `activityctl cancel`",
                     extra={"run": run_id, "subscription": state.run.subscription},
                 )
                 return Orders(run_id, is_over=False)
-            if status is RunStatus.CANCELLED:
-                reason = state.run.cancel_reason or reason
-            decision = await self._decide(stop, state, status, reason, now)
+            if is_cancellation:
+                wanted = replace(wanted, reason=state.run.cancel_reason or wanted.reason)
+            decision = await self._decide(stop, state, wanted, now)
             await locked.save(run_change(state.run, decision, now))
-        return orders_of(state.run, state.spec, decision)
+        self.stop_here([task.id for task in decision.waits_for])
+        orders = orders_of(state.run, state.spec, decision)
+        return replace(orders, is_cancelling=bool(decision.waits_for))
+
+
+def _as_result(error: str | None, output: JsonValue) -> _End:
+    """Return what ends a task as failed with the error, or as succeeded with the output."""
+    status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
+    return lambda _, task, now: change_task(task, status, output=output, error=error, ended_at=now)

@@ -36,6 +36,8 @@ class Orders:
     start: list[TaskOrder] = field(default_factory=list)
     deadline_seconds: float = 0.0
     """How long the whole run may take from its admission; only `admit` sets it."""
+    is_cancelling: bool = False
+    """Whether the run waits for its tasks to stop; only `record` and `admit` set it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class StopOrder:
     """A TaskStatus with `task_id`, else a RunStatus."""
     reason: str
     task_id: str | None = None
+    waits: bool = False
+    """Whether the run may wait until its tasks have stopped. If not, it ends at once."""
 
 
 @activity.defn(name="admit")

@@ -16,6 +16,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
+    from activityctl.domain.runs.stopping import LOST, STOPS_WITHIN
     from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows import calls
     from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
@@ -23,8 +24,11 @@ with workflow.unsafe.imports_passed_through():
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """Without a heartbeat for this long, the worker counts as lost and another attempt starts."""
 CANCELLED = "cancelled on request"
+TIMED_OUT = "the run took longer than its timeout"
 CANCEL_RUN = "cancelRun"
 """The signal that asks to cancel one run; its argument is the run's id."""
+WAITS_FOR_TASKS = "wait-for-tasks-to-stop"
+"""The patch since which a run that is stopped waits for its tasks before it ends."""
 GRACE = timedelta(seconds=15)
 """How long an executor may take after its limit to stop cleanly, before Temporal ends it."""
 
@@ -34,6 +38,9 @@ _UNTIL_POSTGRES_ANSWERS = RetryPolicy(
 _AFTER_A_LOST_ATTEMPT = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)
 )
+
+_TURNS_TO_CANCEL = 5
+"""After so many turns of the event loop the cancellation of a task is a command to the server."""
 
 _Result = TypeVar("_Result")
 
@@ -46,13 +53,19 @@ class RunCarrier:
         self._ordered: set[str] = set()
         self._working: dict[asyncio.Task[Orders], TaskOrder] = {}
         self._deadline: datetime | None = None
+        self._is_stopping = False
+        """Whether the run waits for its tasks to stop; `_deadline` is then until when."""
         self._cancel_asked = asyncio.Event()
         self.is_cancelled = False
-        """Whether the run has ended because its cancellation was requested."""
+        """Whether the run ends because its cancellation was requested."""
 
     async def carry(self) -> str:
         """Run to the end and return the run's id."""
         orders = await self._admit()
+        if orders.is_cancelling:
+            # The workflow that stopped the run is lost. Its tasks end by themselves, or never.
+            await workflow.sleep(STOPS_WITHIN)
+            orders = await self._end_now()
         while not orders.is_over:
             self._carry_out(orders)
             orders = await self._next()
@@ -92,6 +105,7 @@ class RunCarrier:
             schedule_to_start_timeout=timedelta(seconds=wait) if wait else None,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=_AFTER_A_LOST_ATTEMPT,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
     async def _next(self) -> Orders:
@@ -109,10 +123,13 @@ class RunCarrier:
             return await self._time_out()
         ended = [task for task in self._working if task in done]
         answers = [await self._outcome(task, self._working.pop(task)) for task in ended]
+        start = [order for orders in answers for order in orders.start]
+        if start and self._is_stopping:  # the onFailure tasks, which have no deadline
+            self._is_stopping, self._deadline = False, None
         return Orders(
             run_id=self._firing.run_id,
             is_over=any(orders.is_over for orders in answers),
-            start=[order for orders in answers for order in orders.start],
+            start=start,
         )
 
     def _seconds_left(self) -> float | None:
@@ -124,35 +141,77 @@ class RunCarrier:
         """Return the orders of a finished attempt; if it has none, record the reason."""
         try:
             return await task
-        except ActivityError as error:
-            if is_cancelled_exception(error):
+        except (ActivityError, asyncio.CancelledError) as error:
+            if self._is_stopping:
+                lost = _loss(error)
+                return await record_end(StopOrder(order.run_id, "cancelled", lost, order.task_id))
+            if not isinstance(error, ActivityError) or is_cancelled_exception(error):
                 raise
             return await record_end(
                 StopOrder(order.run_id, "failed", _failure_reason(error), task_id=order.task_id)
             )
 
     async def _time_out(self) -> Orders:
-        """Record the end of the run, so that users see it, then stop its running tasks."""
+        """Stop the run, because it takes too long or its tasks do not stop."""
+        if self._is_stopping:
+            return await self._end_now()
         self._deadline = None
-        reason = "the run took longer than its timeout"
-        orders = await record_end(StopOrder(self._firing.run_id, "timed_out", reason))
-        await self._stop_tasks()
-        return orders
+        return await self._stop("timed_out", TIMED_OUT)
 
     async def _cancel(self) -> Orders:
-        """Cancel the run, in the same order; but change nothing if nobody requested it."""
+        """Cancel the run; but change nothing if nobody requested it."""
         self._cancel_asked.clear()
-        orders = await record_end(StopOrder(self._firing.run_id, "cancelled", CANCELLED))
-        if orders.is_over:
-            self.is_cancelled = True
-            await self._stop_tasks()
+        if self.is_cancelled:
+            return Orders(self._firing.run_id, is_over=False)
+        orders = await self._stop("cancelled", CANCELLED)
+        self.is_cancelled = orders.is_over or self._is_stopping
         return orders
 
-    async def _stop_tasks(self) -> None:
+    async def _stop(self, status: str, reason: str) -> Orders:
+        """Record that the run is stopped, then stop its tasks; a refused request changes nothing.
+
+        The run goes on when its tasks have stopped, so the caller waits for them.
+        """
+        waits = workflow.patched(WAITS_FOR_TASKS)
+        run_id = self._firing.run_id
+        orders = await record_end(StopOrder(run_id, status, reason, waits=waits))
+        if orders.is_cancelling:
+            if not self._is_stopping:
+                self._deadline = workflow.now() + STOPS_WITHIN
+            self._is_stopping = True
+            for task in self._working:
+                task.cancel()
+            if not self._working:  # nothing that this workflow started
+                return await self._end_now()
+        elif orders.is_over or status == "timed_out":
+            await self._leave_tasks()
+        return orders
+
+    async def _end_now(self) -> Orders:
+        """End the run although tasks may still be at work; the step `record` says so."""
+        self._is_stopping, self._deadline = False, None
+        status, reason = ("cancelled", CANCELLED) if self.is_cancelled else ("timed_out", TIMED_OUT)
+        orders = await record_end(StopOrder(self._firing.run_id, status, reason))
+        await self._leave_tasks()
+        return orders
+
+    async def _leave_tasks(self) -> None:
+        """Cancel the tasks and do not wait for them: none of them is at work, or they do not stop.
+
+        The server hears of the cancellations before whatever comes next.
+        """
         working, self._working = list(self._working), {}
         for task in working:
             task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
+            task.add_done_callback(_forget)
+        for _ in range(_TURNS_TO_CANCEL if working else 0):
+            await asyncio.sleep(0)
+
+
+def _forget(task: asyncio.Task[Orders]) -> None:
+    """Take the result of a task that nobody waits for."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def carry_on(work: "asyncio.Future[_Result]", carriers: Sequence[RunCarrier]) -> _Result:
@@ -185,6 +244,13 @@ async def record_end(stop: StopOrder) -> Orders:
         start_to_close_timeout=timedelta(seconds=60),
         retry_policy=_UNTIL_POSTGRES_ANSWERS,
     )
+
+
+def _loss(error: BaseException) -> str:
+    """Return why nobody knows how a task ended that was to stop; "" if it did stop."""
+    if isinstance(error, ActivityError) and isinstance(error.cause, TimeoutError):
+        return LOST
+    return ""
 
 
 def _failure_reason(error: ActivityError) -> str:

@@ -122,3 +122,49 @@ def test_a_throttled_queue_starts_runs_when_the_limit_allows(works: Any):
     assert "run queued: waiting for the throttle: at most 1 run in 12s; the next may start at" in (
         entries
     )
+
+
+STOPS_SLOWLY = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: slow-end}
+spec:
+  concurrency: {policy: queue}
+  tasks:
+    - name: build
+      command:
+        shell: |
+          echo begun >> FOLDER/marks
+          trap 'sleep 2; echo ended >> FOLDER/marks; exit 1' TERM
+          while :; do sleep 0.05; done
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: slow-end}
+spec: {activity: slow-end}
+"""
+
+
+def test_cancel_says_that_a_run_is_cancelled_only_when_its_command_has_ended(
+    shell: Any, tmp_path: Path
+):
+    (tmp_path / "slow.yaml").write_text(STOPS_SLOWLY.replace("FOLDER", str(tmp_path)))
+    shell("apply", "-f", "slow.yaml")
+    marks = tmp_path / "marks"
+
+    def marked() -> list[str]:
+        return marks.read_text().split() if marks.exists() else []
+
+    run = shell("trigger", "slow-end", "--no-wait").stdout.strip().removeprefix("run/")
+    until(lambda: marked() == ["begun"])
+    second = shell("trigger", "slow-end", "--no-wait").stdout.strip().removeprefix("run/")
+    cancelling = shell.start("cancel", run, "--timeout", "2m")
+    output, told = cancelling.communicate(timeout=150)
+    assert marked()[:2] == ["begun", "ended"]
+    assert output == f"run/{run} cancelled\n"
+    assert told == f"run/{run} cancelling, waiting for task build to end\n"
+    until(lambda: marked() == ["begun", "ended", "begun"])
+    assert shell.json("get", "runs", "--status", "cancelling")["items"] == []
+    assert shell("cancel", second).stdout == f"run/{second} cancelled\n"
+    assert "has already ended: cancelled" in shell("cancel", run, code=1).stderr
+    shell("delete", "sub", "slow-end", "--yes")

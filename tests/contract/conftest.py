@@ -15,7 +15,7 @@ from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
-from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run import ENDED_RUNS, Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
@@ -174,7 +174,7 @@ def make_run(ports: wiring.Ports, mine: Subscription) -> Callable[..., Awaitable
     ) -> Run:
         facts = await ports.runs.admission_input(FiringRequest(mine.id, "manual", key, at).ref)
         assert facts is not None
-        has_ended = status not in {RunStatus.RUNNING, RunStatus.QUEUED}
+        has_ended = status in ENDED_RUNS
         run = Run(
             id=ids.run_id(mine.id, "manual", key),
             subscription_id=mine.id,

@@ -29,10 +29,10 @@ async def test_the_credentials_of_a_task_are_stored_only_until_it_ends(
     secret = {"url": "x", "headers": {"Authorization": "Bearer a", "Accept": "b"}}
     other = replace(task, id=ids.task_id(run.id, "call", 0), name="call", input=secret)
     await save(ports, RunChange(run, create=(other,)))
-    begun = await ports.runs.begin_attempt(other.id, now)
+    begun = await ports.runs.begin_attempt(other.id, now, "here")
     assert begun is not None
-    assert begun.input == secret
-    ended = replace(begun, status=TaskStatus.SUCCEEDED, ended_at=now, output={"ok": True})
+    assert begun.task.input == secret
+    ended = replace(begun.task, status=TaskStatus.SUCCEEDED, ended_at=now, output={"ok": True})
     await save(ports, RunChange(run, update=(ended,)))
     (stored,) = [kept for kept in await tasks_of(ports, run) if kept.name == "call"]
     assert stored.input == {"url": "x", "headers": {"Authorization": "***", "Accept": "b"}}

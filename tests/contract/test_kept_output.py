@@ -18,7 +18,7 @@ async def test_the_output_of_a_stopped_attempt_is_kept_unless_the_task_has_one(
 ):
     run = await make_run("k")
     (task,) = (await ports.runs.load(run.id)).tasks
-    await ports.runs.begin_attempt(task.id, now)
+    await ports.runs.begin_attempt(task.id, now, "here")
     cancelled = replace(task, status=TaskStatus.CANCELLED, reason="on request", ended_at=now)
     async with ports.runs.locked(run.id) as locked:
         await locked.save(RunChange(run, update=(cancelled,)))

@@ -49,7 +49,7 @@ async def test_runs_are_listed_newest_first_and_filtered_by_each_field(
 async def test_tasks_are_listed_by_their_runs_newest_first(
     ports: wiring.Ports, three: list[Run], now: datetime
 ):
-    first, second, third = three
+    _, second, third = three
 
     async def keys(selection: Selection) -> list[tuple[str, int]]:
         found = await ports.run_lists.tasks(selection)
@@ -61,8 +61,8 @@ async def test_tasks_are_listed_by_their_runs_newest_first(
     assert await keys(Selection(limit=2)) == everything[:2]
     assert await keys(Selection(run_id=second.id)) == everything[1:3]
     assert await keys(Selection(since=second.created_at)) == everything[:3]
-    await ports.runs.begin_attempt(ids.task_id(first.id, "note", 0), now)
-    assert await keys(Selection(statuses=("running",))) == [("first", 0)]
+    await ports.runs.begin_attempt(ids.task_id(third.id, "note", 0), now, "here")
+    assert await keys(Selection(statuses=("running",))) == [("third", 0)]
     assert await keys(Selection(name=ids.task_id(third.id, "note", 0)[:13])) == [("third", 0)]
     assert await keys(Selection(name="%")) == []
 

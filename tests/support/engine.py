@@ -19,6 +19,7 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionManifest,
 )
 from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.gitops.apply import apply
@@ -81,6 +82,15 @@ class Engine:
         firing = await trigger(catalog, outbox, subscription, now(), key=key, payload=payload)
         return firing.ref.run_id
 
+    async def fire_many(self, *keys: str) -> list[str]:
+        """Trigger runs with these keys together, and return their ids."""
+        subscription = await self.ports.catalog.find_subscription(NAME)
+        requests = [
+            FiringRequest(subscription.id, "manual", f"manual/{key}", now()) for key in keys
+        ]
+        await self.ports.outbox.add(requests, now())
+        return [request.ref.run_id for request in requests]
+
     async def run(self, spec: Spec, params: Mapping[str, Any] | None = None) -> Run:
         """Apply the spec, trigger a run, wait for its end, and return it."""
         await self.apply(spec, params)
@@ -93,6 +103,9 @@ class Engine:
                 if state is not None and state.run.has_ended:
                     return state.run
                 await asyncio.sleep(0.02)
+
+    async def run_of(self, run_id: str) -> Run:
+        return await self.ports.run_lists.find_run(run_id)
 
     async def runs(self) -> list[Run]:
         return await self.ports.run_lists.runs(Selection(limit=1000))

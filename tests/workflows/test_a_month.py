@@ -141,7 +141,9 @@ class Month:
         ports = self.ports
         admit = AdmitStep(ports.runs, ports.timetable, ports.gates, {}, self.clock)
         executors = {"probe": self.probe}
-        execute = ExecuteStep(ports.runs, ports.logbook, executors, self.recorder, self.clock)
+        execute = ExecuteStep(
+            ports.runs, ports.logbook, executors, self.recorder, self.clock, "here"
+        )
         return Worker(
             self.client,
             task_queue=TASK_QUEUE,

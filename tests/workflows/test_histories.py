@@ -3,7 +3,9 @@
     python tests/workflows/test_histories.py record
 
 records them again, on its own embedded servers, into `tests/histories/`. Do this only to add a
-scenario. If a recorded history no longer replays, such a run would be stuck after an upgrade.
+scenario, and keep the old files: `cancelled`, `timed-out` and `batch` are of a time when a run did
+not wait for its tasks to stop, as those named `waiting` do. If a recorded history no longer
+replays, such a run would be stuck after an upgrade.
 """
 
 import asyncio
@@ -46,6 +48,12 @@ SCENARIOS: Mapping[str, Mapping[str, Any]] = {
     },
     "cancelled": {"tasks": [{"name": "long", **SLEEPS}]},
     "timed-out": {"timeout": "1s", "tasks": [{"name": "long", **SLEEPS}], "onFailure": PAGES},
+    "cancelled-waiting": {"tasks": [{"name": "long", **SLEEPS}]},
+    "timed-out-waiting": {
+        "timeout": "1s",
+        "tasks": [{"name": "long", **SLEEPS}],
+        "onFailure": PAGES,
+    },
     "failed": {"tasks": [{"name": "bad", "command": {"argv": ["false"]}}], "onFailure": PAGES},
     "batch": {
         "tasks": [
@@ -54,6 +62,7 @@ SCENARIOS: Mapping[str, Mapping[str, Any]] = {
         ]
     },
 }
+SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"]}
 BATCH_SECONDS = (0, 1, 60, 0, 1)
 """How long the runs of the batch sleep; the longest one is cancelled."""
 
@@ -133,10 +142,10 @@ async def run_once(ports: Any, scenario: str, spec: Mapping[str, Any]) -> tuple[
     catalog = ports.catalog
     await apply(manifests, catalog, ports.register, ports.workers, now, timeout_seconds=10)
     found = await catalog.find_subscription(scenario)
-    if scenario == "batch":
+    if scenario.startswith("batch"):
         return await run_batch(ports, found.id)
     firing = await trigger(catalog, ports.outbox, found, now())
-    if scenario == "cancelled":
+    if scenario.startswith("cancelled"):
         await asyncio.sleep(1)
         await cancel(ports.runs, ports.run_lists, firing.ref.run_id, now())
     return firing.ref.workflow_id, await end_of(ports, firing.ref.run_id)

@@ -140,7 +140,7 @@ async def test_one_run_is_cancelled_and_the_others_go_on(client: Client) -> None
         await until(lambda: bool(steps.stops))
         go_on.set()
         await handle.result()
-    assert steps.stops == [StopOrder(SECOND, "cancelled", "cancelled on request")]
+    assert steps.stops == [StopOrder(SECOND, "cancelled", "cancelled on request", waits=True)]
 
 
 async def test_a_batch_whose_cancellation_nobody_requested_goes_on(client: Client) -> None:
@@ -178,7 +178,7 @@ async def test_a_repeated_cancellation_does_not_disturb_a_run_that_stops(client:
             await asyncio.sleep(1)
         steps.may_record.set()
         await handle.result()
-    assert steps.stops[0] == StopOrder(FIRST, "cancelled", "cancelled on request")
+    assert steps.stops[0] == StopOrder(FIRST, "cancelled", "cancelled on request", waits=True)
     assert steps.interrupted == []
 
 
@@ -199,7 +199,7 @@ async def test_a_run_cancelled_before_its_batch_starts_is_stopped(
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         await handle.result()
-    assert steps.stops == [StopOrder(FIRST, "cancelled", "cancelled on request")]
+    assert steps.stops == [StopOrder(FIRST, "cancelled", "cancelled on request", waits=True)]
 
 
 async def test_a_firing_that_is_not_admitted_fails_alone(client: Client) -> None:

@@ -128,5 +128,6 @@ def _row(nominal: datetime, reason: str | None, zone: ZoneInfo) -> View:
 def _counts(progress: BackfillProgress) -> list[tuple[str, int]]:
     view = progress_view(progress)
     ended = ("succeeded", "failed", "timed_out", "cancelled", "skipped")
-    open_states = (RunStatus.RUNNING.value, RunStatus.QUEUED.value, "starting", "held")
+    open_runs = (RunStatus.RUNNING, RunStatus.CANCELLING, RunStatus.QUEUED)
+    open_states = (*(status.value for status in open_runs), "starting", "held")
     return [(name.replace("_", " "), view[name]) for name in (*ended, *open_states)]

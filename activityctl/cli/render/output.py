@@ -27,6 +27,7 @@ FORMATS: Final = ("text", "wide", "json", "jsonl", "yaml", "name")
 STYLES: Final[Mapping[str, str]] = {
     "succeeded": "green",
     "running": "cyan",
+    "cancelling": "yellow",
     "active": "green",
     "failed": "red",
     "timed_out": "red",

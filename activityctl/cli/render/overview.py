@@ -9,6 +9,7 @@ from activityctl.domain.runs.metrics_snapshot import (
     WAITS_TOO_LONG,
     complete,
 )
+from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.plurals import count_noun
@@ -45,6 +46,9 @@ def print_overview(console: "Console", found: Overview) -> None:
             f"firings due and not started: {due}, the oldest for {lag}; run activityctl doctor"
         )
     _print_failures(console, found)
+    if count := figures.runs.get(RunStatus.CANCELLING, 0):
+        runs = count_noun(count, "run", "runs")
+        console.print(f"{runs} cancelling; run activityctl get runs --status cancelling")
     if figures.unrouted_events:
         lag = _whole_seconds(figures.event_lag)
         console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")

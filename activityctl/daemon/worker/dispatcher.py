@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from activityctl.domain.runs.stopping import STOPS_WITHIN
 from activityctl.domain.runs.workflow_batches import split_into_batches
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
@@ -18,6 +20,7 @@ from activityctl.ports import Claim, Outbox, PostponedFiring, RunStarter, RunSto
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import StopOrder
+from activityctl.workflows.carrier import CANCELLED
 
 _LOG = logging.getLogger(__name__)
 _CLAIM: Final = 100
@@ -43,6 +46,7 @@ class Dispatcher:
         wait_for_capacity: Callable[[], Awaitable[None]],
         *,
         is_stuck: Callable[[str], bool] = lambda _: False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`wait_for_capacity` returns once most of the started firings are admitted.
 
@@ -56,6 +60,9 @@ class Dispatcher:
         self._clock = clock
         self._give_up = GiveUp(runs, recorder, clock)
         self._wait_for_capacity = wait_for_capacity
+        self._monotonic = monotonic
+        self._orphaned: dict[str, float] = {}
+        """Since when runs that are to be cancelled have been seen without a workflow."""
         self._turns = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def dispatch(self) -> float | None:
@@ -160,7 +167,12 @@ class Dispatcher:
         Raises after all were tried, if one could not be cancelled.
         """
         failure: Exception | None = None
-        for run_id, workflow_id in await self._runs.cancel_requests():
+        requests = await self._runs.cancel_requests()
+        open_ids = {run_id for run_id, _ in requests}
+        self._orphaned = {
+            run_id: since for run_id, since in self._orphaned.items() if run_id in open_ids
+        }
+        for run_id, workflow_id in requests:
             try:
                 await self._cancel(run_id, workflow_id)
             except Exception as error:  # noqa: BLE001  # raised below; the others have their turn
@@ -181,7 +193,17 @@ class Dispatcher:
             _LOG.warning("%s", error, extra={"run": run_id})
             is_open = False
         if not is_open:
-            await self._recorder.record(StopOrder(run_id, "cancelled", "cancelled on request"))
+            await self._cancel_orphan(run_id)
+
+    async def _cancel_orphan(self, run_id: str) -> None:
+        """Cancel a run without a workflow; its tasks may still be at work in some worker.
+
+        Such a worker notices that they are not wanted any more. If none does, the run ends after
+        some time.
+        """
+        since = self._orphaned.setdefault(run_id, self._monotonic())
+        waits = self._monotonic() - since < STOPS_WITHIN.total_seconds()
+        await self._recorder.record(StopOrder(run_id, "cancelled", CANCELLED, waits=waits))
 
     async def _end_stuck(self, run_id: str, workflow_id: str) -> None:
         """End the workflow of a stuck run: its code could never follow a signal.

@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import os
+import socket
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -53,6 +56,8 @@ async def run_worker(
     takes work. Raises UnreachableError when Postgres or Temporal does not answer in time, and
     RefusedError when the schema of the database is not the one of this version.
     """
+    # A task may end by itself while Temporal's request to stop it is on its way.
+    warnings.filterwarnings("ignore", message="Cannot find activity to cancel")
     with stop_on_signals() as stopping:
         await _work(settings, stopping, sync, on_ready)
 
@@ -82,7 +87,9 @@ async def _work(
         recorder = RecordStep(ports.runs, clock, decide)
         sources = wiring.build_sources(ports)
         admit = AdmitStep(ports.runs, ports.timetable, ports.gates, sources, clock, decide)
-        execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, clock)
+        name = f"worker {socket.gethostname()} pid {os.getpid()}"
+        execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, clock, name)
+        recorder.stop_here = execute.stop
         stack.push_async_callback(execute.close)
         temporal = (wiring.build_starter(client), wiring.build_schedule_client(client))
         loops = BackgroundLoops(

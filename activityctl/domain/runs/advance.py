@@ -42,10 +42,13 @@ def advance(state: RunState, now: datetime) -> Decision:
     A task starts when every task that it needs has succeeded. A forEach without items counts as
     succeeded. A task is skipped when one that it needs failed or was skipped. When a task fails,
     tasks that do not need it continue. A run with a failed task runs its onFailure tasks, then
-    ends `failed`.
+    ends `failed`. A run that is cancelling waits until its tasks have stopped; after a timeout its
+    onFailure tasks run then.
     """
     if state.run.has_ended:
         return Decision()
+    if state.run.status is RunStatus.CANCELLING and (waiting := _after_tasks(state)) is not None:
+        return waiting
     ending: RunStatus
     if state.run.ending is None:
         main = _spawn(state, "main", now)
@@ -69,31 +72,15 @@ def advance(state: RunState, now: datetime) -> Decision:
     return replace(decision, start=after.decision.start, reason=reason)
 
 
-def stop(state: RunState, status: RunStatus, reason: str, now: datetime) -> Decision:
-    """Decide what happens when the run is cancelled or reaches its timeout.
-
-    Every task that has not ended is cancelled. After a timeout the onFailure tasks run, unless the
-    timeout comes while they run: then the run ends as it was going to. After a cancellation they
-    do not run.
-    """
-    if state.run.has_ended:
+def _after_tasks(state: RunState) -> Decision | None:
+    """Return what a run that is cancelling does next; None if its onFailure tasks are next."""
+    run = state.run
+    if run.ending is None or not all(task.has_ended for task in state.tasks):
         return Decision()
-    if state.run.ending is status:
-        return advance(state, now)  # a repeated timeout: the onFailure tasks continue
-    cancelled = tuple(
-        replace(task, status=TaskStatus.CANCELLED, reason=reason, ended_at=now)
-        for task in state.tasks
-        if not task.has_ended
-    )
-    if status is not RunStatus.TIMED_OUT:
-        return Decision(cancel=cancelled, end=RunEnd(status, reason))
-    if state.run.ending is not None:
-        return Decision(cancel=cancelled, end=RunEnd(state.run.ending, state.run.reason))
-    by_id = {task.id: task for task in cancelled}
-    tasks = tuple(by_id.get(task.id, task) for task in state.tasks)
-    pauses = auto_pause.would_pause(state.run, state.spec)
-    run = replace(state.run, ending=status, reason=reason, pauses=pauses)
-    return replace(advance(replace(state, run=run, tasks=tasks), now), cancel=cancelled)
+    has_reached_on_failure = any(task.phase == "onFailure" for task in state.tasks)
+    if run.ending is RunStatus.TIMED_OUT and not has_reached_on_failure:
+        return None
+    return Decision(end=RunEnd(run.ending, run.reason))
 
 
 def run_scope(run: Run, now: datetime) -> dict[str, Any]:

@@ -16,6 +16,8 @@ class RunStatus(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    CANCELLING = "cancelling"
+    """It was cancelled or reached its timeout, and waits until its tasks have stopped."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -47,7 +49,17 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
         }
     ),
     RunStatus.RUNNING: frozenset(
-        {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMED_OUT}
+        {
+            RunStatus.CANCELLING,
+            RunStatus.SUCCEEDED,
+            RunStatus.FAILED,
+            RunStatus.CANCELLED,
+            RunStatus.TIMED_OUT,
+        }
+    ),
+    # Back to running for the onFailure tasks after a timeout.
+    RunStatus.CANCELLING: frozenset(
+        {RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMED_OUT}
     ),
     RunStatus.SUCCEEDED: frozenset(),
     RunStatus.FAILED: frozenset(),
@@ -100,7 +112,8 @@ class Run:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     ending: RunStatus | None = None
-    """The status that it will end with; set while its onFailure tasks still have to run."""
+    """The status that it will end with; set while its tasks have to stop or its onFailure tasks
+    have to run."""
     concurrency_key: str | None = None
     """The rendered concurrency key; None when the number of open runs is not limited."""
     throttle_key: str | None = None
@@ -159,11 +172,20 @@ class TaskInstance:
     attempts: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    worker: str | None = None
+    """The worker of the latest attempt: host and pid."""
+    attempt_at: datetime | None = None
+    """When the attempt began that is at work; None before, between and after attempts."""
 
     @property
     def has_ended(self) -> bool:
         """Whether the task has ended; nothing in it changes any more."""
         return self.status in ENDED_TASKS
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a worker has begun it and it has not ended."""
+        return self.status in {TaskStatus.RUNNING, TaskStatus.WAITING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +221,8 @@ class Decision:
     """The status that the run will have when its onFailure tasks have ended."""
     reason: str | None = None
     """Why it will end with that status; onFailure tasks see it as `run.error`."""
+    waits_for: tuple[TaskInstance, ...] = ()
+    """The tasks that have to stop before the run, which is cancelling, goes on to `ending`."""
     end: RunEnd | None = None
     pauses: bool = False
     """Whether the failure of the run pauses the subscription."""

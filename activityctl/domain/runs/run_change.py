@@ -10,6 +10,7 @@ from activityctl.domain.runs.auto_pause import StreakChange
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import (
     ENDED_RUNS,
+    ENDED_TASKS,
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
     Decision,
@@ -19,6 +20,7 @@ from activityctl.domain.runs.run import (
     TaskInstance,
     TaskStatus,
 )
+from activityctl.domain.runs.stopping import waiting_text
 from activityctl.domain.values import ids
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.log import Level, LogEntry
@@ -78,7 +80,7 @@ def run_change(
     all_entries = (
         *entries,
         *(_task_entry(run, task, now) for task in (*update, *decision.create, *decision.cancel)),
-        *_run_entries(run, after, now),
+        *_run_entries(run, after, decision, now),
         _pause_entry(run, streak, now),
     )
     return RunChange(
@@ -96,6 +98,8 @@ def change_task(task: TaskInstance, status: TaskStatus, **changes: object) -> Ta
     """Return the task in its new status; raise InternalError when the change is not allowed."""
     if status is not task.status and status not in TASK_TRANSITIONS[task.status]:
         raise InternalError(f"task {task.id} cannot change from {task.status} to {status}")
+    if status in ENDED_TASKS:
+        changes["attempt_at"] = None
     return replace(task, status=status, **changes)  # type: ignore[arg-type]  # checked by tests
 
 
@@ -110,12 +114,24 @@ def _run_after(run: Run, decision: Decision, now: datetime) -> Run:
     if decision.end is None:
         if decision.ending is None:
             return run
-        reason, pauses = decision.reason, decision.pauses
-        return replace(run, ending=decision.ending, reason=reason, pauses=pauses)
+        status = RunStatus.CANCELLING if decision.waits_for else RunStatus.RUNNING
+        if status is not run.status:
+            _check_change(run, status)
+        return replace(
+            run,
+            status=status,
+            ending=decision.ending,
+            reason=decision.reason,
+            pauses=decision.pauses,
+        )
     status = decision.end.status
+    _check_change(run, status)
+    return replace(run, status=status, reason=decision.end.reason, ending=None, ended_at=now)
+
+
+def _check_change(run: Run, status: RunStatus) -> None:
     if status not in RUN_TRANSITIONS[run.status]:
         raise InternalError(f"run {run.id} cannot change from {run.status} to {status}")
-    return replace(run, status=status, reason=decision.end.reason, ending=None, ended_at=now)
 
 
 def _task_entry(run: Run, task: TaskInstance, now: datetime) -> LogEntry | None:
@@ -140,7 +156,12 @@ def _task_entry(run: Run, task: TaskInstance, now: datetime) -> LogEntry | None:
             return None
 
 
-def _run_entries(before: Run, after: Run, now: datetime) -> tuple[LogEntry, ...]:
+def _run_entries(
+    before: Run, after: Run, decision: Decision, now: datetime
+) -> tuple[LogEntry, ...]:
+    if decision.waits_for and after != before:
+        message = f"run cancelling: {after.reason}; {waiting_text(decision.waits_for)}"
+        return (log_entry(after, "info", message, now, status=after.status.value),)
     if after.status is before.status or after.status not in ENDED_RUNS:
         return ()
     is_good = after.status in {RunStatus.SUCCEEDED, RunStatus.SKIPPED, RunStatus.MISSED}

@@ -163,7 +163,7 @@ async def preview_deletion(
     made_against = fingerprint(plan_deletion(kind, name, present), present)
     if owned is None:
         return Deletion(kind, name, (), (), made_against)
-    is_open = (RunStatus.RUNNING, RunStatus.QUEUED)
+    is_open = (RunStatus.RUNNING, RunStatus.CANCELLING, RunStatus.QUEUED)
     runs = await lists.runs(replace(owned, statuses=is_open))
     return Deletion(kind, name, tuple(await register.schedules(owned)), tuple(runs), made_against)
 

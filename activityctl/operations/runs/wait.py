@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
+from activityctl.domain.runs.stopping import waiting_text
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import WaitTimeoutError
 from activityctl.ports import RunLists, Workers
@@ -26,12 +27,17 @@ async def wait_for_run(
     *,
     timeout_seconds: float,
     reaches_temporal: ReachabilityCheck,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> Run:
-    """Return the run once it has ended; WaitTimeoutError says why it has not ended in time."""
+    """Return the run once it has ended; WaitTimeoutError says why it has not ended in time.
+
+    `on_progress` hears of a run that is cancelling, and for which tasks it waits.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     pause = _FIRST_POLL
     stuck_since: float | None = None
+    told = ""
     while True:
         found = await lists.runs(Selection(run_id=run_id, limit=1))
         run = found[0] if found else None
@@ -45,8 +51,12 @@ async def wait_for_run(
                 hint="run a worker of the version that began it, or cancel it with a running "
                 f"worker: activityctl cancel {run_id}",
             )
+        state = await _state_of(run, lists)
+        if run is not None and run.status is RunStatus.CANCELLING and state != told:
+            told = state
+            on_progress(state)
         if loop.time() >= deadline:
-            reason, hint = await _find_obstacle(run, workers, reaches_temporal)
+            reason, hint = await _find_obstacle(run, state, workers, reaches_temporal)
             raise WaitTimeoutError(
                 f"run {run_id} has not ended after {timeout_seconds:g}s: {reason}",
                 hint=hint or f"activityctl describe run {run_id}",
@@ -55,11 +65,19 @@ async def wait_for_run(
         pause = min(pause * 1.5, _LONGEST_POLL)
 
 
+async def _state_of(run: Run | None, lists: RunLists) -> str:
+    if run is None:
+        return "not started"
+    if run.status is not RunStatus.CANCELLING:
+        return run.status.value
+    tasks = await lists.tasks(Selection(run_id=run.id, statuses=(TaskStatus.RUNNING,), limit=None))
+    return f"{run.status}, {waiting_text(tasks)}"
+
+
 async def _find_obstacle(
-    run: Run | None, workers: Workers, reaches_temporal: ReachabilityCheck
+    run: Run | None, state: str, workers: Workers, reaches_temporal: ReachabilityCheck
 ) -> tuple[str, str | None]:
     """Return why the run has not ended, and a hint when the cause is outside the run."""
-    state = "not started" if run is None else run.status.value
     if not await workers.alive():
         return f"{state}, no worker is running", "activityctl status"
     if not await reaches_temporal():

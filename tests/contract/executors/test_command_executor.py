@@ -106,10 +106,23 @@ async def test_json_is_parsed():
     assert output["json"] == {"n": "99999999999999999999"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "NaN", '"\\u0000"', '"' + "x" * 70_000 + '"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "NaN",
+        "1e400",
+        '"\\u0000"',
+        '"\\ud800"',
+        "[" * 70 + "]" * 70,
+        '"' + "x" * 70_000 + '"',
+    ],
+)
 async def test_output_that_is_not_json_is_not_retried(text: str):
     error = await failing(argv=["cat"], stdin=text, parse="json")
     assert (error.task_code, error.may_retry) == ("bad_output", False)
+    assert str(error).startswith("standard output is not JSON that can be stored: ")
 
 
 async def test_binary_output_becomes_text():

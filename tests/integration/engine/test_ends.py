@@ -24,9 +24,7 @@ async def test_a_task_that_times_out_fails_and_leaves_no_process(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_cancelled_run_ends_at_once_and_its_command_soon(
-    engine: Engine, tmp_path: Path
-) -> None:
+async def test_a_cancelled_run_ends_with_its_command(engine: Engine, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     await engine.apply(
         {
@@ -41,10 +39,9 @@ async def test_a_cancelled_run_ends_at_once_and_its_command_soon(
     requested = time.monotonic()
     await engine.cancel(run_id)
     run = await engine.ended(run_id)
-    assert time.monotonic() - requested < 2
+    assert not lives(pid)
+    print(f"the run had ended {time.monotonic() - requested:.1f} s after cancel")
     assert (run.status, run.reason) == (RunStatus.CANCELLED, "cancelled on request")
-    await until(lambda: not lives(pid), 6)
-    print(f"the command was gone {time.monotonic() - requested:.1f} s after cancel")
     tasks = await engine.tasks(run_id)
     assert {name: task.status for name, task in tasks.items()} == {"one": "cancelled"}
     assert await engine.dead_letters() == []
@@ -64,7 +61,7 @@ async def test_a_run_that_times_out_runs_its_on_failure_tasks(
     assert tasks["one"].status == "cancelled"
     assert tasks["page"].output["stdout"].strip() == reason
     assert await engine.dead_letters() == [reason]
-    await until(lambda: not lives(pid), 6)
+    assert not lives(pid)
 
 
 @pytest.mark.usefixtures("worker")

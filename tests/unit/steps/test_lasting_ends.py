@@ -23,7 +23,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import RefusedError, TaskError, UnreachableError, UnstorableError
 from activityctl.executors.command import CommandBody
-from activityctl.ports import ExecutorOutcome
+from activityctl.ports import BegunAttempt, ExecutorOutcome
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
@@ -51,8 +51,8 @@ class Faults:
             raise error
 
     @asynccontextmanager
-    async def locked(self, run_id: str) -> AsyncIterator[Any]:
-        async with self._runs.locked(run_id) as locked:
+    async def locked(self, run_id: str, **options: Any) -> AsyncIterator[Any]:
+        async with self._runs.locked(run_id, **options) as locked:
             save = locked.save
 
             async def meeting(change: Any) -> None:
@@ -62,9 +62,9 @@ class Faults:
             locked.save = meeting  # type: ignore[method-assign]
             yield locked
 
-    async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
+    async def begin_attempt(self, *args: Any) -> BegunAttempt | None:
         self._meet("begin")
-        return await self._runs.begin_attempt(task_id, now)
+        return await self._runs.begin_attempt(*args)
 
     async def fail_attempt(self, *args: Any) -> int:
         self._meet("fail")
@@ -102,7 +102,13 @@ class Bench:
         self.pauses: list[float] = []
         executors: Any = {"command": self.executor}
         self.step = ExecuteStep(
-            store, ports.logbook, executors, self.recorder, lambda: NOW, self._sleep
+            store,
+            ports.logbook,
+            executors,
+            self.recorder,
+            lambda: NOW,
+            "here",
+            sleep=self._sleep,
         )
 
     async def _sleep(self, seconds: float) -> None:

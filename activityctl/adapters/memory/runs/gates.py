@@ -233,7 +233,7 @@ def _is_queued(row: RunRow) -> bool:
 
 
 def _is_at_work(row: RunRow) -> bool:
-    is_in = row.let_in_at is not None or row.run.status is RunStatus.RUNNING
+    is_in = row.let_in_at is not None or row.run.status is not RunStatus.QUEUED
     return row.run.ended_at is None and is_in
 
 

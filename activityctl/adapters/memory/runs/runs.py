@@ -29,7 +29,7 @@ from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.ports import OpenResult, Work
+from activityctl.ports import BegunAttempt, OpenResult, Work
 
 
 class MemoryRunStore:
@@ -107,7 +107,12 @@ class MemoryRunStore:
         return RunState(run, spec_of(revision), tuple(self._tasks(run_id)))
 
     @asynccontextmanager
-    async def locked(self, run_id: str) -> AsyncIterator["MemoryLockedRun"]:
+    async def locked(
+        self,
+        run_id: str,
+        *,
+        holds_tasks: bool = False,  # noqa: ARG002  # nothing can come between here
+    ) -> AsyncIterator["MemoryLockedRun"]:
         """Lock the run while a decision about it is made and saved."""
         async with self._state.run_locks[run_id]:
             locked = MemoryLockedRun(await self.load(run_id))
@@ -147,19 +152,25 @@ class MemoryRunStore:
             ended = replace(task, status=status, reason=reason, input=None, ended_at=now)
             self._state.tasks[task.id] = replace(self._state.tasks[task.id], task=ended)
 
-    async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
-        """Mark the task as running and count the attempt; None when the task has ended."""
+    async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
+        """Mark the task as running and count the attempt; None when it may not begin."""
         row = self._state.tasks.get(task_id)
         if row is None or row.task.ended_at is not None:
+            return None
+        if self._state.runs[row.task.run_id].run.status is not RunStatus.RUNNING:
             return None
         task = replace(
             row.task,
             status=TaskStatus.RUNNING,
             attempts=row.task.attempts + 1,
             started_at=row.task.started_at or now,
+            worker=stored_text(worker),
+            attempt_at=now,
         )
         self._state.tasks[task_id] = replace(row, task=task)
-        return task
+        lost_since = row.task.attempt_at
+        lost_worker = row.task.worker if lost_since is not None else None
+        return BegunAttempt(task, lost_worker, lost_since)
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
         """Count and log a failed attempt; return how many have failed so far."""
@@ -168,15 +179,23 @@ class MemoryRunStore:
         if row is None:
             return 0
         has_ended = row.task.ended_at is not None
-        task = row.task if has_ended else replace(row.task, error=stored_text(error))
+        task = replace(row.task, attempt_at=None)
+        task = task if has_ended else replace(task, error=stored_text(error))
         self._state.tasks[task_id] = TaskRow(task, row.failures + 1)
         return row.failures + 1
 
+    async def release_attempt(self, task_id: str, entry: LogEntry) -> None:
+        """Write the entry, and record that the attempt is not at work."""
+        self._state.write_log_entries([entry])
+        if (row := self._state.tasks.get(task_id)) is not None:
+            task = replace(row.task, attempt_at=None)
+            self._state.tasks[task_id] = replace(row, task=task)
+
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
-        """Write the entry, and the output of a stopped attempt unless the task has one."""
+        """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
         self._state.write_log_entries([entry])
         row = self._state.tasks.get(task_id)
-        if row is not None and row.task.output is None:
+        if row is not None and (row.task.output is None or row.task.ended_at is None):
             task = replace(row.task, output=stored_json(output))
             self._state.tasks[task_id] = replace(row, task=task)
 
@@ -265,6 +284,7 @@ class MemoryRunStore:
             error=task.error,
             reason=task.reason,
             ended_at=task.ended_at,
+            attempt_at=None,
         )
         self._state.tasks[task.id] = replace(row, task=ended)
 

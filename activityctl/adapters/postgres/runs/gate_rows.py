@@ -33,7 +33,7 @@ Locks = Iterable[tuple[int, bool]]
 
 IS_QUEUED: Final = """r.ended_at IS NULL AND r.let_in_at IS NULL AND r.status = 'queued'
     AND r.cancel_requested_at IS NULL"""
-_IS_AT_WORK: Final = "r.ended_at IS NULL AND (r.let_in_at IS NOT NULL OR r.status = 'running')"
+_IS_AT_WORK: Final = "r.ended_at IS NULL AND (r.let_in_at IS NOT NULL OR r.status <> 'queued')"
 # A run that was let in but ended before it began has not started.
 _HAS_STARTED: Final = "r.let_in_at IS NOT NULL AND (r.ended_at IS NULL OR r.started_at IS NOT NULL)"
 

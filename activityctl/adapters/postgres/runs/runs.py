@@ -38,7 +38,7 @@ from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.ports import OpenResult, Work
+from activityctl.ports import BegunAttempt, OpenResult, Work
 
 _MAX_CACHED_SPECS: Final = 1_000
 
@@ -77,8 +77,16 @@ _BEGIN_LET_IN: Final = """
 _INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
 _UPDATE_TASK: Final = """
     UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
-        reason = %(reason)s, ended_at = %(ended_at)s
+        reason = %(reason)s, ended_at = %(ended_at)s, attempt_at = NULL
     WHERE id = %(id)s AND ended_at IS NULL"""
+# An attempt that is at work has an `attempt_at`. If the task still has one, that attempt is lost.
+_BEGIN_ATTEMPT: Final = f"""
+    UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
+        started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s
+    FROM tasks old JOIN runs r ON r.id = old.run_id
+    WHERE t.id = %(id)s AND old.id = t.id AND t.ended_at IS NULL AND r.status = 'running'
+    RETURNING {TASK_COLUMNS}, old.attempt_at AS lost_since,
+        CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker"""
 _HIDE_INPUT: Final = "UPDATE tasks SET input = %(input)s WHERE id = %(id)s"
 _UPDATE_RUN: Final = """
     UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
@@ -179,10 +187,13 @@ class PostgresRunStore:
             return await self._read(connection, run_id, _SELECT_RUN)
 
     @asynccontextmanager
-    async def locked(self, run_id: str) -> AsyncIterator["PostgresLockedRun"]:
-        """Lock the run while a decision about it is made and saved."""
+    async def locked(
+        self, run_id: str, *, holds_tasks: bool = False
+    ) -> AsyncIterator["PostgresLockedRun"]:
+        """Lock the run, and its tasks if asked, while a decision about it is made and saved."""
+        tasks = f"{_SELECT_TASKS} FOR UPDATE OF t" if holds_tasks else _SELECT_TASKS
         async with self._database.held_transaction() as connection:
-            state = await self._read(connection, run_id, f"{_SELECT_RUN} FOR UPDATE OF r")
+            state = await self._read(connection, run_id, f"{_SELECT_RUN} FOR UPDATE OF r", tasks)
             yield PostgresLockedRun(connection, state)
 
     async def abandon(self, run_id: str, status: RunStatus, reason: str, now: datetime) -> bool:
@@ -193,23 +204,18 @@ class PostgresRunStore:
         async with self._database.transaction() as connection:
             return await abandon_run(connection, run_id, status, reason, now)
 
-    async def begin_attempt(self, task_id: str, now: datetime) -> TaskInstance | None:
-        """Mark the task as running and count the attempt; None when the task has ended."""
+    async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
+        """Mark the task as running and count the attempt; None when it may not begin."""
         row = await self._database.fetch_one(
-            f"""UPDATE tasks t SET status = 'running', attempts = t.attempts + 1,
-                    started_at = coalesce(t.started_at, %(now)s)
-                WHERE t.id = %(id)s AND t.ended_at IS NULL
-                RETURNING {TASK_COLUMNS}""",
-            id=task_id,
-            now=now,
+            _BEGIN_ATTEMPT, id=task_id, now=now, worker=to_storable_text(worker)
         )
-        return task_of(row) if row else None
+        return BegunAttempt(task_of(row), row["lost_worker"], row["lost_since"]) if row else None
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
         """Count and log a failed attempt; return how many have failed so far."""
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
-                """UPDATE tasks SET failures = failures + 1,
+                """UPDATE tasks SET failures = failures + 1, attempt_at = NULL,
                        error = CASE WHEN ended_at IS NULL THEN %(error)s ELSE error END
                    WHERE id = %(id)s RETURNING failures""",
                 {"id": task_id, "error": to_storable_text(error)},
@@ -218,11 +224,18 @@ class PostgresRunStore:
             await insert_log_entries(connection, [entry])
         return row["failures"] if row else 0
 
+    async def release_attempt(self, task_id: str, entry: LogEntry) -> None:
+        """Write the entry, and record that the attempt is not at work."""
+        async with self._database.transaction() as connection:
+            await connection.execute("UPDATE tasks SET attempt_at = NULL WHERE id = %s", (task_id,))
+            await insert_log_entries(connection, [entry])
+
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
-        """Write the entry, and the output of a stopped attempt unless the task has one."""
+        """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
         async with self._database.transaction() as connection:
             await connection.execute(
-                "UPDATE tasks SET output = coalesce(output, %(output)s) WHERE id = %(id)s",
+                """UPDATE tasks SET output = CASE WHEN ended_at IS NULL THEN %(output)s
+                       ELSE coalesce(output, %(output)s) END WHERE id = %(id)s""",
                 {"id": task_id, "output": to_jsonb(output)},
             )
             await insert_log_entries(connection, [entry])
@@ -272,14 +285,17 @@ class PostgresRunStore:
         )
         return [(row["id"], row["workflow_id"]) for row in rows]
 
-    async def _read(self, connection: Connection, run_id: str, query: str) -> RunState | None:
+    async def _read(
+        self, connection: Connection, run_id: str, run: str, tasks: str = _SELECT_TASKS
+    ) -> RunState | None:
+        """Read the run and its tasks with these statements."""
         async with connection.pipeline():
-            runs = await connection.execute(query.encode(), {"id": run_id})
-            tasks = await connection.execute(_SELECT_TASKS.encode(), {"id": run_id})
-            row = await runs.fetchone()
+            runs_cursor = await connection.execute(run.encode(), {"id": run_id})
+            tasks_cursor = await connection.execute(tasks.encode(), {"id": run_id})
+            row = await runs_cursor.fetchone()
             if row is None:
                 return None
-            found = tuple(task_of(task) for task in await tasks.fetchall())
+            found = tuple(task_of(task) for task in await tasks_cursor.fetchall())
         return RunState(run_of(row), self._typed_spec(row["revision_id"], row["spec"]), found)
 
     def _typed_spec(self, revision_id: str, stored: dict[str, object]) -> DefinitionSpec:

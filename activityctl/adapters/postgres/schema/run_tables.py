@@ -158,8 +158,8 @@ class RunTable(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("subscription_id", "trigger", "firing_key"),
         CheckConstraint(
-            "status in ('queued', 'running', 'succeeded', 'failed', 'skipped', 'missed', "
-            "'cancelled', 'timed_out')",
+            "status in ('queued', 'running', 'cancelling', 'succeeded', 'failed', 'skipped', "
+            "'missed', 'cancelled', 'timed_out')",
             name="status",
         ),
         Index(None, "subscription_id", "created_at"),
@@ -216,7 +216,10 @@ class RunTable(SQLModel, table=True):
 
 
 class TaskTable(SQLModel, table=True):
-    """A task instance of a run."""
+    """A task instance of a run.
+
+    `attempt_at` is when the attempt began that is at work; `worker` has the latest attempt.
+    """
 
     __tablename__: ClassVar[Any] = "tasks"
     __table_args__ = (
@@ -244,6 +247,8 @@ class TaskTable(SQLModel, table=True):
     created_at: datetime = moment_column()
     started_at: datetime | None = moment_column(nullable=True)
     ended_at: datetime | None = moment_column(nullable=True)
+    worker: str | None = text_column(nullable=True)
+    attempt_at: datetime | None = moment_column(nullable=True)
 
 
 class LogEntryTable(SQLModel, table=True):

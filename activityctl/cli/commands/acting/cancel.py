@@ -15,9 +15,9 @@ def cancel(
     context: typer.Context,
     run: RunArgument,
     wait: WaitForRuns = True,
-    timeout: Timeout = "30s",
+    timeout: Timeout = "1m",
 ) -> None:
-    """Cancel a run and stop its tasks; exit 8 if it has not ended in time.
+    """Cancel a run, stop its tasks and wait for their end; exit 8 if it has not ended in time.
 
     activityctl cancel 3f2a
     """

@@ -126,7 +126,9 @@ async def test_json_comes_back_parsed(serve: Serve, executor: HttpExecutor):
     }
 
 
-@pytest.mark.parametrize("text", ["NaN", '"\\u0000"', '["\\ud800"]', "[" * 70 + "]" * 70, "{"])
+@pytest.mark.parametrize(
+    "text", ["NaN", "1e400", '"\\u0000"', '["\\ud800"]', "[" * 70 + "]" * 70, "{"]
+)
 async def test_json_that_cannot_be_stored_stays_text(
     serve: Serve, executor: HttpExecutor, text: str
 ):

@@ -15,6 +15,7 @@ from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.admission import new_run
+from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import Decision, RunStatus
 from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
@@ -36,6 +37,7 @@ class Bench:
         self.capacity = asyncio.Event()
         self.capacity.set()
         recorder = RecordStep(ports.runs, lambda: NOW)
+        self.seconds = 0.0
         self.dispatcher = Dispatcher(
             ports.outbox,
             ports.runs,
@@ -44,6 +46,7 @@ class Bench:
             lambda: NOW,
             self._wait_for_capacity,
             is_stuck=lambda workflow: workflow in self.stuck,
+            monotonic=lambda: self.seconds,
         )
 
     async def _wait_for_capacity(self) -> None:
@@ -193,3 +196,26 @@ async def test_a_workflow_of_several_runs_stays_when_a_stuck_one_is_cancelled(be
     await bench.dispatcher.cancel()
     assert bench.starter.terminated == []
     assert (await bench.ports.run_lists.find_run(run_id)).status is RunStatus.CANCELLED
+
+
+async def test_a_run_without_a_workflow_waits_for_its_task_but_not_for_ever(bench: Bench):
+    await bench.request(1)
+    async with bench.ports.outbox.claimed(1) as claim:
+        (firing,) = claim.firings
+    run_id = await open_run(bench, firing)
+    runs = bench.ports.runs
+    state = await runs.load(run_id)
+    assert state is not None
+    created = advance(state, NOW)
+    async with runs.locked(run_id) as locked:
+        await locked.save(run_change(state.run, created, NOW))
+    await runs.begin_attempt(created.start[0].id, NOW, "worker far pid 7")
+    for seconds, status in ((0, "cancelling"), (29, "cancelling"), (31, "cancelled")):
+        bench.seconds = seconds
+        await bench.dispatcher.cancel()
+        state = await runs.load(run_id)
+        assert state is not None
+        assert state.run.status == status
+    reason = "task a did not end within 30s and may still run on worker far pid 7"
+    assert state.run.reason == f"cancelled on request; {reason}"
+    assert [task.status for task in state.tasks] == ["cancelled"]

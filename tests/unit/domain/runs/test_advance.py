@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from activityctl.domain.manifests.definition import MAX_FOR_EACH_ITEMS, DefinitionSpec
-from activityctl.domain.runs.advance import advance, stop, task_label
+from activityctl.domain.runs.advance import advance, task_label
 from activityctl.domain.runs.run import (
     Decision,
     Run,
@@ -17,6 +17,7 @@ from activityctl.domain.runs.run import (
     TaskStatus,
 )
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
+from activityctl.domain.runs.stopping import Stop, stop
 from support.runs import begun_run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -267,7 +268,7 @@ def test_a_state_that_cannot_be_evaluated_fails_the_run():
 def test_a_cancelled_run_ends_at_once_with_its_tasks():
     state = begun(task("a"), task("b", needs=["a"]), task("c"), onFailure=[task("page")])
     state = ended(state, "c")
-    state = applied(state, stop(state, RunStatus.CANCELLED, "on request", NOW))
+    state = applied(state, stop(state, Stop(RunStatus.CANCELLED, "on request"), NOW))
     assert statuses(state) == {"a": "cancelled", "c": "succeeded"}
     assert (task_of(state, "a").reason, task_of(state, "a").ended_at) == ("on request", NOW)
     assert (state.run.status, state.run.reason) == (RunStatus.CANCELLED, "on request")
@@ -276,7 +277,7 @@ def test_a_cancelled_run_ends_at_once_with_its_tasks():
 def test_a_timeout_cancels_the_tasks_and_runs_on_failure():
     seen = "${ run.error }: a ${ tasks.a.status }"
     state = begun(task("a"), onFailure=[task("page", say=seen)])
-    state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
+    state = applied(state, stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW))
     assert statuses(state) == {"a": "cancelled", "page": "pending"}
     assert task_of(state, "page").input == "too slow: a cancelled"
     assert startable(state) == ["page"]
@@ -285,21 +286,21 @@ def test_a_timeout_cancels_the_tasks_and_runs_on_failure():
 
 def test_a_timeout_ends_a_run_without_on_failure_at_once():
     state = begun(task("a"))
-    state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
+    state = applied(state, stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW))
     assert (state.run.status, state.run.reason) == (RunStatus.TIMED_OUT, "too slow")
 
 
 def test_a_timeout_during_on_failure_keeps_the_earlier_ending():
     state = ended(begun(task("a"), onFailure=[task("page")]), "a", error="boom")
-    state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
+    state = applied(state, stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW))
     assert (state.run.status, state.run.reason) == (RunStatus.FAILED, "task a failed: boom")
     assert task_of(state, "page").status is TaskStatus.CANCELLED
 
 
 def test_a_repeated_timeout_does_not_change_the_on_failure_tasks():
     state = begun(task("a"), onFailure=[task("page")])
-    state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
-    again = stop(state, RunStatus.TIMED_OUT, "too slow", NOW)
+    state = applied(state, stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW))
+    again = stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW)
     assert (again.create, again.cancel, again.end) == ((), (), None)
     assert [instance.name for instance in again.start] == ["page"]
 
@@ -307,8 +308,8 @@ def test_a_repeated_timeout_does_not_change_the_on_failure_tasks():
 def test_a_run_that_has_ended_does_not_change():
     state = ended(begun(task("a")), "a")
     assert advance(state, NOW + timedelta(days=1)) == Decision()
-    assert stop(state, RunStatus.CANCELLED, "late", NOW) == Decision()
-    assert stop(state, RunStatus.TIMED_OUT, "late", NOW) == Decision()
+    assert stop(state, Stop(RunStatus.CANCELLED, "late"), NOW) == Decision()
+    assert stop(state, Stop(RunStatus.TIMED_OUT, "late"), NOW) == Decision()
 
 
 def test_a_task_that_needs_a_partly_failed_for_each_is_skipped():
@@ -344,7 +345,7 @@ def test_the_order_of_the_rows_does_not_matter():
 def test_a_for_each_that_failed_before_the_timeout_has_failed():
     state = begun(task("a", forEach=[0, 1]), onFailure=[task("page", say="${ tasks.a.status }")])
     state = ended(state, "a[1]", error="no")
-    state = applied(state, stop(state, RunStatus.TIMED_OUT, "too slow", NOW))
+    state = applied(state, stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW))
     assert statuses(state) == {"a[0]": "cancelled", "a[1]": "failed", "page": "pending"}
     assert task_of(state, "page").input == "failed"
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
-from activityctl.domain.runs.advance import advance, stop
+from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import (
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
@@ -23,6 +23,7 @@ from activityctl.domain.runs.run import (
     TaskStatus,
 )
 from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
+from activityctl.domain.runs.stopping import Stop, stop
 from activityctl.domain.values import ids
 from support.runs import begun_run_of
 
@@ -58,8 +59,7 @@ class SimulatedRun:
             assert self.started, "the run is not over but no task is started"
             assert len(self.decisions) < 100, "the run does not end"
             if len(self.decisions) == stop_at:
-                self.started.clear()
-                self.write(stop(self.state, stop_as, "stopped", NOW))
+                self.write(stop(self.state, Stop(stop_as, "stopped"), NOW))
             else:
                 self.end_some_task()
 
@@ -73,6 +73,8 @@ class SimulatedRun:
         if task.status is TaskStatus.PENDING and not fails:
             task = change_task(task, TaskStatus.RUNNING, attempts=1)
         status = TaskStatus.FAILED if fails else TaskStatus.SUCCEEDED
+        if self.state.run.status is RunStatus.CANCELLING and choice % 3:
+            status = TaskStatus.CANCELLED
         error = "boom" if fails else None
         self.change(change_task(task, status, error=error, output=choice, ended_at=NOW))
         del self.started[task.id]
@@ -87,10 +89,14 @@ class SimulatedRun:
         after = replace(before, run=change.run, tasks=before.tasks + change.create)
         for task in change.update:
             after = with_tasks(after, task)
+            self.started.pop(task.id, None)
         self.state = after
         for task in decision.start:
             self.started.setdefault(task.id, task)
         started = tuple(self.started.values())
+        if change.run.status is RunStatus.CANCELLING:
+            assert started, "the run waits for tasks, but none is at work"
+            assert not decision.start, "a run that is cancelling starts a task"
         self.decisions.append(AppliedDecision(before, decision, change, after, started))
 
 
@@ -235,12 +241,17 @@ def test_ids_and_indexes_are_computed_and_unique(run: SimulatedRun):
 @given(runs(stopped=True))
 def test_a_run_that_is_stopped_at_any_time_ends_correctly(run: SimulatedRun):
     state = run.state
-    stopped = [applied for applied in run.decisions if applied.decision.cancel]
+    stopped = [
+        applied
+        for applied in run.decisions
+        if applied.decision.cancel or applied.decision.waits_for
+    ]
     if not stopped:
         assert state.run.status in {RunStatus.SUCCEEDED, RunStatus.FAILED}
         return
     (applied,) = stopped
     assert all(task.status is TaskStatus.CANCELLED for task in applied.decision.cancel)
+    assert not any(task.is_at_work for task in applied.decision.cancel)
     was_failing = applied.before.run.ending is RunStatus.FAILED
     main_tasks = len(applied.before.tasks)
     if state.run.status is RunStatus.CANCELLED:
@@ -252,5 +263,30 @@ def test_a_run_that_is_stopped_at_any_time_ends_correctly(run: SimulatedRun):
         assert (state.run.status, state.run.reason) == (RunStatus.TIMED_OUT, "stopped")
         after = {task.name for task in state.tasks if task.phase == "onFailure"}
         assert after == {template.name for template in state.spec.on_failure}
-        again = stop(applied.after, RunStatus.TIMED_OUT, "again", NOW)
+        again = stop(applied.after, Stop(RunStatus.TIMED_OUT, "again"), NOW)
         assert (again.create, again.cancel, again.end) == ((), (), None)
+
+
+@fast
+@given(runs(stopped=True))
+def test_a_run_ends_and_runs_on_failure_only_after_its_main_tasks(run: SimulatedRun):
+    for applied in run.decisions:
+        after = applied.after
+        reached = any(task.phase == "onFailure" for task in after.tasks)
+        if after.run.has_ended or reached:
+            assert all(task.has_ended for task in after.tasks if task.phase == "main")
+        assert all(task.has_ended for task in after.tasks) or not after.run.has_ended
+
+
+@fast
+@given(runs(stopped=True))
+def test_a_run_whose_tasks_do_not_stop_ends_all_the_same(run: SimulatedRun):
+    for applied in run.decisions:
+        if applied.after.run.status is not RunStatus.CANCELLING:
+            continue
+        is_cancelled = applied.after.run.ending is RunStatus.CANCELLED
+        how = RunStatus.CANCELLED if is_cancelled else RunStatus.TIMED_OUT
+        decision = stop(applied.after, Stop(how, "stopped", waits=False), NOW)
+        change = run_change(applied.after.run, decision, NOW)
+        assert change.run.has_ended or any(task.phase == "onFailure" for task in change.create)
+        assert "did not end within 30s and may still run" in (change.run.reason or "")

@@ -7,10 +7,11 @@ import pytest
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import begin
-from activityctl.domain.runs.advance import advance, stop
+from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.auto_pause import StreakChange, streak_change
 from activityctl.domain.runs.run import Decision, RunEnd, RunState, RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
+from activityctl.domain.runs.stopping import Stop, stop
 from support.runs import run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -100,13 +101,13 @@ def test_on_failure_tasks_of_an_earlier_failure_see_that_the_run_does_not_pause(
 
 def test_a_run_that_times_out_counts_as_failed():
     state = begun(spec(1, NOTIFY))
-    decision = stop(state, RunStatus.TIMED_OUT, "ran over 1h", NOW)
+    decision = stop(state, Stop(RunStatus.TIMED_OUT, "ran over 1h"), NOW)
     change = run_change(state.run, decision, NOW)
     reason = f"1 run failed; last reason: ran over 1h (run {RUN.id})"
     assert change.streak == StreakChange(has_failed=True, decided_at=NOW, pause_reason=reason)
     assert [(task.name, task.input) for task in change.create] == [("notify", "ran over 1h")]
     state = replace(state, run=change.run, tasks=(*change.update, *change.create))
-    again = stop(state, RunStatus.TIMED_OUT, "ran over 1h", NOW)
+    again = stop(state, Stop(RunStatus.TIMED_OUT, "ran over 1h"), NOW)
     assert run_change(state.run, again, NOW).streak is None
 
 
@@ -128,7 +129,7 @@ def test_a_run_that_neither_succeeds_nor_fails_leaves_the_count(status: RunStatu
 
 def test_cancelling_the_on_failure_tasks_does_not_count_again():
     state, _ = ended(begun(spec(2, {"name": "page", "say": "x"})), "a", "no")
-    decision = stop(state, RunStatus.CANCELLED, "by hand", NOW + timedelta(seconds=1))
+    decision = stop(state, Stop(RunStatus.CANCELLED, "by hand"), NOW + timedelta(seconds=1))
     assert run_change(state.run, decision, NOW).streak is None
 
 

@@ -47,6 +47,13 @@ QUEUED = Run(
             "running",
             "activityctl describe run r1",
         ),
+        (
+            replace(QUEUED, status=RunStatus.CANCELLING, reason="cancelled on request"),
+            True,
+            True,
+            "cancelling, waiting for its tasks to end",
+            "activityctl describe run r1",
+        ),
     ],
 )
 async def test_a_timeout_says_why_the_run_has_not_ended(

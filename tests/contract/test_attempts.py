@@ -1,0 +1,145 @@
+"""The RunStore port counts attempts, and knows which of them were lost."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.ports import BegunAttempt
+
+MakeRun = Callable[..., Awaitable[Run]]
+
+
+def log_entry(run: Run, message: str, now: datetime) -> LogEntry:
+    return LogEntry(run.subscription_id, run.id, message, "info", now, {})
+
+
+def ended(task: TaskInstance, now: datetime, **changes: object) -> TaskInstance:
+    fields = {"status": TaskStatus.SUCCEEDED, "ended_at": now, **changes}
+    return replace(task, **fields)
+
+
+async def state_of(ports: wiring.Ports, run: Run) -> RunState:
+    state = await ports.runs.load(run.id)
+    assert state is not None
+    return state
+
+
+async def save(ports: wiring.Ports, change: RunChange) -> None:
+    async with ports.runs.locked(change.run.id) as locked:
+        await locked.save(change)
+
+
+async def messages(ports: wiring.Ports, subscription: Subscription) -> list[str]:
+    entries, _ = await ports.logbook.page(subscription.id, Cursor(), limit=100)
+    return [entry.message for entry in entries]
+
+
+async def test_saving_a_task_keeps_the_attempts_counted_meanwhile(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    async with ports.runs.locked(run.id) as locked:
+        assert locked.state is not None
+        (task,) = locked.state.tasks
+        await ports.runs.begin_attempt(task.id, now, "here")
+        await locked.save(RunChange(run, update=(ended(task, now),)))
+    (found,) = (await state_of(ports, run)).tasks
+    assert (found.attempts, found.started_at) == (1, now)
+
+
+async def test_each_begun_attempt_is_counted(ports: wiring.Ports, make_run: MakeRun, now: datetime):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    first = await ports.runs.begin_attempt(task.id, now, "here")
+    running = {"status": TaskStatus.RUNNING, "started_at": now, "worker": "here"}
+    assert first == BegunAttempt(replace(task, attempts=1, attempt_at=now, **running))
+    later = now + timedelta(minutes=1)
+    second = await ports.runs.begin_attempt(task.id, later, "here")
+    assert second is not None
+    assert second.task == replace(task, attempts=2, attempt_at=later, **running)
+    assert (await state_of(ports, run)).tasks == (second.task,)
+
+
+async def test_a_task_that_has_ended_begins_no_attempt(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    await save(ports, RunChange(run, update=(ended(task, now),)))
+    assert await ports.runs.begin_attempt(task.id, now, "here") is None
+    assert (await state_of(ports, run)).tasks[0].attempts == 0
+    assert await ports.runs.begin_attempt("nothing", now, "here") is None
+
+
+async def test_failed_attempts_are_counted_and_logged(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    for count in (1, 2, 3):
+        await ports.runs.begin_attempt(task.id, now, "here")
+        entry = log_entry(run, f"failed {count}", now)
+        assert await ports.runs.fail_attempt(task.id, f"error {count}", entry) == count
+    (found,) = (await state_of(ports, run)).tasks
+    assert (found.error, found.status, found.attempts) == ("error 3", TaskStatus.RUNNING, 3)
+    assert await messages(ports, mine) == ["failed 1", "failed 2", "failed 3"]
+
+
+async def test_an_attempt_lost_without_a_failure_is_no_failure(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    for _ in range(3):
+        await ports.runs.begin_attempt(task.id, now, "here")
+    assert await ports.runs.fail_attempt(task.id, "error", log_entry(run, "failed", now)) == 1
+
+
+async def test_an_attempt_that_fails_after_the_end_leaves_the_task_as_it_ended(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    done = ended(task, now, output=1)
+    await save(ports, RunChange(run, update=(done,)))
+    await ports.runs.fail_attempt(task.id, "late", log_entry(run, "late", now))
+    assert (await state_of(ports, run)).tasks == (done,)
+
+
+async def test_an_attempt_without_an_end_is_lost_when_the_next_begins(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    later = now + timedelta(minutes=1)
+    await ports.runs.begin_attempt(task.id, now, "first")
+    begun = await ports.runs.begin_attempt(task.id, later, "second")
+    assert begun is not None
+    assert (begun.lost_worker, begun.lost_since, begun.task.worker) == ("first", now, "second")
+    await ports.runs.fail_attempt(task.id, "error", log_entry(run, "failed", now))
+    begun = await ports.runs.begin_attempt(task.id, later, "third")
+    assert begun is not None
+    assert (begun.lost_worker, begun.lost_since) == (None, None)
+    await ports.runs.release_attempt(task.id, log_entry(run, "released", now))
+    begun = await ports.runs.begin_attempt(task.id, later, "fourth")
+    assert begun is not None
+    assert (begun.lost_worker, begun.task.attempts) == (None, 4)
+    assert await messages(ports, mine) == ["failed", "released"]
+
+
+@pytest.mark.parametrize("status", [RunStatus.CANCELLING, RunStatus.CANCELLED])
+async def test_no_attempt_begins_in_a_run_that_is_stopped(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime, status: RunStatus
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    await save(ports, RunChange(replace(run, status=status)))
+    assert await ports.runs.begin_attempt(task.id, now, "here") is None
+    assert (await state_of(ports, run)).tasks == (task,)

@@ -1,0 +1,180 @@
+"""Runs that are stopped while their commands need seconds to end, with a killed worker too."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from activityctl.daemon.local.state import read_state
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import FiringRequest
+from activityctl.domain.values import ids
+from activityctl.operations.gitops.apply import apply
+from support.drilled import PortsDrill, Row, seed
+
+SECONDS = 3
+SCRIPT = f"""echo "+ $KEY $$" >> MARKS
+trap 'sleep {SECONDS}; echo "- $KEY" >> MARKS; exit 0' TERM
+while :; do sleep 0.05; done"""
+
+
+class StopDrill(PortsDrill):
+    """A daemon, and a subscription whose command needs three seconds after SIGTERM."""
+
+    def __init__(self, home: Path, chance: random.Random) -> None:
+        super().__init__(home, chance)
+        self.marks = home.with_name("marks")
+
+    async def apply(self, name: str, **spec: Any) -> None:
+        env = {"KEY": "${ trigger.firingKey }"}
+        command = {"shell": SCRIPT.replace("MARKS", str(self.marks)), "env": env}
+        tasks = [{"name": "slow", "command": command}]
+        whole = {"metadata": {"name": name}, "spec": {"tasks": tasks, **spec}}
+        definition = ActivityDefinition.model_validate_json(json.dumps(whole))
+        subscription = SubscriptionManifest.model_validate(
+            {"metadata": {"name": name}, "spec": {"activity": name}}
+        )
+        manifests = ManifestSet({name: definition}, {name: subscription}, {})
+        async with self.ports() as ports:
+            catalog, register, workers = ports.catalog, ports.register, ports.workers
+            await apply(manifests, catalog, register, workers, now, timeout_seconds=10)
+
+    async def fire(self, name: str, key: str) -> str:
+        firing = FiringRequest(ids.subscription_id(name), "manual", f"{name}-{key}", now())
+        async with self.ports() as ports:
+            await ports.outbox.add([firing], now())
+        return firing.ref.run_id
+
+    async def cancel(self, run_id: str) -> None:
+        async with self.ports() as ports:
+            assert await ports.runs.request_cancel(run_id, now())
+
+    def lines(self) -> list[str]:
+        return self.marks.read_text().splitlines() if self.marks.exists() else []
+
+    async def begun(self, key: str) -> int:
+        """Wait until the command of the firing has begun, and return its process id."""
+        found: list[str] = []
+
+        def has_begun() -> bool:
+            found[:] = [line for line in self.lines() if line.startswith(f"+ {key} ")]
+            return bool(found)
+
+        await self.until(has_begun, 40)
+        return int(found[-1].split()[-1])
+
+    async def comes_to(self, run_id: str, *statuses: RunStatus, seconds: float = 60) -> Run:
+        async with asyncio.timeout(seconds), self.ports() as ports:
+            while True:
+                (run,) = await ports.run_lists.runs_of([run_id]) or [None]
+                if run is not None and run.status in statuses:
+                    return run
+                await asyncio.sleep(0.02)
+
+    async def log(self, run_id: str) -> list[str]:
+        rows: list[Row] = await self.fetch(
+            f"SELECT message FROM log_entries WHERE run_id = '{run_id}' ORDER BY id"
+        )
+        return [row["message"] for row in rows]
+
+    def worker_pid(self) -> int:
+        return self.process_of("worker").pid
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def drill(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StopDrill]:
+    drill = StopDrill(tmp_path / "home", random.Random(f"{request.node.name} {seed()}"))
+    with drill.running():
+        yield drill
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_runs_that_are_stopped_never_overlap_with_the_next(drill: StopDrill) -> None:
+    for how in ("replace", "cancel", "timeout"):
+        gate = {"policy": "replace" if how == "replace" else "queue", "limit": 1}
+        timeout = {"timeout": "2s"} if how == "timeout" else {}
+        await drill.apply(how, concurrency=gate, **timeout)
+        keys = [f"{how}-{number}" for number in range(4)]
+        runs = []
+        for number, key in enumerate(keys):
+            runs.append(await drill.fire(how, str(number)))
+            if number and how == "cancel":
+                await drill.cancel(runs[-2])
+            await drill.begun(key)
+        await drill.cancel(runs[-1])
+        await drill.comes_to(runs[-1], RunStatus.CANCELLED, RunStatus.TIMED_OUT)
+        at_work: set[str] = set()
+        for line in drill.lines():
+            sign, key = line.split()[:2]
+            if sign == "-":
+                at_work.remove(key)
+            else:
+                assert not at_work, f"{key} began beside {at_work}"
+                at_work.add(key)
+        print(f"{how}: three of three did not overlap")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_run_that_is_cancelling_ends_although_its_worker_is_killed(
+    drill: StopDrill,
+) -> None:
+    await drill.apply("killed", concurrency={"policy": "queue"})
+    first, second = await drill.fire("killed", "0"), await drill.fire("killed", "1")
+    pid = await drill.begun("killed-0")
+    await drill.cancel(first)
+    await drill.comes_to(first, RunStatus.CANCELLING)
+    worker = drill.worker_pid()
+    os.kill(worker, signal.SIGKILL)
+    killed = now()
+    run = await drill.comes_to(first, RunStatus.CANCELLED)
+    assert not psutil.pid_exists(pid), "the run ended before its command"
+    assert run.reason == "cancelled on request"
+    assert run.ended_at is not None
+    print(f"the run ended {(run.ended_at - killed).total_seconds():.1f} s after the kill")
+    lost = "the worker was lost before it could say that the task had ended"
+    assert f"task slow cancelled: cancelled on request; {lost}" in await drill.log(first)
+    await drill.begun("killed-1")
+
+    drill.process_of("worker").terminate()  # and a restart that takes its time
+    await drill.cancel(second)
+    run = await drill.comes_to(second, RunStatus.CANCELLED)
+    assert sum(line.startswith("+") for line in drill.lines()) >= 2
+    assert (run.status, run.reason) == (RunStatus.CANCELLED, "cancelled on request")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_the_log_tells_of_an_attempt_that_was_lost_with_its_worker(drill: StopDrill) -> None:
+    await drill.apply("lost")
+    run_id = await drill.fire("lost", "0")
+    first = await drill.begun("lost-0")
+    worker = drill.worker_pid()
+    os.kill(worker, signal.SIGKILL)
+    await drill.until(lambda: len(drill.lines()) == 2, 60)
+    assert not psutil.pid_exists(first), "the lost attempt runs beside the next one"
+    (entry,) = [message for message in await drill.log(run_id) if "was lost" in message]
+    print(entry)
+    assert entry.startswith("task slow attempt 1 was lost: worker ")
+    assert f"pid {worker} was killed" in entry
+    after = read_state(drill.home)
+    (part,) = [part for part in after.components if part.name == "worker"]
+    assert f"attempt 2 starts on worker {os.uname().nodename} pid {part.pid}" in entry
+    await drill.cancel(run_id)
+    await drill.comes_to(run_id, RunStatus.CANCELLED)
