@@ -61,6 +61,10 @@ ApplySet = Annotated[
 Prune = Annotated[
     bool, typer.Option("--prune", help="Delete the objects of the set that are not in the files.")
 ]
+TakeOver = Annotated[
+    bool,
+    typer.Option("--take-over", help="Move objects of other sets to the set of --applyset."),
+]
 Sync = Annotated[
     Path | None,
     typer.Option(

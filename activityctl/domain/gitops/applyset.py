@@ -13,8 +13,6 @@ def require_same_applyset(applyset: str | None, owners: Mapping[str, str | None]
 
     `owners` has the apply set of each live object by `kind/name`; None for an object without one.
     """
-    if applyset is None:
-        return
     foreign = {label: owner for label, owner in owners.items() if owner not in {None, applyset}}
     if not foreign:
         return
@@ -23,10 +21,15 @@ def require_same_applyset(applyset: str | None, owners: Mapping[str, str | None]
         owner_text = f'the apply set "{sets.pop()}"'
     else:
         labels = [f'{label} ("{foreign[label]}")' for label in labels]
+    belongs = f"{shorten_list(labels)} {'belongs' if len(labels) == 1 else 'belong'} to"
+    if applyset is None:
+        raise ConflictError(
+            f"{belongs} {owner_text} and can only be changed with it; nothing was changed",
+            hint=f"add --applyset {foreign[min(foreign)]}, with all files of that set",
+        )
     raise ConflictError(
-        f"{shorten_list(labels)} {'belongs' if len(labels) == 1 else 'belong'} to {owner_text}, "
-        f'not to "{applyset}"',
-        hint="apply the object with its own apply set, or delete it from that set first",
+        f'{belongs} {owner_text}, not to "{applyset}"',
+        hint="apply the object with its own apply set, or add --take-over to move it to this one",
     )
 
 

@@ -106,6 +106,8 @@ class Wanted:
     prune: bool = False
     """Whether members of the apply set that are not in the manifests are deleted."""
     calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
+    take_over: bool = False
+    """Whether objects of other apply sets may be changed; they move to this set, if it has one."""
 
     def prunes(self, applyset: str | None) -> bool:
         """Return whether an object of that set is deleted when it is not in the manifests."""

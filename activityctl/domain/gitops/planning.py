@@ -1,6 +1,7 @@
 """Makes a plan: compares wanted and live objects one by one. The plan's types are in `plan.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 from activityctl.domain.gitops.applyset import require_same_applyset
 from activityctl.domain.gitops.plan import (
@@ -44,7 +45,6 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
     definition or calendar would be pruned that is still used, or when the definition of a
     subscription does not exist.
     """
-    _require_own_set(wanted, present)
     changes = [
         _calendar_change(calendar, present.calendars.get(name), wanted.applyset)
         for name, calendar in sorted(wanted.calendars.items())
@@ -57,6 +57,7 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
         _subscription_change(manifest, present, wanted.applyset)
         for name, manifest in sorted(wanted.subscriptions.items())
     ]
+    _require_own_set(wanted, changes, present)
     changes += _prunes(wanted, present)
     plan = Plan(
         dict(wanted.definitions),
@@ -152,20 +153,35 @@ def _calendar_change(
 def _adoption(current: str | None, applyset: str | None) -> tuple[FieldChange, ...]:
     if applyset is None or current == applyset:
         return ()
-    return (FieldChange("applyset", None, applyset),)
+    return (FieldChange("applyset", current, applyset),)
 
 
-def _require_own_set(wanted: Wanted, present: Present) -> None:
-    definitions = {name: present.definitions.get(name) for name in wanted.definitions}
-    subscriptions = {name: present.live(name) for name in wanted.subscriptions}
-    calendars = {name: present.calendars.get(name) for name in wanted.calendars}
-    labelled = [
-        *((f"calendar/{name}", calendar) for name, calendar in calendars.items()),
-        *((f"activitydefinition/{name}", current) for name, current in definitions.items()),
-        *((f"subscription/{name}", current) for name, current in subscriptions.items()),
-    ]
-    owners = {label: current.applyset for label, current in labelled if current is not None}
+def _require_own_set(wanted: Wanted, changes: Sequence[Change], present: Present) -> None:
+    """Refuse changes of objects of another set. Without a set, what is equal is not refused."""
+    if wanted.take_over:
+        return
+    owners = {
+        f"{change.kind.lower()}/{change.name}": owner_of(change.kind, change.name, present)
+        for change in changes
+        if wanted.applyset is not None or change.action is not Action.UNCHANGED
+    }
     require_same_applyset(wanted.applyset, owners)
+
+
+def owner_of(kind: Kind, name: str, present: Present) -> str | None:
+    """Return the apply set of a live object; None if it is in no set or does not exist."""
+    match kind:
+        case "Calendar":
+            found = present.calendars.get(name)
+            return None if found is None else found.applyset
+        case "ActivityDefinition":
+            definition = present.definitions.get(name)
+            return None if definition is None else definition.applyset
+        case "Subscription":
+            live = present.live(name)
+            return None if live is None else live.applyset
+        case other:
+            assert_never(other)
 
 
 def _prunes(wanted: Wanted, present: Present) -> Iterator[Change]:

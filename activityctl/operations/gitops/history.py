@@ -10,7 +10,7 @@ from activityctl.domain.gitops.fingerprint import fingerprint
 from activityctl.domain.gitops.history import Origin, PastChange, former_set
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.gitops.plan import Kind, Plan, Present, live_calendar, live_document
-from activityctl.domain.gitops.planning import plan_changes, plan_deletion
+from activityctl.domain.gitops.planning import owner_of, plan_changes, plan_deletion
 from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -62,7 +62,8 @@ async def roll_back(
             raise InvalidManifestsError(error.problems, hint=hint) from error
         applyset = former_set(changes)
         kept = applyset if applyset in present.applysets else None
-        plan = plan_changes(replace(manifests.wanted, applyset=kept), present)
+        wanted = replace(manifests.wanted, applyset=kept, take_over=True)
+        plan = plan_changes(wanted, present)
         await catalog.write(plan, clock(), replace(origin, command="rollback"))
     return plan
 
@@ -86,6 +87,13 @@ def _former_document(
         if not chosen:
             raise NotFoundError(
                 "change", str(number), hint=f"activityctl history {kind.lower()} {name}"
+            )
+        if chosen[0].document is None:
+            raise ConflictError(
+                f"change {number} deleted {kind.lower()}/{name}, so there is nothing to restore",
+                hint=f"activityctl delete {kind.lower()} {name}"
+                if changes[0].document is not None
+                else f"activityctl rollback {kind.lower()} {name}",
             )
     else:
         chosen = [change for change in changes[1:] if change.document is not None]
@@ -141,6 +149,8 @@ class Deletion:
 
     kind: Kind
     name: str
+    applyset: str | None
+    """The set that it belongs to; the next apply of the set creates it again."""
     schedules: tuple[ListedSchedule, ...]
     open_runs: tuple[Run, ...]
     """The running and the queued runs."""
@@ -161,11 +171,13 @@ async def preview_deletion(
         name, owned = found.name, Selection(subscription_id=found.id, limit=_MOST)
     present = await catalog.present()
     made_against = fingerprint(plan_deletion(kind, name, present), present)
+    applyset = owner_of(kind, name, present)
     if owned is None:
-        return Deletion(kind, name, (), (), made_against)
+        return Deletion(kind, name, applyset, (), (), made_against)
     is_open = (RunStatus.RUNNING, RunStatus.CANCELLING, RunStatus.QUEUED)
     runs = await lists.runs(replace(owned, statuses=is_open))
-    return Deletion(kind, name, tuple(await register.schedules(owned)), tuple(runs), made_against)
+    schedules = tuple(await register.schedules(owned))
+    return Deletion(kind, name, applyset, schedules, tuple(runs), made_against)
 
 
 async def delete(

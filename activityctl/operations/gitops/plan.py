@@ -37,11 +37,18 @@ class Planned:
     view: View
 
 
-def wanted_of(manifests: ManifestSet, *, applyset: str | None, prune: bool) -> Wanted:
+def wanted_of(
+    manifests: ManifestSet, *, applyset: str | None, prune: bool, take_over: bool = False
+) -> Wanted:
     """Return what the manifests want; RefusedError for pruning without any manifest.
 
-    UsageError for pruning without an apply set, and for an invalid name of the set.
+    UsageError for pruning or taking over without an apply set, and for an invalid name of the set.
     """
+    if take_over and applyset is None:
+        raise UsageError(
+            "--take-over needs --applyset: it moves objects to that set",
+            hint="add --applyset NAME",
+        )
     if applyset is not None and re.fullmatch(NAME_PATTERN, applyset) is None:
         raise UsageError(
             f"--applyset {applyset!r} is not a valid name",
@@ -58,7 +65,12 @@ def wanted_of(manifests: ManifestSet, *, applyset: str | None, prune: bool) -> W
             hint="give the right folder with -f, or delete the objects by name",
         )
     return Wanted(
-        manifests.definitions, manifests.subscriptions, applyset, prune, manifests.calendars
+        manifests.definitions,
+        manifests.subscriptions,
+        applyset,
+        prune,
+        manifests.calendars,
+        take_over,
     )
 
 

@@ -64,6 +64,7 @@ def save(planned: Planned, wanted: Wanted, source_commit: str | None = None) -> 
         "kind": _KIND,
         "applyset": wanted.applyset,
         "prune": wanted.prune,
+        "takeOver": wanted.take_over,
         "fingerprint": planned.fingerprint,
         "sourceCommit": source_commit,
         "plan": planned.view,
@@ -91,6 +92,7 @@ def restore(text: str, name: str) -> SavedPlan:
             applyset,
             prune,
             found["Calendar"],
+            content.get("takeOver") is True,
         )
         commit = content.get("sourceCommit")
         _require_commit(commit)

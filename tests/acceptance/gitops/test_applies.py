@@ -174,6 +174,30 @@ def test_an_object_of_another_set_is_a_conflict(repository: Repository):
     repository("plan", "-f", "definitions", "--applyset", "others", code=5)
 
 
+def test_what_belongs_to_a_set_is_changed_only_with_it_or_taken_over(repository: Repository):
+    repository(*in_set(repository))
+    repository("apply", "-f", "definitions")  # equal objects are no conflict
+    repository.subscribe(params={"n": 2})
+    for command in ("plan", "apply"):
+        done = repository(command, "-f", "definitions", code=5)
+        assert f"--applyset {repository.tag}" in done.stderr
+    assert repository.live()["params"] == {"n": 1}
+    other = ("-f", "definitions", "--applyset", f"{repository.tag}-other")
+    repository("plan", "-f", "definitions", "--take-over", code=2)
+    shown = repository("plan", *other, "--take-over", "--out", "saved.json").stdout
+    assert f'applyset: "{repository.tag}" -> "{repository.tag}-other"' in shown
+    repository("apply", "saved.json")
+    assert repository.live()["params"] == {"n": 2}
+    repository(*in_set(repository), code=5)
+    shown = repository("delete", "sub", repository.name("sub"), "--yes").stderr
+    assert f"it belongs to the apply set {repository.tag}-other" in shown
+    changes = repository.history()
+    done = repository(
+        "rollback", "sub", repository.name("sub"), "--to", str(changes[0]["number"]), code=5
+    )
+    assert "deleted subscription/" in done.stderr
+
+
 def test_a_definition_that_others_use_is_not_pruned(repository: Repository):
     repository.define("spare")
     repository.remove("sub")

@@ -14,6 +14,7 @@ from activityctl.cli.options import (
     Files,
     Prune,
     Recursive,
+    TakeOver,
     TextOrJson,
     Timeout,
     WaitForSchedules,
@@ -52,6 +53,7 @@ def apply(
     recursive: Recursive = False,
     applyset: ApplySet = None,
     prune: Prune = False,
+    take_over: TakeOver = False,
     yes: Yes = False,
     dry_run: Annotated[
         str | None,
@@ -79,16 +81,17 @@ def apply(
     session.set_interrupt_message("nothing was changed")
     options = WaitOptions(seconds_to_wait(timeout, wait=wait), wait_without_worker=wait is True)
     if saved is not None:
-        if files or applyset or prune or dry_run:
+        if files or applyset or prune or take_over or dry_run:
             raise UsageError(
-                "a saved plan cannot be combined with -f, --applyset, --prune or --dry-run",
+                "a saved plan cannot be combined with -f, --applyset, --prune, --take-over or "
+                "--dry-run",
                 hint=f"activityctl apply {saved}",
             )
         applied = _apply_saved(session, saved, options)
     else:
         paths = default_files(files)
         manifests = load_files(session, paths, recursive=recursive)
-        wanted = wanted_of(manifests, applyset=applyset, prune=prune)
+        wanted = wanted_of(manifests, applyset=applyset, prune=prune, take_over=take_over)
         if dry_run is not None:
             _dry_run(session, manifests, wanted, dry_run)
             return

@@ -104,6 +104,11 @@ def delete(
 
 def _lines(deletion: Deletion) -> Iterator[str]:
     yield f"{deletion.kind.lower()}/{deletion.name} will be deleted"
+    if deletion.applyset:
+        yield (
+            f"  ! it belongs to the apply set {deletion.applyset}: the next apply of the set "
+            "creates it again while its files have it"
+        )
     if deletion.schedules:
         names = [f"{row.subscription}/{row.wanted.trigger}" for row in deletion.schedules]
         yield f"  - {count_noun(len(names), 'schedule')}: {shorten_list(names)}"

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import typer
 
@@ -43,7 +44,11 @@ def diff(
 
     async def work(ports: Ports) -> list[tuple[str, Document | None, Document | None]]:
         planned = await plan_of_files(
-            manifests, manifests.wanted, ports.catalog, ports.run_lists, now
+            manifests,
+            replace(manifests.wanted, take_over=True),
+            ports.catalog,
+            ports.run_lists,
+            now,
         )
         return documents(planned.plan, planned.present)
 

@@ -17,6 +17,7 @@ from activityctl.cli.options import (
     Prune,
     Recursive,
     Since,
+    TakeOver,
     Until,
     default_files,
     is_duration,
@@ -47,6 +48,7 @@ def plan(
     recursive: Recursive = False,
     applyset: ApplySet = None,
     prune: Prune = False,
+    take_over: TakeOver = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -83,7 +85,7 @@ def plan(
         manifests = load_manifests(
             wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
         )
-    wanted = wanted_of(manifests, applyset=applyset, prune=prune)
+    wanted = wanted_of(manifests, applyset=applyset, prune=prune, take_over=take_over)
     since = _replace_against_events(session, since, against_events)
     events = _time_range(since, until)
 
@@ -110,6 +112,7 @@ def plan(
         case "markdown":
             command = ["activityctl", "plan", *(word for path in paths for word in ("-f", path))]
             command += ["-R"] * recursive + ["--prune"] * prune
+            command += ["--take-over"] * take_over
             for option, value in (("--applyset", applyset), ("--since", since), ("--until", until)):
                 command += [option, value] if value else []
             session.out.file.write(markdown(planned.view, shlex.join(command)))

@@ -14,7 +14,7 @@ def conflict_message(applyset: str, owners: dict[str, str | None]) -> str:
 
 def test_objects_of_the_same_set_or_of_none_are_no_conflict():
     require_same_applyset("shop", {"subscription/a": "shop", "subscription/b": None})
-    require_same_applyset(None, {"subscription/a": "shop"})
+    require_same_applyset(None, {"subscription/a": None})
 
 
 def test_the_message_names_every_object_of_another_set_in_order():
@@ -29,6 +29,16 @@ def test_the_message_names_every_object_of_another_set_in_order():
     assert conflict_message("ops", {"subscription/a": "shop"}) == (
         'subscription/a belongs to the apply set "shop", not to "ops"'
     )
+
+
+def test_without_a_set_no_member_of_a_set_may_change():
+    with pytest.raises(ConflictError) as caught:
+        require_same_applyset(None, {"subscription/a": "shop", "subscription/b": None})
+    assert caught.value.message == (
+        'subscription/a belongs to the apply set "shop" and can only be changed with it; '
+        "nothing was changed"
+    )
+    assert "--applyset shop" in str(caught.value.hint)
 
 
 def test_the_message_names_ten_objects_and_counts_the_others():

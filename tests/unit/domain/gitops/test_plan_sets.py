@@ -64,7 +64,11 @@ def world_of(*manifests: Manifest, applyset: str | None = None) -> Present:
 
 
 def planned(
-    world: Present, *manifests: Manifest, applyset: str | None = None, prune: bool = False
+    world: Present,
+    *manifests: Manifest,
+    applyset: str | None = None,
+    prune: bool = False,
+    take_over: bool = False,
 ) -> Plan:
     return plan_changes(
         Wanted(
@@ -80,6 +84,7 @@ def planned(
             },
             applyset,
             prune,
+            take_over=take_over,
         ),
         world,
     )
@@ -116,12 +121,21 @@ def test_an_object_of_another_set_is_a_conflict_even_when_nothing_else_differs()
         planned(world_of(definition(), applyset="shop"), definition(), applyset="ops")
 
 
-def test_files_without_a_set_change_a_member_and_keep_its_set():
+def test_files_without_a_set_change_no_member_of_a_set():
     world = world_of(definition(), subscription(), applyset="shop")
-    plan = planned(world, subscription(params={"a": 1}))
-    (change,) = plan.changes
-    assert change.fields == (FieldChange("spec.params.a", ABSENT, 1),)
+    with pytest.raises(ConflictError, match="can only be changed with it"):
+        planned(world, subscription(params={"a": 1}))
     assert planned(world, definition(), subscription()).is_empty
+
+
+def test_a_member_of_another_set_can_be_taken_over_and_the_plan_says_so():
+    world = world_of(definition(), subscription(), applyset="shop")
+    plan = planned(world, subscription(params={"a": 1}), applyset="ops", take_over=True)
+    (change,) = plan.changes
+    assert change.fields == (
+        FieldChange("spec.params.a", ABSENT, 1),
+        FieldChange("applyset", "shop", "ops"),
+    )
 
 
 def test_a_deleted_subscription_belongs_to_no_set():

@@ -155,7 +155,7 @@ async def test_an_export_can_be_applied_unchanged_here_and_elsewhere(
     here, elsewhere = world(), world()
     await here.apply(definition(), subscription("other"), applyset=applyset)
     for change in changes:
-        await here.apply(change)
+        await here.apply(change, applyset=applyset)
     exported = await here.export()
     assert (await here.apply(*parsed(exported))).is_empty
     await elsewhere.apply(*parsed(exported))
@@ -167,7 +167,8 @@ async def test_an_export_can_be_applied_unchanged_here_and_elsewhere(
 
 async def test_the_history_has_actor_commit_and_change_newest_first(here: World):
     await here.apply(definition(), subscription(), applyset="shop")
-    await here.apply(subscription(params={"a": 1}), origin=Origin("apply", "you", None))
+    you = Origin("apply", "you", None)
+    await here.apply(subscription(params={"a": 1}), applyset="shop", origin=you)
     await here.delete(SUBSCRIPTION, "sub")
     entries = await here.history(SUBSCRIPTION, "sub")
     assert [
@@ -184,7 +185,7 @@ async def test_the_history_has_actor_commit_and_change_newest_first(here: World)
         (2, "configured", "apply", "you", None),
         (1, "created", "apply", "ci", "c0ffee"),
     ]
-    assert [change.applyset for change in entries] == [None, None, "shop"]
+    assert [change.applyset for change in entries] == [None, "shop", "shop"]
     assert entries[1].fields == ({"path": "spec.params.a", "new": 1},)
     assert (entries[0].document, entries[0].revision_id) == (None, None)
     assert {change.at for change in entries} == {NOW}
@@ -270,7 +271,7 @@ async def test_a_rollback_keeps_an_object_in_its_apply_set(here: World):
 
 async def test_a_restored_object_returns_to_its_set_while_that_has_members(here: World):
     await here.apply(definition(), subscription(), subscription("other"), applyset="shop")
-    await here.apply(subscription(params={"a": 1}))  # without --applyset it stays a member
+    await here.apply(subscription(params={"a": 1}), applyset="shop")
     for name in ("sub", "other"):
         await here.delete(SUBSCRIPTION, name)
     plan = await here.roll_back(SUBSCRIPTION, "sub")
@@ -310,8 +311,9 @@ async def test_a_rollback_without_an_earlier_version_is_refused(here: World):
     with pytest.raises(NotFoundError):
         await here.roll_back(SUBSCRIPTION, "nothing")
     await here.delete(SUBSCRIPTION, "sub")
-    with pytest.raises(ConflictError, match="no earlier version"):
-        await here.roll_back(SUBSCRIPTION, "sub", 2)  # the deletion itself
+    with pytest.raises(ConflictError, match="change 2 deleted subscription/sub") as refusal:
+        await here.roll_back(SUBSCRIPTION, "sub", 2)
+    assert refusal.value.hint == "activityctl rollback subscription sub"
 
 
 async def test_a_version_that_no_longer_fits_is_refused(here: World):
