@@ -174,10 +174,12 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
 }
 _LABELS: Final[Column] = ("LABELS", lambda view: _pairs(view["labels"]))
+_SET: Final[Column] = ("SET", lambda view: view["applyset"])
 _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
-    "definitions": (("FULL REVISION", lambda view: view["revision"]),),
+    "definitions": (("FULL REVISION", lambda view: view["revision"]), _SET),
     "subscriptions": (
         ("FULL ID", lambda view: view["id"]),
+        _SET,
         _flow_field("params"),
         _LABELS,
         ("LAST RUN ID", lambda view: view["lastRun"] and view["lastRun"]["id"]),
@@ -186,7 +188,7 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
         ("PAUSED", lambda view: view["pausedAt"] and age(view["pausedAt"])),
         ("PAUSE REASON", lambda view: view["pauseReason"]),
     ),
-    "calendars": (("DAYS", lambda view: ", ".join(view["days"])), _LABELS),
+    "calendars": (("DAYS", lambda view: ", ".join(view["days"])), _SET, _LABELS),
     "revisions": (("FULL ID", lambda view: view["id"]),),
     "runs": (
         ("DUE", lambda view: _moment(view["dueAt"])),

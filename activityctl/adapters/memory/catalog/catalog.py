@@ -98,6 +98,7 @@ class MemoryCatalog:
                     "name": row.name,
                     "labels": row.labels,
                     "annotations": row.annotations,
+                    "applyset": row.applyset,
                     "since": row.created_at,
                     "updated_at": row.updated_at,
                     "subscriptions": _count_subscriptions(tables, row.name),

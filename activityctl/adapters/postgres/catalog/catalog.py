@@ -130,7 +130,8 @@ class PostgresCatalog:
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
         """Return the live definitions with their current revisions, by name."""
         rows = await self._database.fetch(
-            f"""SELECT d.name, d.labels, d.annotations, d.created_at AS since, d.updated_at,
+            f"""SELECT d.name, d.labels, d.annotations, d.applyset,
+                    d.created_at AS since, d.updated_at,
                     {REVISION_COLUMNS},
                     (SELECT count(*) FROM subscriptions s
                      WHERE s.definition = d.name AND s.status <> 'deleted') AS subscriptions

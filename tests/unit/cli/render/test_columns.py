@@ -103,6 +103,7 @@ def drawn(width: int, *, is_wide: bool) -> list[str]:
         "updatedAt": None,
         "params": {"least": 100},
         "labels": {},
+        "applyset": "shop",
         "pausedAt": None,
         "pauseReason": "5 runs failed in a row, the last with exit code 3",
     }
