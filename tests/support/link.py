@@ -16,6 +16,7 @@ class _Wire:
 
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     is_dead: bool = False
+    client_is_next: bool = True
     """What is sent on a dead connection is swallowed: nobody is told, as by a firewall."""
 
 
@@ -33,6 +34,8 @@ class Link:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
+        self.round_trips = 0
+        """How often a client has sent something after an answer, or as the first."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -100,10 +103,11 @@ class Link:
             writer.transport.abort()
             return
         wire.writers.append(server_writer)
-        await asyncio.gather(
-            self._forward(wire, reader, server_writer),
-            self._forward(wire, server_reader, writer),
-        )
+        with suppress(asyncio.CancelledError):  # at the end, where nobody waits for it
+            await asyncio.gather(
+                self._forward(wire, reader, server_writer),
+                self._forward(wire, server_reader, writer),
+            )
 
     async def _forward(
         self, wire: _Wire, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None
@@ -111,6 +115,9 @@ class Link:
         """Forward what comes, each piece half a round trip later, without holding up the next."""
         with suppress(OSError):
             while data := await reader.read(1 << 16):
+                is_from_client = writer is not wire.writers[0]
+                self.round_trips += is_from_client and wire.client_is_next
+                wire.client_is_next = not is_from_client
                 if writer is not None:
                     delay = self.round_trip / 2
                     self._loop.call_later(delay, self._send, wire, writer, data)
