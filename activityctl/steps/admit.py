@@ -23,7 +23,7 @@ from activityctl.domain.runs.admission import (
     refuse,
     seconds_left,
 )
-from activityctl.domain.runs.advance import advance
+from activityctl.domain.runs.advance import resume
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
 from activityctl.domain.runs.run_change import log_entry, run_change
 from activityctl.domain.timing.firing import FiringRef
@@ -196,7 +196,7 @@ class AdmitStep:
         state = await self._runs.load(firing.run_id)
         if state is None:
             raise ApplicationError("the run disappeared while it was opened", type="race")
-        decision = await self._decide(advance, state, self._clock())
+        decision = await self._decide(resume, state, self._clock())
         orders = orders_of(state.run, state.spec, decision)
         return replace(
             orders,

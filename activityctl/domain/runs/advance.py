@@ -123,6 +123,19 @@ class _SpawnResult:
     is_over: bool
 
 
+def resume(state: RunState, now: datetime) -> Decision:
+    """Decide what a run does next that a new workflow carries on.
+
+    As `advance`, and tasks that have begun start again, because their attempts may be lost. A
+    worker that still has the attempt joins it or, in another process, ends it.
+    """
+    decision = advance(state, now)
+    if state.run.status is not RunStatus.RUNNING or decision.end is not None:
+        return decision
+    begun = tuple(task for task in state.tasks if task.is_at_work)
+    return replace(decision, start=(*begun, *decision.start))
+
+
 def _spawn(state: RunState, phase: Phase, now: datetime) -> _SpawnResult:
     templates = state.spec.tasks if phase == "main" else state.spec.on_failure
     groups = _by_name(task for task in state.tasks if task.phase == phase)

@@ -16,6 +16,7 @@ from activityctl.domain.runs.run import RunStatus
 from activityctl.operations.runs import recover
 from activityctl.settings import Settings
 from support.engine import Engine, shell
+from support.worker import working
 
 COMMAND = str(Path(sys.executable).parent / "activityctl")
 
@@ -56,6 +57,27 @@ async def test_a_worker_carries_on_a_run_whose_workflow_is_gone(
     assert lines.count("second") <= tasks["two"].attempts
     messages = [entry.message for entry in await engine.log(run_id)]
     assert any("Temporal did not know the workflow of this run" in text for text in messages)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_task_that_was_at_work_starts_again_when_its_worker_is_gone_too(
+    engine: Engine, settings: Settings, servers: dict[str, str], tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    async with working(settings):
+        script = (
+            f'echo "$ACTIVITYCTL_ATTEMPT" >> {marks}; [ "$ACTIVITYCTL_ATTEMPT" -gt 1 ] || sleep 60'
+        )
+        await engine.apply({"tasks": [shell(script)]})
+        run_id = await engine.fire()
+        while not marks.exists():
+            await asyncio.sleep(0.05)
+        client = await Client.connect(servers["temporal_address"])
+        await client.get_workflow_handle(await workflow_of(engine, run_id)).terminate()
+    async with working(settings):
+        run = await engine.ended(run_id, 60)
+    assert run.status is RunStatus.SUCCEEDED
+    assert marks.read_text().split() == ["1", "2"]
 
 
 async def test_recover_says_what_it_does_and_repeats_nothing(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from activityctl.domain.manifests.definition import MAX_FOR_EACH_ITEMS, DefinitionSpec
-from activityctl.domain.runs.advance import advance, task_label
+from activityctl.domain.runs.advance import advance, resume, task_label
 from activityctl.domain.runs.run import (
     Decision,
     Run,
@@ -334,6 +334,16 @@ def test_a_running_task_is_not_started_again_and_counts_for_max_parallel():
     state = begun(task("a", forEach=[0, 1, 2], maxParallel=2))
     state = with_tasks(state, change_task(task_of(state, "a[0]"), TaskStatus.RUNNING))
     assert startable(state) == ["a[1]"]
+
+
+def test_a_running_task_starts_again_when_a_new_workflow_carries_the_run_on():
+    state = begun(task("a"), task("b"), task("c", needs=["a", "b"]))
+    running = replace(task_of(state, "a"), status=TaskStatus.RUNNING)
+    state = replace(state, tasks=(running, task_of(state, "b")))
+    assert [task.name for task in resume(state, NOW).start] == ["a", "b"]
+    assert [task.name for task in advance(state, NOW).start] == ["b"]
+    cancelling = replace(state, run=replace(state.run, status=RunStatus.CANCELLING))
+    assert resume(cancelling, NOW) == advance(cancelling, NOW)
 
 
 def test_the_order_of_the_rows_does_not_matter():
