@@ -5,7 +5,7 @@ Other packages import these names from here, never from a module of this package
 
 from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.events import EventArchive, EventStore, Routing
-from activityctl.ports.gates import BEGINS_WITHIN, Gates
+from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
 from activityctl.ports.logbook import Logbook, MetricsSource
 from activityctl.ports.outbox import (
     ORDER_WAITS,
@@ -37,7 +37,9 @@ from activityctl.ports.timetable import (
 )
 
 __all__ = [
+    "ADMITTED_WITHIN",
     "BEGINS_WITHIN",
+    "HELD_PAUSE",
     "LOG_CHANNEL",
     "ORDER_WAITS",
     "WAKE_AFTER",

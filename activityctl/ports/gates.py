@@ -10,6 +10,10 @@ from activityctl.domain.timing.firing import FiringRef
 
 BEGINS_WITHIN: Final = timedelta(seconds=5)
 """If a run that was let in has not begun after this time, its workflow may be lost."""
+ADMITTED_WITHIN: Final = timedelta(seconds=5)
+"""A run waits at most so long for an earlier firing that was started and has no run yet."""
+HELD_PAUSE: Final = 0.05
+"""Seconds until a run that waits for an earlier firing is looked at again."""
 
 
 class Gates(Protocol):
@@ -37,7 +41,11 @@ class Gates(Protocol):
     async def let_in(
         self, limit: int = 100, *, again_after: timedelta = BEGINS_WITHIN
     ) -> list[FiringRef]:
-        """Let in the queued runs whose turn has come: by priority, then the oldest first.
+        """Let in the queued runs whose turn has come: by priority, then by arrival.
+
+        The arrival is that of the firing, so it does not matter in which order firings are
+        admitted. A run of a queue without a key waits, for at most ADMITTED_WITHIN, while an
+        earlier firing of its subscription is being admitted.
 
         Returns at most `limit` firings whose workflows must be started: of the runs let in now,
         then of runs that were let in `again_after` ago and have not begun. The queue of a paused
@@ -46,5 +54,8 @@ class Gates(Protocol):
         ...
 
     async def seconds_to_release(self) -> float | None:
-        """Return the seconds until a throttle lets in a queued run; None if no run waits for it."""
+        """Return the seconds until a queued run may be let in without a call; None if none waits.
+
+        That is when its throttle opens, or when the firing before it may be admitted.
+        """
         ...

@@ -158,3 +158,19 @@ def _env(settings: Settings) -> dict[str, str]:
         "ACTIVITYCTL_TEMPORAL_ADDRESS": settings.required_temporal_address(),
         "ACTIVITYCTL_ALLOW_COMMANDS": "true",
     }
+
+
+async def test_a_burst_of_events_goes_through_a_queue_in_the_order_of_arrival(
+    settings: Settings, ports: wiring.Ports, event: MakeEvent
+) -> None:
+    count = 150
+    await subscribe(ports, "a", concurrency={"policy": "queue"}, **shell("true"))
+    await ports.events.add([event(number) for number in range(count)])
+    async with working(settings):
+        runs = await ended(ports, count, 150)
+    assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
+    runs.sort(key=lambda run: run.started_at or run.created_at)
+    numbers = [run.events[0]["data"]["number"] for run in runs]
+    assert numbers == list(range(count))
+    spans = [(run.started_at, run.ended_at) for run in runs if run.started_at and run.ended_at]
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))

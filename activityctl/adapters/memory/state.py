@@ -14,6 +14,7 @@ from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
+from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.worker import WorkerBeat
@@ -127,6 +128,8 @@ class RunRow:
     workflow_id: str
     cancel_requested_at: datetime | None = None
     let_in_at: datetime | None = None
+    arrival: Arrival | None = None
+    """Its place in the queue; None for a run that passed no gate."""
 
 
 @dataclass(frozen=True, slots=True)

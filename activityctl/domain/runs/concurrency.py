@@ -3,7 +3,7 @@
 The settings of a definition are in `manifests/run_limits.py`. Adapters read which runs hold slots.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -30,6 +30,15 @@ _SHOWN_RUNS: Final = 3
 _QUEUES: Final = frozenset({OverlapPolicy.QUEUE, OverlapPolicy.REPLACE})
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Arrival:
+    """When the firing of a run arrived, which is the place of the run in a queue."""
+
+    at: datetime
+    place: int = 0
+    """The place of the firing in the outbox; 0 for a run without a firing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Occupancy:
     """The other runs that decide whether a run may start."""
@@ -37,16 +46,20 @@ class Occupancy:
     slots_taken: tuple[RunId, ...] = ()
     """Runs of its concurrency key that are running or let in, oldest first."""
     queued_before: tuple[RunId, ...] = ()
-    """Queued runs of its concurrency key, oldest first. With `replace` all of them; else the
-    first QUEUE_COUNTED that are let in before it, which are those of the same or a higher
-    priority."""
+    """Queued runs of its concurrency key that come before it, oldest first. With `replace` all
+    that arrived before it; else the first QUEUE_COUNTED that are let in before it, which are those
+    of a higher priority, and those of the same priority that arrived before it."""
     started: tuple[datetime, ...] = ()
     """When runs of its throttle key were let in, oldest first; at least the newest `limit`."""
     is_throttle_queued: bool = False
-    """Whether other runs of its throttle key are queued."""
+    """Whether queued runs of its throttle key come before it."""
     priority: int = 0
     """Its priority in the queue. This is its own, or the lowest among the queued runs of its
     trigger, since it must not overtake them. 0 with `replace`, which keeps the newest runs."""
+    newer: tuple[RunId, ...] = ()
+    """With `replace`: open runs of its concurrency key that arrived after it, oldest first."""
+    is_earlier_on_its_way: bool = False
+    """Whether an earlier firing of a strict queue is being admitted (`is_strict`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +112,15 @@ def render_key(template: str | None, run: Run, now: datetime) -> str:
 def decide_gate(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datetime) -> GateResult:
     """Decide on a run that arrives now; its keys are set.
 
-    The run waits for every queued run of the same or a higher priority. With `replace` the newest
-    `limit` runs stay, this one included. Every older one is cancelled, running or queued.
+    The run waits for every queued run that comes before it. With `replace` the newest `limit`
+    runs stay, by their arrival. Every older one is cancelled, running or queued; so this one is
+    skipped if that many newer ones were faster.
     """
+    newer = occupancy.newer
+    if newer and len(newer) >= spec.concurrency.limit:
+        verb = "replaces" if len(newer) == 1 else "replace"
+        text = _policy_text(spec.concurrency, run.concurrency_key)
+        return GateResult("skipped", f"{_runs_text(newer)} arrived later and {verb} it ({text})")
     return _decide(spec, occupancy, run.concurrency_key, run.throttle_key, now)
 
 
@@ -125,8 +144,10 @@ def _decide(
         )
     replaces = _replaced(concurrency, occupancy)
     queue = tuple(run_id for run_id in occupancy.queued_before if run_id not in replaces)
-    if is_full or (queue and concurrency.policy in _QUEUES):
+    if is_full or (queue and concurrency.policy in _QUEUES) or occupancy.is_earlier_on_its_way:
         reason = _queued_reason(taken, queue, concurrency, concurrency_key)
+        if not taken and not queue:
+            reason = "waiting for an earlier firing, which is being admitted"
         return GateResult("queued", reason, replaces)
     if throttle is not None and has_excess_queue and (opens_at or occupancy.is_throttle_queued):
         reason = f"waiting for the throttle: {_throttle_text(throttle, throttle_key, opens_at)}"
@@ -142,8 +163,27 @@ def has_no_free_slot(concurrency: Concurrency, taken: Sequence[RunId]) -> bool:
 def _replaced(concurrency: Concurrency, occupancy: Occupancy) -> tuple[RunId, ...]:
     if concurrency.policy is not OverlapPolicy.REPLACE:
         return ()
-    before = (*occupancy.slots_taken, *occupancy.queued_before)
-    return before[: max(0, len(before) - concurrency.limit + 1)]
+    newer = occupancy.newer
+    taken = (run_id for run_id in occupancy.slots_taken if run_id not in newer)
+    before = (*taken, *occupancy.queued_before)
+    return before[: max(0, len(before) + len(newer) - concurrency.limit + 1)]
+
+
+def is_strict(spec: DefinitionSpec) -> bool:
+    """Return whether a run may not start while an earlier firing is still being admitted.
+
+    With a key it may, because the key of that firing is not known yet.
+    """
+    concurrency = spec.concurrency
+    return concurrency.policy is OverlapPolicy.QUEUE and concurrency.key is None
+
+
+def without_held(
+    chosen: Sequence[RunId], held: Collection[RunId], strict: Collection[RunId]
+) -> list[RunId]:
+    """Return the chosen runs, without the first held run of a strict queue and those after it."""
+    first = next((number for number, run in enumerate(chosen) if run in held), len(chosen))
+    return [run for number, run in enumerate(chosen) if number < first or run not in strict]
 
 
 def decide_queue(

@@ -34,7 +34,7 @@ async def come(ports: wiring.Ports) -> Come:
         due, event_ids = mine.now, (event.event_id,)
         async with ports.events.routing(10) as routing:
             assert routing is not None
-            firing = EventFiring(owner, trigger, key, due, event_ids, due, None, priority)
+            firing = EventFiring(owner, trigger, key, due, event_ids, routing.now, None, priority)
             await routing.save(Routed(event_ids, (firing,)), routing.now)
         ref = FiringRequest(owner, trigger, key, due).ref
         facts = await ports.runs.admission_input(ref)

@@ -11,6 +11,7 @@ from activityctl.domain.manifests.run_limits import Excess, OverlapPolicy
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.concurrency import (
     DELETED,
+    Arrival,
     GateResult,
     Occupancy,
     QueuedRun,
@@ -19,16 +20,18 @@ from activityctl.domain.runs.concurrency import (
     gate_change,
     gate_keys,
     has_no_free_slot,
+    is_strict,
     let_in_log_entry,
     repeated_gate_result,
     replaced_end,
     throttle_opens_at,
+    without_held,
 )
 from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
 from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.values import ids
-from activityctl.ports import BEGINS_WITHIN, Work
+from activityctl.ports import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Work
 
 
 class MemoryGates:
@@ -36,6 +39,7 @@ class MemoryGates:
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
+        self._holds = False
 
     async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> GateResult:
         """Insert the run as its gates decide, and end or cancel the runs that it replaces.
@@ -52,10 +56,11 @@ class MemoryGates:
         keyed = replace(
             run, concurrency_key=concurrency_key, throttle_key=throttle_key, created_at=now
         )
-        occupancy = self._occupancy(keyed, spec)
+        arrival = self._arrival(keyed, now)
+        occupancy = self._occupancy(keyed, spec, arrival, now)
         arriving = replace(keyed, priority=occupancy.priority)
         decided = decide_gate(spec, occupancy, arriving, now)
-        self._insert(arriving, decided, workflow_id, now)
+        self._insert(arriving, decided, workflow_id, now, arrival)
         self._replace(arriving, decided.replaces, now)
         has_room = not has_no_free_slot(spec.concurrency, occupancy.slots_taken)
         if decided.outcome == "queued" and has_room:
@@ -72,6 +77,7 @@ class MemoryGates:
         """
         now = self._state.clock()
         let_in_ids: list[str] = []
+        self._holds = False
         end = RunEnd(RunStatus.CANCELLED, DELETED)
         for rows in self._queued_runs(SubscriptionStatus.DELETED).values():
             self._end({row.run.id: end for row in rows}, now)
@@ -89,9 +95,12 @@ class MemoryGates:
         return [_firing_ref(self._state.runs[key]) for key in (let_in_ids + late_ids)[:limit]]
 
     async def seconds_to_release(self) -> float | None:
-        """Return the seconds until a throttle lets in a queued run; None when none waits."""
+        """Return the seconds until a queued run may be let in without a call; None if none waits.
+
+        That is when its throttle opens, or when the firing before it may be admitted.
+        """
         now = self._state.clock()
-        waits = []
+        waits = [HELD_PAUSE] if self._holds else []
         for subscription, rows in self._queued_runs(SubscriptionStatus.ACTIVE).items():
             for row in rows:
                 throttle = self._spec(row.run).throttle
@@ -102,29 +111,81 @@ class MemoryGates:
                     waits.append((opens_at - now).total_seconds())
         return min(waits, default=None)
 
-    def _occupancy(self, run: Run, spec: DefinitionSpec) -> Occupancy:
+    def _arrival(self, run: Run, now: datetime) -> Arrival:
+        key = ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
+        firing = self._state.firings.get(key)
+        if firing is None:
+            return Arrival(now)
+        return Arrival(firing.fires_at or now, 1 + list(self._state.firings).index(key))
+
+    def _is_earlier_on_its_way(
+        self, subscription: str, arrival: Arrival, priority: int, now: datetime
+    ) -> bool:
+        """Return whether an earlier firing may be admitted at this moment."""
+        return any(
+            row.firing.subscription_id == subscription
+            and place < arrival.place
+            and row.fires_at is not None
+            and row.fires_at <= arrival.at
+            and row.priority >= priority
+            and row.firing.ref.run_id not in self._state.runs
+            and (
+                row.attempts == 0
+                if row.dispatched_at is None
+                else row.dispatched_at > now - ADMITTED_WITHIN
+            )
+            for place, row in enumerate(self._state.firings.values(), 1)
+        )
+
+    def _occupancy(
+        self, run: Run, spec: DefinitionSpec, arrival: Arrival, now: datetime
+    ) -> Occupancy:
         concurrency_key, throttle_key = run.concurrency_key, run.throttle_key
         subscription = run.subscription_id
         counts_all = spec.concurrency.policy is OverlapPolicy.REPLACE
-        queue = [row.run for row in self._rows(subscription) if _is_queued(row)]
-        same_key = [queued for queued in queue if queued.concurrency_key == concurrency_key]
+        rows = self._rows(subscription)
+        queue = [row for row in rows if _is_queued(row)]
+        same_key = [row for row in queue if row.run.concurrency_key == concurrency_key]
         # A run does not overtake runs of its own trigger, even if the priority was raised since.
-        priorities = [queued.priority for queued in same_key if queued.trigger == run.trigger]
+        priorities = [row.run.priority for row in same_key if row.run.trigger == run.trigger]
         priority = min((0 if counts_all else run.priority, *priorities))
-        before_ids = [queued.id for queued in same_key if counts_all or queued.priority >= priority]
+
+        def comes_before(row: RunRow) -> bool:
+            has_priority = not counts_all and row.run.priority > priority
+            return has_priority or _arrival_of(row) < arrival
+
+        before_ids = [
+            row.run.id
+            for row in same_key
+            if comes_before(row) and (counts_all or row.run.priority >= priority)
+        ]
+        newer_ids = [
+            row.run.id
+            for row in rows
+            if counts_all
+            and row.run.concurrency_key == concurrency_key
+            and row.run.ended_at is None
+            and row.cancel_requested_at is None
+            and _arrival_of(row) >= arrival
+        ]
         return Occupancy(
             self._slots(subscription, concurrency_key),
             () if concurrency_key is None else tuple(before_ids),
             self._started(subscription, throttle_key),
             any(
-                throttle_key is not None and queued.throttle_key == throttle_key for queued in queue
+                throttle_key is not None
+                and row.run.throttle_key == throttle_key
+                and comes_before(row)
+                for row in queue
             ),
             priority,
+            tuple(newer_ids),
+            is_strict(spec) and self._is_earlier_on_its_way(subscription, arrival, priority, now),
         )
 
     def _rows(self, subscription: str) -> list[RunRow]:
         rows = [row for row in self._state.runs.values() if row.run.subscription_id == subscription]
-        return sorted(rows, key=lambda row: (row.run.created_at, row.run.id))
+        return sorted(rows, key=lambda row: (_arrival_of(row), row.run.id))
 
     def _queued_runs(self, status: SubscriptionStatus) -> Mapping[str, list[RunRow]]:
         """Return the queued runs of the subscriptions with that status, in queue order."""
@@ -158,7 +219,9 @@ class MemoryGates:
     def _spec(self, run: Run) -> DefinitionSpec:
         return spec_of(self._state.catalog.revisions[run.revision_id])
 
-    def _insert(self, run: Run, decided: GateResult, workflow_id: str, now: datetime) -> None:
+    def _insert(
+        self, run: Run, decided: GateResult, workflow_id: str, now: datetime, arrival: Arrival
+    ) -> None:
         change = gate_change(run, decided, now)
         if decided.outcome == "queued":
             workflow_id = ids.let_in_workflow_id(run.subscription_id, run.trigger, run.firing_key)
@@ -171,7 +234,7 @@ class MemoryGates:
             payload=stored_json(dict(run.payload)),
         )
         let_in_at = now if decided.outcome == "let_in" else None
-        self._state.runs[run.id] = RunRow(stored_run, workflow_id, None, let_in_at)
+        self._state.runs[run.id] = RunRow(stored_run, workflow_id, None, let_in_at, arrival)
         self._state.write_log_entries(change.entries)
         wake_next_in_order(self._state, run)
 
@@ -218,6 +281,10 @@ class MemoryGates:
         }
         self._end(skipped, now)
         chosen = [key for key, entry in decided if entry.outcome == "let_in"]
+        strict = {queued.id for queued in queue if is_strict(queued.spec)}.intersection(chosen)
+        held = {key for key in strict if self._is_held(subscription, key, now)}
+        self._holds = self._holds or bool(held)
+        chosen = without_held(chosen, held, strict)
         for key in chosen:
             row = self._state.runs[key]
             self._state.runs[key] = replace(row, run=replace(row.run, reason=None), let_in_at=now)
@@ -225,6 +292,17 @@ class MemoryGates:
                 [let_in_log_entry(subscription, key, row.run.created_at, now)]
             )
         return [*chosen]
+
+    def _is_held(self, subscription: str, key: ids.RunId, now: datetime) -> bool:
+        row = self._state.runs[key]
+        is_new = row.run.created_at > now - ADMITTED_WITHIN
+        return is_new and self._is_earlier_on_its_way(
+            subscription, _arrival_of(row), row.run.priority, now
+        )
+
+
+def _arrival_of(row: RunRow) -> Arrival:
+    return row.arrival or Arrival(row.run.created_at)
 
 
 def _is_queued(row: RunRow) -> bool:

@@ -15,9 +15,11 @@ from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.runs.concurrency import (
     QUEUE_COUNTED,
+    Arrival,
     GateResult,
     Occupancy,
     QueuedRun,
+    is_strict,
     let_in_log_entry,
     repeated_gate_result,
     replaced_end,
@@ -25,8 +27,9 @@ from activityctl.domain.runs.concurrency import (
 from activityctl.domain.runs.run import Decision, Run, RunEnd
 from activityctl.domain.runs.run_change import RunChange, run_change
 from activityctl.domain.timing.firing import FiringCause, FiringRef
+from activityctl.domain.values import ids
 from activityctl.domain.values.ids import RunId
-from activityctl.ports import Work
+from activityctl.ports import ADMITTED_WITHIN, Work
 
 Locks = Iterable[tuple[int, bool]]
 """The numbers of locks in the order of taking, each with whether it is shared."""
@@ -36,32 +39,62 @@ IS_QUEUED: Final = """r.ended_at IS NULL AND r.let_in_at IS NULL AND r.status = 
 _IS_AT_WORK: Final = "r.ended_at IS NULL AND (r.let_in_at IS NOT NULL OR r.status <> 'queued')"
 # A run that was let in but ended before it began has not started.
 _HAS_STARTED: Final = "r.let_in_at IS NOT NULL AND (r.ended_at IS NULL OR r.started_at IS NOT NULL)"
+_IS_BEFORE: Final = "(r.arrived_at, r.place) < (own.arrived_at, own.place)"
+# Only the nearest ones, so that the query is as fast in a long burst.
+_EARLIER_FIRINGS: Final = """
+    SELECT f.* FROM firings f
+    WHERE f.subscription_id = %(subscription)s AND f.place < own.place
+    ORDER BY f.place DESC LIMIT 200"""
+# One that failed, or that was started long ago, holds nobody up.
+_IS_BEING_ADMITTED: Final = """e.fires_at <= own.arrived_at AND e.priority >= own.priority
+    AND ((e.dispatched_at IS NULL AND e.attempts = 0)
+        OR e.dispatched_at > clock_timestamp() - %(patience)s)
+    AND NOT EXISTS (SELECT FROM runs r WHERE r.subscription_id = e.subscription_id
+        AND r.trigger = e.trigger AND r.firing_key = e.firing_key)"""
+_SELECT_HELD: Final = f"""
+    SELECT own.id FROM runs own
+    WHERE own.id = ANY(%(ids)s) AND own.created_at > clock_timestamp() - %(patience)s
+        AND EXISTS (SELECT FROM ({_EARLIER_FIRINGS}) e WHERE {_IS_BEING_ADMITTED})"""
 
 _SELECT_RUN: Final = f"""
     SELECT {RUN_COLUMNS}, r.workflow_id, r.let_in_at FROM runs r
     JOIN subscriptions s ON s.id = r.subscription_id WHERE r.id = %(id)s"""
 # A run does not overtake runs of its own trigger, even if the priority was raised since. With
 # priority 0, the lowest, it overtakes no run anyway.
+# The place in the queue is that of the firing in the outbox, whoever admits it when. A run without
+# a firing arrives now.
 _SELECT_OCCUPANCY: Final = f"""
     WITH own AS MATERIALIZED (
         SELECT CASE WHEN %(priority)s = 0 THEN 0 ELSE least(%(priority)s, (
             SELECT min(r.priority) FROM runs r
             WHERE r.subscription_id = %(subscription)s AND r.trigger = %(trigger)s
-                AND r.concurrency_key IS NOT DISTINCT FROM %(place)s AND {IS_QUEUED}
-        )) END AS priority)
-    SELECT clock_timestamp() AS now, own.priority,
+                AND r.concurrency_key IS NOT DISTINCT FROM %(key)s AND {IS_QUEUED}
+        )) END AS priority, coalesce(f.fires_at, clock_timestamp()) AS arrived_at,
+            coalesce(f.place, 0) AS place
+        FROM (VALUES (1)) AS one LEFT JOIN firings f ON f.id = %(firing)s)
+    SELECT clock_timestamp() AS now, own.*,
         ARRAY(SELECT r.id FROM runs r WHERE r.subscription_id = %(subscription)s
-            AND r.concurrency_key = %(place)s AND {_IS_AT_WORK}
+            AND r.concurrency_key = %(key)s AND {_IS_AT_WORK}
             ORDER BY coalesce(r.let_in_at, r.created_at), r.id) AS slots_taken,
         ARRAY(SELECT r.id FROM runs r WHERE r.subscription_id = %(subscription)s
-            AND r.concurrency_key = %(place)s AND {IS_QUEUED}
+            AND r.concurrency_key = %(key)s AND {IS_QUEUED}
             AND (%(counts_all)s OR r.priority >= own.priority)
-            ORDER BY r.created_at, r.id LIMIT %(counted)s) AS queued_before,
+            AND ((NOT %(counts_all)s AND r.priority > own.priority) OR {_IS_BEFORE})
+            ORDER BY r.arrived_at, r.place, r.id LIMIT %(counted)s) AS queued_before,
+        ARRAY(SELECT r.id FROM runs r WHERE %(counts_all)s
+            AND r.subscription_id = %(subscription)s
+            AND r.concurrency_key = %(key)s AND r.ended_at IS NULL
+            AND r.cancel_requested_at IS NULL AND NOT {_IS_BEFORE}
+            ORDER BY r.arrived_at, r.place, r.id) AS newer,
+        CASE WHEN %(is_strict)s THEN EXISTS(
+            SELECT FROM ({_EARLIER_FIRINGS}) e WHERE {_IS_BEING_ADMITTED}) ELSE false
+        END AS is_earlier_on_its_way,
         ARRAY(SELECT r.let_in_at FROM runs r WHERE r.subscription_id = %(subscription)s
             AND r.throttle_key = %(throttle)s AND {_HAS_STARTED}
             ORDER BY r.let_in_at DESC LIMIT %(most)s) AS started,
         EXISTS(SELECT FROM runs r WHERE r.subscription_id = %(subscription)s
-            AND r.throttle_key = %(throttle)s AND {IS_QUEUED}) AS is_throttle_queued
+            AND r.throttle_key = %(throttle)s AND {IS_QUEUED}
+            AND (r.priority > own.priority OR {_IS_BEFORE})) AS is_throttle_queued
     FROM own"""
 # An earlier request to cancel keeps its time and reason.
 _ASK_TO_CANCEL: Final = f"""
@@ -80,9 +113,9 @@ _SELECT_QUEUE_HEADS: Final = f"""
     SELECT h.id, h.concurrency_key, h.throttle_key, h.revision_id FROM (
         SELECT r.*, row_number() OVER (
             PARTITION BY r.concurrency_key, r.throttle_key
-            ORDER BY r.priority DESC, r.created_at, r.id) AS place
+            ORDER BY r.priority DESC, r.arrived_at, r.place, r.id) AS number
         FROM runs r WHERE r.subscription_id = %(subscription)s AND {IS_QUEUED}) h
-    WHERE h.place <= %(limit)s ORDER BY h.priority DESC, h.created_at, h.id"""
+    WHERE h.number <= %(limit)s ORDER BY h.priority DESC, h.arrived_at, h.place, h.id"""
 _SELECT_QUEUED_OF_DELETED: Final = f"""
     SELECT r.id FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
     WHERE r.subscription_id = %(subscription)s AND s.status = 'deleted' AND {IS_QUEUED}"""
@@ -129,8 +162,8 @@ def _repeated_result(row: Mapping[str, Any], workflow_id: str) -> GateResult:
 
 async def read_occupancy(
     connection: Connection, run: Run, spec: DefinitionSpec, workflow_id: str, locks: Locks
-) -> tuple[datetime, Occupancy] | GateResult:
-    """Take the locks, then return the time and the occupancy that the run finds at its gates.
+) -> tuple[datetime, Arrival, Occupancy] | GateResult:
+    """Take the locks, then return the time, and the arrival and the occupancy of the run.
 
     For a run that has entered before, return its result instead.
     """
@@ -138,7 +171,10 @@ async def read_occupancy(
     values = {
         "id": run.id,
         "subscription": run.subscription_id,
-        "place": run.concurrency_key,
+        "key": run.concurrency_key,
+        "firing": ids.firing_id(run.subscription_id, run.trigger, run.firing_key),
+        "is_strict": is_strict(spec),
+        "patience": ADMITTED_WITHIN,
         "throttle": run.throttle_key,
         "trigger": run.trigger,
         "priority": 0 if counts_all else run.priority,
@@ -154,21 +190,32 @@ async def read_occupancy(
     if run_row is not None:
         return _repeated_result(run_row, workflow_id)
     occupancy: Any = occupancy_row
-    return occupancy["now"], Occupancy(
-        tuple(occupancy["slots_taken"]),
-        tuple(occupancy["queued_before"]),
-        tuple(reversed(occupancy["started"])),
-        occupancy["is_throttle_queued"],
-        occupancy["priority"],
+    arrival = Arrival(occupancy["arrived_at"], occupancy["place"])
+    return (
+        occupancy["now"],
+        arrival,
+        Occupancy(
+            tuple(occupancy["slots_taken"]),
+            tuple(occupancy["queued_before"]),
+            tuple(reversed(occupancy["started"])),
+            occupancy["is_throttle_queued"],
+            occupancy["priority"],
+            tuple(occupancy["newer"]),
+            occupancy["is_earlier_on_its_way"],
+        ),
     )
 
 
 async def insert_run(
-    connection: Connection, change: RunChange, workflow_id: str, let_in_at: datetime | None
+    connection: Connection,
+    change: RunChange,
+    workflow_id: str,
+    let_in_at: datetime | None,
+    arrival: Arrival,
 ) -> None:
     """Insert the run and its log entries; raise UniqueViolation when the run exists."""
     run = change.run
-    await connection.execute(INSERT_RUN, run_values(run, workflow_id, let_in_at))
+    await connection.execute(INSERT_RUN, run_values(run, workflow_id, let_in_at, arrival))
     await insert_log_entries(connection, change.entries)
     await wake_next_in_order(connection, run)
 
@@ -187,7 +234,7 @@ async def end_queued(connection: Connection, ends: Mapping[RunId, RunEnd], now: 
     cursor = await connection.execute(
         f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
             WHERE r.id = ANY(%(ids)s) AND {IS_QUEUED}
-            ORDER BY r.created_at, r.id FOR UPDATE OF r""".encode(),
+            ORDER BY r.arrived_at, r.place, r.id FOR UPDATE OF r""".encode(),
         {"ids": list(ends)},
     )
     runs = [run_of(row) for row in await cursor.fetchall()]
@@ -247,6 +294,15 @@ async def read_starts(
     cursor = await connection.execute(_SELECT_STARTS.encode(), values)
     rows = await cursor.fetchall()
     return {(row["subscription"], row["key"]): row["started"][::-1] for row in rows}
+
+
+async def read_held(
+    connection: Connection, subscription: str, chosen: Iterable[RunId]
+) -> set[RunId]:
+    """Return those of the runs that must wait, because an earlier firing is being admitted."""
+    values = {"subscription": subscription, "ids": list(chosen), "patience": ADMITTED_WITHIN}
+    cursor = await connection.execute(_SELECT_HELD.encode(), values)
+    return {RunId(row["id"]) for row in await cursor.fetchall()}
 
 
 async def let_in_runs(

@@ -30,13 +30,15 @@ from activityctl.domain.runs.concurrency import (
     gate_change,
     gate_keys,
     has_no_free_slot,
+    is_strict,
     throttle_opens_at,
+    without_held,
 )
 from activityctl.domain.runs.run import Run, RunEnd, RunStatus
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.errors import ExpressionError, InternalError
-from activityctl.ports import BEGINS_WITHIN, Work
+from activityctl.ports import BEGINS_WITHIN, HELD_PAUSE, Work
 
 _MAX_CACHED_SPECS: Final = 1_000
 _ENTER_ATTEMPTS: Final = 3
@@ -44,7 +46,7 @@ _ENTER_ATTEMPTS: Final = 3
 _SELECT_QUEUES: Final = f"""
     SELECT r.subscription_id AS id FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
     WHERE {gate_rows.IS_QUEUED} AND s.status <> 'paused'
-    GROUP BY r.subscription_id ORDER BY min(r.created_at), r.subscription_id"""
+    GROUP BY r.subscription_id ORDER BY min(r.arrived_at), r.subscription_id"""
 _SELECT_THROTTLED: Final = f"""
     SELECT DISTINCT r.subscription_id, r.throttle_key, r.revision_id
     FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
@@ -57,6 +59,8 @@ class PostgresGates:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._specs: dict[str, DefinitionSpec] = {}
+        self._holds = False
+        """Whether the last call of `let_in` held a run back for an earlier firing."""
 
     async def enter(self, run: Run, spec: DefinitionSpec, workflow_id: str) -> GateResult:
         """Insert the run as its gates decide, and end or cancel the runs that it replaces.
@@ -93,6 +97,7 @@ class PostgresGates:
         paused subscription stays; the queued runs of a deleted one end.
         """
         found: dict[str, FiringRef] = {}
+        self._holds = False
         for row in await self._database.fetch(_SELECT_QUEUES):
             if len(found) < limit:
                 found |= await self._process_queue(row["id"], limit - len(found))
@@ -103,7 +108,10 @@ class PostgresGates:
         return [*found.values(), *not_begun]
 
     async def seconds_to_release(self) -> float | None:
-        """Return the seconds until a throttle lets in a queued run; None when none waits."""
+        """Return the seconds until a queued run may be let in without a call; None if none waits.
+
+        That is when its throttle opens, or when the firing before it may be admitted.
+        """
         async with self._database.transaction() as connection:
             cursor = await connection.execute(_SELECT_THROTTLED.encode())
             rows = await cursor.fetchall()
@@ -119,7 +127,7 @@ class PostgresGates:
             now = await gate_rows.read_clock(connection)
         opens = [throttle_opens_at(throttle, starts[key], now) for key, throttle in queues]
         waits = [(moment - now).total_seconds() for moment in opens if moment is not None]
-        return min(waits, default=None)
+        return min([*waits, *([HELD_PAUSE] if self._holds else [])], default=None)
 
     async def _process_queue(self, subscription: str, limit: int) -> dict[str, FiringRef]:
         """Process the queue of one subscription; return the runs that were let in, by id."""
@@ -133,7 +141,9 @@ class PostgresGates:
                 await gate_rows.end_queued(connection, dict.fromkeys(orphan_ids, end), now)
                 return {}
             queue = await self._read_queue(connection, subscription, limit)
-            return await _let_in_from_queue(connection, subscription, queue, limit)
+            let_in, holds = await _let_in_from_queue(connection, subscription, queue, limit)
+            self._holds = self._holds or holds
+            return let_in
 
     async def _read_queue(
         self, connection: Connection, subscription: str, limit: int
@@ -192,7 +202,7 @@ async def _enter(
     found = await gate_rows.read_occupancy(connection, run, spec, workflow_id, _locks(run))
     if isinstance(found, GateResult):
         return found
-    now, occupancy = found
+    now, arrival, occupancy = found
     # One clock sets the order of the queue.
     arriving = replace(run, created_at=now, priority=occupancy.priority)
     decided = decide_gate(spec, occupancy, arriving, now)
@@ -202,7 +212,7 @@ async def _enter(
     change = gate_change(arriving, decided, now)
     has_room = not has_no_free_slot(spec.concurrency, occupancy.slots_taken)
     async with connection.pipeline():
-        await gate_rows.insert_run(connection, change, workflow_id, let_in_at)
+        await gate_rows.insert_run(connection, change, workflow_id, let_in_at, arrival)
         if decided.outcome == "queued" and has_room:
             await wake_workers(connection, Work.QUEUE)
     await gate_rows.replace_runs(connection, arriving, decided.replaces)
@@ -211,7 +221,8 @@ async def _enter(
 
 async def _let_in_from_queue(
     connection: Connection, subscription: str, queue: list[QueuedRun], limit: int
-) -> dict[str, FiringRef]:
+) -> tuple[dict[str, FiringRef], bool]:
+    """Let in the runs whose turn has come; return them, and whether one was held back."""
     slots = await gate_rows.read_slots(connection, subscription, queue)
     wanted = [
         (subscription, queued.throttle_key, queued.spec.throttle.limit)
@@ -230,4 +241,8 @@ async def _let_in_from_queue(
     if ends:
         await gate_rows.end_queued(connection, ends, now)
     chosen = [run for run, entry in decided if entry.outcome == "let_in"]
-    return await gate_rows.let_in_runs(connection, chosen, now) if chosen else {}
+    strict = {queued.id for queued in queue if is_strict(queued.spec)}.intersection(chosen)
+    held = await gate_rows.read_held(connection, subscription, strict) if strict else set()
+    chosen = without_held(chosen, held, strict)
+    let_in = await gate_rows.let_in_runs(connection, chosen, now) if chosen else {}
+    return let_in, bool(held)

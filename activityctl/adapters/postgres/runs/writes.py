@@ -7,18 +7,19 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.adapters.postgres.database import to_jsonb, to_storable_text
+from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.run import Run, TaskInstance
 
 INSERT_RUN: Final = """
     INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, ending, params, context, state, payload,
         created_at, started_at, ended_at, concurrency_key, throttle_key, priority, events,
-        let_in_at)
+        let_in_at, arrived_at, place)
     VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
         %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
         %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
         %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(priority)s, %(events)s,
-        %(let_in_at)s)"""
+        %(let_in_at)s, %(arrived_at)s, %(place)s)"""
 """Takes `run_values`. Raises UniqueViolation when the run exists; add ON CONFLICT to avoid it."""
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
@@ -29,8 +30,14 @@ INSERT_TASK: Final = """
 """Takes `task_values`. Raises UniqueViolation when the task exists; see INSERT_RUN."""
 
 
-def run_values(run: Run, workflow_id: str, let_in_at: datetime | None = None) -> dict[str, object]:
+def run_values(
+    run: Run,
+    workflow_id: str,
+    let_in_at: datetime | None = None,
+    arrival: Arrival | None = None,
+) -> dict[str, object]:
     """Return the values for INSERT_RUN; `workflow_id` is the workflow that runs the run."""
+    arrival = arrival or Arrival(run.created_at)
     return {
         "id": run.id,
         "subscription_id": run.subscription_id,
@@ -55,6 +62,8 @@ def run_values(run: Run, workflow_id: str, let_in_at: datetime | None = None) ->
         "priority": run.priority,
         "events": to_jsonb(list(run.events)) if run.events else None,
         "let_in_at": let_in_at,
+        "arrived_at": arrival.at,
+        "place": arrival.place,
     }
 
 

@@ -100,6 +100,7 @@ class FiringTable(SQLModel, table=True):
             "place",
             postgresql_where=text("dispatched_at IS NULL AND order_key IS NOT NULL"),
         ),
+        Index(None, "subscription_id", "place"),
         Index(
             "firings_order_key_index",
             "order_key",
@@ -152,7 +153,10 @@ class FiringTable(SQLModel, table=True):
 
 
 class RunTable(SQLModel, table=True):
-    """A run, with the revision and the params that it froze at admission."""
+    """A run, with the revision and the params that it froze at admission.
+
+    `arrived_at` and `place` are `fires_at` and `place` of its firing: its place in a queue.
+    """
 
     __tablename__: ClassVar[Any] = "runs"
     __table_args__ = (
@@ -175,7 +179,8 @@ class RunTable(SQLModel, table=True):
         Index(
             "runs_queue_index",
             "subscription_id",
-            "created_at",
+            "arrived_at",
+            "place",
             postgresql_where=text("status = 'queued' AND let_in_at IS NULL AND ended_at IS NULL"),
         ),
         Index(
@@ -211,6 +216,12 @@ class RunTable(SQLModel, table=True):
     throttle_key: str | None = text_column(nullable=True)
     priority: int = number_column(0)
     let_in_at: datetime | None = moment_column(nullable=True)
+    arrived_at: datetime | None = Field(
+        sa_column=Column(
+            DateTime(timezone=True), nullable=True, server_default=text("clock_timestamp()")
+        )
+    )
+    place: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     stuck_since: datetime | None = moment_column(nullable=True)
     stuck_reason: str | None = text_column(nullable=True)
 
