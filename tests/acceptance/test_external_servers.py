@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 COMMAND = str(Path(sys.executable).parent / "activityctl")
+SAMPLES = Path(__file__).parents[2] / "definitions"
 MANIFEST = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
@@ -70,6 +71,7 @@ def test_a_worker_uses_the_configured_servers(environment: dict[str, str], tmp_p
             time.sleep(0.3)
         assert call(environment, "trigger", "far").returncode == 0
         assert_a_worker_is_seen(environment)
+        assert_the_samples_run(environment)
     finally:
         worker.send_signal(signal.SIGTERM)
         _, log = worker.communicate(timeout=30)
@@ -88,6 +90,14 @@ def assert_the_target_is_named(
         named = f"target: environment ACTIVITYCTL_DATABASE_URL, database {name} at 127.0.0.1:"
         assert first.startswith(named)
     assert "target: " not in call(environment, "get", "runs").stderr
+
+
+def assert_the_samples_run(environment: dict[str, str]) -> None:
+    applied = call(environment, "apply", "-f", str(SAMPLES))
+    assert applied.returncode == 0, applied.stderr
+    run = call(environment, "trigger", "disk-report", "--wait")
+    assert run.returncode == 0, run.stderr
+    assert call(environment, "plan", "-f", str(SAMPLES), "--detailed-exitcode").returncode == 0
 
 
 def assert_nothing_works_there(environment: dict[str, str]) -> None:
