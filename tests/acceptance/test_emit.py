@@ -336,6 +336,27 @@ def test_all_events_are_stored_even_if_the_report_is_not_read(shell):
     shell("get", "event", f"{start}-4999")
 
 
+@pytest.mark.parametrize("shape", ["jsonl", "text"])
+def test_all_events_are_stored_even_if_the_errors_are_not_read(shell, shape):
+    start = f"pipe{next(NAMES)}"
+    refused = "{}"
+    given = lines(*(line for n in range(1_500) for line in (event(f"{start}-{n}"), refused)))
+    command = shlex.join(shell.command("emit", "-", "--strict", "-o", shape))
+    done = subprocess.run(
+        ["bash", "-c", f"{command} 2>&1 | true; exit ${{PIPESTATUS[0]}}"],
+        env=shell.environment,
+        cwd=shell.folder,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (3 if shape == "jsonl" else 141), done.stderr
+    shell("get", "event", f"{start}-0")
+    shell("get", "event", f"{start}-1499")
+
+
 def test_an_empty_input_is_not_an_error(shell):
     done = shell("emit", "-", stdin="\n")
     assert (done.stdout, "contains no event" in done.stderr) == ("", True)

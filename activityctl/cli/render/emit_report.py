@@ -1,6 +1,7 @@
 """Report what `emit` did with each event: as lines, a summary, JSON or JSON lines."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -68,6 +69,27 @@ class JsonListWriter:
             self._is_silent = True
 
 
+class Messages:
+    """Writes lines to stderr; drops them when its reader has closed the pipe.
+
+    Otherwise the events after a refused one would not be stored.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._file = session.err.file
+
+    def write(self, line: str) -> None:
+        """Write a line."""
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except BrokenPipeError:
+            # Nothing that is still in the buffer, or comes later, fails again.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._file.fileno())
+            os.close(null)
+
+
 class EmitReport:
     """The report of one call; unless it keeps all results, memory does not grow with the events."""
 
@@ -76,6 +98,7 @@ class EmitReport:
         self.results: list[Emitted] = []
         """All results if it keeps all; otherwise those that the text shows one by one."""
         self._session = session
+        self._messages = Messages(session)
         self._is_text = shape == "text"
         self._listed = None if self._is_text else JsonListWriter(session, shape)
         self._keeps_all = keeps_all
@@ -160,11 +183,11 @@ class EmitReport:
             _added_text(name, count, self._added_id if is_single else "", is_single=is_single)
             for name, count in self._added.items()
         ]
-        self._session.err.print("added: " + ", ".join(fields))
+        self._messages.write("added: " + ", ".join(fields))
 
     def _print_problem(self, result: Emitted, problem: Problem) -> None:
         if self._is_text:
-            self._session.err.file.write(f"error: {escape_line(str(problem))}\n")
+            self._messages.write(f"error: {escape_line(str(problem))}")
             return
         view = problem_view(problem)
         error = {
@@ -176,7 +199,7 @@ class EmitReport:
             "hint": None,
             "retryable": False,
         }
-        self._session.err.file.write(to_json(error) + "\n")
+        self._messages.write(to_json(error))
 
 
 def _added_text(name: str, count: int, event_id: str, *, is_single: bool) -> str:
