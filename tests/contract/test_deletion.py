@@ -11,6 +11,7 @@ from activityctl.domain.gitops.plan import Kind, Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.errors import ConflictError, NotFoundError
 from activityctl.operations.gitops.history import Deletion, delete, preview_deletion
 
@@ -37,6 +38,18 @@ async def test_a_preview_shows_only_schedules_and_open_runs_of_the_subscription(
         triggers = [(row.subscription, row.wanted.trigger) for row in found.schedules]
         assert triggers == [("mine", "daily")]
         assert [run.id for run in found.open_runs] == [running.id, queued.id]
+        assert (found.waiting_firings, found.gathered_events) == (0, 0)
+
+
+async def test_a_preview_counts_the_firings_that_wait(
+    ports: wiring.Ports, mine: Subscription, apply: Apply, subscribe: Subscribe, now: datetime
+):
+    await apply(subscribe("other"))
+    other = await ports.catalog.find_subscription("other")
+    for owner, keys in ((mine, "ab"), (other, "c")):
+        firings = [FiringRequest(owner.id, "manual", key, now) for key in keys]
+        await ports.outbox.add(firings, now)
+    assert (await preview(ports, "Subscription", "mine")).waiting_firings == 2
 
 
 async def test_there_is_no_preview_for_an_object_that_cannot_be_deleted(

@@ -156,6 +156,10 @@ class Deletion:
     """The running and the queued runs."""
     fingerprint: str
     """The fingerprint of the live objects that this was computed from."""
+    waiting_firings: int = 0
+    """Firings that are decided and not started yet; they end without a run."""
+    gathered_events: int = 0
+    """Events that wait for others; they are dropped."""
 
 
 async def preview_deletion(
@@ -177,7 +181,17 @@ async def preview_deletion(
     is_open = (RunStatus.RUNNING, RunStatus.CANCELLING, RunStatus.QUEUED)
     runs = await lists.runs(replace(owned, statuses=is_open))
     schedules = tuple(await register.schedules(owned))
-    return Deletion(kind, name, applyset, schedules, tuple(runs), made_against)
+    waiting = await lists.waiting()
+    return Deletion(
+        kind,
+        name,
+        applyset,
+        schedules,
+        tuple(runs),
+        made_against,
+        sum(each.count for each in waiting.firings if each.subscription_id == found.id),
+        waiting.gathered.get(found.id, 0),
+    )
 
 
 async def delete(

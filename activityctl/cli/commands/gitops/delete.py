@@ -116,6 +116,12 @@ def _lines(deletion: Deletion) -> Iterator[str]:
         runs = [f"{run.id} {run.status}" for run in deletion.open_runs]
         verb = "continues unchanged" if len(runs) == 1 else "continue unchanged"
         yield f"  ! {count_noun(len(runs), 'open run')} {verb}: {shorten_list(runs)}"
+    if count := deletion.waiting_firings:
+        end = "ends" if count == 1 else "end"
+        yield f"  - {count_noun(count, 'waiting firing')} {end} without a run"
+    if count := deletion.gathered_events:
+        verb = "is" if count == 1 else "are"
+        yield f"  - {count_noun(count, 'gathered event')} {verb} dropped"
 
 
 def _view(deletion: Deletion, applied: Applied) -> dict[str, Any]:
@@ -126,4 +132,6 @@ def _view(deletion: Deletion, applied: Applied) -> dict[str, Any]:
         "kind": "DeleteResult",
         "schedules": {"deleted": deleted, **view["schedules"]},
         "openRuns": [run_view(run) for run in deletion.open_runs],
+        "waitingFirings": deletion.waiting_firings,
+        "gatheredEvents": deletion.gathered_events,
     }
