@@ -299,30 +299,27 @@ def _profile(env: Mapping[str, str], flag: str | None) -> tuple[str | None, dict
 
 
 def _local_daemon(home: Path) -> dict[str, Any]:
-    document = _daemon_document(home)
+    document = daemon_document(home)
     if document is None:
         return {}
     addresses = document.get("addresses")
     if not isinstance(addresses, dict):
         raise InvalidInputError(f"{home / DAEMON_FILE} is damaged", hint=_RESTART)
-    names = {
-        "database_url": "database_url",
-        "temporal_address": "temporal_address",
-        "api": "api_url",
-    }
+    names = {"api": "api_url"} | {key: key for key in ("database_url", "temporal_address")}
     return {name: addresses[key] for key, name in names.items() if addresses.get(key)}
 
 
 def _own_ports(home: Path) -> frozenset[int]:
     """Return the ports of the home's daemon, also for a worker with another database."""
     try:
-        ports = (_daemon_document(home) or {}).get("ports")
+        ports = (daemon_document(home) or {}).get("ports")
     except InvalidInputError:
         return frozenset()  # `_local_daemon` reports it, if the daemon is used
     return frozenset(ports.values()) if isinstance(ports, dict) else frozenset()
 
 
-def _daemon_document(home: Path) -> dict[str, Any] | None:
+def daemon_document(home: Path) -> dict[str, Any] | None:
+    """Return `daemon.json`, None if it is absent; InvalidInputError if it cannot be read."""
     path = home / DAEMON_FILE
     try:
         document = json.loads(path.read_text("utf-8"))

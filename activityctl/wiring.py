@@ -270,6 +270,7 @@ def known_kinds() -> "Kinds":
 @asynccontextmanager
 async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
+    from activityctl.adapters.daemon_ports import DaemonPorts
     from activityctl.executors.command import CommandExecutor
     from activityctl.executors.emit import EmitExecutor
     from activityctl.executors.http import HttpExecutor
@@ -285,6 +286,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
         allowed_networks=settings.allowed_networks,
         own_api=settings.api_url,
         own_ports=settings.own_ports,
+        listening=DaemonPorts(settings.home).listening,
     )
     try:
         yield built

@@ -9,10 +9,18 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -20,12 +28,14 @@ import httpcore
 import httpx
 import psutil
 
-from activityctl.domain.values.destination import DestinationPolicy
-from activityctl.errors import DestinationForbiddenError, reason_of
+from activityctl.domain.values.destination import DestinationPolicy, is_here
+from activityctl.errors import ActivityctlError, DestinationForbiddenError, reason_of
 from activityctl.executors.name_lookup import NameLookup
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """`await resolve(host, port)` returns numeric addresses, the preferred one first."""
+Listening = Callable[[], Awaitable[Collection[int]]]
+"""`await listening()` returns the ports on which the daemon's processes listen at the moment."""
 
 KEPT_ALIVE: Final = 100
 KEEP_ALIVE_SECONDS: Final = 5.0
@@ -113,8 +123,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     are never tried. Unix sockets are not supported.
     """
 
-    def __init__(self, policy: DestinationPolicy, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self,
+        policy: DestinationPolicy,
+        resolve: Resolve | None = None,
+        listening: Listening | None = None,
+    ) -> None:
         self._policy = policy
+        self._listening = listening
         self._resolve = resolve or NameLookup().resolve
         self._backend = httpcore.AnyIOBackend()
 
@@ -154,10 +170,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:  # UnicodeError: from the IDNA codec
             raise httpcore.ConnectError(f"cannot resolve {host}: {reason_of(error)}") from error
-        machine = _machine_addresses() if port in self._policy.own_ports else ()
-        own = [self._policy.own_port_refusal(address, port, machine) for address in addresses]
-        if reason := next(filter(None, own), None):
-            raise DestinationForbiddenError(f"{host} port {port} is {reason}", hint=_NEVER)
+        self._refuse_own(self._policy, host, addresses, port)
         refusals = {address: self._policy.refusal(address) for address in addresses}
         permitted = [address for address, refusal in refusals.items() if refusal is None]
         if refusals and not permitted:
@@ -166,7 +179,31 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 f"{host} has no permitted address: {listed}",
                 hint="add its network to ACTIVITYCTL_ALLOWED_NETWORKS",
             )
+        await self._refuse_listening(host, permitted, port)
         return permitted
+
+    async def _refuse_listening(self, host: str, addresses: Sequence[str], port: int) -> None:
+        """Raise DestinationForbiddenError if a process of the daemon listens on the port here."""
+        machine = _machine_addresses() if self._listening is not None else ()
+        if self._listening is None or not any(is_here(address, machine) for address in addresses):
+            return
+        try:
+            ports = await self._listening()
+        except ActivityctlError as error:
+            raise httpcore.ConnectError(
+                f"cannot connect to {host} port {port}: {error.message}"
+            ) from error
+        policy = replace(self._policy, own_ports=frozenset(ports))
+        self._refuse_own(policy, host, addresses, port)
+
+    @staticmethod
+    def _refuse_own(
+        policy: DestinationPolicy, host: str, addresses: Sequence[str], port: int
+    ) -> None:
+        machine = _machine_addresses() if port in policy.own_ports else ()
+        own = [policy.own_port_refusal(address, port, machine) for address in addresses]
+        if reason := next(filter(None, own), None):
+            raise DestinationForbiddenError(f"{host} port {port} is {reason}", hint=_NEVER)
 
 
 def _machine_addresses() -> list[str]:
@@ -187,6 +224,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         policy: DestinationPolicy,
         *,
         resolve: Resolve | None = None,
+        listening: Listening | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
@@ -195,7 +233,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             max_connections=None,  # a call cancelled in the pool's queue may leak a slot
             max_keepalive_connections=KEPT_ALIVE,
             keepalive_expiry=KEEP_ALIVE_SECONDS,
-            network_backend=GuardedBackend(policy, resolve),
+            network_backend=GuardedBackend(policy, resolve, listening),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

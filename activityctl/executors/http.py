@@ -38,6 +38,8 @@ from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 if TYPE_CHECKING:
     import httpx
 
+    from activityctl.executors.destination import Listening
+
 MAX_CALLS_AT_ONCE: Final = 100
 QUOTED_CHARACTERS: Final = 500
 _QUOTED_BYTES: Final = 4 * QUOTED_CHARACTERS
@@ -50,7 +52,8 @@ class HttpExecutor:
     """Sends one request for each attempt, over one pool of kept-alive connections.
 
     If the URL is only a path, it is a path of `own_api`; the address is checked like any other.
-    Other URLs reach none of `own_ports` on this machine, the daemon's own.
+    Other URLs reach none of the daemon's own ports on this machine: `own_ports`, which are known,
+    and those that `listening` finds when a call is made.
     Redirects are not followed, cookies are not kept. Output: `status`, `headers` (names in lower
     case, repeated ones joined by commas), `json`, or else `body` as text, `bytes` (size of the
     body, decompressed) and `durationMs`. Credentials in response headers are masked, and so is
@@ -67,11 +70,12 @@ class HttpExecutor:
         allowed_networks: Sequence[Network],
         own_api: str | None = None,
         own_ports: Collection[int] = (),
+        listening: "Listening | None" = None,
     ) -> None:
         from activityctl.executors.destination import GuardedTransport
 
         policy = DestinationPolicy(allow_http, tuple(allowed_networks), frozenset(own_ports))
-        self._transport = GuardedTransport(policy)
+        self._transport = GuardedTransport(policy, listening=listening)
         others = policy.own_ports - {urlsplit(own_api or "").port}
         self._api_transport = GuardedTransport(replace(policy, own_ports=frozenset(others)))
         self._slots = asyncio.Semaphore(MAX_CALLS_AT_ONCE)

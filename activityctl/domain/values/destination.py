@@ -137,12 +137,8 @@ class DestinationPolicy:
 
         `machine` has the addresses of this machine, in any form.
         """
-        if port not in self.own_ports:
-            return None
-        effective = _unmapped(ip_address(address.partition("%")[0]))
-        ours = {_unmapped(ip_address(text.partition("%")[0])) for text in machine}
-        is_here = effective.is_loopback or effective.is_unspecified or effective in ours
-        return "a port of the daemon itself" if is_here else None
+        is_ours = port in self.own_ports and is_here(address, machine)
+        return "a port of the daemon itself" if is_ours else None
 
     def refusal(self, address: str) -> str | None:
         """Return why calls to a numeric address are forbidden; None when they are allowed.
@@ -153,6 +149,13 @@ class DestinationPolicy:
         if any(effective in network for network in self.allowed_networks):
             return None
         return _special_use(effective)
+
+
+def is_here(address: str, machine: Collection[str]) -> bool:
+    """Return whether a numeric address is one of this machine, which has those of `machine`."""
+    effective = _unmapped(ip_address(address.partition("%")[0]))
+    ours = {_unmapped(ip_address(text.partition("%")[0])) for text in machine}
+    return effective.is_loopback or effective.is_unspecified or effective in ours
 
 
 def _unmapped(address: Address) -> Address:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from activityctl.domain.values.destination import DestinationPolicy
-from activityctl.errors import DestinationForbiddenError
+from activityctl.errors import DestinationForbiddenError, UnreachableError
 from activityctl.executors.destination import GuardedTransport
 from activityctl.executors.http import HttpExecutor
 from support.http_server import LOOPBACK, Serve, answering, failing, run
@@ -226,4 +226,40 @@ async def test_only_a_path_reaches_the_api_of_the_daemon(serve: Serve):
     assert (await failing(executor, url=f"{api.url}/healthz")).task_code == "destination_forbidden"
     other = await serve(answering(b"other"))
     assert (await run(executor, url=other.url)).output["body"] == "other"
+    await executor.close()
+
+
+async def test_a_port_that_a_process_of_the_daemon_opened_later_is_refused(serve: Serve):
+    old, new, other = [await serve(answering(b"x")) for _ in range(3)]
+    asked: list[set[int]] = []
+
+    async def listening() -> set[int]:
+        asked.append({new.port})
+        return asked[-1]
+
+    executor = HttpExecutor(
+        allow_http=True, allowed_networks=LOOPBACK, own_ports={old.port}, listening=listening
+    )
+    for server in (old, new):
+        error = await failing(executor, url=server.url)
+        assert "a port of the daemon itself" in error.message
+        assert server.connections == 0
+    assert (await run(executor, url=other.url)).output["body"] == "x"
+    count = len(asked)
+    await failing(executor, url="http://10.0.0.1/")
+    assert len(asked) == count, "only for addresses of this machine that are permitted"
+    await executor.close()
+
+
+async def test_a_call_waits_until_the_ports_of_the_daemon_are_known(serve: Serve):
+    server = await serve(answering(b"x"))
+
+    async def listening() -> set[int]:
+        raise UnreachableError("the ports of process 7 (temporal) are not known")
+
+    executor = HttpExecutor(allow_http=True, allowed_networks=LOOPBACK, listening=listening)
+    error = await failing(executor, url=server.url)
+    assert (error.task_code, error.may_retry) == ("unreachable", True)
+    assert "the ports of process 7 (temporal) are not known" in error.message
+    assert server.connections == 0
     await executor.close()
