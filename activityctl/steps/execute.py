@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activityctl.domain.manifests.definition import RetryPolicy, TaskTemplate
+from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import RunStatus, TaskInstance
 from activityctl.domain.runs.stopping import LOST
 from activityctl.domain.values.duration import format_duration
@@ -33,8 +34,6 @@ _LOG = logging.getLogger(__name__)
 _EXTRA_SECONDS: Final = 1.0
 """Added to the limit and to the `stop_seconds` of the executor. Executors keep the limit themselves
 with a better message; this is for those that do not."""
-_LOGGED_CHARACTERS: Final = 8_000
-"""How much of each text of a failed attempt's output its log entry keeps."""
 _LOST_ATTEMPTS_ALLOWED: Final = 5
 """If workers die more often than this during one task, the task is taken to be the cause."""
 
@@ -194,7 +193,7 @@ class ExecuteStep:
         async def stopped(output: JsonValue, last_lines: str) -> None:
             message = f"task {task.name} attempt {task.attempts} was stopped"
             message += f": {last_lines}" if last_lines else ""
-            facts = {"output": _shortened(output)}
+            facts = {"output": logged_output(output)}
             entry = self._entry(task, order, "warning", message, facts)
             await write_safely(self._runs.keep_output(task.id, output, entry))
 
@@ -223,7 +222,7 @@ class ExecuteStep:
         facts = {
             "code": error.task_code,
             "retryInSeconds": wait.total_seconds(),
-            "output": _shortened(error.output),
+            "output": logged_output(error.output),
         }
         entry = self._entry(task, order, "warning", message, facts)
         failures = await self._written(lambda: self._count_failure(order, error, entry), task)
@@ -331,21 +330,6 @@ def _note_about_wait(asked_seconds: float, wait: timedelta) -> str:
     seconds = wait.total_seconds()
     why = ", because of retry.maxInterval" if asked_seconds > seconds else ""
     return f" (Retry-After asks for {asked_seconds:g} s; the next attempt is in {seconds:g} s{why})"
-
-
-def _shortened(output: JsonValue) -> JsonValue:
-    """Return the output with the middle of long texts left out."""
-    if not isinstance(output, dict):
-        return output
-    return {key: _without_middle(value) for key, value in output.items()}
-
-
-def _without_middle(value: JsonValue) -> JsonValue:
-    if not isinstance(value, str) or len(value) <= _LOGGED_CHARACTERS:
-        return value
-    half = _LOGGED_CHARACTERS // 2
-    left_out = len(value) - 2 * half
-    return f"{value[:half]}\n[... {left_out} characters left out ...]\n{value[-half:]}"
 
 
 def parse_body(executor: Executor, rendered: JsonValue) -> object:

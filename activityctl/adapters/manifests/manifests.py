@@ -100,6 +100,7 @@ class _Collected:
         partial: Partial[Any] | None = read_partially(model, content, document.refused)
         if partial is None:
             return
+        partial = replace(partial, numbers=document.numbers)
         self._partials.append((value["kind"], partial, locate))
         if ("metadata", "name") not in partial.lost:
             self._is_first(value["kind"], partial.value.metadata.name, locate)

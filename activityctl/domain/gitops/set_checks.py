@@ -106,6 +106,9 @@ def check_set(
         if changed := list(changed_texts(slots, numbers)):
             faulty.add((kind, name))
             problems += [manifests.locate[kind, name](finding) for finding in changed]
+    for kind, partial, locate in manifests.partials:
+        changed = list(changed_texts(Slots(document_schema(kinds), kind), partial.numbers))
+        problems += [locate(finding) for finding in changed if finding.path not in partial.lost]
     unchecked = frozenset(name for name, each in known.items() if each.skipped)
     return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
 

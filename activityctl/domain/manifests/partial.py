@@ -30,6 +30,8 @@ class Partial(Generic[_Model]):
     names: frozenset[str]
     """The names of what was left out; a finding that speaks of one may only follow from it."""
     content: JsonValue = None
+    numbers: Mapping[Path, str] = field(default_factory=dict)
+    """By path in the whole document: numbers that JSON writes in another way than the file."""
     _places: Mapping[Path, tuple[int, ...]] = field(default_factory=dict)
     """The former indices of the items of each list that is shorter now."""
 
@@ -76,7 +78,7 @@ def read_partially(
         else:
             names.update(_names_of(content, {*gone, *replaced, *meant}))
             everything = frozenset({*gone, *replaced, *meant})
-            return Partial(value, everything, frozenset(names), content, places)
+            return Partial(value, everything, frozenset(names), content, _places=places)
     return None
 
 

@@ -8,6 +8,7 @@ from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.advance import task_label
 from activityctl.domain.runs.auto_pause import StreakChange
 from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import (
     ENDED_RUNS,
     ENDED_TASKS,
@@ -135,7 +136,7 @@ def _check_change(run: Run, status: RunStatus) -> None:
 
 
 def _task_entry(run: Run, task: TaskInstance, now: datetime) -> LogEntry | None:
-    facts = {"task": task.name, "index": task.index, "taskId": task.id}
+    facts: dict[str, JsonValue] = {"task": task.name, "index": task.index, "taskId": task.id}
     match task.status:
         case TaskStatus.SUCCEEDED:
             return log_entry(
@@ -148,6 +149,8 @@ def _task_entry(run: Run, task: TaskInstance, now: datetime) -> LogEntry | None:
             )
         case TaskStatus.FAILED:
             message = f"task {task_label(task)} failed: {task.error}"
+            if task.output is not None:
+                facts["output"] = logged_output(mask_credentials(task.output))
             return log_entry(run, "error", message, now, **facts, attempts=task.attempts)
         case TaskStatus.SKIPPED | TaskStatus.CANCELLED:
             message = f"task {task_label(task)} {task.status}: {task.reason}"

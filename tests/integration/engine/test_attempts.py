@@ -81,6 +81,8 @@ async def test_what_a_timed_out_attempt_wrote_is_kept(engine: Engine) -> None:
     task = (await engine.tasks(run.id))["one"]
     assert (task.output["stdout"], task.output["exitCode"]) == ("begun\n", -15)
     assert task.error == "did not end within 1 s: begun"
+    entry = next(entry for entry in await engine.log(run.id) if "task one failed" in entry.message)
+    assert entry.metadata["output"]["stdout"] == "begun\n"
 
 
 @pytest.mark.usefixtures("worker")

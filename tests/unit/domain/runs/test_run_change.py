@@ -94,6 +94,15 @@ def test_the_metadata_of_an_entry_has_the_task():
     assert entry.created_at == NOW
 
 
+def test_the_entry_of_a_failed_task_has_its_output_without_the_middle_of_long_texts():
+    output = {"exitCode": 1, "stdout": "x" * 9_000}
+    task = replace(TASK, status=TaskStatus.FAILED, error="no", output=output)
+    (entry,) = run_change(RUN, Decision(), NOW, update=(task,)).entries
+    half = "x" * 4_000
+    stdout = f"{half}\n[... 1000 characters left out ...]\n{half}"
+    assert entry.metadata["output"] == {"exitCode": 1, "stdout": stdout}
+
+
 def test_log_entries_are_in_the_order_of_the_changes():
     first = log_entry(RUN, "info", "first", NOW)
     ended = replace(TASK, status=TaskStatus.FAILED, error="no")

@@ -208,6 +208,18 @@ def test_a_number_that_text_would_change_is_refused_with_the_way_to_write_it(tmp
     ]
 
 
+def test_another_problem_of_the_document_hides_no_number_that_text_would_change(tmp_path: Path):
+    late = {**command(argv=["x", "VERSION"]), "timeout": {"startToClose": "0s"}}
+    found = problems_of(tmp_path, definition(late).replace("VERSION", "3.10"))
+    assert [problem.split(": ", 2)[1:] for problem in found] == [
+        [
+            "spec.tasks[0].command.argv[1]",
+            '3.10 would become 3.1; write "3.10" to keep the text, or 3.1',
+        ],
+        ["spec.tasks[0].timeout.startToClose", "should be longer than 0s"],
+    ]
+
+
 def test_a_number_stays_a_number_where_json_is_wanted(tmp_path: Path):
     task = {"http": {"url": "https://x.example", "json": {"price": 1}}}
     text = definition(task).replace("price: 1", "price: 1.50")
