@@ -112,6 +112,13 @@ class RunStore(Protocol):
         """Record a request to cancel and wake the dispatcher; return False if the run has ended."""
         ...
 
+    async def cancel_accepted(self, workflow_id: str, change: RunChange) -> bool:
+        """Write the cancelled run of a firing that has none, so that nobody starts the firing.
+
+        Return False if it has a run, or if there is no such firing.
+        """
+        ...
+
     async def cancel_requests(self) -> list[tuple[str, str]]:
         """Return (run id, workflow id) of the open runs with a request to cancel."""
         ...
@@ -135,6 +142,13 @@ class RunLists(Protocol):
         """Return runs, newest first."""
         ...
 
+    async def accepted(self, selection: Selection) -> list[Run]:
+        """Return firings that have no run yet, as the queued runs that they become, newest first.
+
+        What a backfill holds is among them only if the selection asks for queued runs or an id.
+        """
+        ...
+
     async def open_counts(self) -> dict[str, int]:
         """Return how many running and queued runs each subscription has, by subscription id."""
         ...
@@ -144,7 +158,7 @@ class RunLists(Protocol):
         ...
 
     async def find_run(self, reference: str) -> Run:
-        """Return the run with this id or unique beginning of an id."""
+        """Return the run, or the accepted firing, with this id or unique beginning of an id."""
         ...
 
     async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:

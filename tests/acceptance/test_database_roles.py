@@ -147,6 +147,10 @@ def test_an_emitter_stores_events_once_and_reads_nothing(filled: Call):
 def test_a_role_that_applies_acts_and_looks_and_stores_no_events(filled: Call):
     for arguments in (*READING, *ACTING):
         filled(Role.APPLY, *arguments, code=None if arguments[0] in {"delete", "replay"} else 0)
+    filled(Role.APPLY, "apply", "-f", "far.yaml", "--no-wait")
+    accepted = filled(Role.APPLY, "trigger", "far", "--no-wait", "-o", "name").stdout.strip()
+    assert "error: Postgres refuses" in filled(Role.READ, "cancel", accepted, code=6).stderr
+    filled(Role.APPLY, "cancel", accepted)
     done = filled(Role.APPLY, *EMIT, "--id", "two", code=6)
     assert "emit (EXECUTE), worker (EXECUTE)" in done.stderr
 

@@ -72,7 +72,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "firings": _rights(
         read="SELECT",
         plan="SELECT (subscription_id, revision_id, dispatched_at)",
-        apply="SELECT, INSERT, UPDATE (backfill_id, revision_id, params)",
+        apply="SELECT, INSERT, UPDATE (backfill_id, revision_id, params, dispatched_at)",
         worker="SELECT, INSERT, UPDATE, DELETE",
     ),
     "runs": _rights(

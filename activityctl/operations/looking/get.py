@@ -12,6 +12,7 @@ from activityctl.domain.manifests.json_form import (
     subscription_view,
 )
 from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.accepted import with_accepted
 from activityctl.domain.runs.json_form import (
     dead_letter_view,
     latest_run_view,
@@ -248,7 +249,10 @@ class ObjectViews:
         return [_schedule_view(row) for row in await self._register.schedules(selection)]
 
     async def _runs(self, selection: Selection) -> list[View]:
-        return [run_view(run) for run in await self._lists.runs(selection)]
+        """Return runs and firings that are accepted and no runs yet."""
+        accepted = await self._lists.accepted(selection)  # first: it may become a run meanwhile
+        runs = with_accepted(await self._lists.runs(selection), accepted, selection)
+        return [run_view(run) for run in runs]
 
     async def _tasks(self, selection: Selection) -> list[View]:
         return [task_view(task) for task in await self._lists.tasks(selection)]

@@ -9,6 +9,7 @@ from activityctl.domain.manifests.subscription import (
     Subscription,
     SubscriptionStatus,
 )
+from activityctl.domain.runs.accepted import cancelled_firing
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import MANUAL_TRIGGER, MAX_KEY_BYTES
@@ -115,11 +116,33 @@ async def log_status_change(
 
 
 async def cancel(runs: RunStore, lists: RunLists, reference: str, now: datetime) -> Run:
-    """Request the cancellation of a run; RefusedError when it has already ended."""
+    """Request the cancellation of a run; RefusedError when it has already ended.
+
+    A firing that is no run yet becomes one that is cancelled at once, whether a worker runs or not.
+    """
     run = await lists.find_run(reference)
-    if not await runs.request_cancel(run.id, now):
+    if await runs.request_cancel(run.id, now):
+        return run
+    if not run.has_ended and (cancelled := await _cancel_accepted(runs, run, now)) is not None:
+        return cancelled
+    if not await runs.request_cancel(run.id, now):  # it may have become a run just now
+        run = await lists.find_run(run.id)
         raise RefusedError(
             f"run {run.id} has already ended: {run.status}",
             hint=f"activityctl describe run {run.id}",
         )
     return run
+
+
+async def _cancel_accepted(runs: RunStore, run: Run, now: datetime) -> Run | None:
+    """Cancel a firing that has no run; None if it has one."""
+    if len(run.firing_key.encode()) > MAX_KEY_BYTES:
+        raise RefusedError(
+            f"run {run.id} can never start: its firing key is too long",
+            hint="nothing to cancel: it ends as failed when a worker runs",
+        )
+    firing = FiringRequest(run.subscription_id, run.trigger, run.firing_key, run.due_at).ref
+    change = cancelled_firing(firing, await runs.admission_input(firing), now)
+    if change is None or not await runs.cancel_accepted(firing.workflow_id, change):
+        return None
+    return change.run

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from activityctl.domain.runs.accepted import WAITS_FOR_WORKER
 from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
 from activityctl.domain.runs.stopping import waiting_text
 from activityctl.domain.values.selection import Selection
@@ -56,7 +57,9 @@ async def wait_for_run(
             told = state
             on_progress(state)
         if loop.time() >= deadline:
-            reason, hint = await _find_obstacle(run, state, workers, reaches_temporal)
+            reason, hint = await _find_obstacle(
+                run_id, run, state, lists, workers, reaches_temporal
+            )
             raise WaitTimeoutError(
                 f"run {run_id} has not ended after {timeout_seconds:g}s: {reason}",
                 hint=hint or f"activityctl describe run {run_id}",
@@ -75,7 +78,12 @@ async def _state_of(run: Run | None, lists: RunLists) -> str:
 
 
 async def _find_obstacle(
-    run: Run | None, state: str, workers: Workers, reaches_temporal: ReachabilityCheck
+    run_id: str,
+    run: Run | None,
+    state: str,
+    lists: RunLists,
+    workers: Workers,
+    reaches_temporal: ReachabilityCheck,
 ) -> tuple[str, str | None]:
     """Return why the run has not ended, and a hint when the cause is outside the run."""
     if not await workers.alive():
@@ -83,5 +91,8 @@ async def _find_obstacle(
     if not await reaches_temporal():
         return f"{state}, Temporal does not answer", "activityctl doctor"
     if run is None:
+        accepted = await lists.accepted(Selection(run_id=run_id))
+        if accepted and accepted[0].reason != WAITS_FOR_WORKER:
+            return f"not started, {accepted[0].reason}", None
         return "not started, although a worker is running", "activityctl doctor"
     return (run.reason if run.status is RunStatus.QUEUED and run.reason else state), None

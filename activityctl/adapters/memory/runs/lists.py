@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from activityctl.adapters.memory.runs.accepted import accepted_runs, accepted_with
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import DeadLetter
@@ -22,6 +23,10 @@ class MemoryRunLists:
         """Return runs, newest first."""
         found = [run for run in self._selected(selection) if _has_status(run, selection)]
         return found[: selection.limit]
+
+    async def accepted(self, selection: Selection) -> list[Run]:
+        """Return firings that have no run yet, as the queued runs that they become."""
+        return accepted_runs(self._state, selection)
 
     async def open_counts(self) -> dict[str, int]:
         """Return how many running and queued runs each subscription has, by its id."""
@@ -44,7 +49,7 @@ class MemoryRunLists:
         )
 
     async def find_run(self, reference: str) -> Run:
-        """Return the run with that id, or with that unique prefix of its id.
+        """Return the run or accepted firing with that id, or with that unique prefix of its id.
 
         Raises NotFoundError when there is none, ConflictError when the prefix matches several.
         """
@@ -53,6 +58,7 @@ class MemoryRunLists:
             for key, row in self._state.runs.items()
             if reference and key.startswith(reference)
         ]
+        found += accepted_with(self._state, reference)
         if not found:
             raise NotFoundError("run", reference, hint="activityctl get runs")
         if len(found) > 1:

@@ -226,6 +226,19 @@ class MemoryRunStore:
             self._state.wake_workers(Work.CANCEL)
         return True
 
+    async def cancel_accepted(self, workflow_id: str, change: RunChange) -> bool:
+        """Write the cancelled run of a firing that has none; False if it has one or is unknown."""
+        run = change.run
+        key = ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
+        row = self._state.firings.get(key)
+        if row is None or run.id in self._state.runs:
+            return False
+        self._state.runs[run.id] = RunRow(_stored_run(run), workflow_id)
+        self._state.firings[key] = replace(row, dispatched_at=row.dispatched_at or run.ended_at)
+        self._write(change)
+        wake_next_in_order(self._state, run)
+        return True
+
     async def cancel_requests(self) -> list[tuple[str, str]]:
         """Return (run id, workflow id) of the open runs with a request to cancel."""
         return [

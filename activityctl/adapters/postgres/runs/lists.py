@@ -11,6 +11,7 @@ from activityctl.adapters.postgres.rows import (
     run_of,
     task_of,
 )
+from activityctl.adapters.postgres.runs.accepted import accepted_runs, accepted_with
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
@@ -48,6 +49,10 @@ class PostgresRunLists:
         )
         return [run_of(row) for row in rows]
 
+    async def accepted(self, selection: Selection) -> list[Run]:
+        """Return firings that have no run yet, as the queued runs that they become."""
+        return await accepted_runs(self._database, selection)
+
     async def open_counts(self) -> dict[str, int]:
         """Return how many running and queued runs each subscription has, by its id."""
         rows = await self._database.fetch(
@@ -68,20 +73,28 @@ class PostgresRunLists:
         )
 
     async def find_run(self, reference: str) -> Run:
-        """Return the run with that id, or with that unique prefix of its id.
+        """Return the run or accepted firing with that id, or with that unique prefix of its id.
 
         Raises NotFoundError when there is none, ConflictError when the prefix matches several.
         """
+        found = await self._with_prefix(reference)
+        if [run.id for run in found] != [reference]:
+            accepted = await accepted_with(self._database, reference)
+            runs = await self._with_prefix(reference)  # a firing may have become a run meanwhile
+            found = list({run.id: run for run in (*accepted, *runs)}.values())
+        if not found:
+            raise NotFoundError("run", reference, hint="activityctl get runs")
+        if len(found) > 1:
+            raise ConflictError.ambiguous(reference, "runs")
+        return found[0]
+
+    async def _with_prefix(self, reference: str) -> list[Run]:
         rows = await self._database.fetch(
             f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
                 WHERE r.id LIKE %(prefix)s AND %(prefix)s <> '%%' LIMIT 2""",
             prefix=prefix_pattern(reference),
         )
-        if not rows:
-            raise NotFoundError("run", reference, hint="activityctl get runs")
-        if len(rows) > 1:
-            raise ConflictError.ambiguous(reference, "runs")
-        return run_of(rows[0])
+        return [run_of(row) for row in rows]
 
     async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:
         """Return the newest run of each of these subscriptions that has one, by its id."""

@@ -68,6 +68,8 @@ _SELECT_TASKS: Final = f"""
     t.index"""
 # No conflict key is named: when two calls insert a run, any of its unique keys may clash first.
 _OPEN_RUN: Final = f"{INSERT_RUN} ON CONFLICT DO NOTHING"
+_MARK_STARTED: Final = """
+    UPDATE firings SET dispatched_at = coalesce(dispatched_at, %s) WHERE id = %s"""
 _BEGIN_LET_IN: Final = """
     UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
         context = %(context)s, state = %(state)s, started_at = %(started_at)s,
@@ -276,6 +278,25 @@ class PostgresRunStore:
             now=now,
         )
         return row is not None
+
+    async def cancel_accepted(self, workflow_id: str, change: RunChange) -> bool:
+        """Write the cancelled run of a firing that has none; False if it has one or is unknown."""
+        run = change.run
+        firing = ids.firing_id(run.subscription_id, run.trigger, run.firing_key)
+        async with self._database.transaction() as connection:
+            # The lock comes first: a dispatcher may wait for the run while it holds the firing.
+            cursor = await connection.execute(
+                "SELECT FROM firings WHERE id = %s FOR UPDATE", (firing,)
+            )
+            if not cursor.rowcount:
+                return False
+            cursor = await connection.execute(_OPEN_RUN.encode(), run_values(run, workflow_id))
+            if not cursor.rowcount:
+                return False
+            await connection.execute(_MARK_STARTED, (run.ended_at, firing))
+            await _write_change(connection, change)
+            await wake_next_in_order(connection, run)
+        return True
 
     async def cancel_requests(self) -> list[tuple[str, str]]:
         """Return (run id, workflow id) of the open runs with a request to cancel."""

@@ -34,4 +34,5 @@ def cancel(
         return await wait_for_run_in_session(session, ports, found.id, parse_seconds(timeout))
 
     ended = session.with_ports(work)
-    session.out.print(f"run/{ended.id} {ended.status.value if wait else 'cancel requested'}")
+    is_known = wait or ended.has_ended
+    session.out.print(f"run/{ended.id} {ended.status.value if is_known else 'cancel requested'}")
