@@ -4,7 +4,7 @@ Only the command line, the HTTP API and the steps turn them into texts, statuses
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 
@@ -21,6 +21,8 @@ class Problem:
     column: int
     path: str
     reason: str
+    is_empty: bool = field(default=False, compare=False)
+    """Whether it only says that a file or folder has no manifest."""
 
     def __str__(self) -> str:
         position = f"{self.file}:{self.line}:{self.column}" if self.line else self.file

@@ -1,5 +1,6 @@
 """Load and apply manifests, for the commands that do so."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,13 +22,26 @@ def apply_files(session: Session, paths: list[str], *, recursive: bool, timeout:
     return apply_loaded(session, manifests, manifests.wanted, WaitOptions(timeout))
 
 
-def load_files(session: Session, paths: list[str], *, recursive: bool) -> ManifestSet:
+def load_files(
+    session: Session, paths: list[str], *, recursive: bool, may_be_empty: bool = False
+) -> ManifestSet:
     """Load and check the manifests; InvalidManifestsError lists every problem."""
     session.files = paths
     with wiring.evaluating():
         return load_manifests(
-            wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
+            wiring.manifest_source(),
+            paths,
+            wiring.known_kinds(),
+            recursive=recursive,
+            may_be_empty=may_be_empty,
         )
+
+
+def unread_objects(
+    paths: list[str], *, recursive: bool, prune: bool
+) -> Mapping[tuple[str, str], str]:
+    """Return the files of objects in subfolders that are not read; none without pruning."""
+    return wiring.manifest_source().names_below(paths) if prune and not recursive else {}
 
 
 @dataclass(frozen=True, slots=True)

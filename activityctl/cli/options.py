@@ -65,6 +65,12 @@ TakeOver = Annotated[
     bool,
     typer.Option("--take-over", help="Move objects of other sets to the set of --applyset."),
 ]
+AllowEmpty = Annotated[
+    bool,
+    typer.Option(
+        "--allow-empty", help="With --prune: files without manifests delete the whole set."
+    ),
+]
 Sync = Annotated[
     Path | None,
     typer.Option(

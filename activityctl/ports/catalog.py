@@ -23,6 +23,13 @@ class ManifestSource(Protocol):
         """Return the manifests whose shape is right, and the problems of all files."""
         ...
 
+    def names_below(self, paths: Sequence[str]) -> Mapping[tuple[str, str], str]:
+        """Return the file of each object in the folders and their subfolders, by kind and name.
+
+        It is a quick look: what cannot be read is left out.
+        """
+        ...
+
 
 class Catalog(Protocol):
     """Definitions, calendars, subscriptions and the schedules that these need."""

@@ -20,7 +20,7 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _TOO_LARGE: Final = "larger than 1 MiB"
 _CHANGED: Final = "changed while it was read; run the command again"
-_FOLDERS_SEARCHED: Final = 1_000
+FOLDERS_SEARCHED: Final = 1_000
 _KINDS: Final = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
@@ -48,7 +48,11 @@ class SourceFile:
 
 
 def read_files(
-    paths: Sequence[str], *, recursive: bool, stdin: BinaryIO | None
+    paths: Sequence[str],
+    *,
+    recursive: bool,
+    stdin: BinaryIO | None,
+    most_folders: int | None = None,
 ) -> tuple[list[SourceFile], list[Problem]]:
     """Return the content of all files that the paths name, and a problem for each failure.
 
@@ -56,9 +60,9 @@ def read_files(
     `*.yaml`, `*.yml` and `*.json` files are read, sorted by name; then, if recursive, its
     subfolders. Hidden files and folders are skipped. Each file is read once. Only regular files of
     at most 1 MiB are read. A symbolic link is followed only when it is given as a path. Only stdin
-    can block. Never raises.
+    can block. With `most_folders`, the search below each folder ends after that many. Never raises.
     """
-    collector = _FileCollector(recursive=recursive, stdin=stdin)
+    collector = _FileCollector(recursive=recursive, stdin=stdin, most_folders=most_folders)
     for path in dict.fromkeys(paths):
         try:
             collector.add_path(path)
@@ -70,10 +74,13 @@ def read_files(
 class _FileCollector:
     """Collects files and problems, path by path."""
 
-    def __init__(self, *, recursive: bool, stdin: BinaryIO | None) -> None:
+    def __init__(
+        self, *, recursive: bool, stdin: BinaryIO | None, most_folders: int | None
+    ) -> None:
         self.files: list[SourceFile] = []
         self.problems: list[Problem] = []
         self._recursive = recursive
+        self._most_folders = most_folders if recursive else 1
         self._stdin = stdin
         self._seen: set[tuple[int, int]] = set()
 
@@ -123,16 +130,16 @@ class _FileCollector:
     def _read_folder(self, folder: str) -> None:
         is_found = False
         before = len(self.problems)
-        for path in self._manifests_in(folder, limit=None if self._recursive else 1):
+        for path in self._manifests_in(folder, limit=self._most_folders):
             is_found = True
             self._read_found(path)
         if is_found or len(self.problems) > before:
             return
-        reason = "no manifests in this folder"
-        if not self._recursive and any(self._manifests_in(folder, limit=_FOLDERS_SEARCHED)):
-            reason += "; to read those in its subfolders, add -R"
+        reason, is_empty = "no manifests in this folder", True
+        if not self._recursive and any(self._manifests_in(folder, limit=FOLDERS_SEARCHED)):
+            reason, is_empty = f"{reason}; to read those in its subfolders, add -R", False
         del self.problems[before:]  # problems of subfolders, which the user did not ask for
-        self.add_problem(folder, reason)
+        self.problems.append(Problem(folder, 0, 0, "", reason, is_empty=is_empty))
 
     def _manifests_in(self, folder: str, limit: int | None) -> Iterator[str]:
         """Yield paths with the suffix of a manifest; search at most `limit` folders."""

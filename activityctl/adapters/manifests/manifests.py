@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from activityctl.adapters.manifests.files import read_files
+from activityctl.adapters.manifests.files import FOLDERS_SEARCHED, read_files
 from activityctl.adapters.manifests.strict_yaml import YamlDocument, parse_documents
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.manifests.calendar import DayCalendar
@@ -25,6 +25,8 @@ KINDS: Final[Mapping[str, type[BaseModel]]] = {
     "ActivityDefinition": ActivityDefinition,
     "Subscription": SubscriptionManifest,
 }
+_MARK: Final = API_VERSION.encode()
+"""What every manifest contains. A search in many files parses only those that have it."""
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec")
 
 
@@ -39,10 +41,29 @@ class YamlManifests:
             documents, syntax_problems = parse_documents(file.content, file.name)
             collected.problems += syntax_problems
             if not documents and not syntax_problems:
-                collected.problems.append(Problem(file.name, 0, 0, "", "no manifest in this file"))
+                reason = "no manifest in this file"
+                collected.problems.append(Problem(file.name, 0, 0, "", reason, is_empty=True))
             for document in documents:
                 collected.add(document)
         return collected.manifests(), collected.problems
+
+    def names_below(self, paths: Sequence[str]) -> dict[tuple[str, str], str]:
+        """Return the file of each object in the folders and their subfolders, by kind and name.
+
+        What cannot be read is left out, and so is what is beyond a thousand folders.
+        """
+        named = [path for path in paths if path != "-"]
+        files, _ = read_files(named, recursive=True, stdin=None, most_folders=FOLDERS_SEARCHED)
+        found: dict[tuple[str, str], str] = {}
+        for file in files:
+            documents = parse_documents(file.content, file.name)[0] if _MARK in file.content else ()
+            for document in documents:
+                value = document.value if isinstance(document.value, dict) else {}
+                metadata, kind = value.get("metadata"), value.get("kind")
+                name = metadata.get("name") if isinstance(metadata, dict) else None
+                if isinstance(kind, str) and isinstance(name, str):
+                    found.setdefault((kind, name), file.name)
+        return found
 
 
 class _Collected:

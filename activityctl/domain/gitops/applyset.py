@@ -1,9 +1,11 @@
-"""Apply sets: refuses to change objects that belong to another apply set."""
+"""Apply sets: refuses to change objects of another set, and to prune by mistake."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from activityctl.errors import ConflictError
+from activityctl.domain.gitops.plan import Change, Wanted
+from activityctl.domain.values.plurals import count_noun
+from activityctl.errors import ConflictError, InvalidInputError
 
 _MOST_LISTED: Final = 10
 
@@ -31,6 +33,38 @@ def require_same_applyset(applyset: str | None, owners: Mapping[str, str | None]
         f'{belongs} {owner_text}, not to "{applyset}"',
         hint="apply the object with its own apply set, or add --take-over to move it to this one",
     )
+
+
+def require_intended_prunes(wanted: Wanted, prunes: Sequence[Change]) -> None:
+    """Raise an error when the prunes look like a mistake.
+
+    InvalidInputError when there is no manifest at all, unless that is allowed. ConflictError when
+    a file that was not read, because it is in a subfolder, has a pruned object.
+    """
+    labels = [f"{change.kind.lower()}/{change.name}" for change in prunes]
+    if wanted.prune and wanted.is_empty and not wanted.allow_empty:
+        if not labels:
+            raise InvalidInputError(
+                f"the files have no manifest, and the apply set {wanted.applyset} has no objects",
+                hint="give the right folder with -f",
+            )
+        objects = count_noun(len(labels), "object")
+        raise InvalidInputError(
+            f"the files have no manifest; pruning would delete all of the apply set "
+            f"{wanted.applyset}, {objects}: {shorten_list(labels)}; nothing was changed",
+            hint="give the right folder with -f; to empty the set, add --allow-empty",
+        )
+    moved = [
+        f"{label} (in {file})"
+        for label, change in zip(labels, prunes, strict=True)
+        if (file := wanted.unread.get((change.kind, change.name))) is not None
+    ]
+    if moved:
+        raise ConflictError(
+            f"pruning would delete what files in subfolders still have: {shorten_list(moved)}; "
+            "nothing was changed",
+            hint="add -R to read the subfolders too",
+        )
 
 
 def shorten_list(texts: Sequence[str]) -> str:

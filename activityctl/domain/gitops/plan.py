@@ -108,6 +108,15 @@ class Wanted:
     calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
     take_over: bool = False
     """Whether objects of other apply sets may be changed; they move to this set, if it has one."""
+    allow_empty: bool = False
+    """Whether pruning may delete all members, because there is no manifest."""
+    unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """The files below the folders that were not read, by the kind and name of their objects."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no manifest."""
+        return not (self.calendars or self.definitions or self.subscriptions)
 
     def prunes(self, applyset: str | None) -> bool:
         """Return whether an object of that set is deleted when it is not in the manifests."""

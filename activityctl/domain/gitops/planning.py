@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from activityctl.domain.gitops.applyset import require_same_applyset
+from activityctl.domain.gitops.applyset import require_intended_prunes, require_same_applyset
 from activityctl.domain.gitops.plan import (
     Action,
     Change,
@@ -41,9 +41,9 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
     """Return the plan; objects are compared by kind and name, then by content.
 
     The changes are in the order calendars, definitions, subscriptions, each sorted by name;
-    deletions follow. Raises ConflictError when an object belongs to another apply set, when a
-    definition or calendar would be pruned that is still used, or when the definition of a
-    subscription does not exist.
+    deletions follow. Raises what `require_intended_prunes` raises, and ConflictError when an
+    object belongs to another apply set, when a definition or calendar would be pruned that is
+    still used, or when the definition of a subscription does not exist.
     """
     changes = [
         _calendar_change(calendar, present.calendars.get(name), wanted.applyset)
@@ -58,7 +58,9 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
         for name, manifest in sorted(wanted.subscriptions.items())
     ]
     _require_own_set(wanted, changes, present)
-    changes += _prunes(wanted, present)
+    prunes = tuple(_prunes(wanted, present))
+    require_intended_prunes(wanted, prunes)
+    changes += prunes
     plan = Plan(
         dict(wanted.definitions),
         dict(wanted.subscriptions),

@@ -10,15 +10,22 @@ from activityctl.ports import ManifestSource
 
 
 def load_manifests(
-    source: ManifestSource, paths: Sequence[str], kinds: Kinds, *, recursive: bool
+    source: ManifestSource,
+    paths: Sequence[str],
+    kinds: Kinds,
+    *,
+    recursive: bool,
+    may_be_empty: bool = False,
 ) -> ManifestSet:
     """Return the manifests; InvalidManifestsError lists every problem found without a server.
 
     A subscription is checked against its definition if the files have it. If not, `check_against`
-    checks it later against the live definition.
+    checks it later against the live definition. With `may_be_empty`, no manifest at all is no
+    problem.
     """
     checked = check_files(source, paths, kinds, recursive=recursive)
-    if checked.problems:
+    is_empty = not checked.manifests.locate and all(each.is_empty for each in checked.problems)
+    if checked.problems and not (may_be_empty and is_empty):
         raise InvalidManifestsError(checked.problems)
     return checked.manifests
 

@@ -1,7 +1,7 @@
 """Compute what apply would do, without changing anything."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,7 +23,7 @@ from activityctl.domain.manifests.document import Document, aligned
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import NAME_PATTERN
-from activityctl.errors import RefusedError, UsageError
+from activityctl.errors import UsageError
 from activityctl.ports import Catalog, RunLists
 
 
@@ -38,11 +38,18 @@ class Planned:
 
 
 def wanted_of(
-    manifests: ManifestSet, *, applyset: str | None, prune: bool, take_over: bool = False
+    manifests: ManifestSet,
+    *,
+    applyset: str | None,
+    prune: bool,
+    take_over: bool = False,
+    allow_empty: bool = False,
+    unread: Mapping[tuple[str, str], str] | None = None,
 ) -> Wanted:
-    """Return what the manifests want; RefusedError for pruning without any manifest.
+    """Return what the manifests want. `unread` has the files that pruning must not overlook.
 
-    UsageError for pruning or taking over without an apply set, and for an invalid name of the set.
+    UsageError for pruning or taking over without an apply set, for emptying a set without pruning,
+    and for an invalid name of the set.
     """
     if take_over and applyset is None:
         raise UsageError(
@@ -59,10 +66,9 @@ def wanted_of(
             "--prune needs --applyset: it deletes only members of a named set",
             hint="add --applyset NAME",
         )
-    if prune and not (manifests.calendars or manifests.definitions or manifests.subscriptions):
-        raise RefusedError(
-            "the files contain no manifest; pruning would delete the whole apply set",
-            hint="give the right folder with -f, or delete the objects by name",
+    if allow_empty and not prune:
+        raise UsageError(
+            "--allow-empty needs --prune: without it nothing is deleted", hint="add --prune"
         )
     return Wanted(
         manifests.definitions,
@@ -71,6 +77,8 @@ def wanted_of(
         prune,
         manifests.calendars,
         take_over,
+        allow_empty,
+        unread or {},
     )
 
 

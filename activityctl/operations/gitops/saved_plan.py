@@ -65,6 +65,7 @@ def save(planned: Planned, wanted: Wanted, source_commit: str | None = None) -> 
         "applyset": wanted.applyset,
         "prune": wanted.prune,
         "takeOver": wanted.take_over,
+        "allowEmpty": wanted.allow_empty,
         "fingerprint": planned.fingerprint,
         "sourceCommit": source_commit,
         "plan": planned.view,
@@ -93,6 +94,7 @@ def restore(text: str, name: str) -> SavedPlan:
             prune,
             found["Calendar"],
             content.get("takeOver") is True,
+            content.get("allowEmpty") is True,
         )
         commit = content.get("sourceCommit")
         _require_commit(commit)

@@ -156,11 +156,61 @@ def test_pruning_needs_a_set_and_files(repository: Repository):
     done = repository("apply", "-f", "definitions", "--prune", "--yes", code=2)
     assert "--applyset" in done.stderr
     repository("apply", "-f", "definitions", "--applyset", "Not a name", code=2)
+    repository(*in_set(repository, "--allow-empty"), code=2)
+
+
+def test_a_set_is_only_emptied_with_allow_empty(repository: Repository):
+    repository(*in_set(repository))
     for word in ("report", "sub"):
         repository.remove(word)
-    repository(*in_set(repository, "--prune", "--yes"), code=3)
-    empty = ("apply", "-f", "-", "--applyset", repository.tag, "--prune", "--yes")
-    repository(*empty, code=3, stdin="")
+    both = f"activitydefinition/{repository.name('report')}, subscription/{repository.name('sub')}"
+    done = repository(*in_set(repository, "--prune", "--yes"), code=3)
+    assert f"would delete all of the apply set {repository.tag}, 2 objects: {both};" in done.stderr
+    assert "add --allow-empty" in done.stderr
+    stdin = ("-f", "-", "--applyset", repository.tag, "--prune")
+    for command in (("plan",), ("apply", "--yes")):
+        assert both in repository(*command, *stdin, code=3, stdin="# nothing\n").stderr
+    repository(*in_set(repository, "--prune", "--allow-empty", "--dry-run", "client"))
+    done = repository(*in_set(repository, "--prune", "--allow-empty"), code=1)
+    assert "will be deleted, which empties it:" in done.stderr
+    assert done.stderr.count("  - ") == 2
+    assert repository.names() == {"report", "sub"}
+    saved = ("plan", *in_set(repository, "--prune", "--allow-empty", "--out", "plan.json")[1:])
+    assert "2 to delete" in repository(*saved).stdout
+    content = json.loads((repository.shell.folder / "plan.json").read_text())
+    forged = json.dumps({**content, "allowEmpty": False})
+    (repository.shell.folder / "forged.json").write_text(forged)
+    repository("apply", "forged.json", code=3)
+    assert (
+        f"subscription/{repository.name('sub')} deleted" in repository("apply", "plan.json").stdout
+    )
+    assert repository.names() == set()
+    repository(*in_set(repository, "--prune"), code=3)
+    repository(*in_set(repository, "--prune", "--allow-empty"))
+
+
+def test_pruning_keeps_what_was_moved_into_a_subfolder(repository: Repository):
+    repository.subscribe("moved")
+    repository.subscribe("gone")
+    repository(*in_set(repository))
+    below = repository.files / "team"
+    below.mkdir()
+    (repository.files / "moved.yaml").rename(below / "moved.yaml")
+    (below / "broken.yaml").write_bytes(b"activityctl/v1: [\xff")
+    for command in ("plan", "apply"):
+        options = ("--applyset", repository.tag, "--prune", *["--yes"][: command == "apply"])
+        done = repository(command, "-f", "definitions", *options, code=5)
+        file = "definitions/team/moved.yaml"
+        assert f"subscription/{repository.name('moved')} (in {file})" in done.stderr
+        assert "add -R" in done.stderr
+    assert repository.names() == {"report", "sub", "moved", "gone"}
+    (below / "broken.yaml").unlink()
+    repository.remove("gone")
+    repository(*in_set(repository, "-R", "--prune", "--yes"))
+    assert repository.names() == {"report", "sub", "moved"}
+    (below / "moved.yaml").unlink()
+    (below / "broken.yaml").write_bytes(b"activityctl/v1: [\xff")
+    repository(*in_set(repository, "--prune", "--yes"))
     assert repository.names() == {"report", "sub"}
 
 

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.applying import WaitOptions, apply_loaded, load_files
+from activityctl.cli.applying import WaitOptions, apply_loaded, load_files, unread_objects
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
+    AllowEmpty,
     ApplySet,
     Files,
     Prune,
@@ -54,6 +55,7 @@ def apply(
     applyset: ApplySet = None,
     prune: Prune = False,
     take_over: TakeOver = False,
+    allow_empty: AllowEmpty = False,
     yes: Yes = False,
     dry_run: Annotated[
         str | None,
@@ -81,17 +83,25 @@ def apply(
     session.set_interrupt_message("nothing was changed")
     options = WaitOptions(seconds_to_wait(timeout, wait=wait), wait_without_worker=wait is True)
     if saved is not None:
-        if files or applyset or prune or take_over or dry_run:
+        if files or applyset or prune or take_over or allow_empty or dry_run:
             raise UsageError(
-                "a saved plan cannot be combined with -f, --applyset, --prune, --take-over or "
-                "--dry-run",
+                "a saved plan cannot be combined with -f, --applyset, --prune, --take-over, "
+                "--allow-empty or --dry-run",
                 hint=f"activityctl apply {saved}",
             )
         applied = _apply_saved(session, saved, options)
     else:
         paths = default_files(files)
-        manifests = load_files(session, paths, recursive=recursive)
-        wanted = wanted_of(manifests, applyset=applyset, prune=prune, take_over=take_over)
+        may_be_empty = prune and (allow_empty or dry_run != "client")
+        manifests = load_files(session, paths, recursive=recursive, may_be_empty=may_be_empty)
+        wanted = wanted_of(
+            manifests,
+            applyset=applyset,
+            prune=prune,
+            take_over=take_over,
+            allow_empty=allow_empty,
+            unread=unread_objects(paths, recursive=recursive, prune=prune),
+        )
         if dry_run is not None:
             _dry_run(session, manifests, wanted, dry_run)
             return
@@ -200,7 +210,8 @@ def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
     if not deleted:
         return planned.fingerprint
     objects = count_noun(len(deleted), "object")
-    session.err.print(f"{objects} of the apply set {wanted.applyset} will be deleted:")
+    emptied = ", which empties it" if wanted.is_empty else ""
+    session.err.print(f"{objects} of the apply set {wanted.applyset} will be deleted{emptied}:")
     for name in deleted:
         session.err.print(f"  - {name}")
     require_yes("pruning", "Delete them?")

@@ -10,8 +10,9 @@ from typing import Annotated, Final
 
 import typer
 
-from activityctl import wiring
+from activityctl.cli.applying import load_files, unread_objects
 from activityctl.cli.options import (
+    AllowEmpty,
     ApplySet,
     Files,
     Prune,
@@ -33,7 +34,6 @@ from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.trigger_impact import impact_view
 from activityctl.domain.values.duration import format_duration, parse_duration
 from activityctl.errors import RefusedError, UsageError, reason_of
-from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.plan_impact import compare_with_events
 from activityctl.operations.gitops.saved_plan import save
@@ -49,6 +49,7 @@ def plan(
     applyset: ApplySet = None,
     prune: Prune = False,
     take_over: TakeOver = False,
+    allow_empty: AllowEmpty = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -81,11 +82,15 @@ def plan(
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "markdown"))
     paths = default_files(files)
-    with wiring.evaluating():
-        manifests = load_manifests(
-            wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
-        )
-    wanted = wanted_of(manifests, applyset=applyset, prune=prune, take_over=take_over)
+    manifests = load_files(session, paths, recursive=recursive, may_be_empty=prune)
+    wanted = wanted_of(
+        manifests,
+        applyset=applyset,
+        prune=prune,
+        take_over=take_over,
+        allow_empty=allow_empty,
+        unread=unread_objects(paths, recursive=recursive, prune=prune),
+    )
     since = _replace_against_events(session, since, against_events)
     events = _time_range(since, until)
 
@@ -112,7 +117,7 @@ def plan(
         case "markdown":
             command = ["activityctl", "plan", *(word for path in paths for word in ("-f", path))]
             command += ["-R"] * recursive + ["--prune"] * prune
-            command += ["--take-over"] * take_over
+            command += ["--take-over"] * take_over + ["--allow-empty"] * allow_empty
             for option, value in (("--applyset", applyset), ("--since", since), ("--until", until)):
                 command += [option, value] if value else []
             session.out.file.write(markdown(planned.view, shlex.join(command)))
@@ -120,7 +125,6 @@ def plan(
             print_plan(session.out, planned.view)
     if out is not None:
         try:
-            session.files = paths
             _write(out, save(planned, wanted, session.origin.source_commit))
         except OSError as error:
             raise RefusedError(

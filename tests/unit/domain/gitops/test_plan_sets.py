@@ -24,7 +24,7 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionStatus,
 )
 from activityctl.domain.values import ids
-from activityctl.errors import ConflictError, NotFoundError
+from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
 from support.manifests import Manifest, definition, subscription
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -361,3 +361,25 @@ def test_a_fingerprint_changes_when_the_plan_is_applied():
     before = world_of(definition(), applyset="shop")
     after = having(before, subscription(), applyset="shop")
     assert fingerprint_of(before, subscription()) != fingerprint_of(after, subscription())
+
+
+# ---- prunes that look like a mistake ---------------------------------------------------
+
+
+@pytest.mark.parametrize("live", [(), (definition(),)])
+def test_no_manifest_at_all_prunes_nothing_unless_that_is_allowed(live: tuple[Manifest, ...]):
+    world = world_of(*live, applyset="shop")
+    wanted = Wanted(applyset="shop", prune=True)
+    with pytest.raises(InvalidInputError, match="have no manifest"):
+        plan_changes(wanted, world)
+    plan = plan_changes(replace(wanted, allow_empty=True), world)
+    assert plan.deleted("ActivityDefinition") == [each.metadata.name for each in live]
+
+
+def test_a_pruned_object_that_an_unread_file_has_is_a_conflict():
+    world = world_of(definition(), subscription(), applyset="shop")
+    moved = {("Subscription", "sub"): "d/team/sub.yaml", ("Subscription", "x"): "d/team/x.yaml"}
+    wanted = Wanted({"digest": definition()}, {}, "shop", unread=moved)
+    plan_changes(wanted, world)
+    with pytest.raises(ConflictError, match=r"have: subscription/sub \(in d/team/sub.yaml\);"):
+        plan_changes(replace(wanted, prune=True), world)

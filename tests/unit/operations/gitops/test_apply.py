@@ -10,8 +10,8 @@ from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.values.sync_errors import unanswered_text
 from activityctl.errors import (
     ConflictError,
+    InvalidInputError,
     InvalidManifestsError,
-    RefusedError,
     UsageError,
 )
 from activityctl.operations.gitops.apply import Applied, apply, wait_for_schedules
@@ -32,7 +32,7 @@ async def test_pruning_without_an_apply_set_is_a_usage_error(here: World):
 
 async def test_pruning_against_no_manifest_is_refused(here: World):
     await here.apply(definition(), subscription(), applyset="shop")
-    with pytest.raises(RefusedError, match="whole apply set"):
+    with pytest.raises(InvalidInputError, match="all of the apply set"):
         await here.apply(applyset="shop", prune=True)
     assert set((await here.present()).subscriptions) == {"sub"}
 

@@ -16,9 +16,9 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import (
     ConflictError,
+    InvalidInputError,
     InvalidManifestsError,
     NotFoundError,
-    RefusedError,
 )
 from activityctl.operations.gitops.apply import apply, apply_saved
 from activityctl.operations.gitops.history import delete, export, roll_back
@@ -189,7 +189,7 @@ async def test_a_calendar_of_an_apply_set_cannot_be_applied_in_another_set(world
     await world.apply(calendar(), applyset="set")
     with pytest.raises(ConflictError, match='calendar/holidays belongs to the apply set "set"'):
         await world.apply(calendar(), applyset="another")
-    with pytest.raises(RefusedError, match="no manifest"):
+    with pytest.raises(InvalidInputError, match="no manifest"):
         await world.apply(applyset="set")
 
 
