@@ -108,15 +108,15 @@ def test_document_marks_separate_documents() -> None:
     ]
 
 
-@given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+KEYS = st.text(max_size=80)
+"""With escapes, a key has at most twelve times as many characters; YAML allows 1,024."""
+
+
+@given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner)))
 def test_json_with_escapes_as_python_writes_it_is_read(value: Any) -> None:
     text = json.dumps(value)
     documents, problems = read(text)
-    assert (
-        documents == [value]
-        or "\\u0000" in text
-        or any("simple key" in problem.reason for problem in problems)
-    )
+    assert documents == [value] or "\\u0000" in text, problems
 
 
 PAIR = r"\ud83d\ude00"

@@ -29,6 +29,7 @@ BY_STATUS = {
     "activityctl_runs": {
         "queued": 0,
         "running": 1,
+        "cancelling": 0,
         "succeeded": 5,
         "failed": 0,
         "skipped": 0,
