@@ -13,12 +13,14 @@ def print_changes(session: Session, plan: Plan) -> None:
     """Print one line for each change, and the summary on stderr, as kubectl does."""
     for change in plan.changes:
         name = f"{change.kind.lower()}/{change.name} "
+        renamed = f" (renamed from {change.renamed_from})" if change.renamed_from else ""
         if session.out.is_terminal:
             from rich.text import Text
 
-            session.out.print(Text(name).append_text(styled(change.action.value)))
+            line = Text(name).append_text(styled(change.action.value)).append(renamed)
+            session.out.print(line)
         else:
-            session.out.file.write(f"{name}{change.action.value}\n")
+            session.out.file.write(f"{name}{change.action.value}{renamed}\n")
     counts = [f"{plan.count(action)} {action.value}" for action in Action if plan.count(action)]
     session.err.print(", ".join(counts))
 
@@ -30,7 +32,12 @@ def applied_view(applied: Applied) -> dict[str, Any]:
         "apiVersion": API_VERSION,
         "kind": "ApplyResult",
         "changes": [
-            {"kind": change.kind, "name": change.name, "action": change.action.value}
+            {
+                "kind": change.kind,
+                "name": change.name,
+                "action": change.action.value,
+                **({"renamedFrom": change.renamed_from} if change.renamed_from else {}),
+            }
             for change in plan.changes
         ],
         "summary": {action.value: plan.count(action) for action in Action},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from activityctl.cli.render.plan_events import head_lines, trigger_lines
 from activityctl.cli.render.plan_groups import groups_of
 from activityctl.domain.gitops.applyset import shorten_list
+from activityctl.domain.gitops.plan import NAME_PATH
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_controls
@@ -118,17 +119,30 @@ def _change_item(changes: Sequence[Mapping[str, Any]]) -> PlanItem:
     action = first["action"]
     kind = first["kind"].lower()
     if len(changes) == 1:
-        head = f"{kind}/{first['name']} {action}"
+        head = f"{kind}/{first['name']} {_done(first)}"
     else:
         names = shorten_list([change["name"] for change in changes])
         head = f"{len(changes):,} {kind}s {action} alike: {names}"
     lines = [(f"{SYMBOLS[action]} {head}", action)]
     if action == "configured":
-        lines += [(f"    {_field(field)}", action) for field in first["fields"]]
+        lines += [(f"    {_field(field)}", action) for field in _shown_fields(first)]
     if action == "created" and kind == "calendar":
         days = (field["new"] for field in first["fields"] if field["path"] == "spec.days")
         lines += [(f"    {line}", action) for line in _day_lines(next(days, []))]
     return PlanItem("change", lines, len(changes))
+
+
+def _done(change: Mapping[str, Any]) -> str:
+    """Return what happens to the object."""
+    if (old := change.get("renamedFrom")) is None:
+        return str(change["action"])
+    return f"renamed from {old}"
+
+
+def _shown_fields(change: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the changed fields; the first line already has the name of what is renamed."""
+    is_renamed = "renamedFrom" in change
+    return [field for field in change["fields"] if not (is_renamed and field["path"] == NAME_PATH)]
 
 
 def _schedule_key(schedule: Mapping[str, Any]) -> Hashable:

@@ -13,7 +13,7 @@ def fingerprint(plan: Plan, present: Present) -> str:
 
     A saved plan may be applied only while the hash is the same. It covers the objects that the
     plan names, changed or unchanged; the definitions that its subscriptions use; the subscriptions
-    of a definition that it changes; and the calendars that its objects use.
+    of a definition that it changes; the calendars that its objects use; and what it renames.
     """
     named = {(change.kind, change.name) for change in plan.changes}
     changed = {
@@ -40,7 +40,9 @@ def fingerprint(plan: Plan, present: Present) -> str:
         if ("Calendar", name) in named or name in used_calendars
     ]
     wanted = [plan.written(change) for change in plan.changes]
-    return ids.content_hash([wanted, definitions, subscriptions, calendars])
+    renames = [[change.renamed_from, change.name] for change in plan.changes if change.renamed_from]
+    parts = [wanted, definitions, subscriptions, calendars]
+    return ids.content_hash([*parts, renames] if renames else parts)
 
 
 def _calendars_used(plan: Plan) -> frozenset[str]:

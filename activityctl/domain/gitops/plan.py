@@ -35,6 +35,12 @@ from activityctl.domain.values.model import JsonValue
 
 Kind = Literal["Calendar", "ActivityDefinition", "Subscription"]
 
+NAME_PATH: Final = "metadata.name"
+"""The path of the field that a rename changes."""
+
+RENAMED_AWAY: Final = "renamed"
+"""The action in the history of a name that an object had before it was renamed."""
+
 _ALARMS_KEPT: Final = 1024
 
 
@@ -71,6 +77,9 @@ class Present:
     definitions: Mapping[str, PresentDefinition] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
     calendars: Mapping[str, PresentCalendar] = field(default_factory=dict)
+    renamed_from: Mapping[str, str] = field(default_factory=dict)
+    """The old names, by new name, of subscriptions that have their new name here already, although
+    it is not written yet; see `with_renames`."""
 
     @property
     def applysets(self) -> set[str | None]:
@@ -131,6 +140,21 @@ class Change:
     name: str
     action: Action
     fields: tuple[FieldChange, ...] = ()
+    renamed_from: str | None = None
+    """The old name; None if the name stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the history records of a change; `action` is an Action, or RENAMED_AWAY."""
+
+    kind: Kind
+    name: str
+    action: str
+    fields: tuple[FieldChange, ...]
+    document: Document | None
+    """The object's manifest after the change; None if there is no such object any more."""
+    revision_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +208,8 @@ class Plan:
     changes: tuple[Change, ...]
     applyset: str | None = None
     calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
+    subscription_ids: Mapping[str, ids.SubscriptionId] = field(default_factory=dict)
+    """The id of each subscription that the plan names, by its name after the plan."""
 
     @property
     def is_empty(self) -> bool:
@@ -193,7 +219,12 @@ class Plan:
     @property
     def touched_subscriptions(self) -> list[ids.SubscriptionId]:
         """The subscriptions whose schedules may change."""
-        return [*self.schedules, *map(ids.subscription_id, self.deleted("Subscription"))]
+        return [*self.schedules, *self.deleted_ids]
+
+    @property
+    def deleted_ids(self) -> list[ids.SubscriptionId]:
+        """The ids of the subscriptions that the plan deletes."""
+        return [self.subscription_ids[name] for name in self.deleted("Subscription")]
 
     def count(self, action: Action) -> int:
         """Return how many objects have this action."""
@@ -210,8 +241,24 @@ class Plan:
         if change.kind == "Calendar":
             calendar = self.calendars[change.name]
             return calendar_document(calendar.metadata, calendar.days), None
-        manifest = self.subscriptions[change.name]
-        return subscription_document(manifest.metadata, manifest.spec), None
+        return stored_document(self.subscriptions[change.name]), None
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        """What the history records: each change, and under its old name what was renamed."""
+        found = []
+        for change in self.changes:
+            if change.action is Action.UNCHANGED:
+                continue
+            if (old := change.renamed_from) is not None:
+                field = FieldChange(NAME_PATH, old, change.name)
+                found.append(Recorded(change.kind, old, RENAMED_AWAY, (field,), None, None))
+            document, revision = self.written(change)
+            action = change.action.value
+            found.append(
+                Recorded(change.kind, change.name, action, change.fields, document, revision)
+            )
+        return found
 
     def deleted(self, kind: Kind) -> list[str]:
         """Return the names of the objects of that kind that the plan deletes."""
@@ -254,6 +301,12 @@ def affected_subscriptions(
         and subscription.definition in wanted.definitions
         and not wanted.prunes(subscription.applyset)
     ]
+
+
+def stored_document(manifest: SubscriptionManifest) -> Document:
+    """Return the document of a subscription as it is kept: without its old name."""
+    metadata = manifest.metadata.model_copy(update={"renamed_from": None})
+    return subscription_document(metadata, manifest.spec)
 
 
 def live_document(subscription: Subscription) -> Document:

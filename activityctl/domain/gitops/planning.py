@@ -1,10 +1,11 @@
 """Makes a plan: compares wanted and live objects one by one. The plan's types are in `plan.py`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
 from activityctl.domain.gitops.applyset import require_intended_prunes, require_same_applyset
 from activityctl.domain.gitops.plan import (
+    NAME_PATH,
     Action,
     Change,
     Kind,
@@ -16,8 +17,10 @@ from activityctl.domain.gitops.plan import (
     affected_subscriptions,
     live_calendar,
     live_document,
+    stored_document,
     wanted_schedules,
 )
+from activityctl.domain.gitops.renames import with_renames
 from activityctl.domain.manifests.calendar import DayCalendar, PresentCalendar
 from activityctl.domain.manifests.calendar_references import (
     calendars_in_definition,
@@ -30,7 +33,6 @@ from activityctl.domain.manifests.document import (
     day_differences,
     definition_document,
     differences,
-    subscription_document,
 )
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
 from activityctl.domain.values import ids
@@ -43,8 +45,9 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
     The changes are in the order calendars, definitions, subscriptions, each sorted by name;
     deletions follow. Raises what `require_intended_prunes` raises, and ConflictError when an
     object belongs to another apply set, when a definition or calendar would be pruned that is
-    still used, or when the definition of a subscription does not exist.
+    still used, when the definition of a subscription does not exist, or when a rename is unclear.
     """
+    present = with_renames(wanted, present)
     changes = [
         _calendar_change(calendar, present.calendars.get(name), wanted.applyset)
         for name, calendar in sorted(wanted.calendars.items())
@@ -61,13 +64,15 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
     prunes = tuple(_prunes(wanted, present))
     require_intended_prunes(wanted, prunes)
     changes += prunes
+    subscription_ids = _subscription_ids(changes, present)
     plan = Plan(
         dict(wanted.definitions),
         dict(wanted.subscriptions),
-        _touched_schedules(wanted, present),
+        _touched_schedules(wanted, present, subscription_ids),
         tuple(changes),
         wanted.applyset,
         dict(wanted.calendars),
+        subscription_ids,
     )
     _require_unused(plan, present)
     return plan
@@ -91,9 +96,22 @@ def plan_deletion(kind: Kind, name: str, present: Present) -> Plan:
     else:
         plural = "definitions" if kind == "ActivityDefinition" else f"{kind.lower()}s"
         raise NotFoundError(kind.lower(), name, hint=f"activityctl get {plural}")
-    plan = Plan({}, {}, {}, (Change(kind, name, Action.DELETED, fields),))
+    changes = (Change(kind, name, Action.DELETED, fields),)
+    plan = Plan({}, {}, {}, changes, subscription_ids=_subscription_ids(changes, present))
     _require_unused(plan, present)
     return plan
+
+
+def _subscription_ids(changes: Sequence[Change], present: Present) -> dict[str, ids.SubscriptionId]:
+    """Return the ids of the subscriptions in the changes: the stored ones, or new ones."""
+    taken = {subscription.id for subscription in present.subscriptions.values()}
+    return {
+        change.name: stored.id
+        if (stored := present.subscriptions.get(change.name)) is not None
+        else ids.free_subscription_id(change.name, taken)
+        for change in changes
+        if change.kind == "Subscription"
+    }
 
 
 def _definition_change(
@@ -123,20 +141,23 @@ def _subscription_change(
     manifest: SubscriptionManifest, present: Present, applyset: str | None
 ) -> Change:
     name = manifest.metadata.name
-    new = subscription_document(manifest.metadata, manifest.spec)
+    new = stored_document(manifest)
     current = present.live(name)
     if current is None:
         return Change("Subscription", name, Action.CREATED, differences(None, new))
     paused = manifest.spec.paused
     old = live_document(current)
     new["spec"].pop("paused", None)
+    renamed_from = present.renamed_from.get(name)
     fields = differences(old, new)
+    if renamed_from is not None:
+        fields = (FieldChange(NAME_PATH, renamed_from, name), *fields)
     is_paused = current.status is SubscriptionStatus.PAUSED
     if paused not in {None, is_paused}:
         fields += (FieldChange("spec.paused", is_paused, paused),)
     fields += _adoption(current.applyset, applyset)
     action = Action.CONFIGURED if fields else Action.UNCHANGED
-    return Change("Subscription", name, action, fields)
+    return Change("Subscription", name, action, fields, renamed_from)
 
 
 def _calendar_change(
@@ -246,7 +267,7 @@ def _calendar_users(plan: Plan, present: Present) -> Iterator[tuple[str, frozens
 
 
 def _touched_schedules(
-    wanted: Wanted, present: Present
+    wanted: Wanted, present: Present, subscription_ids: Mapping[str, ids.SubscriptionId]
 ) -> dict[ids.SubscriptionId, tuple[WantedSchedule, ...]]:
     specs = present.specs
     specs |= {name: definition.spec for name, definition in wanted.definitions.items()}
@@ -255,7 +276,7 @@ def _touched_schedules(
         for subscription, spec in affected_subscriptions(wanted, present)
     }
     for name, manifest in sorted(wanted.subscriptions.items()):
-        key, activity = ids.subscription_id(name), manifest.spec.activity
+        key, activity = subscription_ids[name], manifest.spec.activity
         if activity not in specs:
             raise ConflictError(
                 f"subscription/{name} needs activitydefinition/{activity}, which does not exist",

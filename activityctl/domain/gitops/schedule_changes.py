@@ -16,7 +16,6 @@ from activityctl.domain.gitops.plan import (
 from activityctl.domain.manifests.document import field_view
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.timing.due_times import nominal_times
-from activityctl.domain.values.ids import subscription_id
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 
 SHOWN_FIRINGS: Final = 3
@@ -42,7 +41,7 @@ class ScheduleChange:
 def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[ScheduleChange, ...]:
     """Return the schedules whose firings change, each with the next ones before and after."""
     names = {subscription.id: subscription.name for subscription in present.subscriptions.values()}
-    names |= {subscription_id(name): name for name in plan.subscriptions}
+    names |= {key: name for name, key in plan.subscription_ids.items()}
     deleted = set(plan.deleted("Subscription"))
     wanted = dict(plan.schedules)
     wanted |= {present.subscriptions[name].id: () for name in deleted}
@@ -140,6 +139,7 @@ def plan_view(
                 "name": change.name,
                 "action": change.action.value,
                 "fields": [field_view(field) for field in change.fields],
+                **({"renamedFrom": change.renamed_from} if change.renamed_from else {}),
             }
             for change in plan.changes
         ],

@@ -9,6 +9,7 @@ from typing import Final
 
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Present, Wanted, affected_subscriptions
+from activityctl.domain.gitops.renames import rename_problems
 from activityctl.domain.manifests.calendar_checks import (
     never_starting_in_definition,
     never_starting_in_subscription,
@@ -109,6 +110,7 @@ def check_set(
     for kind, partial, locate in manifests.partials:
         changed = list(changed_texts(Slots(document_schema(kinds), kind), partial.numbers))
         problems += [locate(finding) for finding in changed if finding.path not in partial.lost]
+    problems += rename_problems(manifests)
     unchecked = frozenset(name for name, each in known.items() if each.skipped)
     return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
 

@@ -10,7 +10,6 @@ from activityctl.domain.gitops.plan import Plan, Present
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import listeners_of
 from activityctl.domain.routing.trigger_match import TriggerKey
-from activityctl.domain.values.ids import subscription_id
 from activityctl.domain.values.model import canonical
 
 ChangeAction = Literal["created", "configured", "deleted"]
@@ -29,7 +28,9 @@ class TriggerChange:
     @property
     def owner(self) -> TriggerKey:
         """The key of the trigger in the index."""
-        return subscription_id(self.subscription), self.trigger
+        listener = self.after or self.before
+        assert listener is not None, "a change has a trigger before or after it"  # noqa: S101
+        return listener.subscription, self.trigger
 
     @property
     def action(self) -> ChangeAction:
@@ -41,7 +42,7 @@ class TriggerChange:
 
 def event_trigger_changes(plan: Plan, present: Present) -> tuple[TriggerChange, ...]:
     """Return the event triggers with a changed pattern, or a filter and changed params."""
-    names = {subscription_id(name): name for name in plan.subscriptions}
+    names = {key: name for name, key in plan.subscription_ids.items()}
     names |= {subscription.id: subscription.name for subscription in present.subscriptions.values()}
     touched = {names[key] for key in plan.touched_subscriptions}
     changes = []
@@ -106,7 +107,8 @@ def _listeners_after(name: str, plan: Plan, present: Present) -> Mapping[str, Li
         return {}
     wanted = plan.definitions.get(activity)
     spec = wanted.spec if wanted is not None else present.definitions[activity].spec
-    listeners = listeners_of(subscription_id(name), spec, params, overrides)
+    owner = live.id if live is not None else plan.subscription_ids[name]
+    listeners = listeners_of(owner, spec, params, overrides)
     return {listener.trigger: listener for listener in listeners}
 
 

@@ -40,10 +40,22 @@ class SubscriptionSpec(Manifest):
     )
 
 
+class SubscriptionMetadata(Metadata):
+    """The subscription's name, labels and annotations, and its old name if it was renamed."""
+
+    renamed_from: Name | None = Field(
+        default=None,
+        description="The old name. `apply` renames the subscription of that name, with its runs, "
+        "logs, state and schedules. It has no effect when the subscription has its new name, or "
+        "when there is none with the old name.",
+        examples=["orders"],
+    )
+
+
 class SubscriptionManifest(Manifest):
     """An instance of an ActivityDefinition with its own params. Its triggers start runs."""
 
-    metadata: Metadata
+    metadata: SubscriptionMetadata
     spec: SubscriptionSpec
 
 

@@ -4,7 +4,8 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import chain, count
 from typing import Any, Final, NewType
 
 SubscriptionId = NewType("SubscriptionId", str)
@@ -58,8 +59,18 @@ def content_hash(value: Any) -> str:
 
 
 def subscription_id(name: str) -> SubscriptionId:
-    """Return the id of a subscription; it depends only on the name, also after a deletion."""
+    """Return the id that a subscription gets under its first name; a rename does not change it.
+
+    A deleted subscription that comes back has its old id.
+    """
     return SubscriptionId(_computed("subscription", name))
+
+
+def free_subscription_id(name: str, taken: Container[str]) -> SubscriptionId:
+    """Return the id for a new subscription; another one if a renamed subscription has its id."""
+    first = subscription_id(name)
+    others = (_computed("subscription", name, str(number)) for number in count(2))
+    return SubscriptionId(next(key for key in chain([first], others) if key not in taken))
 
 
 def revision_id(definition: str, spec: Any) -> RevisionId:

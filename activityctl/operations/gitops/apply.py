@@ -11,6 +11,7 @@ from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.gitops.renames import with_renames
 from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.values.sync_errors import is_refusal
 from activityctl.errors import ConflictError
@@ -64,9 +65,10 @@ async def apply(  # noqa: PLR0913  # ports, and how to wait for them
     Raises InvalidManifestsError or ConflictError before anything is changed.
     """
     async with catalog.changing():
-        present = await catalog.present()
+        wanted = wanted or manifests.wanted
+        present = with_renames(wanted, await catalog.present())
         check_against(manifests, present, wanted)
-        plan = plan_changes(wanted or manifests.wanted, present)
+        plan = plan_changes(wanted, present)
         on_write()
         await catalog.write(plan, clock(), origin)
     return await wait_for_schedules(
@@ -93,7 +95,7 @@ async def apply_saved(
     `on_write` is called just before the change is stored.
     """
     async with catalog.changing():
-        present = await catalog.present()
+        present = with_renames(wanted, await catalog.present())
         plan = plan_changes(wanted, present)
         if fingerprint(plan, present) != made_against:
             raise ConflictError(

@@ -9,7 +9,15 @@ from typing import Final
 from activityctl.domain.gitops.fingerprint import fingerprint
 from activityctl.domain.gitops.history import Origin, PastChange, former_set
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
-from activityctl.domain.gitops.plan import Kind, Plan, Present, live_calendar, live_document
+from activityctl.domain.gitops.plan import (
+    NAME_PATH,
+    RENAMED_AWAY,
+    Kind,
+    Plan,
+    Present,
+    live_calendar,
+    live_document,
+)
 from activityctl.domain.gitops.planning import owner_of, plan_changes, plan_deletion
 from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.manifests.calendar import DayCalendar
@@ -53,6 +61,7 @@ async def roll_back(
     """
     async with catalog.changing():
         changes = await history(catalog, kind, name)
+        _require_not_renamed(changes[0])
         manifests = _manifests(kind, name, _former_document(changes, kind, name, number))
         present = await catalog.present()
         try:
@@ -79,6 +88,16 @@ async def _rollback_hint(
     return f"activityctl history {kind.lower()} {name}, then rollback --to a change that fits"
 
 
+def _require_not_renamed(latest: PastChange) -> None:
+    if latest.action != RENAMED_AWAY:
+        return
+    kind, old, new = latest.kind.lower(), latest.name, latest.fields[0]["new"]
+    raise ConflictError(
+        f"{kind}/{old} was renamed to {new}, so it cannot be restored under its old name",
+        hint=f"to rename it back, apply a manifest with the name {old} and renamedFrom: {new}",
+    )
+
+
 def _former_document(
     changes: list[PastChange], kind: Kind, name: str, number: int | None
 ) -> Document:
@@ -87,6 +106,11 @@ def _former_document(
         if not chosen:
             raise NotFoundError(
                 "change", str(number), hint=f"activityctl history {kind.lower()} {name}"
+            )
+        if chosen[0].action == RENAMED_AWAY:
+            raise ConflictError(
+                f"change {number} renamed {kind.lower()}/{name}, so there is nothing to restore",
+                hint=f"activityctl history {kind.lower()} {name}",
             )
         if chosen[0].document is None:
             raise ConflictError(
@@ -98,8 +122,10 @@ def _former_document(
     else:
         chosen = [change for change in changes[1:] if change.document is not None]
     if not chosen or chosen[0].document is None:
+        olds = [field["old"] for field in changes[-1].fields if field["path"] == NAME_PATH]
+        why = f": it was renamed from {olds[0]}" if olds else ""
         raise ConflictError(
-            f"{kind.lower()}/{name} has no earlier version to restore",
+            f"{kind.lower()}/{name} has no earlier version to restore{why}",
             hint=f"activityctl history {kind.lower()} {name}",
         )
     return chosen[0].document

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from activityctl.domain.gitops.fingerprint import fingerprint
@@ -16,6 +16,7 @@ from activityctl.domain.gitops.plan import (
     live_document,
 )
 from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.gitops.renames import with_renames
 from activityctl.domain.gitops.schedule_changes import plan_view, schedule_changes
 from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.gitops.waiting import waiting_view
@@ -29,7 +30,10 @@ from activityctl.ports import Catalog, RunLists
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, the live objects and their fingerprint when it was made, and its JSON form."""
+    """A plan, the live objects and their fingerprint when it was made, and its JSON form.
+
+    Live objects that the plan renames have their new names.
+    """
 
     plan: Plan
     present: Present
@@ -93,7 +97,7 @@ async def plan_of_files(
 
     Raises what apply would raise: InvalidManifestsError, ConflictError.
     """
-    present = await catalog.present()
+    present = with_renames(wanted, await catalog.present())
     check_against(manifests, present, wanted)
     made = plan_changes(wanted, present)
     changed = _changed_subscriptions(made, present)
@@ -140,6 +144,8 @@ def documents(made: Plan, present: Present) -> list[tuple[str, Document | None, 
             live = definition.document if definition else None
         else:
             subscription = present.live(change.name)
+            if subscription and change.renamed_from is not None:
+                subscription = replace(subscription, name=change.renamed_from)
             live = _live_subscription(subscription, wanted) if subscription else None
         name = f"{change.kind.lower()}/{change.name}"
         found.append((name, live, aligned(wanted, live) if wanted else None))

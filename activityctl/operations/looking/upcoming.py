@@ -14,7 +14,7 @@ from activityctl.domain.timing.misfires import ScheduleProgress
 from activityctl.domain.timing.preview import Occurrence, as_paused, occurrences, waiting_occurrence
 from activityctl.domain.timing.trigger import Trigger, trigger_of
 from activityctl.domain.timing.window import DaysByCalendar
-from activityctl.domain.values.ids import subscription_id
+from activityctl.domain.values.ids import SubscriptionId, subscription_id
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
 from activityctl.ports import Catalog, Outbox, ScheduleRegister
@@ -59,6 +59,7 @@ class Upcoming:
 class _Timing:
     """The cron and interval triggers of one subscription, with their progress."""
 
+    owner: SubscriptionId
     name: str
     triggers: Mapping[str, Trigger]
     progress: Mapping[str, ScheduleProgress]
@@ -140,6 +141,7 @@ async def _live_timing(register: ScheduleRegister, owner: Subscription, now: dat
         )
     rows = await register.schedules(Selection(subscription_id=owner.id, limit=MOST_TRIGGERS))
     return _Timing(
+        owner.id,
         owner.name,
         triggers_of(row.wanted for row in rows),
         {row.wanted.trigger: ScheduleProgress(now, row.fired) for row in rows},
@@ -150,9 +152,10 @@ async def _live_timing(register: ScheduleRegister, owner: Subscription, now: dat
 def _timing_of_files(manifests: ManifestSet, name: str, now: datetime) -> _Timing:
     spec = manifests.subscriptions[name].spec
     definition = manifests.definitions[spec.activity].spec
-    triggers = triggers_of(wanted_schedules(subscription_id(name), definition, dict(spec.triggers)))
+    owner = subscription_id(name)  # a file does not know the id of what it renames
+    triggers = triggers_of(wanted_schedules(owner, definition, dict(spec.triggers)))
     progress = dict.fromkeys(triggers, ScheduleProgress(now))
-    return _Timing(name, triggers, progress, is_paused=spec.paused is True)
+    return _Timing(owner, name, triggers, progress, is_paused=spec.paused is True)
 
 
 def triggers_of(schedules: Iterable[WantedSchedule]) -> dict[str, Trigger]:
@@ -207,9 +210,8 @@ def _noted_if_paused(waiting: Occurrence, timing: _Timing) -> Occurrence:
 
 
 def _due(timing: _Timing, time_range: TimeRange, calendars: DaysByCalendar) -> Iterator[Occurrence]:
-    owner = subscription_id(timing.name)
     found: Iterator[Occurrence] = occurrences(
-        owner, timing.triggers, time_range.first - _MOMENT, calendars, timing.progress
+        timing.owner, timing.triggers, time_range.first - _MOMENT, calendars, timing.progress
     )
     if time_range.last is not None:
         last = time_range.last

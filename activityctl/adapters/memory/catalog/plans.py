@@ -12,7 +12,7 @@ from activityctl.adapters.memory.state import (
     stored_json,
 )
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
-from activityctl.domain.gitops.plan import Action, Change, Plan, WantedSchedule
+from activityctl.domain.gitops.plan import Action, Plan, Recorded, WantedSchedule
 from activityctl.domain.manifests.definition import ActivityDefinition, Revision, revision_id_of
 from activityctl.domain.manifests.document import field_view
 from activityctl.domain.manifests.subscription import (
@@ -37,22 +37,22 @@ def write_plan(
     for name, manifest in plan.subscriptions.items():
         if actions["Subscription", name] is not Action.UNCHANGED:
             is_new = actions["Subscription", name] is Action.CREATED
-            _write_subscription(manifest, now, tables, plan.applyset, is_new=is_new)
+            key = plan.subscription_ids[name]
+            _write_subscription(key, manifest, now, tables, plan.applyset, is_new=is_new)
     if not plan.is_empty:
         for subscription, schedules in plan.schedules.items():
             _write_schedules(subscription, schedules, tables)
     _delete(plan, now, tables)
-    for change in plan.changes:
-        if change.action is not Action.UNCHANGED:
-            _write_history(plan, change, now, tables, origin)
+    for recorded in plan.recorded:
+        _write_history(recorded, plan.applyset, now, tables, origin)
 
 
 def _delete(plan: Plan, now: datetime, tables: CatalogTables) -> None:
     for name in plan.deleted("ActivityDefinition"):
         row = tables.definitions[name]
         tables.definitions[name] = replace(row, deleted_at=now, applyset=None)
-    for name in plan.deleted("Subscription"):
-        _delete_subscription(ids.subscription_id(name), now, tables)
+    for key in plan.deleted_ids:
+        _delete_subscription(key, now, tables)
 
 
 def _delete_subscription(key: ids.SubscriptionId, now: datetime, tables: CatalogTables) -> None:
@@ -66,22 +66,25 @@ def _delete_subscription(key: ids.SubscriptionId, now: datetime, tables: Catalog
 
 
 def _write_history(
-    plan: Plan, change: Change, now: datetime, tables: CatalogTables, origin: Origin
+    recorded: Recorded,
+    applyset: str | None,
+    now: datetime,
+    tables: CatalogTables,
+    origin: Origin,
 ) -> None:
-    entries = tables.history.setdefault((change.kind, change.name), [])
-    document, revision = plan.written(change)
+    entries = tables.history.setdefault((recorded.kind, recorded.name), [])
     entries.append(
         PastChange(
             len(entries) + 1,
-            change.kind,
-            change.name,
-            change.action.value,
+            recorded.kind,
+            recorded.name,
+            recorded.action,
             now,
             origin,
-            plan.applyset,
-            tuple(field_view(field) for field in change.fields),
-            document,
-            revision,
+            applyset,
+            tuple(field_view(field) for field in recorded.fields),
+            recorded.document,
+            recorded.revision_id,
         )
     )
 
@@ -107,6 +110,7 @@ def _write_definition(
 
 
 def _write_subscription(
+    key: ids.SubscriptionId,
     manifest: SubscriptionManifest,
     now: datetime,
     tables: CatalogTables,
@@ -114,7 +118,7 @@ def _write_subscription(
     *,
     is_new: bool,
 ) -> None:
-    key, spec = ids.subscription_id(manifest.metadata.name), manifest.spec
+    spec = manifest.spec
     present = tables.subscriptions.get(key)
     status = SubscriptionStatus.PAUSED if spec.paused else SubscriptionStatus.ACTIVE
     if present and not is_new and spec.paused is None:

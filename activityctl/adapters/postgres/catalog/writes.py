@@ -17,7 +17,7 @@ from activityctl.adapters.postgres.schedules.due_schedules import (
 )
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.gitops.history import Origin
-from activityctl.domain.gitops.plan import Action, Change, Plan
+from activityctl.domain.gitops.plan import Action, Change, Plan, Recorded
 from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
 from activityctl.domain.manifests.document import field_view
 from activityctl.domain.manifests.subscription import SubscriptionManifest
@@ -65,7 +65,7 @@ async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: da
         await _write_subscriptions(connection, plan, changed, now)
         await _delete(connection, plan, now)
         await _write_schedules(connection, plan)
-    await _write_history(connection, plan, changed, origin, now)
+    await _write_history(connection, plan, origin, now)
 
 
 async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
@@ -73,7 +73,7 @@ async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
         "UPDATE definitions SET deleted_at = %s, applyset = NULL WHERE name = ANY(%s)",
         (now, plan.deleted("ActivityDefinition")),
     )
-    deleted_ids = [ids.subscription_id(name) for name in plan.deleted("Subscription")]
+    deleted_ids = plan.deleted_ids
     await connection.execute(
         """UPDATE subscriptions SET status = 'deleted', applyset = NULL, updated_at = %s
            WHERE id = ANY(%s)""",
@@ -85,9 +85,7 @@ async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
     )
 
 
-async def _write_history(
-    connection: Connection, plan: Plan, changed: list[Change], origin: Origin, now: datetime
-) -> None:
+async def _write_history(connection: Connection, plan: Plan, origin: Origin, now: datetime) -> None:
     await connection.execute(
         """WITH made AS (
                INSERT INTO applies (command, actor, source_commit, applyset, created_at)
@@ -106,20 +104,19 @@ async def _write_history(
             "commit": origin.source_commit,
             "applyset": plan.applyset,
             "now": now,
-            "rows": Jsonb([_history_row(plan, change) for change in changed]),
+            "rows": Jsonb([_history_row(recorded) for recorded in plan.recorded]),
         },
     )
 
 
-def _history_row(plan: Plan, change: Change) -> dict[str, Any]:
-    document, revision = plan.written(change)
+def _history_row(recorded: Recorded) -> dict[str, Any]:
     return {
-        "kind": change.kind,
-        "name": change.name,
-        "action": change.action.value,
-        "fields": [field_view(field) for field in change.fields],
-        "document": document,
-        "revision": revision,
+        "kind": recorded.kind,
+        "name": recorded.name,
+        "action": recorded.action,
+        "fields": [field_view(field) for field in recorded.fields],
+        "document": recorded.document,
+        "revision": recorded.revision_id,
     }
 
 
@@ -163,7 +160,11 @@ async def _write_subscriptions(
     connection: Connection, plan: Plan, changed: list[Change], now: datetime
 ) -> None:
     rows = [
-        _subscription_row(plan.subscriptions[change.name], is_new=change.action is Action.CREATED)
+        _subscription_row(
+            plan.subscription_ids[change.name],
+            plan.subscriptions[change.name],
+            is_new=change.action is Action.CREATED,
+        )
         for change in changed
         if change.kind == "Subscription" and change.action is not Action.DELETED
     ]
@@ -178,7 +179,7 @@ async def _write_subscriptions(
                params jsonb, triggers jsonb, labels jsonb, annotations jsonb, status text,
                is_new boolean)
            LEFT JOIN subscriptions s ON s.id = x.id
-           ON CONFLICT (id) DO UPDATE SET definition = excluded.definition,
+           ON CONFLICT (id) DO UPDATE SET name = excluded.name, definition = excluded.definition,
                params = excluded.params, triggers = excluded.triggers, labels = excluded.labels,
                annotations = excluded.annotations, updated_at = excluded.updated_at,
                applyset = coalesce(excluded.applyset, subscriptions.applyset),
@@ -196,10 +197,12 @@ async def _write_subscriptions(
     )
 
 
-def _subscription_row(manifest: SubscriptionManifest, *, is_new: bool) -> dict[str, Any]:
+def _subscription_row(
+    key: ids.SubscriptionId, manifest: SubscriptionManifest, *, is_new: bool
+) -> dict[str, Any]:
     metadata, spec = manifest.metadata, manifest.spec
     return {
-        "id": ids.subscription_id(metadata.name),
+        "id": key,
         "name": metadata.name,
         "definition": spec.activity,
         "params": spec.params,

@@ -8,6 +8,7 @@ from activityctl.cli.options import CatalogKind, ObjectName, TextOrJson, catalog
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.domain.gitops.history import PastChange, rolled_back_to
+from activityctl.domain.gitops.plan import NAME_PATH, RENAMED_AWAY
 from activityctl.domain.manifests.document import masked_field_views
 from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.values.json_form import View, format_timestamp, list_view
@@ -64,9 +65,17 @@ def _short(commit: str) -> str:
 
 
 def _changed_fields(view: View) -> str | None:
-    if view["action"] != "configured":
+    if view["action"] not in {"configured", RENAMED_AWAY}:
         return None  # the whole object was created or deleted
-    return ", ".join(field["path"] for field in view["fields"])
+    return ", ".join(_changed_field(view, field) for field in view["fields"])
+
+
+def _changed_field(view: View, field: View) -> str:
+    if field["path"] != NAME_PATH:
+        return str(field["path"])
+    if view["action"] == RENAMED_AWAY:
+        return f"renamed to {field['new']}"
+    return f"renamed from {field['old']}"
 
 
 def _view(change: PastChange) -> View:
