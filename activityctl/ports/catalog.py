@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Present
 from activityctl.domain.manifests.calendar import PresentCalendar
@@ -48,6 +48,10 @@ class Catalog(Protocol):
 
     async def history(self, kind: str, name: str) -> list[PastChange]:
         """Return all recorded changes of one object, newest first."""
+        ...
+
+    async def last_applies(self) -> Mapping[str, PastApply]:
+        """Return the last recorded apply of each apply set, by the name of the set."""
         ...
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:

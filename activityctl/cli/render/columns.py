@@ -172,6 +172,14 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         _field("status"),
         ("STARTED", lambda view: age(view["startedAt"])),
     ),
+    "sets": (
+        _field("name"),
+        _field("definitions"),
+        _field("subscriptions"),
+        _field("calendars"),
+        ("CHANGED", lambda view: view["changedAt"] and age(view["changedAt"])),
+        ("BY", lambda view: view["actor"]),
+    ),
 }
 _LABELS: Final[Column] = ("LABELS", lambda view: _pairs(view["labels"]))
 _SET: Final[Column] = ("SET", lambda view: view["applyset"])
@@ -190,6 +198,11 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
     "calendars": (("DAYS", lambda view: ", ".join(view["days"])), _SET, _LABELS),
     "revisions": (("FULL ID", lambda view: view["id"]),),
+    "sets": (
+        ("CHANGED", lambda view: _moment(view["changedAt"])),
+        _field("command"),
+        _field("commit"),
+    ),
     "runs": (
         ("DUE", lambda view: _moment(view["dueAt"])),
         ("LATE", _late),

@@ -56,6 +56,7 @@ _LABELS: Final[Mapping[str, Callable[[View], str]]] = {
     "calendars": lambda view: view["name"],
     "schedules": lambda view: f"{view['subscription']}/{view['trigger']}",
     "events": lambda view: view["uid"],
+    "sets": lambda view: view["name"],
 }
 """The name of an object of these kinds; objects of other kinds are named by their id."""
 _LEAST_WIDTH: Final = 8

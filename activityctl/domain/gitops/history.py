@@ -24,6 +24,14 @@ UNKNOWN_ORIGIN: Final = Origin()
 
 
 @dataclass(frozen=True, slots=True)
+class PastApply:
+    """A recorded apply, which changed at least one object."""
+
+    at: datetime
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class PastChange:
     """One change of one object; `number` counts the changes of the object from 1."""
 

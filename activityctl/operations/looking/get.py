@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from activityctl.domain.events.json_form import event_details, event_view, verdict_view
+from activityctl.domain.gitops.apply_set import apply_set_view, apply_sets
 from activityctl.domain.manifests.json_form import (
     calendar_view,
     definition_view,
@@ -36,7 +37,7 @@ from activityctl.ports import (
 )
 
 _LISTED_IN_FULL: Final = frozenset(
-    {"definitions", "subscriptions", "calendars", "schedules", "workers"}
+    {"definitions", "subscriptions", "calendars", "schedules", "workers", "sets"}
 )
 """Kinds that come from manifests, so that their number is limited; the others keep growing."""
 _DEFAULT_LIMIT: Final = 100
@@ -100,6 +101,7 @@ class ObjectViews:
             "deadletters": self._dead_letters,
             "events": self._stored_events,
             "workers": self._living_workers,
+            "sets": self._apply_sets,
         }
         return await readers[kind](selection)
 
@@ -121,7 +123,7 @@ class ObjectViews:
                 return await self._schedules_named(name, selection)
             case "deadletters":
                 return await self._dead_letters_named(name, selection)
-            case "definitions" | "calendars" | "revisions" | "tasks" | "workers":
+            case "definitions" | "calendars" | "revisions" | "tasks" | "workers" | "sets":
                 found = await self.listed(kind, replace(selection, name=name))
                 if not found:
                     raise NotFoundError(singular(kind), name, hint=f"activityctl get {kind}")
@@ -237,6 +239,11 @@ class ObjectViews:
             }
             for subscription in subscriptions
         ]
+
+    async def _apply_sets(self, selection: Selection) -> list[View]:
+        found = apply_sets(await self._catalog.present(), await self._catalog.last_applies())
+        named = [each for each in found if selection.name in {None, each.name}]
+        return [apply_set_view(each) for each in named[: selection.limit]]
 
     async def _calendars(self, selection: Selection) -> list[View]:
         calendars = await self._catalog.listed_calendars(selection)

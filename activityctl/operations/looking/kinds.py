@@ -16,6 +16,7 @@ Kind = Literal[
     "deadletters",
     "events",
     "workers",
+    "sets",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "definition": "definitions",
@@ -43,6 +44,9 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "ev": "events",
     "evs": "events",
     "worker": "workers",
+    "set": "sets",
+    "applyset": "sets",
+    "applysets": "sets",
 }
 KINDS: Final[tuple[Kind, ...]] = (
     "definitions",
@@ -55,6 +59,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     "deadletters",
     "events",
     "workers",
+    "sets",
 )
 
 _NAMED_BY: Final[Mapping[Kind, tuple[Kind, ...]]] = {

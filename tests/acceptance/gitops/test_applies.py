@@ -248,6 +248,24 @@ def test_what_belongs_to_a_set_is_changed_only_with_it_or_taken_over(repository:
     assert "deleted subscription/" in done.stderr
 
 
+def test_sets_are_listed_with_their_members_and_last_change(repository: Repository):
+    repository(*in_set(repository))
+    listed = json.loads(repository("get", "sets", "-o", "json").stdout)["items"]
+    (mine,) = [found for found in listed if found["name"] == repository.tag]
+    assert (mine["definitions"], mine["subscriptions"], mine["command"]) == (1, 1, "apply")
+    assert mine["changedAt"]
+    names = repository("get", "sets", "-o", "name").stdout.split()
+    assert f"set/{repository.tag}" in names
+    described = repository("describe", f"set/{repository.tag}").stdout
+    assert f"name: {repository.name('sub')}" in described
+    repository("get", "sets", "no-such-set", code=4)
+    repository.remove("sub")
+    repository.remove("report")
+    empty = in_set(repository, "--prune", "--allow-empty", "--yes")
+    repository(*empty)
+    assert repository.tag not in repository("get", "sets").stdout.split()
+
+
 def test_a_definition_that_others_use_is_not_pruned(repository: Repository):
     repository.define("spare")
     repository.remove("sub")

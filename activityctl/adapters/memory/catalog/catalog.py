@@ -12,7 +12,7 @@ from activityctl.adapters.memory.catalog.plans import with_cursor_at, write_plan
 from activityctl.adapters.memory.runs.streaks import with_operator_status
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of
-from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
@@ -88,6 +88,15 @@ class MemoryCatalog:
     async def history(self, kind: str, name: str) -> list[PastChange]:
         """Return every recorded change of one object, newest first."""
         return self._tables().history.get((kind, name), [])[::-1]
+
+    async def last_applies(self) -> Mapping[str, PastApply]:
+        """Return the last recorded apply of each apply set, by the name of the set."""
+        changes = [past for found in self._tables().history.values() for past in found]
+        return {
+            past.applyset: PastApply(past.at, past.origin)
+            for past in sorted(changes, key=lambda past: past.at)
+            if past.applyset is not None
+        }
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
         """Return the live definitions with their current revisions, by name."""

@@ -35,7 +35,7 @@ from activityctl.adapters.postgres.schedules.due_schedules import (
     recompute_next_times,
 )
 from activityctl.adapters.postgres.signals import wake_workers
-from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastChange
+from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
@@ -126,6 +126,19 @@ class PostgresCatalog:
             name=name,
         )
         return [past_change_of(row) for row in rows]
+
+    async def last_applies(self) -> Mapping[str, PastApply]:
+        """Return the last recorded apply of each apply set, by the name of the set."""
+        rows = await self._rows(
+            """SELECT DISTINCT ON (applyset) applyset, command, actor, source_commit, created_at
+               FROM applies WHERE applyset IS NOT NULL ORDER BY applyset, id DESC"""
+        )
+        return {
+            row["applyset"]: PastApply(
+                row["created_at"], Origin(row["command"], row["actor"], row["source_commit"])
+            )
+            for row in rows
+        }
 
     async def definitions(self, selection: Selection) -> list[tuple[Mapping[str, Any], Revision]]:
         """Return the live definitions with their current revisions, by name."""
