@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+import pytest
+
 from activityctl import wiring
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.gitops.plan import Plan, Wanted
@@ -84,13 +86,15 @@ async def test_objects_of_an_apply_set_that_are_no_longer_wanted_are_pruned(
     assert plan_changes(kept, present).is_empty
 
 
-async def test_an_apply_without_a_set_keeps_the_apply_set_of_the_objects(
+async def test_an_apply_without_a_set_changes_no_member_and_keeps_the_set(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await carry_out(
         ports, Wanted({"digest": define("digest")}, {"mine": subscribe("mine")}, "ops"), now
     )
-    await apply(define("digest", description="new"), subscribe("mine", params={"a": 1}))
+    with pytest.raises(ConflictError, match="apply set"):
+        await apply(define("digest", description="new"), subscribe("mine", params={"a": 1}))
+    await apply(define("digest"), subscribe("mine"))
     present = await ports.catalog.present()
     assert present.definitions["digest"].applyset == "ops"
     assert present.subscriptions["mine"].applyset == "ops"
