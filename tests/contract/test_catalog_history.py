@@ -12,6 +12,7 @@ from activityctl.domain.gitops.planning import plan_changes, plan_deletion
 from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.values.selection import Selection
+from activityctl.errors import ConflictError
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
