@@ -32,13 +32,14 @@ def parse_url(text: str) -> "httpx.URL":
 
 
 def with_query(url: str, query: Mapping[str, Sequence[str]]) -> str:
-    """Return the URL with the pairs of the query at its end; a list repeats its key.
+    """Return the URL with the pairs of the query at its end, in the order of their names.
 
-    What the URL has is not changed, because a signature may cover it.
+    A list repeats its key. The order of the file is lost where definitions are stored. What the
+    URL has is not changed, because a signature may cover it.
     """
     pairs = [
         f"{quote(name, safe='')}={quote(value, safe='')}"
-        for name, values in query.items()
+        for name, values in sorted(query.items())
         for value in values
     ]
     if not pairs:

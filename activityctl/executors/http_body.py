@@ -132,7 +132,8 @@ class HttpBody(Manifest):
     query: dict[str, Texts] = Field(
         default={},
         description="Query parameters to add at the end of the URL, percent-encoded; a list "
-        "repeats its key. What the URL already has is not changed.",
+        "repeats its key. Pairs are sent in the order of their names, not of the file. What the "
+        "URL already has is not changed; put a query that is signed into `url`.",
         examples=[{"page": 1, "tag": ["a", "b"]}],
     )
     json_value: JsonValue = Field(

@@ -37,7 +37,7 @@ async def test_the_request_is_sent_as_written_with_our_headers(
     )
     (request,) = server.requests
     assert request.method == "POST"
-    assert request.target == "/score?kept=1&text=%C3%A4%20%26&flag=true&list=1&list=2.5"
+    assert request.target == "/score?kept=1&flag=true&list=1&list=2.5&text=%C3%A4%20%26"
     assert request.body == b'{"order":[1,null]}'
     assert request.headers["content-type"] == "application/json"
     assert request.headers["x-mine"] == "grün"
@@ -54,8 +54,9 @@ async def test_the_request_is_sent_as_written_with_our_headers(
         ("/a?x=%FF&b&s=a+b%20c&sig=%2f%2B", {"x": "ü"}, "/a?x=%FF&b&s=a+b%20c&sig=%2f%2B&x=%C3%BC"),
         ("/a?", {"a": ["1", "2"], "none": []}, "/a?a=1&a=2"),
         ("/a?b&#part", {"c": "#"}, "/a?b&c=%23"),
-        ("/a#part", {"q": "a+b&c=d", "": "x"}, "/a?q=a%2Bb%26c%3Dd&=x"),
+        ("/a#part", {"q": "a+b&c=d", "": "x"}, "/a?=x&q=a%2Bb%26c%3Dd"),
         ("/a?sig=%e4'(~)", {}, "/a?sig=%e4'(~)"),
+        ("/a", {"n": "1", "l": ["2", "1"], "m": ""}, "/a?l=2&l=1&m=&n=1"),
     ],
 )
 async def test_a_query_is_added_and_what_the_url_has_is_not_changed(
