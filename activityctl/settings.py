@@ -250,6 +250,7 @@ SECRET_ADDRESSES: Final = {
 _UNSET: Final = (None, "default")
 _LOCAL_DAEMON: Final = "local daemon"
 _RESTART: Final = "restart the daemon: activityctl down, then activityctl up -d"
+_HOME: Final = "set ACTIVITYCTL_HOME or --home to a folder of your own"
 _CIDRS: Final = "write CIDRs, such as 10.0.0.0/8"
 
 
@@ -325,6 +326,8 @@ def daemon_document(home: Path) -> dict[str, Any] | None:
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise InvalidInputError(f"the home {home} is not a folder", hint=_HOME) from None
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{path}: {reason_of(error)}", hint=_RESTART) from error
     return document if isinstance(document, dict) else {}

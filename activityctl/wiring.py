@@ -364,11 +364,11 @@ def build_schedule_client(client: "Client") -> ScheduleClient:
     return TemporalScheduleClient(client)
 
 
-def parse_json(text: str) -> object:
-    """Return the value of strict JSON. Raises InvalidInputError with the reason and position."""
-    from activityctl.adapters.manifests.strict_json import parse_json as parse
+def parse_json(text: str, name: str, *, example: str) -> JsonValue:
+    """Return the value of strict JSON; errors start with the name, such as that of an option."""
+    from activityctl.adapters.manifests.strict_json import parse_named
 
-    return parse(text)
+    return parse_named(text, name, example=example)
 
 
 def open_events(path: str) -> "AbstractContextManager[EventSource]":
@@ -387,14 +387,13 @@ def read_event_data(path: str) -> bytes:
 
 def parse_event_data(text: bytes | str, name: str) -> JsonValue:
     """Return the value of strict JSON for the `data` of an event; errors start with the name."""
-    from activityctl.adapters.manifests.strict_json import MAX_DEPTH, InvalidJsonError
-    from activityctl.adapters.manifests.strict_json import parse_json as parse
+    from activityctl.adapters.manifests.strict_json import MAX_DEPTH, parse_named
 
-    depth = MAX_DEPTH - 1
-    try:
-        return parse(text, max_bytes=MAX_EVENT_BYTES, max_depth=depth, wide_integers_as_text=True)
-    except InvalidJsonError as error:
-        hint = """write a string with quotes: '"text"'"""
-        raise InvalidInputError(f"{name}:{error}", hint=hint) from None
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{name}: {error.message}", hint=error.hint) from None
+    return parse_named(
+        text,
+        name,
+        example="""write a string with quotes: '"text"'""",
+        max_bytes=MAX_EVENT_BYTES,
+        max_depth=MAX_DEPTH - 1,
+        wide_integers_as_text=True,
+    )

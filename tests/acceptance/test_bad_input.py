@@ -188,6 +188,12 @@ def test_each_error_has_its_exit_code(shell, arguments, code):
     assert not done.stdout
 
 
+def test_a_bad_payload_names_its_option(shell):
+    done = shell("trigger", "nobody", "--payload", "{", code=3)
+    assert "--payload:1:2: not valid JSON" in done.stderr
+    assert """hint: write '{"key": 1}'""" in shell("trigger", "x", "--payload", "1", code=3).stderr
+
+
 def test_a_failing_task_is_visible_in_get_and_logs(shell):
     manifest = GOOD % "fails"
     manifest = manifest.replace(

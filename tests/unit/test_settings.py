@@ -156,6 +156,13 @@ def test_a_damaged_daemon_file_is_refused(machine: Machine, content: str):
         machine.load()
 
 
+def test_a_home_that_is_no_folder_is_named(machine: Machine):
+    machine.home.write_text("a file")
+    with pytest.raises(InvalidInputError, match="home is not a folder") as caught:
+        machine.load()
+    assert caught.value.hint == "set ACTIVITYCTL_HOME or --home to a folder of your own"
+
+
 # ---- the local daemon
 
 

@@ -27,6 +27,8 @@ _ESCAPE: Final = re.compile(
     r"|(?P<nul>u0000)|(?P<surrogate>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_NOT_JSON: Final = "not valid JSON"
+_NOT_UTF8: Final = "not valid UTF-8"
 _SHORT_INTEGER: Final = 19
 """An integer of fewer characters fits into 64 bits."""
 
@@ -65,11 +67,47 @@ def parse_json(
     try:
         value = decoder.decode(decoded)
     except json.JSONDecodeError as error:
-        raise _invalid(decoded, error.pos, f"not valid JSON: {error.msg}") from None
+        raise _invalid(decoded, error.pos, f"{_NOT_JSON}: {error.msg}") from None
     except _FaultError:
         raise _first_fault(decoded) from None
     _check_escapes(decoded)
     return value
+
+
+def parse_named(
+    text: bytes | str,
+    name: str,
+    *,
+    example: str,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    wide_integers_as_text: bool = False,
+) -> JsonValue:
+    """Return what `parse_json` returns.
+
+    InvalidInputError starts with the name of the text, such as that of a file or of an option.
+    Its hint shows the example if the text does not look like JSON.
+    """
+    try:
+        return parse_json(
+            text,
+            max_bytes=max_bytes,
+            max_depth=max_depth,
+            wide_integers_as_text=wide_integers_as_text,
+        )
+    except InvalidJsonError as error:
+        raise InvalidInputError(f"{name}:{error}", hint=_hint(error, text, example)) from None
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def _hint(error: InvalidJsonError, text: bytes | str, example: str) -> str | None:
+    """Return the next step, if the kind of the fault shows it."""
+    if error.reason == _NOT_UTF8:
+        return "write the JSON in UTF-8"
+    given = text.lstrip()
+    begins_json = given[:1] in {*'{["', b"{", b"[", b'"'}
+    return None if begins_json or not error.reason.startswith(_NOT_JSON) else example
 
 
 def _decoded(text: bytes | str, max_bytes: int) -> str:
@@ -80,7 +118,7 @@ def _decoded(text: bytes | str, max_bytes: int) -> str:
         return encoded.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = encoded[: error.start].decode("utf-8")
-        raise _invalid(before, len(before), "not valid UTF-8") from None
+        raise _invalid(before, len(before), _NOT_UTF8) from None
 
 
 def _check_depth(text: str, max_depth: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activityctl.adapters.manifests.strict_json import InvalidJsonError, parse_json
+from activityctl.adapters.manifests.strict_json import InvalidJsonError, parse_json, parse_named
 from activityctl.errors import InvalidInputError
 
 VALUES = st.recursive(
@@ -129,3 +129,24 @@ def test_a_caller_can_set_lower_limits() -> None:
         parse_json("1234", max_bytes=3)
     with pytest.raises(InvalidInputError, match="deeper than 1 "):
         parse_json("[[]]", max_depth=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("{", "--data:1:2: not valid JSON: ", None),
+        ("hello", "--data:1:1: not valid JSON: ", "write 1"),
+        ("", "--data:1:1: not valid JSON: ", "write 1"),
+        ("a\udcff", "--data:1:2: not valid UTF-8", "write the JSON in UTF-8"),
+        (b'"a\xff"', "--data:1:3: not valid UTF-8", "write the JSON in UTF-8"),
+        ('{"a": NaN}', "--data:1:7: NaN is not JSON", None),
+        ('"' + "x" * 1024 * 1024, "--data: larger than 1,048,576 bytes", None),
+    ],
+)
+def test_an_error_names_its_text_and_the_hint_fits(
+    text: bytes | str, message: str, hint: str | None
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_named(text, "--data", example="write 1")
+    assert caught.value.message.startswith(message)
+    assert caught.value.hint == hint

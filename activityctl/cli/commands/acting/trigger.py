@@ -106,7 +106,8 @@ def _payload(text: str | None) -> dict[str, object]:
         return {}
     from activityctl.wiring import parse_json
 
-    value = parse_json(text)
+    example = """write '{"key": 1}'"""
+    value = parse_json(text, "--payload", example=example)
     if not isinstance(value, dict):
-        raise InvalidInputError("--payload is not a JSON object", hint="""write '{"key": 1}'""")
-    return value
+        raise InvalidInputError("--payload is not a JSON object", hint=example)
+    return dict(value)
