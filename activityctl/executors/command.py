@@ -40,6 +40,8 @@ from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 GRACE_SECONDS: Final = 5.0
 QUOTED_CHARACTERS: Final = 500
+_QUOTED_OUTPUT: Final = 150
+"""How much of the last line of standard output is quoted beside standard error."""
 _LAST_EXIT_CODE: Final = 255
 _LAST_SIGNAL: Final = 64
 _GUARDIAN_LOST: Final = "the process that guards the command was killed"
@@ -320,9 +322,15 @@ def _exit_reason(exit_code: int) -> str:
 
 
 def last_lines(process: TaskProcess) -> str:
-    """Return the end of standard error or, if it is empty, of standard output."""
-    texts = (storable(capture.text()).strip() for capture in (process.stderr, process.stdout))
-    return next((text[-QUOTED_CHARACTERS:] for text in texts if text), "")
+    """Return the end of what the program wrote; of both streams, if it wrote to both."""
+    errors, output = (
+        storable(capture.text()).strip() for capture in (process.stderr, process.stdout)
+    )
+    if not errors or not output:
+        return (errors or output)[-QUOTED_CHARACTERS:]
+    last = f"; stdout: {output.splitlines()[-1][-_QUOTED_OUTPUT:]}"
+    start = "stderr: "
+    return f"{start}{errors[-(QUOTED_CHARACTERS - len(start) - len(last)) :]}{last}"
 
 
 def _quoted(process: TaskProcess) -> str:

@@ -165,6 +165,16 @@ async def test_an_exit_code_is_an_error_that_quotes_the_end_of_stderr():
     assert error.message == f"ended with exit code 3: {'0' * 499}7"
 
 
+async def test_an_error_quotes_both_streams_if_both_were_written():
+    error = await failing(shell='echo "TEST FAILED"; echo err >&2; exit 1')
+    assert error.message == "ended with exit code 1: stderr: err; stdout: TEST FAILED"
+    error = await failing(shell="echo 1; printf '%0900d' 2; printf '%0900d' 3 >&2; exit 1")
+    start = "ended with exit code 1: stderr: "
+    output = f"; stdout: {'0' * 149}2"
+    zeros = 500 - len("stderr: ") - len(output) - 1
+    assert error.message == f"{start}{'0' * zeros}3{output}"
+
+
 async def test_a_signal_is_named():
     error = await failing(shell="kill -SEGV $$")
     assert (error.task_code, error.message) == ("exit_code", "was killed by SIGSEGV")
