@@ -7,16 +7,22 @@ _SETTINGS: Final = (
     "start the servers if they do not run, or correct their addresses: activityctl config show"
 )
 
+MIGRATE: Final = "activityctl worker --migrate"
+RESTART: Final = "activityctl down && activityctl up -d"
+"""What migrates the database of the local daemon."""
+
 
 def fitting_hint(hint: str | None, words: Sequence[str], *, uses_local_daemon: bool) -> str | None:
     """Return the hint, or a better one if it cannot help.
 
     `words` are the words of the failed command, without the program's name. A hint cannot help if
     it only repeats the command, or if it starts the local daemon although the settings name other
-    servers.
+    servers. Only `up` migrates the database of the local daemon.
     """
     if hint is None:
         return None
+    if hint == MIGRATE:
+        return RESTART if uses_local_daemon else hint
     starts_daemon = "activityctl up" in hint
     if starts_daemon and not uses_local_daemon:
         return _SETTINGS

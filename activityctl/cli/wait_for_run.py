@@ -15,7 +15,7 @@ _SECONDS_TO_CONNECT: Final = 2.0
 async def wait_for_run_in_session(
     session: Session, ports: wiring.Ports, run_id: str, seconds: float
 ) -> Run:
-    """Return the run once it has ended; say on stderr if it is cancelling, and what it waits for.
+    """Return the run once it has ended; say on stderr what it waits for: a worker, or tasks.
 
     WaitTimeoutError if it has not ended in time; for the reason, Temporal is asked whether it
     answers.

@@ -124,7 +124,7 @@ class SupervisedProcess:
         if reason is None:
             self._change(state=ComponentState.RUNNING, pid=process.pid)
             return
-        line = last_lines(launch.log, 1)
+        line = last_error(launch.log)
         raise UnreachableError(
             f"{launch.name} {reason}" + (f": {line}" if line else ""), hint=f"read {launch.log}"
         )
@@ -236,6 +236,9 @@ def _random_ports() -> Iterator[int]:
         yield PORTS_FROM + secrets.randbelow(PORTS_UNTIL - PORTS_FROM)
 
 
+_ERROR_LINES: Final = 50
+
+
 def log_path(home: Path, name: str) -> Path:
     """Return the log file of a component."""
     return home / "logs" / f"{name}.log"
@@ -270,6 +273,15 @@ def _usable_log(path: Path) -> int:
         os.close(log)
     LOGGER.warning("the disk of %s is full, so %s is started without a log", path, path.stem)
     return os.open(os.devnull, os.O_WRONLY)
+
+
+def last_error(path: Path) -> str:
+    """Return the last line of a log; the error before it, if the line is the hint of an error."""
+    lines = last_lines(path, _ERROR_LINES).splitlines()
+    if lines and lines[-1].startswith("hint: "):
+        errors = [line for line in lines if line.startswith("error: ")]
+        return (errors or lines)[-1].removeprefix("error: ")
+    return lines[-1].removeprefix("error: ") if lines else ""
 
 
 def last_lines(path: Path, count: int) -> str:

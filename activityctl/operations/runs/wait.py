@@ -32,13 +32,15 @@ async def wait_for_run(
 ) -> Run:
     """Return the run once it has ended; WaitTimeoutError says why it has not ended in time.
 
-    `on_progress` hears of a run that is cancelling, and for which tasks it waits.
+    `on_progress` hears at once if no worker is running, and of a run that is cancelling for which
+    tasks it waits.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     pause = _FIRST_POLL
     stuck_since: float | None = None
     told = ""
+    is_first = True
     while True:
         found = await lists.runs(Selection(run_id=run_id, limit=1))
         run = found[0] if found else None
@@ -52,6 +54,10 @@ async def wait_for_run(
                 hint="run a worker of the version that began it, or cancel it with a running "
                 f"worker: activityctl cancel {run_id}",
             )
+        if is_first and not await workers.alive():
+            what = "is recorded" if run is None else "cannot go on"
+            on_progress(f"{what}; no worker is running, waiting for one")
+        is_first = False
         state = await _state_of(run, lists)
         if run is not None and run.status is RunStatus.CANCELLING and state != told:
             told = state

@@ -69,10 +69,17 @@ def test_no_hint_repeats_the_command_or_starts_a_daemon_beside_servers(
     ("hint", "words"),
     [
         ("activityctl get runs", ["get", "runs", "ffff"]),
-        ("activityctl worker --migrate", ["get", "runs"]),
         ("activityctl down && activityctl up -d", ["up", "-d"]),
         ("write postgresql://USER@HOST", ["doctor"]),
     ],
 )
 def test_a_hint_that_helps_is_kept(hint: str, words: list[str]):
     assert fitting_hint(hint, words, uses_local_daemon=True) == hint
+
+
+@pytest.mark.parametrize("words", [["worker"], ["status"], ["get", "runs"]])
+def test_an_old_schema_is_migrated_by_who_may(words: list[str]):
+    hint = "activityctl worker --migrate"
+    assert fitting_hint(hint, words, uses_local_daemon=False) == hint
+    restart = "activityctl down && activityctl up -d"
+    assert fitting_hint(hint, words, uses_local_daemon=True) == restart

@@ -60,6 +60,7 @@ def trigger(
     shape = check_format(output, ("text", "json", "name"))
 
     session.set_interrupt_message("nothing was started")
+    payload_object = _payload(payload)
 
     async def work(ports: Ports) -> tuple[str, Run | None, bool]:
         owner = await ports.catalog.find_subscription(subscription)
@@ -73,7 +74,7 @@ def trigger(
             clock(),
             trigger_name=trigger,
             key=key,
-            payload=_payload(payload),
+            payload=payload_object,
         )
         run_id = firing.ref.run_id
         session.set_interrupt_message(
@@ -83,8 +84,6 @@ def trigger(
         has_worker = bool(await ports.workers.alive())
         if wait is False or (wait is None and not has_worker):
             return run_id, None, has_worker
-        if not has_worker:
-            session.err.print(f"run/{run_id} is recorded; no worker is running, waiting for one")
         run = await wait_for_run_in_session(session, ports, run_id, parse_seconds(timeout))
         return run_id, run, has_worker
 

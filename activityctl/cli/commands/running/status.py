@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -79,6 +80,8 @@ def status(
             "the supervisor is not running, so a component that ends is not started again",
             hint="activityctl down && activityctl up -d",
         )
+    if answers.get("postgres") and not all(answers.values()):
+        _require_schema(session)
     if not all(answers.values()) or (sync is not None and sync.error is not None):
         raise typer.Exit(1)
 
@@ -99,7 +102,21 @@ def _show_servers(session: Session, shape: str) -> None:
             components[0].last_error or "Postgres does not answer", hint="activityctl config show"
         )
     if any(part.state is not ComponentState.RUNNING for part in components):
+        _require_schema(session)
         raise typer.Exit(1)
+
+
+def _require_schema(session: Session) -> None:
+    """Raise SchemaMismatchError, whose hint mends it, if no worker can use the database."""
+    from activityctl import wiring
+    from activityctl.adapters.postgres.schema.version import require_schema
+
+    async def check() -> None:
+        with suppress(UnreachableError, TimeoutError):
+            async with asyncio.timeout(_SECONDS):
+                await require_schema(await wiring.database_url(session.settings))
+
+    asyncio.run(check())
 
 
 def _view(

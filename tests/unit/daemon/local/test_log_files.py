@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from activityctl.daemon.local.log_files import keep_logs_small, rotate_logs
-from activityctl.daemon.local.supervised_process import open_log
+from activityctl.daemon.local.supervised_process import last_error, open_log
 
 LIMIT = 10_000
 _WRITER = """
@@ -77,3 +77,19 @@ def test_a_small_log_is_left_alone(tmp_path: Path):
     (tmp_path / "worker.log").write_text("x" * LIMIT)
     rotate_logs(tmp_path, LIMIT)
     assert [file.name for file in tmp_path.iterdir()] == ["worker.log"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", ""),
+        ("error: old\nhint: x\nready\n", "ready"),
+        ("error: old\n\nerror: has schema 0014\nhint: read the logs\n", "has schema 0014"),
+        ("error: no hint\n", "no hint"),
+        ("hint: alone\n", "hint: alone"),
+    ],
+)
+def test_the_last_error_of_a_log_is_no_hint(tmp_path: Path, text: str, line: str):
+    path = tmp_path / "worker.log"
+    path.write_text(text)
+    assert last_error(path) == line

@@ -101,3 +101,37 @@ async def test_a_stuck_run_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
                 reaches_temporal=reaches_temporal,
             )
     assert "activityctl cancel r1" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("run", "has_worker", "told"),
+    [
+        (None, False, ["is recorded; no worker is running, waiting for one"]),
+        (QUEUED, False, ["cannot go on; no worker is running, waiting for one"]),
+        (QUEUED, True, []),
+    ],
+)
+async def test_who_waits_hears_at_once_that_no_worker_is_running(
+    run: Run | None, *, has_worker: bool, told: list[str]
+):
+    state = MemoryState()
+    if run is not None:
+        state.runs[run.id] = RunRow(run, "w", None, None)
+    workers = MemoryWorkers(state)
+    if has_worker:
+        await workers.beat(WorkerBeat("w1", "host", 1, "1", datetime.now(UTC)))
+
+    async def reaches_temporal() -> bool:
+        return True
+
+    heard: list[str] = []
+    with pytest.raises(WaitTimeoutError):
+        await wait_for_run(
+            MemoryRunLists(state),
+            workers,
+            "r1",
+            timeout_seconds=0.2,
+            reaches_temporal=reaches_temporal,
+            on_progress=heard.append,
+        )
+    assert heard == told
