@@ -6,8 +6,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
+from sqlalchemy import create_engine
 
 from activityctl import wiring
+from activityctl.adapters.postgres.schema.migrate import alembic_config
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.admission import new_run
@@ -72,8 +75,20 @@ def set_back(url: str, key: str) -> None:
         old_id = ids.gathering_id(MINE, "several", key)
         connection.execute("UPDATE gatherings SET key = %s, id = %s", (key, old_id))
         connection.execute("UPDATE runs SET concurrency_key = %s", (key,))
+        head = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         connection.execute("UPDATE alembic_version SET version_num = '0011'")
-    wiring.migrate(url)
+    upgrade_to(url, "0012")  # later versions change nothing of it, and are there already
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", head)
+
+
+def upgrade_to(url: str, version: str) -> None:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
+    with engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    engine.dispose()
 
 
 @POSTGRES
