@@ -95,7 +95,8 @@ def test_a_failed_manual_run_during_the_pause_sends_no_notification(paused: Any)
     before = subscription(paused)
     paused("trigger", "fragile", code=1)
     after = subscription(paused)
-    assert after == {**before, "failures": 4}
+    assert after["lastRun"]["trigger"] == "manual"
+    assert after == {**before, "failures": 4, "lastRun": after["lastRun"]}
     assert (Path(paused.folder) / "notified").read_text() == "fragile\n"
 
 

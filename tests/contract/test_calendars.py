@@ -64,7 +64,8 @@ async def test_a_change_keeps_the_creation_time_and_the_apply_set(
     await applied(ports, later, calendar("holidays", "2026-12-25"))
     (found,) = await ports.catalog.listed_calendars(Selection())
     assert found.updated_at == now
-    await applied(ports, later, calendar("holidays", "2026-12-26", labels={"team": "a"}))
+    changed = calendar("holidays", "2026-12-26", labels={"team": "a"})
+    await applied(ports, later, changed, applyset="set")
     (found,) = await ports.catalog.listed_calendars(Selection())
     assert (found.created_at, found.updated_at, found.applyset) == (now, later, "set")
     assert (found.days, found.labels) == ((parse_days("2026-12-26"),), {"team": "a"})

@@ -180,8 +180,8 @@ async def test_events_are_listed_by_age_and_by_whether_they_wait(ports: wiring.P
     later = datetime.now(UTC) + timedelta(hours=1)
     assert await sender_ids(ports, since=later) == []
     assert await sender_ids(ports, since=later - timedelta(hours=2)) == ["a"]
-    assert await sender_ids(ports, status="waiting") == ["a"]
-    assert await sender_ids(ports, status="routed") == []
+    assert await sender_ids(ports, statuses=("waiting",)) == ["a"]
+    assert await sender_ids(ports, statuses=("routed",)) == []
     assert await sender_ids(ports, run_id="none") == []
     assert await sender_ids(ports, subscription_id="none") == []
 

@@ -30,6 +30,7 @@ ALLOWED = {
     "params": {
         "apply_changes.document",
         "apply_changes.fields",
+        "firings.params",
         "runs.params",
         "subscriptions.params",
     },

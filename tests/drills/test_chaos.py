@@ -43,7 +43,7 @@ from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Receiver, Row, receiving, seed
 from support.link import Link
 
-SECONDS = float(os.environ.get("DRILL_SECONDS", "40"))
+SECONDS = float(os.environ.get("DRILL_SECONDS", "25"))
 PATIENCE = 240.0 + SECONDS
 IS_SHORT = SECONDS < 120
 LONGEST_FREEZE = 4.0 if IS_SHORT else 14.0
