@@ -109,14 +109,17 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
             await asyncio.sleep(_ASK_AGAIN)
 
     async def _is_served(self) -> bool:
-        for pause in (_CONFIRM_AFTER, 0.0):
-            if await self._is_working():
-                return True
-            await asyncio.sleep(pause)
-        return False
+        is_working = await self._is_working()
+        if is_working is False:
+            await asyncio.sleep(_CONFIRM_AFTER)
+            is_working = await self._is_working()
+        return bool(is_working)
 
-    async def _is_working(self) -> bool:
-        """Ask on a new connection. A server that refuses the connection is at work."""
+    async def _is_working(self) -> bool | None:
+        """Ask on a new connection; None if nobody answers.
+
+        A server that refuses the connection is at work.
+        """
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 asking = await psycopg.AsyncConnection.connect(
@@ -126,9 +129,9 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
                     cursor = await asking.execute(_IS_WORKING, (self.info.backend_pid,))
                     row = await cursor.fetchone()
         except TimeoutError:
-            return False
+            return None
         except psycopg.Error as error:
-            return "FATAL" in str(error)
+            return True if "FATAL" in str(error) else None
         return bool(row and row[0])
 
     def _abandon(self) -> None:

@@ -1,7 +1,7 @@
 """The kinds of objects that commands list and describe, and the words that name them."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from activityctl.errors import UsageError
 
@@ -48,19 +48,7 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "applyset": "sets",
     "applysets": "sets",
 }
-KINDS: Final[tuple[Kind, ...]] = (
-    "definitions",
-    "subscriptions",
-    "calendars",
-    "revisions",
-    "schedules",
-    "runs",
-    "tasks",
-    "deadletters",
-    "events",
-    "workers",
-    "sets",
-)
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _NAMED_BY: Final[Mapping[Kind, tuple[Kind, ...]]] = {
     "schedules": ("subscriptions",),

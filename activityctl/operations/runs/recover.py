@@ -23,6 +23,8 @@ OLDER_THAN: Final = timedelta(seconds=20)
 _PAGE: Final = 1000
 _FIRINGS: Final = 1000
 """The most started firings without a run that one call looks at."""
+_LATE_COMMIT: Final = timedelta(minutes=1)
+"""A transaction may commit this long after the time that it writes, and not be seen before."""
 _AT_ONCE: Final = 16
 _RUN_IS_CARRIED_ON: Final = (
     "Temporal did not know the workflow of this run, so it was started again; tasks that have "
@@ -41,7 +43,7 @@ class Recovered:
     refused: Sequence[tuple[FiringRef, str]] = ()
     """Those of them that Temporal refuses, with the reason."""
     checked_until: datetime | None = None
-    """Every firing that was started before has a run; None if no firing lacks one."""
+    """Every firing that was started before has a run; None if that was not looked at."""
 
     @property
     def is_empty(self) -> bool:
@@ -72,9 +74,11 @@ class Recovery:
 
         Firings that were started before `since` are not looked at.
         """
+        until = self._clock() - older_than - _LATE_COMMIT
         started = await self._unfinished.firings_without_run(older_than, _FIRINGS, since=since)
         firings = [without_run.firing for without_run in started]
-        until = started[0].started_at if started else None
+        if started:
+            until = min(until, started[0].started_at)
         return Recovered(await self._lost_runs(older_than), firings, (), until)
 
     async def carry_on(
@@ -90,15 +94,21 @@ class Recovery:
             list(group) for _, group in groupby(by_workflow, lambda firing: firing.workflow_id)
         ]
         groups += [[firing] for firing in found.firings]
-        results = await asyncio.gather(*map(self._start, groups))
-        refused = [
-            (firing, reason)
-            for group, reason in zip(groups, results, strict=True)
-            if reason is not None
+        results = await asyncio.gather(*map(self._start, groups), return_exceptions=True)
+        failed = [
+            (firing, result)
+            for group, result in zip(groups, results, strict=True)
+            if isinstance(result, BaseException)
             for firing in group
         ]
-        not_started = {firing.run_id for firing, _ in refused}
+        not_started = {firing.run_id for firing, _ in failed}
         await self._tell([firing for firing in found.runs if firing.run_id not in not_started])
+        refused = [
+            (firing, error.message) for firing, error in failed if isinstance(error, RefusedError)
+        ]
+        for _, error in failed:
+            if not isinstance(error, RefusedError):
+                raise error
         return Recovered(found.runs, found.firings, refused, found.checked_until)
 
     async def _lost_runs(self, older_than: timedelta) -> list[FiringRef]:
@@ -111,14 +121,9 @@ class Recovery:
             page = await self._unfinished.open_runs(older_than, _PAGE, after=page[-1].run_id)
         return lost
 
-    async def _start(self, firings: Sequence[FiringRef]) -> str | None:
-        """Start the workflow of the firings; return why Temporal refuses it, if it does."""
+    async def _start(self, firings: Sequence[FiringRef]) -> None:
         async with self._turns:
-            try:
-                await self._starter.start(*firings)
-            except RefusedError as error:
-                return error.message
-        return None
+            await self._starter.start(*firings)
 
     async def _tell(self, runs: Sequence[FiringRef]) -> None:
         now = self._clock()

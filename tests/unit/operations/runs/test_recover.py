@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.gitops.plan import Wanted
@@ -16,7 +18,7 @@ from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringCause, FiringRef, FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor
-from activityctl.errors import RefusedError
+from activityctl.errors import RefusedError, UnreachableError
 from activityctl.operations.runs.recover import OLDER_THAN, Recovery
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -131,8 +133,30 @@ async def test_a_started_firing_without_a_run_is_started_again():
     recovered = await bed.recovery.carry_on()
     assert list(recovered.firings) == [firing]
     assert firing in bed.ports.starter.started
-    assert recovered.checked_until == NOON
+    assert recovered.checked_until is not None
+    assert recovered.checked_until <= NOON
     assert (await bed.recovery.find(since=LATER)).firings == []
+
+
+async def test_firings_that_have_runs_are_not_looked_at_again():
+    bed = await new_bed()
+    await bed.open("a")
+    bed.at(LATER)
+    until = (await bed.recovery.find()).checked_until
+    assert until is not None
+    assert LATER - 2 * timedelta(minutes=1) < until < LATER - OLDER_THAN
+
+
+async def test_what_was_started_is_told_although_temporal_then_goes_away():
+    bed = await new_bed()
+    await bed.open("a")
+    run = await bed.open("b")
+    bed.at(LATER)
+    bed.ports.starter.refused["a"] = UnreachableError("away")
+    with pytest.raises(UnreachableError):
+        await bed.recovery.carry_on()
+    assert [firing.run_id for firing in bed.ports.starter.started] == [run.id]
+    assert len(await bed.messages()) == 1
 
 
 async def test_a_dry_run_changes_nothing():
