@@ -74,12 +74,16 @@ class LostTemporalDrill(PortsDrill):
                 await asyncio.sleep(0.08)
 
     def lose(self, damage: Callable[[], None]) -> None:
-        """Kill Temporal, damage its files, and let the supervisor start it again."""
+        """Kill Temporal and the worker, as a power cut does; damage Temporal's files.
+
+        The supervisor then starts both again. A worker that lived would end its tasks itself.
+        """
         with self.without_restarts():
-            process = self.process_of("temporal")
-            process.kill()
-            while process.status() != psutil.STATUS_ZOMBIE:  # its parent is suspended
-                time.sleep(0.02)
+            killed = [self.process_of(name) for name in ("temporal", "worker")]
+            for process in killed:
+                process.kill()
+            while any(each.status() != psutil.STATUS_ZOMBIE for each in killed):
+                time.sleep(0.02)  # their parent is suspended
             damage()
 
     def files(self) -> list[Path]:
@@ -161,4 +165,5 @@ async def test_what_temporal_forgets_is_carried_on(drill: LostTemporalDrill, los
     told = await drill.fetch(
         "SELECT DISTINCT run_id FROM log_entries WHERE message LIKE 'Temporal did not know%'"
     )
+    assert told, "nothing was under way that Temporal could lose"
     print(f"{loss}: {len(told)} of {len(runs)} runs were carried on, {dict(statuses)}")

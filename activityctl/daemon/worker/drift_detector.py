@@ -38,17 +38,20 @@ class DriftDetector:
         self._has_warned_of_unknown = False
 
     async def detect_and_repair(self) -> int:
-        """Compare all schedules in Temporal with Postgres, and restore those that differ.
+        """Compare and restore as `restore` does; return how many schedules were restored."""
+        return len(await self.restore())
 
-        Returns how many schedules were restored. One that fails is tried again later and later.
-        While there is one, RefusedError after all others were compared. UnreachableError if
-        Temporal does not answer at all.
+    async def restore(self) -> list[StoredSchedule]:
+        """Compare all schedules in Temporal with Postgres; return those that were restored.
+
+        One that fails is tried again later and later. While there is one, RefusedError after all
+        others were compared. UnreachableError if Temporal does not answer at all.
         """
         self._answers = self._outages = 0
         async with self._register.drift_lock() as is_ours:
+            restored: list[StoredSchedule] = []
             if not is_ours:
-                return 0
-            restored = 0
+                return restored
             for batch in _batches(await self._suspects()):
                 # A listing may be older than our last change, so each suspect is described again.
                 if drifted := await self._drifted(batch):
@@ -123,14 +126,15 @@ class DriftDetector:
         fields = {"schedule": stored.id, "subscription": stored.subscription_id}
         _LOG.warning("could not %s schedule: %s", action, error, extra=fields)
 
-    async def _restore_drifted(self, ids: Sequence[str]) -> int:
+    async def _restore_drifted(self, ids: Sequence[str]) -> list[StoredSchedule]:
         """Restore those that still differ while no other process can change schedules."""
         async with self._maintenance.exclusive() as is_ours:
             if not is_ours:
-                return 0
+                return []
             drifted = await self._drifted(ids)
             restoring = (self._restore_one(stored, drift) for stored, drift in drifted.values())
-            return sum(await asyncio.gather(*restoring))
+            results = zip(drifted.values(), await asyncio.gather(*restoring), strict=True)
+            return [stored for (stored, _), is_restored in results if is_restored]
 
     async def _restore_one(self, stored: StoredSchedule, drift: Drift) -> bool:
         """Restore a schedule and write a warning; return False if Temporal did not accept it."""

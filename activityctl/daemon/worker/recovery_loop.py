@@ -27,7 +27,7 @@ class FullRecovery:
 
     lost: Recovered
     schedules: Sequence[StoredSchedule]
-    """Schedules that were absent from Temporal or different there."""
+    """Schedules that were restored, because Temporal had none or another; found in a dry run."""
 
 
 async def recover_all(
@@ -45,12 +45,11 @@ async def recover_all(
         ports.register, wiring.build_schedule_client(client), ports.logbook, clock
     )
     detector = DriftDetector(maintenance)
-    schedules = await detector.drifted()
     if is_dry_run:
-        return FullRecovery(await recovery.find(older_than=older_than), schedules)
+        lost = await recovery.find(older_than=older_than)
+        return FullRecovery(lost, await detector.drifted())
     lost = await recovery.carry_on(older_than=older_than)
-    await detector.detect_and_repair()
-    return FullRecovery(lost, schedules)
+    return FullRecovery(lost, await detector.restore())
 
 
 class RecoveryLoop:

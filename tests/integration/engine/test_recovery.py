@@ -97,7 +97,7 @@ async def test_recover_says_what_it_does_and_repeats_nothing(
         }
         return await asyncio.to_thread(
             subprocess.run,
-            [COMMAND, "recover", *arguments],
+            [COMMAND, *arguments],
             env=environment,
             capture_output=True,
             text=True,
@@ -105,7 +105,7 @@ async def test_recover_says_what_it_does_and_repeats_nothing(
             check=False,
         )
 
-    dry = await call("--dry-run", "-o", "json")
+    dry = await call("recover", "--dry-run", "-o", "json")
     assert dry.returncode == 0, dry.stderr
     view = json.loads(dry.stdout)
     assert [firing["run"] for firing in view["firings"]] == [run_id]
@@ -113,7 +113,11 @@ async def test_recover_says_what_it_does_and_repeats_nothing(
     client = await Client.connect(servers["temporal_address"])
     query = f"WorkflowId = '{engine_workflow(view)}'"
     assert (await client.count_workflows(query)).count == 0
-    done = await call()
+    assert "Temporal knows" not in (await call("recover", "--dry-run")).stdout
+    checks = json.loads((await call("doctor", "-o", "json")).stdout)["checks"]
+    (recovery,) = [check for check in checks if check["name"] == "recovery"]
+    assert (recovery["state"], recovery["hint"]) == ("failed", "activityctl recover")
+    done = await call("recover")
     assert "started 1 firing again" in done.stdout, done
     async with asyncio.timeout(20):
         while not (await client.count_workflows(query)).count:

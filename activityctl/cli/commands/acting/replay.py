@@ -25,6 +25,7 @@ from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.progress import event_progress
 from activityctl.cli.render.replay_text import print_end, print_preview
+from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
 from activityctl.domain.events.query import EventQuery
 from activityctl.domain.values import ids
@@ -135,6 +136,7 @@ def _route_again(session: Session, preview: ReplayPreview, seconds: float) -> in
         if not has_worker:
             session.err.print("no worker is running; the runs start when a worker starts")
         limit = seconds if has_worker else None
+        clock = await server_clock(ports)
         with event_progress(session) as show:
 
             def on_progress(read: int, total: int) -> None:
@@ -144,7 +146,7 @@ def _route_again(session: Session, preview: ReplayPreview, seconds: float) -> in
                 show(read, total)
 
             return await replay_archived_events(
-                ports.archive, preview, now(), timeout_seconds=limit, on_progress=on_progress
+                ports.archive, preview, clock(), timeout_seconds=limit, on_progress=on_progress
             )
 
     return session.with_ports(work)
