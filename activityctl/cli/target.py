@@ -8,7 +8,7 @@ from activityctl.settings import SettingSource
 CHANGING: Final = frozenset(
     {
         *("apply", "backfill", "cancel", "delete", "emit", "migrate", "pause", "plan", "purge"),
-        *("replay", "resume", "rollback", "trigger"),
+        *("recover", "replay", "resume", "rollback", "trigger"),
     }
 )
 """The commands that change something on the servers, and `plan`, which says what would change."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from activityctl.domain.bodies.slots import Slots, changed_texts
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Present, Wanted, affected_subscriptions
 from activityctl.domain.gitops.renames import rename_problems
@@ -31,7 +32,6 @@ from activityctl.domain.manifests.document import (
 )
 from activityctl.domain.manifests.literal_secrets import literal_secrets
 from activityctl.domain.manifests.schema import document_schema
-from activityctl.domain.manifests.slots import Slots, changed_texts
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.finding import Finding, Path

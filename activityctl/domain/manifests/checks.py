@@ -12,6 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from activityctl.domain.bodies.call_choices import HTTP, check_credentials_of_calls
+from activityctl.domain.bodies.command_choices import check_choices, trusted_names
+from activityctl.domain.bodies.scripts import COMMAND, check_scripts
+from activityctl.domain.bodies.slots import slots_of
 from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.cel.static_check import (
     CONDITION,
@@ -24,16 +28,12 @@ from activityctl.domain.cel.static_check import (
 )
 from activityctl.domain.cel.static_type import ANY_TYPE, CelKinds, StaticType, params_type
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
-from activityctl.domain.manifests.call_choices import HTTP, check_credentials_of_calls
-from activityctl.domain.manifests.command_choices import check_choices, trusted_names
 from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.partial import read_partially
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes
-from activityctl.domain.manifests.scripts import COMMAND, check_scripts
-from activityctl.domain.manifests.slots import slots_of
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.timing.bounds_check import check_bounds

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.manifests.calendar import count_days, subtract_days
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.metadata import Metadata
-from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.manifests.subscription import SubscriptionSpec
 from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import JsonValue, canonical

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.manifests.calendar import PresentCalendar, count_days
 from activityctl.domain.manifests.definition import Revision
-from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import View, format_timestamp

@@ -7,8 +7,8 @@ the secret.
 from collections.abc import Iterator
 from typing import Final
 
+from activityctl.domain.bodies.secret_texts import Secret, known_form, secret_in
 from activityctl.domain.manifests.document import Document
-from activityctl.domain.manifests.secret_texts import Secret, known_form, secret_in
 from activityctl.domain.values.credentials import MASK
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.domain.values.model import JsonValue

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from activityctl.domain.bodies.command_choices import refuse_choices, trusted_names
+from activityctl.domain.bodies.scripts import COMMAND, render_command
 from activityctl.domain.cel.expression import evaluate_condition, render
-from activityctl.domain.manifests.command_choices import refuse_choices, trusted_names
 from activityctl.domain.manifests.definition import MAX_FOR_EACH_ITEMS, TaskTemplate
-from activityctl.domain.manifests.scripts import COMMAND, render_command
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.run import (
     Decision,

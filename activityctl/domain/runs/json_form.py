@@ -1,6 +1,6 @@
 """JSON views of runs, tasks and dead letters, with keys in camelCase."""
 
-from activityctl.domain.manifests.secret_texts import mask_literals
+from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance

@@ -10,8 +10,8 @@ from activityctl import wiring
 from activityctl.cli.options import Files, Recursive, default_files
 from activityctl.cli.render.output import to_yaml
 from activityctl.cli.session import Session, now
+from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.manifests.document import Document, is_same_json
-from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import RefusedError, UnreachableError
 from activityctl.operations.gitops.load import load_manifests

@@ -14,9 +14,9 @@ from activityctl.cli.options import (
 )
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
+from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.gitops.plan import Kind
 from activityctl.domain.manifests.document import Document
-from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError

@@ -7,10 +7,10 @@ import typer
 from activityctl.cli.options import CatalogKind, ObjectName, TextOrJson, catalog_object
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
+from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.gitops.history import PastChange, rolled_back_to
 from activityctl.domain.gitops.plan import NAME_PATH, RENAMED_AWAY
 from activityctl.domain.manifests.document import masked_field_views
-from activityctl.domain.manifests.secret_texts import mask_literals
 from activityctl.domain.values.json_form import View, format_timestamp, list_view
 from activityctl.operations.gitops.history import history as read_history
 from activityctl.wiring import Ports

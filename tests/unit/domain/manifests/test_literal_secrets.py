@@ -2,9 +2,9 @@
 
 import pytest
 
+from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.manifests.document import FieldChange, field_view, masked_field_views
 from activityctl.domain.manifests.literal_secrets import ALLOWING_ANNOTATION, literal_secrets
-from activityctl.domain.manifests.secret_texts import mask_literals
 
 HEX = "0123456789abcdef0123456789abcdef01234567"
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from activityctl.domain.bodies.command_choices import reads_only_names
 from activityctl.domain.cel.templates import TemplateExpression, template_parts
-from activityctl.domain.manifests.command_choices import reads_only_names
 from activityctl.domain.values.credentials import is_credential
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue

@@ -2,8 +2,8 @@
 
 import pytest
 
-from activityctl.domain.manifests.call_choices import check_credentials_of_calls
-from activityctl.domain.manifests.command_choices import trusted_names
+from activityctl.domain.bodies.call_choices import check_credentials_of_calls
+from activityctl.domain.bodies.command_choices import trusted_names
 
 X = "${ event.data.x }"
 P = "${ params.x }"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from activityctl.domain.bodies.scripts import check_scripts, render_command
 from activityctl.domain.cel.static_type import params_type
-from activityctl.domain.manifests.scripts import check_scripts, render_command
 from activityctl.errors import ExpressionError
 
 SCOPE = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.manifests.command_choices import (
+from activityctl.domain.bodies.command_choices import (
     check_choices,
     refuse_choices,
     trusted_names,

@@ -7,9 +7,9 @@ or a state can come from a stranger.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from activityctl.domain.bodies.interpreters import program_words
 from activityctl.domain.cel.program import Fault, compiled
 from activityctl.domain.cel.templates import TemplateExpression, has_expression, template_parts
-from activityctl.domain.manifests.interpreters import program_words
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from activityctl.domain.bodies.interpreters import code_argument, input_is_code
+from activityctl.domain.bodies.shell_text import ShellReader
 from activityctl.domain.cel.expression import evaluate, has_expression, json_text, render
 from activityctl.domain.cel.static_check import StaticScope, static_kinds
 from activityctl.domain.cel.templates import TemplateExpression, template_parts
-from activityctl.domain.manifests.interpreters import code_argument, input_is_code
-from activityctl.domain.manifests.shell_text import ShellReader
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError

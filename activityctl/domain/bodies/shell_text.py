@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from activityctl.domain.manifests.interpreters import reads_code, starts_shell_code
+from activityctl.domain.bodies.interpreters import reads_code, starts_shell_code
 
 _HEREDOC: Final = re.compile(r"<<(-?)[ \t]*(\\|['\"]?)([\w.-]+)['\"]?")
 _PIPED_TO_SHELL: Final = re.compile(

@@ -1,0 +1,1 @@
+"""Bodies: what the body of a task may hold: values that choose, scripts, secrets, slots."""
