@@ -4,7 +4,6 @@ Strings, booleans, numbers and lists of them are written back. Comments are lost
 of a profile mean is in `settings`.
 """
 
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -172,22 +171,13 @@ def _escaped(char: str) -> str:
 
 def _write(path: Path, document: TomlDocument) -> None:
     """Replace the file atomically; only its owner can read it."""
-    import tempfile
+    from activityctl.private_file import write_private
 
     text = to_toml(document)
     target = path.resolve()
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".config-")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_private(target, text)
     except (OSError, UnicodeEncodeError) as error:
         raise InvalidInputError(
             f"{path} cannot be written: {reason_of(error)}",

@@ -84,7 +84,7 @@ class _BoundedStream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of httpcore
         """Read; raise RemoteProtocolError if too much was read before the response began."""
         data = await self._stream.read(max_bytes, timeout)
         head = _HEAD.get()
@@ -94,7 +94,7 @@ class _BoundedStream(httpcore.AsyncNetworkStream):
                 raise httpcore.RemoteProtocolError(LongHeadError())
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of httpcore
         """Write all bytes."""
         await self._stream.write(buffer, timeout)
 
@@ -106,7 +106,7 @@ class _BoundedStream(httpcore.AsyncNetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109 - of httpcore
     ) -> httpcore.AsyncNetworkStream:
         """Return the stream with TLS, bounded as well."""
         return _BoundedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))

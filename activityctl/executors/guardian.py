@@ -14,6 +14,9 @@ gone: the processes get SIGTERM and, after `LOST_GRACE_SECONDS`, SIGKILL. At las
 folder of the attempt.
 """
 
+# pathlib is slow to import, and starting Python for the worker waits for it.
+# ruff: noqa: PTH106, PTH110, PTH123, PTH208
+
 import ctypes
 import gc
 import json
@@ -33,7 +36,7 @@ FREEZING_ROUNDS = 50
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _IS_LINUX = sys.platform == "linux"
-_HAS_LISTS = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110
+_HAS_LISTS = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
@@ -48,8 +51,8 @@ def _listed_children(pid: int) -> list[int]:
     """Return the children of a process as the kernel lists them for each of its threads."""
     found: list[int] = []
     with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  # pathlib is slow to import
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += map(int, file.read().split())
     return found
 
@@ -57,9 +60,9 @@ def _listed_children(pid: int) -> list[int]:
 def _scanned_children() -> Callable[[int], list[int]]:
     """Return the same from the parents of all processes, for kernels without such lists."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208
+    for entry in os.listdir("/proc"):
         if entry.isdecimal():
-            with suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
+            with suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:
                 parent = int(file.read().rpartition(b")")[2].split()[1])
                 children.setdefault(parent, []).append(int(entry))
     return lambda pid: children.get(pid, [])
@@ -229,7 +232,7 @@ class Guardian:
                 for name in folders:
                     with suppress(OSError):
                         _remove_entry(name, descriptor)
-            os.rmdir(folder)  # noqa: PTH106
+            os.rmdir(folder)
 
 
 def _remove_entry(name: str, folder: int) -> None:

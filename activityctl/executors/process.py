@@ -89,7 +89,7 @@ class TaskProcess:
             finally:
                 await process.end()
             raise
-        except BaseException:
+        except BaseException:  # also a cancellation: no process is left
             await process.end()
             raise
         return process
@@ -159,7 +159,7 @@ class TaskProcess:
                     theirs.append(read if place == "in" else write)
                     ours.append(write if place == "in" else read)
                 starter.start([control.fileno(), document.fileno(), *theirs])
-        except BaseException:
+        except BaseException:  # also a cancellation: no pipe is left open
             for descriptor in pipes:
                 os.close(descriptor)
             self._control.close()

@@ -179,7 +179,7 @@ class ExecuteStep:
             raise TaskError(f"took longer than {shown}", code="timeout") from error
         except (TaskError, asyncio.CancelledError):
             raise
-        except Exception as error:
+        except Exception as error:  # a fault of an executor fails its task alone
             _LOG.exception("executor failed", extra={"task": task.id, "kind": task.kind})
             message = f"{type(error).__name__} in the executor of {task.kind}: {error}"
             raise TaskError(message, code="internal", retryable=False) from error
@@ -279,7 +279,7 @@ class ExecuteStep:
         """Return the policy of the task; the default one if the run cannot be read."""
         try:
             state = await self._runs.load(order.run_id)
-        except Exception as failure:
+        except Exception as failure:  # whatever it is, the attempt must be recorded
             if is_outage(failure):
                 raise
             _LOG.exception("a run cannot be read", extra={"run": order.run_id})

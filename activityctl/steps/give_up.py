@@ -41,7 +41,7 @@ class GiveUp:
         run = replace(new_run(bounded, facts, now), id=firing.run_id)
         try:
             await self._fail(firing, run, reason)
-        except Exception as error:
+        except Exception as error:  # then the run is recorded without its data
             if is_outage(error):
                 raise
             _LOG.exception("the run is recorded without its data", extra=fields)

@@ -114,7 +114,7 @@ class RecordStep:
         """End the task as failed with the reason alone, or the run if that cannot be written."""
         try:
             return await self._end(run_id, task_id, _as_result(reason, None))
-        except Exception as failure:
+        except Exception as failure:  # then the run is ended without its data
             if is_outage(failure):
                 raise
             return await self._abandon(run_id, RunStatus.FAILED, reason)

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from activityctl.daemon.local.own_files import open_own, require_own_folder
-from activityctl.daemon.local.state import open_home, write_private
+from activityctl.daemon.local.state import open_home
 from activityctl.errors import ActivityctlError, NotAllowedError
+from activityctl.private_file import write_private
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

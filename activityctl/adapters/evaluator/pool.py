@@ -114,7 +114,7 @@ class EvaluatorPool:
         try:
             process = process or EvaluatorProcess()
             yield process
-        except BaseException:
+        except BaseException:  # also a cancellation: its work is unknown, so it ends
             if process is not None:
                 process.kill()
             self._free.put(None)

@@ -47,7 +47,7 @@ class MemoryRunStarter(RunStarter):
         self.cancelled.append(run_id)
         return True
 
-    async def terminate(self, workflow_id: str, reason: str) -> None:  # noqa: ARG002
+    async def terminate(self, workflow_id: str, reason: str) -> None:  # noqa: ARG002 - the port
         """End a workflow whose code cannot go on; do nothing if it is not open."""
         _raise_if_set(self.failure)
         self.end(workflow_id)

@@ -21,7 +21,6 @@ import psutil
 
 from activityctl.adapters.postgres.ownership import create_database
 from activityctl.daemon.local.own_files import open_own, require_own_folder
-from activityctl.daemon.local.state import sync_folder, write_private
 from activityctl.daemon.local.supervised_process import (
     MARKER,
     LaunchSpec,
@@ -32,6 +31,7 @@ from activityctl.daemon.local.supervised_process import (
     process_marker,
 )
 from activityctl.errors import NotAllowedError, UnreachableError
+from activityctl.private_file import sync_folder, write_private
 
 NAME: Final = "postgres"
 DATABASE: Final = "activityctl"

@@ -6,7 +6,6 @@ Nothing here starts or ends a process.
 import errno
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from activityctl.daemon.local.own_files import open_own, require_own_folder, require_safe_parents
 from activityctl.daemon.local.start_steps import StartStep
 from activityctl.errors import ConflictError, NotAllowedError
+from activityctl.private_file import write_private
 from activityctl.settings import DAEMON_FILE
 
 LOCK_FILE: Final = "daemon.lock"
@@ -122,31 +122,6 @@ def read_state(home: Path) -> DaemonState:
 def write_state(home: Path, state: DaemonState) -> None:
     """Replace `daemon.json` in one step, readable only by its owner, because it has a password."""
     write_private(home / DAEMON_FILE, state.model_dump_json(indent=2) + "\n")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file with mode 0600, atomically and durably."""
-    # A new file of a name that nobody can guess, with mode 0600.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder to disk, so that renames in it survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class HomeLock:

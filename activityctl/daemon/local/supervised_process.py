@@ -98,7 +98,7 @@ class SupervisedProcess:
         """
         try:
             await self._begin()
-        except Exception as error:
+        except Exception as error:  # whatever it is, nothing stays half started
             await self._end(asyncio.Event())
             self._change(state=ComponentState.FAILED, pid=None, last_error=str(error))
             raise

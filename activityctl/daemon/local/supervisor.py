@@ -288,7 +288,7 @@ class _Daemon:
             if child is not None:
                 try:
                     await child.stop(self._hurry)
-                except Exception:
+                except Exception:  # the other components are stopped too
                     LOGGER.exception("could not stop a component")
         await asyncio.to_thread(end_surviving_processes, self._home, self._state())
         self._addresses = {}

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from activityctl.daemon.local.state import write_private
+from activityctl.private_file import write_private
 
 SYNC_FILE: Final = "sync.json"
 

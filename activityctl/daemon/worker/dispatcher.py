@@ -105,7 +105,7 @@ class Dispatcher:
         for firing, reason in done.refused:
             try:
                 await self._give_up.give_up(firing, reason)
-            except Exception as error:
+            except Exception as error:  # any fault of one firing; the others are settled
                 if is_outage(error):
                     raise
                 _LOG.exception("could not record a failed run", extra={"run": firing.run_id})

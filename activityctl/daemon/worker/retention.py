@@ -37,7 +37,7 @@ class Retention:
             return 0
         try:
             events = await self._sweep("events", self._archive.remove)
-        except Exception:
+        except Exception:  # the other kind is swept all the same
             await self._sweep("firings", self._outbox.remove)
             raise
         return events + await self._sweep("firings", self._outbox.remove)

@@ -98,7 +98,7 @@ class Router:
         """Count the failures of one event alone, but not those of servers that do not answer."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # counted, and raised again
             if self._limit == 1 and not is_outage(error):
                 self._failures += 1
                 self._last_failure = error

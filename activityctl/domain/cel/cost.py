@@ -198,7 +198,7 @@ class _Walk:
         return _result_of(function, extents)
 
 
-def _work_of(function: str, extents: Sequence[Extent]) -> float:  # noqa: C901, PLR0911
+def _work_of(function: str, extents: Sequence[Extent]) -> float:  # noqa: C901, PLR0911 - a table
     """Return the nanoseconds of one call; there is one case for each kind of function."""
     first, last = extents[0], extents[-1]
     whole_values = sum(extent.values for extent in extents)

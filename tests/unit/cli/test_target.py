@@ -7,4 +7,4 @@ from activityctl.cli.target import CHANGING
 def test_every_command_that_acts_names_its_target():
     acting = {name for name, (_, panel, _) in COMMANDS.items() if panel == "Acting"}
     assert acting <= CHANGING
-    assert CHANGING <= COMMANDS.keys()
+    assert COMMANDS.keys() >= CHANGING

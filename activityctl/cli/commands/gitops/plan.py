@@ -1,8 +1,6 @@
 """`activityctl plan`: show what apply would change."""
 
-import os
 import shlex
-import tempfile
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +35,7 @@ from activityctl.errors import RefusedError, UsageError, reason_of
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.plan_impact import compare_with_events
 from activityctl.operations.gitops.saved_plan import save
+from activityctl.private_file import write_private
 from activityctl.wiring import Ports
 
 _SECOND: Final = timedelta(seconds=1)
@@ -180,11 +179,4 @@ def _write(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():
         path.write_text(text, "utf-8")  # /dev/stdout and the like
         return
-    descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(new).replace(path)
-    except BaseException:
-        Path(new).unlink(missing_ok=True)
-        raise
+    write_private(path, text)
