@@ -8,37 +8,12 @@ import pytest
 
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
-from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
-from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.ports import BegunAttempt
+from support.run_store import ended, log_entry, messages, save, state_of
 
 MakeRun = Callable[..., Awaitable[Run]]
-
-
-def log_entry(run: Run, message: str, now: datetime) -> LogEntry:
-    return LogEntry(run.subscription_id, run.id, message, "info", now, {})
-
-
-def ended(task: TaskInstance, now: datetime, **changes: object) -> TaskInstance:
-    fields = {"status": TaskStatus.SUCCEEDED, "ended_at": now, **changes}
-    return replace(task, **fields)
-
-
-async def state_of(ports: wiring.Ports, run: Run) -> RunState:
-    state = await ports.runs.load(run.id)
-    assert state is not None
-    return state
-
-
-async def save(ports: wiring.Ports, change: RunChange) -> None:
-    async with ports.runs.locked(change.run.id) as locked:
-        await locked.save(change)
-
-
-async def messages(ports: wiring.Ports, subscription: Subscription) -> list[str]:
-    entries, _ = await ports.logbook.page(subscription.id, Cursor(), limit=100)
-    return [entry.message for entry in entries]
 
 
 async def test_saving_a_task_keeps_the_attempts_counted_meanwhile(

@@ -17,9 +17,9 @@ from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, 
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import OpenResult
+from support.run_store import ended, log_entry, messages, save, state_of
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -28,31 +28,6 @@ MakeRun = Callable[..., Awaitable[Run]]
 HARD = {"text": "a\0b\ud800c", "k\0": ["\udfff", "\U0001f600"], "deep": {"x": 1.5}}
 STORED = {"text": "a\ufffdb\ufffdc", "k\ufffd": ["\ufffd", "\U0001f600"], "deep": {"x": 1.5}}
 TRIES = 50
-
-
-def log_entry(run: Run, message: str, now: datetime) -> LogEntry:
-    return LogEntry(run.subscription_id, run.id, message, "info", now, {})
-
-
-def ended(task: TaskInstance, now: datetime, **changes: object) -> TaskInstance:
-    fields = {"status": TaskStatus.SUCCEEDED, "ended_at": now, **changes}
-    return replace(task, **fields)
-
-
-async def state_of(ports: wiring.Ports, run: Run) -> RunState:
-    state = await ports.runs.load(run.id)
-    assert state is not None
-    return state
-
-
-async def save(ports: wiring.Ports, change: RunChange) -> None:
-    async with ports.runs.locked(change.run.id) as locked:
-        await locked.save(change)
-
-
-async def messages(ports: wiring.Ports, subscription: Subscription) -> list[str]:
-    entries, _ = await ports.logbook.page(subscription.id, Cursor(), limit=100)
-    return [entry.message for entry in entries]
 
 
 # ---- open and load -------------------------------------------------------------------
