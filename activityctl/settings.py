@@ -7,17 +7,25 @@ This is the only reader of the environment. Settings are resolved once and passe
 import contextlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 
 from activityctl.config_file import PROFILE_KEYS, config_path, profile_in, read_config
 from activityctl.errors import InvalidInputError, UnreachableError, UsageError, reason_of
 from activityctl.secret import Secret, SecretReference, masked_url, reference_of, secrets_in
+from activityctl.setting_values import (
+    UNSET,
+    Network,
+    Sourced,
+    boolean,
+    networks,
+    positive,
+    span,
+    span_text,
+)
 
 __all__ = [
     "LOCAL_RIGHTS",
@@ -34,10 +42,6 @@ __all__ = [
     "setting_sources",
     "user_config_path",
 ]
-
-Network = IPv4Network | IPv6Network
-_Sourced = dict[str, tuple[Any, str]]
-"""Values by setting, each with its source, such as `flag` or `profile prod`."""
 
 DAEMON_FILE: Final = "daemon.json"
 LOCAL_RIGHTS: Final = {
@@ -157,15 +161,15 @@ def load_settings(
             for key, value in env.items()
             if key.startswith("TEMPORAL_") or key in {"HOME", "XDG_CONFIG_HOME"}
         },
-        uses_local_daemon=sourced.get("database_url", _UNSET)[1] in {_UNSET[1], _LOCAL_DAEMON},
-        allow_commands=_boolean("allow_commands", sourced),
-        allow_http=_boolean("allow_http", sourced),
-        allowed_networks=_networks("allowed_networks", sourced),
+        uses_local_daemon=sourced.get("database_url", UNSET)[1] in {UNSET[1], _LOCAL_DAEMON},
+        allow_commands=boolean("allow_commands", sourced),
+        allow_http=boolean("allow_http", sourced),
+        allowed_networks=networks("allowed_networks", sourced),
         actor=_first(env, ACTOR_VARIABLES),
         source_commit=_first(env, COMMIT_VARIABLES),
         task_environment={key: env[key] for key in INHERITED if env.get(key)},
-        max_tasks=_positive("max_tasks", sourced),
-        event_retention=_span("event_retention", sourced),
+        max_tasks=positive("max_tasks", sourced),
+        event_retention=span("event_retention", sourced),
     )
 
 
@@ -193,11 +197,11 @@ def setting_sources(
         settings, sourced = _in_local_daemon(settings, sourced)
     home = "flag --home" if "home" in given else "environment ACTIVITYCTL_HOME"
     if "home" not in given and not env.get("ACTIVITYCTL_HOME"):
-        home = _UNSET[1]
+        home = UNSET[1]
     sources = [SettingSource("home", str(settings.home), home)]
     for key in sorted(PROFILE_KEYS):
         value = getattr(settings, key)
-        source = sourced.get(key, _UNSET)[1]
+        source = sourced.get(key, UNSET)[1]
         if isinstance(value, Secret):
             value = masked_url(value.value)
         if isinstance(value, SecretReference):
@@ -205,24 +209,24 @@ def setting_sources(
         if isinstance(value, tuple):
             value = [str(network) for network in value]
         if isinstance(value, timedelta):
-            value = _span_text(value)
+            value = span_text(value)
         sources.append(SettingSource(key, value, source))
     return sources
 
 
-def _in_local_daemon(settings: Settings, sourced: _Sourced) -> tuple[Settings, _Sourced]:
+def _in_local_daemon(settings: Settings, sourced: Sourced) -> tuple[Settings, Sourced]:
     """Return the settings that apply in the local daemon's worker, which reads no profile."""
     rights = {
         name: (value, "local daemon, unless `up` was started with another value")
         for name, value in LOCAL_RIGHTS.items()
-        if sourced.get(name, _UNSET)[1].startswith((_UNSET[1], "profile "))
+        if sourced.get(name, UNSET)[1].startswith((UNSET[1], "profile "))
     }
     resolved = {**sourced, **rights}
     applied = replace(
         settings,
-        allow_commands=_boolean("allow_commands", resolved),
-        allow_http=_boolean("allow_http", resolved),
-        allowed_networks=_networks("allowed_networks", resolved),
+        allow_commands=boolean("allow_commands", resolved),
+        allow_http=boolean("allow_http", resolved),
+        allowed_networks=networks("allowed_networks", resolved),
     )
     return applied, resolved
 
@@ -247,27 +251,25 @@ SECRET_ADDRESSES: Final = {
     "temporal_api_key_ref": "temporal_address",
 }
 """The setting of the address that each secret belongs to."""
-_UNSET: Final = (None, "default")
 _LOCAL_DAEMON: Final = "local daemon"
 _RESTART: Final = "restart the daemon: activityctl down, then activityctl up -d"
 _HOME: Final = "set ACTIVITYCTL_HOME or --home to a folder of your own"
-_CIDRS: Final = "write CIDRs, such as 10.0.0.0/8"
 
 
 def _merged(
     given: Mapping[str, Any], env: Mapping[str, str], home: Path
-) -> tuple[str | None, _Sourced]:
+) -> tuple[str | None, Sourced]:
     """Return the name of the profile, and each setting with its value of highest precedence."""
     name, profile = _profile(env, given.get("profile"))
-    merged: _Sourced = {
+    merged: Sourced = {
         **{key: (value, f"profile {name}") for key, value in profile.items()},
         **_from_environment(env),
         **{key: (value, "flag") for key, value in given.items()},
     }
     if "database_url" in merged:
         return name, merged
-    source = merged.get("temporal_address", _UNSET)[1]
-    if source not in {_UNSET[1], "environment TEMPORAL_ADDRESS"}:
+    source = merged.get("temporal_address", UNSET)[1]
+    if source not in {UNSET[1], "environment TEMPORAL_ADDRESS"}:
         raise UsageError(
             f"temporal_address is set ({source}), but no database",
             hint="set database_url as well, or neither of them to use the local daemon",
@@ -279,7 +281,7 @@ def _merged(
     return name, {**local, **merged}
 
 
-def _from_environment(env: Mapping[str, str]) -> _Sourced:
+def _from_environment(env: Mapping[str, str]) -> Sourced:
     ours = [(key, f"ACTIVITYCTL_{key.upper()}") for key in sorted(PROFILE_KEYS)]
     temporals = [
         ("temporal_address", "TEMPORAL_ADDRESS"),
@@ -333,68 +335,15 @@ def daemon_document(home: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else {}
 
 
-def _reference(key: str, sourced: _Sourced, env: Mapping[str, str]) -> SecretReference | None:
+def _reference(key: str, sourced: Sourced, env: Mapping[str, str]) -> SecretReference | None:
     """Return the reference to a secret, with the source of the address if that is another one."""
-    value, source = sourced.get(key, _UNSET)
+    value, source = sourced.get(key, UNSET)
     if not value:
         return None
-    address = sourced.get(SECRET_ADDRESSES[key], _UNSET)[1]
+    address = sourced.get(SECRET_ADDRESSES[key], UNSET)[1]
     address_source = address if source.startswith("profile ") and address != source else None
     return reference_of(key, str(value), env, source=source, address_source=address_source)
 
 
 def _first(env: Mapping[str, str], names: tuple[str, ...]) -> str | None:
     return next((env[name] for name in names if env.get(name)), None)
-
-
-def _boolean(name: str, sourced: _Sourced) -> bool:
-    value, source = sourced.get(name, (False, _UNSET[1]))
-    if isinstance(value, bool):
-        return value
-    match str(value).lower():
-        case "1" | "true":
-            return True
-        case "0" | "false":
-            return False
-        case _:
-            raise _invalid(name, value, source, f"set {name} to true or false")
-
-
-def _positive(name: str, sourced: _Sourced) -> int:
-    value, source = sourced.get(name, (50, _UNSET[1]))
-    text = str(value)
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise _invalid(name, value, source, f"set {name} to a whole number, 1 or more")
-    return int(text)
-
-
-def _span(name: str, sourced: _Sourced) -> timedelta:
-    value, source = sourced.get(name, ("30d", _UNSET[1]))
-    found = re.fullmatch(r"([0-9]{1,6})([dhm])|0", str(value))
-    if found is None:
-        hint = f"set {name} to days, hours or minutes, such as 30d, 12h or 90m, or to 0"
-        raise _invalid(name, value, source, hint)
-    units = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
-    return int(found[1]) * units[found[2]] if found[1] else timedelta(0)
-
-
-def _span_text(span: timedelta) -> str:
-    for unit, symbol in ((timedelta(days=1), "d"), (timedelta(hours=1), "h")):
-        if not span % unit:
-            return f"{span // unit}{symbol}" if span else "0"
-    return f"{span // timedelta(minutes=1)}m"
-
-
-def _networks(name: str, sourced: _Sourced) -> tuple[Network, ...]:
-    value, source = sourced.get(name, ((), _UNSET[1]))
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise _invalid(name, value, source, _CIDRS)
-    try:
-        return tuple(ip_network(str(part).strip()) for part in parts)
-    except ValueError as error:
-        raise UsageError(f"{name} ({source}): {error}", hint=_CIDRS) from error
-
-
-def _invalid(name: str, value: object, source: str, hint: str) -> UsageError:
-    return UsageError(f"{name} ({source}) has the invalid value {value!r}", hint=hint)

@@ -1,0 +1,58 @@
+"""Creates the adapters from the settings; nothing else chooses adapters.
+
+Adapters are imported inside the builder functions, so that a command loads only what it uses.
+"""
+
+from activityctl.wiring.files import (
+    manifest_source,
+    open_events,
+    parse_event_data,
+    parse_json,
+    read_event_data,
+)
+from activityctl.wiring.ports import (
+    Ports,
+    open_ports,
+)
+from activityctl.wiring.servers import (
+    build_schedule_client,
+    build_starter,
+    connect_temporal,
+    database_url,
+    migrate,
+    migration_script,
+    read_secret,
+    unprotected_connections,
+)
+from activityctl.wiring.tasks import (
+    Executors,
+    build_evaluators,
+    build_sources,
+    evaluating,
+    known_kinds,
+    open_executors,
+)
+
+__all__ = [
+    "Executors",
+    "Ports",
+    "build_evaluators",
+    "build_schedule_client",
+    "build_sources",
+    "build_starter",
+    "connect_temporal",
+    "database_url",
+    "evaluating",
+    "known_kinds",
+    "manifest_source",
+    "migrate",
+    "migration_script",
+    "open_events",
+    "open_executors",
+    "open_ports",
+    "parse_event_data",
+    "parse_json",
+    "read_event_data",
+    "read_secret",
+    "unprotected_connections",
+]

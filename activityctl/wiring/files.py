@@ -1,0 +1,53 @@
+"""Reads what people write: manifests, events and JSON, from files and options."""
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from activityctl.domain.events.envelope import MAX_EVENT_BYTES
+from activityctl.domain.values.model import JsonValue
+from activityctl.ports import ManifestSource
+
+if TYPE_CHECKING:
+    from activityctl.adapters.manifests.event_source import EventSource
+
+
+def manifest_source() -> ManifestSource:
+    """Return the reader of YAML files."""
+    from activityctl.adapters.manifests.manifests import YamlManifests
+
+    return YamlManifests()
+
+
+def parse_json(text: str, name: str, *, example: str) -> JsonValue:
+    """Return the value of strict JSON; errors start with the name, such as that of an option."""
+    from activityctl.adapters.manifests.strict_json import parse_named
+
+    return parse_named(text, name, example=example)
+
+
+def open_events(path: str) -> "AbstractContextManager[EventSource]":
+    """Open a file of events, or standard input for `-`."""
+    from activityctl.adapters.manifests.event_source import open_source
+
+    return open_source(path)
+
+
+def read_event_data(path: str) -> bytes:
+    """Return the content of a file, or of standard input for `-`, up to the size of an event."""
+    from activityctl.adapters.manifests.event_source import read_text
+
+    return read_text(path, MAX_EVENT_BYTES)
+
+
+def parse_event_data(text: bytes | str, name: str) -> JsonValue:
+    """Return the value of strict JSON for the `data` of an event; errors start with the name."""
+    from activityctl.adapters.manifests.strict_json import MAX_DEPTH, parse_named
+
+    return parse_named(
+        text,
+        name,
+        example="""write a string with quotes: '"text"'""",
+        max_bytes=MAX_EVENT_BYTES,
+        max_depth=MAX_DEPTH - 1,
+        wide_integers_as_text=True,
+    )

@@ -1,0 +1,172 @@
+"""Opens the ports that Postgres implements."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from activityctl.ports import (
+    Backfills,
+    Catalog,
+    EventArchive,
+    EventStore,
+    Gates,
+    Logbook,
+    MetricsSource,
+    Outbox,
+    Purge,
+    RunLists,
+    RunStore,
+    ScheduleRegister,
+    Signals,
+    StuckRuns,
+    Timetable,
+    UnfinishedWork,
+    Workers,
+)
+from activityctl.settings import Settings
+from activityctl.wiring.servers import database_url
+
+if TYPE_CHECKING:
+    from activityctl.adapters.postgres.database import Database
+
+
+class Ports:
+    """The ports that Postgres implements. Each adapter is imported when it is first used."""
+
+    def __init__(self, database: "Database") -> None:
+        self._database = database
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Definitions, subscriptions, calendars and their history."""
+        from activityctl.adapters.postgres.catalog.catalog import PostgresCatalog
+
+        return PostgresCatalog(self._database)
+
+    @cached_property
+    def register(self) -> ScheduleRegister:
+        """The schedules that Temporal should have."""
+        from activityctl.adapters.postgres.schedules.schedules import PostgresScheduleRegister
+
+        return PostgresScheduleRegister(self._database)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Firings whose runs are not started yet."""
+        from activityctl.adapters.postgres.schedules.outbox import PostgresOutbox
+
+        return PostgresOutbox(self._database)
+
+    @cached_property
+    def runs(self) -> RunStore:
+        """Runs and tasks, for the steps that change them."""
+        from activityctl.adapters.postgres.runs.runs import PostgresRunStore
+
+        return PostgresRunStore(self._database)
+
+    @cached_property
+    def stuck_runs(self) -> StuckRuns:
+        """Runs whose workflow cannot go on."""
+        from activityctl.adapters.postgres.runs.stuck import PostgresStuckRuns
+
+        return PostgresStuckRuns(self._database)
+
+    @cached_property
+    def unfinished(self) -> UnfinishedWork:
+        """What is under way, to compare it with Temporal."""
+        from activityctl.adapters.postgres.runs.unfinished import PostgresUnfinishedWork
+
+        return PostgresUnfinishedWork(self._database)
+
+    @cached_property
+    def run_lists(self) -> RunLists:
+        """Lists of runs, tasks and dead letters."""
+        from activityctl.adapters.postgres.runs.lists import PostgresRunLists
+
+        return PostgresRunLists(self._database)
+
+    @cached_property
+    def logbook(self) -> Logbook:
+        """The log of every subscription."""
+        from activityctl.adapters.postgres.logbook import PostgresLogbook
+
+        return PostgresLogbook(self._database)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Notifications between processes."""
+        from activityctl.adapters.postgres.signals import PostgresSignals
+
+        return PostgresSignals(self._database)
+
+    @cached_property
+    def workers(self) -> Workers:
+        """Which workers are alive."""
+        from activityctl.adapters.postgres.signals import PostgresWorkers
+
+        return PostgresWorkers(self._database)
+
+    @cached_property
+    def backfills(self) -> Backfills:
+        """Backfills: requests to run due times of the past."""
+        from activityctl.adapters.postgres.schedules.backfills import PostgresBackfills
+
+        return PostgresBackfills(self._database)
+
+    @cached_property
+    def timetable(self) -> Timetable:
+        """The due times of schedules, and what became of them."""
+        from activityctl.adapters.postgres.schedules.timetable import PostgresTimetable
+
+        return PostgresTimetable(self._database)
+
+    @cached_property
+    def metrics(self) -> MetricsSource:
+        """Counts for metrics and `status`."""
+        from activityctl.adapters.postgres.metrics import PostgresMetricsSource
+
+        return PostgresMetricsSource(self._database)
+
+    @cached_property
+    def gates(self) -> Gates:
+        """Concurrency limits, throttles and queues."""
+        from activityctl.adapters.postgres.runs.gates import PostgresGates
+
+        return PostgresGates(self._database)
+
+    @cached_property
+    def events(self) -> EventStore:
+        """Stored events, and the triggers that they match."""
+        from activityctl.adapters.postgres.events.events import PostgresEventStore
+
+        return PostgresEventStore(self._database)
+
+    @cached_property
+    def archive(self) -> EventArchive:
+        """Queries over stored events."""
+        from activityctl.adapters.postgres.events.archive import PostgresEventArchive
+
+        return PostgresEventArchive(self._database)
+
+    @cached_property
+    def purge(self) -> Purge:
+        """The removal of a text from everything that is stored."""
+        from activityctl.adapters.postgres.purging import PostgresPurge
+
+        return PostgresPurge(self._database)
+
+
+@asynccontextmanager
+async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator[Ports]:
+    """Connect to Postgres; pool_size 0 means one connection, which is enough for a command.
+
+    Raises UnreachableError if no daemon is running or Postgres does not answer.
+    """
+    from activityctl.adapters.postgres.database import Database
+
+    database = await Database.connect(await database_url(settings), pool_size=pool_size)
+    try:
+        yield Ports(database)
+    finally:
+        await database.close()

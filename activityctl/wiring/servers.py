@@ -1,0 +1,116 @@
+"""Finds and connects the servers, Postgres and Temporal, with the secrets they need."""
+
+from typing import TYPE_CHECKING
+
+from activityctl.errors import InvalidInputError
+from activityctl.ports import RunStarter, ScheduleClient
+from activityctl.secret import (
+    Secret,
+    SecretReference,
+    has_password,
+    require_sound_url,
+    with_password,
+)
+from activityctl.settings import Settings
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+_API_KEY = "TEMPORAL_API_KEY"
+
+
+async def database_url(settings: Settings) -> str:
+    """Return the URL of the database, with the password that the settings refer to.
+
+    Raises UnreachableError if no daemon is running, InvalidInputError for a malformed URL, and
+    what `read_secret` raises.
+    """
+    from activityctl.adapters.postgres.database import require_readable
+
+    url, reference = settings.required_database_url(), settings.database_password_ref
+    require_sound_url(url)
+    require_readable(url)
+    if reference is None or settings.uses_local_daemon or has_password(url):
+        return url
+    return with_password(url, (await read_secret(reference)).value)
+
+
+async def read_secret(reference: SecretReference) -> Secret:
+    """Read a secret from the key store, variable or file in which it is stored.
+
+    Raises NotAllowedError if it would be sent to an address from another source,
+    InvalidInputError if it does not exist, UnreachableError if the key store does not answer.
+    """
+    reference.require_own_address()
+    match reference.store:
+        case "keyring":
+            from activityctl.adapters.keystore.system_keyring import read_keyring
+
+            return await read_keyring(reference)
+        case "file":
+            from activityctl.adapters.keystore.secret_file import read_file
+
+            return read_file(reference)
+        case "env":
+            if reference.found is None:
+                raise InvalidInputError(
+                    f"{reference.setting} names {reference}, which is not set",
+                    hint=f"export {reference.name}=…",
+                )
+            return reference.found
+
+
+def migrate(url: str, *, roles_prefix: str | None = None) -> None:
+    """Migrate the schema of the database to the newest version; create roles with that prefix."""
+    from activityctl.adapters.postgres.schema import migrate as migration
+
+    migration.migrate(url, roles_prefix=roles_prefix)
+
+
+def migration_script(url: str, *, roles_prefix: str | None = None) -> tuple[list[str], str]:
+    """Return the titles of the migrations that are missing, and the SQL of the roles' rights."""
+    from activityctl.adapters.postgres.schema import migrate as migration
+
+    return migration.migration_script(url, roles_prefix=roles_prefix)
+
+
+async def connect_temporal(settings: Settings) -> "Client":
+    """Connect a client of Temporal; raise UnreachableError, and what `read_secret` raises."""
+    from activityctl.adapters.temporal.client import connect
+
+    reference = settings.temporal_api_key_ref
+    is_used = not (settings.uses_local_daemon or settings.temporal_environment.get(_API_KEY))
+    key = await read_secret(reference) if reference is not None and is_used else None
+    return await connect(settings, key)
+
+
+async def unprotected_connections(settings: Settings) -> dict[str, str]:
+    """Return what strangers on the network could read or change, by the server's name.
+
+    Raises what `database_url` and `connect_temporal` raise for settings that cannot be used.
+    """
+    from activityctl.adapters.postgres.connection_url import unverified_tls
+    from activityctl.adapters.temporal.client import connection_profile, is_clear_text
+
+    found: dict[str, str] = {}
+    if problem := unverified_tls(settings.required_database_url()):
+        found["postgres"] = problem
+    has_key = settings.temporal_api_key_ref is not None and not settings.uses_local_daemon
+    profile = connection_profile(settings, Secret("***") if has_key else None)
+    if is_clear_text(profile):
+        found["temporal"] = f"everything to {profile.address} is sent in clear text"
+    return found
+
+
+def build_starter(client: "Client") -> RunStarter:
+    """Return the adapter that starts and cancels runs in Temporal."""
+    from activityctl.adapters.temporal.starter import TemporalRunStarter
+
+    return TemporalRunStarter(client)
+
+
+def build_schedule_client(client: "Client") -> ScheduleClient:
+    """Return the adapter that writes schedules into Temporal."""
+    from activityctl.adapters.temporal.schedules import TemporalScheduleClient
+
+    return TemporalScheduleClient(client)
