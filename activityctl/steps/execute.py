@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activityctl.domain.manifests.definition import RetryPolicy, TaskTemplate
+from activityctl.domain.manifests.definition import TaskTemplate
 from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import RunStatus, TaskInstance
 from activityctl.domain.runs.stopping import LOST
+from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
 from activityctl.domain.values.finding import findings_of

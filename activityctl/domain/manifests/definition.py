@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field
 
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.run_limits import Concurrency, PauseAfter, Throttle
-from activityctl.domain.values.duration import Duration, LimitDuration
+from activityctl.domain.tasks.retry import RetryPolicy
+from activityctl.domain.tasks.time_limits import TaskTimeout
+from activityctl.domain.values.duration import LimitDuration
 from activityctl.domain.values.ids import RevisionId, revision_id
 from activityctl.domain.values.model import (
     JsonValue,
@@ -16,7 +18,6 @@ from activityctl.domain.values.model import (
     Manifest,
     Name,
     canonical,
-    is_written,
 )
 from activityctl.domain.values.text import Text
 
@@ -55,71 +56,6 @@ class Rule(Manifest):
         default=None,
         description="The reason to show when the run is skipped. Default: the text of `when`.",
         examples=["the threshold is too low"],
-    )
-
-
-class RetryPolicy(Manifest):
-    """How often a failed attempt is repeated, and how long to wait between attempts."""
-
-    max_attempts: int = Field(
-        default=1,
-        ge=1,
-        le=1_000,
-        description="The maximum number of attempts, the first included. Default: 1, no retry.",
-        examples=[5],
-    )
-    initial_interval: Duration = Field(
-        default=timedelta(seconds=1),
-        description="The wait after the first failed attempt. Default: 1s.",
-        examples=["10s"],
-    )
-    backoff: float = Field(
-        default=2.0,
-        ge=1,
-        le=100,
-        description="The factor by which the wait grows after each further attempt. Default: 2.",
-        examples=[2],
-    )
-    max_interval: Duration = Field(
-        default=timedelta(minutes=5),
-        description="The longest wait between two attempts, also when a server asks for a longer "
-        "one with `Retry-After`. Default: 5m.",
-        examples=["5m"],
-    )
-
-    @model_validator(mode="after")
-    def _repeats(self, info: ValidationInfo) -> Self:
-        if (
-            is_written(info)
-            and self.model_fields_set
-            and "max_attempts" not in self.model_fields_set
-        ):
-            raise ValueError("has no effect without maxAttempts: by default there is one attempt")
-        return self
-
-    def wait_after(self, attempt: int, asked: timedelta = timedelta(0)) -> timedelta:
-        """Return the wait after a failed attempt; attempts count from 1.
-
-        `asked` is the wait that a server has asked for: at least that long, up to `maxInterval`.
-        """
-        exponent = min(attempt - 1, 100)
-        seconds = self.initial_interval.total_seconds() * self.backoff**exponent
-        return min(max(timedelta(seconds=min(seconds, 1e9)), asked), self.max_interval)
-
-
-class TaskTimeout(Manifest):
-    """The time limits of one attempt."""
-
-    start_to_close: LimitDuration = Field(
-        default=timedelta(minutes=10),
-        description="How long one attempt may take. Default: 10m.",
-        examples=["30s"],
-    )
-    schedule_to_start: LimitDuration | None = Field(
-        default=None,
-        description="How long the task may wait for a free worker. When the time is up, the task "
-        "fails without a retry. Default: no limit.",
-        examples=["10m"],
     )
 
 

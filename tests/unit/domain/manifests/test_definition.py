@@ -1,7 +1,6 @@
 """Definitions: revisions, retries, and the shape of their fields."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,13 +9,13 @@ from pydantic import BaseModel, ValidationError
 from activityctl.domain.manifests.definition import (
     ActivityDefinition,
     DefinitionSpec,
-    RetryPolicy,
     Rule,
     TaskTemplate,
-    TaskTimeout,
     revision_id_of,
 )
 from activityctl.domain.manifests.metadata import Metadata
+from activityctl.domain.tasks.retry import RetryPolicy
+from activityctl.domain.tasks.time_limits import TaskTimeout
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.model import canonical
 
@@ -135,33 +134,6 @@ def test_a_spec_is_the_same_after_its_stored_form():
     assert DefinitionSpec.model_validate_json(json.dumps(stored)) == spec
     assert stored["timeout"] == "1h30m"
     assert stored["tasks"][0]["forEach"] == [1]
-
-
-@pytest.mark.parametrize(
-    ("policy", "waits"),
-    [
-        ({}, [1, 2, 4, 8]),
-        ({"initialInterval": "2s", "backoff": 1}, [2, 2, 2, 2]),
-        ({"initialInterval": "500ms", "backoff": 3, "maxInterval": "4s"}, [0.5, 1.5, 4, 4]),
-        ({"initialInterval": "10m"}, [300, 300, 300, 300]),
-    ],
-)
-def test_the_wait_between_attempts_grows_up_to_its_limit(
-    policy: dict[str, Any], waits: list[float]
-):
-    retry = RetryPolicy.model_validate_json(json.dumps(policy))
-    assert [retry.wait_after(attempt).total_seconds() for attempt in (1, 2, 3, 4)] == waits
-
-
-def test_a_server_can_ask_for_a_longer_wait_up_to_the_limit():
-    retry = RetryPolicy(max_interval=timedelta(seconds=10))
-    asked = [timedelta(seconds=seconds) for seconds in (0, 7, 3600)]
-    assert [retry.wait_after(2, wait).total_seconds() for wait in asked] == [2, 7, 10]
-
-
-def test_the_wait_after_many_attempts_does_not_overflow():
-    retry = RetryPolicy(backoff=100.0, max_interval=timedelta(days=3650))
-    assert retry.wait_after(1_000) == timedelta(days=3650)
 
 
 NOT_A_NAME = "not a valid name: use a-z, 0-9 and -, at most 63 characters, no - at either end"

@@ -1,0 +1,1 @@
+"""What governs one task: its retries, its time limits, and what keeps a destination safe."""
