@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activityctl.domain.manifests.definition import TaskTemplate
+from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import RunStatus, TaskInstance
 from activityctl.domain.runs.stopping import LOST

@@ -1,6 +1,7 @@
 """Turns decisions of the domain into orders for the workflow, which have only ids and limits."""
 
-from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs.run import Decision, Run, TaskInstance
 from activityctl.workflows.calls import Orders, TaskOrder
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from activityctl.domain.cel.expression import render
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.runs.advance import run_scope
 from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.scope import run_scope
 from activityctl.domain.values.finding import findings_of
 from activityctl.errors import ActivityctlError, InvalidInputError
 from activityctl.ports import ContextSource, JsonValue

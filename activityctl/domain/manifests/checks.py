@@ -28,13 +28,14 @@ from activityctl.domain.cel.static_check import (
 )
 from activityctl.domain.cel.static_type import ANY_TYPE, CelKinds, StaticType, params_type
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
-from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate, TriggerTemplate
+from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.partial import read_partially
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
+from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.timing.bounds_check import check_bounds
 from activityctl.domain.timing.jitter_check import check_jitter

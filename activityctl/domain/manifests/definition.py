@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.run_limits import Concurrency, PauseAfter, Throttle
-from activityctl.domain.tasks.retry import RetryPolicy
-from activityctl.domain.tasks.time_limits import TaskTimeout
+from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.values.duration import LimitDuration
 from activityctl.domain.values.ids import RevisionId, revision_id
 from activityctl.domain.values.model import (
@@ -20,12 +19,6 @@ from activityctl.domain.values.model import (
     canonical,
 )
 from activityctl.domain.values.text import Text
-
-MAX_FOR_EACH_ITEMS: Final = 1_000
-"""Maximum number of instances of one task.
-
-With more, a run is hard to read and Temporal becomes slow.
-"""
 
 
 class TriggerTemplate(Kinded):
@@ -56,50 +49,6 @@ class Rule(Manifest):
         default=None,
         description="The reason to show when the run is skipped. Default: the text of `when`.",
         examples=["the threshold is too low"],
-    )
-
-
-class TaskTemplate(Kinded):
-    """A task of a run: its kind, which tasks it needs, and when and how often it runs."""
-
-    name: Name = Field(
-        description="The task's name. Later expressions read its result as `tasks.<name>`.",
-        examples=["score"],
-    )
-    needs: tuple[Name, ...] = Field(
-        default=(),
-        description="The tasks that must succeed before this task starts. If one of them does "
-        "not succeed, this task is skipped.",
-        examples=[["score"]],
-    )
-    when: str | None = Field(
-        default=None,
-        description="A CEL expression. If it is false, the task is skipped.",
-        examples=["tasks.score.output.json.risk > 0.8"],
-    )
-    for_each: str | list[JsonValue] | None = Field(
-        default=None,
-        description="A list, or a template whose value is a list. The task runs once for each "
-        f"entry, and expressions read the entry as `item`. At most {MAX_FOR_EACH_ITEMS:,} entries. "
-        "Default: the task runs once.",
-        examples=["${ params.channels }", ["a", "b"]],
-    )
-    max_parallel: int | None = Field(
-        default=None,
-        ge=1,
-        le=MAX_FOR_EACH_ITEMS,
-        description="How many instances of `forEach` may run at the same time. Default: all.",
-        examples=[4],
-    )
-    retry: RetryPolicy = Field(
-        default=RetryPolicy(),
-        description="Whether and how often a failed attempt is repeated. Default: no retry.",
-        examples=[{"maxAttempts": 5, "initialInterval": "1s", "backoff": 2, "maxInterval": "5m"}],
-    )
-    timeout: TaskTimeout = Field(
-        default=TaskTimeout(),
-        description="The time limits of one attempt.",
-        examples=[{"startToClose": "30s", "scheduleToStart": "10m"}],
     )
 
 

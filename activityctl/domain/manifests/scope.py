@@ -14,7 +14,8 @@ from activityctl.domain.cel.static_type import (
     params_type,
     type_of_kind,
 )
-from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.task_template import TaskTemplate
 
 _TEXT: Final = type_of_kind("string")
 _TEXT_OR_NULL: Final = type_of_kind("string", "null")

@@ -10,8 +10,9 @@ from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs import auto_pause
-from activityctl.domain.runs.advance import advance, run_scope
+from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import ENDED_RUNS, Decision, Run, RunEnd, RunState, RunStatus
+from activityctl.domain.runs.scope import run_scope
 from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.domain.values.ids import REPLAY_PREFIX
 from activityctl.domain.values.model import JsonValue

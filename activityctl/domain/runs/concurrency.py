@@ -11,9 +11,9 @@ from typing import Final, Literal
 from activityctl.domain.cel import expression
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.run_limits import Concurrency, Excess, OverlapPolicy, Throttle
-from activityctl.domain.runs.advance import run_scope
 from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
 from activityctl.domain.runs.run_change import RunChange, log_entry, run_change
+from activityctl.domain.runs.scope import run_scope
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.log import LogEntry

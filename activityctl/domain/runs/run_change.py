@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from activityctl.domain.runs import auto_pause
-from activityctl.domain.runs.advance import task_label
 from activityctl.domain.runs.auto_pause import StreakChange
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.logged_output import logged_output
@@ -21,6 +20,7 @@ from activityctl.domain.runs.run import (
     TaskInstance,
     TaskStatus,
 )
+from activityctl.domain.runs.scope import task_label
 from activityctl.domain.runs.stopping import waiting_text
 from activityctl.domain.values import ids
 from activityctl.domain.values.credentials import mask_credentials

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.domain.runs import auto_pause
-from activityctl.domain.runs.advance import advance, task_label
+from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import (
     Decision,
     Run,
@@ -19,6 +19,7 @@ from activityctl.domain.runs.run import (
     TaskInstance,
     TaskStatus,
 )
+from activityctl.domain.runs.scope import task_label
 from activityctl.domain.values.duration import format_duration
 
 STOPS_WITHIN: Final = timedelta(seconds=30)

@@ -13,7 +13,7 @@ from activityctl.domain.cel.static_type import ANY_TYPE, closed_map, params_type
 from activityctl.domain.manifests.checks import Kinds, check_definition
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.scope import OUTCOME, RUN, TRIGGER
-from activityctl.domain.runs.advance import _outcome, run_scope
+from activityctl.domain.runs.scope import outcome, run_scope
 from activityctl.domain.values.model import Manifest
 from activityctl.errors import ExpressionError
 
@@ -259,7 +259,7 @@ def test_the_static_scope_has_the_fields_of_a_run():
     assert set(scope["trigger"]) == set(TRIGGER.fields)
     blank = dict.fromkeys(TaskInstance.__dataclass_fields__)
     done = TaskInstance(**{**blank, "status": TaskStatus.SUCCEEDED, "attempts": 1})
-    assert set(_outcome([done])) == set(OUTCOME.fields)
+    assert set(outcome([done])) == set(OUTCOME.fields)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from activityctl.domain.manifests.definition import (
     ActivityDefinition,
     DefinitionSpec,
     Rule,
-    TaskTemplate,
     revision_id_of,
 )
 from activityctl.domain.manifests.metadata import Metadata
+from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.tasks.time_limits import TaskTimeout
 from activityctl.domain.values.finding import findings_of

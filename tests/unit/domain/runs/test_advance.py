@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.manifests.definition import MAX_FOR_EACH_ITEMS, DefinitionSpec
-from activityctl.domain.runs.advance import advance, resume, task_label
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.task_template import MAX_FOR_EACH_ITEMS
+from activityctl.domain.runs.advance import advance, resume
 from activityctl.domain.runs.run import (
     Decision,
     Run,
@@ -17,6 +18,7 @@ from activityctl.domain.runs.run import (
     TaskStatus,
 )
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
+from activityctl.domain.runs.scope import task_label
 from activityctl.domain.runs.stopping import Stop, stop
 from support.runs import begun_run_of
 

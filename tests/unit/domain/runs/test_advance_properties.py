@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activityctl.domain.manifests.definition import DefinitionSpec, TaskTemplate
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import (
     RUN_TRANSITIONS,

@@ -1,0 +1,64 @@
+"""Decides which tasks of one phase exist now, which of them may start, and whether all are over."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.runs.instances import instances
+from activityctl.domain.runs.run import Decision, Phase, RunState, TaskInstance, TaskStatus
+from activityctl.domain.runs.scope import by_name, is_over
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnResult:
+    """What happens to the tasks of one phase."""
+
+    decision: Decision
+    tasks: tuple[TaskInstance, ...]
+    """All tasks of the run, with those that are created now."""
+    is_over: bool
+    """Whether every task of the phase has ended."""
+
+
+def spawn(state: RunState, phase: Phase, now: datetime) -> SpawnResult:
+    """Decide which tasks of the phase to create and to start now."""
+    templates = state.spec.tasks if phase == "main" else state.spec.on_failure
+    groups = by_name(task for task in state.tasks if task.phase == phase)
+    created: list[TaskInstance] = []
+    for template in _in_order(templates):
+        if template.name in groups:
+            continue
+        if not all(is_over(groups.get(need)) for need in template.needs):
+            continue
+        new = instances(state, phase, template, groups, now)
+        groups[template.name] = new
+        created.extend(new)
+    start = tuple(
+        task
+        for template in templates
+        for task in _startable(template, groups.get(template.name, []))
+    )
+    return SpawnResult(
+        Decision(create=tuple(created), start=start),
+        state.tasks + tuple(created),
+        all(is_over(groups.get(template.name)) for template in templates),
+    )
+
+
+def _in_order(templates: Sequence[TaskTemplate]) -> Iterator[TaskTemplate]:
+    """Yield each task after those that it needs; the manifest checks have refused circles."""
+    waiting, seen = list(templates), set[str]()
+    while waiting:
+        ready = [template for template in waiting if seen.issuperset(template.needs)]
+        if not ready:
+            return
+        yield from ready
+        seen.update(template.name for template in ready)
+        waiting = [template for template in waiting if template.name not in seen]
+
+
+def _startable(template: TaskTemplate, group: list[TaskInstance]) -> list[TaskInstance]:
+    """Return the pending ones among the first `maxParallel` instances that have not ended."""
+    waiting = [task for task in group if not task.has_ended]
+    return [task for task in waiting[: template.max_parallel] if task.status is TaskStatus.PENDING]
