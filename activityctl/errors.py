@@ -241,12 +241,12 @@ class TaskError(ActivityctlError):
         self.may_retry = retryable
         self.retry_after_seconds = retry_after_seconds
 
-    def with_message(self, message: str) -> "TaskError":
-        """Return the same error with another message."""
+    def with_message(self, message: str, output: Any = None) -> "TaskError":
+        """Return the same error with another message, and with another output if one is given."""
         return TaskError(
             message,
             code=self.task_code,
             retryable=self.may_retry,
-            output=self.output,
+            output=self.output if output is None else output,
             retry_after_seconds=self.retry_after_seconds,
         )

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from activityctl.domain.values.masking import Mask
+
 OUTPUT_BYTES: Final = 64 * 1024
 """How many bytes are kept of each output; the others are only counted."""
 
@@ -11,6 +13,8 @@ class Capture:
 
     def __init__(self, limit: int = OUTPUT_BYTES) -> None:
         self.total = 0
+        self.mask = Mask()
+        """Masks the secrets that the program was given, also where the middle was left out."""
         self._half = limit // 2
         self._head = bytearray()
         self._tail = bytearray()
@@ -31,8 +35,9 @@ class Capture:
     def text(self) -> str:
         """Return the text. Invalid UTF-8 becomes U+FFFD; a line says how many bytes are missing."""
         if self.is_whole:
-            return (self._head + self._tail).decode("utf-8", errors="replace")
+            return self.mask.text((self._head + self._tail).decode("utf-8", errors="replace"))
         left_out = self.total - len(self._head) - len(self._tail)
         head = self._head.decode("utf-8", errors="replace").rstrip("\ufffd")
         tail = self._tail.decode("utf-8", errors="replace").lstrip("\ufffd")
+        head, tail = self.mask.beginning(head), self.mask.end(tail)
         return f"{head}\n[... {left_out} bytes left out ...]\n{tail}"

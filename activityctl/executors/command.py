@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from activityctl.domain.values.model import Manifest, is_written
+from activityctl.domain.values.secret_ref import SecretText
 from activityctl.domain.values.text import LITERAL_SCHEMA, FilledText, Text
 from activityctl.domain.values.untrusted import parse_storable_json, storable
 from activityctl.errors import TaskError
@@ -106,10 +107,10 @@ class CommandBody(Manifest):
         description="A script, run with /bin/sh -c. Use env for values.",
         examples=["df -h | tail -n 1"],
     )
-    env: dict[Annotated[str, AfterValidator(_check_variable)], Text] = Field(
+    env: dict[Annotated[str, AfterValidator(_check_variable)], SecretText] = Field(
         default={},
         description="Environment variables for the program, in addition to a small safe set. "
-        "Pass values to scripts with them.",
+        "Pass values to scripts with them; a value may be {secretRef: NAME}.",
         examples=[{"REGION": "${ run.id }"}],
         json_schema_extra={"propertyNames": {"pattern": "^[^=]+$"}},
     )
@@ -184,7 +185,9 @@ class CommandExecutor:
             )
         started = time.monotonic()
         variables = {**self._base, **_call_variables(call)}
-        process = await self._start(body, variables)
+        written = {name: await call.secret(value, host=None) for name, value in body.env.items()}
+        process = await self._start(body, variables, written)
+        process.stdout.mask = process.stderr.mask = call.mask
         reason: str | None = None
         try:
             reason = await self._wait(process, call.timeout_seconds)
@@ -207,7 +210,10 @@ class CommandExecutor:
         """End the program that starts commands."""
         self._starter.close()
 
-    async def _start(self, body: CommandBody, environment: Mapping[str, str]) -> TaskProcess:
+    async def _start(
+        self, body: CommandBody, environment: Mapping[str, str], written: Mapping[str, str]
+    ) -> TaskProcess:
+        """Start the program; variables that the manifest has written win over all others."""
         arguments = body.argv or ["/bin/sh", "-c", body.shell or ""]
         stdin = None if body.stdin is None else body.stdin.encode("utf-8", errors="replace")
         account = find_account(body.user)
@@ -217,7 +223,7 @@ class CommandExecutor:
             raise _cannot_start(error, "the folder of the attempt") from error
         spec = ProcessSpec(
             arguments,
-            {**environment, **variables_of(folder, account), **body.env},
+            {**environment, **variables_of(folder, account), **written},
             folder,
             body.cwd,
             None if account is None else (account.groups, account.group, account.number),

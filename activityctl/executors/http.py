@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -18,11 +18,13 @@ from activityctl.domain.values.credentials import (
     scrub_json,
 )
 from activityctl.domain.values.destination import DestinationPolicy, Network
+from activityctl.domain.values.masking import Mask
+from activityctl.domain.values.secret_ref import SecretRef, fill_secrets
 from activityctl.domain.values.untrusted import printable
 from activityctl.errors import DestinationForbiddenError, TaskError
 from activityctl.executors.address import is_path
-from activityctl.executors.http_body import HttpBody
-from activityctl.executors.request import forbidden, request_of
+from activityctl.executors.http_body import HttpBody, check_header_value
+from activityctl.executors.request import forbidden, host_of, request_of
 from activityctl.executors.response import (
     body_text,
     check_headers,
@@ -83,23 +85,52 @@ class HttpExecutor:
 
     async def execute(self, body: HttpBody, call: TaskCall) -> ExecutorOutcome:
         """Send the request. Raises TaskError for every response that `expect` does not name."""
-        secrets = header_credentials(body.headers)
+        headers = await self._headers(body, call)
+        body = await self._with_json(body, call)
+        secrets = header_credentials(headers)
         try:
-            output = await self._attempt(body, call)
+            output = await self._attempt(body, headers, call)
         except TaskError as error:
-            message = scrub(error.message, secrets)
+            message = scrub(call.mask.text(error.message), secrets)
             raise error.with_message(message) from None
-        return ExecutorOutcome(scrub_json(output, secrets))
+        return ExecutorOutcome(scrub_json(call.mask.json(output), secrets))
 
-    async def _attempt(self, body: HttpBody, call: TaskCall) -> dict[str, JsonValue]:
+    async def _headers(self, body: HttpBody, call: TaskCall) -> dict[str, str]:
+        """Return the headers with the values of their secrets."""
+        host = host_of(body.url, self._own_api)
+        headers = {}
+        for name, value in body.headers.items():
+            headers[name] = await call.secret(value, host=host)
+            if not isinstance(value, str):
+                try:
+                    check_header_value(headers[name])
+                except ValueError as error:
+                    message = f"headers.{name}: {value}: {error}"
+                    raise TaskError(message, code="secret_unusable", retryable=False) from None
+        return headers
+
+    async def _with_json(self, body: HttpBody, call: TaskCall) -> HttpBody:
+        """Return the body with the values of the secrets in `json`."""
+        if not body.sends_json:
+            return body
+        host = host_of(body.url, self._own_api)
+
+        async def read(ref: SecretRef) -> str:
+            return await call.secret(ref, host=host)
+
+        return body.model_copy(update={"json_value": await fill_secrets(body.json_value, read)})
+
+    async def _attempt(
+        self, body: HttpBody, headers: Mapping[str, str], call: TaskCall
+    ) -> dict[str, JsonValue]:
         started = time.monotonic()
-        request = request_of(body, call, self._own_api)
+        request = request_of(body, headers, call, self._own_api)
         limit = call.timeout_seconds
         try:
             async with asyncio.timeout(limit), self._slots:
                 is_own = self._own_api is not None and is_path(body.url)
                 transport = self._api_transport if is_own else self._transport
-                output = await self._exchange(request, body, transport)
+                output = await self._exchange(request, body, transport, call.mask)
         except TimeoutError:
             raise TaskError(
                 f"{request_label(request)}: no complete response within {limit:g} s "
@@ -114,7 +145,11 @@ class HttpExecutor:
         await self._api_transport.aclose()
 
     async def _exchange(
-        self, request: "httpx.Request", body: HttpBody, transport: "httpx.AsyncBaseTransport"
+        self,
+        request: "httpx.Request",
+        body: HttpBody,
+        transport: "httpx.AsyncBaseTransport",
+        mask: Mask,
     ) -> dict[str, JsonValue]:
         import httpx
 
@@ -124,7 +159,7 @@ class HttpExecutor:
             try:
                 check_headers(response)
                 if not body.expects(response.status_code):
-                    raise await _unexpected_status(response)
+                    raise await _unexpected_status(response, mask)
                 content = await read_body(response)
             finally:
                 await response.aclose()
@@ -153,17 +188,20 @@ def _transport_error(request: "httpx.Request", error: "httpx.TransportError") ->
     return TaskError(f"{label}: {error or type(error).__name__}", code="unreachable")
 
 
-async def _unexpected_status(response: "httpx.Response") -> TaskError:
+async def _unexpected_status(response: "httpx.Response", mask: Mask) -> TaskError:
+    """Return the error; `mask` is applied to what the response says before that is cut."""
     status = response.status_code
     message = f"{request_label(response.request)}: {status} {response.reason_phrase}".rstrip()
     if location := response.headers.get("location"):
-        message += f": redirects to {location[:QUOTED_CHARACTERS]}, which is not followed"
+        message += (
+            f": redirects to {mask.text(location)[:QUOTED_CHARACTERS]}, which is not followed"
+        )
     try:
         quoted = body_text(response, await read_start(response, _QUOTED_BYTES)).strip()
     except TaskError as error:
         quoted = error.message
     if quoted:
-        message += f": {quoted[:QUOTED_CHARACTERS]}"
+        message += f": {mask.beginning(quoted)[:QUOTED_CHARACTERS]}"
     may_retry = status >= _FIRST_SERVER_ERROR or status in _RETRYABLE_STATUSES
     return TaskError(
         printable(message),

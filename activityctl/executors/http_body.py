@@ -14,10 +14,10 @@ from pydantic import (
 )
 
 from activityctl.domain.values.model import Manifest, is_written
+from activityctl.domain.values.secret_ref import SecretJson, SecretRef, SecretText, on_text
 from activityctl.domain.values.text import TEXT_SCHEMA, Text
 from activityctl.errors import DestinationForbiddenError
 from activityctl.executors.address import is_path, parse_url, with_query
-from activityctl.ports import JsonValue
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token of RFC 9110, section 5.6.2."""
@@ -61,7 +61,8 @@ def _header_name(name: str) -> str:
     return name
 
 
-def _header_value(value: str) -> str:
+def check_header_value(value: str) -> str:
+    """Return the value of a header; raise ValueError for one that cannot be sent."""
     if re.search("[\x00-\x08\x0a-\x1f\x7f]", value):
         raise ValueError("a header must not contain line ends or other control characters")
     if value != value.strip(" \t"):
@@ -69,7 +70,9 @@ def _header_value(value: str) -> str:
     return value
 
 
-def _headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+def _headers(
+    headers: dict[str, str | SecretRef], info: ValidationInfo
+) -> dict[str, str | SecretRef]:
     seen: dict[str, str] = {}
     for name in headers if is_written(info) else ():
         if (first := seen.setdefault(name.lower(), name)) != name:
@@ -90,7 +93,7 @@ def _to_list(value: Any) -> Any:
 
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderValue = Annotated[Text, AfterValidator(_header_value)]
+HeaderValue = Annotated[SecretText, AfterValidator(on_text(check_header_value))]
 Status = Annotated[int | str, AfterValidator(_status)]
 _STATUS_SCHEMA: Final = {
     "anyOf": [
@@ -125,7 +128,8 @@ class HttpBody(Manifest):
     )
     headers: Annotated[dict[HeaderName, HeaderValue], AfterValidator(_headers)] = Field(
         default={},
-        description="Headers to send, in addition to those that activityctl sets.",
+        description="Headers to send, in addition to those that activityctl sets; a value may be "
+        "{secretRef: NAME}.",
         examples=[{"Accept": "application/json"}],
         json_schema_extra={"propertyNames": {"pattern": f"^(?:{_TOKEN.pattern})$"}},
     )
@@ -136,10 +140,11 @@ class HttpBody(Manifest):
         "URL already has is not changed; put a query that is signed into `url`.",
         examples=[{"page": 1, "tag": ["a", "b"]}],
     )
-    json_value: JsonValue = Field(
+    json_value: SecretJson = Field(
         default=None,
         alias="json",
-        description="The body of the request, sent as JSON; not together with `body`.",
+        description="The body of the request, sent as JSON; not together with `body`. A value in "
+        "it may be {secretRef: NAME}.",
         examples=[{"run": "${ run.id }"}],
     )
     body: Text | None = Field(

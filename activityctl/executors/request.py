@@ -1,6 +1,7 @@
 """Builds the request of an `http` task from its fields; does not send it."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from activityctl.errors import DestinationForbiddenError, TaskError
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     import httpx
 
 
-def request_of(body: HttpBody, call: TaskCall, own_api: str | None) -> "httpx.Request":
-    """Return the request; raise TaskError for one that cannot be sent."""
+def request_of(
+    body: HttpBody, sent: Mapping[str, str], call: TaskCall, own_api: str | None
+) -> "httpx.Request":
+    """Return the request with the headers `sent`; raise TaskError for one that cannot be sent."""
     import httpx
 
     try:
@@ -29,7 +32,7 @@ def request_of(body: HttpBody, call: TaskCall, own_api: str | None) -> "httpx.Re
                 **media_type,
             }
         )
-        headers.update(httpx.Headers(body.headers, encoding="utf-8"))
+        headers.update(httpx.Headers(sent, encoding="utf-8"))
         headers["Accept-Encoding"] = ACCEPTED_ENCODINGS
         headers["X-Activityctl-Run"] = call.run_id
         headers["X-Activityctl-Attempt"] = str(call.attempt)
@@ -42,6 +45,17 @@ def request_of(body: HttpBody, call: TaskCall, own_api: str | None) -> "httpx.Re
             code="invalid_request",
             retryable=False,
         ) from error
+
+
+def host_of(url: str, own_api: str | None) -> str:
+    """Return `host:port` that a request to this URL connects to; the port is always given."""
+    try:
+        parsed = parse_url(_absolute_url(url, own_api))
+    except (DestinationForbiddenError, ValueError):
+        return "an unknown host"  # `request_of` refuses the URL with the reason
+    host = parsed.raw_host.decode("ascii")
+    port = parsed.port or (80 if parsed.scheme == "http" else 443)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _absolute_url(url: str, own_api: str | None) -> str:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.values.model import JsonValue, Manifest, is_written
-from activityctl.ports import RunStore
+from activityctl.ports import RunStore, SourceCall
 
 _OPEN: Final = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 
@@ -37,8 +37,9 @@ class RunsSource:
     def __init__(self, runs: RunStore) -> None:
         self._runs = runs
 
-    async def resolve(self, body: RunsBody, run: Run) -> JsonValue:
-        """Return the latest ended runs of the subscription, without the given run."""
+    async def resolve(self, body: RunsBody, call: SourceCall) -> JsonValue:
+        """Return the latest ended runs of the subscription, without the run of the call."""
+        run = call.run
         ended = await self._runs.recent(
             run.subscription_id, limit=body.limit, status=body.status, excluding=run.id
         )

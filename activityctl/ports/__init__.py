@@ -25,9 +25,17 @@ from activityctl.ports.schedules import (
     ScheduleRegister,
     UnsyncedSchedule,
 )
+from activityctl.ports.secrets import FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
 from activityctl.ports.stuck import StuckRuns, StuckSummary
-from activityctl.ports.tasks import ContextSource, Executor, ExecutorOutcome, JsonValue, TaskCall
+from activityctl.ports.tasks import (
+    ContextSource,
+    Executor,
+    ExecutorOutcome,
+    JsonValue,
+    SourceCall,
+    TaskCall,
+)
 from activityctl.ports.timetable import (
     WAKE_AFTER,
     Backfills,
@@ -54,6 +62,7 @@ __all__ = [
     "Executor",
     "ExecutorOutcome",
     "FailingFirings",
+    "FoundSecret",
     "Gates",
     "JsonValue",
     "ListedSchedule",
@@ -68,13 +77,16 @@ __all__ = [
     "OverdueSchedule",
     "PostponedFiring",
     "Purge",
+    "ResolveSecret",
     "Routing",
     "RunLists",
     "RunStarter",
     "RunStore",
     "ScheduleClient",
     "ScheduleRegister",
+    "SecretReader",
     "Signals",
+    "SourceCall",
     "StartedFiring",
     "StuckRuns",
     "StuckSummary",

@@ -8,9 +8,21 @@ from pydantic import BaseModel
 
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.log import Level
+from activityctl.domain.values.masking import Mask
+from activityctl.domain.values.secret_ref import SecretRef
+from activityctl.errors import TaskError
+from activityctl.ports.secrets import ResolveSecret
 
 JsonValue = Any
 """A value made of None, bool, int, float, str, list and dict with str keys."""
+
+
+async def no_secrets(value: str | SecretRef, *, host: str | None) -> str:
+    """Return a text as it is; there is no secret: the default of `TaskCall.secret`."""
+    del host
+    if isinstance(value, str):
+        return value
+    raise TaskError(f"there is no {value}", code="secret_missing", retryable=False)
 
 
 async def _keep_nothing(_output: JsonValue, _last_lines: str) -> None:
@@ -34,6 +46,15 @@ class TaskCall:
     """`await log(level, message, metadata)` writes a LogEntry of the run."""
     stopped: Callable[[JsonValue, str], Awaitable[None]] = _keep_nothing
     """`await stopped(output, last_lines)` keeps what a cancelled attempt has written."""
+    secret: ResolveSecret = no_secrets
+    """`await secret(value, host=host)` returns the value of a `SecretText`, to be used at once."""
+    mask: Mask = field(default_factory=Mask)
+    """Masks the secrets that this attempt has asked for.
+
+    Outputs, errors and the log are masked before they are stored. Who cuts a text must mask it
+    first (`mask.text`), and an end that was cut off already with `mask.beginning` or `mask.end`:
+    nobody else could know half a secret.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,17 @@ class Executor(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SourceCall:
+    """One look-up of a context source."""
+
+    run: Run
+    secret: ResolveSecret = no_secrets
+    """`await secret(value, host=host)` returns the value of a `SecretText`, to be used at once."""
+    timeout_seconds: float = 30.0
+    """The time limit of the look-up; the source must end within it."""
+
+
 class ContextSource(Protocol):
     """A context kind; it looks up a value before the rules of a run are evaluated."""
 
@@ -75,6 +107,6 @@ class ContextSource(Protocol):
     body: ClassVar[type[BaseModel]]
     """The model of the value under the key."""
 
-    async def resolve(self, body: Any, run: Run) -> JsonValue:
+    async def resolve(self, body: Any, call: SourceCall) -> JsonValue:
         """Return the value as JSON; raise ActivityctlError if there is none."""
         ...

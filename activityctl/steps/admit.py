@@ -29,9 +29,10 @@ from activityctl.domain.runs.run_change import log_entry, run_change
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.failure_kind import Tries, reason_of
 from activityctl.errors import ExpressionError, InvalidInputError
-from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, Timetable
+from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, SecretReader, Timetable
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
+from activityctl.steps.held_secrets import NO_SECRETS
 from activityctl.steps.orders import orders_of
 from activityctl.steps.record import RecordStep
 from activityctl.steps.resolve import resolve_context
@@ -53,8 +54,11 @@ class AdmitStep:
         sources: Mapping[str, ContextSource],
         clock: Callable[[], datetime],
         decide: Deciding | None = None,
+        *,
+        secrets: SecretReader = NO_SECRETS,
     ) -> None:
         self._runs = runs
+        self._secrets = secrets
         self._timetable = timetable
         self._gates = gates
         self._sources = sources
@@ -167,7 +171,9 @@ class AdmitStep:
 
     async def _begin(self, state: RunState, now: datetime) -> tuple[Run, Decision]:
         try:
-            run = await resolve_context(state.run, state.spec, self._sources, now, self._decide)
+            run = await resolve_context(
+                state.run, state.spec, self._sources, now, self._decide, self._secrets
+            )
         except InvalidInputError as error:
             return await self._decide(fail, state.run, state.spec, str(error), now)
         return await self._decide(begin, run, state.spec, now)

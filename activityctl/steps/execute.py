@@ -24,8 +24,9 @@ from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import TaskError
-from activityctl.ports import BegunAttempt, Executor, Logbook, RunStore, TaskCall
+from activityctl.ports import BegunAttempt, Executor, Logbook, RunStore, SecretReader, TaskCall
 from activityctl.steps.attempts import RunningAttempts, write_safely
+from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import Orders, TaskOrder
 
@@ -51,10 +52,12 @@ class ExecuteStep:
         clock: Callable[[], datetime],
         worker: str,
         *,
+        secrets: SecretReader = NO_SECRETS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`worker` names this process in the log: host and pid."""
         self._runs = runs
+        self._secrets = secrets
         self._logbook = logbook
         self._executors = executors
         self._recorder = recorder
@@ -168,32 +171,38 @@ class ExecuteStep:
         if executor is None:
             message = f"this worker does not know the task kind {task.kind!r}"
             raise TaskError(message, code="unknown_kind", retryable=False)
+        held = HeldSecrets(self._secrets)
         limit = order.start_to_close_seconds
         extra = getattr(executor, "stop_seconds", 0.0) + _EXTRA_SECONDS
         try:
             async with asyncio.timeout(limit + extra):
                 outcome = await executor.execute(
-                    parse_body(executor, task.input), self._call(task, order)
+                    parse_body(executor, task.input), self._call(task, order, held)
                 )
         except TimeoutError as error:
             shown = format_duration(timedelta(seconds=limit))
             raise TaskError(f"took longer than {shown}", code="timeout") from error
-        except (TaskError, asyncio.CancelledError):
+        except TaskError as error:
+            raise held.masked(error) from None  # the cause may quote a secret
+        except asyncio.CancelledError:
             raise
-        except Exception as error:  # a fault of an executor fails its task alone
+        except Exception as error:  # noqa: BLE001  # a fault of an executor fails its task alone
             _LOG.exception("executor failed", extra={"task": task.id, "kind": task.kind})
             message = f"{type(error).__name__} in the executor of {task.kind}: {error}"
-            raise TaskError(message, code="internal", retryable=False) from error
-        return outcome.output
+            failure = TaskError(message, code="internal", retryable=False)
+            raise held.masked(failure) from None
+        return held.mask.json(outcome.output)
 
-    def _call(self, task: TaskInstance, order: TaskOrder) -> TaskCall:
+    def _call(self, task: TaskInstance, order: TaskOrder, held: HeldSecrets) -> TaskCall:
         async def log(level: Level, message: str, metadata: Mapping[str, JsonValue]) -> None:
-            entry = self._entry(task, order, level, message, metadata)
+            shown, facts = held.mask.text(message), held.mask.json(dict(metadata))
+            entry = self._entry(task, order, level, shown, facts)
             await write_safely(self._logbook.append([entry]))
 
         async def stopped(output: JsonValue, last_lines: str) -> None:
             message = f"task {task.name} attempt {task.attempts} was stopped"
-            message += f": {last_lines}" if last_lines else ""
+            message += f": {held.mask.text(last_lines)}" if last_lines else ""
+            output = held.mask.json(output)
             facts = {"output": logged_output(output)}
             entry = self._entry(task, order, "warning", message, facts)
             await write_safely(self._runs.keep_output(task.id, output, entry))
@@ -208,6 +217,8 @@ class ExecuteStep:
             timeout_seconds=order.start_to_close_seconds,
             log=log,
             stopped=stopped,
+            secret=held.resolve,
+            mask=held.mask,
         )
 
     async def _failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:

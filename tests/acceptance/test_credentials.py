@@ -40,7 +40,7 @@ def test_a_literal_credential_is_refused_with_its_position(stranger):
     (stranger.folder / "a.yaml").write_text(LITERAL % {"name": "a", "annotations": ""})
     done = stranger("validate", "-f", "a.yaml", code=3)
     assert "error: a.yaml:14:26: spec.tasks[0].http.headers.Authorization: " in done.stderr
-    assert "secretRef is not available in this version" in done.stderr
+    assert "activityctl secrets set NAME" in done.stderr
     assert "canary" not in done.stdout + done.stderr
     shown = stranger("validate", "-f", "a.yaml", "-o", "json", code=3).stdout
     assert '"valid": false' in shown

@@ -13,6 +13,7 @@ from activityctl.domain.cel.templates import TemplateExpression, template_parts
 from activityctl.domain.values.credentials import is_credential
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue
+from activityctl.domain.values.secret_ref import refs_in
 
 HTTP: Final = "http"
 _OPEN: Final = "\0"
@@ -28,13 +29,16 @@ _REASON: Final = (
 
 
 def check_credentials_of_calls(body: JsonValue, trusted: frozenset[str]) -> Iterator[Finding]:
-    """Yield each credential in `headers` and `query` that a chosen host would get."""
+    """Yield each secret, and each credential in `headers` and `query`, for a chosen host."""
     if not isinstance(body, Mapping) or _has_known_host(body.get("url"), trusted):
         return
+    secrets = {path for path, _ in refs_in(body)}
+    yield from (Finding(path, f"the secret {_REASON}") for path in sorted(secrets, key=str))
     for field in ("headers", "query"):
         values = body.get(field)
         for name, value in values.items() if isinstance(values, Mapping) else ():
-            if value not in (None, "") and is_credential(field, name):
+            is_empty = value in (None, "") or (field, name) in secrets
+            if not is_empty and is_credential(field, name):
                 yield Finding((field, name), f"{name} {_REASON}")
 
 

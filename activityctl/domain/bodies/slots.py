@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from activityctl.domain.cel.static_type import CelKinds
 from activityctl.domain.values.finding import Finding, Path
+from activityctl.domain.values.secret_ref import SECRET_REF_SCHEMA, SECRETS_INSIDE
 from activityctl.domain.values.text import TEXT_SCHEMA, as_written
 
 Schema = Mapping[str, Any]
@@ -39,12 +40,24 @@ class Slots:
 
     def kinds_at(self, path: Path) -> CelKinds:
         """Return the kinds of CEL that a value there may have; empty means any kind."""
-        kinds = [_kinds(option) for option in self._options_at(path)]
+        options = [option for option in self._options_at(path) if option != SECRET_REF_SCHEMA]
+        kinds = [_kinds(option) for option in options]
         return frozenset().union(*kinds) if all(kinds) else frozenset()
 
     def is_text_at(self, path: Path) -> bool:
         """Return whether the place takes text: a number there becomes text."""
         return any(option.get("type") == TEXT_SCHEMA["type"] for option in self._options_at(path))
+
+    def takes_secret_at(self, path: Path) -> bool:
+        """Return whether `{secretRef: NAME}` may stand there."""
+        if any(option == SECRET_REF_SCHEMA for option in self._options_at(path)):
+            return True
+        above = (path[:length] for length in range(len(path) + 1))
+        return any(
+            option.get("$comment") == SECRETS_INSIDE
+            for place in above
+            for option in self._options_at(place)
+        )
 
     def _options_at(self, path: Path) -> list[Schema]:
         places = list(self._options(self._root))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from activityctl.domain.bodies.call_choices import HTTP, check_credentials_of_calls
 from activityctl.domain.bodies.command_choices import check_choices, trusted_names
 from activityctl.domain.bodies.scripts import COMMAND, check_scripts
+from activityctl.domain.bodies.secret_choices import check_secrets
 from activityctl.domain.bodies.slots import slots_of
 from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.cel.static_check import (
@@ -137,7 +138,18 @@ def _check_kind(item: Kinded, known: Mapping[str, type[BaseModel]]) -> list[Find
         listed = ", ".join(sorted(known))
         reason = f"exactly one kind is needed ({listed})"
         return [Finding((), reason + (f"; found {', '.join(kinds)}" if kinds else ""))]
-    return _under(_check_body(item.body, known[item.kind]), item.kind)
+    model = known[item.kind]
+    found = _check_body(item.body, model)
+    for finding in check_secrets(item.body, slots_of(model)):
+        if not any(_are_one(finding.path, other.path) for other in found):
+            found.append(finding)
+    return _under(found, item.kind)
+
+
+def _are_one(path: Path, other: Path) -> bool:
+    """Return whether one of the paths is the other, or leads to it."""
+    length = min(len(path), len(other))
+    return path[:length] == other[:length]
 
 
 def _check_trigger(trigger: TriggerTemplate, params: StaticType) -> list[Finding]:

@@ -17,9 +17,9 @@ ALLOWING_ANNOTATION: Final = "activityctl/literal-secrets"
 """With the value `allow`, the texts of the object are not searched for secrets."""
 _MASKED: Final = "*** stands for a secret that is not shown; write an expression, or its value"
 _WAY_OUT: Final = (
-    "it would be stored with each revision, and secretRef is not available in this version; "
-    "let a command task read it from a file on the worker, or use an expression. If it is no "
-    f"secret, add the annotation {ALLOWING_ANNOTATION}: allow"
+    "it would be stored with each revision; keep it with `activityctl secrets set NAME` and write "
+    "{secretRef: NAME} in its place. If it is no secret, add the annotation "
+    f"{ALLOWING_ANNOTATION}: allow"
 )
 
 

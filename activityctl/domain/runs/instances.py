@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from activityctl.domain.bodies.command_choices import refuse_choices, trusted_names
 from activityctl.domain.bodies.scripts import COMMAND, render_command
+from activityctl.domain.bodies.secret_choices import refuse_chosen_secrets
 from activityctl.domain.cel.expression import evaluate_condition, render
 from activityctl.domain.manifests.task_template import MAX_FOR_EACH_ITEMS, TaskTemplate
 from activityctl.domain.runs.run import Phase, RunState, TaskInstance, TaskStatus
@@ -96,10 +97,13 @@ def _rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, An
     try:
         if template.kind == COMMAND:
             refuse_choices(template.body, trusted_names(template.for_each))
-            return replace(task, input=render_command(template.body, scope))
-        return replace(task, input=render(template.body, scope))
+            rendered = render_command(template.body, scope)
+        else:
+            rendered = render(template.body, scope)
+        refuse_chosen_secrets(template.body, rendered)
     except ExpressionError as error:
         return _failed(task, str(error), task.created_at)
+    return replace(task, input=rendered)
 
 
 def _skipped(task: TaskInstance, reason: str, now: datetime) -> TaskInstance:

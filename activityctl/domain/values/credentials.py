@@ -101,7 +101,7 @@ def _masked(value: JsonValue, parent: str, *, is_body: bool) -> JsonValue:
 
 
 def _masked_value(value: JsonValue) -> JsonValue:
-    if value in (None, ""):
+    if value in (None, "") or (isinstance(value, dict) and value.keys() == {"secretRef"}):
         return value
     if isinstance(value, list):
         return [_masked_value(child) for child in value]

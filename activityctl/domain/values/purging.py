@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -12,14 +13,17 @@ from activityctl.domain.values.model import JsonValue
 
 LEAST_PURGED: Final = 6
 """A shorter text occurs by chance in much that is not the secret."""
+LEAST_FORM: Final = 4
+"""A form that is shorter than this, and than the text, is left out."""
 _HEX_PAIR: Final = re.compile("%[0-9A-F]{2}")
 
 
 def forms_of(text: str) -> list[str]:
     """Return the text in the forms in which it may be stored, longest first.
 
-    As it is; as in JSON inside of a text, also twice; as in a URL; as hexadecimal digits; as
-    base64, also as a part of a longer text in base64, such as the header of `Basic`.
+    As it is; as in JSON inside of a text, also twice; as in a URL; as in HTML; as Python quotes it;
+    as UTF-8 that was read as Latin-1 or ASCII; as hexadecimal digits; as base64, also as a part of
+    a longer text in base64, such as the header of `Basic`.
     """
     ascii_only, unicode = json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
     in_urls = {quote(text, safe=""), quote(text), quote_plus(text)}
@@ -31,12 +35,19 @@ def forms_of(text: str) -> list[str]:
         ascii_only.replace("/", r"\/"),
         json.dumps(ascii_only)[1:-1],
         json.dumps(unicode, ensure_ascii=False)[1:-1],
+        json.dumps(unicode)[1:-1],
+        *(escape(text, quote=is_quoted) for is_quoted in (True, False)),
+        repr(text)[1:-1],
+        repr(content)[2:-1],
+        content.decode("latin-1"),
+        content.decode("ascii", "ignore"),
         *in_urls,
         *(_HEX_PAIR.sub(lambda pair: pair[0].lower(), form) for form in in_urls),
         content.hex(),
         content.hex().upper(),
         *(form for start in range(3) for form in _base64_forms(content, start)),
     }
+    forms = {form for form in forms if len(form) >= min(len(text), LEAST_FORM)}
     return sorted(forms, key=lambda form: (-len(form), form))
 
 

@@ -32,6 +32,8 @@ def text_of(value: JsonValue) -> str:
             raise ValueError('null is not a text; write "" if you mean an empty text')
         case list() | tuple():
             raise ValueError("should be a text, not a list; use join, or take one item")
+        case {"secretRef": _}:
+            raise ValueError("a secret cannot be used here, because this text is stored or shown")
         case _:
             raise ValueError("should be a text, not a map; take one of its fields")
 

@@ -52,7 +52,7 @@ def http(**fields):
 )
 def test_a_literal_secret_is_found(spec):
     (finding,) = literal_secrets(document(spec))
-    assert "secretRef is not available in this version" in finding.reason
+    assert "activityctl secrets set NAME" in finding.reason
     assert HEX not in finding.reason
 
 
