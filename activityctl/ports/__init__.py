@@ -43,6 +43,7 @@ from activityctl.ports.timetable import (
     OverdueSchedule,
     Timetable,
 )
+from activityctl.ports.waits import Waits
 
 __all__ = [
     "ADMITTED_WITHIN",
@@ -95,6 +96,7 @@ __all__ = [
     "UnfinishedWork",
     "UnsyncedSchedule",
     "WaitingFiring",
+    "Waits",
     "Work",
     "Workers",
 ]

@@ -12,6 +12,7 @@ from activityctl.adapters.memory.runs.logbook import MemoryLogbook
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
 from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
 from activityctl.adapters.memory.runs.unfinished import MemoryUnfinishedWork
+from activityctl.adapters.memory.runs.waits import MemoryWaits
 from activityctl.adapters.memory.schedules.backfills import MemoryBackfills
 from activityctl.adapters.memory.schedules.outbox import MemoryOutbox
 from activityctl.adapters.memory.schedules.schedules import MemoryScheduleRegister
@@ -35,6 +36,7 @@ from activityctl.ports import (
     StuckRuns,
     Timetable,
     UnfinishedWork,
+    Waits,
     Workers,
 )
 
@@ -59,6 +61,7 @@ class MemoryPorts:
     archive: EventArchive
     stuck_runs: StuckRuns
     unfinished: UnfinishedWork
+    waits: Waits
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -83,4 +86,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryEventArchive(shared),
         MemoryStuckRuns(shared),
         MemoryUnfinishedWork(shared),
+        MemoryWaits(shared),
     )

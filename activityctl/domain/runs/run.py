@@ -176,6 +176,10 @@ class TaskInstance:
     """The worker of the latest attempt: host and pid."""
     attempt_at: datetime | None = None
     """When the attempt began that is at work; None before, between and after attempts."""
+    waits_until: datetime | None = None
+    """When the wait of the task ends by itself; None if it does not, or if the task never waits."""
+    completed_by: str | None = None
+    """The person who completed it; None if no person did."""
 
     @property
     def has_ended(self) -> bool:
@@ -184,8 +188,8 @@ class TaskInstance:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a worker has begun it and it has not ended."""
-        return self.status in {TaskStatus.RUNNING, TaskStatus.WAITING}
+        """Whether a worker has begun it and it has not ended. No worker holds a waiting task."""
+        return self.status is TaskStatus.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +219,8 @@ class Decision:
     """New task instances to insert."""
     cancel: tuple[TaskInstance, ...] = ()
     """Task instances to cancel, as they are after the cancellation."""
+    wait: tuple[TaskInstance, ...] = ()
+    """Pending instances that begin to wait, as they are then; new ones are in `create`."""
     start: tuple[TaskInstance, ...] = ()
     """Pending instances that may run now, also those whose start was already asked for."""
     ending: RunStatus | None = None

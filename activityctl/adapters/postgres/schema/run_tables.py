@@ -260,6 +260,8 @@ class TaskTable(SQLModel, table=True):
     ended_at: datetime | None = moment_column(nullable=True)
     worker: str | None = text_column(nullable=True)
     attempt_at: datetime | None = moment_column(nullable=True)
+    waits_until: datetime | None = moment_column(nullable=True)
+    completed_by: str | None = text_column(nullable=True)
 
 
 class LogEntryTable(SQLModel, table=True):
