@@ -6,6 +6,7 @@ Other packages import these names from here, never from a module of this package
 from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.events import EventArchive, EventStore, Routing
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
+from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
 from activityctl.ports.logbook import Logbook, MetricsSource
 from activityctl.ports.outbox import (
     ORDER_WAITS,
@@ -43,7 +44,6 @@ from activityctl.ports.timetable import (
     OverdueSchedule,
     Timetable,
 )
-from activityctl.ports.waits import Waits
 
 __all__ = [
     "ADMITTED_WITHIN",
@@ -66,6 +66,9 @@ __all__ = [
     "FoundSecret",
     "Gates",
     "JsonValue",
+    "LaneEnd",
+    "LaneTurn",
+    "Lanes",
     "ListedSchedule",
     "LockedPastTimes",
     "LockedRun",
@@ -96,7 +99,6 @@ __all__ = [
     "UnfinishedWork",
     "UnsyncedSchedule",
     "WaitingFiring",
-    "Waits",
     "Work",
     "Workers",
 ]

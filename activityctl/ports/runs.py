@@ -14,9 +14,7 @@ from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
-from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
@@ -82,7 +80,8 @@ class RunStore(Protocol):
     async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
         """Mark the task as running and count the attempt.
 
-        Return None if the task has ended, or if its run does not start tasks any more.
+        If the task is the first of a lane, that is the open instance of the lane. Return None if it
+        has ended, or if its run does not start tasks any more.
         """
         ...
 
@@ -131,13 +130,6 @@ class LockedRun(Protocol):
 
     state: RunState | None
     """None if the run does not exist."""
-
-    async def answers(self) -> dict[TaskId, Answer]:
-        """Return the answers to waiting tasks that are not settled yet, by task id.
-
-        No other answer can come before the block ends.
-        """
-        ...
 
     async def save(self, change: RunChange) -> None:
         """Write the change; it is committed when the block ends without an exception."""

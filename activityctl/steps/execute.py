@@ -5,6 +5,7 @@ import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -24,9 +25,18 @@ from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import TaskError
-from activityctl.ports import BegunAttempt, Executor, Logbook, RunStore, SecretReader, TaskCall
+from activityctl.ports import (
+    BegunAttempt,
+    Executor,
+    Lanes,
+    Logbook,
+    RunStore,
+    SecretReader,
+    TaskCall,
+)
 from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
+from activityctl.steps.lane_call import LaneCall
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import Orders, TaskOrder
 
@@ -43,7 +53,7 @@ _LOST_ATTEMPTS_ALLOWED: Final = 5
 class ExecuteStep:
     """Body of `calls.execute`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its ports, and who works
         self,
         runs: RunStore,
         logbook: Logbook,
@@ -52,6 +62,7 @@ class ExecuteStep:
         clock: Callable[[], datetime],
         worker: str,
         *,
+        lanes: Lanes,
         secrets: SecretReader = NO_SECRETS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -65,7 +76,9 @@ class ExecuteStep:
         self._sleep = sleep
         self._tries = Tries()
         self._worker = worker
+        self._lanes = lanes
         self._begun: dict[str, TaskInstance] = {}
+        self._lane_calls: dict[str, LaneCall] = {}
         self._attempts = RunningAttempts(self._is_wanted)
 
     @activity.defn(name="execute")
@@ -80,7 +93,8 @@ class ExecuteStep:
 
     def stop(self, task_ids: Iterable[str]) -> None:
         """Stop the attempts of these tasks that are at work in this process."""
-        self._attempts.stop(task_ids)
+        calls = {str(task.id): call for call, task in self._begun.items()}
+        self._attempts.stop(calls.get(task_id, task_id) for task_id in task_ids)
 
     async def close(self) -> None:
         """End the attempts that are still at work although Temporal took them for lost."""
@@ -101,11 +115,42 @@ class ExecuteStep:
         task = begun.task
         if begun.lost_worker is not None:
             await write_safely(self._logbook.append([self._lost_entry(begun, order)]))
+        if order.takes_next:
+            return await self._execute_lane(task, order)
         self._begun[order.task_id] = task
         try:
             return await self._execute_begun(task, order)
         finally:
             del self._begun[order.task_id]
+
+    async def _execute_lane(self, task: TaskInstance, order: TaskOrder) -> Orders:
+        """Execute an instance of a large forEach, then those that its lane takes after it."""
+        call = LaneCall(self._lanes, order, self._worker, self._clock)
+        following: TaskInstance | None = task
+        while following is not None:
+            task = self._begun[order.task_id] = following
+            self._lane_calls[task.id] = call
+            try:
+                orders = await self._execute_begun(task, replace(order, task_id=task.id))
+            finally:
+                del self._begun[order.task_id], self._lane_calls[task.id]
+            following = call.take_next()
+        return orders
+
+    async def _end(
+        self,
+        task: TaskInstance,
+        order: TaskOrder,
+        *,
+        error: str | None = None,
+        output: JsonValue = None,
+    ) -> Orders:
+        call = self._lane_calls.get(task.id)
+        if call and (orders := await call.end(task, error=error, output=output)) is not None:
+            return orders
+        return await self._recorder.end_task(
+            order.run_id, order.task_id, error=error, output=output
+        )
 
     async def _not_begun(self, order: TaskOrder) -> Orders:
         """Answer for a task that has ended, or whose run is cancelling.
@@ -137,7 +182,7 @@ class ExecuteStep:
         state = await self._runs.load(begun.run_id)
         if state is None or state.run.status is not RunStatus.RUNNING:
             return False
-        present = next((task for task in state.tasks if task.id == task_id), None)
+        present = next((task for task in state.tasks if task.id == begun.id), None)
         return present is not None and not present.has_ended and present.attempts == begun.attempts
 
     async def _warn_joined(self, order: TaskOrder) -> None:
@@ -159,9 +204,7 @@ class ExecuteStep:
             if (orders := await self._stopped(task, order)) is None:
                 raise
             return orders
-        return await self._written(
-            lambda: self._recorder.end_task(order.run_id, order.task_id, output=output), task
-        )
+        return await self._written(lambda: self._end(task, order, output=output), task)
 
     async def _attempt(self, task: TaskInstance, order: TaskOrder) -> JsonValue:
         if task.attempts > order.max_attempts + _LOST_ATTEMPTS_ALLOWED:
@@ -259,10 +302,7 @@ class ExecuteStep:
 
     async def _end_failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
         return await self._written(
-            lambda: self._recorder.end_task(
-                order.run_id, order.task_id, error=str(error), output=error.output
-            ),
-            task,
+            lambda: self._end(task, order, error=str(error), output=error.output), task
         )
 
     async def _written(

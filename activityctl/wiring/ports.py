@@ -11,6 +11,7 @@ from activityctl.ports import (
     EventArchive,
     EventStore,
     Gates,
+    Lanes,
     Logbook,
     MetricsSource,
     Outbox,
@@ -22,7 +23,6 @@ from activityctl.ports import (
     StuckRuns,
     Timetable,
     UnfinishedWork,
-    Waits,
     Workers,
 )
 from activityctl.settings import Settings
@@ -67,6 +67,13 @@ class Ports:
         return PostgresRunStore(self._database)
 
     @cached_property
+    def lanes(self) -> Lanes:
+        """The instances of a large forEach that workers take by themselves."""
+        from activityctl.adapters.postgres.runs.lanes import PostgresLanes
+
+        return PostgresLanes(self._database)
+
+    @cached_property
     def stuck_runs(self) -> StuckRuns:
         """Runs whose workflow cannot go on."""
         from activityctl.adapters.postgres.runs.stuck import PostgresStuckRuns
@@ -79,13 +86,6 @@ class Ports:
         from activityctl.adapters.postgres.runs.unfinished import PostgresUnfinishedWork
 
         return PostgresUnfinishedWork(self._database)
-
-    @cached_property
-    def waits(self) -> Waits:
-        """Tasks that wait, and their answers."""
-        from activityctl.adapters.postgres.runs.waits import PostgresWaits
-
-        return PostgresWaits(self._database)
 
     @cached_property
     def run_lists(self) -> RunLists:

@@ -7,22 +7,26 @@ Everything speaks to Postgres through a link that counts round trips, and that c
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 from bed import servers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.link import Link
 
 OBJECTS = 46
+MOST_SECONDS = 600
 TASKS = "tasks: [{name: one, command: {argv: ['true']}}]"
 COMMANDS: Mapping[str, list[str]] = {
     "plan": ["plan", "-f", "far.yaml"],
@@ -40,7 +44,9 @@ COMMANDS: Mapping[str, list[str]] = {
 
 
 def manifests() -> str:
-    triggers = "[{name: daily, cron: {schedule: '0 3 * * *'}}]"
+    triggers = (
+        "[{name: daily, cron: {schedule: '0 3 * * *'}}, {name: sent, event: {type: far.sent}}]"
+    )
     definition = (
         "apiVersion: activityctl/v1\nkind: ActivityDefinition\nmetadata: {name: far}\n"
         f"spec:\n  triggers: {triggers}\n  {TASKS}\n"
@@ -88,11 +94,7 @@ def commands(environment: Mapping[str, str], folder: Path, link: Link, far: floa
 
 def runs(environment: Mapping[str, str], folder: Path, link: Link, far: float, count: int) -> None:
     """Time single runs, from `trigger` to the end, near and far."""
-    log = (folder / "worker.log").open("wb")
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "activityctl", "worker"], env=environment, stdout=log, stderr=log
-    )
-    try:
+    with worker(environment, folder):
         call(environment, folder, ["trigger", "far-1", "--timeout", "60s"])
         for distance in (0.0, far):
             link.round_trip = distance
@@ -124,10 +126,56 @@ def runs(environment: Mapping[str, str], folder: Path, link: Link, far: float, c
                 f"run of one task, from `trigger` to its end, {distance * 1000:.0f} ms away: "
                 f"median {took[len(took) // 2] * 1000:.0f} ms"
             )
-    finally:
-        worker.terminate()
-        worker.wait(60)
-        log.close()
+
+
+def bursts(
+    environment: Mapping[str, str], folder: Path, link: Link, far: float, count: int
+) -> None:
+    """Time a burst of event runs of one subscription, near and far."""
+    with worker(environment, folder), psycopg.connect(environment["NEAR"]) as database:
+        call(environment, folder, ["trigger", "far-1", "--timeout", "60s"])
+        database.execute("UPDATE subscriptions SET status = 'paused' WHERE name <> 'far-1'")
+        database.commit()
+        for expected, distance in ((count, 0.0), (2 * count, far)):
+            link.round_trip = distance
+            time.sleep(3)
+            events = [
+                {"id": f"{distance}-{number}", "source": "far", "type": "far.sent", "data": {}}
+                for number in range(count)
+            ]
+            (folder / "burst.jsonl").write_text("\n".join(map(json.dumps, events)))
+            began, before = time.perf_counter(), link.round_trips
+            call(environment, folder, ["emit", "burst.jsonl"])
+            while time.perf_counter() - began < MOST_SECONDS:
+                time.sleep(0.2)
+                row = database.execute(
+                    "SELECT count(*) FROM runs WHERE status = 'succeeded' AND trigger = 'sent'"
+                ).fetchone()
+                database.rollback()
+                assert row
+                if row[0] >= expected:
+                    break
+            else:
+                print(f"not done after {MOST_SECONDS} s")
+            took = time.perf_counter() - began
+            trips = link.round_trips - before
+            print(
+                f"{count} event runs, {distance * 1000:.0f} ms away: {took:.1f} s, "
+                f"{trips / count:.1f} round trips a run"
+            )
+
+
+@contextmanager
+def worker(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
+    with (folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "activityctl", "worker"], env=environment, stdout=log, stderr=log
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def _seconds(listing: str) -> float:
@@ -144,6 +192,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--far", type=float, default=0.2, help="seconds of a round trip")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--events", type=int, default=300)
     parser.add_argument("--only-runs", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -163,14 +212,19 @@ async def main() -> None:
                     **kept,
                     "ACTIVITYCTL_HOME": str(folder / "other"),
                     "ACTIVITYCTL_DATABASE_URL": link.url(url),
+                    "NEAR": url,
                     "TEMPORAL_ADDRESS": addresses["temporal_address"],
                     "ACTIVITYCTL_ALLOW_COMMANDS": "true",
                 }
+                far = options.far
                 if options.only_runs:
                     call(environment, folder, COMMANDS["apply"])
                 else:
-                    await asyncio.to_thread(commands, environment, folder, link, options.far)
-                await asyncio.to_thread(runs, environment, folder, link, options.far, options.runs)
+                    await asyncio.to_thread(commands, environment, folder, link, far)
+                if options.runs:
+                    await asyncio.to_thread(runs, environment, folder, link, far, options.runs)
+                if options.events:
+                    await asyncio.to_thread(bursts, environment, folder, link, far, options.events)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ def test_all_samples_can_be_planned_together():
         "order-review",
         "risky-order",
         "search-index",
-        "patient",
     }
     assert set(manifests.calendars) == {"public-holidays"}
 

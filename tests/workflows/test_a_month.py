@@ -142,7 +142,13 @@ class Month:
         admit = AdmitStep(ports.runs, ports.timetable, ports.gates, {}, self.clock)
         executors = {"probe": self.probe}
         execute = ExecuteStep(
-            ports.runs, ports.logbook, executors, self.recorder, self.clock, "here"
+            ports.runs,
+            ports.logbook,
+            executors,
+            self.recorder,
+            self.clock,
+            "here",
+            lanes=ports.lanes,
         )
         return Worker(
             self.client,

@@ -11,10 +11,9 @@ from temporalio import activity
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.record import RecordStep
-from activityctl.steps.settle import SettleStep
 from activityctl.workflows import calls
 
-STEPS = (AdmitStep, ExecuteStep, RecordStep, SettleStep)
+STEPS = (AdmitStep, ExecuteStep, RecordStep)
 Named = dict[str, Callable[..., Any]]
 
 
@@ -35,7 +34,7 @@ CALLS = activities(calls)
 
 
 def test_calls_and_steps_have_the_same_names() -> None:
-    assert sorted(CALLS) == sorted(BODIES) == ["admit", "execute", "record", "settle"]
+    assert sorted(CALLS) == sorted(BODIES) == ["admit", "execute", "record"]
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))

@@ -7,12 +7,12 @@ from activityctl.adapters.memory.events.archive import MemoryEventArchive
 from activityctl.adapters.memory.events.events import MemoryEventStore
 from activityctl.adapters.memory.metrics import MemoryMetricsSource
 from activityctl.adapters.memory.runs.gates import MemoryGates
+from activityctl.adapters.memory.runs.lanes import MemoryLanes
 from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
 from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
 from activityctl.adapters.memory.runs.unfinished import MemoryUnfinishedWork
-from activityctl.adapters.memory.runs.waits import MemoryWaits
 from activityctl.adapters.memory.schedules.backfills import MemoryBackfills
 from activityctl.adapters.memory.schedules.outbox import MemoryOutbox
 from activityctl.adapters.memory.schedules.schedules import MemoryScheduleRegister
@@ -26,6 +26,7 @@ from activityctl.ports import (
     EventArchive,
     EventStore,
     Gates,
+    Lanes,
     Logbook,
     MetricsSource,
     Outbox,
@@ -36,7 +37,6 @@ from activityctl.ports import (
     StuckRuns,
     Timetable,
     UnfinishedWork,
-    Waits,
     Workers,
 )
 
@@ -61,7 +61,7 @@ class MemoryPorts:
     archive: EventArchive
     stuck_runs: StuckRuns
     unfinished: UnfinishedWork
-    waits: Waits
+    lanes: Lanes
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -86,5 +86,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryEventArchive(shared),
         MemoryStuckRuns(shared),
         MemoryUnfinishedWork(shared),
-        MemoryWaits(shared),
+        MemoryLanes(shared),
     )

@@ -38,7 +38,7 @@ from activityctl.secret import malformed_url
 _RECONNECT_SECONDS: Final = 4.0
 """The pool's pauses between its tries to connect stay short, so that work goes on soon."""
 
-Connection = psycopg.AsyncConnection[DictRow]
+Connection = WatchedConnection
 
 
 def to_jsonb(value: Any) -> Jsonb | None:
@@ -165,7 +165,16 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection in a transaction, which commits unless the block raises."""
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection() as connection, connection.begun():
+            yield connection
+
+    @asynccontextmanager
+    async def one_trip(self) -> AsyncIterator[Connection]:
+        """Lend a connection whose statements are a transaction and one round trip together.
+
+        Fetch their rows after the block.
+        """
+        async with self.transaction() as connection, connection.committing():
             yield connection
 
     @asynccontextmanager

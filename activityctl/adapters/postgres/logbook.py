@@ -46,7 +46,7 @@ class PostgresLogbook:
 
     async def append(self, entries: Sequence[LogEntry]) -> None:
         """Add the entries and wake the readers that follow the log."""
-        async with self._database.transaction() as connection:
+        async with self._database.one_trip() as connection:
             await insert_log_entries(connection, entries)
 
     async def page(

@@ -1,21 +1,27 @@
-"""A connection to Postgres on which no wait lasts for ever.
+"""A connection to Postgres on which no wait lasts for ever, and which saves round trips.
 
 Postgres ends a statement that takes too long, and TCP notices a cable that is cut. Neither helps
 when the server is frozen, or when a firewall or proxy has forgotten the connection: then the
 answer never comes. So a statement that takes long makes the client ask, on a new connection,
 whether the server still works on it.
+
+The start of a transaction is sent with its first statement, and its end with its last ones.
 """
 
 import asyncio
+import logging
 import os
 import socket
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.pq import PipelineStatus
 from psycopg.rows import DictRow
 
+_LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
 CONNECT_SECONDS: Final = 5
@@ -57,10 +63,15 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
     """Breaks off a wait when the server does not answer, or no longer works on the statement.
 
     The wait then ends with an OperationalError, and the connection is closed.
+
+    Each statement is a round trip, and so is each `pipeline()` block. Fetch the rows of a pipeline
+    after its block: inside, each fetch waits for the server.
     """
 
     is_abandoned = False
     """Whether a wait was broken off."""
+    _has_to_begin = False
+    """Whether the next statement is the first of a transaction."""
     conninfo: str
     socket_options: dict[str, Any]
 
@@ -73,6 +84,49 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
             name: value for name, value in options.items() if name in SOCKET_OPTIONS
         }
         return connection
+
+    async def execute(self, *args: Any, **options: Any) -> psycopg.AsyncCursor[DictRow]:
+        """Execute the statement; the first one of a transaction is sent with the BEGIN."""
+        if not self._has_to_begin:
+            return await super().execute(*args, **options)
+        self._has_to_begin = False
+        if self.pgconn.pipeline_status != PipelineStatus.OFF:
+            await super().execute("BEGIN")
+            return await super().execute(*args, **options)
+        async with self.pipeline():
+            await super().execute("BEGIN")
+            return await super().execute(*args, **options)
+
+    @asynccontextmanager
+    async def begun(self) -> AsyncIterator[None]:
+        """Do the block in a transaction, which commits unless the block raises."""
+        self._has_to_begin = True
+        try:
+            yield
+        except BaseException:
+            await self._roll_back()
+            raise
+        else:
+            await self.commit()  # nothing happens if `committing` did it
+        finally:
+            self._has_to_begin = False
+
+    async def _roll_back(self) -> None:
+        try:
+            await self.rollback()
+        except psycopg.Error as error:  # the connection is lost, and the transaction with it
+            _LOG.warning("could not roll back: %s", error)
+
+    @asynccontextmanager
+    async def committing(self) -> AsyncIterator[None]:
+        """Send the statements of the block and the end of the transaction in one round trip.
+
+        Nothing is written if one of them fails. Fetch their rows after the block.
+        """
+        async with self.pipeline():
+            yield
+            if not self._has_to_begin:
+                await super().execute("COMMIT")
 
     async def wait(
         self,

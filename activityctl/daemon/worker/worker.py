@@ -27,7 +27,6 @@ from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.record import RecordStep
-from activityctl.steps.settle import SettleStep
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
@@ -89,7 +88,9 @@ async def _work(
         sources = wiring.build_sources(ports)
         admit = AdmitStep(ports.runs, ports.timetable, ports.gates, sources, clock, decide)
         name = f"worker {socket.gethostname()} pid {os.getpid()}"
-        execute = ExecuteStep(ports.runs, ports.logbook, executors, recorder, clock, name)
+        execute = ExecuteStep(
+            ports.runs, ports.logbook, executors, recorder, clock, name, lanes=ports.lanes
+        )
         recorder.stop_here = execute.stop
         stack.push_async_callback(execute.close)
         temporal = (wiring.build_starter(client), wiring.build_schedule_client(client))
@@ -102,13 +103,7 @@ async def _work(
             check_schema=lambda: require_schema(url),
             clock=clock,
         )
-        settle = SettleStep(ports.runs, recorder, clock, decide)
-        activities: list[Callable[..., Any]] = [
-            admit.admit,
-            execute.execute,
-            recorder.record,
-            settle.settle,
-        ]
+        activities: list[Callable[..., Any]] = [admit.admit, execute.execute, recorder.record]
         worker = _temporal_worker(settings, client, activities, loops.stuck_runs)
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(loops.run(loop)) for loop in loops.loops]

@@ -8,10 +8,12 @@ from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.tasks.time_limits import TaskTimeout
 from activityctl.domain.values.model import JsonValue, Kinded, Name
 
-MAX_FOR_EACH_ITEMS: Final = 1_000
-"""Maximum number of instances of one task.
+MAX_FOR_EACH_ITEMS: Final = 10_000
+"""Maximum number of instances of one task. With more, a run is hard to read."""
+PARALLEL: Final = 20
+"""How many instances of a forEach run at the same time if its `maxParallel` does not say it.
 
-With more, a run is hard to read and Temporal becomes slow.
+So that one run does not take all places of a worker.
 """
 
 
@@ -44,7 +46,8 @@ class TaskTemplate(Kinded):
         default=None,
         ge=1,
         le=MAX_FOR_EACH_ITEMS,
-        description="How many instances of `forEach` may run at the same time. Default: all.",
+        description="How many instances of `forEach` may run at the same time. "
+        f"Default: {PARALLEL}.",
         examples=[4],
     )
     retry: RetryPolicy = Field(

@@ -10,9 +10,9 @@ from activityctl.domain.bodies.scripts import COMMAND, render_command
 from activityctl.domain.bodies.secret_choices import refuse_chosen_secrets
 from activityctl.domain.cel.expression import evaluate_condition, render
 from activityctl.domain.manifests.task_template import MAX_FOR_EACH_ITEMS, TaskTemplate
+from activityctl.domain.runs import lanes
 from activityctl.domain.runs.run import Phase, RunState, TaskInstance, TaskStatus
 from activityctl.domain.runs.scope import SATISFIED, group_status, outcomes, run_scope
-from activityctl.domain.runs.waiting import prepare
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
@@ -56,7 +56,7 @@ def instances(
         return [_failed(blank, str(error), now)]
     if not items:
         return [_skipped(replace(blank, of=0), "forEach has no items", now)]
-    return [
+    found = [
         _rendered(
             replace(
                 blank,
@@ -69,6 +69,7 @@ def instances(
         )
         for index, item in enumerate(items)
     ]
+    return lanes.with_lanes(template, found)
 
 
 def _items(for_each: JsonValue, scope: Mapping[str, Any]) -> list[JsonValue]:
@@ -102,9 +103,9 @@ def _rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, An
         else:
             rendered = render(template.body, scope)
         refuse_chosen_secrets(template.body, rendered)
-        return prepare(replace(task, input=rendered), task.created_at)
     except ExpressionError as error:
         return _failed(task, str(error), task.created_at)
+    return replace(task, input=rendered)
 
 
 def _skipped(task: TaskInstance, reason: str, now: datetime) -> TaskInstance:

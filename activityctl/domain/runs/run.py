@@ -140,6 +140,11 @@ class Run:
         return self.status in ENDED_RUNS
 
     @property
+    def has_entered_gates(self) -> bool:
+        """Whether it has the keys of its gates; then it is stored already."""
+        return self.concurrency_key is not None or self.throttle_key is not None
+
+    @property
     def is_stuck(self) -> bool:
         """Whether it is open and the code of its workflow cannot go on."""
         return self.stuck_since is not None and not self.has_ended
@@ -176,10 +181,9 @@ class TaskInstance:
     """The worker of the latest attempt: host and pid."""
     attempt_at: datetime | None = None
     """When the attempt began that is at work; None before, between and after attempts."""
-    waits_until: datetime | None = None
-    """When the wait of the task ends by itself; None if it does not, or if the task never waits."""
-    completed_by: str | None = None
-    """The person who completed it; None if no person did."""
+    lane: TaskId | None = None
+    """The instance of a large forEach with which the call began that carries this one out; None
+    until a call has taken it, and for all other tasks. See `lanes`."""
 
     @property
     def has_ended(self) -> bool:
@@ -188,8 +192,8 @@ class TaskInstance:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a worker has begun it and it has not ended. No worker holds a waiting task."""
-        return self.status is TaskStatus.RUNNING
+        """Whether a worker has begun it and it has not ended."""
+        return self.status in {TaskStatus.RUNNING, TaskStatus.WAITING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +223,6 @@ class Decision:
     """New task instances to insert."""
     cancel: tuple[TaskInstance, ...] = ()
     """Task instances to cancel, as they are after the cancellation."""
-    wait: tuple[TaskInstance, ...] = ()
-    """Pending instances that begin to wait, as they are then; new ones are in `create`."""
     start: tuple[TaskInstance, ...] = ()
     """Pending instances that may run now, also those whose start was already asked for."""
     ending: RunStatus | None = None

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.runs import lanes
 from activityctl.domain.runs.instances import instances
 from activityctl.domain.runs.run import Decision, Phase, RunState, TaskInstance, TaskStatus
 from activityctl.domain.runs.scope import by_name, is_over
-from activityctl.domain.runs.waiting import begin_wait, waits_by_itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,9 @@ def spawn(state: RunState, phase: Phase, now: datetime) -> SpawnResult:
         for template in templates
         for task in _startable(template, groups.get(template.name, []))
     )
-    waits = {task.id: begin_wait(task, now) for task in start if waits_by_itself(task)}
-    new_tasks = tuple(waits.get(task.id, task) for task in created)
-    new_ids = {task.id for task in created}
     return SpawnResult(
-        Decision(
-            create=new_tasks,
-            wait=tuple(task for task in waits.values() if task.id not in new_ids),
-            start=tuple(task for task in start if task.id not in waits),
-        ),
-        tuple(waits.get(task.id, task) for task in state.tasks) + new_tasks,
+        Decision(create=tuple(created), start=start),
+        state.tasks + tuple(created),
         all(is_over(groups.get(template.name)) for template in templates),
     )
 
@@ -67,6 +60,13 @@ def _in_order(templates: Sequence[TaskTemplate]) -> Iterator[TaskTemplate]:
 
 
 def _startable(template: TaskTemplate, group: list[TaskInstance]) -> list[TaskInstance]:
-    """Return the pending ones among the first `maxParallel` instances that have not ended."""
+    """Return the pending ones among the first instances that have not ended.
+
+    These are as many as may run at the same time. In a forEach with lanes it is the first of each
+    lane, because a worker takes the others by itself.
+    """
+    if any(task.lane for task in group):
+        return [task for task in group if lanes.may_be_ordered(task)]
     waiting = [task for task in group if not task.has_ended]
-    return [task for task in waiting[: template.max_parallel] if task.status is TaskStatus.PENDING]
+    first = waiting[: lanes.most_parallel(template)]
+    return [task for task in first if task.status is TaskStatus.PENDING]

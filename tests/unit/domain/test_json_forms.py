@@ -117,8 +117,6 @@ def test_the_form_of_a_task():
         "reason": None,
         "createdAt": STAMP,
         "startedAt": STAMP,
-        "waitsUntil": None,
-        "completedBy": None,
         "endedAt": STAMP,
     }
 

@@ -108,6 +108,7 @@ class Bench:
             self.recorder,
             lambda: NOW,
             "here",
+            lanes=ports.lanes,
             sleep=self._sleep,
         )
 

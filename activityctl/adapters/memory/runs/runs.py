@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
-from activityctl.adapters.memory.runs.waits import answers_of, write_waits
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
 from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
 from activityctl.adapters.memory.state import (
@@ -24,12 +23,11 @@ from activityctl.adapters.memory.state import (
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
 from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.lanes import carried_by
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange, end_message
-from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
-from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.ports import BegunAttempt, OpenResult, Work
@@ -118,8 +116,7 @@ class MemoryRunStore:
     ) -> AsyncIterator["MemoryLockedRun"]:
         """Lock the run while a decision about it is made and saved."""
         async with self._state.run_locks[run_id]:
-            state = await self.load(run_id)
-            locked = MemoryLockedRun(state, answers_of(self._state, run_id))
+            locked = MemoryLockedRun(await self.load(run_id))
             yield locked
             for change in locked.saved:
                 self._update(change)
@@ -155,12 +152,12 @@ class MemoryRunStore:
             status = TaskStatus.CANCELLED
             ended = replace(task, status=status, reason=reason, input=None, ended_at=now)
             self._state.tasks[task.id] = replace(self._state.tasks[task.id], task=ended)
-            if (row := self._state.waits.get(task.id)) is not None:
-                self._state.waits[task.id] = replace(row, ended_at=row.ended_at or now)
 
     async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
-        row = self._state.tasks.get(task_id)
+        tasks = [found.task for found in self._state.tasks.values()]
+        carried = carried_by(tasks, task_id)
+        row = self._state.tasks[carried.id] if carried else None
         if row is None or row.task.ended_at is not None:
             return None
         if self._state.runs[row.task.run_id].run.status is not RunStatus.RUNNING:
@@ -173,7 +170,7 @@ class MemoryRunStore:
             worker=stored_text(worker),
             attempt_at=now,
         )
-        self._state.tasks[task_id] = replace(row, task=task)
+        self._state.tasks[task.id] = replace(row, task=task)
         lost_since = row.task.attempt_at
         lost_worker = row.task.worker if lost_since is not None else None
         return BegunAttempt(task, lost_worker, lost_since)
@@ -281,7 +278,6 @@ class MemoryRunStore:
             row = self._state.tasks[task.id]
             hidden = replace(row.task, input=_stored_task(task).input)
             self._state.tasks[task.id] = replace(row, task=hidden)
-        write_waits(self._state, change)
         self._state.write_log_entries(change.entries)
         if change.keep_state is not None:
             subscriptions = self._state.catalog.subscriptions
@@ -305,9 +301,6 @@ class MemoryRunStore:
             reason=task.reason,
             ended_at=task.ended_at,
             attempt_at=None,
-            started_at=row.task.started_at or task.started_at,
-            waits_until=task.waits_until,
-            completed_by=stored_text(task.completed_by),
         )
         self._state.tasks[task.id] = replace(row, task=ended)
 
@@ -321,14 +314,9 @@ def _may_begin(row: RunRow, workflow_id: str) -> bool:
 class MemoryLockedRun:
     """A run that is locked until the block ends."""
 
-    def __init__(self, state: RunState | None, answers: dict[TaskId, Answer]) -> None:
+    def __init__(self, state: RunState | None) -> None:
         self.state = state
         self.saved: list[RunChange] = []
-        self._answers = answers
-
-    async def answers(self) -> dict[TaskId, Answer]:
-        """Return the answers to waiting tasks that are not settled; no other can come now."""
-        return self._answers
 
     async def save(self, change: RunChange) -> None:
         """Write the change; it takes effect when the block ends without an exception."""

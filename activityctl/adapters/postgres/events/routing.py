@@ -117,6 +117,7 @@ class PostgresRouting:
         is_last: bool,
     ) -> None:
         self._connection = connection
+        self._saved: list[tuple[Routed, datetime]] = []
         self.events = events
         self.is_last = is_last
         self.catalog_version = catalog_version
@@ -168,15 +169,24 @@ class PostgresRouting:
 
     async def save(self, routed: Routed, now: datetime) -> None:
         """Write the results and wake the dispatcher, when the block ends without an exception."""
-        async with self._connection.pipeline():
-            await write_firings(self._connection, routed.firings, now)
-            await write_verdicts(self._connection, routed.verdicts)
-            await write_refused(self._connection, routed.refused, now)
-            await gatherings.write_gatherings(self._connection, routed, now)
-            await self._connection.execute(
-                "UPDATE events SET routed_at = %s WHERE id = ANY(%s) AND routed_at IS NULL",
-                (now, list(routed.events)),
-            )
+        self._saved.append((routed, now))
+
+    async def commit(self) -> None:
+        """Write everything in one round trip."""
+        async with self._connection.committing():
+            for routed, now in self._saved:
+                await _write(self._connection, routed, now)
+
+
+async def _write(connection: Connection, routed: Routed, now: datetime) -> None:
+    await write_firings(connection, routed.firings, now)
+    await write_verdicts(connection, routed.verdicts)
+    await write_refused(connection, routed.refused, now)
+    await gatherings.write_gatherings(connection, routed, now)
+    await connection.execute(
+        "UPDATE events SET routed_at = %s WHERE id = ANY(%s) AND routed_at IS NULL",
+        (now, list(routed.events)),
+    )
 
 
 async def read_listeners(
@@ -209,18 +219,20 @@ async def open_routing(database: Database, limit: int) -> AsyncIterator[Routing 
             lock_cursor = await connection.execute(*try_lock_query(Lock.ROUTER))
             state = await connection.execute(_SELECT_NOW_AND_VERSION)
             unrouted_cursor = await connection.execute(_SELECT_UNROUTED.encode(), _limits(limit))
-            (lock_row,), (state_row,) = await lock_cursor.fetchall(), await state.fetchall()
-            rows = await unrouted_cursor.fetchall() if lock_row["is_held"] else []
+        (lock_row,), (state_row,) = await lock_cursor.fetchall(), await state.fetchall()
+        rows = await unrouted_cursor.fetchall() if lock_row["is_held"] else []
         if not lock_row["is_held"]:
             yield None
             return
-        yield PostgresRouting(
+        routing = PostgresRouting(
             connection,
             [event_of(row) for row in rows],
             state_row["version"],
             state_row["now"],
             is_last=not rows or (rows[0]["waiting"] < limit and rows[0]["waiting"] == len(rows)),
         )
+        yield routing
+        await routing.commit()
 
 
 def _limits(limit: int) -> Mapping[str, int]:

@@ -186,7 +186,7 @@ async def read_occupancy(
         await take_gates(connection, locks)
         run_cursor = await connection.execute(_SELECT_RUN.encode(), values)
         occupancy_cursor = await connection.execute(_SELECT_OCCUPANCY.encode(), values)
-        run_row, occupancy_row = await run_cursor.fetchone(), await occupancy_cursor.fetchone()
+    run_row, occupancy_row = await run_cursor.fetchone(), await occupancy_cursor.fetchone()
     if run_row is not None:
         return _repeated_result(run_row, workflow_id)
     occupancy: Any = occupancy_row

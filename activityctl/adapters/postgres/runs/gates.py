@@ -211,11 +211,12 @@ async def _enter(
     let_in_at = now if decided.outcome == "let_in" else None
     change = gate_change(arriving, decided, now)
     has_room = not has_no_free_slot(spec.concurrency, occupancy.slots_taken)
-    async with connection.pipeline():
+    if decided.replaces:
+        await gate_rows.replace_runs(connection, arriving, decided.replaces)
+    async with connection.committing():
         await gate_rows.insert_run(connection, change, workflow_id, let_in_at, arrival)
         if decided.outcome == "queued" and has_room:
             await wake_workers(connection, Work.QUEUE)
-    await gate_rows.replace_runs(connection, arriving, decided.replaces)
     return decided
 
 

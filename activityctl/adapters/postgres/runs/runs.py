@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
+from psycopg.errors import UniqueViolation
+
 from activityctl.adapters.postgres.database import Connection, Database, to_jsonb, to_storable_text
 from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.rows import (
@@ -21,11 +23,9 @@ from activityctl.adapters.postgres.rows import (
 )
 from activityctl.adapters.postgres.runs.abandoning import abandon_run
 from activityctl.adapters.postgres.runs.streaks import write_streak
-from activityctl.adapters.postgres.runs.waits import lock_answers, write_waits
 from activityctl.adapters.postgres.runs.writes import (
     INSERT_RUN,
     INSERT_TASK,
-    UPDATE_TASK,
     run_values,
     task_values,
 )
@@ -36,10 +36,8 @@ from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
-from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
-from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.ports import BegunAttempt, OpenResult, Work
@@ -71,7 +69,7 @@ _SELECT_TASKS: Final = f"""
     SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = %(id)s ORDER BY t.created_at, t.name,
     t.index"""
 # No conflict key is named: when two calls insert a run, any of its unique keys may clash first.
-_OPEN_RUN: Final = f"{INSERT_RUN} ON CONFLICT DO NOTHING"
+_INSERT_RUN_ONCE: Final = f"{INSERT_RUN} ON CONFLICT DO NOTHING"
 _MARK_STARTED: Final = """
     UPDATE firings SET dispatched_at = coalesce(dispatched_at, %s) WHERE id = %s"""
 _BEGIN_LET_IN: Final = """
@@ -81,12 +79,19 @@ _BEGIN_LET_IN: Final = """
     WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL
         AND workflow_id = %(workflow_id)s"""
 _INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
+_UPDATE_TASK: Final = """
+    UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
+        reason = %(reason)s, ended_at = %(ended_at)s, attempt_at = NULL
+    WHERE id = %(id)s AND ended_at IS NULL"""
+# A call for the first instance of a lane goes on with the open one of the lane.
 # An attempt that is at work has an `attempt_at`. If the task still has one, that attempt is lost.
 _BEGIN_ATTEMPT: Final = f"""
     UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
         started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s
     FROM tasks old JOIN runs r ON r.id = old.run_id
-    WHERE t.id = %(id)s AND old.id = t.id AND t.ended_at IS NULL AND r.status = 'running'
+    WHERE t.id = coalesce((SELECT o.id FROM tasks o WHERE o.lane = %(id)s AND o.ended_at IS NULL
+            ORDER BY o.index LIMIT 1), %(id)s)
+        AND old.id = t.id AND t.ended_at IS NULL AND r.status = 'running'
     RETURNING {TASK_COLUMNS}, old.attempt_at AS lost_since,
         CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker"""
 _HIDE_INPUT: Final = "UPDATE tasks SET input = %(input)s WHERE id = %(id)s"
@@ -159,18 +164,24 @@ class PostgresRunStore:
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""
+        values = run_values(change.run, workflow_id)
+        if change.run.has_entered_gates:
+            return await self._begin_let_in(values, change)
+        try:
+            async with self._database.one_trip() as connection:
+                await connection.execute(INSERT_RUN, values)
+                await _write_opened(connection, change)
+        except UniqueViolation:  # the run exists
+            return await self._begin_let_in(values, change)
+        return OpenResult.OPENED
+
+    async def _begin_let_in(self, values: Mapping[str, Any], change: RunChange) -> OpenResult:
         async with self._database.transaction() as connection:
-            values = run_values(change.run, workflow_id)
-            cursor = await connection.execute(_OPEN_RUN.encode(), values)
+            cursor = await connection.execute(_BEGIN_LET_IN, values)
             if not cursor.rowcount:
-                cursor = await connection.execute(_BEGIN_LET_IN, values)
-            if not cursor.rowcount:
-                return await self._opened_before(connection, change.run.id, workflow_id)
-            if (run := change.run).status is RunStatus.MISSED:
-                await uncount_firing(connection, run.subscription_id, run.trigger, run.due_at)
-            async with connection.pipeline():
-                await _write_change(connection, change)
-                await wake_next_in_order(connection, change.run)
+                return await self._opened_before(connection, change.run.id, values["workflow_id"])
+            async with connection.committing():
+                await _write_opened(connection, change)
         return OpenResult.OPENED
 
     async def _opened_before(
@@ -185,7 +196,7 @@ class PostgresRunStore:
 
     async def load(self, run_id: str) -> RunState | None:
         """Return the run with its tasks; None when there is no such run."""
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             return await self._read(connection, run_id, _SELECT_RUN)
 
     @asynccontextmanager
@@ -196,7 +207,12 @@ class PostgresRunStore:
         tasks = f"{_SELECT_TASKS} FOR UPDATE OF t" if holds_tasks else _SELECT_TASKS
         async with self._database.held_transaction() as connection:
             state = await self._read(connection, run_id, f"{_SELECT_RUN} FOR UPDATE OF r", tasks)
-            yield PostgresLockedRun(connection, state)
+            locked = PostgresLockedRun(state)
+            yield locked
+            async with connection.committing():
+                for change in locked.saved:
+                    await connection.execute(_UPDATE_RUN, _outcome_values(change.run))
+                    await _write_change(connection, change)
 
     async def abandon(self, run_id: str, status: RunStatus, reason: str, now: datetime) -> bool:
         """End the run and its open tasks without reading their data; return whether it has ended.
@@ -215,26 +231,26 @@ class PostgresRunStore:
 
     async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
         """Count and log a failed attempt; return how many have failed so far."""
-        async with self._database.transaction() as connection:
+        async with self._database.one_trip() as connection:
             cursor = await connection.execute(
                 """UPDATE tasks SET failures = failures + 1, attempt_at = NULL,
                        error = CASE WHEN ended_at IS NULL THEN %(error)s ELSE error END
                    WHERE id = %(id)s RETURNING failures""",
                 {"id": task_id, "error": to_storable_text(error)},
             )
-            row = await cursor.fetchone()
             await insert_log_entries(connection, [entry])
+        row = await cursor.fetchone()
         return row["failures"] if row else 0
 
     async def release_attempt(self, task_id: str, entry: LogEntry) -> None:
         """Write the entry, and record that the attempt is not at work."""
-        async with self._database.transaction() as connection:
+        async with self._database.one_trip() as connection:
             await connection.execute("UPDATE tasks SET attempt_at = NULL WHERE id = %s", (task_id,))
             await insert_log_entries(connection, [entry])
 
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
-        async with self._database.transaction() as connection:
+        async with self._database.one_trip() as connection:
             await connection.execute(
                 """UPDATE tasks SET output = CASE WHEN ended_at IS NULL THEN %(output)s
                        ELSE coalesce(output, %(output)s) END WHERE id = %(id)s""",
@@ -290,7 +306,9 @@ class PostgresRunStore:
             )
             if not cursor.rowcount:
                 return False
-            cursor = await connection.execute(_OPEN_RUN.encode(), run_values(run, workflow_id))
+            cursor = await connection.execute(
+                _INSERT_RUN_ONCE.encode(), run_values(run, workflow_id)
+            )
             if not cursor.rowcount:
                 return False
             await connection.execute(_MARK_STARTED, (run.ended_at, firing))
@@ -313,10 +331,10 @@ class PostgresRunStore:
         async with connection.pipeline():
             runs_cursor = await connection.execute(run.encode(), {"id": run_id})
             tasks_cursor = await connection.execute(tasks.encode(), {"id": run_id})
-            row = await runs_cursor.fetchone()
-            if row is None:
-                return None
-            found = tuple(task_of(task) for task in await tasks_cursor.fetchall())
+        row = await runs_cursor.fetchone()
+        if row is None:
+            return None
+        found = tuple(task_of(task) for task in await tasks_cursor.fetchall())
         return RunState(run_of(row), self._typed_spec(row["revision_id"], row["spec"]), found)
 
     def _typed_spec(self, revision_id: str, stored: dict[str, object]) -> DefinitionSpec:
@@ -332,21 +350,21 @@ class PostgresRunStore:
 class PostgresLockedRun:
     """A run that is locked until the block ends."""
 
-    def __init__(self, connection: Connection, state: RunState | None) -> None:
-        self._connection = connection
+    def __init__(self, state: RunState | None) -> None:
         self.state = state
-
-    async def answers(self) -> dict[TaskId, Answer]:
-        """Return the answers to waiting tasks that are not settled; no other can come now."""
-        if self.state is None:
-            return {}
-        return await lock_answers(self._connection, self.state.run.id)
+        self.saved: list[RunChange] = []
 
     async def save(self, change: RunChange) -> None:
         """Write the change; it takes effect when the block ends without an exception."""
-        async with self._connection.pipeline():
-            await self._connection.execute(_UPDATE_RUN, _outcome_values(change.run))
-            await _write_change(self._connection, change)
+        self.saved.append(change)
+
+
+async def _write_opened(connection: Connection, change: RunChange) -> None:
+    run = change.run
+    if run.status is RunStatus.MISSED:
+        await uncount_firing(connection, run.subscription_id, run.trigger, run.due_at)
+    await _write_change(connection, change)
+    await wake_next_in_order(connection, run)
 
 
 async def _write_change(connection: Connection, change: RunChange) -> None:
@@ -355,10 +373,9 @@ async def _write_change(connection: Connection, change: RunChange) -> None:
     for task in change.create:
         await connection.execute(_INSERT_TASK, task_values(task))
     for task in change.update:
-        await connection.execute(UPDATE_TASK, task_values(task))
+        await connection.execute(_UPDATE_TASK, task_values(task))
     for task in change.hidden_inputs:
         await connection.execute(_HIDE_INPUT, task_values(task))
-    await write_waits(connection, change)
     await insert_log_entries(connection, change.entries)
     if change.keep_state is not None:
         await connection.execute(

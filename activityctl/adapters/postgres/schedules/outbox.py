@@ -88,27 +88,28 @@ class PostgresClaim:
         revisions: Mapping[ids.RunId, ids.RevisionId],
     ) -> None:
         self._connection = connection
+        self._writes: list[tuple[str, Mapping[str, object]]] = []
         self.firings = firings
         self.attempts = attempts
         self.revisions = revisions
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
         """Mark the firings as started, when the block ends without an exception."""
-        await self._connection.execute(
-            "UPDATE firings SET dispatched_at = %s WHERE id = ANY(%s)",
-            (now, [_id_of(firing) for firing in firings]),
+        self._write(
+            "UPDATE firings SET dispatched_at = %(now)s WHERE id = ANY(%(ids)s)",
+            {"now": now, "ids": [_id_of(firing) for firing in firings]},
         )
 
     async def settled(self, firing: FiringRef, now: datetime) -> None:
         """Mark a firing that will never start; its key is shortened as its run's key is."""
-        await self._connection.execute(
-            "UPDATE firings SET dispatched_at = %s, firing_key = %s WHERE id = %s",
-            (now, ids.bounded_key(firing.firing_key), _id_of(firing)),
+        self._write(
+            "UPDATE firings SET dispatched_at = %(now)s, firing_key = %(key)s WHERE id = %(id)s",
+            {"now": now, "key": ids.bounded_key(firing.firing_key), "id": _id_of(firing)},
         )
 
     async def postponed(self, firings: Sequence[PostponedFiring], now: datetime) -> None:
         """Count a failed try of each; none is claimed again before its time."""
-        await self._connection.execute(
+        self._write(
             """UPDATE firings f SET attempts = attempts + 1, error = u.error,
                    failing_since = coalesce(failing_since, %(now)s),
                    not_before = clock_timestamp() + u.pause
@@ -123,6 +124,15 @@ class PostgresClaim:
             },
         )
 
+    def _write(self, statement: str, values: Mapping[str, object]) -> None:
+        self._writes.append((statement, values))
+
+    async def commit(self) -> None:
+        """Write everything in one round trip."""
+        async with self._connection.committing():
+            for statement, values in self._writes:
+                await self._connection.execute(statement.encode(), values)
+
 
 def _id_of(firing: FiringRef | FiringRequest) -> str:
     return ids.firing_id(firing.subscription_id, firing.trigger, firing.firing_key)
@@ -136,7 +146,7 @@ class PostgresOutbox:
 
     async def add(self, firings: list[FiringRequest], now: datetime) -> int:
         """Store the firings and wake the dispatcher; return how many were new."""
-        async with self._database.transaction() as connection:
+        async with self._database.one_trip() as connection:
             cursor = await connection.execute(
                 """INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, payload,
                        created_at, fires_at, revision_id, params)
@@ -158,7 +168,7 @@ class PostgresOutbox:
                 },
             )
             await wake_workers(connection, Work.FIRING)
-            return cursor.rowcount
+        return cursor.rowcount
 
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[PostgresClaim]:
@@ -182,12 +192,14 @@ class PostgresOutbox:
                 for row in rows
             ]
             rows_by_run = dict(zip([firing.run_id for firing in firings], rows, strict=True))
-            yield PostgresClaim(
+            claim = PostgresClaim(
                 connection,
                 firings,
                 {run: row["attempts"] for run, row in rows_by_run.items() if row["attempts"]},
                 {run: ids.RevisionId(row["revision_id"]) for run, row in rows_by_run.items()},
             )
+            yield claim
+            await claim.commit()
 
     async def seconds_to_next(self) -> float | None:
         """Return the seconds until the next waiting firing may start; None when none waits."""

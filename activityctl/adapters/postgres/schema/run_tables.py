@@ -229,7 +229,8 @@ class RunTable(SQLModel, table=True):
 class TaskTable(SQLModel, table=True):
     """A task instance of a run.
 
-    `attempt_at` is when the attempt began that is at work; `worker` has the latest attempt.
+    `attempt_at` is when the attempt began that is at work; `worker` has the latest attempt. `lane`
+    is the instance of a large forEach with which the call began that carries this one out.
     """
 
     __tablename__: ClassVar[Any] = "tasks"
@@ -239,6 +240,18 @@ class TaskTable(SQLModel, table=True):
             "status in ('pending', 'running', 'waiting', 'succeeded', 'failed', 'skipped', "
             "'cancelled')",
             name="status",
+        ),
+        Index(
+            "tasks_open_index",
+            "run_id",
+            "name",
+            "index",
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index(
+            "tasks_lane_index",
+            "lane",
+            postgresql_where=text("lane IS NOT NULL AND ended_at IS NULL"),
         ),
     )
     id: str = text_column(key=True)
@@ -260,8 +273,7 @@ class TaskTable(SQLModel, table=True):
     ended_at: datetime | None = moment_column(nullable=True)
     worker: str | None = text_column(nullable=True)
     attempt_at: datetime | None = moment_column(nullable=True)
-    waits_until: datetime | None = moment_column(nullable=True)
-    completed_by: str | None = text_column(nullable=True)
+    lane: str | None = text_column(nullable=True)
 
 
 class LogEntryTable(SQLModel, table=True):

@@ -28,7 +28,6 @@ LOOPS = (
     "cancel",
     "schedules",
     "queue",
-    "wait",
     "drift",
     "watchdog",
     "recovery",

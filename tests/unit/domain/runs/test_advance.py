@@ -196,7 +196,18 @@ def test_for_each_has_a_limit():
     most = list(range(MAX_FOR_EACH_ITEMS))
     assert len(begun(task("a", forEach=most)).tasks) == MAX_FOR_EACH_ITEMS
     state = begun(task("a", forEach=[*most, 0]))
-    assert task_of(state, "a").error == "forEach gave 1001 items; the limit is 1000"
+    assert task_of(state, "a").error == "forEach gave 10001 items; the limit is 10000"
+
+
+def test_without_max_parallel_twenty_items_start():
+    assert len(startable(begun(task("a", forEach=list(range(30)))))) == 20
+
+
+def test_of_a_large_for_each_only_the_first_instance_of_each_lane_is_started():
+    state = begun(task("a", forEach=list(range(120)), maxParallel=2), task("b", needs=["a"]))
+    assert startable(state) == ["a[0]", "a[1]"]
+    assert [item.lane for item in state.tasks[:3]] == [state.tasks[0].id, state.tasks[1].id, None]
+    assert startable(ended(state, "a[0]")) == ["a[1]"]
 
 
 def test_an_error_in_an_input_fails_only_that_instance():

@@ -1,0 +1,45 @@
+"""Lanes: how one call of a step carries out many instances of a large forEach, one by one.
+
+With a call for each instance, ten thousand instances would be more than a workflow can record. So
+a large forEach has lanes, at most `maxParallel`. The workflow starts the first instance of each
+lane; the worker that ends an instance takes the next one that no lane has. Each instance names its
+lane by the id of the instance with which its call began.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from activityctl.domain.manifests.task_template import PARALLEL, TaskTemplate
+from activityctl.domain.runs.run import TaskInstance, TaskStatus
+
+LANES_FROM: Final = 100
+"""From this many instances on, a forEach has lanes."""
+INSTANCES_PER_CALL: Final = 100
+"""After so many instances, a lane goes on in a new call, maybe of another worker."""
+
+
+def most_parallel(template: TaskTemplate) -> int:
+    """Return how many instances of the task may run at the same time."""
+    return template.max_parallel or PARALLEL
+
+
+def with_lanes(template: TaskTemplate, instances: list[TaskInstance]) -> list[TaskInstance]:
+    """Return the new instances of a forEach, the first of each lane marked, if it has lanes."""
+    waiting = [task for task in instances if task.status is TaskStatus.PENDING]
+    most = most_parallel(template)
+    if len(waiting) < max(LANES_FROM, most + 1):
+        return instances
+    first = {task.id for task in waiting[:most]}
+    return [replace(task, lane=task.id) if task.id in first else task for task in instances]
+
+
+def may_be_ordered(task: TaskInstance) -> bool:
+    """Return whether the workflow has to start the pending instance: it is the first of a lane."""
+    return task.status is TaskStatus.PENDING and task.lane == task.id
+
+
+def carried_by(tasks: Iterable[TaskInstance], task_id: str) -> TaskInstance | None:
+    """Return the task that a call for this task carries out now: the open one of its lane."""
+    found = [task for task in tasks if task_id in (task.id, task.lane)]
+    return next((task for task in found if not task.has_ended), found[0] if found else None)
