@@ -76,6 +76,7 @@ async def open_run(body: Any, executor: Any, secrets: Any, attempts: int = 1) ->
         RecordStep(ports.runs, lambda: NOW),
         lambda: NOW,
         "here",
+        lanes=ports.lanes,
         secrets=secrets,
     )
     return OpenRun(ports, step, TaskOrder(OWNER, run.id, task.id, attempts, 60.0))
