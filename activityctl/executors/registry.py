@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from activityctl.domain.manifests.checks import Kinds
+from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS
 from activityctl.errors import InvalidInputError
 from activityctl.executors.command import CommandExecutor
 from activityctl.executors.emit import EmitExecutor
@@ -39,7 +40,7 @@ def known_kinds() -> Kinds:
     tasks = {**added_task_kinds(), **TASK_KINDS}
     contexts = {**added_context_kinds(), **CONTEXT_KINDS}
     return Kinds(
-        {kind: executor.body for kind, executor in tasks.items()},
+        {**ENGINE_KINDS, **{kind: executor.body for kind, executor in tasks.items()}},
         {kind: source.body for kind, source in contexts.items()},
     )
 

@@ -44,6 +44,7 @@ from activityctl.ports.timetable import (
     OverdueSchedule,
     Timetable,
 )
+from activityctl.ports.waits import Waits
 
 __all__ = [
     "ADMITTED_WITHIN",
@@ -99,6 +100,7 @@ __all__ = [
     "UnfinishedWork",
     "UnsyncedSchedule",
     "WaitingFiring",
+    "Waits",
     "Work",
     "Workers",
 ]

@@ -140,6 +140,13 @@ class RunStarter(Protocol):
         """
         ...
 
+    async def wake(self, run_id: str, workflow_id: str) -> bool:
+        """Ask the workflow to look at the waiting tasks of this run again.
+
+        Returns and raises as `cancel` does.
+        """
+        ...
+
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
         """Ask the workflow to cancel this run only; return False if the workflow is not open.
 

@@ -14,7 +14,9 @@ from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
@@ -130,6 +132,13 @@ class LockedRun(Protocol):
 
     state: RunState | None
     """None if the run does not exist."""
+
+    async def answers(self) -> dict[TaskId, Answer]:
+        """Return the answers to waiting tasks that are not settled yet, by task id.
+
+        No other answer can come before the block ends.
+        """
+        ...
 
     async def save(self, change: RunChange) -> None:
         """Write the change; it is committed when the block ends without an exception."""

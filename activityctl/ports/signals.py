@@ -25,6 +25,8 @@ class Work(StrEnum):
     """A slot became free, so a queued run may start."""
     SCHEDULES = "schedules"
     """There are unsynced schedules."""
+    WAIT = "wait"
+    """A task that waits was answered, or something begins that its end depends on."""
 
 
 LOG_CHANNEL: Final = "activityctl_log"

@@ -33,7 +33,7 @@ from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, Secret
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.held_secrets import NO_SECRETS
-from activityctl.steps.orders import orders_of
+from activityctl.steps.orders import orders_of, with_waits
 from activityctl.steps.record import RecordStep
 from activityctl.steps.resolve import resolve_context
 from activityctl.workflows.calls import Orders
@@ -189,7 +189,10 @@ class AdmitStep:
         change = run_change(run, decision, now, entries=entries)
         match await self._runs.open(firing.workflow_id, change):
             case OpenResult.OPENED:
-                return _with_deadline(orders_of(change.run, state.spec, decision), state.spec)
+                orders = with_waits(
+                    orders_of(change.run, state.spec, decision), state.tasks, decision, now
+                )
+                return _with_deadline(orders, state.spec)
             case OpenResult.OURS:
                 return await self._orders_of_open_run(firing)
             case OpenResult.TAKEN:
@@ -202,11 +205,15 @@ class AdmitStep:
         state = await self._runs.load(firing.run_id)
         if state is None:
             raise ApplicationError("the run disappeared while it was opened", type="race")
-        decision = await self._decide(resume, state, self._clock())
+        now = self._clock()
+        decision = await self._decide(resume, state, now)
         orders = orders_of(state.run, state.spec, decision)
+        orders = with_waits(orders, state.tasks, decision, now)
         return replace(
             orders,
-            deadline_seconds=seconds_left(state.run, state.spec, self._clock()),
+            # An answer may have come that no workflow has settled.
+            settle_in_seconds=0.0 if orders.has_waiting else None,
+            deadline_seconds=seconds_left(state.run, state.spec, now),
             is_cancelling=state.run.status is RunStatus.CANCELLING and not orders.is_over,
         )
 

@@ -1,8 +1,12 @@
 """Turns decisions of the domain into orders for the workflow, which have only ids and limits."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_template import TaskTemplate
-from activityctl.domain.runs.run import Decision, Run, TaskInstance
+from activityctl.domain.runs.run import Decision, Run, TaskInstance, TaskStatus
 from activityctl.workflows.calls import Orders, TaskOrder
 
 
@@ -14,6 +18,21 @@ def orders_of(run: Run, spec: DefinitionSpec, decision: Decision) -> Orders:
         is_over=run.has_ended or decision.end is not None,
         start=[_order(run, task, templates[task.name]) for task in decision.start],
     )
+
+
+def with_waits(
+    orders: Orders, tasks: Iterable[TaskInstance], decision: Decision, now: datetime
+) -> Orders:
+    """Return the orders with what the workflow must know of the tasks that wait.
+
+    `tasks` are those of the run before the decision.
+    """
+    changed = (*decision.create, *decision.wait, *decision.cancel)
+    known = {task.id: task for task in (*tasks, *changed)}.values()
+    waiting = [task for task in known if task.status is TaskStatus.WAITING]
+    times = [task.waits_until for task in waiting if task.waits_until is not None]
+    seconds = max((min(times) - now).total_seconds(), 0.0) if times else None
+    return replace(orders, has_waiting=bool(waiting), settle_in_seconds=seconds)
 
 
 def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:

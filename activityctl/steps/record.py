@@ -15,12 +15,13 @@ from activityctl.domain.runs.lanes import carried_by
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
 from activityctl.domain.runs.stopping import Stop, stop, stopped_reason
+from activityctl.domain.runs.waiting import answered_tasks
 from activityctl.domain.values.failure_kind import Tries, is_outage, reason_of
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import RefusedError
 from activityctl.ports import RunStore
 from activityctl.steps.deciding import Deciding
-from activityctl.steps.orders import orders_of
+from activityctl.steps.orders import orders_of, with_waits
 from activityctl.workflows.calls import Orders, StopOrder
 
 _LOG = logging.getLogger(__name__)
@@ -137,7 +138,8 @@ class RecordStep:
                 raise RefusedError("the row of the task was deleted")
             if task is None or task.has_ended or state.run.has_ended:
                 open_orders = await self._decide(advance, state, now)
-                return orders_of(state.run, state.spec, open_orders)
+                orders = orders_of(state.run, state.spec, open_orders)
+                return with_waits(orders, state.tasks, open_orders, now)
             before = await self._decide(advance, state, now)
             known = {other.id for other in before.start}
             ended = end(state.run, task, now)
@@ -148,7 +150,8 @@ class RecordStep:
             await locked.save(run_change(state.run, decision, now, update=(ended,)))
         # Only the new ones: a forEach of a thousand items would return a thousand orders each time.
         new = tuple(task for task in decision.start if task.id not in known)
-        return orders_of(state.run, state.spec, replace(decision, start=new))
+        orders = orders_of(state.run, state.spec, replace(decision, start=new))
+        return with_waits(orders, state.tasks, decision, now)
 
     async def _stop_run(self, run_id: str, wanted: Stop) -> Orders:
         now = self._clock()
@@ -166,10 +169,15 @@ class RecordStep:
                 return Orders(run_id, is_over=False)
             if is_cancellation:
                 wanted = replace(wanted, reason=state.run.cancel_reason or wanted.reason)
+            # What was answered before counts, also if the run ends now.
+            answered = answered_tasks(state.tasks, await locked.answers(), now)
+            for task in answered:
+                state = with_tasks(state, task)
             decision = await self._decide(stop, state, wanted, now)
-            await locked.save(run_change(state.run, decision, now))
+            await locked.save(run_change(state.run, decision, now, update=answered))
         self.stop_here([task.id for task in decision.waits_for])
         orders = orders_of(state.run, state.spec, decision)
+        orders = with_waits(orders, state.tasks, decision, now)
         return replace(orders, is_cancelling=bool(decision.waits_for))
 
 

@@ -23,6 +23,7 @@ from activityctl.ports import (
     StuckRuns,
     Timetable,
     UnfinishedWork,
+    Waits,
     Workers,
 )
 from activityctl.settings import Settings
@@ -86,6 +87,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.unfinished import PostgresUnfinishedWork
 
         return PostgresUnfinishedWork(self._database)
+
+    @cached_property
+    def waits(self) -> Waits:
+        """Tasks that wait, and their answers."""
+        from activityctl.adapters.postgres.runs.waits import PostgresWaits
+
+        return PostgresWaits(self._database)
 
     @cached_property
     def run_lists(self) -> RunLists:

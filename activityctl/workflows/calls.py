@@ -40,6 +40,10 @@ class Orders:
     """How long the whole run may take from its admission; only `admit` sets it."""
     is_cancelling: bool = False
     """Whether the run waits for its tasks to stop; only `record` and `admit` set it."""
+    has_waiting: bool = False
+    """Whether tasks of the run wait for something from outside, or for a time."""
+    settle_in_seconds: float | None = None
+    """When the wait of one of them ends by itself; None if none does."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,12 @@ async def admit(firings: list[FiringRef]) -> list[Orders]:
 async def execute(order: TaskOrder) -> Orders:
     """Run one attempt of a task and record it; raise a failure that is to be retried."""
     raise NotImplementedError(order)
+
+
+@activity.defn(name="settle")
+async def settle(run_id: str) -> Orders:
+    """End the waiting tasks of a run that were answered or whose time is over."""
+    raise NotImplementedError(run_id)
 
 
 @activity.defn(name="record")

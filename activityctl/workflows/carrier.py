@@ -28,6 +28,8 @@ CANCELLED = "cancelled on request"
 TIMED_OUT = "the run took longer than its timeout"
 CANCEL_RUN = "cancelRun"
 """The signal that asks to cancel one run; its argument is the run's id."""
+WAKE_RUN = "wakeRun"
+"""The signal that a waiting task of a run may have been answered; its argument is the run's id."""
 WAITS_FOR_TASKS = "wait-for-tasks-to-stop"
 """The patch since which a run that is stopped waits for its tasks before it ends."""
 GRACE = timedelta(seconds=15)
@@ -57,6 +59,10 @@ class RunCarrier:
         self._is_stopping = False
         """Whether the run waits for its tasks to stop; `_deadline` is then until when."""
         self._cancel_asked = asyncio.Event()
+        self._wake_asked = asyncio.Event()
+        self._has_waiting = False
+        self._settle_at: datetime | None = None
+        """When to look at the waiting tasks again; None if no time ends their wait."""
         self.is_cancelled = False
         """Whether the run ends because its cancellation was requested."""
 
@@ -79,6 +85,10 @@ class RunCarrier:
         """
         self._cancel_asked.set()
 
+    def ask_to_wake(self) -> None:
+        """Look at the waiting tasks again. It is only a hint; the step `settle` decides."""
+        self._wake_asked.set()
+
     async def _admit(self) -> Orders:
         (orders,) = await workflow.execute_local_activity(
             calls.admit,
@@ -94,7 +104,8 @@ class RunCarrier:
             if order.task_id not in self._ordered:
                 self._ordered.add(order.task_id)
                 self._working[asyncio.create_task(self._execute(order))] = order
-        if not self._working:
+        self._note_waits(orders)
+        if not self._working and not self._has_waiting:
             raise ApplicationError("the run is not over but has no task", non_retryable=True)
 
     async def _execute(self, order: TaskOrder) -> Orders:
@@ -111,34 +122,70 @@ class RunCarrier:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
+    def _note_waits(self, orders: Orders) -> None:
+        """Remember that tasks wait, and the earliest time at which a wait ends.
+
+        Orders may come in another order than they were decided in. To look too early does no
+        harm: `settle` says when to look again.
+        """
+        self._has_waiting = self._has_waiting or orders.has_waiting
+        if orders.settle_in_seconds is not None:
+            at = workflow.now() + timedelta(seconds=orders.settle_in_seconds)
+            self._settle_at = at if self._settle_at is None else min(at, self._settle_at)
+
     async def _next(self) -> Orders:
-        """Wait until a task ends, the run reaches its deadline, or someone asks to cancel it."""
-        asked = asyncio.create_task(self._cancel_asked.wait())
+        """Wait until a task ends, a time comes, or someone asks to cancel the run or to look."""
+        asked = [
+            asyncio.create_task(event.wait()) for event in (self._cancel_asked, self._wake_asked)
+        ]
         done, _ = await workflow.wait(
-            [*self._working, asked],
+            [*self._working, *asked],
             timeout=self._seconds_left(),
             return_when=asyncio.FIRST_COMPLETED,
         )
-        asked.cancel()
+        for waiting in asked:
+            waiting.cancel()
         if self._cancel_asked.is_set():
             return await self._cancel()
+        if self._wake_asked.is_set():
+            return await self._settle()
         if not done:
-            return await self._time_out()
+            return await (self._time_out() if self._is_deadline_next() else self._settle())
         ended = [task for task in self._working if task in done]
         answers = [await self._outcome(task, self._working.pop(task)) for task in ended]
         start = [order for orders in answers for order in orders.start]
         if start and self._is_stopping:  # the onFailure tasks, which have no deadline
             self._is_stopping, self._deadline = False, None
+        for orders in answers:
+            self._note_waits(orders)
         return Orders(
             run_id=self._firing.run_id,
             is_over=any(orders.is_over for orders in answers),
             start=start,
         )
 
+    async def _settle(self) -> Orders:
+        """End the waits that are over; the answer says which tasks still wait."""
+        self._wake_asked.clear()
+        self._has_waiting, self._settle_at = False, None
+        return await workflow.execute_local_activity(
+            calls.settle,
+            str(self._firing.run_id),
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=_UNTIL_POSTGRES_ANSWERS,
+        )
+
     def _seconds_left(self) -> float | None:
-        if self._deadline is None:
+        times = [time for time in (self._deadline, self._settle_at) if time is not None]
+        if not times:
             return None
-        return max((self._deadline - workflow.now()).total_seconds(), 0.001)
+        return max((min(times) - workflow.now()).total_seconds(), 0.001)
+
+    def _is_deadline_next(self) -> bool:
+        """Whether the deadline of the run comes before the end of any wait."""
+        return self._settle_at is None or (
+            self._deadline is not None and self._deadline <= self._settle_at
+        )
 
     async def _outcome(self, task: asyncio.Task[Orders], order: TaskOrder) -> Orders:
         """Return the orders of a finished attempt; if it has none, record the reason."""

@@ -7,7 +7,7 @@ from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
-    from activityctl.workflows.carrier import CANCEL_RUN, RunCarrier, carry_on
+    from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN, RunCarrier, carry_on
 
 WORKFLOW_NAME = "RunActivity"
 
@@ -33,6 +33,12 @@ class RunActivityWorkflow:
         """Stop the run, if Postgres has a request for that."""
         if run_id == self._firing.run_id:
             self._carrier.ask_to_cancel()
+
+    @workflow.signal(name=WAKE_RUN)
+    def wake_run(self, run_id: str) -> None:
+        """Look at the waiting tasks of the run again."""
+        if run_id == self._firing.run_id:
+            self._carrier.ask_to_wake()
 
 
 def _with_nominal_time(firing: FiringRef) -> FiringRef:

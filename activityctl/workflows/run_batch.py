@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.workflows.carrier import (
         CANCEL_RUN,
         CANCELLED,
+        WAKE_RUN,
         RunCarrier,
         carry_on,
         record_end,
@@ -68,3 +69,9 @@ class RunBatchWorkflow:
             await record_end(StopOrder(run_id, "cancelled", CANCELLED))
         else:
             self._carriers[run_id].ask_to_cancel()
+
+    @workflow.signal(name=WAKE_RUN)
+    def wake_run(self, run_id: str) -> None:
+        """Look at the waiting tasks of this run again."""
+        if (carrier := self._carriers.get(run_id)) is not None:
+            carrier.ask_to_wake()

@@ -24,6 +24,7 @@ def test_all_samples_can_be_planned_together():
         "order-review",
         "risky-order",
         "search-index",
+        "patient",
     }
     assert set(manifests.calendars) == {"public-holidays"}
 

@@ -37,8 +37,14 @@ class Script:
     """Steps that give the answers of a test and note their calls."""
 
     def __init__(
-        self, admitted: Orders, execute: Execution, recorded: Sequence[Orders] = (OVER,)
+        self,
+        admitted: Orders,
+        execute: Execution,
+        recorded: Sequence[Orders] = (OVER,),
+        settled: Sequence[Orders] = (),
     ) -> None:
+        self.settled = list(settled)
+        self.settles: list[str] = []
         self.admitted = admitted
         self.body = execute
         self.recorded = list(recorded)
@@ -62,6 +68,11 @@ class Script:
             raise
 
     @activity.defn
+    async def settle(self, run_id: str) -> Orders:
+        self.settles.append(run_id)
+        return self.settled.pop(0)
+
+    @activity.defn
     async def record(self, stop: StopOrder) -> Orders:
         self.stops.append(stop)
         return self.recorded.pop(0)
@@ -82,7 +93,7 @@ async def running(
         client,
         task_queue=queue,
         workflows=[RunActivityWorkflow],
-        activities=[script.admit, script.execute, script.record],
+        activities=[script.admit, script.execute, script.record, script.settle],
         workflow_runner=UnsandboxedWorkflowRunner(),
         no_remote_activities=not serves_tasks,
         max_heartbeat_throttle_interval=timedelta(seconds=0.2),

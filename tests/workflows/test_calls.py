@@ -11,9 +11,10 @@ from temporalio import activity
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.record import RecordStep
+from activityctl.steps.settle import SettleStep
 from activityctl.workflows import calls
 
-STEPS = (AdmitStep, ExecuteStep, RecordStep)
+STEPS = (AdmitStep, ExecuteStep, RecordStep, SettleStep)
 Named = dict[str, Callable[..., Any]]
 
 
@@ -34,7 +35,7 @@ CALLS = activities(calls)
 
 
 def test_calls_and_steps_have_the_same_names() -> None:
-    assert sorted(CALLS) == sorted(BODIES) == ["admit", "execute", "record"]
+    assert sorted(CALLS) == sorted(BODIES) == ["admit", "execute", "record", "settle"]
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))

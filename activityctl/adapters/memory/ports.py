@@ -13,6 +13,7 @@ from activityctl.adapters.memory.runs.logbook import MemoryLogbook
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
 from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
 from activityctl.adapters.memory.runs.unfinished import MemoryUnfinishedWork
+from activityctl.adapters.memory.runs.waits import MemoryWaits
 from activityctl.adapters.memory.schedules.backfills import MemoryBackfills
 from activityctl.adapters.memory.schedules.outbox import MemoryOutbox
 from activityctl.adapters.memory.schedules.schedules import MemoryScheduleRegister
@@ -37,6 +38,7 @@ from activityctl.ports import (
     StuckRuns,
     Timetable,
     UnfinishedWork,
+    Waits,
     Workers,
 )
 
@@ -62,6 +64,7 @@ class MemoryPorts:
     stuck_runs: StuckRuns
     unfinished: UnfinishedWork
     lanes: Lanes
+    waits: Waits
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -87,4 +90,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryStuckRuns(shared),
         MemoryUnfinishedWork(shared),
         MemoryLanes(shared),
+        MemoryWaits(shared),
     )

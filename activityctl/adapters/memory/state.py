@@ -17,6 +17,7 @@ from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.runs.waiting import Answer, Wait
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import canonical_json
@@ -141,6 +142,16 @@ class TaskRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitRow:
+    """The wait of a task, and its answer."""
+
+    wait: Wait
+    answer: Answer | None = None
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker, and the time of its last heartbeat."""
 
@@ -190,6 +201,8 @@ class MemoryState:
     backfills: dict[str, BackfillRow] = field(default_factory=dict)
     runs: dict[str, RunRow] = field(default_factory=dict)
     tasks: dict[str, TaskRow] = field(default_factory=dict)
+    waits: dict[str, WaitRow] = field(default_factory=dict)
+    """By task id."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
     workers: dict[str, WorkerRow] = field(default_factory=dict)

@@ -24,6 +24,8 @@ class MemoryRunStarter(RunStarter):
         """The firings of each workflow, in the order of their starts."""
         self.cancelled: list[str] = []
         """Run ids, one for each call that found the workflow open."""
+        self.woken: list[str] = []
+        """Run ids, one for each call of `wake` that found the workflow open."""
         self.terminated: list[str] = []
         """The ids of the workflows that were ended."""
         self._open: set[str] = set()
@@ -45,6 +47,14 @@ class MemoryRunStarter(RunStarter):
         if workflow_id not in self._open:
             return False
         self.cancelled.append(run_id)
+        return True
+
+    async def wake(self, run_id: str, workflow_id: str) -> bool:
+        """Ask the workflow to look at that run's waiting tasks; False when it is not open."""
+        _raise_if_set(self.failure)
+        if workflow_id not in self._open:
+            return False
+        self.woken.append(run_id)
         return True
 
     async def terminate(self, workflow_id: str, reason: str) -> None:  # noqa: ARG002 - the port

@@ -82,6 +82,11 @@ TABLES: Final[Mapping[str, Rights]] = {
         worker="SELECT, INSERT, UPDATE",
     ),
     "tasks": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "waits": _rights(
+        read="SELECT",
+        apply="SELECT, UPDATE (answered_at, answered_by, output, error)",
+        worker="SELECT, INSERT, UPDATE",
+    ),
     "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="INSERT"),
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="INSERT"),
     "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),

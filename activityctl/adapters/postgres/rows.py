@@ -22,7 +22,7 @@ RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, 
     r.stuck_since, r.stuck_reason"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at, t.worker,
-    t.attempt_at, t.lane"""
+    t.attempt_at, t.lane, t.waits_until, t.completed_by"""
 SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
     s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
     s.pause_reason, s.paused_at, s.paused_by_run"""
@@ -90,6 +90,8 @@ def task_of(row: Row) -> TaskInstance:
         worker=row["worker"],
         attempt_at=row["attempt_at"],
         lane=TaskId(row["lane"]) if row["lane"] else None,
+        waits_until=row["waits_until"],
+        completed_by=row["completed_by"],
     )
 
 

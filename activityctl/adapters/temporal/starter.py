@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 from activityctl.adapters.temporal.rpc_errors import RpcFailure, error_of, meaning_of
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.workflows.calls import TASK_QUEUE
-from activityctl.workflows.carrier import CANCEL_RUN
+from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
 from activityctl.workflows.run_batch import BATCH_WORKFLOW_NAME, RunBatchWorkflow
 
@@ -58,13 +58,20 @@ class TemporalRunStarter:
         It is a signal, because Temporal passes on only the first cancellation of a workflow, and
         that may have been a stranger's.
         """
+        return await self._signal(CANCEL_RUN, run_id, workflow_id, "cancel a run")
+
+    async def wake(self, run_id: str, workflow_id: str) -> bool:
+        """Ask the workflow to look at the waiting tasks of this run; False when it is not open."""
+        return await self._signal(WAKE_RUN, run_id, workflow_id, "wake a run")
+
+    async def _signal(self, name: str, run_id: str, workflow_id: str, what: str) -> bool:
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            await handle.signal(CANCEL_RUN, run_id, rpc_timeout=_RPC_TIMEOUT)
+            await handle.signal(name, run_id, rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
             if meaning_of(error) is RpcFailure.ABSENT:
                 return False
-            raise error_of(error, "Temporal could not cancel a run") from error
+            raise error_of(error, f"Temporal could not {what}") from error
         return True
 
     async def open_workflows(self) -> frozenset[str]:

@@ -22,6 +22,7 @@ from activityctl.daemon.worker.router import Router
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.daemon.worker.server_clock import ServerClock
 from activityctl.daemon.worker.stuck_runs import StuckRunWatch
+from activityctl.daemon.worker.wait_keeper import WaitKeeper
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.cel.evaluator import Evaluator
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
@@ -85,6 +86,7 @@ class BackgroundLoops:
             is_stuck=self.stuck_runs.is_stuck,
         )
         router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
+        waits = WaitKeeper(ports.waits, starter, is_stuck=self.stuck_runs.is_stuck)
         releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
         scanner = OverdueScanner(ports.timetable, starter)
         retention = Retention(ports.archive, ports.outbox, settings.event_retention)
@@ -102,6 +104,7 @@ class BackgroundLoops:
             self._woken(Work.CANCEL, dispatcher.cancel),
             self._woken(Work.SCHEDULES, _without_answer(Reconciler(maintenance).reconcile)),
             self._woken(Work.QUEUE, releaser.release),
+            self._woken(Work.WAIT, waits.keep),
             Loop("drift", _without_answer(DriftDetector(maintenance).detect_and_repair), checks),
             Loop("watchdog", _without_answer(Watchdog(maintenance).restart_silent), checks),
             Loop("recovery", _without_answer(carry_on), _RECOVER_EVERY),

@@ -27,6 +27,7 @@ from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.record import RecordStep
+from activityctl.steps.settle import SettleStep
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
@@ -103,7 +104,13 @@ async def _work(
             check_schema=lambda: require_schema(url),
             clock=clock,
         )
-        activities: list[Callable[..., Any]] = [admit.admit, execute.execute, recorder.record]
+        settle = SettleStep(ports.runs, recorder, clock, decide)
+        activities: list[Callable[..., Any]] = [
+            admit.admit,
+            execute.execute,
+            recorder.record,
+            settle.settle,
+        ]
         worker = _temporal_worker(settings, client, activities, loops.stuck_runs)
         async with worker, asyncio.TaskGroup() as group:
             tasks = [group.create_task(loops.run(loop)) for loop in loops.loops]

@@ -30,6 +30,7 @@ from activityctl.domain.cel.static_check import (
 from activityctl.domain.cel.static_type import ANY_TYPE, CelKinds, StaticType, params_type
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
+from activityctl.domain.manifests.engine_checks import check_engine_task, check_waits
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.partial import read_partially
@@ -72,6 +73,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
         for index, task in enumerate(templates):
             findings += _under(_check_task(task, kinds, scopes.task(phase, task)), phase, index)
         findings += _under(_check_needs(templates), phase)
+    findings += check_waits(spec)
     findings += _under(_template_findings(spec.state, scopes.state()), "state")
     return findings
 
@@ -271,6 +273,7 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
         if isinstance(body, Mapping):
             findings += _under(check_choices(body, trusted_names(task.for_each)), COMMAND)
     findings += _check_call(task, trusted_names(task.for_each))
+    findings += check_engine_task(task)
     if task.when is not None:
         findings += _check_condition(task.when, scope, "when")
     if task.for_each is not None:

@@ -55,7 +55,7 @@ def advance(state: RunState, now: datetime) -> Decision:
     decision = Decision(create=created + after.decision.create, ending=ending, pauses=pauses)
     if after.is_over:
         return replace(decision, end=RunEnd(ending, reason))
-    return replace(decision, start=after.decision.start, reason=reason)
+    return replace(decision, wait=after.decision.wait, start=after.decision.start, reason=reason)
 
 
 def _after_tasks(state: RunState) -> Decision | None:

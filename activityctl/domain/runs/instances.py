@@ -13,6 +13,7 @@ from activityctl.domain.manifests.task_template import MAX_FOR_EACH_ITEMS, TaskT
 from activityctl.domain.runs import lanes
 from activityctl.domain.runs.run import Phase, RunState, TaskInstance, TaskStatus
 from activityctl.domain.runs.scope import SATISFIED, group_status, outcomes, run_scope
+from activityctl.domain.runs.waiting import prepare
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
@@ -103,9 +104,9 @@ def _rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, An
         else:
             rendered = render(template.body, scope)
         refuse_chosen_secrets(template.body, rendered)
+        return prepare(replace(task, input=rendered), task.created_at)
     except ExpressionError as error:
         return _failed(task, str(error), task.created_at)
-    return replace(task, input=rendered)
 
 
 def _skipped(task: TaskInstance, reason: str, now: datetime) -> TaskInstance:

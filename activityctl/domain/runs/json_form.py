@@ -78,6 +78,8 @@ def task_view(task: TaskInstance) -> View:
         "reason": task.reason,
         "createdAt": format_timestamp(task.created_at),
         "startedAt": format_timestamp(task.started_at),
+        "waitsUntil": format_timestamp(task.waits_until),
+        "completedBy": task.completed_by,
         "endedAt": format_timestamp(task.ended_at),
     }
 

@@ -184,6 +184,10 @@ class TaskInstance:
     lane: TaskId | None = None
     """The instance of a large forEach with which the call began that carries this one out; None
     until a call has taken it, and for all other tasks. See `lanes`."""
+    waits_until: datetime | None = None
+    """When the wait of the task ends by itself; None if it does not, or if the task never waits."""
+    completed_by: str | None = None
+    """The person who completed it; None if no person did."""
 
     @property
     def has_ended(self) -> bool:
@@ -192,8 +196,8 @@ class TaskInstance:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a worker has begun it and it has not ended."""
-        return self.status in {TaskStatus.RUNNING, TaskStatus.WAITING}
+        """Whether a worker has begun it and it has not ended. No worker holds a waiting task."""
+        return self.status is TaskStatus.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +227,8 @@ class Decision:
     """New task instances to insert."""
     cancel: tuple[TaskInstance, ...] = ()
     """Task instances to cancel, as they are after the cancellation."""
+    wait: tuple[TaskInstance, ...] = ()
+    """Pending instances that begin to wait, as they are then; new ones are in `create`."""
     start: tuple[TaskInstance, ...] = ()
     """Pending instances that may run now, also those whose start was already asked for."""
     ending: RunStatus | None = None

@@ -22,8 +22,11 @@ from activityctl.domain.runs.run import (
 )
 from activityctl.domain.runs.scope import task_label
 from activityctl.domain.runs.stopping import waiting_text
+from activityctl.domain.runs.waiting import Wait, wait_of, waits_by_itself
 from activityctl.domain.values import ids
 from activityctl.domain.values.credentials import mask_credentials
+from activityctl.domain.values.ids import TaskId
+from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InternalError
@@ -49,6 +52,19 @@ class RunChange:
         run = self.run
         waits = run.concurrency_key is not None or run.throttle_key is not None
         return run.has_ended and (waits or run.is_backfill)
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        """The waits that begin."""
+        changed = (*self.create, *self.update)
+        return tuple(
+            wait_of(task, self.run) for task in changed if task.status is TaskStatus.WAITING
+        )
+
+    @property
+    def ended_waits(self) -> tuple[TaskId, ...]:
+        """The tasks that have ended and may have waited."""
+        return tuple(task.id for task in self.update if task.has_ended and waits_by_itself(task))
 
     @property
     def hidden_inputs(self) -> tuple[TaskInstance, ...]:
@@ -82,7 +98,7 @@ def run_change(
         *entries,
         *(
             task_entry(run.subscription_id, task, now)
-            for task in (*update, *decision.create, *decision.cancel)
+            for task in (*update, *decision.create, *decision.wait, *decision.cancel)
         ),
         *_run_entries(run, after, decision, now),
         _pause_entry(run, streak, now),
@@ -90,7 +106,7 @@ def run_change(
     return RunChange(
         run=after,
         create=decision.create,
-        update=(*update, *decision.cancel),
+        update=(*update, *decision.wait, *decision.cancel),
         entries=tuple(entry for entry in all_entries if entry is not None),
         dead_letter=_dead_letter(after, now),
         keep_state=decision.end.state if decision.end else None,
@@ -139,24 +155,38 @@ def _check_change(run: Run, status: RunStatus) -> None:
 
 
 def task_entry(owner: str, task: TaskInstance, now: datetime) -> LogEntry | None:
-    """Return the log entry for the end of a task of that subscription; None if it is open."""
+    """Return the log entry of that subscription for a task that waits or has ended; else None."""
 
     def entry(level: Level, message: str, **more: JsonValue) -> LogEntry:
         facts = {"task": task.name, "index": task.index, "taskId": task.id, **more}
-        return LogEntry(owner, task.run_id, f"task {task_label(task)} {message}", level, now, facts)
+        return LogEntry(owner, task.run_id, message, level, now, facts)
 
+    more: dict[str, JsonValue] = {}
+    label = f"task {task_label(task)}"
     match task.status:
         case TaskStatus.SUCCEEDED:
-            return entry("info", "succeeded", attempts=task.attempts)
+            message = f"{label} succeeded"
+            if task.completed_by is not None:
+                more["completedBy"] = task.completed_by
+                message += f": completed by {task.completed_by}"
+            return entry("info", message, **more, attempts=task.attempts)
         case TaskStatus.FAILED:
-            output: dict[str, JsonValue] = {}
             if task.output is not None:
-                output["output"] = logged_output(mask_credentials(task.output))
-            return entry("error", f"failed: {task.error}", **output, attempts=task.attempts)
+                more["output"] = logged_output(mask_credentials(task.output))
+            message = f"{label} failed: {task.error}"
+            return entry("error", message, **more, attempts=task.attempts)
         case TaskStatus.SKIPPED | TaskStatus.CANCELLED:
-            return entry("info", f"{task.status}: {task.reason}")
-        case TaskStatus.PENDING | TaskStatus.RUNNING | TaskStatus.WAITING:
+            return entry("info", f"{label} {task.status}: {task.reason}")
+        case TaskStatus.WAITING:
+            until = format_timestamp(task.waits_until)
+            return entry("info", _waiting_message(task), until=until)
+        case TaskStatus.PENDING | TaskStatus.RUNNING:
             return None
+
+
+def _waiting_message(task: TaskInstance) -> str:
+    until = f" until {format_timestamp(task.waits_until)}" if task.waits_until else ""
+    return f"task {task_label(task)} waits{until}"
 
 
 def _run_entries(

@@ -9,6 +9,7 @@ from activityctl.domain.runs import lanes
 from activityctl.domain.runs.instances import instances
 from activityctl.domain.runs.run import Decision, Phase, RunState, TaskInstance, TaskStatus
 from activityctl.domain.runs.scope import by_name, is_over
+from activityctl.domain.runs.waiting import begin_wait, waits_by_itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,16 @@ def spawn(state: RunState, phase: Phase, now: datetime) -> SpawnResult:
         for template in templates
         for task in _startable(template, groups.get(template.name, []))
     )
+    waits = {task.id: begin_wait(task, now) for task in start if waits_by_itself(task)}
+    new_tasks = tuple(waits.get(task.id, task) for task in created)
+    new_ids = {task.id for task in created}
     return SpawnResult(
-        Decision(create=tuple(created), start=start),
-        state.tasks + tuple(created),
+        Decision(
+            create=new_tasks,
+            wait=tuple(task for task in waits.values() if task.id not in new_ids),
+            start=tuple(task for task in start if task.id not in waits),
+        ),
+        tuple(waits.get(task.id, task) for task in state.tasks) + new_tasks,
         all(is_over(groups.get(template.name)) for template in templates),
     )
 

@@ -117,6 +117,8 @@ def test_the_form_of_a_task():
         "reason": None,
         "createdAt": STAMP,
         "startedAt": STAMP,
+        "waitsUntil": None,
+        "completedBy": None,
         "endedAt": STAMP,
     }
 

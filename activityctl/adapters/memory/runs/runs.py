@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
+from activityctl.adapters.memory.runs.waits import answers_of, write_waits
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
 from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
 from activityctl.adapters.memory.state import (
@@ -26,8 +27,10 @@ from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.lanes import carried_by
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange, end_message
+from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
+from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.ports import BegunAttempt, OpenResult, Work
@@ -116,7 +119,8 @@ class MemoryRunStore:
     ) -> AsyncIterator["MemoryLockedRun"]:
         """Lock the run while a decision about it is made and saved."""
         async with self._state.run_locks[run_id]:
-            locked = MemoryLockedRun(await self.load(run_id))
+            state = await self.load(run_id)
+            locked = MemoryLockedRun(state, answers_of(self._state, run_id))
             yield locked
             for change in locked.saved:
                 self._update(change)
@@ -152,6 +156,8 @@ class MemoryRunStore:
             status = TaskStatus.CANCELLED
             ended = replace(task, status=status, reason=reason, input=None, ended_at=now)
             self._state.tasks[task.id] = replace(self._state.tasks[task.id], task=ended)
+            if (row := self._state.waits.get(task.id)) is not None:
+                self._state.waits[task.id] = replace(row, ended_at=row.ended_at or now)
 
     async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
@@ -278,6 +284,7 @@ class MemoryRunStore:
             row = self._state.tasks[task.id]
             hidden = replace(row.task, input=_stored_task(task).input)
             self._state.tasks[task.id] = replace(row, task=hidden)
+        write_waits(self._state, change)
         self._state.write_log_entries(change.entries)
         if change.keep_state is not None:
             subscriptions = self._state.catalog.subscriptions
@@ -301,6 +308,9 @@ class MemoryRunStore:
             reason=task.reason,
             ended_at=task.ended_at,
             attempt_at=None,
+            started_at=row.task.started_at or task.started_at,
+            waits_until=task.waits_until,
+            completed_by=stored_text(task.completed_by),
         )
         self._state.tasks[task.id] = replace(row, task=ended)
 
@@ -314,9 +324,14 @@ def _may_begin(row: RunRow, workflow_id: str) -> bool:
 class MemoryLockedRun:
     """A run that is locked until the block ends."""
 
-    def __init__(self, state: RunState | None) -> None:
+    def __init__(self, state: RunState | None, answers: dict[TaskId, Answer]) -> None:
         self.state = state
         self.saved: list[RunChange] = []
+        self._answers = answers
+
+    async def answers(self) -> dict[TaskId, Answer]:
+        """Return the answers to waiting tasks that are not settled; no other can come now."""
+        return self._answers
 
     async def save(self, change: RunChange) -> None:
         """Write the change; it takes effect when the block ends without an exception."""

@@ -22,6 +22,9 @@ _ABANDON: Final = f"""
         UPDATE tasks t SET status = 'cancelled', reason = %(reason)s, ended_at = %(now)s,
             input = NULL
         FROM ended WHERE t.run_id = ended.id AND t.ended_at IS NULL),
+    unanswered AS (
+        UPDATE waits w SET ended_at = %(now)s
+        FROM ended WHERE w.run_id = ended.id AND w.ended_at IS NULL),
     letter AS (
         INSERT INTO dead_letters (id, run_id, subscription_id, reason, created_at)
         SELECT %(letter)s, id, subscription_id, %(reason)s, %(now)s FROM ended

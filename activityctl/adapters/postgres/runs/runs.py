@@ -23,9 +23,11 @@ from activityctl.adapters.postgres.rows import (
 )
 from activityctl.adapters.postgres.runs.abandoning import abandon_run
 from activityctl.adapters.postgres.runs.streaks import write_streak
+from activityctl.adapters.postgres.runs.waits import lock_answers, write_waits
 from activityctl.adapters.postgres.runs.writes import (
     INSERT_RUN,
     INSERT_TASK,
+    UPDATE_TASK,
     run_values,
     task_values,
 )
@@ -36,8 +38,10 @@ from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
+from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.ports import BegunAttempt, OpenResult, Work
@@ -79,10 +83,6 @@ _BEGIN_LET_IN: Final = """
     WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL
         AND workflow_id = %(workflow_id)s"""
 _INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
-_UPDATE_TASK: Final = """
-    UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
-        reason = %(reason)s, ended_at = %(ended_at)s, attempt_at = NULL
-    WHERE id = %(id)s AND ended_at IS NULL"""
 # A call for the first instance of a lane goes on with the open one of the lane.
 # An attempt that is at work has an `attempt_at`. If the task still has one, that attempt is lost.
 _BEGIN_ATTEMPT: Final = f"""
@@ -207,7 +207,7 @@ class PostgresRunStore:
         tasks = f"{_SELECT_TASKS} FOR UPDATE OF t" if holds_tasks else _SELECT_TASKS
         async with self._database.held_transaction() as connection:
             state = await self._read(connection, run_id, f"{_SELECT_RUN} FOR UPDATE OF r", tasks)
-            locked = PostgresLockedRun(state)
+            locked = PostgresLockedRun(connection, state)
             yield locked
             async with connection.committing():
                 for change in locked.saved:
@@ -350,9 +350,16 @@ class PostgresRunStore:
 class PostgresLockedRun:
     """A run that is locked until the block ends."""
 
-    def __init__(self, state: RunState | None) -> None:
+    def __init__(self, connection: Connection, state: RunState | None) -> None:
+        self._connection = connection
         self.state = state
         self.saved: list[RunChange] = []
+
+    async def answers(self) -> dict[TaskId, Answer]:
+        """Return the answers to waiting tasks that are not settled; no other can come now."""
+        if self.state is None:
+            return {}
+        return await lock_answers(self._connection, self.state.run.id)
 
     async def save(self, change: RunChange) -> None:
         """Write the change; it takes effect when the block ends without an exception."""
@@ -373,9 +380,10 @@ async def _write_change(connection: Connection, change: RunChange) -> None:
     for task in change.create:
         await connection.execute(_INSERT_TASK, task_values(task))
     for task in change.update:
-        await connection.execute(_UPDATE_TASK, task_values(task))
+        await connection.execute(UPDATE_TASK, task_values(task))
     for task in change.hidden_inputs:
         await connection.execute(_HIDE_INPUT, task_values(task))
+    await write_waits(connection, change)
     await insert_log_entries(connection, change.entries)
     if change.keep_state is not None:
         await connection.execute(

@@ -23,11 +23,18 @@ INSERT_RUN: Final = """
 """Takes `run_values`. Raises UniqueViolation when the run exists; add ON CONFLICT to avoid it."""
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
-        output, error, reason, created_at, started_at, ended_at, lane)
+        output, error, reason, created_at, started_at, ended_at, waits_until, lane)
     VALUES (%(id)s, %(run_id)s, %(name)s, %(index)s, %(of)s, %(phase)s, %(kind)s, %(status)s,
         %(attempts)s, %(input)s, %(output)s, %(error)s, %(reason)s, %(created_at)s,
-        %(started_at)s, %(ended_at)s, %(lane)s)"""
+        %(started_at)s, %(ended_at)s, %(waits_until)s, %(lane)s)"""
 """Takes `task_values`. Raises UniqueViolation when the task exists; see INSERT_RUN."""
+UPDATE_TASK: Final = """
+    UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
+        reason = %(reason)s, ended_at = %(ended_at)s, attempt_at = NULL,
+        started_at = coalesce(started_at, %(started_at)s), waits_until = %(waits_until)s,
+        completed_by = %(completed_by)s
+    WHERE id = %(id)s AND ended_at IS NULL"""
+"""Takes `task_values`. Changes nothing if the task has ended."""
 
 
 def run_values(
@@ -87,4 +94,6 @@ def task_values(task: TaskInstance) -> dict[str, object]:
         "started_at": task.started_at,
         "ended_at": task.ended_at,
         "lane": task.lane,
+        "waits_until": task.waits_until,
+        "completed_by": to_storable_text(task.completed_by),
     }

@@ -274,6 +274,8 @@ class TaskTable(SQLModel, table=True):
     worker: str | None = text_column(nullable=True)
     attempt_at: datetime | None = moment_column(nullable=True)
     lane: str | None = text_column(nullable=True)
+    waits_until: datetime | None = moment_column(nullable=True)
+    completed_by: str | None = text_column(nullable=True)
 
 
 class LogEntryTable(SQLModel, table=True):

@@ -11,8 +11,9 @@ from activityctl.adapters.postgres.schema import (
     event_tables,
     lock_tables,
     run_tables,
+    wait_tables,
 )
 
-DECLARED = (columns, catalog_tables, event_tables, run_tables, lock_tables)
+DECLARED = (columns, catalog_tables, event_tables, run_tables, wait_tables, lock_tables)
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

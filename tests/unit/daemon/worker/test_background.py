@@ -28,6 +28,7 @@ LOOPS = (
     "cancel",
     "schedules",
     "queue",
+    "wait",
     "drift",
     "watchdog",
     "recovery",

@@ -81,9 +81,21 @@ def test_the_end_of_a_task_is_logged(changes: dict[str, object], entry: tuple[st
     assert messages(Decision(), task) == [entry]
 
 
-@pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.WAITING])
+@pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.RUNNING])
 def test_a_task_that_has_not_ended_is_not_logged(status: TaskStatus):
     assert messages(Decision(create=(replace(TASK, status=status),))) == []
+
+
+def test_the_beginning_of_a_wait_is_logged():
+    task = replace(TASK, status=TaskStatus.WAITING)
+    assert messages(Decision(create=(task,))) == [("info", "task a waits")]
+    until = replace(task, waits_until=NOW)
+    assert messages(Decision(wait=(until,)))[0][1].startswith("task a waits until 20")
+
+
+def test_who_completed_a_task_is_logged():
+    task = replace(TASK, status=TaskStatus.SUCCEEDED, completed_by="anna")
+    assert messages(Decision(), task) == [("info", "task a succeeded: completed by anna")]
 
 
 def test_the_metadata_of_an_entry_has_the_task():

@@ -1,0 +1,43 @@
+"""The table of the waits of tasks."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlmodel import SQLModel
+
+from activityctl.adapters.postgres.schema.columns import json_column, moment_column, text_column
+
+
+class WaitTable(SQLModel, table=True):
+    """The wait of a task, and its answer.
+
+    Until `ended_at`, the task waits: the first answer is written here, and the step `settle` ends
+    the task by it, or because `until_at` has passed.
+    """
+
+    __tablename__: ClassVar[Any] = "waits"
+    __table_args__ = (
+        Index("waits_open_index", "run_id", postgresql_where=text("ended_at IS NULL")),
+        Index(
+            "waits_answered_index",
+            "answered_at",
+            postgresql_where=text("answered_at IS NOT NULL AND ended_at IS NULL"),
+        ),
+        Index(
+            "waits_until_index",
+            "until_at",
+            postgresql_where=text("until_at IS NOT NULL AND ended_at IS NULL"),
+        ),
+    )
+    task_id: str = text_column(ForeignKey("tasks.id"), key=True)
+    run_id: str = text_column(ForeignKey("runs.id"))
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    kind: str = text_column()
+    began_at: datetime = moment_column()
+    until_at: datetime | None = moment_column(nullable=True)
+    answered_at: datetime | None = moment_column(nullable=True)
+    answered_by: str | None = text_column(nullable=True)
+    output: Any = json_column(nullable=True)
+    error: str | None = text_column(nullable=True)
+    ended_at: datetime | None = moment_column(nullable=True)

@@ -1,0 +1,81 @@
+"""Checks of the tasks that the engine carries out: fields without effect, waits that are too long.
+
+The kinds' own fields are checked by their models.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+from pydantic import ValidationError
+
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS, longest_wait
+from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.finding import Finding
+
+_OF_ATTEMPTS: Final = ("retry", "timeout")
+"""The fields that are about attempts of an executor."""
+
+
+def check_engine_task(task: TaskTemplate) -> Iterator[Finding]:
+    """Yield the fields of a task that have no effect, because no executor attempts it."""
+    if len(task.kinds) != 1 or task.kind not in ENGINE_KINDS:
+        return
+    for name in _OF_ATTEMPTS:
+        if name in task.model_fields_set:
+            yield Finding((name,), f"has no effect on {task.kind}: it has no attempts", at_key=True)
+
+
+def check_waits(spec: DefinitionSpec) -> Iterator[Finding]:
+    """Yield the waits that cannot end before the run's timeout; waits in a row count together.
+
+    Only waits that are written without a template are known.
+    """
+    by_name = {task.name: task for task in spec.tasks}
+    totals: dict[str, timedelta] = {}
+    for index, task in enumerate(spec.tasks):
+        total = _total_wait(task, by_name, totals)
+        found = _written_wait(task)
+        is_first = all(totals.get(need, timedelta()) < spec.timeout for need in task.needs)
+        if found is not None and total >= spec.timeout and is_first:
+            field, wait = found
+            yield Finding(("tasks", index, task.kind, field), _reason(wait, total, spec))
+
+
+def _total_wait(
+    task: TaskTemplate, by_name: Mapping[str, TaskTemplate], totals: dict[str, timedelta]
+) -> timedelta:
+    """Return how long the task and those before it may wait; circles are another finding."""
+    if task.name not in totals:
+        totals[task.name] = timedelta()
+        before = [
+            _total_wait(by_name[need], by_name, totals) for need in task.needs if need in by_name
+        ]
+        found = _written_wait(task)
+        totals[task.name] = max(before, default=timedelta()) + (found[1] if found else timedelta())
+    return totals[task.name]
+
+
+def _written_wait(task: TaskTemplate) -> tuple[str, timedelta] | None:
+    """Return the field that says how long the task may wait, and its value."""
+    if len(task.kinds) != 1 or task.kind not in ENGINE_KINDS:
+        return None
+    try:
+        body = ENGINE_KINDS[task.kind].model_validate_json(json.dumps(task.body))
+    except ValidationError:
+        return None
+    return longest_wait(body)
+
+
+def _reason(wait: timedelta, total: timedelta, spec: DefinitionSpec) -> str:
+    timeout = "the run's timeout" if "timeout" in spec.model_fields_set else "the default timeout"
+    limit = f"{timeout} of {format_duration(spec.timeout)}"
+    if total > wait:
+        waits = f"with the waits before it, this is {format_duration(total)}: not shorter than"
+    else:
+        waits = f"{format_duration(wait)} is not shorter than"
+    more = format_duration(total)
+    return f"{waits} {limit}, so the run would end first; set spec.timeout to more than {more}"

@@ -1,0 +1,76 @@
+"""Checks of the tasks that the engine carries out."""
+
+import json
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.manifests.checks import check_definition
+from activityctl.domain.manifests.definition import DefinitionSpec
+
+
+def found(*tasks: dict[str, Any], **fields: Any) -> dict[str, str]:
+    """Return the reasons of all findings, by path."""
+    spec = DefinitionSpec.model_validate_json(json.dumps({"tasks": tasks, **fields}))
+    findings = check_definition(spec, wiring.known_kinds())
+    return {".".join(map(str, finding.path)): finding.reason for finding in findings}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [1, "text", True, None, ["a", 1], {"deep": {"x": "${ params.x }"}}, "${ trigger.name }"],
+)
+def test_a_value_may_be_anything(body: Any):
+    params = {"type": "object", "properties": {"x": {}}}
+    assert found({"name": "v", "value": body}, params=params) == {}
+
+
+def test_the_expressions_of_a_value_are_checked():
+    assert "tasks.0.value.a" in found({"name": "v", "value": {"a": "${ tasks.other.output }"}})
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({}, "tasks.0.wait"),
+        ({"for": "1m", "until": "2026-01-01T00:00:00Z"}, "tasks.0.wait"),
+        ({"for": "soon"}, "tasks.0.wait.for"),
+        ({"for": "0s"}, "tasks.0.wait.for"),
+        ({"until": "tomorrow"}, "tasks.0.wait.until"),
+        ({"untill": "2026-01-01T00:00:00Z"}, "tasks.0.wait.untill"),
+    ],
+)
+def test_what_is_wrong_with_a_wait_is_said(body: Any, path: str):
+    assert path in found({"name": "w", "wait": body})
+
+
+def test_fields_of_attempts_have_no_effect():
+    tasks = {"name": "w", "wait": {"for": "1m"}, "retry": {"maxAttempts": 2}, "timeout": {}}
+    assert found(tasks) == {
+        "tasks.0.retry": "has no effect on wait: it has no attempts",
+        "tasks.0.timeout": "has no effect on wait: it has no attempts",
+    }
+
+
+def test_a_wait_that_the_runs_timeout_would_cut_off_is_said():
+    day = {"name": "a", "wait": {"for": "1d"}}
+    reason = found(day)["tasks.0.wait.for"]
+    assert reason == (
+        "1d is not shorter than the default timeout of 1d, so the run would end first; set "
+        "spec.timeout to more than 1d"
+    )
+    assert "the run's timeout of 1h" in found(day, timeout="1h")["tasks.0.wait.for"]
+    assert found(day, timeout="25h") == {}
+    onfailure = found({"name": "v", "value": 1}, timeout="1h", onFailure=[day])
+    assert onfailure == {}  # onFailure tasks have no time limit
+
+
+def test_waits_in_a_row_count_together():
+    first = {"name": "a", "wait": {"for": "40m"}}
+    second = {"name": "b", "needs": ["a"], "wait": {"for": "30m"}}
+    third = {"name": "c", "needs": ["b"], "wait": {"for": "1m"}}
+    reasons = found(first, second, third, timeout="1h")
+    assert list(reasons) == ["tasks.1.wait.for"]
+    assert reasons["tasks.1.wait.for"].startswith("with the waits before it, this is 1h10m: not")
+    assert found(first, {"name": "b", "wait": {"for": "30m"}}, timeout="1h") == {}
