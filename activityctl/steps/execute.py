@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import RunStatus, TaskInstance
 from activityctl.domain.runs.stopping import LOST
@@ -339,8 +338,7 @@ class ExecuteStep:
         if state is None:
             return RetryPolicy()
         name = next((task.name for task in state.tasks if task.id == order.task_id), None)
-        templates: tuple[TaskTemplate, ...] = (*state.spec.tasks, *state.spec.on_failure)
-        policies = (template.retry for template in templates if template.name == name)
+        policies = (each.retry for each in state.spec.all_tasks if each.name == name)
         return next(policies, RetryPolicy())
 
     def _lost_entry(self, begun: BegunAttempt, order: TaskOrder) -> LogEntry:

@@ -12,7 +12,7 @@ from activityctl.workflows.calls import Orders, TaskOrder
 
 def orders_of(run: Run, spec: DefinitionSpec, decision: Decision) -> Orders:
     """Return the orders that tell the workflow what to do next."""
-    templates = {template.name: template for template in (*spec.tasks, *spec.on_failure)}
+    templates = {template.name: template for template in spec.all_tasks}
     return Orders(
         run_id=run.id,
         is_over=run.has_ended or decision.end is not None,

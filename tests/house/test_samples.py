@@ -19,6 +19,7 @@ def test_all_samples_can_be_planned_together():
     assert set(manifests.subscriptions) == {
         "disk-report",
         "own-health",
+        "archive-docs",
         "daily-digest",
         "order-fulfilment",
         "order-review",

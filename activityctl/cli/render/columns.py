@@ -39,7 +39,7 @@ def _status(view: View) -> str:
 
 def _task_name(view: View) -> str:
     name = str(view["name"]) + (f"[{view['index']}]" if view["index"] else "")
-    return name if view["phase"] == "main" else f"{name} (onFailure)"
+    return name if view["phase"] == "main" else f"{name} ({view['phase']})"
 
 
 def _flow(value: object) -> object:

@@ -35,7 +35,7 @@ from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.partial import read_partially
 from activityctl.domain.manifests.run_limits import OverlapPolicy
-from activityctl.domain.manifests.scope import Scopes
+from activityctl.domain.manifests.scope import Scopes, task_lists
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
@@ -68,8 +68,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
         findings += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):
         findings += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
-    for phase in ("tasks", "onFailure"):
-        templates = spec.tasks if phase == "tasks" else spec.on_failure
+    for phase, templates in task_lists(spec).items():
         for index, task in enumerate(templates):
             findings += _under(_check_task(task, kinds, scopes.task(phase, task)), phase, index)
         findings += _under(_check_needs(templates), phase)
@@ -115,18 +114,19 @@ def _check_names(spec: DefinitionSpec) -> Iterator[Finding]:
     lists: tuple[tuple[str, Sequence[Any]], ...] = (
         ("triggers", spec.triggers),
         ("context", spec.context),
-        ("tasks", spec.tasks),
-        ("onFailure", spec.on_failure),
+        *task_lists(spec).items(),
     )
     for field, items in lists:
         for name, count in Counter(item.name for item in items).items():
             if count > 1:
                 indexes = [index for index, item in enumerate(items) if item.name == name]
                 yield Finding((field, indexes[1], "name"), f"{name!r} is used twice")
-    main = {task.name for task in spec.tasks}
-    for index, task in enumerate(spec.on_failure):
-        if task.name in main:
-            yield Finding(("onFailure", index, "name"), f"{task.name!r} is also in tasks")
+    seen: dict[str, str] = {}
+    for phase, templates in task_lists(spec).items():
+        for index, task in enumerate(templates):
+            if seen.setdefault(task.name, phase) != phase:
+                reason = f"{task.name!r} is also in {seen[task.name]}"
+                yield Finding((phase, index, "name"), reason)
 
 
 def _check_kind(item: Kinded, known: Mapping[str, type[BaseModel]]) -> list[Finding]:

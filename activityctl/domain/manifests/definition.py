@@ -103,12 +103,22 @@ class DefinitionSpec(Manifest):
     on_failure: tuple[TaskTemplate, ...] = Field(
         default=(), description="The tasks to run after a run has failed or timed out."
     )
+    on_success: tuple[TaskTemplate, ...] = Field(
+        default=(),
+        description="The tasks to run after all tasks have succeeded. If one of them fails, the "
+        "run still ends as succeeded; its reason says which one failed.",
+    )
     state: dict[str, JsonValue] = Field(
         default={},
         description="Values to store when a run succeeds; templates can use the results of its "
         "tasks. The next run reads the values as `state`.",
         examples=[{"lastId": "${ tasks.score.output.json.id }"}],
     )
+
+    @property
+    def all_tasks(self) -> tuple[TaskTemplate, ...]:
+        """The tasks of all phases; no two have the same name."""
+        return (*self.tasks, *self.on_failure, *self.on_success)
 
 
 class ActivityDefinition(Manifest):

@@ -37,6 +37,7 @@ RUN: Final = closed_map(
         "revision": _TEXT,
         "startedAt": _TEXT_OR_NULL,
         "error": _TEXT_OR_NULL,
+        "reason": _TEXT_OR_NULL,
         "pauses": type_of_kind("bool"),
     }
 )
@@ -44,6 +45,17 @@ OUTCOME: Final = closed_map(
     {"status": _TEXT, "output": ANY_TYPE, "error": _TEXT_OR_NULL, "attempts": type_of_kind("int")}
 )
 _OUTCOME_OF_MANY: Final = closed_map({**OUTCOME.fields, "output": type_of_kind("list", "null")})
+
+
+_RUNS_WHEN: Final = {
+    "onFailure": "the run fails",
+    "onSuccess": "the run has succeeded",
+}
+
+
+def task_lists(spec: DefinitionSpec) -> dict[str, tuple[TaskTemplate, ...]]:
+    """Return the lists of tasks of a definition by the name of their field, `tasks` first."""
+    return {"tasks": spec.tasks, "onFailure": spec.on_failure, "onSuccess": spec.on_success}
 
 
 class Scopes:
@@ -60,8 +72,7 @@ class Scopes:
             "now": type_of_kind("timestamp"),
         }
         self._needs = {
-            phase: _all_needs(templates)
-            for phase, templates in (("tasks", spec.tasks), ("onFailure", spec.on_failure))
+            phase: _all_needs(templates) for phase, templates in task_lists(spec).items()
         }
 
     @property
@@ -94,22 +105,22 @@ class Scopes:
     def task(self, phase: str, task: TaskTemplate) -> StaticScope:
         """Return the scope of a task without `item`: the outcomes of the tasks that it needs.
 
-        A task of `onFailure` can also read the main tasks that have ended.
+        A task of `onFailure` or `onSuccess` can also read the main tasks that have ended.
         """
-        own = self._spec.tasks if phase == "tasks" else self._spec.on_failure
+        lists = task_lists(self._spec)
         needed = self._needs[phase][task.name]
-        readable = {other.name: _outcome(other) for other in own if other.name in needed}
-        if phase == "onFailure":
+        readable = {other.name: _outcome(other) for other in lists[phase] if other.name in needed}
+        if phase != "tasks":
             readable |= {other.name: _outcome(other) for other in self._spec.tasks}
         absent = {
             other.name: _absence_reason(task.name, other.name, self._needs[phase])
-            for other in own
+            for other in lists[phase]
             if other.name not in readable
         }
-        if phase == "tasks":
+        for other_phase in lists.keys() - {phase, "tasks"}:
             absent |= {
-                other.name: f"tasks.{other.name} runs only when the run fails"
-                for other in self._spec.on_failure
+                other.name: f"tasks.{other.name} runs only when {_RUNS_WHEN[other_phase]}"
+                for other in lists[other_phase]
                 if other.name not in readable
             }
         note = "no such task is declared"

@@ -4,11 +4,13 @@ The functions are pure: the same state gives the same decision. After a decision
 deciding again gives nothing new.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from activityctl.domain.cel.expression import render
 from activityctl.domain.runs import auto_pause
+from activityctl.domain.runs.phases import after_phase, end_reason, has_left_main
 from activityctl.domain.runs.run import (
     Decision,
     RunEnd,
@@ -19,6 +21,7 @@ from activityctl.domain.runs.run import (
 )
 from activityctl.domain.runs.scope import outcomes, run_scope, task_label
 from activityctl.domain.runs.spawning import spawn
+from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
 
@@ -28,34 +31,48 @@ def advance(state: RunState, now: datetime) -> Decision:
     A task starts when every task that it needs has succeeded. A forEach without items counts as
     succeeded. A task is skipped when one that it needs failed or was skipped. When a task fails,
     tasks that do not need it continue. A run with a failed task runs its onFailure tasks, then
-    ends `failed`. A run that is cancelling waits until its tasks have stopped; after a timeout its
+    ends `failed`; any other runs its onSuccess tasks, then ends `succeeded`, also if one of them
+    fails. A run that is cancelling waits until its tasks have stopped; after a timeout its
     onFailure tasks run then.
     """
     if state.run.has_ended:
         return Decision()
     if state.run.status is RunStatus.CANCELLING and (waiting := _after_tasks(state)) is not None:
         return waiting
-    ending: RunStatus
-    if state.run.ending is None:
-        main = spawn(state, "main", now)
-        if not main.is_over:
-            return main.decision
-        end = _end_of_main(state, main.tasks, now)
-        if end.status is RunStatus.SUCCEEDED:
-            return replace(main.decision, end=end)
-        ending, reason = end.status, end.reason
-        created, tasks = main.decision.create, main.tasks
-        pauses = auto_pause.would_pause(state.run, state.spec)
-    else:
-        ending, reason = state.run.ending, state.run.reason
-        created, tasks = (), state.tasks
-        pauses = state.run.pauses
-    failing = replace(state, run=replace(state.run, reason=reason, pauses=pauses), tasks=tasks)
-    after = spawn(failing, "onFailure", now)
-    decision = Decision(create=created + after.decision.create, ending=ending, pauses=pauses)
+    if state.run.ending is not None:
+        return _last_phase(state, state.run.ending, Decision(), now)
+    main = spawn(state, "main", now)
+    if not main.is_over:
+        return main.decision
+    end, kept = _end_of_main(state, main.tasks, now)
+    is_failure = end.status is not RunStatus.SUCCEEDED
+    pauses = is_failure and auto_pause.would_pause(state.run, state.spec)
+    run = replace(state.run, reason=end.reason, pauses=pauses)
+    decision = replace(main.decision, keep_state=kept)
+    return _last_phase(replace(state, run=run, tasks=main.tasks), end.status, decision, now)
+
+
+def _last_phase(state: RunState, ending: RunStatus, before: Decision, now: datetime) -> Decision:
+    """Decide about the tasks that run when the others are over; end the run when they are too.
+
+    `before` has what was decided about the others. A run without such tasks ends at once.
+    """
+    phase, reason = after_phase(ending), state.run.reason
+    if phase is None:
+        return replace(before, end=RunEnd(ending, reason))
+    after = spawn(replace(state, run=replace(state.run, ending=ending)), phase, now)
+    decision = replace(
+        before,
+        create=before.create + after.decision.create,
+        start=after.decision.start,
+        wait=after.decision.wait,
+        ending=ending,
+        reason=reason,
+        pauses=state.run.pauses,
+    )
     if after.is_over:
-        return replace(decision, end=RunEnd(ending, reason))
-    return replace(decision, wait=after.decision.wait, start=after.decision.start, reason=reason)
+        return replace(decision, end=RunEnd(ending, end_reason(reason, after.tasks)))
+    return decision
 
 
 def _after_tasks(state: RunState) -> Decision | None:
@@ -63,10 +80,9 @@ def _after_tasks(state: RunState) -> Decision | None:
     run = state.run
     if run.ending is None or not all(task.has_ended for task in state.tasks):
         return Decision()
-    has_reached_on_failure = any(task.phase == "onFailure" for task in state.tasks)
-    if run.ending is RunStatus.TIMED_OUT and not has_reached_on_failure:
+    if run.ending is RunStatus.TIMED_OUT and not has_left_main(state.tasks):
         return None
-    return Decision(end=RunEnd(run.ending, run.reason))
+    return Decision(end=RunEnd(run.ending, end_reason(run.reason, state.tasks)))
 
 
 def resume(state: RunState, now: datetime) -> Decision:
@@ -82,15 +98,18 @@ def resume(state: RunState, now: datetime) -> Decision:
     return replace(decision, start=(*begun, *decision.start))
 
 
-def _end_of_main(state: RunState, tasks: tuple[TaskInstance, ...], now: datetime) -> RunEnd:
+def _end_of_main(
+    state: RunState, tasks: tuple[TaskInstance, ...], now: datetime
+) -> tuple[RunEnd, Mapping[str, JsonValue] | None]:
+    """Return how the main tasks have ended, and the state to store."""
     for task in tasks:
         if task.phase == "main" and task.status is TaskStatus.FAILED:
-            return RunEnd(RunStatus.FAILED, f"task {task_label(task)} failed: {task.error}")
+            failure = f"task {task_label(task)} failed: {task.error}"
+            return RunEnd(RunStatus.FAILED, failure), None
     if not state.spec.state:
-        return RunEnd(RunStatus.SUCCEEDED)
+        return RunEnd(RunStatus.SUCCEEDED), None
     scope = {**run_scope(state.run, now), "tasks": outcomes(tasks, {})}
     try:
-        kept = render(state.spec.state, scope)
+        return RunEnd(RunStatus.SUCCEEDED), render(state.spec.state, scope)
     except ExpressionError as error:
-        return RunEnd(RunStatus.FAILED, f"state: {error}")
-    return RunEnd(RunStatus.SUCCEEDED, state=kept)
+        return RunEnd(RunStatus.FAILED, f"state: {error}"), None

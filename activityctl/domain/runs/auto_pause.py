@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.runs.run import Decision, Run, RunStatus
+from activityctl.domain.runs.run import FAILURES, Decision, Run, RunStatus
 from activityctl.domain.values.plurals import count_noun
 
-FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _LONGEST_REASON: Final = 500
 """Characters of the run's reason that are copied into the pause reason; the run keeps it all."""
 

@@ -59,7 +59,13 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
     ),
     # Back to running for the onFailure tasks after a timeout.
     RunStatus.CANCELLING: frozenset(
-        {RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMED_OUT}
+        {
+            RunStatus.RUNNING,
+            RunStatus.SUCCEEDED,
+            RunStatus.FAILED,
+            RunStatus.CANCELLED,
+            RunStatus.TIMED_OUT,
+        }
     ),
     RunStatus.SUCCEEDED: frozenset(),
     RunStatus.FAILED: frozenset(),
@@ -82,7 +88,10 @@ TASK_TRANSITIONS: Final[Mapping[TaskStatus, frozenset[TaskStatus]]] = {
 ENDED_RUNS: Final = frozenset(status for status, after in RUN_TRANSITIONS.items() if not after)
 ENDED_TASKS: Final = frozenset(status for status, after in TASK_TRANSITIONS.items() if not after)
 
-Phase = Literal["main", "onFailure"]
+FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
+
+Phase = Literal["main", "onFailure", "onSuccess"]
+"""Which list of the definition a task comes from; `main` is `tasks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +121,8 @@ class Run:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     ending: RunStatus | None = None
-    """The status that it will end with; set while its tasks have to stop or its onFailure tasks
-    have to run."""
+    """The status that it will end with; set while its tasks have to stop or the tasks of its last
+    phase, such as onFailure, have to run."""
     concurrency_key: str | None = None
     """The rendered concurrency key; None when the number of open runs is not limited."""
     throttle_key: str | None = None
@@ -215,8 +224,6 @@ class RunEnd:
 
     status: RunStatus
     reason: str | None = None
-    state: Mapping[str, JsonValue] | None = None
-    """The state to store for the subscription's next run; None leaves it as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +239,14 @@ class Decision:
     start: tuple[TaskInstance, ...] = ()
     """Pending instances that may run now, also those whose start was already asked for."""
     ending: RunStatus | None = None
-    """The status that the run will have when its onFailure tasks have ended."""
+    """The status that the run will have when the tasks of its last phase have ended."""
     reason: str | None = None
-    """Why it will end with that status; onFailure tasks see it as `run.error`."""
+    """Why it will end with that status; the last tasks see it as `run.reason`."""
     waits_for: tuple[TaskInstance, ...] = ()
     """The tasks that have to stop before the run, which is cancelling, goes on to `ending`."""
     end: RunEnd | None = None
+    keep_state: Mapping[str, JsonValue] | None = None
+    """The state to store for the subscription's next run, as soon as the main tasks have
+    succeeded; None leaves it as it is."""
     pauses: bool = False
     """Whether the failure of the run pauses the subscription."""

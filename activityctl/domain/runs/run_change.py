@@ -109,7 +109,7 @@ def run_change(
         update=(*update, *decision.wait, *decision.cancel),
         entries=tuple(entry for entry in all_entries if entry is not None),
         dead_letter=_dead_letter(after, now),
-        keep_state=decision.end.state if decision.end else None,
+        keep_state=decision.keep_state,
         streak=streak,
     )
 

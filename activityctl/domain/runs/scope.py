@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.domain.runs.run import Run, TaskInstance, TaskStatus
+from activityctl.domain.runs.run import FAILURES, Run, TaskInstance, TaskStatus
 from activityctl.domain.values.model import JsonValue
 
 SATISFIED: Final = "succeeded"
@@ -30,7 +30,8 @@ def run_scope(run: Run, now: datetime) -> dict[str, Any]:
             "definition": run.definition,
             "revision": run.revision_id,
             "startedAt": _format_utc(run.started_at),
-            "error": run.reason,
+            "error": run.reason if run.ending in FAILURES or run.ending is None else None,
+            "reason": run.reason,
             "pauses": run.pauses,
         },
         "state": run.state,
@@ -46,7 +47,7 @@ def _format_utc(moment: datetime | None) -> str | None:
 def outcomes(
     tasks: Sequence[TaskInstance], groups: Mapping[str, list[TaskInstance]]
 ) -> dict[str, JsonValue]:
-    """Return the variable `tasks` of expressions: every task that has ended, of both phases."""
+    """Return the variable `tasks` of expressions: every task that has ended, of all phases."""
     known = {**by_name(tasks), **groups}
     return {name: outcome(group) for name, group in known.items() if is_over(group)}
 

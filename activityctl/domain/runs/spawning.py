@@ -7,6 +7,7 @@ from datetime import datetime
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs import lanes
 from activityctl.domain.runs.instances import instances
+from activityctl.domain.runs.phases import templates_of
 from activityctl.domain.runs.run import Decision, Phase, RunState, TaskInstance, TaskStatus
 from activityctl.domain.runs.scope import by_name, is_over
 from activityctl.domain.runs.waiting import begin_wait, waits_by_itself
@@ -25,7 +26,7 @@ class SpawnResult:
 
 def spawn(state: RunState, phase: Phase, now: datetime) -> SpawnResult:
     """Decide which tasks of the phase to create and to start now."""
-    templates = state.spec.tasks if phase == "main" else state.spec.on_failure
+    templates = templates_of(state.spec, phase)
     groups = by_name(task for task in state.tasks if task.phase == phase)
     created: list[TaskInstance] = []
     for template in _in_order(templates):

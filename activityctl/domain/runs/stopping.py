@@ -11,6 +11,7 @@ from typing import Final
 
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.advance import advance
+from activityctl.domain.runs.phases import after_phase, has_left_main
 from activityctl.domain.runs.run import (
     Decision,
     Run,
@@ -44,8 +45,8 @@ def stop(state: RunState, wanted: Stop, now: datetime) -> Decision:
     """Decide what happens when the run is cancelled or reaches its timeout.
 
     Tasks that no worker has begun are cancelled now, those at work when they have stopped. After a
-    timeout the onFailure tasks run, unless the timeout comes while they run: then the run ends as
-    it was going to. After a cancellation they do not run.
+    timeout the onFailure tasks run. After a cancellation they do not run. While the tasks of the
+    last phase run, such as onFailure, the run has its end already: it only stops them.
     """
     run = state.run
     if run.has_ended:
@@ -53,7 +54,9 @@ def stop(state: RunState, wanted: Stop, now: datetime) -> Decision:
     if run.status is not RunStatus.CANCELLING and run.ending is wanted.status:
         return advance(state, now)  # a repeated timeout: the onFailure tasks continue
     ending, reason = wanted.status, wanted.reason
-    if wanted.status is RunStatus.TIMED_OUT and run.ending is not None:
+    if run.ending is not None and has_left_main(state.tasks):
+        ending, reason = run.ending, _with_stop(run, run.ending, wanted)
+    elif run.ending is not None and wanted.status is RunStatus.TIMED_OUT:
         ending, reason = run.ending, run.reason or wanted.reason
     at_work = [task for task in state.tasks if task.is_at_work]
     if not wanted.waits and run.status is RunStatus.CANCELLING and at_work:
@@ -75,6 +78,16 @@ def stop(state: RunState, wanted: Stop, now: datetime) -> Decision:
             cancel=cancelled, ending=ending, reason=reason, waits_for=waits_for, pauses=pauses
         )
     return replace(advance(replace(state, run=stopping, tasks=tasks), now), cancel=cancelled)
+
+
+def _with_stop(run: Run, ending: RunStatus, wanted: Stop) -> str:
+    """Return the first reason, and why the tasks of the last phase were stopped."""
+    note = f"{after_phase(ending) or 'its'} tasks were stopped: {wanted.reason}"
+    if run.reason is None:
+        return note
+    if run.reason.endswith(note):
+        return run.reason
+    return f"{run.reason}; {note}"
 
 
 def waiting_text(tasks: Iterable[TaskInstance]) -> str:

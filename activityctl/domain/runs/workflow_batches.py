@@ -50,7 +50,7 @@ def _may_share(firing: FiringRef, specs: Mapping[ids.RunId, DefinitionSpec]) -> 
     spec = specs.get(firing.run_id)
     if spec is None or firing.is_by_clock:
         return False
-    tasks = (*spec.tasks, *spec.on_failure)
+    tasks = spec.all_tasks
     slow_sources = {source.kind for source in spec.context} - _QUICK_SOURCES
     is_short = len(tasks) <= MOST_TASKS and all(task.for_each is None for task in tasks)
     return is_short and not slow_sources

@@ -83,3 +83,18 @@ async def test_a_timeout_that_is_recorded_twice_does_not_stop_on_failure_tasks(
     run = await engine.ended(run_id)
     assert (run.status, run.reason) == (RunStatus.TIMED_OUT, "the run took longer than its timeout")
     assert (await engine.tasks(run_id))["page"].status == "succeeded"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_on_success_tasks_run_last_and_may_be_stopped_or_fail(engine: Engine) -> None:
+    tell = {"name": "tell", "command": {"argv": ["false"]}, "when": "params.fails"}
+    slow = {"name": "slow", "command": {"argv": ["sleep", "60"]}, "when": "!params.fails"}
+    spec = {"timeout": "2s", "tasks": [shell("true")], "onSuccess": [tell, slow], "state": {"n": 1}}
+    run = await engine.run(spec, {"fails": True})
+    reason = "onSuccess task tell failed: ended with exit code 1"
+    assert (run.status, run.reason) == (RunStatus.SUCCEEDED, reason)
+    run = await engine.run(spec, {"fails": False})
+    reason = "onSuccess tasks were stopped: the run took longer than its timeout"
+    assert (run.status, run.reason) == (RunStatus.SUCCEEDED, reason)
+    assert (await engine.tasks(run.id))["slow"].status == "cancelled"
+    assert (await engine.apply(spec)).state == {"n": 1}

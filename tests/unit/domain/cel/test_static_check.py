@@ -198,6 +198,15 @@ def test_failure_tasks_may_read_main_tasks_and_tasks_that_they_need():
     ]
 
 
+def test_tasks_of_one_phase_may_not_read_those_of_another_but_the_main_ones():
+    page = task("page", say={"text": "${ tasks.tell.output }"})
+    tell = task("tell", say={"text": "${ run.reason } ${ tasks.a.output } ${ tasks.page.output }"})
+    assert problems(tasks=[task("a")], onFailure=[page], onSuccess=[tell]) == [
+        ("onFailure.0.say.text", 9, "tasks.tell runs only when the run has succeeded"),
+        ("onSuccess.0.say.text", 45, "tasks.page runs only when the run fails"),
+    ]
+
+
 def test_state_may_read_every_task():
     assert problems(state={"n": "${ tasks.a.output }"}) == []
     (problem,) = problems(state={"n": "${ tasks.b.output }"})

@@ -80,6 +80,7 @@ def test_a_valid_definition_has_no_findings():
         context=[{"name": "before", "past": {"limit": 2}}],
         rules=[{"when": "context.before.size() > 0"}],
         onFailure=[task("page", call={"url": "${ run.error }"})],
+        onSuccess=[task("tell", call={"url": "${ tasks.b.output }"})],
         state={"n": "${ tasks.b.output }"},
     )
     assert check_definition(full, KINDS) == []
@@ -219,10 +220,13 @@ def test_names_must_be_unique(field: str, items: list[dict[str, Any]]):
     assert found(**{field: items[:2]}) == []
 
 
-def test_task_names_must_be_unique_over_both_lists():
+def test_task_names_must_be_unique_over_all_lists():
     assert found(task("a"), task("a")) == [(("tasks", 1, "name"), "'a' is used twice")]
     assert found(task("a"), onFailure=[task("a")]) == [
         (("onFailure", 0, "name"), "'a' is also in tasks")
+    ]
+    assert found(task("a"), onFailure=[task("b")], onSuccess=[task("b")]) == [
+        (("onSuccess", 0, "name"), "'b' is also in onFailure")
     ]
 
 

@@ -38,7 +38,7 @@ def changed(field: str, **fields: Any) -> dict[str, Any]:
 
 
 DEFAULTS = [
-    {**SPEC, "description": "", "params": {}, "onFailure": [], "state": {}},
+    {**SPEC, "description": "", "params": {}, "onFailure": [], "onSuccess": [], "state": {}},
     {**SPEC, "timeout": "1d"},
     {**SPEC, "timeout": "24h"},
     changed("tasks", needs=[], when=None, forEach=None, maxParallel=None),
@@ -87,6 +87,7 @@ CHANGES = [
     {**SPEC, "rules": []},
     {**SPEC, "tasks": [*SPEC["tasks"], {"name": "b", "say": {}}]},
     {**SPEC, "onFailure": [{"name": "b", "say": {}}]},
+    {**SPEC, "onSuccess": [{"name": "b", "say": {}}]},
     {**SPEC, "state": {"a": 1}},
 ]
 

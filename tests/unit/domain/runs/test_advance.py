@@ -1,11 +1,9 @@
-import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_template import MAX_FOR_EACH_ITEMS
 from activityctl.domain.runs.advance import advance, resume
 from activityctl.domain.runs.run import (
@@ -14,57 +12,21 @@ from activityctl.domain.runs.run import (
     RunEnd,
     RunState,
     RunStatus,
-    TaskInstance,
     TaskStatus,
 )
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
 from activityctl.domain.runs.scope import task_label
 from activityctl.domain.runs.stopping import Stop, stop
-from support.runs import begun_run_of
-
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-def task(name: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "say": {"text": name}, **fields}
-
-
-def begun(*tasks: dict[str, Any], **fields: Any) -> RunState:
-    """Return a run as it is stored after its first decision; `run` has other fields of its row."""
-    changes = fields.pop("run", {})
-    document = {"tasks": tasks, **fields}
-    spec = DefinitionSpec.model_validate_json(json.dumps(document))
-    state = RunState(begun_run_of(NOW, **changes), spec, ())
-    return applied(state, advance(state, NOW))
-
-
-def applied(state: RunState, decision: Decision) -> RunState:
-    change = run_change(state.run, decision, NOW)
-    for changed in change.update:
-        state = with_tasks(state, changed)
-    return replace(state, run=change.run, tasks=state.tasks + change.create)
-
-
-def ended(state: RunState, label: str, output: Any = None, error: str | None = None) -> RunState:
-    """Return the run after the task has ended; with an error the task has failed."""
-    status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
-    started = change_task(task_of(state, label), TaskStatus.RUNNING, attempts=1)
-    after = change_task(started, status, output=output, error=error, ended_at=NOW)
-    state = with_tasks(state, after)
-    return applied(state, advance(state, NOW))
-
-
-def task_of(state: RunState, label: str) -> TaskInstance:
-    (found,) = [instance for instance in state.tasks if task_label(instance) == label]
-    return found
-
-
-def startable(state: RunState) -> list[str]:
-    return [task_label(instance) for instance in advance(state, NOW).start]
-
-
-def statuses(state: RunState) -> dict[str, str]:
-    return {task_label(instance): instance.status.value for instance in state.tasks}
+from support.advancing import (
+    NOW,
+    applied,
+    begun,
+    ended,
+    startable,
+    statuses,
+    task,
+    task_of,
+)
 
 
 def test_a_task_waits_for_what_it_needs_and_the_others_start_at_once():
@@ -251,13 +213,15 @@ def test_on_failure_tasks_see_the_error_and_every_task():
     assert task_of(state, "then").input == "skipped"
     state = ended(state, "then", error="the pager is down")
     assert (state.run.status, state.run.ending) == (RunStatus.FAILED, None)
-    assert state.run.reason == "task a failed: boom"
+    first, then = "task a failed: boom", "onFailure task then failed: the pager is down"
+    assert state.run.reason == f"{first}; {then}"
 
 
 def test_a_run_that_succeeds_stores_its_state():
     state = begun(task("a"), state={"n": "${ state.n + 1 }"}, run={"state": {"n": 1}})
     state = with_tasks(state, replace(task_of(state, "a"), status=TaskStatus.SUCCEEDED))
-    assert advance(state, NOW).end == RunEnd(RunStatus.SUCCEEDED, state={"n": 2})
+    decision = advance(state, NOW)
+    assert (decision.end, decision.keep_state) == (RunEnd(RunStatus.SUCCEEDED), {"n": 2})
     failed = with_tasks(state, replace(task_of(state, "a"), status=TaskStatus.FAILED, error="no"))
     assert advance(failed, NOW).end == RunEnd(RunStatus.FAILED, "task a failed: no")
 
@@ -306,7 +270,8 @@ def test_a_timeout_ends_a_run_without_on_failure_at_once():
 def test_a_timeout_during_on_failure_keeps_the_earlier_ending():
     state = ended(begun(task("a"), onFailure=[task("page")]), "a", error="boom")
     state = applied(state, stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW))
-    assert (state.run.status, state.run.reason) == (RunStatus.FAILED, "task a failed: boom")
+    reason = "task a failed: boom; onFailure tasks were stopped: too slow"
+    assert (state.run.status, state.run.reason) == (RunStatus.FAILED, reason)
     assert task_of(state, "page").status is TaskStatus.CANCELLED
 
 

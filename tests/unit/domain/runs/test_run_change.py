@@ -180,8 +180,8 @@ def test_a_run_that_is_going_to_fail_waits_for_its_on_failure_tasks():
 
 
 @pytest.mark.parametrize("kept", [None, {}, {"n": 1}])
-def test_the_state_is_kept_when_the_end_has_one(kept: dict[str, int] | None):
-    change = run_change(RUN, Decision(end=RunEnd(RunStatus.SUCCEEDED, state=kept)), NOW)
+def test_the_state_is_kept_when_the_decision_has_one(kept: dict[str, int] | None):
+    change = run_change(RUN, Decision(end=RunEnd(RunStatus.SUCCEEDED), keep_state=kept), NOW)
     assert change.keep_state == kept
 
 

@@ -1,0 +1,62 @@
+"""Walks a run through its decisions as a worker would, without a store."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.advance import advance
+from activityctl.domain.runs.run import Decision, RunState, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
+from activityctl.domain.runs.scope import task_label
+from support.runs import begun_run_of
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def task(name: str, **fields: Any) -> dict[str, Any]:
+    """Return a task that says its own name."""
+    return {"name": name, "say": {"text": name}, **fields}
+
+
+def begun(*tasks: dict[str, Any], **fields: Any) -> RunState:
+    """Return a run as it is stored after its first decision; `run` has other fields of its row."""
+    changes = fields.pop("run", {})
+    document = {"tasks": tasks, **fields}
+    spec = DefinitionSpec.model_validate_json(json.dumps(document))
+    state = RunState(begun_run_of(NOW, **changes), spec, ())
+    return applied(state, advance(state, NOW))
+
+
+def applied(state: RunState, decision: Decision) -> RunState:
+    """Return the run after the decision is stored."""
+    change = run_change(state.run, decision, NOW)
+    for changed in change.update:
+        state = with_tasks(state, changed)
+    return replace(state, run=change.run, tasks=state.tasks + change.create)
+
+
+def ended(state: RunState, label: str, output: Any = None, error: str | None = None) -> RunState:
+    """Return the run after the task has ended; with an error the task has failed."""
+    status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
+    started = change_task(task_of(state, label), TaskStatus.RUNNING, attempts=1)
+    after = change_task(started, status, output=output, error=error, ended_at=NOW)
+    state = with_tasks(state, after)
+    return applied(state, advance(state, NOW))
+
+
+def task_of(state: RunState, label: str) -> TaskInstance:
+    """Return the task of that name, or `name[index]`."""
+    (found,) = [instance for instance in state.tasks if task_label(instance) == label]
+    return found
+
+
+def startable(state: RunState) -> list[str]:
+    """Return the tasks that may start now."""
+    return [task_label(instance) for instance in advance(state, NOW).start]
+
+
+def statuses(state: RunState) -> dict[str, str]:
+    """Return the status of each task."""
+    return {task_label(instance): instance.status.value for instance in state.tasks}
