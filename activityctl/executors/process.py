@@ -48,10 +48,15 @@ class GuardianLostError(Exception):
 class TaskProcess:
     """A running command with all that it started. The caller must await `end`."""
 
-    def __init__(self, starter: Starter, spec: ProcessSpec, stdin: bytes | None) -> None:
+    def __init__(
+        self,
+        starter: Starter,
+        spec: ProcessSpec,
+        stdin: bytes | None,
+        captures: tuple[Capture, Capture] | None = None,
+    ) -> None:
         """Start a guardian. Raises OSError, or ValueError for a NUL in an argument."""
-        self.stdout = Capture()
-        self.stderr = Capture()
+        self.stdout, self.stderr = captures or (Capture(), Capture())
         self.exit_code: int | None = None
         self._left: tuple[int, ...] = ()
         self._spec = spec
@@ -74,13 +79,19 @@ class TaskProcess:
 
     @classmethod
     async def start(
-        cls, starter: Starter, spec: ProcessSpec, stdin: bytes | None, grace_seconds: float
+        cls,
+        starter: Starter,
+        spec: ProcessSpec,
+        stdin: bytes | None,
+        grace_seconds: float,
+        captures: tuple[Capture, Capture] | None = None,
     ) -> Self:
         """Start the command; if this is cancelled, stop it as `stop` does.
 
+        `captures` get what it writes to stdout and stderr.
         Raises OSError if it cannot be started, ValueError for a NUL, and GuardianLostError.
         """
-        process = cls(starter, spec, stdin)
+        process = cls(starter, spec, stdin, captures)
         try:
             await process._started
         except asyncio.CancelledError:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from activityctl.domain.manifests.checks import Kinds
 from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS
 from activityctl.errors import InvalidInputError
+from activityctl.executors.code import CodeExecutor
 from activityctl.executors.command import CommandExecutor
 from activityctl.executors.emit import EmitExecutor
 from activityctl.executors.http import HttpExecutor
@@ -14,6 +15,7 @@ from activityctl.executors.runs import RunsSource
 from activityctl.ports import ContextSource, Executor
 
 TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
+    CodeExecutor.kind: CodeExecutor,
     CommandExecutor.kind: CommandExecutor,
     EmitExecutor.kind: EmitExecutor,
     HttpExecutor.kind: HttpExecutor,

@@ -27,12 +27,14 @@ def known_kinds() -> "Kinds":
 async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
     from activityctl.adapters.daemon_ports import DaemonPorts
+    from activityctl.executors.code import CodeExecutor
     from activityctl.executors.command import CommandExecutor
     from activityctl.executors.emit import EmitExecutor
     from activityctl.executors.http import HttpExecutor
     from activityctl.executors.registry import added_task_kinds
 
     built: dict[str, Executor] = {name: kind() for name, kind in added_task_kinds().items()}
+    built["code"] = CodeExecutor()
     built["command"] = CommandExecutor(
         allowed=settings.allow_commands, base_environment=settings.task_environment
     )

@@ -21,6 +21,7 @@ def test_all_samples_can_be_planned_together():
         "own-health",
         "archive-docs",
         "daily-digest",
+        "invoice-totals",
         "order-fulfilment",
         "order-review",
         "risky-order",

@@ -18,6 +18,8 @@ HEAVY = (
     "icalendar",
     "jsonschema",
     "prometheus_client",
+    "py_mini_racer",
+    "pydantic_monty",
     "recurring_ical_events",
     "uvicorn",
     "watchfiles",

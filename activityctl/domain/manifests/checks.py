@@ -17,6 +17,7 @@ from activityctl.domain.bodies.command_choices import check_choices, trusted_nam
 from activityctl.domain.bodies.scripts import COMMAND, check_scripts
 from activityctl.domain.bodies.secret_choices import check_secrets
 from activityctl.domain.bodies.slots import slots_of
+from activityctl.domain.bodies.verbatim import check_verbatim, with_expressions
 from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.cel.static_check import (
     CONDITION,
@@ -272,6 +273,8 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
         findings += _under(check_scripts(body, inside), COMMAND)
         if isinstance(body, Mapping):
             findings += _under(check_choices(body, trusted_names(task.for_each)), COMMAND)
+    for kind in task.kinds:
+        findings += _under(check_verbatim(kind, (task.model_extra or {})[kind]), kind)
     findings += _check_call(task, trusted_names(task.for_each))
     findings += check_engine_task(task)
     if task.when is not None:
@@ -299,7 +302,7 @@ def _check_templates(
         finding.under(kind)
         for kind in item.kinds
         for finding in _template_findings(
-            (item.model_extra or {})[kind],
+            with_expressions(kind, (item.model_extra or {})[kind]),
             scope,
             slots_of(kinds[kind]).kinds_at if kind in kinds else any_kind,
         )

@@ -17,7 +17,7 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.values.duration import DURATION_PATTERN, format_duration, parse_duration
 from activityctl.domain.values.json_form import API_VERSION
-from activityctl.domain.values.text import LITERAL_SCHEMA
+from activityctl.domain.values.text import LITERAL_SCHEMA, SOURCE_MARK
 
 Schema = dict[str, Any]
 
@@ -225,7 +225,7 @@ def _with_templates(schema: Schema) -> Schema:
 
 def _or_template(schema: Schema) -> Schema:
     """Return the schema with `${ … }` allowed as its value too; its annotations stay on top."""
-    if LITERAL_SCHEMA.items() <= schema.items():
+    if LITERAL_SCHEMA.items() <= schema.items() or SOURCE_MARK in schema:
         return schema
     notes: Schema = {key: schema[key] for key in _ANNOTATIONS if key in schema}
     rest = _with_templates({key: schema[key] for key in schema if key not in notes})

@@ -8,6 +8,7 @@ from typing import Any, Final
 from activityctl.domain.bodies.command_choices import refuse_choices, trusted_names
 from activityctl.domain.bodies.scripts import COMMAND, render_command
 from activityctl.domain.bodies.secret_choices import refuse_chosen_secrets
+from activityctl.domain.bodies.verbatim import render_body
 from activityctl.domain.cel.expression import evaluate_condition, render
 from activityctl.domain.manifests.task_template import MAX_FOR_EACH_ITEMS, TaskTemplate
 from activityctl.domain.runs import lanes
@@ -102,7 +103,7 @@ def _rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, An
             refuse_choices(template.body, trusted_names(template.for_each))
             rendered = render_command(template.body, scope)
         else:
-            rendered = render(template.body, scope)
+            rendered = render_body(template.kind, template.body, scope)
         refuse_chosen_secrets(template.body, rendered)
         return prepare(replace(task, input=rendered), task.created_at)
     except ExpressionError as error:

@@ -16,6 +16,9 @@ TEXT_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
 LITERAL_SCHEMA: Final[dict[str, JsonValue]] = {"not": {"pattern": r"(^|[^$])\$\{"}}
 """Part of the JSON Schema of a text that must be written out, without `${ … }`."""
 
+SOURCE_MARK: Final = "contentMediaType"
+"""In the JSON Schema of a text that is passed on as it stands: `${ … }` is part of the text."""
+
 
 def text_of(value: JsonValue) -> str:
     """Return the text of a value; raise ValueError with the way out for null, a list or a map.
