@@ -31,6 +31,7 @@ from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, 
 from activityctl.ports.stuck import StuckRuns, StuckSummary
 from activityctl.ports.tasks import (
     ContextSource,
+    Decide,
     Executor,
     ExecutorOutcome,
     JsonValue,
@@ -59,6 +60,7 @@ __all__ = [
     "Catalog",
     "Claim",
     "ContextSource",
+    "Decide",
     "EventArchive",
     "EventStore",
     "Executor",

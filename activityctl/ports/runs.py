@@ -58,6 +58,14 @@ class RunStore(Protocol):
         """Insert the run with its first task instances, or begin a run that was let in."""
         ...
 
+    async def begin_lookup(self, workflow_id: str, run: Run, entry: LogEntry) -> OpenResult:
+        """Record that the context of a queued run that was let in is looked up from now on.
+
+        The run gets `started_at` and `reason` of the argument. OURS, without the entry, if that
+        was recorded before. While its context is looked up, `Gates.let_in` does not start it.
+        """
+        ...
+
     async def load(self, run_id: str) -> RunState | None:
         """Return the run with its tasks; None if it does not exist."""
         ...

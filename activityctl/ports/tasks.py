@@ -88,19 +88,39 @@ class Executor(Protocol):
         ...
 
 
+class Decide(Protocol):
+    """Calls a pure function that evaluates expressions, without blocking the event loop."""
+
+    async def __call__(self, decide: Callable[..., Any], *args: Any) -> Any:
+        """Return what the function returns, or raise what it raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SourceCall:
-    """One look-up of a context source."""
+    """One attempt to look up one value of the context, for its source."""
 
     run: Run
+    """The run as it is so far, with the context of the sources above this one."""
+    name: str
+    """The name of the value."""
+    attempt: int
+    timeout_seconds: float
+    """The time limit of the attempt; the source must end within it."""
+    decide: Decide
+    """`await decide(evaluate, source, scope)` evaluates an expression."""
     secret: ResolveSecret = no_secrets
     """`await secret(value, host=host)` returns the value of a `SecretText`, to be used at once."""
-    timeout_seconds: float = 30.0
-    """The time limit of the look-up; the source must end within it."""
+    mask: Mask = field(default_factory=Mask)
+    """As that of a TaskCall. The value and the errors are masked before they are stored."""
 
 
 class ContextSource(Protocol):
-    """A context kind; it looks up a value before the rules of a run are evaluated."""
+    """A context kind; it looks up a value before the rules of a run are evaluated.
+
+    A source that may take longer than a query of Postgres is looked up in a step of its own: all
+    are, but those of `domain.runs.lookup.QUICK_SOURCES`.
+    """
 
     kind: ClassVar[str]
     """The key in YAML."""
@@ -108,5 +128,9 @@ class ContextSource(Protocol):
     """The model of the value under the key."""
 
     async def resolve(self, body: Any, call: SourceCall) -> JsonValue:
-        """Return the value as JSON; raise ActivityctlError if there is none."""
+        """Return the value as JSON; raise ActivityctlError if there is none.
+
+        Only a TaskError can say that another attempt may succeed. If the coroutine is cancelled,
+        nothing keeps running.
+        """
         ...

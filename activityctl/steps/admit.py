@@ -1,4 +1,7 @@
-"""The `admit` step: turns a firing into exactly one run, also if it is called several times."""
+"""The steps `admit` and `look_up`: turn a firing into exactly one run, however often called.
+
+If the context may take long, `admit` only lets the run in, and `look_up` begins it.
+"""
 
 import asyncio
 import logging
@@ -24,18 +27,29 @@ from activityctl.domain.runs.admission import (
     seconds_left,
 )
 from activityctl.domain.runs.advance import resume
+from activityctl.domain.runs.lookup import LOOKING_UP, is_looked_up_apart, longest_lookup
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
 from activityctl.domain.runs.run_change import log_entry, run_change
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.failure_kind import Tries, reason_of
+from activityctl.domain.values.log import LogEntry
 from activityctl.errors import ExpressionError, InvalidInputError
-from activityctl.ports import ContextSource, Gates, OpenResult, RunStore, SecretReader, Timetable
+from activityctl.ports import (
+    ContextSource,
+    Gates,
+    Logbook,
+    OpenResult,
+    RunStore,
+    SecretReader,
+    Timetable,
+)
+from activityctl.steps.attempts import RunningAttempts
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.held_secrets import NO_SECRETS
 from activityctl.steps.orders import orders_of, with_waits
 from activityctl.steps.record import RecordStep
-from activityctl.steps.resolve import resolve_context
+from activityctl.steps.resolve import ContextLookup
 from activityctl.workflows.calls import Orders
 
 _LOG = logging.getLogger(__name__)
@@ -55,15 +69,16 @@ class AdmitStep:
         clock: Callable[[], datetime],
         decide: Deciding | None = None,
         *,
+        logbook: Logbook | None = None,
         secrets: SecretReader = NO_SECRETS,
     ) -> None:
         self._runs = runs
-        self._secrets = secrets
         self._timetable = timetable
         self._gates = gates
-        self._sources = sources
         self._clock = clock
         self._decide = decide or Deciding()
+        self._look_up_context = ContextLookup(sources, clock, self._decide, logbook, secrets)
+        self._lookups = RunningAttempts(self._is_wanted)
         self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)
         self._tries = Tries()
         self._admitting = 0
@@ -90,13 +105,33 @@ class AdmitStep:
         else:
             self._has_capacity.set()
 
-    async def _admit_or_give_up(self, firing: FiringRef) -> Orders:
+    @activity.defn(name="look_up")
+    async def look_up(self, firing: FiringRef) -> Orders:
+        """Look up the context of a run that was let in, and begin the run.
+
+        If a lookup of the run is still at work in this process, wait for that one instead.
+        """
+        run_id = firing.run_id
+        return await self._lookups.run(
+            run_id, lambda: self._admit_or_give_up(firing, looks_up=True), _do_nothing
+        )
+
+    async def close(self) -> None:
+        """End the lookups that are still at work."""
+        await self._lookups.close()
+
+    async def _is_wanted(self, run_id: str) -> bool:
+        """Return whether the run still waits for its context."""
+        state = await self._runs.load(run_id)
+        return state is not None and state.run.status is RunStatus.QUEUED
+
+    async def _admit_or_give_up(self, firing: FiringRef, *, looks_up: bool = False) -> Orders:
         """Admit the firing; an error that does not go away ends its run after some tries.
 
         An outage of Postgres raises as often as it lasts, so that the call is repeated.
         """
         try:
-            orders = await self._admit(firing)
+            orders = await self._admit(firing, looks_up=looks_up)
         except Exception as error:  # a fault of ours must end as a failed run, not as a loop
             is_final = isinstance(error, ApplicationError) and error.non_retryable
             if is_final or not self._tries.is_last(firing.run_id, error):
@@ -108,10 +143,10 @@ class AdmitStep:
         self._tries.forget(firing.run_id)
         return orders
 
-    async def _admit(self, firing: FiringRef) -> Orders:
+    async def _admit(self, firing: FiringRef, *, looks_up: bool) -> Orders:
         if not _is_of_this_workflow(firing):
             return _refuse_stranger(firing)
-        if firing.is_by_clock and not await self._timetable.process_due(firing):
+        if firing.is_by_clock and not looks_up and not await self._timetable.process_due(firing):
             return Orders(firing.run_id, is_over=True)
         facts = await self._runs.admission_input(firing)
         if facts is None:
@@ -126,16 +161,17 @@ class AdmitStep:
         if recorded_as is RecordedState.OVER:
             return Orders(firing.run_id, is_over=True)
         recorded = replace(firing, due_at=facts.record.due_at.isoformat())
-        return await self._admit_recorded(
-            recorded, facts, has_run=recorded_as is RecordedState.HAS_RUN
-        )
+        has_run = recorded_as is RecordedState.HAS_RUN
+        looks_up = looks_up and has_run
+        return await self._admit_recorded(recorded, facts, has_run=has_run, looks_up=looks_up)
 
     async def _admit_recorded(
-        self, firing: FiringRef, facts: AdmissionInput, *, has_run: bool
+        self, firing: FiringRef, facts: AdmissionInput, *, has_run: bool, looks_up: bool
     ) -> Orders:
         now = self._clock()
         run = new_run(firing, facts, now)
-        if (reason := refusal_reason(firing, facts)) is not None:
+        reason = None if looks_up else refusal_reason(firing, facts)
+        if reason is not None:
             refused = RunState(run, facts.spec, ())
             return await self._open(firing, refused, refuse(firing, reason), now)
         try:
@@ -147,8 +183,25 @@ class AdmitStep:
             return Orders(firing.run_id, is_over=True)
         if entered.run.status is not RunStatus.QUEUED:
             return await self._orders_of_open_run(firing)
+        if is_looked_up_apart(entered.spec) and not looks_up:
+            return await self._order_lookup(firing, entered, now)
         begun, decision = await self._begin(entered, now)
-        return await self._open(firing, replace(entered, run=begun), decision, now)
+        state = replace(entered, run=begun)
+        return await self._open(firing, state, decision, self._clock(), was_looked_up=looks_up)
+
+    async def _order_lookup(self, firing: FiringRef, state: RunState, now: datetime) -> Orders:
+        """Record that the context is looked up, so that nobody else begins the run meanwhile."""
+        spec = state.spec
+        run = replace(state.run, started_at=state.run.started_at or now, reason=LOOKING_UP)
+        started = _started_entry(run)
+        if await self._runs.begin_lookup(firing.workflow_id, run, started) is OpenResult.TAKEN:
+            return Orders(firing.run_id, is_over=True)
+        return Orders(
+            firing.run_id,
+            is_over=False,
+            deadline_seconds=seconds_left(run, spec, now),
+            look_up_seconds=longest_lookup(spec).total_seconds(),
+        )
 
     async def _enter(
         self, firing: FiringRef, run: Run, spec: DefinitionSpec, *, has_run: bool
@@ -159,7 +212,7 @@ class AdmitStep:
         state that the runs before it stored.
         """
         has_gates = spec.concurrency.policy is not OverlapPolicy.ALLOW or spec.throttle is not None
-        if not has_gates and not has_run:
+        if not has_gates and not has_run and not is_looked_up_apart(spec):
             return RunState(run, spec, ())
         result = await self._gates.enter(run, spec, firing.workflow_id)
         if result.outcome != "let_in":
@@ -170,22 +223,25 @@ class AdmitStep:
         return replace(state, run=replace(state.run, state=run.state))
 
     async def _begin(self, state: RunState, now: datetime) -> tuple[Run, Decision]:
+        run = replace(state.run, started_at=state.run.started_at or now, reason=None)
         try:
-            run = await resolve_context(
-                state.run, state.spec, self._sources, now, self._decide, self._secrets
-            )
+            run = await self._look_up_context(run, state.spec)
         except InvalidInputError as error:
-            return await self._decide(fail, state.run, state.spec, str(error), now)
-        return await self._decide(begin, run, state.spec, now)
+            return await self._decide(fail, run, state.spec, str(error), self._clock())
+        return await self._decide(begin, run, state.spec, self._clock())
 
     async def _open(
-        self, firing: FiringRef, state: RunState, decision: Decision, now: datetime
+        self,
+        firing: FiringRef,
+        state: RunState,
+        decision: Decision,
+        now: datetime,
+        *,
+        was_looked_up: bool = False,
     ) -> Orders:
         run = state.run
-        started = log_entry(
-            run, "info", f"run started by {run.trigger}", now, firingKey=run.firing_key
-        )
-        entries = (started,) if run.status is RunStatus.RUNNING else ()
+        is_new = run.status is RunStatus.RUNNING and not was_looked_up
+        entries = (_started_entry(run),) if is_new else ()
         change = run_change(run, decision, now, entries=entries)
         match await self._runs.open(firing.workflow_id, change):
             case OpenResult.OPENED:
@@ -216,6 +272,15 @@ class AdmitStep:
             deadline_seconds=seconds_left(state.run, state.spec, now),
             is_cancelling=state.run.status is RunStatus.CANCELLING and not orders.is_over,
         )
+
+
+async def _do_nothing() -> None:
+    """Say nothing of a lookup that Temporal took for lost and that this process goes on with."""
+
+
+def _started_entry(run: Run) -> LogEntry:
+    at = run.started_at or run.created_at
+    return log_entry(run, "info", f"run started by {run.trigger}", at, firingKey=run.firing_key)
 
 
 def _is_of_this_workflow(firing: FiringRef) -> bool:

@@ -1,57 +1,138 @@
-"""Resolves the context of a run: each source in order, with the values of those before it."""
+"""Looks up the context of a run: each source in order, with the values of those before it."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from pydantic import ValidationError
 
 from activityctl.domain.bodies.secret_choices import refuse_chosen_secrets
 from activityctl.domain.cel.expression import render
+from activityctl.domain.manifests.context import ContextTemplate
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.run_change import log_entry
 from activityctl.domain.runs.scope import run_scope
+from activityctl.domain.values.failure_kind import is_outage
 from activityctl.domain.values.finding import findings_of
-from activityctl.errors import ActivityctlError, InvalidInputError
-from activityctl.ports import ContextSource, JsonValue, SecretReader, SourceCall
+from activityctl.errors import ActivityctlError, InvalidInputError, TaskError
+from activityctl.ports import ContextSource, JsonValue, Logbook, SecretReader, SourceCall
+from activityctl.steps.attempts import write_safely
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 
+_LOG = logging.getLogger(__name__)
+_EXTRA_SECONDS: Final = 0.5
+"""Added to the limit of an attempt. Sources keep the limit themselves, with a better message."""
 
-async def resolve_context(
-    run: Run,
-    spec: DefinitionSpec,
-    sources: Mapping[str, ContextSource],
-    now: datetime,
-    decide: Deciding,
-    secrets: SecretReader = NO_SECRETS,
-) -> Run:
-    """Return the run with its context. Raises InvalidInputError with the source that failed."""
-    for template in spec.context:
-        held = HeldSecrets(secrets)
+
+class ContextLookup:
+    """Looks up the context of runs, with the timeout, the retries and the default of each value."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, ContextSource],
+        clock: Callable[[], datetime],
+        decide: Deciding,
+        logbook: Logbook | None = None,
+        secrets: SecretReader = NO_SECRETS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Failed attempts and used defaults are written to the logbook, if there is one."""
+        self._sources = sources
+        self._clock = clock
+        self._decide = decide
+        self._logbook = logbook
+        self._secrets = secrets
+        self._sleep = sleep
+
+    async def __call__(self, run: Run, spec: DefinitionSpec) -> Run:
+        """Return the run with its context.
+
+        Raises InvalidInputError with the name of the source that failed and is not optional. An
+        outage of Postgres raises UnreachableError, so that the lookup is repeated.
+        """
+        for template in spec.context:
+            held = HeldSecrets(self._secrets)
+            try:
+                value = await self._value(run, template, held)
+            except ActivityctlError as error:
+                if is_outage(error):
+                    raise
+                reason = held.mask.text(str(error))
+                raise InvalidInputError(f"context {template.name}: {reason}") from None
+            run = replace(run, context={**run.context, template.name: value})
+        return run
+
+    async def _value(self, run: Run, template: ContextTemplate, held: HeldSecrets) -> JsonValue:
         try:
-            source = sources.get(template.kind)
-            if source is None:
-                message = f"this worker does not know the context source {template.kind!r}"
-                raise InvalidInputError(message)
-            body = await decide(render, template.body, run_scope(run, now))
-            refuse_chosen_secrets(template.body, body)
-            value = await _resolve(run, source, body, held)
+            return held.mask.json(await self._attempts(run, template, held))
         except ActivityctlError as error:
-            reason = held.mask.text(str(error))
-            raise InvalidInputError(f"context {template.name}: {reason}") from None
-        run = replace(run, context={**run.context, template.name: value})
-    return run
+            if not template.optional or is_outage(error):
+                raise
+            message = f"context {template.name}: its default is used, because it failed: {error}"
+            await self._warn(run, held.mask.text(message), source=template.kind)
+        return await self._decide(render, template.default, run_scope(run, self._clock()))
+
+    async def _attempts(self, run: Run, template: ContextTemplate, held: HeldSecrets) -> JsonValue:
+        source = self._sources.get(template.kind)
+        if source is None:
+            raise InvalidInputError(
+                f"this worker does not know the context source {template.kind!r}"
+            )
+        body = await self._decide(render, template.body, run_scope(run, self._clock()))
+        refuse_chosen_secrets(template.body, body)
+        typed = _typed(source, body)
+        attempt = 1
+        while True:
+            seconds = template.timeout.total_seconds()
+            call = SourceCall(
+                run, template.name, attempt, seconds, self._decide, held.resolve, held.mask
+            )
+            try:
+                return await self._attempt(source, typed, call)
+            except TaskError as error:
+                if not error.may_retry or attempt >= template.retry.max_attempts:
+                    raise
+                asked = timedelta(seconds=error.retry_after_seconds or 0)
+                seconds = template.retry.wait_after(attempt, asked).total_seconds()
+                message = (
+                    f"context {template.name}: attempt {attempt} failed, the next one is in "
+                    f"{seconds:g} s: {error}"
+                )
+                message = held.mask.text(message)
+                await self._warn(run, message, source=template.kind, code=error.task_code)
+            await self._sleep(seconds)
+            attempt += 1
+
+    async def _attempt(self, source: ContextSource, body: object, call: SourceCall) -> JsonValue:
+        limit = call.timeout_seconds
+        try:
+            async with asyncio.timeout(limit + _EXTRA_SECONDS):
+                return await source.resolve(body, call)
+        except TimeoutError as error:
+            raise TaskError(f"no result within {limit:g} s (timeout)", code="timeout") from error
+        except ActivityctlError:
+            raise
+        except Exception as error:  # a fault of a source fails its run alone
+            _LOG.exception("source failed", extra={"run": call.run.id, "kind": source.kind})
+            message = f"{type(error).__name__} in the context source {source.kind}: {error}"
+            raise TaskError(message, code="internal", retryable=False) from error
+
+    async def _warn(self, run: Run, message: str, **facts: JsonValue) -> None:
+        if self._logbook is not None:
+            entry = log_entry(run, "warning", message, self._clock(), **facts)
+            await write_safely(self._logbook.append([entry]))
 
 
-async def _resolve(
-    run: Run, source: ContextSource, body: JsonValue, held: HeldSecrets
-) -> JsonValue:
+def _typed(source: ContextSource, body: JsonValue) -> object:
     try:
-        typed = source.body.model_validate_json(json.dumps(body))
+        return source.body.model_validate_json(json.dumps(body))
     except ValidationError as error:
         first = findings_of(error, source.body)[0]
-        raise InvalidInputError(f"{'.'.join(map(str, first.path))}: {first.reason}") from error
-    value = await source.resolve(typed, SourceCall(run, held.resolve))
-    return held.mask.json(value)
+        path = ".".join(map(str, (source.kind, *first.path)))
+        raise InvalidInputError(f"{path}: {first.reason}") from error

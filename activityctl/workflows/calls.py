@@ -13,6 +13,8 @@ with workflow.unsafe.imports_passed_through():
 
 TASK_QUEUE: Final = "activityctl"
 """The task queue of every worker. One Temporal namespace serves one database."""
+CONTEXT_QUEUE: Final = "activityctl-context"
+"""The task queue of `look_up`, so that slow sources take no places from tasks."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Orders:
     """Whether tasks of the run wait for something from outside, or for a time."""
     settle_in_seconds: float | None = None
     """When the wait of one of them ends by itself; None if none does."""
+    look_up_seconds: float | None = None
+    """How long `look_up` may take, which comes next; None if it does not. Only `admit` sets it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class StopOrder:
 async def admit(firings: list[FiringRef]) -> list[Orders]:
     """Open the run of each firing, or find it open; return one answer for each, in order."""
     raise NotImplementedError(firings)
+
+
+@activity.defn(name="look_up")
+async def look_up(firing: FiringRef) -> Orders:
+    """Look up the context of a run that was let in, and begin the run."""
+    raise NotImplementedError(firing)
 
 
 @activity.defn(name="execute")

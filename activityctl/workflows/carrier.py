@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.domain.runs.stopping import LOST, STOPS_WITHIN
     from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows import calls
-    from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
+    from activityctl.workflows.calls import CONTEXT_QUEUE, Orders, StopOrder, TaskOrder
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """Without a heartbeat for this long, the worker counts as lost and another attempt starts."""
@@ -54,7 +54,8 @@ class RunCarrier:
     def __init__(self, firing: FiringRef) -> None:
         self._firing = firing
         self._ordered: set[str] = set()
-        self._working: dict[asyncio.Task[Orders], TaskOrder] = {}
+        self._working: dict[asyncio.Task[Orders], TaskOrder | None] = {}
+        """The tasks at work, each with its order; None for the lookup of the context."""
         self._deadline: datetime | None = None
         self._is_stopping = False
         """Whether the run waits for its tasks to stop; `_deadline` is then until when."""
@@ -100,6 +101,8 @@ class RunCarrier:
         return orders
 
     def _carry_out(self, orders: Orders) -> None:
+        if orders.look_up_seconds is not None:
+            self._working[asyncio.create_task(self._look_up(orders.look_up_seconds))] = None
         for order in orders.start:
             if order.task_id not in self._ordered:
                 self._ordered.add(order.task_id)
@@ -107,6 +110,17 @@ class RunCarrier:
         self._note_waits(orders)
         if not self._working and not self._has_waiting:
             raise ApplicationError("the run is not over but has no task", non_retryable=True)
+
+    async def _look_up(self, seconds: float) -> Orders:
+        return await workflow.execute_activity(
+            calls.look_up,
+            self._firing,
+            task_queue=CONTEXT_QUEUE,
+            start_to_close_timeout=timedelta(seconds=seconds) + GRACE,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=_AFTER_A_LOST_ATTEMPT,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
 
     async def _execute(self, order: TaskOrder) -> Orders:
         wait = order.schedule_to_start_seconds
@@ -187,11 +201,16 @@ class RunCarrier:
             self._deadline is not None and self._deadline <= self._settle_at
         )
 
-    async def _outcome(self, task: asyncio.Task[Orders], order: TaskOrder) -> Orders:
+    async def _outcome(self, task: asyncio.Task[Orders], order: TaskOrder | None) -> Orders:
         """Return the orders of a finished attempt; if it has none, record the reason."""
         try:
             return await task
         except (ActivityError, asyncio.CancelledError) as error:
+            if order is None:
+                if not isinstance(error, ActivityError) or is_cancelled_exception(error):
+                    raise
+                reason = f"its context could not be looked up: {_failure_reason(error)}"
+                return await record_end(StopOrder(self._firing.run_id, "failed", reason))
             if self._is_stopping:
                 lost = _loss(error)
                 return await record_end(StopOrder(order.run_id, "cancelled", lost, order.task_id))

@@ -35,7 +35,7 @@ CALLS = activities(calls)
 
 
 def test_calls_and_steps_have_the_same_names() -> None:
-    assert sorted(CALLS) == sorted(BODIES) == ["admit", "execute", "record", "settle"]
+    assert sorted(CALLS) == sorted(BODIES) == ["admit", "execute", "look_up", "record", "settle"]
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))

@@ -28,7 +28,7 @@ from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.record import RecordStep
 from activityctl.steps.settle import SettleStep
-from activityctl.workflows.calls import TASK_QUEUE
+from activityctl.workflows.calls import CONTEXT_QUEUE, TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
@@ -40,6 +40,8 @@ _STICKY: Final = timedelta(seconds=2)
 _CANCEL_AGAIN: Final = 0.2
 _CACHED_WORKFLOWS: Final = 250
 """A cached workflow uses about 80 kB; in a burst, the others are replayed when needed."""
+_LOOKUPS_AT_ONCE: Final = 300
+"""How many contexts a worker looks up at once; each mostly waits for a server."""
 _DRAIN: Final = timedelta(seconds=15)
 _PATIENCE: Final = 30.0
 """Seconds that a starting worker waits for Postgres and Temporal."""
@@ -87,7 +89,10 @@ async def _work(
         await clock.synchronise()
         recorder = RecordStep(ports.runs, clock, decide)
         sources = wiring.build_sources(ports)
-        admit = AdmitStep(ports.runs, ports.timetable, ports.gates, sources, clock, decide)
+        admit = AdmitStep(
+            ports.runs, ports.timetable, ports.gates, sources, clock, decide, logbook=ports.logbook
+        )
+        stack.push_async_callback(admit.close)
         name = f"worker {socket.gethostname()} pid {os.getpid()}"
         execute = ExecuteStep(
             ports.runs, ports.logbook, executors, recorder, clock, name, lanes=ports.lanes
@@ -112,7 +117,8 @@ async def _work(
             settle.settle,
         ]
         worker = _temporal_worker(settings, client, activities, loops.stuck_runs)
-        async with worker, asyncio.TaskGroup() as group:
+        lookups = _context_worker(client, admit)
+        async with worker, lookups, asyncio.TaskGroup() as group:
             tasks = [group.create_task(loops.run(loop)) for loop in loops.loops]
             if sync is not None:
                 tasks.append(group.create_task(sync()))
@@ -151,6 +157,19 @@ def _temporal_worker(
         max_cached_workflows=_CACHED_WORKFLOWS,
         sticky_queue_schedule_to_start_timeout=_STICKY,
         graceful_shutdown_timeout=_DRAIN,
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+    )
+
+
+def _context_worker(client: Client, admit: AdmitStep) -> Worker:
+    """Return what looks up contexts: on a queue of its own, apart from tasks and admissions."""
+    return Worker(
+        client,
+        task_queue=CONTEXT_QUEUE,
+        activities=[admit.look_up],
+        max_concurrent_activities=_LOOKUPS_AT_ONCE,
+        graceful_shutdown_timeout=timedelta(0),
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),
     )

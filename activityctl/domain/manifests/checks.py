@@ -64,7 +64,9 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
     findings += _check_gates(spec, scopes.gates())
     for index, source in enumerate(spec.context):
         inner = _check_kind(source, kinds.contexts)
-        inner += _check_templates(source, scopes.context(index), kinds.contexts)
+        scope = scopes.context(index)
+        inner += _check_templates(source, scope, kinds.contexts)
+        inner += _under(_template_findings(source.default, scope), "default")
         inner += _check_call(source, trusted_names(None))
         findings += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from activityctl.domain.manifests.context import ContextTemplate
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.run_limits import Concurrency, PauseAfter, Throttle
 from activityctl.domain.manifests.task_template import TaskTemplate
@@ -26,15 +27,6 @@ class TriggerTemplate(Kinded):
 
     name: Name = Field(
         description="The trigger's name, unique in the definition.", examples=["nightly"]
-    )
-
-
-class ContextTemplate(Kinded):
-    """A named value that is looked up when a run is admitted. It can use the values above it."""
-
-    name: Name = Field(
-        description="The value's name. Later expressions read it as `context.<name>`.",
-        examples=["before"],
     )
 
 

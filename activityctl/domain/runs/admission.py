@@ -143,7 +143,8 @@ def refuse(firing: FiringRef, reason: str) -> Decision:
 def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]:
     """Evaluate the rules in order and start the run; the first rule that is false skips it.
 
-    A rule that cannot be evaluated fails the run.
+    A rule that cannot be evaluated fails the run. A run that is skipped has not started, though
+    its context may have been looked up.
     """
     scope = run_scope(run, now)
     for index, rule in enumerate(spec.rules):
@@ -152,14 +153,15 @@ def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]
         except ExpressionError as error:
             return fail(run, spec, f"rules[{index}]: {error}", now)
         if not holds:
-            return run, skip(rule.otherwise or f"rule does not hold: {rule.when}")
-    started = replace(run, status=RunStatus.RUNNING, started_at=now)
+            reason = rule.otherwise or f"rule does not hold: {rule.when}"
+            return replace(run, started_at=None), skip(reason)
+    started = replace(run, status=RunStatus.RUNNING, started_at=run.started_at or now)
     return started, advance(RunState(started, spec, ()), now)
 
 
 def fail(run: Run, spec: DefinitionSpec, reason: str, now: datetime) -> tuple[Run, Decision]:
     """Fail the run before its first task; its onFailure tasks still run."""
-    started = replace(run, status=RunStatus.RUNNING, started_at=now)
+    started = replace(run, status=RunStatus.RUNNING, started_at=run.started_at or now)
     pauses = auto_pause.would_pause(started, spec)
     failing = replace(started, ending=RunStatus.FAILED, reason=reason, pauses=pauses)
     return started, advance(RunState(failing, spec, ()), now)

@@ -33,9 +33,9 @@ def advance(state: RunState, now: datetime) -> Decision:
     tasks that do not need it continue. A run with a failed task runs its onFailure tasks, then
     ends `failed`; any other runs its onSuccess tasks, then ends `succeeded`, also if one of them
     fails. A run that is cancelling waits until its tasks have stopped; after a timeout its
-    onFailure tasks run then.
+    onFailure tasks run then. Nothing happens in a queued run, whose context is not known yet.
     """
-    if state.run.has_ended:
+    if state.run.has_ended or state.run.status is RunStatus.QUEUED:
         return Decision()
     if state.run.status is RunStatus.CANCELLING and (waiting := _after_tasks(state)) is not None:
         return waiting

@@ -46,6 +46,7 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
             RunStatus.SKIPPED,
             RunStatus.MISSED,
             RunStatus.CANCELLED,
+            RunStatus.TIMED_OUT,
         }
     ),
     RunStatus.RUNNING: frozenset(

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Final
 
 from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.lookup import is_looked_up_apart
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 
@@ -19,9 +20,6 @@ MOST_TASKS: Final = 10
 
 A full batch then stays far below the 51,200 events that a history may have.
 """
-
-_QUICK_SOURCES: Final = frozenset({"runs"})
-"""Context sources that answer at once. Others may take seconds, and all runs would wait."""
 
 
 def split_into_batches(
@@ -51,9 +49,8 @@ def _may_share(firing: FiringRef, specs: Mapping[ids.RunId, DefinitionSpec]) -> 
     if spec is None or firing.is_by_clock:
         return False
     tasks = spec.all_tasks
-    slow_sources = {source.kind for source in spec.context} - _QUICK_SOURCES
     is_short = len(tasks) <= MOST_TASKS and all(task.for_each is None for task in tasks)
-    return is_short and not slow_sources
+    return is_short and not is_looked_up_apart(spec)
 
 
 def _with_batch_id(firings: tuple[FiringRef, ...]) -> tuple[FiringRef, ...]:

@@ -88,6 +88,7 @@ class MemoryGates:
             for key, row in sorted(self._state.runs.items())
             if row.run.status is RunStatus.QUEUED
             and row.let_in_at is not None
+            and row.run.started_at is None
             and row.let_in_at <= now - again_after
             and key not in let_in_ids
         ]

@@ -100,6 +100,17 @@ class MemoryRunStore:
         wake_next_in_order(self._state, run)
         return OpenResult.OPENED
 
+    async def begin_lookup(self, workflow_id: str, run: Run, entry: LogEntry) -> OpenResult:
+        """Record that the context of a queued run that was let in is looked up from now on."""
+        row = self._state.runs.get(run.id)
+        if row is None or not _may_begin(row, workflow_id) or row.run.started_at is not None:
+            is_ours = row is not None and row.workflow_id == workflow_id and not row.run.has_ended
+            return OpenResult.OURS if is_ours else OpenResult.TAKEN
+        looked_up = replace(row.run, started_at=run.started_at, reason=stored_text(run.reason))
+        self._state.runs[run.id] = replace(row, run=looked_up)
+        self._state.write_log_entries([entry])
+        return OpenResult.OPENED
+
     async def load(self, run_id: str) -> RunState | None:
         """Return the run with its tasks; None when there is no such run."""
         row = self._state.runs.get(run_id)

@@ -325,6 +325,7 @@ async def read_not_begun(
     """Return other runs that were let in `again_after` ago and have not begun, oldest first."""
     cursor = await connection.execute(
         """SELECT * FROM runs r WHERE r.ended_at IS NULL AND r.status = 'queued'
+               AND r.started_at IS NULL
                AND r.let_in_at <= clock_timestamp() - %(again_after)s
                AND NOT r.id = ANY(%(known)s)
            ORDER BY r.let_in_at, r.id LIMIT %(limit)s""",

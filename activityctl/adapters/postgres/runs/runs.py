@@ -25,6 +25,7 @@ from activityctl.adapters.postgres.runs.abandoning import abandon_run
 from activityctl.adapters.postgres.runs.streaks import write_streak
 from activityctl.adapters.postgres.runs.waits import lock_answers, write_waits
 from activityctl.adapters.postgres.runs.writes import (
+    BEGIN_LOOKUP,
     INSERT_RUN,
     INSERT_TASK,
     UPDATE_TASK,
@@ -182,6 +183,15 @@ class PostgresRunStore:
                 return await self._opened_before(connection, change.run.id, values["workflow_id"])
             async with connection.committing():
                 await _write_opened(connection, change)
+        return OpenResult.OPENED
+
+    async def begin_lookup(self, workflow_id: str, run: Run, entry: LogEntry) -> OpenResult:
+        """Record that the context of a queued run that was let in is looked up from now on."""
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(BEGIN_LOOKUP, run_values(run, workflow_id))
+            if not cursor.rowcount:
+                return await self._opened_before(connection, run.id, workflow_id)
+            await insert_log_entries(connection, [entry])
         return OpenResult.OPENED
 
     async def _opened_before(

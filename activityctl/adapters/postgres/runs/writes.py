@@ -21,6 +21,11 @@ INSERT_RUN: Final = """
         %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(priority)s, %(events)s,
         %(let_in_at)s, %(arrived_at)s, %(place)s)"""
 """Takes `run_values`. Raises UniqueViolation when the run exists; add ON CONFLICT to avoid it."""
+BEGIN_LOOKUP: Final = """
+    UPDATE runs SET started_at = %(started_at)s, reason = %(reason)s
+    WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL AND started_at IS NULL
+        AND workflow_id = %(workflow_id)s"""
+"""Takes `run_values`; changes a run that was let in and whose context is not looked up yet."""
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
         output, error, reason, created_at, started_at, ended_at, waits_until, lane)
