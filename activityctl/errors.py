@@ -221,7 +221,8 @@ class TaskError(ActivityctlError):
     """An attempt of a task failed; `may_retry` says whether another attempt may succeed.
 
     `output` is what the attempt had written until then, as JSON. `retry_after_seconds` is how long
-    the next attempt should wait at least, if the other side has asked for it.
+    the next attempt should wait at least, if the other side has asked for it. `status` is that of
+    an HTTP response.
     """
 
     code = "task_failed"
@@ -234,12 +235,14 @@ class TaskError(ActivityctlError):
         retryable: bool = True,
         output: Any = None,
         retry_after_seconds: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.output = output
         self.task_code = code
         self.may_retry = retryable
         self.retry_after_seconds = retry_after_seconds
+        self.status = status
 
     def with_message(self, message: str, output: Any = None) -> "TaskError":
         """Return the same error with another message, and with another output if one is given."""
@@ -249,4 +252,5 @@ class TaskError(ActivityctlError):
             retryable=self.may_retry,
             output=self.output if output is None else output,
             retry_after_seconds=self.retry_after_seconds,
+            status=self.status,
         )

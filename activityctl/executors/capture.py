@@ -1,5 +1,6 @@
 """Capture: what is kept of an output of a command."""
 
+from collections.abc import Callable
 from typing import Final
 
 from activityctl.domain.values.masking import Mask
@@ -15,6 +16,8 @@ class Capture:
         self.total = 0
         self.mask = Mask()
         """Masks the secrets that the program was given, also where the middle was left out."""
+        self.heard: Callable[[], None] = lambda: None
+        """Called for each output."""
         self._half = limit // 2
         self._head = bytearray()
         self._tail = bytearray()
@@ -27,6 +30,7 @@ class Capture:
     def add(self, data: bytes) -> None:
         """Add the next bytes."""
         self.total += len(data)
+        self.heard()
         free = self._half - len(self._head)
         self._head += data[:free]
         self._tail += data[free:]

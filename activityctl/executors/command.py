@@ -161,6 +161,7 @@ class CommandExecutor:
 
     kind: ClassVar[str] = "command"
     body: ClassVar[type[BaseModel]] = CommandBody
+    reports_progress: ClassVar[bool] = True
     stop_seconds: ClassVar[float] = GRACE_SECONDS + DEATH_SECONDS + DRAIN_SECONDS
 
     def __init__(
@@ -188,6 +189,7 @@ class CommandExecutor:
         written = {name: await call.secret(value, host=None) for name, value in body.env.items()}
         process = await self._start(body, variables, written)
         process.stdout.mask = process.stderr.mask = call.mask
+        process.stdout.heard = process.stderr.heard = call.progress
         reason: str | None = None
         try:
             reason = await self._wait(process, call.timeout_seconds)

@@ -208,6 +208,7 @@ async def _unexpected_status(response: "httpx.Response", mask: Mask) -> TaskErro
         code="unexpected_status",
         retryable=may_retry,
         retry_after_seconds=seconds_to_wait(response.headers, datetime.now(UTC)),
+        status=status,
     )
 
 

@@ -44,6 +44,9 @@ def known_kinds() -> Kinds:
     return Kinds(
         {**ENGINE_KINDS, **{kind: executor.body for kind, executor in tasks.items()}},
         {kind: source.body for kind, source in contexts.items()},
+        frozenset(
+            kind for kind, executor in tasks.items() if getattr(executor, "reports_progress", False)
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.runs.waiting import Answer
+from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
@@ -52,6 +53,10 @@ class RunStore(Protocol):
 
     async def specs_of(self, revision_ids: Collection[str]) -> dict[str, DefinitionSpec]:
         """Return the specs of these revisions, by revision id."""
+        ...
+
+    async def spec_of_run(self, run_id: str) -> DefinitionSpec | None:
+        """Return the spec of the run's revision; None if the run does not exist."""
         ...
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
@@ -95,7 +100,9 @@ class RunStore(Protocol):
         """
         ...
 
-    async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
+    async def fail_attempt(
+        self, task_id: str, error: str, entry: LogEntry, code: str | None = None
+    ) -> int:
         """Count and record a failed attempt; return how many attempts have failed so far."""
         ...
 
@@ -192,6 +199,10 @@ class RunLists(Protocol):
 
     async def tasks(self, selection: Selection) -> list[TaskInstance]:
         """Return task instances; the tasks of the newest run come first."""
+        ...
+
+    async def attempts(self, task_ids: Sequence[str]) -> list[Attempt]:
+        """Return the attempts of these tasks, by task and number."""
         ...
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:

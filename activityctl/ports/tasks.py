@@ -29,6 +29,10 @@ async def _keep_nothing(_output: JsonValue, _last_lines: str) -> None:
     """Do nothing: the default of `TaskCall.stopped`."""
 
 
+def _do_nothing() -> None:
+    """Do nothing: the default of `TaskCall.progress`."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskCall:
     """One attempt of one task instance, for its executor."""
@@ -46,6 +50,8 @@ class TaskCall:
     """`await log(level, message, metadata)` writes a LogEntry of the run."""
     stopped: Callable[[JsonValue, str], Awaitable[None]] = _keep_nothing
     """`await stopped(output, last_lines)` keeps what a cancelled attempt has written."""
+    progress: Callable[[], None] = _do_nothing
+    """`progress()` says that the attempt goes on; see `timeout.heartbeat`."""
     secret: ResolveSecret = no_secrets
     """`await secret(value, host=host)` returns the value of a `SecretText`, to be used at once."""
     mask: Mask = field(default_factory=Mask)
@@ -79,7 +85,8 @@ class Executor(Protocol):
 
         Raises TaskError, which says what failed and whether to retry. If the coroutine is
         cancelled, the work stops and nothing keeps running. An executor that needs time to stop
-        after its limit says so in the attribute `stop_seconds`.
+        after its limit says so in the attribute `stop_seconds`. One that calls `call.progress`
+        has the attribute `reports_progress`, so that tasks can have a heartbeat timeout.
         """
         ...
 

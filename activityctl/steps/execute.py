@@ -3,11 +3,11 @@
 import asyncio
 import json
 import logging
-import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 from pydantic import ValidationError
 from temporalio import activity
@@ -16,9 +16,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import RunStatus, TaskInstance
 from activityctl.domain.runs.stopping import LOST
-from activityctl.domain.tasks.retry import RetryPolicy
-from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
+from activityctl.domain.values.failure_kind import Tries, reason_of
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level, LogEntry
@@ -34,17 +32,14 @@ from activityctl.ports import (
     TaskCall,
 )
 from activityctl.steps.attempts import RunningAttempts, write_safely
+from activityctl.steps.failed_attempts import FailedAttempts, note_about_wait
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 from activityctl.steps.lane_call import LaneCall
+from activityctl.steps.limited import TimeUsed, execute_limited
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import Orders, TaskOrder
 
-_Written = TypeVar("_Written")
-
 _LOG = logging.getLogger(__name__)
-_EXTRA_SECONDS: Final = 1.0
-"""Added to the limit and to the `stop_seconds` of the executor. Executors keep the limit themselves
-with a better message; this is for those that do not."""
 _LOST_ATTEMPTS_ALLOWED: Final = 5
 """If workers die more often than this during one task, the task is taken to be the cause."""
 
@@ -72,12 +67,13 @@ class ExecuteStep:
         self._executors = executors
         self._recorder = recorder
         self._clock = clock
-        self._sleep = sleep
         self._tries = Tries()
+        self._failures = FailedAttempts(runs, recorder.decide, self._tries, sleep)
         self._worker = worker
         self._lanes = lanes
         self._begun: dict[str, TaskInstance] = {}
         self._lane_calls: dict[str, LaneCall] = {}
+        self._used: dict[str, TimeUsed] = {}
         self._attempts = RunningAttempts(self._is_wanted)
 
     @activity.defn(name="execute")
@@ -100,6 +96,12 @@ class ExecuteStep:
         await self._attempts.close()
 
     async def _execute(self, order: TaskOrder) -> Orders:
+        used = TimeUsed()
+        if (reason := used.budget(order).refusal(timedelta(0))) and activity.info().attempt == 1:
+            error = f"no attempt could begin in time: {reason}"
+            return await self._recorder.end_task(
+                order.run_id, order.task_id, error=error, code="timeout"
+            )
         try:
             begun = await self._runs.begin_attempt(order.task_id, self._clock(), self._worker)
         except Exception as failure:  # nothing has run yet, so Temporal may repeat the call
@@ -116,11 +118,11 @@ class ExecuteStep:
             await write_safely(self._logbook.append([self._lost_entry(begun, order)]))
         if order.takes_next:
             return await self._execute_lane(task, order)
-        self._begun[order.task_id] = task
+        self._begun[order.task_id], self._used[task.id] = task, used
         try:
             return await self._execute_begun(task, order)
         finally:
-            del self._begun[order.task_id]
+            del self._begun[order.task_id], self._used[task.id]
 
     async def _execute_lane(self, task: TaskInstance, order: TaskOrder) -> Orders:
         """Execute an instance of a large forEach, then those that its lane takes after it."""
@@ -128,11 +130,11 @@ class ExecuteStep:
         following: TaskInstance | None = task
         while following is not None:
             task = self._begun[order.task_id] = following
-            self._lane_calls[task.id] = call
+            self._lane_calls[task.id], self._used[task.id] = call, TimeUsed(task)
             try:
                 orders = await self._execute_begun(task, replace(order, task_id=task.id))
             finally:
-                del self._begun[order.task_id], self._lane_calls[task.id]
+                del self._begun[order.task_id], self._lane_calls[task.id], self._used[task.id]
             following = call.take_next()
         return orders
 
@@ -143,12 +145,15 @@ class ExecuteStep:
         *,
         error: str | None = None,
         output: JsonValue = None,
+        code: str | None = None,
     ) -> Orders:
         call = self._lane_calls.get(task.id)
-        if call and (orders := await call.end(task, error=error, output=output)) is not None:
-            return orders
+        if call:
+            orders = await call.end(task, error=error, output=output, code=code)
+            if orders is not None:
+                return orders
         return await self._recorder.end_task(
-            order.run_id, order.task_id, error=error, output=output
+            order.run_id, order.task_id, error=error, output=output, code=code
         )
 
     async def _not_begun(self, order: TaskOrder) -> Orders:
@@ -203,7 +208,7 @@ class ExecuteStep:
             if (orders := await self._stopped(task, order)) is None:
                 raise
             return orders
-        return await self._written(lambda: self._end(task, order, output=output), task)
+        return await self._failures.written(lambda: self._end(task, order, output=output), task)
 
     async def _attempt(self, task: TaskInstance, order: TaskOrder) -> JsonValue:
         if task.attempts > order.max_attempts + _LOST_ATTEMPTS_ALLOWED:
@@ -214,16 +219,14 @@ class ExecuteStep:
             message = f"this worker does not know the task kind {task.kind!r}"
             raise TaskError(message, code="unknown_kind", retryable=False)
         held = HeldSecrets(self._secrets)
-        limit = order.start_to_close_seconds
-        extra = getattr(executor, "stop_seconds", 0.0) + _EXTRA_SECONDS
         try:
-            async with asyncio.timeout(limit + extra):
-                outcome = await executor.execute(
-                    parse_body(executor, task.input), self._call(task, order, held)
-                )
-        except TimeoutError as error:
-            shown = format_duration(timedelta(seconds=limit))
-            raise TaskError(f"took longer than {shown}", code="timeout") from error
+            outcome = await execute_limited(
+                executor,
+                parse_body(executor, task.input),
+                order,
+                self._used[task.id].budget(order),
+                partial(self._call, task, order, held),
+            )
         except TaskError as error:
             raise held.masked(error) from None  # the cause may quote a secret
         except asyncio.CancelledError:
@@ -235,7 +238,14 @@ class ExecuteStep:
             raise held.masked(failure) from None
         return held.mask.json(outcome.output)
 
-    def _call(self, task: TaskInstance, order: TaskOrder, held: HeldSecrets) -> TaskCall:
+    def _call(
+        self,
+        task: TaskInstance,
+        order: TaskOrder,
+        held: HeldSecrets,
+        seconds: float,
+        progress: Callable[[], None],
+    ) -> TaskCall:
         async def log(level: Level, message: str, metadata: Mapping[str, JsonValue]) -> None:
             shown, facts = held.mask.text(message), held.mask.json(dict(metadata))
             entry = self._entry(task, order, level, shown, facts)
@@ -256,30 +266,38 @@ class ExecuteStep:
             index=task.index,
             attempt=task.attempts,
             idempotency_key=task.id,
-            timeout_seconds=order.start_to_close_seconds,
+            timeout_seconds=seconds,
             log=log,
             stopped=stopped,
+            progress=progress,
             secret=held.resolve,
             mask=held.mask,
         )
 
     async def _failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
         """Record the failure; raise it while the retry policy allows another attempt."""
-        if not error.may_retry or order.max_attempts == 1:
+        if order.max_attempts == 1:
             return await self._end_failed(task, order, error)
-        policy = await self._written(lambda: self._retry_policy(order), task)
-        asked = error.retry_after_seconds
-        wait = policy.wait_after(task.attempts, timedelta(seconds=asked or 0))
+        following = await self._failures.written(
+            lambda: self._failures.following(task, error, self._used[task.id].budget(order)),
+            task,
+        )
+        if following.wait is None:
+            message = f"{error}{following.note}"
+            return await self._end_failed(task, order, error.with_message(message))
+        asked, wait = error.retry_after_seconds, following.wait
         message = f"task {task.name} attempt {task.attempts} failed: {error}"
         if asked is not None and task.attempts < order.max_attempts:
-            message += _note_about_wait(asked, wait)
+            message += note_about_wait(asked, wait)
         facts = {
             "code": error.task_code,
             "retryInSeconds": wait.total_seconds(),
             "output": logged_output(error.output),
         }
         entry = self._entry(task, order, "warning", message, facts)
-        failures = await self._written(lambda: self._count_failure(order, error, entry), task)
+        failures = await self._failures.written(
+            lambda: self._failures.count(order, error, entry), task
+        )
         if failures >= order.max_attempts:
             return await self._end_failed(task, order, error)
         raise ApplicationError(
@@ -289,57 +307,13 @@ class ExecuteStep:
             category=ApplicationErrorCategory.BENIGN,
         ) from None  # the cause quotes the task's output, which must not get into Temporal
 
-    async def _count_failure(self, order: TaskOrder, error: TaskError, entry: LogEntry) -> int:
-        """Return how many attempts failed; all of them if the failure can never be written."""
-        try:
-            return await self._runs.fail_attempt(order.task_id, str(error), entry)
-        except Exception as failure:  # a fault of ours must not be repeated for ever
-            if not self._tries.is_last(order.task_id, failure):
-                raise
-            _LOG.exception("a failed attempt cannot be recorded", extra={"task": order.task_id})
-            return order.max_attempts
-
     async def _end_failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
-        return await self._written(
-            lambda: self._end(task, order, error=str(error), output=error.output), task
+        return await self._failures.written(
+            lambda: self._end(
+                task, order, error=str(error), output=error.output, code=error.task_code
+            ),
+            task,
         )
-
-    async def _written(
-        self, write: Callable[[], Awaitable[_Written]], task: TaskInstance
-    ) -> _Written:
-        """Write what the attempt led to, as often as it takes: it must not run again for that.
-
-        If Postgres refuses it for good, `write` itself gives up after some tries.
-        """
-        failures = 0
-        while True:
-            try:
-                return await write()
-            except Exception as error:  # noqa: BLE001  # logged; it ends or is given up
-                failures += 1
-                chance = random.random()  # noqa: S311  # no secret
-                pause = OUTAGE_PAUSES.pause(failures, chance)
-                _LOG.warning(
-                    "could not record an attempt, will be retried: %s",
-                    reason_of(error),
-                    extra={"run": task.run_id, "task": task.id},
-                )
-                await self._sleep(pause.total_seconds())
-
-    async def _retry_policy(self, order: TaskOrder) -> RetryPolicy:
-        """Return the policy of the task; the default one if the run cannot be read."""
-        try:
-            state = await self._runs.load(order.run_id)
-        except Exception as failure:  # whatever it is, the attempt must be recorded
-            if is_outage(failure):
-                raise
-            _LOG.exception("a run cannot be read", extra={"run": order.run_id})
-            state = None
-        if state is None:
-            return RetryPolicy()
-        name = next((task.name for task in state.tasks if task.id == order.task_id), None)
-        policies = (each.retry for each in state.spec.all_tasks if each.name == name)
-        return next(policies, RetryPolicy())
 
     def _lost_entry(self, begun: BegunAttempt, order: TaskOrder) -> LogEntry:
         task = begun.task
@@ -373,13 +347,6 @@ class ExecuteStep:
             **metadata,
         }
         return LogEntry(order.subscription_id, task.run_id, message, level, self._clock(), facts)
-
-
-def _note_about_wait(asked_seconds: float, wait: timedelta) -> str:
-    """Return what the log says about the wait that a server has asked for."""
-    seconds = wait.total_seconds()
-    why = ", because of retry.maxInterval" if asked_seconds > seconds else ""
-    return f" (Retry-After asks for {asked_seconds:g} s; the next attempt is in {seconds:g} s{why})"
 
 
 def parse_body(executor: Executor, rendered: JsonValue) -> object:

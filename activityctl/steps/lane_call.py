@@ -41,13 +41,13 @@ class LaneCall:
         return following
 
     async def end(
-        self, task: TaskInstance, *, error: str | None, output: JsonValue
+        self, task: TaskInstance, *, error: str | None, output: JsonValue, code: str | None
     ) -> Orders | None:
         """End the instance and begin the next one; None if a decision about the run is needed.
 
         An outage raises.
         """
-        end = self._end_of(task, error, output)
+        end = self._end_of(replace(task, code=code), error, output)
         try:
             turn = await self._lanes.end(end)
         except Exception as failure:  # the step `record` knows what to do then

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_template import TaskTemplate
@@ -36,13 +36,20 @@ def with_waits(
 
 
 def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:
-    wait = template.timeout.schedule_to_start
+    limits = template.timeout
     return TaskOrder(
         subscription_id=run.subscription_id,
         run_id=run.id,
         task_id=task.id,
-        max_attempts=template.retry.max_attempts,
-        start_to_close_seconds=template.timeout.start_to_close.total_seconds(),
-        schedule_to_start_seconds=wait.total_seconds() if wait else None,
+        max_attempts=template.retry.attempts_of(task.kind, task.input),
+        start_to_close_seconds=limits.start_to_close.total_seconds(),
+        schedule_to_start_seconds=_seconds(limits.schedule_to_start),
+        heartbeat_seconds=_seconds(limits.heartbeat),
+        total_seconds=_seconds(limits.total),
+        max_age_seconds=_seconds(template.retry.max_age),
         takes_next=task.lane is not None,
     )
+
+
+def _seconds(limit: timedelta | None) -> float | None:
+    return None if limit is None else limit.total_seconds()

@@ -38,7 +38,7 @@ class RecordStep:
     ) -> None:
         self._runs = runs
         self._clock = clock
-        self._decide = decide or Deciding()
+        self.decide = decide or Deciding()
         self._tries = Tries()
         self.stop_here: Callable[[list[str]], None] = lambda _: None
         """Stops the attempts of tasks, by task id, if they are at work in this process."""
@@ -67,7 +67,13 @@ class RecordStep:
         return await self.end_task(stop.run_id, task_id, error=stop.reason)
 
     async def end_task(
-        self, run_id: str, task_id: str, *, error: str | None = None, output: JsonValue = None
+        self,
+        run_id: str,
+        task_id: str,
+        *,
+        error: str | None = None,
+        output: JsonValue = None,
+        code: str | None = None,
     ) -> Orders:
         """End the task as failed with an error, or as succeeded with an output.
 
@@ -78,7 +84,7 @@ class RecordStep:
         without its output, and if not even that can be written, the run ends.
         """
         what = "the result" if error is None else f"{error}; its end"
-        orders = await self._end_or_give_up(run_id, task_id, _as_result(error, output), what)
+        orders = await self._end_or_give_up(run_id, task_id, _as_result(error, output, code), what)
         return orders or Orders(run_id, is_over=True)
 
     async def end_stopped(
@@ -137,16 +143,16 @@ class RecordStep:
             if task is None and not state.run.has_ended:
                 raise RefusedError("the row of the task was deleted")
             if task is None or task.has_ended or state.run.has_ended:
-                open_orders = await self._decide(advance, state, now)
+                open_orders = await self.decide(advance, state, now)
                 orders = orders_of(state.run, state.spec, open_orders)
                 return with_waits(orders, state.tasks, open_orders, now)
-            before = await self._decide(advance, state, now)
+            before = await self.decide(advance, state, now)
             known = {other.id for other in before.start}
             ended = end(state.run, task, now)
             if ended is None:
                 return None
             state = with_tasks(state, ended)
-            decision = await self._decide(advance, state, now)
+            decision = await self.decide(advance, state, now)
             await locked.save(run_change(state.run, decision, now, update=(ended,)))
         # Only the new ones: a forEach of a thousand items would return a thousand orders each time.
         new = tuple(task for task in decision.start if task.id not in known)
@@ -173,7 +179,7 @@ class RecordStep:
             answered = answered_tasks(state.tasks, await locked.answers(), now)
             for task in answered:
                 state = with_tasks(state, task)
-            decision = await self._decide(stop, state, wanted, now)
+            decision = await self.decide(stop, state, wanted, now)
             await locked.save(run_change(state.run, decision, now, update=answered))
         self.stop_here([task.id for task in decision.waits_for])
         orders = orders_of(state.run, state.spec, decision)
@@ -181,7 +187,9 @@ class RecordStep:
         return replace(orders, is_cancelling=bool(decision.waits_for))
 
 
-def _as_result(error: str | None, output: JsonValue) -> _End:
+def _as_result(error: str | None, output: JsonValue, code: str | None = None) -> _End:
     """Return what ends a task as failed with the error, or as succeeded with the output."""
     status = TaskStatus.SUCCEEDED if error is None else TaskStatus.FAILED
-    return lambda _, task, now: change_task(task, status, output=output, error=error, ended_at=now)
+    return lambda _, task, now: change_task(
+        task, status, output=output, error=error, code=code, ended_at=now
+    )

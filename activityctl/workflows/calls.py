@@ -19,7 +19,7 @@ CONTEXT_QUEUE: Final = "activityctl-context"
 
 @dataclass(frozen=True)
 class TaskOrder:
-    """A task instance to execute, with the limits of one attempt."""
+    """A task instance to execute, with the limits of one attempt and of all together."""
 
     subscription_id: str
     run_id: str
@@ -29,6 +29,9 @@ class TaskOrder:
     schedule_to_start_seconds: float | None = None
     takes_next: bool = False
     """Whether the call goes on with further instances of its forEach; see `domain.runs.lanes`."""
+    heartbeat_seconds: float | None = None
+    total_seconds: float | None = None
+    max_age_seconds: float | None = None
 
 
 @dataclass(frozen=True)

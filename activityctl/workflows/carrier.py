@@ -123,7 +123,7 @@ class RunCarrier:
         )
 
     async def _execute(self, order: TaskOrder) -> Orders:
-        wait = order.schedule_to_start_seconds
+        wait, total = order.schedule_to_start_seconds, order.total_seconds
         instances = INSTANCES_PER_CALL if order.takes_next else 1
         limit = timedelta(seconds=order.start_to_close_seconds) + GRACE
         return await workflow.execute_activity(
@@ -131,6 +131,10 @@ class RunCarrier:
             order,
             start_to_close_timeout=limit * instances,
             schedule_to_start_timeout=timedelta(seconds=wait) if wait else None,
+            # The step keeps this limit itself; this is for a worker that is lost or missing.
+            schedule_to_close_timeout=(
+                timedelta(seconds=total) + GRACE if total and not order.takes_next else None
+            ),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=_AFTER_A_LOST_ATTEMPT,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -326,6 +330,8 @@ def _failure_reason(error: ActivityError) -> str:
     match error.cause:
         case TimeoutError(type=TimeoutType.SCHEDULE_TO_START):
             return "no worker was free within timeout.scheduleToStart"
+        case TimeoutError(type=TimeoutType.SCHEDULE_TO_CLOSE):
+            return "the task took longer than timeout.total"
         case TimeoutError():
             return "the worker was lost or did not stop the task in time"
         case cause:

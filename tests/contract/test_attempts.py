@@ -10,9 +10,12 @@ from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.tasks.attempt import Attempt, AttemptOutcome
+from activityctl.domain.values.selection import Selection
 from activityctl.ports import BegunAttempt
 from support.run_store import ended, log_entry, messages, save, state_of
 
+FAILED = AttemptOutcome.FAILED
 MakeRun = Callable[..., Awaitable[Run]]
 
 
@@ -118,3 +121,44 @@ async def test_no_attempt_begins_in_a_run_that_is_stopped(
     await save(ports, RunChange(replace(run, status=status)))
     assert await ports.runs.begin_attempt(task.id, now, "here") is None
     assert (await state_of(ports, run)).tasks == (task,)
+
+
+async def test_each_attempt_is_on_record_with_its_end(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k", tasks=2)
+    task, other = (await state_of(ports, run)).tasks
+    moments = [now + timedelta(seconds=second) for second in range(8)]
+    await ports.runs.begin_attempt(other.id, now, "here")
+    await ports.runs.begin_attempt(task.id, moments[0], "here")
+    await ports.runs.fail_attempt(
+        task.id, "no\0", log_entry(run, "failed", moments[1]), "unreachable"
+    )
+    await ports.runs.begin_attempt(task.id, moments[2], "lost")
+    await ports.runs.begin_attempt(task.id, moments[3], "there")
+    await ports.runs.release_attempt(task.id, log_entry(run, "released", moments[4]))
+    await ports.runs.begin_attempt(task.id, moments[5], "there")
+    failed = ended(task, moments[6], status=TaskStatus.FAILED, error="late", code="timeout")
+    await save(ports, RunChange(run, update=(failed,)))
+    assert await ports.run_lists.attempts([task.id]) == [
+        Attempt(
+            task.id,
+            1,
+            "here",
+            moments[0],
+            FAILED,
+            moments[1],
+            "no\N{REPLACEMENT CHARACTER}",
+            "unreachable",
+        ),
+        Attempt(task.id, 2, "lost", moments[2], AttemptOutcome.LOST, moments[3]),
+        Attempt(task.id, 3, "there", moments[3], AttemptOutcome.INTERRUPTED, moments[4]),
+        Attempt(task.id, 4, "there", moments[5], FAILED, moments[6], "late", "timeout"),
+    ]
+    (stored,) = await ports.run_lists.tasks(Selection(name=task.id))
+    assert (stored.error, stored.code) == ("late", "timeout")
+    (open_attempt,) = await ports.run_lists.attempts([other.id])
+    assert open_attempt.outcome is AttemptOutcome.RUNNING
+    await ports.runs.abandon(run.id, RunStatus.FAILED, "gone", moments[7])
+    (stopped,) = await ports.run_lists.attempts([other.id])
+    assert (stopped.outcome, stopped.ended_at) == (AttemptOutcome.STOPPED, moments[7])

@@ -19,6 +19,7 @@ from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import Answer, Wait
 from activityctl.domain.runs.worker import WorkerBeat
+from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.log import Cursor, LogEntry
@@ -203,6 +204,8 @@ class MemoryState:
     tasks: dict[str, TaskRow] = field(default_factory=dict)
     waits: dict[str, WaitRow] = field(default_factory=dict)
     """By task id."""
+    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    """By task and number."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
     workers: dict[str, WorkerRow] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from activityctl.ports import Occurrence
 
 FREE_TEXTS: Final = {
     "applies": ("actor",),
+    "attempts": ("error",),
     "dead_letters": ("reason",),
     "events": ("event_id", "source", "subject", "type"),
     "firings": ("error",),

@@ -87,6 +87,7 @@ TABLES: Final[Mapping[str, Rights]] = {
         apply="SELECT, UPDATE (answered_at, answered_by, output, error)",
         worker="SELECT, INSERT, UPDATE",
     ),
+    "attempts": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE"),
     "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="INSERT"),
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="INSERT"),
     "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),

@@ -8,6 +8,7 @@ from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.tasks.attempt import Attempt, AttemptOutcome
 from activityctl.domain.values.ids import RevisionId, RunId, SubscriptionId, TaskId, canonical_json
 from activityctl.domain.values.log import LogEntry
 
@@ -22,7 +23,7 @@ RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, 
     r.stuck_since, r.stuck_reason"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at, t.worker,
-    t.attempt_at, t.lane, t.waits_until, t.completed_by"""
+    t.attempt_at, t.lane, t.waits_until, t.completed_by, t.code"""
 SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
     s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
     s.pause_reason, s.paused_at, s.paused_by_run"""
@@ -92,6 +93,21 @@ def task_of(row: Row) -> TaskInstance:
         lane=TaskId(row["lane"]) if row["lane"] else None,
         waits_until=row["waits_until"],
         completed_by=row["completed_by"],
+        code=row["code"],
+    )
+
+
+def attempt_of(row: Row) -> Attempt:
+    """Return the attempt of a row of attempts."""
+    return Attempt(
+        row["task_id"],
+        row["number"],
+        row["worker"],
+        row["started_at"],
+        AttemptOutcome(row["outcome"]),
+        row["ended_at"],
+        row["error"],
+        row["code"],
     )
 
 

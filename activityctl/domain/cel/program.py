@@ -22,7 +22,18 @@ from activityctl.domain.cel.tree import Node, read_tree
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError, ExpressionError
 
-NAMES: Final = ("params", "trigger", "event", "context", "tasks", "run", "state", "item", "now")
+NAMES: Final = (
+    "params",
+    "trigger",
+    "event",
+    "context",
+    "tasks",
+    "run",
+    "state",
+    "item",
+    "now",
+    "error",
+)
 """All names that expressions may use; not each of them is available in each place."""
 MAX_SOURCE_BYTES: Final = 2048
 """The longest source of an expression; it limits the work that a source can cause."""

@@ -35,6 +35,7 @@ from activityctl.domain.manifests.engine_checks import check_engine_task, check_
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.partial import read_partially
+from activityctl.domain.manifests.policy_checks import check_policies
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes, task_lists
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
@@ -52,6 +53,8 @@ class Kinds:
 
     tasks: Mapping[str, type[BaseModel]]
     contexts: Mapping[str, type[BaseModel]]
+    reporting: frozenset[str] = frozenset()
+    """The task kinds that report progress."""
 
 
 def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
@@ -279,6 +282,7 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
         findings += _under(check_verbatim(kind, (task.model_extra or {})[kind]), kind)
     findings += _check_call(task, trusted_names(task.for_each))
     findings += check_engine_task(task)
+    findings += check_policies(task, kinds.reporting)
     if task.when is not None:
         findings += _check_condition(task.when, scope, "when")
     if task.for_each is not None:

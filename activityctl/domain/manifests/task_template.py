@@ -52,11 +52,12 @@ class TaskTemplate(Kinded):
     )
     retry: RetryPolicy = Field(
         default=RetryPolicy(),
-        description="Whether and how often a failed attempt is repeated. Default: no retry.",
+        description="Which failed attempts are repeated, and how often. Default: three attempts if "
+        "the task is safe to repeat, otherwise one; see `maxAttempts`.",
         examples=[{"maxAttempts": 5, "initialInterval": "1s", "backoff": 2, "maxInterval": "5m"}],
     )
     timeout: TaskTimeout = Field(
         default=TaskTimeout(),
-        description="The time limits of one attempt.",
-        examples=[{"startToClose": "30s", "scheduleToStart": "10m"}],
+        description="The time limits of the task.",
+        examples=[{"startToClose": "30s", "total": "1h"}],
     )

@@ -75,6 +75,7 @@ def task_view(task: TaskInstance) -> View:
         "input": mask_credentials(task.input),
         "output": mask_credentials(task.output),
         "error": task.error,
+        "code": task.code,
         "reason": task.reason,
         "createdAt": format_timestamp(task.created_at),
         "startedAt": format_timestamp(task.started_at),

@@ -198,6 +198,8 @@ class TaskInstance:
     """When the wait of the task ends by itself; None if it does not, or if the task never waits."""
     completed_by: str | None = None
     """The person who completed it; None if no person did."""
+    code: str | None = None
+    """The code of the error, such as `timeout`; None for an error that no attempt had."""
 
     @property
     def has_ended(self) -> bool:

@@ -22,6 +22,7 @@ from activityctl.domain.runs.json_form import (
     task_view,
     worker_view,
 )
+from activityctl.domain.tasks.attempt import attempt_view
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError, UsageError
@@ -188,7 +189,7 @@ class ObjectViews:
                 schedules, runs = await self._schedules(owned), await self._runs(owned)
                 return {"schedules": schedules, "runs": runs}
             case "runs":
-                return {"tasks": await self._tasks(Selection(run_id=view["id"], limit=None))}
+                return {"tasks": await self._tasks_of_run(view["id"])}
             case "events":
                 return await self._verdicts_and_runs(view["uid"])
             case "definitions":
@@ -199,7 +200,7 @@ class ObjectViews:
                 owner = await self._catalog.find_subscription(view["subscriptionId"])
                 return {"subscription": owner.name}
             case _:
-                return {}
+                return (await self._histories([view["id"]]))[view["id"]] if kind == "tasks" else {}
 
     async def _one(self, kind: Kind, name: str) -> View:
         """Return the object of that name; of a revision's or dead letter's owner the newest."""
@@ -263,6 +264,21 @@ class ObjectViews:
 
     async def _tasks(self, selection: Selection) -> list[View]:
         return [task_view(task) for task in await self._lists.tasks(selection)]
+
+    async def _tasks_of_run(self, run_id: str) -> list[View]:
+        """Return the tasks of a run; those that had a failure with their attempts."""
+        tasks = await self._tasks(Selection(run_id=run_id, limit=None))
+        troubled = [task["id"] for task in tasks if task["attempts"] > 1 or task["code"]]
+        histories = await self._histories(troubled)
+        return [{**task, **histories.get(task["id"], {})} for task in tasks]
+
+    async def _histories(self, task_ids: Sequence[str]) -> dict[str, View]:
+        """Return the attempts of these tasks, by task id."""
+        attempts = await self._lists.attempts(task_ids) if task_ids else []
+        return {
+            key: {"history": [attempt_view(each) for each in attempts if each.task_id == key]}
+            for key in task_ids
+        }
 
     async def _stored_events(self, selection: Selection) -> list[View]:
         return [event_view(event) for event in await self._events.events(selection)]

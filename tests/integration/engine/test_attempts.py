@@ -17,7 +17,7 @@ from activityctl.settings import Settings
 from support.engine import Engine, shell, until
 from support.worker import working
 
-RETRY = {"maxAttempts": 3, "initialInterval": "200ms", "backoff": 2}
+RETRY = {"maxAttempts": 3, "initialInterval": "200ms", "backoff": 2, "jitter": 0}
 
 
 @pytest.mark.usefixtures("worker")

@@ -114,6 +114,7 @@ def test_the_form_of_a_task():
         "input": {"url": "/"},
         "output": None,
         "error": "boom",
+        "code": None,
         "reason": None,
         "createdAt": STAMP,
         "startedAt": STAMP,

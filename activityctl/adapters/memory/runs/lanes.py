@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
 from activityctl.adapters.memory.state import MemoryState, TaskRow, stored_json, stored_text
 from activityctl.domain.runs import lanes
 from activityctl.domain.runs.run import RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.tasks.attempt import AttemptOutcome
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.ports import LaneEnd, LaneTurn
 
@@ -29,6 +31,8 @@ class MemoryLanes:
                 return LaneTurn(has_ended=False)
             if not stored.has_ended:
                 self._put(_ended(stored, end))
+                outcome, task = outcome_of(end.task.status), end.task
+                end_attempt(self._state, task.id, outcome, task.ended_at, task.error, task.code)
                 self._state.write_log_entries([end.entry])
             taken = self._take(end, others)
             left = [] if taken else self._open(end.task.run_id, end.task.name)
@@ -57,6 +61,8 @@ class MemoryLanes:
             started_at=chosen.started_at or end.task.ended_at,
             attempt_at=end.task.ended_at,
         )
+        end_attempt(self._state, begun.id, AttemptOutcome.LOST, begun.attempt_at)
+        begin_attempt(self._state, begun, begun.attempt_at or self._state.clock())
         self._put(begun)
         return begun
 
@@ -71,6 +77,7 @@ def _ended(stored: TaskInstance, end: LaneEnd) -> TaskInstance:
         status=end.task.status,
         output=stored_json(end.task.output),
         error=stored_text(end.task.error),
+        code=stored_text(end.task.code),
         input=mask_credentials(stored.input),
         ended_at=end.task.ended_at,
         attempt_at=None,

@@ -9,6 +9,7 @@ from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -92,6 +93,12 @@ class MemoryRunLists:
         ]
         found.sort(key=lambda task: (order[task.run_id], task.created_at, task.name, task.index))
         return found[: selection.limit]
+
+    async def attempts(self, task_ids: Sequence[str]) -> list[Attempt]:
+        """Return the attempts of these tasks, by task and number."""
+        return [
+            self._state.attempts[key] for key in sorted(self._state.attempts) if key[0] in task_ids
+        ]
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
         """Return dead letters, newest first."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
 from activityctl.adapters.memory.runs.waits import answers_of, write_waits
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
@@ -28,6 +29,7 @@ from activityctl.domain.runs.lanes import carried_by
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange, end_message
 from activityctl.domain.runs.waiting import Answer
+from activityctl.domain.tasks.attempt import AttemptOutcome
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import TaskId
@@ -82,6 +84,11 @@ class MemoryRunStore:
         """Return the specs of these revisions, by revision id."""
         revisions = self._state.catalog.revisions
         return {key: spec_of(revisions[key]) for key in revision_ids if key in revisions}
+
+    async def spec_of_run(self, run_id: str) -> DefinitionSpec | None:
+        """Return the spec of the run's revision; None if the run does not exist."""
+        row = self._state.runs.get(run_id)
+        return None if row is None else spec_of(self._state.catalog.revisions[row.run.revision_id])
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""
@@ -169,6 +176,7 @@ class MemoryRunStore:
             self._state.tasks[task.id] = replace(self._state.tasks[task.id], task=ended)
             if (row := self._state.waits.get(task.id)) is not None:
                 self._state.waits[task.id] = replace(row, ended_at=row.ended_at or now)
+            end_attempt(self._state, task.id, AttemptOutcome.STOPPED, now)
 
     async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
@@ -189,18 +197,25 @@ class MemoryRunStore:
         )
         self._state.tasks[task.id] = replace(row, task=task)
         lost_since = row.task.attempt_at
+        if lost_since is not None:
+            end_attempt(self._state, task_id, AttemptOutcome.LOST, now)
+        begin_attempt(self._state, task, now)
         lost_worker = row.task.worker if lost_since is not None else None
         return BegunAttempt(task, lost_worker, lost_since)
 
-    async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
-        """Count and log a failed attempt; return how many have failed so far."""
+    async def fail_attempt(
+        self, task_id: str, error: str, entry: LogEntry, code: str | None = None
+    ) -> int:
+        """Count, record and log a failed attempt; return how many have failed so far."""
         self._state.write_log_entries([entry])
         row = self._state.tasks.get(task_id)
         if row is None:
             return 0
         has_ended = row.task.ended_at is not None
         task = replace(row.task, attempt_at=None)
-        task = task if has_ended else replace(task, error=stored_text(error))
+        if not has_ended:
+            task = replace(task, error=stored_text(error), code=stored_text(code))
+        end_attempt(self._state, task_id, AttemptOutcome.FAILED, entry.created_at, error, code)
         self._state.tasks[task_id] = TaskRow(task, row.failures + 1)
         return row.failures + 1
 
@@ -210,6 +225,7 @@ class MemoryRunStore:
         if (row := self._state.tasks.get(task_id)) is not None:
             task = replace(row.task, attempt_at=None)
             self._state.tasks[task_id] = replace(row, task=task)
+            end_attempt(self._state, task_id, AttemptOutcome.INTERRUPTED, entry.created_at)
 
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
@@ -316,6 +332,7 @@ class MemoryRunStore:
             status=task.status,
             output=task.output,
             error=task.error,
+            code=task.code,
             reason=task.reason,
             ended_at=task.ended_at,
             attempt_at=None,
@@ -323,6 +340,9 @@ class MemoryRunStore:
             waits_until=task.waits_until,
             completed_by=stored_text(task.completed_by),
         )
+        if task.ended_at is not None:
+            outcome = outcome_of(task.status)
+            end_attempt(self._state, task.id, outcome, task.ended_at, task.error, task.code)
         self._state.tasks[task.id] = replace(row, task=ended)
 
 
@@ -366,5 +386,6 @@ def _stored_task(task: TaskInstance) -> TaskInstance:
         input=stored_json(task.input),
         output=stored_json(task.output),
         error=stored_text(task.error),
+        code=stored_text(task.code),
         reason=stored_text(task.reason),
     )

@@ -21,7 +21,10 @@ _ABANDON: Final = f"""
     stopped AS (
         UPDATE tasks t SET status = 'cancelled', reason = %(reason)s, ended_at = %(now)s,
             input = NULL
-        FROM ended WHERE t.run_id = ended.id AND t.ended_at IS NULL),
+        FROM ended WHERE t.run_id = ended.id AND t.ended_at IS NULL RETURNING t.id),
+    attempts_ended AS (
+        UPDATE attempts a SET outcome = 'stopped', ended_at = %(now)s FROM stopped
+        WHERE a.task_id = stopped.id AND a.ended_at IS NULL),
     unanswered AS (
         UPDATE waits w SET ended_at = %(now)s
         FROM ended WHERE w.run_id = ended.id AND w.ended_at IS NULL),

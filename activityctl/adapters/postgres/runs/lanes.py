@@ -4,6 +4,7 @@ from typing import Final
 
 from activityctl.adapters.postgres.database import Database, to_jsonb, to_storable_text
 from activityctl.adapters.postgres.rows import TASK_COLUMNS, task_of
+from activityctl.adapters.postgres.runs.attempts import RECORD_BEGUN
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.ids import TaskId
 from activityctl.ports import LOG_CHANNEL, LaneEnd, LaneTurn
@@ -15,11 +16,15 @@ _GOES_ON: Final = "EXISTS (SELECT FROM runs r WHERE r.id = %(run)s AND r.status 
 _END: Final = f"""
     WITH ended AS (
         UPDATE tasks t SET status = %(status)s, output = %(output)s, error = %(error)s,
-            input = %(input)s, ended_at = %(now)s, attempt_at = NULL
+            code = %(code)s, input = %(input)s, ended_at = %(now)s, attempt_at = NULL
         WHERE t.id = %(id)s AND t.ended_at IS NULL AND t.attempts = %(attempts)s AND {_GOES_ON}
             AND EXISTS (SELECT FROM tasks o WHERE o.run_id = %(run)s AND o.name = %(name)s
                 AND o.ended_at IS NULL AND o.id <> t.id)
-        RETURNING t.id)
+        RETURNING t.id),
+    recorded AS (
+        UPDATE attempts a SET outcome = %(status)s, ended_at = %(now)s, error = %(error)s,
+            code = %(code)s
+        FROM ended e WHERE a.task_id = e.id AND a.ended_at IS NULL)
     INSERT INTO log_entries (subscription_id, run_id, level, message, metadata, created_at)
     SELECT %(subscription)s, %(run)s, %(level)s, %(message)s, %(metadata)s, %(now)s FROM ended"""
 _HAS_ENDED: Final = f"""
@@ -33,10 +38,14 @@ _NEXT: Final = """
             OR n.lane = %(lane)s AND n.worker = %(worker)s AND n.id <> %(id)s)
     ORDER BY n.lane IS NULL, n.index LIMIT 1"""
 _TAKE: Final = f"""
-    UPDATE tasks t SET lane = %(lane)s, status = 'running', attempts = t.attempts + 1,
-        worker = %(worker)s, started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s
-    WHERE t.id = ({_NEXT}) AND EXISTS ({_HAS_ENDED})
-    RETURNING {TASK_COLUMNS}"""
+    WITH begun AS (
+        UPDATE tasks t SET lane = %(lane)s, status = 'running', attempts = t.attempts + 1,
+            worker = %(worker)s, started_at = coalesce(t.started_at, %(now)s),
+            attempt_at = %(now)s
+        WHERE t.id = ({_NEXT}) AND EXISTS ({_HAS_ENDED})
+        RETURNING {TASK_COLUMNS}),
+    {RECORD_BEGUN}
+    SELECT * FROM begun"""
 _LEAVE: Final = f"UPDATE tasks t SET lane = t.id WHERE t.id = ({_NEXT}) AND EXISTS ({_HAS_ENDED})"
 
 
@@ -87,6 +96,7 @@ def _values(end: LaneEnd) -> dict[str, object]:
         "status": task.status,
         "output": to_jsonb(task.output),
         "error": to_storable_text(task.error),
+        "code": to_storable_text(task.code),
         "input": to_jsonb(mask_credentials(task.input)),
         "now": task.ended_at,
         "lane": end.lane,

@@ -7,6 +7,7 @@ from activityctl.adapters.postgres.database import Database, prefix_pattern
 from activityctl.adapters.postgres.rows import (
     RUN_COLUMNS,
     TASK_COLUMNS,
+    attempt_of,
     dead_letter_of,
     run_of,
     task_of,
@@ -16,6 +17,7 @@ from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
+from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -141,6 +143,14 @@ class PostgresRunLists:
             **_values(selection),
         )
         return [task_of(row) for row in rows]
+
+    async def attempts(self, task_ids: Sequence[str]) -> list[Attempt]:
+        """Return the attempts of these tasks, by task and number."""
+        rows = await self._database.fetch(
+            "SELECT * FROM attempts WHERE task_id = ANY(%(ids)s) ORDER BY task_id, number",
+            ids=list(task_ids),
+        )
+        return [attempt_of(row) for row in rows]
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
         """Return dead letters, newest first."""

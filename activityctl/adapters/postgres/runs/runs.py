@@ -22,6 +22,12 @@ from activityctl.adapters.postgres.rows import (
     task_of,
 )
 from activityctl.adapters.postgres.runs.abandoning import abandon_run
+from activityctl.adapters.postgres.runs.attempts import (
+    BEGIN_ATTEMPT,
+    fail_attempt,
+    release_attempt,
+)
+from activityctl.adapters.postgres.runs.recent import recent_runs
 from activityctl.adapters.postgres.runs.streaks import write_streak
 from activityctl.adapters.postgres.runs.waits import lock_answers, write_waits
 from activityctl.adapters.postgres.runs.writes import (
@@ -84,17 +90,6 @@ _BEGIN_LET_IN: Final = """
     WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL
         AND workflow_id = %(workflow_id)s"""
 _INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
-# A call for the first instance of a lane goes on with the open one of the lane.
-# An attempt that is at work has an `attempt_at`. If the task still has one, that attempt is lost.
-_BEGIN_ATTEMPT: Final = f"""
-    UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
-        started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s
-    FROM tasks old JOIN runs r ON r.id = old.run_id
-    WHERE t.id = coalesce((SELECT o.id FROM tasks o WHERE o.lane = %(id)s AND o.ended_at IS NULL
-            ORDER BY o.index LIMIT 1), %(id)s)
-        AND old.id = t.id AND t.ended_at IS NULL AND r.status = 'running'
-    RETURNING {TASK_COLUMNS}, old.attempt_at AS lost_since,
-        CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker"""
 _HIDE_INPUT: Final = "UPDATE tasks SET input = %(input)s WHERE id = %(id)s"
 _UPDATE_RUN: Final = """
     UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
@@ -162,6 +157,16 @@ class PostgresRunStore:
             )
             found |= {row["id"]: self._typed_spec(row["id"], row["spec"]) for row in rows}
         return found
+
+    async def spec_of_run(self, run_id: str) -> DefinitionSpec | None:
+        """Return the spec of the run's revision; None if the run does not exist."""
+        row = await self._database.fetch_one(
+            "SELECT revision_id FROM runs WHERE id = %(id)s", id=run_id
+        )
+        if row is None:
+            return None
+        revision: str = row["revision_id"]
+        return (await self.specs_of([revision])).get(revision)
 
     async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""
@@ -235,28 +240,21 @@ class PostgresRunStore:
     async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
         row = await self._database.fetch_one(
-            _BEGIN_ATTEMPT, id=task_id, now=now, worker=to_storable_text(worker)
+            BEGIN_ATTEMPT, id=task_id, now=now, worker=to_storable_text(worker)
         )
         return BegunAttempt(task_of(row), row["lost_worker"], row["lost_since"]) if row else None
 
-    async def fail_attempt(self, task_id: str, error: str, entry: LogEntry) -> int:
-        """Count and log a failed attempt; return how many have failed so far."""
+    async def fail_attempt(
+        self, task_id: str, error: str, entry: LogEntry, code: str | None = None
+    ) -> int:
+        """Count, record and log a failed attempt; return how many have failed so far."""
         async with self._database.one_trip() as connection:
-            cursor = await connection.execute(
-                """UPDATE tasks SET failures = failures + 1, attempt_at = NULL,
-                       error = CASE WHEN ended_at IS NULL THEN %(error)s ELSE error END
-                   WHERE id = %(id)s RETURNING failures""",
-                {"id": task_id, "error": to_storable_text(error)},
-            )
-            await insert_log_entries(connection, [entry])
-        row = await cursor.fetchone()
-        return row["failures"] if row else 0
+            return await fail_attempt(connection, task_id, error, entry, code)
 
     async def release_attempt(self, task_id: str, entry: LogEntry) -> None:
-        """Write the entry, and record that the attempt is not at work."""
+        """Write the entry, and record that the attempt was interrupted."""
         async with self._database.one_trip() as connection:
-            await connection.execute("UPDATE tasks SET attempt_at = NULL WHERE id = %s", (task_id,))
-            await insert_log_entries(connection, [entry])
+            await release_attempt(connection, task_id, entry)
 
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
@@ -272,26 +270,9 @@ class PostgresRunStore:
         self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str
     ) -> list[tuple[Run, list[TaskInstance]]]:
         """Return the subscription's latest ended runs with their tasks, newest first."""
-        rows = await self._database.fetch(
-            f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-                WHERE r.subscription_id = %(subscription)s AND r.ended_at IS NOT NULL
-                  AND r.id <> %(excluding)s
-                  AND (%(status)s::text IS NULL OR r.status = %(status)s)
-                ORDER BY r.created_at DESC LIMIT %(limit)s""",
-            subscription=subscription_id,
-            excluding=excluding,
-            status=status,
-            limit=limit,
+        return await recent_runs(
+            self._database, subscription_id, limit=limit, status=status, excluding=excluding
         )
-        tasks = await self._database.fetch(
-            f"""SELECT {TASK_COLUMNS} FROM tasks t WHERE t.run_id = ANY(%(runs)s)
-                ORDER BY t.created_at, t.name, t.index""",
-            runs=[row["id"] for row in rows],
-        )
-        return [
-            (run_of(row), [task_of(task) for task in tasks if task["run_id"] == row["id"]])
-            for row in rows
-        ]
 
     async def request_cancel(self, run_id: str, now: datetime) -> bool:
         """Record the request to cancel and wake the dispatcher; False when the run has ended."""

@@ -28,18 +28,24 @@ BEGIN_LOOKUP: Final = """
 """Takes `run_values`; changes a run that was let in and whose context is not looked up yet."""
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
-        output, error, reason, created_at, started_at, ended_at, waits_until, lane)
+        output, error, code, reason, created_at, started_at, ended_at, waits_until, lane)
     VALUES (%(id)s, %(run_id)s, %(name)s, %(index)s, %(of)s, %(phase)s, %(kind)s, %(status)s,
-        %(attempts)s, %(input)s, %(output)s, %(error)s, %(reason)s, %(created_at)s,
+        %(attempts)s, %(input)s, %(output)s, %(error)s, %(code)s, %(reason)s, %(created_at)s,
         %(started_at)s, %(ended_at)s, %(waits_until)s, %(lane)s)"""
 """Takes `task_values`. Raises UniqueViolation when the task exists; see INSERT_RUN."""
 UPDATE_TASK: Final = """
-    UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
-        reason = %(reason)s, ended_at = %(ended_at)s, attempt_at = NULL,
-        started_at = coalesce(started_at, %(started_at)s), waits_until = %(waits_until)s,
-        completed_by = %(completed_by)s
-    WHERE id = %(id)s AND ended_at IS NULL"""
-"""Takes `task_values`. Changes nothing if the task has ended."""
+    WITH changed AS (
+        UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
+            code = %(code)s, reason = %(reason)s, ended_at = %(ended_at)s, attempt_at = NULL,
+            started_at = coalesce(started_at, %(started_at)s), waits_until = %(waits_until)s,
+            completed_by = %(completed_by)s
+        WHERE id = %(id)s AND ended_at IS NULL
+        RETURNING id, status, ended_at, error, code)
+    UPDATE attempts a SET ended_at = c.ended_at, error = c.error, code = c.code,
+        outcome = CASE WHEN c.status IN ('succeeded', 'failed') THEN c.status ELSE 'stopped' END
+    FROM changed c
+    WHERE a.task_id = c.id AND a.ended_at IS NULL AND c.ended_at IS NOT NULL"""
+"""Takes `task_values`. Ends the attempt too. Changes nothing if the task has ended."""
 
 
 def run_values(
@@ -94,6 +100,7 @@ def task_values(task: TaskInstance) -> dict[str, object]:
         "input": to_jsonb(task.input),
         "output": to_jsonb(task.output),
         "error": to_storable_text(task.error),
+        "code": to_storable_text(task.code),
         "reason": to_storable_text(task.reason),
         "created_at": task.created_at,
         "started_at": task.started_at,

@@ -276,6 +276,27 @@ class TaskTable(SQLModel, table=True):
     lane: str | None = text_column(nullable=True)
     waits_until: datetime | None = moment_column(nullable=True)
     completed_by: str | None = text_column(nullable=True)
+    code: str | None = text_column(nullable=True)
+
+
+class AttemptTable(SQLModel, table=True):
+    """An attempt of a task; numbers count from 1."""
+
+    __tablename__: ClassVar[Any] = "attempts"
+    __table_args__ = (
+        CheckConstraint(
+            "outcome in ('running', 'succeeded', 'failed', 'lost', 'interrupted', 'stopped')",
+            name="outcome",
+        ),
+    )
+    task_id: str = text_column(ForeignKey("tasks.id"), key=True)
+    number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    worker: str | None = text_column(nullable=True)
+    started_at: datetime = moment_column()
+    outcome: str = Field(sa_column=Column(Text, nullable=False, server_default=text("'running'")))
+    ended_at: datetime | None = moment_column(nullable=True)
+    error: str | None = text_column(nullable=True)
+    code: str | None = text_column(nullable=True)
 
 
 class LogEntryTable(SQLModel, table=True):

@@ -45,9 +45,9 @@ DEFAULTS = [
     changed("tasks", retry={}, timeout={}),
     changed(
         "tasks",
-        retry={"maxAttempts": 1, "initialInterval": "1s", "backoff": 2, "maxInterval": "300s"},
+        retry={"initialInterval": "1s", "backoff": 2, "maxInterval": "300s", "jitter": 0.2},
     ),
-    changed("tasks", timeout={"startToClose": "10m", "scheduleToStart": None}),
+    changed("tasks", timeout={"startToClose": "10m", "scheduleToStart": None, "total": None}),
     changed("rules", otherwise=None),
 ]
 TASKS = [
@@ -67,9 +67,16 @@ CHANGES = [
     changed("tasks", say={"x": True, "y": [1, 2]}),
     {**SPEC, "tasks": [{"name": "a", "shout": SPEC["tasks"][0]["say"]}]},
     changed("tasks", retry={"initialInterval": "2s"}),
+    changed("tasks", retry={"maxAttempts": 1}),
     changed("tasks", retry={"backoff": 3}),
+    changed("tasks", retry={"jitter": 0}),
+    changed("tasks", retry={"maxAge": "1h"}),
+    changed("tasks", retry={"retryable": {"status": [404]}}),
+    changed("tasks", retry={"nonRetryable": {"status": 503, "code": "timeout"}}),
     changed("tasks", retry={"maxInterval": "6m"}),
     changed("tasks", timeout={"scheduleToStart": "1s"}),
+    changed("tasks", timeout={"heartbeat": "1s"}),
+    changed("tasks", timeout={"total": "1h"}),
     changed("triggers", name="u"),
     changed("triggers", interval={"every": "31m"}),
     changed("context", name="d"),

@@ -125,9 +125,11 @@ def test_an_explanation_has_all_facts_of_the_schema():
         "kind": "Explanation",
         "path": "def.spec.tasks[0].retry.maxAttempts",
         "type": "integer 1 to 1000",
-        "description": "The maximum number of attempts, the first included. Default: 1, no retry.",
+        "description": "The maximum number of attempts, the first included. Default: 3 with any "
+        "other field of `retry`, and for tasks that are safe to repeat (`emit`, and `http` with "
+        "GET, HEAD, OPTIONS, PUT or DELETE); otherwise 1.",
         "required": False,
-        "default": 1,
+        "default": None,
         "allowed": [],
         "example": 5,
         "takesTemplates": False,

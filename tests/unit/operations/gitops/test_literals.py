@@ -119,7 +119,26 @@ NEVER: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "tasks[0].timeout.scheduleToStart",
         "longer than 0s",
     ),
-    (command() | {"retry": {"backoff": 3}}, {}, "tasks[0].retry", "without maxAttempts"),
+    (command() | {"retry": {"retryable": {}}}, {}, "tasks[0].retry.retryable", "at least one of"),
+    (
+        command() | {"retry": {"retryable": {"status": 700}}},
+        {},
+        "tasks[0].retry.retryable.status[0]",
+        "404",
+    ),
+    (
+        command() | {"retry": {"nonRetryable": {"when": "x"}}},
+        {},
+        "tasks[0].retry.nonRetryable.when",
+        "unknown name",
+    ),
+    (
+        command() | {"retry": {"retryable": {"when": "error.x"}}},
+        {},
+        "tasks[0].retry.retryable.when",
+        "has no `x`",
+    ),
+    (command() | {"timeout": {"heartbeat": "10m"}}, {}, "tasks[0].timeout", "at most 10m"),
     (command(), {"timeout": "0s"}, "timeout", "longer than 0s"),
     (command(), {"throttle": {"limit": 1, "per": "0s"}}, "throttle.per", "longer than 0s"),
     (

@@ -1,0 +1,74 @@
+"""The statements that begin and end the attempts of tasks, each with the record of the attempt."""
+
+from typing import Final
+
+from activityctl.adapters.postgres.database import Connection, to_storable_text
+from activityctl.adapters.postgres.logbook import insert_log_entries
+from activityctl.adapters.postgres.rows import TASK_COLUMNS
+from activityctl.domain.values.log import LogEntry
+
+RECORD_BEGUN: Final = """
+    lost AS (
+        UPDATE attempts a SET outcome = 'lost', ended_at = %(now)s FROM begun b
+        WHERE a.task_id = b.id AND a.number < b.attempts AND a.ended_at IS NULL),
+    added AS (
+        INSERT INTO attempts (task_id, number, worker, started_at)
+        SELECT id, attempts, worker, attempt_at FROM begun
+        ON CONFLICT (task_id, number) DO UPDATE SET worker = excluded.worker,
+            started_at = excluded.started_at, outcome = 'running', ended_at = NULL, error = NULL,
+            code = NULL)"""
+"""Records the attempt of the query `begun`, and that the one before was lost, if it was open."""
+
+# A call for the first instance of a lane goes on with the open one of the lane.
+# An attempt that is at work has an `attempt_at`. If the task still has one, that attempt is lost.
+BEGIN_ATTEMPT: Final = f"""
+    WITH begun AS (
+        UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
+            started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s
+        FROM tasks old JOIN runs r ON r.id = old.run_id
+        WHERE t.id = coalesce((SELECT o.id FROM tasks o WHERE o.lane = %(id)s
+                AND o.ended_at IS NULL ORDER BY o.index LIMIT 1), %(id)s)
+            AND old.id = t.id AND t.ended_at IS NULL AND r.status = 'running'
+        RETURNING {TASK_COLUMNS}, old.attempt_at AS lost_since,
+            CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker),
+    {RECORD_BEGUN}
+    SELECT * FROM begun"""
+"""Takes `id`, `now` and `worker`. Returns no row if the attempt may not begin."""
+
+_FAIL: Final = """
+    WITH failed AS (
+        UPDATE tasks SET failures = failures + 1, attempt_at = NULL,
+            error = CASE WHEN ended_at IS NULL THEN %(error)s ELSE error END,
+            code = CASE WHEN ended_at IS NULL THEN %(code)s ELSE code END
+        WHERE id = %(id)s RETURNING id, failures),
+    recorded AS (
+        UPDATE attempts a SET outcome = 'failed', ended_at = %(now)s, error = %(error)s,
+            code = %(code)s
+        FROM failed f WHERE a.task_id = f.id AND a.ended_at IS NULL)
+    SELECT failures FROM failed"""
+_RELEASE: Final = """
+    WITH released AS (
+        UPDATE tasks SET attempt_at = NULL WHERE id = %(id)s RETURNING id)
+    UPDATE attempts a SET outcome = 'interrupted', ended_at = %(now)s FROM released r
+    WHERE a.task_id = r.id AND a.ended_at IS NULL"""
+
+
+async def fail_attempt(
+    connection: Connection, task_id: str, error: str, entry: LogEntry, code: str | None
+) -> int:
+    """Record that the attempt at work failed, at the time of the entry; return all failures."""
+    values = {
+        "id": task_id,
+        "error": to_storable_text(error),
+        "code": to_storable_text(code),
+        "now": entry.created_at,
+    }
+    row = await (await connection.execute(_FAIL, values)).fetchone()
+    await insert_log_entries(connection, [entry])
+    return row["failures"] if row else 0
+
+
+async def release_attempt(connection: Connection, task_id: str, entry: LogEntry) -> None:
+    """Record that the attempt at work was interrupted, at the time of the entry."""
+    await connection.execute(_RELEASE, {"id": task_id, "now": entry.created_at})
+    await insert_log_entries(connection, [entry])
