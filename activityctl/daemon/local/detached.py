@@ -31,7 +31,7 @@ def start_detached(
     what was started before KeyboardInterrupt goes on.
 
     Raises UnreachableError with the last lines of its log when the command ends before that, and
-    WaitTimeoutError after `timeout` seconds; the command then continues to start.
+    WaitTimeoutError after `timeout` seconds without progress; the command then continues to start.
     """
     home = open_home(home)
     path = log_path(home, SUPERVISOR)
@@ -58,7 +58,9 @@ def start_detached(
     if process.returncode is None:
         process.returncode = 0
         raise WaitTimeoutError(
-            f"the daemon was not ready within {timeout:.0f} s", hint="activityctl status"
+            f"the daemon is not ready and made no progress for {timeout:.0f} s"
+            + _open_steps(read_state(home)),
+            hint="activityctl status",
         )
     output = last_lines(path, 5) if path.stat().st_size > size else "it wrote no output"
     raise UnreachableError(f"the daemon did not start:\n{output}", hint=f"read {path}")
@@ -70,16 +72,29 @@ def _await_ready(
     timeout: float,
     on_steps: Callable[[Sequence[StartStep]], None],
 ) -> DaemonState | None:
-    """Return the state once it is ready; None if the process has ended or the time is over."""
+    """Return the state once it is ready.
+
+    None if the process has ended, or if for `timeout` seconds no step has begun or ended: a slow
+    machine may take longer for all of them.
+    """
     deadline = time.monotonic() + timeout
+    steps: Sequence[StartStep] = ()
     while process.poll() is None and time.monotonic() < deadline:
         state = read_state(home)
         if state.supervisor is not None and state.supervisor.pid == process.pid:
             on_steps(state.steps)
+            if state.steps != steps:
+                steps, deadline = state.steps, time.monotonic() + timeout
             if state.ready and all(step.ended is not None for step in state.steps):
                 return state
         time.sleep(_POLL_SECONDS)
     return None
+
+
+def _open_steps(state: DaemonState) -> str:
+    """Return what the daemon is still doing, for the end of a message."""
+    doing = [step.doing for step in state.steps if step.ended is None]
+    return f" ({', '.join(doing)})" if doing else ""
 
 
 def _stop(process: "subprocess.Popen[bytes]", home: Path) -> None:
