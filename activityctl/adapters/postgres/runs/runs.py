@@ -27,20 +27,16 @@ from activityctl.adapters.postgres.runs.attempts import (
     fail_attempt,
     release_attempt,
 )
+from activityctl.adapters.postgres.runs.changes import write_change, write_opened, write_outcome
 from activityctl.adapters.postgres.runs.recent import recent_runs
-from activityctl.adapters.postgres.runs.streaks import write_streak
-from activityctl.adapters.postgres.runs.waits import lock_answers, write_waits
+from activityctl.adapters.postgres.runs.waits import lock_answers
 from activityctl.adapters.postgres.runs.writes import (
     BEGIN_LOOKUP,
     INSERT_RUN,
-    INSERT_TASK,
-    UPDATE_TASK,
     run_values,
-    task_values,
 )
-from activityctl.adapters.postgres.schedules.late_starts import uncount_firing
 from activityctl.adapters.postgres.schedules.outbox import wake_next_in_order
-from activityctl.adapters.postgres.signals import notify_sql, wake_workers
+from activityctl.adapters.postgres.signals import notify_sql
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
@@ -89,16 +85,6 @@ _BEGIN_LET_IN: Final = """
         ended_at = %(ended_at)s
     WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL
         AND workflow_id = %(workflow_id)s"""
-_INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
-_HIDE_INPUT: Final = "UPDATE tasks SET input = %(input)s WHERE id = %(id)s"
-_UPDATE_RUN: Final = """
-    UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
-        ended_at = %(ended_at)s
-    WHERE id = %(id)s"""
-_INSERT_DEAD_LETTER: Final = """
-    INSERT INTO dead_letters (id, run_id, subscription_id, reason, created_at)
-    VALUES (%(id)s, %(run_id)s, %(subscription_id)s, %(reason)s, %(created_at)s)
-    ON CONFLICT DO NOTHING"""
 
 
 class PostgresRunStore:
@@ -176,7 +162,7 @@ class PostgresRunStore:
         try:
             async with self._database.one_trip() as connection:
                 await connection.execute(INSERT_RUN, values)
-                await _write_opened(connection, change)
+                await write_opened(connection, change)
         except UniqueViolation:  # the run exists
             return await self._begin_let_in(values, change)
         return OpenResult.OPENED
@@ -187,7 +173,7 @@ class PostgresRunStore:
             if not cursor.rowcount:
                 return await self._opened_before(connection, change.run.id, values["workflow_id"])
             async with connection.committing():
-                await _write_opened(connection, change)
+                await write_opened(connection, change)
         return OpenResult.OPENED
 
     async def begin_lookup(self, workflow_id: str, run: Run, entry: LogEntry) -> OpenResult:
@@ -226,8 +212,7 @@ class PostgresRunStore:
             yield locked
             async with connection.committing():
                 for change in locked.saved:
-                    await connection.execute(_UPDATE_RUN, _outcome_values(change.run))
-                    await _write_change(connection, change)
+                    await write_outcome(connection, change)
 
     async def abandon(self, run_id: str, status: RunStatus, reason: str, now: datetime) -> bool:
         """End the run and its open tasks without reading their data; return whether it has ended.
@@ -303,7 +288,7 @@ class PostgresRunStore:
             if not cursor.rowcount:
                 return False
             await connection.execute(_MARK_STARTED, (run.ended_at, firing))
-            await _write_change(connection, change)
+            await write_change(connection, change)
             await wake_next_in_order(connection, run)
         return True
 
@@ -357,57 +342,8 @@ class PostgresLockedRun:
         self.saved.append(change)
 
 
-async def _write_opened(connection: Connection, change: RunChange) -> None:
-    run = change.run
-    if run.status is RunStatus.MISSED:
-        await uncount_firing(connection, run.subscription_id, run.trigger, run.due_at)
-    await _write_change(connection, change)
-    await wake_next_in_order(connection, run)
-
-
-async def _write_change(connection: Connection, change: RunChange) -> None:
-    if change.frees_slot:
-        await wake_workers(connection, Work.QUEUE)
-    for task in change.create:
-        await connection.execute(_INSERT_TASK, task_values(task))
-    for task in change.update:
-        await connection.execute(UPDATE_TASK, task_values(task))
-    for task in change.hidden_inputs:
-        await connection.execute(_HIDE_INPUT, task_values(task))
-    await write_waits(connection, change)
-    await insert_log_entries(connection, change.entries)
-    if change.keep_state is not None:
-        await connection.execute(
-            "UPDATE subscriptions SET state = %s WHERE id = %s",
-            (to_jsonb(dict(change.keep_state)), change.run.subscription_id),
-        )
-    if change.dead_letter is not None:
-        letter = change.dead_letter
-        await connection.execute(
-            _INSERT_DEAD_LETTER,
-            {
-                "id": letter.id,
-                "run_id": letter.run_id,
-                "subscription_id": letter.subscription_id,
-                "reason": to_storable_text(letter.reason),
-                "created_at": letter.created_at,
-            },
-        )
-    await write_streak(connection, change)
-
-
 def _firing_record(row: Mapping[str, Any]) -> FiringRecord | None:
     if row["due_at"] is None:
         return None
     status = RunStatus(row["run_status"]) if row["run_status"] else None
     return FiringRecord(row["due_at"], row["may_start"], status, row["is_let_in"])
-
-
-def _outcome_values(run: Run) -> dict[str, object]:
-    return {
-        "id": run.id,
-        "status": run.status,
-        "reason": to_storable_text(run.reason),
-        "ending": run.ending,
-        "ended_at": run.ended_at,
-    }
