@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from activityctl.domain.runs.run import TaskInstance
-from activityctl.domain.tasks.failure import Failure
+from activityctl.domain.tasks.failure import failure_of
 from activityctl.domain.tasks.next_attempt import NextAttempt, TimeBudget, next_attempt
 from activityctl.domain.tasks.retry import RetryPolicy, chance_of
 from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
@@ -42,9 +42,7 @@ class FailedAttempts:
     ) -> NextAttempt:
         """Return what follows the failed attempt, by the policy of its task."""
         policy = await self._retry_policy(task)
-        failure = Failure(
-            str(error), error.task_code, task.attempts, error.may_retry, error.status, error.output
-        )
+        failure = failure_of(error, task.attempts)
         return await self._decide(
             next_attempt,
             policy,

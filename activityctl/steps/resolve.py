@@ -17,6 +17,8 @@ from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.run import Run
 from activityctl.domain.runs.run_change import log_entry
 from activityctl.domain.runs.scope import run_scope
+from activityctl.domain.tasks.failure import failure_of
+from activityctl.domain.tasks.retry import chance_of
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.domain.values.finding import findings_of
 from activityctl.errors import ActivityctlError, InvalidInputError, TaskError
@@ -96,10 +98,12 @@ class ContextLookup:
             try:
                 return await self._attempt(source, typed, call)
             except TaskError as error:
-                if not error.may_retry or attempt >= template.retry.max_attempts:
+                failure = failure_of(error, attempt)
+                if attempt >= template.retry.attempts or not template.retry.repeats(failure):
                     raise
                 asked = timedelta(seconds=error.retry_after_seconds or 0)
-                seconds = template.retry.wait_after(attempt, asked).total_seconds()
+                chance = chance_of(f"{run.id}/{template.name}", attempt)
+                seconds = template.retry.wait_after(attempt, asked, chance).total_seconds()
                 message = (
                     f"context {template.name}: attempt {attempt} failed, the next one is in "
                     f"{seconds:g} s: {error}"

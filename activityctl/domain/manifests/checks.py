@@ -35,7 +35,7 @@ from activityctl.domain.manifests.engine_checks import check_engine_task, check_
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.partial import read_partially
-from activityctl.domain.manifests.policy_checks import check_policies
+from activityctl.domain.manifests.policy_checks import check_policies, check_retry
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes, task_lists
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
@@ -71,6 +71,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
         inner += _check_templates(source, scope, kinds.contexts)
         inner += _under(_template_findings(source.default, scope), "default")
         inner += _check_call(source, trusted_names(None))
+        inner += check_retry(source.retry)
         findings += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):
         findings += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)

@@ -27,7 +27,8 @@ class ContextTemplate(Kinded):
     )
     retry: RetryPolicy = Field(
         default=RetryPolicy(),
-        description="Whether and how often a failed attempt is repeated. Default: no retry.",
+        description="Which failed attempts are repeated, and how often. Default: no retry; with "
+        "any field of it, three attempts.",
         examples=[{"maxAttempts": 3, "initialInterval": "1s"}],
     )
     optional: bool = Field(

@@ -20,7 +20,7 @@ LOOKING_UP: Final = "its context is being looked up"
 def is_looked_up_apart(spec: DefinitionSpec) -> bool:
     """Return whether the context is looked up in a step of its own, after the admission."""
     is_quick = all(
-        source.kind in QUICK_SOURCES and source.retry.max_attempts == 1 for source in spec.context
+        source.kind in QUICK_SOURCES and source.retry.attempts == 1 for source in spec.context
     )
     return not is_quick or longest_lookup(spec) > WHILE_ADMITTED
 
@@ -31,5 +31,5 @@ def longest_lookup(spec: DefinitionSpec) -> timedelta:
 
 
 def _longest(source: ContextTemplate) -> timedelta:
-    attempts = source.retry.max_attempts
+    attempts = source.retry.attempts
     return source.timeout * attempts + source.retry.max_interval * (attempts - 1)

@@ -17,6 +17,7 @@ from pydantic import (
 from activityctl.domain.cel.expression import evaluate_condition
 from activityctl.domain.cel.static_type import ANY_TYPE, StaticType, closed_map, type_of_kind
 from activityctl.domain.values.model import JsonValue, Manifest, is_written
+from activityctl.errors import TaskError
 
 _STATUS: Final = re.compile("[2-5]xx|[2-5][0-9]{2}")
 _CODE: Final = "^[a-z][a-z0-9_]{0,62}$"
@@ -60,6 +61,13 @@ class Failure:
                 "output": self.output,
             }
         }
+
+
+def failure_of(error: TaskError, attempt: int) -> Failure:
+    """Return the failure of an attempt that raised this error."""
+    return Failure(
+        str(error), error.task_code, attempt, error.may_retry, error.status, error.output
+    )
 
 
 def _status(value: int | str) -> int | str:

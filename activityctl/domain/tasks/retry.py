@@ -110,6 +110,11 @@ class RetryPolicy(Manifest):
             return {"maxAttempts": DEFAULT_ATTEMPTS, **value}
         return value
 
+    @property
+    def attempts(self) -> int:
+        """The maximum number of attempts of what has one by default, such as a context source."""
+        return self.max_attempts or 1
+
     def attempts_of(self, kind: str, body: JsonValue) -> int:
         """Return the maximum number of attempts of a task with this rendered body.
 
