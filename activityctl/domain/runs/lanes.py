@@ -12,6 +12,7 @@ from typing import Final
 
 from activityctl.domain.manifests.task_template import PARALLEL, TaskTemplate
 from activityctl.domain.runs.run import TaskInstance, TaskStatus
+from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS
 
 LANES_FROM: Final = 100
 """From this many instances on, a forEach has lanes."""
@@ -19,8 +20,13 @@ INSTANCES_PER_CALL: Final = 100
 """After so many instances, a lane goes on in a new call, maybe of another worker."""
 
 
-def most_parallel(template: TaskTemplate) -> int:
-    """Return how many instances of the task may run at the same time."""
+def most_parallel(template: TaskTemplate) -> int | None:
+    """Return how many instances of the task may run at the same time; None for all.
+
+    What the engine carries out itself takes no place of a worker.
+    """
+    if template.kind in ENGINE_KINDS:
+        return template.max_parallel
     return template.max_parallel or PARALLEL
 
 
@@ -28,7 +34,7 @@ def with_lanes(template: TaskTemplate, instances: list[TaskInstance]) -> list[Ta
     """Return the new instances of a forEach, the first of each lane marked, if it has lanes."""
     waiting = [task for task in instances if task.status is TaskStatus.PENDING]
     most = most_parallel(template)
-    if len(waiting) < max(LANES_FROM, most + 1):
+    if template.kind in ENGINE_KINDS or most is None or len(waiting) < max(LANES_FROM, most + 1):
         return instances
     first = {task.id for task in waiting[:most]}
     return [replace(task, lane=task.id) if task.id in first else task for task in instances]

@@ -165,6 +165,13 @@ def test_without_max_parallel_twenty_items_start():
     assert len(startable(begun(task("a", forEach=list(range(30)))))) == 20
 
 
+def test_all_items_of_a_kind_that_needs_no_worker_wait_at_once():
+    each = {"name": "a", "forEach": list(range(120)), "wait": {"for": "1h"}}
+    state = begun(each)
+    assert {item.status for item in state.tasks} == {TaskStatus.WAITING}
+    assert {item.lane for item in state.tasks} == {None}
+
+
 def test_of_a_large_for_each_only_the_first_instance_of_each_lane_is_started():
     state = begun(task("a", forEach=list(range(120)), maxParallel=2), task("b", needs=["a"]))
     assert startable(state) == ["a[0]", "a[1]"]
