@@ -12,14 +12,18 @@ from activityctl.ports import LOG_CHANNEL, LaneEnd, LaneTurn
 # Two lanes may end their last instances at the same time. Under the lock, one of them sees that no
 # other instance is open.
 _LOCK_RUN: Final = "SELECT FROM runs WHERE id = %(run)s AND status = 'running' FOR NO KEY UPDATE"
+# The last ones are open for longest, so the search begins with them.
+_OTHER: Final = """(
+    SELECT o.id FROM tasks o WHERE o.run_id = %(run)s AND o.name = %(name)s
+        AND o.ended_at IS NULL AND o.id <> %(id)s
+    ORDER BY o.index DESC LIMIT 1)"""
 _GOES_ON: Final = "EXISTS (SELECT FROM runs r WHERE r.id = %(run)s AND r.status = 'running')"
 _END: Final = f"""
     WITH ended AS (
         UPDATE tasks t SET status = %(status)s, output = %(output)s, error = %(error)s,
             code = %(code)s, input = %(input)s, ended_at = %(now)s, attempt_at = NULL
         WHERE t.id = %(id)s AND t.ended_at IS NULL AND t.attempts = %(attempts)s AND {_GOES_ON}
-            AND EXISTS (SELECT FROM tasks o WHERE o.run_id = %(run)s AND o.name = %(name)s
-                AND o.ended_at IS NULL AND o.id <> t.id)
+            AND {_OTHER} IS NOT NULL
         RETURNING t.id),
     recorded AS (
         UPDATE attempts a SET outcome = %(status)s, ended_at = %(now)s, error = %(error)s,
@@ -30,13 +34,15 @@ _END: Final = f"""
 _HAS_ENDED: Final = f"""
     SELECT FROM tasks t
     WHERE t.id = %(id)s AND t.ended_at IS NOT NULL AND t.attempts = %(attempts)s AND {_GOES_ON}"""
-# The one that an earlier call took whose answer was lost comes first.
+# The one that an earlier call took whose answer was lost comes first. Lanes take instances in the
+# order of their indexes, so none is free before the present one.
 _NEXT: Final = """
-    SELECT n.id FROM tasks n
-    WHERE n.run_id = %(run)s AND n.name = %(name)s AND n.ended_at IS NULL
-        AND (n.lane IS NULL AND n.status = 'pending'
-            OR n.lane = %(lane)s AND n.worker = %(worker)s AND n.id <> %(id)s)
-    ORDER BY n.lane IS NULL, n.index LIMIT 1"""
+    SELECT coalesce(
+        (SELECT m.id FROM tasks m WHERE m.lane = %(lane)s AND m.ended_at IS NULL
+            AND m.worker = %(worker)s AND m.id <> %(id)s LIMIT 1),
+        (SELECT n.id FROM tasks n WHERE n.run_id = %(run)s AND n.name = %(name)s
+            AND n.ended_at IS NULL AND n.lane IS NULL AND n.status = 'pending'
+            AND n.index > %(index)s ORDER BY n.index LIMIT 1))"""
 _TAKE: Final = f"""
     WITH begun AS (
         UPDATE tasks t SET lane = %(lane)s, status = 'running', attempts = t.attempts + 1,
@@ -92,6 +98,7 @@ def _values(end: LaneEnd) -> dict[str, object]:
         "id": task.id,
         "run": task.run_id,
         "name": task.name,
+        "index": task.index,
         "attempts": task.attempts,
         "status": task.status,
         "output": to_jsonb(task.output),
