@@ -22,7 +22,7 @@ def start_detached(
     home: Path,
     command: Sequence[str],
     environment: Mapping[str, str],
-    timeout: float = 60.0,
+    timeout: float = 150.0,
     on_steps: Callable[[Sequence[StartStep]], None] = lambda _: None,
 ) -> DaemonState:
     """Start a supervising command in a session of its own; return once all components run.

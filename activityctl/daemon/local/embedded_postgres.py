@@ -120,7 +120,7 @@ async def postgres_launch_spec(cluster: Cluster) -> LaunchSpec:
         environment=cluster.environment,
         prepare=prepare,
         ready=lambda: _is_ready(cluster),
-        ready_within=60.0,  # recovery after a crash comes first
+        ready_within=120.0,  # recovery after a crash comes first
         endings=ENDINGS,
         version=await _version(binaries),
         address=f"127.0.0.1:{cluster.port}",

@@ -63,7 +63,7 @@ class LaunchSpec:
     environment: Mapping[str, str]
     ready: Callable[[], Awaitable[bool]]
     """Called until it returns true; an exception, or no answer for five seconds, means not yet."""
-    ready_within: float = 30.0
+    ready_within: float = 90.0
     prepare: Callable[[], Awaitable[None]] = _prepare_nothing
     """Awaited before every start; raises ActivityctlError when the process cannot be started."""
     endings: Endings = GENTLE

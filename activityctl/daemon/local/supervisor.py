@@ -77,7 +77,7 @@ class ChildSpec:
     """Whether it gets a loopback port; its URL is then in the addresses under its name."""
     ready: Callable[[Addresses], Awaitable[bool]] = _always_ready
     """Called until it returns true; for a listening child, after its port answers."""
-    ready_within: float = 30.0
+    ready_within: float = 90.0
     drain: float = 20.0
     """Seconds between SIGTERM and SIGKILL."""
     version: str = ""
