@@ -91,6 +91,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "pause": ("acting.pause", "Acting", "Pause a subscription; you can still run it by hand."),
     "resume": ("acting.resume", "Acting", "Resume a paused subscription."),
     "cancel": ("acting.cancel", "Acting", "Cancel a run and stop its tasks."),
+    "complete": ("acting.complete", "Acting", "Complete a task that waits for a person."),
     "recover": (
         "acting.recover",
         "Acting",

@@ -7,7 +7,18 @@ from activityctl.settings import SettingSource
 
 CHANGING: Final = frozenset(
     {
-        *("apply", "backfill", "cancel", "delete", "emit", "migrate", "pause", "plan", "purge"),
+        *(
+            "apply",
+            "backfill",
+            "cancel",
+            "complete",
+            "delete",
+            "emit",
+            "migrate",
+            "pause",
+            "plan",
+            "purge",
+        ),
         *("recover", "replay", "resume", "rollback", "trigger"),
     }
 )

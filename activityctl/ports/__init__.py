@@ -45,7 +45,7 @@ from activityctl.ports.timetable import (
     OverdueSchedule,
     Timetable,
 )
-from activityctl.ports.waits import Waits
+from activityctl.ports.waits import GivenAnswer, Waits
 
 __all__ = [
     "ADMITTED_WITHIN",
@@ -68,6 +68,7 @@ __all__ = [
     "FailingFirings",
     "FoundSecret",
     "Gates",
+    "GivenAnswer",
     "JsonValue",
     "LaneEnd",
     "LaneTurn",

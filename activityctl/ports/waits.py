@@ -1,13 +1,33 @@
 """Port for the tasks that wait: which runs have to look at theirs again."""
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from activityctl.domain.values.ids import RunId
+from activityctl.domain.runs.waiting import Answer
+from activityctl.domain.values.ids import RunId, TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """The answer of a waiting task that is on record."""
+
+    answer: Answer
+    at: datetime
+    is_new: bool
+    """Whether this call recorded it."""
 
 
 class Waits(Protocol):
     """The waits of tasks, one row for each, beside the rows of the tasks."""
+
+    async def answer(self, task_id: TaskId, answer: Answer) -> GivenAnswer | None:
+        """Record the answer if the task waits and has none; wake the workers.
+
+        Return the answer that is on record; None if the task does not wait and has no answer. Of
+        several calls at once, one records its answer.
+        """
+        ...
 
     async def to_settle(self, overdue: timedelta) -> list[tuple[RunId, str]]:
         """Return (run id, workflow id) of the runs whose workflow has to be woken.

@@ -1,5 +1,6 @@
 """The waits of tasks: which runs are to be woken, and what ends a wait."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from activityctl import wiring
 from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.runs.waiting import Answer
+from activityctl.domain.values.selection import Selection
 from support.run_store import save, state_of
 
 MakeRun = Callable[..., Awaitable[Run]]
@@ -48,3 +51,32 @@ async def test_an_abandoned_run_waits_no_more(ports: wiring.Ports, make_run: Mak
     await waiting(ports, run, now - timedelta(minutes=1))
     assert await ports.runs.abandon(run.id, RunStatus.FAILED, "no", now)
     assert await ports.waits.to_settle(SOON) == []
+
+
+async def test_of_many_answers_at_once_one_is_on_record(ports: wiring.Ports, make_run: MakeRun):
+    run = await make_run("k")
+    await waiting(ports, run, None)
+    (task,) = (await state_of(ports, run)).tasks
+    given = await asyncio.gather(
+        *(ports.waits.answer(task.id, Answer({"n": n}, by=f"p{n}")) for n in range(6))
+    )
+    (winner,) = [each for each in given if each is not None and each.is_new]
+    assert all(each is not None and each.answer == winner.answer for each in given)
+    assert [run_id for run_id, _ in await ports.waits.to_settle(SOON)] == [run.id]
+    async with ports.runs.locked(run.id) as locked:
+        assert await locked.answers() == {task.id: winner.answer}
+
+
+async def test_a_task_that_does_not_wait_takes_no_answer(ports: wiring.Ports, make_run: MakeRun):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    assert await ports.waits.answer(task.id, Answer(1)) is None
+    await waiting(ports, run, None)
+    await ports.runs.abandon(run.id, RunStatus.FAILED, "no", datetime.now(UTC))
+    assert await ports.waits.answer(task.id, Answer(1)) is None
+
+
+async def test_tasks_are_listed_by_assignee(ports: wiring.Ports, make_run: MakeRun):
+    run = await make_run("k")
+    found = await ports.run_lists.tasks(Selection(run_id=run.id, assignee="anna"))
+    assert found == []

@@ -27,6 +27,7 @@ def test_all_samples_can_be_planned_together():
         "risky-order",
         "search-index",
         "patient",
+        "order-desk",
     }
     assert set(manifests.calendars) == {"public-holidays"}
 

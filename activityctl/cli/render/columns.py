@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.cli.render.output import Column, age, duration
+from activityctl.domain.tasks.manual import MANUAL
 from activityctl.domain.values.json_form import View
 from activityctl.operations.looking.kinds import Kind
 
@@ -95,6 +96,21 @@ def _late(view: View) -> str | None:
     return None if late < _SECOND else duration(view["dueAt"], view["startedAt"])
 
 
+def _of_input(view: View, name: str) -> object:
+    body = view["input"]
+    return body.get(name) if view["kind"] == MANUAL and isinstance(body, dict) else None
+
+
+def _waits_for(view: View) -> str | None:
+    """Return for whom a waiting task waits, and until when."""
+    if view["status"] != "waiting":
+        return None
+    whom = f"for {_of_input(view, 'assignee') or 'a person'}" if view["kind"] == MANUAL else ""
+    left = age(view["waitsUntil"]) if view["waitsUntil"] else "-"
+    until = f", {left.removeprefix('in ')} left" if left.startswith("in ") else ""
+    return f"waits{whom and ' '}{whom}{until}"
+
+
 _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
     "definitions": (
         _field("name"),
@@ -148,7 +164,7 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         _field("status"),
         _field("attempts"),
         ("TOOK", lambda view: duration(view["startedAt"], view["endedAt"])),
-        ("ERROR", lambda view: view["error"] or view["reason"]),
+        ("ERROR", lambda view: view["error"] or view["reason"] or _waits_for(view)),
     ),
     "deadletters": (
         ("ID", _id),
@@ -218,6 +234,32 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
     "events": (("UID", lambda view: view["uid"]), _field("time")),
 }
+
+
+_WAITING: Final[Sequence[Column]] = (
+    ("ID", _id),
+    ("RUN", lambda view: view["run"][:_ID]),
+    ("NAME", _task_name),
+    _field("kind"),
+    ("FOR", lambda view: _of_input(view, "assignee")),
+    ("SINCE", lambda view: age(view["startedAt"])),
+    ("UNTIL", lambda view: view["waitsUntil"] and age(view["waitsUntil"])),
+    ("INSTRUCTIONS", lambda view: _of_input(view, "instructions")),
+)
+
+
+def waiting_columns(*, wide: bool) -> Sequence[Column]:
+    """Return the columns of a list of waiting tasks."""
+    more = (("FULL ID", lambda view: view["id"]), ("UNTIL", lambda view: view["waitsUntil"]))
+    return tuple({**dict(_WAITING), **dict(more if wide else ())}.items())
+
+
+def how_to_complete(kind: Kind, views: Sequence[View]) -> str | None:
+    """Return what to type to complete a task of the list; None if none waits for a person."""
+    if kind != "tasks":
+        return None
+    waiting = [view for view in views if view["status"] == "waiting" and view["kind"] == MANUAL]
+    return f"complete one: activityctl complete {_id(waiting[0])}" if waiting else None
 
 
 def columns_of(kind: Kind, *, wide: bool) -> Sequence[Column]:

@@ -36,6 +36,7 @@ STYLES: Final[Mapping[str, str]] = {
     "cancelled": "yellow",
     "paused": "yellow",
     "pending": "yellow",
+    "waiting": "cyan",
     "skipped": "dim",
     "missed": "dim",
     "stopped": "dim",

@@ -47,7 +47,7 @@ class TaskTemplate(Kinded):
         ge=1,
         le=MAX_FOR_EACH_ITEMS,
         description="How many instances of `forEach` may run at the same time. "
-        f"Default: {PARALLEL}.",
+        f"Default: {PARALLEL}; all, if they only wait.",
         examples=[4],
     )
     retry: RetryPolicy = Field(

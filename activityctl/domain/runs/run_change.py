@@ -22,7 +22,8 @@ from activityctl.domain.runs.run import (
 )
 from activityctl.domain.runs.scope import task_label
 from activityctl.domain.runs.stopping import waiting_text
-from activityctl.domain.runs.waiting import Wait, wait_of, waits_by_itself
+from activityctl.domain.runs.waiting import Wait, assignee_of, wait_of, waits_by_itself
+from activityctl.domain.tasks.manual import MANUAL
 from activityctl.domain.values import ids
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.ids import TaskId
@@ -169,6 +170,8 @@ def task_entry(owner: str, task: TaskInstance, now: datetime) -> LogEntry | None
             if task.completed_by is not None:
                 more["completedBy"] = task.completed_by
                 message += f": completed by {task.completed_by}"
+            elif task.reason is not None:
+                message += f": {task.reason}"
             return entry("info", message, **more, attempts=task.attempts)
         case TaskStatus.FAILED:
             if task.output is not None:
@@ -186,7 +189,12 @@ def task_entry(owner: str, task: TaskInstance, now: datetime) -> LogEntry | None
 
 def _waiting_message(task: TaskInstance) -> str:
     until = f" until {format_timestamp(task.waits_until)}" if task.waits_until else ""
-    return f"task {task_label(task)} waits{until}"
+    return f"task {task_label(task)} waits{_whom(task)}{until}"
+
+
+def _whom(task: TaskInstance) -> str:
+    """Return for whom a manual task waits."""
+    return f" for {assignee_of(task) or 'a person'}" if task.kind == MANUAL else ""
 
 
 def _run_entries(

@@ -13,12 +13,14 @@ from pydantic import BaseModel, ValidationError
 
 from activityctl.domain.runs.run import Run, TaskInstance, TaskStatus
 from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS, WAITING_KINDS
+from activityctl.domain.tasks.manual import MANUAL, DefaultOutput, ManualBody, OnTimeout
 from activityctl.domain.tasks.value import VALUE
 from activityctl.domain.tasks.wait import WaitBody
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.ids import RunId, SubscriptionId, TaskId
 from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import JsonValue
+from activityctl.domain.values.text import text_of
 from activityctl.errors import ExpressionError
 
 
@@ -83,6 +85,14 @@ def waits_by_itself(task: TaskInstance) -> bool:
     return task.kind in WAITING_KINDS
 
 
+def assignee_of(task: TaskInstance) -> str | None:
+    """Return for whom a manual task waits; None for another kind and without an assignee."""
+    if task.kind != MANUAL or not isinstance(task.input, Mapping):
+        return None
+    assignee = task.input.get("assignee")
+    return None if assignee is None else text_of(assignee)
+
+
 def end_wait(task: TaskInstance, answer: Answer | None, now: datetime) -> TaskInstance | None:
     """Return a waiting task as it ends now: by its answer, or because its time is over.
 
@@ -124,13 +134,31 @@ def _time_is_over(task: TaskInstance, until: datetime, now: datetime) -> TaskIns
         case WaitBody():
             output = {"until": format_timestamp(until)}
             return replace(task, status=TaskStatus.SUCCEEDED, output=output, ended_at=now)
+        case ManualBody() as body:
+            reason = f"nobody completed it by {format_timestamp(until)}"
+            return _timed_out(task, body.on_timeout, reason, now)
         case other:
             raise TypeError(f"no wait: {type(other).__name__}")
 
 
+def _timed_out(
+    task: TaskInstance, on_timeout: OnTimeout, reason: str, now: datetime
+) -> TaskInstance:
+    """Return a task whose time is over: failed, or with its default output and the reason."""
+    if isinstance(on_timeout, DefaultOutput):
+        return replace(
+            task,
+            status=TaskStatus.SUCCEEDED,
+            output=on_timeout.output,
+            reason=f"{reason}, so it has the output of onTimeout",
+            ended_at=now,
+        )
+    return replace(task, status=TaskStatus.FAILED, error=reason, ended_at=now)
+
+
 def _ends_at(body: BaseModel, now: datetime) -> datetime | None:
     match body:
-        case WaitBody():
+        case WaitBody() | ManualBody():
             return body.ends_at(now)
         case _:
             return None

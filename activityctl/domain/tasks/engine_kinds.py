@@ -6,15 +6,17 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from activityctl.domain.tasks.manual import MANUAL, ManualBody
 from activityctl.domain.tasks.value import VALUE, ValueBody
 from activityctl.domain.tasks.wait import WAIT, WaitBody
 
 ENGINE_KINDS: Final[Mapping[str, type[BaseModel]]] = {
     VALUE: ValueBody,
     WAIT: WaitBody,
+    MANUAL: ManualBody,
 }
 """Each kind with the model of its body; none of them reaches the step `execute`."""
-WAITING_KINDS: Final = frozenset({WAIT})
+WAITING_KINDS: Final = frozenset({WAIT, MANUAL})
 """The kinds whose tasks have the status `waiting` from their start to their end."""
 
 
@@ -23,5 +25,7 @@ def longest_wait(body: BaseModel) -> tuple[str, timedelta] | None:
     match body:
         case WaitBody(for_=timedelta() as wait):
             return "for", wait
+        case ManualBody(due=timedelta() as wait):
+            return "due", wait
         case _:
             return None

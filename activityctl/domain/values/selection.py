@@ -22,6 +22,8 @@ class Selection:
     """An event's type must match one of these patterns; `*` matches any characters."""
     sources: tuple[str, ...] = ()
     """An event's source must match one of these patterns."""
+    assignee: str | None = None
+    """Only tasks that wait, or have waited, for this person or team."""
     labels: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = 100
     """The most objects in the list; None for all."""

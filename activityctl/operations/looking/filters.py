@@ -19,6 +19,7 @@ _FILTERS: Final[Mapping[str, frozenset[Kind]]] = {
     "--status": frozenset({"subscriptions", "runs", "tasks", "events"}),
     "--since": frozenset({"runs", "tasks", "deadletters", "events"}),
     "--until": frozenset({"events"}),
+    "--assignee": frozenset({"tasks"}),
     "--type": frozenset({"events"}),
     "--source": frozenset({"events"}),
 }
@@ -55,6 +56,7 @@ def given_filters(selection: Selection) -> list[str]:
         "--status": selection.statuses,
         "--since": selection.since,
         "--until": selection.until,
+        "--assignee": selection.assignee,
         "--type": selection.types,
         "--source": selection.sources,
     }

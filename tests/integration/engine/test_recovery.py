@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from activityctl.daemon.worker import background
 from activityctl.domain.runs.run import RunStatus
-from activityctl.operations.runs import recover
 from activityctl.settings import Settings
 from support.engine import Engine, shell
 from support.worker import working
@@ -24,15 +22,6 @@ COMMAND = str(Path(sys.executable).parent / "activityctl")
 async def workflow_of(engine: Engine, run_id: str) -> str:
     firings = await engine.ports.unfinished.open_runs(timedelta(0), 100)
     return next(firing.workflow_id for firing in firings if firing.run_id == run_id)
-
-
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "_RECOVER_EVERY", 0.5)
-    monkeypatch.setattr(recover, "OLDER_THAN", timedelta(seconds=1))
-    monkeypatch.setitem(
-        recover.Recovery.carry_on.__kwdefaults__, "older_than", timedelta(seconds=1)
-    )
 
 
 @pytest.mark.usefixtures("soon", "worker")

@@ -4,8 +4,11 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from temporalio.client import Client
 
-from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.run import RunStatus, TaskInstance
+from activityctl.domain.runs.waiting import Answer
+from activityctl.operations.runs.complete import complete
 from activityctl.settings import Settings
 from support.engine import Engine, now
 from support.worker import working
@@ -52,3 +55,120 @@ async def test_a_wait_survives_its_worker_and_ends_while_none_runs(
     async with working(settings):
         run = await engine.ended(run_id)
     assert run.status is RunStatus.SUCCEEDED
+
+
+MANUAL = {
+    "tasks": [
+        {"name": "review", "manual": {"assignee": "anna", "due": "1h"}},
+        {"name": "after", "needs": ["review"], "value": "${ tasks.review.output }"},
+    ]
+}
+
+
+async def waits(engine: Engine, run_id: str, name: str = "review") -> TaskInstance:
+    """Return the task when it waits."""
+    async with asyncio.timeout(15):
+        while True:
+            task = (await engine.tasks(run_id)).get(name)
+            if task is not None and task.status == "waiting":
+                return task
+            await asyncio.sleep(0.02)
+
+
+async def answered(engine: Engine, task: TaskInstance, output: object) -> None:
+    done = await complete(engine.ports.waits, task, Answer(output, by="anna"))
+    assert done.given.is_new
+
+
+@pytest.mark.usefixtures("worker")
+async def test_an_answer_carries_the_run_on_at_once(engine: Engine) -> None:
+    await engine.apply(MANUAL)
+    run_id = await engine.fire()
+    await answered(engine, await waits(engine, run_id), {"ok": True})
+    asked = now()
+    run = await engine.ended(run_id, 4)  # sooner than any periodic look
+    print(f"the run had ended {((run.ended_at or now()) - asked).total_seconds():.3f} s later")
+    tasks = await engine.tasks(run_id)
+    assert (tasks["after"].output, tasks["review"].completed_by) == ({"ok": True}, "anna")
+    assert tasks["review"].attempts == 0
+
+
+async def test_an_answer_that_comes_while_no_worker_runs_is_not_lost(
+    engine: Engine, settings: Settings
+) -> None:
+    async with working(settings):
+        await engine.apply(MANUAL)
+        run_id = await engine.fire()
+        task = await waits(engine, run_id)
+    await answered(engine, task, 1)
+    assert (await engine.tasks(run_id))["review"].status == "waiting"
+    async with working(settings):
+        assert (await engine.ended(run_id)).status is RunStatus.SUCCEEDED
+    assert (await engine.tasks(run_id))["after"].output == 1
+
+
+async def test_a_due_time_that_passes_while_nothing_runs_has_one_outcome(
+    engine: Engine, settings: Settings
+) -> None:
+    soon = {"tasks": [{"name": "review", "manual": {"due": "1s"}}]}
+    async with working(settings):
+        await engine.apply(soon)
+        late, in_time = await engine.fire(), await engine.fire()
+        tasks = {run_id: await waits(engine, run_id) for run_id in (late, in_time)}
+    await answered(engine, tasks[in_time], "just in time")
+    await asyncio.sleep(1.2)
+    async with working(settings):
+        assert (await engine.ended(in_time)).status is RunStatus.SUCCEEDED
+        run = await engine.ended(late)
+    assert "nobody completed it by 20" in str(run.reason)
+    assert await engine.ports.waits.answer(tasks[late].id, Answer("too late")) is None
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_waiting_run_is_cancelled_and_takes_no_answer(engine: Engine) -> None:
+    await engine.apply(MANUAL)
+    run_id = await engine.fire()
+    task = await waits(engine, run_id)
+    await engine.cancel(run_id)
+    assert (await engine.ended(run_id)).status is RunStatus.CANCELLED
+    assert (await engine.tasks(run_id))["review"].status == "cancelled"
+    assert await engine.ports.waits.answer(task.id, Answer(1)) is None
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_waiting_run_reaches_its_timeout(engine: Engine) -> None:
+    failing = [{"name": "page", "value": "${ run.error }"}]
+    run = await engine.run({**MANUAL, "timeout": "1s", "onFailure": failing})
+    assert run.status is RunStatus.TIMED_OUT
+    tasks = await engine.tasks(run.id)
+    assert (tasks["review"].status, tasks["page"].status) == ("cancelled", "succeeded")
+
+
+@pytest.mark.usefixtures("soon", "worker")
+async def test_a_waiting_run_survives_the_loss_of_temporal(
+    engine: Engine, servers: dict[str, str]
+) -> None:
+    await engine.apply(MANUAL)
+    run_id = await engine.fire()
+    task = await waits(engine, run_id)
+    firings = await engine.ports.unfinished.open_runs(timedelta(0), 100)
+    (workflow_id,) = [firing.workflow_id for firing in firings if firing.run_id == run_id]
+    client = await Client.connect(servers["temporal_address"])
+    await client.get_workflow_handle(workflow_id).terminate()
+    await answered(engine, task, "after the loss")
+    assert (await engine.ended(run_id, 40)).status is RunStatus.SUCCEEDED
+    assert (await engine.tasks(run_id))["after"].output == "after the loss"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_runs_of_a_batch_wait_each_for_itself(engine: Engine) -> None:
+    await engine.apply(MANUAL)
+    run_ids = await engine.fire_many(*(f"k{number}" for number in range(8)))
+    tasks = [await waits(engine, run_id) for run_id in run_ids]
+    workflows = {run.workflow_id for run in await engine.ports.unfinished.open_runs(timedelta(), 9)}
+    assert len(workflows) < len(run_ids)
+    for number, task in enumerate(tasks):
+        await answered(engine, task, number)
+    for number, run_id in enumerate(run_ids):
+        assert (await engine.ended(run_id)).status is RunStatus.SUCCEEDED
+        assert (await engine.tasks(run_id))["after"].output == number

@@ -19,7 +19,7 @@ def with_formats() -> Iterator[tuple[str, Any]]:
         commands = command.commands if isinstance(command, TyperGroup) else {name: command}
         for child, found in commands.items():
             for option in found.params:
-                if option.name == "output":
+                if option.name == "output" and name != "complete":  # there it is an output
                     yield f"{name} {child}", option
 
 

@@ -9,6 +9,7 @@ from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.runs.waiting import assignee_of
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
@@ -90,6 +91,7 @@ class MemoryRunLists:
             if row.task.run_id in order
             and _has_status(row.task, selection)
             and row.task.id.startswith(selection.name or "")
+            and selection.assignee in (None, assignee_of(row.task))
         ]
         found.sort(key=lambda task: (order[task.run_id], task.created_at, task.name, task.index))
         return found[: selection.limit]

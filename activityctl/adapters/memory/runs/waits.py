@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from activityctl.adapters.memory.state import MemoryState, WaitRow
+from activityctl.adapters.memory.state import MemoryState, WaitRow, stored_json, stored_text
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.values.ids import RunId, TaskId
+from activityctl.ports import GivenAnswer, Work
 
 
 class MemoryWaits:
@@ -15,6 +16,25 @@ class MemoryWaits:
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
+
+    async def answer(self, task_id: TaskId, answer: Answer) -> GivenAnswer | None:
+        """Record the answer if the task waits and has none; return the one on record."""
+        row = self._state.waits.get(task_id)
+        if row is None:
+            return None
+        run = self._state.runs[row.wait.run_id].run
+        may_answer = row.ended_at is None and run.status is RunStatus.RUNNING
+        is_new = row.answer is None and may_answer
+        if is_new:
+            stored = Answer(
+                stored_json(answer.output), stored_text(answer.error), stored_text(answer.by)
+            )
+            row = replace(row, answer=stored, answered_at=self._state.clock())
+            self._state.waits[task_id] = row
+            self._state.wake_workers(Work.WAIT)
+        if row.answer is None or row.answered_at is None:
+            return None
+        return GivenAnswer(row.answer, row.answered_at, is_new)
 
     async def to_settle(self, overdue: timedelta) -> list[tuple[RunId, str]]:
         """Return (run id, workflow id) of the runs whose waiting tasks have to be looked at."""

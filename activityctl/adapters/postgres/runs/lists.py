@@ -136,10 +136,13 @@ class PostgresRunLists:
                 WHERE {_IS_SELECTED_RUN}
                   AND (%(statuses)s::text[] IS NULL OR t.status = ANY(%(statuses)s))
                   AND (%(name)s::text IS NULL OR t.id LIKE %(prefix)s)
+                  AND (%(assignee)s::text IS NULL
+                       OR t.kind = 'manual' AND t.input ->> 'assignee' = %(assignee)s)
                 ORDER BY r.created_at DESC, r.id, t.created_at, t.name, t.index
                 LIMIT %(limit)s""",
             name=selection.name,
             prefix=prefix_pattern(selection.name or ""),
+            assignee=selection.assignee,
             **_values(selection),
         )
         return [task_of(row) for row in rows]

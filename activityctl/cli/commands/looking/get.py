@@ -17,7 +17,7 @@ from activityctl.cli.options import (
     parse_labels,
     parse_time_range,
 )
-from activityctl.cli.render.columns import columns_of
+from activityctl.cli.render.columns import columns_of, how_to_complete, waiting_columns
 from activityctl.cli.render.output import FORMATS, check_format, print_views
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.selection import Selection
@@ -46,6 +46,10 @@ def get(
     until: Until = None,
     types: EventTypes = [],  # noqa: B006  # typer copies it
     sources: EventSources = [],  # noqa: B006  # typer copies it
+    assignee: Annotated[
+        str | None,
+        typer.Option(help="Only manual tasks for this person or team.", metavar="NAME"),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -68,6 +72,8 @@ def get(
 
     activityctl get tasks --run 3f2a -o json
 
+    activityctl get tasks --status waiting --assignee fraud-team
+
     activityctl get events --since 1h -s eu-orders
 
     activityctl get events --type "order.*" --source "/shops/*" --since 2h --until 1h -o json
@@ -89,6 +95,7 @@ def get(
             until=last,
             types=tuple(types),
             sources=tuple(sources),
+            assignee=assignee,
             labels=parse_labels(labels),
             limit=most,
         )
@@ -102,6 +109,10 @@ def get(
     if wanted == "runs" and shape in {"text", "wide"}:
         views.sort(key=lambda view: (view["dueAt"], view["createdAt"]), reverse=True)
     columns = columns_of(wanted, wide=shape == "wide")
+    if wanted == "tasks" and status == ["waiting"]:
+        columns = waiting_columns(wide=shape == "wide")
     print_views(session.out, wanted, views, shape, columns, has_more=page.has_more)
+    if shape in {"text", "wide"} and (hint := how_to_complete(wanted, views)):
+        session.err.print(hint)
     if page.has_more and shape not in {"json", "yaml"}:
         session.err.print(f"{len(views)} shown, and there are more; --limit 0 lists all")

@@ -74,3 +74,38 @@ def test_waits_in_a_row_count_together():
     assert list(reasons) == ["tasks.1.wait.for"]
     assert reasons["tasks.1.wait.for"].startswith("with the waits before it, this is 1h10m: not")
     assert found(first, {"name": "b", "wait": {"for": "30m"}}, timeout="1h") == {}
+
+
+def test_the_form_of_a_manual_task_is_checked():
+    form = {"type": "object", "properties": {"verdict": {"enum": ["yes", "no"]}}}
+    good = {"form": form, "onTimeout": {"output": {"verdict": "no"}}, "due": "1h"}
+    assert found({"name": "m", "manual": good}) == {}
+    bad_default = {**good, "onTimeout": {"output": {"verdict": "maybe"}}}
+    reasons = found({"name": "m", "manual": bad_default})
+    assert list(reasons) == ["tasks.0.manual.onTimeout.output.verdict"]
+    templated = {**good, "onTimeout": {"output": {"verdict": "${ params }"}}}
+    assert found({"name": "m", "manual": templated}) == {}
+    for broken in ({"type": "array"}, {"properties": {"a": {"type": "txt"}}}):
+        paths = found({"name": "m", "manual": {**good, "form": broken}})
+        assert all(path.startswith("tasks.0.manual.form") for path in paths)
+        assert paths
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"due": "soon"}, "tasks.0.manual.due"),
+        ({"due": 3}, "tasks.0.manual.due"),
+        ({"onTimeout": "ignore"}, "tasks.0.manual.onTimeout"),
+        ({"instructions": None}, "tasks.0.manual.instructions"),
+        ({"asignee": "anna"}, "tasks.0.manual.asignee"),
+    ],
+)
+def test_what_is_wrong_with_a_manual_task_is_said(body: Any, path: str):
+    assert any(where.startswith(path) for where in found({"name": "m", "manual": body}))
+
+
+def test_a_due_time_after_the_runs_timeout_is_said():
+    manual = {"name": "m", "manual": {"due": "2d"}}
+    assert "so the run would end first" in found(manual)["tasks.0.manual.due"]
+    assert found(manual, timeout="3d") == {}

@@ -146,3 +146,57 @@ def test_a_run_waits_after_a_failure_too():
     assert (state.run.status, len(change.waits)) == (RunStatus.RUNNING, 1)
     state, _ = settle(state, NOW + MINUTE)
     assert state.run.status is RunStatus.FAILED
+
+
+def test_a_manual_task_says_for_whom_it_waits_and_until_when():
+    manual = {"assignee": "${ trigger.name }-team", "instructions": "Look.", "due": "2d"}
+    state, change = begun({"name": "review", "manual": manual})
+    (task,) = state.tasks
+    assert (task.status, task.waits_until) == (TaskStatus.WAITING, NOW + timedelta(days=2))
+    (entry,) = change.entries
+    assert entry.message == ("task review waits for manual-team until 2026-05-03T12:00:00.000Z")
+    assert advance(state, NOW) == Decision()
+
+
+def test_a_manual_task_may_have_no_end_or_a_fixed_one():
+    state, _ = begun(
+        {"name": "open", "manual": {}}, {"name": "fixed", "manual": {"due": "2026-06-01T00:00:00Z"}}
+    )
+    times = {name: task.waits_until for name, task in tasks_of(state).items()}
+    assert times == {"open": None, "fixed": datetime(2026, 6, 1, tzinfo=UTC)}
+    assert settled(state.tasks[:1], {}, NOW + timedelta(days=900)) == ()
+
+
+def test_a_manual_task_that_nobody_completes_fails_or_has_its_default_output():
+    state, _ = begun({"name": "review", "manual": {"due": "1m"}})
+    state, _ = settle(state, NOW + MINUTE)
+    reason = "nobody completed it by 2026-05-01T12:01:00.000Z"
+    assert (state.run.status, tasks_of(state)["review"].error) == (RunStatus.FAILED, reason)
+    default = {"due": "1m", "onTimeout": {"output": {"verdict": "${ trigger.name }"}}}
+    state, _change = begun({"name": "review", "manual": default})
+    state, _ = settle(state, NOW + MINUTE)
+    review = tasks_of(state)["review"]
+    assert (state.run.status, review.output) == (RunStatus.SUCCEEDED, {"verdict": "manual"})
+    assert review.reason == f"{reason}, so it has the output of onTimeout"
+
+
+@pytest.mark.parametrize("due", ["soon", 5, "0s", "2026-13-01T00:00:00Z"])
+def test_a_due_time_that_an_expression_did_not_give_fails_the_task(due: Any):
+    state, _ = begun(
+        {"name": "v", "value": due},
+        {"name": "review", "needs": ["v"], "manual": {"due": "${ tasks.v.output }"}},
+    )
+    assert "manual.due: " in str(tasks_of(state)["review"].error)
+
+
+def test_a_thousand_tasks_wait_at_once_and_each_may_take_the_place_of_another():
+    manual = {"name": "each", "forEach": list(range(1000)), "maxParallel": 200, "manual": {}}
+    state, change = begun(manual)
+    assert len(change.waits) == 200
+    assert {task.lane for task in state.tasks} == {None}
+    answers = {task.id: Answer(1) for task in state.tasks[:150]}
+    state, change = settle(state, NOW, answers)
+    assert len(change.waits) == 150
+    assert sum(task.status is TaskStatus.WAITING for task in state.tasks) == 200
+    everybody, change = begun({**manual, "maxParallel": None})
+    assert len(change.waits) == len(everybody.tasks) == 1000
