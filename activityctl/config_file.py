@@ -25,6 +25,10 @@ PROFILE_KEYS: Final = frozenset(
         "allowed_networks",
         "max_tasks",
         "event_retention",
+        "secrets_store",
+        "secrets_folder",
+        "secrets_key_file",
+        "secrets_hosts",
     }
 )
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")

@@ -13,6 +13,7 @@ Store = Literal["keyring", "env", "file"]
 _FORMS: Final = "write keyring:SERVICE/ENTRY, env:NAME or file:/PATH"
 _SECRET_VARIABLE: Final = re.compile(
     r"(?i).*(?:password|passwd|passphrase|secret|token|credential|(?:api|access|private)_?key)"
+    r"|activityctl_secret_.*"
 )
 _SCHEMES: Final = frozenset({"postgresql", "postgres"})
 _LEAST_MASKED: Final = 4
@@ -21,6 +22,10 @@ _NAME_PATTERNS: Final = {
     "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
     "file": re.compile(r"/.+"),
 }
+
+
+VARIABLE: Final = "ACTIVITYCTL_SECRET_"
+"""The beginning of the variables that give secrets for tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +176,15 @@ def with_password(database_url: str, password: str) -> str:
         return f"{database_url} password='{escaped}'"
     separator = "&" if "?" in database_url else "?"
     return f"{database_url}{separator}password={quote(password, safe='')}"
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable that gives a secret of this name."""
+    return f"{VARIABLE}{name.upper().replace('-', '_')}"
+
+
+def name_of(variable: str) -> str | None:
+    """Return the name of the secret that a variable gives; None if it gives none."""
+    if not variable.startswith(VARIABLE) or not variable.removeprefix(VARIABLE):
+        return None
+    return variable.removeprefix(VARIABLE).lower().replace("_", "-")

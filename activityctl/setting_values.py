@@ -37,6 +37,14 @@ def positive(name: str, sourced: Sourced) -> int:
     return int(text)
 
 
+def choice(name: str, sourced: Sourced, allowed: tuple[str, ...]) -> str:
+    """Return one of the allowed words, the first by default; UsageError for anything else."""
+    value, source = sourced.get(name, (allowed[0], UNSET[1]))
+    if value not in allowed:
+        raise _invalid(name, value, source, f"set {name} to {', '.join(allowed)}")
+    return str(value)
+
+
 def span(name: str, sourced: Sourced) -> timedelta:
     """Return a length of time such as `30d` or `0`; UsageError for anything else."""
     value, source = sourced.get(name, ("30d", UNSET[1]))

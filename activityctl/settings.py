@@ -15,12 +15,20 @@ from typing import Any, Final
 
 from activityctl.config_file import PROFILE_KEYS, config_path, profile_in, read_config
 from activityctl.errors import InvalidInputError, UnreachableError, UsageError, reason_of
-from activityctl.secret import Secret, SecretReference, masked_url, reference_of, secrets_in
+from activityctl.secret import (
+    Secret,
+    SecretReference,
+    masked_url,
+    name_of,
+    reference_of,
+    secrets_in,
+)
 from activityctl.setting_values import (
     UNSET,
     Network,
     Sourced,
     boolean,
+    choice,
     networks,
     positive,
     span,
@@ -104,6 +112,16 @@ class Settings:
     """How many tasks a worker runs at once."""
     event_retention: timedelta = timedelta(days=30)
     """How long events are kept. Zero: for ever."""
+    secrets_store: str = "auto"
+    """Where `secrets set` keeps a value: `keyring`, `file`, or `auto`, which prefers the first."""
+    secrets_folder: str | None = None
+    """A folder with one file for each secret, as Kubernetes mounts it."""
+    secrets_key_file: str | None = None
+    """The key of the encrypted file: a path, or `fd:N`. None: a file in the home."""
+    secrets_hosts: str | None = None
+    """The hosts of secrets that come from variables: `NAME=HOST[,HOST...]`, parted by spaces."""
+    secret_variables: Mapping[str, Secret] = field(default_factory=dict, repr=False)
+    """The secrets of the variables `ACTIVITYCTL_SECRET_*`, by the name of the secret."""
 
     def required_database_url(self) -> str:
         """Return the URL of the database. Raises UnreachableError if no daemon is running here.
@@ -170,6 +188,15 @@ def load_settings(
         task_environment={key: env[key] for key in INHERITED if env.get(key)},
         max_tasks=positive("max_tasks", sourced),
         event_retention=span("event_retention", sourced),
+        secrets_store=choice("secrets_store", sourced, ("auto", "keyring", "file")),
+        secrets_folder=merged.get("secrets_folder"),
+        secrets_key_file=merged.get("secrets_key_file"),
+        secrets_hosts=merged.get("secrets_hosts"),
+        secret_variables={
+            name: Secret(value)
+            for variable, value in env.items()
+            if value and (name := name_of(variable)) is not None
+        },
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final, TextIO
 from activityctl.daemon.repeats import RepeatFilter
 from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.domain.values.credentials import scrub
+from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.untrusted import escape_controls, escape_line
 
 _FIELDS: Final = frozenset({"subscription", "run", "task", "attempt", "kind", "schedule"})
@@ -27,6 +28,11 @@ class FieldFormatter(logging.Formatter):
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         super().__init__()
         self._secrets = tuple(secrets)
+        self._resolved = Mask()
+
+    def hide(self, value: str) -> None:
+        """Mask this value too from now on, in each form in which it may appear."""
+        self._resolved.add(value)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, followed by the traceback if there is one."""
@@ -42,7 +48,7 @@ class FieldFormatter(logging.Formatter):
         return f"{line}\n    " + trace.replace("\n", "\n    ")
 
     def _hidden(self, text: str) -> str:
-        return scrub(text, self._secrets)
+        return scrub(self._resolved.text(text), self._secrets)
 
 
 def _field(value: object) -> str:
@@ -79,6 +85,13 @@ def log_trouble() -> LoopTrouble | None:
     """Return why the log of this process cannot be written; None if it can."""
     handlers = [one for one in logging.getLogger().handlers if isinstance(one, _LogHandler)]
     return handlers[0].trouble if handlers else None
+
+
+def hide_secret(value: str) -> None:
+    """Mask a secret that a task has asked for in the log of this process."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, FieldFormatter):
+            handler.formatter.hide(value)
 
 
 def configure_logging(secrets: Sequence[str] = ()) -> None:

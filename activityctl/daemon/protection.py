@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from activityctl.secret import SecretReference
+from activityctl.secret import SecretReference, variable_of
 from activityctl.settings import Settings
 
 COMMANDS_AS_ROOT: Final = (
@@ -35,7 +35,8 @@ def protect_memory() -> None:
 def secret_variables(settings: Settings) -> list[str]:
     """Return the names of the variables with secrets that the settings have read."""
     references = (settings.database_password_ref, settings.temporal_api_key_ref)
-    return [*_ALWAYS_SECRET, *(name for ref in references if (name := _variable(ref)))]
+    given = (variable_of(name) for name in settings.secret_variables)
+    return [*_ALWAYS_SECRET, *given, *(name for ref in references if (name := _variable(ref)))]
 
 
 def forget_variables(names: Iterable[str]) -> None:

@@ -35,7 +35,10 @@ class HeldSecrets:
         try:
             return await self._reader.read(ref.secret_ref)
         except NotFoundError as error:
-            raise _failure(error, "secret_missing", retryable=False) from None
+            name = ref.secret_ref
+            hint = error.hint or f"activityctl secrets set {name}"
+            message = f"secret {name} is missing on this worker; set it there: {hint}"
+            raise TaskError(message, code="secret_missing", retryable=False) from None
         except UnreachableError as error:
             raise _failure(error, "secret_unavailable", retryable=True) from None
         except ActivityctlError as error:

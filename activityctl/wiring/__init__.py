@@ -14,6 +14,7 @@ from activityctl.wiring.ports import (
     Ports,
     open_ports,
 )
+from activityctl.wiring.secrets import open_secrets, read_hosts
 from activityctl.wiring.servers import (
     build_schedule_client,
     build_starter,
@@ -50,9 +51,11 @@ __all__ = [
     "open_events",
     "open_executors",
     "open_ports",
+    "open_secrets",
     "parse_event_data",
     "parse_json",
     "read_event_data",
+    "read_hosts",
     "read_secret",
     "unprotected_connections",
 ]

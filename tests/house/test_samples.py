@@ -23,6 +23,7 @@ def test_all_samples_can_be_planned_together():
         "daily-digest",
         "invoice-totals",
         "order-fulfilment",
+        "crm-contacts",
         "order-review",
         "risky-order",
         "search-index",

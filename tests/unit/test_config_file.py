@@ -150,6 +150,10 @@ def test_every_setting_has_a_source(path: Path, tmp_path: Path):
         "allow_commands": (False, "default"),
         "allow_http": (False, "default"),
         "event_retention": ("30d", "default"),
+        "secrets_store": ("auto", "default"),
+        "secrets_folder": (None, "default"),
+        "secrets_key_file": (None, "default"),
+        "secrets_hosts": (None, "default"),
     }
     flagged = setting_sources({"home": tmp_path, "profile": None}, environment)
     assert flagged[0].source == "flag --home"

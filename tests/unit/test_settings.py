@@ -77,6 +77,10 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "allowed_networks": (["10.0.0.0/8"], "11.0.0.0/8", ["12.0.0.0/8"]),
     "max_tasks": (5, "6", 7),
     "event_retention": ("2d", "3h", "0"),
+    "secrets_store": ("keyring", "file", "auto"),
+    "secrets_folder": ("/a", "/b", "/c"),
+    "secrets_key_file": ("/a", "fd:3", "/c"),
+    "secrets_hosts": ("a=a.example", "b=b.example", "c=c.example"),
 }
 """For each setting: a value for the profile, for the environment and for the flag."""
 
@@ -363,3 +367,21 @@ def test_the_ports_of_the_local_daemon_are_known_whatever_database_is_used(tmp_p
     for environment in ({}, {"ACTIVITYCTL_DATABASE_URL": "postgresql://db.example/a"}):
         settings = load_settings({"home": tmp_path}, environment)
         assert settings.own_ports == {20001, 20002}
+
+
+def test_variables_give_secrets_by_the_name_in_them(machine: Machine):
+    machine.environment["ACTIVITYCTL_SECRET_CRM_TOKEN"] = "hunter2-of-crm"
+    machine.environment["ACTIVITYCTL_SECRET_EMPTY"] = ""
+    machine.environment["ACTIVITYCTL_SECRETS_FOLDER"] = "/run/secrets"
+    settings = machine.load()
+    assert {name: secret.value for name, secret in settings.secret_variables.items()} == {
+        "crm-token": "hunter2-of-crm"
+    }
+    assert settings.secrets_folder == "/run/secrets"
+    assert "hunter2" not in repr(settings)
+
+
+def test_a_store_that_does_not_exist_is_refused(machine: Machine):
+    with pytest.raises(UsageError) as caught:
+        machine.load(secrets_store="vault")
+    assert caught.value.hint == "set secrets_store to auto, keyring, file"

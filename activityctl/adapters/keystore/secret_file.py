@@ -13,13 +13,21 @@ LARGEST: Final = 64 * 1024
 def read_file(reference: SecretReference) -> Secret:
     """Return the file's text without the line end; InvalidInputError when it cannot be read."""
     try:
-        text = _content(reference.name).decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not valid UTF-8"
+        text = read_text(reference.name).rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _unreadable(reference, reason or "it cannot be read") from None
     if not text or "\0" in text:
         raise _unreadable(reference, "it is empty or contains a NUL")
     return Secret(text)
+
+
+def read_text(path: str) -> str:
+    """Return the text of a regular file; OSError or ValueError, which does not quote it."""
+    try:
+        return _content(path).decode()
+    except UnicodeDecodeError:
+        raise ValueError("it is not valid UTF-8") from None
 
 
 def _content(path: str) -> bytes:

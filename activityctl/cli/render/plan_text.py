@@ -76,6 +76,15 @@ def plan_items(view: View) -> Iterator[PlanItem]:
         more = "" if len(names) == 1 else f": {shorten_list(names)}"
         yield PlanItem("open runs", [(f"! {text}{more}", "unchanged")], len(names))
     yield from _waiting_items(view)
+    if missing := [secret for secret in view.get("secrets", ()) if not secret["isFoundHere"]]:
+        yield PlanItem("missing secrets", list(_secret_lines(missing)), len(missing))
+
+
+def _secret_lines(missing: Sequence[View]) -> Iterator[Line]:
+    yield "! secrets that this machine does not have (a worker elsewhere may):", "configured"
+    for secret in missing:
+        name, users = secret["name"], shorten_list(secret["usedBy"])
+        yield f"    {name}, used by {users}: activityctl secrets set {name}", "unchanged"
 
 
 def _waiting_items(view: View) -> Iterator[PlanItem]:

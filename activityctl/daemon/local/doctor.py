@@ -24,6 +24,7 @@ from activityctl.domain.runs.metrics_snapshot import WAITS_TOO_LONG
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import ActivityctlError
+from activityctl.operations.looking.secret_users import live_users
 from activityctl.settings import Settings
 
 _DISK_NEEDED: Final = 500 * 1024 * 1024
@@ -66,8 +67,27 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded(settings, "recovery", lambda: _recovery(settings)),
         _guarded(settings, "transport", lambda: _transport(settings)),
         _guarded(settings, "commands", lambda: _commands(settings)),
+        _guarded(settings, "secrets", lambda: _secrets(settings)),
     )
     return [*checks, *servers]
+
+
+async def _secrets(settings: Settings) -> Check:
+    """Check that this machine has the secrets that live definitions need, and can read its own."""
+    stores = wiring.open_secrets(settings)
+    place = await stores.check()
+    known = {secret.name for secret in stores.known()}
+    async with wiring.open_ports(settings) as ports:
+        needed = await live_users(ports.catalog)
+    if missing := [name for name in needed if name not in known]:
+        names = ", ".join(missing)
+        return Check(
+            "secrets",
+            "warning",
+            f"missing on this machine: {names}",
+            f"activityctl secrets set {missing[0]}",
+        )
+    return Check("secrets", "ok", f"{count_noun(len(known), 'secret')}; new ones go to {place}")
 
 
 def _load_clients() -> None:

@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 from activityctl import wiring
 from activityctl.adapters.postgres.schema.version import require_schema
 from activityctl.adapters.temporal.watching_runner import WatchingRunner
+from activityctl.daemon.log import hide_secret
 from activityctl.daemon.protection import COMMANDS_AS_ROOT, runs_as_root
 from activityctl.daemon.worker.background import BackgroundLoops
 from activityctl.daemon.worker.evaluators import Evaluators
@@ -89,13 +90,28 @@ async def _work(
         await clock.synchronise()
         recorder = RecordStep(ports.runs, clock, decide)
         sources = wiring.build_sources(ports)
+        secrets = wiring.open_secrets(settings, on_read=hide_secret)
         admit = AdmitStep(
-            ports.runs, ports.timetable, ports.gates, sources, clock, decide, logbook=ports.logbook
+            ports.runs,
+            ports.timetable,
+            ports.gates,
+            sources,
+            clock,
+            decide,
+            logbook=ports.logbook,
+            secrets=secrets,
         )
         stack.push_async_callback(admit.close)
         name = f"worker {socket.gethostname()} pid {os.getpid()}"
         execute = ExecuteStep(
-            ports.runs, ports.logbook, executors, recorder, clock, name, lanes=ports.lanes
+            ports.runs,
+            ports.logbook,
+            executors,
+            recorder,
+            clock,
+            name,
+            lanes=ports.lanes,
+            secrets=secrets,
         )
         recorder.stop_here = execute.stop
         stack.push_async_callback(execute.close)

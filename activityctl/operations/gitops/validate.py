@@ -1,6 +1,6 @@
 """Check manifest files without any server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from activityctl.domain.gitops.set_checks import CheckedFiles
@@ -12,6 +12,7 @@ from activityctl.domain.manifests.checks import Kinds
 from activityctl.domain.values.finding import Finding
 from activityctl.errors import Problem
 from activityctl.operations.gitops.load import check_files
+from activityctl.operations.looking.secret_users import users_in_files
 from activityctl.ports import ManifestSource
 
 
@@ -33,6 +34,8 @@ class Validation:
 
     objects: tuple[Validated, ...]
     problems: tuple[Problem, ...]
+    secrets: Mapping[str, list[str]]
+    """Who uses each secret that the manifests need."""
 
 
 def validate(
@@ -44,6 +47,7 @@ def validate(
     return Validation(
         tuple(sorted(objects, key=lambda validated: (validated.file, validated.line))),
         checked.problems,
+        users_in_files(checked.manifests),
     )
 
 

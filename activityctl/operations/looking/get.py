@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from activityctl.domain.events.json_form import event_details, event_view, verdict_view
 from activityctl.domain.gitops.apply_set import apply_set_view, apply_sets
+from activityctl.domain.gitops.needed_secrets import secrets_of
+from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.json_form import (
     calendar_view,
     definition_view,
@@ -23,6 +25,7 @@ from activityctl.domain.runs.json_form import (
     worker_view,
 )
 from activityctl.domain.tasks.attempt import attempt_view
+from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError, UsageError
@@ -187,7 +190,8 @@ class ObjectViews:
             case "subscriptions":
                 owned = Selection(subscription_id=view["id"], limit=10)
                 schedules, runs = await self._schedules(owned), await self._runs(owned)
-                return {"schedules": schedules, "runs": runs}
+                secrets = await self._secrets(view["definition"], view["params"])
+                return {"schedules": schedules, "runs": runs, "secrets": secrets}
             case "runs":
                 return {"tasks": await self._tasks_of_run(view["id"])}
             case "events":
@@ -195,12 +199,20 @@ class ObjectViews:
             case "definitions":
                 revisions = await self._catalog.revisions(Selection(name=view["name"], limit=10))
                 listed = [{**revision_view(revision), "spec": None} for revision in revisions]
-                return {"revisions": listed}
+                return {"secrets": await self._secrets(view["name"], None), "revisions": listed}
             case "deadletters":
                 owner = await self._catalog.find_subscription(view["subscriptionId"])
                 return {"subscription": owner.name}
             case _:
                 return (await self._histories([view["id"]]))[view["id"]] if kind == "tasks" else {}
+
+    async def _secrets(self, definition: str, params: dict[str, Any] | None) -> list[str]:
+        """Return the names of the secrets that the tasks and context of a definition need."""
+        found = await self._catalog.definitions(Selection(name=definition, limit=1))
+        if not found:
+            return []
+        spec = DefinitionSpec.model_validate_json(canonical_json(found[0][1].spec))
+        return secrets_of(spec, params)
 
     async def _one(self, kind: Kind, name: str) -> View:
         """Return the object of that name; of a revision's or dead letter's owner the newest."""

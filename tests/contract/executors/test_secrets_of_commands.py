@@ -15,9 +15,12 @@ READER = Known({"crm-token": CANARY})
 ENV = {"TOKEN": {"secretRef": "crm-token"}}
 LOOK = """
 import os, pathlib
-mine = os.environ["TOKEN"]
-paths = [path for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-lines = [path.read_bytes() for path in paths]
+mine, lines = os.environ["TOKEN"], []
+for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    try:
+        lines.append(path.read_bytes())
+    except OSError:  # the process has ended
+        pass
 print(len(mine), any(mine.encode() in line for line in lines))
 """
 

@@ -84,7 +84,10 @@ async def test_a_missing_secret_fails_the_task_at_once_with_the_command_that_set
     opened = await run(Telling(tell), Known({}), attempts=3)
     (task,) = await opened.tasks()
     assert (task.status, task.attempts) == ("failed", 1)
-    assert task.error == 'secret "crm-token" not found; activityctl secrets set crm-token'
+    assert task.error == (
+        "secret crm-token is missing on this worker; set it there: "
+        "activityctl secrets set crm-token"
+    )
 
 
 async def test_a_secret_is_not_given_for_another_host():

@@ -54,6 +54,9 @@ def _print(session: Session, validation: Validation) -> None:
     files = len({checked.file for checked in validation.objects})
     objects = count_noun(len(validation.objects), "object")
     session.err.print(f"{objects} in {count_noun(files, 'file')} valid")
+    if validation.secrets:
+        needed = ", ".join(validation.secrets)
+        session.err.print(f"secrets that they need: {escape_controls(needed)}")
 
 
 def _view(validation: Validation) -> dict[str, object]:
@@ -71,5 +74,6 @@ def _view(validation: Validation) -> dict[str, object]:
             }
             for checked in validation.objects
         ],
+        "secrets": [{"name": name, "usedBy": of} for name, of in validation.secrets.items()],
         "problems": [problem_view(problem) for problem in validation.problems],
     }

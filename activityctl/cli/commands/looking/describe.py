@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from activityctl import wiring
 from activityctl.cli.options import ListedKind, output_option, required_name
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
@@ -45,6 +46,11 @@ def describe(
         return await views.describe(wanted, reference)
 
     view = {"apiVersion": API_VERSION, "kind": singular(wanted), **session.with_ports(read)}
+    if "secrets" in view:
+        known = {secret.name for secret in wiring.open_secrets(session.settings).known()}
+        view["secrets"] = [
+            {"name": secret, "isFoundHere": secret in known} for secret in view["secrets"]
+        ]
     if shape == "json":
         print_json(session.out, view)
     else:

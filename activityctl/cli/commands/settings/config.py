@@ -149,6 +149,25 @@ def add(
             metavar="DURATION",
         ),
     ] = None,
+    secrets_store: Annotated[
+        str | None,
+        typer.Option(help="Where `secrets set` keeps values.", metavar="auto|keyring|file"),
+    ] = None,
+    secrets_folder: Annotated[
+        str | None,
+        typer.Option(help="A folder with one file for each secret.", metavar="FOLDER"),
+    ] = None,
+    secrets_key_file: Annotated[
+        str | None,
+        typer.Option(help="The key of the encrypted file of secrets.", metavar="FILE"),
+    ] = None,
+    secrets_hosts: Annotated[
+        str | None,
+        typer.Option(
+            help="The hosts of secrets from variables: NAME=HOST, parted by spaces.",
+            metavar="TEXT",
+        ),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the profile of this name if it exists.")
     ] = False,
@@ -175,6 +194,10 @@ def add(
         "allowed_networks": allowed_networks.split(",") if allowed_networks else None,
         "max_tasks": max_tasks,
         "event_retention": event_retention,
+        "secrets_store": secrets_store,
+        "secrets_folder": secrets_folder,
+        "secrets_key_file": secrets_key_file,
+        "secrets_hosts": secrets_hosts,
     }
     values = {key: value for key, value in given.items() if value is not None}
     if not values or url == "":

@@ -1,0 +1,48 @@
+"""The secrets that definitions need, and who needs each: a definition or a subscription."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from activityctl.domain.bodies.secret_choices import needed_secrets
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.param_defaults import fill_defaults
+from activityctl.domain.values.model import JsonValue, canonical
+
+_WITHOUT_SECRETS: Final = frozenset({"params", "triggers", "state"})
+"""Fields of a definition whose maps are data."""
+
+
+def secrets_of(spec: DefinitionSpec, params: Mapping[str, Any] | None = None) -> list[str]:
+    """Return the names of the secrets that a definition needs, sorted.
+
+    Names that params choose are included only with the params of a subscription.
+    """
+    filled = None if params is None else fill_defaults(spec.params, params)
+    return sorted(set(needed_secrets(_bodies(spec), filled)))
+
+
+def users_of_secrets(
+    definitions: Mapping[str, DefinitionSpec],
+    subscriptions: Iterable[tuple[str, str, Mapping[str, Any]]],
+) -> dict[str, list[str]]:
+    """Return who uses each secret, by its name: definitions, and subscriptions by their params.
+
+    A subscription is given as its name, its definition and its params.
+    """
+    users: dict[str, set[str]] = {}
+    for name, spec in definitions.items():
+        for secret in secrets_of(spec):
+            users.setdefault(secret, set()).add(f"definition/{name}")
+    for name, definition, params in subscriptions:
+        spec_of_it = definitions.get(definition)
+        if spec_of_it is None:
+            continue
+        for secret in {*secrets_of(spec_of_it, params)} - {*secrets_of(spec_of_it)}:
+            users.setdefault(secret, set()).add(f"subscription/{name}")
+    return {secret: sorted(users[secret]) for secret in sorted(users)}
+
+
+def _bodies(spec: DefinitionSpec) -> JsonValue:
+    return {
+        field: value for field, value in canonical(spec).items() if field not in _WITHOUT_SECRETS
+    }

@@ -1,0 +1,49 @@
+"""Creates the stores of secrets that the settings name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from activityctl.errors import UsageError
+from activityctl.settings import Settings
+
+if TYPE_CHECKING:
+    from activityctl.adapters.keystore.secret_stores import SecretStores
+
+
+def open_secrets(
+    settings: Settings, *, on_read: Callable[[str], None] = lambda _: None
+) -> "SecretStores":
+    """Return the secrets of this machine; `on_read` hears every value that is read."""
+    from activityctl.adapters.keystore.secret_stores import SecretPlaces, SecretStores
+
+    folder = settings.secrets_folder
+    places = SecretPlaces(
+        settings.home,
+        settings.secrets_store,
+        None if folder is None else Path(folder),
+        settings.secrets_key_file,
+        settings.secret_variables,
+        _hosts(settings.secrets_hosts or ""),
+    )
+    return SecretStores(places, on_read=on_read)
+
+
+def read_hosts(name: str, text: str) -> tuple[str, ...]:
+    """Return the hosts of a list; InvalidInputError for what is no host."""
+    from activityctl.adapters.keystore.secret_stores import hosts_of
+
+    return hosts_of(name, text)
+
+
+def _hosts(text: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for part in text.split():
+        name, equals, hosts = part.partition("=")
+        if not equals or not hosts:
+            raise UsageError(
+                f"secrets_hosts has {part!r}, which is not NAME=HOST",
+                hint="write for example crm-token=api.crm.example,*.crm.example",
+            )
+        found[name] = read_hosts(name, hosts)
+    return found
