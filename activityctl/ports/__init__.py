@@ -19,7 +19,7 @@ from activityctl.ports.outbox import (
 )
 from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.recovery import StartedFiring, UnfinishedWork
-from activityctl.ports.runs import BegunAttempt, LockedRun, OpenResult, RunLists, RunStore
+from activityctl.ports.runs import BegunAttempt, KnownRun, LockedRun, OpenResult, RunLists, RunStore
 from activityctl.ports.schedules import (
     ListedSchedule,
     ScheduleClient,
@@ -70,6 +70,7 @@ __all__ = [
     "Gates",
     "GivenAnswer",
     "JsonValue",
+    "KnownRun",
     "LaneEnd",
     "LaneTurn",
     "Lanes",

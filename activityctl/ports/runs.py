@@ -42,6 +42,22 @@ class BegunAttempt:
     """The worker of the attempt before, if that neither failed nor was released: it is lost."""
     lost_since: datetime | None = None
     """When the lost attempt began."""
+    known: "KnownRun | None" = None
+    """The run, if it was asked for and is small."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRun:
+    """A run as it was when an attempt of it began."""
+
+    state: RunState
+    version: object
+    """It changes whenever something is decided about the run."""
+
+    @property
+    def has_other_open_tasks(self) -> bool:
+        """Whether more than one of its tasks is open."""
+        return sum(not task.has_ended for task in self.state.tasks) > 1
 
 
 class RunStore(Protocol):
@@ -92,12 +108,18 @@ class RunStore(Protocol):
         """
         ...
 
-    async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
+    async def begin_attempt(
+        self, task_id: str, now: datetime, worker: str, *, reads_run: bool = False
+    ) -> BegunAttempt | None:
         """Mark the task as running and count the attempt.
 
         If the task is the first of a lane, that is the open instance of the lane. Return None if it
         has ended, or if its run does not start tasks any more.
         """
+        ...
+
+    async def save_unchanged(self, known: KnownRun, change: RunChange) -> bool:
+        """Write the change if nothing was decided about the run since; return whether it is."""
         ...
 
     async def fail_attempt(

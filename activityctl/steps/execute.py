@@ -25,6 +25,7 @@ from activityctl.errors import TaskError
 from activityctl.ports import (
     BegunAttempt,
     Executor,
+    KnownRun,
     Lanes,
     Logbook,
     RunStore,
@@ -74,6 +75,7 @@ class ExecuteStep:
         self._begun: dict[str, TaskInstance] = {}
         self._lane_calls: dict[str, LaneCall] = {}
         self._used: dict[str, TimeUsed] = {}
+        self._known: dict[str, KnownRun | None] = {}
         self._attempts = RunningAttempts(self._is_wanted)
 
     @activity.defn(name="execute")
@@ -103,7 +105,9 @@ class ExecuteStep:
                 order.run_id, order.task_id, error=error, code="timeout"
             )
         try:
-            begun = await self._runs.begin_attempt(order.task_id, self._clock(), self._worker)
+            begun = await self._runs.begin_attempt(
+                order.task_id, self._clock(), self._worker, reads_run=not order.takes_next
+            )
         except Exception as failure:  # nothing has run yet, so Temporal may repeat the call
             if not self._tries.is_last(order.task_id, failure):
                 raise
@@ -119,10 +123,11 @@ class ExecuteStep:
         if order.takes_next:
             return await self._execute_lane(task, order)
         self._begun[order.task_id], self._used[task.id] = task, used
+        self._known[task.id] = begun.known
         try:
             return await self._execute_begun(task, order)
         finally:
-            del self._begun[order.task_id], self._used[task.id]
+            del self._begun[order.task_id], self._used[task.id], self._known[task.id]
 
     async def _execute_lane(self, task: TaskInstance, order: TaskOrder) -> Orders:
         """Execute an instance of a large forEach, then those that its lane takes after it."""
@@ -153,7 +158,12 @@ class ExecuteStep:
             if orders is not None:
                 return orders
         return await self._recorder.end_task(
-            order.run_id, order.task_id, error=error, output=output, code=code
+            order.run_id,
+            order.task_id,
+            error=error,
+            output=output,
+            code=code,
+            known=self._known.get(task.id),
         )
 
     async def _not_begun(self, order: TaskOrder) -> Orders:

@@ -12,14 +12,14 @@ from temporalio import activity
 
 from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.lanes import carried_by
-from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
+from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
 from activityctl.domain.runs.stopping import Stop, stop, stopped_reason
 from activityctl.domain.runs.waiting import answered_tasks
 from activityctl.domain.values.failure_kind import Tries, is_outage, reason_of
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import RefusedError
-from activityctl.ports import RunStore
+from activityctl.ports import KnownRun, RunStore
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.orders import orders_of, with_waits
 from activityctl.workflows.calls import Orders, StopOrder
@@ -74,8 +74,11 @@ class RecordStep:
         error: str | None = None,
         output: JsonValue = None,
         code: str | None = None,
+        known: KnownRun | None = None,
     ) -> Orders:
         """End the task as failed with an error, or as succeeded with an output.
+
+        `known` is the run as it was when the attempt began; then it may not have to be read again.
 
         Return the orders that this end made possible. If the task or run has ended already, change
         nothing and return all open orders, because an earlier answer may be lost.
@@ -84,7 +87,8 @@ class RecordStep:
         without its output, and if not even that can be written, the run ends.
         """
         what = "the result" if error is None else f"{error}; its end"
-        orders = await self._end_or_give_up(run_id, task_id, _as_result(error, output, code), what)
+        end = _as_result(error, output, code)
+        orders = await self._end_or_give_up(run_id, task_id, end, what, known)
         return orders or Orders(run_id, is_over=True)
 
     async def end_stopped(
@@ -105,10 +109,11 @@ class RecordStep:
         return await self._end_or_give_up(run_id, task_id, end, "its end")
 
     async def _end_or_give_up(
-        self, run_id: str, task_id: str, end: _End, what: str
+        self, run_id: str, task_id: str, end: _End, what: str, known: KnownRun | None = None
     ) -> Orders | None:
         try:
-            orders = await self._end(run_id, task_id, end)
+            orders = await self._end_unchanged(known, task_id, end) if known else None
+            orders = orders or await self._end(run_id, task_id, end)
         except Exception as failure:  # a fault of ours must not be repeated for ever
             if not self._tries.is_last(task_id, failure):
                 raise
@@ -146,18 +151,37 @@ class RecordStep:
                 open_orders = await self.decide(advance, state, now)
                 orders = orders_of(state.run, state.spec, open_orders)
                 return with_waits(orders, state.tasks, open_orders, now)
-            before = await self.decide(advance, state, now)
-            known = {other.id for other in before.start}
             ended = end(state.run, task, now)
             if ended is None:
                 return None
-            state = with_tasks(state, ended)
-            decision = await self.decide(advance, state, now)
-            await locked.save(run_change(state.run, decision, now, update=(ended,)))
+            change, orders = await self._decide_end(state, ended, now)
+            await locked.save(change)
+        return orders
+
+    async def _decide_end(
+        self, state: RunState, ended: TaskInstance, now: datetime
+    ) -> tuple[RunChange, Orders]:
+        before = await self.decide(advance, state, now)
+        known = {other.id for other in before.start}
+        state = with_tasks(state, ended)
+        decision = await self.decide(advance, state, now)
         # Only the new ones: a forEach of a thousand items would return a thousand orders each time.
         new = tuple(task for task in decision.start if task.id not in known)
         orders = orders_of(state.run, state.spec, replace(decision, start=new))
-        return with_waits(orders, state.tasks, decision, now)
+        change = run_change(state.run, decision, now, update=(ended,))
+        return change, with_waits(orders, state.tasks, decision, now)
+
+    async def _end_unchanged(self, known: KnownRun, task_id: str, end: _End) -> Orders | None:
+        """End the task in one round trip; None if it has to be read and decided again."""
+        now, state = self._clock(), known.state
+        task = carried_by(state.tasks, task_id)
+        ended = end(state.run, task, now) if task is not None else None
+        if ended is None or ended.error is not None or known.has_other_open_tasks:
+            return None
+        change, orders = await self._decide_end(state, ended, now)
+        if change.streak is not None and change.streak.has_failed:  # it counts other runs too
+            return None
+        return orders if await self._runs.save_unchanged(known, change) else None
 
     async def _stop_run(self, run_id: str, wanted: Stop) -> Orders:
         now = self._clock()

@@ -62,9 +62,13 @@ class Faults:
             locked.save = meeting  # type: ignore[method-assign]
             yield locked
 
-    async def begin_attempt(self, *args: Any) -> BegunAttempt | None:
+    async def begin_attempt(self, *args: Any, **options: Any) -> BegunAttempt | None:
         self._meet("begin")
-        return await self._runs.begin_attempt(*args)
+        return await self._runs.begin_attempt(*args, **options)
+
+    async def save_unchanged(self, known: Any, change: Any) -> bool:
+        self._meet("save", change)
+        return await self._runs.save_unchanged(known, change)
 
     async def fail_attempt(self, *args: Any) -> int:
         self._meet("fail")

@@ -35,7 +35,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.ports import BegunAttempt, OpenResult, Work
+from activityctl.ports import BegunAttempt, KnownRun, OpenResult, Work
 
 
 class MemoryRunStore:
@@ -178,7 +178,9 @@ class MemoryRunStore:
                 self._state.waits[task.id] = replace(row, ended_at=row.ended_at or now)
             end_attempt(self._state, task.id, AttemptOutcome.STOPPED, now)
 
-    async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
+    async def begin_attempt(
+        self, task_id: str, now: datetime, worker: str, *, reads_run: bool = False
+    ) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
         tasks = [found.task for found in self._state.tasks.values()]
         carried = carried_by(tasks, task_id)
@@ -196,24 +198,31 @@ class MemoryRunStore:
             attempt_at=now,
         )
         self._state.tasks[task.id] = replace(row, task=task)
-        lost_since = row.task.attempt_at
-        if lost_since is not None:
+        if (lost_since := row.task.attempt_at) is not None:
             end_attempt(self._state, task_id, AttemptOutcome.LOST, now)
         begin_attempt(self._state, task, now)
         lost_worker = row.task.worker if lost_since is not None else None
-        return BegunAttempt(task, lost_worker, lost_since)
+        state = await self.load(task.run_id) if reads_run else None
+        known = KnownRun(state, self._state.runs[task.run_id]) if state else None
+        return BegunAttempt(task, lost_worker, lost_since, known)
+
+    async def save_unchanged(self, known: KnownRun, change: RunChange) -> bool:
+        """Write the change if nothing was decided about the run since; return whether it is."""
+        async with self._state.run_locks[change.run.id]:
+            is_unchanged = self._state.runs[change.run.id] is known.version
+            if is_unchanged:
+                self._update(change)
+            return is_unchanged
 
     async def fail_attempt(
         self, task_id: str, error: str, entry: LogEntry, code: str | None = None
     ) -> int:
         """Count, record and log a failed attempt; return how many have failed so far."""
         self._state.write_log_entries([entry])
-        row = self._state.tasks.get(task_id)
-        if row is None:
+        if (row := self._state.tasks.get(task_id)) is None:
             return 0
-        has_ended = row.task.ended_at is not None
         task = replace(row.task, attempt_at=None)
-        if not has_ended:
+        if row.task.ended_at is None:
             task = replace(task, error=stored_text(error), code=stored_text(code))
         end_attempt(self._state, task_id, AttemptOutcome.FAILED, entry.created_at, error, code)
         self._state.tasks[task_id] = TaskRow(task, row.failures + 1)

@@ -3,7 +3,7 @@
 `lists.py` reads the lists that the commands show.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -28,6 +28,12 @@ from activityctl.adapters.postgres.runs.attempts import (
     release_attempt,
 )
 from activityctl.adapters.postgres.runs.changes import write_change, write_opened, write_outcome
+from activityctl.adapters.postgres.runs.known import (
+    SELECT_KNOWN_RUN,
+    SELECT_KNOWN_TASKS,
+    known_run,
+    require_unchanged,
+)
 from activityctl.adapters.postgres.runs.recent import recent_runs
 from activityctl.adapters.postgres.runs.waits import lock_answers
 from activityctl.adapters.postgres.runs.writes import (
@@ -47,7 +53,8 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.ports import BegunAttempt, OpenResult, Work
+from activityctl.errors import UnstorableError
+from activityctl.ports import BegunAttempt, KnownRun, OpenResult, Work
 
 _MAX_CACHED_SPECS: Final = 1_000
 
@@ -58,7 +65,10 @@ _SELECT_RUN: Final = f"""
     WHERE r.id = %(id)s"""
 # Several lists of parts can give one id, so the parts are compared too.
 _SELECT_ADMISSION_INPUT: Final = f"""
-    SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.event_ids, f.priority,
+    SELECT {SUBSCRIPTION_COLUMNS}, f.payload, f.priority, (
+            SELECT jsonb_agg(e.document ORDER BY x.place)
+            FROM unnest(f.event_ids) WITH ORDINALITY AS x(id, place) JOIN events e ON e.id = x.id
+        ) AS events,
         v.id AS revision_id, v.number, v.spec, v.created_at AS revised_at,
         coalesce(r.due_at, f.due_at) AS due_at, r.status AS run_status,
         r.let_in_at IS NOT NULL AS is_let_in,
@@ -118,21 +128,10 @@ class PostgresRunStore:
             self._typed_spec(revision.id, revision.spec),
             row["params"] if row["firing_params"] is None else row["firing_params"],
             payload=row["payload"] or {},
-            events=await self._events(row["event_ids"] or []),
+            events=tuple(row["events"] or ()),
             priority=row["priority"] or 0,
             record=_firing_record(row),
         )
-
-    async def _events(self, event_ids: Sequence[str]) -> tuple[dict[str, Any], ...]:
-        """Return the documents of these events, in that order."""
-        if not event_ids:
-            return ()
-        rows = await self._database.fetch(
-            """SELECT e.document FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS x(id, place)
-               JOIN events e ON e.id = x.id ORDER BY x.place""",
-            ids=list(event_ids),
-        )
-        return tuple(row["document"] for row in rows)
 
     async def specs_of(self, revision_ids: Collection[str]) -> dict[str, DefinitionSpec]:
         """Return the specs of these revisions, by revision id."""
@@ -222,12 +221,33 @@ class PostgresRunStore:
         async with self._database.transaction() as connection:
             return await abandon_run(connection, run_id, status, reason, now)
 
-    async def begin_attempt(self, task_id: str, now: datetime, worker: str) -> BegunAttempt | None:
+    async def begin_attempt(
+        self, task_id: str, now: datetime, worker: str, *, reads_run: bool = False
+    ) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
-        row = await self._database.fetch_one(
-            BEGIN_ATTEMPT, id=task_id, now=now, worker=to_storable_text(worker)
-        )
-        return BegunAttempt(task_of(row), row["lost_worker"], row["lost_since"]) if row else None
+        values = {"id": task_id, "now": now, "worker": to_storable_text(worker)}
+        known = None
+        async with self._database.one_trip() as connection:
+            begun = await connection.execute(BEGIN_ATTEMPT.encode(), values)
+            if reads_run:
+                run = await connection.execute(SELECT_KNOWN_RUN.encode(), values)
+                tasks = await connection.execute(SELECT_KNOWN_TASKS.encode(), values)
+        row = await begun.fetchone()
+        if row is None:
+            return None
+        if reads_run:
+            known = known_run(await run.fetchone(), await tasks.fetchall(), self._specs)
+        return BegunAttempt(task_of(row), row["lost_worker"], row["lost_since"], known)
+
+    async def save_unchanged(self, known: KnownRun, change: RunChange) -> bool:
+        """Write the change if nothing was decided about the run since; return whether it is."""
+        try:
+            async with self._database.one_trip() as connection:
+                await require_unchanged(connection, known)
+                await write_outcome(connection, change)
+        except UnstorableError:  # of the check, or of the data: then it fails again when locked
+            return False
+        return True
 
     async def fail_attempt(
         self, task_id: str, error: str, entry: LogEntry, code: str | None = None

@@ -1,0 +1,54 @@
+"""What is known of a small run when an attempt of it begins, so that its end need not read it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from activityctl.adapters.postgres.database import Connection
+from activityctl.adapters.postgres.rows import RUN_COLUMNS, TASK_COLUMNS, run_of, task_of
+from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.run import RunState
+from activityctl.ports import KnownRun
+
+_MOST_TASKS: Final = 10
+_MOST_BYTES: Final = 32_768
+"""More is not kept in memory while the attempt is at work. Compressed data counts as it is."""
+
+_IS_SMALL: Final = f"""
+    (SELECT count(*) <= {_MOST_TASKS} AND coalesce(sum(coalesce(pg_column_size(o.input), 0)
+        + coalesce(pg_column_size(o.output), 0)), 0) <= {_MOST_BYTES}
+     FROM tasks o WHERE o.run_id = r.id)
+    AND coalesce(pg_column_size(r.events), 0) + pg_column_size(r.context)
+        + pg_column_size(r.params) + pg_column_size(r.state) + pg_column_size(r.payload)
+        <= {_MOST_BYTES}"""
+SELECT_KNOWN_RUN: Final = f"""
+    SELECT {RUN_COLUMNS}, r.xmin::text AS version FROM runs r
+    JOIN subscriptions s ON s.id = r.subscription_id
+    WHERE r.id = (SELECT run_id FROM tasks WHERE id = %(id)s) AND {_IS_SMALL}"""
+SELECT_KNOWN_TASKS: Final = f"""
+    SELECT {TASK_COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run_id
+    WHERE r.id = (SELECT run_id FROM tasks WHERE id = %(id)s) AND {_IS_SMALL}
+    ORDER BY t.created_at, t.name, t.index"""
+# Every decision about a run writes its row, and then the row has another xmin. Else the cast fails,
+# and with it the transaction.
+_REQUIRE_UNCHANGED: Final = """
+    SELECT (CASE count(*) WHEN 1 THEN 'true' ELSE
+        'the run has changed meanwhile and is decided again: ' || %(id)s END)::boolean
+    FROM (SELECT FROM runs WHERE id = %(id)s AND xmin::text = %(version)s FOR UPDATE) AS same"""
+
+
+def known_run(
+    row: Mapping[str, Any] | None,
+    tasks: list[dict[str, Any]],
+    specs: Mapping[str, DefinitionSpec],
+) -> KnownRun | None:
+    """Return what these rows say; None if the run is not small or its spec is not at hand."""
+    spec = specs.get(row["revision_id"]) if row else None
+    if row is None or spec is None:
+        return None
+    return KnownRun(RunState(run_of(row), spec, tuple(map(task_of, tasks))), row["version"])
+
+
+async def require_unchanged(connection: Connection, known: KnownRun) -> None:
+    """Let the transaction fail with an error of its data if the run has changed since."""
+    values = {"id": known.state.run.id, "version": known.version}
+    await connection.execute(_REQUIRE_UNCHANGED.encode(), values)
