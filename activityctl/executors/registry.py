@@ -12,6 +12,7 @@ from activityctl.executors.command import CommandExecutor
 from activityctl.executors.emit import EmitExecutor
 from activityctl.executors.http import HttpExecutor
 from activityctl.executors.runs import RunsSource
+from activityctl.executors.sql import SqlExecutor, SqlSource
 from activityctl.ports import ContextSource, Executor
 
 TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
@@ -19,9 +20,11 @@ TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
     CommandExecutor.kind: CommandExecutor,
     EmitExecutor.kind: EmitExecutor,
     HttpExecutor.kind: HttpExecutor,
+    SqlExecutor.kind: SqlExecutor,
 }
 CONTEXT_KINDS: Final[Mapping[str, type[ContextSource]]] = {
     RunsSource.kind: RunsSource,
+    SqlSource.kind: SqlSource,
 }
 TASK_GROUP: Final = "activityctl.task_kinds"
 CONTEXT_GROUP: Final = "activityctl.context_sources"

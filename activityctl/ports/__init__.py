@@ -28,6 +28,7 @@ from activityctl.ports.schedules import (
 )
 from activityctl.ports.secrets import FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
+from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
 from activityctl.ports.stuck import StuckRuns, StuckSummary
 from activityctl.ports.tasks import (
     ContextSource,
@@ -96,6 +97,10 @@ __all__ = [
     "SecretReader",
     "Signals",
     "SourceCall",
+    "SqlBounds",
+    "SqlClient",
+    "SqlCommand",
+    "SqlResult",
     "StartedFiring",
     "StuckRuns",
     "StuckSummary",

@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from activityctl.domain.bodies.secret_choices import refuse_chosen_secrets
+from activityctl.domain.bodies.verbatim import render_body
 from activityctl.domain.cel.expression import render
 from activityctl.domain.manifests.context import ContextTemplate
 from activityctl.domain.manifests.definition import DefinitionSpec
@@ -86,7 +87,8 @@ class ContextLookup:
             raise InvalidInputError(
                 f"this worker does not know the context source {template.kind!r}"
             )
-        body = await self._decide(render, template.body, run_scope(run, self._clock()))
+        scope = run_scope(run, self._clock())
+        body = await self._decide(render_body, template.kind, template.body, scope)
         refuse_chosen_secrets(template.body, body)
         typed = _typed(source, body)
         attempt = 1

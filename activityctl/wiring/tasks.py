@@ -27,11 +27,13 @@ def known_kinds() -> "Kinds":
 async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
     from activityctl.adapters.daemon_ports import DaemonPorts
+    from activityctl.adapters.sql.client import DatabaseClient
     from activityctl.executors.code import CodeExecutor
     from activityctl.executors.command import CommandExecutor
     from activityctl.executors.emit import EmitExecutor
     from activityctl.executors.http import HttpExecutor
     from activityctl.executors.registry import added_task_kinds
+    from activityctl.executors.sql import SqlExecutor
 
     built: dict[str, Executor] = {name: kind() for name, kind in added_task_kinds().items()}
     built["code"] = CodeExecutor()
@@ -46,6 +48,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
         own_ports=settings.own_ports,
         listening=DaemonPorts(settings.home).listening,
     )
+    built["sql"] = SqlExecutor(DatabaseClient())
     try:
         yield built
     finally:
@@ -55,11 +58,14 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
 
 def build_sources(ports: Ports) -> Mapping[str, ContextSource]:
     """Create every context source."""
+    from activityctl.adapters.sql.client import DatabaseClient
     from activityctl.executors.registry import added_context_kinds
     from activityctl.executors.runs import RunsSource
+    from activityctl.executors.sql import SqlSource
 
     added = {name: kind() for name, kind in added_context_kinds().items()}
-    return {**added, RunsSource.kind: RunsSource(ports.runs)}
+    own = (RunsSource(ports.runs), SqlSource(DatabaseClient()))
+    return {**added, **{source.kind: source for source in own}}
 
 
 def build_evaluators() -> "EvaluatorPool":

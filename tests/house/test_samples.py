@@ -18,6 +18,7 @@ def test_all_samples_can_be_planned_together():
     assert {change.action for change in plan.changes} == {Action.CREATED}
     assert set(manifests.subscriptions) == {
         "disk-report",
+        "overdue-invoices",
         "own-health",
         "archive-docs",
         "daily-digest",

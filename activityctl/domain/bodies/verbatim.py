@@ -1,6 +1,6 @@
-"""Fields whose text is passed on as it stands: in the source of `code`, `${ … }` is not ours.
+"""Fields whose text is code: the source of `code`, where `${ … }` is not ours, and SQL.
 
-Values reach such code as inputs only. So an expression can never become code.
+Values reach such code as inputs and parameters only. So an expression can never become code.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,16 @@ from activityctl.errors import ExpressionError
 
 VERBATIM: Final[Mapping[str, frozenset[str]]] = {"code": frozenset({"javascript", "python"})}
 """By kind, the fields that are passed on as they stand."""
-_CHOSEN: Final = "write out the fields of code: a value must not choose what runs"
+WRITTEN_OUT: Final[Mapping[str, frozenset[str]]] = {
+    "code": frozenset(),
+    "sql": frozenset({"connection", "statement", "statements"}),
+}
+"""By kind, the fields in whose texts there may be no expression."""
+_CHOSEN: Final = "write out the fields: a value must not choose what runs"
+_IN_STATEMENT: Final = (
+    "a statement cannot use ${ … }, because the value could be SQL; write :name in the statement "
+    "and pass the value with parameters"
+)
 
 
 def with_expressions(kind: str, body: JsonValue) -> JsonValue:
@@ -25,16 +34,38 @@ def with_expressions(kind: str, body: JsonValue) -> JsonValue:
 
 
 def check_verbatim(kind: str, body: JsonValue) -> list[Finding]:
-    """Return a finding if an expression would choose the whole body of such a kind."""
-    if kind in VERBATIM and isinstance(body, str) and has_expression(body):
-        return [Finding((), _CHOSEN)]
-    return []
+    """Return a finding for each expression that would choose what runs."""
+    if kind not in WRITTEN_OUT:
+        return []
+    if not isinstance(body, Mapping):
+        return [Finding((), _CHOSEN)] if isinstance(body, str) and has_expression(body) else []
+    return [
+        finding.under(name)
+        for name in sorted(WRITTEN_OUT[kind] & body.keys())
+        for finding in _in_code(body[name], name)
+    ]
+
+
+def _in_code(value: JsonValue, name: str) -> list[Finding]:
+    match value:
+        case str() if has_expression(value):
+            return [Finding((), _IN_STATEMENT if name == "statement" else _CHOSEN)]
+        case list():
+            items = enumerate(value)
+            return [found.under(index) for index, item in items for found in _in_code(item, name)]
+        case Mapping() if name == "statements":
+            return _in_code(value.get("statement"), "statement") and [
+                Finding(("statement",), _IN_STATEMENT)
+            ]
+        case _:
+            return []
 
 
 def render_body(kind: str, body: JsonValue, scope: Mapping[str, Any]) -> JsonValue:
     """Render a body without the fields that are passed on as they stand."""
-    if check_verbatim(kind, body):
-        raise ExpressionError(_CHOSEN)
+    for finding in check_verbatim(kind, body):
+        path = ".".join(map(str, (kind, *finding.path)))
+        raise ExpressionError(f"{path}: {finding.reason}")
     rendered = render(with_expressions(kind, body), scope)
     if not isinstance(body, Mapping):
         return rendered

@@ -72,6 +72,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
         inner += _under(_template_findings(source.default, scope), "default")
         inner += _check_call(source, trusted_names(None))
         inner += check_retry(source.retry)
+        inner += _check_code(source)
         findings += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):
         findings += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
@@ -279,8 +280,7 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
         findings += _under(check_scripts(body, inside), COMMAND)
         if isinstance(body, Mapping):
             findings += _under(check_choices(body, trusted_names(task.for_each)), COMMAND)
-    for kind in task.kinds:
-        findings += _under(check_verbatim(kind, (task.model_extra or {})[kind]), kind)
+    findings += _check_code(task)
     findings += _check_call(task, trusted_names(task.for_each))
     findings += check_engine_task(task)
     findings += check_policies(task, kinds.reporting)
@@ -294,6 +294,14 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
     elif task.max_parallel is not None:
         findings.append(Finding(("maxParallel",), "has no effect without forEach", at_key=True))
     return findings
+
+
+def _check_code(item: Kinded) -> list[Finding]:
+    return [
+        finding.under(kind)
+        for kind in item.kinds
+        for finding in check_verbatim(kind, (item.model_extra or {})[kind])
+    ]
 
 
 def _check_call(item: Kinded, trusted: frozenset[str]) -> list[Finding]:

@@ -41,3 +41,36 @@ def test_a_value_cannot_be_the_whole_body():
     assert "a value must not choose what runs" in findings("${ params.code }")[0]
     with pytest.raises(ExpressionError):
         render_body("code", "${ params.code }", {"params": {"code": {"python": "1"}}})
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"statement": "SELECT ${ params.a }"}, "sql.statement: a statement cannot use ${ … }"),
+        (
+            {"statements": [{"statement": "SELECT '${ params.a }'"}]},
+            "sql.statements.0.statement: a statement cannot use ${ … }",
+        ),
+        ({"statements": "${ params.all }"}, "sql.statements: write out the fields"),
+    ],
+)
+def test_a_statement_has_no_expression(body: dict[str, object], where: str):
+    whole = {"connection": {"secretRef": "db"}, **body}
+    for part in ("tasks", "context"):
+        if part == "context" and "statements" in body:
+            continue
+        document = {"params": {"type": "object"}, part: [{"name": "t", "sql": whole}]}
+        document.setdefault("tasks", [{"name": "t", "command": {"argv": ["true"]}}])
+        spec = DefinitionSpec.model_validate_json(json.dumps(document))
+        found = [
+            f"{'.'.join(map(str, finding.path[2:]))}: {finding.reason}"
+            for finding in check_definition(spec, wiring.known_kinds())
+        ]
+        assert any(text.startswith(where) for text in found), found
+    with pytest.raises(ExpressionError):
+        render_body("sql", whole, {"params": {"a": 1, "all": []}})
+
+
+def test_parameters_of_a_statement_are_rendered():
+    body = {"statement": "SELECT :a", "parameters": {"a": "${ params.a }"}}
+    assert render_body("sql", body, {"params": {"a": 1}})["parameters"] == {"a": 1}

@@ -1,0 +1,1 @@
+"""Databases of users, for `sql` tasks and context sources."""
