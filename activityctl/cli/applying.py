@@ -1,7 +1,7 @@
 """Load and apply manifests, for the commands that do so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from activityctl import wiring
@@ -13,6 +13,8 @@ from activityctl.domain.gitops.plan import Wanted
 from activityctl.operations.gitops.apply import Applied
 from activityctl.operations.gitops.apply import apply as apply_manifests
 from activityctl.operations.gitops.load import load_manifests
+from activityctl.operations.gitops.plan import Planned
+from activityctl.operations.looking.secret_users import secret_views, users_in_files
 from activityctl.wiring import Ports
 
 
@@ -42,6 +44,13 @@ def unread_objects(
 ) -> Mapping[tuple[str, str], str]:
     """Return the files of objects in subfolders that are not read; none without pruning."""
     return wiring.manifest_source().names_below(paths) if prune and not recursive else {}
+
+
+def with_secrets(session: Session, manifests: ManifestSet, planned: Planned) -> Planned:
+    """Return the plan with the secrets that the manifests need, and which this machine has."""
+    users = users_in_files(manifests, planned.present)
+    known = {secret.name for secret in wiring.open_secrets(session.settings).known()}
+    return replace(planned, view={**planned.view, "secrets": secret_views(users, known)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ def test_the_life_of_a_secret_with_a_daemon(shell, port: int):
     valid = shell("validate", "-f", "crm.yaml")
     assert "secrets that they need: crm-token, eu-key" in valid.stderr
     planned = shell("plan", "-f", "crm.yaml").stdout
-    assert "crm-token, used by definition/crm: activityctl secrets set crm-token" in planned
-    assert "eu-key, used by subscription/crm-eu: activityctl secrets set eu-key" in planned
+    assert "activityctl secrets set crm-token  (definition/crm)" in planned
+    assert "activityctl secrets set eu-key  (subscription/crm-eu)" in planned
     shell("apply", "-f", "crm.yaml")
     assert "missing on this machine: crm-token, eu-key" in shell("doctor", code=None).stdout
 

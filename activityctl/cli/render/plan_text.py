@@ -81,10 +81,11 @@ def plan_items(view: View) -> Iterator[PlanItem]:
 
 
 def _secret_lines(missing: Sequence[View]) -> Iterator[Line]:
-    yield "! secrets that this machine does not have (a worker elsewhere may):", "configured"
+    head = "! secrets that are missing on this machine; set them where the worker runs:"
+    yield head, "configured"
     for secret in missing:
-        name, users = secret["name"], shorten_list(secret["usedBy"])
-        yield f"    {name}, used by {users}: activityctl secrets set {name}", "unchanged"
+        users = shorten_list(secret["usedBy"])
+        yield f"    activityctl secrets set {secret['name']}  ({users})", "unchanged"
 
 
 def _waiting_items(view: View) -> Iterator[PlanItem]:

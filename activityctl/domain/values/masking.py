@@ -30,6 +30,8 @@ class Mask:
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: set[str] = set()
         self._forms: list[str] = []
+        self._escaped: list[str] = []
+        """The forms as they are inside of the text of JSON."""
         for value in values:
             self.add(value)
 
@@ -41,6 +43,7 @@ class Mask:
         added = {form for part in _parts(value) for form in forms_of(part)}
         forms = {*self._forms, *(form for form in added if len(form) >= LEAST_SECRET)}
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._escaped = [json.dumps(form, ensure_ascii=False)[1:-1] for form in self._forms]
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -56,7 +59,12 @@ class Mask:
 
     def json(self, value: JsonValue) -> JsonValue:
         """Return the JSON with each secret as `***`, in texts, keys and numbers."""
-        return purge_json(value, self._forms) if self._forms else value
+        if not self._forms:
+            return value
+        whole = json.dumps(value, ensure_ascii=False)
+        if not any(form in whole for form in self._escaped):
+            return value
+        return purge_json(value, self._forms)
 
     def beginning(self, text: str) -> str:
         """Mask a text that was cut at its end: also the beginning of a secret there."""

@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from html import escape
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -15,6 +16,8 @@ LEAST_PURGED: Final = 6
 """A shorter text occurs by chance in much that is not the secret."""
 LEAST_FORM: Final = 4
 """A form that is shorter than this, and than the text, is left out."""
+_NUMBER: Final = re.compile(r"[0-9.e+-]+")
+"""A text that may be a part of a number."""
 _HEX_PAIR: Final = re.compile("%[0-9A-F]{2}")
 
 
@@ -74,6 +77,10 @@ def purge_json(value: JsonValue, texts: Sequence[str]) -> JsonValue:
 
     A number whose digits contain one of the texts becomes the text `***`.
     """
+    return _purged(value, texts, [text for text in texts if _NUMBER.fullmatch(text)])
+
+
+def _purged(value: JsonValue, texts: Sequence[str], numbers: Sequence[str]) -> JsonValue:
     match value:
         case None | bool():
             return value
@@ -81,10 +88,16 @@ def purge_json(value: JsonValue, texts: Sequence[str]) -> JsonValue:
             return purge_text(value, texts)
         case dict():
             return {
-                purge_text(key, texts): purge_json(child, texts) for key, child in value.items()
+                purge_text(key, texts): _purged(child, texts, numbers)
+                for key, child in value.items()
             }
         case list():
-            return [purge_json(child, texts) for child in value]
+            return [_purged(child, texts, numbers) for child in value]
         case _:
-            digits = (json.dumps(value), format(value, "f"))
-            return MASK if any(secret in form for secret in texts for form in digits) else value
+            return MASK if numbers and _has_digits(value, numbers) else value
+
+
+def _has_digits(value: float, numbers: Sequence[str]) -> bool:
+    digits = json.dumps(value)
+    forms = (digits, format(Decimal(digits), "f")) if "e" in digits else (digits,)
+    return any(number in form for number in numbers for form in forms)

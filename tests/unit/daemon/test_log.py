@@ -34,6 +34,18 @@ def test_the_lines_of_a_traceback_are_indented_and_escaped():
     assert "\x1b" not in "".join(rest)
 
 
+def test_a_secret_that_a_task_has_asked_for_is_masked_in_messages_and_tracebacks():
+    formatter = FieldFormatter()
+    formatter.hide("canary-of-a-task")
+    try:
+        int("canary-of-a-task")
+    except ValueError:
+        text = formatter.format(record("got Y2FuYXJ5LW9mLWEtdGFzaw==", sys.exc_info(), run="x"))
+    assert "ValueError" in text
+    assert "canary" not in text
+    assert "Y2FuYXJ5" not in text
+
+
 def test_secrets_are_masked():
     line = FieldFormatter(("canary-1234",)).format(record("got canary-1234", run="canary-1234"))
     assert "canary" not in line

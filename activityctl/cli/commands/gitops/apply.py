@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.applying import WaitOptions, apply_loaded, load_files, unread_objects
+from activityctl.cli.applying import (
+    WaitOptions,
+    apply_loaded,
+    load_files,
+    unread_objects,
+    with_secrets,
+)
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
     AllowEmpty,
@@ -185,7 +191,7 @@ def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: st
 
     async def work(ports: Ports) -> None:
         planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-        print_plan(session.out, planned.view)
+        print_plan(session.out, with_secrets(session, manifests, planned).view)
 
     session.with_ports(work)
     session.err.print("nothing was changed")

@@ -8,8 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from activityctl import wiring
-from activityctl.cli.applying import load_files, unread_objects
+from activityctl.cli.applying import load_files, unread_objects, with_secrets
 from activityctl.cli.options import (
     AllowEmpty,
     ApplySet,
@@ -36,7 +35,6 @@ from activityctl.errors import RefusedError, UsageError, reason_of
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.plan_impact import compare_with_events
 from activityctl.operations.gitops.saved_plan import save
-from activityctl.operations.looking.secret_users import secret_views, users_in_files
 from activityctl.private_file import write_private
 from activityctl.wiring import Ports
 
@@ -97,9 +95,7 @@ def plan(
 
     async def work(ports: Ports) -> Planned:
         planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-        users = users_in_files(manifests, planned.present)
-        known = {secret.name for secret in wiring.open_secrets(session.settings).known()}
-        planned = replace(planned, view={**planned.view, "secrets": secret_views(users, known)})
+        planned = with_secrets(session, manifests, planned)
         if events is None:
             return planned
         with event_progress(session) as show:

@@ -6,6 +6,8 @@ from base64 import b64encode
 from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from activityctl.domain.values.masking import Mask
 
@@ -32,6 +34,14 @@ def test_a_secret_is_masked_in_each_form(form: str):
     assert "***" in masked
     assert "value" not in masked
     assert (masked.startswith("before "), masked.endswith(" after")) == (True, True)
+
+
+@given(st.text(min_size=4), st.text(), st.integers(0, 3))
+def test_json_is_masked_as_its_texts_are(secret: str, before: str, depth: int):
+    mask, text = Mask([secret]), f"{before}{secret}!"
+    for _ in range(depth):
+        text = json.dumps(text)
+    assert mask.json({"a": [text], text: 1}) == {"a": [mask.text(text)], mask.text(text): 1}
 
 
 def test_a_secret_is_masked_in_texts_keys_and_numbers_of_json():
