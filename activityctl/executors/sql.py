@@ -12,6 +12,7 @@ from activityctl.domain.bodies.sql_text import (
     unused_parameters,
 )
 from activityctl.domain.values.model import Manifest, is_written
+from activityctl.domain.values.secret_hosts import connection_host
 from activityctl.domain.values.secret_ref import SecretRef, SecretText
 from activityctl.domain.values.size import Size
 from activityctl.domain.values.text import LITERAL_SCHEMA
@@ -180,7 +181,7 @@ class SqlExecutor:
     async def execute(self, body: SqlBody, call: TaskCall) -> ExecutorOutcome:
         """Run the statements. Raises TaskError; nothing is changed then."""
         started = time.monotonic()
-        url = await call.secret(body.connection, host=None)
+        url = await call.secret(body.connection, host=connection_host)
         written: Sequence[Any] = body.statements or [body]
         key = {IDEMPOTENCY_KEY: call.idempotency_key}
         commands = [SqlCommand(item.statement, {**item.parameters, **key}) for item in written]
@@ -207,7 +208,7 @@ class SqlSource:
 
     async def resolve(self, body: SqlQueryBody, call: SourceCall) -> JsonValue:
         """Return the rows. Raises TaskError."""
-        url = await call.secret(body.connection, host=None)
+        url = await call.secret(body.connection, host=connection_host)
         bounds = SqlBounds(call.timeout_seconds, body.max_rows, body.max_bytes, read_only=True)
         parameters = {**body.parameters, IDEMPOTENCY_KEY: call.run.id}
         (found,) = await self._client.run(url, [SqlCommand(body.statement, parameters)], bounds)

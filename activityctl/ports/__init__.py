@@ -26,7 +26,7 @@ from activityctl.ports.schedules import (
     ScheduleRegister,
     UnsyncedSchedule,
 )
-from activityctl.ports.secrets import FoundSecret, ResolveSecret, SecretReader
+from activityctl.ports.secrets import Destination, FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
 from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
 from activityctl.ports.stuck import StuckRuns, StuckSummary
@@ -62,6 +62,7 @@ __all__ = [
     "Claim",
     "ContextSource",
     "Decide",
+    "Destination",
     "EventArchive",
     "EventStore",
     "Executor",

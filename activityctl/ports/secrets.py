@@ -1,5 +1,6 @@
 """Ports for secrets: reading a value by its name, at the moment of a call."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,13 +31,17 @@ class SecretReader(Protocol):
         ...
 
 
+Destination = str | Callable[[str], str | None] | None
+
+
 class ResolveSecret(Protocol):
     """How an executor and a context source get the value of a `SecretText`."""
 
-    async def __call__(self, value: str | SecretRef, *, host: str | None) -> str:
+    async def __call__(self, value: str | SecretRef, *, host: Destination) -> str:
         """Return the text, or the value of the secret, which is masked in all that is stored.
 
-        `host` is the host, or `host:port`, that the value is about to be sent to; None if it
+        `host` is the host, or `host:port`, that the value is about to be sent to; a function that
+        finds it in the value, if that is the URL of a connection (`connection_host`); None if it
         goes to no host, as into the environment of a program. Ask again for each other host,
         such as that of a next page. Raises TaskError if there is no such secret, if it is bound
         to other hosts, or if its store does not answer.

@@ -11,13 +11,13 @@ from activityctl.domain.values.log import Level
 from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.secret_ref import SecretRef
 from activityctl.errors import TaskError
-from activityctl.ports.secrets import ResolveSecret
+from activityctl.ports.secrets import Destination, ResolveSecret
 
 JsonValue = Any
 """A value made of None, bool, int, float, str, list and dict with str keys."""
 
 
-async def no_secrets(value: str | SecretRef, *, host: str | None) -> str:
+async def no_secrets(value: str | SecretRef, *, host: Destination) -> str:
     """Return a text as it is; there is no secret: the default of `TaskCall.secret`."""
     del host
     if isinstance(value, str):

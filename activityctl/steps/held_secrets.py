@@ -6,7 +6,7 @@ from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.secret_hosts import host_refusal
 from activityctl.domain.values.secret_ref import SecretRef
 from activityctl.errors import ActivityctlError, NotFoundError, TaskError, UnreachableError
-from activityctl.ports import FoundSecret, SecretReader
+from activityctl.ports import Destination, FoundSecret, SecretReader
 
 
 class HeldSecrets:
@@ -17,14 +17,15 @@ class HeldSecrets:
         self.mask = Mask()
         """Masks every value that was given out, also one that was changed meanwhile."""
 
-    async def resolve(self, value: str | SecretRef, *, host: str | None) -> str:
+    async def resolve(self, value: str | SecretRef, *, host: Destination) -> str:
         """Return the value for a call to the host; see `ports.ResolveSecret`."""
         if isinstance(value, str):
             return value
         found = await self._read(value)
-        if (reason := host_refusal(value.secret_ref, found.hosts, host)) is not None:
-            raise TaskError(reason, code="secret_forbidden", retryable=False)
         self.mask.add(found.value)
+        destination = host(found.value) if callable(host) else host
+        if (reason := host_refusal(value.secret_ref, found.hosts, destination)) is not None:
+            raise TaskError(reason, code="secret_forbidden", retryable=False)
         return found.value
 
     def masked(self, error: TaskError) -> TaskError:

@@ -1,6 +1,7 @@
 """One open run with one task, in memory, and the step that executes it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -49,7 +50,13 @@ class OpenRun:
         return [repr(entry) for entry in entries]
 
 
-async def open_run(body: Any, executor: Any, secrets: Any, attempts: int = 1) -> OpenRun:
+async def open_run(
+    body: Any,
+    executor: Any,
+    secrets: Any,
+    attempts: int = 1,
+    payload: Mapping[str, Any] | None = None,
+) -> OpenRun:
     """Return an open run of one `command` task with this body, executor and secrets."""
     ports = memory_ports()
     named = {"metadata": {"name": "mine"}}
@@ -62,13 +69,13 @@ async def open_run(body: Any, executor: Any, secrets: Any, attempts: int = 1) ->
     wanted = Wanted({"mine": definition}, {"mine": manifest})
     async with ports.catalog.changing():
         await ports.catalog.write(plan_changes(wanted, await ports.catalog.present()), NOW)
-    firing = FiringRequest(OWNER, "manual", "manual/key", NOW)
+    firing = FiringRequest(OWNER, "manual", "manual/key", NOW, payload or {})
     await ports.outbox.add([firing], NOW)
     facts = await ports.runs.admission_input(firing.ref)
     assert facts is not None
     run, decision = begin(new_run(firing.ref, facts, NOW), facts.spec, NOW)
     await ports.runs.open("w", run_change(run, decision, NOW))
-    (task,) = decision.start
+    (task,) = decision.start or decision.create
     step = ExecuteStep(
         ports.runs,
         ports.logbook,

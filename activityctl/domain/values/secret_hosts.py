@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST: Final = re.compile(
@@ -23,6 +24,23 @@ def read_host(text: str) -> str:
     if not _HOST.fullmatch(host):
         raise ValueError(f"{text!r} is not a host; write api.example, *.example or [::1]:8443")
     return host
+
+
+def connection_host(url: str) -> str | None:
+    """Return `host:port` of a secret that is the URL of a connection, which goes to itself alone.
+
+    None if it has no host, several, or another one among its parameters.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if not host or "," in host or names & {"host", "hostaddr", "service"}:
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None else f"{shown}:{port}"
 
 
 def host_refusal(name: str, hosts: Sequence[str], host: str | None) -> str | None:

@@ -77,6 +77,20 @@ async def test_an_error_is_masked(is_expected: bool, caplog: pytest.LogCaptureFi
     assert CANARY not in await stored(opened)
 
 
+async def test_a_value_of_a_stranger_that_names_a_secret_fails_the_task_before_it_starts():
+    async def tell(*_: object) -> Any:
+        raise AssertionError
+
+    body = {"argv": ["true"], "env": {"TOKEN": "${ trigger.payload.header }"}}
+    payload = {"header": {"secretRef": "crm-token"}}
+    reader = Known({"crm-token": CANARY})
+    opened = await open_run(body, Telling(tell), reader, payload=payload)
+    (task,) = await opened.tasks()
+    assert task.status == "failed"
+    assert "a value must not choose a secret" in str(task.error)
+    assert task.input is None
+
+
 async def test_a_missing_secret_fails_the_task_at_once_with_the_command_that_sets_it():
     async def tell(*_: object) -> Any:
         raise AssertionError

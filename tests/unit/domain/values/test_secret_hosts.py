@@ -2,7 +2,7 @@
 
 import pytest
 
-from activityctl.domain.values.secret_hosts import host_refusal, read_host
+from activityctl.domain.values.secret_hosts import connection_host, host_refusal, read_host
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,19 @@ def test_a_secret_without_hosts_goes_anywhere_and_a_bound_one_not_to_a_program()
 def test_what_is_no_host_is_refused(text: str):
     with pytest.raises(ValueError, match="host"):
         read_host(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("postgresql://me:p%40w@db.example/orders", "db.example"),
+        ("postgresql://me:pw@db.example:5433/orders?sslmode=require", "db.example:5433"),
+        ("smtps://me:pw@[::1]:465", "[::1]:465"),
+        ("postgresql://me:pw@a.example,b.example/x", None),
+        ("postgresql://me:pw@db.example/x?host=evil.example", None),
+        ("postgresql://me:pw@db.example:port/x", None),
+        ("sqlite:////tmp/x", None),
+    ],
+)
+def test_a_connection_goes_to_the_host_in_its_url(url: str, host: str | None):
+    assert connection_host(url) == host
