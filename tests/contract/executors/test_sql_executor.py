@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from activityctl.adapters.sql.client import DatabaseClient
 from activityctl.domain.values.model import WRITTEN
+from activityctl.domain.values.secret_hosts import connection_host
 from activityctl.errors import TaskError
 from activityctl.executors.sql import SqlBody, SqlExecutor, SqlQueryBody, SqlSource
 from activityctl.ports import SourceCall
@@ -26,9 +27,9 @@ SIMPLE = {"connection": CONNECTION, "statement": "SELECT 1 AS one"}
 
 
 def call_with(url: str, seconds: float = 20.0) -> Any:
-    async def secret(value: object, *, host: str | None) -> str:
+    async def secret(value: object, *, host: object) -> str:
         assert str(value) == "secret db"
-        assert host is None
+        assert host is connection_host
         return url
 
     return replace(a_call(seconds), secret=secret)
