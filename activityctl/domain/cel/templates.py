@@ -24,6 +24,8 @@ _TOKEN: Final = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 """A piece of CEL in which braces have no meaning, or a single brace."""
+_FIELD: Final = re.compile(r"(?:event|item|params|trigger)(?:\.\w+)+")
+"""A text that was probably meant as an expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +81,11 @@ def _closing_brace(text: str, at: int) -> int | None:
 def has_expression(text: str) -> bool:
     """Return whether the text contains a `${` that is not escaped."""
     return any(mark[0] == OPEN for mark in _MARK.finditer(text))
+
+
+def constant_key(text: str, per: str) -> str:
+    """Return the reason to refuse a key without an expression; it has one value for each `per`."""
+    way_out = "use ${ … }"
+    if _FIELD.fullmatch(text):
+        way_out = f"write ${{ {text} }} for its value,"
+    return f"is the same for every {per}; {way_out} or leave the key out"

@@ -8,8 +8,10 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.cel.static_check import check_template_meaning
 from activityctl.domain.cel.static_type import StaticType
+from activityctl.domain.cel.templates import constant_key
 from activityctl.domain.events.gathering_options import (
     NAMES_NO_EVENT,
     Absence,
@@ -187,5 +189,8 @@ def _check_keys(trigger: EventTrigger, scope: Mapping[str, StaticType]) -> Itera
         template: Any = trigger
         for name in path:
             template = getattr(template, name, None)
+        is_used = path != ("key",) or trigger.form in _LISTS
+        if is_used and isinstance(template, str) and not has_expression(template):
+            yield Finding(path, constant_key(template, "event"))
         for problem in check_template_meaning(template, scope):
             yield Finding(path, problem.reason, problem.offset)

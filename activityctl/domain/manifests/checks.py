@@ -29,6 +29,7 @@ from activityctl.domain.cel.static_check import (
     check_template_meaning,
 )
 from activityctl.domain.cel.static_type import ANY_TYPE, CelKinds, StaticType, params_type
+from activityctl.domain.cel.templates import constant_key
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.manifests.engine_checks import check_engine_task, check_waits
@@ -218,7 +219,7 @@ def _check_key(key: str | None, spec: DefinitionSpec, scope: StaticScope) -> Ite
     if key is None:
         return
     if not has_expression(key):
-        yield Finding((), "is the same for every run; use ${ … } or leave the key out")
+        yield Finding((), constant_key(key, "run"))
         return
     findings = _template_findings(key, scope)
     yield from findings

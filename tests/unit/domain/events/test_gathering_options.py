@@ -106,6 +106,9 @@ def test_a_wrong_shape_is_refused_with_its_path(body, place, reason):
         ({"type": "a", "batch": {"size": 2, "within": "1s", "key": "${ event."}}, "batch.key",
          "is not closed"),
         ({"absence": {**ABSENCE, "key": "${ event.source.x }"}}, "absence.key", "no field `x`"),
+        ({"type": "a", "debounce": {"for": "1s", "key": "event.data.k"}}, "debounce.key",
+         "is the same for every event; write ${ event.data.k } for its value, or leave"),
+        ({"all": TWO, "within": "1s", "key": "order"}, "key", "use ${ … } or leave the key out"),
     ],
 )  # fmt: skip
 def test_a_contradiction_is_found_with_its_path(body, place, reason):
