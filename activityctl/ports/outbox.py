@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from activityctl.domain.runs.admission import ClaimedFacts
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
 
@@ -40,6 +41,8 @@ class Claim(Protocol):
     """How often a firing was tried in vain, by run id; a firing that never failed is absent."""
     revisions: Mapping[ids.RunId, ids.RevisionId]
     """The revision of each firing, by run id."""
+    facts: Mapping[ids.RunId, ClaimedFacts]
+    """What the admission of a firing needs, by run id, of those that have little data."""
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
         """Mark them as started."""

@@ -31,6 +31,8 @@ class OpenResult(Enum):
     """An earlier call of the same workflow has opened it."""
     TAKEN = auto()
     """Another workflow carries it, or it has ended."""
+    CHANGED = auto()
+    """Nothing was written: the subscription has changed since it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,13 @@ class RunStore(Protocol):
         """Return the spec of the run's revision; None if the run does not exist."""
         ...
 
-    async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
-        """Insert the run with its first task instances, or begin a run that was let in."""
+    async def open(
+        self, workflow_id: str, change: RunChange, version: str | None = None
+    ) -> OpenResult:
+        """Insert the run with its first task instances, or begin a run that was let in.
+
+        With a version of the subscription, only if it still has that.
+        """
         ...
 
     async def begin_lookup(self, workflow_id: str, run: Run, entry: LogEntry) -> OpenResult:

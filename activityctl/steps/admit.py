@@ -48,6 +48,7 @@ from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.held_secrets import NO_SECRETS
 from activityctl.steps.orders import orders_of, with_waits
+from activityctl.steps.read_ahead import ReadAhead
 from activityctl.steps.record import RecordStep
 from activityctl.steps.resolve import ContextLookup
 from activityctl.workflows.calls import Orders
@@ -81,6 +82,7 @@ class AdmitStep:
         self._lookups = RunningAttempts(self._is_wanted)
         self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)
         self._tries = Tries()
+        self.read_ahead = ReadAhead()
         self._admitting = 0
         self._has_capacity = asyncio.Event()
         self._has_capacity.set()
@@ -148,7 +150,8 @@ class AdmitStep:
             return _refuse_stranger(firing)
         if firing.is_by_clock and not looks_up and not await self._timetable.process_due(firing):
             return Orders(firing.run_id, is_over=True)
-        facts = await self._runs.admission_input(firing)
+        facts = None if looks_up else self.read_ahead.take(firing)
+        facts = facts or await self._runs.admission_input(firing)
         if facts is None:
             raise ApplicationError(
                 "the subscription does not exist in this database",
@@ -173,12 +176,14 @@ class AdmitStep:
         reason = None if looks_up else refusal_reason(firing, facts)
         if reason is not None:
             refused = RunState(run, facts.spec, ())
-            return await self._open(firing, refused, refuse(firing, reason), now)
+            decided = refuse(firing, reason)
+            return await self._open(firing, refused, decided, now, version=facts.version)
         try:
             entered = await self._enter(firing, run, facts.spec, has_run=has_run)
         except ExpressionError as error:
             failed, decision = await self._decide(fail, run, facts.spec, str(error), now)
-            return await self._open(firing, RunState(failed, facts.spec, ()), decision, now)
+            failing = RunState(failed, facts.spec, ())
+            return await self._open(firing, failing, decision, now, version=facts.version)
         if entered is None:
             return Orders(firing.run_id, is_over=True)
         if entered.run.status is not RunStatus.QUEUED:
@@ -187,7 +192,11 @@ class AdmitStep:
             return await self._order_lookup(firing, entered, now)
         begun, decision = await self._begin(entered, now)
         state = replace(entered, run=begun)
-        return await self._open(firing, state, decision, self._clock(), was_looked_up=looks_up)
+        version = facts.version
+        now = self._clock()
+        return await self._open(
+            firing, state, decision, now, was_looked_up=looks_up, version=version
+        )
 
     async def _order_lookup(self, firing: FiringRef, state: RunState, now: datetime) -> Orders:
         """Record that the context is looked up, so that nobody else begins the run meanwhile."""
@@ -238,12 +247,13 @@ class AdmitStep:
         now: datetime,
         *,
         was_looked_up: bool = False,
+        version: str | None = None,
     ) -> Orders:
         run = state.run
         is_new = run.status is RunStatus.RUNNING and not was_looked_up
         entries = (_started_entry(run),) if is_new else ()
         change = run_change(run, decision, now, entries=entries)
-        match await self._runs.open(firing.workflow_id, change):
+        match await self._runs.open(firing.workflow_id, change, version):
             case OpenResult.OPENED:
                 orders = with_waits(
                     orders_of(change.run, state.spec, decision), state.tasks, decision, now
@@ -253,6 +263,8 @@ class AdmitStep:
                 return await self._orders_of_open_run(firing)
             case OpenResult.TAKEN:
                 return Orders(firing.run_id, is_over=True)
+            case OpenResult.CHANGED:
+                return await self._admit(firing, looks_up=False)
             case other:
                 assert_never(other)
 

@@ -85,6 +85,7 @@ class BackgroundLoops:
             admit.wait_for_capacity,
             is_stuck=self.stuck_runs.is_stuck,
         )
+        dispatcher.read_ahead = admit.read_ahead.keep
         router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
         waits = WaitKeeper(ports.waits, starter, is_stuck=self.stuck_runs.is_stuck)
         releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.stopping import STOPS_WITHIN
 from activityctl.domain.runs.workflow_batches import split_into_batches
 from activityctl.domain.timing.firing import FiringRef
@@ -52,6 +53,8 @@ class Dispatcher:
 
         `is_stuck` tells by its id whether the code of a workflow cannot go on.
         """
+        self.read_ahead: Callable[[Mapping[ids.RunId, AdmissionInput]], None] = lambda _: None
+        """Gets what the claims have read for the admissions."""
         self._is_stuck = is_stuck
         self._outbox = outbox
         self._runs = runs
@@ -84,6 +87,7 @@ class Dispatcher:
         while True:
             await self._wait_for_capacity()  # so that a burst waits in Postgres, not in Temporal
             async with self._outbox.claimed(_CLAIM) as claim:
+                await self._hand_over(claim)
                 groups = await self._in_batches(claim)
                 results = await asyncio.gather(*(self._start(group) for group in groups))
                 done = _Results.together(results)
@@ -93,6 +97,17 @@ class Dispatcher:
                 raise UnreachableError(done.failed[0][1])
             if len(claim.firings) < _CLAIM:
                 return total
+
+    async def _hand_over(self, claim: Claim) -> None:
+        """Give this worker what was read for the admissions, with the specs, which it knows."""
+        specs = await self._runs.specs_of({facts.revision.id for facts in claim.facts.values()})
+        self.read_ahead(
+            {
+                run: facts.admission_input(specs[facts.revision.id])
+                for run, facts in claim.facts.items()
+                if facts.revision.id in specs
+            }
+        )
 
     async def _settle(self, claim: Claim, done: "_Results") -> bool:
         """Write what became of the firings; return whether Temporal does not answer at all.

@@ -58,6 +58,38 @@ class AdmissionInput:
     events: tuple[Mapping[str, JsonValue], ...] = ()
     priority: int = 0
     record: FiringRecord | None = None
+    version: str | None = None
+    """The version of the subscription's row, if it was read a while before the admission."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedFacts:
+    """What was read with the claim of a firing: the input of its admission, without the spec."""
+
+    subscription: Subscription
+    revision: Revision
+    """Without its spec."""
+    params: Mapping[str, JsonValue]
+    payload: Mapping[str, JsonValue]
+    events: tuple[Mapping[str, JsonValue], ...]
+    priority: int
+    due_at: datetime
+    version: str
+
+    def admission_input(self, spec: DefinitionSpec) -> AdmissionInput:
+        """Return the input of the admission of a firing that has just been claimed."""
+        record = FiringRecord(self.due_at, may_start=True)
+        return AdmissionInput(
+            self.subscription,
+            self.revision,
+            spec,
+            self.params,
+            self.payload,
+            self.events,
+            self.priority,
+            record,
+            self.version,
+        )
 
 
 def recorded_state(firing: FiringRef, record: FiringRecord | None) -> RecordedState:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
+from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
 from activityctl.adapters.memory.runs.waits import answers_of, write_waits
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
@@ -28,11 +29,9 @@ from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.lanes import carried_by
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange, end_message
-from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.tasks.attempt import AttemptOutcome
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
-from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.ports import BegunAttempt, KnownRun, OpenResult, Work
@@ -90,7 +89,12 @@ class MemoryRunStore:
         row = self._state.runs.get(run_id)
         return None if row is None else spec_of(self._state.catalog.revisions[row.run.revision_id])
 
-    async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
+    async def open(
+        self,
+        workflow_id: str,
+        change: RunChange,
+        version: str | None = None,  # noqa: ARG002  # nothing is read early here
+    ) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""
         row = self._state.runs.get(change.run.id)
         if row is not None and not _may_begin(row, workflow_id):
@@ -359,23 +363,6 @@ def _may_begin(row: RunRow, workflow_id: str) -> bool:
     """Return whether the run was let in and waits for that workflow to begin it."""
     is_let_in = row.run.status is RunStatus.QUEUED and row.let_in_at is not None
     return is_let_in and row.workflow_id == workflow_id
-
-
-class MemoryLockedRun:
-    """A run that is locked until the block ends."""
-
-    def __init__(self, state: RunState | None, answers: dict[TaskId, Answer]) -> None:
-        self.state = state
-        self.saved: list[RunChange] = []
-        self._answers = answers
-
-    async def answers(self) -> dict[TaskId, Answer]:
-        """Return the answers to waiting tasks that are not settled; no other can come now."""
-        return self._answers
-
-    async def save(self, change: RunChange) -> None:
-        """Write the change; it takes effect when the block ends without an exception."""
-        self.saved.append(change)
 
 
 def _stored_run(run: Run) -> Run:

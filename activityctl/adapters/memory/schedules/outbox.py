@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.state import FiringRow, MemoryState, stored_json
+from activityctl.domain.runs.admission import ClaimedFacts
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
@@ -25,6 +26,7 @@ class MemoryClaim:
         self.revisions: Mapping[ids.RunId, ids.RevisionId] = {
             run_id: ids.RevisionId(_revision_of(state, row)) for run_id, row in rows.items()
         }
+        self.facts: Mapping[ids.RunId, ClaimedFacts] = {}
         self.started: dict[str, datetime] = {}
         self.changed: dict[str, FiringRow] = {}
 

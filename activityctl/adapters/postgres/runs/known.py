@@ -35,6 +35,11 @@ _REQUIRE_UNCHANGED: Final = """
         'the run has changed meanwhile and is decided again: ' || %(id)s END)::boolean
     FROM (SELECT FROM runs WHERE id = %(id)s AND xmin::text = %(version)s FOR UPDATE) AS same"""
 
+_REQUIRE_SUBSCRIPTION: Final = """
+    SELECT (CASE count(*) WHEN 1 THEN 'true' ELSE
+        'the subscription has changed meanwhile and is read again: ' || %(id)s END)::boolean
+    FROM subscriptions WHERE id = %(id)s AND xmin::text = %(version)s"""
+
 
 def known_run(
     row: Mapping[str, Any] | None,
@@ -52,3 +57,9 @@ async def require_unchanged(connection: Connection, known: KnownRun) -> None:
     """Let the transaction fail with an error of its data if the run has changed since."""
     values = {"id": known.state.run.id, "version": known.version}
     await connection.execute(_REQUIRE_UNCHANGED.encode(), values)
+
+
+async def require_subscription(connection: Connection, subscription: str, version: str) -> None:
+    """Let the transaction fail with an error of its data if the subscription has changed since."""
+    values = {"id": subscription, "version": version}
+    await connection.execute(_REQUIRE_SUBSCRIPTION.encode(), values)

@@ -32,6 +32,7 @@ from activityctl.adapters.postgres.runs.known import (
     SELECT_KNOWN_RUN,
     SELECT_KNOWN_TASKS,
     known_run,
+    require_subscription,
     require_unchanged,
 )
 from activityctl.adapters.postgres.runs.recent import recent_runs
@@ -153,17 +154,25 @@ class PostgresRunStore:
         revision: str = row["revision_id"]
         return (await self.specs_of([revision])).get(revision)
 
-    async def open(self, workflow_id: str, change: RunChange) -> OpenResult:
+    async def open(
+        self, workflow_id: str, change: RunChange, version: str | None = None
+    ) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""
         values = run_values(change.run, workflow_id)
         if change.run.has_entered_gates:
             return await self._begin_let_in(values, change)
         try:
             async with self._database.one_trip() as connection:
+                if version is not None:
+                    await require_subscription(connection, change.run.subscription_id, version)
                 await connection.execute(INSERT_RUN, values)
                 await write_opened(connection, change)
         except UniqueViolation:  # the run exists
             return await self._begin_let_in(values, change)
+        except UnstorableError:
+            if version is None:
+                raise
+            return OpenResult.CHANGED  # or the data cannot be stored, which the next try tells
         return OpenResult.OPENED
 
     async def _begin_let_in(self, values: Mapping[str, Any], change: RunChange) -> OpenResult:

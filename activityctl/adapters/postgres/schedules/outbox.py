@@ -3,17 +3,22 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
+from activityctl.adapters.postgres.rows import SUBSCRIPTION_COLUMNS, subscription_of
 from activityctl.adapters.postgres.signals import notify_sql, wake_workers
+from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.runs.admission import ClaimedFacts
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
 from activityctl.ports import ORDER_WAITS, FailingFirings, PostponedFiring, WaitingFiring, Work
 
+_MOST_BYTES: Final = 16_384
+"""If a firing has more data, its admission reads them."""
 _HEADS_PER_CLAIM: Final = 3
 """For each firing that may be claimed, the query looks at this many order keys."""
 # Of each order key only the first waiting firing can be claimed; the recursion finds it by jumping
@@ -47,13 +52,29 @@ _CLAIM: Final = """
     ordered AS (
         SELECT * FROM firings
         WHERE id IN (SELECT id FROM free) AND dispatched_at IS NULL
-        ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-    SELECT subscription_id, trigger, firing_key, due_at, attempts,
-        coalesce(revision_id, (SELECT d.revision_id FROM subscriptions s
+        ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+    claimed AS (
+        SELECT * FROM (SELECT * FROM plain UNION ALL SELECT * FROM ordered) AS firings
+        ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s)
+    SELECT c.subscription_id, c.trigger, c.firing_key, c.due_at, c.attempts, c.payload, c.priority,
+        coalesce(c.revision_id, (SELECT d.revision_id FROM subscriptions s
             JOIN definitions d ON d.name = s.definition
-            WHERE s.id = firings.subscription_id)) AS revision_id
-    FROM (SELECT * FROM plain UNION ALL SELECT * FROM ordered) AS firings
-    ORDER BY priority DESC, fires_at, due_at, place LIMIT %(limit)s"""
+            WHERE s.id = c.subscription_id)) AS revision_id,
+        c.params AS firing_params, admission.*
+    FROM claimed c LEFT JOIN LATERAL ({facts}) AS admission ON true
+    ORDER BY c.priority DESC, c.fires_at, c.due_at, c.place"""
+# For the admission, so that it need not be read again. Compressed data counts as it is.
+_FACTS: Final = f"""
+    SELECT {SUBSCRIPTION_COLUMNS}, s.xmin::text AS version, v.definition AS firing_definition,
+        v.number, v.created_at AS revised_at, (
+            SELECT jsonb_agg(e.document ORDER BY x.place)
+            FROM unnest(c.event_ids) WITH ORDINALITY AS x(id, place) JOIN events e ON e.id = x.id
+        ) AS events
+    FROM subscriptions s JOIN revisions v ON v.id = c.revision_id
+    WHERE s.id = c.subscription_id AND c.params IS NOT NULL
+        AND pg_column_size(c.payload) + pg_column_size(c.params) + pg_column_size(s.state)
+            + (SELECT coalesce(sum(pg_column_size(e.document)), 0) FROM events e
+               WHERE e.id = ANY(c.event_ids)) < {_MOST_BYTES}"""
 
 _WAKE_NEXT_IN_ORDER: Final = f"""
     SELECT {notify_sql(Work.FIRING)} FROM firings f
@@ -86,12 +107,14 @@ class PostgresClaim:
         firings: list[FiringRef],
         attempts: Mapping[ids.RunId, int],
         revisions: Mapping[ids.RunId, ids.RevisionId],
+        facts: Mapping[ids.RunId, ClaimedFacts],
     ) -> None:
         self._connection = connection
         self._writes: list[tuple[str, Mapping[str, object]]] = []
         self.firings = firings
         self.attempts = attempts
         self.revisions = revisions
+        self.facts = facts
 
     async def dispatched(self, firings: list[FiringRef], now: datetime) -> None:
         """Mark the firings as started, when the block ends without an exception."""
@@ -132,6 +155,20 @@ class PostgresClaim:
         async with self._connection.committing():
             for statement, values in self._writes:
                 await self._connection.execute(statement.encode(), values)
+
+
+def _facts(row: Mapping[str, Any]) -> ClaimedFacts:
+    revision = ids.RevisionId(row["revision_id"])
+    return ClaimedFacts(
+        subscription_of(row),
+        Revision(revision, row["firing_definition"], row["number"], {}, row["revised_at"]),
+        row["firing_params"],
+        row["payload"] or {},
+        tuple(row["events"] or ()),
+        row["priority"] or 0,
+        row["due_at"],
+        row["version"],
+    )
 
 
 def _id_of(firing: FiringRef | FiringRequest) -> str:
@@ -178,7 +215,7 @@ class PostgresOutbox:
         """
         async with self._database.held_transaction() as connection:
             cursor = await connection.execute(
-                _CLAIM,
+                _CLAIM.format(facts=_FACTS).encode(),
                 {"limit": limit, "heads": _HEADS_PER_CLAIM * limit, "patience": ORDER_WAITS},
             )
             rows = await cursor.fetchall()
@@ -197,6 +234,7 @@ class PostgresOutbox:
                 firings,
                 {run: row["attempts"] for run, row in rows_by_run.items() if row["attempts"]},
                 {run: ids.RevisionId(row["revision_id"]) for run, row in rows_by_run.items()},
+                {run: _facts(row) for run, row in rows_by_run.items() if row["version"]},
             )
             yield claim
             await claim.commit()

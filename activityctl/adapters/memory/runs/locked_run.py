@@ -1,0 +1,23 @@
+"""A run that a block holds, in memory."""
+
+from activityctl.domain.runs.run import RunState
+from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.runs.waiting import Answer
+from activityctl.domain.values.ids import TaskId
+
+
+class MemoryLockedRun:
+    """A run that is locked until the block ends."""
+
+    def __init__(self, state: RunState | None, answers: dict[TaskId, Answer]) -> None:
+        self.state = state
+        self.saved: list[RunChange] = []
+        self._answers = answers
+
+    async def answers(self) -> dict[TaskId, Answer]:
+        """Return the answers to waiting tasks that are not settled; no other can come now."""
+        return self._answers
+
+    async def save(self, change: RunChange) -> None:
+        """Write the change; it takes effect when the block ends without an exception."""
+        self.saved.append(change)
