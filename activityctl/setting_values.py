@@ -1,8 +1,10 @@
 """Reads the values of single settings; an invalid one is an error that names its source."""
 
+import os
 import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Any, Final
 
 from activityctl.errors import UsageError
@@ -11,6 +13,8 @@ Network = IPv4Network | IPv6Network
 Sourced = dict[str, tuple[Any, str]]
 """Values by setting, each with its source, such as `flag` or `profile prod`."""
 UNSET: Final = (None, "default")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OWN_VARIABLES: Final = ("ACTIVITYCTL_", "TEMPORAL_")
 _CIDRS: Final = "write CIDRs, such as 10.0.0.0/8"
 
 
@@ -74,6 +78,33 @@ def networks(name: str, sourced: Sourced) -> tuple[Network, ...]:
         return tuple(ip_network(str(part).strip()) for part in parts)
     except ValueError as error:
         raise UsageError(f"{name} ({source}): {error}", hint=_CIDRS) from error
+
+
+def folders(name: str, sourced: Sourced) -> tuple[Path, ...]:
+    """Return absolute paths, which a variable separates by `:`; UsageError for anything else."""
+    value, source = sourced.get(name, ((), UNSET[1]))
+    parts = value.split(os.pathsep) if isinstance(value, str) else value
+    hint = f"set {name} to absolute paths, such as /srv/reports"
+    if not isinstance(parts, list | tuple):
+        raise _invalid(name, value, source, hint)
+    paths = [Path(str(part)) for part in parts if part]
+    if any(not path.is_absolute() or path == path.parent for path in paths):
+        raise _invalid(name, value, source, f"{hint}; the root folder is not allowed")
+    return tuple(paths)
+
+
+def variables(name: str, sourced: Sourced) -> tuple[str, ...]:
+    """Return names of variables; UsageError for those of this program, which may be secrets."""
+    value, source = sourced.get(name, ((), UNSET[1]))
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise _invalid(name, value, source, f"set {name} to names, such as REGION,STAGE")
+    names = tuple(str(part).strip() for part in parts if str(part).strip())
+    for variable in names:
+        if not _VARIABLE.fullmatch(variable) or variable.startswith(_OWN_VARIABLES):
+            hint = "name variables of your own, such as REGION; the worker's settings are not read"
+            raise _invalid(name, variable, source, hint)
+    return names
 
 
 def _invalid(name: str, value: object, source: str, hint: str) -> UsageError:

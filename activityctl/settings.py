@@ -29,10 +29,12 @@ from activityctl.setting_values import (
     Sourced,
     boolean,
     choice,
+    folders,
     networks,
     positive,
     span,
     span_text,
+    variables,
 )
 
 __all__ = [
@@ -102,6 +104,12 @@ class Settings:
     """Whether tasks may call http URLs, not only https."""
     allowed_networks: tuple[Network, ...] = ()
     """Private, loopback or reserved networks that tasks may call."""
+    allowed_folders: tuple[Path, ...] = ()
+    """Folders of this machine whose files tasks and contexts may read."""
+    allowed_variables: tuple[str, ...] = ()
+    """Variables of the worker that contexts may read."""
+    context_variables: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    """The values of `allowed_variables`; None for one that is not set."""
     task_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The variables that the commands of tasks inherit; never the worker's secrets."""
     actor: str | None = None
@@ -163,6 +171,7 @@ def load_settings(
     home = Path(given["home"]).absolute() if "home" in given else default_home(env)
     profile_name, sourced = _merged(given, env, home)
     merged = {key: value for key, (value, _) in sourced.items()}
+    allowed_variables = variables("allowed_variables", sourced)
     return Settings(
         home=home,
         profile=profile_name,
@@ -183,6 +192,9 @@ def load_settings(
         allow_commands=boolean("allow_commands", sourced),
         allow_http=boolean("allow_http", sourced),
         allowed_networks=networks("allowed_networks", sourced),
+        allowed_folders=folders("allowed_folders", sourced),
+        allowed_variables=allowed_variables,
+        context_variables={name: env.get(name) for name in allowed_variables},
         actor=_first(env, ACTOR_VARIABLES),
         source_commit=_first(env, COMMIT_VARIABLES),
         task_environment={key: env[key] for key in INHERITED if env.get(key)},
@@ -234,7 +246,7 @@ def setting_sources(
         if isinstance(value, SecretReference):
             value = str(value)
         if isinstance(value, tuple):
-            value = [str(network) for network in value]
+            value = [str(item) for item in value]
         if isinstance(value, timedelta):
             value = span_text(value)
         sources.append(SettingSource(key, value, source))

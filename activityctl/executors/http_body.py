@@ -1,7 +1,8 @@
 """The fields of the `http` task, with the checks that need no network."""
 
 import re
-from typing import Annotated, Any, Final, Literal, Self
+from itertools import combinations
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,30 +14,27 @@ from pydantic import (
     model_validator,
 )
 
-from activityctl.domain.values.model import Manifest, is_written
-from activityctl.domain.values.secret_ref import SecretJson, SecretRef, SecretText, on_text
+from activityctl.domain.values.model import JsonValue, Manifest, is_written
+from activityctl.domain.values.secret_ref import SecretJson, SecretRef
 from activityctl.domain.values.text import TEXT_SCHEMA, Text
 from activityctl.errors import DestinationForbiddenError
 from activityctl.executors.address import is_path, parse_url, with_query
-
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A token of RFC 9110, section 5.6.2."""
-_RESERVED_HEADERS: Final = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-activityctl-attempt",
-        "x-activityctl-run",
-    }
+from activityctl.executors.http_parts import (
+    TOKEN,
+    FilePart,
+    HeaderName,
+    HeaderValue,
+    HttpAuth,
+    Paging,
+    SecretTexts,
+    to_list,
 )
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_REFUSED_METHODS: Final = {
+    "CONNECT": "opens a tunnel, which no task needs",
+    "TRACE": "returns the credentials of the request",
+}
 _STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9]{2}")
 _FINAL_STATUS: Final = re.compile(r"[2-5]xx|[2-5][0-9]{2}")
 
@@ -53,21 +51,13 @@ def _url(text: str) -> str:
     return text
 
 
-def _header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError("is not a valid name of a header")
-    if name.lower() in _RESERVED_HEADERS:
-        raise ValueError("is a header that activityctl sets; remove it")
+def _method(name: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_-]{0,31}", name):
+        shown = f": write {name.upper()}" if name.isalpha() and name.isascii() else ""
+        raise ValueError(f"is not a method{shown}, such as GET or POST")
+    if (reason := _REFUSED_METHODS.get(name)) is not None:
+        raise ValueError(f"{name} is not allowed: it {reason}")
     return name
-
-
-def check_header_value(value: str) -> str:
-    """Return the value of a header; raise ValueError for one that cannot be sent."""
-    if re.search("[\x00-\x08\x0a-\x1f\x7f]", value):
-        raise ValueError("a header must not contain line ends or other control characters")
-    if value != value.strip(" \t"):
-        raise ValueError("a header must not begin or end with a space")
-    return value
 
 
 def _headers(
@@ -88,12 +78,6 @@ def _status(value: int | str, info: ValidationInfo) -> int | str:
     return value
 
 
-def _to_list(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderValue = Annotated[SecretText, AfterValidator(on_text(check_header_value))]
 Status = Annotated[int | str, AfterValidator(_status)]
 _STATUS_SCHEMA: Final = {
     "anyOf": [
@@ -103,24 +87,39 @@ _STATUS_SCHEMA: Final = {
 }
 Texts = Annotated[
     list[Text],
-    BeforeValidator(_to_list),
+    BeforeValidator(to_list),
     WithJsonSchema({"anyOf": [TEXT_SCHEMA, {"type": "array", "items": TEXT_SCHEMA}]}),
 ]
 """One text or a list of texts."""
+
+
+_CONTENTS: Final = ("json", "form", "body", "file")
+
+
+def _never_both(first: str, second: str) -> dict[str, JsonValue]:
+    given = {name: {"not": {"type": "null"}} for name in (first, second) if name != "json"}
+    return {"not": {"required": [first, second], "properties": given}}
 
 
 class HttpBody(Manifest):
     """Sends one HTTP request. A response may have 1 MiB of body and 64 KiB of headers."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "not": {"required": ["json", "body"], "properties": {"body": {"type": "string"}}}
-        }
+        json_schema_extra={"allOf": [_never_both(*pair) for pair in combinations(_CONTENTS, 2)]}
     )
 
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
-        default="GET", description="The method of the request.", examples=["POST"]
-    )
+    method: Annotated[
+        str,
+        AfterValidator(_method),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "enum": list(METHODS)},
+                    {"type": "string", "pattern": "^[A-Z][A-Z0-9_-]{0,31}$"},
+                ]
+            }
+        ),
+    ] = Field(default="GET", description="The method of the request.", examples=["POST"])
     url: Annotated[str, AfterValidator(_url)] = Field(
         description="The URL of the request: https, without user and password. It is sent as "
         "written.",
@@ -131,7 +130,13 @@ class HttpBody(Manifest):
         description="Headers to send, in addition to those that activityctl sets; a value may be "
         "{secretRef: NAME}.",
         examples=[{"Accept": "application/json"}],
-        json_schema_extra={"propertyNames": {"pattern": f"^(?:{_TOKEN.pattern})$"}},
+        json_schema_extra={"propertyNames": {"pattern": f"^(?:{TOKEN.pattern})$"}},
+    )
+    auth: HttpAuth | None = Field(
+        default=None,
+        description="Who the request is from: `bearer`, `basic` or `hmac`. It is sent to the host "
+        "of `url` alone.",
+        examples=[{"bearer": {"secretRef": "crm-token"}}],
     )
     query: dict[str, Texts] = Field(
         default={},
@@ -143,18 +148,34 @@ class HttpBody(Manifest):
     json_value: SecretJson = Field(
         default=None,
         alias="json",
-        description="The body of the request, sent as JSON; not together with `body`. A value in "
-        "it may be {secretRef: NAME}.",
+        description="The body of the request, sent as JSON. A value in it may be "
+        "{secretRef: NAME}. There is at most one of `json`, `form`, `body` and `file`.",
         examples=[{"run": "${ run.id }"}],
+    )
+    form: dict[str, SecretTexts] | None = Field(
+        default=None,
+        description="The fields of a form, sent as a browser does; a list repeats its key, and a "
+        "value may be {secretRef: NAME}. With `files` it is sent as multipart/form-data.",
+        examples=[{"grant_type": "client_credentials", "client_secret": {"secretRef": "crm"}}],
+    )
+    files: dict[str, FilePart] | None = Field(
+        default=None,
+        description="Files of a form, by the name of their field, sent as multipart/form-data.",
+        examples=[{"report": {"filename": "report.csv", "content": "a,b"}}],
     )
     body: Text | None = Field(
         default=None,
-        description="The body of the request, sent as text; not together with `json`.",
+        description="The body of the request, sent as text.",
         examples=["${ run.id }"],
+    )
+    file: FilePart | None = Field(
+        default=None,
+        description="A file that is the body of the request.",
+        examples=[{"path": "/srv/reports/latest.pdf", "contentType": "application/pdf"}],
     )
     expect: Annotated[
         list[Status],
-        BeforeValidator(_to_list),
+        BeforeValidator(to_list),
         Field(min_length=1),
         WithJsonSchema(
             {"anyOf": [_STATUS_SCHEMA, {"type": "array", "items": _STATUS_SCHEMA, "minItems": 1}]}
@@ -164,11 +185,41 @@ class HttpBody(Manifest):
         description="Status codes or classes that mean success, from 200 to 599.",
         examples=[["2xx", 404]],
     )
+    response: Literal["auto", "json", "text"] = Field(
+        default="auto",
+        description="What the body of the response must be: `json` fails the attempt if it is "
+        "not JSON, whatever its media type; `text` never reads it as JSON; `auto` follows its "
+        "media type. Default: auto.",
+        examples=["json"],
+    )
+    paginate: Paging | None = Field(
+        default=None,
+        description="Reads further pages and returns the items of all. `{}` follows the `Link` "
+        "header. Default: one page.",
+        examples=[{"next": "response.json.next", "items": "response.json.items"}],
+    )
 
     @model_validator(mode="after")
     def _has_one_content(self) -> Self:
-        if self.sends_json and self.body is not None:
-            raise ValueError("json and body cannot be combined; give one of them")
+        given = [
+            name
+            for name, is_given in (
+                ("json", self.sends_json),
+                ("form", self.form is not None or self.files is not None),
+                ("body", self.body is not None),
+                ("file", self.file is not None),
+            )
+            if is_given
+        ]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} cannot be combined; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _is_from_one(self) -> Self:
+        names = {name.lower() for name in self.headers}
+        if self.auth is not None and self.auth.hmac is None and "authorization" in names:
+            raise ValueError("auth and the header Authorization cannot be combined")
         return self
 
     @model_validator(mode="after")

@@ -10,9 +10,13 @@ from activityctl.errors import InvalidInputError
 from activityctl.executors.code import CodeExecutor
 from activityctl.executors.command import CommandExecutor
 from activityctl.executors.emit import EmitExecutor
-from activityctl.executors.http import HttpExecutor
+from activityctl.executors.env import EnvSource
+from activityctl.executors.events import EventsSource
+from activityctl.executors.file import FileSource
+from activityctl.executors.http import HttpExecutor, HttpSource
 from activityctl.executors.runs import RunsSource
 from activityctl.executors.sql import SqlExecutor, SqlSource
+from activityctl.executors.state import StateSource
 from activityctl.ports import ContextSource, Executor
 
 TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
@@ -23,8 +27,13 @@ TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
     SqlExecutor.kind: SqlExecutor,
 }
 CONTEXT_KINDS: Final[Mapping[str, type[ContextSource]]] = {
+    EnvSource.kind: EnvSource,
+    EventsSource.kind: EventsSource,
+    FileSource.kind: FileSource,
+    HttpSource.kind: HttpSource,
     RunsSource.kind: RunsSource,
     SqlSource.kind: SqlSource,
+    StateSource.kind: StateSource,
 }
 TASK_GROUP: Final = "activityctl.task_kinds"
 CONTEXT_GROUP: Final = "activityctl.context_sources"

@@ -4,11 +4,12 @@ import codecs
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
+from activityctl.domain.values.credentials import MASK, is_credential_header
+from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.untrusted import parse_storable_json, printable
 from activityctl.errors import TaskError
 from activityctl.ports import JsonValue
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Counted after decompression."""
+QUOTED_CHARACTERS: Final = 500
+"""How much of a body a message quotes."""
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_RAW_BYTES: Final = 2 * MAX_BODY_BYTES
 """Counted before decompression: a body can be long and decompress to nothing."""
@@ -120,25 +123,46 @@ def _http_date(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class JsonBody:
-    """The body as JSON: whether it is JSON that can be stored, its value, and why it is not."""
+def output_of(
+    response: "httpx.Response", content: bytes, wanted: Literal["auto", "json", "text"], mask: Mask
+) -> dict[str, JsonValue]:
+    """Return the output of a response; raise TaskError if it must be JSON and is not."""
+    value, problem = None, None
+    is_json = content != b"" and (wanted == "json" or (wanted == "auto" and _says_json(response)))
+    if is_json:
+        try:
+            value = parse_storable_json(content.decode("utf-8-sig"))
+        except ValueError as error:
+            problem = f"the body is not JSON that can be stored: {error}"
+    if wanted == "json" and (problem is not None or not content):
+        raise _not_json(response, content, problem or "the body is empty", mask)
+    output: dict[str, JsonValue] = {
+        "status": response.status_code,
+        "headers": {
+            name: MASK if is_credential_header(name) else value
+            for name, value in response.headers.items()
+        },
+        "body": None
+        if (is_json and problem is None) or not content
+        else body_text(response, content),
+        "json": value,
+        "bytes": len(content),
+    }
+    if problem is not None:
+        output["jsonError"] = problem
+    return output
 
-    is_json: bool = False
-    value: JsonValue = None
-    problem: str | None = None
-    """Set only if the media type says that the body is JSON."""
 
-
-def parse_body_json(response: "httpx.Response", content: bytes) -> JsonBody:
-    """Return the body as JSON, if its media type says that it is JSON."""
+def _says_json(response: "httpx.Response") -> bool:
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in {"application/json", "text/json"} and not media_type.endswith("+json"):
-        return JsonBody()
-    try:
-        return JsonBody(is_json=True, value=parse_storable_json(content.decode("utf-8-sig")))
-    except ValueError as error:
-        return JsonBody(problem=f"the body is not JSON that can be stored: {error}")
+    return media_type in {"application/json", "text/json"} or media_type.endswith("+json")
+
+
+def _not_json(response: "httpx.Response", content: bytes, problem: str, mask: Mask) -> TaskError:
+    message = f"{request_label(response.request)}: {response.status_code}: {problem}"
+    if quoted := body_text(response, content).strip():
+        message += f": {mask.text(quoted)[:QUOTED_CHARACTERS]}"
+    return TaskError(printable(message), code="invalid_json")
 
 
 class _Inflater:

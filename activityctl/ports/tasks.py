@@ -33,6 +33,19 @@ def _do_nothing() -> None:
     """Do nothing: the default of `TaskCall.progress`."""
 
 
+class Decide(Protocol):
+    """Calls a pure function that evaluates expressions, without blocking the event loop."""
+
+    async def __call__(self, decide: Callable[..., Any], *args: Any) -> Any:
+        """Return what the function returns, or raise what it raises."""
+        ...
+
+
+async def _decide_at_once(decide: Callable[..., Any], *args: Any) -> Any:
+    """Call the function: the default of `TaskCall.decide`."""
+    return decide(*args)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskCall:
     """One attempt of one task instance, for its executor."""
@@ -61,6 +74,8 @@ class TaskCall:
     first (`mask.text`), and an end that was cut off already with `mask.beginning` or `mask.end`:
     nobody else could know half a secret.
     """
+    decide: Decide = _decide_at_once
+    """`await decide(evaluate, source, scope)` evaluates an expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +107,6 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """Release the resources of this instance."""
-        ...
-
-
-class Decide(Protocol):
-    """Calls a pure function that evaluates expressions, without blocking the event loop."""
-
-    async def __call__(self, decide: Callable[..., Any], *args: Any) -> Any:
-        """Return what the function returns, or raise what it raises."""
         ...
 
 

@@ -282,6 +282,7 @@ class ExecuteStep:
             progress=progress,
             secret=held.resolve,
             mask=held.mask,
+            decide=self._recorder.decide,
         )
 
     async def _failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:

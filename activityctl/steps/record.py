@@ -39,6 +39,7 @@ class RecordStep:
         self._runs = runs
         self._clock = clock
         self.decide = decide or Deciding()
+        """Makes decisions without blocking the event loop; the executors use it too."""
         self._tries = Tries()
         self.stop_here: Callable[[list[str]], None] = lambda _: None
         """Stops the attempts of tasks, by task id, if they are at work in this process."""

@@ -22,7 +22,7 @@ from activityctl.domain.tasks.failure import failure_of
 from activityctl.domain.tasks.retry import chance_of
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.domain.values.finding import findings_of
-from activityctl.errors import ActivityctlError, InvalidInputError, TaskError
+from activityctl.errors import ActivityctlError, InvalidInputError, TaskError, UnreachableError
 from activityctl.ports import ContextSource, JsonValue, Logbook, SecretReader, SourceCall
 from activityctl.steps.attempts import write_safely
 from activityctl.steps.deciding import Deciding
@@ -64,7 +64,7 @@ class ContextLookup:
             try:
                 value = await self._value(run, template, held)
             except ActivityctlError as error:
-                if is_outage(error):
+                if _is_outage(error):
                     raise
                 reason = held.mask.text(str(error))
                 raise InvalidInputError(f"context {template.name}: {reason}") from None
@@ -75,7 +75,7 @@ class ContextLookup:
         try:
             return held.mask.json(await self._attempts(run, template, held))
         except ActivityctlError as error:
-            if not template.optional or is_outage(error):
+            if not template.optional or _is_outage(error):
                 raise
             message = f"context {template.name}: its default is used, because it failed: {error}"
             await self._warn(run, held.mask.text(message), source=template.kind)
@@ -133,6 +133,11 @@ class ContextLookup:
         if self._logbook is not None:
             entry = log_entry(run, "warning", message, self._clock(), **facts)
             await write_safely(self._logbook.append([entry]))
+
+
+def _is_outage(error: ActivityctlError) -> bool:
+    """Return whether Postgres does not answer, so that the whole lookup is repeated."""
+    return is_outage(error) and isinstance(error, UnreachableError)
 
 
 def _typed(source: ContextSource, body: JsonValue) -> object:

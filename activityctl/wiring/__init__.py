@@ -28,10 +28,10 @@ from activityctl.wiring.servers import (
 from activityctl.wiring.tasks import (
     Executors,
     build_evaluators,
-    build_sources,
     evaluating,
     known_kinds,
     open_executors,
+    open_sources,
 )
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "Ports",
     "build_evaluators",
     "build_schedule_client",
-    "build_sources",
     "build_starter",
     "connect_temporal",
     "database_url",
@@ -52,6 +51,7 @@ __all__ = [
     "open_executors",
     "open_ports",
     "open_secrets",
+    "open_sources",
     "parse_event_data",
     "parse_json",
     "read_event_data",

@@ -12,8 +12,12 @@ from activityctl.wiring.ports import Ports
 if TYPE_CHECKING:
     from activityctl.adapters.evaluator.pool import EvaluatorPool
     from activityctl.domain.manifests.checks import Kinds
+    from activityctl.executors.http_client import HttpClient
 
 Executors = Mapping[str, Executor]
+_CALLS_OF_TASKS = 100
+_CALLS_OF_SOURCES = 300
+"""As many as a worker looks up contexts at once, so that none waits for another."""
 
 
 def known_kinds() -> "Kinds":
@@ -26,7 +30,6 @@ def known_kinds() -> "Kinds":
 @asynccontextmanager
 async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
-    from activityctl.adapters.daemon_ports import DaemonPorts
     from activityctl.adapters.sql.client import DatabaseClient
     from activityctl.executors.code import CodeExecutor
     from activityctl.executors.command import CommandExecutor
@@ -41,13 +44,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
         allowed=settings.allow_commands, base_environment=settings.task_environment
     )
     built["emit"] = EmitExecutor(ports.events, ports.runs)
-    built["http"] = HttpExecutor(
-        allow_http=settings.allow_http,
-        allowed_networks=settings.allowed_networks,
-        own_api=settings.api_url,
-        own_ports=settings.own_ports,
-        listening=DaemonPorts(settings.home).listening,
-    )
+    built["http"] = HttpExecutor(_http_client(settings, at_once=_CALLS_OF_TASKS))
     built["sql"] = SqlExecutor(DatabaseClient())
     try:
         yield built
@@ -56,16 +53,51 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
             await executor.close()
 
 
-def build_sources(ports: Ports) -> Mapping[str, ContextSource]:
-    """Create every context source."""
+@asynccontextmanager
+async def open_sources(
+    settings: Settings, ports: Ports
+) -> AsyncIterator[Mapping[str, ContextSource]]:
+    """Create every context source, limited by the settings; close them at exit."""
     from activityctl.adapters.sql.client import DatabaseClient
+    from activityctl.executors.env import EnvSource
+    from activityctl.executors.events import EventsSource
+    from activityctl.executors.file import FileSource
+    from activityctl.executors.http import HttpSource
+    from activityctl.executors.local_file import AllowedFolders
     from activityctl.executors.registry import added_context_kinds
     from activityctl.executors.runs import RunsSource
     from activityctl.executors.sql import SqlSource
+    from activityctl.executors.state import StateSource
 
-    added = {name: kind() for name, kind in added_context_kinds().items()}
-    own = (RunsSource(ports.runs), SqlSource(DatabaseClient()))
-    return {**added, **{source.kind: source for source in own}}
+    built: dict[str, ContextSource] = {name: kind() for name, kind in added_context_kinds().items()}
+    client = _http_client(settings, at_once=_CALLS_OF_SOURCES)
+    built["env"] = EnvSource(settings.context_variables)
+    built["events"] = EventsSource(ports.archive)
+    built["file"] = FileSource(AllowedFolders(settings.allowed_folders))
+    built["http"] = HttpSource(client)
+    built["runs"] = RunsSource(ports.runs)
+    built["sql"] = SqlSource(DatabaseClient())
+    built["state"] = StateSource(ports.catalog)
+    try:
+        yield built
+    finally:
+        await client.close()
+
+
+def _http_client(settings: Settings, *, at_once: int) -> "HttpClient":
+    from activityctl.adapters.daemon_ports import DaemonPorts
+    from activityctl.executors.http_client import HttpClient
+    from activityctl.executors.local_file import AllowedFolders
+
+    return HttpClient(
+        allow_http=settings.allow_http,
+        allowed_networks=settings.allowed_networks,
+        own_api=settings.api_url,
+        own_ports=settings.own_ports,
+        listening=DaemonPorts(settings.home).listening,
+        folders=AllowedFolders(settings.allowed_folders),
+        at_once=at_once,
+    )
 
 
 def build_evaluators() -> "EvaluatorPool":

@@ -25,6 +25,7 @@ def test_all_samples_can_be_planned_together():
         "invoice-totals",
         "order-fulfilment",
         "crm-contacts",
+        "price-watch",
         "order-review",
         "risky-order",
         "search-index",

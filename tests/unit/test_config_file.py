@@ -149,6 +149,8 @@ def test_every_setting_has_a_source(path: Path, tmp_path: Path):
         "api_url": (None, "default"),
         "allow_commands": (False, "default"),
         "allow_http": (False, "default"),
+        "allowed_folders": ([], "default"),
+        "allowed_variables": ([], "default"),
         "event_retention": ("30d", "default"),
         "secrets_store": ("auto", "default"),
         "secrets_folder": (None, "default"),

@@ -75,6 +75,8 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "allow_commands": (True, "false", True),
     "allow_http": (True, "0", True),
     "allowed_networks": (["10.0.0.0/8"], "11.0.0.0/8", ["12.0.0.0/8"]),
+    "allowed_folders": (["/a"], "/b:/c", ["/d"]),
+    "allowed_variables": (["A"], "B, C", ["D"]),
     "max_tasks": (5, "6", 7),
     "event_retention": ("2d", "3h", "0"),
     "secrets_store": ("keyring", "file", "auto"),
@@ -98,6 +100,9 @@ def expected(key: str, value: Any) -> Any:
             return value in {True, "true", "1"}
         case "allowed_networks":
             return tuple(map(ip_network, [value] if isinstance(value, str) else value))
+        case "allowed_folders" | "allowed_variables":
+            parts = re.split("[:,] ?", value) if isinstance(value, str) else value
+            return tuple(map(Path if key == "allowed_folders" else str, parts))
         case "max_tasks":
             return int(value)
         case "event_retention":

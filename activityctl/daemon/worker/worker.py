@@ -89,7 +89,7 @@ async def _work(
         clock = ServerClock(ports.workers.server_time, wall=_now)
         await clock.synchronise()
         recorder = RecordStep(ports.runs, clock, decide)
-        sources = wiring.build_sources(ports)
+        sources = await stack.enter_async_context(wiring.open_sources(settings, ports))
         secrets = wiring.open_secrets(settings, on_read=hide_secret)
         admit = AdmitStep(
             ports.runs,

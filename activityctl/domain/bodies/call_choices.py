@@ -29,12 +29,15 @@ _REASON: Final = (
 
 
 def check_credentials_of_calls(body: JsonValue, trusted: frozenset[str]) -> Iterator[Finding]:
-    """Yield each secret, and each credential in `headers` and `query`, for a chosen host."""
+    """Yield each secret, and each credential in headers, query and form, for a chosen host."""
     if not isinstance(body, Mapping) or _has_known_host(body.get("url"), trusted):
         return
     secrets = {path for path, _ in refs_in(body)}
     yield from (Finding(path, f"the secret {_REASON}") for path in sorted(secrets, key=str))
-    for field in ("headers", "query"):
+    auth = body.get("auth")
+    if isinstance(auth, Mapping) and not any(path[0] == "auth" for path in secrets):
+        yield Finding(("auth",), f"auth {_REASON}", at_key=True)
+    for field in ("headers", "query", "form"):
         values = body.get(field)
         for name, value in values.items() if isinstance(values, Mapping) else ():
             is_empty = value in (None, "") or (field, name) in secrets

@@ -33,6 +33,7 @@ NAMES: Final = (
     "item",
     "now",
     "error",
+    "response",
 )
 """All names that expressions may use; not each of them is available in each place."""
 MAX_SOURCE_BYTES: Final = 2048

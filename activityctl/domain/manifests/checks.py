@@ -39,6 +39,7 @@ from activityctl.domain.manifests.partial import read_partially
 from activityctl.domain.manifests.policy_checks import check_policies, check_retry
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes, task_lists
+from activityctl.domain.manifests.source_checks import check_plain_expressions
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
@@ -74,6 +75,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
         inner += _check_call(source, trusted_names(None))
         inner += check_retry(source.retry)
         inner += _check_code(source)
+        inner += check_plain_expressions(source, scope)
         findings += _under(inner, "context", index)
     for index, rule in enumerate(spec.rules):
         findings += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
@@ -283,6 +285,7 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
             findings += _under(check_choices(body, trusted_names(task.for_each)), COMMAND)
     findings += _check_code(task)
     findings += _check_call(task, trusted_names(task.for_each))
+    findings += check_plain_expressions(task, inside)
     findings += check_engine_task(task)
     findings += check_policies(task, kinds.reporting)
     if task.when is not None:

@@ -29,6 +29,8 @@ _VARIABLE: Final = re.compile(
     r"|(?:api|access|private|secret|auth)_?key)"
 )
 
+_MARKED: Final = frozenset({"headers", "query", "env", "form", "auth", "basic", "hmac"})
+"""Mappings whose fields hold credentials by their names."""
 _USER: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")
 _QUERY_PAIR: Final = re.compile(r"([?&])([^=&#\s]+)=([^&#]+)")
 
@@ -46,6 +48,8 @@ def is_credential(parent: str, name: str) -> bool:
             return is_credential_header(name)
         case "query":
             return _QUERY.fullmatch(name) is not None
+        case "auth":
+            return name == "bearer"
         case "env":
             return _VARIABLE.fullmatch(name) is not None
         case _:
@@ -77,14 +81,14 @@ def mask_url(url: str) -> str:
 
 
 def mask_credentials(value: JsonValue) -> JsonValue:
-    """Return the JSON with the credentials in `headers`, `query`, `env`, `json`, `url` masked."""
+    """Return the JSON with credentials masked in headers, queries, forms, auth, env, json, URLs."""
     return _masked(value, "", is_body=False)
 
 
 def _masked(value: JsonValue, parent: str, *, is_body: bool) -> JsonValue:
     match value:
         case dict():
-            is_marked = parent in {"headers", "query", "env"}
+            is_marked = parent in _MARKED
             return {
                 key: _masked_value(child)
                 if (is_marked and is_credential(parent, key))

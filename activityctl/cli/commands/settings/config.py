@@ -138,6 +138,20 @@ def add(
             metavar="CIDRS",
         ),
     ] = None,
+    allowed_folders: Annotated[
+        str | None,
+        typer.Option(
+            help="The folders whose files tasks and contexts may read, separated by colons.",
+            metavar="PATHS",
+        ),
+    ] = None,
+    allowed_variables: Annotated[
+        str | None,
+        typer.Option(
+            help="The worker's variables that contexts may read, such as REGION,STAGE.",
+            metavar="NAMES",
+        ),
+    ] = None,
     max_tasks: Annotated[
         int | None,
         typer.Option(help="How many tasks a worker may run at the same time.", metavar="COUNT"),
@@ -192,6 +206,8 @@ def add(
         "allow_commands": allow_commands,
         "allow_http": allow_http,
         "allowed_networks": allowed_networks.split(",") if allowed_networks else None,
+        "allowed_folders": allowed_folders.split(os.pathsep) if allowed_folders else None,
+        "allowed_variables": allowed_variables.split(",") if allowed_variables else None,
         "max_tasks": max_tasks,
         "event_retention": event_retention,
         "secrets_store": secrets_store,

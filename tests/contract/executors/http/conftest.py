@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from activityctl.executors.http import HttpExecutor
+from activityctl.executors.http_client import HttpClient
 from support.http_server import (
     LOOPBACK,
     Answer,
@@ -37,6 +38,6 @@ async def serve():
 
 @pytest.fixture
 async def executor():
-    made = HttpExecutor(allow_http=True, allowed_networks=LOOPBACK)
+    made = HttpExecutor(HttpClient(allow_http=True, allowed_networks=LOOPBACK))
     yield made
     await made.close()

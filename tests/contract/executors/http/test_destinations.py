@@ -14,6 +14,7 @@ from activityctl.domain.values.destination import DestinationPolicy
 from activityctl.errors import DestinationForbiddenError, UnreachableError
 from activityctl.executors.destination import GuardedTransport
 from activityctl.executors.http import HttpExecutor
+from activityctl.executors.http_client import HttpClient
 from support.http_server import LOOPBACK, Serve, answering, failing, run
 
 CARDS = [
@@ -34,7 +35,7 @@ CARDS = [
 )
 async def test_every_form_of_the_loopback_address_is_refused(serve: Serve, host: str):
     server = await serve(answering(b"inside"))
-    executor = HttpExecutor(allow_http=True, allowed_networks=())
+    executor = HttpExecutor(HttpClient(allow_http=True, allowed_networks=()))
     error = await failing(executor, url=f"http://{host}:{server.port}/")
     assert error.task_code in {"destination_forbidden", "bad_input"}
     assert not error.may_retry
@@ -54,7 +55,7 @@ async def test_every_form_of_the_loopback_address_is_refused(serve: Serve, host:
     ],
 )
 async def test_other_forbidden_addresses_are_refused(url: str):
-    executor = HttpExecutor(allow_http=True, allowed_networks=())
+    executor = HttpExecutor(HttpClient(allow_http=True, allowed_networks=()))
     error = await failing(executor, url=url)
     assert error.task_code in {"destination_forbidden", "bad_input"}
     assert not error.may_retry
@@ -66,19 +67,21 @@ async def test_a_path_alone_means_our_own_api_with_the_same_checks(
 ):
     server = await serve(answering(b"fine"))
     assert (await failing(executor, url="/healthz")).task_code == "destination_forbidden"
-    ours = HttpExecutor(allow_http=True, allowed_networks=LOOPBACK, own_api=f"{server.url}/")
+    ours = HttpExecutor(
+        HttpClient(allow_http=True, allowed_networks=LOOPBACK, own_api=f"{server.url}/")
+    )
     assert (await run(ours, url="/healthz?x=1")).output["body"] == "fine"
     assert server.requests[0].target == "/healthz?x=1"
     assert "the URL has no scheme" in (await failing(ours, url="//10.0.0.1/x")).message
     await ours.close()
-    strict = HttpExecutor(allow_http=True, allowed_networks=(), own_api=server.url)
+    strict = HttpExecutor(HttpClient(allow_http=True, allowed_networks=(), own_api=server.url))
     assert (await failing(strict, url="/healthz")).task_code == "destination_forbidden"
     await strict.close()
 
 
 async def test_plain_http_is_refused_unless_allowed(serve: Serve):
     server = await serve(answering())
-    executor = HttpExecutor(allow_http=False, allowed_networks=LOOPBACK)
+    executor = HttpExecutor(HttpClient(allow_http=False, allowed_networks=LOOPBACK))
     error = await failing(executor, url=server.url)
     assert error.task_code == "destination_forbidden"
     assert "ACTIVITYCTL_ALLOW_HTTP" in error.message
@@ -206,7 +209,9 @@ async def test_no_form_of_this_machine_reaches_a_port_of_the_daemon(serve: Serve
     server = await serve(answering(b"postgres"))
     anywhere = (ip_network("0.0.0.0/0"), ip_network("::/0"))
     executor = HttpExecutor(
-        allow_http=True, allowed_networks=anywhere, own_ports={server.port}, own_api=server.url
+        HttpClient(
+            allow_http=True, allowed_networks=anywhere, own_ports={server.port}, own_api=server.url
+        )
     )
     error = await failing(executor, url=f"http://{host}:{server.port}/")
     assert error.task_code in {"destination_forbidden", "bad_input"}
@@ -220,7 +225,7 @@ async def test_only_a_path_reaches_the_api_of_the_daemon(serve: Serve):
     api, postgres = await serve(answering(b"api")), await serve(answering(b"postgres"))
     ports = {api.port, postgres.port}
     executor = HttpExecutor(
-        allow_http=True, allowed_networks=LOOPBACK, own_ports=ports, own_api=api.url
+        HttpClient(allow_http=True, allowed_networks=LOOPBACK, own_ports=ports, own_api=api.url)
     )
     assert (await run(executor, url="/healthz")).output["body"] == "api"
     assert (await failing(executor, url=f"{api.url}/healthz")).task_code == "destination_forbidden"
@@ -238,7 +243,9 @@ async def test_a_port_that_a_process_of_the_daemon_opened_later_is_refused(serve
         return asked[-1]
 
     executor = HttpExecutor(
-        allow_http=True, allowed_networks=LOOPBACK, own_ports={old.port}, listening=listening
+        HttpClient(
+            allow_http=True, allowed_networks=LOOPBACK, own_ports={old.port}, listening=listening
+        )
     )
     for server in (old, new):
         error = await failing(executor, url=server.url)
@@ -257,7 +264,9 @@ async def test_a_call_waits_until_the_ports_of_the_daemon_are_known(serve: Serve
     async def listening() -> set[int]:
         raise UnreachableError("the ports of process 7 (temporal) are not known")
 
-    executor = HttpExecutor(allow_http=True, allowed_networks=LOOPBACK, listening=listening)
+    executor = HttpExecutor(
+        HttpClient(allow_http=True, allowed_networks=LOOPBACK, listening=listening)
+    )
     error = await failing(executor, url=server.url)
     assert (error.task_code, error.may_retry) == ("unreachable", True)
     assert "the ports of process 7 (temporal) are not known" in error.message

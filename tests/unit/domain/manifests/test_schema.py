@@ -118,7 +118,7 @@ BROKEN: list[tuple[str, Any]] = [
     ("spec.tasks.0.http", ...),
     ("spec.tasks.0.htp", {}),
     ("spec.tasks.0.maxParallel", 2),
-    ("spec.tasks.0.http.method", "FETCH"),
+    ("spec.tasks.0.http.method", "fetch"),
     ("spec.tasks.0.http.url", ...),
     ("spec.tasks.0.http.url", 5),
     ("spec.tasks.0.http.headers", {"a b": "c"}),
