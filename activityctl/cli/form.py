@@ -4,8 +4,7 @@ import json
 import sys
 
 from activityctl.cli.render.output import age
-from activityctl.domain.runs.run import TaskInstance
-from activityctl.domain.runs.scope import task_label
+from activityctl.domain.runs.run import TaskInstance, address_of
 from activityctl.domain.runs.waiting import assignee_of
 from activityctl.domain.tasks.form import FormField, form_fields, shown_value
 from activityctl.domain.values.json_form import format_timestamp
@@ -38,7 +37,7 @@ def ask_for_output(task: TaskInstance) -> JsonValue:
 def _introduce(task: TaskInstance) -> None:
     due = f", due {age(format_timestamp(task.waits_until))}" if task.waits_until else ""
     whom = assignee_of(task) or "a person"
-    _say(f"Task {task_label(task)} of run {task.run_id[:8]} waits for {whom}{due}.")
+    _say(f"Task {address_of(task)} of run {task.run_id[:8]} waits for {whom}{due}.")
     instructions = task.input.get("instructions") if isinstance(task.input, dict) else None
     if instructions:
         _say(f"\n{instructions}")

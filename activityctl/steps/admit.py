@@ -283,6 +283,7 @@ class AdmitStep:
             settle_in_seconds=0.0 if orders.has_waiting else None,
             deadline_seconds=seconds_left(state.run, state.spec, now),
             is_cancelling=state.run.status is RunStatus.CANCELLING and not orders.is_over,
+            lifts_deadline=state.run.status is RunStatus.RUNNING and state.run.ending is not None,
         )
 
 

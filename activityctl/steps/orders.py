@@ -6,17 +6,22 @@ from datetime import datetime, timedelta
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.manifests.task_tree import template_path, templates_by_path
+from activityctl.domain.runs import rounds
 from activityctl.domain.runs.run import Decision, Run, TaskInstance, TaskStatus
 from activityctl.workflows.calls import Orders, TaskOrder
 
 
 def orders_of(run: Run, spec: DefinitionSpec, decision: Decision) -> Orders:
     """Return the orders that tell the workflow what to do next."""
-    templates = {template.name: template for template in spec.all_tasks}
+    templates = templates_by_path(spec)
+    is_over = run.has_ended or decision.end is not None
     return Orders(
         run_id=run.id,
-        is_over=run.has_ended or decision.end is not None,
-        start=[_order(run, task, templates[task.name]) for task in decision.start],
+        is_over=is_over,
+        start=[_order(run, task, templates[template_path(task.name)]) for task in decision.start],
+        is_cancelling=bool(decision.waits_for),
+        lifts_deadline=not is_over and any(task.phase == "undo" for task in decision.start),
     )
 
 
@@ -37,6 +42,7 @@ def with_waits(
 
 def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:
     limits = template.timeout
+    not_before = rounds.begins_at(template, task) if task.status is TaskStatus.PENDING else None
     return TaskOrder(
         subscription_id=run.subscription_id,
         run_id=run.id,
@@ -48,6 +54,8 @@ def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:
         total_seconds=_seconds(limits.total),
         max_age_seconds=_seconds(template.retry.max_age),
         takes_next=task.lane is not None,
+        not_before=None if not_before is None else not_before.isoformat(),
+        is_group=task.is_container,
     )
 
 

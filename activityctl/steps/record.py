@@ -61,6 +61,8 @@ class RecordStep:
         return orders
 
     async def _record_task(self, stop: StopOrder, task_id: str) -> Orders:
+        if TaskStatus(stop.status) is TaskStatus.RUNNING:
+            return await self._begin_group(stop.run_id, task_id)
         if TaskStatus(stop.status) is TaskStatus.CANCELLED:
             stopped = await self.end_stopped(stop.run_id, task_id, lost=stop.reason or None)
             if stopped is not None:
@@ -109,6 +111,17 @@ class RecordStep:
 
         return await self._end_or_give_up(run_id, task_id, end, "its end")
 
+    async def _begin_group(self, run_id: str, task_id: str) -> Orders:
+        """Begin a group that had to wait, as the round of a task that repeats."""
+
+        def begin(run: Run, task: TaskInstance, now: datetime) -> TaskInstance | None:
+            if run.status is not RunStatus.RUNNING:
+                return None
+            return change_task(task, TaskStatus.RUNNING, started_at=now)
+
+        orders = await self._end_or_give_up(run_id, task_id, begin, "its begin")
+        return orders or Orders(run_id, is_over=False)
+
     async def _end_or_give_up(
         self, run_id: str, task_id: str, end: _End, what: str, known: KnownRun | None = None
     ) -> Orders | None:
@@ -151,12 +164,15 @@ class RecordStep:
             if task is None or task.has_ended or state.run.has_ended:
                 open_orders = await self.decide(advance, state, now)
                 orders = orders_of(state.run, state.spec, open_orders)
+                orders = replace(orders, is_cancelling=state.run.status is RunStatus.CANCELLING)
                 return with_waits(orders, state.tasks, open_orders, now)
             ended = end(state.run, task, now)
             if ended is None:
                 return None
             change, orders = await self._decide_end(state, ended, now)
             await locked.save(change)
+        if orders.is_cancelling:  # a task ended the run early
+            self.stop_here([other.id for other in state.tasks if other.is_at_work])
         return orders
 
     async def _decide_end(
@@ -208,8 +224,7 @@ class RecordStep:
             await locked.save(run_change(state.run, decision, now, update=answered))
         self.stop_here([task.id for task in decision.waits_for])
         orders = orders_of(state.run, state.spec, decision)
-        orders = with_waits(orders, state.tasks, decision, now)
-        return replace(orders, is_cancelling=bool(decision.waits_for))
+        return with_waits(orders, state.tasks, decision, now)
 
 
 def _as_result(error: str | None, output: JsonValue, code: str | None = None) -> _End:

@@ -32,6 +32,10 @@ class TaskOrder:
     heartbeat_seconds: float | None = None
     total_seconds: float | None = None
     max_age_seconds: float | None = None
+    not_before: str | None = None
+    """When it may begin, in ISO 8601; None if it need not wait. For rounds with a delay."""
+    is_group: bool = False
+    """Whether no worker executes it: when its time has come, `record` begins what is in it."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,15 @@ class Orders:
     deadline_seconds: float = 0.0
     """How long the whole run may take from its admission; only `admit` sets it."""
     is_cancelling: bool = False
-    """Whether the run waits for its tasks to stop; only `record` and `admit` set it."""
+    """Whether the run waits for its tasks to stop."""
     has_waiting: bool = False
     """Whether tasks of the run wait for something from outside, or for a time."""
     settle_in_seconds: float | None = None
     """When the wait of one of them ends by itself; None if none does."""
     look_up_seconds: float | None = None
     """How long `look_up` may take, which comes next; None if it does not. Only `admit` sets it."""
+    lifts_deadline: bool = False
+    """Whether the run has no time limit any more, because its effects are being undone."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class StopOrder:
 
     run_id: str
     status: str
-    """A TaskStatus with `task_id`, else a RunStatus."""
+    """A TaskStatus with `task_id`, else a RunStatus. A task that is `running` does not end: it is a
+    group whose time to begin has come."""
     reason: str
     task_id: str | None = None
     waits: bool = False

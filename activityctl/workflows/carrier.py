@@ -98,6 +98,8 @@ class RunCarrier:
             retry_policy=_UNTIL_POSTGRES_ANSWERS,
         )
         self._deadline = workflow.now() + timedelta(seconds=orders.deadline_seconds)
+        if orders.lifts_deadline:
+            self._deadline = None
         return orders
 
     def _carry_out(self, orders: Orders) -> None:
@@ -123,6 +125,10 @@ class RunCarrier:
         )
 
     async def _execute(self, order: TaskOrder) -> Orders:
+        if order.not_before is not None:
+            await _sleep_until(datetime.fromisoformat(order.not_before))
+        if order.is_group:
+            return await record_end(StopOrder(order.run_id, "running", "", order.task_id))
         wait, total = order.schedule_to_start_seconds, order.total_seconds
         instances = INSTANCES_PER_CALL if order.takes_next else 1
         limit = timedelta(seconds=order.start_to_close_seconds) + GRACE
@@ -172,10 +178,14 @@ class RunCarrier:
         ended = [task for task in self._working if task in done]
         answers = [await self._outcome(task, self._working.pop(task)) for task in ended]
         start = [order for orders in answers for order in orders.start]
-        if start and self._is_stopping:  # the onFailure tasks, which have no deadline
+        if start and self._is_stopping:  # the tasks of its end, which have no deadline
             self._is_stopping, self._deadline = False, None
         for orders in answers:
             self._note_waits(orders)
+        if any(orders.lifts_deadline for orders in answers):
+            self._deadline = None
+        if any(orders.is_cancelling for orders in answers) and not self._is_stopping:
+            self._stop_tasks()  # a task has ended the run early
         return Orders(
             run_id=self._firing.run_id,
             is_over=any(orders.is_over for orders in answers),
@@ -249,16 +259,22 @@ class RunCarrier:
         run_id = self._firing.run_id
         orders = await record_end(StopOrder(run_id, status, reason, waits=waits))
         if orders.is_cancelling:
-            if not self._is_stopping:
-                self._deadline = workflow.now() + STOPS_WITHIN
-            self._is_stopping = True
-            for task in self._working:
-                task.cancel()
+            self._stop_tasks()
             if not self._working:  # nothing that this workflow started
                 return await self._end_now()
         elif orders.is_over or status == "timed_out":
             await self._leave_tasks()
+        if orders.lifts_deadline:
+            self._deadline = None
         return orders
+
+    def _stop_tasks(self) -> None:
+        """Ask the tasks to stop. The run waits for them, but not for ever."""
+        if not self._is_stopping:
+            self._deadline = workflow.now() + STOPS_WITHIN
+        self._is_stopping = True
+        for task in self._working:
+            task.cancel()
 
     async def _end_now(self) -> Orders:
         """End the run although tasks may still be at work; the step `record` says so."""
@@ -317,6 +333,13 @@ async def record_end(stop: StopOrder) -> Orders:
         start_to_close_timeout=timedelta(seconds=60),
         retry_policy=_UNTIL_POSTGRES_ANSWERS,
     )
+
+
+async def _sleep_until(time: datetime) -> None:
+    """Sleep until then; not at all if it is over."""
+    seconds = (time - workflow.now()).total_seconds()
+    if seconds > 0:
+        await workflow.sleep(seconds)
 
 
 def _loss(error: BaseException) -> str:

@@ -21,6 +21,7 @@ def test_all_samples_can_be_planned_together():
         "overdue-invoices",
         "own-health",
         "archive-docs",
+        "book-trip",
         "daily-digest",
         "invoice-totals",
         "order-fulfilment",

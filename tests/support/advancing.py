@@ -7,9 +7,8 @@ from typing import Any
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.advance import advance
-from activityctl.domain.runs.run import Decision, RunState, TaskInstance, TaskStatus
+from activityctl.domain.runs.run import Decision, RunState, TaskInstance, TaskStatus, address_of
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
-from activityctl.domain.runs.scope import task_label
 from support.runs import begun_run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -48,15 +47,15 @@ def ended(state: RunState, label: str, output: Any = None, error: str | None = N
 
 def task_of(state: RunState, label: str) -> TaskInstance:
     """Return the task of that name, or `name[index]`."""
-    (found,) = [instance for instance in state.tasks if task_label(instance) == label]
+    (found,) = [instance for instance in state.tasks if address_of(instance) == label]
     return found
 
 
 def startable(state: RunState) -> list[str]:
     """Return the tasks that may start now."""
-    return [task_label(instance) for instance in advance(state, NOW).start]
+    return [address_of(instance) for instance in advance(state, NOW).start]
 
 
 def statuses(state: RunState) -> dict[str, str]:
     """Return the status of each task."""
-    return {task_label(instance): instance.status.value for instance in state.tasks}
+    return {address_of(instance): instance.status.value for instance in state.tasks}

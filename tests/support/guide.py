@@ -78,6 +78,9 @@ def _sections(schema: Schema, path: str, kind: str) -> Iterator[str]:
 
 def _repeats(path: str, name: str) -> bool:
     """Whether the fields below are those of a place above, such as the tasks of onFailure."""
+    is_in_task = path.startswith("ActivityDefinition.spec.tasks")
+    if is_in_task and name in {"tasks", "undo", "default"}:
+        return True
     return name == "onFailure" or (path.endswith(".triggers") and path.startswith("Subscription"))
 
 

@@ -31,6 +31,7 @@ from activityctl.domain.cel.static_type import (
     ANY_TYPE,
     CelKinds,
     StaticType,
+    as_compared,
     closed_map,
     type_of_kind,
 )
@@ -145,6 +146,7 @@ class _Checker:
         self.subtractions: list[ExpressionProblem] = []
         """Names with hyphens that CEL reads as subtractions; if any, only they are reported."""
         self._source = source
+        self._compared = as_compared(source)
         self._tree = tree
         self._scope = scope
 
@@ -205,6 +207,8 @@ class _Checker:
 
     def _entry(self, of: StaticType, node: Node, name: str, offset: int) -> StaticType:
         """Return the static type of a map's entry; an entry that cannot exist is a problem."""
+        if of.unsure and not any(guard in self._compared for guard in of.guards):
+            self._refuse(offset, of.unsure)
         if not of.cannot_have(name):
             return of.fields.get(name, ANY_TYPE)
         if hint := self._hyphen_hint(node, offset, of):

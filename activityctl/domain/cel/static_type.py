@@ -37,6 +37,10 @@ class StaticType:
     """The hint for a field that the map does not have."""
     items: "StaticType | None" = None
     """The static type of a list's items."""
+    unsure: str = ""
+    """Why the value may be null, so that its fields must not be read without a test."""
+    guards: tuple[str, ...] = ()
+    """The texts, without spaces, of which one in an expression counts as that test."""
 
     def cannot_have(self, name: str) -> bool:
         """Return whether the map cannot have this field."""
@@ -44,6 +48,11 @@ class StaticType:
 
 
 ANY_TYPE: Final = StaticType()
+
+
+def as_compared(source: str) -> str:
+    """Return the source of an expression in the form in which guards are looked for in it."""
+    return "".join(source.split()).replace('"', "'")
 
 
 def type_of_kind(*kinds: str) -> StaticType:

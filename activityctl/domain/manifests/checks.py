@@ -28,11 +28,12 @@ from activityctl.domain.cel.static_check import (
     check_meaning,
     check_template_meaning,
 )
-from activityctl.domain.cel.static_type import ANY_TYPE, CelKinds, StaticType, params_type
+from activityctl.domain.cel.static_type import CelKinds, StaticType, params_type
 from activityctl.domain.cel.templates import constant_key
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.manifests.engine_checks import check_engine_task, check_waits
+from activityctl.domain.manifests.flow_checks import check_flow, check_needs
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.partial import read_partially
@@ -41,7 +42,8 @@ from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes, task_lists
 from activityctl.domain.manifests.source_checks import check_plain_expressions
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
-from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.manifests.task_blocks import StaticBlock
+from activityctl.domain.manifests.task_template import BLOCK_KINDS, TaskTemplate
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.timing.bounds_check import check_bounds
 from activityctl.domain.timing.jitter_check import check_jitter
@@ -80,9 +82,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
     for index, rule in enumerate(spec.rules):
         findings += _under(_check_condition(rule.when, scopes.rules(), "when"), "rules", index)
     for phase, templates in task_lists(spec).items():
-        for index, task in enumerate(templates):
-            findings += _under(_check_task(task, kinds, scopes.task(phase, task)), phase, index)
-        findings += _under(_check_needs(templates), phase)
+        findings += _under(_check_block(StaticBlock(templates, phase), kinds, scopes), phase)
     findings += check_waits(spec)
     findings += _under(_template_findings(spec.state, scopes.state()), "state")
     return findings
@@ -142,15 +142,18 @@ def _check_names(spec: DefinitionSpec) -> Iterator[Finding]:
 
 def _check_kind(item: Kinded, known: Mapping[str, type[BaseModel]]) -> list[Finding]:
     kinds = item.kinds
-    unknown = [kind for kind in kinds if kind not in known]
+    blocks = BLOCK_KINDS if isinstance(item, TaskTemplate) else ()
+    unknown = [kind for kind in kinds if kind not in known and kind not in blocks]
     fields = [field.alias or name for name, field in type(item).model_fields.items()]
     if unknown:
         names = [*fields, *known]
         return [Finding((kind,), unknown_field(kind, names), at_key=True) for kind in unknown]
     if len(kinds) != 1:
-        listed = ", ".join(sorted(known))
+        listed = ", ".join(sorted({*known, *blocks}))
         reason = f"exactly one kind is needed ({listed})"
         return [Finding((), reason + (f"; found {', '.join(kinds)}" if kinds else ""))]
+    if item.kind in blocks:
+        return []
     model = known[item.kind]
     found = _check_body(item.body, model)
     for finding in check_secrets(item.body, slots_of(model)):
@@ -275,8 +278,27 @@ def _is_templated(body: JsonValue, path: Path) -> bool:
     return isinstance(value, str) and has_expression(value)
 
 
-def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Finding]:
-    inside = scope if task.for_each is None else {**scope, "item": ANY_TYPE}
+def _check_block(block: StaticBlock, kinds: Kinds, scopes: Scopes) -> list[Finding]:
+    """Check the tasks of a block, and all that are in them."""
+    findings: list[Finding] = []
+    for index, task in enumerate(block.templates):
+        inside = scopes.task(block, task, in_body=True)
+        found = _check_task(task, kinds, scopes.task(block, task), inside)
+        found += check_flow(task, block)
+        for case, choice in enumerate(task.switch.cases if task.switch else ()):
+            found += _check_condition(choice.when, inside, "switch", "cases", case, "when")
+        if task.repeat is not None and task.repeat.until is not None:
+            found += _check_condition(task.repeat.until, inside, "repeat", "until")
+        for path, inner in block.inside(task):
+            found += _under(_check_block(inner, kinds, scopes), *path)
+        findings += _under(found, index)
+    return [*findings, *check_needs(block)]
+
+
+def _check_task(
+    task: TaskTemplate, kinds: Kinds, scope: StaticScope, inside: StaticScope
+) -> list[Finding]:
+    """Check a task without those in it; `inside` is the scope of its body."""
     findings = _check_kind(task, kinds.tasks) + _check_templates(task, inside, kinds.tasks)
     if COMMAND in task.kinds:
         body = (task.model_extra or {})[COMMAND]
@@ -303,8 +325,8 @@ def _check_task(task: TaskTemplate, kinds: Kinds, scope: StaticScope) -> list[Fi
 def _check_code(item: Kinded) -> list[Finding]:
     return [
         finding.under(kind)
-        for kind in item.kinds
-        for finding in check_verbatim(kind, (item.model_extra or {})[kind])
+        for kind, body in (item.model_extra or {}).items()
+        for finding in check_verbatim(kind, body)
     ]
 
 
@@ -319,7 +341,7 @@ def _check_templates(
     """Check the expressions of an item, and each whole `${ … }` against the field it is in."""
     return [
         finding.under(kind)
-        for kind in item.kinds
+        for kind in item.model_extra or {}
         for finding in _template_findings(
             with_expressions(kind, (item.model_extra or {})[kind]),
             scope,
@@ -352,27 +374,3 @@ def _template_findings(
 def _list_alone(path: Path) -> CelKinds:
     """Return the kinds that `forEach` takes: a list, whose items may be anything."""
     return frozenset() if path else LIST
-
-
-def _check_needs(templates: Sequence[TaskTemplate]) -> Iterator[Finding]:
-    """Yield the needs that name no task, and one finding for all tasks that need one another."""
-    known = {task.name for task in templates}
-    for index, task in enumerate(templates):
-        for position, need in enumerate(task.needs):
-            if need not in known:
-                reason = unknown_field(need, known).replace("unknown field", "no such task:")
-                yield Finding((index, "needs", position), reason)
-    done: set[str] = set()
-    waiting = {task.name: known & set(task.needs) for task in templates}
-    while ready := [name for name, needs in waiting.items() if needs <= done]:
-        done.update(ready)
-        for name in ready:
-            del waiting[name]
-    # Tasks that wait for a circle, but that no other waiting task needs, are not part of it.
-    while outside := waiting.keys() - {need for needs in waiting.values() for need in needs}:
-        for name in outside:
-            del waiting[name]
-    if waiting:
-        index = next(i for i, task in enumerate(templates) if task.name in waiting)
-        circle = ", ".join(sorted(waiting))
-        yield Finding((index, "needs"), f"these tasks wait for one another: {circle}")

@@ -3,7 +3,7 @@
 `checks` checks what JSON Schema cannot express: expressions, time zones, needs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -14,6 +14,7 @@ from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.checks import Kinds
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.manifests.task_template import BLOCK_KINDS
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
 from activityctl.domain.values.duration import DURATION_PATTERN, format_duration, parse_duration
 from activityctl.domain.values.json_form import API_VERSION
@@ -125,7 +126,8 @@ def _definitions(kinds: Kinds) -> dict[str, Schema]:
         references = {kind: {"$ref": f"#/$defs/{place}.{kind}"} for kind in models}
         if place != "trigger":
             references = {kind: _or_template(body) for kind, body in references.items()}
-        definitions[owner] = _kinded(definitions[owner], references)
+        blocks = BLOCK_KINDS if place == "task" else ()
+        definitions[owner] = _kinded(definitions[owner], references, blocks)
     _refine(definitions)
     return definitions
 
@@ -138,6 +140,10 @@ def _refine(definitions: dict[str, Schema]) -> None:
         definitions[f"trigger.event.{part}"] |= NAMES_EVENTS
     definitions["DayCalendarSpec"]["minProperties"] = 1
     task = definitions["TaskTemplate"]
+    for name in BLOCK_KINDS:
+        block = task["properties"][name]
+        (choice,) = (choice for choice in block["anyOf"] if choice.get("type") != "null")
+        task["properties"][name] = {**choice, "description": block["description"]}
     for_each = task["properties"]["forEach"]
     for_each["anyOf"] = [
         TEMPLATE if choice.get("type") == "string" else choice for choice in for_each["anyOf"]
@@ -233,13 +239,13 @@ def _or_template(schema: Schema) -> Schema:
     return {"anyOf": [*alternatives, TEMPLATE], **notes}
 
 
-def _kinded(schema: Schema, kinds: Mapping[str, Schema]) -> Schema:
-    """Return the schema of an item with exactly one of these kinds as a key."""
+def _kinded(schema: Schema, kinds: Mapping[str, Schema], fields: Sequence[str] = ()) -> Schema:
+    """Return the schema of an item with exactly one of these kinds, or fields of it, as a key."""
     return {
         **schema,
         "properties": {**schema["properties"], **kinds},
         "additionalProperties": False,
-        "oneOf": [{"required": [kind]} for kind in kinds],
+        "oneOf": [{"required": [kind]} for kind in (*kinds, *fields)],
     }
 
 

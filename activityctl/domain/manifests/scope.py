@@ -3,7 +3,6 @@
 Their values come from `advance.run_scope` and its outcomes. A test checks that both agree.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from activityctl.domain.cel.static_check import StaticScope
@@ -15,6 +14,8 @@ from activityctl.domain.cel.static_type import (
     type_of_kind,
 )
 from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.outcome_types import may_not_run, outcome_type
+from activityctl.domain.manifests.task_blocks import StaticBlock
 from activityctl.domain.manifests.task_template import TaskTemplate
 
 _TEXT: Final = type_of_kind("string")
@@ -41,10 +42,6 @@ RUN: Final = closed_map(
         "pauses": type_of_kind("bool"),
     }
 )
-OUTCOME: Final = closed_map(
-    {"status": _TEXT, "output": ANY_TYPE, "error": _TEXT_OR_NULL, "attempts": type_of_kind("int")}
-)
-_OUTCOME_OF_MANY: Final = closed_map({**OUTCOME.fields, "output": type_of_kind("list", "null")})
 
 
 _RUNS_WHEN: Final = {
@@ -70,9 +67,6 @@ class Scopes:
             "run": RUN,
             "state": ANY_TYPE,
             "now": type_of_kind("timestamp"),
-        }
-        self._needs = {
-            phase: _all_needs(templates) for phase, templates in task_lists(spec).items()
         }
 
     @property
@@ -102,22 +96,18 @@ class Scopes:
         fields = {source.name: ANY_TYPE for source in self._spec.context}
         return {**self._shared, "context": closed_map(fields, "no such context is declared")}
 
-    def task(self, phase: str, task: TaskTemplate) -> StaticScope:
-        """Return the scope of a task without `item`: the outcomes of the tasks that it needs.
+    def task(self, block: StaticBlock, task: TaskTemplate, *, in_body: bool = False) -> StaticScope:
+        """Return the scope of a task: the outcomes of the tasks that it needs.
 
-        A task of `onFailure` or `onSuccess` can also read the main tasks that have ended.
+        `in_body` is about what runs if its `when` is true, once for each item. A task that runs
+        at the end of the run can also read the main tasks that have ended.
         """
         lists = task_lists(self._spec)
-        needed = self._needs[phase][task.name]
-        readable = {other.name: _outcome(other) for other in lists[phase] if other.name in needed}
-        if phase != "tasks":
-            readable |= {other.name: _outcome(other) for other in self._spec.tasks}
-        absent = {
-            other.name: _absence_reason(task.name, other.name, self._needs[phase])
-            for other in lists[phase]
-            if other.name not in readable
-        }
-        for other_phase in lists.keys() - {phase, "tasks"}:
+        readable = block.readable(task, in_body=in_body)
+        absent = block.absent(task, readable)
+        if block.phase != "tasks":
+            readable = {**self._main_outcomes(), **readable}
+        for other_phase in lists.keys() - {block.phase, "tasks"}:
             absent |= {
                 other.name: f"tasks.{other.name} runs only when {_RUNS_WHEN[other_phase]}"
                 for other in lists[other_phase]
@@ -125,40 +115,16 @@ class Scopes:
             }
         note = "no such task is declared"
         tasks = StaticType(frozenset({"map"}), readable, is_closed=True, absent=absent, note=note)
-        return {**self.rules(), "tasks": tasks}
+        item = block.has_item or (in_body and task.for_each is not None)
+        return {**self.rules(), "tasks": tasks, **({"item": ANY_TYPE} if item else {})}
 
     def state(self) -> StaticScope:
         """Return the scope of `state`, which includes the outcomes of all tasks."""
-        tasks = {task.name: _outcome(task) for task in self._spec.tasks}
+        main = self._spec.tasks
+        tasks = {
+            task.name: outcome_type(task, is_sure=not may_not_run(task, main)) for task in main
+        }
         return {**self.rules(), "tasks": closed_map(tasks, "no such task is declared")}
 
-
-def _outcome(task: TaskTemplate) -> StaticType:
-    return OUTCOME if task.for_each is None else _OUTCOME_OF_MANY
-
-
-def _absence_reason(reader: str, other: str, needs: Mapping[str, frozenset[str]]) -> str:
-    if other == reader:
-        return f"tasks.{other} is the task itself, which has not run yet"
-    if reader in needs[other]:
-        return f"tasks.{other} runs after {reader}, because it needs {reader}"
-    return f"tasks.{other} is read but not needed: add {other} to needs"
-
-
-def _all_needs(templates: Sequence[TaskTemplate]) -> dict[str, frozenset[str]]:
-    """Return the direct and indirect needs of each task.
-
-    Unknown names are left out, and circles are allowed: other checks report them.
-    """
-    direct = {task.name: task.needs for task in templates}
-    all_needs = {}
-    for name, needs in direct.items():
-        found: set[str] = set()
-        waiting = [*needs]
-        while waiting:
-            need = waiting.pop()
-            if need not in found and need in direct:
-                found.add(need)
-                waiting += direct[need]
-        all_needs[name] = frozenset(found)
-    return all_needs
+    def _main_outcomes(self) -> dict[str, StaticType]:
+        return {task.name: outcome_type(task) for task in self._spec.tasks}

@@ -4,9 +4,10 @@ from typing import Final
 
 from pydantic import Field
 
+from activityctl.domain.tasks.repeat import Repeat
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.tasks.time_limits import TaskTimeout
-from activityctl.domain.values.model import JsonValue, Kinded, Name
+from activityctl.domain.values.model import JsonValue, Kinded, Manifest, Name
 
 MAX_FOR_EACH_ITEMS: Final = 10_000
 """Maximum number of instances of one task. With more, a run is hard to read."""
@@ -15,6 +16,39 @@ PARALLEL: Final = 20
 
 So that one run does not take all places of a worker.
 """
+
+
+GROUP: Final = "tasks"
+"""The kind of a task that has tasks of its own."""
+SWITCH: Final = "switch"
+"""The kind of a task that chooses which tasks run."""
+BLOCK_KINDS: Final = (GROUP, SWITCH)
+"""The kinds of tasks that have tasks in them."""
+
+
+class SwitchCase(Manifest):
+    """One case of a `switch`: a condition, and the tasks that run if it is the first that holds."""
+
+    when: str = Field(
+        description="A CEL expression. The first case whose `when` is true is chosen.",
+        examples=["params.amount > 1000"],
+    )
+    tasks: tuple["TaskTemplate", ...] = Field(
+        min_length=1, description="The tasks that run if this case is chosen."
+    )
+
+
+class Switch(Manifest):
+    """A choice: the tasks of the first case whose `when` is true run, and those of no other."""
+
+    cases: tuple[SwitchCase, ...] = Field(
+        min_length=1, description="The cases, which are tried in this order."
+    )
+    default: tuple["TaskTemplate", ...] = Field(
+        default=(),
+        description="The tasks that run if no `when` is true. Default: none, and the switch "
+        "succeeds.",
+    )
 
 
 class TaskTemplate(Kinded):
@@ -61,3 +95,56 @@ class TaskTemplate(Kinded):
         description="The time limits of the task.",
         examples=[{"startToClose": "30s", "total": "1h"}],
     )
+    repeat: Repeat | None = Field(
+        default=None,
+        description="Runs the task in rounds, until a condition is true. Default: one round.",
+        examples=[{"until": 'tasks.job.output.json.state == "done"', "max": 20, "delay": "30s"}],
+    )
+    continue_on_error: bool = Field(
+        default=False,
+        description="If true, a failure of this task does not fail the run, and the tasks that "
+        "need it still start. They can read `tasks.<name>.status`. Default: false.",
+        examples=[True],
+    )
+    undo: tuple["TaskTemplate", ...] = Field(
+        default=(),
+        description="Tasks that undo the effects of this task. They run if this task succeeded "
+        "and the run later fails, is cancelled or times out; what was done last is undone first.",
+    )
+    tasks: tuple["TaskTemplate", ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Makes the task a group of these tasks. It succeeds if none of them fails.",
+    )
+    switch: Switch | None = Field(
+        default=None, description="Makes the task a choice: the first case that holds runs."
+    )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The keys that say what the task does; a checked task has exactly one."""
+        blocks = ((GROUP, self.tasks), (SWITCH, self.switch))
+        return (*super().kinds, *(kind for kind, block in blocks if block is not None))
+
+    @property
+    def has_children(self) -> bool:
+        """Whether it is a group or a choice, so that other tasks run in it."""
+        return self.tasks is not None or self.switch is not None
+
+    @property
+    def blocks(self) -> tuple[tuple["TaskTemplate", ...], ...]:
+        """The lists of tasks in it: those of a group, or of each case and the default."""
+        if self.switch is not None:
+            return (*(case.tasks for case in self.switch.cases), self.switch.default)
+        return () if self.tasks is None else (self.tasks,)
+
+    @property
+    def children(self) -> tuple["TaskTemplate", ...]:
+        """The tasks in it, of all its lists, without those that undo it."""
+        return tuple(child for block in self.blocks for child in block)
+
+    @property
+    def has_rounds(self) -> bool:
+        """Whether it runs in rounds, because of `repeat`, or of `retry` of a group."""
+        is_retried = self.has_children and self.retry.attempts_of(GROUP, None) > 1
+        return self.repeat is not None or is_retried

@@ -1,8 +1,7 @@
-"""Creates the instances of one task: skipped, failed, once, or one for each item of a forEach."""
+"""Creates the rows of one task: skipped, failed, once, or one for each item of a forEach."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
 from activityctl.domain.bodies.command_choices import refuse_choices, trusted_names
@@ -12,8 +11,8 @@ from activityctl.domain.bodies.verbatim import render_body
 from activityctl.domain.cel.expression import evaluate_condition, render
 from activityctl.domain.manifests.task_template import MAX_FOR_EACH_ITEMS, TaskTemplate
 from activityctl.domain.runs import lanes
-from activityctl.domain.runs.run import Phase, RunState, TaskInstance, TaskStatus
-from activityctl.domain.runs.scope import SATISFIED, group_status, outcomes, run_scope
+from activityctl.domain.runs.run import TaskInstance, TaskStatus
+from activityctl.domain.runs.task_rows import SATISFIED
 from activityctl.domain.runs.waiting import prepare
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import JsonValue
@@ -26,55 +25,45 @@ _END_VERBS: Final = {
 }
 
 
-def instances(
-    state: RunState,
-    phase: Phase,
+def new_instances(
     template: TaskTemplate,
-    groups: Mapping[str, list[TaskInstance]],
-    now: datetime,
+    blank: TaskInstance,
+    statuses: Mapping[str, str],
+    scope: Mapping[str, Any],
 ) -> list[TaskInstance]:
-    """Return the instances of a task whose needs are over, each pending or in its end."""
-    blank = TaskInstance(
-        id=ids.task_id(state.run.id, template.name, 0),
-        run_id=state.run.id,
-        name=template.name,
-        index=0,
-        phase=phase,
-        kind=template.kind,
-        status=TaskStatus.PENDING,
-        created_at=now,
-    )
-    for need in template.needs:
-        if (status := group_status(groups[need])) != SATISFIED:
-            return [_skipped(blank, f"needs {need}, which {_END_VERBS[status]}", now)]
-    scope = {**run_scope(state.run, now), "tasks": outcomes(state.tasks, groups)}
+    """Return the rows of a task whose needs are over, each pending or in its end.
+
+    `blank` is the first of them, and `statuses` are those of the tasks that it needs, by name; a
+    failure that does not matter counts as a success.
+    """
+    for need, status in statuses.items():
+        if status != SATISFIED:
+            return [_skipped(blank, f"needs {need}, which {_END_VERBS[status]}")]
     try:
         if template.when is not None and not evaluate_condition(template.when, scope):
-            return [_skipped(blank, f"when is false: {template.when}", now)]
+            return [_skipped(blank, f"when is false: {template.when}")]
         if template.for_each is None:
-            return [_rendered(blank, template, scope)]
-        items = _items(template.for_each, scope)
+            return [_with_input(blank, template, scope)]
+        items = items_of(template.for_each, scope)
     except ExpressionError as error:
-        return [_failed(blank, str(error), now)]
+        return [failed(blank, str(error))]
     if not items:
-        return [_skipped(replace(blank, of=0), "forEach has no items", now)]
+        return [_skipped(replace(blank, of=0), "forEach has no items")]
     found = [
-        _rendered(
-            replace(
-                blank,
-                id=ids.task_id(state.run.id, template.name, index),
-                index=index,
-                of=len(items),
-            ),
-            template,
-            {**scope, "item": item},
-        )
+        _with_input(numbered(blank, index, len(items)), template, {**scope, "item": item})
         for index, item in enumerate(items)
     ]
-    return lanes.with_lanes(template, found)
+    return found if blank.is_container else lanes.with_lanes(template, found)
 
 
-def _items(for_each: JsonValue, scope: Mapping[str, Any]) -> list[JsonValue]:
+def numbered(blank: TaskInstance, index: int, of: int) -> TaskInstance:
+    """Return the row with another index: an item of a forEach, or a round."""
+    task_id = ids.task_id(blank.run_id, blank.name, index)
+    return replace(blank, id=task_id, index=index, of=of)
+
+
+def items_of(for_each: JsonValue, scope: Mapping[str, Any]) -> list[JsonValue]:
+    """Return the items of a forEach; raise ExpressionError if it gives none, or too many."""
     items = render(for_each, scope)
     if not isinstance(items, list):
         raise ExpressionError(f"forEach gave {_value_type_name(items)}, not a list")
@@ -97,22 +86,33 @@ def _value_type_name(value: JsonValue) -> str:
             return "a map"
 
 
-def _rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, Any]) -> TaskInstance:
+def _with_input(
+    task: TaskInstance, template: TaskTemplate, scope: Mapping[str, Any]
+) -> TaskInstance:
+    """Return the row with what it needs to begin; a container keeps its item for its tasks."""
+    if not task.is_container:
+        return rendered(task, template, scope)
+    return task if template.for_each is None else replace(task, input={"item": scope["item"]})
+
+
+def rendered(task: TaskInstance, template: TaskTemplate, scope: Mapping[str, Any]) -> TaskInstance:
+    """Return the row with its rendered input; it has failed if that is impossible."""
     try:
         if template.kind == COMMAND:
             refuse_choices(template.body, trusted_names(template.for_each))
-            rendered = render_command(template.body, scope)
+            body = render_command(template.body, scope)
         else:
-            rendered = render_body(template.kind, template.body, scope)
-        refuse_chosen_secrets(template.body, rendered)
-        return prepare(replace(task, input=rendered), task.created_at)
+            body = render_body(template.kind, template.body, scope)
+        refuse_chosen_secrets(template.body, body)
+        return prepare(replace(task, input=body), task.created_at)
     except ExpressionError as error:
-        return _failed(task, str(error), task.created_at)
+        return failed(task, str(error))
 
 
-def _skipped(task: TaskInstance, reason: str, now: datetime) -> TaskInstance:
-    return replace(task, status=TaskStatus.SKIPPED, reason=reason, ended_at=now)
+def _skipped(task: TaskInstance, reason: str) -> TaskInstance:
+    return replace(task, status=TaskStatus.SKIPPED, reason=reason, ended_at=task.created_at)
 
 
-def _failed(task: TaskInstance, error: str, now: datetime) -> TaskInstance:
-    return replace(task, status=TaskStatus.FAILED, error=error, ended_at=now)
+def failed(task: TaskInstance, error: str) -> TaskInstance:
+    """Return a new row that has failed before it could begin."""
+    return replace(task, status=TaskStatus.FAILED, error=error, ended_at=task.created_at)

@@ -5,14 +5,15 @@ from typing import Final
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_template import TaskTemplate
-from activityctl.domain.runs.run import Phase, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.runs.scope import task_label
+from activityctl.domain.runs.run import Phase, RunStatus, TaskInstance, TaskStatus, address_of
 
 _AFTER: Final[Mapping[RunStatus, Phase]] = {
     RunStatus.SUCCEEDED: "onSuccess",
     RunStatus.FAILED: "onFailure",
     RunStatus.TIMED_OUT: "onFailure",
 }
+_SHOWN: Final = 3
+"""How many undo tasks a reason names that failed."""
 
 
 def after_phase(ending: RunStatus) -> Phase | None:
@@ -29,6 +30,8 @@ def templates_of(spec: DefinitionSpec, phase: Phase) -> tuple[TaskTemplate, ...]
             return spec.on_failure
         case "onSuccess":
             return spec.on_success
+        case "undo":  # each task has its own
+            return ()
 
 
 def has_left_main(tasks: Iterable[TaskInstance]) -> bool:
@@ -37,12 +40,21 @@ def has_left_main(tasks: Iterable[TaskInstance]) -> bool:
 
 
 def end_reason(reason: str | None, tasks: Iterable[TaskInstance]) -> str | None:
-    """Return why a run ends so, and which task of its last phase failed.
+    """Return why a run ends so, and which tasks of its last phases failed.
 
-    The first failure comes first. What fails after it is added and never replaces it.
+    The first failure comes first. What fails after it is added and never replaces it: the undo
+    tasks, because their effects remain, and the first of the last phase.
     """
-    for task in tasks:
-        if task.phase != "main" and task.status is TaskStatus.FAILED:
-            failure = f"{task.phase} task {task_label(task)} failed: {task.error}"
-            return f"{reason}; {failure}" if reason else failure
-    return reason
+    failed = [
+        task
+        for task in tasks
+        if task.phase != "main" and task.status is TaskStatus.FAILED and not task.is_container
+    ]
+    undo = [task for task in failed if task.phase == "undo"]
+    last = [task for task in failed if task.phase != "undo"]
+    more = [f"{len(undo) - _SHOWN} more undo tasks failed"] if len(undo) > _SHOWN else []
+    shown = [
+        f"{task.phase} task {address_of(task)} failed: {task.error}"
+        for task in (*undo[:_SHOWN], *last[:1])
+    ]
+    return "; ".join([*([reason] if reason else []), *shown, *more]) or None

@@ -54,6 +54,7 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
             RunStatus.CANCELLING,
             RunStatus.SUCCEEDED,
             RunStatus.FAILED,
+            RunStatus.SKIPPED,
             RunStatus.CANCELLED,
             RunStatus.TIMED_OUT,
         }
@@ -64,6 +65,7 @@ RUN_TRANSITIONS: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
             RunStatus.RUNNING,
             RunStatus.SUCCEEDED,
             RunStatus.FAILED,
+            RunStatus.SKIPPED,
             RunStatus.CANCELLED,
             RunStatus.TIMED_OUT,
         }
@@ -91,8 +93,11 @@ ENDED_TASKS: Final = frozenset(status for status, after in TASK_TRANSITIONS.item
 
 FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 
-Phase = Literal["main", "onFailure", "onSuccess"]
+Phase = Literal["main", "onFailure", "onSuccess", "undo"]
 """Which list of the definition a task comes from; `main` is `tasks`."""
+
+CONTAINER_KINDS: Final = frozenset({"tasks", "switch", "repeat", "retry"})
+"""The kinds of rows that hold other tasks: groups, choices, and tasks with rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +212,22 @@ class TaskInstance:
         return self.status in ENDED_TASKS
 
     @property
+    def is_container(self) -> bool:
+        """Whether it only holds other tasks, so that no worker carries it out."""
+        return self.kind in CONTAINER_KINDS
+
+    @property
     def is_at_work(self) -> bool:
         """Whether a worker has begun it and it has not ended. No worker holds a waiting task."""
-        return self.status is TaskStatus.RUNNING
+        return self.status is TaskStatus.RUNNING and not self.is_container
+
+
+def address_of(task: TaskInstance) -> str:
+    """Return the task's name for people, which is unique in its run.
+
+    `notify`, `notify[2]` for item 2 of a forEach or round 2, `payment.charge` in a group.
+    """
+    return task.name if not task.of else f"{task.name}[{task.index}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +253,8 @@ class Decision:
 
     create: tuple[TaskInstance, ...] = ()
     """New task instances to insert."""
+    change: tuple[TaskInstance, ...] = ()
+    """Groups and other containers that begin or end, as they are then; new ones are in `create`."""
     cancel: tuple[TaskInstance, ...] = ()
     """Task instances to cancel, as they are after the cancellation."""
     wait: tuple[TaskInstance, ...] = ()

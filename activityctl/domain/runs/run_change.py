@@ -19,8 +19,8 @@ from activityctl.domain.runs.run import (
     RunStatus,
     TaskInstance,
     TaskStatus,
+    address_of,
 )
-from activityctl.domain.runs.scope import task_label
 from activityctl.domain.runs.stopping import waiting_text
 from activityctl.domain.runs.waiting import Wait, assignee_of, wait_of, waits_by_itself
 from activityctl.domain.tasks.manual import MANUAL
@@ -99,7 +99,13 @@ def run_change(
         *entries,
         *(
             task_entry(run.subscription_id, task, now)
-            for task in (*update, *decision.create, *decision.wait, *decision.cancel)
+            for task in (
+                *update,
+                *decision.create,
+                *decision.change,
+                *decision.wait,
+                *decision.cancel,
+            )
         ),
         *_run_entries(run, after, decision, now),
         _pause_entry(run, streak, now),
@@ -107,7 +113,7 @@ def run_change(
     return RunChange(
         run=after,
         create=decision.create,
-        update=(*update, *decision.wait, *decision.cancel),
+        update=(*update, *decision.change, *decision.wait, *decision.cancel),
         entries=tuple(entry for entry in all_entries if entry is not None),
         dead_letter=_dead_letter(after, now),
         keep_state=decision.keep_state,
@@ -163,7 +169,7 @@ def task_entry(owner: str, task: TaskInstance, now: datetime) -> LogEntry | None
         return LogEntry(owner, task.run_id, message, level, now, facts)
 
     more: dict[str, JsonValue] = {}
-    label = f"task {task_label(task)}"
+    label = f"task {address_of(task)}"
     match task.status:
         case TaskStatus.SUCCEEDED:
             message = f"{label} succeeded"
@@ -189,7 +195,7 @@ def task_entry(owner: str, task: TaskInstance, now: datetime) -> LogEntry | None
 
 def _waiting_message(task: TaskInstance) -> str:
     until = f" until {format_timestamp(task.waits_until)}" if task.waits_until else ""
-    return f"task {task_label(task)} waits{_whom(task)}{until}"
+    return f"task {address_of(task)} waits{_whom(task)}{until}"
 
 
 def _whom(task: TaskInstance) -> str:

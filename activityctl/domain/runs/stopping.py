@@ -19,8 +19,9 @@ from activityctl.domain.runs.run import (
     RunStatus,
     TaskInstance,
     TaskStatus,
+    address_of,
 )
-from activityctl.domain.runs.scope import task_label
+from activityctl.domain.runs.undoing import is_undoing
 from activityctl.domain.values.duration import format_duration
 
 STOPS_WITHIN: Final = timedelta(seconds=30)
@@ -52,7 +53,9 @@ def stop(state: RunState, wanted: Stop, now: datetime) -> Decision:
     if run.has_ended:
         return Decision()
     if run.status is not RunStatus.CANCELLING and run.ending is wanted.status:
-        return advance(state, now)  # a repeated timeout: the onFailure tasks continue
+        return advance(state, now)  # a repeated stop: the tasks of its end continue
+    if is_undoing(state):
+        return advance(state, now)  # effects that are half undone would be the worst end
     ending, reason = wanted.status, wanted.reason
     if run.ending is not None and has_left_main(state.tasks):
         ending, reason = run.ending, _with_stop(run, run.ending, wanted)
@@ -113,7 +116,7 @@ def _unstopped_text(tasks: list[TaskInstance]) -> str:
 
 
 def _names(tasks: list[TaskInstance]) -> str:
-    labels = [task_label(task) for task in tasks]
+    labels = [address_of(task) for task in tasks]
     shown = ", ".join(labels[:_SHOWN_TASKS])
     more = f" and {len(labels) - _SHOWN_TASKS} more" if len(labels) > _SHOWN_TASKS else ""
     return f"{'task' if len(labels) == 1 else 'tasks'} {shown}{more}"

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Final
 
 from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.task_tree import all_templates
 from activityctl.domain.runs.lookup import is_looked_up_apart
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
@@ -48,9 +49,9 @@ def _may_share(firing: FiringRef, specs: Mapping[ids.RunId, DefinitionSpec]) -> 
     spec = specs.get(firing.run_id)
     if spec is None or firing.is_by_clock:
         return False
-    tasks = spec.all_tasks
-    is_short = len(tasks) <= MOST_TASKS and all(task.for_each is None for task in tasks)
-    return is_short and not is_looked_up_apart(spec)
+    tasks = list(all_templates(spec.all_tasks))
+    is_many = any(task.for_each is not None or task.has_rounds for task in tasks)
+    return len(tasks) <= MOST_TASKS and not is_many and not is_looked_up_apart(spec)
 
 
 def _with_batch_id(firings: tuple[FiringRef, ...]) -> tuple[FiringRef, ...]:

@@ -7,10 +7,12 @@ from typing import Final
 from pydantic import BaseModel
 
 from activityctl.domain.tasks.manual import MANUAL, ManualBody
+from activityctl.domain.tasks.stop import STOP, StopBody
 from activityctl.domain.tasks.value import VALUE, ValueBody
 from activityctl.domain.tasks.wait import WAIT, WaitBody
 
 ENGINE_KINDS: Final[Mapping[str, type[BaseModel]]] = {
+    STOP: StopBody,
     VALUE: ValueBody,
     WAIT: WaitBody,
     MANUAL: ManualBody,

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
-from activityctl.domain.runs.run import TaskInstance, TaskStatus
-from activityctl.domain.runs.scope import task_label
+from activityctl.domain.runs.run import TaskInstance, TaskStatus, address_of
 from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.tasks.manual import MANUAL
 from activityctl.domain.values.finding import Finding
@@ -56,12 +55,12 @@ def require_waiting(task: TaskInstance) -> None:
     """Raise unless the task waits for a person; an answer on record may be repeated."""
     if task.kind != MANUAL:
         raise RefusedError(
-            f"task {task_label(task)} is of the kind {task.kind}; only manual tasks wait for a "
+            f"task {address_of(task)} is of the kind {task.kind}; only manual tasks wait for a "
             "person",
             hint=_LIST,
         )
     if task.status is TaskStatus.PENDING:
-        raise RefusedError(f"task {task_label(task)} does not wait yet", hint=_LIST)
+        raise RefusedError(f"task {address_of(task)} does not wait yet", hint=_LIST)
 
 
 def form_of(task: TaskInstance) -> Mapping[str, Any]:
@@ -79,12 +78,12 @@ def checked_output(task: TaskInstance, output: JsonValue) -> JsonValue:
     if not form:
         return output
     if problems := check_schema(form):
-        raise InvalidInputError(f"the form of task {task_label(task)} {problems[0].reason}")
+        raise InvalidInputError(f"the form of task {address_of(task)} {problems[0].reason}")
     if isinstance(output, Mapping):
         output = fill_defaults(form, output)
     if findings := check_params(form, output):
         raise InvalidInputError(
-            f"the output does not fit the form of task {task_label(task)}: "
+            f"the output does not fit the form of task {address_of(task)}: "
             + "; ".join(map(_finding_text, findings)),
             hint=f"activityctl describe task {task.id}",
         )
@@ -120,7 +119,7 @@ async def complete(waits: Waits, task: TaskInstance, answer: Answer) -> Completi
     if not given.is_new and not same:
         who = given.answer.by or "somebody"
         raise ConflictError(
-            f"task {task_label(task)} was completed by {who} at {format_timestamp(given.at)} with "
+            f"task {address_of(task)} was completed by {who} at {format_timestamp(given.at)} with "
             "another answer, which counts",
             hint=f"activityctl describe task {task.id}",
         )
@@ -131,7 +130,7 @@ def _ended(task: TaskInstance) -> ConflictError:
     reason = task.error or task.reason or "its run ends"
     state = f"has ended as {task.status}" if task.has_ended else "waits no more"
     return ConflictError(
-        f"task {task_label(task)} {state}: {reason}", hint=f"activityctl describe task {task.id}"
+        f"task {address_of(task)} {state}: {reason}", hint=f"activityctl describe task {task.id}"
     )
 
 

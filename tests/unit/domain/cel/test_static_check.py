@@ -12,8 +12,12 @@ from activityctl.domain.cel.static_check import check_meaning
 from activityctl.domain.cel.static_type import ANY_TYPE, closed_map, params_type, type_of_kind
 from activityctl.domain.manifests.checks import Kinds, check_definition
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.scope import OUTCOME, RUN, TRIGGER
-from activityctl.domain.runs.scope import outcome, run_scope
+from activityctl.domain.manifests.outcome_types import OUTCOME
+from activityctl.domain.manifests.scope import RUN, TRIGGER
+from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.runs.outcomes import Outcomes
+from activityctl.domain.runs.scope import run_scope
+from activityctl.domain.runs.task_rows import TaskRows
 from activityctl.domain.values.model import Manifest
 from activityctl.errors import ExpressionError
 
@@ -268,7 +272,8 @@ def test_the_static_scope_has_the_fields_of_a_run():
     assert set(scope["trigger"]) == set(TRIGGER.fields)
     blank = dict.fromkeys(TaskInstance.__dataclass_fields__)
     done = TaskInstance(**{**blank, "status": TaskStatus.SUCCEEDED, "attempts": 1})
-    assert set(outcome([done])) == set(OUTCOME.fields)
+    template = TaskTemplate.model_validate({"name": "a", "http": {}})
+    assert set(Outcomes(TaskRows([])).of_instance(template, done)) == set(OUTCOME.fields)
 
 
 @pytest.mark.parametrize(

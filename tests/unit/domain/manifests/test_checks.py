@@ -30,7 +30,10 @@ class Past(Manifest):
 
 KINDS = Kinds({"call": Call, "shout": Manifest}, {"past": Past})
 INTERVAL = {"name": "beat", "interval": {"every": "30m"}}
-TASK_FIELDS = "call, forEach, maxParallel, name, needs, retry, shout, timeout, when"
+TASK_FIELDS = (
+    "call, continueOnError, forEach, maxParallel, name, needs, repeat, retry, shout, switch, "
+    "tasks, timeout, undo, when"
+)
 Path = tuple[str | int, ...]
 
 
@@ -102,12 +105,12 @@ def test_a_valid_definition_has_no_findings():
         (
             {"tasks": [{"name": "a"}]},
             ("tasks", 0),
-            "exactly one kind is needed (call, shout)",
+            "exactly one kind is needed (call, shout, switch, tasks)",
         ),
         (
             {"tasks": [task(shout={})]},
             ("tasks", 0),
-            "exactly one kind is needed (call, shout); found call, shout",
+            "exactly one kind is needed (call, shout, switch, tasks); found call, shout",
         ),
         (
             {"onFailure": [{"name": "p", "xyz": {}}]},

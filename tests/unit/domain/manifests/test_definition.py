@@ -14,6 +14,7 @@ from activityctl.domain.manifests.definition import (
 )
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.tasks.repeat import Repeat
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.tasks.time_limits import TaskTimeout
 from activityctl.domain.values.finding import findings_of
@@ -59,6 +60,7 @@ TASKS = [
     changed("tasks", retry={"maxAttempts": 2}),
     changed("tasks", timeout={"startToClose": "1s"}),
 ]
+WHEN = {"when": "true", "tasks": [{"name": "b", "say": {}}]}
 CHANGES = [
     *TASKS,
     changed("tasks", forEach=[True]),
@@ -73,6 +75,13 @@ CHANGES = [
     changed("tasks", retry={"maxAge": "1h"}),
     changed("tasks", retry={"retryable": {"status": [404]}}),
     changed("tasks", retry={"nonRetryable": {"status": 503, "code": "timeout"}}),
+    changed("tasks", repeat={"max": 3}),
+    changed("tasks", repeat={"max": 3, "until": "true"}),
+    changed("tasks", repeat={"max": 3, "delay": "1s"}),
+    changed("tasks", continueOnError=True),
+    changed("tasks", undo=[{"name": "b", "say": {}}]),
+    {**SPEC, "tasks": [{"name": "a", "tasks": [{"name": "b", "say": {}}]}]},
+    {**SPEC, "tasks": [{"name": "a", "switch": {"cases": [WHEN], "default": WHEN["tasks"]}}]},
     changed("tasks", retry={"maxInterval": "6m"}),
     changed("tasks", timeout={"scheduleToStart": "1s"}),
     changed("tasks", timeout={"heartbeat": "1s"}),
@@ -123,7 +132,9 @@ def test_every_change_of_content_makes_another_revision():
     assert len(set(revisions)) == len(revisions)
 
 
-@pytest.mark.parametrize("model", [DefinitionSpec, TaskTemplate, RetryPolicy, TaskTimeout, Rule])
+@pytest.mark.parametrize(
+    "model", [DefinitionSpec, TaskTemplate, Repeat, RetryPolicy, TaskTimeout, Rule]
+)
 def test_these_tests_change_every_field(model: type[BaseModel]):
     written = json.dumps(CHANGES)
     assert all(f'"{field.alias}":' in written for field in model.model_fields.values())

@@ -13,9 +13,9 @@ from activityctl.domain.runs.run import (
     RunState,
     RunStatus,
     TaskStatus,
+    address_of,
 )
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
-from activityctl.domain.runs.scope import task_label
 from activityctl.domain.runs.stopping import Stop, stop
 from support.advancing import (
     NOW,
@@ -101,7 +101,7 @@ def test_for_each_makes_one_instance_for_each_item_in_order():
         task("a", forEach=["x", {"k": "y"}, 3], say="${ item }"),
         task("b", needs=["a"], say="${ tasks.a.output }"),
     )
-    assert [(task_label(item), item.of, item.input) for item in state.tasks] == [
+    assert [(address_of(item), item.of, item.input) for item in state.tasks] == [
         ("a[0]", 3, "x"),
         ("a[1]", 3, {"k": "y"}),
         ("a[2]", 3, 3),
@@ -134,6 +134,7 @@ def test_for_each_without_items_counts_as_succeeded():
         "output": [],
         "error": None,
         "attempts": 0,
+        "items": [],
     }
     assert ended(state, "b").run.status is RunStatus.SUCCEEDED
 
@@ -312,6 +313,11 @@ def test_on_failure_sees_all_outputs_of_a_partly_failed_for_each():
         "output": ["x", None, "z"],
         "error": "no",
         "attempts": 3,
+        "items": [
+            {"status": "succeeded", "output": "x", "error": None, "attempts": 1},
+            {"status": "failed", "output": None, "error": "no", "attempts": 1},
+            {"status": "succeeded", "output": "z", "error": None, "attempts": 1},
+        ],
     }
 
 

@@ -9,9 +9,15 @@ import pytest
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.advance import advance, resume
-from activityctl.domain.runs.run import Decision, RunState, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run import (
+    Decision,
+    RunState,
+    RunStatus,
+    TaskInstance,
+    TaskStatus,
+    address_of,
+)
 from activityctl.domain.runs.run_change import RunChange, run_change, with_tasks
-from activityctl.domain.runs.scope import task_label
 from activityctl.domain.runs.stopping import Stop, stop
 from activityctl.domain.runs.waiting import Answer, settled
 from support.runs import begun_run_of
@@ -35,7 +41,7 @@ def applied(state: RunState, decision: Decision) -> tuple[RunState, RunChange]:
 
 
 def tasks_of(state: RunState) -> dict[str, TaskInstance]:
-    return {task_label(task): task for task in state.tasks}
+    return {address_of(task): task for task in state.tasks}
 
 
 def settle(
