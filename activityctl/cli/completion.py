@@ -38,3 +38,16 @@ def guide_topics(incomplete: str) -> list[str]:
     from activityctl.cli.guide_pages import read_pages
 
     return [page.topic for page in read_pages() if page.topic.startswith(incomplete)]
+
+
+def secret_names(incomplete: str) -> list[str]:
+    """Return the names of this machine's secrets that begin with the text."""
+    from activityctl import wiring
+    from activityctl.errors import ActivityctlError
+    from activityctl.settings import load_settings
+
+    try:
+        known = wiring.open_secrets(load_settings()).known()
+    except (ActivityctlError, OSError):
+        return []
+    return [secret.name for secret in known if secret.name.startswith(incomplete)]

@@ -318,6 +318,7 @@ def _write_report(error: Exception) -> str:
     """
     import tempfile
 
+    from activityctl.daemon.log import without_secrets
     from activityctl.domain.values.credentials import scrub
     from activityctl.settings import known_secrets
     from activityctl.version import VERSION
@@ -326,6 +327,7 @@ def _write_report(error: Exception) -> str:
     handle, path = tempfile.mkstemp(prefix=f"activityctl-{stamp}-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(f"activityctl {VERSION}, Python {sys.version}\n")
-        report = scrub("".join(traceback.format_exception(error)), known_secrets())
+        trace = without_secrets("".join(traceback.format_exception(error)))
+        report = scrub(trace, known_secrets())
         file.write(report.encode("utf-8", "backslashreplace").decode("utf-8"))
     return path

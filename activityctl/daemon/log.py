@@ -40,14 +40,15 @@ class FieldFormatter(logging.Formatter):
         fields = "".join(
             f" {key}={_field(value)}" for key, value in record.__dict__.items() if key in _FIELDS
         )
-        message = escape_line(self._hidden(record.getMessage()))
-        line = f"{moment[:-6]}Z {record.levelname} {message}{self._hidden(fields)}"
+        message = escape_line(self.hidden(record.getMessage()))
+        line = f"{moment[:-6]}Z {record.levelname} {message}{self.hidden(fields)}"
         if not record.exc_info:
             return line
-        trace = escape_controls(self._hidden(self.formatException(record.exc_info)))
+        trace = escape_controls(self.hidden(self.formatException(record.exc_info)))
         return f"{line}\n    " + trace.replace("\n", "\n    ")
 
-    def _hidden(self, text: str) -> str:
+    def hidden(self, text: str) -> str:
+        """Return the text with the secrets masked."""
         return scrub(self._resolved.text(text), self._secrets)
 
 
@@ -92,6 +93,14 @@ def hide_secret(value: str) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, FieldFormatter):
             handler.formatter.hide(value)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text with the secrets masked that this process's log masks."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, FieldFormatter):
+            text = handler.formatter.hidden(text)
+    return text
 
 
 def configure_logging(secrets: Sequence[str] = ()) -> None:

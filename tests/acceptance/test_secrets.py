@@ -71,6 +71,7 @@ def port() -> Iterator[int]:
     server.server_close()
 
 
+@pytest.mark.timeout(400)  # on a busy machine each of its thirty commands takes seconds
 def test_the_life_of_a_secret_with_a_daemon(shell, port: int):
     (shell.folder / "crm.yaml").write_text(CALLING % {"port": port})
     valid = shell("validate", "-f", "crm.yaml")

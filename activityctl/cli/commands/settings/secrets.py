@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from activityctl import wiring
+from activityctl.cli.completion import secret_names
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import TextOrJson, Yes
 from activityctl.cli.render.help_page import CommandGroup
@@ -28,6 +29,10 @@ from activityctl.operations.looking.secret_users import live_users
 from activityctl.wiring import Ports
 
 SecretName = Annotated[str, typer.Argument(help="The secret's name.", metavar="NAME")]
+KnownName = Annotated[
+    str,
+    typer.Argument(help="The secret's name.", metavar="NAME", autocompletion=secret_names),
+]
 NoValue = Annotated[list[str] | None, typer.Argument(hidden=True)]
 _STORES: Final = ("keyring", "file")
 
@@ -134,7 +139,7 @@ def list_secrets(context: typer.Context, output: TextOrJson = "text") -> None:
 
 
 @secrets.command()
-def rotate(context: typer.Context, name: SecretName, value: NoValue = None) -> None:
+def rotate(context: typer.Context, name: KnownName, value: NoValue = None) -> None:
     """Replace the value of a secret. The next attempt of a task uses it, without a restart.
 
     activityctl secrets rotate crm-token
@@ -148,7 +153,7 @@ def rotate(context: typer.Context, name: SecretName, value: NoValue = None) -> N
 
 
 @secrets.command()
-def remove(context: typer.Context, name: SecretName, yes: Yes = False) -> None:
+def remove(context: typer.Context, name: KnownName, yes: Yes = False) -> None:
     """Remove a secret with its value. One that is used is removed only with --yes.
 
     activityctl secrets remove crm-token
