@@ -62,7 +62,35 @@ SCENARIOS: Mapping[str, Mapping[str, Any]] = {
         ]
     },
 }
-SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"]}
+TRUE = {"command": {"argv": ["true"]}}
+FLOW: Mapping[str, Mapping[str, Any]] = {
+    "rounds-and-undo": {
+        "tasks": [
+            {
+                "name": "steps",
+                "repeat": {"max": 2, "delay": "1s"},
+                "tasks": [{"name": "one", **TRUE, "undo": [{"name": "no", **TRUE}]}],
+            },
+            {"name": "poll", **TRUE, "repeat": {"max": 2, "delay": "1s"}},
+            {"name": "bad", "needs": ["steps", "poll"], "command": {"argv": ["false"]}},
+        ],
+        "onFailure": PAGES,
+    },
+    "stopped-early": {
+        "tasks": [
+            {"name": "long", **SLEEPS},
+            {"name": "short", "command": {"argv": ["sleep", "1"]}},
+            {"name": "enough", "needs": ["short"], "stop": {"status": "succeeded"}},
+        ]
+    },
+    "cancelled-and-undone": {
+        "tasks": [
+            {"name": "one", **TRUE, "undo": [{"name": "no", **TRUE}]},
+            {"name": "long", "needs": ["one"], **SLEEPS},
+        ]
+    },
+}
+SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"], **FLOW}
 BATCH_SECONDS = (0, 1, 60, 0, 1)
 """How long the runs of the batch sleep; the longest one is cancelled."""
 

@@ -7,12 +7,12 @@ is in them, so that no worker has to do anything for them. Each row is looked at
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from activityctl.domain.cel.expression import evaluate_condition
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs import lanes, rounds
-from activityctl.domain.runs.instances import new_instances, numbered, rendered
+from activityctl.domain.runs.instances import failed, new_instances, numbered, rendered
 from activityctl.domain.runs.outcomes import Block, Outcome, Outcomes
 from activityctl.domain.runs.phases import templates_of
 from activityctl.domain.runs.run import (
@@ -27,6 +27,7 @@ from activityctl.domain.runs.run import (
 )
 from activityctl.domain.runs.scope import run_scope
 from activityctl.domain.runs.task_rows import (
+    MAX_ROWS,
     SATISFIED,
     TaskRows,
     container_kind,
@@ -37,6 +38,8 @@ from activityctl.domain.runs.waiting import begin_wait, waits_by_itself
 from activityctl.domain.tasks.stop import STOP
 from activityctl.domain.values import ids
 from activityctl.errors import ExpressionError
+
+_TOO_MANY: Final = f"the run has too many tasks; with all items and rounds, {MAX_ROWS:,} at most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,10 @@ class Spawning:
         )
         by_name = {other.name: other for other in block.templates}
         statuses = {need: self._status(by_name[need], block) for need in template.needs}
-        self.rows.add(new_instances(template, blank, statuses, self.scope(block)))
+        found = new_instances(template, blank, statuses, self.scope(block))
+        if not self.rows.have_room_for(len(found)):
+            found = [failed(blank, _TOO_MANY)]
+        self.rows.add(found)
 
     def _status(self, template: TaskTemplate, block: Block) -> str:
         """Return the status of a task that has ended, as those see it that need it."""
@@ -259,7 +265,9 @@ class Spawning:
             created_at=self._now,
         )
         new = numbered(blank, len(before) + 1, rounds.most_rounds(template))
-        if not new.is_container:
+        if not self.rows.have_room_for(1):
+            new = failed(new, _TOO_MANY)
+        elif not new.is_container:
             own = self._rounds_so_far(template, task, before)
             scope = self.scope(replace(block, parent=block, templates=(), own=own))
             new = rendered(new, template, scope)

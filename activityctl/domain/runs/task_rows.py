@@ -15,6 +15,8 @@ from activityctl.domain.runs.run import TaskInstance, TaskStatus, address_of
 REPEAT: Final = "repeat"
 RETRY: Final = "retry"
 SATISFIED: Final = "succeeded"
+MAX_ROWS: Final = 50_000
+"""Maximum number of rows of one run, so that nested loops cannot fill a worker's memory."""
 _WORST_FIRST: Final = (TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.SKIPPED)
 
 
@@ -45,6 +47,10 @@ class TaskRows:
         """Every row, as it is now; new ones come last."""
         before = (self._changed.get(key, task) for key, task in self._before.items())
         return (*before, *self._created.values())
+
+    def have_room_for(self, more: int) -> bool:
+        """Return whether so many more rows stay below the maximum."""
+        return len(self._before) + len(self._created) + more <= MAX_ROWS
 
     def add(self, tasks: Iterable[TaskInstance]) -> None:
         """Add new rows."""

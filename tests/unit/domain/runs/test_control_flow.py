@@ -332,3 +332,14 @@ def test_many_rows_are_looked_at_once(monkeypatch: pytest.MonkeyPatch):
         return seen
 
     assert looks(400) <= looks(40) * 2
+
+
+def test_nested_loops_have_a_bound(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("activityctl.domain.runs.task_rows.MAX_ROWS", 10)
+    inner = group("g", task("a", forEach=[1, 2, 3]), forEach=[1, 2, 3, 4])
+    state = begun(inner)
+    assert len(state.tasks) <= 10 + 4  # each item has a row that says why
+    assert "too many tasks" in str(task_of(state, "g[3].a").error)
+    rounds = begun({"name": "v", "value": 1, "repeat": {"max": 500}})
+    assert rounds.run.status is RunStatus.FAILED
+    assert len(rounds.tasks) <= 12
