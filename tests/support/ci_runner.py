@@ -113,7 +113,6 @@ class CiRunner:
             "PATH": ":".join(places),
             "HOME": str(self.machine),
             "RUNNER_TEMP": str(self.machine),
-            "PIP_NO_COMPILE": "1",  # saves half of the time: most modules are never imported
             "COLUMNS": "200",
             commit: self.commit,
             **variables,
