@@ -31,8 +31,9 @@ from activityctl.adapters.postgres.rows import (
     subscription_of,
 )
 from activityctl.adapters.postgres.schedules.due_schedules import (
-    process_due_of_subscriptions,
+    process_all_due,
     recompute_next_times,
+    select_due,
 )
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
@@ -47,6 +48,13 @@ from activityctl.ports import Work
 
 _ALLOW_LONG_PLAN: Final = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
 """To plan a hundred thousand objects takes long, and Postgres hears nothing meanwhile."""
+
+_SELECT_PRESENT: Final = (
+    """SELECT d.*, v.spec FROM definitions d JOIN revisions v ON v.id = d.revision_id
+        WHERE d.deleted_at IS NULL""",
+    f"SELECT {PLANNED_SUBSCRIPTION_COLUMNS} FROM subscriptions s",
+    SELECT_LIVE_CALENDARS,
+)
 
 
 class PostgresCatalog:
@@ -63,8 +71,9 @@ class PostgresCatalog:
         What is written takes effect when the block ends without an exception.
         """
         async with self._database.transaction() as connection:
-            await connection.execute(_ALLOW_LONG_PLAN)
-            await take_lock(connection, Lock.CATALOG)
+            async with connection.pipeline():
+                await connection.execute(_ALLOW_LONG_PLAN)
+                await take_lock(connection, Lock.CATALOG)
             token = self._changing.set(connection)
             try:
                 yield
@@ -79,23 +88,13 @@ class PostgresCatalog:
         """
         connection = self._changing.get()
         if connection is not None:
-            return await self._present(connection)
-        async with self._database.transaction() as snapshot:
-            await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return await self._present(snapshot)
-
-    async def _present(self, connection: Connection) -> Present:
-        cursor = await connection.execute(
-            "SELECT d.*, v.spec FROM definitions d JOIN revisions v ON v.id = d.revision_id "
-            "WHERE d.deleted_at IS NULL"
-        )
-        definitions = await cursor.fetchall()
-        cursor = await connection.execute(
-            f"SELECT {PLANNED_SUBSCRIPTION_COLUMNS} FROM subscriptions s".encode()
-        )
-        subscriptions = await cursor.fetchall()
-        cursor = await connection.execute(SELECT_LIVE_CALENDARS.encode())
-        calendars = await cursor.fetchall()
+            async with connection.pipeline():
+                cursors = [await connection.execute(query.encode()) for query in _SELECT_PRESENT]
+        else:
+            async with self._database.one_trip() as snapshot:
+                await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                cursors = [await snapshot.execute(query.encode()) for query in _SELECT_PRESENT]
+        definitions, subscriptions, calendars = [await cursor.fetchall() for cursor in cursors]
         return Present(
             {
                 row["name"]: PresentDefinition(
@@ -234,8 +233,10 @@ class PostgresCatalog:
         What is due is processed first. A resume moves the cursors to now, unless `catch_up`.
         """
         async with self._database.transaction() as connection:
-            await take_lock(connection, Lock.CATALOG)  # an apply that is running may add schedules
-            await process_due_of_subscriptions(connection, [subscription_id])
+            async with connection.pipeline():
+                await take_lock(connection, Lock.CATALOG)  # a running apply may add schedules
+                due = await select_due(connection, [subscription_id])
+            await process_all_due(connection, [row["id"] for row in await due.fetchall()])
             cursor = await connection.execute(
                 """UPDATE subscriptions SET status = %(status)s, updated_at = %(now)s,
                        failures = CASE %(status)s WHEN 'active' THEN 0 ELSE failures END,
@@ -260,8 +261,10 @@ class PostgresCatalog:
                    RETURNING id, kind, body, cursor, fired""",
                 {"id": subscription_id, "status": status.value, "catch_up": catch_up},
             )
-            await recompute_next_times(connection, await cursor.fetchall())
-            await wake_workers(connection, Work.SCHEDULES)
+            rows = await cursor.fetchall()
+            async with connection.committing():
+                await recompute_next_times(connection, rows)
+                await wake_workers(connection, Work.SCHEDULES)
         return True
 
     def _changing_connection(self) -> Connection:

@@ -6,14 +6,16 @@ One statement writes all rows of a table, as JSON: a thousand subscriptions take
 from datetime import datetime
 from typing import Any, Final
 
+from psycopg import AsyncCursor
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.catalog.calendars import write_calendars
 from activityctl.adapters.postgres.database import Connection
 from activityctl.adapters.postgres.schedules.due_schedules import (
     move_cursors_to_now,
-    process_due_of_subscriptions,
+    process_all_due,
     recompute_next_times,
+    select_due,
 )
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.gitops.history import Origin
@@ -54,8 +56,10 @@ async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: da
     changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     if not changed:
         return
-    await move_cursors_to_now(connection, plan.touched_subscriptions)
-    await process_due_of_subscriptions(connection, plan.touched_subscriptions)
+    async with connection.pipeline():
+        await move_cursors_to_now(connection, plan.touched_subscriptions)
+        due = await select_due(connection, plan.touched_subscriptions)
+    await process_all_due(connection, [row["id"] for row in await due.fetchall()])
     async with connection.pipeline():
         await write_calendars(connection, plan, changed, now)
         for change in changed:
@@ -64,8 +68,12 @@ async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: da
                 await _write_definition(connection, definition, plan.applyset, now)
         await _write_subscriptions(connection, plan, changed, now)
         await _delete(connection, plan, now)
-        await _write_schedules(connection, plan)
-    await _write_history(connection, plan, origin, now)
+        schedules = await _write_schedules(connection, plan)
+        await _write_history(connection, plan, origin, now)
+    rows = await schedules.fetchall()
+    async with connection.pipeline():
+        await recompute_next_times(connection, rows)
+        await wake_workers(connection, Work.SCHEDULES)
 
 
 async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
@@ -214,7 +222,7 @@ def _subscription_row(
     }
 
 
-async def _write_schedules(connection: Connection, plan: Plan) -> None:
+async def _write_schedules(connection: Connection, plan: Plan) -> AsyncCursor[dict[str, Any]]:
     """Write the schedules that change; a changed wanted hash resets the observed hash and error."""
     rows = [
         {
@@ -233,6 +241,4 @@ async def _write_schedules(connection: Connection, plan: Plan) -> None:
            WHERE subscription_id = ANY(%s) AND wanted_hash IS NOT NULL AND NOT id = ANY(%s)""",
         (list(plan.schedules), [row["id"] for row in rows]),
     )
-    cursor = await connection.execute(_WRITE_SCHEDULES.encode(), (Jsonb(rows),))
-    await recompute_next_times(connection, await cursor.fetchall())
-    await wake_workers(connection, Work.SCHEDULES)
+    return await connection.execute(_WRITE_SCHEDULES.encode(), (Jsonb(rows),))

@@ -65,13 +65,15 @@ class PostgresRunLists:
 
     async def waiting(self) -> Waiting:
         """Return what is due or gathered and has no run yet, of all subscriptions."""
-        firings = await self._database.fetch(_COUNT_FIRINGS)
-        gathered = await self._database.fetch(_COUNT_GATHERED)
+        async with self._database.connection() as connection, connection.pipeline():
+            firings = await connection.execute(_COUNT_FIRINGS.encode())
+            gathered = await connection.execute(_COUNT_GATHERED.encode())
         return Waiting(
             tuple(
-                WaitingFirings(row["subscription_id"], row["revision"], row["n"]) for row in firings
+                WaitingFirings(row["subscription_id"], row["revision"], row["n"])
+                for row in await firings.fetchall()
             ),
-            {row["subscription_id"]: int(row["n"]) for row in gathered},
+            {row["subscription_id"]: int(row["n"]) for row in await gathered.fetchall()},
         )
 
     async def find_run(self, reference: str) -> Run:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from psycopg import AsyncCursor
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, to_jsonb, to_storable_text
@@ -88,12 +89,19 @@ async def process_due_of_subscriptions(
     connection: Connection, subscriptions: Sequence[str]
 ) -> None:
     """Process all due times of these subscriptions, before they are paused, changed or deleted."""
-    cursor = await connection.execute(
+    due = await select_due(connection, subscriptions)
+    await process_all_due(connection, [row["id"] for row in await due.fetchall()])
+
+
+async def select_due(
+    connection: Connection, subscriptions: Sequence[str]
+) -> AsyncCursor[dict[str, Any]]:
+    """Select the ids of the schedules of these subscriptions that are due."""
+    return await connection.execute(
         """SELECT id FROM schedules
            WHERE subscription_id = ANY(%s) AND next_at <= clock_timestamp()""",
         (list(subscriptions),),
     )
-    await process_all_due(connection, [row["id"] for row in await cursor.fetchall()])
 
 
 async def move_cursors_to_now(connection: Connection, subscriptions: Sequence[str]) -> None:
