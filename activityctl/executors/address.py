@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from activityctl.domain.values.destination import check_form
+from activityctl.domain.values.secret_ref import SecretRef
 
 if TYPE_CHECKING:
     import httpx
@@ -31,14 +32,16 @@ def parse_url(text: str) -> "httpx.URL":
     return url
 
 
-def with_query(url: str, query: Mapping[str, Sequence[str]]) -> str:
+def with_query(url: str, query: Mapping[str, Sequence[str | SecretRef]]) -> str:
     """Return the URL with the pairs of the query at its end, in the order of their names.
+
+    A secret that is not resolved stands there as its name.
 
     A list repeats its key. The order of the file is lost where definitions are stored. What the
     URL has is not changed, because a signature may cover it.
     """
     pairs = [
-        f"{quote(name, safe='')}={quote(value, safe='')}"
+        f"{quote(name, safe='')}={quote(str(value), safe='')}"
         for name, values in sorted(query.items())
         for value in values
     ]

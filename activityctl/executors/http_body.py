@@ -16,7 +16,7 @@ from pydantic import (
 
 from activityctl.domain.values.model import JsonValue, Manifest, is_written
 from activityctl.domain.values.secret_ref import SecretJson, SecretRef
-from activityctl.domain.values.text import TEXT_SCHEMA, Text
+from activityctl.domain.values.text import Text
 from activityctl.errors import DestinationForbiddenError
 from activityctl.executors.address import is_path, parse_url, with_query
 from activityctl.executors.http_parts import (
@@ -85,14 +85,6 @@ _STATUS_SCHEMA: Final = {
         {"type": "string", "pattern": f"^({_FINAL_STATUS.pattern})$"},
     ]
 }
-Texts = Annotated[
-    list[Text],
-    BeforeValidator(to_list),
-    WithJsonSchema({"anyOf": [TEXT_SCHEMA, {"type": "array", "items": TEXT_SCHEMA}]}),
-]
-"""One text or a list of texts."""
-
-
 _CONTENTS: Final = ("json", "form", "body", "file")
 
 
@@ -138,11 +130,12 @@ class HttpBody(Manifest):
         "of `url` alone.",
         examples=[{"bearer": {"secretRef": "crm-token"}}],
     )
-    query: dict[str, Texts] = Field(
+    query: dict[str, SecretTexts] = Field(
         default={},
         description="Query parameters to add at the end of the URL, percent-encoded; a list "
         "repeats its key. Pairs are sent in the order of their names, not of the file. What the "
-        "URL already has is not changed; put a query that is signed into `url`.",
+        "URL already has is not changed; put a query that is signed into `url`. A value may be "
+        "{secretRef: NAME}.",
         examples=[{"page": 1, "tag": ["a", "b"]}],
     )
     json_value: SecretJson = Field(

@@ -92,7 +92,7 @@ class HttpClient:
         Credentials in response headers are masked, and so is each credential of the request where
         the response repeats it.
         """
-        url = url_of(body, self._own_api)
+        url = await url_of(body, self._own_api, call.secret)
         letter = await self._letter(body, url, call)
         secrets = header_credentials(letter.headers)
         try:

@@ -10,6 +10,7 @@ from activityctl.executors.http_auth import Sign
 from activityctl.executors.http_body import HttpBody
 from activityctl.executors.http_content import Content
 from activityctl.executors.response import ACCEPTED_ENCODINGS
+from activityctl.ports import ResolveSecret
 from activityctl.version import VERSION
 
 if TYPE_CHECKING:
@@ -55,10 +56,16 @@ class Letter:
             raise _invalid(self.method, error) from error
 
 
-def url_of(body: HttpBody, own_api: str | None) -> "httpx.URL":
+async def url_of(body: HttpBody, own_api: str | None, secret: ResolveSecret) -> "httpx.URL":
     """Return the URL of the first request; raise TaskError if no setting could allow it."""
     try:
-        return parse_url(with_query(_absolute_url(body.url, own_api), body.query))
+        address = _absolute_url(body.url, own_api)
+        host = host_of(parse_url(address))
+        query = {
+            name: [await secret(value, host=host) for value in values]
+            for name, values in body.query.items()
+        }
+        return parse_url(with_query(address, query))
     except DestinationForbiddenError as error:
         raise forbidden(body.method, error) from error
     except (ValueError, TypeError) as error:  # too long

@@ -80,6 +80,19 @@ async def test_a_secret_that_a_server_repeats_is_masked(
     assert b64encode(CANARY.encode()).decode()[:12] not in shown
 
 
+async def test_a_secret_in_the_query_is_sent_and_not_kept(serve: Serve, executor: HttpExecutor):
+    server = await serve(answering(f"you sent k={quote(CANARY, safe='')}".encode(), "403 No"))
+    query = {"k": [{"secretRef": "plain"}], "page": 1}
+    error, _ = await attempt(executor, {"url": server.url, "query": query}, a_call(), READER)
+    (request,) = server.requests
+    assert request.target == f"/?k={quote(CANARY, safe='')}&page=1"
+    assert error.startswith(f"GET {server.url}/: 403 No: you sent k=***")
+    bound = Known(READER.values, {"plain": ("crm.example",)})
+    error, _ = await attempt(executor, {"url": server.url, "query": query}, a_call(), bound)
+    assert "is bound to crm.example" in error
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("kind", FAILURES)
 async def test_a_secret_in_the_error_of_a_call_is_masked(
     serve: Serve, executor: HttpExecutor, kind: str

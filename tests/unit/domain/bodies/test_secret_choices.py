@@ -35,14 +35,18 @@ def http(**fields: Any) -> dict[str, Any]:
 def test_a_secret_may_stand_in_headers_json_and_variables():
     env = {"argv": ["true"], "env": {"TOKEN": CRM}}
     inside = {"clientSecret": CRM, "deep": [{"x": CRM}]}
-    assert findings(http(headers={"Authorization": CRM}, json=inside), {"command": env}) == []
+    assert (
+        findings(
+            http(headers={"Authorization": CRM}, json=inside, query={"k": CRM}), {"command": env}
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
     ("task", "path", "reason"),
     [
         (http(body=CRM), "tasks.0.http.body", "cannot be used here"),
-        (http(query={"key": CRM}), "tasks.0.http.query.key.0", "cannot be used here"),
         ({"emit": {"type": "a.b", "data": {"x": CRM}}}, "tasks.0.emit.data.x", "cannot be used"),
         ({"command": {"argv": ["a", CRM]}}, "tasks.0.command.argv.1", "cannot be used here"),
         (
