@@ -23,7 +23,7 @@ README = ROOT / "README.md"
 TEXTS = [README, ROOT / "tests" / "benchmarks" / "README.md", *sorted(GUIDE.glob("*.md"))]
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
-LONGEST_README = 250
+LONGEST_README = 270  # it has a row for each task kind and policy
 
 
 def blocks(path: Path, language: str) -> Iterator[str]:
