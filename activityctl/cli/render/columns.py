@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.cli.render.output import Column, age, duration
+from activityctl.cli.render.task_tree import label_of
 from activityctl.domain.tasks.manual import MANUAL
 from activityctl.domain.values.json_form import View
 from activityctl.operations.looking.kinds import Kind
@@ -39,7 +40,7 @@ def _status(view: View) -> str:
 
 
 def _task_name(view: View) -> str:
-    name = str(view["name"]) + (f"[{view['index']}]" if view["index"] else "")
+    name = "  " * view.get("depth", 0) + view.get("shown", label_of(view))
     return name if view["phase"] == "main" else f"{name} ({view['phase']})"
 
 

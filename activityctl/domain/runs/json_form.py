@@ -68,6 +68,7 @@ def task_view(task: TaskInstance) -> View:
         "run": task.run_id,
         "name": task.name,
         "index": task.index,
+        "of": task.of,
         "phase": task.phase,
         "kind": task.kind,
         "status": task.status.value,

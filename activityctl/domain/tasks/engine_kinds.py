@@ -12,10 +12,10 @@ from activityctl.domain.tasks.value import VALUE, ValueBody
 from activityctl.domain.tasks.wait import WAIT, WaitBody
 
 ENGINE_KINDS: Final[Mapping[str, type[BaseModel]]] = {
-    STOP: StopBody,
     VALUE: ValueBody,
     WAIT: WaitBody,
     MANUAL: ManualBody,
+    STOP: StopBody,
 }
 """Each kind with the model of its body; none of them reaches the step `execute`."""
 WAITING_KINDS: Final = frozenset({WAIT, MANUAL})

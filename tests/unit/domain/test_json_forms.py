@@ -120,6 +120,7 @@ def test_the_form_of_a_task():
         "startedAt": STAMP,
         "waitsUntil": None,
         "completedBy": None,
+        "of": 2,
         "endedAt": STAMP,
     }
 

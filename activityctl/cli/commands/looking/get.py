@@ -19,6 +19,7 @@ from activityctl.cli.options import (
 )
 from activityctl.cli.render.columns import columns_of, how_to_complete, waiting_columns
 from activityctl.cli.render.output import FORMATS, check_format, print_views
+from activityctl.cli.render.task_tree import as_tree
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.looking.get import ObjectViews, Page, default_limit
@@ -108,9 +109,14 @@ def get(
     views = page.views
     if wanted == "runs" and shape in {"text", "wide"}:
         views.sort(key=lambda view: (view["dueAt"], view["createdAt"]), reverse=True)
+    of_one_run = wanted == "tasks" and run is not None
+    if of_one_run and shape in {"text", "wide"}:
+        views = as_tree(views)
     columns = columns_of(wanted, wide=shape == "wide")
     if wanted == "tasks" and status == ["waiting"]:
         columns = waiting_columns(wide=shape == "wide")
+    if of_one_run:
+        columns = [column for column in columns if column[0] != "RUN"]
     print_views(session.out, wanted, views, shape, columns, has_more=page.has_more)
     if shape in {"text", "wide"} and (hint := how_to_complete(wanted, views)):
         session.err.print(hint)
