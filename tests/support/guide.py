@@ -81,7 +81,9 @@ def _repeats(path: str, name: str) -> bool:
     is_in_task = path.startswith("ActivityDefinition.spec.tasks")
     if is_in_task and name in {"tasks", "undo", "default"}:
         return True
-    return name in {"onFailure", "onSuccess", "onSkip"} or (path.endswith(".triggers") and path.startswith("Subscription"))
+    return name in {"onFailure", "onSuccess", "onSkip"} or (
+        path.endswith(".triggers") and path.startswith("Subscription")
+    )
 
 
 def _row(name: str, found: Explanation) -> str:
