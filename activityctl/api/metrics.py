@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from activityctl.domain.runs.metrics_snapshot import (
+    BREAKER_STATUSES,
     FIRING_STATES,
     RUN_STATUSES,
     SCHEDULE_STATUSES,
@@ -38,6 +39,7 @@ class _SnapshotCollector(Collector):
         yield from self._runs_and_firings()
         yield from self._events()
         yield from self._schedules()
+        yield from self._breakers()
         figures = self._figures
         yield _labelled(
             "subscriptions",
@@ -54,6 +56,25 @@ class _SnapshotCollector(Collector):
             "dead_letters",
             "Dead letters: runs that failed after all retries.",
             figures.dead_letters,
+        )
+
+    def _breakers(self) -> Iterator[Metric]:
+        figures = self._figures
+        yield _labelled(
+            "breakers",
+            "Circuit breakers that have ever opened, by status.",
+            "status",
+            complete(figures.breakers, BREAKER_STATUSES),
+        )
+        yield CounterMetricFamily(
+            "activityctl_breaker_openings",
+            "How often circuit breakers have opened.",
+            value=figures.breaker_openings,
+        )
+        yield _gauge(
+            "tasks_held",
+            "Tasks that wait for a circuit breaker or a limit.",
+            figures.held_tasks,
         )
 
     def _runs_and_firings(self) -> Iterator[Metric]:

@@ -92,6 +92,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "resume": ("acting.resume", "Acting", "Resume a paused subscription."),
     "cancel": ("acting.cancel", "Acting", "Cancel a run and stop its tasks."),
     "complete": ("acting.complete", "Acting", "Complete a task that waits for a person."),
+    "breaker": (
+        "acting.breaker",
+        "Acting",
+        "Open or close a circuit breaker by hand.",
+    ),
     "recover": (
         "acting.recover",
         "Acting",

@@ -10,6 +10,7 @@ CHANGING: Final = frozenset(
         *(
             "apply",
             "backfill",
+            "breaker",
             "cancel",
             "complete",
             "delete",

@@ -6,6 +6,7 @@ Other packages import these names from here, never from a module of this package
 from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.events import EventArchive, EventStore, Routing
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
+from activityctl.ports.guards import BreakerChange, Guards, Hold
 from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
 from activityctl.ports.logbook import Logbook, MetricsSource
 from activityctl.ports.outbox import (
@@ -58,6 +59,7 @@ __all__ = [
     "WORK_CHANNEL",
     "Backfills",
     "BegunAttempt",
+    "BreakerChange",
     "Catalog",
     "Claim",
     "ContextSource",
@@ -71,6 +73,8 @@ __all__ = [
     "FoundSecret",
     "Gates",
     "GivenAnswer",
+    "Guards",
+    "Hold",
     "JsonValue",
     "KnownRun",
     "LaneEnd",

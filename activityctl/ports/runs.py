@@ -16,6 +16,8 @@ from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.tasks.attempt import Attempt
+from activityctl.domain.tasks.breaker import Breaker
+from activityctl.domain.tasks.held_task import HeldTask
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
@@ -46,6 +48,8 @@ class BegunAttempt:
     """When the lost attempt began."""
     known: "KnownRun | None" = None
     """The run, if it was asked for and is small."""
+    is_probe: bool = False
+    """Whether it probes the destination behind a breaker that is not closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,14 @@ class RunLists(Protocol):
 
     async def attempts(self, task_ids: Sequence[str]) -> list[Attempt]:
         """Return the attempts of these tasks, by task and number."""
+        ...
+
+    async def held(self, task_ids: Sequence[str]) -> list[HeldTask]:
+        """Return what holds up those of these tasks that a breaker or a limit holds up."""
+        ...
+
+    async def breakers(self, selection: Selection) -> list[Breaker]:
+        """Return the breakers that have ever opened, by name."""
         ...
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:

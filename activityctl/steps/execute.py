@@ -25,6 +25,7 @@ from activityctl.errors import TaskError
 from activityctl.ports import (
     BegunAttempt,
     Executor,
+    Guards,
     KnownRun,
     Lanes,
     Logbook,
@@ -34,6 +35,7 @@ from activityctl.ports import (
 )
 from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.failed_attempts import FailedAttempts, note_about_wait
+from activityctl.steps.guarding import Guarding
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 from activityctl.steps.lane_call import LaneCall
 from activityctl.steps.limited import TimeUsed, execute_limited
@@ -58,6 +60,7 @@ class ExecuteStep:
         worker: str,
         *,
         lanes: Lanes,
+        guards: Guards,
         secrets: SecretReader = NO_SECRETS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -72,6 +75,7 @@ class ExecuteStep:
         self._failures = FailedAttempts(runs, recorder.decide, self._tries, sleep)
         self._worker = worker
         self._lanes = lanes
+        self._guarding = Guarding(guards, logbook, worker, clock, sleep)
         self._begun: dict[str, TaskInstance] = {}
         self._lane_calls: dict[str, LaneCall] = {}
         self._used: dict[str, TimeUsed] = {}
@@ -105,8 +109,12 @@ class ExecuteStep:
                 order.run_id, order.task_id, error=error, code="timeout"
             )
         try:
-            begun = await self._runs.begin_attempt(
-                order.task_id, self._clock(), self._worker, reads_run=not order.takes_next
+            begun = await self._begin(order, used)
+        except ApplicationError:  # a breaker or a limit holds it up
+            raise
+        except TaskError as error:
+            return await self._recorder.end_task(
+                order.run_id, order.task_id, error=str(error), code=error.task_code
             )
         except Exception as failure:  # nothing has run yet, so Temporal may repeat the call
             if not self._tries.is_last(order.task_id, failure):
@@ -128,6 +136,13 @@ class ExecuteStep:
             return await self._execute_begun(task, order)
         finally:
             del self._begun[order.task_id], self._used[task.id], self._known[task.id]
+
+    async def _begin(self, order: TaskOrder, used: TimeUsed) -> BegunAttempt | None:
+        if order.is_guarded:
+            return await self._guarding.begin(order, lambda: used.budget(order))
+        return await self._runs.begin_attempt(
+            order.task_id, self._clock(), self._worker, reads_run=not order.takes_next
+        )
 
     async def _execute_lane(self, task: TaskInstance, order: TaskOrder) -> Orders:
         """Execute an instance of a large forEach, then those that its lane takes after it."""
@@ -210,15 +225,21 @@ class ExecuteStep:
         await self._logbook.append([self._entry(task, order, "warning", message, {})])
 
     async def _execute_begun(self, task: TaskInstance, order: TaskOrder) -> Orders:
+        failure: TaskError | asyncio.CancelledError | None = None
         try:
             output = await self._attempt(task, order)
+            return await self._failures.written(lambda: self._end(task, order, output=output), task)
         except TaskError as error:
+            failure = error
             return await self._failed(task, order, error)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            failure = error
             if (orders := await self._stopped(task, order)) is None:
                 raise
             return orders
-        return await self._failures.written(lambda: self._end(task, order, output=output), task)
+        finally:
+            if order.is_guarded:
+                await self._guarding.settle(task, order, failure)
 
     async def _attempt(self, task: TaskInstance, order: TaskOrder) -> JsonValue:
         if task.attempts > order.max_attempts + _LOST_ATTEMPTS_ALLOWED:

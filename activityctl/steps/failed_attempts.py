@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from activityctl.domain.manifests.task_tree import template_path, templates_by_path
 from activityctl.domain.runs.run import TaskInstance
 from activityctl.domain.tasks.failure import failure_of
 from activityctl.domain.tasks.next_attempt import NextAttempt, TimeBudget, next_attempt
@@ -93,9 +94,10 @@ class FailedAttempts:
                 raise
             _LOG.exception("a run cannot be read", extra={"run": task.run_id})
             spec = None
-        templates = () if spec is None else spec.all_tasks
-        policies = (template.retry for template in templates if template.name == task.name)
-        return next(policies, RetryPolicy())
+        if spec is None:
+            return RetryPolicy()
+        template = templates_by_path(spec).get(template_path(task.name))
+        return RetryPolicy() if template is None else template.retry
 
 
 def note_about_wait(asked_seconds: float, wait: timedelta) -> str:

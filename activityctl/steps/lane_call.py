@@ -69,7 +69,11 @@ class LaneCall:
         ended = change_task(task, status, output=output, error=error, ended_at=now)
         entry = task_entry(self._order.subscription_id, ended, now)
         assert entry is not None  # noqa: S101  # the task has ended
-        goes_on = self._begun < INSTANCES_PER_CALL and not _worker_stops()
+        goes_on = (
+            self._begun < INSTANCES_PER_CALL
+            and not self._order.is_guarded  # each attempt has to pass its breaker and limit
+            and not _worker_stops()
+        )
         return LaneEnd(ended, entry, TaskId(self._order.task_id), self._worker, goes_on)
 
 

@@ -53,6 +53,8 @@ def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:
         heartbeat_seconds=_seconds(limits.heartbeat),
         total_seconds=_seconds(limits.total),
         max_age_seconds=_seconds(template.retry.max_age),
+        is_guarded=task.guard is not None,
+        is_limited=task.guard is not None and task.guard.limit is not None,
         takes_next=task.lane is not None,
         not_before=None if not_before is None else not_before.isoformat(),
         is_group=task.is_container,

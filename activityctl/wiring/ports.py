@@ -11,6 +11,7 @@ from activityctl.ports import (
     EventArchive,
     EventStore,
     Gates,
+    Guards,
     Lanes,
     Logbook,
     MetricsSource,
@@ -66,6 +67,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.runs import PostgresRunStore
 
         return PostgresRunStore(self._database)
+
+    @cached_property
+    def guards(self) -> Guards:
+        """Breakers and limits."""
+        from activityctl.adapters.postgres.runs.guards import PostgresGuards
+
+        return PostgresGuards(self._database)
 
     @cached_property
     def lanes(self) -> Lanes:

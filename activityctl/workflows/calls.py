@@ -32,6 +32,10 @@ class TaskOrder:
     heartbeat_seconds: float | None = None
     total_seconds: float | None = None
     max_age_seconds: float | None = None
+    is_guarded: bool = False
+    """Whether a breaker or a limit may hold up the attempts."""
+    is_limited: bool = False
+    """Whether a limit may."""
     not_before: str | None = None
     """When it may begin, in ISO 8601; None if it need not wait. For rounds with a delay."""
     is_group: bool = False

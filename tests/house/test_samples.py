@@ -27,6 +27,7 @@ def test_all_samples_can_be_planned_together():
         "order-fulfilment",
         "crm-contacts",
         "price-watch",
+        "crm-sync",
         "order-review",
         "risky-order",
         "search-index",

@@ -84,6 +84,7 @@ async def open_run(
         lambda: NOW,
         "here",
         lanes=ports.lanes,
+        guards=ports.guards,
         secrets=secrets,
     )
     return OpenRun(ports, step, TaskOrder(OWNER, run.id, task.id, attempts, 60.0))

@@ -149,6 +149,7 @@ class Month:
             self.clock,
             "here",
             lanes=ports.lanes,
+            guards=ports.guards,
         )
         return Worker(
             self.client,

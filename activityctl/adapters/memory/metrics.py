@@ -57,6 +57,11 @@ class MemoryMetricsSource:
                 for subscription in state.catalog.subscriptions.values()
                 if subscription.status in LIVING
             ),
+            breakers=Counter(
+                each.status.value for each in self._state.breakers.values() if each.openings
+            ),
+            breaker_openings=sum(each.openings for each in self._state.breakers.values()),
+            held_tasks=sum(not self._state.tasks[key].task.has_ended for key in self._state.holds),
             workers=sum(row.seen_at >= now - COUNTS_AS_ALIVE for row in state.workers.values()),
             dead_letters=len(state.dead_letters),
             unrouted_events=len(unrouted),

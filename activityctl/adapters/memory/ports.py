@@ -7,6 +7,7 @@ from activityctl.adapters.memory.events.archive import MemoryEventArchive
 from activityctl.adapters.memory.events.events import MemoryEventStore
 from activityctl.adapters.memory.metrics import MemoryMetricsSource
 from activityctl.adapters.memory.runs.gates import MemoryGates
+from activityctl.adapters.memory.runs.guards import MemoryGuards
 from activityctl.adapters.memory.runs.lanes import MemoryLanes
 from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
@@ -27,6 +28,7 @@ from activityctl.ports import (
     EventArchive,
     EventStore,
     Gates,
+    Guards,
     Lanes,
     Logbook,
     MetricsSource,
@@ -65,6 +67,7 @@ class MemoryPorts:
     unfinished: UnfinishedWork
     lanes: Lanes
     waits: Waits
+    guards: Guards
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -91,4 +94,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryUnfinishedWork(shared),
         MemoryLanes(shared),
         MemoryWaits(shared),
+        MemoryGuards(shared),
     )

@@ -20,6 +20,7 @@ from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import Answer, Wait
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.tasks.attempt import Attempt
+from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.log import Cursor, LogEntry
@@ -153,6 +154,18 @@ class WaitRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldRow:
+    """A task that a breaker or a limit holds up."""
+
+    place: int
+    limit: str | None
+    look_at: datetime
+    since: datetime
+    slot: datetime | None = None
+    breaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker, and the time of its last heartbeat."""
 
@@ -206,6 +219,11 @@ class MemoryState:
     """By task id."""
     attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
     """By task and number."""
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+    limits: dict[str, datetime | None] = field(default_factory=dict)
+    """Until when each limit is used up, by name."""
+    holds: dict[str, HoldRow] = field(default_factory=dict)
+    """By task id, in the order of arrival."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
     workers: dict[str, WorkerRow] = field(default_factory=dict)

@@ -27,7 +27,9 @@ _COUNT_ALL: Final = """
             WHERE c.wanted_hash IS NOT NULL) AS wanted GROUP BY state
         UNION ALL
         SELECT 'subscriptions', status, count(*) FROM subscriptions
-        WHERE status <> 'deleted' GROUP BY status)
+        WHERE status <> 'deleted' GROUP BY status
+        UNION ALL
+        SELECT 'breakers', status, count(*) FROM breakers WHERE openings > 0 GROUP BY status)
     SELECT now() AS counted_at,
         (SELECT coalesce(jsonb_object_agg(by_what.what, by_what.counts), '{}') FROM (
                 SELECT what, jsonb_object_agg(of, count) AS counts FROM counted
@@ -41,6 +43,9 @@ _COUNT_ALL: Final = """
         (SELECT max(restarted_at) FROM schedules) AS restarted_at,
         (SELECT count(*) FROM workers WHERE seen_at >= clock_timestamp() - %(alive)s) AS workers,
         (SELECT count(*) FROM dead_letters) AS dead_letters,
+        (SELECT coalesce(sum(openings), 0) FROM breakers) AS breaker_openings,
+        (SELECT count(*) FROM holds h JOIN tasks t ON t.id = h.task_id
+         WHERE t.ended_at IS NULL) AS held_tasks,
         (SELECT count(*) FROM events WHERE routed_at IS NULL) AS unrouted_events,
         (SELECT arrived_at FROM events WHERE routed_at IS NULL
          ORDER BY place LIMIT 1) AS oldest_unrouted_at,
@@ -75,6 +80,9 @@ class PostgresMetricsSource:
             subscriptions=counts.get("subscriptions", {}),
             workers=row["workers"],
             dead_letters=row["dead_letters"],
+            breakers=counts.get("breakers", {}),
+            breaker_openings=row["breaker_openings"],
+            held_tasks=row["held_tasks"],
             unrouted_events=row["unrouted_events"],
             oldest_unrouted_at=row["oldest_unrouted_at"],
             filter_errors=row["filter_errors"],

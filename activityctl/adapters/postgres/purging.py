@@ -14,6 +14,7 @@ from activityctl.ports import Occurrence
 FREE_TEXTS: Final = {
     "applies": ("actor",),
     "attempts": ("error",),
+    "breakers": ("reason",),
     "dead_letters": ("reason",),
     "events": ("event_id", "source", "subject", "type"),
     "firings": ("error",),

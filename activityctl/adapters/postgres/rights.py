@@ -88,6 +88,11 @@ TABLES: Final[Mapping[str, Rights]] = {
         worker="SELECT, INSERT, UPDATE",
     ),
     "attempts": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "breakers": _rights(
+        read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT, INSERT, UPDATE"
+    ),
+    "limits": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "holds": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="INSERT"),
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="INSERT"),
     "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),

@@ -1,6 +1,7 @@
 """Converts rows of the tables to domain values."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from activityctl.domain.gitops.history import Origin, PastChange
@@ -9,6 +10,8 @@ from activityctl.domain.manifests.subscription import Subscription, Subscription
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.tasks.attempt import Attempt, AttemptOutcome
+from activityctl.domain.tasks.breaker import Breaker, BreakerStatus, Probe
+from activityctl.domain.tasks.guard import stored_guard
 from activityctl.domain.values.ids import RevisionId, RunId, SubscriptionId, TaskId, canonical_json
 from activityctl.domain.values.log import LogEntry
 
@@ -23,7 +26,8 @@ RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, 
     r.stuck_since, r.stuck_reason"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at, t.worker,
-    t.attempt_at, t.lane, t.waits_until, t.completed_by, t.code"""
+    t.attempt_at, t.lane, t.waits_until, t.completed_by, t.code,
+    t.guard"""
 SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
     s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
     s.pause_reason, s.paused_at, s.paused_by_run"""
@@ -94,6 +98,7 @@ def task_of(row: Row) -> TaskInstance:
         waits_until=row["waits_until"],
         completed_by=row["completed_by"],
         code=row["code"],
+        guard=stored_guard(row["guard"]),
     )
 
 
@@ -108,6 +113,20 @@ def attempt_of(row: Row) -> Attempt:
         row["ended_at"],
         row["error"],
         row["code"],
+    )
+
+
+def breaker_of(row: Row) -> Breaker:
+    """Return the breaker of a row of breakers."""
+    return Breaker(
+        row["name"],
+        BreakerStatus(row["status"]),
+        row["changed_at"],
+        row["reason"],
+        row["open_until"],
+        tuple(Probe(key, datetime.fromisoformat(at)) for key, at in row["probes"].items()),
+        row["succeeded"],
+        row["openings"],
     )
 
 

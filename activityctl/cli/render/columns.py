@@ -189,6 +189,14 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         _field("status"),
         ("STARTED", lambda view: age(view["startedAt"])),
     ),
+    "breakers": (
+        _field("name"),
+        _field("status"),
+        ("SINCE", lambda view: age(view["since"])),
+        ("OPEN UNTIL", lambda view: view["openUntil"] and age(view["openUntil"])),
+        _field("openings"),
+        _field("reason"),
+    ),
     "sets": (
         _field("name"),
         _field("definitions"),

@@ -28,6 +28,9 @@ STYLES: Final[Mapping[str, str]] = {
     "succeeded": "green",
     "running": "cyan",
     "cancelling": "yellow",
+    "closed": "green",
+    "open": "red",
+    "half_open": "yellow",
     "active": "green",
     "failed": "red",
     "timed_out": "red",
@@ -57,6 +60,7 @@ _LABELS: Final[Mapping[str, Callable[[View], str]]] = {
     "calendars": lambda view: view["name"],
     "schedules": lambda view: f"{view['subscription']}/{view['trigger']}",
     "events": lambda view: view["uid"],
+    "breakers": lambda view: view["name"],
     "sets": lambda view: view["name"],
 }
 """The name of an object of these kinds; objects of other kinds are named by their id."""

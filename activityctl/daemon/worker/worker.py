@@ -112,6 +112,7 @@ async def _work(
             name,
             lanes=ports.lanes,
             secrets=secrets,
+            guards=ports.guards,
         )
         recorder.stop_here = execute.stop
         stack.push_async_callback(execute.close)

@@ -11,6 +11,7 @@ from activityctl.domain.bodies.slots import Slots, changed_texts
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Present, Wanted, affected_subscriptions
 from activityctl.domain.gitops.renames import rename_problems
+from activityctl.domain.gitops.shared_names import shared_name_problems
 from activityctl.domain.manifests.calendar_checks import (
     never_starting_in_definition,
     never_starting_in_subscription,
@@ -111,6 +112,8 @@ def check_set(
         changed = list(changed_texts(Slots(document_schema(kinds), kind), partial.numbers))
         problems += [locate(finding) for finding in changed if finding.path not in partial.lost]
     problems += rename_problems(manifests)
+    own = {name: definition.spec for name, definition in manifests.definitions.items()}
+    problems += shared_name_problems(manifests, own)
     unchecked = frozenset(name for name, each in known.items() if each.skipped)
     return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
 
@@ -193,6 +196,7 @@ def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | Non
     problems = _subscription_problems(manifests, specs, days)
     problems += _calendar_problems(manifests, days)
     problems += _stranded_triggers(manifests, present, days)
+    problems += shared_name_problems(manifests, specs)
     for name, manifest in manifests.subscriptions.items():
         if manifest.spec.activity not in specs:
             locate = manifests.locate["Subscription", name]

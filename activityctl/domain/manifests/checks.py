@@ -37,7 +37,12 @@ from activityctl.domain.manifests.flow_checks import check_flow, check_needs
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.partial import read_partially
-from activityctl.domain.manifests.policy_checks import check_policies, check_retry
+from activityctl.domain.manifests.policy_checks import (
+    check_limits,
+    check_named_limit,
+    check_policies,
+    check_retry,
+)
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes, task_lists
 from activityctl.domain.manifests.source_checks import check_plain_expressions
@@ -66,6 +71,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
     findings = [finding.under("params") for finding in check_schema(spec.params)]
     scopes = Scopes(spec, has_sound_params=not findings)
     findings += _check_names(spec)
+    findings += _under(check_limits(spec.limits), "limits")
     for index, trigger in enumerate(spec.triggers):
         findings += _under(_check_trigger(trigger, scopes.params), "triggers", index)
     findings += _check_gates(spec, scopes.gates())
@@ -285,6 +291,7 @@ def _check_block(block: StaticBlock, kinds: Kinds, scopes: Scopes) -> list[Findi
         inside = scopes.task(block, task, in_body=True)
         found = _check_task(task, kinds, scopes.task(block, task), inside)
         found += check_flow(task, block)
+        found += check_named_limit(task, scopes.limits)
         for case, choice in enumerate(task.switch.cases if task.switch else ()):
             found += _check_condition(choice.when, inside, "switch", "cases", case, "when")
         if task.repeat is not None and task.repeat.until is not None:

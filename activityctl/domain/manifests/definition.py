@@ -10,6 +10,7 @@ from activityctl.domain.manifests.context import ContextTemplate
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.run_limits import Concurrency, PauseAfter, Throttle
 from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.tasks.limit import Limit
 from activityctl.domain.values.duration import LimitDuration
 from activityctl.domain.values.ids import RevisionId, revision_id
 from activityctl.domain.values.model import (
@@ -90,6 +91,11 @@ class DefinitionSpec(Manifest):
     rules: tuple[Rule, ...] = Field(
         default=(),
         description="Conditions that must all be true. Otherwise the run is skipped.",
+    )
+    limits: tuple[Limit, ...] = Field(
+        default=(),
+        description="Limits of resources that tasks use, such as the calls a service allows. "
+        "Definitions that declare the same name share the limit, and declare it in the same way.",
     )
     tasks: tuple[TaskTemplate, ...] = Field(min_length=1, description="The tasks of a run.")
     on_failure: tuple[TaskTemplate, ...] = Field(

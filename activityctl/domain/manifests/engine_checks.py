@@ -21,7 +21,7 @@ from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue
 
-_OF_ATTEMPTS: Final = ("retry", "timeout")
+_OF_ATTEMPTS: Final = ("retry", "timeout", "breaker", "limit")
 """The fields that are about attempts of an executor."""
 
 

@@ -60,6 +60,8 @@ class Scopes:
 
     def __init__(self, spec: DefinitionSpec, *, has_sound_params: bool) -> None:
         self._spec = spec
+        self.limits = frozenset(limit.name for limit in spec.limits)
+        """The names of the limits that tasks may use."""
         self._shared = {
             "params": params_type(spec.params) if has_sound_params else ANY_TYPE,
             "trigger": TRIGGER,

@@ -17,7 +17,7 @@ def template_path(name: str) -> str:
 
 def templates_by_path(spec: DefinitionSpec) -> dict[str, TaskTemplate]:
     """Return every template of the definition, by its path."""
-    return dict(_by_path((*spec.tasks, *spec.on_failure), ""))
+    return dict(_by_path(spec.all_tasks, ""))
 
 
 def all_templates(templates: Iterable[TaskTemplate]) -> Iterator[TaskTemplate]:

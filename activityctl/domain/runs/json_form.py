@@ -5,6 +5,7 @@ from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.worker import WorkerBeat
+from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import View, format_timestamp
 
@@ -94,6 +95,19 @@ def dead_letter_view(letter: DeadLetter) -> View:
         "subscriptionId": letter.subscription_id,
         "reason": letter.reason,
         "createdAt": format_timestamp(letter.created_at),
+    }
+
+
+def breaker_view(breaker: Breaker) -> View:
+    """Return the JSON view of a circuit breaker."""
+    return {
+        "name": breaker.name,
+        "status": breaker.status.value,
+        "since": format_timestamp(breaker.changed_at),
+        "reason": breaker.reason,
+        "openUntil": format_timestamp(breaker.open_until),
+        "probing": [probe.task_id for probe in breaker.probes],
+        "openings": breaker.openings,
     }
 
 

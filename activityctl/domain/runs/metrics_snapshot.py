@@ -1,12 +1,13 @@
 """MetricsSnapshot: counts at one moment, for metrics and `status`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.tasks.breaker import BreakerStatus
 
 RUNS_COUNTED_FOR: Final = timedelta(days=1)
 """Ended runs are counted for this long after their creation; open runs always."""
@@ -45,6 +46,12 @@ class MetricsSnapshot:
     workers: int
     """How many workers are alive."""
     dead_letters: int
+    breakers: Mapping[str, int] = field(default_factory=dict)
+    """Circuit breakers that have ever opened, by status."""
+    breaker_openings: int = 0
+    """How often breakers have opened, summed over all of them."""
+    held_tasks: int = 0
+    """Tasks that wait for a breaker or a limit."""
     unrouted_events: int = 0
     """Stored events that are not routed yet."""
     oldest_unrouted_at: datetime | None = None
@@ -71,4 +78,5 @@ def complete(counts: Mapping[str, int], keys: tuple[str, ...]) -> dict[str, int]
 
 
 RUN_STATUSES: Final = tuple(status.value for status in RunStatus)
+BREAKER_STATUSES: Final = tuple(status.value for status in BreakerStatus)
 SUBSCRIPTION_STATUSES: Final = tuple(status.value for status in LIVING)

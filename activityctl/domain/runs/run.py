@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.tasks.guard import Guard
 from activityctl.domain.values.ids import BACKFILL_PREFIX, RevisionId, RunId, SubscriptionId, TaskId
 from activityctl.domain.values.model import JsonValue
 
@@ -205,6 +206,8 @@ class TaskInstance:
     """The person who completed it; None if no person did."""
     code: str | None = None
     """The code of the error, such as `timeout`; None for an error that no attempt had."""
+    guard: Guard | None = None
+    """The breaker and the limit of its attempts; None if nothing holds them up."""
 
     @property
     def has_ended(self) -> bool:

@@ -35,6 +35,7 @@ from activityctl.domain.runs.task_rows import (
     status_of,
 )
 from activityctl.domain.runs.waiting import begin_wait, waits_by_itself
+from activityctl.domain.tasks.guard import guard_of
 from activityctl.domain.tasks.stop import STOP
 from activityctl.domain.values import ids
 from activityctl.errors import ExpressionError
@@ -68,6 +69,7 @@ class Spawning:
         self.rows = TaskRows(state.tasks)
         self.outcomes = Outcomes(self.rows)
         self._run = state.run
+        self._limits = state.spec.limits
         self._now = now
         self._shared = run_scope(state.run, now)
         self._start: list[TaskInstance] = []
@@ -142,7 +144,14 @@ class Spawning:
         found = new_instances(template, blank, statuses, self.scope(block))
         if not self.rows.have_room_for(len(found)):
             found = [failed(blank, _TOO_MANY)]
-        self.rows.add(found)
+        self.rows.add([self._guarded(task, template) for task in found])
+
+    def _guarded(self, task: TaskInstance, template: TaskTemplate) -> TaskInstance:
+        """Return the new task with what may hold up its attempts."""
+        if task.has_ended or (template.breaker is None and template.limit is None):
+            return task
+        guard = guard_of(template.breaker, template.limit, self._limits, task.kind, task.input)
+        return replace(task, guard=guard)
 
     def _status(self, template: TaskTemplate, block: Block) -> str:
         """Return the status of a task that has ended, as those see it that need it."""
@@ -270,7 +279,7 @@ class Spawning:
         elif not new.is_container:
             own = self._rounds_so_far(template, task, before)
             scope = self.scope(replace(block, parent=block, templates=(), own=own))
-            new = rendered(new, template, scope)
+            new = self._guarded(rendered(new, template, scope), template)
         self.rows.add([new])
         return new
 

@@ -6,6 +6,7 @@ from typing import Final
 from activityctl.domain.events.stored_event import EVENT_STATUSES
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.run import RunStatus, TaskStatus
+from activityctl.domain.tasks.breaker import BreakerStatus
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import UsageError
 from activityctl.operations.looking.kinds import Kind
@@ -16,7 +17,7 @@ _FILTERS: Final[Mapping[str, frozenset[Kind]]] = {
         {"subscriptions", "schedules", "runs", "tasks", "deadletters", "events"}
     ),
     "--run": frozenset({"runs", "tasks", "deadletters", "events"}),
-    "--status": frozenset({"subscriptions", "runs", "tasks", "events"}),
+    "--status": frozenset({"subscriptions", "runs", "tasks", "events", "breakers"}),
     "--since": frozenset({"runs", "tasks", "deadletters", "events"}),
     "--until": frozenset({"events"}),
     "--assignee": frozenset({"tasks"}),
@@ -29,6 +30,7 @@ _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "runs": tuple(RunStatus),
     "tasks": tuple(TaskStatus),
     "events": EVENT_STATUSES,
+    "breakers": tuple(BreakerStatus),
 }
 
 

@@ -17,6 +17,7 @@ from activityctl.domain.manifests.json_form import (
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.accepted import with_accepted
 from activityctl.domain.runs.json_form import (
+    breaker_view,
     dead_letter_view,
     latest_run_view,
     run_details,
@@ -25,6 +26,7 @@ from activityctl.domain.runs.json_form import (
     worker_view,
 )
 from activityctl.domain.tasks.attempt import attempt_view
+from activityctl.domain.tasks.held_task import held_view
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
@@ -41,7 +43,7 @@ from activityctl.ports import (
 )
 
 _LISTED_IN_FULL: Final = frozenset(
-    {"definitions", "subscriptions", "calendars", "schedules", "workers", "sets"}
+    {"definitions", "subscriptions", "calendars", "schedules", "workers", "breakers", "sets"}
 )
 """Kinds that come from manifests, so that their number is limited; the others keep growing."""
 _DEFAULT_LIMIT: Final = 100
@@ -105,6 +107,7 @@ class ObjectViews:
             "deadletters": self._dead_letters,
             "events": self._stored_events,
             "workers": self._living_workers,
+            "breakers": self._breakers,
             "sets": self._apply_sets,
         }
         return await readers[kind](selection)
@@ -127,7 +130,15 @@ class ObjectViews:
                 return await self._schedules_named(name, selection)
             case "deadletters":
                 return await self._dead_letters_named(name, selection)
-            case "definitions" | "calendars" | "revisions" | "tasks" | "workers" | "sets":
+            case (
+                "definitions"
+                | "calendars"
+                | "revisions"
+                | "tasks"
+                | "workers"
+                | "breakers"
+                | "sets"
+            ):
                 found = await self.listed(kind, replace(selection, name=name))
                 if not found:
                     raise NotFoundError(singular(kind), name, hint=f"activityctl get {kind}")
@@ -280,15 +291,24 @@ class ObjectViews:
     async def _tasks_of_run(self, run_id: str) -> list[View]:
         """Return the tasks of a run; those that had a failure with their attempts."""
         tasks = await self._tasks(Selection(run_id=run_id, limit=None))
-        troubled = [task["id"] for task in tasks if task["attempts"] > 1 or task["code"]]
+        troubled = [
+            task["id"]
+            for task in tasks
+            if task["attempts"] > 1 or task["code"] or task["status"] == "pending"
+        ]
         histories = await self._histories(troubled)
-        return [{**task, **histories.get(task["id"], {})} for task in tasks]
+        found = {key: view for key, view in histories.items() if any(view.values())}
+        return [{**task, **found.get(task["id"], {})} for task in tasks]
 
     async def _histories(self, task_ids: Sequence[str]) -> dict[str, View]:
-        """Return the attempts of these tasks, by task id."""
+        """Return the attempts of these tasks and what holds them up, by task id."""
         attempts = await self._lists.attempts(task_ids) if task_ids else []
+        held = {each.task_id: held_view(each) for each in await self._lists.held(task_ids)}
         return {
-            key: {"history": [attempt_view(each) for each in attempts if each.task_id == key]}
+            key: {
+                "history": [attempt_view(each) for each in attempts if each.task_id == key],
+                **({"held": held[key]} if key in held else {}),
+            }
             for key in task_ids
         }
 
@@ -315,6 +335,9 @@ class ObjectViews:
     async def _living_workers(self, selection: Selection) -> list[View]:
         alive = [worker_view(worker) for worker in await self._workers.alive()]
         return [view for view in alive if view["id"].startswith(selection.name or "")]
+
+    async def _breakers(self, selection: Selection) -> list[View]:
+        return [breaker_view(breaker) for breaker in await self._lists.breakers(selection)]
 
     async def _dead_letters(self, selection: Selection) -> list[View]:
         letters = await self._lists.dead_letters(selection)

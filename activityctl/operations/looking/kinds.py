@@ -16,6 +16,7 @@ Kind = Literal[
     "deadletters",
     "events",
     "workers",
+    "breakers",
     "sets",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
@@ -44,6 +45,7 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "ev": "events",
     "evs": "events",
     "worker": "workers",
+    "breaker": "breakers",
     "set": "sets",
     "applyset": "sets",
     "applysets": "sets",

@@ -23,6 +23,9 @@ FIGURES = MetricsSnapshot(
     unrouted_events=8,
     oldest_unrouted_at=NOW - timedelta(seconds=3),
     filter_errors=9,
+    breakers={"closed": 2, "open": 1},
+    breaker_openings=10,
+    held_tasks=11,
 )
 NOTHING = MetricsSnapshot(NOW, {}, {}, None, {}, 0, 0, None, {}, 0, 0)
 BY_STATUS = {
@@ -39,6 +42,7 @@ BY_STATUS = {
     },
     "activityctl_schedules": {"active": 3, "paused": 0, "pending": 0, "error": 1},
     "activityctl_subscriptions": {"active": 2, "paused": 1},
+    "activityctl_breakers": {"closed": 2, "open": 1, "half_open": 0},
 }
 SINGLE = {
     "activityctl_firing_oldest_due_age_seconds": 90,
@@ -49,6 +53,8 @@ SINGLE = {
     "activityctl_schedule_restarts_total": 4,
     "activityctl_workers_alive": 2,
     "activityctl_dead_letters": 6,
+    "activityctl_breaker_openings_total": 10,
+    "activityctl_tasks_held": 11,
 }
 
 
@@ -79,5 +85,5 @@ def test_each_metric_has_its_type_and_help():
     families = list(text_string_to_metric_families(exposition(FIGURES).decode()))
     assert all(family.documentation.endswith(".") for family in families)
     counters = [family.name for family in families if family.type == "counter"]
-    assert counters == ["activityctl_schedule_restarts"]
+    assert counters == ["activityctl_schedule_restarts", "activityctl_breaker_openings"]
     assert {family.type for family in families} == {"counter", "gauge"}

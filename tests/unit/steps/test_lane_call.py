@@ -91,7 +91,14 @@ class Flow:
         runs, logbook = self.ports.runs, self.ports.logbook
         clock = lambda: NOW  # noqa: E731
         return ExecuteStep(
-            runs, logbook, executors, self.recorder, clock, name, lanes=self.ports.lanes
+            runs,
+            logbook,
+            executors,
+            self.recorder,
+            clock,
+            name,
+            lanes=self.ports.lanes,
+            guards=self.ports.guards,
         )
 
     async def admit(self) -> Orders:

@@ -113,6 +113,7 @@ class Bench:
             lambda: NOW,
             "here",
             lanes=ports.lanes,
+            guards=ports.guards,
             sleep=self._sleep,
         )
 

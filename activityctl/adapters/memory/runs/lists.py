@@ -11,6 +11,8 @@ from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import assignee_of
 from activityctl.domain.tasks.attempt import Attempt
+from activityctl.domain.tasks.breaker import Breaker
+from activityctl.domain.tasks.held_task import HeldTask
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -101,6 +103,25 @@ class MemoryRunLists:
         return [
             self._state.attempts[key] for key in sorted(self._state.attempts) if key[0] in task_ids
         ]
+
+    async def held(self, task_ids: Sequence[str]) -> list[HeldTask]:
+        """Return what holds up those of these tasks that a breaker or a limit holds up."""
+        return [
+            HeldTask(key, row.breaker, row.limit, row.since, row.look_at)
+            for key, row in self._state.holds.items()
+            if key in task_ids and not self._state.tasks[key].task.has_ended
+        ]
+
+    async def breakers(self, selection: Selection) -> list[Breaker]:
+        """Return the breakers that have ever opened, by name."""
+        found = [
+            breaker
+            for name, breaker in sorted(self._state.breakers.items())
+            if breaker.openings
+            and selection.name in {None, name}
+            and (not selection.statuses or breaker.status in selection.statuses)
+        ]
+        return found[: selection.limit]
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
         """Return dead letters, newest first."""

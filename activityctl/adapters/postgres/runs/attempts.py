@@ -12,8 +12,9 @@ RECORD_BEGUN: Final = """
         UPDATE attempts a SET outcome = 'lost', ended_at = %(now)s FROM begun b
         WHERE a.task_id = b.id AND a.number < b.attempts AND a.ended_at IS NULL),
     added AS (
-        INSERT INTO attempts (task_id, number, worker, started_at)
-        SELECT id, attempts, worker, attempt_at FROM begun
+        INSERT INTO attempts (task_id, number, worker, started_at, breaker, limit_name)
+        SELECT id, attempts, worker, attempt_at, guard->>'breakerName', guard->>'limitName'
+        FROM begun
         ON CONFLICT (task_id, number) DO UPDATE SET worker = excluded.worker,
             started_at = excluded.started_at, outcome = 'running', ended_at = NULL, error = NULL,
             code = NULL)"""

@@ -8,6 +8,7 @@ from activityctl.adapters.postgres.rows import (
     RUN_COLUMNS,
     TASK_COLUMNS,
     attempt_of,
+    breaker_of,
     dead_letter_of,
     run_of,
     task_of,
@@ -18,6 +19,8 @@ from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.tasks.attempt import Attempt
+from activityctl.domain.tasks.breaker import Breaker
+from activityctl.domain.tasks.held_task import HeldTask
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -156,6 +159,32 @@ class PostgresRunLists:
             ids=list(task_ids),
         )
         return [attempt_of(row) for row in rows]
+
+    async def held(self, task_ids: Sequence[str]) -> list[HeldTask]:
+        """Return what holds up those of these tasks that a breaker or a limit holds up."""
+        rows = await self._database.fetch(
+            """SELECT h.* FROM holds h JOIN tasks t ON t.id = h.task_id
+               WHERE h.task_id = ANY(%(ids)s) AND t.ended_at IS NULL""",
+            ids=list(task_ids),
+        )
+        return [
+            HeldTask(
+                row["task_id"], row["breaker"], row["limit_name"], row["since"], row["look_at"]
+            )
+            for row in rows
+        ]
+
+    async def breakers(self, selection: Selection) -> list[Breaker]:
+        """Return the breakers that have ever opened, by name."""
+        rows = await self._database.fetch(
+            """SELECT * FROM breakers b WHERE b.openings > 0
+                   AND (%(name)s::text IS NULL OR b.name = %(name)s)
+                   AND (%(statuses)s::text[] IS NULL OR b.status = ANY(%(statuses)s))
+               ORDER BY b.name LIMIT %(limit)s""",
+            name=selection.name,
+            **_values(selection),
+        )
+        return [breaker_of(row) for row in rows]
 
     async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
         """Return dead letters, newest first."""

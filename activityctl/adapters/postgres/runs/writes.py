@@ -9,6 +9,7 @@ from typing import Final
 from activityctl.adapters.postgres.database import to_jsonb, to_storable_text
 from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.run import Run, TaskInstance
+from activityctl.domain.tasks.guard import guard_json
 
 INSERT_RUN: Final = """
     INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
@@ -28,10 +29,11 @@ BEGIN_LOOKUP: Final = """
 """Takes `run_values`; changes a run that was let in and whose context is not looked up yet."""
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
-        output, error, code, reason, created_at, started_at, ended_at, waits_until, lane)
+        output, error, code, reason, created_at, started_at, ended_at, waits_until, lane,
+        guard)
     VALUES (%(id)s, %(run_id)s, %(name)s, %(index)s, %(of)s, %(phase)s, %(kind)s, %(status)s,
         %(attempts)s, %(input)s, %(output)s, %(error)s, %(code)s, %(reason)s, %(created_at)s,
-        %(started_at)s, %(ended_at)s, %(waits_until)s, %(lane)s)"""
+        %(started_at)s, %(ended_at)s, %(waits_until)s, %(lane)s, %(guard)s)"""
 """Takes `task_values`. Raises UniqueViolation when the task exists; see INSERT_RUN."""
 UPDATE_TASK: Final = """
     WITH changed AS (
@@ -105,6 +107,7 @@ def task_values(task: TaskInstance) -> dict[str, object]:
         "created_at": task.created_at,
         "started_at": task.started_at,
         "ended_at": task.ended_at,
+        "guard": to_jsonb(guard_json(task.guard)),
         "lane": task.lane,
         "waits_until": task.waits_until,
         "completed_by": to_storable_text(task.completed_by),

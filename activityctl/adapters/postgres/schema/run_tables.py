@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -277,16 +278,32 @@ class TaskTable(SQLModel, table=True):
     waits_until: datetime | None = moment_column(nullable=True)
     completed_by: str | None = text_column(nullable=True)
     code: str | None = text_column(nullable=True)
+    guard: Any = json_column(nullable=True)
 
 
 class AttemptTable(SQLModel, table=True):
-    """An attempt of a task; numbers count from 1."""
+    """An attempt of a task; numbers count from 1.
+
+    `breaker` and `limit_name` are what it had to pass. `fault` says of a failed attempt whether
+    the breaker counts it, as soon as the breaker knows.
+    """
 
     __tablename__: ClassVar[Any] = "attempts"
     __table_args__ = (
         CheckConstraint(
             "outcome in ('running', 'succeeded', 'failed', 'lost', 'interrupted', 'stopped')",
             name="outcome",
+        ),
+        Index(
+            "attempts_breaker_index",
+            "breaker",
+            "ended_at",
+            postgresql_where=text("breaker IS NOT NULL"),
+        ),
+        Index(
+            "attempts_limit_index",
+            "limit_name",
+            postgresql_where=text("limit_name IS NOT NULL AND ended_at IS NULL"),
         ),
     )
     task_id: str = text_column(ForeignKey("tasks.id"), key=True)
@@ -297,6 +314,60 @@ class AttemptTable(SQLModel, table=True):
     ended_at: datetime | None = moment_column(nullable=True)
     error: str | None = text_column(nullable=True)
     code: str | None = text_column(nullable=True)
+    breaker: str | None = text_column(nullable=True)
+    limit_name: str | None = text_column(nullable=True)
+    fault: bool | None = Field(sa_column=Column(Boolean, nullable=True))
+
+
+class BreakerTable(SQLModel, table=True):
+    """The state of a circuit breaker, which all workers share. Without a row, it is closed."""
+
+    __tablename__: ClassVar[Any] = "breakers"
+    __table_args__ = (CheckConstraint("status in ('closed', 'open', 'half_open')", name="status"),)
+    name: str = text_column(key=True)
+    status: str = text_column()
+    changed_at: datetime = moment_column()
+    reason: str | None = text_column(nullable=True)
+    open_until: datetime | None = moment_column(nullable=True)
+    probes: dict[str, Any] = json_column()
+    succeeded: int = number_column(0)
+    openings: int = number_column(0)
+
+
+class LimitTable(SQLModel, table=True):
+    """How far a limit is used up: the theoretical arrival time of GCRA."""
+
+    __tablename__: ClassVar[Any] = "limits"
+    name: str = text_column(key=True)
+    used_until: datetime | None = moment_column(nullable=True)
+
+
+class HoldTable(SQLModel, table=True):
+    """A task that a breaker or a limit holds up, and when it asks again.
+
+    `place` is its place in the order of arrival; `slot_at` is when the rate lets it begin.
+    """
+
+    __tablename__: ClassVar[Any] = "holds"
+    __table_args__ = (
+        Index(
+            "holds_limit_index",
+            "limit_name",
+            "place",
+            postgresql_where=text("limit_name IS NOT NULL"),
+        ),
+    )
+    task_id: str = text_column(ForeignKey("tasks.id"), key=True)
+    place: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    breaker: str | None = text_column(nullable=True)
+    limit_name: str | None = text_column(nullable=True)
+    slot_at: datetime | None = moment_column(nullable=True)
+    look_at: datetime = moment_column()
+    since: datetime = Field(
+        sa_column=Column(
+            DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")
+        )
+    )
 
 
 class LogEntryTable(SQLModel, table=True):

@@ -31,8 +31,8 @@ class Past(Manifest):
 KINDS = Kinds({"call": Call, "shout": Manifest}, {"past": Past})
 INTERVAL = {"name": "beat", "interval": {"every": "30m"}}
 TASK_FIELDS = (
-    "call, continueOnError, forEach, maxParallel, name, needs, repeat, retry, shout, switch, "
-    "tasks, timeout, undo, when"
+    "breaker, call, continueOnError, forEach, limit, maxParallel, name, needs, repeat, retry, "
+    "shout, switch, tasks, timeout, undo, when"
 )
 Path = tuple[str | int, ...]
 

@@ -1,0 +1,238 @@
+"""The Guards port: breakers and limits hold up attempts, and let them pass again."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.tasks.breaker import BreakerPolicy, BreakerStatus, WhileOpen
+from activityctl.domain.tasks.guard import Guard
+from activityctl.domain.tasks.limit import Limit
+from activityctl.domain.values import ids
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import NotFoundError
+from activityctl.ports import BegunAttempt, Hold
+from support.run_store import ended, log_entry, save
+
+MakeRun = Callable[..., Awaitable[Run]]
+EARLY = datetime(2026, 1, 1, tzinfo=UTC)
+LEASE = timedelta(minutes=5)
+
+
+class Bench:
+    """A run with guarded tasks, and what happens to their attempts."""
+
+    def __init__(self, ports: wiring.Ports, run: Run) -> None:
+        self.ports = ports
+        self.run = run
+        self.tasks: list[TaskInstance] = []
+
+    async def add(self, count: int, guard: Guard) -> list[TaskInstance]:
+        first = len(self.tasks)
+        new = [
+            TaskInstance(
+                id=ids.task_id(self.run.id, "guarded", first + index),
+                run_id=self.run.id,
+                name="guarded",
+                index=first + index,
+                phase="main",
+                kind="http",
+                status=TaskStatus.PENDING,
+                created_at=EARLY,
+                guard=guard,
+            )
+            for index in range(count)
+        ]
+        self.tasks += new
+        await save(self.ports, RunChange(self.run, create=tuple(new)))
+        return new
+
+    async def begin(self, task: TaskInstance, worker: str = "here") -> BegunAttempt | Hold | None:
+        guard = task.guard
+        return await self.ports.guards.begin(
+            task.id,
+            datetime.now(UTC),
+            worker,
+            is_limited=guard is not None and guard.limit is not None,
+            lease=LEASE,
+            chance=0.0,
+        )
+
+    async def fail(self, task: TaskInstance, *, is_fault: bool = True) -> BreakerStatus | None:
+        """Begin an attempt that fails; return the new status of the breaker, if it changed."""
+        begun = await self.begin(task)
+        assert isinstance(begun, BegunAttempt)
+        entry = log_entry(self.run, "failed", datetime.now(UTC))
+        await self.ports.runs.fail_attempt(task.id, "no", entry, "unreachable")
+        change = await self.ports.guards.settle(begun.task, is_fault=is_fault)
+        return None if change is None else change.after.status
+
+    async def succeed(self, task: TaskInstance) -> BreakerStatus | None:
+        begun = await self.begin(task)
+        assert isinstance(begun, BegunAttempt)
+        await save(self.ports, RunChange(self.run, update=(ended(task, datetime.now(UTC)),)))
+        change = await self.ports.guards.settle(begun.task, is_fault=False)
+        return None if change is None else change.after.status
+
+
+@pytest.fixture
+async def bench(ports: wiring.Ports, make_run: MakeRun) -> Bench:
+    return Bench(ports, await make_run("k"))
+
+
+def behind(name: str = "api.example:8443", **policy: Any) -> Guard:
+    return Guard(name, BreakerPolicy(**policy))
+
+
+def limited(**limit: Any) -> Guard:
+    return Guard(limit=Limit(name="crm", **limit))
+
+
+async def test_failures_in_a_row_open_the_breaker_and_a_probe_closes_it(bench: Bench):
+    tasks = await bench.add(5, behind(failures=3, open_for=timedelta(milliseconds=300)))
+    assert await bench.fail(tasks[0]) is None
+    assert await bench.fail(tasks[0]) is None
+    assert await bench.fail(tasks[1]) is BreakerStatus.OPEN
+    hold = await bench.begin(tasks[2])
+    assert isinstance(hold, Hold)
+    assert (hold.task, hold.name, hold.is_breaker) == ("guarded", "api.example:8443", True)
+    assert (hold.is_new, hold.fails, hold.reason) == (True, False, "3 failures in a row")
+    assert 0 < hold.seconds <= 0.3
+    await until_open_is_over(bench)
+    probe = await bench.begin(tasks[2])
+    assert isinstance(probe, BegunAttempt)
+    assert probe.is_probe
+    assert isinstance(await bench.begin(tasks[3]), Hold)
+    again = await bench.begin(tasks[2])
+    assert isinstance(again, BegunAttempt), "its worker was lost"
+    assert again.is_probe
+    await save(bench.ports, RunChange(bench.run, update=(ended(tasks[2], EARLY),)))
+    change = await bench.ports.guards.settle(again.task, is_fault=False)
+    assert change is not None
+    assert (change.after.status, change.after.reason) == ("closed", "1 probe succeeded")
+    begun = await bench.begin(tasks[3])
+    assert isinstance(begun, BegunAttempt)
+    assert not begun.is_probe
+
+
+async def until_open_is_over(bench: Bench) -> None:
+    import asyncio
+
+    del bench
+    await asyncio.sleep(0.4)
+
+
+async def test_a_failed_probe_opens_the_breaker_again_and_a_stopped_one_gives_way(bench: Bench):
+    tasks = await bench.add(4, behind(failures=1, open_for=timedelta(milliseconds=300), probes=2))
+    assert await bench.fail(tasks[0]) is BreakerStatus.OPEN
+    await until_open_is_over(bench)
+    first, second = await bench.begin(tasks[1]), await bench.begin(tasks[2])
+    assert isinstance(first, BegunAttempt)
+    assert isinstance(second, BegunAttempt)
+    assert isinstance(await bench.begin(tasks[3]), Hold)
+    await bench.ports.guards.settle(second.task, is_fault=None)
+    assert isinstance(third := await bench.begin(tasks[3]), BegunAttempt)
+    entry = log_entry(bench.run, "failed", datetime.now(UTC))
+    await bench.ports.runs.fail_attempt(tasks[1].id, "no", entry)
+    change = await bench.ports.guards.settle(first.task, is_fault=True)
+    assert change is not None
+    assert (change.after.status, change.after.reason) == ("open", "a probe failed")
+    assert await bench.ports.guards.settle(third.task, is_fault=True) is None
+    (breaker,) = await bench.ports.run_lists.breakers(Selection())
+    assert (breaker.openings, breaker.probes) == (2, ())
+
+
+async def test_refusals_and_successes_end_a_row_of_failures(bench: Bench):
+    tasks = await bench.add(6, behind(failures=2))
+    assert await bench.fail(tasks[0]) is None
+    assert await bench.fail(tasks[0], is_fault=False) is None
+    assert await bench.fail(tasks[1]) is None
+    await bench.succeed(tasks[2])
+    assert await bench.fail(tasks[3]) is None
+    assert await bench.fail(tasks[4]) is BreakerStatus.OPEN
+
+
+async def test_more_than_half_of_enough_attempts_open_the_breaker(bench: Bench):
+    policy = {"failures": 100, "at_least": 4, "within": timedelta(seconds=60)}
+    tasks = await bench.add(6, behind(**policy))
+    await bench.succeed(tasks[0])
+    assert await bench.fail(tasks[1]) is None
+    await bench.succeed(tasks[2])
+    assert await bench.fail(tasks[3]) is None, "half is not more than half"
+    assert await bench.fail(tasks[4]) is BreakerStatus.OPEN
+    (breaker,) = await bench.ports.run_lists.breakers(Selection())
+    assert breaker.reason == "3 of 5 attempts failed"
+
+
+async def test_breakers_are_apart_and_turned_by_hand(bench: Bench):
+    guards = bench.ports.guards
+    waits, fails = behind("a"), behind("b", while_open=WhileOpen.FAIL)
+    (one,), (two,) = await bench.add(1, waits), await bench.add(1, fails)
+    with pytest.raises(NotFoundError):
+        await guards.turn_breaker("a", is_open=False, reason="x")
+    for name in ("a", "b"):
+        assert (await guards.turn_breaker(name, is_open=True, reason="moving")).after.reason
+    hold, refusal = await bench.begin(one), await bench.begin(two)
+    assert isinstance(hold, Hold)
+    assert isinstance(refusal, Hold)
+    assert (hold.fails, refusal.fails, refusal.reason) == (False, True, "moving")
+    assert hold.seconds > 5, "until a person closes it"
+    await guards.turn_breaker("a", is_open=False, reason="moved")
+    assert isinstance(await bench.begin(one), BegunAttempt)
+    found = await bench.ports.run_lists.breakers(Selection())
+    assert [(each.name, each.status, each.reason) for each in found] == [
+        ("a", "closed", "moved"),
+        ("b", "open", "moving"),
+    ]
+    assert [each.name for each in await bench.ports.run_lists.breakers(Selection(name="b"))] == [
+        "b"
+    ]
+
+
+async def test_a_rate_gives_each_task_its_time_in_the_order_of_arrival(bench: Bench):
+    tasks = await bench.add(5, limited(rate=2, per=timedelta(seconds=10), burst=2))
+    answers = [await bench.begin(task) for task in tasks]
+    assert [isinstance(answer, BegunAttempt) for answer in answers] == [True, True, *[False] * 3]
+    seconds = [answer.seconds for answer in answers if isinstance(answer, Hold)]
+    assert [round(each) for each in seconds] == [5, 10, 15]
+    again = await bench.begin(tasks[3])
+    assert isinstance(again, Hold)
+    assert (again.is_new, again.is_breaker, again.name) == (False, False, "crm")
+    assert again.seconds == pytest.approx(seconds[1], abs=2), "it keeps its time"
+    later = await bench.begin((await bench.add(1, limited(rate=2, per=timedelta(seconds=10))))[0])
+    assert isinstance(later, Hold)
+    assert later.seconds > 15
+
+
+async def test_places_are_given_in_the_order_of_arrival_and_come_free(bench: Bench):
+    tasks = await bench.add(5, limited(concurrency=2))
+    answers = [await bench.begin(task) for task in tasks[:4]]
+    assert [isinstance(answer, BegunAttempt) for answer in answers] == [True, True, False, False]
+    entry = log_entry(bench.run, "failed", datetime.now(UTC))
+    await bench.ports.runs.fail_attempt(tasks[0].id, "no", entry)
+    assert isinstance(await bench.begin(tasks[4]), Hold), "two came before"
+    assert isinstance(await bench.begin(tasks[3]), Hold)
+    assert isinstance(await bench.begin(tasks[2]), BegunAttempt)
+    await bench.ports.guards.forget(tasks[3].id)
+    await save(bench.ports, RunChange(bench.run, update=(ended(tasks[1], EARLY),)))
+    assert isinstance(await bench.begin(tasks[4]), BegunAttempt)
+
+
+async def test_a_task_behind_both_passes_both_and_a_stopped_run_begins_nothing(bench: Bench):
+    guard = Guard("both", BreakerPolicy(failures=1), Limit(name="crm", concurrency=1))
+    first, second = await bench.add(2, guard)
+    assert await bench.fail(first) is BreakerStatus.OPEN
+    assert isinstance(hold := await bench.begin(second), Hold)
+    assert hold.is_breaker
+    await bench.ports.guards.turn_breaker("both", is_open=False, reason="well")
+    assert isinstance(await bench.begin(second), BegunAttempt)
+    assert isinstance(hold := await bench.begin(first), Hold)
+    assert not hold.is_breaker
+    await save(bench.ports, RunChange(replace(bench.run, status=RunStatus.CANCELLING)))
+    assert await bench.begin(first) is None
+    assert await bench.ports.guards.settle(first, is_fault=None) is None
