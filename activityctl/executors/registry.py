@@ -14,6 +14,7 @@ from activityctl.executors.env import EnvSource
 from activityctl.executors.events import EventsSource
 from activityctl.executors.file import FileSource
 from activityctl.executors.http import HttpExecutor, HttpSource
+from activityctl.executors.python import PythonExecutor
 from activityctl.executors.runs import RunsSource
 from activityctl.executors.sql import SqlExecutor, SqlSource
 from activityctl.executors.state import StateSource
@@ -24,6 +25,7 @@ TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
     CommandExecutor.kind: CommandExecutor,
     EmitExecutor.kind: EmitExecutor,
     HttpExecutor.kind: HttpExecutor,
+    PythonExecutor.kind: PythonExecutor,
     SqlExecutor.kind: SqlExecutor,
 }
 CONTEXT_KINDS: Final[Mapping[str, type[ContextSource]]] = {

@@ -143,6 +143,10 @@ class RunStore(Protocol):
         """Write the entry, and record that the attempt is not at work, though it has no result."""
         ...
 
+    async def hold_task(self, task_id: str, reason: str, entry: LogEntry) -> None:
+        """Note why no attempt of an open task begins; write the entry if that is new."""
+        ...
+
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and store the output of an attempt that was stopped.
 

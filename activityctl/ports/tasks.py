@@ -85,6 +85,8 @@ class ExecutorOutcome:
     output: JsonValue
     """JSON that later tasks can read."""
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    skipped: str | None = None
+    """Why the task is skipped; None if it has succeeded."""
 
 
 class Executor(Protocol):

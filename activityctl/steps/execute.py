@@ -18,13 +18,13 @@ from activityctl.domain.runs.run import RunStatus, TaskInstance
 from activityctl.domain.runs.stopping import LOST
 from activityctl.domain.values.failure_kind import Tries, reason_of
 from activityctl.domain.values.finding import findings_of
-from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import TaskError
 from activityctl.ports import (
     BegunAttempt,
     Executor,
+    ExecutorOutcome,
     Guards,
     KnownRun,
     Lanes,
@@ -39,7 +39,9 @@ from activityctl.steps.guarding import Guarding
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 from activityctl.steps.lane_call import LaneCall
 from activityctl.steps.limited import TimeUsed, execute_limited
+from activityctl.steps.lost_attempts import told_loss
 from activityctl.steps.record import RecordStep
+from activityctl.steps.strategies import Strategies
 from activityctl.workflows.calls import Orders, TaskOrder
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class ExecuteStep:
         self._worker = worker
         self._lanes = lanes
         self._guarding = Guarding(guards, logbook, worker, clock, sleep)
+        self._strategies = Strategies(runs, executors, clock)
         self._begun: dict[str, TaskInstance] = {}
         self._lane_calls: dict[str, LaneCall] = {}
         self._used: dict[str, TimeUsed] = {}
@@ -108,6 +111,7 @@ class ExecuteStep:
             return await self._recorder.end_task(
                 order.run_id, order.task_id, error=error, code="timeout"
             )
+        await self._strategies.require(order)
         try:
             begun = await self._begin(order, used)
         except ApplicationError:  # a breaker or a limit holds it up
@@ -227,8 +231,8 @@ class ExecuteStep:
     async def _execute_begun(self, task: TaskInstance, order: TaskOrder) -> Orders:
         failure: TaskError | asyncio.CancelledError | None = None
         try:
-            output = await self._attempt(task, order)
-            return await self._failures.written(lambda: self._end(task, order, output=output), task)
+            outcome = await self._attempt(task, order)
+            return await self._failures.written(lambda: self._end_well(task, order, outcome), task)
         except TaskError as error:
             failure = error
             return await self._failed(task, order, error)
@@ -241,7 +245,14 @@ class ExecuteStep:
             if order.is_guarded:
                 await self._guarding.settle(task, order, failure)
 
-    async def _attempt(self, task: TaskInstance, order: TaskOrder) -> JsonValue:
+    async def _end_well(
+        self, task: TaskInstance, order: TaskOrder, outcome: ExecutorOutcome
+    ) -> Orders:
+        if outcome.skipped is not None:
+            return await self._recorder.end_skipped(order.run_id, order.task_id, outcome.skipped)
+        return await self._end(task, order, output=outcome.output)
+
+    async def _attempt(self, task: TaskInstance, order: TaskOrder) -> ExecutorOutcome:
         if task.attempts > order.max_attempts + _LOST_ATTEMPTS_ALLOWED:
             message = f"the worker was lost {_LOST_ATTEMPTS_ALLOWED} times during this task"
             raise TaskError(message, code="worker_lost", retryable=False)
@@ -267,7 +278,8 @@ class ExecuteStep:
             message = f"{type(error).__name__} in the executor of {task.kind}: {error}"
             failure = TaskError(message, code="internal", retryable=False)
             raise held.masked(failure) from None
-        return held.mask.json(outcome.output)
+        skipped = None if outcome.skipped is None else held.mask.text(outcome.skipped)
+        return ExecutorOutcome(held.mask.json(outcome.output), skipped=skipped)
 
     def _call(
         self,
@@ -348,20 +360,8 @@ class ExecuteStep:
         )
 
     def _lost_entry(self, begun: BegunAttempt, order: TaskOrder) -> LogEntry:
-        task = begun.task
-        since = begun.lost_since
-        message = (
-            f"task {task.name} attempt {task.attempts - 1} was lost: {begun.lost_worker} was "
-            f"killed, or did not answer any more; attempt {task.attempts} starts on "
-            f"{self._worker}, which does not count for retry.maxAttempts"
-        )
-        facts = {
-            "lostAttempt": task.attempts - 1,
-            "lostWorker": begun.lost_worker,
-            "lostAttemptStartedAt": None if since is None else format_timestamp(since),
-            "worker": self._worker,
-        }
-        return self._entry(task, order, "warning", message, facts)
+        message, facts = told_loss(begun, self._worker)
+        return self._entry(begun.task, order, "warning", message, facts)
 
     def _entry(
         self,

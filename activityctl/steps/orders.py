@@ -1,6 +1,6 @@
 """Turns decisions of the domain into orders for the workflow, which have only ids and limits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -58,7 +58,15 @@ def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:
         takes_next=task.lane is not None,
         not_before=None if not_before is None else not_before.isoformat(),
         is_group=task.is_container,
+        strategy=_strategy(task),
     )
+
+
+def _strategy(task: TaskInstance) -> str | None:
+    if task.kind != "python" or not isinstance(task.input, Mapping):
+        return None
+    name = task.input.get("strategy")
+    return name if isinstance(name, str) else None
 
 
 def _seconds(limit: timedelta | None) -> float | None:

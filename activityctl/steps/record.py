@@ -94,6 +94,15 @@ class RecordStep:
         orders = await self._end_or_give_up(run_id, task_id, end, what, known)
         return orders or Orders(run_id, is_over=True)
 
+    async def end_skipped(self, run_id: str, task_id: str, reason: str) -> Orders:
+        """End the task as skipped by its executor; return and raise as `end_task` does."""
+
+        def end(_: Run, task: TaskInstance, now: datetime) -> TaskInstance | None:
+            return change_task(task, TaskStatus.SKIPPED, reason=reason, ended_at=now)
+
+        orders = await self._end_or_give_up(run_id, task_id, end, "its end as skipped")
+        return orders or Orders(run_id, is_over=True)
+
     async def end_stopped(
         self, run_id: str, task_id: str, *, lost: str | None = None
     ) -> Orders | None:

@@ -35,6 +35,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
     from activityctl.executors.command import CommandExecutor
     from activityctl.executors.emit import EmitExecutor
     from activityctl.executors.http import HttpExecutor
+    from activityctl.executors.python import PythonExecutor
     from activityctl.executors.registry import added_task_kinds
     from activityctl.executors.sql import SqlExecutor
 
@@ -45,6 +46,11 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
     )
     built["emit"] = EmitExecutor(ports.events, ports.runs)
     built["http"] = HttpExecutor(_http_client(settings, at_once=_CALLS_OF_TASKS))
+    built["python"] = PythonExecutor(
+        ports.runs,
+        any_class=settings.allow_commands,
+        base_environment=settings.task_environment,
+    )
     built["sql"] = SqlExecutor(DatabaseClient())
     try:
         yield built

@@ -40,6 +40,8 @@ class TaskOrder:
     """When it may begin, in ISO 8601; None if it need not wait. For rounds with a delay."""
     is_group: bool = False
     """Whether no worker executes it: when its time has come, `record` begins what is in it."""
+    strategy: str | None = None
+    """The strategy of a `python` task; a worker that lacks it leaves the task to others."""
 
 
 @dataclass(frozen=True)

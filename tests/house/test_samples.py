@@ -23,6 +23,7 @@ def test_all_samples_can_be_planned_together():
         "archive-docs",
         "book-trip",
         "daily-digest",
+        "greeting-strategy",
         "invoice-totals",
         "order-fulfilment",
         "crm-contacts",

@@ -21,8 +21,10 @@ from activityctl.daemon.local.own_files import require_own_folder
 from activityctl.daemon.local.state import lock_is_held
 from activityctl.daemon.local.supervised_process import log_path
 from activityctl.domain.runs.metrics_snapshot import WAITS_TOO_LONG
+from activityctl.domain.tasks.strategy_wait import STRATEGY_WAIT
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.selection import Selection
 from activityctl.errors import ActivityctlError
 from activityctl.operations.looking.secret_users import live_users
 from activityctl.settings import Settings
@@ -30,6 +32,7 @@ from activityctl.settings import Settings
 _DISK_NEEDED: Final = 500 * 1024 * 1024
 _LOGS_NEEDED: Final = 1024 * 1024
 _CHECK_SECONDS: Final = 9.0
+_TASKS_LOOKED_AT: Final = 1_000
 _SECOND: Final = timedelta(seconds=1)
 _SLOW_SECONDS: Final = 0.1
 """A round trip to Postgres that takes longer is told."""
@@ -68,6 +71,7 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded(settings, "transport", lambda: _transport(settings)),
         _guarded(settings, "commands", lambda: _commands(settings)),
         _guarded(settings, "secrets", lambda: _secrets(settings)),
+        _guarded(settings, "strategies", lambda: _strategies(settings)),
     )
     return [*checks, *servers]
 
@@ -225,6 +229,19 @@ async def _schedules(settings: Settings) -> Check:
         return Check("schedules", "ok", "Temporal refuses none")
     found = f"Temporal refuses {count_noun(refused, 'schedule', 'schedules')}"
     return Check("schedules", "failed", found, "activityctl get schedules")
+
+
+async def _strategies(settings: Settings) -> Check:
+    """Look for tasks whose strategy no worker has, among the newest open ones."""
+    open_tasks = Selection(statuses=("pending", "running"), limit=_TASKS_LOOKED_AT)
+    async with wiring.open_ports(settings) as ports:
+        tasks = await ports.run_lists.tasks(open_tasks)
+    held = [task.reason for task in tasks if (task.reason or "").startswith(STRATEGY_WAIT)]
+    if not held:
+        return Check("strategies", "ok", "no task waits for one")
+    names = sorted({str(reason).removeprefix(STRATEGY_WAIT).partition(" (")[0] for reason in held})
+    found = f"{count_noun(len(held), 'task waits', 'tasks wait')} for a worker with {names[0]}"
+    return Check("strategies", "warning", found, "install the strategy where a worker runs")
 
 
 def _worker_log(settings: Settings) -> str:

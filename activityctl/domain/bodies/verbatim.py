@@ -16,6 +16,7 @@ VERBATIM: Final[Mapping[str, frozenset[str]]] = {"code": frozenset({"javascript"
 """By kind, the fields that are passed on as they stand."""
 WRITTEN_OUT: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset(),
+    "python": frozenset({"strategy"}),
     "sql": frozenset({"connection", "statement", "statements"}),
 }
 """By kind, the fields in whose texts there may be no expression."""

@@ -200,6 +200,7 @@ class MemoryRunStore:
             started_at=row.task.started_at or now,
             worker=stored_text(worker),
             attempt_at=now,
+            reason=None,
         )
         self._state.tasks[task.id] = replace(row, task=task)
         if (lost_since := row.task.attempt_at) is not None:
@@ -239,6 +240,14 @@ class MemoryRunStore:
             task = replace(row.task, attempt_at=None)
             self._state.tasks[task_id] = replace(row, task=task)
             end_attempt(self._state, task_id, AttemptOutcome.INTERRUPTED, entry.created_at)
+
+    async def hold_task(self, task_id: str, reason: str, entry: LogEntry) -> None:
+        """Note why no attempt of an open task begins; write the entry if that is new."""
+        row = self._state.tasks.get(task_id)
+        if row is None or row.task.ended_at is not None or row.task.reason == reason:
+            return
+        self._state.tasks[task_id] = replace(row, task=replace(row.task, reason=reason))
+        self._state.write_log_entries([entry])
 
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""

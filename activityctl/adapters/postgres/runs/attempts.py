@@ -25,7 +25,7 @@ RECORD_BEGUN: Final = """
 BEGIN_ATTEMPT: Final = f"""
     WITH begun AS (
         UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
-            started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s
+            started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s, reason = NULL
         FROM tasks old JOIN runs r ON r.id = old.run_id
         WHERE t.id = coalesce((SELECT o.id FROM tasks o WHERE o.lane = %(id)s
                 AND o.ended_at IS NULL ORDER BY o.index LIMIT 1), %(id)s)
@@ -67,6 +67,16 @@ async def fail_attempt(
     row = await (await connection.execute(_FAIL, values)).fetchone()
     await insert_log_entries(connection, [entry])
     return row["failures"] if row else 0
+
+
+async def hold_task(connection: Connection, task_id: str, reason: str, entry: LogEntry) -> None:
+    """Note why no attempt of an open task begins; write the entry if that is new."""
+    query = """UPDATE tasks SET reason = %(reason)s
+        WHERE id = %(id)s AND ended_at IS NULL AND reason IS DISTINCT FROM %(reason)s
+        RETURNING id"""
+    values = {"id": task_id, "reason": to_storable_text(reason)}
+    if await (await connection.execute(query, values)).fetchone() is not None:
+        await insert_log_entries(connection, [entry])
 
 
 async def release_attempt(connection: Connection, task_id: str, entry: LogEntry) -> None:

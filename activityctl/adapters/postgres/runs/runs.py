@@ -25,6 +25,7 @@ from activityctl.adapters.postgres.runs.abandoning import abandon_run
 from activityctl.adapters.postgres.runs.attempts import (
     BEGIN_ATTEMPT,
     fail_attempt,
+    hold_task,
     release_attempt,
 )
 from activityctl.adapters.postgres.runs.changes import write_change, write_opened, write_outcome
@@ -269,6 +270,11 @@ class PostgresRunStore:
         """Write the entry, and record that the attempt was interrupted."""
         async with self._database.one_trip() as connection:
             await release_attempt(connection, task_id, entry)
+
+    async def hold_task(self, task_id: str, reason: str, entry: LogEntry) -> None:
+        """Note why no attempt of an open task begins; write the entry if that is new."""
+        async with self._database.transaction() as connection:
+            await hold_task(connection, task_id, reason, entry)
 
     async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
