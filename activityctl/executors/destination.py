@@ -56,7 +56,8 @@ _TRANSLATED: Final = (
 
 
 @cache
-def _trust() -> ssl.SSLContext:
+def trusted_context() -> ssl.SSLContext:
+    """Return the context that trusts the usual authorities, whatever the environment says."""
     return httpx.create_ssl_context(trust_env=False)
 
 
@@ -146,7 +147,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
         Raises DestinationForbiddenError, or httpcore.ConnectError.
         """
-        addresses = await self._permitted(host, port)
+        addresses = await self.permitted(host, port)
         failure: Exception | None = None
         for address in addresses:
             seconds = timeout if address == addresses[-1] else FALLBACK_SECONDS
@@ -165,7 +166,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         """Sleep for some seconds."""
         await asyncio.sleep(seconds)
 
-    async def _permitted(self, host: str, port: int) -> Sequence[str]:
+    async def permitted(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of the host that may be connected to.
+
+        Raises DestinationForbiddenError, or httpcore.ConnectError if the name has no address.
+        """
         try:
             addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:  # UnicodeError: from the IDNA codec
@@ -229,7 +234,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._policy = policy
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context or _trust(),
+            ssl_context=ssl_context or trusted_context(),
             max_connections=None,  # a call cancelled in the pool's queue may leak a slot
             max_keepalive_connections=KEPT_ALIVE,
             keepalive_expiry=KEEP_ALIVE_SECONDS,

@@ -9,6 +9,7 @@ from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS
 from activityctl.errors import InvalidInputError
 from activityctl.executors.code import CodeExecutor
 from activityctl.executors.command import CommandExecutor
+from activityctl.executors.email import EmailExecutor
 from activityctl.executors.emit import EmitExecutor
 from activityctl.executors.env import EnvSource
 from activityctl.executors.events import EventsSource
@@ -23,6 +24,7 @@ from activityctl.ports import ContextSource, Executor
 TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
     CodeExecutor.kind: CodeExecutor,
     CommandExecutor.kind: CommandExecutor,
+    EmailExecutor.kind: EmailExecutor,
     EmitExecutor.kind: EmitExecutor,
     HttpExecutor.kind: HttpExecutor,
     PythonExecutor.kind: PythonExecutor,

@@ -30,9 +30,11 @@ def known_kinds() -> "Kinds":
 @asynccontextmanager
 async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
+    from activityctl.adapters.daemon_ports import DaemonPorts
     from activityctl.adapters.sql.client import DatabaseClient
     from activityctl.executors.code import CodeExecutor
     from activityctl.executors.command import CommandExecutor
+    from activityctl.executors.email import EmailExecutor
     from activityctl.executors.emit import EmitExecutor
     from activityctl.executors.http import HttpExecutor
     from activityctl.executors.python import PythonExecutor
@@ -43,6 +45,12 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
     built["code"] = CodeExecutor()
     built["command"] = CommandExecutor(
         allowed=settings.allow_commands, base_environment=settings.task_environment
+    )
+    built["email"] = EmailExecutor(
+        allow_plain=settings.allow_http,
+        allowed_networks=settings.allowed_networks,
+        own_ports=settings.own_ports,
+        listening=DaemonPorts(settings.home).listening,
     )
     built["emit"] = EmitExecutor(ports.events, ports.runs)
     built["http"] = HttpExecutor(_http_client(settings, at_once=_CALLS_OF_TASKS))

@@ -32,6 +32,7 @@ def test_all_samples_can_be_planned_together():
         "order-review",
         "risky-order",
         "search-index",
+        "weekly-report",
         "patient",
         "order-desk",
     }
