@@ -4,8 +4,7 @@
 
 Each item is `command: true`. Prints the time of the run, the time for each item, the CPU by
 process, the peak of the worker's memory, and the events and the size of the workflow's history.
-The overhead of a task is the time from the end of the task before it in its lane to its own end,
-without the time that its executor took.
+Then 200 items run one at a time, and their executor beside them, to tell the overhead of a task.
 """
 
 import argparse
@@ -14,6 +13,7 @@ import json
 import os
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,39 +27,41 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.operations.gitops.apply import apply
-from activityctl.settings import load_settings
+from activityctl.ports import TaskCall
+from activityctl.settings import Settings, load_settings
 
+BODY = {"argv": ["true"]}
 TARGET_MIB = 300
 TARGET_MS = 15
 
 
-async def prepared(ports: wiring.Ports, options: argparse.Namespace) -> Subscription:
+async def prepared(ports: wiring.Ports, name: str, items: int, parallel: int) -> Subscription:
     """Apply the definition and its subscription; return the subscription."""
     task = {
         "name": "each",
         "forEach": "${ params.items }",
-        "maxParallel": options.parallel,
-        "command": {"argv": ["true"]},
+        "maxParallel": parallel,
+        "command": BODY,
     }
     spec: dict[str, Any] = {
         "params": {"type": "object", "properties": {"items": {"type": "array"}}},
         "tasks": [task],
     }
     definition = ActivityDefinition.model_validate_json(
-        json.dumps({"metadata": {"name": "many"}, "spec": spec})
+        json.dumps({"metadata": {"name": name}, "spec": spec})
     )
     subscription = SubscriptionManifest.model_validate(
         {
-            "metadata": {"name": "many"},
-            "spec": {"activity": "many", "params": {"items": list(range(options.items))}},
+            "metadata": {"name": name},
+            "spec": {"activity": name, "params": {"items": list(range(items))}},
         }
     )
-    manifests = ManifestSet({"many": definition}, {"many": subscription}, {})
+    manifests = ManifestSet({name: definition}, {name: subscription}, {})
     applied = await apply(
         manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=20
     )
     assert not applied.errors, applied.errors
-    return await ports.catalog.find_subscription("many")
+    return await ports.catalog.find_subscription(name)
 
 
 async def measure(home: Path, options: argparse.Namespace) -> None:
@@ -70,7 +72,7 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
         wiring.open_ports(settings, pool_size=2) as ports,
         worker_of(home, ports) as worker,
     ):
-        subscription = await prepared(ports, options)
+        subscription = await prepared(ports, "many", options.items, options.parallel)
         firing = FiringRequest(subscription.id, "manual", f"manual/{uuid.uuid4()}", now())
         before, began = processes(home, worker), time.perf_counter()
         await ports.outbox.add([firing], now())
@@ -90,7 +92,12 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
             )
         print(f"worker memory, peak: {peak:.0f} MiB (target {TARGET_MIB})")
         await print_history(client, firing)
-        await print_overhead(ports, firing)
+        found = await turns(ports, firing)
+        print(
+            f"an item, with its executor: p50 {percentile(found, 0.5):.0f} ms, "
+            f"p95 {percentile(found, 0.95):.0f} ms"
+        )
+        await print_overhead(settings, ports, 60)
 
 
 async def status_of(ports: wiring.Ports, firing: FiringRequest) -> str:
@@ -107,18 +114,43 @@ async def print_history(client: Client, firing: FiringRequest) -> None:
     print(f"history: {len(history.events)} events, {size / 1024:.0f} KiB")
 
 
-async def print_overhead(ports: wiring.Ports, firing: FiringRequest) -> None:
-    """Print the time between the end of a task and the end of the one before it in its lane."""
+async def turns(ports: wiring.Ports, firing: FiringRequest) -> list[float]:
+    """Return the milliseconds from the begin to the end of each item, sorted.
+
+    An item begins in the transaction that ends the one before it in its lane.
+    """
     rows = await ports.runs._database.fetch(
-        """SELECT lane, started_at, ended_at FROM tasks WHERE run_id = %(id)s
-           ORDER BY lane, started_at""",
-        id=firing.ref.run_id,
+        "SELECT started_at, ended_at FROM tasks WHERE run_id = %(id)s", id=firing.ref.run_id
     )
-    turns = sorted((row["ended_at"] - row["started_at"]).total_seconds() * 1e3 for row in rows)
+    return sorted((row["ended_at"] - row["started_at"]).total_seconds() * 1e3 for row in rows)
+
+
+async def print_overhead(settings: Settings, ports: wiring.Ports, seconds: float) -> None:
+    """Print what an item costs besides its executor: one after the other, on the same machine."""
+    subscription = await prepared(ports, "alone", 200, 1)
+    firing = FiringRequest(subscription.id, "manual", f"manual/{uuid.uuid4()}", now())
+    await ports.outbox.add([firing], now())
+    alone = []
+    async with wiring.open_executors(replace(settings, allow_commands=True), ports) as executors:
+        executor = executors["command"]
+        body = executor.body.model_validate(BODY)
+        deadline = time.perf_counter() + seconds
+        while await status_of(ports, firing) != "succeeded" and time.perf_counter() < deadline:
+            call = TaskCall("r", "t", "n", 0, 1, "k", 60.0, _no_log)
+            began = time.perf_counter()
+            await executor.execute(body, call)
+            alone.append((time.perf_counter() - began) * 1e3)
+            await asyncio.sleep(0.2)
+    alone.sort()
+    whole = await turns(ports, firing)
     print(
-        f"an item in its lane, with its executor: p50 {percentile(turns, 0.5):.1f} ms, "
-        f"p95 {percentile(turns, 0.95):.1f} ms"
+        f"one item at a time: p50 {percentile(whole, 0.5):.1f} ms, its executor alone "
+        f"{percentile(alone, 0.5):.1f} ms (target of the difference: {TARGET_MS} ms)"
     )
+
+
+async def _no_log(*_: object) -> None:
+    """Write no log."""
 
 
 if __name__ == "__main__":
