@@ -4,7 +4,7 @@ Other packages import these names from here, never from a module of this package
 """
 
 from activityctl.ports.catalog import Catalog, ManifestSource
-from activityctl.ports.events import EventArchive, EventStore, Routing
+from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVersion
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
 from activityctl.ports.guards import BreakerChange, Guards, Hold
 from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
@@ -115,6 +115,7 @@ __all__ = [
     "UnsyncedSchedule",
     "WaitingFiring",
     "Waits",
+    "WaitsVersion",
     "Work",
     "Workers",
 ]

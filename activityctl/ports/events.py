@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -9,11 +10,21 @@ from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.query import EventQuery
 from activityctl.domain.events.stored_event import ArrivedEvent, EmitOutcome, Verdict
+from activityctl.domain.routing.event_waits import EventWait
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Routed
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsVersion:
+    """Tells whether the open waits for events have changed."""
+
+    count: int
+    total: int
+    """The sum of their places: it changes when one is replaced by another."""
 
 
 class Routing(Protocol):
@@ -27,6 +38,20 @@ class Routing(Protocol):
     """Grows with every apply. It belongs to the listeners that are read in the same block."""
     now: datetime
     """The time of Postgres at the beginning of the block."""
+    waits_version: WaitsVersion
+    """Changes with the open waits for events."""
+
+    async def event_waits(self) -> list[EventWait]:
+        """Return every open wait for an event that has no answer."""
+        ...
+
+    async def older_events(self, wait: EventWait, limit: int) -> list[ArrivedEvent]:
+        """Return routed events that may end the wait, in the order of arrival.
+
+        Those up to its `looks_after`, and those before its `since`, are left out. They may have
+        other types than it waits for.
+        """
+        ...
 
     async def listeners(self) -> list[Listener]:
         """Return every event trigger of every live subscription, all from one snapshot.

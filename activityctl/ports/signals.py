@@ -27,6 +27,8 @@ class Work(StrEnum):
     """There are unsynced schedules."""
     WAIT = "wait"
     """A task that waits was answered, or something begins that its end depends on."""
+    REMIND = "remind"
+    """People may have to be reminded of a task."""
 
 
 LOG_CHANNEL: Final = "activityctl_log"

@@ -35,6 +35,7 @@ def test_all_samples_can_be_planned_together():
         "weekly-report",
         "patient",
         "order-desk",
+        "checkout",
     }
     assert set(manifests.calendars) == {"public-holidays"}
 

@@ -9,6 +9,7 @@ from activityctl.domain.events.stored_event import ArrivedEvent
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.routing import Routed
 from activityctl.domain.values.ids import EventId
+from activityctl.ports import WaitsVersion
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,6 +26,7 @@ class Store:
         self.now = NOW
         self.catalog_version = 1
         self.is_last = True
+        self.waits_version = WaitsVersion(0, 0)
         self.events: list[ArrivedEvent] = []
         self._listeners = listeners
 

@@ -151,6 +151,12 @@ class WaitRow:
     answer: Answer | None = None
     answered_at: datetime | None = None
     ended_at: datetime | None = None
+    looks_after: int | None = 0
+    """How far a wait for an event has looked at routed events; None once at all."""
+    announce_at: datetime | None = None
+    """When something is to be announced of the task; None for never again."""
+    child_run_id: str | None = None
+    """The run that the task has started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ FREE_TEXTS: Final = {
     "runs": ("cancel_reason", "reason", "stuck_reason"),
     "schedules": ("error",),
     "subscriptions": ("pause_reason",),
-    "tasks": ("error", "reason"),
+    "tasks": ("completed_by", "error", "reason"),
     "verdicts": ("reason",),
+    "waits": ("answered_by", "error"),
 }
 """Text columns that people and programs fill; other text columns hold names, keys and ids.
 

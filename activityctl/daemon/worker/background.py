@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from activityctl.daemon.log import log_trouble
+from activityctl.daemon.worker.announcer import Announcer
+from activityctl.daemon.worker.child_runs import ChildRuns
 from activityctl.daemon.worker.dispatcher import Dispatcher
 from activityctl.daemon.worker.drift_detector import DriftDetector
 from activityctl.daemon.worker.loop_guard import LoopGuard
@@ -87,7 +89,8 @@ class BackgroundLoops:
         )
         dispatcher.read_ahead = admit.read_ahead.keep
         router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
-        waits = WaitKeeper(ports.waits, starter, is_stuck=self.stuck_runs.is_stuck)
+        children = ChildRuns(ports.waits, ports.catalog, ports.outbox, ports.runs, clock)
+        waits = WaitKeeper(ports.waits, starter, children, is_stuck=self.stuck_runs.is_stuck)
         releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
         scanner = OverdueScanner(ports.timetable, starter)
         retention = Retention(ports.archive, ports.outbox, settings.event_retention)
@@ -106,6 +109,7 @@ class BackgroundLoops:
             self._woken(Work.SCHEDULES, _without_answer(Reconciler(maintenance).reconcile)),
             self._woken(Work.QUEUE, releaser.release),
             self._woken(Work.WAIT, waits.keep),
+            self._woken(Work.REMIND, Announcer(ports.waits, ports.events).announce),
             Loop("drift", _without_answer(DriftDetector(maintenance).detect_and_repair), checks),
             Loop("watchdog", _without_answer(Watchdog(maintenance).restart_silent), checks),
             Loop("recovery", _without_answer(carry_on), _RECOVER_EVERY),

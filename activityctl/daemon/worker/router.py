@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.daemon.worker.gathering_routing import GatheringSet, route_gatherings
+from activityctl.daemon.worker.wait_routing import WaitRouter
 from activityctl.domain.cel.evaluator import Evaluator, evaluating_with
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
@@ -66,6 +67,7 @@ class Router:
         self._gathering_listeners: GatheringListeners = {}
         self._calendars: DaysByCalendar = {}
         self._version: int | None = None
+        self._waits = WaitRouter(evaluator)
 
     async def route(self) -> float | None:
         """Route until no event waits; return the seconds until the next call is needed, or None.
@@ -90,6 +92,8 @@ class Router:
             self._limit = min(2 * self._limit, BATCH)
             if routed.firings:
                 self._wake_dispatcher()
+            if any(place is not None for _, place in routed.looked):
+                continue  # a wait has older events left to look at
             if routing.is_last and len(routed.events) == len(routing.events):
                 return await self._events.seconds_to_due()
 
@@ -128,6 +132,8 @@ class Router:
         state = RoutingState(routing.now, paused, self._calendars)
         with evaluating_with(self._evaluator()):
             routed = await asyncio.to_thread(route_matches, matches, state) if matches else _NOTHING
+            answers, looked = await self._waits.answers(routing, [each.event for each in matches])
+            routed += Routed((), answers=tuple(answers), looked=tuple(looked.items()))
             return routed + await route_gatherings(
                 routing,
                 matches,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from activityctl.daemon.worker.child_runs import ChildRuns
 from activityctl.errors import RefusedError
 from activityctl.ports import RunStarter, Waits
 
@@ -26,6 +27,7 @@ class WaitKeeper:
         self,
         waits: Waits,
         starter: RunStarter,
+        children: ChildRuns,
         *,
         is_stuck: Callable[[str], bool] = lambda _: False,
         monotonic: Callable[[], float] = time.monotonic,
@@ -33,16 +35,18 @@ class WaitKeeper:
         """`is_stuck` tells by its id whether the code of a workflow cannot go on."""
         self._waits = waits
         self._starter = starter
+        self._children = children
         self._is_stuck = is_stuck
         self._monotonic = monotonic
         self._signalled: dict[str, tuple[float, float]] = {}
         """By run id: when it is signalled again, and the pause after that."""
 
     async def keep(self) -> None:
-        """Wake the runs that have to look at their waiting tasks, each in its turn.
+        """Keep child runs in step, and wake the runs that have to look at their waiting tasks.
 
         Raises after all were tried, if one could not be signalled.
         """
+        await self._children.keep()
         failure: Exception | None = None
         waiting = await self._waits.to_settle(_OVERDUE)
         open_ids = {run_id for run_id, _ in waiting}

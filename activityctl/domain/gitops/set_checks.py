@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.bodies.slots import Slots, changed_texts
+from activityctl.domain.gitops.activity_circles import circle_problems
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Present, Wanted, affected_subscriptions
 from activityctl.domain.gitops.renames import rename_problems
@@ -114,6 +115,7 @@ def check_set(
     problems += rename_problems(manifests)
     own = {name: definition.spec for name, definition in manifests.definitions.items()}
     problems += shared_name_problems(manifests, own)
+    problems += circle_problems(manifests)
     unchecked = frozenset(name for name, each in known.items() if each.skipped)
     return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
 

@@ -315,7 +315,7 @@ def _check_task(
     findings += _check_code(task)
     findings += _check_call(task, trusted_names(task.for_each))
     findings += check_plain_expressions(task, inside)
-    findings += check_engine_task(task)
+    findings += check_engine_task(task, scope["params"])
     findings += check_policies(task, kinds.reporting)
     if task.when is not None:
         findings += _check_condition(task.when, scope, "when")

@@ -12,11 +12,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from activityctl.domain.cel.expression import has_expression
+from activityctl.domain.cel.static_type import StaticType
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS, longest_wait
 from activityctl.domain.tasks.manual import MANUAL
+from activityctl.domain.tasks.wait_for import WAIT_FOR, check_wait_for
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue
@@ -25,13 +27,18 @@ _OF_ATTEMPTS: Final = ("retry", "timeout", "breaker", "limit")
 """The fields that are about attempts of an executor."""
 
 
-def check_engine_task(task: TaskTemplate) -> Iterator[Finding]:
-    """Yield the fields of a task that have no effect, because no executor attempts it."""
+def check_engine_task(task: TaskTemplate, params: StaticType) -> Iterator[Finding]:
+    """Yield what is wrong with a task that no executor attempts, besides its fields' shapes.
+
+    `params` is the result of `params_type`.
+    """
     if len(task.kinds) != 1 or task.kind not in ENGINE_KINDS:
         return
     for name in _OF_ATTEMPTS:
         if name in task.model_fields_set:
             yield Finding((name,), f"has no effect on {task.kind}: it has no attempts", at_key=True)
+    if task.kind == WAIT_FOR:
+        yield from (finding.under(WAIT_FOR) for finding in check_wait_for(task.body, params))
     if task.kind == MANUAL and isinstance(task.body, Mapping):
         yield from (finding.under(MANUAL) for finding in _check_form(task.body))
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict, VerdictOutcome
+from activityctl.domain.routing.event_waits import EventAnswer
 from activityctl.domain.routing.index import FilterFailed, Listener, Matched
 from activityctl.domain.runs.concurrency import render_key
 from activityctl.domain.runs.run import Run, RunStatus
@@ -19,7 +20,7 @@ from activityctl.domain.timing.misfires import MISFIRE_GRACE
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.ids import EventId, RevisionId, SubscriptionId
+from activityctl.domain.values.ids import EventId, RevisionId, SubscriptionId, TaskId
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
@@ -87,6 +88,10 @@ class Routed:
     """Gatherings that are new or whose waiting events have changed."""
     emptied: tuple[GatheringKey, ...] = ()
     """Keys of gatherings that have no waiting events any more."""
+    answers: tuple[EventAnswer, ...] = ()
+    """The events that end waits of tasks."""
+    looked: tuple[tuple[TaskId, int | None], ...] = ()
+    """How far waits have looked at older events; None once they have looked at all."""
 
     def __add__(self, other: "Routed") -> "Routed":
         """Return the results of both, these first."""
@@ -98,6 +103,8 @@ class Routed:
             self.replaced_verdicts + other.replaced_verdicts,
             self.gatherings + other.gatherings,
             self.emptied + other.emptied,
+            self.answers + other.answers,
+            self.looked + other.looked,
         )
 
 

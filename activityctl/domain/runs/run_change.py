@@ -6,6 +6,7 @@ from datetime import datetime
 
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.auto_pause import StreakChange
+from activityctl.domain.runs.children import is_child
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import (
@@ -23,6 +24,7 @@ from activityctl.domain.runs.run import (
 )
 from activityctl.domain.runs.stopping import waiting_text
 from activityctl.domain.runs.waiting import Wait, assignee_of, wait_of, waits_by_itself
+from activityctl.domain.tasks.activity import ACTIVITY
 from activityctl.domain.tasks.manual import MANUAL
 from activityctl.domain.values import ids
 from activityctl.domain.values.credentials import mask_credentials
@@ -61,6 +63,15 @@ class RunChange:
         return tuple(
             wait_of(task, self.run) for task in changed if task.status is TaskStatus.WAITING
         )
+
+    @property
+    def concerns_children(self) -> bool:
+        """Whether a task starts another run or has ended, or a run that a task started has ended.
+
+        Then the worker has to start, settle or cancel runs.
+        """
+        is_about = any(task.kind == ACTIVITY for task in (*self.create, *self.update))
+        return is_about or (self.run.has_ended and is_child(self.run))
 
     @property
     def ended_waits(self) -> tuple[TaskId, ...]:

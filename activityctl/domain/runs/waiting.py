@@ -7,17 +7,20 @@ step `settle` ends it, when an answer has come or its time is over.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ValidationError
 
+from activityctl.domain.runs.announcements import first_announcement
 from activityctl.domain.runs.run import Run, TaskInstance, TaskStatus
+from activityctl.domain.tasks.activity import ActivityBody
 from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS, WAITING_KINDS
 from activityctl.domain.tasks.manual import MANUAL, DefaultOutput, ManualBody, OnTimeout
 from activityctl.domain.tasks.value import VALUE
 from activityctl.domain.tasks.wait import WaitBody
+from activityctl.domain.tasks.wait_for import PATTERN_FIELDS, WaitForBody
 from activityctl.domain.values.finding import findings_of
-from activityctl.domain.values.ids import RunId, SubscriptionId, TaskId
+from activityctl.domain.values.ids import EventId, RunId, SubscriptionId, TaskId, event_id
 from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.text import text_of
@@ -46,12 +49,33 @@ class Wait:
     began_at: datetime
     until: datetime | None
     """When it ends by itself; None if it does not."""
+    event: Mapping[str, JsonValue] | None = None
+    """The pattern of the event that ends it; None if no event does."""
+    since: datetime | None = None
+    """An event that arrived earlier does not count."""
+    own_events: tuple[EventId, ...] = ()
+    """The events that started the run; they do not count."""
+    announce_at: datetime | None = None
+    """When a reminder or its being overdue is announced first."""
 
 
 def wait_of(task: TaskInstance, run: Run) -> Wait:
     """Return the wait of a task that begins to wait."""
     began_at = task.started_at or task.created_at
-    return Wait(task.id, run.id, run.subscription_id, task.kind, began_at, task.waits_until)
+    wait = Wait(task.id, run.id, run.subscription_id, task.kind, began_at, task.waits_until)
+    if task.kind not in ENGINE_KINDS:
+        return wait
+    body = _body_of(task)
+    if isinstance(body, ManualBody):
+        return replace(wait, announce_at=first_announcement(task))
+    if not isinstance(body, WaitForBody) or not isinstance(task.input, Mapping):
+        return wait
+    return replace(
+        wait,
+        event={name: task.input[name] for name in PATTERN_FIELDS if name in task.input},
+        since=run.created_at if body.since == "run" else began_at,
+        own_events=tuple(event_id(str(own["source"]), str(own["id"])) for own in run.events),
+    )
 
 
 def prepare(task: TaskInstance, now: datetime) -> TaskInstance:
@@ -137,6 +161,12 @@ def _time_is_over(task: TaskInstance, until: datetime, now: datetime) -> TaskIns
         case ManualBody() as body:
             reason = f"nobody completed it by {format_timestamp(until)}"
             return _timed_out(task, body.on_timeout, reason, now)
+        case WaitForBody() as body:
+            reason = f"no such event came by {format_timestamp(until)}"
+            return _timed_out(task, body.on_timeout, reason, now)
+        case ActivityBody() as body:
+            reason = f"the run of {body.subscription} had not ended by {format_timestamp(until)}"
+            return _timed_out(task, "fail", reason, now)
         case other:
             raise TypeError(f"no wait: {type(other).__name__}")
 
@@ -160,6 +190,11 @@ def _ends_at(body: BaseModel, now: datetime) -> datetime | None:
     match body:
         case WaitBody() | ManualBody():
             return body.ends_at(now)
+        case (
+            WaitForBody(timeout=timedelta() as timeout)
+            | ActivityBody(timeout=timedelta() as timeout)
+        ):
+            return now + timeout
         case _:
             return None
 

@@ -4,15 +4,16 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from activityctl.domain.tasks.wait import parse_precise_moment
-from activityctl.domain.values.duration import parse_duration
+from activityctl.domain.values.duration import Duration, format_duration, parse_duration
 from activityctl.domain.values.model import JsonValue, Manifest
 from activityctl.domain.values.text import Text
 
 MANUAL: Final = "manual"
 """The key of the kind in YAML."""
+_SHORTEST_REMINDER: Final = timedelta(seconds=1)
 _YEAR: Final = re.compile("[0-9]{4}-")
 
 
@@ -31,6 +32,16 @@ Due = Annotated[
     timedelta | datetime, BeforeValidator(_parse_due), WithJsonSchema({"type": "string"})
 ]
 """A duration from the start of a task, or a point in time."""
+
+
+def _check_reminder(duration: timedelta) -> timedelta:
+    if duration < _SHORTEST_REMINDER:
+        raise ValueError(f"should be at least {format_duration(_SHORTEST_REMINDER)}")
+    return duration
+
+
+ReminderDuration = Annotated[Duration, AfterValidator(_check_reminder)]
+"""The time between two reminders."""
 
 
 class DefaultOutput(Manifest):
@@ -70,6 +81,12 @@ class ManualBody(Manifest):
         description="Until when the task has to be completed: a duration from its start, or a "
         "point in time. Default: only the run's timeout ends the wait.",
         examples=["2d", "2026-12-31T18:00:00Z"],
+    )
+    reminder: ReminderDuration | None = Field(
+        default=None,
+        description="After each such time without an answer, an event of the type "
+        "`activityctl.task.reminder` is emitted. Default: never.",
+        examples=["4h"],
     )
     on_timeout: OnTimeout = Field(
         default="fail",

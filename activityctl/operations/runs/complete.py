@@ -1,6 +1,5 @@
 """Complete a task that waits for a person."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,7 +18,6 @@ from activityctl.operations.looking.kinds import name_of
 from activityctl.ports import GivenAnswer, RunLists, Waits
 
 _LIST: Final = "activityctl get tasks --status waiting"
-_INDEXED: Final = re.compile(r"(?P<name>.+)\[(?P<index>[0-9]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +133,15 @@ def _ended(task: TaskInstance) -> ConflictError:
 
 
 def _labelled(tasks: list[TaskInstance], label: str, run_id: str) -> TaskInstance:
-    indexed = _INDEXED.fullmatch(label)
-    name, index = (indexed["name"], int(indexed["index"])) if indexed else (label, None)
-    found = [task for task in tasks if task.name == name and index in (None, task.index)]
+    """Return the task of that address; a task with rounds or items is no task by itself."""
+    single = [task for task in tasks if not task.is_container]
+    found = [task for task in single if address_of(task) == label]
     if not found:
+        items = [task for task in single if task.name == label]
+        if items:
+            raise ConflictError(
+                f"task {label} has {len(items)} instances",
+                hint=f"name one, such as {run_id[:8]}/{address_of(items[-1])}",
+            )
         raise NotFoundError("task", label, hint=f"activityctl get tasks --run {run_id}")
-    if len(found) > 1:
-        raise ConflictError(
-            f"task {name} has {len(found)} items", hint=f"name one, such as {run_id[:8]}/{name}[0]"
-        )
     return found[0]

@@ -172,3 +172,29 @@ async def test_runs_of_a_batch_wait_each_for_itself(engine: Engine) -> None:
     for number, run_id in enumerate(run_ids):
         assert (await engine.ended(run_id)).status is RunStatus.SUCCEEDED
         assert (await engine.tasks(run_id))["after"].output == number
+
+
+@pytest.mark.usefixtures("worker")
+async def test_people_are_reminded_by_events_that_start_automations(engine: Engine) -> None:
+    manual = {"assignee": "anna", "due": "3s", "reminder": "1s", "onTimeout": {"output": 1}}
+    event = {"type": "activityctl.task.*", "match": {"data.name": "review"}}
+    await engine.apply(
+        {
+            "triggers": [{"name": "told", "event": event}],
+            "tasks": [
+                {"name": "said", "value": "${ event == null ? '' : event.type }"},
+                {"name": "review", "when": "event == null", "manual": manual},
+            ],
+        }
+    )
+    run = await engine.ended(await engine.fire(), 30)
+    assert run.status is RunStatus.SUCCEEDED
+    async with asyncio.timeout(20):
+        while True:
+            runs = [found for found in await engine.runs() if found.events]
+            said = sorted([(await engine.tasks(found.id))["said"].output for found in runs])
+            if said[:1] == ["activityctl.task.overdue"]:
+                break
+            await asyncio.sleep(0.1)
+    assert "activityctl.task.reminder" in said
+    assert said.count("activityctl.task.overdue") == 1

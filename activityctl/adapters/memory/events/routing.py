@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.events import gatherings
-from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, stored_json
+from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, WaitRow, stored_json
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
 from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.routing.event_waits import EventWait
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import stored_listeners
 from activityctl.domain.routing.routing import (
@@ -22,11 +23,12 @@ from activityctl.domain.routing.routing import (
     refused_log_entries,
 )
 from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId, SubscriptionId, canonical_json
-from activityctl.ports import Routing, Work
+from activityctl.ports import Routing, WaitsVersion, Work
 
 
 class MemoryRouting:
@@ -39,6 +41,35 @@ class MemoryRouting:
         self.catalog_version = _version_of(state)
         self.now = state.clock()
         self.saved: list[tuple[Routed, datetime]] = []
+        waiting = _open_event_waits(state)
+        self.waits_version = WaitsVersion(
+            len(waiting), hash(tuple(sorted(row.wait.task_id for row in waiting)))
+        )
+
+    async def event_waits(self) -> list[EventWait]:
+        """Return every open wait for an event that has no answer."""
+        return [
+            EventWait(
+                row.wait.task_id,
+                row.wait.event or {},
+                self._state.runs[row.wait.run_id].run.params,
+                row.wait.since or row.wait.began_at,
+                frozenset(row.wait.own_events),
+                row.looks_after,
+            )
+            for row in _open_event_waits(self._state)
+        ]
+
+    async def older_events(self, wait: EventWait, limit: int) -> list[ArrivedEvent]:
+        """Return routed events that may end the wait, in the order of arrival."""
+        found = [
+            row.event
+            for row in self._state.events.values()
+            if row.event.routed_at is not None
+            and row.event.arrived_at >= wait.since
+            and row.event.position > (wait.looks_after or 0)
+        ]
+        return sorted(found, key=lambda event: event.position)[:limit]
 
     async def listeners(self) -> list[Listener]:
         """Return every event trigger of every subscription that is not deleted, at one moment.
@@ -128,10 +159,31 @@ def _write_routed(state: MemoryState, routed: Routed, now: datetime) -> None:
     write_verdicts(state, routed.verdicts)
     write_refused(state, routed.refused, now)
     gatherings.write_gatherings(state, routed)
+    _write_answers(state, routed, now)
     for event_id in routed.events:
         row = state.events[event_id]
         routed_at = row.event.routed_at or now
         state.events[event_id] = replace(row, event=replace(row.event, routed_at=routed_at))
+
+
+def _open_event_waits(state: MemoryState) -> list[WaitRow]:
+    rows = state.waits.values()
+    return [
+        row
+        for row in rows
+        if row.wait.event is not None and row.answer is None and row.ended_at is None
+    ]
+
+
+def _write_answers(state: MemoryState, routed: Routed, now: datetime) -> None:
+    for task_id, place in routed.looked:
+        state.waits[task_id] = replace(state.waits[task_id], looks_after=place)
+    for answer in routed.answers:
+        row = state.waits[answer.task_id]
+        if row.answer is None and row.ended_at is None:
+            output = Answer(dict(state.events[answer.event_id].event.document))
+            state.waits[answer.task_id] = replace(row, answer=output, answered_at=now)
+            state.wake_workers(Work.WAIT)
 
 
 def write_firings(state: MemoryState, firings: Iterable[EventFiring], now: datetime) -> None:

@@ -1,12 +1,15 @@
 """The waits of tasks in memory: their rows, their answers, and which runs to wake."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.state import MemoryState, WaitRow, stored_json, stored_text
+from activityctl.domain.runs.announcements import Announcement
+from activityctl.domain.runs.children import ChildRequest
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.runs.waiting import Answer
+from activityctl.domain.tasks.activity import ACTIVITY
 from activityctl.domain.values.ids import RunId, TaskId
 from activityctl.ports import GivenAnswer, Work
 
@@ -49,6 +52,71 @@ class MemoryWaits:
             (row.run.id, row.workflow_id) for row in rows if row.run.status is RunStatus.RUNNING
         ]
 
+    async def children_to_start(self, limit: int) -> list[ChildRequest]:
+        """Return waiting tasks that want to start a run and have not."""
+        return [
+            ChildRequest(
+                row.wait.task_id,
+                self._state.runs[row.wait.run_id].run.firing_key,
+                self._state.tasks[row.wait.task_id].task.input,
+            )
+            for row in self._unanswered()
+            if row.child_run_id is None
+        ][:limit]
+
+    async def child_started(self, task_id: TaskId, run_id: RunId) -> None:
+        """Record the run that the task has started."""
+        self._state.waits[task_id] = replace(self._state.waits[task_id], child_run_id=run_id)
+
+    async def ended_children(self, limit: int) -> list[tuple[TaskId, RunId]]:
+        """Return waiting tasks without an answer whose run has ended, with that run."""
+        return [
+            (row.wait.task_id, RunId(row.child_run_id))
+            for row in self._unanswered()
+            if row.child_run_id in self._state.runs
+            and self._state.runs[row.child_run_id].run.has_ended
+        ][:limit]
+
+    async def unwanted_children(self, limit: int) -> list[RunId]:
+        """Return open runs whose task waited for them and has ended without their answer."""
+        rows = [row for row in self._state.waits.values() if row.ended_at and not row.answer]
+        runs = [self._state.runs.get(row.child_run_id or "") for row in rows]
+        return [
+            row.run.id
+            for row in runs
+            if row is not None and not row.run.has_ended and row.cancel_requested_at is None
+        ][:limit]
+
+    async def announcements(self, limit: int) -> list[Announcement]:
+        """Return what is to be announced by now, the earliest first."""
+        now = self._state.clock()
+        found = [
+            Announcement(
+                self._state.tasks[task_id].task,
+                self._state.catalog.subscriptions[row.wait.subscription_id].name,
+                row.announce_at,
+                row.answer is not None,
+            )
+            for task_id, row in self._state.waits.items()
+            if row.announce_at is not None and row.announce_at <= now
+        ]
+        return sorted(found, key=lambda each: each.at)[:limit]
+
+    async def announced(self, task_id: TaskId, following: datetime | None) -> None:
+        """Record when something is to be announced of the task next; None for never."""
+        self._state.waits[task_id] = replace(self._state.waits[task_id], announce_at=following)
+
+    async def seconds_to_announcement(self) -> float | None:
+        """Return the seconds until the next announcement; None if there is none."""
+        times = [row.announce_at for row in self._state.waits.values() if row.announce_at]
+        if not times:
+            return None
+        return max((min(times) - self._state.clock()).total_seconds(), 0.0)
+
+    def _unanswered(self) -> list[WaitRow]:
+        waiting = open_waits(self._state)
+        return [row for row in waiting if row.wait.kind == ACTIVITY and row.answer is None]
+
 
 def open_waits(state: MemoryState) -> list[WaitRow]:
     """Return the waits that have not ended."""
@@ -58,7 +126,11 @@ def open_waits(state: MemoryState) -> list[WaitRow]:
 def write_waits(state: MemoryState, change: RunChange) -> None:
     """Insert the waits that begin with this change, and close those that end with it."""
     for wait in change.waits:
-        state.waits.setdefault(wait.task_id, WaitRow(wait))
+        state.waits.setdefault(wait.task_id, WaitRow(wait, announce_at=wait.announce_at))
+        if wait.event is not None:
+            state.wake_workers(Work.EVENT)
+    if change.concerns_children:
+        state.wake_workers(Work.WAIT)
     for task in change.update:
         row = state.waits.get(task.id)
         if row is not None and task.has_ended and row.ended_at is None:

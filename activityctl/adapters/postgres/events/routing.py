@@ -13,7 +13,7 @@ from typing import Any, Final
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
-from activityctl.adapters.postgres.events import gatherings
+from activityctl.adapters.postgres.events import gatherings, waits
 from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of
 from activityctl.adapters.postgres.locks import Lock, try_lock_query
 from activityctl.adapters.postgres.logbook import insert_log_entries
@@ -21,6 +21,7 @@ from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
+from activityctl.domain.routing.event_waits import EventWait
 from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import stored_listeners
 from activityctl.domain.routing.routing import (
@@ -33,15 +34,18 @@ from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.moment import parse_days
-from activityctl.ports import Routing, Work
+from activityctl.ports import Routing, WaitsVersion, Work
 
 _MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 """Once the documents of a batch have this size, it takes no further event."""
 _MAX_COMPRESSION: Final = 100
 """A compressed document is counted as this many times its stored size."""
 
-_SELECT_NOW_AND_VERSION: Final = """
-    SELECT clock_timestamp() AS now, (SELECT coalesce(max(id), 0) FROM applies) AS version"""
+_SELECT_NOW_AND_VERSION: Final = f"""
+    SELECT clock_timestamp() AS now, (SELECT coalesce(max(id), 0) FROM applies) AS version,
+        w.waits, w.places
+    FROM (SELECT count(*) AS waits, coalesce(sum(place), 0)::bigint AS places FROM waits
+        WHERE {waits.IS_OPEN}) w"""
 # Takes only as many events as fit in memory. The size of a compressed document is an estimate,
 # because to decompress it costs more.
 _SELECT_UNROUTED: Final = f"""
@@ -115,7 +119,9 @@ class PostgresRouting:
         now: datetime,
         *,
         is_last: bool,
+        waits_version: WaitsVersion,
     ) -> None:
+        self.waits_version = waits_version
         self._connection = connection
         self._saved: list[tuple[Routed, datetime]] = []
         self.events = events
@@ -167,6 +173,14 @@ class PostgresRouting:
         )
         return {row["id"]: event_of(row) for row in await cursor.fetchall()}
 
+    async def event_waits(self) -> list[EventWait]:
+        """Return every open wait for an event that has no answer."""
+        return await waits.read_event_waits(self._connection)
+
+    async def older_events(self, wait: EventWait, limit: int) -> list[ArrivedEvent]:
+        """Return routed events that may end the wait, in the order of arrival."""
+        return await waits.read_older_events(self._connection, wait, limit)
+
     async def save(self, routed: Routed, now: datetime) -> None:
         """Write the results and wake the dispatcher, when the block ends without an exception."""
         self._saved.append((routed, now))
@@ -183,6 +197,7 @@ async def _write(connection: Connection, routed: Routed, now: datetime) -> None:
     await write_verdicts(connection, routed.verdicts)
     await write_refused(connection, routed.refused, now)
     await gatherings.write_gatherings(connection, routed, now)
+    await waits.write_answers(connection, routed.answers, routed.looked)
     await connection.execute(
         "UPDATE events SET routed_at = %s WHERE id = ANY(%s) AND routed_at IS NULL",
         (now, list(routed.events)),
@@ -217,7 +232,7 @@ async def open_routing(database: Database, limit: int) -> AsyncIterator[Routing 
         async with connection.pipeline():
             # Separate statements, so that the reads see the state after the lock was taken.
             lock_cursor = await connection.execute(*try_lock_query(Lock.ROUTER))
-            state = await connection.execute(_SELECT_NOW_AND_VERSION)
+            state = await connection.execute(_SELECT_NOW_AND_VERSION.encode())
             unrouted_cursor = await connection.execute(_SELECT_UNROUTED.encode(), _limits(limit))
         (lock_row,), (state_row,) = await lock_cursor.fetchall(), await state.fetchall()
         rows = await unrouted_cursor.fetchall() if lock_row["is_held"] else []
@@ -230,6 +245,7 @@ async def open_routing(database: Database, limit: int) -> AsyncIterator[Routing 
             state_row["version"],
             state_row["now"],
             is_last=not rows or (rows[0]["waiting"] < limit and rows[0]["waiting"] == len(rows)),
+            waits_version=WaitsVersion(state_row["waits"], state_row["places"]),
         )
         yield routing
         await routing.commit()

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import ForeignKey, Index, text
-from sqlmodel import SQLModel
+from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Field, SQLModel
 
 from activityctl.adapters.postgres.schema.columns import json_column, moment_column, text_column
 
@@ -13,7 +14,8 @@ class WaitTable(SQLModel, table=True):
     """The wait of a task, and its answer.
 
     Until `ended_at`, the task waits: the first answer is written here, and the step `settle` ends
-    the task by it, or because `until_at` has passed.
+    the task by it, or because `until_at` has passed. A wait for an event has its pattern in
+    `event`; it has looked at the routed events up to `looks_after`, or at all of them.
     """
 
     __tablename__: ClassVar[Any] = "waits"
@@ -29,6 +31,21 @@ class WaitTable(SQLModel, table=True):
             "until_at",
             postgresql_where=text("until_at IS NOT NULL AND ended_at IS NULL"),
         ),
+        Index(
+            "waits_event_index",
+            "place",
+            postgresql_where=text("event IS NOT NULL AND answered_at IS NULL AND ended_at IS NULL"),
+        ),
+        Index(
+            "waits_child_run_id_index",
+            "child_run_id",
+            postgresql_where=text("child_run_id IS NOT NULL"),
+        ),
+        Index(
+            "waits_announce_index",
+            "announce_at",
+            postgresql_where=text("announce_at IS NOT NULL"),
+        ),
     )
     task_id: str = text_column(ForeignKey("tasks.id"), key=True)
     run_id: str = text_column(ForeignKey("runs.id"))
@@ -40,4 +57,11 @@ class WaitTable(SQLModel, table=True):
     answered_by: str | None = text_column(nullable=True)
     output: Any = json_column(nullable=True)
     error: str | None = text_column(nullable=True)
+    place: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    event: Any = json_column(nullable=True)
+    since: datetime | None = moment_column(nullable=True)
+    own_events: list[str] | None = Field(sa_column=Column(ARRAY(Text), nullable=True))
+    looks_after: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    child_run_id: str | None = text_column(nullable=True)
+    announce_at: datetime | None = moment_column(nullable=True)
     ended_at: datetime | None = moment_column(nullable=True)

@@ -29,6 +29,7 @@ LOOPS = (
     "schedules",
     "queue",
     "wait",
+    "remind",
     "drift",
     "watchdog",
     "recovery",

@@ -109,3 +109,35 @@ def test_a_due_time_after_the_runs_timeout_is_said():
     manual = {"name": "m", "manual": {"due": "2d"}}
     assert "so the run would end first" in found(manual)["tasks.0.manual.due"]
     assert found(manual, timeout="3d") == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "order.paid", "match": {"data.id": "${ trigger.name }"}, "timeout": "1h"},
+        {"type": ["a", "b.*"], "filter": "event.data.amount > params.x", "since": "task"},
+        {"source": "${ trigger.name }", "onTimeout": {"output": None}},
+    ],
+)
+def test_a_wait_for_an_event_is_valid(body: Any):
+    params = {"type": "object", "properties": {"x": {"type": "number"}}}
+    assert found({"name": "w", "waitFor": body}, params=params) == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "reason"),
+    [
+        ({}, "tasks.0.waitFor", "names no event"),
+        ("${ params }", "tasks.0.waitFor", "cannot be a template as a whole"),
+        (
+            {"filter": "event.data.id == '${ event.id }'"},
+            "tasks.0.waitFor.filter",
+            "put values of the run into match",
+        ),
+        ({"filter": "tasks.a.output == 1"}, "tasks.0.waitFor.filter", "tasks"),
+        ({"type": "a", "timeout": "2d"}, "tasks.0.waitFor.timeout", "the run would end first"),
+        ({"type": "a", "since": "ever"}, "tasks.0.waitFor.since", "should be 'run' or 'task'"),
+    ],
+)
+def test_what_is_wrong_with_a_wait_for_an_event_is_said(body: Any, path: str, reason: str):
+    assert reason in found({"name": "w", "waitFor": body}).get(path, "")

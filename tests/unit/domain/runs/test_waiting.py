@@ -206,3 +206,23 @@ def test_a_thousand_tasks_wait_at_once_and_each_may_take_the_place_of_another():
     assert sum(task.status is TaskStatus.WAITING for task in state.tasks) == 200
     everybody, change = begun({**manual, "maxParallel": None})
     assert len(change.waits) == len(everybody.tasks) == 1000
+
+
+def test_a_wait_for_an_event_keeps_its_pattern_and_since_when_events_count():
+    body = {"type": "order.paid", "match": {"data.n": "${ trigger.payload.n }"}, "timeout": "2h"}
+    _, change = begun({"name": "paid", "waitFor": body})
+    (wait,) = change.waits
+    assert wait.event == {"type": "order.paid", "match": {"data.n": 4}}
+    assert (wait.since, wait.until) == (NOW, NOW + timedelta(hours=2))
+    _, change = begun({"name": "paid", "waitFor": {"type": "a", "since": "task"}})
+    assert change.waits[0].since == change.waits[0].began_at
+
+
+def test_a_wait_for_an_event_that_does_not_come_fails_or_has_a_default():
+    state, _ = begun({"name": "paid", "waitFor": {"type": "a", "timeout": "1m"}})
+    state, _ = settle(state, NOW + MINUTE)
+    assert state.run.reason == "task paid failed: no such event came by 2026-05-01T12:01:00.000Z"
+    body = {"type": "a", "timeout": "1m", "onTimeout": {"output": None}}
+    state, _ = begun({"name": "paid", "waitFor": body})
+    state, _ = settle(state, NOW + MINUTE)
+    assert (state.run.status, state.tasks[0].output) == (RunStatus.SUCCEEDED, None)
