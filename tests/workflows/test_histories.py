@@ -1,9 +1,9 @@
 """Replays recorded histories of real runs with the current workflows.
 
-    python tests/workflows/test_histories.py record
+    python tests/workflows/test_histories.py record [SCENARIO …]
 
 records them again, on its own embedded servers, into `tests/histories/`. Do this only to add a
-scenario, and keep the old files: `cancelled`, `timed-out` and `batch` are of a time when a run did
+scenario, which you name, and keep the old files: `cancelled`, `timed-out` and `batch` are of a time when a run did
 not wait for its tasks to stop, as those named `waiting` do. If a recorded history no longer
 replays, such a run would be stuck after an upgrade.
 """
@@ -90,7 +90,21 @@ FLOW: Mapping[str, Mapping[str, Any]] = {
         ]
     },
 }
-SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"], **FLOW}
+ONE = [{"name": "one", "command": {"argv": ["true"]}}]
+MANY = {"maxAttempts": 100, "initialInterval": "10s"}
+LOOKED_UP = {"name": "before", "runs": {}, "retry": MANY}
+NEVER_FOUND = {"name": "never", "http": {"url": "https://nowhere.invalid/"}, "retry": MANY}
+LOOKUPS: Mapping[str, Mapping[str, Any]] = {
+    "looked-up": {"context": [LOOKED_UP], "tasks": ONE},
+    "cancelled-lookup": {"context": [NEVER_FOUND], "tasks": ONE},
+    "timed-out-lookup": {
+        "timeout": "1s",
+        "context": [NEVER_FOUND],
+        "tasks": ONE,
+        "onFailure": PAGES,
+    },
+}
+SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"], **FLOW, **LOOKUPS}
 BATCH_SECONDS = (0, 1, 60, 0, 1)
 """How long the runs of the batch sleep; the longest one is cancelled."""
 
@@ -147,7 +161,8 @@ async def record(home: Path) -> None:
     await ready.wait()
     async with wiring.open_ports(settings, pool_size=2) as ports:
         client = await wiring.connect_temporal(settings)
-        for scenario, spec in SCENARIOS.items():
+        named = sys.argv[2:] or list(SCENARIOS)
+        for scenario, spec in ((name, SCENARIOS[name]) for name in named):
             workflow_id, status = await run_once(ports, scenario, spec)
             history = await client.get_workflow_handle(workflow_id).fetch_history()
             (FOLDER / f"{scenario}.json").write_text(anonymous(history), "utf-8")
@@ -233,7 +248,7 @@ def main() -> None:
     from activityctl.daemon.local.detached import start_detached
     from activityctl.daemon.local.supervisor import stop_daemon
 
-    if sys.argv[1:] != ["record"]:
+    if sys.argv[1:2] != ["record"]:
         sys.exit(__doc__)
     program = (
         "import asyncio, os, sys, pathlib\n"
