@@ -43,7 +43,7 @@ from activityctl.ports import (
     SecretReader,
     Timetable,
 )
-from activityctl.steps.attempts import RunningAttempts
+from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.held_secrets import NO_SECRETS
@@ -54,6 +54,10 @@ from activityctl.steps.resolve import ContextLookup
 from activityctl.workflows.calls import Orders
 
 _LOG = logging.getLogger(__name__)
+_LOST_LOOKUP: Final = (
+    "its context is looked up again: the first lookup was lost with its worker, or could not be "
+    "recorded"
+)
 _MAX_ADMISSIONS: Final = 50
 """How many firings a worker admits at the same time before the dispatcher has to wait."""
 
@@ -79,6 +83,7 @@ class AdmitStep:
         self._clock = clock
         self._decide = decide or Deciding()
         self._look_up_context = ContextLookup(sources, clock, self._decide, logbook, secrets)
+        self._logbook = logbook
         self._lookups = RunningAttempts(self._is_wanted)
         self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)
         self._tries = Tries()
@@ -114,9 +119,17 @@ class AdmitStep:
         If a lookup of the run is still at work in this process, wait for that one instead.
         """
         run_id = firing.run_id
+        is_again = activity.info().attempt > 1
         return await self._lookups.run(
-            run_id, lambda: self._admit_or_give_up(firing, looks_up=True), _do_nothing
+            run_id, lambda: self._look_up(firing, is_again=is_again), _do_nothing
         )
+
+    async def _look_up(self, firing: FiringRef, *, is_again: bool) -> Orders:
+        if is_again and self._logbook is not None:
+            run, now = firing.run_id, self._clock()
+            entry = LogEntry(firing.subscription_id, run, _LOST_LOOKUP, "warning", now, {})
+            await write_safely(self._logbook.append([entry]))
+        return await self._admit_or_give_up(firing, looks_up=True)
 
     async def close(self) -> None:
         """End the lookups that are still at work."""
@@ -202,7 +215,7 @@ class AdmitStep:
         """Record that the context is looked up, so that nobody else begins the run meanwhile."""
         spec = state.spec
         run = replace(state.run, started_at=state.run.started_at or now, reason=LOOKING_UP)
-        started = _started_entry(run)
+        started = _started_entry(run, f"; {LOOKING_UP}")
         if await self._runs.begin_lookup(firing.workflow_id, run, started) is OpenResult.TAKEN:
             return Orders(firing.run_id, is_over=True)
         return Orders(
@@ -291,9 +304,10 @@ async def _do_nothing() -> None:
     """Say nothing of a lookup that Temporal took for lost and that this process goes on with."""
 
 
-def _started_entry(run: Run) -> LogEntry:
+def _started_entry(run: Run, more: str = "") -> LogEntry:
     at = run.started_at or run.created_at
-    return log_entry(run, "info", f"run started by {run.trigger}", at, firingKey=run.firing_key)
+    message = f"run started by {run.trigger}{more}"
+    return log_entry(run, "info", message, at, firingKey=run.firing_key)
 
 
 def _is_of_this_workflow(firing: FiringRef) -> bool:

@@ -3,9 +3,9 @@
     python tests/workflows/test_histories.py record [SCENARIO …]
 
 records them again, on its own embedded servers, into `tests/histories/`. Do this only to add a
-scenario, which you name, and keep the old files: `cancelled`, `timed-out` and `batch` are of a time when a run did
-not wait for its tasks to stop, as those named `waiting` do. If a recorded history no longer
-replays, such a run would be stuck after an upgrade.
+scenario, which you name, and keep the old files: `cancelled`, `timed-out` and `batch` are of a
+time when a run did not wait for its tasks to stop, as those named `waiting` do. If a recorded
+history no longer replays, such a run would be stuck after an upgrade.
 """
 
 import asyncio

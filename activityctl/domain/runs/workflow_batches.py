@@ -10,7 +10,6 @@ from typing import Final
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_tree import all_templates
-from activityctl.domain.runs.lookup import is_looked_up_apart
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 
@@ -44,14 +43,15 @@ def split_into_batches(
 def _may_share(firing: FiringRef, specs: Mapping[ids.RunId, DefinitionSpec]) -> bool:
     """Return whether the run is known to be short.
 
-    A firing of a schedule has its own workflow, since that first decides which times are due.
+    A firing of a schedule has its own workflow, since that first decides which times are due. A
+    slow context makes no difference: it is looked up in a step of its own for each run.
     """
     spec = specs.get(firing.run_id)
     if spec is None or firing.is_by_clock:
         return False
     tasks = list(all_templates(spec.all_tasks))
     is_many = any(task.for_each is not None or task.has_rounds for task in tasks)
-    return len(tasks) <= MOST_TASKS and not is_many and not is_looked_up_apart(spec)
+    return len(tasks) <= MOST_TASKS and not is_many
 
 
 def _with_batch_id(firings: tuple[FiringRef, ...]) -> tuple[FiringRef, ...]:

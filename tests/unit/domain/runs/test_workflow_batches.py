@@ -70,9 +70,8 @@ def test_a_single_firing_keeps_its_own_workflow() -> None:
         spec(tasks=tasks(MOST_TASKS), onFailure=[{"name": "page", **TASK}]),
         spec(tasks=[{"name": "each", "forEach": [1, 2], **TASK}]),
         spec(onFailure=[{"name": "each", "forEach": [1, 2], **TASK}]),
-        spec(context=[{"name": "customer", "crm": {}}]),
     ],
-    ids=["many tasks", "many with onFailure", "a loop", "a loop on failure", "a look-up"],
+    ids=["many tasks", "many with onFailure", "a loop", "a loop on failure"],
 )
 def test_runs_that_may_take_long_have_a_workflow_each(long: DefinitionSpec) -> None:
     asked = [firing(number, "long") for number in range(3)]
@@ -81,8 +80,12 @@ def test_runs_that_may_take_long_have_a_workflow_each(long: DefinitionSpec) -> N
 
 @pytest.mark.parametrize(
     "short",
-    [spec(tasks=tasks(MOST_TASKS)), spec(context=[{"name": "before", "runs": {}}])],
-    ids=["some tasks", "earlier runs as context"],
+    [
+        spec(tasks=tasks(MOST_TASKS)),
+        spec(context=[{"name": "before", "runs": {}}]),
+        spec(context=[{"name": "customer", "crm": {}}]),
+    ],
+    ids=["some tasks", "earlier runs as context", "a slow context"],
 )
 def test_short_runs_share_a_workflow(short: DefinitionSpec) -> None:
     (batch,) = split([firing(number) for number in range(3)], {"short": short})
