@@ -144,6 +144,7 @@ def test_the_json_of_valid_manifests(stranger):
                 "note": None,
             }
         ],
+        "secrets": [],
         "problems": [],
     }
 
