@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activityctl.domain.runs.logged_output import logged_output
-from activityctl.domain.runs.run import RunStatus, TaskInstance
+from activityctl.domain.runs.run import RunStatus, TaskInstance, address_of
 from activityctl.domain.runs.stopping import LOST
 from activityctl.domain.values.failure_kind import Tries, reason_of
 from activityctl.domain.values.finding import findings_of
@@ -200,7 +200,7 @@ class ExecuteStep:
         orders = await self._recorder.end_stopped(order.run_id, order.task_id)
         if orders is None:
             message = (
-                f"task {task.name} attempt {task.attempts} was interrupted, because "
+                f"task {address_of(task)} attempt {task.attempts} was interrupted, because "
                 f"{self._worker} stops; it is repeated, which does not count for retry.maxAttempts"
             )
             entry = self._entry(task, order, "warning", message, {})
@@ -223,7 +223,7 @@ class ExecuteStep:
         if task is None:
             return
         message = (
-            f"task {task.name} attempt {task.attempts} is still running in this worker, but "
+            f"task {address_of(task)} attempt {task.attempts} is still running in this worker, but "
             "Temporal took it for lost and asked for another attempt; it was not started again"
         )
         await self._logbook.append([self._entry(task, order, "warning", message, {})])
@@ -295,7 +295,7 @@ class ExecuteStep:
             await write_safely(self._logbook.append([entry]))
 
         async def stopped(output: JsonValue, last_lines: str) -> None:
-            message = f"task {task.name} attempt {task.attempts} was stopped"
+            message = f"task {address_of(task)} attempt {task.attempts} was stopped"
             message += f": {held.mask.text(last_lines)}" if last_lines else ""
             output = held.mask.json(output)
             facts = {"output": logged_output(output)}
@@ -330,7 +330,7 @@ class ExecuteStep:
             message = f"{error}{following.note}"
             return await self._end_failed(task, order, error.with_message(message))
         asked, wait = error.retry_after_seconds, following.wait
-        message = f"task {task.name} attempt {task.attempts} failed: {error}"
+        message = f"task {address_of(task)} attempt {task.attempts} failed: {error}"
         if asked is not None and task.attempts < order.max_attempts:
             message += note_about_wait(asked, wait)
         facts = {

@@ -97,6 +97,21 @@ async def test_the_timeout_of_the_run_does_not_leave_it_half_undone(
 
 
 @pytest.mark.usefixtures("worker")
+async def test_a_task_in_a_group_has_its_own_retries_and_on_success_runs_after_all(
+    engine: Engine, tmp_path: Path
+) -> None:
+    file = tmp_path / "marks"
+    retry = {"maxAttempts": 2, "initialInterval": "0s"}
+    twice = {"name": "twice", **marks(file, "try", '[ "$ACTIVITYCTL_ATTEMPT" -gt 1 ]')}
+    group = {"name": "g", "forEach": [1], "tasks": [{**twice, "retry": retry}]}
+    done = [{"name": "done", **marks(file, "done")}]
+    run = await engine.run({"tasks": [group], "onSuccess": done})
+    assert (run.status, told(file)) == (RunStatus.SUCCEEDED, ["try", "try", "done"])
+    messages = [entry.message for entry in await engine.log(run.id)]
+    assert any(text.startswith("task g[0].twice attempt 1 failed") for text in messages)
+
+
+@pytest.mark.usefixtures("worker")
 async def test_stop_ends_the_run_and_what_is_at_work(engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "marks"
     long = shell(f"echo long >> {file}; exec sleep 60")
