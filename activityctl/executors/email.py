@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel
 
 from activityctl.domain.values.destination import DestinationPolicy, Network
+from activityctl.domain.values.secret_hosts import connection_host
 from activityctl.domain.values.untrusted import printable
 from activityctl.errors import DestinationForbiddenError, TaskError, reason_of
 from activityctl.executors.email_body import Attachment, EmailBody, read_address
@@ -79,7 +80,7 @@ class EmailExecutor:
     async def execute(self, body: EmailBody, call: TaskCall) -> ExecutorOutcome:
         """Send the message. Raises TaskError if nobody gets it."""
         started = time.monotonic()
-        server = _read_url(await call.secret(body.connection, host=None))
+        server = _read_url(await call.secret(body.connection, host=connection_host))
         if server.is_plain and not self._allow_plain:
             raise _final(
                 "a connection without TLS is not allowed; remove tls=none, or set "

@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from activityctl.domain.values.secret_hosts import connection_host
 from activityctl.errors import TaskError
 from activityctl.executors.email import EmailExecutor
 from activityctl.steps.execute import parse_body
@@ -120,8 +121,8 @@ class Bench:
         async def log(level: str, message: str, _facts: Mapping[str, Any]) -> None:
             self.logged.append((level, message))
 
-        async def secret(_value: object, *, host: str | None) -> str:
-            assert host is None
+        async def secret(_value: object, *, host: object) -> str:
+            assert host is connection_host
             return url
 
         def tls() -> ssl.SSLContext:
