@@ -18,6 +18,8 @@ class Capture:
         """Masks the secrets that the program was given, also where the middle was left out."""
         self.heard: Callable[[], None] = lambda: None
         """Called for each output."""
+        self.added: Callable[[bytes], None] = lambda _: None
+        """Called with the bytes of each output."""
         self._half = limit // 2
         self._head = bytearray()
         self._tail = bytearray()
@@ -31,6 +33,7 @@ class Capture:
         """Add the next bytes."""
         self.total += len(data)
         self.heard()
+        self.added(data)
         free = self._half - len(self._head)
         self._head += data[:free]
         self._tail += data[free:]

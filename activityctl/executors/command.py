@@ -5,24 +5,19 @@ import errno
 import signal
 import time
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import ClassVar, Final
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
 )
 
-from activityctl.domain.values.model import Manifest, is_written
-from activityctl.domain.values.secret_ref import SecretText
-from activityctl.domain.values.text import LITERAL_SCHEMA, FilledText, Text
+from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.size import format_size
 from activityctl.domain.values.untrusted import parse_storable_json, storable
 from activityctl.errors import TaskError
 from activityctl.executors.capture import OUTPUT_BYTES, Capture
+from activityctl.executors.command_body import CommandBody, CommandLimits
+from activityctl.executors.live_log import LiveLog
 from activityctl.executors.process import (
     DEATH_SECONDS,
     DRAIN_SECONDS,
@@ -43,112 +38,10 @@ GRACE_SECONDS: Final = 5.0
 QUOTED_CHARACTERS: Final = 500
 _QUOTED_OUTPUT: Final = 150
 """How much of the last line of standard output is quoted beside standard error."""
-_LAST_EXIT_CODE: Final = 255
-_LAST_SIGNAL: Final = 64
 _GUARDIAN_LOST: Final = "the process that guards the command was killed"
 _TEMPORARY_ERRORS: Final = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
 )
-
-
-def _names_program(words: list[str]) -> list[str]:
-    if not words[0]:
-        raise ValueError("the first word should be a program, not an empty text")
-    return words
-
-
-def _folder(path: str, info: ValidationInfo) -> str:
-    if is_written(info) and not path.startswith(("/", ".")):
-        raise ValueError("should be an absolute path: each attempt starts in an empty folder")
-    return path
-
-
-def _check_variable(name: str) -> str:
-    if not name or "=" in name:
-        raise ValueError("is not a valid name of an environment variable")
-    return name
-
-
-def _exit_code(code: int, info: ValidationInfo) -> int:
-    if is_written(info) and not -_LAST_SIGNAL <= code <= _LAST_EXIT_CODE:
-        raise ValueError(f"is never an exit code; write 0 to {_LAST_EXIT_CODE}")
-    return code
-
-
-ExitCode = Annotated[
-    int,
-    AfterValidator(_exit_code),
-    WithJsonSchema({"type": "integer", "minimum": -_LAST_SIGNAL, "maximum": _LAST_EXIT_CODE}),
-]
-
-
-class CommandBody(Manifest):
-    """Runs a program. Of stdout and stderr, 64 KiB each are kept, without the middle.
-
-    All of its processes end with the attempt.
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
-                for name in ("argv", "shell")
-            ]
-        }
-    )
-
-    argv: Annotated[list[Text], Field(min_length=1), AfterValidator(_names_program)] | None = Field(
-        default=None,
-        description="The program and its arguments. They are passed unchanged, without a shell.",
-        examples=[["echo", "${ run.id }"]],
-    )
-    shell: Text | None = Field(
-        default=None,
-        description="A script, run with /bin/sh -c. Use env for values.",
-        examples=["df -h | tail -n 1"],
-    )
-    env: dict[Annotated[str, AfterValidator(_check_variable)], SecretText] = Field(
-        default={},
-        description="Environment variables for the program, in addition to a small safe set. "
-        "Pass values to scripts with them; a value may be {secretRef: NAME}.",
-        examples=[{"REGION": "${ run.id }"}],
-        json_schema_extra={"propertyNames": {"pattern": "^[^=]+$"}},
-    )
-    cwd: Annotated[FilledText, AfterValidator(_folder)] | None = Field(
-        default=None,
-        description="The working directory of the program. The default is a fresh folder that is "
-        "removed after the attempt.",
-        examples=["/srv/data"],
-    )
-    user: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None,
-        description="The account to run the program as. Needs a worker that runs as root.",
-        examples=["nobody"],
-        json_schema_extra=LITERAL_SCHEMA,
-    )
-    stdin: Text | None = Field(
-        default=None,
-        description="Text for the standard input of the program.",
-        examples=["${ run.id }"],
-    )
-    parse: Literal["text", "json"] = Field(
-        default="text",
-        description="How to read standard output: as text or as JSON.",
-        examples=["json"],
-    )
-    success_codes: list[ExitCode] = Field(
-        default=[0],
-        description="Exit codes that mean success, from 0 to 255. -15 means that the program was "
-        "killed by signal 15.",
-        min_length=1,
-        examples=[[0, 1]],
-    )
-
-    @model_validator(mode="after")
-    def _has_one_program(self) -> Self:
-        if (self.argv is None) == (self.shell is None):
-            raise ValueError("exactly one of argv and shell is required")
-        return self
 
 
 class CommandExecutor:
@@ -187,9 +80,19 @@ class CommandExecutor:
         started = time.monotonic()
         variables = {**self._base, **_call_variables(call)}
         written = {name: await call.secret(value, host=None) for name, value in body.env.items()}
-        process = await self._start(body, variables, written)
-        process.stdout.mask = process.stderr.mask = call.mask
-        process.stdout.heard = process.stderr.heard = call.progress
+        live = LiveLog(call)
+        captures = Capture(), Capture()
+        for stream, capture in zip(("stdout", "stderr"), captures, strict=True):
+            capture.mask, capture.heard, capture.added = call.mask, call.progress, live.of(stream)
+        try:
+            process = await self._start(body, variables, written, captures)
+            return await self._finished(process, body, call, started)
+        finally:
+            await live.finish()
+
+    async def _finished(
+        self, process: TaskProcess, body: CommandBody, call: TaskCall, started: float
+    ) -> ExecutorOutcome:
         reason: str | None = None
         try:
             reason = await self._wait(process, call.timeout_seconds)
@@ -213,7 +116,11 @@ class CommandExecutor:
         self._starter.close()
 
     async def _start(
-        self, body: CommandBody, environment: Mapping[str, str], written: Mapping[str, str]
+        self,
+        body: CommandBody,
+        environment: Mapping[str, str],
+        written: Mapping[str, str],
+        captures: tuple[Capture, Capture],
     ) -> TaskProcess:
         """Start the program; variables that the manifest has written win over all others."""
         arguments = body.argv or ["/bin/sh", "-c", body.shell or ""]
@@ -229,9 +136,11 @@ class CommandExecutor:
             folder,
             body.cwd,
             None if account is None else (account.groups, account.group, account.number),
+            body.limits.of_processes(),
         )
+        grace = self._grace_seconds
         try:
-            return await TaskProcess.start(self._starter, spec, stdin, self._grace_seconds)
+            return await TaskProcess.start(self._starter, spec, stdin, grace, captures)
         except OSError as error:
             remove_folder(folder)
             raise _cannot_start(error, arguments[0]) from error
@@ -299,6 +208,8 @@ def _outcome(
 ) -> ExecutorOutcome:
     exit_code = output["exitCode"]
     if exit_code not in body.success_codes:
+        if (limit := _limit_reached(exit_code, body.limits)) is not None:
+            raise TaskError(limit + _quoted(process), code="resource_limit", output=output)
         message = _exit_reason(exit_code) + _quoted(process)
         raise TaskError(message, code="exit_code", output=output)
     if body.parse == "json":
@@ -318,6 +229,19 @@ def _json(capture: Capture, output: JsonValue) -> JsonValue:
 def _bad_output(reason: str, output: JsonValue) -> TaskError:
     message = f"standard output is not JSON that can be stored: {reason}"
     return TaskError(message, code="bad_output", retryable=False, output=output)
+
+
+def _limit_reached(exit_code: JsonValue, limits: CommandLimits) -> str | None:
+    """Return which limit ended the command; a shell tells the signal of its last program."""
+    if limits.cpu is not None and exit_code in _ends_by(signal.SIGXCPU, signal.SIGKILL):
+        return f"used more than {format_duration(limits.cpu)} of CPU time (limits.cpu)"
+    if limits.file_size is not None and exit_code in _ends_by(signal.SIGXFSZ):
+        return f"wrote a file of more than {format_size(limits.file_size)} (limits.fileSize)"
+    return None
+
+
+def _ends_by(*signals: signal.Signals) -> set[int]:
+    return {code for number in signals for code in (-number, 128 + number)}
 
 
 def _exit_reason(exit_code: int) -> str:

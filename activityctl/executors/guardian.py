@@ -21,6 +21,7 @@ import ctypes
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -249,13 +250,16 @@ def _become(spec: dict, guardian: int, errors: int) -> None:  # type: ignore[typ
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
+            signal.signal(number, signal.SIG_DFL)
         os.setsid()
         if spec["account"] is not None:
             groups, group, user = spec["account"]
             os.setgroups(groups)
             os.setgid(group)
             os.setuid(user)
+        for name, value in spec["limits"].items():
+            resource.setrlimit(getattr(resource, name), (value, value))
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guardian:
             os._exit(127)

@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -39,6 +39,8 @@ class ProcessSpec:
     """The working folder, relative to `folder`; None for `folder` itself."""
     account: tuple[Sequence[int], int, int] | None = None
     """Groups, group and user to run as; None for our own."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Resource limits of each process, by their names in the module `resource`."""
 
 
 class GuardianLostError(Exception):
