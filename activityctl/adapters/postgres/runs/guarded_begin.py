@@ -9,6 +9,21 @@ from activityctl.adapters.postgres.rows import TASK_COLUMNS
 from activityctl.adapters.postgres.runs.attempts import RECORD_BEGUN
 from activityctl.domain.tasks.limit import LONGEST_LOOK, LOOK_AGAIN, SLOT_HOLDS, WAITER_LEASE
 
+BEGIN_BEHIND_BREAKER: Final = f"""
+    WITH begun AS (
+        UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
+            started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s
+        FROM tasks old JOIN runs r ON r.id = old.run_id
+        LEFT JOIN breakers b ON b.name = old.guard->>'breakerName'
+        WHERE t.id = %(id)s AND old.id = t.id AND t.ended_at IS NULL AND r.status = 'running'
+            AND coalesce(b.status, 'closed') = 'closed'
+        RETURNING {TASK_COLUMNS}, old.attempt_at AS lost_since,
+            CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker),
+    freed AS (DELETE FROM holds h USING begun WHERE h.task_id = begun.id),
+    {RECORD_BEGUN}
+    SELECT * FROM begun"""
+"""As BEGIN_GUARDED, for a task without a limit. No row if the breaker is not closed, or none."""
+
 MAKE_LIMIT: Final = """
     INSERT INTO limits (name)
     SELECT t.guard->>'limitName' FROM tasks t
@@ -35,6 +50,7 @@ BEGIN_GUARDED: Final = f"""
             (t.guard->>'interval')::float8 * interval '1 second' AS gap,
             coalesce((t.guard->>'burst')::int, 1) AS burst,
             coalesce(b.status, 'closed') <> 'closed' AND NOT %(passes)s AS is_stopped,
+            t.guard->>'limitName' IS NOT NULL AND l.name IS NULL AS is_unknown,
             l.used_until, h.slot_at, h.place, h.task_id IS NULL AS is_new
         FROM tasks t JOIN runs r ON r.id = t.run_id
         LEFT JOIN breakers b ON b.name = t.guard->>'breakerName'
@@ -55,6 +71,7 @@ BEGIN_GUARDED: Final = f"""
     decided AS MATERIALIZED (
         SELECT k.*, CASE
             WHEN k.is_stopped THEN 'breaker'
+            WHEN k.is_unknown THEN 'unknown'
             WHEN k.at_work + k.ahead >= k.places THEN 'places'
             WHEN k.gap IS NULL THEN 'begin'
             WHEN k.at <= k.slot_at + interval '{SLOT_HOLDS.total_seconds()} seconds'

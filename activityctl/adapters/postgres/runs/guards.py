@@ -6,7 +6,12 @@ from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
 from activityctl.adapters.postgres.rows import breaker_of, task_of
-from activityctl.adapters.postgres.runs.guarded_begin import BEGIN_GUARDED, LOCK_LIMIT, MAKE_LIMIT
+from activityctl.adapters.postgres.runs.guarded_begin import (
+    BEGIN_BEHIND_BREAKER,
+    BEGIN_GUARDED,
+    LOCK_LIMIT,
+    MAKE_LIMIT,
+)
 from activityctl.domain.runs.run import TaskInstance
 from activityctl.domain.tasks import breaker as rules
 from activityctl.domain.tasks.breaker import (
@@ -53,6 +58,8 @@ _RECENT: Final = f"""
     FROM attempts f
     WHERE f.breaker = %(name)s AND f.ended_at > %(since)s
         AND (f.outcome = 'succeeded' OR f.outcome = 'failed' AND f.fault IS NOT NULL)"""
+_TRIES: Final = 3
+"""The first task of a limit makes its row, and asks again."""
 _LOOKED_BACK: Final = timedelta(days=1)
 """Attempts that ended earlier do not count as failures in a row."""
 
@@ -80,14 +87,24 @@ class PostgresGuards:
             "worker": to_storable_text(worker),
             "passes": False,
         }
-        async with self._database.one_trip() as connection:
-            cursor = await _begin(connection, values, is_limited=is_limited)
-        row = await cursor.fetchone()
-        if row is None:
-            return None
-        if row["verdict"] != "breaker":
-            return _answer(row)
-        return await self._pass(values, lease, chance, is_limited=is_limited)
+        if not is_limited:
+            row = await self._database.fetch_one(BEGIN_BEHIND_BREAKER, **values)
+            if row is not None:
+                return _answer(row)
+            return await self._pass(values, lease, chance, is_limited=False)
+        for _ in range(_TRIES):
+            async with self._database.one_trip() as connection:
+                await connection.execute(LOCK_LIMIT, values)
+                cursor = await connection.execute(BEGIN_GUARDED.encode(), values)
+            row = await cursor.fetchone()
+            if row is None:
+                return None
+            if row["verdict"] == "breaker":
+                return await self._pass(values, lease, chance, is_limited=True)
+            if row["verdict"] != "unknown":
+                return _answer(row)
+            await self._database.fetch(MAKE_LIMIT, **values)
+        return None
 
     async def _pass(
         self, values: Mapping[str, Any], lease: timedelta, chance: float, *, is_limited: bool
@@ -106,7 +123,11 @@ class PostgresGuards:
             if (look_at := passage.look_again_at) is not None:
                 task = {"id": values["id"], "name": row["task_name"]}
                 return await _hold(connection, task, before, policy, (now, look_at))
-            cursor = await _begin(connection, {**values, "passes": True}, is_limited=is_limited)
+            if is_limited:
+                await connection.execute(MAKE_LIMIT, values)
+                await connection.execute(LOCK_LIMIT, values)
+            passing = {**values, "passes": True}
+            cursor = await connection.execute(BEGIN_GUARDED.encode(), passing)
             begun = await cursor.fetchone()
             answer = None if begun is None else _answer(begun)
             if isinstance(answer, BegunAttempt):
@@ -159,14 +180,6 @@ class PostgresGuards:
             )
             await connection.execute(_SAVE, _values(after))
         return BreakerChange(before, after)
-
-
-async def _begin(connection: Connection, values: Mapping[str, Any], *, is_limited: bool) -> Any:
-    """Send the statements that begin the attempt; the last one has the answer."""
-    if is_limited:
-        await connection.execute(MAKE_LIMIT, values)
-        await connection.execute(LOCK_LIMIT, values)
-    return await connection.execute(BEGIN_GUARDED.encode(), values)
 
 
 def _answer(row: Mapping[str, Any]) -> BegunAttempt | Hold:
