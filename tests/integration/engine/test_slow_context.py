@@ -11,7 +11,9 @@ from activityctl.domain.values.model import Manifest
 from activityctl.errors import TaskError
 from activityctl.executors import registry
 from activityctl.ports import SourceCall
+from activityctl.settings import Settings
 from support.engine import Engine, shell
+from support.worker import working
 
 SLOW = {"name": "slow", "slow": {"how": "${ trigger.firingKey }"}, "timeout": "1m"}
 LOOKED_UP = "its context is being looked up"
@@ -113,3 +115,19 @@ async def test_a_run_can_be_cancelled_and_time_out_during_its_lookup(engine: Eng
         "the run took longer than its timeout",
     )
     assert (await engine.tasks(run.id))["page"].status == "succeeded"
+
+
+async def test_a_worker_that_stops_leaves_its_lookups_to_the_next(
+    engine: Engine, settings: Settings
+) -> None:
+    async with working(settings):
+        await engine.apply({"context": [SLOW], "tasks": [shell("true")]})
+        run_id = await engine.fire("slow")
+        await looked_up(engine, run_id)
+        async with asyncio.timeout(10):
+            while not SlowSource.begun:
+                await asyncio.sleep(0.02)
+    SlowSource.go.set()
+    async with working(settings):
+        assert (await engine.ended(run_id, 40)).status is RunStatus.SUCCEEDED
+    assert SlowSource.begun == 2
