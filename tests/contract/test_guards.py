@@ -1,18 +1,21 @@
 """The Guards port: breakers and limits hold up attempts, and let them pass again."""
 
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from activityctl import wiring
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
+from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.tasks.breaker import BreakerPolicy, BreakerStatus, WhileOpen
 from activityctl.domain.tasks.guard import Guard
-from activityctl.domain.tasks.limit import Limit
+from activityctl.domain.tasks.limit import Limit, LimitState, permit
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError
@@ -31,6 +34,8 @@ class Bench:
         self.ports = ports
         self.run = run
         self.tasks: list[TaskInstance] = []
+        self.ahead = timedelta(0)
+        """How far the clock of the worker is ahead."""
 
     async def add(self, count: int, guard: Guard) -> list[TaskInstance]:
         first = len(self.tasks)
@@ -56,7 +61,7 @@ class Bench:
         guard = task.guard
         return await self.ports.guards.begin(
             task.id,
-            datetime.now(UTC),
+            datetime.now(UTC) + self.ahead,
             worker,
             is_limited=guard is not None and guard.limit is not None,
             lease=LEASE,
@@ -236,3 +241,82 @@ async def test_a_task_behind_both_passes_both_and_a_stopped_run_begins_nothing(b
     await save(bench.ports, RunChange(replace(bench.run, status=RunStatus.CANCELLING)))
     assert await bench.begin(first) is None
     assert await bench.ports.guards.settle(first, is_fault=None) is None
+
+
+@pytest.fixture
+def database(
+    ports: wiring.Ports, request: pytest.FixtureRequest
+) -> Iterator[psycopg.Connection[Any]]:
+    """Return a connection of the owner; the test is about Postgres alone."""
+    if not isinstance(ports, wiring.Ports):
+        pytest.skip("about the statements of Postgres")
+    url = request.getfixturevalue("empty_database_url")
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+async def test_a_place_of_a_killed_worker_comes_free(
+    bench: Bench, database: psycopg.Connection[Any]
+):
+    first, second = await bench.add(2, limited(concurrency=1))
+    started = datetime.now(UTC)
+    await bench.ports.workers.beat(WorkerBeat("far", "far", 7, "1", started))
+    assert isinstance(await bench.begin(first, "worker far pid 7"), BegunAttempt)
+    database.execute("UPDATE workers SET seen_at = clock_timestamp() - interval '14 seconds'")
+    assert isinstance(await bench.begin(second), Hold)
+    database.execute("UPDATE workers SET seen_at = clock_timestamp() - interval '16 seconds'")
+    assert isinstance(await bench.begin(second), BegunAttempt)
+
+
+async def test_a_worker_whose_clock_is_wrong_changes_nothing(bench: Bench):
+    tasks = await bench.add(3, limited(rate=1, per=timedelta(minutes=1)))
+    bench.ahead = timedelta(hours=1)
+    assert isinstance(await bench.begin(tasks[0]), BegunAttempt)
+    bench.ahead = timedelta(hours=-1)
+    held = [await bench.begin(task) for task in tasks[1:]]
+    assert [round(hold.seconds / 60) for hold in held if isinstance(hold, Hold)] == [1, 2]
+
+
+async def test_the_statement_decides_as_the_rules_do(
+    bench: Bench, database: psycopg.Connection[Any]
+):
+    chance = random.Random(14)
+    for round_number in range(40):
+        limit = Limit(
+            name=f"limit-{round_number}",
+            rate=chance.choice([None, 1, 7]) or None,
+            per=timedelta(seconds=10),
+            burst=chance.choice([1, 3]),
+            concurrency=chance.choice([None, 1, 3]) or 50,
+        )
+        task, *others = await bench.add(4, Guard(limit=limit))
+        used, at_work, slot = (
+            chance.choice([None, -60, -1, 4, 60]),
+            chance.randrange(3),
+            chance.choice([None, -60, -2, 30]),
+        )
+        database.execute(
+            "INSERT INTO limits VALUES (%s, clock_timestamp() + %s * interval '1 second')",
+            (limit.name, used),
+        )
+        for other in others[:at_work]:
+            database.execute(
+                "INSERT INTO attempts (task_id, number, worker, started_at, limit_name)"
+                " VALUES (%s, 1, 'x', clock_timestamp(), %s)",
+                (other.id, limit.name),
+            )
+        if slot is not None:
+            database.execute(
+                "INSERT INTO holds (task_id, limit_name, slot_at, look_at) VALUES (%s, %s,"
+                " clock_timestamp() + %s * interval '1 second', clock_timestamp())",
+                (task.id, limit.name, slot),
+            )
+        found = await bench.begin(task)
+        now = datetime.now(UTC)
+        moments = [None if each is None else now + timedelta(seconds=each) for each in (used, slot)]
+        wanted = permit(limit, LimitState(moments[0], at_work, 0, moments[1]), now)
+        case = f"round {round_number}: {limit}, {used}, {at_work}, {slot}"
+        assert isinstance(found, Hold) == (wanted.look_again_at is not None), case
+        if isinstance(found, Hold) and wanted.look_again_at is not None:
+            wanted_seconds = (wanted.look_again_at - now).total_seconds()
+            assert found.seconds == pytest.approx(wanted_seconds, abs=1), case
