@@ -26,6 +26,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from activityctl.domain.timing.firing import FiringRef
+from activityctl.errors import NotFoundError
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
@@ -104,7 +105,16 @@ LOOKUPS: Mapping[str, Mapping[str, Any]] = {
         "onFailure": PAGES,
     },
 }
-SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"], **FLOW, **LOOKUPS}
+WAITS = {
+    "completed": {
+        "tasks": [
+            {"name": "pause", "wait": {"for": "500ms"}},
+            {"name": "review", "needs": ["pause"], "manual": {"due": "1h"}},
+            {"name": "after", "needs": ["review"], **TRUE},
+        ]
+    }
+}
+SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"], **FLOW, **LOOKUPS, **WAITS}
 BATCH_SECONDS = (0, 1, 60, 0, 1)
 """How long the runs of the batch sleep; the longest one is cancelled."""
 
@@ -188,10 +198,26 @@ async def run_once(ports: Any, scenario: str, spec: Mapping[str, Any]) -> tuple[
     if scenario.startswith("batch"):
         return await run_batch(ports, found.id)
     firing = await trigger(catalog, ports.outbox, found, now())
+    if scenario == "completed":
+        await complete_review(ports, firing.ref.run_id)
     if scenario.startswith("cancelled"):
         await asyncio.sleep(1)
         await cancel(ports.runs, ports.run_lists, firing.ref.run_id, now())
     return firing.ref.workflow_id, await end_of(ports, firing.ref.run_id)
+
+
+async def complete_review(ports: Any, run_id: str) -> None:
+    from activityctl.domain.runs.waiting import Answer
+    from activityctl.operations.runs.complete import complete, find_task
+
+    while True:
+        try:
+            task = await find_task(ports.run_lists, f"{run_id}/review")
+        except NotFoundError:
+            await asyncio.sleep(0.05)
+        else:
+            break
+    await complete(ports.waits, task, Answer({"ok": True}, by="somebody"))
 
 
 async def run_batch(ports: Any, owner: Any) -> tuple[str, str]:
