@@ -4,7 +4,7 @@ The kinds' own fields are checked by their models.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -20,7 +20,7 @@ from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS, longest_wait
 from activityctl.domain.tasks.manual import MANUAL
 from activityctl.domain.tasks.wait_for import WAIT_FOR, check_wait_for
 from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.finding import Finding
+from activityctl.domain.values.finding import Finding, Path
 from activityctl.domain.values.model import JsonValue
 
 _OF_ATTEMPTS: Final = ("retry", "timeout", "breaker", "limit")
@@ -68,34 +68,56 @@ def _has_template(value: JsonValue) -> bool:
     return has_expression(json.dumps(value))
 
 
-def check_waits(spec: DefinitionSpec) -> Iterator[Finding]:
-    """Yield the waits that cannot end before the run's timeout; waits in a row count together.
+def check_waits(spec: DefinitionSpec) -> list[Finding]:
+    """Return the waits that cannot end before the run's timeout; waits in a row count together.
 
-    Only waits that are written without a template are known.
+    Only waits that are written without a template are known. Groups and choices are looked into.
     """
-    by_name = {task.name: task for task in spec.tasks}
-    totals: dict[str, timedelta] = {}
-    for index, task in enumerate(spec.tasks):
-        total = _total_wait(task, by_name, totals)
-        found = _written_wait(task)
-        is_first = all(totals.get(need, timedelta()) < spec.timeout for need in task.needs)
-        if found is not None and total >= spec.timeout and is_first:
-            field, wait = found
-            yield Finding(("tasks", index, task.kind, field), _reason(wait, total, spec))
+    found: list[Finding] = []
+    _latest_end(spec.tasks, ("tasks",), timedelta(), spec, found)
+    return found
 
 
-def _total_wait(
-    task: TaskTemplate, by_name: Mapping[str, TaskTemplate], totals: dict[str, timedelta]
+def _latest_end(
+    templates: Sequence[TaskTemplate],
+    path: Path,
+    begins: timedelta,
+    spec: DefinitionSpec,
+    found: list[Finding],
 ) -> timedelta:
-    """Return how long the task and those before it may wait; circles are another finding."""
-    if task.name not in totals:
-        totals[task.name] = timedelta()
-        before = [
-            _total_wait(by_name[need], by_name, totals) for need in task.needs if need in by_name
-        ]
-        found = _written_wait(task)
-        totals[task.name] = max(before, default=timedelta()) + (found[1] if found else timedelta())
-    return totals[task.name]
+    """Return when the last of these tasks may end that begin then; add what is wrong to `found`."""
+    places = {task.name: index for index, task in enumerate(templates)}
+    ends: dict[str, timedelta] = {}
+
+    def end_of(task: TaskTemplate) -> timedelta:
+        if task.name in ends:
+            return ends[task.name]
+        ends[task.name] = begins  # circles are another finding
+        needs = [end_of(templates[places[need]]) for need in task.needs if need in places]
+        start = max(needs, default=begins)
+        place = (*path, places[task.name])
+        end = start
+        if (written := _written_wait(task)) is not None:
+            field, wait = written
+            end = start + wait
+            if start < spec.timeout <= end:
+                found.append(Finding((*place, task.kind, field), _reason(wait, end, spec)))
+        for inner_path, inner in _inner_lists(task):
+            end = max(end, _latest_end(inner, (*place, *inner_path), start, spec, found))
+        ends[task.name] = end
+        return end
+
+    return max(map(end_of, templates), default=begins)
+
+
+def _inner_lists(task: TaskTemplate) -> Iterator[tuple[Path, Sequence[TaskTemplate]]]:
+    """Yield the lists of tasks in a group or choice, with their paths."""
+    if task.tasks is not None:
+        yield ("tasks",), task.tasks
+    if task.switch is not None:
+        for number, case in enumerate(task.switch.cases):
+            yield ("switch", "cases", number, "tasks"), case.tasks
+        yield ("switch", "default"), task.switch.default
 
 
 def _written_wait(task: TaskTemplate) -> tuple[str, timedelta] | None:

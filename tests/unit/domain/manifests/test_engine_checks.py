@@ -141,3 +141,15 @@ def test_a_wait_for_an_event_is_valid(body: Any):
 )
 def test_what_is_wrong_with_a_wait_for_an_event_is_said(body: Any, path: str, reason: str):
     assert reason in found({"name": "w", "waitFor": body}).get(path, "")
+
+
+def test_waits_in_groups_and_choices_are_known():
+    wait = {"name": "long", "manual": {"due": "2d"}}
+    group = {"name": "g", "tasks": [{"name": "v", "value": 1}, wait]}
+    assert list(found(group)) == ["tasks.0.tasks.1.manual.due"]
+    first = {"name": "first", "wait": {"for": "20h"}}
+    half = {"name": "half", "waitFor": {"type": "a", "timeout": "5h"}}
+    case = {"when": "trigger.name == 'x'", "tasks": [half]}
+    choice = {"name": "c", "needs": ["first"], "switch": {"cases": [case]}}
+    (path,) = found(first, choice)
+    assert path == "tasks.1.switch.cases.0.tasks.0.waitFor.timeout"
