@@ -253,8 +253,13 @@ _WAITING: Final[Sequence[Column]] = (
     ("FOR", lambda view: _of_input(view, "assignee")),
     ("SINCE", lambda view: age(view["startedAt"])),
     ("UNTIL", lambda view: view["waitsUntil"] and age(view["waitsUntil"])),
-    ("INSTRUCTIONS", lambda view: _of_input(view, "instructions")),
+    ("INSTRUCTIONS", lambda view: _first_line(_of_input(view, "instructions"))),
 )
+
+
+def _first_line(text: object) -> str | None:
+    first, *others = str(text or "").splitlines() or [""]
+    return f"{first} …" if others else first or None
 
 
 def waiting_columns(*, wide: bool) -> Sequence[Column]:
