@@ -125,6 +125,7 @@ def test_a_task_waits_for_its_strategy_and_runs_when_it_is_installed(fresh: Any,
     assert "strategy greet" in fresh("get", "tasks").stdout
     checks = fresh("doctor", code=None).stdout
     assert "1 task waits for a worker with greet" in checks
+    assert "Python and JavaScript" in checks
     assert task(fresh, "text")["output"]["value"] == "6!"
     assert task(fresh, "keep")["output"]["rows"] == [{"who": "Ada", "total": "6!"}]
 

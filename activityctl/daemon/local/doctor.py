@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
@@ -52,7 +53,7 @@ class Check:
 
 async def run_checks(settings: Settings) -> list[Check]:
     """Run all checks; a failed check does not stop the others. Takes some seconds at most."""
-    checks = [_home(settings.home), _disk(settings.home)]
+    checks = [_home(settings.home), _disk(settings.home), _code()]
     if settings.uses_local_daemon:
         checks += [_embedded_postgres(), _embedded_temporal()]
         if not lock_is_held(settings.home):
@@ -127,6 +128,14 @@ def _disk(home: Path) -> Check:
 
 def _existing_parent(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _code() -> Check:
+    """Say whether tasks of the kind `code` can run here; most installations need none."""
+    libraries = {"Python": "pydantic_monty", "JavaScript": "py_mini_racer"}
+    here = [name for name, module in libraries.items() if find_spec(module) is not None]
+    found = " and ".join(here) or "not installed; code tasks need activityctl[code]"
+    return Check("code", "ok", found)
 
 
 def _embedded_postgres() -> Check:
