@@ -54,7 +54,13 @@ class _SnapshotCollector(Collector):
         )
         yield _gauge(
             "dead_letters",
-            "Dead letters: runs that failed after all retries.",
+            "Open dead letters: what failed for good and nobody has retried or discarded.",
+            sum(figures.dead_letters.values()),
+        )
+        yield _labelled(
+            "dead_letters_open",
+            "Open dead letters by subscription; a subscription without any is absent.",
+            "subscription",
             figures.dead_letters,
         )
 

@@ -91,6 +91,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "pause": ("acting.pause", "Acting", "Pause a subscription; you can still run it by hand."),
     "resume": ("acting.resume", "Acting", "Resume a paused subscription."),
     "cancel": ("acting.cancel", "Acting", "Cancel a run and stop its tasks."),
+    "dlq": ("acting.dlq", "Acting", "Look at what failed for good; retry or discard it."),
     "complete": ("acting.complete", "Acting", "Complete a task that waits for a person."),
     "breaker": (
         "acting.breaker",

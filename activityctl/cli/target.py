@@ -13,6 +13,7 @@ CHANGING: Final = frozenset(
             "breaker",
             "cancel",
             "complete",
+            "dlq",
             "delete",
             "emit",
             "migrate",

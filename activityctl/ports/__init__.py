@@ -8,6 +8,7 @@ from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVer
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
 from activityctl.ports.guards import BreakerChange, Guards, Hold
 from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
+from activityctl.ports.letters import DeadLetters
 from activityctl.ports.logbook import Logbook, MetricsSource
 from activityctl.ports.outbox import (
     ORDER_WAITS,
@@ -63,6 +64,7 @@ __all__ = [
     "Catalog",
     "Claim",
     "ContextSource",
+    "DeadLetters",
     "Decide",
     "Destination",
     "EventArchive",

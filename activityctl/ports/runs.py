@@ -10,7 +10,7 @@ from typing import Protocol
 from activityctl.domain.gitops.waiting import Waiting
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import AdmissionInput
-from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
@@ -250,6 +250,15 @@ class RunLists(Protocol):
         """Return the breakers that have ever opened, by name."""
         ...
 
-    async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
-        """Return dead letters, newest first; a name is the beginning of their ids."""
+    async def dead_letters(
+        self, selection: Selection, letters: LetterFilter = ANY_LETTER
+    ) -> list[DeadLetter]:
+        """Return dead letters with the last action, newest first.
+
+        A name is the beginning of their ids; labels are those of the subscription.
+        """
+        ...
+
+    async def open_letters(self) -> dict[str, int]:
+        """Return how many open dead letters each subscription has, by subscription id."""
         ...

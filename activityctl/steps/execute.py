@@ -308,7 +308,7 @@ class ExecuteStep:
             name=task.name,
             index=task.index,
             attempt=task.attempts,
-            idempotency_key=task.id,
+            idempotency_key=task.idempotency_key or task.id,
             timeout_seconds=seconds,
             log=log,
             stopped=stopped,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from activityctl.ports import (
     Backfills,
     Catalog,
+    DeadLetters,
     EventArchive,
     EventStore,
     Gates,
@@ -74,6 +75,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.guards import PostgresGuards
 
         return PostgresGuards(self._database)
+
+    @cached_property
+    def letters(self) -> DeadLetters:
+        """What people do with dead letters."""
+        from activityctl.adapters.postgres.runs.letters import PostgresDeadLetters
+
+        return PostgresDeadLetters(self._database)
 
     @cached_property
     def lanes(self) -> Lanes:

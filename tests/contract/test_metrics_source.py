@@ -33,7 +33,7 @@ EMPTY = MetricsSnapshot(
     restarted_at=None,
     subscriptions={},
     workers=0,
-    dead_letters=0,
+    dead_letters={},
 )
 
 
@@ -134,4 +134,4 @@ async def test_dead_letters_are_counted(ports: wiring.Ports, make_run: MakeRun, 
     letter = DeadLetter("letter", run.id, run.subscription_id, "no", now)
     async with ports.runs.locked(run.id) as locked:
         await locked.save(RunChange(failed, dead_letter=letter))
-    assert (await ports.metrics.snapshot()).dead_letters == 1
+    assert (await ports.metrics.snapshot()).dead_letters == {"mine": 1}

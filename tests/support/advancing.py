@@ -31,9 +31,10 @@ def begun(*tasks: dict[str, Any], **fields: Any) -> RunState:
 def applied(state: RunState, decision: Decision) -> RunState:
     """Return the run after the decision is stored."""
     change = run_change(state.run, decision, NOW)
+    state = replace(state, run=change.run, tasks=state.tasks + change.create)
     for changed in change.update:
         state = with_tasks(state, changed)
-    return replace(state, run=change.run, tasks=state.tasks + change.create)
+    return state
 
 
 def ended(state: RunState, label: str, output: Any = None, error: str | None = None) -> RunState:

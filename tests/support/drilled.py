@@ -38,6 +38,10 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Receive)
         self.received: list[tuple[str, str, Any]] = []
+        self.broken: set[str] = set()
+        """The paths that answer 503."""
+        self.refused: list[tuple[str, str]] = []
+        """The path and the key of each request that was answered so."""
 
     @property
     def url(self) -> str:
@@ -51,8 +55,13 @@ class _Receive(BaseHTTPRequestHandler):
         if len(body) < size:  # the sender was killed while it sent
             return
         assert isinstance(self.server, Receiver)
+        if (path := self.path.strip("/")) in self.server.broken:
+            self.server.refused.append((path, self.headers["Idempotency-Key"]))
+            self.send_response(503)
+            self.end_headers()
+            return
         request = (
-            self.path.strip("/"),
+            path,
             self.headers["Idempotency-Key"],
             json.loads(body or b"null"),
         )

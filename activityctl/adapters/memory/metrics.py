@@ -3,9 +3,11 @@
 from collections import Counter
 from datetime import datetime
 
+from activityctl.adapters.memory.runs.letters import list_letters
 from activityctl.adapters.memory.state import FiringRow, MemorySchedule, MemoryState
 from activityctl.domain.events.stored_event import VerdictOutcome
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.dead_letter import ANY_LETTER
 from activityctl.domain.runs.metrics_snapshot import (
     LIVING,
     OVERDUE_AFTER,
@@ -13,6 +15,7 @@ from activityctl.domain.runs.metrics_snapshot import (
     MetricsSnapshot,
 )
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
+from activityctl.domain.values.selection import Selection
 
 
 class MemoryMetricsSource:
@@ -63,7 +66,12 @@ class MemoryMetricsSource:
             breaker_openings=sum(each.openings for each in self._state.breakers.values()),
             held_tasks=sum(not self._state.tasks[key].task.has_ended for key in self._state.holds),
             workers=sum(row.seen_at >= now - COUNTS_AS_ALIVE for row in state.workers.values()),
-            dead_letters=len(state.dead_letters),
+            dead_letters=Counter(
+                letter.subscription
+                for letter in list_letters(
+                    state, Selection(statuses=("open",), limit=None), ANY_LETTER
+                )
+            ),
             unrouted_events=len(unrouted),
             oldest_unrouted_at=min((event.arrived_at for event in unrouted), default=None),
             filter_errors=sum(

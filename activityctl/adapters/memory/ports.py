@@ -9,6 +9,7 @@ from activityctl.adapters.memory.metrics import MemoryMetricsSource
 from activityctl.adapters.memory.runs.gates import MemoryGates
 from activityctl.adapters.memory.runs.guards import MemoryGuards
 from activityctl.adapters.memory.runs.lanes import MemoryLanes
+from activityctl.adapters.memory.runs.letters import MemoryDeadLetters
 from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
@@ -25,6 +26,7 @@ from activityctl.adapters.memory.temporal import MemoryRunStarter, MemorySchedul
 from activityctl.ports import (
     Backfills,
     Catalog,
+    DeadLetters,
     EventArchive,
     EventStore,
     Gates,
@@ -68,6 +70,7 @@ class MemoryPorts:
     lanes: Lanes
     waits: Waits
     guards: Guards
+    letters: DeadLetters
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -95,4 +98,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryLanes(shared),
         MemoryWaits(shared),
         MemoryGuards(shared),
+        MemoryDeadLetters(shared),
     )

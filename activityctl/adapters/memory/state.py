@@ -15,7 +15,7 @@ from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.concurrency import Arrival
-from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.dead_letter import DeadLetter, LetterAction
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import Answer, Wait
 from activityctl.domain.runs.worker import WorkerBeat
@@ -231,6 +231,8 @@ class MemoryState:
     holds: dict[str, HoldRow] = field(default_factory=dict)
     """By task id, in the order of arrival."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
+    letter_actions: dict[str, list[LetterAction]] = field(default_factory=lambda: defaultdict(list))
+    """By letter id, oldest first."""
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
     workers: dict[str, WorkerRow] = field(default_factory=dict)
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

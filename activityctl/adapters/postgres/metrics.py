@@ -3,6 +3,7 @@
 from typing import Final
 
 from activityctl.adapters.postgres.database import Database
+from activityctl.adapters.postgres.letter_status import OPEN_LETTERS
 from activityctl.domain.runs.metrics_snapshot import (
     OVERDUE_AFTER,
     RUNS_COUNTED_FOR,
@@ -10,7 +11,7 @@ from activityctl.domain.runs.metrics_snapshot import (
 )
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
 
-_COUNT_ALL: Final = """
+_COUNT_ALL: Final = f"""
     WITH counted AS (
         SELECT 'runs' AS what, status AS of, count(*) AS count FROM runs
         WHERE created_at >= now() - %(runs)s OR ended_at IS NULL GROUP BY status
@@ -29,9 +30,12 @@ _COUNT_ALL: Final = """
         SELECT 'subscriptions', status, count(*) FROM subscriptions
         WHERE status <> 'deleted' GROUP BY status
         UNION ALL
-        SELECT 'breakers', status, count(*) FROM breakers WHERE openings > 0 GROUP BY status)
+        SELECT 'breakers', status, count(*) FROM breakers WHERE openings > 0 GROUP BY status
+        UNION ALL
+        SELECT 'letters', s.name, open.count FROM ({OPEN_LETTERS}) AS open
+        JOIN subscriptions s ON s.id = open.subscription_id)
     SELECT now() AS counted_at,
-        (SELECT coalesce(jsonb_object_agg(by_what.what, by_what.counts), '{}') FROM (
+        (SELECT coalesce(jsonb_object_agg(by_what.what, by_what.counts), '{{}}') FROM (
                 SELECT what, jsonb_object_agg(of, count) AS counts FROM counted
                 GROUP BY what) AS by_what) AS counts,
         (SELECT min(fires_at) FROM firings
@@ -42,7 +46,6 @@ _COUNT_ALL: Final = """
         (SELECT coalesce(sum(restarts), 0) FROM schedules) AS restarts,
         (SELECT max(restarted_at) FROM schedules) AS restarted_at,
         (SELECT count(*) FROM workers WHERE seen_at >= clock_timestamp() - %(alive)s) AS workers,
-        (SELECT count(*) FROM dead_letters) AS dead_letters,
         (SELECT coalesce(sum(openings), 0) FROM breakers) AS breaker_openings,
         (SELECT count(*) FROM holds h JOIN tasks t ON t.id = h.task_id
          WHERE t.ended_at IS NULL) AS held_tasks,
@@ -79,7 +82,7 @@ class PostgresMetricsSource:
             restarted_at=row["restarted_at"],
             subscriptions=counts.get("subscriptions", {}),
             workers=row["workers"],
-            dead_letters=row["dead_letters"],
+            dead_letters=counts.get("letters", {}),
             breakers=counts.get("breakers", {}),
             breaker_openings=row["breaker_openings"],
             held_tasks=row["held_tasks"],

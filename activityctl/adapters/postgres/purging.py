@@ -18,6 +18,7 @@ FREE_TEXTS: Final = {
     "dead_letters": ("reason",),
     "events": ("event_id", "source", "subject", "type"),
     "firings": ("error",),
+    "letter_actions": ("actor", "reason"),
     "log_entries": ("message",),
     "runs": ("cancel_reason", "reason", "stuck_reason"),
     "schedules": ("error",),

@@ -95,6 +95,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "holds": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="INSERT"),
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="INSERT"),
+    "letter_actions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT"),
     "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "events": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (routed_at), DELETE"),
     "verdicts": _rights(

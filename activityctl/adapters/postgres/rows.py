@@ -7,7 +7,6 @@ from typing import Any
 from activityctl.domain.gitops.history import Origin, PastChange
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
-from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.tasks.attempt import Attempt, AttemptOutcome
 from activityctl.domain.tasks.breaker import Breaker, BreakerStatus, Probe
@@ -23,11 +22,11 @@ RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, 
     r.throttle_key, r.priority, r.cancel_reason, r.events, s.failures AS failures_before,
     r.cancel_requested_at IS NOT NULL AS is_cancel_requested,
     s.status = 'active' AS owner_is_active, coalesce(s.paused_by_run = r.id, false) AS pauses,
-    r.stuck_since, r.stuck_reason"""
+    r.stuck_since, r.stuck_reason, r.retry_of, r.key_run, r.first_key"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at, t.worker,
     t.attempt_at, t.lane, t.waits_until, t.completed_by, t.code,
-    t.guard"""
+    t.guard, t.idempotency_key"""
 SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
     s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
     s.pause_reason, s.paused_at, s.paused_by_run"""
@@ -70,6 +69,9 @@ def run_of(row: Row) -> Run:
         pauses=row["pauses"],
         stuck_since=row["stuck_since"],
         stuck_reason=row["stuck_reason"],
+        retry_of=RunId(row["retry_of"]) if row["retry_of"] else None,
+        key_run=RunId(row["key_run"]) if row["key_run"] else None,
+        first_key=row["first_key"],
     )
 
 
@@ -99,6 +101,7 @@ def task_of(row: Row) -> TaskInstance:
         completed_by=row["completed_by"],
         code=row["code"],
         guard=stored_guard(row["guard"]),
+        idempotency_key=row["idempotency_key"],
     )
 
 
@@ -190,11 +193,4 @@ def past_change_of(row: Row) -> PastChange:
         tuple(row["fields"]),
         row["document"],
         row["revision_id"],
-    )
-
-
-def dead_letter_of(row: Row) -> DeadLetter:
-    """Return the dead letter of a row of dead_letters."""
-    return DeadLetter(
-        row["id"], row["run_id"], row["subscription_id"], row["reason"], row["created_at"]
     )

@@ -34,9 +34,17 @@ def _run_reason(view: View) -> str | None:
 
 
 def _status(view: View) -> str:
-    """Return the status of a subscription, and its triggers that cannot be read."""
+    """Return the status of a subscription, its open dead letters, triggers that are unreadable."""
     names = ", ".join(str(trigger["trigger"]) for trigger in view.get("unreadableTriggers", ()))
-    return f"{view['status']}; unreadable: {names}" if names else str(view["status"])
+    letters = view.get("openDeadLetters", 0)
+    parts = [str(view["status"])]
+    parts += [f"{letters:,} dead"] if letters else []
+    return "; ".join([*parts, *([f"unreadable: {names}"] if names else [])])
+
+
+def _letter_error(view: View) -> str:
+    """Return the error without the name of the task, which has a column."""
+    return str(view["reason"]).removeprefix(f"task {view['task']} failed: ")
 
 
 def _task_name(view: View) -> str:
@@ -169,9 +177,11 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
     "deadletters": (
         ("ID", _id),
-        ("RUN", lambda view: view["run"][:_ID]),
-        ("CREATED", lambda view: age(view["createdAt"])),
-        _field("reason"),
+        _field("subscription"),
+        _field("task"),
+        _field("status"),
+        ("AGE", lambda view: age(view["createdAt"])),
+        ("ERROR", _letter_error),
     ),
     "events": (
         _field("id"),
@@ -215,6 +225,7 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
         _SET,
         _flow_field("params"),
         _LABELS,
+        ("DEAD LETTERS", lambda view: view["openDeadLetters"] or None),
         ("LAST RUN ID", lambda view: view["lastRun"] and view["lastRun"]["id"]),
         ("NEXT", lambda view: _moment(view["nextDueAt"])),
         ("UPDATED", lambda view: age(view["updatedAt"])),
@@ -236,7 +247,14 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
         ("REVISION", lambda view: view["revision"][:_ID]),
     ),
     "tasks": (("FULL ID", lambda view: view["id"]), _flow_field("output")),
-    "deadletters": (("FULL RUN", lambda view: view["run"]),),
+    "deadletters": (
+        ("RUN", lambda view: view["run"]),
+        _field("definition"),
+        ("RETRY OF", lambda view: view["retryOf"]),
+        ("BY", lambda view: view["lastAction"] and view["lastAction"]["actor"]),
+        ("WHY", lambda view: view["lastAction"] and view["lastAction"]["reason"]),
+        ("RESULT", lambda view: view["lastAction"] and view["lastAction"]["result"]),
+    ),
     "workers": (
         ("FULL ID", lambda view: view["id"]),
         ("FAILING", lambda view: ", ".join(bad["loop"] for bad in view["troubles"]) or None),

@@ -52,6 +52,8 @@ STYLES: Final[Mapping[str, str]] = {
     "duplicate": "dim",
     "conflict": "red",
     "invalid": "red",
+    "retried": "green",
+    "discarded": "dim",
 }
 Column = tuple[str, Callable[[View], object]]
 _LABELS: Final[Mapping[str, Callable[[View], str]]] = {

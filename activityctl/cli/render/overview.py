@@ -1,5 +1,6 @@
 """Show schedules, waiting work and subscriptions that paused themselves, for `status`."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SECOND: Final = timedelta(seconds=1)
 _MOST_UNREADABLE: Final = 10
+_MOST_NAMED: Final = 3
 
 
 def print_overview(console: "Console", found: Overview) -> None:
@@ -49,6 +51,7 @@ def print_overview(console: "Console", found: Overview) -> None:
     if count := figures.runs.get(RunStatus.CANCELLING, 0):
         runs = count_noun(count, "run", "runs")
         console.print(f"{runs} cancelling; run activityctl get runs --status cancelling")
+    _print_letters(console, figures.dead_letters)
     if figures.unrouted_events:
         lag = _whole_seconds(figures.event_lag)
         console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
@@ -65,6 +68,16 @@ def print_overview(console: "Console", found: Overview) -> None:
         since = format_timestamp(subscription.paused_at)
         reason = escape_controls(subscription.pause_reason or "").replace("\n", "\\n")
         console.print(f"paused after failures: {subscription.name} since {since}: {reason}")
+
+
+def _print_letters(console: "Console", open_letters: Mapping[str, int]) -> None:
+    if not open_letters:
+        return
+    most = sorted(open_letters.items(), key=lambda item: (-item[1], item[0]))
+    names = ", ".join(f"{name} {count:,}" for name, count in most[:_MOST_NAMED])
+    more = f" and {len(most) - _MOST_NAMED} more" if len(most) > _MOST_NAMED else ""
+    letters = count_noun(sum(open_letters.values()), "open dead letter", "open dead letters")
+    console.print(f"{letters}: {names}{more}; run activityctl dlq list")
 
 
 def _print_failures(console: "Console", found: Overview) -> None:
@@ -165,6 +178,12 @@ def events_view(found: Overview) -> View:
             for unread in found.unreadable
         ],
     }
+
+
+def letters_view(found: Overview) -> View:
+    """Return how many dead letters are open, in all and by subscription."""
+    letters = found.figures.dead_letters
+    return {"open": sum(letters.values()), "bySubscription": dict(sorted(letters.items()))}
 
 
 def auto_paused_view(found: Overview) -> list[View]:

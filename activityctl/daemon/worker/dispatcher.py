@@ -99,13 +99,17 @@ class Dispatcher:
                 return total
 
     async def _hand_over(self, claim: Claim) -> None:
-        """Give this worker what was read for the admissions, with the specs, which it knows."""
+        """Give this worker what was read for the admissions, with the specs, which it knows.
+
+        A retry needs the run that it retries too, so its admission reads that by itself.
+        """
+        retries = {each.run_id for each in claim.firings if ids.retried_run(each.firing_key)}
         specs = await self._runs.specs_of({facts.revision.id for facts in claim.facts.values()})
         self.read_ahead(
             {
                 run: facts.admission_input(specs[facts.revision.id])
                 for run, facts in claim.facts.items()
-                if facts.revision.id in specs
+                if facts.revision.id in specs and run not in retries
             }
         )
 

@@ -11,10 +11,11 @@ from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.advance import advance
+from activityctl.domain.runs.retry import RetriedRun, as_retry, is_same_revision, kept_tasks
 from activityctl.domain.runs.run import ENDED_RUNS, Decision, Run, RunEnd, RunState, RunStatus
 from activityctl.domain.runs.scope import run_scope
 from activityctl.domain.timing.firing import FiringRef, firing_key
-from activityctl.domain.values.ids import REPLAY_PREFIX
+from activityctl.domain.values.ids import REPLAY_PREFIX, RETRY_PREFIX
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
@@ -60,6 +61,8 @@ class AdmissionInput:
     record: FiringRecord | None = None
     version: str | None = None
     """The version of the subscription's row, if it was read a while before the admission."""
+    retried: RetriedRun | None = None
+    """The run that is retried; None for the first run of a firing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:
     The run has not passed the gate yet.
     """
     subscription = facts.subscription
-    return Run(
+    run = Run(
         id=firing.run_id,
         subscription_id=subscription.id,
         subscription=subscription.name,
@@ -133,6 +136,7 @@ def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:
         failures_before=subscription.failures,
         owner_is_active=subscription.status is SubscriptionStatus.ACTIVE,
     )
+    return run if facts.retried is None else as_retry(run, facts.retried)
 
 
 def seconds_left(run: Run, spec: DefinitionSpec, now: datetime) -> float:
@@ -145,9 +149,10 @@ def refusal_reason(firing: FiringRef, facts: AdmissionInput) -> str | None:
     """Return why no run may begin now; None when one may. It is asked before context is loaded.
 
     While a subscription is paused, firings of its schedules and of new events do not start.
-    A person can still start a run by hand or replay old events.
+    A person can still start a run by hand, replay old events and retry dead letters.
     """
-    by_event = bool(facts.events) and not firing.firing_key.startswith(REPLAY_PREFIX)
+    by_person = firing.firing_key.startswith((REPLAY_PREFIX, RETRY_PREFIX))
+    by_event = bool(facts.events) and not by_person
     match facts.subscription.status:
         case SubscriptionStatus.DELETED:
             return "the subscription was deleted"
@@ -172,12 +177,16 @@ def refuse(firing: FiringRef, reason: str) -> Decision:
     return Decision(end=RunEnd(status, reason))
 
 
-def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]:
+def begin(
+    run: Run, spec: DefinitionSpec, now: datetime, retried: RetriedRun | None = None
+) -> tuple[Run, Decision]:
     """Evaluate the rules in order and start the run; the first rule that is false skips it.
 
     A rule that cannot be evaluated fails the run. A run that is skipped has not started, though
-    its context may have been looked up.
+    its context may have been looked up. A retry of the same revision has passed the rules.
     """
+    if is_same_revision(run, retried):
+        return _start(run, spec, now, retried)
     scope = run_scope(run, now)
     for index, rule in enumerate(spec.rules):
         try:
@@ -187,8 +196,16 @@ def begin(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[Run, Decision]
         if not holds:
             reason = rule.otherwise or f"rule does not hold: {rule.when}"
             return replace(run, started_at=None), skip(reason)
+    return _start(run, spec, now, retried)
+
+
+def _start(
+    run: Run, spec: DefinitionSpec, now: datetime, retried: RetriedRun | None
+) -> tuple[Run, Decision]:
     started = replace(run, status=RunStatus.RUNNING, started_at=run.started_at or now)
-    return started, advance(RunState(started, spec, ()), now)
+    kept = () if retried is None else kept_tasks(started, spec, retried, now)
+    decision = advance(RunState(started, spec, kept), now)
+    return started, replace(decision, create=(*kept, *decision.create))
 
 
 def fail(run: Run, spec: DefinitionSpec, reason: str, now: datetime) -> tuple[Run, Decision]:

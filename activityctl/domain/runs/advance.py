@@ -10,7 +10,7 @@ from datetime import datetime
 
 from activityctl.domain.cel.expression import render
 from activityctl.domain.runs import auto_pause
-from activityctl.domain.runs.phases import after_phase, end_reason, has_left_main
+from activityctl.domain.runs.phases import after_phase, end_of, has_left_main
 from activityctl.domain.runs.run import (
     Decision,
     Phase,
@@ -99,7 +99,7 @@ def _last_phases(state: RunState, ending: RunStatus, before: Decision, now: date
         if not after.is_over:
             return before
         state = replace(state, tasks=after.tasks)
-    return replace(before, end=RunEnd(ending, end_reason(state.run.reason, state.tasks)))
+    return replace(before, end=end_of(ending, state.run.reason, state.tasks))
 
 
 def _phases_of_end(state: RunState, ending: RunStatus) -> Iterator[Phase]:
@@ -115,7 +115,7 @@ def _after_tasks(state: RunState) -> Decision | None:
     if run.ending is None or not all(task.has_ended for task in state.tasks):
         return Decision()
     if has_left_main(state.tasks):
-        return Decision(end=RunEnd(run.ending, end_reason(run.reason, state.tasks)))
+        return Decision(end=end_of(run.ending, run.reason, state.tasks))
     return None
 
 

@@ -80,6 +80,8 @@ class QueuedRun:
     concurrency_key: str | None
     throttle_key: str | None
     spec: DefinitionSpec
+    is_retry: bool = False
+    """Whether a person asked for it with `dlq retry`: then it waits where others are skipped."""
 
 
 def gate_keys(run: Run, spec: DefinitionSpec, now: datetime) -> tuple[str | None, str | None]:
@@ -121,7 +123,14 @@ def decide_gate(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datet
         verb = "replaces" if len(newer) == 1 else "replace"
         text = _policy_text(spec.concurrency, run.concurrency_key)
         return GateResult("skipped", f"{_runs_text(newer)} arrived later and {verb} it ({text})")
-    return _decide(spec, occupancy, run.concurrency_key, run.throttle_key, now)
+    return _decide(
+        spec,
+        occupancy,
+        run.concurrency_key,
+        run.throttle_key,
+        now,
+        waits=run.retry_of is not None,
+    )
 
 
 def _decide(
@@ -130,14 +139,17 @@ def _decide(
     concurrency_key: str | None,
     throttle_key: str | None,
     now: datetime,
+    *,
+    waits: bool,
 ) -> GateResult:
+    """Decide by the policies; a run that `waits` is queued where they would skip it."""
     concurrency, throttle = spec.concurrency, spec.throttle
     taken = occupancy.slots_taken
     is_full = has_no_free_slot(concurrency, taken)
-    if is_full and concurrency.policy is OverlapPolicy.SKIP:
+    if is_full and concurrency.policy is OverlapPolicy.SKIP and not waits:
         return GateResult("skipped", _skipped_reason(taken, concurrency, concurrency_key))
     opens_at = throttle_opens_at(throttle, occupancy.started, now)
-    has_excess_queue = throttle is not None and throttle.excess is Excess.QUEUE
+    has_excess_queue = throttle is not None and (waits or throttle.excess is Excess.QUEUE)
     if throttle is not None and opens_at is not None and not has_excess_queue:
         return GateResult(
             "skipped", f"throttled: {_throttle_text(throttle, throttle_key, opens_at)}"
@@ -236,7 +248,8 @@ def _decide_queued(
     """Return the decision on a queued run; None when it keeps waiting. Adds to `blocked`."""
     throttle = run.spec.throttle
     opens_at = throttle_opens_at(throttle, occupancy.started, now)
-    waits = throttle is not None and throttle.excess is Excess.QUEUE and opens_at is not None
+    has_queue = throttle is not None and (run.is_retry or throttle.excess is Excess.QUEUE)
+    waits = has_queue and opens_at is not None
     is_blocked = (
         waits
         or run.throttle_key in blocked.throttle_keys
@@ -245,7 +258,14 @@ def _decide_queued(
     if waits:
         blocked.throttle_keys.add(run.throttle_key)
     if not is_blocked:
-        result = _decide(run.spec, occupancy, run.concurrency_key, run.throttle_key, now)
+        result = _decide(
+            run.spec,
+            occupancy,
+            run.concurrency_key,
+            run.throttle_key,
+            now,
+            waits=run.is_retry,
+        )
         if result.outcome != "queued":
             return result
     if run.concurrency_key is not None and run.spec.concurrency.policy in _QUEUES:

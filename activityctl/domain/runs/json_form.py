@@ -1,7 +1,7 @@
 """JSON views of runs, tasks and dead letters, with keys in camelCase."""
 
 from activityctl.domain.bodies.secret_texts import mask_literals
-from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.dead_letter import DeadLetter, LetterAction
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.worker import WorkerBeat
@@ -26,6 +26,7 @@ def run_view(run: Run) -> View:
         "createdAt": format_timestamp(run.created_at),
         "startedAt": format_timestamp(run.started_at),
         "endedAt": format_timestamp(run.ended_at),
+        "retryOf": run.retry_of,
         "stuck": _stuck_view(run),
     }
 
@@ -88,13 +89,36 @@ def task_view(task: TaskInstance) -> View:
 
 
 def dead_letter_view(letter: DeadLetter) -> View:
-    """Return the JSON view of a dead letter."""
+    """Return the JSON view of a dead letter with the last action."""
+    last = letter.actions[-1] if letter.actions else None
     return {
         "id": letter.id,
+        "status": letter.status.value,
         "run": letter.run_id,
+        "subscription": letter.subscription,
         "subscriptionId": letter.subscription_id,
+        "definition": letter.definition,
+        "trigger": letter.trigger,
+        "task": letter.task,
         "reason": letter.reason,
+        "retryOf": letter.retry_of,
         "createdAt": format_timestamp(letter.created_at),
+        "lastAction": None if last is None else letter_action_view(last),
+    }
+
+
+def letter_action_view(action: LetterAction) -> View:
+    """Return the JSON view of what a person did with a dead letter."""
+    return {
+        "action": action.action,
+        "actor": action.actor,
+        "reason": action.reason,
+        "createdAt": format_timestamp(action.created_at),
+        "run": action.run_id,
+        "result": None if action.run_status is None else action.run_status.value,
+        "resultReason": action.run_reason,
+        "newRevision": action.new_revision,
+        "newKeys": action.new_keys,
     }
 
 

@@ -45,7 +45,8 @@ class MetricsSnapshot:
     """By status, without deleted subscriptions."""
     workers: int
     """How many workers are alive."""
-    dead_letters: int
+    dead_letters: Mapping[str, int]
+    """Open dead letters by the name of their subscription; one without any is absent."""
     breakers: Mapping[str, int] = field(default_factory=dict)
     """Circuit breakers that have ever opened, by status."""
     breaker_openings: int = 0

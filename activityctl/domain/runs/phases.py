@@ -5,7 +5,14 @@ from typing import Final
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_template import TaskTemplate
-from activityctl.domain.runs.run import Phase, RunStatus, TaskInstance, TaskStatus, address_of
+from activityctl.domain.runs.run import (
+    Phase,
+    RunEnd,
+    RunStatus,
+    TaskInstance,
+    TaskStatus,
+    address_of,
+)
 
 _AFTER: Final[Mapping[RunStatus, Phase]] = {
     RunStatus.SUCCEEDED: "onSuccess",
@@ -39,7 +46,13 @@ def has_left_main(tasks: Iterable[TaskInstance]) -> bool:
     return any(task.phase != "main" for task in tasks)
 
 
-def end_reason(reason: str | None, tasks: Iterable[TaskInstance]) -> str | None:
+def end_of(ending: RunStatus, reason: str | None, tasks: Iterable[TaskInstance]) -> RunEnd:
+    """Return the end of a run whose tasks are all over."""
+    text = _end_reason(reason, tasks)
+    return RunEnd(ending, text, leaves_letter=ending is RunStatus.SUCCEEDED and text != reason)
+
+
+def _end_reason(reason: str | None, tasks: Iterable[TaskInstance]) -> str | None:
     """Return why a run ends so, and which tasks of its last phases failed.
 
     The first failure comes first. What fails after it is added and never replaces it: the undo

@@ -151,6 +151,12 @@ class Run:
     stuck_since: datetime | None = None
     """Since when the code of its workflow cannot go on; None if it can."""
     stuck_reason: str | None = None
+    retry_of: RunId | None = None
+    """The failed run that this one is a retry of; None for the first run of a firing."""
+    key_run: RunId | None = None
+    """The run whose task ids are the idempotency keys; None for its own."""
+    first_key: str | None = None
+    """The firing key of the first run of the firing; None if this is the first one."""
 
     @property
     def has_ended(self) -> bool:
@@ -210,6 +216,8 @@ class TaskInstance:
     """The code of the error, such as `timeout`; None for an error that no attempt had."""
     guard: Guard | None = None
     """The breaker and the limit of its attempts; None if nothing holds them up."""
+    idempotency_key: str | None = None
+    """What its calls carry so that a receiver recognises a repeat; None for its id."""
 
     @property
     def has_ended(self) -> bool:
@@ -250,6 +258,8 @@ class RunEnd:
 
     status: RunStatus
     reason: str | None = None
+    leaves_letter: bool = False
+    """Whether a task of onSuccess failed: then a dead letter is kept, as for a run that failed."""
 
 
 @dataclass(frozen=True, slots=True)

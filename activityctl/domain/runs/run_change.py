@@ -12,10 +12,12 @@ from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import (
     ENDED_RUNS,
     ENDED_TASKS,
+    FAILURES,
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
     Decision,
     Run,
+    RunEnd,
     RunState,
     RunStatus,
     TaskInstance,
@@ -126,7 +128,7 @@ def run_change(
         create=decision.create,
         update=(*update, *decision.change, *decision.wait, *decision.cancel),
         entries=tuple(entry for entry in all_entries if entry is not None),
-        dead_letter=_dead_letter(after, now),
+        dead_letter=_dead_letter(after, decision.end, now),
         keep_state=decision.keep_state,
         streak=streak,
     )
@@ -247,8 +249,8 @@ def _pause_entry(run: Run, streak: StreakChange | None, now: datetime) -> LogEnt
     return log_entry(run, "warning", f"subscription paused: {streak.pause_reason}", now)
 
 
-def _dead_letter(run: Run, now: datetime) -> DeadLetter | None:
-    if run.status not in {RunStatus.FAILED, RunStatus.TIMED_OUT}:
+def _dead_letter(run: Run, end: RunEnd | None, now: datetime) -> DeadLetter | None:
+    if run.status not in FAILURES and (end is None or not end.leaves_letter):
         return None
     return DeadLetter(
         ids.dead_letter_id(run.id), run.id, run.subscription_id, run.reason or run.status, now

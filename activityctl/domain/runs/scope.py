@@ -12,7 +12,7 @@ def run_scope(run: Run, now: datetime) -> dict[str, Any]:
         "params": run.params,
         "trigger": {
             "name": run.trigger,
-            "firingKey": run.firing_key,
+            "firingKey": run.first_key or run.firing_key,
             "dueAt": _format_utc(run.due_at),
             "payload": run.payload,
             "events": list(run.events),

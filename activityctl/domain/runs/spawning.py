@@ -15,6 +15,7 @@ from activityctl.domain.runs import lanes, rounds
 from activityctl.domain.runs.instances import failed, new_instances, numbered, rendered
 from activityctl.domain.runs.outcomes import Block, Outcome, Outcomes
 from activityctl.domain.runs.phases import templates_of
+from activityctl.domain.runs.retry import with_key, with_keys
 from activityctl.domain.runs.run import (
     Decision,
     Phase,
@@ -144,7 +145,7 @@ class Spawning:
         found = new_instances(template, blank, statuses, self.scope(block))
         if not self.rows.have_room_for(len(found)):
             found = [failed(blank, _TOO_MANY)]
-        self.rows.add([self._guarded(task, template) for task in found])
+        self.rows.add([self._guarded(task, template) for task in with_keys(self._run, found)])
 
     def _guarded(self, task: TaskInstance, template: TaskTemplate) -> TaskInstance:
         """Return the new task with what may hold up its attempts."""
@@ -280,6 +281,7 @@ class Spawning:
             own = self._rounds_so_far(template, task, before)
             scope = self.scope(replace(block, parent=block, templates=(), own=own))
             new = self._guarded(rendered(new, template, scope), template)
+        new = with_key(self._run, new)
         self.rows.add([new])
         return new
 

@@ -32,6 +32,9 @@ BACKFILL_PREFIX: Final = "backfill-"
 REPLAY_PREFIX: Final = "replay/"
 """The start of the firing key of a run that a replay of events started."""
 
+RETRY_PREFIX: Final = "retry/"
+"""The start of the firing key of a run that is a retry of a failed run."""
+
 MANUAL_TRIGGER: Final = "manual"
 """The trigger name of a run that was started by hand without a trigger of the definition."""
 
@@ -166,6 +169,17 @@ def event_id(source: str, sender_id: str) -> EventId:
     No attribute of an event can contain the separator.
     """
     return EventId(_computed("event", source, sender_id))
+
+
+def retry_key(run: str, number: int) -> str:
+    """Return the firing key of the retry of a run; `number` counts its retries from 1."""
+    return f"{RETRY_PREFIX}{run}" + (f"/{number}" if number > 1 else "")
+
+
+def retried_run(firing_key: str) -> RunId | None:
+    """Return the run that a firing with this key retries; None for any other firing."""
+    prefix, _, rest = firing_key.partition("/")
+    return RunId(rest.partition("/")[0]) if f"{prefix}/" == RETRY_PREFIX else None
 
 
 def replay_id(*arguments: str) -> str:

@@ -1,7 +1,7 @@
 """Selection: which objects of a kind a list contains."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 
@@ -27,3 +27,7 @@ class Selection:
     labels: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = 100
     """The most objects in the list; None for all."""
+
+    def with_limit(self, limit: int | None) -> "Selection":
+        """Return the same selection with this limit."""
+        return replace(self, limit=limit)

@@ -5,6 +5,7 @@ from typing import Final
 
 from activityctl.domain.events.stored_event import EVENT_STATUSES
 from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.runs.dead_letter import LetterStatus
 from activityctl.domain.runs.run import RunStatus, TaskStatus
 from activityctl.domain.tasks.breaker import BreakerStatus
 from activityctl.domain.values.selection import Selection
@@ -12,12 +13,12 @@ from activityctl.errors import UsageError
 from activityctl.operations.looking.kinds import Kind
 
 _FILTERS: Final[Mapping[str, frozenset[Kind]]] = {
-    "-l": frozenset({"definitions", "subscriptions", "calendars"}),
+    "-l": frozenset({"definitions", "subscriptions", "calendars", "deadletters"}),
     "--subscription": frozenset(
         {"subscriptions", "schedules", "runs", "tasks", "deadletters", "events"}
     ),
     "--run": frozenset({"runs", "tasks", "deadletters", "events"}),
-    "--status": frozenset({"subscriptions", "runs", "tasks", "events", "breakers"}),
+    "--status": frozenset({"subscriptions", "runs", "tasks", "deadletters", "events", "breakers"}),
     "--since": frozenset({"runs", "tasks", "deadletters", "events"}),
     "--until": frozenset({"events"}),
     "--assignee": frozenset({"tasks"}),
@@ -29,6 +30,7 @@ _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "subscriptions": tuple(SubscriptionStatus),
     "runs": tuple(RunStatus),
     "tasks": tuple(TaskStatus),
+    "deadletters": tuple(LetterStatus),
     "events": EVENT_STATUSES,
     "breakers": tuple(BreakerStatus),
 }

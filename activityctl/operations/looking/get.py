@@ -249,6 +249,7 @@ class ObjectViews:
         ids = [subscription.id for subscription in subscriptions]
         runs = await self._lists.latest_runs(ids)
         next_times = await self._register.next_times(ids)
+        letters = await self._lists.open_letters()
         for listener in await self._events.unreadable(ids):
             fault: View = {"trigger": listener.trigger, "reason": listener.fault}
             faults.setdefault(listener.subscription, []).append(fault)
@@ -259,6 +260,7 @@ class ObjectViews:
                 if (owner := subscription.id) in runs
                 else None,
                 "nextDueAt": format_timestamp(next_times.get(owner)),
+                "openDeadLetters": letters.get(subscription.id, 0),
                 "unreadableTriggers": faults.get(subscription.id, []),
             }
             for subscription in subscriptions

@@ -1,6 +1,7 @@
 """The JSON forms of objects; a change of a key breaks programs and needs a new `apiVersion`."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -9,7 +10,7 @@ from activityctl.domain.manifests import json_form as manifests_form
 from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs import json_form as runs_form
-from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.dead_letter import DeadLetter, LetterAction
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.values import ids, json_form
 from activityctl.domain.values.log import LogEntry
@@ -77,6 +78,7 @@ def test_the_form_of_a_run():
         "createdAt": STAMP,
         "startedAt": STAMP,
         "endedAt": None,
+        "retryOf": None,
         "stuck": None,
     }
     details = {"params": {"p": 1}, "context": {"c": 2}, "state": {"s": 3}, "payload": {"q": 4}}
@@ -210,13 +212,33 @@ def test_the_form_of_a_definition_with_its_revision():
 
 
 def test_the_form_of_a_dead_letter():
-    letter = DeadLetter(ids.dead_letter_id(RUN.id), RUN.id, SUB, "boom", MOMENT)
-    assert runs_form.dead_letter_view(letter) == {
+    letter = DeadLetter(ids.dead_letter_id(RUN.id), RUN.id, SUB, "boom", MOMENT, "sub", "def", "t")
+    shown = {
         "id": letter.id,
+        "status": "open",
         "run": RUN.id,
+        "subscription": "sub",
         "subscriptionId": SUB,
+        "definition": "def",
+        "trigger": "t",
+        "task": None,
         "reason": "boom",
+        "retryOf": None,
         "createdAt": STAMP,
+        "lastAction": None,
+    }
+    assert runs_form.dead_letter_view(letter) == shown
+    done = LetterAction(1, "retried", "ann", MOMENT, "why", RUN.id, RunStatus.FAILED, "boom")
+    assert runs_form.dead_letter_view(replace(letter, actions=(done,)))["lastAction"] == {
+        "action": "retried",
+        "actor": "ann",
+        "reason": "why",
+        "createdAt": STAMP,
+        "run": RUN.id,
+        "result": "failed",
+        "resultReason": "boom",
+        "newRevision": False,
+        "newKeys": False,
     }
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
 from activityctl.adapters.memory.state import MemoryState, RunRow, spec_of, stored_json, stored_text
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.run_limits import Excess, OverlapPolicy
+from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.concurrency import (
     DELETED,
@@ -105,7 +105,7 @@ class MemoryGates:
         for subscription, rows in self._queued_runs(SubscriptionStatus.ACTIVE).items():
             for row in rows:
                 throttle = self._spec(row.run).throttle
-                if throttle is None or throttle.excess is not Excess.QUEUE:
+                if throttle is None:
                     continue
                 started = self._started(subscription, row.run.throttle_key)
                 if (opens_at := throttle_opens_at(throttle, started, now)) is not None:
@@ -261,7 +261,13 @@ class MemoryGates:
         self, subscription: str, rows: list[RunRow], limit: int, now: datetime
     ) -> list[str]:
         queue = [
-            QueuedRun(run.id, run.concurrency_key, run.throttle_key, self._spec(run))
+            QueuedRun(
+                run.id,
+                run.concurrency_key,
+                run.throttle_key,
+                self._spec(run),
+                run.retry_of is not None,
+            )
             for run in (row.run for row in rows)
         ]
         slots = {

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from activityctl.adapters.memory.runs.accepted import accepted_runs, accepted_with
+from activityctl.adapters.memory.runs.letters import list_letters
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
-from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import assignee_of
@@ -123,18 +124,16 @@ class MemoryRunLists:
         ]
         return found[: selection.limit]
 
-    async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
+    async def dead_letters(
+        self, selection: Selection, letters: LetterFilter = ANY_LETTER
+    ) -> list[DeadLetter]:
         """Return dead letters, newest first."""
-        found = [
-            letter
-            for letter in self._state.dead_letters.values()
-            if selection.subscription_id in (None, letter.subscription_id)
-            and selection.run_id in (None, letter.run_id)
-            and (selection.since is None or letter.created_at >= selection.since)
-            and letter.id.startswith(selection.name or "")
-        ]
-        found.sort(key=lambda letter: letter.created_at, reverse=True)
-        return found[: selection.limit]
+        return list_letters(self._state, selection, letters)
+
+    async def open_letters(self) -> dict[str, int]:
+        """Return how many open dead letters each subscription has, by subscription id."""
+        found = list_letters(self._state, Selection(statuses=("open",), limit=None), ANY_LETTER)
+        return dict(Counter(letter.subscription_id for letter in found))
 
     def _selected(self, selection: Selection) -> list[Run]:
         found = [

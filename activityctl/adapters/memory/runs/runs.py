@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
+from activityctl.adapters.memory.runs.letters import keeps_state, read_retried
 from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
 from activityctl.adapters.memory.runs.waits import answers_of, write_waits
@@ -66,6 +67,7 @@ class MemoryRunStore:
             ),
             priority=row.priority if row else 0,
             record=self._record(firing, row),
+            retried=await read_retried(self._state, firing, self.load),
         )
 
     def _record(self, firing: FiringRef, row: FiringRow | None) -> FiringRecord | None:
@@ -335,7 +337,7 @@ class MemoryRunStore:
             self._state.tasks[task.id] = replace(row, task=hidden)
         write_waits(self._state, change)
         self._state.write_log_entries(change.entries)
-        if change.keep_state is not None:
+        if change.keep_state is not None and keeps_state(self._state, change.run):
             subscriptions = self._state.catalog.subscriptions
             key = change.run.subscription_id
             stored = stored_json(dict(change.keep_state))

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from activityctl.adapters.postgres.database import Connection, to_jsonb, to_storable_text
+from activityctl.adapters.postgres.database import Connection, to_storable_text
 from activityctl.adapters.postgres.logbook import insert_log_entries
+from activityctl.adapters.postgres.runs.run_ends import write_end
 from activityctl.adapters.postgres.runs.streaks import write_streak
 from activityctl.adapters.postgres.runs.waits import write_waits
 from activityctl.adapters.postgres.runs.writes import INSERT_TASK, UPDATE_TASK, task_values
@@ -20,10 +21,6 @@ _UPDATE_RUN: Final = """
     UPDATE runs SET status = %(status)s, reason = %(reason)s, ending = %(ending)s,
         ended_at = %(ended_at)s
     WHERE id = %(id)s"""
-_INSERT_DEAD_LETTER: Final = """
-    INSERT INTO dead_letters (id, run_id, subscription_id, reason, created_at)
-    VALUES (%(id)s, %(run_id)s, %(subscription_id)s, %(reason)s, %(created_at)s)
-    ON CONFLICT DO NOTHING"""
 
 
 async def write_opened(connection: Connection, change: RunChange) -> None:
@@ -53,23 +50,7 @@ async def write_change(connection: Connection, change: RunChange) -> None:
         await connection.execute(_HIDE_INPUT, task_values(task))
     await write_waits(connection, change)
     await insert_log_entries(connection, change.entries)
-    if change.keep_state is not None:
-        await connection.execute(
-            "UPDATE subscriptions SET state = %s WHERE id = %s",
-            (to_jsonb(dict(change.keep_state)), change.run.subscription_id),
-        )
-    if change.dead_letter is not None:
-        letter = change.dead_letter
-        await connection.execute(
-            _INSERT_DEAD_LETTER,
-            {
-                "id": letter.id,
-                "run_id": letter.run_id,
-                "subscription_id": letter.subscription_id,
-                "reason": to_storable_text(letter.reason),
-                "created_at": letter.created_at,
-            },
-        )
+    await write_end(connection, change)
     await write_streak(connection, change)
 
 

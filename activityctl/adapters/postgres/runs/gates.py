@@ -20,7 +20,6 @@ from activityctl.adapters.postgres.rows import spec_of
 from activityctl.adapters.postgres.runs import gate_rows
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.run_limits import Excess
 from activityctl.domain.runs.concurrency import (
     DELETED,
     GateResult,
@@ -120,7 +119,6 @@ class PostgresGates:
                 ((row["subscription_id"], row["throttle_key"]), throttle)
                 for row in rows
                 if (throttle := specs[row["revision_id"]].throttle) is not None
-                and throttle.excess is Excess.QUEUE
             ]
             wanted = [(*key, throttle.limit) for key, throttle in queues]
             starts = await gate_rows.read_starts(connection, wanted)
@@ -156,6 +154,7 @@ class PostgresGates:
                 row["concurrency_key"],
                 row["throttle_key"],
                 specs[row["revision_id"]],
+                row["is_retry"],
             )
             for row in rows
         ]

@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from activityctl.adapters.postgres.database import Database, prefix_pattern
+from activityctl.adapters.postgres.letter_status import OPEN_LETTERS
 from activityctl.adapters.postgres.rows import (
     RUN_COLUMNS,
     TASK_COLUMNS,
     attempt_of,
     breaker_of,
-    dead_letter_of,
     run_of,
     task_of,
 )
 from activityctl.adapters.postgres.runs.accepted import accepted_runs, accepted_with
+from activityctl.adapters.postgres.runs.letters import list_letters
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
-from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.tasks.attempt import Attempt
@@ -186,20 +187,16 @@ class PostgresRunLists:
         )
         return [breaker_of(row) for row in rows]
 
-    async def dead_letters(self, selection: Selection) -> list[DeadLetter]:
+    async def dead_letters(
+        self, selection: Selection, letters: LetterFilter = ANY_LETTER
+    ) -> list[DeadLetter]:
         """Return dead letters, newest first."""
-        rows = await self._database.fetch(
-            """SELECT l.* FROM dead_letters l
-               WHERE (%(subscription)s::text IS NULL OR l.subscription_id = %(subscription)s)
-                 AND (%(run)s::text IS NULL OR l.run_id = %(run)s)
-                 AND (%(since)s::timestamptz IS NULL OR l.created_at >= %(since)s)
-                 AND (%(name)s::text IS NULL OR l.id LIKE %(prefix)s)
-               ORDER BY l.created_at DESC LIMIT %(limit)s""",
-            name=selection.name,
-            prefix=prefix_pattern(selection.name or ""),
-            **_values(selection),
-        )
-        return [dead_letter_of(row) for row in rows]
+        return await list_letters(self._database, selection, letters)
+
+    async def open_letters(self) -> dict[str, int]:
+        """Return how many open dead letters each subscription has, by subscription id."""
+        rows = await self._database.fetch(OPEN_LETTERS)
+        return {row["subscription_id"]: row["count"] for row in rows}
 
 
 def _values(selection: Selection) -> dict[str, object]:

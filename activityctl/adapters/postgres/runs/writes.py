@@ -15,12 +15,12 @@ INSERT_RUN: Final = """
     INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, ending, params, context, state, payload,
         created_at, started_at, ended_at, concurrency_key, throttle_key, priority, events,
-        let_in_at, arrived_at, place)
+        let_in_at, arrived_at, place, retry_of, key_run, first_key)
     VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
         %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
         %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
         %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(priority)s, %(events)s,
-        %(let_in_at)s, %(arrived_at)s, %(place)s)"""
+        %(let_in_at)s, %(arrived_at)s, %(place)s, %(retry_of)s, %(key_run)s, %(first_key)s)"""
 """Takes `run_values`. Raises UniqueViolation when the run exists; add ON CONFLICT to avoid it."""
 BEGIN_LOOKUP: Final = """
     UPDATE runs SET started_at = %(started_at)s, reason = %(reason)s
@@ -30,10 +30,10 @@ BEGIN_LOOKUP: Final = """
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
         output, error, code, reason, created_at, started_at, ended_at, waits_until, lane,
-        guard)
+        guard, idempotency_key)
     VALUES (%(id)s, %(run_id)s, %(name)s, %(index)s, %(of)s, %(phase)s, %(kind)s, %(status)s,
         %(attempts)s, %(input)s, %(output)s, %(error)s, %(code)s, %(reason)s, %(created_at)s,
-        %(started_at)s, %(ended_at)s, %(waits_until)s, %(lane)s, %(guard)s)"""
+        %(started_at)s, %(ended_at)s, %(waits_until)s, %(lane)s, %(guard)s, %(idempotency_key)s)"""
 """Takes `task_values`. Raises UniqueViolation when the task exists; see INSERT_RUN."""
 UPDATE_TASK: Final = """
     WITH changed AS (
@@ -84,6 +84,9 @@ def run_values(
         "let_in_at": let_in_at,
         "arrived_at": arrival.at,
         "place": arrival.place,
+        "retry_of": run.retry_of,
+        "key_run": run.key_run,
+        "first_key": run.first_key,
     }
 
 
@@ -111,4 +114,5 @@ def task_values(task: TaskInstance) -> dict[str, object]:
         "lane": task.lane,
         "waits_until": task.waits_until,
         "completed_by": to_storable_text(task.completed_by),
+        "idempotency_key": task.idempotency_key,
     }

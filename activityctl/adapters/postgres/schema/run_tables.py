@@ -1,4 +1,4 @@
-"""The tables of schedules, backfills, firings, runs, tasks, the log, dead letters and workers."""
+"""The tables of schedules, backfills, firings, runs, tasks and workers."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -21,7 +21,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from activityctl.adapters.postgres.schema.columns import (
-    EMPTY_JSON,
     json_column,
     moment_column,
     number_column,
@@ -225,6 +224,9 @@ class RunTable(SQLModel, table=True):
     place: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     stuck_since: datetime | None = moment_column(nullable=True)
     stuck_reason: str | None = text_column(nullable=True)
+    retry_of: str | None = text_column(nullable=True)
+    key_run: str | None = text_column(nullable=True)
+    first_key: str | None = text_column(nullable=True)
 
 
 class TaskTable(SQLModel, table=True):
@@ -274,6 +276,7 @@ class TaskTable(SQLModel, table=True):
     ended_at: datetime | None = moment_column(nullable=True)
     worker: str | None = text_column(nullable=True)
     attempt_at: datetime | None = moment_column(nullable=True)
+    idempotency_key: str | None = text_column(nullable=True)
     lane: str | None = text_column(nullable=True)
     waits_until: datetime | None = moment_column(nullable=True)
     completed_by: str | None = text_column(nullable=True)
@@ -368,46 +371,6 @@ class HoldTable(SQLModel, table=True):
             DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")
         )
     )
-
-
-class LogEntryTable(SQLModel, table=True):
-    """An entry of a subscription's log.
-
-    Readers order by `transaction`, so that they miss no entry of a late commit.
-    """
-
-    __tablename__: ClassVar[Any] = "log_entries"
-    __table_args__ = (
-        Index("log_entries_place_index", "subscription_id", "transaction", "id"),
-        Index(None, "run_id"),
-    )
-    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    transaction: int = Field(
-        sa_column=Column(
-            BigInteger,
-            nullable=False,
-            server_default=text("(pg_current_xact_id()::text)::bigint"),
-        )
-    )
-    subscription_id: str = text_column()
-    run_id: str | None = text_column(nullable=True)
-    level: str = text_column()
-    message: str = text_column()
-    metadata_: dict[str, Any] = Field(
-        sa_column=Column("metadata", JSONB, nullable=False, server_default=EMPTY_JSON)
-    )
-    created_at: datetime = moment_column()
-
-
-class DeadLetterTable(SQLModel, table=True):
-    """A run that failed and is not tried again; an operator has to look at it."""
-
-    __tablename__: ClassVar[Any] = "dead_letters"
-    id: str = text_column(key=True)
-    run_id: str = text_column(ForeignKey("runs.id"))
-    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
-    reason: str = text_column()
-    created_at: datetime = moment_column()
 
 
 class WorkerTable(SQLModel, table=True):

@@ -10,10 +10,11 @@ from activityctl.adapters.postgres.schema import (
     columns,
     event_tables,
     lock_tables,
+    log_tables,
     run_tables,
     wait_tables,
 )
 
-DECLARED = (columns, catalog_tables, event_tables, run_tables, wait_tables, lock_tables)
+DECLARED = (columns, catalog_tables, event_tables, run_tables, log_tables, wait_tables, lock_tables)
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

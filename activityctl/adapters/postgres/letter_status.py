@@ -1,0 +1,17 @@
+"""The SQL that tells whether a dead letter is open: by the last action, and by what came of it."""
+
+from typing import Final
+
+from activityctl.domain.runs.dead_letter import GIVEN_BACK
+
+LAST_ACTION: Final = """
+    LEFT JOIN LATERAL (SELECT x.* FROM letter_actions x WHERE x.letter_id = d.id
+        ORDER BY x.number DESC LIMIT 1) a ON true
+    LEFT JOIN runs ar ON ar.id = a.run_id"""
+LETTER_STATUS: Final = f"""CASE WHEN a.action IS NULL
+    OR ar.status IN ({", ".join(f"'{status}'" for status in sorted(GIVEN_BACK))})
+    THEN 'open' ELSE a.action END"""
+OPEN_LETTERS: Final = f"""
+    SELECT d.subscription_id, count(*) AS count FROM dead_letters d {LAST_ACTION}
+    WHERE {LETTER_STATUS} = 'open' GROUP BY d.subscription_id"""
+"""The number of open letters of each subscription that has some."""

@@ -1,0 +1,190 @@
+"""How the commands of `dlq` choose dead letters, and tell what became of them."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from activityctl.cli.options import parse_labels, parse_moment
+from activityctl.cli.render.output import print_json, print_run_end
+from activityctl.cli.session import Session, now
+from activityctl.domain.runs.dead_letter import DeadLetter, LetterFilter, LetterOutcome
+from activityctl.domain.runs.json_form import run_view
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values.json_form import format_timestamp
+from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import ConflictError, UsageError, WaitTimeoutError
+from activityctl.operations.looking.kinds import name_of
+from activityctl.operations.runs.letters import find_letter, open_letters
+from activityctl.wiring import Ports
+
+LetterArguments = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[ID]...", help="The ids of letters or of their runs, or the first characters."
+    ),
+]
+OfDefinition = Annotated[
+    str | None, typer.Option(help="Only letters of this definition.", metavar="NAME")
+]
+OfTask = Annotated[
+    str | None,
+    typer.Option(help="Only letters whose first failed task has this name.", metavar="NAME"),
+]
+WithError = Annotated[
+    str | None, typer.Option(help="Only letters whose error has this text.", metavar="TEXT")
+]
+LetterLabels = Annotated[
+    list[str],
+    typer.Option("-l", help="Only letters of subscriptions with this label.", metavar="KEY=VALUE"),
+]
+AllLetters = Annotated[bool, typer.Option("--all", help="All open letters.")]
+
+
+async def selection_of(
+    ports: Ports,
+    subscription: str | None,
+    since: str | None,
+    labels: Sequence[str],
+    statuses: tuple[str, ...] = (),
+) -> Selection:
+    """Return the selection of these options."""
+    owner = await ports.catalog.find_subscription(subscription) if subscription else None
+    return Selection(
+        subscription_id=owner.id if owner else None,
+        since=None if since is None else parse_moment(since, now()),
+        labels=parse_labels(labels),
+        statuses=statuses,
+    )
+
+
+def choose_letters(
+    session: Session,
+    references: Sequence[str],
+    subscription: str | None,
+    since: str | None,
+    labels: Sequence[str],
+    wanted: LetterFilter,
+    all_letters: bool,  # an option of the command
+) -> list[DeadLetter]:
+    """Return the letters that are named, or the open ones that the filters select.
+
+    UsageError if nothing is chosen, so that nothing is retried by mistake.
+    """
+    filters = (subscription, since, *labels, wanted.definition, wanted.task, wanted.error)
+    has_filter = any(filters)
+    if references and (has_filter or all_letters):
+        raise UsageError("ids and filters cannot be combined", hint="give one of them")
+    if not references and not has_filter and not all_letters:
+        raise UsageError("no letter is named", hint="name an id, or give a filter or --all")
+
+    async def read(ports: Ports) -> list[DeadLetter]:
+        if references:
+            names = [name_of(text, "deadletters", "runs") for text in references]
+            found = [await find_letter(ports.run_lists, name) for name in names]
+            return list({letter.id: letter for letter in found}.values())
+        selection = await selection_of(ports, subscription, since, labels)
+        return await open_letters(ports.run_lists, selection, wanted)
+
+    return session.with_ports(read)
+
+
+def print_outcomes(
+    session: Session,
+    chosen: Sequence[DeadLetter],
+    outcomes: Sequence[LetterOutcome],
+    ended: Sequence[Run],
+    shape: str,
+    *,
+    single: bool,
+) -> None:
+    """Tell what became of the letters and their runs; exit as that says.
+
+    ConflictError for a letter that was named and is not open.
+    """
+    by_id: dict[str, Run] = {run.id: run for run in ended}
+    if shape == "json":
+        print_json(session.out, {"items": [_outcome_view(each, by_id) for each in outcomes]})
+    elif shape == "name":
+        for each in outcomes:
+            session.out.print(f"run/{each.run_id}" if each.run_id else f"deadletter/{each.id}")
+    elif single:
+        _print_each(session, outcomes, by_id)
+    else:
+        _print_counts(session, outcomes, ended)
+    if single and (not_open := [each for each in outcomes if each.outcome == "not_open"]):
+        raise ConflictError(
+            f"dead letter {not_open[0].id} is not open: it was {_done_by(chosen, not_open[0].id)}",
+            hint=f"activityctl dlq show {not_open[0].id[:8]}",
+        )
+    if single and (deleted := [each for each in outcomes if each.outcome == "deleted"]):
+        raise ConflictError(
+            f"dead letter {deleted[0].id} stays open: its subscription was deleted",
+            hint="apply its manifest again, or discard the letter",
+        )
+    if any(run.status is not RunStatus.SUCCEEDED for run in ended):
+        raise typer.Exit(1)
+
+
+def _done_by(chosen: Sequence[DeadLetter], letter_id: str) -> str:
+    """Return what was done with a letter before the command, or meanwhile, and by whom."""
+    last = [letter.actions[-1] for letter in chosen if letter.id == letter_id and letter.actions]
+    if not last:
+        return "retried or discarded just now by somebody else"
+    when = format_timestamp(last[0].created_at)
+    run = f" as run {last[0].run_id}" if last[0].run_id else ""
+    return f"{last[0].action} by {last[0].actor} at {when}{run}"
+
+
+def _print_each(session: Session, outcomes: Sequence[LetterOutcome], by_id: dict[str, Run]) -> None:
+    for each in outcomes:
+        if each.run_id is not None and each.run_id in by_id:
+            print_run_end(session.out, run_view(by_id[each.run_id]))
+        elif each.run_id is not None:
+            session.out.print(f"run/{each.run_id}")
+        elif each.outcome == "discarded":
+            session.out.print(f"deadletter/{each.id} discarded")
+
+
+def _print_counts(
+    session: Session, outcomes: Sequence[LetterOutcome], ended: Sequence[Run]
+) -> None:
+    counts: dict[str, int] = {}
+    for each in outcomes:
+        counts[each.outcome] = counts.get(each.outcome, 0) + 1
+    texts = {
+        "retried": "retried",
+        "discarded": "discarded",
+        "not_open": "no longer open",
+        "deleted": "stay open, because their subscription was deleted",
+    }
+    done = [f"{counts[key]:,} {text}" for key, text in texts.items() if key in counts]
+    session.out.print("dead letters: " + ", ".join(done))
+    if ended:
+        results: dict[str, int] = {}
+        for run in ended:
+            results[run.status.value] = results.get(run.status.value, 0) + 1
+        session.out.print(
+            "runs: " + ", ".join(f"{count:,} {status}" for status, count in results.items())
+        )
+    if any(run.status is not RunStatus.SUCCEEDED for run in ended):
+        session.err.print("activityctl dlq list shows why")
+
+
+def _outcome_view(outcome: LetterOutcome, by_id: dict[str, Run]) -> dict[str, object]:
+    run = by_id.get(outcome.run_id or "")
+    return {
+        "id": outcome.id,
+        "outcome": outcome.outcome,
+        "run": outcome.run_id,
+        "status": None if run is None else run.status.value,
+    }
+
+
+def not_all_ended(ended: int, count: int) -> WaitTimeoutError:
+    """Return the error for retries that have not ended in time."""
+    return WaitTimeoutError(
+        f"{ended:,} of {count_noun(count, 'run', 'runs')} have ended; the others go on",
+        hint="activityctl dlq list --status retried",
+    )

@@ -1,0 +1,50 @@
+"""What a retry with the present revision means: how its tasks differ from those that failed."""
+
+from dataclasses import dataclass
+
+from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.values.model import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionChange:
+    """How the tasks of two revisions differ, by name."""
+
+    definition: str
+    before: int
+    after: int
+    changed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """What a person should know before retrying."""
+        if self.before == self.after:
+            return [f"{self.definition}: revision {self.before} is still the present one"]
+        head = f"{self.definition}: revision {self.before} → {self.after}, params as they are now"
+        parts = (
+            (self.changed, "changed: {}; where it had succeeded, its old output is kept"),
+            (self.added, "new: {}; it runs"),
+            (self.removed, "removed: {}; it does not run again"),
+        )
+        return [head, *(f"  {text.format(', '.join(names))}" for names, text in parts if names)]
+
+
+def compare_revisions(before: Revision, after: Revision) -> RevisionChange:
+    """Return how the main tasks of the revisions differ."""
+    old, new = _tasks(before.spec), _tasks(after.spec)
+    return RevisionChange(
+        after.definition,
+        before.number,
+        after.number,
+        tuple(name for name in new if name in old and new[name] != old[name]),
+        tuple(name for name in new if name not in old),
+        tuple(name for name in old if name not in new),
+    )
+
+
+def _tasks(spec: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    tasks = spec.get("tasks")
+    found = tasks if isinstance(tasks, list) else []
+    return {str(task["name"]): task for task in found if isinstance(task, dict)}
