@@ -21,7 +21,9 @@ Usually the task itself begins again before, and is the same probe."""
 _LOOK_AGAIN: Final = timedelta(seconds=2)
 """How long a task waits at least while others probe."""
 _LOOK_AT_FORCED: Final = timedelta(seconds=15)
-_FAULTY_CODES: Final = frozenset({"timeout", "heartbeat", "unreachable", "bad_response"})
+_FAULTY_CODES: Final = frozenset(
+    {"timeout", "heartbeat", "unreachable", "bad_response", "exit_code"}
+)
 _TOO_MANY_REQUESTS: Final = 429
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -150,8 +152,8 @@ class Passage:
 def is_fault(failure: Failure) -> bool:
     """Return whether the destination is to blame.
 
-    That is so for a timeout, no connection, a broken answer, status 5xx and 429. A refusal such as
-    404 shows that it works.
+    That is so for a timeout, no connection, a broken answer, status 5xx and 429, and for the exit
+    code of a command, which says no more. A refusal such as 404 shows that it works.
     """
     if failure.status is not None:
         return failure.status >= _FIRST_SERVER_ERROR or failure.status == _TOO_MANY_REQUESTS
@@ -176,7 +178,7 @@ def pass_through(
         return Passage(breaker, None)
     if breaker.status is BreakerStatus.OPEN:
         if breaker.open_until is None:
-            return Passage(breaker, now + _LOOK_AT_FORCED + spread)
+            return Passage(breaker, now + _LOOK_AT_FORCED * (1 + chance) / 2)
         if now < breaker.open_until:
             return Passage(breaker, breaker.open_until + spread)
     others = tuple(

@@ -115,7 +115,7 @@ def test_only_probes_pass_until_all_of_them_have_succeeded(
         ("unreachable", None, True),
         ("bad_response", None, True),
         ("bad_output", None, False),
-        ("exit_code", None, False),
+        ("exit_code", None, True),
     ],
 )
 def test_only_what_the_destination_is_to_blame_for_counts(
