@@ -1,5 +1,6 @@
 """A dead letter as a page for a person: what failed, why, with what, and what to do next."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NAME: Final = 13
+_LEAST_WIDTH: Final = 20
 _MOST_LINES: Final = 30
 """Lines of a value that are shown; JSON and YAML have all."""
 
@@ -22,7 +24,8 @@ def print_letter(console: "Console", view: View) -> None:
 
     console.print(Text(f"dead letter {view['id']} ", style="bold").append_text(_status(view)))
     for name, value in _facts(view):
-        console.print(Text(f"{name:<{_NAME}}", style="dim").append(escape_line(value)))
+        shown = _folded(console, escape_line(value), _NAME)
+        console.print(Text(f"{name:<{_NAME}}", style="dim").append(shown))
     tasks: Any = view["tasks"]
     if tasks:
         _heading(console, "tasks")
@@ -58,6 +61,15 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
     yield "trigger", f"{firing['trigger']}, due {firing['dueAt']}, key {firing['key']}"
 
 
+def _folded(console: "Console", text: str, indent: int) -> str:
+    """Return the text in lines that fit the terminal, all but the first indented."""
+    if not console.is_terminal:
+        return text
+    width = max(console.width - indent, _LEAST_WIDTH)
+    lines = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    return ("\n" + " " * indent).join(lines)
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
@@ -72,7 +84,7 @@ def _print_attempts(console: "Console", task: Mapping[str, Any]) -> None:
         took = "-" if attempt["durationMs"] is None else f"{attempt['durationMs']}ms"
         line = f"{attempt['number']}  {attempt['startedAt']}  {took}  {attempt['outcome']}"
         error = f"  {attempt['error']}" if attempt["error"] else ""
-        console.print(escape_line(line + error))
+        console.print(_folded(console, escape_line(line + error), 3))
 
 
 def _data(view: View, tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
