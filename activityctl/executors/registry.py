@@ -7,6 +7,7 @@ from typing import Any, Final
 from activityctl.domain.manifests.checks import Kinds
 from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS
 from activityctl.errors import InvalidInputError
+from activityctl.executors.ai import AiExecutor
 from activityctl.executors.code import CodeExecutor
 from activityctl.executors.command import CommandExecutor
 from activityctl.executors.email import EmailExecutor
@@ -22,6 +23,7 @@ from activityctl.executors.state import StateSource
 from activityctl.ports import ContextSource, Executor
 
 TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
+    AiExecutor.kind: AiExecutor,
     CodeExecutor.kind: CodeExecutor,
     CommandExecutor.kind: CommandExecutor,
     EmailExecutor.kind: EmailExecutor,

@@ -10,6 +10,8 @@ from activityctl.settings import Settings
 from activityctl.wiring.ports import Ports
 
 if TYPE_CHECKING:
+    import httpx
+
     from activityctl.adapters.evaluator.pool import EvaluatorPool
     from activityctl.domain.manifests.checks import Kinds
     from activityctl.executors.http_client import HttpClient
@@ -32,6 +34,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
     from activityctl.adapters.daemon_ports import DaemonPorts
     from activityctl.adapters.sql.client import DatabaseClient
+    from activityctl.executors.ai import AiExecutor
     from activityctl.executors.code import CodeExecutor
     from activityctl.executors.command import CommandExecutor
     from activityctl.executors.email import EmailExecutor
@@ -42,6 +45,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
     from activityctl.executors.sql import SqlExecutor
 
     built: dict[str, Executor] = {name: kind() for name, kind in added_task_kinds().items()}
+    built["ai"] = AiExecutor(_model_transport(settings))
     built["code"] = CodeExecutor()
     built["command"] = CommandExecutor(
         allowed=settings.allow_commands, base_environment=settings.task_environment
@@ -96,6 +100,17 @@ async def open_sources(
         yield built
     finally:
         await client.close()
+
+
+def _model_transport(settings: Settings) -> "httpx.AsyncBaseTransport":
+    from activityctl.adapters.daemon_ports import DaemonPorts
+    from activityctl.domain.values.destination import DestinationPolicy
+    from activityctl.executors.destination import GuardedTransport
+
+    policy = DestinationPolicy(
+        settings.allow_http, tuple(settings.allowed_networks), frozenset(settings.own_ports)
+    )
+    return GuardedTransport(policy, listening=DaemonPorts(settings.home).listening)
 
 
 def _http_client(settings: Settings, *, at_once: int) -> "HttpClient":

@@ -31,6 +31,7 @@ def test_all_samples_can_be_planned_together():
         "crm-sync",
         "order-review",
         "risky-order",
+        "review-triage",
         "search-index",
         "weekly-report",
         "patient",

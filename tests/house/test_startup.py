@@ -7,6 +7,9 @@ import pytest
 
 HEAVY = (
     "aiosmtplib",
+    "anthropic",
+    "openai",
+    "httpx2",
     "temporalio",
     "sqlmodel",
     "sqlalchemy",

@@ -1,4 +1,4 @@
-"""Fields whose text is code: the source of `code`, where `${ … }` is not ours, and SQL.
+"""Fields whose text is code: the source of `code`, where `${ … }` is not ours, schemas, and SQL.
 
 Values reach such code as inputs and parameters only. So an expression can never become code.
 """
@@ -12,7 +12,10 @@ from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
-VERBATIM: Final[Mapping[str, frozenset[str]]] = {"code": frozenset({"javascript", "python"})}
+VERBATIM: Final[Mapping[str, frozenset[str]]] = {
+    "ai": frozenset({"output"}),
+    "code": frozenset({"javascript", "python"}),
+}
 """By kind, the fields that are passed on as they stand."""
 WRITTEN_OUT: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset(),

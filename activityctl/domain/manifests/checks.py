@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from activityctl.domain.bodies.call_choices import HTTP, check_credentials_of_calls
+from activityctl.domain.bodies.call_choices import URL_FIELDS, check_credentials_of_calls
 from activityctl.domain.bodies.command_choices import check_choices, trusted_names
 from activityctl.domain.bodies.scripts import COMMAND, check_scripts
 from activityctl.domain.bodies.secret_choices import check_secrets
@@ -338,8 +338,12 @@ def _check_code(item: Kinded) -> list[Finding]:
 
 
 def _check_call(item: Kinded, trusted: frozenset[str]) -> list[Finding]:
-    body = (item.model_extra or {}).get(HTTP)
-    return _under(check_credentials_of_calls(body, trusted), HTTP)
+    bodies = item.model_extra or {}
+    return [
+        finding
+        for kind, field in URL_FIELDS.items()
+        for finding in _under(check_credentials_of_calls(bodies.get(kind), trusted, field), kind)
+    ]
 
 
 def _check_templates(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from activityctl.domain.cel.static_check import CONDITION, check_meaning
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.tasks.failure import ERROR_SCOPE
-from activityctl.domain.tasks.guard import HTTP
+from activityctl.domain.tasks.guard import KINDS_WITH_HOST
 from activityctl.domain.tasks.limit import Limit
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.values.finding import Finding, unknown_field
@@ -41,8 +41,10 @@ def check_named_limit(task: TaskTemplate, declared: Collection[str]) -> Iterator
 
 def check_policies(task: TaskTemplate, reporting: frozenset[str]) -> Iterator[Finding]:
     """Yield what is wrong with the policies; `reporting` are the kinds that report progress."""
-    if task.breaker is not None and task.breaker.name is None and HTTP not in task.kinds:
-        yield Finding(("breaker",), "needs a name: only http has a host", at_key=True)
+    has_host = not KINDS_WITH_HOST.isdisjoint(task.kinds)
+    if task.breaker is not None and task.breaker.name is None and not has_host:
+        reason = "needs a name: only http and ai have a host"
+        yield Finding(("breaker",), reason, at_key=True)
     yield from check_retry(task.retry)
     if task.timeout.heartbeat is not None and not reporting.issuperset(task.kinds):
         kind = ", ".join(task.kinds)

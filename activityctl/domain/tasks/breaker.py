@@ -41,7 +41,7 @@ class BreakerPolicy(Manifest):
     name: Name | None = Field(
         default=None,
         description="The breaker's name; tasks of all definitions with the same name share it. "
-        "Default: the host of the URL of an `http` task. Other kinds need a name.",
+        "Default: the host of the URL of an `http` or `ai` task. Other kinds need a name.",
         examples=["payments"],
     )
     while_open: WhileOpen = Field(

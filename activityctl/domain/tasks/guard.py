@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 from activityctl.domain.tasks.breaker import BreakerPolicy
 from activityctl.domain.tasks.limit import Limit
+from activityctl.domain.tasks.model_address import AI, base_url_of
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.model import JsonValue, canonical
 
 HTTP: Final = "http"
+KINDS_WITH_HOST: Final = frozenset({AI, HTTP})
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
@@ -69,12 +71,18 @@ def stored_guard(stored: Mapping[str, Any] | None) -> Guard | None:
     )
 
 
+def _url_of(kind: str, body: Mapping[str, JsonValue]) -> JsonValue:
+    if kind == AI:
+        return base_url_of(str(body.get("provider")), body.get("baseUrl"))
+    return body.get("url") if kind == HTTP else None
+
+
 def _host_of(kind: str, body: JsonValue) -> str | None:
     """Return the host that a task calls, with its port unless that is the usual one.
 
     None for other kinds, and for the daemon's own API.
     """
-    url = body.get("url") if kind == HTTP and isinstance(body, Mapping) else None
+    url = _url_of(kind, body) if isinstance(body, Mapping) else None
     if not isinstance(url, str):
         return None
     try:

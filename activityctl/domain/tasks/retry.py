@@ -38,10 +38,12 @@ def _is_safe_call(body: JsonValue) -> bool:
 SAFE_KINDS: Final[Mapping[str, Callable[[JsonValue], bool]]] = {
     "http": _is_safe_call,
     "emit": lambda _: True,
+    "ai": lambda _: True,
 }
 """The kinds of tasks that may be safe to repeat, each with the test of its rendered body.
 
-An event of `emit` has the same id in each attempt, so it is stored once.
+An event of `emit` has the same id in each attempt, so it is stored once. A question to a model
+changes nothing.
 """
 
 
@@ -54,7 +56,7 @@ class RetryPolicy(Manifest):
         le=1_000,
         description="The maximum number of attempts, the first included. Default: "
         f"{DEFAULT_ATTEMPTS} with any other field of `retry`, and for tasks that are safe to "
-        "repeat (`emit`, and `http` with GET, HEAD, OPTIONS, PUT or DELETE); otherwise 1.",
+        "repeat (`ai`, `emit`, and `http` with GET, HEAD, OPTIONS, PUT or DELETE); otherwise 1.",
         examples=[5],
     )
     initial_interval: Duration = Field(

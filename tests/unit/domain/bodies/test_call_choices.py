@@ -50,3 +50,15 @@ def test_a_host_that_an_event_chooses_gets_no_credential(url: str):
 )
 def test_a_host_that_is_written_out_or_comes_from_params_gets_credentials(url: str):
     assert found(url, headers={"Authorization": TOKEN}, query={"token": TOKEN}) == []
+
+
+def test_a_model_gets_no_key_at_an_address_that_an_event_chooses():
+    def paths(body: dict[str, object]) -> list[tuple[str | int, ...]]:
+        findings = check_credentials_of_calls(body, trusted_names(None), "baseUrl")
+        return [finding.path for finding in findings]
+
+    for key in (TOKEN, {"secretRef": "key"}):
+        assert paths({"apiKey": key, "baseUrl": f"https://{X}/v1"}) == [("apiKey",)]
+        assert paths({"apiKey": key, "baseUrl": P}) == []
+        assert paths({"apiKey": key}) == []
+    assert paths({"baseUrl": X, "prompt": X}) == []
