@@ -100,7 +100,7 @@ def drawn(width: int, *, is_wide: bool) -> list[str]:
         "status": "active",
         "lastRun": None,
         "nextDueAt": None,
-        "openDeadLetters": 2,
+        "openDeadLetters": 0,
         "updatedAt": None,
         "params": {"least": 100},
         "labels": {},
