@@ -134,7 +134,12 @@ async def _ask_anthropic(address: str, question: Question, client: "httpx2.Async
     from anthropic import AsyncAnthropic
 
     api = AsyncAnthropic(
-        api_key=_NO_KEY, base_url=address, http_client=client, max_retries=0, timeout=None
+        api_key=_NO_KEY,
+        base_url=address,
+        http_client=client,
+        max_retries=0,
+        timeout=None,
+        open_telemetry=False,  # a prompt must not get into traces
     )
     fields: dict[str, Any] = {
         "model": question.model,

@@ -126,6 +126,7 @@ def test_a_task_waits_for_its_strategy_and_runs_when_it_is_installed(fresh: Any,
     checks = fresh("doctor", code=None).stdout
     assert "1 task waits for a worker with greet" in checks
     assert "Python and JavaScript" in checks
+    assert "openai and anthropic" in checks
     assert task(fresh, "text")["output"]["value"] == "6!"
     assert task(fresh, "keep")["output"]["rows"] == [{"who": "Ada", "total": "6!"}]
 

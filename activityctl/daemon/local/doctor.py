@@ -53,7 +53,7 @@ class Check:
 
 async def run_checks(settings: Settings) -> list[Check]:
     """Run all checks; a failed check does not stop the others. Takes some seconds at most."""
-    checks = [_home(settings.home), _disk(settings.home), _code()]
+    checks = [_home(settings.home), _disk(settings.home), _code(), _ai()]
     if settings.uses_local_daemon:
         checks += [_embedded_postgres(), _embedded_temporal()]
         if not lock_is_held(settings.home):
@@ -136,6 +136,13 @@ def _code() -> Check:
     here = [name for name, module in libraries.items() if find_spec(module) is not None]
     found = " and ".join(here) or "not installed; code tasks need activityctl[code]"
     return Check("code", "ok", found)
+
+
+def _ai() -> Check:
+    """Say whether tasks of the kind `ai` can run here; most installations need none."""
+    here = [name for name in ("openai", "anthropic") if find_spec(name) is not None]
+    found = " and ".join(here) or "not installed; ai tasks need activityctl[ai]"
+    return Check("ai", "ok", found)
 
 
 def _embedded_postgres() -> Check:

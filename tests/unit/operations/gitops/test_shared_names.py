@@ -60,7 +60,7 @@ def test_definitions_may_share_what_they_declare_alike(tmp_path: Path):
         (spec(), spec(limit="crm"), "spec.tasks[0].limit", "declare it in spec.limits"),
         (spec(), spec(CRM, limit="crn"), "spec.tasks[0].limit", "no such limit: 'crn'"),
         (spec(), spec(CRM, {**CRM}), "spec.limits[1].name", "'crm' is used twice"),
-        (spec(), spec(breaker={}), "spec.tasks[0].breaker", "only http has a host"),
+        (spec(), spec(breaker={}), "spec.tasks[0].breaker", "only http and ai have a host"),
         (spec(), spec({"name": "crm"}), "spec.limits[0]", "needs rate or concurrency"),
         (
             spec(),
