@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,8 @@ def test_no_heavy_library_is_loaded(arguments: tuple[str, ...]):
 def test_a_command_that_reads_loads_neither_temporal_nor_sqlmodel(tmp_path):
     modules = loaded_by("--home", str(tmp_path), "get", "runs")
     assert not modules & set(HEAVY)
+
+
+def test_a_model_is_validated_without_its_clients():
+    sample = str(Path(__file__).parents[2] / "definitions" / "review-triage.yaml")
+    assert not loaded_by("validate", "-f", sample) & {"anthropic", "httpx2", "openai"}
