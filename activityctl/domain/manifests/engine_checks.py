@@ -18,6 +18,7 @@ from activityctl.domain.manifests.params import check_params, check_schema
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS, longest_wait
 from activityctl.domain.tasks.manual import MANUAL
+from activityctl.domain.tasks.wait import WAIT
 from activityctl.domain.tasks.wait_for import WAIT_FOR, check_wait_for
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.finding import Finding, Path
@@ -69,9 +70,11 @@ def _has_template(value: JsonValue) -> bool:
 
 
 def check_waits(spec: DefinitionSpec) -> list[Finding]:
-    """Return the waits that cannot end before the run's timeout; waits in a row count together.
+    """Return the waits that the run's timeout cuts off; waits in a row count together.
 
     Only waits that are written without a template are known. Groups and choices are looked into.
+    A person or an event can come early, so their limit may be longer than a timeout that the
+    author has written; it may not be longer than the default, which the author may not know.
     """
     found: list[Finding] = []
     _latest_end(spec.tasks, ("tasks",), timedelta(), spec, found)
@@ -100,7 +103,8 @@ def _latest_end(
         if (written := _written_wait(task)) is not None:
             field, wait = written
             end = start + wait
-            if start < spec.timeout <= end:
+            is_cut_off = task.kind == WAIT or "timeout" not in spec.model_fields_set
+            if is_cut_off and start < spec.timeout <= end:
                 found.append(Finding((*place, task.kind, field), _reason(wait, end, spec)))
         for inner_path, inner in _inner_lists(task):
             end = max(end, _latest_end(inner, (*place, *inner_path), start, spec, found))

@@ -16,6 +16,7 @@ from activityctl.domain.cel.static_type import (
     closed_map,
     type_of_kind,
 )
+from activityctl.domain.manifests.output_fields import OUTPUTS
 from activityctl.domain.manifests.task_template import TaskTemplate
 
 _TEXT: Final = type_of_kind("string")
@@ -51,7 +52,7 @@ def single_outcome_type(
     path = _select(at, task.name)
     rounds = {"rounds": _LIST} if task.has_rounds else {}
     if not task.has_children:
-        output = _output_type(task.name, path, (f"{path}.output",), conditions, is_sure=is_sure)
+        output = _output_type(task, path, conditions, is_sure=is_sure)
         return closed_map({**OUTCOME.fields, "output": output, **rounds})
     outputs, tasks = {}, {}
     inside = f"{path}.tasks"
@@ -91,13 +92,14 @@ def _is_sure(task: TaskTemplate, siblings: Sequence[TaskTemplate]) -> bool:
 
 
 def _output_type(
-    name: str, path: str, written: Sequence[str], conditions: Sequence[str], *, is_sure: bool
+    task: TaskTemplate, path: str, conditions: Sequence[str], *, is_sure: bool
 ) -> StaticType:
-    guards = (f"{path}.status", *_tests(written))
+    output = OUTPUTS.get(task.kind, ANY_TYPE) if len(task.kinds) == 1 else ANY_TYPE
+    guards = (f"{path}.status", *_tests((f"{path}.output",)))
     if is_sure or any(guard in as_compared(text) for guard in guards for text in conditions):
-        return ANY_TYPE
-    reason = f"{name} may not have succeeded, and its output is null then: test {path}.status first"
-    return replace(ANY_TYPE, unsure=reason, guards=guards)
+        return output
+    reason = f"{task.name} may not have succeeded, and its output is null then: "
+    return replace(output, unsure=f"{reason}test {path}.status first", guards=guards)
 
 
 def _tests(paths: Iterable[str]) -> list[str]:

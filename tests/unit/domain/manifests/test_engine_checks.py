@@ -111,6 +111,12 @@ def test_a_due_time_after_the_runs_timeout_is_said():
     assert found(manual, timeout="3d") == {}
 
 
+def test_a_written_timeout_may_end_before_a_person_or_an_event_has_to_come():
+    manual = {"name": "m", "manual": {"due": "2d"}}
+    event = {"name": "e", "needs": ["m"], "waitFor": {"type": "a", "timeout": "2d"}}
+    assert found(manual, event, timeout="1h") == {}
+
+
 @pytest.mark.parametrize(
     "body",
     [
