@@ -74,7 +74,7 @@ _ANNOUNCEMENTS: Final = f"""
     FROM waits w JOIN tasks t ON t.id = w.task_id JOIN subscriptions s ON s.id = w.subscription_id
     WHERE w.announce_at <= clock_timestamp() ORDER BY w.announce_at LIMIT %(limit)s"""
 _SECONDS_TO_ANNOUNCEMENT: Final = """
-    SELECT greatest(extract(epoch FROM min(announce_at) - clock_timestamp()), 0)::float8 AS seconds
+    SELECT extract(epoch FROM min(announce_at) - clock_timestamp())::float8 AS seconds
     FROM waits WHERE announce_at IS NOT NULL"""
 
 
@@ -148,7 +148,7 @@ class PostgresWaits:
         """Return the seconds until the next announcement; None if there is none."""
         (row,) = await self._database.fetch(_SECONDS_TO_ANNOUNCEMENT)
         seconds: float | None = row["seconds"]
-        return seconds
+        return None if seconds is None else max(seconds, 0.0)
 
 
 async def write_waits(connection: Connection, change: RunChange) -> None:
