@@ -191,11 +191,12 @@ def test_a_second_up_reports_that_the_daemon_runs(samples):
     assert "worker" in done.stdout
 
 
-def test_all_checks_of_the_doctor_are_ok(samples):
+def test_the_doctor_warns_only_of_what_the_samples_still_need(samples):
     checks = samples.json("doctor")["checks"]
     by_name = {check["name"]: check["state"] for check in checks}
     assert by_name.pop("commands") == ("warning" if os.geteuid() == 0 else "ok")
-    assert set(by_name.values()) == {"ok"}
+    warned = {name for name, state in by_name.items() if state != "ok"}
+    assert warned == {"secrets"}
 
 
 def test_delete_keeps_runs_and_logs(samples, tmp_path):
