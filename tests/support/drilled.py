@@ -34,6 +34,7 @@ class Receiver(ThreadingHTTPServer):
     """Records each request of a task: its path, its idempotency key and its body."""
 
     daemon_threads = True
+    request_queue_size = 256  # a burst of tasks connects at once
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Receive)

@@ -5,8 +5,8 @@ import logging
 import os
 import socket
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -44,6 +44,7 @@ _CACHED_WORKFLOWS: Final = 250
 _LOOKUPS_AT_ONCE: Final = 300
 """How many contexts a worker looks up at once; each mostly waits for a server."""
 _DRAIN: Final = timedelta(seconds=15)
+_NOT_VALIDATED: Final = "Worker validation failed"
 _PATIENCE: Final = 30.0
 """Seconds that a starting worker waits for Postgres and Temporal."""
 
@@ -135,19 +136,38 @@ async def _work(
         ]
         worker = _temporal_worker(settings, client, activities, loops.stuck_runs)
         lookups = _context_worker(client, admit)
-        async with worker, lookups, asyncio.TaskGroup() as group:
-            tasks = [group.create_task(loops.run(loop)) for loop in loops.loops]
-            if sync is not None:
-                tasks.append(group.create_task(sync()))
-            stopping.ready()
-            _LOG.info("worker ready")
-            if on_ready is not None:
-                on_ready()
-            await stopping.wait()
-            _LOG.info("worker stopping, waiting for running steps")
-            await end_tasks(tasks)
+        with _unanswered(stopping):
+            async with worker, lookups, asyncio.TaskGroup() as group:
+                tasks = [group.create_task(loops.run(loop)) for loop in loops.loops]
+                if sync is not None:
+                    tasks.append(group.create_task(sync()))
+                stopping.ready()
+                _LOG.info("worker ready")
+                if on_ready is not None:
+                    on_ready()
+                await stopping.wait()
+                _LOG.info("worker stopping, waiting for running steps")
+                await end_tasks(tasks)
         await _leave(ports, loops.beat.id)
     _LOG.info("worker stopped")
+
+
+@contextmanager
+def _unanswered(stopping: Stopping) -> Iterator[None]:
+    """Raise UnreachableError if Temporal did not answer the first question of a worker.
+
+    The SDK asks for the namespace and reports a failure as RuntimeError. It is no error for a
+    worker that was asked to stop meanwhile.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith(_NOT_VALIDATED):
+            raise
+        if not stopping.is_asked:
+            message = "Temporal does not answer, or does not know the namespace"
+            raise UnreachableError(message, hint="activityctl doctor") from error
+        _LOG.warning("Temporal did not answer before the worker stopped")
 
 
 async def _leave(ports: wiring.Ports, worker_id: str) -> None:

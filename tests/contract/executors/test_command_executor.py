@@ -241,6 +241,7 @@ async def test_the_output_of_a_cancelled_attempt_is_kept(tmp_path: Path):
     call = replace(a_call(), stopped=stopped)
     task = asyncio.create_task(run(call, shell=f"echo begun; echo $$ > {path}; sleep 60"))
     await written(path)
+    await asyncio.sleep(0.5)  # the executor hears of the start after the script has begun
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -52,7 +52,8 @@ class BadServer:
                 if count == 1:
                     headers = ["Retry-After: 1"]
                     await answering(status="429 Too Many", headers=headers)(writer)
-                await answering(b"fine")(writer)
+                else:
+                    await answering(b"fine")(writer)
             case "not-json":
                 await answering_json("<html>")(writer)
             case _:

@@ -157,6 +157,8 @@ async def write_waits(connection: Connection, change: RunChange) -> None:
         await connection.execute(_INSERT, _values(wait))
     if any(wait.event is not None for wait in change.waits):
         await wake_workers(connection, Work.EVENT)  # such an event may be stored already
+    if any(wait.announce_at is not None for wait in change.waits):
+        await wake_workers(connection, Work.REMIND)
     if change.concerns_children:
         await wake_workers(connection, Work.WAIT)
     if ended := change.ended_waits:
