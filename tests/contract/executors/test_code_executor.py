@@ -87,14 +87,14 @@ async def test_values_become_json(language: str, source: str, value: object):
         ("python", "while True: pass", "cpu_limit", "used more than 1s of CPU time"),
         ("javascript", "for (;;) {}", "cpu_limit", "used more than 1s of CPU time"),
         ("javascript", "/(a+)+$/.test('a'.repeat(40) + 'b')", "cpu_limit", "1s of CPU"),
-        ("javascript", "({toJSON() { for (;;) {} }})", "", ""),  # V8 may end first
+        ("javascript", "({toJSON() { for (;;) {} }})", "cpu_limit|crashed", ""),
     ],
 )
 async def test_code_that_fails_ends_within_its_limits(
     language: str, source: str, code: str, message: str
 ):
     error = await failing(**{language: source}, limits=SMALL)
-    assert error.task_code == code or not code
+    assert error.task_code in code.split("|") or not code
     assert message in str(error)
     assert not error.may_retry
     assert error.output["value"] is None

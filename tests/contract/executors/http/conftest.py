@@ -1,39 +1,10 @@
-"""Fixtures of the HTTP executor's tests: local servers, and an executor that may call them."""
-
-import asyncio
-import contextlib
-from typing import Any
+"""The fixture of the HTTP executor's tests: an executor that may call local servers."""
 
 import pytest
 
 from activityctl.executors.http import HttpExecutor
 from activityctl.executors.http_client import HttpClient
-from support.http_server import (
-    LOOPBACK,
-    Answer,
-    Server,
-)
-
-
-@pytest.fixture
-async def serve():
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def start(answer: Answer, host: str = "127.0.0.1", **options: Any) -> Server:
-            server = Server(answer)
-            listener = await asyncio.start_server(server.talk, host, 0, **options)
-            server.port = listener.sockets[0].getsockname()[1]
-
-            async def stop() -> None:
-                listener.close()
-                for talk in server.talks:
-                    talk.cancel()
-                await asyncio.gather(*server.talks, return_exceptions=True)
-
-            stack.push_async_callback(stop)
-            return server
-
-        yield start
+from support.http_server import LOOPBACK
 
 
 @pytest.fixture
