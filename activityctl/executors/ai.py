@@ -200,7 +200,7 @@ async def _ask(
     """Return the whole answer with its secrets masked; raise TaskError if there is none."""
     try:
         answer = await ask(body.provider, body.address, question, client)
-    except Exception as error:
+    except Exception as error:  # the clients let errors of their parsers through, too
         if transport.failure is not None:
             raise transport.failure from error
         raise _unreadable(body, error, call) from error

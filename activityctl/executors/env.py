@@ -33,7 +33,11 @@ class EnvSource:
         """`variables` has the allowed ones; None stands for one that is not set."""
         self._variables = variables
 
-    async def resolve(self, body: EnvBody, call: SourceCall) -> JsonValue:  # noqa: ARG002
+    async def resolve(
+        self,
+        body: EnvBody,
+        call: SourceCall,  # noqa: ARG002  # the port has it
+    ) -> JsonValue:
         """Return the variables; raise TaskError for one that is not allowed or not set."""
         return {name: self._value(name) for name in body.names}
 

@@ -37,7 +37,11 @@ class FileSource:
     def __init__(self, folders: AllowedFolders) -> None:
         self._folders = folders
 
-    async def resolve(self, body: FileBody, call: SourceCall) -> JsonValue:  # noqa: ARG002
+    async def resolve(
+        self,
+        body: FileBody,
+        call: SourceCall,  # noqa: ARG002  # the port has it
+    ) -> JsonValue:
         """Return the content; raise TaskError if it may not or cannot be read."""
         content = await self._folders.read(body.path, limit=MAX_FILE_BYTES)
         try:

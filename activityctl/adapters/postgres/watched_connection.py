@@ -103,7 +103,7 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
         self._has_to_begin = True
         try:
             yield
-        except BaseException:
+        except BaseException:  # a cancelled block must not leave its transaction open
             await self._roll_back()
             raise
         else:
