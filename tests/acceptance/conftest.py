@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from support.forked import COMMAND, run_command
+
 ROOT = Path(__file__).parents[2]
-COMMAND = Path(sys.executable).parent / "activityctl"
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,12 @@ class Shell:
     def __call__(
         self, *arguments: str, code: int | None = 0, stdin: str | None = None, timeout: float = 90
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(COMMAND), *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            input=stdin,
-            capture_output=True,
-            text=True,
+        done = run_command(
+            *arguments,
+            environment=self.environment,
+            folder=self.folder,
+            stdin=stdin,
             timeout=timeout,
-            check=False,
         )
         if code is not None:
             assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 import pytest
 
-COMMAND = str(Path(sys.executable).parent / "activityctl")
+from support.forked import COMMAND, run_command
+
 MANIFEST = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
@@ -45,14 +45,7 @@ def environment(servers: dict[str, str], database_url: str, tmp_path: Path) -> d
 @pytest.fixture
 def call(environment: dict[str, str]) -> Call:
     def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_command(*arguments, environment=environment, timeout=60)
         assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import psycopg
 import pytest
 
 from activityctl.adapters.postgres.rights import Role
+from support.forked import run_command
 from support.logins import STRANGER, url_as
 
-COMMAND = str(Path(sys.executable).parent / "activityctl")
 MANIFEST = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
@@ -76,15 +75,7 @@ def call(servers: dict[str, str], database_url: str, tmp_path: Path) -> Call:
             "ACTIVITYCTL_DATABASE_URL": url or url_as(database_url, login),
             "TEMPORAL_ADDRESS": servers["temporal_address"],
         }
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_command(*arguments, environment=environment, folder=tmp_path, timeout=60)
         if code is not None:
             assert done.returncode == code, f"{login}: {arguments}\n{done.stdout}\n{done.stderr}"
         return done

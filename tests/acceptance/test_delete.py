@@ -7,7 +7,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl.domain.values import ids
+from support.forked import COMMAND, run_command
 
 pytestmark = pytest.mark.slow
 
-COMMAND = str(Path(sys.executable).parent / "activityctl")
 _NUMBERS = itertools.count()
 
 
@@ -35,15 +34,7 @@ class Place:
     name: str
 
     def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_command(*arguments, environment=self.environment, timeout=60)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

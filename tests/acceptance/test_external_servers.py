@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-COMMAND = str(Path(sys.executable).parent / "activityctl")
+from support.forked import COMMAND, run_command
+
 SAMPLES = Path(__file__).parents[2] / "definitions"
 MANIFEST = """
 apiVersion: activityctl/v1
@@ -43,14 +43,7 @@ def environment(servers: dict[str, str], database_url: str, tmp_path: Path) -> d
 
 
 def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(*arguments, environment=environment, timeout=60)
 
 
 def test_a_worker_uses_the_configured_servers(environment: dict[str, str], tmp_path: Path):

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from support.forked import run_command
+
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
@@ -32,16 +34,21 @@ class Member:
         self, *arguments: str, code: int = 0, stdin: str = "", program: str = "activityctl"
     ) -> subprocess.CompletedProcess[str]:
         begin = time.monotonic()
-        done = subprocess.run(
-            [str(BIN / program), *arguments],
-            env=self.variables,
-            cwd=self.folder,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        if program == "activityctl":
+            done = run_command(
+                *arguments, environment=self.variables, folder=self.folder, stdin=stdin, timeout=30
+            )
+        else:
+            done = subprocess.run(
+                [str(BIN / program), *arguments],
+                env=self.variables,
+                cwd=self.folder,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
         assert done.returncode == code, done.stdout + done.stderr
         assert self.password not in done.stdout + done.stderr
         assert time.monotonic() - begin < 10

@@ -1,8 +1,6 @@
 """A team's folder of manifests on a shared daemon, and the commands of its CI."""
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl.daemon.local.state import read_state
 from activityctl.domain.values import ids
-
-COMMAND = Path(sys.executable).parent / "activityctl"
+from support.forked import run_command
 
 
 @dataclass(frozen=True)
@@ -80,14 +77,10 @@ class Repository:
 
 
 def with_environment(repository: Repository, *arguments: str, **variables: str) -> None:
-    done = subprocess.run(
-        [str(COMMAND), *arguments],
-        env={**repository.shell.environment, **variables},
-        cwd=repository.shell.folder,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
+    done = run_command(
+        *arguments,
+        environment={**repository.shell.environment, **variables},
+        folder=repository.shell.folder,
     )
     assert done.returncode == 0, done.stderr
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from support.gitops import COMMAND, Repository, in_temporal, runs
+from support.forked import COMMAND
+from support.gitops import Repository, in_temporal, runs
 from support.waiting import until
 
 pytestmark = pytest.mark.slow

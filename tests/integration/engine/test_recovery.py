@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from temporalio.client import Client
 from activityctl.domain.runs.run import RunStatus
 from activityctl.settings import Settings
 from support.engine import Engine, shell
+from support.forked import run_command
 from support.worker import working
-
-COMMAND = str(Path(sys.executable).parent / "activityctl")
 
 
 async def workflow_of(engine: Engine, run_id: str) -> str:
@@ -84,15 +82,7 @@ async def test_recover_says_what_it_does_and_repeats_nothing(
             "ACTIVITYCTL_DATABASE_URL": settings.required_database_url(),
             "TEMPORAL_ADDRESS": servers["temporal_address"],
         }
-        return await asyncio.to_thread(
-            subprocess.run,
-            [COMMAND, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return await asyncio.to_thread(run_command, *arguments, environment=environment, timeout=60)
 
     dry = await call("recover", "--dry-run", "-o", "json")
     assert dry.returncode == 0, dry.stderr
