@@ -32,7 +32,7 @@ from activityctl.domain.cel.static_type import CelKinds, StaticType, params_type
 from activityctl.domain.cel.templates import constant_key
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
-from activityctl.domain.manifests.engine_checks import check_engine_task, check_waits
+from activityctl.domain.manifests.engine_checks import check_engine_task
 from activityctl.domain.manifests.flow_checks import check_flow, check_needs
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
@@ -50,6 +50,7 @@ from activityctl.domain.manifests.subscription import SubscriptionSpec, effectiv
 from activityctl.domain.manifests.task_blocks import StaticBlock
 from activityctl.domain.manifests.task_template import BLOCK_KINDS, TaskTemplate
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
+from activityctl.domain.manifests.wait_checks import check_waits
 from activityctl.domain.timing.bounds_check import check_bounds
 from activityctl.domain.timing.jitter_check import check_jitter
 from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field

@@ -5,6 +5,7 @@ from typing import Final
 from pydantic import Field
 
 from activityctl.domain.tasks.breaker import BreakerPolicy
+from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS
 from activityctl.domain.tasks.repeat import Repeat
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.tasks.time_limits import TaskTimeout
@@ -155,6 +156,16 @@ class TaskTemplate(Kinded):
     def children(self) -> tuple["TaskTemplate", ...]:
         """The tasks in it, of all its lists, without those that undo it."""
         return tuple(child for block in self.blocks for child in block)
+
+    @property
+    def most_parallel(self) -> int | None:
+        """How many instances may run at the same time; None for all.
+
+        What the engine carries out itself takes no place of a worker.
+        """
+        if not ENGINE_KINDS.keys().isdisjoint(self.kinds):
+            return self.max_parallel
+        return self.max_parallel or PARALLEL
 
     @property
     def has_rounds(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from activityctl.domain.manifests.task_template import PARALLEL, TaskTemplate
+from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs.run import TaskInstance, TaskStatus
 from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS
 
@@ -20,20 +20,10 @@ INSTANCES_PER_CALL: Final = 100
 """After so many instances, a lane goes on in a new call, maybe of another worker."""
 
 
-def most_parallel(template: TaskTemplate) -> int | None:
-    """Return how many instances of the task may run at the same time; None for all.
-
-    What the engine carries out itself takes no place of a worker.
-    """
-    if template.kind in ENGINE_KINDS:
-        return template.max_parallel
-    return template.max_parallel or PARALLEL
-
-
 def with_lanes(template: TaskTemplate, instances: list[TaskInstance]) -> list[TaskInstance]:
     """Return the new instances of a forEach, the first of each lane marked, if it has lanes."""
     waiting = [task for task in instances if task.status is TaskStatus.PENDING]
-    most = most_parallel(template)
+    most = template.most_parallel
     if template.kind in ENGINE_KINDS or most is None or len(waiting) < max(LANES_FROM, most + 1):
         return instances
     first = {task.id for task in waiting[:most]}

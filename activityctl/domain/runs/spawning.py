@@ -168,7 +168,7 @@ class Spawning:
         if any(task.lane for task in found):
             self._start += [task for task in found if lanes.may_be_ordered(task)]
             return
-        most = lanes.most_parallel(template)
+        most = template.most_parallel
         places = len(found) if most is None else most
         for task in found:
             if places == 0:

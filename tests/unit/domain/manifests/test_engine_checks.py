@@ -159,3 +159,48 @@ def test_waits_in_groups_and_choices_are_known():
     choice = {"name": "c", "needs": ["first"], "switch": {"cases": [case]}}
     (path,) = found(first, choice)
     assert path == "tasks.1.switch.cases.0.tasks.0.waitFor.timeout"
+
+
+def test_the_rounds_of_repeat_count_together():
+    hourly = {"name": "r", "tasks": [{"name": "w", "wait": {"for": "20m"}}]}
+    reasons = found({**hourly, "repeat": {"max": 3, "delay": "5m"}}, timeout="1h")
+    assert reasons == {
+        "tasks.0.repeat.max": "3 rounds take 1h10m: not shorter than the run's timeout of 1h, so "
+        "the run would end first; set spec.timeout to more than 1h10m"
+    }
+    assert found({**hourly, "repeat": {"max": 2, "delay": "5m"}}, timeout="1h") == {}
+    poll = {"name": "p", "command": {"argv": ["true"]}, "repeat": {"max": 1000, "delay": "5m"}}
+    assert list(found(poll)) == ["tasks.0.repeat.max"]
+    # The end of a round may be long before: then only the default timeout is too short.
+    early = {**poll, "repeat": {**poll["repeat"], "until": "params == {}"}}
+    assert list(found(early)) == ["tasks.0.repeat.max"]
+    assert found(early, timeout="1h") == {}
+    asked = {"name": "r", "repeat": {"max": 3}, "tasks": [{"name": "m", "manual": {"due": "40m"}}]}
+    assert found(asked, timeout="1h") == {}
+
+
+def test_waits_after_a_group_or_its_rounds_count_from_its_end():
+    group = {
+        "name": "g",
+        "tasks": [
+            {"name": "a", "wait": {"for": "20m"}},
+            {"name": "b", "needs": ["a"], "wait": {"for": "20m"}},
+        ],
+    }
+    after = {"name": "z", "needs": ["g"], "wait": {"for": "25m"}}
+    assert "this is 1h5m: not" in found(group, after, timeout="1h")["tasks.1.wait.for"]
+    assert found(group, after, timeout="2h") == {}
+    assert list(found({**group, "repeat": {"max": 2}}, after, timeout="100m")) == [
+        "tasks.1.wait.for"
+    ]
+
+
+def test_items_one_after_the_other_count_together():
+    each = {"name": "e", "forEach": [1, 2, 3], "maxParallel": 1, "wait": {"for": "30m"}}
+    assert found(each, timeout="1h")["tasks.0.forEach"].startswith(
+        "the items one after the other take 1h30m: not shorter than the run's timeout of 1h"
+    )
+    assert found({**each, "maxParallel": 2}, timeout="65m") == {}
+    assert found({**each, "forEach": "${ trigger.events }"}, timeout="1h") == {}
+    many = {**each, "forEach": list(range(1000)), "wait": {"for": "3650d"}}
+    assert list(found(many, timeout="3650d")) == ["tasks.0.wait.for"]
