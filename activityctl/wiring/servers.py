@@ -62,7 +62,11 @@ async def read_secret(reference: SecretReference) -> Secret:
 
 def migrate(url: str, *, roles_prefix: str | None = None) -> None:
     """Migrate the schema of the database to the newest version; create roles with that prefix."""
-    from activityctl.adapters.postgres.schema import migrate as migration
+    from activityctl.adapters.postgres.schema.version import has_package_schema
+
+    if roles_prefix is None and has_package_schema(url):
+        return
+    from activityctl.adapters.postgres.schema import migrate as migration  # loads Alembic
 
     migration.migrate(url, roles_prefix=roles_prefix)
 

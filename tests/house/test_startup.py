@@ -59,3 +59,11 @@ def test_a_command_that_reads_loads_neither_temporal_nor_sqlmodel(tmp_path):
 def test_a_model_is_validated_without_its_clients():
     sample = str(Path(__file__).parents[2] / "definitions" / "review-triage.yaml")
     assert not loaded_by("validate", "-f", sample) & {"anthropic", "httpx2", "openai"}
+
+
+def test_a_worker_does_not_load_the_library_of_migrations():
+    program = "import activityctl.daemon.worker.worker, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert not {*done.stdout.split()} & {"alembic", "sqlalchemy", "sqlmodel"}
