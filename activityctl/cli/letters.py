@@ -12,9 +12,8 @@ from activityctl.domain.runs.dead_letter import DeadLetter, LetterFilter, Letter
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.json_form import format_timestamp
-from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, UsageError, WaitTimeoutError
+from activityctl.errors import ConflictError, UsageError
 from activityctl.operations.looking.kinds import name_of
 from activityctl.operations.runs.letters import find_letter, open_letters
 from activityctl.wiring import Ports
@@ -180,11 +179,3 @@ def _outcome_view(outcome: LetterOutcome, by_id: dict[str, Run]) -> dict[str, ob
         "run": outcome.run_id,
         "status": None if run is None else run.status.value,
     }
-
-
-def not_all_ended(ended: int, count: int) -> WaitTimeoutError:
-    """Return the error for retries that have not ended in time."""
-    return WaitTimeoutError(
-        f"{ended:,} of {count_noun(count, 'run', 'runs')} have ended; the others go on",
-        hint="activityctl dlq list --status retried",
-    )

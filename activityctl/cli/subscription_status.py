@@ -1,35 +1,137 @@
-"""Change the status of a subscription and report it, for `pause` and `resume`."""
+"""Change the status of subscriptions and report it, for `pause` and `resume`."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import typer
+
+from activityctl.cli.many import (
+    confirmed,
+    many_progress,
+    print_outcomes,
+    split_statuses,
+    subscription_views,
+)
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
-from activityctl.domain.manifests.subscription import OperatorStatus
+from activityctl.domain.manifests.subscription import (
+    OperatorStatus,
+    Subscription,
+    SubscriptionStatus,
+)
+from activityctl.domain.values.choice import Choice
+from activityctl.domain.values.json_form import View
+from activityctl.errors import UsageError
+from activityctl.operations.looking.choose import choose_subscriptions
 from activityctl.operations.runs.actions import change_status, log_status_change
+from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each
 from activityctl.wiring import Ports
 
 
-def set_status(
-    session: Session,
-    reference: str,
-    status: OperatorStatus,
-    done: str,
-    *,
-    reason: str | None = None,
-    catch_up: bool = False,
-) -> None:
-    """Set the status, log the change, and print `done` or that the status was so already."""
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """What `pause` or `resume` was told to do."""
 
-    async def work(ports: Ports) -> bool:
-        clock = await server_clock(ports)
-        owner = await ports.catalog.find_subscription(reference)
+    verb: str
+    status: OperatorStatus
+    done: str
+    """The word for a subscription that was changed."""
+    reason: str | None = None
+    catch_up: bool = False
+    paused_for: str | None = None
+    """Only subscriptions whose reason of the pause has this text."""
+
+    def choice(
+        self,
+        names: Sequence[str],
+        labels: Mapping[str, str],
+        statuses: Sequence[str],
+        has_all: bool,  # an option of the command
+    ) -> Choice:
+        """Return the choice of these options; `--paused-for` alone selects, too."""
+        if names and self.paused_for:
+            raise UsageError("names and filters cannot be combined", hint="give one of them")
+        everything = has_all or bool(self.paused_for)
+        return Choice(
+            tuple(names), labels=labels, statuses=split_statuses(statuses), has_all=everything
+        )
+
+    @property
+    def usual(self) -> SubscriptionStatus:
+        """The status of the subscriptions that it changes."""
+        is_pause = self.status is SubscriptionStatus.PAUSED
+        return SubscriptionStatus.ACTIVE if is_pause else SubscriptionStatus.PAUSED
+
+
+def change_statuses(
+    session: Session,
+    change: StatusChange,
+    choice: Choice,
+    shape: str,
+    *,
+    dry_run: bool,  # these are options of the commands
+    yes: bool,
+) -> None:
+    """Set the status of the chosen subscriptions, log each change and tell what was done."""
+    asks = not choice.is_by_name
+
+    async def read(ports: Ports) -> tuple[list[Subscription], list[View]]:
+        allowed = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED)
+        found = await choose_subscriptions(ports.catalog, choice, allowed, (change.usual,))
+        found = [each for each in found if (change.paused_for or "") in (each.pause_reason or "")]
+        return found, await subscription_views(ports, found) if asks or dry_run else []
+
+    chosen, views = session.with_ports(read)
+    options = {"dry_run": dry_run, "yes": yes, "asks": asks}
+    if (asks or dry_run) and not confirmed(
+        session, "subscriptions", views, change.verb, shape=shape, **options
+    ):
+        return
+
+    async def act(ports: Ports) -> list[Outcome]:
+        return await _act(session, ports, change, chosen, is_single=not asks and len(chosen) == 1)
+
+    outcomes = session.with_ports(act)
+    print_outcomes(session, "subscriptions", outcomes, shape, each=not asks)
+    if any(outcome.is_refused for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+async def _act(
+    session: Session,
+    ports: Ports,
+    change: StatusChange,
+    chosen: Sequence[Subscription],
+    *,
+    is_single: bool,
+) -> list[Outcome]:
+    clock = await server_clock(ports)
+    actor = session.origin.actor
+
+    async def set_status(owner: Subscription) -> Outcome:
+        reason, catch_up = change.reason, change.catch_up
         is_changed = await change_status(
-            ports.catalog, owner, status, clock(), reason=reason, catch_up=catch_up
+            ports.catalog, owner, change.status, clock(), reason=reason, catch_up=catch_up
         )
         if is_changed:
-            actor = session.origin.actor
             await log_status_change(
-                ports.logbook, owner, status, clock(), actor=actor, reason=reason, catch_up=catch_up
+                ports.logbook,
+                owner,
+                change.status,
+                clock(),
+                actor=actor,
+                reason=reason,
+                catch_up=catch_up,
             )
-        return is_changed
+        return Outcome(owner.id, owner.name, change.done if is_changed else "unchanged")
 
-    changed = session.with_ports(work)
-    session.out.print(f"subscription/{reference} {done if changed else 'unchanged'}")
+    if is_single:
+        return [await set_status(chosen[0])]
+    hint = "activityctl get subscriptions"
+    with many_progress(session, "subscriptions", change.done, hint) as show:
+        return await act_on_each(
+            chosen,
+            set_status,
+            lambda owner, error: Outcome(owner.id, owner.name, REFUSED, error),
+            on_progress=show,
+        )

@@ -8,8 +8,9 @@ import pytest
 
 from activityctl import wiring
 from activityctl.daemon.worker.router import Router
+from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
-from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.run_change import RunChange
@@ -44,6 +45,24 @@ async def test_runs_are_listed_newest_first_and_filtered_by_each_field(
     assert await runs(Selection(since=second.created_at)) == [third, second]
     assert await runs(Selection(subscription_id=mine.id, statuses=("running",))) == [third]
     assert await runs(Selection(subscription_id="other")) == []
+
+
+async def test_runs_tasks_and_firings_have_the_labels_of_their_subscription(
+    ports: wiring.Ports,
+    three: list[Run],
+    mine: Subscription,
+    apply: Callable[..., Awaitable[Plan]],
+    subscribe: Callable[..., SubscriptionManifest],
+    now: datetime,
+):
+    await apply(subscribe("mine", labels={"team": "db", "region": "eu"}))
+    await ports.outbox.add([FiringRequest(mine.id, "manual", "later", now)], now)
+    lists = ports.run_lists
+    for labels, is_found in (({"team": "db"}, True), ({"team": "db", "region": "us"}, False)):
+        selection = Selection(labels=labels)
+        assert len(await lists.runs(selection)) == len(three) * is_found
+        assert bool(await lists.tasks(selection)) == is_found
+        assert len(await lists.accepted(selection)) == is_found
 
 
 async def test_tasks_are_listed_by_their_runs_newest_first(

@@ -25,6 +25,7 @@ from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.model import JsonValue
+from activityctl.domain.values.selection import Selection
 from activityctl.domain.values.untrusted import storable
 from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL, Work
 
@@ -247,6 +248,12 @@ class MemoryState:
     def clock(self) -> datetime:
         """Return the time, by the one clock that all ports use."""
         return self.catalog.clock()
+
+    def has_labels(self, subscription_id: str, selection: Selection) -> bool:
+        """Return whether the subscription has the labels that are selected."""
+        owner = self.catalog.subscriptions.get(subscription_id)
+        labels = owner.labels if owner else {}
+        return all(labels.get(key) == value for key, value in selection.labels.items())
 
     def frozen_of(
         self, subscription: Subscription, firing: FiringRow | None = None

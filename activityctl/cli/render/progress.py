@@ -21,7 +21,7 @@ def schedule_progress(session: Session) -> Iterator[Callable[[int], None]]:
     """
     total: int | None = None
 
-    with _progress_bar(session, "updating schedules", _MANY_SCHEDULES) as show:
+    with progress_bar(session, "updating schedules", _MANY_SCHEDULES) as show:
 
         def on_pending(count: int) -> None:
             nonlocal total
@@ -36,7 +36,7 @@ def schedule_progress(session: Session) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def event_progress(session: Session) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that takes the number of events read and in all; for many it draws a bar."""
-    with _progress_bar(session, "reading events", _MANY_EVENTS) as show:
+    with progress_bar(session, "reading events", _MANY_EVENTS) as show:
         yield show
 
 
@@ -56,7 +56,7 @@ def on_interrupt_say_recorded(session: Session) -> None:
 
 
 @contextmanager
-def _progress_bar(session: Session, label: str, many: int) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(session: Session, label: str, many: int) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that takes how many are done and how many there are in all.
 
     Its first call starts the bar, so that no bar is shown before the work begins.

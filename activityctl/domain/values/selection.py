@@ -25,6 +25,7 @@ class Selection:
     assignee: str | None = None
     """Only tasks that wait, or have waited, for this person or team."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    """Runs, tasks and dead letters have the labels of their subscription."""
     limit: int | None = 100
     """The most objects in the list; None for all."""
 

@@ -13,7 +13,7 @@ from activityctl.errors import UsageError
 from activityctl.operations.looking.kinds import Kind
 
 _FILTERS: Final[Mapping[str, frozenset[Kind]]] = {
-    "-l": frozenset({"definitions", "subscriptions", "calendars", "deadletters"}),
+    "-l": frozenset({"definitions", "subscriptions", "calendars", "runs", "tasks", "deadletters"}),
     "--subscription": frozenset(
         {"subscriptions", "schedules", "runs", "tasks", "deadletters", "events"}
     ),

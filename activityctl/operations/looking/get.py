@@ -121,7 +121,7 @@ class ObjectViews:
             raise UsageError(f"a name and {given[0]} cannot be combined", hint="give one of them")
         match kind:
             case "subscriptions":
-                return await self._subscription_views([await self._catalog.find_subscription(name)])
+                return await self.subscription_views([await self._catalog.find_subscription(name)])
             case "runs":
                 return [run_details(await self._lists.find_run(name))]
             case "events":
@@ -241,9 +241,9 @@ class ObjectViews:
         return [definition_view(*found) for found in await self._catalog.definitions(selection)]
 
     async def _subscriptions(self, selection: Selection) -> list[View]:
-        return await self._subscription_views(await self._catalog.subscriptions(selection))
+        return await self.subscription_views(await self._catalog.subscriptions(selection))
 
-    async def _subscription_views(self, subscriptions: Sequence[Subscription]) -> list[View]:
+    async def subscription_views(self, subscriptions: Sequence[Subscription]) -> list[View]:
         """Return the views, each with its last run, its next time and unreadable triggers."""
         faults: dict[str, list[View]] = {}
         ids = [subscription.id for subscription in subscriptions]

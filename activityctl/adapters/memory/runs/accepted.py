@@ -22,6 +22,7 @@ def accepted_runs(state: MemoryState, selection: Selection) -> list[Run]:
         if selection.subscription_id in (None, row.firing.subscription_id)
         and selection.run_id in (None, row.firing.ref.run_id)
         and (selection.since is None or row.created_at >= selection.since)
+        and state.has_labels(row.firing.subscription_id, selection)
         and (selection.run_id or lists_held(selection) or not _is_held(row))
     ]
     return found[: selection.limit]

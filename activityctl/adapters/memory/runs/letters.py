@@ -40,16 +40,11 @@ def list_letters(
         and letters.definition in (None, letter.definition)
         and letters.task in (None, letter.task, (letter.task or "").partition("[")[0])
         and (letters.error or "").lower() in letter.reason.lower()
-        and _has_labels(state, letter, selection)
+        and state.has_labels(letter.subscription_id, selection)
     ]
     found.sort(key=lambda letter: letter.id)
     found.sort(key=lambda letter: letter.created_at, reverse=True)
     return [replace(letter, actions=letter.actions[-1:]) for letter in found[: selection.limit]]
-
-
-def _has_labels(state: MemoryState, letter: DeadLetter, selection: Selection) -> bool:
-    labels = state.catalog.subscriptions[letter.subscription_id].labels
-    return all(labels.get(key) == value for key, value in selection.labels.items())
 
 
 def _whole(state: MemoryState, letter: DeadLetter) -> DeadLetter:

@@ -142,6 +142,7 @@ class MemoryRunLists:
             if selection.subscription_id in (None, row.run.subscription_id)
             and selection.run_id in (None, row.run.id)
             and (selection.since is None or row.run.created_at >= selection.since)
+            and self._state.has_labels(row.run.subscription_id, selection)
         ]
         found.sort(key=lambda run: run.id)
         return sorted(found, key=lambda run: run.created_at, reverse=True)

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from psycopg.types.json import Jsonb
+
 from activityctl.adapters.postgres.database import Database
 from activityctl.domain.runs.accepted import (
     AcceptedFiring,
@@ -41,6 +43,7 @@ _SELECT: Final = f"""
     WHERE (%(ids)s::text[] IS NULL OR f.id = ANY(%(ids)s))
       AND (%(subscription)s::text IS NULL OR f.subscription_id = %(subscription)s)
       AND (%(since)s::timestamptz IS NULL OR f.created_at >= %(since)s)
+      AND s.labels @> %(labels)s
       AND (%(held)s OR f.fires_at IS NOT NULL OR f.dispatched_at IS NOT NULL)
     ORDER BY f.created_at DESC, f.place DESC LIMIT %(limit)s"""
 
@@ -56,6 +59,7 @@ async def accepted_runs(database: Database, selection: Selection) -> list[Run]:
         ids=None,
         subscription=selection.subscription_id,
         since=selection.since,
+        labels=Jsonb(dict(selection.labels)),
         held=lists_held(selection),
         limit=_MOST if selection.limit is None else selection.limit,
     )
@@ -76,7 +80,13 @@ async def accepted_with(database: Database, reference: str) -> list[Run]:
     if not found:
         return []
     rows = await database.fetch(
-        _SELECT, ids=found[:2], subscription=None, since=None, held=True, limit=2
+        _SELECT,
+        ids=found[:2],
+        subscription=None,
+        since=None,
+        labels=Jsonb({}),
+        held=True,
+        limit=2,
     )
     return [_run_of(row) for row in rows]
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from psycopg.types.json import Jsonb
+
 from activityctl.adapters.postgres.database import Database, prefix_pattern
 from activityctl.adapters.postgres.letter_status import OPEN_LETTERS
 from activityctl.adapters.postgres.rows import (
@@ -28,7 +30,9 @@ from activityctl.errors import ConflictError, NotFoundError
 _IS_SELECTED_RUN: Final = """
     (%(subscription)s::text IS NULL OR r.subscription_id = %(subscription)s)
     AND (%(run)s::text IS NULL OR r.id = %(run)s)
-    AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)"""
+    AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)
+    AND (%(labels)s::jsonb IS NULL OR r.subscription_id IN
+         (SELECT id FROM subscriptions WHERE labels @> %(labels)s))"""
 _COUNT_FIRINGS: Final = """
     SELECT f.subscription_id, v.number AS revision, count(*) AS n
     FROM firings f JOIN revisions v ON v.id = f.revision_id
@@ -204,6 +208,7 @@ def _values(selection: Selection) -> dict[str, object]:
         "subscription": selection.subscription_id,
         "run": selection.run_id,
         "since": selection.since,
+        "labels": Jsonb(dict(selection.labels)) if selection.labels else None,
         "statuses": list(selection.statuses) or None,
         "limit": selection.limit,
     }

@@ -4,7 +4,6 @@ from typing import Annotated, Final
 
 import typer
 
-from activityctl.cli.confirm import require_yes
 from activityctl.cli.letters import (
     AllLetters,
     LetterArguments,
@@ -16,6 +15,7 @@ from activityctl.cli.letters import (
     print_outcomes,
     selection_of,
 )
+from activityctl.cli.many import confirmed, many_progress
 from activityctl.cli.options import (
     DryRun,
     Since,
@@ -32,7 +32,7 @@ from activityctl.cli.render.letter_text import print_letter
 from activityctl.cli.render.output import check_format, print_json, print_views, to_yaml
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
-from activityctl.cli.wait_for_letters import wait_for_retries
+from activityctl.cli.wait_for_many import wait_for_many
 from activityctl.domain.runs.dead_letter import (
     DeadLetter,
     LetterFilter,
@@ -41,7 +41,6 @@ from activityctl.domain.runs.dead_letter import (
     LetterStatus,
 )
 from activityctl.domain.runs.json_form import dead_letter_view
-from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import UsageError
 from activityctl.operations.runs.letter_view import letter_view
 from activityctl.operations.runs.letters import (
@@ -209,26 +208,27 @@ def retry(
     shape = check_format(output, ("text", "json", "name"))
     wanted = LetterFilter(definition, task, error)
     chosen = choose_letters(session, letters, subscription, since, labels, wanted, all_letters)
+    views = [dead_letter_view(letter) for letter in chosen]
     if new_revision:
         for line in session.with_ports(lambda ports: _changes(ports, chosen)):
             session.err.print(line)
-    if not _confirmed(session, chosen, "retry", dry_run=dry_run, yes=yes, asks=not letters):
-        if dry_run and shape == "json":
-            print_json(session.out, {"items": [dead_letter_view(letter) for letter in chosen]})
+    options = {"dry_run": dry_run, "yes": yes, "asks": not letters}
+    if not confirmed(session, "deadletters", views, "retry", shape=shape, **options):
         return
     request = LetterRequest(session.origin.actor, reason, new_revision, new_keys)
-    session.set_interrupt_message(
-        "some letters may be retried", hint="activityctl dlq list --status all"
-    )
-
-    async def work(ports: Ports) -> list[LetterOutcome]:
-        return await act_on(ports.letters.retry, chosen, request, await server_clock(ports))
-
-    outcomes = session.with_ports(work)
+    outcomes = _act(session, "retried", chosen, request)
     runs = [each.run_id for each in outcomes if each.run_id is not None]
     seconds = parse_seconds(timeout)
-    ended = wait_for_retries(session, runs, wait, seconds) if runs else []
-    print_outcomes(session, chosen, outcomes, ended, shape, single=bool(letters))
+    waited = wait_for_many(
+        session,
+        runs,
+        wait,
+        seconds,
+        recorded="the retries are recorded",
+        hint="activityctl dlq list --status retried",
+    )
+    waited.require_all()
+    print_outcomes(session, chosen, outcomes, waited.ended, shape, single=bool(letters))
 
 
 @dlq.command()
@@ -259,39 +259,28 @@ def discard(
         raise UsageError("--reason is empty", hint="say why the letters need no retry")
     wanted = LetterFilter(definition, task, error)
     chosen = choose_letters(session, letters, subscription, since, labels, wanted, all_letters)
-    if not _confirmed(session, chosen, "discard", dry_run=dry_run, yes=yes, asks=not letters):
+    views = [dead_letter_view(letter) for letter in chosen]
+    options = {"dry_run": dry_run, "yes": yes, "asks": not letters}
+    if not confirmed(session, "deadletters", views, "discard", shape=shape, **options):
         return
-    request = LetterRequest(session.origin.actor, reason)
-
-    async def work(ports: Ports) -> list[LetterOutcome]:
-        return await act_on(ports.letters.discard, chosen, request, await server_clock(ports))
-
-    outcomes = session.with_ports(work)
+    outcomes = _act(session, "discarded", chosen, LetterRequest(session.origin.actor, reason))
     print_outcomes(session, chosen, outcomes, [], shape, single=bool(letters))
 
 
-def _confirmed(
-    session: Session,
-    chosen: list[DeadLetter],
-    verb: str,
-    *,
-    dry_run: bool,
-    yes: bool,
-    asks: bool,
-) -> bool:
-    """List what was chosen by a filter and ask; return whether to go on."""
-    views = [dead_letter_view(letter) for letter in chosen]
-    console = session.out if dry_run else session.err
-    if dry_run or (asks and not yes):
-        print_views(console, "deadletters", views, "text", columns_of("deadletters", wide=False))
-    if dry_run or not chosen:
-        what = f"would {verb}" if dry_run else "nothing to do:"
-        session.err.print(f"{what} {count_noun(len(chosen), 'dead letter', 'dead letters')}")
-        return False
-    if asks and not yes:
-        count = count_noun(len(chosen), "dead letter", "dead letters")
-        require_yes(f"to {verb} {count}", f"{verb.capitalize()} {count}?")
-    return True
+def _act(
+    session: Session, done_word: str, chosen: list[DeadLetter], request: LetterRequest
+) -> list[LetterOutcome]:
+    """Retry or discard the letters, with a bar if they are many."""
+    hint = "activityctl dlq list --status all"
+
+    async def work(ports: Ports) -> list[LetterOutcome]:
+        letters = ports.letters
+        act = letters.retry if done_word == "retried" else letters.discard
+        clock = await server_clock(ports)
+        with many_progress(session, "deadletters", done_word, hint) as show:
+            return await act_on(act, chosen, request, clock, on_progress=show)
+
+    return session.with_ports(work)
 
 
 async def _changes(ports: Ports, chosen: list[DeadLetter]) -> list[str]:

@@ -1,36 +1,86 @@
-"""`activityctl trigger`: run a subscription now."""
+"""`activityctl trigger`: run subscriptions now."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 import typer
 
-from activityctl.cli.options import (
-    SubscriptionArgument,
-    Timeout,
-    output_option,
-    parse_seconds,
+from activityctl.cli.many import (
+    AllSubscriptions,
+    ListOnly,
+    Statuses,
+    SubscriptionArguments,
+    SubscriptionLabels,
+    confirmed,
+    many_progress,
+    print_outcomes,
+    split_statuses,
+    subscription_views,
 )
-from activityctl.cli.render.output import check_format, print_json, print_run_end
+from activityctl.cli.options import Timeout, Yes, output_option, parse_labels, parse_seconds
+from activityctl.cli.render.output import print_json, print_run_end
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
+from activityctl.cli.wait_for_many import wait_for_many
 from activityctl.cli.wait_for_run import wait_for_run_in_session
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.timing.firing import FiringRequest
+from activityctl.domain.values import ids
+from activityctl.domain.values.choice import Choice
+from activityctl.domain.values.json_form import View
+from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidInputError
+from activityctl.operations.looking.choose import choose_subscriptions
+from activityctl.operations.looking.kinds import name_of
 from activityctl.operations.runs.actions import trigger as request_run
+from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each
 from activityctl.wiring import Ports
+
+_ALLOWED: Final = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED)
+_USUAL: Final = (SubscriptionStatus.ACTIVE,)
+_GOOD: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked of each subscription, and how long to wait."""
+
+    trigger: str | None
+    key: str | None
+    payload: Mapping[str, JsonValue]
+    wait: bool | None
+    seconds: float
+
+    async def store(self, ports: Ports, owner: Subscription) -> FiringRequest:
+        """Store the firing; once this returns, it cannot be lost."""
+        return await request_run(
+            ports.catalog,
+            ports.outbox,
+            owner,
+            (await server_clock(ports))(),
+            trigger_name=self.trigger,
+            key=self.key,
+            payload=self.payload,
+        )
 
 
 def trigger(
     context: typer.Context,
-    subscription: SubscriptionArgument,
+    subscriptions: SubscriptionArguments = [],  # noqa: B006  # typer copies it
+    labels: SubscriptionLabels = [],  # noqa: B006  # typer copies it
+    status: Statuses = [],  # noqa: B006  # typer copies it
+    all_subscriptions: AllSubscriptions = False,
     trigger: Annotated[
         str | None, typer.Option(help="Run as if this trigger had fired.", metavar="NAME")
     ] = None,
     key: Annotated[
         str | None,
         typer.Option(
-            help="The key of the firing, at most 800 bytes; the same key never runs twice.",
+            help="The key of the firing, at most 800 bytes; the same key never runs a subscription "
+            "twice.",
             metavar="KEY",
         ),
     ] = None,
@@ -48,43 +98,77 @@ def trigger(
         ),
     ] = None,
     timeout: Timeout = "5m",
+    dry_run: ListOnly = False,
+    yes: Yes = False,
     output: Annotated[str, output_option("text", "json", "name")] = "text",
 ) -> None:
-    """Run a subscription now; exit 1 if the run fails.
+    """Run subscriptions now; exit 1 if a run fails.
+
+    What -l, --status or --all select is listed first and needs confirmation; these select active
+    subscriptions unless --status says otherwise.
 
     activityctl trigger disk-report --wait
 
     activityctl trigger disk-report --key deploy-42 --no-wait
+
+    activityctl trigger -l team=payments --key after-the-move --yes
     """
     session: Session = context.obj
-    shape = check_format(output, ("text", "json", "name"))
-
     session.set_interrupt_message("nothing was started")
-    payload_object = _payload(payload)
+    request = _Request(trigger, key, _payload(payload), wait, parse_seconds(timeout))
+    choice = Choice(
+        tuple(subscriptions),
+        labels=parse_labels(labels),
+        statuses=split_statuses(status),
+        has_all=all_subscriptions,
+    )
+    asks = not choice.is_by_name
 
+    async def read(ports: Ports) -> tuple[list[Subscription], list[View]]:
+        found = await choose_subscriptions(ports.catalog, choice, _ALLOWED, _USUAL)
+        return found, await subscription_views(ports, found) if asks or dry_run else []
+
+    if len(subscriptions) == 1 and not asks and not dry_run:
+        choice.check("subscription")
+        _trigger_one(session, subscriptions[0], request, output)
+        return
+    chosen, views = session.with_ports(read)
+    options = {"dry_run": dry_run, "yes": yes, "asks": asks}
+    if (asks or dry_run) and not confirmed(
+        session, "subscriptions", views, "trigger", shape=output, **options
+    ):
+        return
+    outcomes = session.with_ports(lambda ports: _trigger_each(session, ports, chosen, request))
+    waited = wait_for_many(
+        session,
+        [ids.RunId(each.run) for each in outcomes if each.run],
+        wait,
+        request.seconds,
+        recorded="the runs are recorded",
+        hint="activityctl get runs",
+    )
+    print_outcomes(session, "subscriptions", outcomes, output, ended=waited.ended, each=not asks)
+    waited.require_all()
+    if any(run.status not in _GOOD for run in waited.ended) or any(
+        each.is_refused for each in outcomes
+    ):
+        raise typer.Exit(1)
+
+
+def _trigger_one(session: Session, reference: str, request: _Request, shape: str) -> None:
     async def work(ports: Ports) -> tuple[str, Run | None, bool]:
-        owner = await ports.catalog.find_subscription(subscription)
-        hint = f"activityctl get runs -s {subscription}"
+        owner = await ports.catalog.find_subscription(name_of(reference, "subscriptions"))
+        hint = f"activityctl get runs -s {owner.name}"
         session.set_interrupt_message("it is not known whether the run is recorded", hint=hint)
-        clock = await server_clock(ports)
-        firing = await request_run(
-            ports.catalog,
-            ports.outbox,
-            owner,
-            clock(),
-            trigger_name=trigger,
-            key=key,
-            payload=payload_object,
-        )
-        run_id = firing.ref.run_id
+        run_id = (await request.store(ports, owner)).ref.run_id
         session.set_interrupt_message(
             f"run/{run_id} is recorded; the worker continues with it",
             hint=f"activityctl wait {run_id}",
         )
         has_worker = bool(await ports.workers.alive())
-        if wait is False or (wait is None and not has_worker):
+        if request.wait is False or (request.wait is None and not has_worker):
             return run_id, None, has_worker
-        run = await wait_for_run_in_session(session, ports, run_id, parse_seconds(timeout))
+        run = await wait_for_run_in_session(session, ports, run_id, request.seconds)
         return run_id, run, has_worker
 
     run_id, run, has_worker = session.with_ports(work)
@@ -96,8 +180,24 @@ def trigger(
         session.out.print(f"run/{run_id}")
     else:
         print_run_end(session.out, run_view(run))
-    if run is not None and run.status not in {RunStatus.SUCCEEDED, RunStatus.SKIPPED}:
+    if run is not None and run.status not in _GOOD:
         raise typer.Exit(1)
+
+
+async def _trigger_each(
+    session: Session, ports: Ports, chosen: list[Subscription], request: _Request
+) -> list[Outcome]:
+    async def store(owner: Subscription) -> Outcome:
+        firing = await request.store(ports, owner)
+        return Outcome(owner.id, owner.name, "triggered", run=firing.ref.run_id)
+
+    with many_progress(session, "subscriptions", "triggered", "activityctl get runs") as show:
+        return await act_on_each(
+            chosen,
+            store,
+            lambda owner, error: Outcome(owner.id, owner.name, REFUSED, error),
+            on_progress=show,
+        )
 
 
 def _payload(text: str | None) -> dict[str, object]:
