@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from activityctl.domain.gitops.plan import Kind
 
 
-def output_option(*formats: str, note: str = "", noted: Sequence[str] = ()) -> Any:
+def output_option(
+    *formats: str, note: str = "", noted: Sequence[str] = (), prefix: str | None = None
+) -> Any:
     """Declare `--output` of a command that has these formats; any other is a UsageError.
 
-    The note follows them in the help; it says when the `noted` formats can be used.
+    The note follows them in the help; it says when the `noted` formats can be used. A value that
+    begins with the prefix is left to the command.
     """
     listed = " or ".join(filter(None, [", ".join(formats[:-1]), formats[-1]]))
 
     def check(value: str) -> str:
         from activityctl.cli.render.output import check_format
 
+        if prefix is not None and value.startswith(prefix):
+            return value
         return str(check_format(value, (*formats, *noted)))
 
     return typer.Option(

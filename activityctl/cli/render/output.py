@@ -68,7 +68,7 @@ _LABELS: Final[Mapping[str, Callable[[View], str]]] = {
 """The name of an object of these kinds; objects of other kinds are named by their id."""
 _LEAST_WIDTH: Final = 8
 """No column is made narrower than this to fit a terminal."""
-_GAP: Final = 2
+GAP: Final = 2
 
 _ODD_WORDS: Final = frozenset({"yes", "no", "on", "off", "true", "false", "null"})
 _ODD_NUMBER: Final = re.compile(
@@ -120,11 +120,15 @@ def print_views(
             console.file.write(to_yaml(list_view(views, has_more=has_more)))
         case "name":
             for view in views:
-                label = _LABELS[kind](view) if kind in _LABELS else view["id"]
-                console.file.write(f"{kind[:-1]}/{label}\n")
+                console.file.write(f"{kind[:-1]}/{name_of_view(kind, view)}\n")
         case "text" | "wide":
             empty = f"No {kind} found."
             print_table(console, views, columns, empty=empty, is_wide=output == "wide")
+
+
+def name_of_view(kind: str, view: View) -> str:
+    """Return the name of an object, or its id if objects of the kind have no name."""
+    return _LABELS[kind](view) if kind in _LABELS else str(view["id"])
 
 
 def to_yaml(value: object) -> str:
@@ -164,7 +168,7 @@ def print_table(
         sys.stderr.write(empty + "\n")
         return
     names = [name for name, _ in columns]
-    rows = [[_cell(read(view)) for _, read in columns] for view in views]
+    rows = [[cell_text(read(view)) for _, read in columns] for view in views]
     limits = None if is_wide else _terminal_widths(names, rows, console.width)
     if limits is None or not console.is_terminal:
         _print_whole(console, names, rows)
@@ -181,7 +185,7 @@ def _print_fitted(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
     last = len(names) - 1
     for index, name in enumerate(names):
         table.add_column(
@@ -203,7 +207,7 @@ def _print_whole(console: "Console", names: Sequence[str], rows: Sequence[Sequen
         line = Text(style="bold" if row is names else "")
         for cell, width in zip(row, widths, strict=True):
             line.append(cell, style=STYLES.get(cell, ""))
-            line.append(" " * (width - len(cell) + _GAP))
+            line.append(" " * (width - len(cell) + GAP))
         line.rstrip()
         if console.is_terminal:
             console.print(line, soft_wrap=True)
@@ -220,7 +224,7 @@ def _terminal_widths(
     """
     natural = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
     least = [*natural[:-1], min(natural[-1], _LEAST_WIDTH)]
-    excess = sum(least) + _GAP * (len(least) - 1) - width
+    excess = sum(least) + GAP * (len(least) - 1) - width
     limits: list[int | None] = [None] * len(names)
     if excess > 0 and len(names) > 1:
         widest = max(range(len(names) - 1), key=lambda index: natural[index])
@@ -230,7 +234,8 @@ def _terminal_widths(
     return limits
 
 
-def _cell(value: object) -> str:
+def cell_text(value: object) -> str:
+    """Return a cell of a table on one line, with control characters made visible."""
     if value is None:
         return "-"
     return escape_line(str(value))

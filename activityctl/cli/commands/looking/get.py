@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from activityctl.cli.listing import Listing, watch_list
+from activityctl.cli.many import split_statuses
 from activityctl.cli.options import (
     EventSources,
     EventTypes,
@@ -17,9 +19,8 @@ from activityctl.cli.options import (
     parse_labels,
     parse_time_range,
 )
-from activityctl.cli.render.columns import columns_of, how_to_complete, waiting_columns
-from activityctl.cli.render.output import FORMATS, check_format, print_views
-from activityctl.cli.render.task_tree import as_tree
+from activityctl.cli.render.output import FORMATS
+from activityctl.cli.render.view_path import CUSTOM
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.looking.get import ObjectViews, Page, default_limit
@@ -62,12 +63,31 @@ def get(
         ),
     ] = None,
     labels: Labels = [],  # noqa: B006  # typer copies it
-    output: Annotated[str, output_option(*FORMATS)] = "text",
+    sort_by: Annotated[
+        str | None,
+        typer.Option(
+            "--sort-by",
+            help="Sort what is listed by a field of its JSON form, such as startedAt, "
+            "lastRun.createdAt or took; -took sorts downwards.",
+            metavar="FIELD",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "-w", help="Also print what is new or changes, until Ctrl-C."),
+    ] = False,
+    output: Annotated[
+        str,
+        output_option(
+            *FORMATS, note="; or custom-columns=HEADING:FIELD,HEADING:FIELD", prefix=CUSTOM
+        ),
+    ] = "text",
 ) -> None:
     """List the objects of one kind.
 
     --since selects runs and dead letters by their creation, tasks by the creation of their run,
-    and events by their arrival. --until is only for events.
+    and events by their arrival. --until is only for events. -l selects runs, tasks and dead
+    letters by the labels of their subscription.
 
     activityctl get runs -s disk-report --status failed --status timed_out --since 1d
 
@@ -77,21 +97,25 @@ def get(
 
     activityctl get events --since 1h -s eu-orders
 
-    activityctl get events --type "order.*" --source "/shops/*" --since 2h --until 1h -o json
+    activityctl get runs -l team=payments --sort-by -took
+
+    activityctl get runs --watch -o custom-columns=RUN:.id,STATUS:.status,TEAM:.subscription
     """
     session: Session = context.obj
-    shape = check_format(output)
     wanted, reference = kind_and_name(kind, name)
+    listing = Listing(wanted, output, sort_by, tuple(status), of_one_run=run is not None)
+    if watch:
+        listing.check_watched()
 
     most = default_limit(wanted) if limit is None else limit or None
     first, last = parse_time_range(since, until, now())
 
-    async def read(ports: Ports) -> Page:
+    async def select(ports: Ports) -> Selection:
         owner = await ports.catalog.find_subscription(subscription) if subscription else None
-        selection = Selection(
+        return Selection(
             subscription_id=owner.id if owner else None,
             run_id=(await ports.run_lists.find_run(run)).id if run else None,
-            statuses=tuple(part for text in status for part in text.split(",")),
+            statuses=split_statuses(status),
             since=first,
             until=last,
             types=tuple(types),
@@ -100,25 +124,22 @@ def get(
             labels=parse_labels(labels),
             limit=most,
         )
+
+    async def read(ports: Ports, selection: Selection) -> Page:
         views = ObjectViews(
             ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers
         )
         return await views.page(wanted, reference, selection)
 
-    page = session.with_ports(read)
-    views = page.views
-    if wanted == "runs" and shape in {"text", "wide"}:
-        views.sort(key=lambda view: (view["dueAt"], view["createdAt"]), reverse=True)
-    of_one_run = wanted == "tasks" and run is not None
-    if of_one_run and shape in {"text", "wide"}:
-        views = as_tree(views)
-    columns = columns_of(wanted, wide=shape == "wide")
-    if wanted == "tasks" and status == ["waiting"]:
-        columns = waiting_columns(wide=shape == "wide")
-    if of_one_run:
-        columns = [column for column in columns if column[0] != "RUN"]
-    print_views(session.out, wanted, views, shape, columns, has_more=page.has_more)
-    if shape in {"text", "wide"} and (hint := how_to_complete(wanted, views)):
-        session.err.print(hint)
-    if page.has_more and shape not in {"json", "yaml"}:
-        session.err.print(f"{len(views)} shown, and there are more; --limit 0 lists all")
+    async def list_once(ports: Ports) -> Page:
+        return await read(ports, await select(ports))
+
+    async def follow(ports: Ports) -> None:
+        selection = await select(ports)
+        await watch_list(session, listing, lambda: read(ports, selection))
+
+    if watch:
+        session.with_ports(follow)
+        return
+    page = session.with_ports(list_once)
+    listing.print(session, page)
