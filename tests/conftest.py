@@ -17,6 +17,7 @@ from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.embedded_postgres import OWNER, Cluster
 from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.settings import Secret, Settings
+from support.leftovers import end_workflows
 from support.logins import create_logins
 
 TESTS = Path(__file__).parent
@@ -123,3 +124,4 @@ async def ports(settings: Settings) -> AsyncIterator[wiring.Ports]:
     """Open the ports on the test's database."""
     async with wiring.open_ports(settings, pool_size=8) as opened:
         yield opened
+    await end_workflows(settings)

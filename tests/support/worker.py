@@ -9,6 +9,7 @@ from dataclasses import replace
 from activityctl.adapters.postgres.rights import Role
 from activityctl.daemon.worker.worker import run_worker
 from activityctl.settings import Secret, Settings
+from support.leftovers import note_worker
 from support.logins import url_as
 
 
@@ -18,6 +19,7 @@ async def working(settings: Settings) -> AsyncIterator[None]:
 
     It logs in with the role `worker`.
     """
+    note_worker(settings)
     ready = asyncio.Event()
     url = Secret(url_as(settings.required_database_url(), Role.WORKER))
     limited = replace(settings, database_url=url)
