@@ -1,8 +1,9 @@
 """The fields of the `http` task, with the checks that need no network."""
 
 import re
+from collections.abc import Mapping
 from itertools import combinations
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from activityctl.domain.cel.expression import json_text
 from activityctl.domain.values.model import JsonValue, Manifest, is_written
 from activityctl.domain.values.secret_ref import SecretJson, SecretRef
 from activityctl.domain.values.text import Text
@@ -221,6 +223,28 @@ class HttpBody(Manifest):
             parse_url(with_query(self.url, self.query))
         return self
 
+    @model_validator(mode="after")
+    def _can_send_the_next_page(self) -> Self:
+        if self.paginate is None or self.paginate.next_in == "query":
+            return self
+        if self.paginate.next is None:
+            raise ValueError("paginate.nextIn has no effect without paginate.next")
+        if not self.sends_json and self.form is None:
+            raise ValueError("paginate.nextIn: body needs json or form, which it is merged into")
+        return self
+
+    def with_fields(self, fields: Mapping[str, JsonValue]) -> Self:
+        """Return the body with these fields merged into its `json`, or into its `form`.
+
+        Raises ValueError if `json` is not a map.
+        """
+        if not self.sends_json:
+            texts = {name: [json_text(value)] for name, value in fields.items()}
+            return self.model_copy(update={"form": {**(self.form or {}), **texts}})
+        if not isinstance(self.json_value, dict):
+            raise ValueError("json is not a map")  # noqa: TRY004  # it is data of a user
+        return self.model_copy(update={"json_value": _merged(self.json_value, fields)})
+
     @property
     def sends_json(self) -> bool:
         """Whether `json` is given; `json: null` sends the JSON value null."""
@@ -229,3 +253,13 @@ class HttpBody(Manifest):
     def expects(self, status: int) -> bool:
         """Return whether this status means success."""
         return any(str(wanted) in {str(status), f"{status // 100}xx"} for wanted in self.expect)
+
+
+def _merged(base: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a map with the fields of the other one, maps in it merged in the same way."""
+    found = dict(base)
+    for name, value in fields.items():
+        old = base.get(name)
+        both_maps = isinstance(old, dict) and isinstance(value, dict)
+        found[name] = _merged(old, value) if both_maps and old is not None else value
+    return found

@@ -18,7 +18,7 @@ from activityctl.executors.http_content import Contents
 from activityctl.executors.http_failures import transport_error, unexpected_status
 from activityctl.executors.http_parts import check_header_value
 from activityctl.executors.local_file import AllowedFolders
-from activityctl.executors.pages import Pages
+from activityctl.executors.pages import NextPage, Pages
 from activityctl.executors.request import Letter, forbidden, host_of, url_of
 from activityctl.executors.response import (
     check_headers,
@@ -136,7 +136,7 @@ class HttpClient:
                     _, output = await self._exchange(first, body, call.mask)
                 else:
                     pages = Pages(body.paginate, call.decide)
-                    output = await self._read_pages(first, body, letter, pages, call.mask)
+                    output = await self._read_pages(first, body, letter, pages, call)
         except TimeoutError:
             raise TaskError(
                 f"{request_label(first)}: no complete response within {limit:g} s "
@@ -146,16 +146,18 @@ class HttpClient:
         return {**output, "durationMs": round((time.monotonic() - started) * 1000)}
 
     async def _read_pages(
-        self, first: "httpx.Request", body: HttpBody, letter: Letter, pages: Pages, mask: Mask
+        self, first: "httpx.Request", body: HttpBody, letter: Letter, pages: Pages, call: HttpCall
     ) -> dict[str, JsonValue]:
         request = first
         while True:
-            response, output = await self._exchange(request, body, mask)
+            response, output = await self._exchange(request, body, call.mask)
             await pages.add(response, output)
-            url = await pages.next_url(response, output)
-            if url is None:
+            page = await pages.next_page(response, output)
+            if page is None:
                 break
-            request = letter.request(url, pages.count + 1)
+            if page.fields:
+                letter = await self._turned(letter, body, page, call)
+            request = letter.request(page.url, pages.count + 1)
         return {
             "status": output["status"],
             "headers": output["headers"],
@@ -164,6 +166,18 @@ class HttpClient:
             "complete": pages.is_complete,
             "bytes": pages.bytes,
         }
+
+    async def _turned(
+        self, letter: Letter, body: HttpBody, page: NextPage, call: HttpCall
+    ) -> Letter:
+        """Return the letter with the content that asks for the page."""
+        try:
+            asking = body.with_fields(page.fields)
+        except ValueError as error:
+            message = f"paginate.nextIn: {error}"
+            raise TaskError(message, code="invalid_request", retryable=False) from error
+        content = await self._contents.make(asking, call.secret, host_of(page.url))
+        return replace(letter, content=content)
 
     async def _exchange(
         self, request: "httpx.Request", body: HttpBody, mask: Mask

@@ -214,6 +214,12 @@ class Paging(Manifest):
         "rel=next.",
         examples=['{"cursor": response.json.next_cursor}'],
     )
+    next_in: Literal["query", "body"] = Field(
+        default="query",
+        description="Where the fields of a map that `next` gives are sent: in the `query`, or in "
+        "the `body`, merged into `json` or `form`. Default: query.",
+        examples=["body"],
+    )
     items: str = Field(
         default="response.json",
         description="A CEL expression for the list of one page, evaluated on each `response`. "

@@ -1,9 +1,11 @@
 """Finds the next page of a paginated response, and collects the items of all pages."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from activityctl.domain.cel.expression import evaluate, json_text
+from activityctl.domain.values.ids import canonical_json
 from activityctl.errors import (
     DestinationForbiddenError,
     ExpressionBudgetError,
@@ -20,6 +22,19 @@ if TYPE_CHECKING:
     import httpx
 
 _EMPTY: Final = (None, "", False)
+
+
+@dataclass(frozen=True, slots=True)
+class NextPage:
+    """Where a page is, and what its request sends in its body besides."""
+
+    url: "httpx.URL"
+    fields: Mapping[str, JsonValue]
+
+    @property
+    def key(self) -> str:
+        """What tells it from other pages."""
+        return f"{self.url} {canonical_json(self.fields)}" if self.fields else str(self.url)
 
 
 class Pages:
@@ -42,27 +57,29 @@ class Pages:
         if self.bytes > self._paging.max_bytes:
             what = f"pages with more than {self._paging.max_bytes:,} bytes (paginate.maxBytes)"
             raise too_large(response.request, what)
-        self._seen.add(str(response.request.url))
+        if self._paging.next_in == "query":
+            self._seen.add(str(response.request.url))
         items = await self._evaluate("items", self._paging.items, _scope(self, response, output))
         if items is None:
             raise self._error("paginate.items gave null")
         self.items += items if isinstance(items, list) else [items]
 
-    async def next_url(
+    async def next_page(
         self, response: "httpx.Response", output: Mapping[str, JsonValue]
-    ) -> "httpx.URL | None":
-        """Return the URL of the page after that one; None after the last page.
+    ) -> NextPage | None:
+        """Return the page after that one; None after the last page.
 
         Raises TaskError for a page on another host, which would get what this host gets, for one
         that was read before, and when there are too many.
         """
-        url = await self._next(response, output)
-        if url is None:
+        page = await self._next(response, output)
+        if page is None:
             return None
-        if str(url) in self._seen:
-            raise self._error(f"the next page is one that was read before: {_shown(url)}")
+        if page.key in self._seen:
+            raise self._error(f"the next page is one that was read before: {_shown(page.url)}")
         if self.count < self._paging.max_pages:
-            return url
+            self._seen.add(page.key)
+            return page
         if self._paging.on_limit == "fail":
             limit = f"{self._paging.max_pages:,} (paginate.maxPages)"
             raise self._error(f"there are more pages than {limit}", code="too_many_pages")
@@ -71,24 +88,31 @@ class Pages:
 
     async def _next(
         self, response: "httpx.Response", output: Mapping[str, JsonValue]
-    ) -> "httpx.URL | None":
+    ) -> NextPage | None:
         url = response.request.url
         if self._paging.next is None:
             found: Any = _links(response).get("next")
         else:
             scope = _scope(self, response, output)
             found = await self._evaluate("next", self._paging.next, scope)
+        is_in_body = self._paging.next_in == "body"
         match found:
             case dict():
-                if not found or any(value in _EMPTY for value in found.values()):
+                if _is_last(found):
                     return None
+                if is_in_body:
+                    return NextPage(url, found)
                 wanted = str(url.copy_merge_params({k: json_text(v) for k, v in found.items()}))
-            case str() if found:
-                wanted = str(_joined(url, found) or found)
             case None | "":
                 return None
+            case str() if not is_in_body:
+                wanted = str(_joined(url, found) or found)
             case _:
-                raise self._error("paginate.next should give a URL, a map or null")
+                forms = "a map or null" if is_in_body else "a URL, a map or null"
+                raise self._error(f"paginate.next should give {forms}")
+        return NextPage(self._on_same_host(wanted, url), {})
+
+    def _on_same_host(self, wanted: str, url: "httpx.URL") -> "httpx.URL":
         try:
             after = parse_url(wanted)
         except DestinationForbiddenError as error:
@@ -112,6 +136,13 @@ class Pages:
 
     def _error(self, reason: str, code: str = "bad_response") -> TaskError:
         return TaskError(f"page {self.count}: {reason}", code=code, retryable=False)
+
+
+def _is_last(fields: Mapping[str, JsonValue]) -> bool:
+    """Return whether a map says that no page follows: it is empty, or a value of it is."""
+    return not fields or any(
+        _is_last(value) if isinstance(value, dict) else value in _EMPTY for value in fields.values()
+    )
 
 
 def _scope(

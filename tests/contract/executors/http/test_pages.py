@@ -92,6 +92,54 @@ async def test_a_cursor_or_a_number_goes_into_the_query(book: Book, executor: Ht
     assert (await run(executor, url=url, paginate=paginate)).output["items"] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("kind", ["json", "form"])
+async def test_a_cursor_goes_into_the_body(book: Book, executor: HttpExecutor, kind: str):
+    def page(_query: dict[str, str], number: int) -> Any:
+        return {"items": [number], "end": number if number < 3 else None}, []
+
+    book.answers(page)
+    nested = kind == "json"
+    cursor = (
+        '{"variables": {"after": response.json.end}}' if nested else '{"after": response.json.end}'
+    )
+    paginate = {"next": cursor, "nextIn": "body", "items": "response.json.items"}
+    first = {"query": "q", "variables": {"first": 2}} if nested else {"limit": 2}
+    body = {"method": "POST", "url": book.server.url, kind: first, "paginate": paginate}
+    body["auth"] = {"hmac": {"secret": "k", "scheme": "body", "header": "X-Sign"}}
+    output = (await run(executor, **body)).output
+    assert output["items"] == [1, 2, 3]
+    assert {request.target for request in book.server.requests} == {"/"}
+    sent = [request.body.decode() for request in book.server.requests]
+    if nested:
+        afters = [json.loads(text)["variables"] for text in sent]
+        assert afters == [{"first": 2}, {"first": 2, "after": 1}, {"first": 2, "after": 2}]
+    else:
+        assert sent == ["limit=2", "limit=2&after=1", "limit=2&after=2"]
+    assert len({request.headers["x-sign"] for request in book.server.requests}) == 3
+
+    book.answers(lambda _query, _number: ({"items": [], "end": "same"}, []))
+    error = await failing(executor, **body)
+    assert (error.task_code, error.may_retry) == ("bad_response", False)
+    assert "was read before" in error.message
+    error = await failing(executor, **{**body, "paginate": {**paginate, "next": "'/next'"}})
+    assert "paginate.next should give a map or null" in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"json": {}, "paginate": {"nextIn": "body"}}, "no effect without paginate.next"),
+        ({"paginate": {"nextIn": "body", "next": "{}"}}, "needs json or form"),
+    ],
+)
+async def test_a_cursor_needs_a_body_to_go_into(
+    book: Book, executor: HttpExecutor, body: dict[str, Any], reason: str
+):
+    error = await failing(executor, url=book.server.url, **body)
+    assert reason in error.message
+    assert book.server.requests == []
+
+
 def endless(_query: dict[str, str], number: int) -> Any:
     return [number], [f"Link: </?page={number}>; rel=next"]
 
