@@ -83,7 +83,8 @@ class Program:
         except ExpressionError as error:
             shown = one_line(self.source)
             shown = shown if len(shown) <= 80 else shown[:79] + "…"  # noqa: PLR2004 - one line
-            raise type(error)(f"{error.message}, in {shown}") from None
+            note = _note_about_event(self.shape, scope)
+            raise type(error)(f"{error.message}, in {shown}{note}") from None
 
     def _evaluate(self, scope: Mapping[str, Any]) -> JsonValue:
         evaluator = present_evaluator()
@@ -124,6 +125,12 @@ class Program:
         if value.type() == cel.Type.ERROR:
             raise _failure(str(value.value()))
         return from_cel(value)
+
+
+def _note_about_event(shape: Shape, scope: Mapping[str, Any]) -> str:
+    """Return the usual reason why an expression about the event fails; empty if it is not that."""
+    is_absent = "event" in shape.names and "event" in scope and scope["event"] is None
+    return "; no event started this run, so `event` is null" if is_absent else ""
 
 
 def _value_at(data: Any, path: tuple[str, ...]) -> Any:

@@ -65,6 +65,11 @@ def closed_map(fields: Mapping[str, StaticType], note: str = "") -> StaticType:
     return StaticType(frozenset({"map"}), fields, is_closed=True, note=note)
 
 
+def open_map(fields: Mapping[str, StaticType]) -> StaticType:
+    """Return the static type of a map with these fields and perhaps others."""
+    return StaticType(frozenset({"map"}), fields)
+
+
 def params_type(schema: Mapping[str, Any]) -> StaticType:
     """Return the static type of the params, from a valid params schema.
 

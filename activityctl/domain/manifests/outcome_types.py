@@ -16,7 +16,7 @@ from activityctl.domain.cel.static_type import (
     closed_map,
     type_of_kind,
 )
-from activityctl.domain.manifests.output_fields import OUTPUTS
+from activityctl.domain.manifests.output_fields import output_type
 from activityctl.domain.manifests.task_template import TaskTemplate
 
 _TEXT: Final = type_of_kind("string")
@@ -94,7 +94,7 @@ def _is_sure(task: TaskTemplate, siblings: Sequence[TaskTemplate]) -> bool:
 def _output_type(
     task: TaskTemplate, path: str, conditions: Sequence[str], *, is_sure: bool
 ) -> StaticType:
-    output = OUTPUTS.get(task.kind, ANY_TYPE) if len(task.kinds) == 1 else ANY_TYPE
+    output = output_type(task.kind, task.body) if len(task.kinds) == 1 else ANY_TYPE
     guards = (f"{path}.status", *_tests((f"{path}.output",)))
     if is_sure or any(guard in as_compared(text) for guard in guards for text in conditions):
         return output

@@ -7,22 +7,38 @@ the lists are complete.
 from collections.abc import Mapping
 from typing import Final
 
-from activityctl.domain.cel.static_type import ANY_TYPE, StaticType, closed_map
+from activityctl.domain.cel.static_type import ANY_TYPE, StaticType, closed_map, open_map
+from activityctl.domain.values.model import JsonValue
 
-_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
-    "http": (
-        "status headers json body jsonError bytes durationMs items pages complete",
-        "what the server has answered is in output.json, or as text in output.body",
-    ),
-    "command": (
-        "exitCode stdout stderr stdoutBytes stderrBytes json jsonError durationMs",
-        "with parse: json, what the program has printed is in output.json",
-    ),
+_ANSWER: Final = "json"
+"""The field of an output with the JSON that the server, the program or the model answered."""
+_ANSWERING: Final = frozenset({"ai", "command", "http"})
+_FIELDS: Final[Mapping[str, str]] = {
+    "http": "status headers json body jsonError bytes durationMs items pages complete",
+    "command": "exitCode stdout stderr stdoutBytes stderrBytes json jsonError durationMs",
 }
-"""The names of the fields, and the hint for any other name."""
+_TEXT_ONLY: Final = "with parse: json, the fields of what the program has printed can be read"
 
-OUTPUTS: Final[Mapping[str, StaticType]] = {
-    kind: closed_map(dict.fromkeys(names.split(), ANY_TYPE), hint)
-    for kind, (names, hint) in _FIELDS.items()
+OUTPUT_FIELDS: Final[Mapping[str, Mapping[str, StaticType]]] = {
+    kind: dict.fromkeys(names.split(), ANY_TYPE) for kind, names in _FIELDS.items()
 }
-"""The static type of the output of a task, by kind."""
+"""The fields that the output of a kind may have of its own."""
+
+
+def output_type(kind: str, body: JsonValue) -> StaticType:
+    """Return the static type of the output of a task; `body` is what stands under its kind."""
+    fields = OUTPUT_FIELDS.get(kind)
+    if fields is None:
+        return ANY_TYPE
+    is_text = kind == "command" and not (isinstance(body, Mapping) and "parse" in body)
+    return closed_map(fields, _TEXT_ONLY) if is_text else open_map(fields)
+
+
+def output_as_read(kind: str, output: JsonValue) -> JsonValue:
+    """Return an output as expressions read it: the fields of the answer beside its own.
+
+    So `tasks.score.output.risk` is `tasks.score.output.json.risk`. A field of the output's own,
+    such as `status`, hides one of the answer.
+    """
+    answer = output.get(_ANSWER) if kind in _ANSWERING and isinstance(output, dict) else None
+    return {**answer, **output} if isinstance(answer, dict) else output

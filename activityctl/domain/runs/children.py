@@ -54,7 +54,7 @@ def started_answer(run_id: RunId) -> Answer:
 def ended_answer(state: RunState) -> Answer:
     """Return what the end of the run means for the task that started it."""
     run = state.run
-    results = Outcomes(TaskRows(state.tasks)).visible(main_block(state))
+    results = Outcomes(TaskRows(state.tasks), as_stored=True).visible(main_block(state))
     output = {
         "run": run.id,
         "status": run.status.value,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from activityctl.domain.manifests.output_fields import output_as_read
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs.run import Phase, TaskInstance, address_of
 from activityctl.domain.runs.task_rows import TaskRows, status_of
@@ -40,8 +41,10 @@ class Block:
 class Outcomes:
     """The outcomes of the tasks of one run; each is built once, when it is read."""
 
-    def __init__(self, rows: TaskRows) -> None:
+    def __init__(self, rows: TaskRows, *, as_stored: bool = False) -> None:
+        """With `as_stored`, outputs do not have the fields of their answers beside their own."""
         self._rows = rows
+        self._as_stored = as_stored
         self._known: dict[str, Outcome] = {}
 
     def visible(self, block: Block) -> Outcome:
@@ -103,9 +106,10 @@ class Outcomes:
     def of_single(self, template: TaskTemplate, task: TaskInstance) -> Outcome:
         """Return the outcome of a task without rounds, of one item, or of one round."""
         if not template.has_children:
+            output = task.output if self._as_stored else output_as_read(task.kind, task.output)
             return {
                 "status": task.status.value,
-                "output": task.output,
+                "output": output,
                 "error": task.error,
                 "attempts": task.attempts,
             }

@@ -12,6 +12,7 @@ from typing import Any, Final
 from activityctl.domain.cel.expression import evaluate_condition
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs import lanes, rounds
+from activityctl.domain.runs.answer_form import with_form
 from activityctl.domain.runs.instances import failed, new_instances, numbered, rendered
 from activityctl.domain.runs.outcomes import Block, Outcome, Outcomes
 from activityctl.domain.runs.phases import templates_of
@@ -70,7 +71,7 @@ class Spawning:
         self.rows = TaskRows(state.tasks)
         self.outcomes = Outcomes(self.rows)
         self._run = state.run
-        self._limits = state.spec.limits
+        self._spec = state.spec
         self._now = now
         self._shared = run_scope(state.run, now)
         self._start: list[TaskInstance] = []
@@ -145,13 +146,16 @@ class Spawning:
         found = new_instances(template, blank, statuses, self.scope(block))
         if not self.rows.have_room_for(len(found)):
             found = [failed(blank, _TOO_MANY)]
-        self.rows.add([self._guarded(task, template) for task in with_keys(self._run, found)])
+        self.rows.add([self._governed(task, template) for task in with_keys(self._run, found)])
 
-    def _guarded(self, task: TaskInstance, template: TaskTemplate) -> TaskInstance:
-        """Return the new task with what may hold up its attempts."""
-        if task.has_ended or (template.breaker is None and template.limit is None):
+    def _governed(self, task: TaskInstance, template: TaskTemplate) -> TaskInstance:
+        """Return the new task with its form, and with what may hold up its attempts."""
+        if task.has_ended:
             return task
-        guard = guard_of(template.breaker, template.limit, self._limits, task.kind, task.input)
+        task = with_form(task, template, self._spec)
+        if template.breaker is None and template.limit is None:
+            return task
+        guard = guard_of(template.breaker, template.limit, self._spec.limits, task.kind, task.input)
         return replace(task, guard=guard)
 
     def _status(self, template: TaskTemplate, block: Block) -> str:
@@ -280,7 +284,7 @@ class Spawning:
         elif not new.is_container:
             own = self._rounds_so_far(template, task, before)
             scope = self.scope(replace(block, parent=block, templates=(), own=own))
-            new = self._guarded(rendered(new, template, scope), template)
+            new = self._governed(rendered(new, template, scope), template)
         new = with_key(self._run, new)
         self.rows.add([new])
         return new

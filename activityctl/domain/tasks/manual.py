@@ -97,7 +97,8 @@ class ManualBody(Manifest):
     form: dict[str, Any] = Field(
         default={},
         description="A JSON Schema (draft 2020-12) of the output. An answer that does not fit is "
-        "refused, and `complete` asks for its fields one by one. Default: any output.",
+        "refused, and `complete` asks for its fields one by one. Default: the fields that other "
+        "expressions read of the output, or any output; `{}` takes any.",
         examples=[
             {"type": "object", "properties": {"verdict": {"enum": ["approve", "reject"]}}},
         ],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activityctl.domain.manifests.output_fields import OUTPUTS
+from activityctl.domain.manifests.output_fields import OUTPUT_FIELDS
 from activityctl.errors import TaskError
 from activityctl.executors.command import CommandBody, CommandExecutor
 from support.commands import (
@@ -222,7 +222,7 @@ async def test_the_output_of_a_failed_attempt_is_kept():
     error = await failing(shell="echo TEST FAILED; exit 1")
     assert error.message == "ended with exit code 1: TEST FAILED"
     assert (error.output["exitCode"], error.output["stdout"]) == (1, "TEST FAILED\n")
-    assert error.output.keys() <= OUTPUTS["command"].fields.keys()
+    assert error.output.keys() <= OUTPUT_FIELDS["command"].keys()
     error = await failing(a_call(0.3), shell="echo out; echo err >&2; sleep 60")
     assert error.output["stdout"] == "out\n"
     assert error.output["stderr"] == "err\n"

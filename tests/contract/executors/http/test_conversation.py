@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activityctl.domain.manifests.output_fields import OUTPUTS
+from activityctl.domain.manifests.output_fields import OUTPUT_FIELDS
 from activityctl.domain.values.model import WRITTEN
 from activityctl.executors.http import HttpExecutor
 from activityctl.executors.http_body import HttpBody
@@ -139,7 +139,7 @@ async def test_json_that_cannot_be_stored_stays_text(
     assert output["json"] is None
     assert output["body"] == text
     assert output["jsonError"].startswith("the body is not JSON that can be stored: ")
-    assert output.keys() <= OUTPUTS["http"].fields.keys()
+    assert output.keys() <= OUTPUT_FIELDS["http"].keys()
 
 
 @pytest.mark.parametrize(
