@@ -77,6 +77,7 @@ def member(database_url: str, tmp_path: Path) -> Member:
     user, _, tail = rest.partition(":")
     password, _, place = tail.partition("@")
     variables = {
+        **{name: text for name, text in os.environ.items() if name.startswith(("LANG", "LC_"))},
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "PYTHONPATH": str(BACKENDS),

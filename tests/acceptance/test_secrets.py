@@ -87,7 +87,7 @@ def test_the_life_of_a_secret_with_a_daemon(shell, port: int):
     failed = shell("trigger", "crm-eu", "--wait", code=1).stdout
     assert "secret crm-token is missing on this worker" in failed
     assert "activityctl secrets set crm-token" in failed
-    (task, *_) = shell.json("get", "tasks")["items"]
+    (task, *_) = shell.json("get", "tasks", "-s", "crm-eu")["items"]
     assert (task["status"], task["attempts"]) == ("failed", 1)
 
     shell("secrets", "set", "eu-key", stdin="key-of-europe\n")
@@ -106,7 +106,7 @@ def test_the_life_of_a_secret_with_a_daemon(shell, port: int):
     shell("secrets", "rotate", "crm-token", stdin=f"new-{CANARY}")
     waiting.communicate(timeout=60)
     assert waiting.returncode == 0
-    run = shell.json("get", "runs", "--limit", "1")["items"][0]["id"]
+    run = shell.json("get", "runs", "-s", "crm-eu", "--limit", "1")["items"][0]["id"]
     assert Crm.seen[0] == f"old-{CANARY}"
     assert Crm.seen[-1] == f"new-{CANARY}"
     call, regional = sorted(

@@ -27,7 +27,7 @@ from support.fork_server import NUMBER
 COMMAND = Path(sys.executable).parent / "activityctl"
 _SERVER = Path(__file__).with_name("fork_server.py")
 _READ_BEFORE_THE_COMMAND = re.compile(
-    "PYTHON(?!PATH|_KEYRING)|LC_|LANG|LD_|MALLOC_"  # by Python
+    "PYTHON(?!PATH|_KEYRING|UNBUFFERED|DONTWRITE)|LC_|LANG|LD_|MALLOC_"  # by Python
     "|_?TYPER_|TERMINAL_WIDTH|FORCE_COLOR|PY_COLORS|GITHUB_ACTIONS"  # while typer is imported
 )
 _ENVIRONMENT = dict(os.environ)
