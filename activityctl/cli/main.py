@@ -90,6 +90,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "replay": ("acting.replay", "Acting", "Route archived events again."),
     "pause": ("acting.pause", "Acting", "Pause a subscription; you can still run it by hand."),
     "resume": ("acting.resume", "Acting", "Resume a paused subscription."),
+    "state": (
+        "acting.state",
+        "Acting",
+        "Show or change what a subscription keeps for its next run.",
+    ),
     "cancel": ("acting.cancel", "Acting", "Cancel a run and stop its tasks."),
     "dlq": ("acting.dlq", "Acting", "Look at what failed for good; retry or discard it."),
     "complete": ("acting.complete", "Acting", "Complete a task that waits for a person."),

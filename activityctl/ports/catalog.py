@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
 from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.gitops.plan import Plan, Present
+from activityctl.domain.gitops.plan import Plan, Present, Recorded
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.manifests.subscription import OperatorStatus, Subscription
+from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import Problem
@@ -78,6 +79,20 @@ class Catalog(Protocol):
         """Return the subscription with this name, id or unique beginning of an id.
 
         Raises NotFoundError if there is none, ConflictError if several ids begin like this.
+        """
+        ...
+
+    async def replace_state(
+        self,
+        before: Subscription,
+        state: Mapping[str, JsonValue],
+        recorded: Recorded,
+        now: datetime,
+        origin: Origin,
+    ) -> bool:
+        """Store what the subscription's next run reads as `state`, and record it in the history.
+
+        Return False, with nothing stored, if the state is not that of `before` any more.
         """
         ...
 

@@ -7,9 +7,10 @@ import pytest
 
 from activityctl import wiring
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
-from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.plan import STATE_CHANGED, Plan, Recorded, Wanted, live_document
 from activityctl.domain.gitops.planning import plan_changes, plan_deletion
 from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
+from activityctl.domain.manifests.document import value_differences
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError
@@ -99,3 +100,22 @@ async def test_an_apply_without_a_set_changes_no_member_and_keeps_the_set(
     present = await ports.catalog.present()
     assert present.definitions["digest"].applyset == "ops"
     assert present.subscriptions["mine"].applyset == "ops"
+
+
+async def test_a_new_state_is_stored_and_recorded_unless_it_has_changed(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    origin = Origin("state set", "ann", None)
+    fields = value_differences("state.cursor", 1, 1.5)
+    document = live_document(mine)
+    recorded = Recorded("Subscription", "mine", STATE_CHANGED, fields, document, None)
+    replaced = ports.catalog.replace_state
+    assert await replaced(mine, {"cursor": 1.5}, recorded, now, origin)
+    assert not await replaced(mine, {"cursor": 2}, recorded, now, origin)
+    after = await ports.catalog.find_subscription("mine")
+    assert after.state == {"cursor": 1.5}
+    assert await replaced(after, {}, recorded, now, origin)
+    newest, before, _ = await ports.catalog.history("Subscription", "mine")
+    assert (newest.number, before.number, before.action, before.origin) == (3, 2, "state", origin)
+    assert before.fields == ({"path": "state.cursor", "old": 1, "new": 1.5},)
+    assert before.document == document

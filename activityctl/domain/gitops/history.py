@@ -15,7 +15,7 @@ class Origin:
     """Where a change comes from."""
 
     command: str = "apply"
-    """One of apply, sync, delete and rollback."""
+    """One of apply, sync, delete, rollback, state set and state reset."""
     actor: str = "unknown"
     source_commit: str | None = None
 

@@ -41,6 +41,9 @@ NAME_PATH: Final = "metadata.name"
 RENAMED_AWAY: Final = "renamed"
 """The action in the history of a name that an object had before it was renamed."""
 
+STATE_CHANGED: Final = "state"
+"""The action in the history when a person changed what a subscription keeps for its next run."""
+
 _ALARMS_KEPT: Final = 1024
 
 
@@ -146,11 +149,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the history records of a change; `action` is an Action, or RENAMED_AWAY."""
+    """What the history records of a change."""
 
     kind: Kind
     name: str
     action: str
+    """An Action, RENAMED_AWAY or STATE_CHANGED."""
     fields: tuple[FieldChange, ...]
     document: Document | None
     """The object's manifest after the change; None if there is no such object any more."""

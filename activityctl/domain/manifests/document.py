@@ -72,16 +72,18 @@ def _document(kind: str, metadata: Metadata, spec: Document) -> Document:
 
 def differences(old: Document | None, new: Document | None) -> tuple[FieldChange, ...]:
     """Return the fields that differ, in the order of the new document, removed fields last."""
-    before = dict(_leaves("", _content(old)))
-    after = dict(_leaves("", _content(new)))
+    return value_differences("", dict(_content(old)), dict(_content(new)))
+
+
+def value_differences(path: str, old: JsonValue, new: JsonValue) -> tuple[FieldChange, ...]:
+    """Return the fields below the path that differ between two values, removed ones last."""
+    before, after = dict(_leaves(path, old)), dict(_leaves(path, new))
     changed = [
-        FieldChange(path, before.get(path, ABSENT), value)
-        for path, value in after.items()
-        if path not in before or not is_same_json(before[path], value)
+        FieldChange(key, before.get(key, ABSENT), value)
+        for key, value in after.items()
+        if key not in before or not is_same_json(before[key], value)
     ]
-    removed = [
-        FieldChange(path, value, ABSENT) for path, value in before.items() if path not in after
-    ]
+    removed = [FieldChange(key, value, ABSENT) for key, value in before.items() if key not in after]
     return tuple(changed + removed)
 
 

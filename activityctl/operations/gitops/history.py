@@ -12,6 +12,7 @@ from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.gitops.plan import (
     NAME_PATH,
     RENAMED_AWAY,
+    STATE_CHANGED,
     Kind,
     Plan,
     Present,
@@ -101,6 +102,7 @@ def _require_not_renamed(latest: PastChange) -> None:
 def _former_document(
     changes: list[PastChange], kind: Kind, name: str, number: int | None
 ) -> Document:
+    written = [change for change in changes if change.action != STATE_CHANGED]
     if number is not None:
         chosen = [change for change in changes if change.number == number]
         if not chosen:
@@ -120,7 +122,7 @@ def _former_document(
                 else f"activityctl rollback {kind.lower()} {name}",
             )
     else:
-        chosen = [change for change in changes[1:] if change.document is not None]
+        chosen = [change for change in written[1:] if change.document is not None]
     if not chosen or chosen[0].document is None:
         olds = [field["old"] for field in changes[-1].fields if field["path"] == NAME_PATH]
         why = f": it was renamed from {olds[0]}" if olds else ""

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from activityctl.adapters.memory.catalog.calendars import live_calendars
-from activityctl.adapters.memory.catalog.plans import with_cursor_at, write_plan
+from activityctl.adapters.memory.catalog.plans import with_cursor_at, write_history, write_plan
 from activityctl.adapters.memory.runs.streaks import with_operator_status
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
-from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of
+from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of, stored_json
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
-from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition
+from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition, Recorded
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.manifests.subscription import (
@@ -21,6 +21,7 @@ from activityctl.domain.manifests.subscription import (
     Subscription,
     SubscriptionStatus,
 )
+from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
@@ -174,6 +175,24 @@ class MemoryCatalog:
         if len(found) > 1:
             raise ConflictError.ambiguous(reference, "subscriptions")
         return found[0]
+
+    async def replace_state(
+        self,
+        before: Subscription,
+        state: Mapping[str, JsonValue],
+        recorded: Recorded,
+        now: datetime,
+        origin: Origin,
+    ) -> bool:
+        """Store and record a new state; False if the stored one is not that of `before`."""
+        async with self._state.catalog_lock:
+            tables = self._state.catalog
+            current = tables.subscriptions.get(before.id)
+            if current is None or current.state != before.state:
+                return False
+            tables.subscriptions[before.id] = replace(current, state=stored_json(dict(state)))
+            write_history(recorded, None, now, tables, origin)
+        return True
 
     async def set_subscription_status(
         self,

@@ -44,7 +44,7 @@ def write_plan(
             _write_schedules(subscription, schedules, tables)
     _delete(plan, now, tables)
     for recorded in plan.recorded:
-        _write_history(recorded, plan.applyset, now, tables, origin)
+        write_history(recorded, plan.applyset, now, tables, origin)
 
 
 def _delete(plan: Plan, now: datetime, tables: CatalogTables) -> None:
@@ -65,13 +65,14 @@ def _delete_subscription(key: ids.SubscriptionId, now: datetime, tables: Catalog
     _write_schedules(key, (), tables)
 
 
-def _write_history(
+def write_history(
     recorded: Recorded,
     applyset: str | None,
     now: datetime,
     tables: CatalogTables,
     origin: Origin,
 ) -> None:
+    """Record one change of one object."""
     entries = tables.history.setdefault((recorded.kind, recorded.name), [])
     entries.append(
         PastChange(

@@ -13,11 +13,12 @@ from activityctl.adapters.postgres.catalog.calendars import (
     calendar_of,
     days_of,
 )
-from activityctl.adapters.postgres.catalog.writes import write_plan
+from activityctl.adapters.postgres.catalog.writes import write_history, write_plan
 from activityctl.adapters.postgres.database import (
     Connection,
     Database,
     prefix_pattern,
+    to_jsonb,
     to_storable_text,
 )
 from activityctl.adapters.postgres.locks import Lock, take_lock
@@ -37,10 +38,11 @@ from activityctl.adapters.postgres.schedules.due_schedules import (
 )
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
-from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition
+from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition, Recorded
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.manifests.subscription import OperatorStatus, Subscription
+from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
@@ -218,6 +220,26 @@ class PostgresCatalog:
         if len(rows) > 1 and rows[0]["name"] != reference:
             raise ConflictError.ambiguous(reference, "subscriptions")
         return subscription_of(rows[0])
+
+    async def replace_state(
+        self,
+        before: Subscription,
+        state: Mapping[str, JsonValue],
+        recorded: Recorded,
+        now: datetime,
+        origin: Origin,
+    ) -> bool:
+        """Store and record a new state; False if the stored one is not that of `before`."""
+        async with self._database.transaction() as connection:
+            await take_lock(connection, Lock.CATALOG)  # it also numbers the changes of an object
+            cursor = await connection.execute(
+                "UPDATE subscriptions SET state = %s WHERE id = %s AND state = %s",
+                (to_jsonb(dict(state)), before.id, to_jsonb(before.state)),
+            )
+            if not cursor.rowcount:
+                return False
+            await write_history(connection, [recorded], None, origin, now)
+        return True
 
     async def set_subscription_status(
         self,

@@ -3,6 +3,7 @@
 One statement writes all rows of a table, as JSON: a thousand subscriptions take 0.1 s.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -69,7 +70,7 @@ async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: da
         await _write_subscriptions(connection, plan, changed, now)
         await _delete(connection, plan, now)
         schedules = await _write_schedules(connection, plan)
-        await _write_history(connection, plan, origin, now)
+        await write_history(connection, plan.recorded, plan.applyset, origin, now)
     rows = await schedules.fetchall()
     async with connection.pipeline():
         await recompute_next_times(connection, rows)
@@ -93,7 +94,14 @@ async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
     )
 
 
-async def _write_history(connection: Connection, plan: Plan, origin: Origin, now: datetime) -> None:
+async def write_history(
+    connection: Connection,
+    changes: Sequence[Recorded],
+    applyset: str | None,
+    origin: Origin,
+    now: datetime,
+) -> None:
+    """Record the changes of one command, in the caller's transaction."""
     await connection.execute(
         """WITH made AS (
                INSERT INTO applies (command, actor, source_commit, applyset, created_at)
@@ -110,9 +118,9 @@ async def _write_history(connection: Connection, plan: Plan, origin: Origin, now
             "command": origin.command,
             "actor": origin.actor,
             "commit": origin.source_commit,
-            "applyset": plan.applyset,
+            "applyset": applyset,
             "now": now,
-            "rows": Jsonb([_history_row(recorded) for recorded in plan.recorded]),
+            "rows": Jsonb([_history_row(recorded) for recorded in changes]),
         },
     )
 

@@ -9,7 +9,7 @@ from activityctl.cli.render.output import age, check_format, print_json, print_t
 from activityctl.cli.session import Session
 from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.gitops.history import PastChange, rolled_back_to
-from activityctl.domain.gitops.plan import NAME_PATH, RENAMED_AWAY
+from activityctl.domain.gitops.plan import NAME_PATH, RENAMED_AWAY, STATE_CHANGED
 from activityctl.domain.manifests.document import masked_field_views
 from activityctl.domain.values.json_form import View, format_timestamp, list_view
 from activityctl.operations.gitops.history import history as read_history
@@ -65,7 +65,7 @@ def _short(commit: str) -> str:
 
 
 def _changed_fields(view: View) -> str | None:
-    if view["action"] not in {"configured", RENAMED_AWAY}:
+    if view["action"] not in {"configured", RENAMED_AWAY, STATE_CHANGED}:
         return None  # the whole object was created or deleted
     return ", ".join(_changed_field(view, field) for field in view["fields"])
 
