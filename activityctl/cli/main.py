@@ -76,7 +76,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Looking",
         "Show one object and the objects that belong to it.",
     ),
-    "logs": ("looking.logs", "Looking", "Print or follow a subscription's log."),
+    "logs": ("looking.logs", "Looking", "Print or follow the log of subscriptions or a run."),
     "next": ("looking.next", "Looking", "Show when a subscription fires next, and what it skips."),
     "wait": ("looking.wait", "Looking", "Wait until a run has ended."),
     "guide": ("looking.guide", "Looking", "Read the documentation, page by page."),

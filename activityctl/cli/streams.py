@@ -6,6 +6,7 @@ command does its work all the same, and what its output should have said is told
 
 import codecs
 import os
+import select
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -162,3 +163,19 @@ def lost_output() -> OutputError | None:
 def output_has_failed() -> bool:
     """Return whether nothing can be written to stdout any more."""
     return isinstance(sys.stdout, SteadyStream) and sys.stdout.failure is not None
+
+
+def raise_if_reader_has_gone() -> None:
+    """Raise BrokenPipeError if stdout is a pipe that nobody reads any more.
+
+    A command that waits for news would else notice only when it writes the next time.
+    """
+    if not hasattr(select, "poll"):
+        return
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):
+        return
+    if any(events & select.POLLERR for _, events in poll.poll(0)):
+        raise BrokenPipeError

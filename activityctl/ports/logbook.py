@@ -1,11 +1,10 @@
 """Ports for the log entries of subscriptions and for metrics."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
 from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
-from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 
 
 class Logbook(Protocol):
@@ -16,19 +15,23 @@ class Logbook(Protocol):
         ...
 
     async def page(
-        self,
-        subscription_id: str,
-        after: Cursor,
-        *,
-        limit: int,
-        since: datetime | None = None,
-        run_id: str | None = None,
+        self, wanted: LogFilter, after: Cursor, *, limit: int
     ) -> tuple[list[LogEntry], Cursor]:
-        """Return the next entries after the cursor, oldest first, and the cursor after them."""
+        """Return the next entries after the cursor, oldest first, and the cursor after them.
+
+        UsageError if Postgres does not take the filter's regular expression.
+        """
         ...
 
-    async def tail(self, subscription_id: str, count: int, run_id: str | None = None) -> Cursor:
-        """Return the cursor before the last `count` entries, of one run or of all."""
+    async def tail(self, wanted: LogFilter, count: int) -> Cursor:
+        """Return the cursor before the last `count` of these entries."""
+        ...
+
+    async def is_held_back(self, wanted: LogFilter) -> bool:
+        """Return whether there are entries that `page` does not return yet.
+
+        It returns them when every transaction has ended that began before theirs.
+        """
         ...
 
 

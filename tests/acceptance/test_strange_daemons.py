@@ -1,16 +1,23 @@
 """A daemon whose home has a strange path, whose log disk is full, or that lost a process."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from activityctl import wiring
+from activityctl.domain.values.log import LogEntry
+from activityctl.errors import UnreachableError
+from activityctl.settings import Secret, Settings
 from support.waiting import until
 
 MANIFEST = """
@@ -52,22 +59,49 @@ def test_a_home_with_a_strange_path_keeps_its_data_in_it(own: Any):
     assert "succeeded" in own("wait", run).stdout
 
 
-def test_a_followed_log_goes_on_when_postgres_was_restarted(own: Any):
+def test_a_followed_log_has_no_gap_and_no_repeat_when_postgres_is_restarted(own: Any):
     own("trigger", "note")
     following = own.start("logs", "note", "--follow", "--tail", "1", "-o", "jsonl")
     assert following.stdout is not None
     seen = [following.stdout.readline()]
-    os.kill(processes(own)["postgres"], signal.SIGKILL)
-    until(lambda: own("trigger", "note", code=None).returncode == 0)
+    postgres = processes(own)["postgres"]
+    with ThreadPoolExecutor(1) as other:
+        writing = other.submit(asyncio.run, write_lines(own, batches=100))
+        seen += [following.stdout.readline() for _ in range(2_000)]
+        os.kill(postgres, signal.SIGKILL)
+        while json.loads(seen[-1])["message"] != "the last line":
+            seen.append(following.stdout.readline())
+        assert writing.result() > 0
     stored = own("logs", "note", "-o", "jsonl").stdout.splitlines()
     wanted = stored[stored.index(seen[0].rstrip("\n")) :]
-    while len(seen) < len(wanted):
-        seen.append(following.stdout.readline())
     following.send_signal(signal.SIGINT)
     _, told = following.communicate(timeout=20)
     assert [line.rstrip("\n") for line in seen] == wanted
+    assert len(wanted) > 10_000
     assert told.count("waiting until it answers again") == 1
     assert told.count("Postgres answers again") == 1
+
+
+async def write_lines(own: Any, batches: int) -> int:
+    """Write batches of 100 lines and a last one, each until it is stored; count the failures."""
+    state = json.loads((own.home / "daemon.json").read_text())
+    settings = Settings(home=own.home, database_url=Secret(state["addresses"]["database_url"]))
+    failures = 0
+    async with wiring.open_ports(settings, pool_size=2) as ports:
+        owner = (await ports.catalog.find_subscription("note")).id
+        texts = [[f"line {n}/{m}" for m in range(100)] for n in range(batches)]
+        for messages in [*texts, ["the last line"]]:
+            moment = datetime.now(UTC)
+            entries = [LogEntry(owner, None, text, "info", moment) for text in messages]
+            while True:
+                try:
+                    await ports.logbook.append(entries)
+                    await asyncio.sleep(0.02)
+                    break
+                except UnreachableError:
+                    failures += 1
+                    await asyncio.sleep(0.2)
+    return failures
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")

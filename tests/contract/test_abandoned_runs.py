@@ -9,7 +9,7 @@ import pytest
 from activityctl import wiring
 from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 
 MakeRun = Callable[..., Awaitable[Run]]
@@ -37,7 +37,9 @@ async def test_an_abandoned_run_ends_with_its_open_tasks(
     assert (second.status, second.input, second.ended_at) == ("cancelled", None, later)
     (letter,) = await ports.run_lists.dead_letters(Selection())
     assert (letter.run_id, letter.reason) == (run.id, state.run.reason)
-    entries, _ = await ports.logbook.page(run.subscription_id, Cursor(), limit=9, run_id=run.id)
+    entries, _ = await ports.logbook.page(
+        LogFilter((run.subscription_id,), run.id), Cursor(), limit=9
+    )
     text = f"run {status.replace('_', ' ')}: it \ufffd cannot be stored"
     assert [(entry.level, entry.message) for entry in entries] == [("error", text)]
 

@@ -14,7 +14,7 @@ from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError, RefusedError
 from activityctl.operations.runs.actions import cancel
@@ -119,7 +119,9 @@ async def test_a_cancelled_firing_ends_as_a_run_and_is_never_started(
     found = await ports.run_lists.find_run(run.id)
     assert (found.status, found.ended_at, found.payload) == ("cancelled", now, {"a": 1})
     assert found.reason == "cancelled on request, before it started"
-    page, _ = await ports.logbook.page(run.subscription_id, Cursor(), limit=10, run_id=run.id)
+    page, _ = await ports.logbook.page(
+        LogFilter((run.subscription_id,), run.id), Cursor(), limit=10
+    )
     assert [entry.message for entry in page] == [f"run cancelled: {found.reason}"]
     assert await ports.outbox.waiting() == 0
     assert await ports.run_lists.accepted(Selection()) == []

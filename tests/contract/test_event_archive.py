@@ -21,7 +21,7 @@ from activityctl.domain.runs.admission import new_run
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values.ids import EventId
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import OpenResult
 
@@ -198,7 +198,7 @@ async def test_a_refused_firing_writes_one_run_and_one_log_entry(
         assert await ports.archive.write_replayed([], [], event.arrived_at, [refused]) == 0
     (run,) = await ports.run_lists.runs(Selection())
     assert (run.id, run.status, run.reason) == (refused.run_id, "skipped", "excluded")
-    page, _ = await ports.logbook.page(owner.id, Cursor(), limit=10)
+    page, _ = await ports.logbook.page(LogFilter((owner.id,)), Cursor(), limit=10)
     assert [entry.message for entry in page] == ["run skipped: excluded"]
     gone = replace(refused, event_ids=(EventId("gone"),), firing_key="replay/r/gone")
     await ports.archive.write_replayed([], [], event.arrived_at, [gone])

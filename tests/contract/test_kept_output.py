@@ -8,7 +8,7 @@ from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
-from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 
 MakeRun = Callable[..., Awaitable[Run]]
 
@@ -29,5 +29,5 @@ async def test_the_output_of_a_stopped_attempt_is_kept_unless_the_task_has_one(
     (found,) = (await ports.runs.load(run.id)).tasks
     assert (found.status, found.reason) == (TaskStatus.CANCELLED, "on request")
     assert found.output == {"stdout": "first\ufffd"}
-    entries, _ = await ports.logbook.page(mine.id, Cursor(), limit=10)
+    entries, _ = await ports.logbook.page(LogFilter((mine.id,)), Cursor(), limit=10)
     assert [entry.message for entry in entries] == ["first", "second"]

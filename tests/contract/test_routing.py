@@ -21,7 +21,7 @@ from activityctl.domain.routing.routing import Routed
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 
 Ports = wiring.Ports | MemoryPorts
@@ -279,7 +279,7 @@ async def test_an_excluded_day_is_a_skipped_run_with_the_event(
     assert (run.params, run.events) == ({"a": 1}, (event("1").document,))
     assert (run.reason or "").startswith("excluded: ")
     assert await outcomes(ports, event("1")) == [("skipped", run.reason)]
-    page, _ = await ports.logbook.page(MINE, Cursor(), limit=10)
+    page, _ = await ports.logbook.page(LogFilter((MINE,)), Cursor(), limit=10)
     assert [(entry.run_id, entry.message) for entry in page] == [
         (run.id, f"run skipped: {run.reason}")
     ]

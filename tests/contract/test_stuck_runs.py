@@ -11,7 +11,7 @@ from activityctl.domain.runs.run import Decision, RunStatus
 from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.ports import StuckSummary
 
 
@@ -61,6 +61,6 @@ async def test_the_watch_tells_a_run_once_and_waits_before_it_says_that_it_goes_
     seconds += GOOD_AFTER
     await watch.record()
     assert await ports.stuck_runs.stuck_workflows() == []
-    page, _ = await ports.logbook.page(mine.id, Cursor(), limit=50, run_id=run_id)
+    page, _ = await ports.logbook.page(LogFilter((mine.id,), run_id), Cursor(), limit=50)
     texts = [entry.message.partition(":")[0] for entry in page]
     assert texts == ["the run is stuck", "the run is no longer stuck"]

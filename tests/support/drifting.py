@@ -30,7 +30,7 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionManifest,
 )
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.gitops.history import delete
 from activityctl.operations.runs.actions import change_status
@@ -121,6 +121,6 @@ class ScheduleHarness:
     async def log_messages(self) -> list[str]:
         """Return the messages of the subscription's log; all must be warnings."""
         subscription = ids.subscription_id(self.name)
-        page, _ = await self.ports.logbook.page(subscription, Cursor(), limit=100)
+        page, _ = await self.ports.logbook.page(LogFilter((subscription,)), Cursor(), limit=100)
         assert {entry.level for entry in page} <= {"warning"}
         return [entry.message for entry in page]

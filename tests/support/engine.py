@@ -20,7 +20,7 @@ from activityctl.domain.manifests.subscription import (
 )
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.timing.firing import FiringRequest
-from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.gitops.history import delete
@@ -120,7 +120,7 @@ class Engine:
     async def log(self, run_id: str) -> list[LogEntry]:
         run = await self.ports.run_lists.find_run(run_id)
         logbook = self.ports.logbook
-        page, _ = await logbook.page(run.subscription_id, Cursor(), limit=500, run_id=run_id)
+        page, _ = await logbook.page(LogFilter((run.subscription_id,), run_id), Cursor(), limit=500)
         return page
 
     async def cancel(self, run_id: str) -> None:

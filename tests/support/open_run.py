@@ -18,6 +18,7 @@ from activityctl.domain.runs.run import TaskInstance
 from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
+from activityctl.domain.values.log import LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.record import RecordStep
@@ -45,8 +46,8 @@ class OpenRun:
         return [repr(run), repr(await self.tasks()), repr(letters)]
 
     async def entries(self) -> list[str]:
-        start = await self.ports.logbook.tail(OWNER, 100)
-        entries, _ = await self.ports.logbook.page(OWNER, start, limit=100)
+        start = await self.ports.logbook.tail(LogFilter((OWNER,)), 100)
+        entries, _ = await self.ports.logbook.page(LogFilter((OWNER,)), start, limit=100)
         return [repr(entry) for entry in entries]
 
 

@@ -7,7 +7,7 @@ from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run, RunState, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
-from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 
 
 def log_entry(run: Run, message: str, now: datetime) -> LogEntry:
@@ -31,5 +31,5 @@ async def save(ports: wiring.Ports, change: RunChange) -> None:
 
 
 async def messages(ports: wiring.Ports, subscription: Subscription) -> list[str]:
-    entries, _ = await ports.logbook.page(subscription.id, Cursor(), limit=100)
+    entries, _ = await ports.logbook.page(LogFilter((subscription.id,)), Cursor(), limit=100)
     return [entry.message for entry in entries]

@@ -17,7 +17,7 @@ from activityctl.domain.manifests.subscription import (
 )
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.runs.actions import cancel, change_status, trigger
@@ -106,5 +106,5 @@ class RunHarness:
         return datetime.fromtimestamp(float(task.output["stdout"]), UTC)
 
     async def log_messages(self) -> list[str]:
-        page, _ = await self.ports.logbook.page(self.owner, Cursor(), limit=1000)
+        page, _ = await self.ports.logbook.page(LogFilter((self.owner,)), Cursor(), limit=1000)
         return [entry.message for entry in page]

@@ -32,7 +32,7 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest, Subs
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import TaskError
 from activityctl.operations.looking.upcoming import TimeRange, upcoming
@@ -316,7 +316,7 @@ async def check_reasons(month: Month, runs: list[Run]) -> None:
     assert reasons[9] == "task write failed: the printer is away"
     assert reasons[20].endswith("over the misfire window of 6h")
     assert reasons[31] == "excluded: 2026-03-31"
-    page, _ = await month.ports.logbook.page(OWNER, Cursor(), limit=1000)
+    page, _ = await month.ports.logbook.page(LogFilter((OWNER,)), Cursor(), limit=1000)
     messages = [entry.message for entry in page]
     assert sum("subscription paused: 7 runs in a row failed" in text for text in messages) == 1
     assert sum(text.startswith("run queued: waiting for") for text in messages) == 3

@@ -3,18 +3,32 @@
 NOTIFY only tells readers to look at the table.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
+
+import psycopg
 
 from activityctl.adapters.postgres.database import Connection, Database, to_jsonb, to_storable_text
 from activityctl.adapters.postgres.rows import log_entry_of
-from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
+from activityctl.errors import UnstorableError, UsageError
 from activityctl.ports import LOG_CHANNEL
 
 # Reads only rows of transactions that are older than every open transaction. So no row can
 # commit later at a position that the cursor of a reader has passed.
 _IS_VISIBLE_TO_ALL: Final = "transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint"
+_IS_AFTER: Final = "(transaction, id) > (%(transaction)s, %(id)s)"
+# What holds a task up is told by its id alone.
+_IS_OF_TASK: Final = """EXISTS (
+    SELECT FROM (
+        SELECT metadata ->> 'task' AS name, metadata ->> 'index' AS index
+        WHERE metadata ->> 'task' IS NOT NULL
+        UNION ALL
+        SELECT t.name, t.index::text FROM tasks t
+        WHERE metadata ->> 'task' IS NULL AND t.id = metadata ->> 'taskId') AS told
+    WHERE %(task)s IN (told.name, format('%%s[%%s]', told.name, told.index))
+        OR starts_with(told.name, %(task)s || '.') OR starts_with(told.name, %(task)s || '['))"""
+_START: Final = Cursor()
 
 
 async def insert_log_entries(connection: Connection, entries: Sequence[LogEntry]) -> None:
@@ -50,43 +64,86 @@ class PostgresLogbook:
             await insert_log_entries(connection, entries)
 
     async def page(
-        self,
-        subscription_id: str,
-        after: Cursor,
-        *,
-        limit: int,
-        since: datetime | None = None,
-        run_id: str | None = None,
+        self, wanted: LogFilter, after: Cursor, *, limit: int
     ) -> tuple[list[LogEntry], Cursor]:
         """Return the next entries after the cursor, and the cursor after them."""
-        rows = await self._database.fetch(
-            f"""SELECT * FROM log_entries
-                WHERE subscription_id = %(subscription)s
-                  AND (transaction, id) > (%(transaction)s, %(id)s) AND {_IS_VISIBLE_TO_ALL}
-                  AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-                  AND (%(run)s::text IS NULL OR run_id = %(run)s)
-                ORDER BY transaction, id LIMIT %(limit)s""",
-            subscription=subscription_id,
-            transaction=after.transaction,
-            id=after.id,
-            since=since,
-            run=run_id,
-            limit=limit,
-        )
+        rows = await self._read(page_query(wanted), wanted, after=after, limit=limit)
         return [log_entry_of(row) for row in rows], _cursor_of(rows[-1]) if rows else after
 
-    async def tail(self, subscription_id: str, count: int, run_id: str | None = None) -> Cursor:
-        """Return the cursor before the last `count` entries, of one run or of all."""
-        row = await self._database.fetch_one(
-            f"""SELECT transaction, id FROM log_entries
-                WHERE subscription_id = %(subscription)s AND {_IS_VISIBLE_TO_ALL}
-                  AND (%(run)s::text IS NULL OR run_id = %(run)s)
-                ORDER BY transaction DESC, id DESC OFFSET %(count)s LIMIT 1""",
-            subscription=subscription_id,
-            run=run_id,
-            count=count,
-        )
-        return _cursor_of(row) if row else Cursor()
+    async def tail(self, wanted: LogFilter, count: int) -> Cursor:
+        """Return the cursor before the last `count` of these entries."""
+        rows = await self._read(tail_query(wanted), wanted, limit=count + 1)
+        return _cursor_of(rows[-1]) if len(rows) > count else Cursor()
+
+    async def is_held_back(self, wanted: LogFilter) -> bool:
+        """Return whether an open transaction is older than the newest of these entries."""
+        return bool(await self._read(held_back_query(wanted), wanted, limit=1))
+
+    async def _read(
+        self, query: str, wanted: LogFilter, *, limit: int, after: Cursor = _START
+    ) -> list[dict[str, Any]]:
+        values = {
+            "transaction": after.transaction,
+            "id": after.id,
+            "limit": limit,
+            "run": wanted.run_id,
+            "text": wanted.text,
+            "task": wanted.task,
+            "since": wanted.since,
+            "until": wanted.until,
+        }
+        try:
+            return await self._database.fetch(
+                query, subscriptions=list(wanted.subscription_ids), **values
+            )
+        except UnstorableError as error:
+            if not isinstance(error.__cause__, psycopg.errors.InvalidRegularExpression):
+                raise
+            raise UsageError(
+                f"not a regular expression: {wanted.text!r}",
+                hint=r"write a \ before a sign that means itself, such as \( or \[",
+            ) from error
+
+
+def page_query(wanted: LogFilter) -> str:
+    """Return the statement that reads the next entries after a position, oldest first."""
+    return _query(wanted, f"{_IS_AFTER} AND {_IS_VISIBLE_TO_ALL}", "transaction, id")
+
+
+def tail_query(wanted: LogFilter) -> str:
+    """Return the statement that reads the last entries, newest first."""
+    return _query(wanted, _IS_VISIBLE_TO_ALL, "transaction DESC, id DESC")
+
+
+def held_back_query(wanted: LogFilter) -> str:
+    """Return the statement that reads an entry that is not visible to all, if there is one."""
+    return _query(wanted, f"NOT {_IS_VISIBLE_TO_ALL}", "transaction DESC, id DESC")
+
+
+def _query(wanted: LogFilter, place: str, order: str) -> str:
+    """Return a statement whose every part reads one range of an index, in its order."""
+    is_wanted = " AND ".join([place, *_conditions(wanted)])
+    if wanted.run_id is not None:
+        return f"""SELECT * FROM log_entries WHERE run_id = %(run)s AND {is_wanted}
+            ORDER BY {order} LIMIT %(limit)s"""
+    return f"""SELECT entry.* FROM unnest(%(subscriptions)s::text[]) AS owner(id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM log_entries WHERE subscription_id = owner.id AND {is_wanted}
+            ORDER BY {order} LIMIT %(limit)s) AS entry
+        ORDER BY {order} LIMIT %(limit)s"""
+
+
+def _conditions(wanted: LogFilter) -> Iterator[str]:
+    if wanted.level != "debug":
+        yield "level IN (" + ", ".join(f"'{level}'" for level in wanted.levels) + ")"
+    if wanted.since is not None:
+        yield "created_at >= %(since)s"
+    if wanted.until is not None:
+        yield "created_at < %(until)s"
+    if wanted.task is not None:
+        yield _IS_OF_TASK
+    if wanted.text is not None:
+        yield "message ~ %(text)s"
 
 
 def _cursor_of(row: dict[str, Any]) -> Cursor:

@@ -268,36 +268,12 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
-def log_line(view: View) -> "Text":
-    """Return a log entry as one line: local time, level, run, message."""
-    from rich.text import Text
-
-    moment = datetime.fromisoformat(view["createdAt"]).astimezone()
-    line = Text(moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], style="dim")
-    level = view["level"]
-    line.append(f" {level:<7} ", style={"error": "red", "warning": "yellow"}.get(level, "blue"))
-    line.append((view["runId"] or "-")[:8], style="dim")
-    line.append(" " + escape_controls(view["message"]).replace("\n", "\n    "))
-    return line
-
-
 def print_run_end(console: "Console", view: View) -> None:
     """Print the id, status and reason of a run."""
     from rich.text import Text
 
     line = Text(f"run/{view['id']} ").append_text(styled(view["status"]))
     console.print(line.append(f" {escape_line(view['reason'])}" if view["reason"] else ""))
-
-
-def print_log(console: "Console", view: View, output: Format) -> None:
-    """Print one log entry and flush."""
-    if output == "jsonl":
-        console.file.write(to_json(view) + "\n")
-    elif console.is_terminal:
-        console.print(log_line(view))
-    else:
-        console.file.write(log_line(view).plain + "\n")
-    console.file.flush()
 
 
 def print_error(error: ActivityctlError, *, as_json: bool) -> None:

@@ -1,13 +1,16 @@
 """LogEntry: one line in the log of a subscription or run. Cursor: a position in the log."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from activityctl.domain.values.model import JsonValue
 
 Level = Literal["debug", "info", "warning", "error"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+"""From the least to the most serious."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +36,47 @@ class Cursor:
 
     transaction: int = 0
     id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Which entries are read: those of some subscriptions, or of one of their runs."""
+
+    subscription_ids: tuple[str, ...]
+    run_id: str | None = None
+    level: Level = "debug"
+    """The least serious level."""
+    text: str | None = None
+    """A regular expression that is found in the message, as `grep -E` does."""
+    task: str | None = None
+    """A task, with all items of its forEach and all that is in it; or one item, `notify[2]`."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Only entries that were written before this time."""
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels that are read."""
+        return LEVELS[LEVELS.index(self.level) :]
+
+    def admits(self, entry: LogEntry) -> bool:
+        """Return whether the entry is one of those that are read."""
+        return (
+            entry.subscription_id in self.subscription_ids
+            and self.run_id in {None, entry.run_id}
+            and entry.level in self.levels
+            and (self.text is None or re.search(self.text, entry.message) is not None)
+            and (self.task is None or is_of_task(entry, self.task))
+            and (self.since is None or entry.created_at >= self.since)
+            and (self.until is None or entry.created_at < self.until)
+        )
+
+
+def is_of_task(entry: LogEntry, task: str) -> bool:
+    """Return whether the entry says which task it is about, and that is this task or in it."""
+    name = entry.metadata.get("task")
+    if not isinstance(name, str):
+        return False
+    return task in {name, f"{name}[{entry.metadata.get('index')}]"} or name.startswith(
+        (f"{task}.", f"{task}[")
+    )

@@ -18,7 +18,7 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import OpenResult
 
@@ -92,7 +92,7 @@ class GatedSubscription:
 
     async def messages(self, key: str) -> list[str]:
         entries, _ = await self.ports.logbook.page(
-            self.subscription.id, Cursor(), limit=1000, run_id=self.id(key)
+            LogFilter((self.subscription.id,), self.id(key)), Cursor(), limit=1000
         )
         return [entry.message for entry in entries]
 

@@ -25,7 +25,7 @@ from activityctl.domain.timing.due_times import nominal_times
 from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import ListedSchedule
 from activityctl.settings import Secret, Settings
@@ -183,7 +183,7 @@ class Ledger:
         return [f"{run.due_at:%H:%M:%S} {run.status}: {run.reason}" for run in await self.rows()]
 
     async def log(self) -> list[LogEntry]:
-        page, _ = await self.ports.logbook.page(self.owner, Cursor(), limit=1_000)
+        page, _ = await self.ports.logbook.page(LogFilter((self.owner,)), Cursor(), limit=1_000)
         return page
 
     async def schedule(self) -> ListedSchedule:

@@ -1,10 +1,10 @@
 """The log in memory."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 
 
 class MemoryLogbook:
@@ -18,30 +18,29 @@ class MemoryLogbook:
         self._state.write_log_entries(entries)
 
     async def page(
-        self,
-        subscription_id: str,
-        after: Cursor,
-        *,
-        limit: int,
-        since: datetime | None = None,
-        run_id: str | None = None,
+        self, wanted: LogFilter, after: Cursor, *, limit: int
     ) -> tuple[list[LogEntry], Cursor]:
         """Return the next entries after the cursor, and the cursor after them."""
         found = [
             (cursor, entry)
             for cursor, entry in self._state.log
-            if entry.subscription_id == subscription_id
-            and cursor > after
-            and (since is None or entry.created_at >= since)
-            and run_id in (None, entry.run_id)
+            if cursor > after and wanted.admits(self._named(entry))
         ][:limit]
         return [entry for _, entry in found], found[-1][0] if found else after
 
-    async def tail(self, subscription_id: str, count: int, run_id: str | None = None) -> Cursor:
-        """Return the cursor before the last `count` entries, of one run or of all."""
-        cursors = [
-            cursor
-            for cursor, entry in self._state.log
-            if entry.subscription_id == subscription_id and run_id in (None, entry.run_id)
-        ]
+    async def tail(self, wanted: LogFilter, count: int) -> Cursor:
+        """Return the cursor before the last `count` of these entries."""
+        cursors = [cursor for cursor, entry in self._state.log if wanted.admits(self._named(entry))]
         return cursors[-count - 1] if len(cursors) > count else Cursor()
+
+    async def is_held_back(self, wanted: LogFilter) -> bool:  # noqa: ARG002  # nothing is, here
+        """Return False: a transaction in memory writes its entries when it commits."""
+        return False
+
+    def _named(self, entry: LogEntry) -> LogEntry:
+        """Return the entry with the name of its task, if it has only the id."""
+        row = self._state.tasks.get(str(entry.metadata.get("taskId")))
+        if row is None or "task" in entry.metadata:
+            return entry
+        facts = {"task": row.task.name, "index": row.task.index, **entry.metadata}
+        return replace(entry, metadata=facts)

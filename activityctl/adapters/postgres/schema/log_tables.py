@@ -29,7 +29,15 @@ class LogEntryTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "log_entries"
     __table_args__ = (
         Index("log_entries_place_index", "subscription_id", "transaction", "id"),
-        Index(None, "run_id"),
+        Index("log_entries_run_index", "run_id", "transaction", "id"),
+        Index("log_entries_time_index", "subscription_id", "created_at"),
+        Index(
+            "log_entries_trouble_index",
+            "subscription_id",
+            "transaction",
+            "id",
+            postgresql_where=text("level IN ('warning', 'error')"),
+        ),
     )
     id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     transaction: int = Field(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 from activityctl.errors import UnreachableError
 from activityctl.operations.runs.follow_logs import follow_logs
 
@@ -19,15 +19,20 @@ class Log:
     def __init__(self, plan: str) -> None:
         self.plan = list(plan)
 
-    async def page(self, _: str, after: Cursor, **__: object) -> tuple[list[LogEntry], Cursor]:
+    async def page(
+        self, _: LogFilter, after: Cursor, **__: object
+    ) -> tuple[list[LogEntry], Cursor]:
         if self.plan.pop(0) == "-":
             raise UnreachableError("Postgres does not answer")
         number = after.id + 1
         entry = LogEntry("s", None, str(number), "info", NOW)
         return [entry], Cursor(after.transaction, number)
 
-    async def tail(self, _: str, count: int) -> Cursor:
+    async def tail(self, _: LogFilter, count: int) -> Cursor:
         return Cursor(0, count)
+
+    async def is_held_back(self, _: LogFilter) -> bool:
+        return False
 
     @asynccontextmanager
     async def listening(self, _: str) -> AsyncIterator[AsyncIterator[str]]:
@@ -44,7 +49,7 @@ async def followed(log: Log, count: int) -> tuple[list[str], list[str]]:
     entries = follow_logs(
         log,  # type: ignore[arg-type]  # only what is asked of it
         log,
-        "s",
+        LogFilter(("s",)),
         on_outage=lambda error: told.append("back" if error is None else "out"),
         pause_seconds=0,
     )
@@ -71,3 +76,59 @@ async def test_a_database_that_does_not_answer_at_first_is_an_error():
 
     with pytest.raises(UnreachableError):
         await followed(Silent("+"), 1)
+
+
+async def test_what_is_held_back_is_looked_for_again_without_a_notification():
+    class Late(Log):
+        """The second look finds the entry; no notification tells that it can be seen."""
+
+        looks = 0
+
+        async def page(
+            self, wanted: LogFilter, after: Cursor, **more: object
+        ) -> tuple[list[LogEntry], Cursor]:
+            self.looks += 1
+            return ([], after) if self.looks < 4 else await super().page(wanted, after, **more)
+
+        async def is_held_back(self, _: LogFilter) -> bool:
+            return self.looks < 4
+
+        @asynccontextmanager
+        async def listening(self, _: str) -> AsyncIterator[AsyncIterator[str]]:
+            async def payloads() -> AsyncIterator[str]:
+                raise AssertionError("nothing would come")
+                yield ""
+
+            yield payloads()
+
+    log = Late("+")
+    assert await followed(log, 1) == (["1"], [])
+    assert log.looks == 4
+
+
+async def test_a_transaction_that_stays_open_does_not_keep_the_follower_busy():
+    class Stuck(Log):
+        looks = 0
+
+        async def page(
+            self, _: LogFilter, after: Cursor, **__: object
+        ) -> tuple[list[LogEntry], Cursor]:
+            self.looks += 1
+            return [], after
+
+        async def is_held_back(self, _: LogFilter) -> bool:
+            return True
+
+        @asynccontextmanager
+        async def listening(self, _: str) -> AsyncIterator[AsyncIterator[str]]:
+            async def payloads() -> AsyncIterator[str]:
+                for _ in range(2):
+                    yield ""
+                raise InterruptedError
+
+            yield payloads()
+
+    log = Stuck("")
+    with pytest.raises(InterruptedError):
+        await followed(log, 1)
+    assert 100 <= log.looks <= 150

@@ -17,7 +17,7 @@ from activityctl.domain.runs.run import Decision, Run, RunStatus
 from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringCause, FiringRef, FiringRequest
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.errors import RefusedError, UnreachableError
 from activityctl.operations.runs.recover import OLDER_THAN, Recovery
 
@@ -74,7 +74,7 @@ class Bed:
         return run
 
     async def messages(self) -> list[str]:
-        page, _ = await self.ports.logbook.page(MINE, Cursor(), limit=100)
+        page, _ = await self.ports.logbook.page(LogFilter((MINE,)), Cursor(), limit=100)
         return [entry.message for entry in page]
 
 

@@ -1,0 +1,113 @@
+"""`logs`: of runs, subscriptions and labels, with filters, and for a reader that goes."""
+
+import json
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MANIFESTS = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: telling}
+spec:
+  tasks:
+    - {name: good, command: {argv: ["true"]}}
+    - {name: bad, command: {argv: [sh, -c, 'printf "\\033]0;x\\007 <b>bold</b> \\342\\200\\256";
+        exit 3']}}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: telling-one, labels: {tells: "yes"}}
+spec: {activity: telling}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: telling-two, labels: {tells: "yes"}}
+spec: {activity: telling}
+"""
+
+
+@pytest.fixture(scope="module")
+def told(daemon, shell_at, tmp_path_factory):
+    """The shared daemon, with one failed run of each of two subscriptions."""
+    shell = shell_at(daemon.home, tmp_path_factory.mktemp("told"))
+    (shell.folder / "told.yaml").write_text(MANIFESTS)
+    shell("apply", "-f", "told.yaml")
+    for name in ("telling-one", "telling-two"):
+        shell("trigger", name, code=1)
+    yield shell
+    for name in ("sub/telling-one", "sub/telling-two", "def/telling"):
+        shell("delete", name, "--yes")
+
+
+def lines(shell, *arguments):
+    return shell("logs", *arguments).stdout.splitlines()
+
+
+def test_logs_of_runs_subscriptions_and_labels(told):
+    run = told.json("get", "runs", "-s", "telling-one")["items"][0]["id"]
+    whole = lines(told, "telling-one")
+    assert lines(told, run[:13]) == lines(told, f"run/{run}") == whole
+    both = lines(told, "telling-one", "telling-two")
+    assert lines(told, "-l", "tells=yes") == both
+    assert len(both) == 2 * len(whole)
+    assert [line.removeprefix("telling-one ") for line in both if "telling-one" in line] == whole
+    assert not any(line.startswith("telling-one") for line in whole)
+    views = [json.loads(line) for line in lines(told, "-l", "tells=yes", "-o", "jsonl")]
+    assert {view["subscription"] for view in views} == {"telling-one", "telling-two"}
+    assert len(lines(told, "--all", "--tail", "3")) == 3
+
+
+def test_logs_are_filtered_and_harmless(told):
+    errors = lines(told, "telling-one", "--level", "error")
+    assert len(errors) == 2
+    assert all(" error " in line for line in errors)
+    (bad,) = lines(told, "telling-one", "--task", "bad", "--grep", "bold|nothing")
+    assert r"\x1b]0;x\x07 <b>bold</b> \u202e" in bad
+    assert lines(told, "telling-one", "--task", "good")
+    assert lines(told, "telling-one", "--task", "none") == []
+    assert lines(told, "telling-one", "--until", "1h") == []
+
+
+def test_what_logs_cannot_do_is_said(told):
+    for arguments, code, text in (
+        ((), 2, "no subscription and no run is named"),
+        (("telling-one", "--all"), 2, "cannot be combined"),
+        (("--run", "3f2a"), 2, "activityctl logs run/3f2a"),
+        (("telling-one", "--level", "loud"), 2, "debug, info, warning, error"),
+        (("telling-one", "--grep", "("), 2, "not a regular expression"),
+        (("nobody",), 4, 'subscription or run "nobody"'),
+        (("-l", "tells=no"), 4, "activityctl get subscriptions"),
+    ):
+        assert text in told("logs", *arguments, code=code).stderr
+
+
+def test_a_follower_whose_reader_has_gone_ends_quietly(told):
+    following = " ".join(told.command("logs", "telling-one", "--follow", "--tail", "1"))
+    done = subprocess.run(
+        ["bash", "-c", f"{following} | head -n 1; echo ${{PIPESTATUS[0]}}"],
+        env=told.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[1:] == ["141"]
+    assert done.stderr == ""
+
+
+def test_new_lines_of_all_that_are_followed_are_shown(told):
+    with subprocess.Popen(
+        told.command("logs", "-l", "tells=yes", "--follow", "--tail", "1", "-o", "jsonl"),
+        env=told.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        following.stdout.readline()
+        run = told("trigger", "telling-one", "--no-wait", "-o", "name").stdout.strip()
+        view = json.loads(following.stdout.readline())
+        following.terminate()
+    assert (view["subscription"], f"run/{view['runId']}") == ("telling-one", run)

@@ -1,0 +1,173 @@
+"""Measure what a person who looks waits for: pages of a large log, and new lines of a log.
+
+    python tests/benchmarks/looking.py [--rows 1000000] [--lines 300]
+
+Prints the time of `logs --tail 100` beyond that of `logs --tail 0` (target 60 ms), of a page of 500
+entries at the start, in the middle and at the end of the log, of filters, and the time from the
+commit of a line to its print by `logs --follow`: alone, and beside transactions that hold lines
+back for 20 ms (target p95 100 ms). Uses temporary servers.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+from bed import carry_out, now, shown
+
+from activityctl import wiring
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
+from activityctl.operations.runs.follow_logs import read_logs
+from activityctl.settings import Secret, Settings
+
+MANIFESTS = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: noisy}
+spec:
+  tasks: [{name: note, command: {argv: ["true"]}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: noisy}
+spec: {activity: noisy}
+"""
+FILL = """
+    INSERT INTO log_entries (transaction, subscription_id, run_id, level, message, metadata,
+        created_at)
+    SELECT 3, %s, md5((n / 10)::text),
+        CASE WHEN n %% 5000 = 0 THEN 'error' ELSE 'info' END,
+        'task note: attempt 1 of the item ' || n || ' succeeded after 12 ms', '{"task": "note"}',
+        now() - interval '1 second' * (%s - n)
+    FROM generate_series(1, %s) AS n"""
+COMMAND = str(Path(sys.executable).parent / "activityctl")
+REPEATS = 7
+
+
+async def milliseconds(work: Callable[[], Awaitable[object]]) -> float:
+    taken = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        await work()
+        taken.append((time.perf_counter() - start) * 1000)
+    return statistics.median(taken)
+
+
+def command(home: Path, *arguments: str) -> float:
+    """Return the median milliseconds of a command."""
+    taken = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        subprocess.run(
+            [COMMAND, "--home", str(home), *arguments], check=True, stdout=subprocess.DEVNULL
+        )
+        taken.append((time.perf_counter() - start) * 1000)
+    return statistics.median(taken)
+
+
+async def pages(ports: wiring.Ports, owner: str, rows: int) -> None:
+    """Print the times of pages at different places, and of filters."""
+    wanted = LogFilter((owner,))
+
+    async def tail() -> None:
+        assert len([entry async for entry in read_logs(ports.logbook, wanted, tail=100)]) == 100
+
+    print(f"  tail of 100, within the program: {await milliseconds(tail):.1f} ms")
+    first, _ = await ports.logbook.page(wanted, Cursor(), limit=1)
+    for share in (0.0, 0.5, 0.999):
+        place = Cursor(3, first[0].id + int(rows * share))
+
+        async def page(place: Cursor = place) -> None:
+            found, _ = await ports.logbook.page(wanted, place, limit=500)
+            assert len(found) == 500
+
+        print(f"  page of 500 after {share:.1%} of the log: {await milliseconds(page):.1f} ms")
+    for text, narrowed in {
+        "--level error --tail 20": LogFilter((owner,), level="error"),
+        "--since 10m --tail 20": LogFilter((owner,), since=now() - timedelta(minutes=10)),
+        "--grep 'item [0-9]*7 ' --tail 20": LogFilter((owner,), text="item [0-9]*7 "),
+        "--task note --tail 20": LogFilter((owner,), task="note"),
+    }.items():
+
+        async def narrow(narrowed: LogFilter = narrowed) -> None:
+            found = [entry async for entry in read_logs(ports.logbook, narrowed, tail=20)]
+            assert len(found) == 20
+
+        print(f"  {text}: {await milliseconds(narrow):.1f} ms")
+
+
+async def follow(home: Path, ports: wiring.Ports, owner: str, lines: int) -> list[float]:
+    """Return the sorted milliseconds from the commits of lines until they are printed."""
+    following = await asyncio.create_subprocess_exec(
+        *(COMMAND, "--home", str(home), "logs", "noisy", "--follow", "--tail", "1", "-o", "jsonl"),
+        stdout=subprocess.PIPE,
+    )
+    assert following.stdout is not None
+    await following.stdout.readline()
+    committed: dict[str, float] = {}
+    taken = []
+    for number in range(lines):
+        entry = LogEntry(owner, None, f"line {number}", "info", now())
+        await ports.logbook.append([entry])
+        committed[entry.message] = time.perf_counter()
+        line = json.loads(await following.stdout.readline())
+        taken.append((time.perf_counter() - committed[line["message"]]) * 1000)
+        await asyncio.sleep(0.01)
+    following.terminate()
+    await following.wait()
+    return sorted(taken)
+
+
+async def hold_back(url: str) -> None:
+    """Keep a transaction open for 20 ms, again and again."""
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        while True:
+            async with connection.transaction():
+                await connection.execute("SELECT pg_current_xact_id()")
+                await asyncio.sleep(0.02)
+
+
+async def measure(home: Path, options: argparse.Namespace) -> None:
+    (home / "noisy.yaml").write_text(MANIFESTS)
+    state = json.loads((home / "daemon.json").read_text())
+    url = state["addresses"]["database_url"]
+    applying = [COMMAND, "--home", str(home), "apply", "-f", str(home / "noisy.yaml"), "--no-wait"]
+    await asyncio.to_thread(subprocess.run, applying, check=True)
+    settings = Settings(home=home, database_url=Secret(url))
+    async with wiring.open_ports(settings, pool_size=4) as ports:
+        owner = (await ports.catalog.find_subscription("noisy")).id
+        with psycopg.connect(url, autocommit=True) as connection:
+            start = time.perf_counter()
+            connection.execute(FILL, (owner, options.rows, options.rows))
+            print(f"{options.rows:,} rows in {time.perf_counter() - start:.0f} s")
+            connection.execute("VACUUM ANALYZE log_entries")
+        print(f"load {os.getloadavg()[0]:.1f}")
+        nothing = command(home, "logs", "noisy", "--tail", "0")
+        hundred = command(home, "logs", "noisy", "--tail", "100")
+        print(f"logs --tail 100: {hundred:.0f} ms, --tail 0: {nothing:.0f} ms (target 60 more)")
+        await pages(ports, owner, options.rows)
+        alone = await follow(home, ports, owner, options.lines)
+        print(f"a new line, alone: {shown(alone)} (target p95 100)")
+        holding = asyncio.create_task(hold_back(url))
+        beside = await follow(home, ports, owner, options.lines)
+        holding.cancel()
+        print(f"a new line, beside transactions of 20 ms: {shown(beside)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--lines", type=int, default=300)
+    carry_out(measure, parser)
+
+
+if __name__ == "__main__":
+    main()
