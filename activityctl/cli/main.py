@@ -87,7 +87,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Store events and start a run of every subscription that matches.",
     ),
     "backfill": ("acting.backfill", "Acting", "Run due times of the past, once each."),
-    "replay": ("acting.replay", "Acting", "Route archived events again."),
+    "replay": ("acting.replay", "Acting", "Run a past run again, or route events again."),
     "pause": ("acting.pause", "Acting", "Pause a subscription; you can still run it by hand."),
     "resume": ("acting.resume", "Acting", "Resume a paused subscription."),
     "state": (

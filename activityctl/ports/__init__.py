@@ -21,6 +21,7 @@ from activityctl.ports.outbox import (
 )
 from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.recovery import StartedFiring, UnfinishedWork
+from activityctl.ports.replays import Replays
 from activityctl.ports.runs import BegunAttempt, KnownRun, LockedRun, OpenResult, RunLists, RunStore
 from activityctl.ports.schedules import (
     ListedSchedule,
@@ -94,6 +95,7 @@ __all__ = [
     "OverdueSchedule",
     "PostponedFiring",
     "Purge",
+    "Replays",
     "ResolveSecret",
     "Routing",
     "RunLists",

@@ -28,11 +28,12 @@ from activityctl.domain.runs.admission import (
 )
 from activityctl.domain.runs.advance import resume
 from activityctl.domain.runs.lookup import LOOKING_UP, is_looked_up_apart, longest_lookup
-from activityctl.domain.runs.retry import RetriedRun, is_same_revision
+from activityctl.domain.runs.replay import ReplayedRun, continues
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
 from activityctl.domain.runs.run_change import log_entry, run_change
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.failure_kind import Tries, reason_of
+from activityctl.domain.values.ids import RETRY_PREFIX
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import ExpressionError, InvalidInputError
 from activityctl.ports import (
@@ -202,10 +203,10 @@ class AdmitStep:
             return Orders(firing.run_id, is_over=True)
         if entered.run.status is not RunStatus.QUEUED:
             return await self._orders_of_open_run(firing)
-        is_again = is_same_revision(entered.run, facts.retried)
+        is_again = continues(entered.run, facts.replayed)
         if is_looked_up_apart(entered.spec) and not looks_up and not is_again:
             return await self._order_lookup(firing, entered, now)
-        begun, decision = await self._begin(entered, facts.retried, now)
+        begun, decision = await self._begin(entered, facts.replayed, now)
         state = replace(entered, run=begun)
         version = facts.version
         now = self._clock()
@@ -247,16 +248,16 @@ class AdmitStep:
         return replace(state, run=replace(state.run, state=run.state))
 
     async def _begin(
-        self, state: RunState, retried: RetriedRun | None, now: datetime
+        self, state: RunState, replayed: ReplayedRun | None, now: datetime
     ) -> tuple[Run, Decision]:
         run = replace(state.run, started_at=state.run.started_at or now, reason=None)
-        if is_same_revision(run, retried):  # it goes on with the context that it saw
-            return await self._decide(begin, run, state.spec, now, retried)
+        if continues(run, replayed):  # with the context that it saw
+            return await self._decide(begin, run, state.spec, now, replayed)
         try:
             run = await self._look_up_context(run, state.spec)
         except InvalidInputError as error:
             return await self._decide(fail, run, state.spec, str(error), self._clock())
-        return await self._decide(begin, run, state.spec, self._clock(), retried)
+        return await self._decide(begin, run, state.spec, self._clock(), replayed)
 
     async def _open(
         self,
@@ -312,7 +313,8 @@ async def _do_nothing() -> None:
 
 def _started_entry(run: Run, more: str = "") -> LogEntry:
     at = run.started_at or run.created_at
-    again = "" if run.retry_of is None else f", a retry of run {run.retry_of}"
+    what = "retry" if run.firing_key.startswith(RETRY_PREFIX) else "replay"
+    again = "" if run.replay_of is None else f", a {what} of run {run.replay_of}"
     message = f"run started by {run.trigger}{again}{more}"
     return log_entry(run, "info", message, at, firingKey=run.firing_key)
 

@@ -54,12 +54,14 @@ class ContextLookup:
         self._sleep = sleep
 
     async def __call__(self, run: Run, spec: DefinitionSpec) -> Run:
-        """Return the run with its context.
+        """Return the run with its context; what it has of that already is kept.
 
         Raises InvalidInputError with the name of the source that failed and is not optional. An
         outage of Postgres raises UnreachableError, so that the lookup is repeated.
         """
         for template in spec.context:
+            if template.name in run.context:  # the run that is replayed has resolved it
+                continue
             held = HeldSecrets(self._secrets)
             try:
                 value = await self._value(run, template, held)

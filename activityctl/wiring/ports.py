@@ -18,6 +18,7 @@ from activityctl.ports import (
     MetricsSource,
     Outbox,
     Purge,
+    Replays,
     RunLists,
     RunStore,
     ScheduleRegister,
@@ -82,6 +83,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.letters import PostgresDeadLetters
 
         return PostgresDeadLetters(self._database)
+
+    @cached_property
+    def replays(self) -> Replays:
+        """Wishes to replay runs."""
+        from activityctl.adapters.postgres.runs.replays import PostgresReplays
+
+        return PostgresReplays(self._database)
 
     @cached_property
     def lanes(self) -> Lanes:

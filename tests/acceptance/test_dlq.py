@@ -87,7 +87,7 @@ def test_a_retry_goes_on_at_the_failed_task_with_its_key(shell: Any):
     assert (action["reason"], action["result"]) == ("the provider is back", "succeeded")
     assert after["status"] == "retried"
     run = shell.json("describe", "run", action["run"])
-    assert (run["retryOf"], run["status"]) == (letter["run"], "succeeded")
+    assert (run["replayOf"], run["status"]) == (letter["run"], "succeeded")
     assert [task["attempts"] for task in run["tasks"]] == [1, 1, 1]
     assert key in {task["id"] for task in view["tasks"]}
     refused = shell("dlq", "retry", short, code=5).stderr

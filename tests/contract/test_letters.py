@@ -122,11 +122,12 @@ async def test_the_run_of_a_retry_has_the_firing_and_what_the_failed_run_saw(
         ).ref
         facts = await ports.runs.admission_input(firing)
         assert facts is not None
-        assert facts.retried is not None
+        assert facts.replayed is not None
         run = new_run(firing, facts, now)
-        assert (run.id, run.retry_of, run.first_key) == (outcome.run_id, failed.id, "k")
+        assert (run.id, run.replay_of, run.first_key) == (outcome.run_id, failed.id, "k")
         assert run.payload == {"a": 1}
-        assert run.key_run == (run.id if new_keys else failed.id)
+        assert run.key_run == failed.id
+        assert run.fresh_keys == ({"*": run.id} if new_keys else {})
         await end(ports, run.id, RunStatus.CANCELLED, now)  # so that the letter is open again
 
 
@@ -176,7 +177,7 @@ async def test_a_retry_does_not_store_an_older_state_over_a_newer_one(
     ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now: datetime
 ):
     failed = await make_run("old", status=RunStatus.FAILED)
-    again = replace(failed, retry_of=failed.id, key_run=failed.id)
+    again = replace(failed, replay_of=failed.id, key_run=failed.id)
 
     async def kept_by(run: Run, state: dict[str, int]) -> Any:
         async with ports.runs.locked(run.id) as locked:

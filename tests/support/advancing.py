@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from activityctl.domain.manifests.definition import DefinitionSpec
@@ -12,11 +12,15 @@ from activityctl.domain.runs.run_change import change_task, run_change, with_tas
 from support.runs import begun_run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
 
 
 def task(name: str, **fields: Any) -> dict[str, Any]:
     """Return a task that says its own name."""
     return {"name": name, "say": {"text": name}, **fields}
+
+
+THREE = (task("a"), task("b", needs=["a"]), task("c", needs=["b"], say="${ tasks.a.output }"))
 
 
 def begun(*tasks: dict[str, Any], **fields: Any) -> RunState:
@@ -60,3 +64,15 @@ def startable(state: RunState) -> list[str]:
 def statuses(state: RunState) -> dict[str, str]:
     """Return the status of each task."""
     return {address_of(instance): instance.status.value for instance in state.tasks}
+
+
+def failed_at_b() -> RunState:
+    """Return a run of THREE whose second task failed."""
+    state = begun(*THREE, onFailure=[task("page")])
+    state = ended(ended(state, "a", output="one"), "b", error="503")
+    return ended(state, "page")
+
+
+def spec_of(*tasks: dict[str, Any], **fields: Any) -> DefinitionSpec:
+    """Return a spec with these tasks."""
+    return DefinitionSpec.model_validate_json(json.dumps({"tasks": tasks, **fields}))

@@ -11,7 +11,13 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 from activityctl import wiring
 from activityctl.adapters.postgres.rights import FUNCTIONS, TABLES, Role
 from activityctl.cli.main import COMMANDS, load_command
-from activityctl.cli.render.help_page import argument_name, meaning_of, option_name, parts_of_help
+from activityctl.cli.render.help_page import (
+    GroupWithDefault,
+    argument_name,
+    meaning_of,
+    option_name,
+    parts_of_help,
+)
 from activityctl.domain.events.envelope_schema import ENVELOPE_SCHEMA
 from activityctl.domain.manifests.explain import Explanation, explain_field
 from activityctl.domain.manifests.schema import DOCUMENT_KINDS, Schema, document_schema
@@ -168,6 +174,8 @@ def parses(words: list[str]) -> str | None:
     try:
         command = load_command(name)
         while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
+            if isinstance(command, GroupWithDefault):
+                rest = command.with_command(rest)
             command, rest = command.commands[rest[0]], rest[1:]
         command.make_context(f"activityctl {name}", rest, resilient_parsing=False)
     except (typer.TyperException, NotFoundError, KeyError) as error:

@@ -12,6 +12,7 @@ from activityctl.adapters.memory.runs.lanes import MemoryLanes
 from activityctl.adapters.memory.runs.letters import MemoryDeadLetters
 from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
+from activityctl.adapters.memory.runs.replays import MemoryReplays
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
 from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
 from activityctl.adapters.memory.runs.unfinished import MemoryUnfinishedWork
@@ -35,6 +36,7 @@ from activityctl.ports import (
     Logbook,
     MetricsSource,
     Outbox,
+    Replays,
     RunLists,
     RunStore,
     ScheduleRegister,
@@ -71,6 +73,7 @@ class MemoryPorts:
     waits: Waits
     guards: Guards
     letters: DeadLetters
+    replays: Replays
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -99,4 +102,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryWaits(shared),
         MemoryGuards(shared),
         MemoryDeadLetters(shared),
+        MemoryReplays(shared),
     )

@@ -16,6 +16,7 @@ from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.dead_letter import DeadLetter, LetterAction
+from activityctl.domain.runs.replay_request import ReplayOptions
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import Answer, Wait
 from activityctl.domain.runs.worker import WorkerBeat
@@ -99,6 +100,8 @@ class FiringRow:
     revision_id: str | None = None
     """The revision of its run; None for a firing that was stored without it."""
     params: Mapping[str, JsonValue] = field(default_factory=dict)
+    replay: ReplayOptions | None = None
+    """How it replays a run; None if it is the first firing of its run."""
 
     @property
     def may_start_at(self) -> datetime | None:

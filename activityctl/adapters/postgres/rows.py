@@ -22,7 +22,8 @@ RUN_COLUMNS = """r.id, r.subscription_id, s.name AS subscription, r.definition, 
     r.throttle_key, r.priority, r.cancel_reason, r.events, s.failures AS failures_before,
     r.cancel_requested_at IS NOT NULL AS is_cancel_requested,
     s.status = 'active' AS owner_is_active, coalesce(s.paused_by_run = r.id, false) AS pauses,
-    r.stuck_since, r.stuck_reason, r.retry_of, r.key_run, r.first_key"""
+    r.stuck_since, r.stuck_reason, r.replay_of, r.key_run, r.first_key,
+    r.fresh_keys"""
 TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.status, t.created_at,
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at, t.worker,
     t.attempt_at, t.lane, t.waits_until, t.completed_by, t.code,
@@ -69,9 +70,10 @@ def run_of(row: Row) -> Run:
         pauses=row["pauses"],
         stuck_since=row["stuck_since"],
         stuck_reason=row["stuck_reason"],
-        retry_of=RunId(row["retry_of"]) if row["retry_of"] else None,
+        replay_of=RunId(row["replay_of"]) if row["replay_of"] else None,
         key_run=RunId(row["key_run"]) if row["key_run"] else None,
         first_key=row["first_key"],
+        fresh_keys=row["fresh_keys"],
     )
 
 

@@ -250,7 +250,7 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     "deadletters": (
         ("RUN", lambda view: view["run"]),
         _field("definition"),
-        ("RETRY OF", lambda view: view["retryOf"]),
+        ("RETRY OF", lambda view: view["replayOf"]),
         ("BY", lambda view: view["lastAction"] and view["lastAction"]["actor"]),
         ("WHY", lambda view: view["lastAction"] and view["lastAction"]["reason"]),
         ("RESULT", lambda view: view["lastAction"] and view["lastAction"]["result"]),

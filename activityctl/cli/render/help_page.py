@@ -39,11 +39,25 @@ class HelpedGroup(TyperGroup):
         return help_page(self, ctx)
 
 
+class GroupWithDefault(HelpedGroup):
+    """A group of commands whose first command may be called without its name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, with the name of the first command if they have none."""
+        wants_help = args[:1] and args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if wants_help else self.with_command(args))
+
+    def with_command(self, args: list[str]) -> list[str]:
+        """Put the name of the first command before arguments that begin with no name."""
+        return [next(iter(self.commands)), *args] if args and args[0] not in self.commands else args
+
+
 class CommandGroup(typer.Typer):
     """Declares a group of commands whose help is made by `help_page`."""
 
-    def __init__(self, *, help: str) -> None:  # noqa: A002  # typer's name for it
-        super().__init__(cls=HelpedGroup, add_completion=False, no_args_is_help=True, help=help)
+    def __init__(self, *, help: str, has_default: bool = False) -> None:  # noqa: A002  # typer's
+        cls = GroupWithDefault if has_default else HelpedGroup
+        super().__init__(cls=cls, add_completion=False, no_args_is_help=True, help=help)
 
     def command(
         self, name: str | None = None, **settings: Any

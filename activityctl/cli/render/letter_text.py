@@ -51,8 +51,8 @@ def _status(view: View) -> "Text":  # type: ignore[name-defined]  # noqa: F821  
 def _facts(view: View) -> Iterator[tuple[str, str]]:
     yield "error", str(view["reason"])
     yield "failed", f"{age(_text(view['createdAt']))} ago, in run {view['run']}"
-    if view["retryOf"]:
-        yield "retry of", f"run {view['retryOf']}"
+    if view["replayOf"]:
+        yield "retry of", f"run {view['replayOf']}"
     yield "subscription", str(view["subscription"])
     number, present = view["revisionNumber"], view["presentRevisionNumber"]
     changed = "" if number == present or present is None else f"; the present one is {present}"

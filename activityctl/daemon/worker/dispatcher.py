@@ -103,7 +103,7 @@ class Dispatcher:
 
         A retry needs the run that it retries too, so its admission reads that by itself.
         """
-        retries = {each.run_id for each in claim.firings if ids.retried_run(each.firing_key)}
+        retries = {each.run_id for each in claim.firings if ids.replayed_run(each.firing_key)}
         specs = await self._runs.specs_of({facts.revision.id for facts in claim.facts.values()})
         self.read_ahead(
             {

@@ -58,6 +58,7 @@ def accepted_run(accepted: AcceptedFiring, now: datetime) -> Run:
         payload=firing.payload,
         reason=_reason(accepted, now),
         priority=accepted.priority,
+        replay_of=ids.replayed_run(firing.firing_key),
     )
 
 

@@ -11,11 +11,11 @@ from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.advance import advance
-from activityctl.domain.runs.retry import RetriedRun, as_retry, is_same_revision, kept_tasks
+from activityctl.domain.runs.replay import ReplayedRun, as_replay, continues, kept_tasks
 from activityctl.domain.runs.run import ENDED_RUNS, Decision, Run, RunEnd, RunState, RunStatus
 from activityctl.domain.runs.scope import run_scope
 from activityctl.domain.timing.firing import FiringRef, firing_key
-from activityctl.domain.values.ids import REPLAY_PREFIX, RETRY_PREFIX
+from activityctl.domain.values.ids import REPLAY_OF_PREFIX, REPLAY_PREFIX, RETRY_PREFIX
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
@@ -61,8 +61,8 @@ class AdmissionInput:
     record: FiringRecord | None = None
     version: str | None = None
     """The version of the subscription's row, if it was read a while before the admission."""
-    retried: RetriedRun | None = None
-    """The run that is retried; None for the first run of a firing."""
+    replayed: ReplayedRun | None = None
+    """The run that is retried or replayed; None for the first run of a firing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def new_run(firing: FiringRef, facts: AdmissionInput, now: datetime) -> Run:
         failures_before=subscription.failures,
         owner_is_active=subscription.status is SubscriptionStatus.ACTIVE,
     )
-    return run if facts.retried is None else as_retry(run, facts.retried)
+    return run if facts.replayed is None else as_replay(run, facts.spec, facts.replayed)
 
 
 def seconds_left(run: Run, spec: DefinitionSpec, now: datetime) -> float:
@@ -149,9 +149,10 @@ def refusal_reason(firing: FiringRef, facts: AdmissionInput) -> str | None:
     """Return why no run may begin now; None when one may. It is asked before context is loaded.
 
     While a subscription is paused, firings of its schedules and of new events do not start.
-    A person can still start a run by hand, replay old events and retry dead letters.
+    A person can still start a run by hand, replay events and runs, and retry dead letters.
     """
-    by_person = firing.firing_key.startswith((REPLAY_PREFIX, RETRY_PREFIX))
+    again = (REPLAY_PREFIX, RETRY_PREFIX, REPLAY_OF_PREFIX)
+    by_person = firing.firing_key.startswith(again)
     by_event = bool(facts.events) and not by_person
     match facts.subscription.status:
         case SubscriptionStatus.DELETED:
@@ -178,15 +179,15 @@ def refuse(firing: FiringRef, reason: str) -> Decision:
 
 
 def begin(
-    run: Run, spec: DefinitionSpec, now: datetime, retried: RetriedRun | None = None
+    run: Run, spec: DefinitionSpec, now: datetime, replayed: ReplayedRun | None = None
 ) -> tuple[Run, Decision]:
     """Evaluate the rules in order and start the run; the first rule that is false skips it.
 
     A rule that cannot be evaluated fails the run. A run that is skipped has not started, though
-    its context may have been looked up. A retry of the same revision has passed the rules.
+    its context may have been looked up. A replay that continues a run has passed the rules.
     """
-    if is_same_revision(run, retried):
-        return _start(run, spec, now, retried)
+    if continues(run, replayed):
+        return _start(run, spec, now, replayed)
     scope = run_scope(run, now)
     for index, rule in enumerate(spec.rules):
         try:
@@ -196,14 +197,14 @@ def begin(
         if not holds:
             reason = rule.otherwise or f"rule does not hold: {rule.when}"
             return replace(run, started_at=None), skip(reason)
-    return _start(run, spec, now, retried)
+    return _start(run, spec, now, replayed)
 
 
 def _start(
-    run: Run, spec: DefinitionSpec, now: datetime, retried: RetriedRun | None
+    run: Run, spec: DefinitionSpec, now: datetime, replayed: ReplayedRun | None
 ) -> tuple[Run, Decision]:
     started = replace(run, status=RunStatus.RUNNING, started_at=run.started_at or now)
-    kept = () if retried is None else kept_tasks(started, spec, retried, now)
+    kept = () if replayed is None else kept_tasks(started, spec, replayed, now)
     decision = advance(RunState(started, spec, kept), now)
     return started, replace(decision, create=(*kept, *decision.create))
 

@@ -129,7 +129,7 @@ def decide_gate(spec: DefinitionSpec, occupancy: Occupancy, run: Run, now: datet
         run.concurrency_key,
         run.throttle_key,
         now,
-        waits=run.retry_of is not None,
+        waits=run.replay_of is not None,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
+from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values.ids import RunId
 
@@ -54,7 +55,7 @@ class DeadLetter:
     trigger: str = ""
     task: str | None = None
     """The task that failed first; None if the run failed before its tasks."""
-    retry_of: str | None = None
+    replay_of: str | None = None
     """The run that failed before and that this run was a retry of."""
     actions: tuple[LetterAction, ...] = field(default=())
     """The newest last; a list has the newest only."""
@@ -93,6 +94,11 @@ class LetterRequest:
     """Retry with the present revision and params instead of those that the run had."""
     new_keys: bool = False
     """Give tasks that start again other idempotency keys than before."""
+
+
+def options_of_retry(request: LetterRequest) -> ReplayOptions:
+    """Return how the run of a retry replays the failed one."""
+    return ReplayOptions(new_keys=request.new_keys, context=ContextOf.BY_REVISION)
 
 
 @dataclass(frozen=True, slots=True)

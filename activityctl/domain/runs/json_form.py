@@ -26,7 +26,7 @@ def run_view(run: Run) -> View:
         "createdAt": format_timestamp(run.created_at),
         "startedAt": format_timestamp(run.started_at),
         "endedAt": format_timestamp(run.ended_at),
-        "retryOf": run.retry_of,
+        "replayOf": run.replay_of,
         "stuck": _stuck_view(run),
     }
 
@@ -101,7 +101,7 @@ def dead_letter_view(letter: DeadLetter) -> View:
         "trigger": letter.trigger,
         "task": letter.task,
         "reason": letter.reason,
-        "retryOf": letter.retry_of,
+        "replayOf": letter.replay_of,
         "createdAt": format_timestamp(letter.created_at),
         "lastAction": None if last is None else letter_action_view(last),
     }

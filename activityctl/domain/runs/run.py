@@ -151,10 +151,13 @@ class Run:
     stuck_since: datetime | None = None
     """Since when the code of its workflow cannot go on; None if it can."""
     stuck_reason: str | None = None
-    retry_of: RunId | None = None
-    """The failed run that this one is a retry of; None for the first run of a firing."""
+    replay_of: RunId | None = None
+    """The run that this one is a retry or a replay of; None for the first run of a firing."""
     key_run: RunId | None = None
     """The run whose task ids are the idempotency keys; None for its own."""
+    fresh_keys: Mapping[str, str] = field(default_factory=dict)
+    """For tasks that a replay calls again on purpose: the run whose task ids, with a prefix, are
+    their idempotency keys, by the name of the task; `*` for all tasks."""
     first_key: str | None = None
     """The firing key of the first run of the firing; None if this is the first one."""
 

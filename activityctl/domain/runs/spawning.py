@@ -16,7 +16,7 @@ from activityctl.domain.runs.answer_form import with_form
 from activityctl.domain.runs.instances import failed, new_instances, numbered, rendered
 from activityctl.domain.runs.outcomes import Block, Outcome, Outcomes
 from activityctl.domain.runs.phases import templates_of
-from activityctl.domain.runs.retry import with_key, with_keys
+from activityctl.domain.runs.replay import with_key, with_keys
 from activityctl.domain.runs.run import (
     Decision,
     Phase,

@@ -35,6 +35,9 @@ REPLAY_PREFIX: Final = "replay/"
 RETRY_PREFIX: Final = "retry/"
 """The start of the firing key of a run that is a retry of a failed run."""
 
+REPLAY_OF_PREFIX: Final = "replay-of/"
+"""The start of the firing key of a run that is a replay of another run."""
+
 MANUAL_TRIGGER: Final = "manual"
 """The trigger name of a run that was started by hand without a trigger of the definition."""
 
@@ -176,10 +179,16 @@ def retry_key(run: str, number: int) -> str:
     return f"{RETRY_PREFIX}{run}" + (f"/{number}" if number > 1 else "")
 
 
-def retried_run(firing_key: str) -> RunId | None:
-    """Return the run that a firing with this key retries; None for any other firing."""
+def replay_of_key(run: str, name: str) -> str:
+    """Return the firing key of the replay of a run that has this name."""
+    return f"{REPLAY_OF_PREFIX}{run}/{name}"
+
+
+def replayed_run(firing_key: str) -> RunId | None:
+    """Return the run that a firing with this key retries or replays; None for any other firing."""
     prefix, _, rest = firing_key.partition("/")
-    return RunId(rest.partition("/")[0]) if f"{prefix}/" == RETRY_PREFIX else None
+    is_again = f"{prefix}/" in {RETRY_PREFIX, REPLAY_OF_PREFIX}
+    return RunId(rest.partition("/")[0]) if is_again else None
 
 
 def replay_id(*arguments: str) -> str:

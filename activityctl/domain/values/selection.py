@@ -13,6 +13,8 @@ class Selection:
     """A name, an id or a unique prefix of an id; which of them depends on the kind."""
     subscription_id: str | None = None
     run_id: str | None = None
+    replay_of: str | None = None
+    """Only replays and retries of this run."""
     statuses: tuple[str, ...] = ()
     """An object must have one of these statuses."""
     since: datetime | None = None

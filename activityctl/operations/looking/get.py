@@ -25,6 +25,7 @@ from activityctl.domain.runs.json_form import (
     task_view,
     worker_view,
 )
+from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.tasks.attempt import attempt_view
 from activityctl.domain.tasks.held_task import held_view
 from activityctl.domain.values.ids import canonical_json
@@ -204,7 +205,8 @@ class ObjectViews:
                 secrets = await self._secrets(view["definition"], view["params"])
                 return {"schedules": schedules, "runs": runs, "secrets": secrets}
             case "runs":
-                return {"tasks": await self._tasks_of_run(view["id"])}
+                tasks = await self._tasks_of_run(view["id"])
+                return {"replays": await self._replays(view), "tasks": tasks}
             case "events":
                 return await self._verdicts_and_runs(view["uid"])
             case "definitions":
@@ -286,6 +288,16 @@ class ObjectViews:
         accepted = await self._lists.accepted(selection)  # first: it may become a run meanwhile
         runs = with_accepted(await self._lists.runs(selection), accepted, selection)
         return [run_view(run) for run in runs]
+
+    async def _replays(self, view: View) -> list[View]:
+        """Return the runs that repeat a run, newest first: replays, and retries of its letter."""
+        waiting = Selection(subscription_id=view["subscriptionId"], statuses=(RunStatus.QUEUED,))
+        accepted = [
+            run for run in await self._lists.accepted(waiting) if run.replay_of == view["id"]
+        ]
+        replays = Selection(replay_of=view["id"])
+        runs = with_accepted(await self._lists.runs(replays), accepted, replays)
+        return [{"id": run.id, "status": run.status.value} for run in runs]
 
     async def _tasks(self, selection: Selection) -> list[View]:
         return [task_view(task) for task in await self._lists.tasks(selection)]

@@ -78,7 +78,7 @@ def test_the_form_of_a_run():
         "createdAt": STAMP,
         "startedAt": STAMP,
         "endedAt": None,
-        "retryOf": None,
+        "replayOf": None,
         "stuck": None,
     }
     details = {"params": {"p": 1}, "context": {"c": 2}, "state": {"s": 3}, "payload": {"q": 4}}
@@ -223,7 +223,7 @@ def test_the_form_of_a_dead_letter():
         "trigger": "t",
         "task": None,
         "reason": "boom",
-        "retryOf": None,
+        "replayOf": None,
         "createdAt": STAMP,
         "lastAction": None,
     }

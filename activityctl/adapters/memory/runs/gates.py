@@ -266,7 +266,7 @@ class MemoryGates:
                 run.concurrency_key,
                 run.throttle_key,
                 self._spec(run),
-                run.retry_of is not None,
+                run.replay_of is not None,
             )
             for run in (row.run for row in rows)
         ]

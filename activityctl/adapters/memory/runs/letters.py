@@ -1,11 +1,12 @@
 """Dead letters in memory: the list of them, and what people do with them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from activityctl.adapters.memory.state import FiringRow, MemoryState
+from activityctl.adapters.memory.runs.replays import add_firing
+from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.dead_letter import (
     DeadLetter,
@@ -14,11 +15,10 @@ from activityctl.domain.runs.dead_letter import (
     LetterOutcome,
     LetterRequest,
     LetterStatus,
+    options_of_retry,
 )
 from activityctl.domain.runs.letter_log import action_entry
-from activityctl.domain.runs.retry import RetriedRun
-from activityctl.domain.runs.run import Run, RunState, TaskStatus, address_of
-from activityctl.domain.timing.firing import FiringRef, FiringRequest
+from activityctl.domain.runs.run import Run, TaskStatus, address_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import Work
@@ -62,7 +62,7 @@ def _whole(state: MemoryState, letter: DeadLetter) -> DeadLetter:
         subscription=state.catalog.subscriptions[letter.subscription_id].name,
         definition=run.definition,
         trigger=run.trigger,
-        retry_of=run.retry_of,
+        replay_of=run.replay_of,
         task=address_of(failed[0]) if failed else None,
         actions=tuple(_with_result(state, each) for each in state.letter_actions[letter.id]),
     )
@@ -117,15 +117,10 @@ class MemoryDeadLetters:
             return LetterOutcome(letter.id, "deleted")
         run = self._state.runs[letter.run_id].run
         key = ids.retry_key(run.id, len(letter.actions) + 1)
-        firing = FiringRequest(run.subscription_id, run.trigger, key, run.due_at)
-        row = FiringRow(firing, now, fires_at=self._state.clock(), priority=run.priority)
-        if request.new_revision:
-            row = self._state.frozen(row)
-        else:
-            row = replace(row, revision_id=run.revision_id, params=run.params)
-        self._state.firings[ids.firing_id(run.subscription_id, run.trigger, key)] = row
-        self._act(letter, "retried", request, now, firing.ref.run_id)
-        return LetterOutcome(letter.id, "retried", firing.ref.run_id)
+        options = options_of_retry(request)
+        run_id, _ = add_firing(self._state, run, key, options, now, latest=request.new_revision)
+        self._act(letter, "retried", request, now, run_id)
+        return LetterOutcome(letter.id, "retried", run_id)
 
     def _act(
         self,
@@ -151,26 +146,11 @@ class MemoryDeadLetters:
         self._state.write_log_entries([entry])
 
 
-async def read_retried(
-    state: MemoryState,
-    firing: FiringRef,
-    load: Callable[[str], Awaitable[RunState | None]],
-) -> RetriedRun | None:
-    """Return the run that the firing retries, with how it is retried; None for any other firing."""
-    run_id = ids.retried_run(firing.firing_key)
-    before = None if run_id is None else await load(run_id)
-    if before is None:
-        return None
-    actions = [each for letter in state.letter_actions.values() for each in letter]
-    new_keys = any(each.run_id == firing.run_id and each.new_keys for each in actions)
-    return RetriedRun(before.run, before.tasks, new_keys=new_keys)
-
-
 def keeps_state(state: MemoryState, run: Run) -> bool:
     """Return whether the run may store its state; see `write_end` of Postgres."""
-    if run.retry_of is None or run.key_run is None:
+    if run.replay_of is None or run.key_run is None:
         return True
-    failed = state.runs[run.retry_of].run
+    failed = state.runs[run.replay_of].run
     return not any(
         row.run.subscription_id == run.subscription_id
         and row.run.status.value == "succeeded"

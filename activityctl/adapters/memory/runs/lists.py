@@ -141,6 +141,7 @@ class MemoryRunLists:
             for row in self._state.runs.values()
             if selection.subscription_id in (None, row.run.subscription_id)
             and selection.run_id in (None, row.run.id)
+            and selection.replay_of in (None, row.run.replay_of)
             and (selection.since is None or row.run.created_at >= selection.since)
             and self._state.has_labels(row.run.subscription_id, selection)
         ]

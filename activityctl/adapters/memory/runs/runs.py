@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
-from activityctl.adapters.memory.runs.letters import keeps_state, read_retried
+from activityctl.adapters.memory.runs.letters import keeps_state
 from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
+from activityctl.adapters.memory.runs.replays import read_replayed
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
 from activityctl.adapters.memory.runs.waits import answers_of, write_waits
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
@@ -67,7 +68,7 @@ class MemoryRunStore:
             ),
             priority=row.priority if row else 0,
             record=self._record(firing, row),
-            retried=await read_retried(self._state, firing, self.load),
+            replayed=await read_replayed(self._state, firing, self.load),
         )
 
     def _record(self, firing: FiringRef, row: FiringRow | None) -> FiringRecord | None:

@@ -111,7 +111,7 @@ _END_RUNS: Final = """
 # The first `limit` runs of each pair of keys are enough, because no more are let in.
 _SELECT_QUEUE_HEADS: Final = f"""
     SELECT h.id, h.concurrency_key, h.throttle_key, h.revision_id,
-        h.retry_of IS NOT NULL AS is_retry FROM (
+        h.replay_of IS NOT NULL AS is_retry FROM (
         SELECT r.*, row_number() OVER (
             PARTITION BY r.concurrency_key, r.throttle_key
             ORDER BY r.priority DESC, r.arrived_at, r.place, r.id) AS number

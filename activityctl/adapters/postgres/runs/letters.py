@@ -1,6 +1,6 @@
 """Dead letters in Postgres: the list of them, and what people do with them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,28 +14,26 @@ from activityctl.adapters.postgres.database import (
 )
 from activityctl.adapters.postgres.letter_status import LAST_ACTION, LETTER_STATUS
 from activityctl.adapters.postgres.logbook import insert_log_entries
-from activityctl.adapters.postgres.signals import wake_workers
+from activityctl.adapters.postgres.runs.replays import insert_firings
 from activityctl.domain.runs.dead_letter import (
     DeadLetter,
     LetterAction,
     LetterFilter,
     LetterOutcome,
     LetterRequest,
+    options_of_retry,
 )
 from activityctl.domain.runs.letter_log import action_entry
-from activityctl.domain.runs.retry import RetriedRun
-from activityctl.domain.runs.run import RunState, RunStatus
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Work
 
 _ACTION: Final = """a.number, a.action, a.actor, a.reason AS action_reason, a.run_id AS retry_run,
     a.new_revision, a.new_keys, a.created_at AS acted_at,
     ar.status AS retry_status, ar.reason AS retry_reason"""
 # A task of onFailure may fail too, but it is never what the letter is about.
 _LIST: Final = f"""
-    SELECT d.*, s.name AS subscription, r.definition, r.trigger, r.retry_of, f.task, {_ACTION}
+    SELECT d.*, s.name AS subscription, r.definition, r.trigger, r.replay_of, f.task, {_ACTION}
     FROM dead_letters d JOIN runs r ON r.id = d.run_id
     JOIN subscriptions s ON s.id = d.subscription_id
     LEFT JOIN LATERAL (
@@ -71,16 +69,6 @@ _INSERT_ACTIONS: Final = """
         %(new_keys)s, %(now)s
     FROM unnest(%(ids)s::text[], %(numbers)s::int[], %(runs)s::text[]) AS u(id, number, run)
     ON CONFLICT DO NOTHING RETURNING letter_id"""
-_INSERT_FIRINGS: Final = """
-    INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, payload, created_at,
-        fires_at, revision_id, params, priority)
-    SELECT u.id, r.subscription_id, r.trigger, u.key, r.due_at, '{}', %(now)s, clock_timestamp(),
-        CASE WHEN %(new_revision)s THEN d.revision_id ELSE r.revision_id END,
-        CASE WHEN %(new_revision)s THEN s.params ELSE r.params END, r.priority
-    FROM unnest(%(ids)s::text[], %(keys)s::text[], %(runs)s::text[]) AS u(id, key, run)
-    JOIN runs r ON r.id = u.run JOIN subscriptions s ON s.id = r.subscription_id
-    JOIN definitions d ON d.name = s.definition
-    ON CONFLICT DO NOTHING"""
 
 
 async def list_letters(
@@ -116,7 +104,7 @@ def _letter_of(row: Mapping[str, Any]) -> DeadLetter:
         row["definition"],
         row["trigger"],
         row["task"],
-        row["retry_of"],
+        row["replay_of"],
         () if row["action"] is None else (_action_of(row),),
     )
 
@@ -134,20 +122,6 @@ def _action_of(row: Mapping[str, Any]) -> LetterAction:
         row["new_revision"],
         row["new_keys"],
     )
-
-
-async def read_retried(
-    database: Database, firing: FiringRef, load: Callable[[str], Awaitable[RunState | None]]
-) -> RetriedRun | None:
-    """Return the run that the firing retries; None for any other firing."""
-    before = ids.retried_run(firing.firing_key)
-    state = None if before is None else await load(before)
-    if state is None:
-        return None
-    row = await database.fetch_one(
-        "SELECT new_keys FROM letter_actions WHERE run_id = %(id)s", id=firing.run_id
-    )
-    return RetriedRun(state.run, state.tasks, new_keys=row is not None and row["new_keys"])
 
 
 class PostgresDeadLetters:
@@ -186,19 +160,14 @@ class PostgresDeadLetters:
             chosen = [row for row in found if row["status"] == "open" and not row["is_deleted"]]
             taken = await _act(connection, "retried", chosen, request, now)
             acted = [row for row in chosen if row["id"] in taken]
-            if acted:
-                values = {
-                    "ids": [
-                        ids.firing_id(row["subscription_id"], row["trigger"], _key(row))
-                        for row in acted
-                    ],
-                    "keys": [_key(row) for row in acted],
-                    "runs": [row["run_id"] for row in acted],
-                    "new_revision": request.new_revision,
-                    "now": now,
-                }
-                await connection.execute(_INSERT_FIRINGS, values)
-                await wake_workers(connection, Work.FIRING)
+            await insert_firings(
+                connection,
+                acted,
+                [_key(row) for row in acted],
+                options_of_retry(request),
+                now,
+                latest=request.new_revision,
+            )
             await _log(connection, "retried", acted, request, now)
         return [_outcome(row, row["id"] in taken) for row in found]
 

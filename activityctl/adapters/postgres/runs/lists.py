@@ -30,6 +30,7 @@ from activityctl.errors import ConflictError, NotFoundError
 _IS_SELECTED_RUN: Final = """
     (%(subscription)s::text IS NULL OR r.subscription_id = %(subscription)s)
     AND (%(run)s::text IS NULL OR r.id = %(run)s)
+    AND (%(replay_of)s::text IS NULL OR r.replay_of = %(replay_of)s)
     AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)
     AND (%(labels)s::jsonb IS NULL OR r.subscription_id IN
          (SELECT id FROM subscriptions WHERE labels @> %(labels)s))"""
@@ -207,6 +208,7 @@ def _values(selection: Selection) -> dict[str, object]:
     return {
         "subscription": selection.subscription_id,
         "run": selection.run_id,
+        "replay_of": selection.replay_of,
         "since": selection.since,
         "labels": Jsonb(dict(selection.labels)) if selection.labels else None,
         "statuses": list(selection.statuses) or None,

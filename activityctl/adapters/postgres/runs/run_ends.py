@@ -5,19 +5,19 @@ from typing import Final
 from activityctl.adapters.postgres.database import Connection, to_jsonb, to_storable_text
 from activityctl.domain.runs.run_change import RunChange
 
-# A retry goes on with the state of the run that failed. If a run that began after that one has
+# A replay goes on with the state of the run before. If a run that began after that one has
 # stored its own state, that is the newer one and stays.
 _KEEP_STATE: Final = """
     WITH kept AS (
         UPDATE subscriptions s SET state = %(state)s WHERE s.id = %(id)s
             AND (NOT %(continues)s OR NOT EXISTS (
-                SELECT FROM runs o JOIN runs failed ON failed.id = %(retry_of)s
+                SELECT FROM runs o JOIN runs failed ON failed.id = %(replay_of)s
                 WHERE o.subscription_id = %(id)s AND o.status = 'succeeded'
                     AND o.created_at > failed.created_at AND o.id <> %(run)s))
         RETURNING s.id)
     INSERT INTO log_entries (subscription_id, run_id, level, message, metadata, created_at)
-    SELECT %(id)s, %(run)s, 'warning', 'the state of this retry was not stored, because a run that '
-        'began after the failed one has stored its own', '{}', clock_timestamp()
+    SELECT %(id)s, %(run)s, 'warning', 'the state of this replay was not stored, because a run '
+        'that began after the replayed one has stored its own', '{}', clock_timestamp()
     WHERE NOT EXISTS (SELECT FROM kept) AND %(continues)s"""
 _INSERT_DEAD_LETTER: Final = """
     INSERT INTO dead_letters (id, run_id, subscription_id, reason, created_at)
@@ -33,8 +33,8 @@ async def write_end(connection: Connection, change: RunChange) -> None:
             "state": to_jsonb(dict(change.keep_state)),
             "id": run.subscription_id,
             "run": run.id,
-            "retry_of": run.retry_of,
-            "continues": run.retry_of is not None and run.key_run is not None,
+            "replay_of": run.replay_of,
+            "continues": run.replay_of is not None and run.key_run is not None,
         }
         await connection.execute(_KEEP_STATE, values)
     if change.dead_letter is not None:

@@ -36,8 +36,8 @@ from activityctl.adapters.postgres.runs.known import (
     require_subscription,
     require_unchanged,
 )
-from activityctl.adapters.postgres.runs.letters import read_retried
 from activityctl.adapters.postgres.runs.recent import recent_runs
+from activityctl.adapters.postgres.runs.replays import read_replayed
 from activityctl.adapters.postgres.runs.waits import lock_answers
 from activityctl.adapters.postgres.runs.writes import (
     BEGIN_LOOKUP,
@@ -134,7 +134,7 @@ class PostgresRunStore:
             events=tuple(row["events"] or ()),
             priority=row["priority"] or 0,
             record=_firing_record(row),
-            retried=await read_retried(self._database, firing, self.load),
+            replayed=await read_replayed(self._database, firing, self.load),
         )
 
     async def specs_of(self, revision_ids: Collection[str]) -> dict[str, DefinitionSpec]:

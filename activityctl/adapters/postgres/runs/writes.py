@@ -15,12 +15,14 @@ INSERT_RUN: Final = """
     INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, ending, params, context, state, payload,
         created_at, started_at, ended_at, concurrency_key, throttle_key, priority, events,
-        let_in_at, arrived_at, place, retry_of, key_run, first_key)
+        let_in_at, arrived_at, place, replay_of, key_run, first_key,
+        fresh_keys)
     VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
         %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
         %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
         %(ended_at)s, %(concurrency_key)s, %(throttle_key)s, %(priority)s, %(events)s,
-        %(let_in_at)s, %(arrived_at)s, %(place)s, %(retry_of)s, %(key_run)s, %(first_key)s)"""
+        %(let_in_at)s, %(arrived_at)s, %(place)s, %(replay_of)s, %(key_run)s, %(first_key)s,
+        %(fresh_keys)s)"""
 """Takes `run_values`. Raises UniqueViolation when the run exists; add ON CONFLICT to avoid it."""
 BEGIN_LOOKUP: Final = """
     UPDATE runs SET started_at = %(started_at)s, reason = %(reason)s
@@ -84,9 +86,10 @@ def run_values(
         "let_in_at": let_in_at,
         "arrived_at": arrival.at,
         "place": arrival.place,
-        "retry_of": run.retry_of,
+        "replay_of": run.replay_of,
         "key_run": run.key_run,
         "first_key": run.first_key,
+        "fresh_keys": to_jsonb(dict(run.fresh_keys)),
     }
 
 

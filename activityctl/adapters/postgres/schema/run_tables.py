@@ -80,6 +80,7 @@ class FiringTable(SQLModel, table=True):
     A firing without `fires_at` is held until it is released. `place` is the order of decision.
     `attempts` counts the starts that failed; the next is tried after `not_before`. The run of the
     firing has its `revision_id` and `params`; old firings have none and get those of admission.
+    `replay` has the options of a replay of a run.
     """
 
     __tablename__: ClassVar[Any] = "firings"
@@ -150,6 +151,7 @@ class FiringTable(SQLModel, table=True):
     place: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
     revision_id: str | None = text_column(nullable=True)
     params: Any = json_column(nullable=True)
+    replay: Any = json_column(nullable=True)
 
 
 class RunTable(SQLModel, table=True):
@@ -190,6 +192,7 @@ class RunTable(SQLModel, table=True):
             "let_in_at",
             postgresql_where=text("throttle_key IS NOT NULL"),
         ),
+        Index("runs_replay_of_index", "replay_of", postgresql_where=text("replay_of IS NOT NULL")),
     )
     id: str = text_column(key=True)
     subscription_id: str = text_column(ForeignKey("subscriptions.id"))
@@ -224,9 +227,10 @@ class RunTable(SQLModel, table=True):
     place: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     stuck_since: datetime | None = moment_column(nullable=True)
     stuck_reason: str | None = text_column(nullable=True)
-    retry_of: str | None = text_column(nullable=True)
+    replay_of: str | None = text_column(nullable=True)
     key_run: str | None = text_column(nullable=True)
     first_key: str | None = text_column(nullable=True)
+    fresh_keys: dict[str, Any] = json_column()
 
 
 class TaskTable(SQLModel, table=True):

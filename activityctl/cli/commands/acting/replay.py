@@ -1,6 +1,5 @@
-"""`activityctl replay`: route archived events again."""
+"""`activityctl replay`: run something again: a run, or archived events."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -18,6 +17,7 @@ from activityctl.cli.options import (
     TriggerOption,
     Until,
     Yes,
+    output_option,
     parse_seconds,
     parse_time_range,
 )
@@ -25,11 +25,20 @@ from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.progress import event_progress
 from activityctl.cli.render.replay_text import print_end, print_preview
+from activityctl.cli.replay_flow import (
+    carry_out,
+    confirm,
+    named,
+    plan_replays,
+    print_plans,
+    print_results,
+)
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
 from activityctl.domain.events.query import EventQuery
+from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions
+from activityctl.domain.runs.replay_request import ReplayRequest as ReplayOfRuns
 from activityctl.domain.values import ids
-from activityctl.domain.values.model import NAME_PATTERN
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import UsageError
 from activityctl.operations.events.replay_events import replay_archived_events
@@ -45,16 +54,115 @@ _ASK_ABOVE: Final = 100
 """More runs than these need confirmation."""
 
 replay = CommandGroup(
-    help="""Route archived events again, which starts runs of the triggers that match them.
+    help="""Run a past run again, or route archived events again.
+
+    A replay of a run is a new run: of the same firing and revision, with the stored context. What
+    had succeeded is kept, unless you ask. RUN may follow at once, without the word `run`.
+
+    activityctl replay 3f2a --dry-run
+
+    activityctl replay 3f2a --from charge --diff
 
     activityctl replay events --since 2h --subscription eu-orders --dry-run
     """,
+    has_default=True,
 )
 
 
 @replay.callback()
 def _root() -> None:
     """Make `replay` a group of commands; its help is the one above."""
+
+
+@replay.command()
+def run(
+    context: typer.Context,
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", help="The ids of runs, or their first characters."),
+    ],
+    latest: Annotated[
+        bool,
+        typer.Option("--latest", help="Use the definition and the params as they are now."),
+    ] = False,
+    from_tasks: Annotated[
+        list[str],
+        typer.Option(
+            "--from",
+            help="Run this task again although it succeeded, and all that come after it.",
+            metavar="TASK",
+        ),
+    ] = [],  # noqa: B006  # typer copies it
+    all_tasks: Annotated[
+        bool, typer.Option("--all-tasks", help="Run every task again, keep nothing.")
+    ] = False,
+    live_context: Annotated[
+        bool,
+        typer.Option("--live-context", help="Resolve the context again, and ask the rules again."),
+    ] = False,
+    new_keys: Annotated[
+        bool,
+        typer.Option("--new-keys", help="Give every task that runs a new idempotency key."),
+    ] = False,
+    reason: Annotated[
+        str | None, typer.Option(help="Why; it is kept in the log of the run.", metavar="TEXT")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--id", help="A name; under one name a run is replayed only once."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Evaluate rules and inputs, call nothing, show what differs from then.",
+        ),
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Wait, then show both outcomes side by side.")
+    ] = False,
+    yes: Yes = False,
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Wait for the new runs to end; exit 8 if they have not ended in time. "
+            "Without this option: wait if a worker is alive.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Timeout = "5m",
+    output: Annotated[str, output_option("text", "json", "name")] = "text",
+) -> None:
+    """Run a past run again, as a new run; what had succeeded is kept unless you ask.
+
+    The new run has the same firing, revision, params, state and stored context. What would be
+    called is listed first, and needs a yes. A task that had not succeeded keeps its idempotency
+    key, so a receiver recognises a call that it had carried out. A task that runs again although it
+    had succeeded gets a key that begins with `replay-`. Exit 1 if a new run fails.
+
+    activityctl replay 3f2a
+
+    activityctl replay 3f2a --from charge --reason "the price was wrong" --diff
+
+    activityctl replay 3f2a --latest --dry-run
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json", "name"))
+    if all_tasks and from_tasks:
+        raise UsageError("--all-tasks and --from cannot be combined", hint="give one of them")
+    if diff and (dry_run or wait is False):
+        raise UsageError("--diff needs the new outcome", hint="leave out --dry-run and --no-wait")
+    kind = ContextOf.LIVE if live_context else ContextOf.STORED
+    options = ReplayOptions(tuple(from_tasks), all_tasks, new_keys, kind)
+    request = ReplayOfRuns(named(name), session.origin.actor, options, latest, reason)
+    planned = plan_replays(session, runs, request)
+    if dry_run:
+        print_plans(session, planned, shape, dry_run=True)
+        return
+    confirm(session, planned, yes=yes)
+    outcomes, waited = carry_out(session, planned, request, True if diff else wait, timeout)
+    print_results(session, outcomes, waited, shape, diff=diff)
 
 
 @replay.command()
@@ -167,8 +275,4 @@ def _replay_id(name: str | None, arguments: tuple[str | None, ...]) -> str:
     """Return the name of the replay; without a name, an id computed from the arguments."""
     if name is None:
         return ids.replay_id(*("" if text is None else text for text in arguments))
-    if re.fullmatch(NAME_PATTERN, name) is None:
-        raise UsageError(
-            f"--id {name!r} is no name", hint="use lower-case letters, digits and hyphens"
-        )
-    return name
+    return named(name)

@@ -1,50 +1,55 @@
-"""A retry keeps what had succeeded, and starts the rest with the input and the keys of before."""
+"""A replay keeps what had succeeded, and starts the rest with the input and the keys of before."""
 
-import json
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.runs.admission import begin
-from activityctl.domain.runs.retry import RetriedRun, as_retry, is_same_revision
+from activityctl.domain.runs.replay import ReplayedRun, as_replay, continues
+from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions
 from activityctl.domain.runs.revision_change import compare_revisions
 from activityctl.domain.runs.run import RunState, RunStatus
 from activityctl.domain.runs.run_change import with_tasks
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import RevisionId
-from support.advancing import NOW, applied, begun, ended, statuses, task, task_of
+from support.advancing import (
+    LATER,
+    NOW,
+    THREE,
+    applied,
+    begun,
+    ended,
+    failed_at_b,
+    spec_of,
+    statuses,
+    task,
+    task_of,
+)
 from support.runs import run_of
-
-LATER = NOW + timedelta(hours=1)
-THREE = (task("a"), task("b", needs=["a"]), task("c", needs=["b"], say="${ tasks.a.output }"))
 
 
 def retry(
     failed: RunState, spec: DefinitionSpec | None = None, *, new_keys: bool = False
 ) -> RunState:
     """Return the retry as it is stored after its admission; another spec is a new revision."""
-    retried = RetriedRun(failed.run, failed.tasks, new_keys=new_keys)
+    return replay(failed, spec, new_keys=new_keys, context=ContextOf.BY_REVISION)
+
+
+def replay(before: RunState, spec: DefinitionSpec | None = None, **options: Any) -> RunState:
+    """Return the replay as it is stored after its admission."""
+    replayed = ReplayedRun(before.run, before.tasks, ReplayOptions(**options))
     fields = {} if spec is None else {"revision_id": RevisionId("other")}
-    run = as_retry(run_of(LATER, ids.retry_key(failed.run.id, 1), **fields), retried)
-    started, decision = begin(run, spec or failed.spec, LATER, retried)
-    return applied(RunState(started, spec or failed.spec, ()), decision)
+    spec = spec or before.spec
+    key = ids.replay_of_key(before.run.id, "x")
+    run = as_replay(run_of(LATER, key, **fields), spec, replayed)
+    started, decision = begin(run, spec, LATER, replayed)
+    return applied(RunState(started, spec, ()), decision)
 
 
 def keys(state: RunState) -> dict[str, str | None]:
     return {each.name: each.idempotency_key for each in state.tasks}
-
-
-def failed_at_b() -> RunState:
-    state = begun(*THREE, onFailure=[task("page")])
-    state = ended(ended(state, "a", output="one"), "b", error="503")
-    return ended(state, "page")
-
-
-def spec_of(*tasks: dict[str, Any], **fields: Any) -> DefinitionSpec:
-    return DefinitionSpec.model_validate_json(json.dumps({"tasks": tasks, **fields}))
 
 
 def test_a_retry_starts_at_the_failed_task_and_goes_on_to_the_end():
@@ -58,7 +63,7 @@ def test_a_retry_starts_at_the_failed_task_and_goes_on_to_the_end():
     assert (task_of(state, "b").attempts, task_of(state, "b").error) == (0, None)
     state = ended(ended(state, "b"), "c")
     assert task_of(state, "c").input == "one"
-    assert (state.run.status, state.run.retry_of) == (RunStatus.SUCCEEDED, failed.run.id)
+    assert (state.run.status, state.run.replay_of) == (RunStatus.SUCCEEDED, failed.run.id)
     assert {each.run_id for each in state.tasks} == {state.run.id}
     assert failed == failed_at_b(), "the failed run stays as it is"
 
@@ -70,9 +75,10 @@ def test_every_task_keeps_the_key_of_the_first_run_and_new_keys_are_another_set(
     assert keys(again) == {**first, "page": None}
     third = ended(retry(again), "b")
     assert keys(third) == first
-    assert (third.run.retry_of, third.run.first_key) == (again.run.id, "key")
+    assert (third.run.replay_of, third.run.first_key) == (again.run.id, "key")
     fresh = retry(again, new_keys=True)
-    assert keys(fresh)["b"] == ids.task_id(fresh.run.id, "b", 0) == task_of(fresh, "b").id
+    assert keys(fresh)["b"] == f"replay-{task_of(fresh, 'b').id}"
+    assert keys(fresh)["a"] == first["a"]
 
 
 def test_of_a_for_each_only_the_entries_that_did_not_succeed_start_again():
@@ -113,10 +119,10 @@ def test_what_was_undone_runs_again_with_new_keys():
     assert undone.run.status is RunStatus.FAILED
     again = retry(undone)
     assert statuses(again) == {"pay": "pending"}
-    assert task_of(again, "pay").idempotency_key == task_of(again, "pay").id
+    assert task_of(again, "pay").idempotency_key == f"replay-{task_of(again, 'pay').id}"
 
 
-def test_a_retry_of_the_same_revision_does_not_ask_the_rules_again_but_sees_the_old_context():
+def test_a_replay_of_the_same_revision_does_not_ask_the_rules_again_but_sees_the_old_context():
     state = begun(
         task("a", say="${ context.n } ${ state.n } ${ trigger.firingKey }"),
         rules=[{"when": "state.n == 1"}],
@@ -135,13 +141,69 @@ def test_a_run_that_failed_before_its_tasks_is_retried_like_a_new_one():
         spec_of(task("a"), rules=[{"when": "state.size() == 0", "otherwise": "has state"}]),
         (),
     )
-    retried = RetriedRun(failed.run, ())
-    run = as_retry(run_of(LATER, "retry", state={"now": 1}), retried)
-    assert not is_same_revision(run, retried)
+    retried = ReplayedRun(failed.run, (), ReplayOptions(context=ContextOf.BY_REVISION))
+    run = as_replay(run_of(LATER, "retry", state={"now": 1}), failed.spec, retried)
+    assert not continues(run, retried)
     assert (run.context, run.state, run.payload, run.key_run) == ({}, {"now": 1}, {"p": 1}, None)
     _, decision = begin(run, failed.spec, LATER, retried)
     assert decision.end is not None
     assert (decision.end.status, decision.end.reason) == (RunStatus.SKIPPED, "has state")
+
+
+def test_a_replay_of_a_run_that_succeeded_calls_nothing_unless_asked():
+    done = ended(ended(ended(begun(*THREE), "a", output="one"), "b"), "c", output="three")
+    state = replay(done)
+    assert (state.run.status, state.run.replay_of) == (RunStatus.SUCCEEDED, done.run.id)
+    assert {each.attempts for each in state.tasks} == {1}
+    assert keys(state) == {each.name: each.id for each in done.tasks}
+
+
+def test_a_replay_from_a_task_runs_it_and_what_comes_after_it_with_keys_that_say_so():
+    side = (*THREE, task("side"))
+    done = begun(*side, onSuccess=[task("tell")])
+    for name, output in (("a", "one"), ("b", "two"), ("side", None), ("c", None), ("tell", None)):
+        done = ended(done, name, output=output)
+    state = replay(done, from_tasks=("b",))
+    assert statuses(state) == {"a": "succeeded", "side": "succeeded", "b": "pending"}
+    state = ended(ended(state, "b"), "c")
+    assert statuses(state)["tell"] == "pending"
+    assert keys(state)["a"] == task_of(done, "a").id
+    for name in ("b", "c", "tell"):
+        assert keys(state)[name] == f"replay-{task_of(state, name).id}"
+    failed = ended(state, "tell", error="no")
+    again = retry(failed)
+    assert keys(again)["tell"] == keys(state)["tell"], "a retry of the replay is the same call"
+    assert statuses(replay(done, from_tasks=("tell",))) == {
+        **dict.fromkeys("abc", "succeeded"),
+        "side": "succeeded",
+        "tell": "pending",
+    }
+
+
+def test_with_all_tasks_nothing_is_kept_and_every_key_is_fresh():
+    state = replay(failed_at_b(), all_tasks=True)
+    assert statuses(state) == {"a": "pending"}
+    assert keys(state)["a"] == f"replay-{task_of(state, 'a').id}"
+
+
+def test_the_stored_context_is_seen_again_even_with_a_new_revision_and_live_context_is_not():
+    before = replace(failed_at_b(), run=replace(failed_at_b().run, context={"n": 7}))
+    spec = spec_of(task("a"), task("b", needs=["a"], say="${ context.n }"))
+    assert task_of(replay(before, spec), "b").input == 7
+    live = ReplayOptions(context=ContextOf.LIVE)
+    run = as_replay(run_of(LATER, "k"), spec, ReplayedRun(before.run, before.tasks, live))
+    assert run.context == {}
+    assert not continues(run, ReplayedRun(before.run, before.tasks, live))
+
+
+def test_a_skipped_run_is_judged_by_what_it_saw_and_a_missed_one_by_what_is_now():
+    spec = spec_of(task("a"), rules=[{"when": "context.n + state.n > 10"}])
+    old = run_of(NOW, status=RunStatus.SKIPPED, context={"n": 7}, state={"n": 1})
+    run = as_replay(run_of(LATER, "k", state={"n": 9}), spec, ReplayedRun(old, ()))
+    assert (run.context, run.state) == ({"n": 7}, {"n": 1})
+    missed = replace(old, status=RunStatus.MISSED, context={}, state={})
+    run = as_replay(run_of(LATER, "k", state={"n": 9}), spec, ReplayedRun(missed, ()))
+    assert (run.context, run.state) == ({}, {"n": 9})
 
 
 def test_with_a_new_revision_what_succeeded_is_kept_by_name_and_the_rest_is_rendered():

@@ -1,0 +1,175 @@
+"""Replay runs: plan, list what is called, ask, store the wish, wait, tell the outcome."""
+
+import re
+import uuid
+from collections.abc import Sequence
+
+import typer
+
+from activityctl.cli.confirm import require_yes
+from activityctl.cli.options import parse_seconds
+from activityctl.cli.render.outcome_text import print_outcomes_of_replay
+from activityctl.cli.render.output import print_json, print_run_end
+from activityctl.cli.render.rehearsal_text import called_text, print_planned
+from activityctl.cli.server_time import server_clock
+from activityctl.cli.session import Session, now
+from activityctl.cli.wait_for_many import Waited, wait_for_many
+from activityctl.domain.runs.json_form import run_view
+from activityctl.domain.runs.replay_request import ReplayOutcome, ReplayRequest
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values.json_form import View
+from activityctl.domain.values.model import NAME_PATTERN
+from activityctl.errors import ConflictError, UsageError
+from activityctl.operations.looking.kinds import name_of
+from activityctl.operations.runs.outcome_diff import outcome_diff
+from activityctl.operations.runs.replay_runs import PlannedReplay, ReplayPlanner, store_replays
+from activityctl.operations.runs.replay_view import planned_view
+from activityctl.wiring import Ports
+
+_GOOD = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
+
+
+def named(name: str | None) -> str:
+    """Return the name of a replay, or one that nobody else has; UsageError if it is no name."""
+    if name is None:
+        return uuid.uuid4().hex[:12]
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise UsageError(
+            f"--id {name!r} is no name", hint="use lower-case letters, digits and hyphens"
+        )
+    return name
+
+
+def plan_replays(
+    session: Session, references: Sequence[str], request: ReplayRequest
+) -> list[PlannedReplay]:
+    """Return what the replays of these runs would do; each run once."""
+    session.set_interrupt_message("nothing was started")
+    names = [name_of(text, "runs") for text in references]
+
+    async def work(ports: Ports) -> list[PlannedReplay]:
+        planner = ReplayPlanner(ports.catalog, ports.runs, request)
+        found = [await ports.run_lists.find_run(name) for name in names]
+        runs = {run.id: run for run in found}.values()
+        return [await planner.plan(run, now()) for run in runs]
+
+    return session.with_ports(work)
+
+
+def print_plans(
+    session: Session, planned: Sequence[PlannedReplay], shape: str, *, dry_run: bool
+) -> None:
+    """Print what each replay would do: to stdout in a dry run, else to stderr."""
+    views = [planned_view(each) for each in planned]
+    if shape == "json":
+        print_json(session.out, {"items": views})
+        return
+    if shape == "name":
+        for view in views:
+            session.out.print(f"run/{view['replayOf']}")
+        return
+    console = session.out if dry_run else session.err
+    for index, view in enumerate(views):
+        if index:
+            console.print()
+        print_planned(console, view, dry_run=dry_run)
+
+
+def confirm(session: Session, planned: Sequence[PlannedReplay], *, yes: bool) -> None:
+    """List what is called; ask, unless nothing is called or the answer is given."""
+    print_plans(session, planned, "text", dry_run=False)
+    views = [planned_view(each) for each in planned]
+    if _calls_something(views) and not yes:
+        question = f"Replay {_runs(planned)}: {called_text(views)}?"
+        require_yes(f"to replay {_runs(planned)}", question)
+
+
+def _calls_something(views: Sequence[View]) -> bool:
+    tasks = [task for view in views for task in view["tasks"]]
+    return any(task["isCalled"] or task["now"] == "undecided" for task in tasks)
+
+
+def _runs(planned: Sequence[PlannedReplay]) -> str:
+    if len(planned) == 1:
+        return f"run {planned[0].before.run.id[:8]}"
+    return f"{len(planned):,} runs"
+
+
+def carry_out(
+    session: Session,
+    planned: Sequence[PlannedReplay],
+    request: ReplayRequest,
+    wait: bool | None,  # an option of the command
+    timeout: str,
+) -> tuple[list[ReplayOutcome], Waited]:
+    """Store the replays and wait for the new runs; return the outcomes, and what has ended.
+
+    ConflictError if the only run that was named cannot be replayed.
+    """
+    run_ids = [each.before.run.id for each in planned]
+    seconds = parse_seconds(timeout)
+    hint = "activityctl get runs"
+    session.set_interrupt_message("it is not known which replays are recorded", hint=hint)
+
+    async def work(ports: Ports) -> list[ReplayOutcome]:
+        return await store_replays(ports.replays, run_ids, request, await server_clock(ports))
+
+    outcomes = session.with_ports(work)
+    if len(outcomes) == 1 and outcomes[0].run_id is None:
+        raise ConflictError(f"run {run_ids[0]} cannot be replayed: it is {outcomes[0].outcome}")
+    new = [each.run_id for each in outcomes if each.run_id is not None]
+    recorded = "the replays are recorded"
+    return outcomes, wait_for_many(session, new, wait, seconds, recorded=recorded, hint=hint)
+
+
+def print_results(
+    session: Session,
+    outcomes: Sequence[ReplayOutcome],
+    waited: Waited,
+    shape: str,
+    *,
+    diff: bool,
+) -> None:
+    """Tell the new runs and how they ended; exit 1 if one of them failed.
+
+    WaitTimeoutError if some have not ended in time.
+    """
+    by_id: dict[str, Run] = {run.id: run for run in waited.ended}
+    diffs = _diffs(session, [each for each in outcomes if each.run_id in by_id]) if diff else {}
+    if shape == "json":
+        items = [_view(each, by_id, diffs) for each in outcomes]
+        print_json(session.out, {"items": items})
+    for each in outcomes if shape != "json" else ():
+        if each.run_id is None:
+            session.err.print(f"run/{each.replay_of} is not replayed: it is {each.outcome}")
+        elif shape == "text" and each.run_id in diffs:
+            print_outcomes_of_replay(session.out, diffs[each.run_id])
+        elif shape == "text" and each.run_id in by_id:
+            print_run_end(session.out, run_view(by_id[each.run_id]))
+        else:
+            session.out.print(f"run/{each.run_id}")
+        if each.outcome == "repeated":
+            session.err.print(f"run/{each.replay_of} was replayed under this name before")
+    waited.require_all()
+    if any(run.status not in _GOOD for run in waited.ended):
+        raise typer.Exit(1)
+
+
+def _diffs(session: Session, outcomes: Sequence[ReplayOutcome]) -> dict[str, View]:
+    async def work(ports: Ports) -> dict[str, View]:
+        return {
+            each.run_id: await outcome_diff(ports.runs, each.replay_of, each.run_id)
+            for each in outcomes
+            if each.run_id is not None
+        }
+
+    return session.with_ports(work)
+
+
+def _view(outcome: ReplayOutcome, by_id: dict[str, Run], diffs: dict[str, View]) -> View:
+    key = outcome.run_id or ""
+    run = run_view(by_id[key]) if key in by_id else {"id": outcome.run_id, "status": "queued"}
+    more = {"diff": diffs[key]} if key in diffs else {}
+    if outcome.run_id is None:
+        run = {"id": None, "status": None}
+    return {**run, "replayOf": outcome.replay_of, "outcome": outcome.outcome, **more}
