@@ -7,6 +7,7 @@ from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.concurrency import GateResult
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.values.ids import SubscriptionId
 
 BEGINS_WITHIN: Final = timedelta(seconds=5)
 """If a run that was let in has not begun after this time, its workflow may be lost."""
@@ -27,9 +28,10 @@ class Gates(Protocol):
         """Insert the run with its keys and Postgres' time, and return what its gates decide.
 
         A run that is let in or queued gets the status `queued`. A refused run gets the status
-        `skipped`, with the reason in its log. A queued run starts later in the workflow
-        `ids.let_in_workflow_id`. Runs that it replaces end if they are queued; if they are
-        running, their cancellation is requested.
+        `skipped`, with the reason in its log. If it has onSkip tasks and a turn to run them, it is
+        `queued` and let in instead, without keys; its `ending` is `skipped`. A queued run starts
+        later in the workflow `ids.let_in_workflow_id`. Runs that it replaces end if they are
+        queued; if they are running, their cancellation is requested.
 
         A run that already exists is not changed. The result is then let in for the workflow that
         carries the run, skipped if the run has ended, else queued.
@@ -47,9 +49,18 @@ class Gates(Protocol):
         admitted. A run of a queue without a key waits, for at most ADMITTED_WITHIN, while an
         earlier firing of its subscription is being admitted.
 
+        A run that is skipped now, and that has onSkip tasks and a turn, is let in for these tasks.
+
         Returns at most `limit` firings whose workflows must be started: of the runs let in now,
         then of runs that were let in `again_after` ago and have not begun. The queue of a paused
         subscription stays as it is. The queued runs of a deleted subscription end.
+        """
+        ...
+
+    async def take_skip_turn(self, subscription_id: SubscriptionId) -> bool:
+        """Return whether a skipped run may run its onSkip tasks now; then the turn is used up.
+
+        `skipping.SKIP_TASKS` says how many turns there are.
         """
         ...
 

@@ -25,12 +25,14 @@ from activityctl.domain.runs.admission import (
     refusal_reason,
     refuse,
     seconds_left,
+    skip,
 )
 from activityctl.domain.runs.advance import resume
 from activityctl.domain.runs.lookup import LOOKING_UP, is_looked_up_apart, longest_lookup
 from activityctl.domain.runs.replay import ReplayedRun, continues
 from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
 from activityctl.domain.runs.run_change import log_entry, run_change
+from activityctl.domain.runs.skipping import begin_skipped, without_turn
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.failure_kind import Tries, reason_of
 from activityctl.domain.values.ids import RETRY_PREFIX
@@ -188,7 +190,8 @@ class AdmitStep:
     ) -> Orders:
         now = self._clock()
         run = new_run(firing, facts, now)
-        reason = None if looks_up else refusal_reason(firing, facts)
+        has_refused = facts.record is not None and facts.record.is_skipping
+        reason = None if looks_up or has_refused else refusal_reason(firing, facts)
         if reason is not None:
             refused = RunState(run, facts.spec, ())
             decided = refuse(firing, reason)
@@ -203,7 +206,8 @@ class AdmitStep:
             return Orders(firing.run_id, is_over=True)
         if entered.run.status is not RunStatus.QUEUED:
             return await self._orders_of_open_run(firing)
-        is_again = continues(entered.run, facts.replayed)
+        is_skipping = entered.run.ending is RunStatus.SKIPPED
+        is_again = is_skipping or continues(entered.run, facts.replayed)
         if is_looked_up_apart(entered.spec) and not looks_up and not is_again:
             return await self._order_lookup(firing, entered, now)
         begun, decision = await self._begin(entered, facts.replayed, now)
@@ -240,7 +244,7 @@ class AdmitStep:
         if not has_gates and not has_run and not is_looked_up_apart(spec):
             return RunState(run, spec, ())
         result = await self._gates.enter(run, spec, firing.workflow_id)
-        if result.outcome != "let_in":
+        if result.outcome != "let_in" and not result.runs_tasks:
             return None
         state = await self._runs.load(run.id)
         if state is None:
@@ -250,6 +254,8 @@ class AdmitStep:
     async def _begin(
         self, state: RunState, replayed: ReplayedRun | None, now: datetime
     ) -> tuple[Run, Decision]:
+        if state.run.ending is RunStatus.SKIPPED:
+            return await self._decide(begin_skipped, state.run, state.spec, state.run.reason, now)
         run = replace(state.run, started_at=state.run.started_at or now, reason=None)
         if continues(run, replayed):  # with the context that it saw
             return await self._decide(begin, run, state.spec, now, replayed)
@@ -257,7 +263,18 @@ class AdmitStep:
             run = await self._look_up_context(run, state.spec)
         except InvalidInputError as error:
             return await self._decide(fail, run, state.spec, str(error), self._clock())
-        return await self._decide(begin, run, state.spec, self._clock(), replayed)
+        begun, decision = await self._decide(begin, run, state.spec, self._clock(), replayed)
+        if begun.status is not RunStatus.QUEUED or decision.end is None or not state.spec.on_skip:
+            return begun, decision
+        return await self._skip(begun, state.spec, decision.end.reason)
+
+    async def _skip(
+        self, run: Run, spec: DefinitionSpec, reason: str | None
+    ) -> tuple[Run, Decision]:
+        """Skip a run by its rules; begin its onSkip tasks if it has a turn."""
+        if not await self._gates.take_skip_turn(run.subscription_id):
+            return run, skip(without_turn(reason))
+        return await self._decide(begin_skipped, run, spec, reason, self._clock())
 
     async def _open(
         self,
@@ -270,8 +287,11 @@ class AdmitStep:
         version: str | None = None,
     ) -> Orders:
         run = state.run
-        is_new = run.status is RunStatus.RUNNING and not was_looked_up
-        entries = (_started_entry(run),) if is_new else ()
+        entries: tuple[LogEntry, ...] = ()
+        if run.ending is RunStatus.SKIPPED:
+            entries = (_skipping_entry(run, now),)
+        elif run.status is RunStatus.RUNNING and not was_looked_up:
+            entries = (_started_entry(run),)
         change = run_change(run, decision, now, entries=entries)
         match await self._runs.open(firing.workflow_id, change, version):
             case OpenResult.OPENED:
@@ -309,6 +329,11 @@ class AdmitStep:
 
 async def _do_nothing() -> None:
     """Say nothing of a lookup that Temporal took for lost and that this process goes on with."""
+
+
+def _skipping_entry(run: Run, now: datetime) -> LogEntry:
+    message = f"run is skipped: {run.reason}; its onSkip tasks run"
+    return log_entry(run, "info", message, now, firingKey=run.firing_key)
 
 
 def _started_entry(run: Run, more: str = "") -> LogEntry:

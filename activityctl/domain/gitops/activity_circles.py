@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.scope import task_lists
 from activityctl.domain.tasks.activity import ACTIVITY
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.errors import Problem
@@ -33,7 +34,7 @@ def circle_problems(manifests: ManifestSet) -> Iterator[Problem]:
 
 def _targets(spec: DefinitionSpec) -> Iterator[tuple[Path, str]]:
     """Yield the path and the name of each subscription that a task starts."""
-    for phase, templates in (("tasks", spec.tasks), ("onFailure", spec.on_failure)):
+    for phase, templates in task_lists(spec).items():
         for index, task in enumerate(templates):
             body = (task.model_extra or {}).get(ACTIVITY)
             name = body.get("subscription") if isinstance(body, dict) else None

@@ -8,7 +8,13 @@ from pydantic import Field
 
 from activityctl.domain.manifests.context import ContextTemplate
 from activityctl.domain.manifests.metadata import Metadata
-from activityctl.domain.manifests.run_limits import Concurrency, PauseAfter, Throttle
+from activityctl.domain.manifests.run_limits import (
+    Concurrency,
+    Excess,
+    OverlapPolicy,
+    PauseAfter,
+    Throttle,
+)
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.tasks.limit import Limit
 from activityctl.domain.values.duration import LimitDuration
@@ -106,6 +112,13 @@ class DefinitionSpec(Manifest):
         description="The tasks to run after all tasks have succeeded. If one of them fails, the "
         "run still ends as succeeded; its reason says which one failed.",
     )
+    on_skip: tuple[TaskTemplate, ...] = Field(
+        default=(),
+        description="The tasks to run when concurrency, a throttle, a rule or a `stop` task skips "
+        "a run. The run ends as skipped, whatever becomes of them. At most ten runs of a "
+        "subscription run them at once, then one every 6 s. Excluded days, windows, misfires and "
+        "a pause do not run them.",
+    )
     state: dict[str, JsonValue] = Field(
         default={},
         description="Values to store when a run succeeds; templates can use the results of its "
@@ -114,9 +127,16 @@ class DefinitionSpec(Manifest):
     )
 
     @property
+    def skips_at_gates(self) -> bool:
+        """Whether concurrency or a throttle may skip a run."""
+        policy, throttle = self.concurrency.policy, self.throttle
+        skips = policy in {OverlapPolicy.SKIP, OverlapPolicy.REPLACE}
+        return skips or (throttle is not None and throttle.excess is Excess.SKIP)
+
+    @property
     def all_tasks(self) -> tuple[TaskTemplate, ...]:
         """The tasks of all phases; no two have the same name."""
-        return (*self.tasks, *self.on_failure, *self.on_success)
+        return (*self.tasks, *self.on_failure, *self.on_success, *self.on_skip)
 
 
 class ActivityDefinition(Manifest):

@@ -5,6 +5,7 @@ Their values come from `advance.run_scope` and its outcomes. A test checks that 
 
 from typing import Final
 
+from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.cel.static_check import StaticScope
 from activityctl.domain.cel.static_type import (
     ANY_TYPE,
@@ -17,6 +18,8 @@ from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.outcome_types import may_not_run, outcome_type
 from activityctl.domain.manifests.task_blocks import StaticBlock
 from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.manifests.task_tree import all_templates
+from activityctl.domain.tasks.stop import STOP
 
 _TEXT: Final = type_of_kind("string")
 _TEXT_OR_NULL: Final = type_of_kind("string", "null")
@@ -47,12 +50,32 @@ RUN: Final = closed_map(
 _RUNS_WHEN: Final = {
     "onFailure": "the run fails",
     "onSuccess": "the run has succeeded",
+    "onSkip": "the run is skipped",
 }
 
 
 def task_lists(spec: DefinitionSpec) -> dict[str, tuple[TaskTemplate, ...]]:
     """Return the lists of tasks of a definition by the name of their field, `tasks` first."""
-    return {"tasks": spec.tasks, "onFailure": spec.on_failure, "onSuccess": spec.on_success}
+    return {
+        "tasks": spec.tasks,
+        "onFailure": spec.on_failure,
+        "onSuccess": spec.on_success,
+        "onSkip": spec.on_skip,
+    }
+
+
+_NOT_BEGUN: Final = "tasks.{} has not run when the run is skipped"
+_NOT_LOOKED_UP: Final = (
+    "context.{} is not looked up when concurrency or a throttle skips the run; run.reason says why "
+    "it is skipped"
+)
+
+
+def _may_skip(task: TaskTemplate) -> bool:
+    """Return whether the task ends the run as skipped, as far as that is written down."""
+    body = (task.model_extra or {}).get(STOP)
+    status = body.get("status") if isinstance(body, dict) else None
+    return status == "skipped" or (isinstance(status, str) and has_expression(status))
 
 
 class Scopes:
@@ -62,6 +85,7 @@ class Scopes:
         self._spec = spec
         self.limits = frozenset(limit.name for limit in spec.limits)
         """The names of the limits that tasks may use."""
+        self._can_stop_as_skipped = any(map(_may_skip, all_templates(spec.tasks)))
         self._shared = {
             "params": params_type(spec.params) if has_sound_params else ANY_TYPE,
             "trigger": TRIGGER,
@@ -107,7 +131,9 @@ class Scopes:
         lists = task_lists(self._spec)
         readable = block.readable(task, in_body=in_body)
         absent = block.absent(task, readable)
-        if block.phase != "tasks":
+        if block.phase == "onSkip" and not self._can_stop_as_skipped:
+            absent |= {task.name: _NOT_BEGUN.format(task.name) for task in self._spec.tasks}
+        elif block.phase != "tasks":
             readable = {**self._main_outcomes(), **readable}
         for other_phase in lists.keys() - {block.phase, "tasks"}:
             absent |= {
@@ -118,7 +144,16 @@ class Scopes:
         note = "no such task is declared"
         tasks = StaticType(frozenset({"map"}), readable, is_closed=True, absent=absent, note=note)
         item = block.has_item or (in_body and task.for_each is not None)
-        return {**self.rules(), "tasks": tasks, **({"item": ANY_TYPE} if item else {})}
+        around = self._skipped() if block.phase == "onSkip" else self.rules()
+        return {**around, "tasks": tasks, **({"item": ANY_TYPE} if item else {})}
+
+    def _skipped(self) -> StaticScope:
+        """Return what onSkip tasks can read: a gate skips a run before its context is known."""
+        if not self._spec.skips_at_gates:
+            return self.rules()
+        absent = {source.name: _NOT_LOOKED_UP.format(source.name) for source in self._spec.context}
+        none = StaticType(frozenset({"map"}), {}, is_closed=True, absent=absent)
+        return {**self._shared, "context": none}
 
     def state(self) -> StaticScope:
         """Return the scope of `state`, which includes the outcomes of all tasks."""

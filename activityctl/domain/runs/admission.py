@@ -31,6 +31,8 @@ class FiringRecord:
     """The status of its run; None if it has none yet."""
     is_let_in: bool = False
     """Whether its run, if it was queued, has been let in."""
+    is_skipping: bool = False
+    """Whether its run was skipped and has its onSkip tasks to run."""
 
 
 class RecordedState(Enum):

@@ -32,8 +32,9 @@ def advance(state: RunState, now: datetime) -> Decision:
     succeeded. A task is skipped when one that it needs failed or was skipped. When a task fails,
     tasks that do not need it continue. A run with a failed task runs its onFailure tasks, then
     ends `failed`; any other runs its onSuccess tasks, then ends `succeeded`, also if one of them
-    fails. A run that is cancelling waits until its tasks have stopped; after a timeout its
-    onFailure tasks run then. Nothing happens in a queued run, whose context is not known yet.
+    fails. A run that is skipped runs its onSkip tasks, if it has any. A run that is cancelling
+    waits until its tasks have stopped; after a timeout its onFailure tasks run then. Nothing
+    happens in a queued run, whose context is not known yet.
     """
     if state.run.has_ended or state.run.status is RunStatus.QUEUED:
         return Decision()

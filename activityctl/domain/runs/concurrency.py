@@ -14,6 +14,7 @@ from activityctl.domain.manifests.run_limits import Concurrency, Excess, Overlap
 from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
 from activityctl.domain.runs.run_change import RunChange, log_entry, run_change
 from activityctl.domain.runs.scope import run_scope
+from activityctl.domain.runs.skipping import to_be_skipped, without_turn
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.log import LogEntry
@@ -70,6 +71,8 @@ class GateResult:
     reason: str | None = None
     replaces: tuple[RunId, ...] = ()
     """Runs to cancel, oldest first; queued ones end at once."""
+    runs_tasks: bool = False
+    """Whether the skipped run has its onSkip tasks to run before it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +296,16 @@ def repeated_gate_result(run: Run, *, is_let_in: bool, is_ours: bool) -> GateRes
         return GateResult("skipped", run.reason)
     if not is_ours:
         return GateResult("queued", "another workflow executes the run")
+    if run.status is RunStatus.QUEUED and run.ending is RunStatus.SKIPPED:
+        return GateResult("skipped", run.reason, runs_tasks=True)
     return GateResult("let_in" if is_let_in or run.status is RunStatus.RUNNING else "queued")
+
+
+def with_skip_turn(decided: GateResult, *, has_turn: bool) -> GateResult:
+    """Return the result for a skipped run that has onSkip tasks; with a turn they run."""
+    if has_turn:
+        return replace(decided, runs_tasks=True)
+    return replace(decided, reason=without_turn(decided.reason))
 
 
 def gate_change(run: Run, decided: GateResult, now: datetime) -> RunChange:
@@ -306,6 +318,8 @@ def gate_change(run: Run, decided: GateResult, now: datetime) -> RunChange:
     if decided.outcome == "queued":
         # The reason has the time, because it tells how long the queue was then, not later.
         run = replace(run, reason=f"queued at {format_moment(now)}: {decided.reason}")
+    if decided.runs_tasks:
+        return RunChange(to_be_skipped(run, decided.reason))
     if decided.outcome != "skipped":
         return RunChange(run, entries=tuple(entries))
     return run_change(run, Decision(end=RunEnd(RunStatus.SKIPPED, decided.reason)), now)

@@ -18,6 +18,7 @@ _AFTER: Final[Mapping[RunStatus, Phase]] = {
     RunStatus.SUCCEEDED: "onSuccess",
     RunStatus.FAILED: "onFailure",
     RunStatus.TIMED_OUT: "onFailure",
+    RunStatus.SKIPPED: "onSkip",
 }
 _SHOWN: Final = 3
 """How many undo tasks a reason names that failed."""
@@ -37,6 +38,8 @@ def templates_of(spec: DefinitionSpec, phase: Phase) -> tuple[TaskTemplate, ...]
             return spec.on_failure
         case "onSuccess":
             return spec.on_success
+        case "onSkip":
+            return spec.on_skip
         case "undo":  # each task has its own
             return ()
 

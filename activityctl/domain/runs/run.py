@@ -96,7 +96,7 @@ ENDED_TASKS: Final = frozenset(status for status, after in TASK_TRANSITIONS.item
 
 FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 
-Phase = Literal["main", "onFailure", "onSuccess", "undo"]
+Phase = Literal["main", "onFailure", "onSuccess", "onSkip", "undo"]
 """Which list of the definition a task comes from; `main` is `tasks`."""
 
 CONTAINER_KINDS: Final = frozenset({"tasks", "switch", "repeat", "retry"})

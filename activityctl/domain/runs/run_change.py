@@ -59,6 +59,11 @@ class RunChange:
         return run.has_ended and (waits or run.is_backfill)
 
     @property
+    def leaves_gates(self) -> bool:
+        """Whether the run is skipped, so that it holds no slot, though its onSkip tasks may run."""
+        return RunStatus.SKIPPED in (self.run.status, self.run.ending)
+
+    @property
     def waits(self) -> tuple[Wait, ...]:
         """The waits that begin."""
         changed = (*self.create, *self.update)

@@ -108,7 +108,7 @@ def gated(
     """Return a function that applies a subscription whose definition has these limits."""
 
     async def make(policy: str | None = None, **gates: Any) -> GatedSubscription:
-        spec = {"throttle": gates.pop("throttle")} if "throttle" in gates else {}
+        spec = {field: gates.pop(field) for field in ("throttle", "onSkip") if field in gates}
         if policy is not None:
             spec["concurrency"] = {"policy": policy, **gates}
         await apply(define("digest", **spec), subscribe("mine"))

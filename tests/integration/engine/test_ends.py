@@ -86,6 +86,46 @@ async def test_a_timeout_that_is_recorded_twice_does_not_stop_on_failure_tasks(
 
 
 @pytest.mark.usefixtures("worker")
+async def test_skipped_runs_run_their_on_skip_tasks_and_end_as_skipped(
+    engine: Engine, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    tell = {"name": "tell", "command": {"argv": ["echo", "${ run.reason }"]}}
+    fail = {"name": "fail", "needs": ["tell"], "command": {"argv": ["false"]}}
+    spec = {
+        "concurrency": {"policy": "skip"},
+        "rules": [{"when": "!has(trigger.payload.no)", "otherwise": "not wanted"}],
+        "tasks": [shell(f"while ! test -e {gate}; do sleep 0.02; done")],
+        "onSkip": [tell, fail],
+        "onFailure": [shell("true", name="page")],
+    }
+    await engine.apply(spec)
+    first = await engine.fire()
+    async with asyncio.timeout(10):
+        while not await engine.tasks(first):
+            await asyncio.sleep(0.02)
+    second = await engine.ended(await engine.fire())
+    assert second.status is RunStatus.SKIPPED
+    busy, _, told = str(second.reason).partition("; ")
+    assert busy.startswith(f"run {first[:8]} is still running")
+    assert told == "onSkip task fail failed: ended with exit code 1"
+    tasks = await engine.tasks(second.id)
+    assert list(tasks) == ["tell", "fail"]
+    assert tasks["tell"].output["stdout"].strip() == busy
+    gate.touch()
+    await engine.ended(first)
+    third = await engine.ended(await engine.fire(no=True))
+    told = "onSkip task fail failed: ended with exit code 1"
+    assert (third.status, third.reason) == (RunStatus.SKIPPED, f"not wanted; {told}")
+    messages = [entry.message for entry in await engine.log(third.id)]
+    assert messages[0] == "run is skipped: not wanted; its onSkip tasks run"
+    assert messages[-1] == f"run skipped: {third.reason}"
+    fourth = await engine.ended(await engine.fire())
+    assert fourth.status is RunStatus.SUCCEEDED, "the skipped one has left its slot"
+    assert await engine.dead_letters() == []
+
+
+@pytest.mark.usefixtures("worker")
 async def test_on_success_tasks_run_last_and_may_be_stopped_or_fail(engine: Engine) -> None:
     tell = {"name": "tell", "command": {"argv": ["false"]}, "when": "params.fails"}
     slow = {"name": "slow", "command": {"argv": ["sleep", "60"]}, "when": "!params.fails"}

@@ -25,10 +25,13 @@ from activityctl.domain.runs.concurrency import (
     repeated_gate_result,
     replaced_end,
     throttle_opens_at,
+    with_skip_turn,
     without_held,
 )
 from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus
-from activityctl.domain.runs.run_change import run_change
+from activityctl.domain.runs.run_change import RunChange, run_change
+from activityctl.domain.runs.skipping import SKIP_TASKS, limit_name, to_be_skipped
+from activityctl.domain.tasks.limit import LimitState, permit
 from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.values import ids
 from activityctl.ports import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Work
@@ -60,6 +63,9 @@ class MemoryGates:
         occupancy = self._occupancy(keyed, spec, arrival, now)
         arriving = replace(keyed, priority=occupancy.priority)
         decided = decide_gate(spec, occupancy, arriving, now)
+        if decided.outcome == "skipped" and spec.on_skip:
+            has_turn = await self.take_skip_turn(run.subscription_id)
+            decided = with_skip_turn(decided, has_turn=has_turn)
         self._insert(arriving, decided, workflow_id, now, arrival)
         self._replace(arriving, decided.replaces, now)
         has_room = not has_no_free_slot(spec.concurrency, occupancy.slots_taken)
@@ -82,7 +88,9 @@ class MemoryGates:
         for rows in self._queued_runs(SubscriptionStatus.DELETED).values():
             self._end({row.run.id: end for row in rows}, now)
         for subscription, rows in self._queued_runs(SubscriptionStatus.ACTIVE).items():
-            let_in_ids += self._process_queue(subscription, rows, limit - len(let_in_ids), now)
+            let_in_ids += await self._process_queue(
+                subscription, rows, limit - len(let_in_ids), now
+            )
         late_ids = [
             key
             for key, row in sorted(self._state.runs.items())
@@ -94,6 +102,16 @@ class MemoryGates:
         ]
         late_ids.sort(key=lambda key: self._state.runs[key].let_in_at or now)
         return [_firing_ref(self._state.runs[key]) for key in (let_in_ids + late_ids)[:limit]]
+
+    async def take_skip_turn(self, subscription_id: ids.SubscriptionId) -> bool:
+        """Return whether a skipped run may run its onSkip tasks now; then the turn is used up."""
+        name = limit_name(subscription_id)
+        state = LimitState(self._state.limits.get(name), at_work=0, ahead=0)
+        found = permit(SKIP_TASKS, state, self._state.clock())
+        if found.look_again_at is not None:
+            return False
+        self._state.limits[name] = found.used_until
+        return True
 
     async def seconds_to_release(self) -> float | None:
         """Return the seconds until a queued run may be let in without a call; None if none waits.
@@ -234,7 +252,8 @@ class MemoryGates:
             state=stored_json(dict(run.state)),
             payload=stored_json(dict(run.payload)),
         )
-        let_in_at = now if decided.outcome == "let_in" else None
+        is_let_in = decided.outcome == "let_in" or decided.runs_tasks
+        let_in_at = now if is_let_in else None
         self._state.runs[run.id] = RunRow(stored_run, workflow_id, None, let_in_at, arrival)
         self._state.write_log_entries(change.entries)
         wake_next_in_order(self._state, run)
@@ -257,7 +276,7 @@ class MemoryGates:
             self._state.runs[key] = replace(row, run=stored_run)
             self._state.write_log_entries(change.entries)
 
-    def _process_queue(
+    async def _process_queue(
         self, subscription: str, rows: list[RunRow], limit: int, now: datetime
     ) -> list[str]:
         queue = [
@@ -281,12 +300,7 @@ class MemoryGates:
             if (key := queued.throttle_key) is not None
         }
         decided = decide_queue(queue, slots, started, now, limit)
-        skipped = {
-            key: RunEnd(RunStatus.SKIPPED, entry.reason)
-            for key, entry in decided
-            if entry.outcome == "skipped"
-        }
-        self._end(skipped, now)
+        skipping = await self._skip_queued(decided, now)
         chosen = [key for key, entry in decided if entry.outcome == "let_in"]
         strict = {queued.id for queued in queue if is_strict(queued.spec)}.intersection(chosen)
         held = {key for key in strict if self._is_held(subscription, key, now)}
@@ -298,7 +312,27 @@ class MemoryGates:
             self._state.write_log_entries(
                 [let_in_log_entry(subscription, key, row.run.created_at, now)]
             )
-        return [*chosen]
+        return [*chosen, *skipping]
+
+    async def _skip_queued(
+        self, decided: Iterable[tuple[ids.RunId, GateResult]], now: datetime
+    ) -> list[str]:
+        """Skip the runs whose policy says so; return those that run their onSkip tasks first."""
+        skipping: list[str] = []
+        for key, entry in decided:
+            if entry.outcome != "skipped":
+                continue
+            row, result = self._state.runs[key], entry
+            if self._spec(row.run).on_skip:
+                has_turn = await self.take_skip_turn(row.run.subscription_id)
+                result = with_skip_turn(entry, has_turn=has_turn)
+            if result.runs_tasks:
+                run = to_be_skipped(row.run, stored_text(result.reason))
+                self._state.runs[key] = replace(row, run=run, let_in_at=now)
+                skipping.append(key)
+            else:
+                self._end({key: RunEnd(RunStatus.SKIPPED, result.reason)}, now)
+        return skipping
 
     def _is_held(self, subscription: str, key: ids.RunId, now: datetime) -> bool:
         row = self._state.runs[key]
@@ -306,6 +340,18 @@ class MemoryGates:
         return is_new and self._is_earlier_on_its_way(
             subscription, _arrival_of(row), row.run.priority, now
         )
+
+
+def begun_run(state: MemoryState, change: RunChange, run: Run, before: Run) -> Run:
+    """Return the run that begins; without its keys if it holds no slot any more.
+
+    Then wake the queue.
+    """
+    run = replace(run, created_at=before.created_at, params=before.params)
+    if not change.leaves_gates:
+        return run
+    state.wake_workers(Work.QUEUE)
+    return replace(run, concurrency_key=None, throttle_key=None)
 
 
 def _arrival_of(row: RunRow) -> Arrival:

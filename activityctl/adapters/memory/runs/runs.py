@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
+from activityctl.adapters.memory.runs.gates import begun_run
 from activityctl.adapters.memory.runs.letters import keeps_state
 from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
 from activityctl.adapters.memory.runs.replays import read_replayed
@@ -78,8 +79,9 @@ class MemoryRunStore:
             or (row.fires_at is not None and row.fires_at <= self._state.clock())
         )
         if run_row is not None:
-            is_let_in = run_row.let_in_at is not None
-            return FiringRecord(run_row.run.due_at, may_start, run_row.run.status, is_let_in)
+            run, is_let_in = run_row.run, run_row.let_in_at is not None
+            skips = run.ending is RunStatus.SKIPPED
+            return FiringRecord(run.due_at, may_start, run.status, is_let_in, skips)
         return None if row is None else FiringRecord(row.firing.due_at, may_start)
 
     async def specs_of(self, revision_ids: Collection[str]) -> dict[str, DefinitionSpec]:
@@ -105,9 +107,8 @@ class MemoryRunStore:
             return OpenResult.OURS if is_ours else OpenResult.TAKEN
         run = _stored_run(change.run)
         if row is not None:
-            run = replace(run, created_at=row.run.created_at, params=row.run.params)
-        new_row = RunRow(run, workflow_id)
-        self._state.runs[run.id] = replace(row, run=run) if row is not None else new_row
+            run = begun_run(self._state, change, run, row.run)
+        self._state.runs[run.id] = replace(row, run=run) if row else RunRow(run, workflow_id)
         self._write(change)
         if run.status is RunStatus.MISSED:
             uncount_firing(self._state, run.subscription_id, run.trigger, run.due_at)

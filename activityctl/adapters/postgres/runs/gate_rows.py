@@ -317,7 +317,7 @@ async def let_in_runs(
         let_in_log_entry(row["subscription_id"], row["id"], row["created_at"], now) for row in found
     ]
     await insert_log_entries(connection, entries)
-    return {row["id"]: _firing_ref(row) for row in found}
+    return {row["id"]: firing_ref(row) for row in found}
 
 
 async def read_not_begun(
@@ -332,10 +332,10 @@ async def read_not_begun(
            ORDER BY r.let_in_at, r.id LIMIT %(limit)s""",
         {"again_after": again_after, "known": list(known), "limit": limit},
     )
-    return [_firing_ref(row) for row in await cursor.fetchall()]
+    return [firing_ref(row) for row in await cursor.fetchall()]
 
 
-def _firing_ref(row: Mapping[str, Any]) -> FiringRef:
+def firing_ref(row: Mapping[str, Any]) -> FiringRef:
     """Return the firing of a run that was let in, with the workflow that runs it."""
     return FiringRef(
         row["subscription_id"],

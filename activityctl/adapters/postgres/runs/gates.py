@@ -7,9 +7,9 @@ the same time, and no run enters while the queue is processed.
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from psycopg.errors import UniqueViolation
@@ -17,7 +17,7 @@ from psycopg.errors import UniqueViolation
 from activityctl.adapters.postgres.database import Connection, Database
 from activityctl.adapters.postgres.locks import take_gates
 from activityctl.adapters.postgres.rows import spec_of
-from activityctl.adapters.postgres.runs import gate_rows
+from activityctl.adapters.postgres.runs import gate_rows, skip_turns
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.concurrency import (
@@ -105,6 +105,11 @@ class PostgresGates:
                 connection, again_after, found, limit - len(found)
             )
         return [*found.values(), *not_begun]
+
+    async def take_skip_turn(self, subscription_id: ids.SubscriptionId) -> bool:
+        """Return whether a skipped run may run its onSkip tasks now; then the turn is used up."""
+        async with self._database.connection() as connection:
+            return await skip_turns.take_turn(connection, subscription_id)
 
     async def seconds_to_release(self) -> float | None:
         """Return the seconds until a queued run may be let in without a call; None if none waits.
@@ -205,9 +210,10 @@ async def _enter(
     # One clock sets the order of the queue.
     arriving = replace(run, created_at=now, priority=occupancy.priority)
     decided = decide_gate(spec, occupancy, arriving, now)
+    decided = await skip_turns.with_turn(connection, run.subscription_id, spec, decided)
     if decided.outcome == "queued":
         workflow_id = ids.let_in_workflow_id(run.subscription_id, run.trigger, run.firing_key)
-    let_in_at = now if decided.outcome == "let_in" else None
+    let_in_at = now if decided.outcome == "let_in" or decided.runs_tasks else None
     change = gate_change(arriving, decided, now)
     has_room = not has_no_free_slot(spec.concurrency, occupancy.slots_taken)
     if decided.replaces:
@@ -233,16 +239,36 @@ async def _let_in_from_queue(
     now = await gate_rows.read_clock(connection)
     started = {key: moments for (_, key), moments in starts.items()}
     decided = decide_queue(queue, slots, started, now, limit)
-    ends = {
-        run: RunEnd(RunStatus.SKIPPED, entry.reason)
-        for run, entry in decided
-        if entry.outcome == "skipped"
-    }
-    if ends:
-        await gate_rows.end_queued(connection, ends, now)
+    skipping = await _skip_queued(connection, subscription, queue, decided, now)
     chosen = [run for run, entry in decided if entry.outcome == "let_in"]
     strict = {queued.id for queued in queue if is_strict(queued.spec)}.intersection(chosen)
     held = await gate_rows.read_held(connection, subscription, strict) if strict else set()
     chosen = without_held(chosen, held, strict)
     let_in = await gate_rows.let_in_runs(connection, chosen, now) if chosen else {}
-    return let_in, bool(held)
+    return let_in | skipping, bool(held)
+
+
+async def _skip_queued(
+    connection: Connection,
+    subscription: str,
+    queue: Iterable[QueuedRun],
+    decided: Iterable[tuple[ids.RunId, GateResult]],
+    now: datetime,
+) -> dict[str, FiringRef]:
+    """Skip the runs whose policy says so; return those that run their onSkip tasks first."""
+    specs = {queued.id: queued.spec for queued in queue}
+    owner = ids.SubscriptionId(subscription)
+    results = {
+        run: await skip_turns.with_turn(connection, owner, specs[run], entry)
+        for run, entry in decided
+        if entry.outcome == "skipped"
+    }
+    ends = {
+        run: RunEnd(RunStatus.SKIPPED, entry.reason)
+        for run, entry in results.items()
+        if not entry.runs_tasks
+    }
+    if ends:
+        await gate_rows.end_queued(connection, ends, now)
+    reasons = {run: entry.reason for run, entry in results.items() if entry.runs_tasks}
+    return await skip_turns.let_in_skipped(connection, reasons, now) if reasons else {}

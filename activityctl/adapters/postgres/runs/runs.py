@@ -42,10 +42,11 @@ from activityctl.adapters.postgres.runs.waits import lock_answers
 from activityctl.adapters.postgres.runs.writes import (
     BEGIN_LOOKUP,
     INSERT_RUN,
+    LEAVE_GATES,
     run_values,
 )
 from activityctl.adapters.postgres.schedules.outbox import wake_next_in_order
-from activityctl.adapters.postgres.signals import notify_sql
+from activityctl.adapters.postgres.signals import notify_sql, wake_workers
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance
@@ -75,6 +76,7 @@ _SELECT_ADMISSION_INPUT: Final = f"""
         v.id AS revision_id, v.number, v.spec, v.created_at AS revised_at,
         coalesce(r.due_at, f.due_at) AS due_at, r.status AS run_status,
         r.let_in_at IS NOT NULL AS is_let_in,
+        coalesce(r.ending = 'skipped', false) AS is_skipping,
         coalesce(f.dispatched_at IS NOT NULL OR f.fires_at <= clock_timestamp(), false)
             AS may_start,
         v.definition AS firing_definition, f.params AS firing_params
@@ -183,6 +185,9 @@ class PostgresRunStore:
             cursor = await connection.execute(_BEGIN_LET_IN, values)
             if not cursor.rowcount:
                 return await self._opened_before(connection, change.run.id, values["workflow_id"])
+            if change.leaves_gates:
+                await connection.execute(LEAVE_GATES, values)
+                await wake_workers(connection, Work.QUEUE)
             async with connection.committing():
                 await write_opened(connection, change)
         return OpenResult.OPENED
@@ -383,4 +388,6 @@ def _firing_record(row: Mapping[str, Any]) -> FiringRecord | None:
     if row["due_at"] is None:
         return None
     status = RunStatus(row["run_status"]) if row["run_status"] else None
-    return FiringRecord(row["due_at"], row["may_start"], status, row["is_let_in"])
+    return FiringRecord(
+        row["due_at"], row["may_start"], status, row["is_let_in"], row["is_skipping"]
+    )

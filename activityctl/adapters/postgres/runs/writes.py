@@ -29,6 +29,9 @@ BEGIN_LOOKUP: Final = """
     WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL AND started_at IS NULL
         AND workflow_id = %(workflow_id)s"""
 """Takes `run_values`; changes a run that was let in and whose context is not looked up yet."""
+LEAVE_GATES: Final = """
+    UPDATE runs SET concurrency_key = NULL, throttle_key = NULL WHERE id = %(id)s"""
+"""Takes `run_values`; the run holds no slot any more."""
 INSERT_TASK: Final = """
     INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
         output, error, code, reason, created_at, started_at, ended_at, waits_until, lane,

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from activityctl.domain.manifests.checks import Kinds, check_definition
 from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.tasks.stop import StopBody
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.model import Manifest
 
@@ -342,4 +343,26 @@ def test_all_findings_are_returned_at_once():
         ("tasks", 1, "when"),
         ("tasks", 1, "maxParallel"),
         ("tasks", 0, "needs", 0),
+    ]
+
+
+def test_on_skip_tasks_read_what_a_skipped_run_has():
+    url = "${ run.reason } ${ context.one } ${ tasks.a.output }"
+    parts: dict[str, Any] = {
+        "onSkip": [task("tell", call={"url": url})],
+        "context": [{"name": "one", "past": {}}],
+    }
+    path = ("onSkip", 0, "call", "url")
+    no_task = (path, "tasks.a has not run when the run is skipped")
+    assert found(task("a"), **parts) == [no_task], "after a rule, the context is known"
+    for gate in ({"concurrency": {"policy": "skip"}}, {"throttle": {"limit": 1, "per": "1h"}}):
+        (no_context, other) = found(task("a"), **parts, **gate)
+        assert other == no_task
+        assert no_context[1].startswith("context.one is not looked up when concurrency or a")
+    kinds = Kinds({**KINDS.tasks, "stop": StopBody}, KINDS.contexts)
+    halt = {"name": "halt", "needs": ["a"], "stop": {"status": "skipped"}}
+    assert check_definition(definition(task("a"), halt, **parts), kinds) == []
+    page = [task("page", call={"url": "${ tasks.tell.output }"})]
+    assert found(task("a"), **{**parts, "onSkip": [task("tell")]}, onFailure=page) == [
+        (("onFailure", 0, "call", "url"), "tasks.tell runs only when the run is skipped")
     ]

@@ -39,7 +39,8 @@ def changed(field: str, **fields: Any) -> dict[str, Any]:
 
 
 DEFAULTS = [
-    {**SPEC, "description": "", "params": {}, "onFailure": [], "onSuccess": [], "state": {}},
+    {**SPEC, "description": "", "params": {}, "onFailure": [], "onSuccess": [], "onSkip": []},
+    {**SPEC, "state": {}},
     {**SPEC, "timeout": "1d"},
     {**SPEC, "timeout": "24h"},
     changed("tasks", needs=[], when=None, forEach=None, maxParallel=None),
@@ -108,6 +109,7 @@ CHANGES = [
     {**SPEC, "tasks": [*SPEC["tasks"], {"name": "b", "say": {}}]},
     {**SPEC, "onFailure": [{"name": "b", "say": {}}]},
     {**SPEC, "onSuccess": [{"name": "b", "say": {}}]},
+    {**SPEC, "onSkip": [{"name": "b", "say": {}}]},
     {**SPEC, "state": {"a": 1}},
 ]
 
