@@ -81,6 +81,46 @@ async def test_a_run_is_undone_when_it_is_cancelled_or_takes_too_long(
 
 
 @pytest.mark.usefixtures("worker")
+async def test_a_run_is_stopped_between_two_rounds(
+    engine: Engine, servers: dict[str, str], tmp_path: Path
+) -> None:
+    """A round that has to wait is ordered already, but no worker has it."""
+    client = await Client.connect(servers["temporal_address"])
+    hourly = {"repeat": {"max": 3, "delay": "20m"}}
+    for number, timeout in enumerate(("2h", "5s")):
+        file = tmp_path / f"marks-{number}"
+        book = {
+            "name": "book",
+            **marks(file, "book"),
+            "undo": [{"name": "no", **marks(file, "no")}],
+        }
+        poll = {"name": "poll", **hourly, "needs": ["book"], **marks(file, "poll")}
+        ask = {"name": "ask", **marks(file, "ask")}
+        group = {"name": "group", **hourly, "needs": ["book"], "tasks": [ask]}
+        long = {"name": "long", "needs": ["book"], **marks(file, "long", "exec sleep 60")}
+        await engine.apply({"tasks": [book, poll, group, long], "timeout": timeout})
+        run_id = await engine.fire()
+        async with asyncio.timeout(20):
+            while not {"poll[2]", "group[2]"} <= (await engine.tasks(run_id)).keys() or (
+                "long" not in told(file)
+            ):
+                await asyncio.sleep(0.05)
+        workflow_id = await workflow_of(engine, run_id)
+        if timeout == "2h":
+            await engine.cancel(run_id)
+        run = await engine.ended(run_id)
+        assert run.status is (RunStatus.CANCELLED if timeout == "2h" else RunStatus.TIMED_OUT)
+        assert sorted(told(file)) == ["ask", "book", "long", "no", "poll"], (
+            "no round begins any more"
+        )
+        statuses = {name: task.status.value for name, task in (await engine.tasks(run_id)).items()}
+        waited = ("poll", "poll[2]", "group", "group[2]")
+        assert [statuses[name] for name in waited] == ["cancelled"] * 4
+        handle = client.get_workflow_handle(workflow_id)
+        assert await asyncio.wait_for(handle.result(), 10) == run_id
+
+
+@pytest.mark.usefixtures("worker")
 async def test_the_timeout_of_the_run_does_not_leave_it_half_undone(
     engine: Engine, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.state import MemoryState, WaitRow, stored_json, stored_text
 from activityctl.domain.runs.announcements import Announcement
-from activityctl.domain.runs.children import ChildRequest
+from activityctl.domain.runs.children import ChildRequest, is_child
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.runs.waiting import Answer
@@ -84,7 +84,10 @@ class MemoryWaits:
         return [
             row.run.id
             for row in runs
-            if row is not None and not row.run.has_ended and row.cancel_requested_at is None
+            if row is not None
+            and is_child(row.run)
+            and not row.run.has_ended
+            and row.cancel_requested_at is None
         ][:limit]
 
     async def announcements(self, limit: int) -> list[Announcement]:
@@ -129,6 +132,8 @@ def write_waits(state: MemoryState, change: RunChange) -> None:
         state.waits.setdefault(wait.task_id, WaitRow(wait, announce_at=wait.announce_at))
         if wait.event is not None:
             state.wake_workers(Work.EVENT)
+        if wait.announce_at is not None:
+            state.wake_workers(Work.REMIND)
     if change.concerns_children:
         state.wake_workers(Work.WAIT)
     for task in change.update:
