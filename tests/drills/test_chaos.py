@@ -192,9 +192,14 @@ class ChaosDrill(PortsDrill):
         kept = self.home.with_name("kept")
         shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir()
-        for path in self.home.glob("temporal.db*"):
-            with suppress(FileNotFoundError):
-                shutil.copy(path, kept)
+        pid = self.pid_of("temporal")
+        if pid is not None:
+            with suppress(psutil.Error):
+                temporal = psutil.Process(pid)
+                temporal.suspend()  # all files as they are at one moment, as on a disk
+                for path in self.home.glob("temporal.db*"):
+                    shutil.copy(path, kept)
+                temporal.resume()
         await asyncio.sleep(self.chance.uniform(1, 4))
         await asyncio.to_thread(self._exchange_files, kept)
 
