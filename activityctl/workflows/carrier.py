@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows import calls
     from activityctl.workflows.calls import CONTEXT_QUEUE, Orders, StopOrder, TaskOrder
+    from activityctl.workflows.local_steps import LocalSteps
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """Without a heartbeat for this long, the worker counts as lost and another attempt starts."""
@@ -35,9 +36,6 @@ WAITS_FOR_TASKS = "wait-for-tasks-to-stop"
 GRACE = timedelta(seconds=15)
 """How long an executor may take after its limit to stop cleanly, before Temporal ends it."""
 
-_UNTIL_POSTGRES_ANSWERS = RetryPolicy(
-    initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5)
-)
 _AFTER_A_LOST_ATTEMPT = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)
 )
@@ -51,8 +49,9 @@ _Result = TypeVar("_Result")
 class RunCarrier:
     """Asks steps what to do, and does it. It sees no payload and decides nothing itself."""
 
-    def __init__(self, firing: FiringRef) -> None:
+    def __init__(self, firing: FiringRef, steps: LocalSteps) -> None:
         self._firing = firing
+        self._steps = steps
         self._ordered: set[str] = set()
         self._working: dict[asyncio.Task[Orders], TaskOrder | None] = {}
         """The tasks at work, each with its order; None for the lookup of the context."""
@@ -91,12 +90,7 @@ class RunCarrier:
         self._wake_asked.set()
 
     async def _admit(self) -> Orders:
-        (orders,) = await workflow.execute_local_activity(
-            calls.admit,
-            [self._firing],
-            start_to_close_timeout=timedelta(seconds=60),
-            retry_policy=_UNTIL_POSTGRES_ANSWERS,
-        )
+        orders = await self._steps.admit(self._firing)
         self._deadline = workflow.now() + timedelta(seconds=orders.deadline_seconds)
         if orders.lifts_deadline:
             self._deadline = None
@@ -128,7 +122,8 @@ class RunCarrier:
         if order.not_before is not None:
             await _sleep_until(datetime.fromisoformat(order.not_before))
         if order.is_group:
-            return await record_end(StopOrder(order.run_id, "running", "", order.task_id))
+            self._steps.keep_order()  # several may begin at the same time
+            return await self._steps.record(StopOrder(order.run_id, "running", "", order.task_id))
         wait, total = order.schedule_to_start_seconds, order.total_seconds
         instances = INSTANCES_PER_CALL if order.takes_next else 1
         limit = timedelta(seconds=order.start_to_close_seconds) + GRACE
@@ -196,12 +191,7 @@ class RunCarrier:
         """End the waits that are over; the answer says which tasks still wait."""
         self._wake_asked.clear()
         self._has_waiting, self._settle_at = False, None
-        return await workflow.execute_local_activity(
-            calls.settle,
-            str(self._firing.run_id),
-            start_to_close_timeout=timedelta(seconds=60),
-            retry_policy=_UNTIL_POSTGRES_ANSWERS,
-        )
+        return await self._steps.settle(str(self._firing.run_id))
 
     def _seconds_left(self) -> float | None:
         times = [time for time in (self._deadline, self._settle_at) if time is not None]
@@ -224,13 +214,15 @@ class RunCarrier:
                 if not isinstance(error, ActivityError) or is_cancelled_exception(error):
                     raise
                 reason = f"its context could not be looked up: {_failure_reason(error)}"
-                return await record_end(StopOrder(self._firing.run_id, "failed", reason))
+                return await self._steps.record(StopOrder(self._firing.run_id, "failed", reason))
             if self._is_stopping:
                 lost = _loss(error)
-                return await record_end(StopOrder(order.run_id, "cancelled", lost, order.task_id))
+                return await self._steps.record(
+                    StopOrder(order.run_id, "cancelled", lost, order.task_id)
+                )
             if not isinstance(error, ActivityError) or is_cancelled_exception(error):
                 raise
-            return await record_end(
+            return await self._steps.record(
                 StopOrder(order.run_id, "failed", _failure_reason(error), task_id=order.task_id)
             )
 
@@ -257,7 +249,7 @@ class RunCarrier:
         """
         waits = workflow.patched(WAITS_FOR_TASKS)
         run_id = self._firing.run_id
-        orders = await record_end(StopOrder(run_id, status, reason, waits=waits))
+        orders = await self._steps.record(StopOrder(run_id, status, reason, waits=waits))
         if orders.is_cancelling:
             self._stop_tasks()
             if not self._working:  # nothing that this workflow started
@@ -280,7 +272,7 @@ class RunCarrier:
         """End the run although tasks may still be at work; the step `record` says so."""
         self._is_stopping, self._deadline = False, None
         status, reason = ("cancelled", CANCELLED) if self.is_cancelled else ("timed_out", TIMED_OUT)
-        orders = await record_end(StopOrder(self._firing.run_id, status, reason))
+        orders = await self._steps.record(StopOrder(self._firing.run_id, status, reason))
         await self._leave_tasks()
         return orders
 
@@ -323,16 +315,6 @@ async def carry_on(work: "asyncio.Future[_Result]", carriers: Sequence[RunCarrie
     if is_cancelled and all(carrier.is_cancelled for carrier in carriers):
         raise asyncio.CancelledError
     return result
-
-
-async def record_end(stop: StopOrder) -> Orders:
-    """Record an end that came from outside of an executor; retry until Postgres answers."""
-    return await workflow.execute_local_activity(
-        calls.record,
-        stop,
-        start_to_close_timeout=timedelta(seconds=60),
-        retry_policy=_UNTIL_POSTGRES_ANSWERS,
-    )
 
 
 async def _sleep_until(time: datetime) -> None:

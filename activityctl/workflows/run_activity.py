@@ -8,6 +8,7 @@ from temporalio.common import SearchAttributeKey
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
     from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN, RunCarrier, carry_on
+    from activityctl.workflows.local_steps import LocalSteps
 
 WORKFLOW_NAME = "RunActivity"
 
@@ -21,7 +22,7 @@ class RunActivityWorkflow:
     @workflow.init
     def __init__(self, firing: FiringRef) -> None:
         self._firing = _with_nominal_time(firing)
-        self._carrier = RunCarrier(self._firing)
+        self._carrier = RunCarrier(self._firing, LocalSteps())
 
     @workflow.run
     async def run(self, firing: FiringRef) -> str:  # noqa: ARG002  # used in __init__

@@ -14,8 +14,8 @@ with workflow.unsafe.imports_passed_through():
         WAKE_RUN,
         RunCarrier,
         carry_on,
-        record_end,
     )
+    from activityctl.workflows.local_steps import LocalSteps
 
 BATCH_WORKFLOW_NAME = "RunBatch"
 
@@ -30,12 +30,14 @@ class RunBatchWorkflow:
 
     @workflow.init
     def __init__(self, firings: list[FiringRef]) -> None:
-        self._carriers = {str(firing.run_id): RunCarrier(firing) for firing in firings}
+        self._steps = LocalSteps()
+        self._carriers = {str(firing.run_id): RunCarrier(firing, self._steps) for firing in firings}
         self._carrying: dict[str, asyncio.Task[str]] = {}
 
     @workflow.run
     async def run(self, firings: list[FiringRef]) -> None:  # noqa: ARG002  # used in __init__
         """Run all firings to the end."""
+        self._steps.keep_order()
         self._carrying = {
             run_id: asyncio.create_task(carrier.carry())
             for run_id, carrier in self._carriers.items()
@@ -66,7 +68,7 @@ class RunBatchWorkflow:
         if carrying is None:
             return
         if carrying.done():
-            await record_end(StopOrder(run_id, "cancelled", CANCELLED))
+            await self._steps.record(StopOrder(run_id, "cancelled", CANCELLED))
         else:
             self._carriers[run_id].ask_to_cancel()
 

@@ -15,8 +15,10 @@ def json_values_in(history: WorkflowHistory) -> list[Any]:
 
 
 def is_sdk_metadata(value: object) -> bool:
-    """Return whether the SDK added the value to a local activity's result: times and numbers."""
-    return isinstance(value, dict) and "seq" in value and "result" not in value
+    """Return whether the SDK added the value: numbers of a local activity, or a patch."""
+    if not isinstance(value, dict):
+        return False
+    return ("seq" in value and "result" not in value) or value.keys() == {"id", "deprecated"}
 
 
 def is_json(payload: Payload) -> bool:

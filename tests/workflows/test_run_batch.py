@@ -12,7 +12,7 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
@@ -75,7 +75,7 @@ async def work_without_end(_: TaskOrder) -> Orders:
 
 @asynccontextmanager
 async def running(
-    client: Client, steps: Steps, **options: Any
+    client: Client, steps: Steps, firings: list[FiringRef] = FIRINGS, **options: Any
 ) -> AsyncIterator[WorkflowHandle[Any, None]]:
     queue = f"test-{uuid.uuid4()}"
     async with Worker(
@@ -88,7 +88,7 @@ async def running(
         default_heartbeat_throttle_interval=timedelta(seconds=0.1),
     ):
         yield await client.start_workflow(
-            RunBatchWorkflow.run, FIRINGS, id=f"batch/{queue}", task_queue=queue, **options
+            RunBatchWorkflow.run, firings, id=f"batch/{queue}", task_queue=queue, **options
         )
 
 
@@ -242,3 +242,26 @@ async def test_a_batch_that_is_cancelled_as_a_whole_records_each_run(client: Cli
     assert isinstance(ended.value.cause, CancelledError)
     assert sorted(stop.run_id for stop in steps.stops) == sorted([FIRST, SECOND, THIRD])
     assert {stop.status for stop in steps.stops} == {"cancelled"}
+
+
+class StaggeredSteps(Steps):
+    """Steps of a slow Postgres: the admissions end one after the other, some of them together."""
+
+    @activity.defn
+    async def admit(self, firings: list[FiringRef]) -> list[Orders]:
+        number = int(firings[0].firing_key.removeprefix("event-"))
+        await asyncio.sleep(1.2 + 0.02 * (number // 4))
+        return await super().admit(firings)
+
+
+async def test_a_batch_whose_admissions_end_one_after_the_other_can_be_replayed(
+    client: Client,
+) -> None:
+    """Replayed, some come together that came apart; the commands have the same order."""
+    many = [FiringRef("sub", "paid", f"event-{n}", NOON, "batch/one") for n in range(20)]
+    steps = StaggeredSteps(end)
+    async with running(client, steps, many, task_timeout=timedelta(seconds=1)) as handle:
+        await handle.result()
+        history = await handle.fetch_history()
+    replayer = Replayer(workflows=[RunBatchWorkflow], workflow_runner=UnsandboxedWorkflowRunner())
+    await replayer.replay_workflow(history)
