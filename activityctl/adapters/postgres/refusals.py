@@ -83,7 +83,7 @@ def ended_transaction() -> UnreachableError:
 
 
 def failed_connection(error: psycopg.Error) -> ActivityctlError:
-    """Return the error for a server that does not answer, or that refuses the login."""
+    """Return the error for a server that does not answer, refuses the login or has a full disk."""
     text = str(error).strip()
     if found := _NO_DATABASE.search(text):
         return DatabaseNotFoundError(
@@ -94,6 +94,12 @@ def failed_connection(error: psycopg.Error) -> ActivityctlError:
         return DatabaseDeniedError(
             f"Postgres refuses the login: {said}",
             hint="correct the user and the password of the database URL",
+        )
+    if isinstance(error, psycopg.errors.DiskFull):
+        said = error.diag.message_primary or first_line(error, "no space left")
+        return UnreachableError(
+            f"the disk of Postgres is full: {said}",
+            hint="free space on the disk of the Postgres server; work goes on by itself then",
         )
     return UnreachableError(f"Postgres does not answer: {_plain_reason(error)}", hint=_DOCTOR)
 

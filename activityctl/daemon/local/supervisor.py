@@ -371,7 +371,10 @@ def stop_daemon(home: Path, timeout: float = 60.0) -> tuple[ComponentStatus, ...
         state = read_state(home)
         end_surviving_processes(home, state)
         parts = all_stopped(state.components)
-        write_state(home, DaemonState(components=parts, ports=state.ports))
+        try:
+            write_state(home, DaemonState(components=parts, ports=state.ports))
+        except OSError as error:  # a full disk: nothing of what the file names runs any more
+            LOGGER.warning("could not write the state of the daemon: %s", error)
     return tuple(running)
 
 

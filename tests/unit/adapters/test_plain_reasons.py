@@ -56,3 +56,10 @@ def test_temporal_does_not_answer_for_a_plain_reason(said: str, reason: str):
 
 def test_temporal_does_not_answer_in_time():
     assert temporal_reason(TimeoutError()) == "no answer in time"
+
+
+def test_a_full_disk_is_no_server_that_does_not_answer():
+    error = failed_connection(psycopg.errors.DiskFull("could not extend file: no space\nHINT: x"))
+    assert error.message == "the disk of Postgres is full: could not extend file: no space"
+    assert (error.exit_code, error.retryable) == (7, True)
+    assert str(error.hint).startswith("free space on the disk of the Postgres server")
