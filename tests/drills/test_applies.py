@@ -33,7 +33,7 @@ from support.worker import working
 
 FULL = os.environ.get("DRILL_FULL") == "1"
 SETS = 60 if FULL else 10
-EVENTS = 4_000 if FULL else 320
+EVENTS = 4_000 if FULL else 160
 PATIENCE = 300 if FULL else 90
 _RUNS = """
     SELECT s.name, r.definition, r.trigger, r.firing_key, r.due_at, r.params, r.status, r.reason,

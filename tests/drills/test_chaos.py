@@ -48,7 +48,7 @@ PATIENCE = 240.0 + SECONDS
 IS_SHORT = SECONDS < 120
 LONGEST_FREEZE = 4.0 if IS_SHORT else 14.0
 LONGEST_PAUSE = 1.5 if IS_SHORT else 5.0
-LONGEST_QUIET = 0.6 if IS_SHORT else 2.0
+LONGEST_QUIET = 1.2 if IS_SHORT else 2.0
 """Seconds between two events; each has three runs, and one of them waits in a queue."""
 
 

@@ -33,8 +33,8 @@ from activityctl.operations.gitops.apply import apply
 from support.drilled import PortsDrill, Receiver, Row, receiving, seed
 
 FULL = os.environ.get("DRILL_FULL") == "1"
-EVENTS = 2_000 if FULL else 300
-KILLS = 10 if FULL else 3
+EVENTS = 2_000 if FULL else 120
+KILLS = 10 if FULL else 2
 TEMPORAL_AWAY = 60.0 if FULL else 20.0
 PATIENCE = 600.0 if FULL else 300.0
 BACK = TEMPORAL_AWAY + 60

@@ -1,13 +1,21 @@
-"""Runs that are stopped while their commands need seconds to end, with a killed worker too."""
+"""Runs that are stopped, or whose worker is killed, while commands and lookups need seconds.
+
+    DRILL_SEED=7 pytest tests/drills/test_stops.py -rP
+
+All drills use one daemon, started as `up` does.
+"""
 
 import asyncio
 import json
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import psutil
@@ -96,11 +104,23 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@pytest.fixture
-def drill(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StopDrill]:
-    drill = StopDrill(tmp_path / "home", random.Random(f"{request.node.name} {seed()}"))
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StopDrill]:
+    """One daemon for all drills of this file."""
+    drill = StopDrill(tmp_path_factory.mktemp("stops") / "home", random.Random(seed()))
     with drill.running():
         yield drill
+
+
+@pytest.fixture
+def drill(daemon: StopDrill, tmp_path: Path) -> StopDrill:
+    """The daemon, with marks of this drill alone, once it has recovered from the one before."""
+    daemon.marks = tmp_path / "marks"
+    deadline = time.monotonic() + 60
+    while not read_state(daemon.home).ready:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return daemon
 
 
 @pytest.mark.slow
@@ -178,3 +198,63 @@ async def test_the_log_tells_of_an_attempt_that_was_lost_with_its_worker(drill: 
     assert f"attempt 2 starts on worker {os.uname().nodename} pid {part.pid}" in entry
     await drill.cancel(run_id)
     await drill.comes_to(run_id, RunStatus.CANCELLED)
+
+
+class SlowServer(ThreadingHTTPServer):
+    """Answers with JSON once `go` is set; counts the requests and keeps their idempotency keys."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.go = Event()
+        self.keys: list[str] = []
+
+
+class _Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, SlowServer)
+        self.server.keys.append(self.headers["Idempotency-Key"])
+        self.server.go.wait(120)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(b'{"active": true}')
+
+    def log_message(self, *_: object) -> None:
+        """Write no log."""
+
+
+@pytest.fixture
+def server() -> Iterator[SlowServer]:
+    with SlowServer() as made:
+        Thread(target=made.serve_forever, daemon=True).start()
+        yield made
+        made.go.set()
+        made.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_lookup_is_repeated_after_its_worker_was_killed(
+    drill: StopDrill, server: SlowServer
+) -> None:
+    it = {"name": "it", "http": {"url": f"http://127.0.0.1:{server.server_address[1]}/"}}
+    await drill.apply(
+        "looking",
+        context=[{**it, "timeout": "2m"}],
+        rules=[{"when": "context.it.active"}],
+        tasks=[{"name": "a", "command": {"argv": ["true"]}}],
+    )
+    run_id = await drill.fire("looking", "0")
+    await drill.until(lambda: len(server.keys) == 1, 30)
+    os.kill(drill.worker_pid(), signal.SIGKILL)
+    await drill.until(lambda: len(server.keys) == 2, 60)
+    server.go.set()
+    run = await drill.comes_to(run_id, RunStatus.SUCCEEDED)
+    assert run.context == {"it": {"active": True}}
+    assert len(set(server.keys)) == 1, "both lookups have the same idempotency key"
+    messages = await drill.log(run_id)
+    assert messages[0] == "run started by manual; its context is being looked up"
+    assert messages[1].startswith("its context is looked up again")
+    assert messages.count("run succeeded") == 1
