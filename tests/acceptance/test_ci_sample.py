@@ -101,12 +101,24 @@ def a_commit(folder: Path) -> dict[str, str]:
     return {"ACTIVITYCTL_SOURCE": f"git+file://{folder}@{commit}"}
 
 
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of CI's machines, with pip and without packages."""
+    folder = tmp_path_factory.mktemp("python")
+    venv.create(folder, with_pip=True)
+    return folder / "bin"
+
+
 @pytest.fixture(params=["github", "gitlab"])
-def ci(request: pytest.FixtureRequest, shell: Any, tmp_path_factory: pytest.TempPathFactory) -> Ci:
+def ci(
+    request: pytest.FixtureRequest,
+    shell: Any,
+    python: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ci:
     whose = request.param
     shell("init", ".", "--ci", whose)
     machine = tmp_path_factory.mktemp("machine")
-    venv.create(machine / "python", with_pip=True)
     state = read_state(shell.home)
     assert state is not None
     source = a_wheel if whose == "github" else a_commit
@@ -114,7 +126,7 @@ def ci(request: pytest.FixtureRequest, shell: Any, tmp_path_factory: pytest.Temp
         service=whose,
         folder=shell.folder,
         machine=machine / "runner",
-        python=machine / "python" / "bin",
+        python=python,
         commit=COMMIT,
         variables=source(tmp_path_factory.mktemp("source")),
         secrets={

@@ -1,10 +1,11 @@
 """Stored events: `explain event`, `replay events`, `get events` and plans compared with events."""
 
 import json
-import time
 from typing import Any
 
 import pytest
+
+from support.waiting import until
 
 MANIFESTS = """
 apiVersion: activityctl/v1
@@ -66,10 +67,12 @@ def runs(shell, name: str) -> list[dict[str, Any]]:
 
 def ended(shell, name: str, count: int) -> list[dict[str, Any]]:
     """Wait until so many runs of the subscription have ended, and return those."""
-    deadline = time.monotonic() + 30
-    while len(found := [run for run in runs(shell, name) if run["endedAt"]]) < count:
-        assert time.monotonic() < deadline, runs(shell, name)
-        time.sleep(0.1)
+
+    def enough() -> list[dict[str, Any]]:
+        found = [run for run in runs(shell, name) if run["endedAt"]]
+        return found if len(found) >= count else []
+
+    found: list[dict[str, Any]] = until(enough)
     return found
 
 

@@ -163,7 +163,7 @@ def _env(settings: Settings) -> dict[str, str]:
 async def test_a_burst_of_events_goes_through_a_queue_in_the_order_of_arrival(
     settings: Settings, ports: wiring.Ports, event: MakeEvent
 ) -> None:
-    count = 150
+    count = 60  # several pages of what waits, and of what a worker starts at once
     await subscribe(ports, "a", concurrency={"policy": "queue"}, **shell("true"))
     await ports.events.add([event(number) for number in range(count)])
     async with working(settings):

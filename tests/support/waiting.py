@@ -6,9 +6,13 @@ from typing import Any
 
 
 def until(probe: Callable[[], Any], seconds: float = 60) -> Any:
-    """Call the probe until its result is true; return that result."""
-    deadline = time.monotonic() + seconds
+    """Call the probe until its result is true; return that result.
+
+    It is called less and less often, because most probes are commands, which take CPU.
+    """
+    deadline, pause = time.monotonic() + seconds, 0.1
     while not (found := probe()):
         assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(1.4 * pause, 0.7)
     return found
