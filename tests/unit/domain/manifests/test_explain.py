@@ -61,12 +61,19 @@ def test_the_example_of_a_kind_is_a_valid_manifest(kind: str):
 
 
 def explained_paths(path: str, depth: int = 8) -> Iterator[str]:
-    """Yield the path and all paths below it; a key that the user chooses is `<name>`."""
+    """Yield the path and all paths below it; a key that the user chooses is `<name>`.
+
+    A field in a field of its name, as tasks in tasks, has the fields of the one above it, so what
+    is below it is left out.
+    """
     try:
         fields = explain_field(SCHEMA, path).fields
     except NotFoundError:  # the parent is no map
         return
     yield path
+    *above, last = path.split(".")
+    if last in above:
+        return
     for name in [line.name for line in fields] + ["<name>"]:
         if depth:
             yield from explained_paths(f"{path}.{name}", depth - 1)
