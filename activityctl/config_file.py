@@ -27,6 +27,7 @@ PROFILE_KEYS: Final = frozenset(
         "allowed_variables",
         "max_tasks",
         "event_retention",
+        "retention",
         "secrets_store",
         "secrets_folder",
         "secrets_key_file",

@@ -120,6 +120,8 @@ class Settings:
     """How many tasks a worker runs at once."""
     event_retention: timedelta = timedelta(days=30)
     """How long events are kept. Zero: for ever."""
+    retention: str = ""
+    """What is kept how long, such as `runs=90d,logs=30d/10000`. Empty: all is kept for ever."""
     secrets_store: str = "auto"
     """Where `secrets set` keeps a value: `keyring`, `file`, or `auto`, which prefers the first."""
     secrets_folder: str | None = None
@@ -200,6 +202,7 @@ def load_settings(
         task_environment={key: env[key] for key in INHERITED if env.get(key)},
         max_tasks=positive("max_tasks", sourced),
         event_retention=span("event_retention", sourced),
+        retention=str(merged.get("retention") or ""),
         secrets_store=choice("secrets_store", sourced, ("auto", "keyring", "file")),
         secrets_folder=merged.get("secrets_folder"),
         secrets_key_file=merged.get("secrets_key_file"),

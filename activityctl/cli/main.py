@@ -109,6 +109,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Carry on what Temporal has lost: runs, firings and schedules.",
     ),
     "purge": ("acting.purge", "Acting", "Remove a secret from everything that is stored."),
+    "retention": (
+        "acting.retention",
+        "Acting",
+        "Remove old runs, tasks, logs and dead letters, or show what would go.",
+    ),
     "secrets": ("settings.secrets", "Settings", "Keep the secrets of tasks on this machine."),
     "config": ("settings.config", "Settings", "Show the settings and manage profiles of servers."),
     "version": ("settings.version", "Settings", "Print the version of activityctl and Python."),

@@ -21,7 +21,7 @@ CHANGING: Final = frozenset(
             "plan",
             "purge",
         ),
-        *("recover", "replay", "resume", "rollback", "state", "trigger"),
+        *("recover", "replay", "resume", "retention", "rollback", "state", "trigger"),
     }
 )
 """The commands that change something on the servers, and `plan`, which says what would change."""

@@ -22,6 +22,7 @@ from activityctl.ports.outbox import (
 from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.recovery import StartedFiring, UnfinishedWork
 from activityctl.ports.replays import Replays
+from activityctl.ports.retention import Batch, OldRows, Place, RetentionStore
 from activityctl.ports.runs import BegunAttempt, KnownRun, LockedRun, OpenResult, RunLists, RunStore
 from activityctl.ports.schedules import (
     ListedSchedule,
@@ -60,6 +61,7 @@ __all__ = [
     "WAKE_AFTER",
     "WORK_CHANNEL",
     "Backfills",
+    "Batch",
     "BegunAttempt",
     "BreakerChange",
     "Catalog",
@@ -90,13 +92,16 @@ __all__ = [
     "ManifestSource",
     "MetricsSource",
     "Occurrence",
+    "OldRows",
     "OpenResult",
     "Outbox",
     "OverdueSchedule",
+    "Place",
     "PostponedFiring",
     "Purge",
     "Replays",
     "ResolveSecret",
+    "RetentionStore",
     "Routing",
     "RunLists",
     "RunStarter",

@@ -19,6 +19,7 @@ from activityctl.ports import (
     Outbox,
     Purge,
     Replays,
+    RetentionStore,
     RunLists,
     RunStore,
     ScheduleRegister,
@@ -188,6 +189,13 @@ class Ports:
         from activityctl.adapters.postgres.events.archive import PostgresEventArchive
 
         return PostgresEventArchive(self._database)
+
+    @cached_property
+    def retention(self) -> RetentionStore:
+        """The removal of what is old."""
+        from activityctl.adapters.postgres.retention import PostgresRetention
+
+        return PostgresRetention(self._database)
 
     @cached_property
     def purge(self) -> Purge:

@@ -152,6 +152,7 @@ def test_every_setting_has_a_source(path: Path, tmp_path: Path):
         "allowed_folders": ([], "default"),
         "allowed_variables": ([], "default"),
         "event_retention": ("30d", "default"),
+        "retention": ("", "default"),
         "secrets_store": ("auto", "default"),
         "secrets_folder": (None, "default"),
         "secrets_key_file": (None, "default"),

@@ -79,6 +79,7 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "allowed_variables": (["A"], "B, C", ["D"]),
     "max_tasks": (5, "6", 7),
     "event_retention": ("2d", "3h", "0"),
+    "retention": ("runs=1d", "logs=2d", "runs=3d/10"),
     "secrets_store": ("keyring", "file", "auto"),
     "secrets_folder": ("/a", "/b", "/c"),
     "secrets_key_file": ("/a", "fd:3", "/c"),

@@ -19,7 +19,7 @@ from activityctl.daemon.worker.overdue_scanner import OverdueScanner
 from activityctl.daemon.worker.queue_releaser import QueueReleaser
 from activityctl.daemon.worker.reconciler import Reconciler
 from activityctl.daemon.worker.recovery_loop import RecoveryLoop
-from activityctl.daemon.worker.retention import Retention
+from activityctl.daemon.worker.retention import HistoryRetention, Retention
 from activityctl.daemon.worker.router import Router
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.daemon.worker.server_clock import ServerClock
@@ -28,6 +28,7 @@ from activityctl.daemon.worker.wait_keeper import WaitKeeper
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.cel.evaluator import Evaluator
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
+from activityctl.domain.values.retention import parse_policy
 from activityctl.operations.runs.recover import Recovery
 from activityctl.ports import WORK_CHANNEL, RunStarter, ScheduleClient, Work
 from activityctl.settings import Settings
@@ -115,9 +116,17 @@ class BackgroundLoops:
             Loop("recovery", _without_answer(carry_on), _RECOVER_EVERY),
             Loop("wake-up", _without_answer(scanner.wake), _WAKE_EVERY),
             Loop("retention", _without_answer(retention.sweep), _RETENTION_EVERY),
+            *self._history_retention(settings.retention),
             Loop("stuck-runs", self.stuck_runs.record, _STUCK_EVERY),
             Loop("schema", check_schema, _SCHEMA_EVERY),
         )
+
+    def _history_retention(self, text: str) -> tuple[Loop, ...]:
+        """Return the loop that removes old runs, logs and letters, if a policy says so."""
+        if not (policy := parse_policy(text)):
+            return ()
+        keeper = HistoryRetention(self._ports.retention, policy)
+        return (Loop("history-retention", keeper.sweep, _RETENTION_EVERY),)
 
     async def run(self, loop: Loop) -> None:
         """Run one of the loops until it is cancelled."""

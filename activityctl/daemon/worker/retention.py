@@ -1,13 +1,16 @@
-"""Retention: removes old events and old started firings, in small batches."""
+"""Retention: removes old events, started firings, runs and logs, in small batches."""
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
 from activityctl.domain.values.duration import format_duration
-from activityctl.ports import EventArchive, Outbox
+from activityctl.domain.values.retention import Policy, RetainedKind
+from activityctl.operations.runs.retention import sweep
+from activityctl.ports import EventArchive, Outbox, RetentionStore
 
 _LOG = logging.getLogger(__name__)
 _BATCH: Final = 500
@@ -54,3 +57,26 @@ class Retention:
             if total:
                 _LOG.info("removed %d %s older than %s", total, what, format_duration(self._keep))
         return total
+
+
+class HistoryRetention:
+    """Removes what is old of runs, tasks, attempts, logs and dead letters, as a policy says."""
+
+    def __init__(self, store: RetentionStore, policy: Policy) -> None:
+        self._store = store
+        self._policy = policy
+
+    async def sweep(self) -> None:
+        """Remove what is old and not needed any more, and log how much of each kind."""
+        counts: Counter[str] = Counter()
+
+        def count(kind: RetainedKind, removed: int) -> None:
+            counts[kind] += removed
+
+        try:
+            await sweep(self._store, self._policy, count)
+        finally:
+            for kind, keep in self._policy.items():
+                if counts[kind]:
+                    what = f"{kind} of runs" if kind in {"tasks", "attempts"} else kind
+                    _LOG.info("retention %s=%s: removed %d %s", kind, keep, counts[kind], what)

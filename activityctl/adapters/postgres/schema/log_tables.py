@@ -61,7 +61,11 @@ class DeadLetterTable(SQLModel, table=True):
     """A run that failed and is not tried again; an operator has to look at it."""
 
     __tablename__: ClassVar[Any] = "dead_letters"
-    __table_args__ = (Index(None, "created_at"), Index(None, "subscription_id"))
+    __table_args__ = (
+        Index(None, "created_at"),
+        Index(None, "subscription_id"),
+        Index(None, "run_id"),
+    )
     id: str = text_column(key=True)
     run_id: str = text_column(ForeignKey("runs.id"))
     subscription_id: str = text_column(ForeignKey("subscriptions.id"))

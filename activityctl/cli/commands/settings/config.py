@@ -163,6 +163,13 @@ def add(
             metavar="DURATION",
         ),
     ] = None,
+    retention: Annotated[
+        str | None,
+        typer.Option(
+            help="How long runs, logs and the like are kept, such as runs=90d,logs=30d/10000.",
+            metavar="KIND=KEEP,...",
+        ),
+    ] = None,
     secrets_store: Annotated[
         str | None,
         typer.Option(help="Where `secrets set` keeps values.", metavar="auto|keyring|file"),
@@ -210,6 +217,7 @@ def add(
         "allowed_variables": allowed_variables.split(",") if allowed_variables else None,
         "max_tasks": max_tasks,
         "event_retention": event_retention,
+        "retention": retention,
         "secrets_store": secrets_store,
         "secrets_folder": secrets_folder,
         "secrets_key_file": secrets_key_file,

@@ -99,7 +99,7 @@ class Bench:
         )
         recorder = RecordStep(ports.runs, self._clock)
         admit = AdmitStep(ports.runs, ports.timetable, ports.gates, {}, self._clock)
-        settings: Any = SimpleNamespace(event_retention=timedelta(days=30))
+        settings: Any = SimpleNamespace(event_retention=timedelta(days=30), retention="")
         self.background = BackgroundLoops(
             settings,
             ports,

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0023"
-down_revision = "0022"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
@@ -17,10 +17,5 @@ def upgrade() -> None:
         "runs",
         sa.Column("fresh_keys", JSONB(), nullable=False, server_default=sa.text("'{}'::jsonb")),
     )
-    op.create_index(
-        "runs_replay_of_index",
-        "runs",
-        ["replay_of"],
-        postgresql_where=sa.text("replay_of IS NOT NULL"),
-    )
+    op.execute("ALTER INDEX runs_retry_of_index RENAME TO runs_replay_of_index")
     op.add_column("firings", sa.Column("replay", JSONB(), nullable=True))

@@ -1,0 +1,66 @@
+"""Retention: how long finished things are kept, for each kind, by age and by number."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal, cast, get_args
+
+from activityctl.domain.values.duration import format_duration, parse_duration
+from activityctl.errors import UsageError
+
+RetainedKind = Literal["runs", "tasks", "attempts", "logs", "deadletters"]
+RETAINED_KINDS: Final[tuple[RetainedKind, ...]] = get_args(RetainedKind)
+
+SHORTEST: Final = timedelta(hours=1)
+"""What has ended more recently stays, whatever the number says."""
+_KEEP: Final = re.compile(r"(?:(?P<age>[0-9]+[dhm][0-9dhm]*)(?:/|$))?(?P<count>[1-9][0-9]{0,8})?")
+_EXAMPLE: Final = "write for example runs=90d,logs=30d/10000"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What is older than the age goes, and what is beyond the newest `count` goes."""
+
+    age: timedelta | None = None
+    count: int | None = None
+    """How many each subscription keeps; for tasks and attempts, of how many runs."""
+
+    def __str__(self) -> str:
+        """Return the text that `parse_policy` reads."""
+        parts = (self.age and format_duration(self.age), self.count and str(self.count))
+        return "/".join(part for part in parts if part)
+
+
+Policy = Mapping[RetainedKind, Keep]
+"""A kind without an entry is kept for ever."""
+
+
+def parse_policy(text: str, source: str = "retention") -> dict[RetainedKind, Keep]:
+    """Return the policy of `runs=90d,logs=30d/10000`; an empty text, or `0`, keeps everything.
+
+    UsageError, beginning with the source, for any other text.
+    """
+    policy: dict[RetainedKind, Keep] = {}
+    for part in re.split(r"[,\s]+", text.strip()) if text.strip() not in {"", "0"} else ():
+        kind, equals, keep = part.partition("=")
+        if kind not in RETAINED_KINDS:
+            known = ", ".join(RETAINED_KINDS)
+            raise UsageError(f"{source}: {kind!r} is not kept by a policy", hint=f"use {known}")
+        if not equals or kind in policy:
+            raise UsageError(f"{source}: {part!r} is not a policy", hint=_EXAMPLE)
+        policy[cast("RetainedKind", kind)] = _keep(keep, part, source)
+    return policy
+
+
+def _keep(text: str, part: str, source: str) -> Keep:
+    found = _KEEP.fullmatch(text)
+    if found is None or not text or text.endswith("/"):
+        raise UsageError(f"{source}: {part!r} is not a policy", hint=_EXAMPLE)
+    try:
+        age = parse_duration(found["age"]) if found["age"] else None
+    except ValueError as error:
+        raise UsageError(f"{source}: {part!r}: {error}", hint=_EXAMPLE) from error
+    if age is not None and age < SHORTEST:
+        raise UsageError(f"{source}: {part!r} is less than an hour", hint=_EXAMPLE)
+    return Keep(age, int(found["count"]) if found["count"] else None)
