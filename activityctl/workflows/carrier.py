@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.workflows import calls
     from activityctl.workflows.calls import CONTEXT_QUEUE, Orders, StopOrder, TaskOrder
     from activityctl.workflows.local_steps import LocalSteps
+    from activityctl.workflows.renewal import CONTINUES, Renewal
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """Without a heartbeat for this long, the worker counts as lost and another attempt starts."""
@@ -49,9 +50,11 @@ _Result = TypeVar("_Result")
 class RunCarrier:
     """Asks steps what to do, and does it. It sees no payload and decides nothing itself."""
 
-    def __init__(self, firing: FiringRef, steps: LocalSteps) -> None:
+    def __init__(self, firing: FiringRef, steps: LocalSteps, *, may_renew: bool = False) -> None:
+        """`may_renew` says whether the workflow can go on in a new history."""
         self._firing = firing
         self._steps = steps
+        self._may_renew = may_renew
         self._ordered: set[str] = set()
         self._working: dict[asyncio.Task[Orders], TaskOrder | None] = {}
         """The tasks at work, each with its order; None for the lookup of the context."""
@@ -65,9 +68,16 @@ class RunCarrier:
         """When to look at the waiting tasks again; None if no time ends their wait."""
         self.is_cancelled = False
         """Whether the run ends because its cancellation was requested."""
+        self.goes_on = False
+        """Whether the run is not over, but has to go on in a new history."""
+        self._renewal = Renewal()
+        self._held: list[TaskOrder] = []
+        """Orders that are not carried out in this history, if it is left."""
+        self._asleep: set[str] = set()
+        """The ordered tasks whose time has not come, by id."""
 
     async def carry(self) -> str:
-        """Run to the end and return the run's id."""
+        """Run to the end and return the run's id; or stop before it and set `goes_on`."""
         orders = await self._admit()
         if orders.is_cancelling:
             # The workflow that stopped the run is lost. Its tasks end by themselves, or never.
@@ -75,6 +85,9 @@ class RunCarrier:
             orders = await self._end_now()
         while not orders.is_over:
             self._carry_out(orders)
+            if self._can_leave():
+                self.goes_on = True
+                break
             orders = await self._next()
         return self._firing.run_id
 
@@ -99,13 +112,37 @@ class RunCarrier:
     def _carry_out(self, orders: Orders) -> None:
         if orders.look_up_seconds is not None:
             self._working[asyncio.create_task(self._look_up(orders.look_up_seconds))] = None
-        for order in orders.start:
+        self._hold(orders)
+        for order in () if self._renewal.is_near else orders.start:
             if order.task_id not in self._ordered:
                 self._ordered.add(order.task_id)
+                self._renewal.calls += 1
                 self._working[asyncio.create_task(self._execute(order))] = order
         self._note_waits(orders)
-        if not self._working and not self._has_waiting:
+        if not self._working and not self._has_waiting and not self._held:
             raise ApplicationError("the run is not over but has no task", non_retryable=True)
+
+    def _hold(self, orders: Orders) -> None:
+        """Keep the orders back if the history is about to be left.
+
+        Never the first ones of a history, however many they are: then it would go on for ever.
+        """
+        if self._may_renew and self._renewal.is_due and workflow.patched(CONTINUES):
+            self._renewal.begin(workflow.now())
+        if self._renewal.is_near:
+            self._held += orders.start
+
+    def _can_leave(self) -> bool:
+        """Return whether nothing is lost if the run goes on in a new history now."""
+        if not self._renewal.is_near or self._is_stopping or self._cancel_asked.is_set():
+            return False
+        return all(order and order.task_id in self._asleep for order in self._working.values())
+
+    def _stay(self) -> Orders:
+        """Carry on in this history, because a task at work takes long."""
+        self._renewal.give_up()
+        held, self._held = self._held, []
+        return Orders(self._firing.run_id, is_over=False, start=held)
 
     async def _look_up(self, seconds: float) -> Orders:
         return await workflow.execute_activity(
@@ -120,7 +157,9 @@ class RunCarrier:
 
     async def _execute(self, order: TaskOrder) -> Orders:
         if order.not_before is not None:
+            self._asleep.add(order.task_id)
             await _sleep_until(datetime.fromisoformat(order.not_before))
+            self._asleep.discard(order.task_id)
         if order.is_group:
             self._steps.keep_order()  # several may begin at the same time
             return await self._steps.record(StopOrder(order.run_id, "running", "", order.task_id))
@@ -169,6 +208,8 @@ class RunCarrier:
         if self._wake_asked.is_set():
             return await self._settle()
         if not done:
+            if self._renewal.until is not None and self._renewal.until <= workflow.now():
+                return self._stay()
             return await (self._time_out() if self._is_deadline_next() else self._settle())
         ended = [task for task in self._working if task in done]
         answers = [await self._outcome(task, self._working.pop(task)) for task in ended]
@@ -191,10 +232,12 @@ class RunCarrier:
         """End the waits that are over; the answer says which tasks still wait."""
         self._wake_asked.clear()
         self._has_waiting, self._settle_at = False, None
+        self._renewal.calls += 1
         return await self._steps.settle(str(self._firing.run_id))
 
     def _seconds_left(self) -> float | None:
-        times = [time for time in (self._deadline, self._settle_at) if time is not None]
+        ends = (self._deadline, self._settle_at, self._renewal.until)
+        times = [time for time in ends if time is not None]
         if not times:
             return None
         return max((min(times) - workflow.now()).total_seconds(), 0.001)

@@ -1,6 +1,7 @@
 """RunActivityWorkflow: runs one firing in its own workflow."""
 
 import asyncio
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -22,12 +23,15 @@ class RunActivityWorkflow:
     @workflow.init
     def __init__(self, firing: FiringRef) -> None:
         self._firing = _with_nominal_time(firing)
-        self._carrier = RunCarrier(self._firing, LocalSteps())
+        self._carrier = RunCarrier(self._firing, LocalSteps(), may_renew=True)
 
     @workflow.run
     async def run(self, firing: FiringRef) -> str:  # noqa: ARG002  # used in __init__
-        """Run to the end and return the run's id."""
-        return await carry_on(asyncio.create_task(self._carrier.carry()), [self._carrier])
+        """Run to the end and return the run's id; a long run goes on in a new history."""
+        run_id = await carry_on(asyncio.create_task(self._carrier.carry()), [self._carrier])
+        if self._carrier.goes_on:
+            workflow.continue_as_new(replace(self._firing, cause=FiringCause.RECOVERY))
+        return run_id
 
     @workflow.signal(name=CANCEL_RUN)
     def cancel_run(self, run_id: str) -> None:
