@@ -90,8 +90,8 @@ ListedKind = Annotated[
     typer.Argument(
         metavar="KIND",
         help="definitions, subscriptions, calendars, revisions, schedules, runs, tasks, "
-        "deadletters, events, workers, breakers or sets; or a short form: def, sub, cal, rev, "
-        "sched, run, task, dl, ev.",
+        "deadletters, events, workers, breakers, limits or sets; or a short form: def, sub, cal, "
+        "rev, sched, run, task, dl, ev.",
         autocompletion=kinds,
     ),
 ]

@@ -18,6 +18,7 @@ from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.tasks.held_task import HeldTask
+from activityctl.domain.tasks.limit_use import LimitUse
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
@@ -244,6 +245,14 @@ class RunLists(Protocol):
 
     async def held(self, task_ids: Sequence[str]) -> list[HeldTask]:
         """Return what holds up those of these tasks that a breaker or a limit holds up."""
+        ...
+
+    async def limit_uses(self) -> list[LimitUse]:
+        """Return how far each limit is used that a task has ever asked, by name."""
+        ...
+
+    async def held_by_limit(self, name: str, most: int) -> list[HeldTask]:
+        """Return tasks that wait for the limit; those that ask again first come first."""
         ...
 
     async def breakers(self, selection: Selection) -> list[Breaker]:

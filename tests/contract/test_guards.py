@@ -19,6 +19,7 @@ from activityctl.domain.tasks.limit import Limit, LimitState, permit
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError
+from activityctl.operations.looking.get import ObjectViews
 from activityctl.ports import BegunAttempt, Hold
 from support.run_store import ended, log_entry, save
 
@@ -96,6 +97,28 @@ def behind(name: str = "api.example:8443", **policy: Any) -> Guard:
 
 def limited(**limit: Any) -> Guard:
     return Guard(limit=Limit(name="crm", **limit))
+
+
+async def test_a_limit_says_who_uses_it_and_what_waits(
+    bench: Bench, apply: Callable[..., Any], define: Callable[..., Any]
+):
+    ports = bench.ports
+    push = {"name": "push", "command": {"argv": ["true"]}, "limit": "crm"}
+    limits = [{"name": "crm", "concurrency": 1}, {"name": "spare", "rate": 9, "per": "1m"}]
+    await apply(define("pushing", tasks=[push], limits=limits))
+    first, second = await bench.add(2, limited(concurrency=1))
+    assert isinstance(await bench.begin(first), BegunAttempt)
+    assert isinstance(await bench.begin(second), Hold)
+    views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers)
+    crm, spare = await views.listed("limits", Selection(limit=None))
+    assert (crm["name"], crm["concurrency"], crm["rate"], crm["per"]) == ("crm", 1, None, None)
+    assert (crm["atWork"], crm["waiting"], crm["usedBy"]) == (1, 1, ["definition/pushing"])
+    assert crm["nextAt"] is not None
+    assert (spare["rate"], spare["per"], spare["burst"]) == (9, "1m", 1)
+    assert (spare["atWork"], spare["waiting"], spare["usedBy"]) == (0, 0, [])
+    (waiting,) = (await views.describe("limits", "crm"))["waitingTasks"]
+    assert (waiting["id"], waiting["name"]) == (second.id, "guarded")
+    assert waiting["run"] == bench.run.id
 
 
 async def test_failures_in_a_row_open_the_breaker_and_a_probe_closes_it(bench: Bench):

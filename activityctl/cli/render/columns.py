@@ -120,6 +120,12 @@ def _waits_for(view: View) -> str | None:
     return f"waits{whom and ' '}{whom}{until}"
 
 
+def _at_work(view: View) -> str:
+    """Return how many attempts are at work, of how many that may be."""
+    most = view["concurrency"]
+    return str(view["atWork"]) if most is None else f"{view['atWork']} of {most:,}"
+
+
 _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
     "definitions": (
         _field("name"),
@@ -206,6 +212,15 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("OPEN UNTIL", lambda view: view["openUntil"] and age(view["openUntil"])),
         _field("openings"),
         _field("reason"),
+    ),
+    "limits": (
+        _field("name"),
+        ("RATE", lambda view: view["rate"] and f"{view['rate']:,} per {view['per']}"),
+        _field("burst"),
+        ("AT WORK", _at_work),
+        _field("waiting"),
+        ("NEXT", lambda view: view["nextAt"] and age(view["nextAt"])),
+        ("USED BY", lambda view: ", ".join(view["usedBy"]) or None),
     ),
     "sets": (
         _field("name"),

@@ -63,6 +63,7 @@ _LABELS: Final[Mapping[str, Callable[[View], str]]] = {
     "schedules": lambda view: f"{view['subscription']}/{view['trigger']}",
     "events": lambda view: view["uid"],
     "breakers": lambda view: view["name"],
+    "limits": lambda view: view["name"],
     "sets": lambda view: view["name"],
 }
 """The name of an object of these kinds; objects of other kinds are named by their id."""

@@ -17,6 +17,9 @@ class HeldTask:
     since: datetime
     until: datetime
     """When it asks again."""
+    name: str = ""
+    """The name of the task."""
+    run_id: str = ""
 
 
 def held_view(held: HeldTask) -> View:
@@ -24,6 +27,17 @@ def held_view(held: HeldTask) -> View:
     waits_for = f"breaker {held.breaker}" if held.breaker else f"limit {held.limit}"
     return {
         "waitsFor": waits_for,
+        "since": format_timestamp(held.since),
+        "until": format_timestamp(held.until),
+    }
+
+
+def waiting_view(held: HeldTask) -> View:
+    """Return the JSON view of a task that waits for a limit, in the description of the limit."""
+    return {
+        "id": held.task_id,
+        "run": held.run_id,
+        "name": held.name,
         "since": format_timestamp(held.since),
         "until": format_timestamp(held.until),
     }

@@ -34,6 +34,7 @@ from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError, UsageError
 from activityctl.operations.looking.filters import check_filters, given_filters
 from activityctl.operations.looking.kinds import Kind, singular
+from activityctl.operations.looking.limits import limit_views, waiting_tasks
 from activityctl.ports import (
     Catalog,
     EventStore,
@@ -44,7 +45,8 @@ from activityctl.ports import (
 )
 
 _LISTED_IN_FULL: Final = frozenset(
-    {"definitions", "subscriptions", "calendars", "schedules", "workers", "breakers", "sets"}
+    {"definitions", "subscriptions", "calendars", "schedules", "workers", "breakers", "limits"}
+    | {"sets"}
 )
 """Kinds that come from manifests, so that their number is limited; the others keep growing."""
 _DEFAULT_LIMIT: Final = 100
@@ -109,6 +111,7 @@ class ObjectViews:
             "events": self._stored_events,
             "workers": self._living_workers,
             "breakers": self._breakers,
+            "limits": self._limits,
             "sets": self._apply_sets,
         }
         return await readers[kind](selection)
@@ -138,6 +141,7 @@ class ObjectViews:
                 | "tasks"
                 | "workers"
                 | "breakers"
+                | "limits"
                 | "sets"
             ):
                 found = await self.listed(kind, replace(selection, name=name))
@@ -213,11 +217,20 @@ class ObjectViews:
                 revisions = await self._catalog.revisions(Selection(name=view["name"], limit=10))
                 listed = [{**revision_view(revision), "spec": None} for revision in revisions]
                 return {"secrets": await self._secrets(view["name"], None), "revisions": listed}
+            case _:
+                return await self._related_to_few(kind, view)
+
+    async def _related_to_few(self, kind: Kind, view: View) -> View:
+        match kind:
             case "deadletters":
                 owner = await self._catalog.find_subscription(view["subscriptionId"])
                 return {"subscription": owner.name}
+            case "limits":
+                return {"waitingTasks": await waiting_tasks(self._lists, view["name"])}
+            case "tasks":
+                return (await self._histories([view["id"]]))[view["id"]]
             case _:
-                return (await self._histories([view["id"]]))[view["id"]] if kind == "tasks" else {}
+                return {}
 
     async def _secrets(self, definition: str, params: dict[str, Any] | None) -> list[str]:
         """Return the names of the secrets that the tasks and context of a definition need."""
@@ -352,6 +365,9 @@ class ObjectViews:
 
     async def _breakers(self, selection: Selection) -> list[View]:
         return [breaker_view(breaker) for breaker in await self._lists.breakers(selection)]
+
+    async def _limits(self, selection: Selection) -> list[View]:
+        return await limit_views(self._catalog, self._lists, selection)
 
     async def _dead_letters(self, selection: Selection) -> list[View]:
         letters = await self._lists.dead_letters(selection)

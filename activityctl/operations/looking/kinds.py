@@ -17,6 +17,7 @@ Kind = Literal[
     "events",
     "workers",
     "breakers",
+    "limits",
     "sets",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
@@ -46,6 +47,7 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "evs": "events",
     "worker": "workers",
     "breaker": "breakers",
+    "limit": "limits",
     "set": "sets",
     "applyset": "sets",
     "applysets": "sets",

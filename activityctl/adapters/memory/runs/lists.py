@@ -14,6 +14,7 @@ from activityctl.domain.runs.waiting import assignee_of
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.tasks.held_task import HeldTask
+from activityctl.domain.tasks.limit_use import LimitUse
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -112,6 +113,33 @@ class MemoryRunLists:
             for key, row in self._state.holds.items()
             if key in task_ids and not self._state.tasks[key].task.has_ended
         ]
+
+    async def limit_uses(self) -> list[LimitUse]:
+        """Return how far each limit is used that a task has ever asked, by name."""
+        found = []
+        for name in sorted(self._state.limits):
+            open_attempts = [
+                attempt
+                for attempt in self._state.attempts.values()
+                if attempt.ended_at is None and self._limit_of(attempt.task_id) == name
+            ]
+            held = await self.held_by_limit(name, len(self._state.holds))
+            next_at = held[0].until if held else None
+            found.append(LimitUse(name, len(open_attempts), len(held), next_at))
+        return found
+
+    def _limit_of(self, task_id: str) -> str | None:
+        guard = self._state.tasks[task_id].task.guard
+        return guard.limit.name if guard is not None and guard.limit is not None else None
+
+    async def held_by_limit(self, name: str, most: int) -> list[HeldTask]:
+        """Return tasks that wait for the limit; those that ask again first come first."""
+        held = [
+            HeldTask(key, None, name, row.since, row.look_at, task.name, task.run_id)
+            for key, row in self._state.holds.items()
+            if row.limit == name and not (task := self._state.tasks[key].task).has_ended
+        ]
+        return sorted(held, key=lambda each: each.until)[:most]
 
     async def breakers(self, selection: Selection) -> list[Breaker]:
         """Return the breakers that have ever opened, by name."""

@@ -115,3 +115,14 @@ BEGIN_GUARDED: Final = f"""
 
 Returns one row, with the task if the attempt began, or none if the task may not begin at all.
 """
+
+LIMIT_USES: Final = f"""
+    SELECT k.name, u.at_work, w.waiting, w.next_at
+    FROM (SELECT l.name, clock_timestamp() AS at FROM limits l) k
+    CROSS JOIN LATERAL (SELECT count(*) AS at_work FROM attempts a
+        WHERE a.limit_name = k.name AND a.ended_at IS NULL AND {_IS_AT_WORK}) u
+    CROSS JOIN LATERAL (SELECT count(*) AS waiting, min(h.look_at) AS next_at
+        FROM holds h JOIN tasks t ON t.id = h.task_id
+        WHERE h.limit_name = k.name AND t.ended_at IS NULL) w
+    ORDER BY k.name"""
+"""How far each limit is used, for people."""

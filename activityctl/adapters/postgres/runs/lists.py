@@ -16,6 +16,7 @@ from activityctl.adapters.postgres.rows import (
     task_of,
 )
 from activityctl.adapters.postgres.runs.accepted import accepted_runs, accepted_with
+from activityctl.adapters.postgres.runs.guarded_begin import LIMIT_USES
 from activityctl.adapters.postgres.runs.letters import list_letters
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
@@ -24,6 +25,7 @@ from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.tasks.held_task import HeldTask
+from activityctl.domain.tasks.limit_use import LimitUse
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -176,6 +178,29 @@ class PostgresRunLists:
         return [
             HeldTask(
                 row["task_id"], row["breaker"], row["limit_name"], row["since"], row["look_at"]
+            )
+            for row in rows
+        ]
+
+    async def limit_uses(self) -> list[LimitUse]:
+        """Return how far each limit is used that a task has ever asked, by name."""
+        rows = await self._database.fetch(LIMIT_USES)
+        return [
+            LimitUse(row["name"], row["at_work"], row["waiting"], row["next_at"]) for row in rows
+        ]
+
+    async def held_by_limit(self, name: str, most: int) -> list[HeldTask]:
+        """Return tasks that wait for the limit; those that ask again first come first."""
+        rows = await self._database.fetch(
+            """SELECT h.*, t.name, t.run_id FROM holds h JOIN tasks t ON t.id = h.task_id
+               WHERE h.limit_name = %(name)s AND t.ended_at IS NULL
+               ORDER BY h.look_at, h.place LIMIT %(most)s""",
+            name=name,
+            most=most,
+        )
+        return [
+            HeldTask(
+                row["task_id"], None, name, row["since"], row["look_at"], row["name"], row["run_id"]
             )
             for row in rows
         ]
