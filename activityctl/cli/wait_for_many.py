@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from activityctl.cli.reachability import reaches_temporal
 from activityctl.cli.session import Session
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import WaitTimeoutError
 from activityctl.operations.runs.letters import wait_for_runs
+from activityctl.operations.runs.wait import obstacle_of
 from activityctl.wiring import Ports
 
 
@@ -43,22 +45,30 @@ def wait_for_many(
         return Waited()
     session.set_interrupt_message(f"{recorded}; the worker continues with them", hint=hint)
 
-    async def work(ports: Ports) -> list[Run] | None:
+    async def work(ports: Ports) -> Waited:
         has_worker = bool(await ports.workers.alive())
         if not has_worker:
             session.err.print(f"no worker is running; {without_worker}")
         if wait is False or (wait is None and not has_worker):
-            return None
+            return Waited()
         with session.status(f"0 of {len(run_ids):,} runs have ended") as update:
-            return await wait_for_runs(
+            ended = await wait_for_runs(
                 ports.run_lists,
                 run_ids,
                 seconds,
                 on_progress=lambda done, all_: update(f"{done:,} of {all_:,} runs have ended"),
             )
+        known = {run.id for run in ended}
+        late = next((run_id for run_id in run_ids if run_id not in known), None)
+        if late is None:
+            return Waited(tuple(ended))
+        reason, better_hint = await obstacle_of(
+            ports.run_lists, ports.workers, late, lambda: reaches_temporal(session)
+        )
+        message = (
+            f"{len(ended):,} of {count_noun(len(run_ids), 'run')} have ended; the others go on: "
+            f"run {late[:8]} is {reason}"
+        )
+        return Waited(tuple(ended), WaitTimeoutError(message, hint=better_hint or hint))
 
-    ended = session.with_ports(work)
-    if ended is None or len(ended) == len(run_ids):
-        return Waited(tuple(ended or ()))
-    message = f"{len(ended):,} of {count_noun(len(run_ids), 'run')} have ended; the others go on"
-    return Waited(tuple(ended), WaitTimeoutError(message, hint=hint))
+    return session.with_ports(work)

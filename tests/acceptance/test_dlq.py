@@ -152,3 +152,44 @@ def test_open_letters_are_counted_until_the_subscription_is_deleted(shell: Any):
     shell("apply", "-f", "charging.yaml")
     (shell.folder / "well").touch()
     assert "succeeded" in shell("dlq", "retry", letter["id"], "--wait").stdout
+
+
+BUSY = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: busy}
+spec:
+  concurrency: {policy: skip, limit: 1}
+  tasks:
+    - name: work
+      command:
+        shell: |
+          test -e FOLDER/well || exit 3
+          echo x >> FOLDER/worked
+          while ! test -e FOLDER/free; do sleep 0.05; done
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: busy}
+spec: {activity: busy}
+"""
+
+
+def test_a_retry_waits_for_a_full_limit_and_says_so(shell: Any):
+    (shell.folder / "busy.yaml").write_text(BUSY.replace("FOLDER", str(shell.folder)))
+    shell("apply", "-f", "busy.yaml")
+    shell("trigger", "busy", "--wait", code=1)
+    (shell.folder / "well").touch()
+    shell("trigger", "busy", "--no-wait")
+    (letter,) = shell.json("dlq", "list", "-s", "busy")["items"]
+    late = shell("dlq", "retry", letter["id"], "--wait", "--timeout", "1s", code=8).stderr
+    assert "0 of 1 run have ended; the others go on: run " in late
+    assert "waiting for 1 run (concurrency policy skip, limit 1)" in late
+    assert "skipped" in shell("trigger", "busy", "--wait").stdout
+    (shell.folder / "free").touch()
+    (done,) = shell.json("dlq", "list", "-s", "busy", "--status", "retried")["items"]
+    shell("wait", done["lastAction"]["run"])
+    statuses = [run["status"] for run in shell.json("get", "runs", "-s", "busy")["items"]]
+    assert sorted(statuses) == ["failed", "skipped", "succeeded", "succeeded"]
+    assert lines(shell.folder / "worked") == ["x", "x"]
+    shell("delete", "sub", "busy", "--yes")

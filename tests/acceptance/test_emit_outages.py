@@ -47,6 +47,40 @@ def test_while_temporal_is_frozen_events_are_stored(lone):
     assert lone.json("get", "event", "frozen")["items"][0]["id"] == "frozen"
 
 
+RETRIED = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: retried}
+spec:
+  tasks: [{name: once, command: {shell: "echo x >> FOLDER/ran; test -e FOLDER/well"}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: retried}
+spec: {activity: retried}
+"""
+
+
+def test_while_temporal_is_frozen_a_retry_is_recorded_and_starts_later(lone):
+    (lone.folder / "retried.yaml").write_text(RETRIED.replace("FOLDER", str(lone.folder)))
+    lone("apply", "-f", "retried.yaml")
+    lone("trigger", "retried", "--wait", code=1)
+    (lone.folder / "well").touch()
+    (letter,) = lone.json("dlq", "list")["items"]
+    temporal = psutil.Process(pid_of(lone, "temporal"))
+    temporal.suspend()
+    try:
+        late = lone("dlq", "retry", letter["id"], "--wait", "--timeout", "1s", code=8).stderr
+        assert "is not started, Temporal does not answer" in late
+        again = lone("dlq", "retry", letter["id"], "--no-wait", code=5).stderr
+        assert "it was retried by" in again
+    finally:
+        temporal.resume()
+    (done,) = lone.json("dlq", "list", "--status", "retried")["items"]
+    lone("wait", done["lastAction"]["run"])
+    assert (lone.folder / "ran").read_text() == "x\nx\n"
+
+
 def test_when_postgres_stops_the_number_of_stored_events_is_reported(lone):
     process = subprocess.Popen(
         lone.command("emit", "-", "-o", "jsonl"),

@@ -74,6 +74,16 @@ async def wait_for_run(
         pause = min(pause * 1.5, _LONGEST_POLL)
 
 
+async def obstacle_of(
+    lists: RunLists, workers: Workers, run_id: str, reaches_temporal: ReachabilityCheck
+) -> tuple[str, str | None]:
+    """Return why the run has not ended, and a hint when the cause is outside the run."""
+    found = await lists.runs(Selection(run_id=run_id, limit=1))
+    run = found[0] if found else None
+    state = await _state_of(run, lists)
+    return await _find_obstacle(run_id, run, state, lists, workers, reaches_temporal)
+
+
 async def _state_of(run: Run | None, lists: RunLists) -> str:
     if run is None:
         return "not started"
