@@ -1,5 +1,6 @@
 """The Guards port: breakers and limits hold up attempts, and let them pass again."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -343,3 +344,10 @@ async def test_the_statement_decides_as_the_rules_do(
         if isinstance(found, Hold) and wanted.look_again_at is not None:
             wanted_seconds = (wanted.look_again_at - now).total_seconds()
             assert found.seconds == pytest.approx(wanted_seconds, abs=1), case
+
+
+async def test_a_new_limit_is_kept_by_those_who_ask_it_first_together(bench: Bench):
+    for number in range(20):
+        tasks = await bench.add(6, Guard(limit=Limit(name=f"new-{number}", concurrency=2)))
+        answers = await asyncio.gather(*(bench.begin(task) for task in tasks))
+        assert sum(isinstance(answer, BegunAttempt) for answer in answers) == 2

@@ -50,7 +50,6 @@ BEGIN_GUARDED: Final = f"""
             (t.guard->>'interval')::float8 * interval '1 second' AS gap,
             coalesce((t.guard->>'burst')::int, 1) AS burst,
             coalesce(b.status, 'closed') <> 'closed' AND NOT %(passes)s AS is_stopped,
-            t.guard->>'limitName' IS NOT NULL AND l.name IS NULL AS is_unknown,
             l.used_until, h.slot_at, h.place, h.task_id IS NULL AS is_new
         FROM tasks t JOIN runs r ON r.id = t.run_id
         LEFT JOIN breakers b ON b.name = t.guard->>'breakerName'
@@ -71,7 +70,6 @@ BEGIN_GUARDED: Final = f"""
     decided AS MATERIALIZED (
         SELECT k.*, CASE
             WHEN k.is_stopped THEN 'breaker'
-            WHEN k.is_unknown THEN 'unknown'
             WHEN k.at_work + k.ahead >= k.places THEN 'places'
             WHEN k.gap IS NULL THEN 'begin'
             WHEN k.at <= k.slot_at + interval '{SLOT_HOLDS.total_seconds()} seconds'

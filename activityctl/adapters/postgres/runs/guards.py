@@ -58,8 +58,6 @@ _RECENT: Final = f"""
     FROM attempts f
     WHERE f.breaker = %(name)s AND f.ended_at > %(since)s
         AND (f.outcome = 'succeeded' OR f.outcome = 'failed' AND f.fault IS NOT NULL)"""
-_TRIES: Final = 3
-"""The first task of a limit makes its row, and asks again."""
 _LOOKED_BACK: Final = timedelta(days=1)
 """Attempts that ended earlier do not count as failures in a row."""
 
@@ -92,19 +90,14 @@ class PostgresGuards:
             if row is not None:
                 return _answer(row)
             return await self._pass(values, lease, chance, is_limited=False)
-        for _ in range(_TRIES):
-            async with self._database.one_trip() as connection:
-                await connection.execute(LOCK_LIMIT, values)
-                cursor = await connection.execute(BEGIN_GUARDED.encode(), values)
-            row = await cursor.fetchone()
-            if row is None:
-                return None
-            if row["verdict"] == "breaker":
-                return await self._pass(values, lease, chance, is_limited=True)
-            if row["verdict"] != "unknown":
-                return _answer(row)
-            await self._database.fetch(MAKE_LIMIT, **values)
-        return None
+        async with self._database.one_trip() as connection:
+            await connection.execute(MAKE_LIMIT, values)  # without a row, nobody has the lock
+            await connection.execute(LOCK_LIMIT, values)
+            cursor = await connection.execute(BEGIN_GUARDED.encode(), values)
+        row = await cursor.fetchone()
+        if row is not None and row["verdict"] == "breaker":
+            return await self._pass(values, lease, chance, is_limited=True)
+        return None if row is None else _answer(row)
 
     async def _pass(
         self, values: Mapping[str, Any], lease: timedelta, chance: float, *, is_limited: bool
