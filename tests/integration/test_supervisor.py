@@ -178,9 +178,7 @@ def test_the_page_of_temporal_runs_on_request(home: Home, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_a_first_start_is_private_and_a_stop_signal_leaves_no_process(
-    home: Home,
-):
+def test_a_first_start_is_private_and_a_stop_signal_leaves_no_process(home: Home):
     state = home.up()
     assert [(part.name, part.state) for part in state.components] == [
         (name, "running") for name in NAMES
@@ -233,10 +231,8 @@ def test_a_second_start_is_refused_and_the_first_daemon_goes_on(looked_at: Home)
     second = home.start()
     _, error_output = second.communicate(timeout=10)
     assert second.returncode == 1
-    assert (
-        f"conflict: a daemon already runs for {home.path} (pid {first.supervisor.pid})"
-        in error_output
-    )
+    pid = first.supervisor.pid
+    assert f"conflict: a daemon already runs for {home.path} (pid {pid})" in error_output
     assert read_state(home.path) == first
     assert rows(first) == 1
 
