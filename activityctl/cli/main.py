@@ -36,6 +36,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Show the state, version, address and pid of each component.",
     ),
     "doctor": ("running.doctor", "Running it", "Check every dependency and suggest the next step."),
+    "verify": (
+        "running.verify",
+        "Running it",
+        "Check that recorded workflow histories fit this version.",
+    ),
     "worker": ("running.worker", "Running it", "Run a worker against the configured servers."),
     "migrate": (
         "running.migrate",

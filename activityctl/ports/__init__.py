@@ -7,6 +7,7 @@ from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVersion
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
 from activityctl.ports.guards import BreakerChange, Guards, Hold
+from activityctl.ports.histories import Histories
 from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
 from activityctl.ports.letters import DeadLetters
 from activityctl.ports.logbook import Logbook, MetricsSource
@@ -79,6 +80,7 @@ __all__ = [
     "Gates",
     "GivenAnswer",
     "Guards",
+    "Histories",
     "Hold",
     "JsonValue",
     "KnownRun",

@@ -16,6 +16,7 @@ from activityctl.wiring.ports import (
 )
 from activityctl.wiring.secrets import open_secrets, read_hosts
 from activityctl.wiring.servers import (
+    build_histories,
     build_schedule_client,
     build_starter,
     connect_temporal,
@@ -38,6 +39,7 @@ __all__ = [
     "Executors",
     "Ports",
     "build_evaluators",
+    "build_histories",
     "build_schedule_client",
     "build_starter",
     "connect_temporal",

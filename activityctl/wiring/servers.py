@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from activityctl.errors import InvalidInputError
-from activityctl.ports import RunStarter, ScheduleClient
+from activityctl.ports import Histories, RunStarter, ScheduleClient
 from activityctl.secret import (
     Secret,
     SecretReference,
@@ -118,3 +118,10 @@ def build_schedule_client(client: "Client") -> ScheduleClient:
     from activityctl.adapters.temporal.schedules import TemporalScheduleClient
 
     return TemporalScheduleClient(client)
+
+
+def build_histories(settings: Settings) -> Histories:
+    """Return the adapter that replays workflow histories; it connects when it has to."""
+    from activityctl.adapters.temporal.histories import TemporalHistories
+
+    return TemporalHistories(lambda: connect_temporal(settings))

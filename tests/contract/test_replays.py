@@ -16,6 +16,7 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
+from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 
 MakeRun = Callable[..., Awaitable[Run]]
@@ -54,8 +55,9 @@ async def test_a_replay_has_the_firing_of_the_run_and_starts_once_under_one_name
     assert again == [ReplayOutcome(done.id, "repeated", run_id)]
     other = await ports.replays.replay([done.id], ReplayRequest("second", "ann"), at)
     assert other[0].outcome == "replayed"
-    start = await ports.logbook.tail(done.subscription_id, 10, done.id)
-    said, _ = await ports.logbook.page(done.subscription_id, start, limit=10, run_id=done.id)
+    wanted = LogFilter((done.subscription_id,))
+    page, _ = await ports.logbook.page(wanted, Cursor(), limit=10)
+    said = [entry for entry in page if entry.run_id == done.id]
     assert [entry.message for entry in said] == [
         f"replayed as run {run_id} by ann: wrong price",
         f"replayed as run {other[0].run_id} by ann",
